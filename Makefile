@@ -1,0 +1,45 @@
+# `make demo` runs the main job, `make test` the fast tests; each makes .venv first. `make` alone lists what there is.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help demo test slow lint format bench clean
+help:
+	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
+	@echo "make test    the fast tests"
+	@echo "make slow    the slow ones: the vendor's converter, a browser, the built wheel, whole trainings"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  ruff format"
+	@echo "make bench   the benchmarks, side by side with their peers"
+	@echo "make clean   remove .venv and build/"
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"edge-lstm needs Python 3.10 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; run: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: .venv/ready
+	$(BIN)/edge-lstm demo -o build/demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/numpy_step.py
+	$(BIN)/python benchmarks/board_install.py
+	$(BIN)/python benchmarks/trainer.py
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

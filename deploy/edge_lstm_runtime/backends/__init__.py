@@ -1,0 +1,100 @@
+"""What a backend is, and how one is found.
+
+A backend runs the network alone: normalised features in, the head's outputs out, the state kept inside. It is one module with
+`open_backend(bundle) -> Backend`; a package may add one under the entry-point group "edge_lstm.backends".
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, BackendUnavailableError
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+State = tuple[NDArray[Any], NDArray[Any]]
+BUILT_IN = {
+    "numpy": "edge_lstm_runtime.backends.numpy",
+    "onnx": "edge_lstm_runtime.backends.onnx",
+    "rknn": "edge_lstm_runtime.backends.rknn",
+    "reference": "edge_lstm_runtime.backends.reference",
+}
+ENTRY_POINT_GROUP = "edge_lstm.backends"
+
+
+class Backend(ABC):
+    """One network with its state. A new backend starts from the zero state, as after `reset()`."""
+
+    name: str
+    dtype: type[np.floating[Any]] = np.float32
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Set h and c of every layer to zero."""
+
+    @abstractmethod
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        """features: (F,) -> outputs: (O,), a new array."""
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        """features: (steps, F) -> outputs: (steps, O); the same as `step` for each row."""
+        return np.stack([self.step(row) for row in features])
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """(h, c), (layers, H) each: copies. Assigning restores it; BackendError if the shapes are wrong or a value is not finite."""
+
+    @state.setter
+    @abstractmethod
+    def state(self, value: State) -> None: ...
+
+    def close(self) -> None:  # noqa: B027  (most backends hold nothing that needs releasing)
+        """Release what the backend holds; it can't be used afterwards. May be called twice."""
+
+
+def check_state(value: State, shape: tuple[int, ...]) -> State:
+    """(h, c) as arrays, or BackendError."""
+    try:
+        h, c = (np.asarray(part) for part in value)
+    except (TypeError, ValueError) as e:
+        raise BackendError(f"state must be the pair (h, c), not {type(value).__name__}") from e
+    for label, part in (("h", h), ("c", c)):
+        if part.shape != shape or part.dtype.kind != "f":
+            raise BackendError(f"state {label} is {part.dtype}{part.shape}, expected floating point of shape {shape}")
+        if not np.isfinite(part).all():
+            raise BackendError(f"state {label} has values that are not finite")
+    return h, c
+
+
+def names() -> list[str]:
+    """Every backend that is known here, installed dependencies or not."""
+    return sorted({*BUILT_IN, *(p.name for p in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None) -> Backend:
+    """Open a backend on a bundle.
+
+    artifact: for NPU backends, which converted member of the bundle to run; None where the bundle has only one.
+    Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name.
+    """
+    target: Any
+    if name in BUILT_IN:
+        target = importlib.import_module(BUILT_IN[name]).open_backend
+    else:
+        points = entry_points(group=ENTRY_POINT_GROUP, name=name)
+        if not points:
+            raise BackendError(f"unknown backend {name!r}; known here: auto, {', '.join(names())}")
+        try:
+            target = next(iter(points)).load()
+        except ImportError as e:
+            raise BackendUnavailableError(f"backend {name!r} can't be loaded: {e}") from e
+    backend: Backend = target(bundle, artifact=artifact)
+    return backend

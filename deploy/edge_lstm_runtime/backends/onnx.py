@@ -1,0 +1,65 @@
+"""ONNX Runtime, where it is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendUnavailableError
+from ..spec import ModelSpec
+from . import Backend, State, check_state
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+
+class OnnxBackend(Backend):
+    """Runs either graph form of one step; inputs and outputs are taken by name (docs/bundle.md)."""
+
+    name = "onnx"
+
+    def __init__(self, spec: ModelSpec, model: bytes):
+        try:
+            import onnxruntime
+        except ImportError as e:
+            raise BackendUnavailableError("backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime") from e
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a net this small only loses time by handing work to other threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._layers, self._hidden = spec.num_layers, spec.hidden_size
+        shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
+        self._x_shape = shapes["x"]
+        self._state_shape = shapes["h0_in"]
+        states = [f"{part}{k}" for k in range(self._layers) for part in "hc"]
+        self._inputs = [f"{s}_in" for s in states]
+        self._outputs = ["y", *(f"{s}_out" for s in states)]
+        self.reset()
+
+    def reset(self) -> None:
+        self._feed: dict[str, NDArray[Any]] = {name: np.zeros(self._state_shape, np.float32) for name in self._inputs}
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        self._feed["x"] = np.asarray(features, np.float32).reshape(self._x_shape)
+        y, *states = self._session.run(self._outputs, self._feed)
+        self._feed.update(zip(self._inputs, states, strict=True))
+        result: NDArray[Any] = y.ravel()
+        return result
+
+    @property
+    def state(self) -> State:
+        parts = [self._feed[name].ravel() for name in self._inputs]
+        return np.stack(parts[0::2]), np.stack(parts[1::2])
+
+    @state.setter
+    def state(self, value: State) -> None:
+        h, c = check_state(value, (self._layers, self._hidden))
+        for k in range(self._layers):
+            for part, array in (("h", h), ("c", c)):
+                self._feed[f"{part}{k}_in"] = array[k].astype(np.float32).reshape(self._state_shape)
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> OnnxBackend:
+    return OnnxBackend(bundle.spec, bundle.member("model.onnx"))

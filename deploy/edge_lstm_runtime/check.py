@@ -1,0 +1,124 @@
+"""Is a backend right, on this machine, now? The golden samples of the bundle run through it and are compared with the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+
+from .backends import Backend, open_backend
+from .bundle import Bundle
+from .compare import FLOAT32, Comparison, Tolerance, compare
+from .errors import BackendError, BackendUnavailableError
+from .processing import features
+
+AUTO_STEPS = 200  # enough to tell backends apart and to feel a wrong state, in a few milliseconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    backend: str
+    artifact: str | None
+    comparison: Comparison
+    tolerance: Tolerance
+    microseconds_per_step: float
+
+    @property
+    def passed(self) -> bool:
+        return self.comparison.within(self.tolerance)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What "auto" took, and what became of every candidate, in words."""
+
+    backend: Backend
+    artifact: str | None
+    reasons: tuple[str, ...]
+
+
+def artifacts(bundle: Bundle, backend: str) -> list[str | None]:
+    """The members that a backend can run; [None] for backends that need none."""
+    if not backend.startswith("rknn"):
+        return [None]
+    return sorted(bundle.manifest.get("artifacts", {}))
+
+
+def tolerance_of(bundle: Bundle, artifact: str | None) -> Tolerance:
+    """A converted artifact's tolerance stands in the manifest, where the export put it; everything else is float32."""
+    if artifact is None:
+        return FLOAT32
+    return Tolerance(**bundle.manifest["artifacts"][artifact]["tolerance"])
+
+
+def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None) -> Check:
+    """Run `steps` golden samples (all when None) through a backend and compare. Raises BackendError as opening and running do."""
+    backend = open_backend(name, bundle, artifact=artifact)
+    try:
+        return _check(bundle, backend, name, artifact, steps)
+    finally:
+        backend.close()
+
+
+def _check(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None) -> Check:
+    x, y = (array[:steps] for array in bundle.golden)
+    rows = features(bundle.spec, x)[0].astype(backend.dtype)
+    backend.reset()
+    start = time.perf_counter()
+    outputs = backend.run(rows)
+    elapsed = time.perf_counter() - start
+    return Check(name, artifact, compare(outputs, y), tolerance_of(bundle, artifact), 1e6 * elapsed / len(x))
+
+
+def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx", "numpy")) -> Choice:
+    """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does."""
+    best: tuple[float, Backend, str | None] | None = None
+    reasons = []
+    for name in candidates:
+        for artifact in artifacts(bundle, name):
+            label = name if artifact is None else f"{name} ({artifact})"
+            try:
+                backend = open_backend(name, bundle, artifact=artifact)
+            except BackendUnavailableError as e:
+                reasons.append(f"{label}: not here: {e}")
+                continue
+            try:
+                result = _check(bundle, backend, name, artifact, AUTO_STEPS)
+            except BackendError as e:
+                reasons.append(f"{label}: failed: {e}")
+                backend.close()
+                continue
+            error = f"{result.tolerance.metric} {getattr(result.comparison, result.tolerance.metric):.1e}"
+            reasons.append(f"{label}: {'right' if result.passed else 'WRONG'} ({error}), {result.microseconds_per_step:.1f} µs a step")
+            if not result.passed or (best is not None and best[0] <= result.microseconds_per_step):
+                backend.close()
+                continue
+            if best is not None:
+                best[1].close()
+            backend.reset()
+            best = result.microseconds_per_step, backend, artifact
+    if best is None:
+        raise BackendError("no backend gives right answers here: " + "; ".join(reasons))
+    return Choice(best[1], best[2], tuple(reasons))
+
+
+def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round."""
+    from .model import Session
+
+    x, _ = bundle.golden
+    backend = open_backend(name, bundle, artifact=artifact)
+    session = Session(bundle.spec, backend)
+    times = np.empty(steps)
+    samples = [np.asarray(row, np.float32) for row in x]
+    clock, count = time.perf_counter, len(samples)
+    try:
+        for n in range(-min(100, steps), steps):  # the first ones warm the caches and are overwritten
+            sample = samples[n % count]
+            start = clock()
+            session.step(sample)
+            times[max(n, 0)] = clock() - start
+    finally:
+        session.close()
+    return times

@@ -1,0 +1,288 @@
+"""The command `edge-lstm`. Each verb parses, calls the library and prints; the desktop verbs live in the other two packages."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import __version__
+from .errors import EdgeLstmError, MissingDependencyError
+
+
+class Verb(NamedTuple):
+    module: str  # holds add_arguments_VERB(parser) and main_VERB(arguments) -> exit code
+    extra: str | None
+    summary: str
+
+
+_HERE = "edge_lstm_runtime.cli"
+VERBS = {
+    "train": Verb("edge_lstm.cli", "train", "train a compact LSTM from a TOML configuration"),
+    "export": Verb("edge_lstm_export.cli", "export", "turn a trained run into a bundle: ONNX, RKNN, report"),
+    "demo": Verb("edge_lstm_export.cli", "desktop", "the whole line on real data: train, export, check, report"),
+    "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),
+    "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
+    "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
+    "bench": Verb(_HERE, None, "measure the latency of one step on this machine"),
+    "info": Verb(_HERE, None, "show what is in a bundle"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 done, 1 done with a finding (out of tolerance, bad samples), 2 an error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not arguments or arguments[0] not in VERBS:
+            return _top_level(arguments)
+        return _run_verb(arguments[0], arguments[1:])
+    except EdgeLstmError as e:
+        print(f"edge-lstm: error: {e}", file=sys.stderr)
+        return e.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        print("edge-lstm: stopped", file=sys.stderr)
+        return 130
+
+
+def _top_level(arguments: list[str]) -> int:
+    verbs = "\n".join(f"  {name:<9}{verb.summary}" for name, verb in VERBS.items())
+    parser = argparse.ArgumentParser(
+        "edge-lstm",
+        description="From sensor data to a verified compact LSTM on an embedded board.",
+        epilog=f"verbs:\n{verbs}\n\n`edge-lstm VERB --help` explains one. Start with: edge-lstm demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edge-lstm {__version__}")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
+    if not arguments:
+        parser.print_help()
+        return 2
+    parser.parse_args(arguments)
+    return 2
+
+
+def _run_verb(name: str, arguments: list[str]) -> int:
+    verb = VERBS[name]
+    try:
+        module: Any = importlib.import_module(verb.module)
+    except ModuleNotFoundError as e:
+        if verb.extra is None or (e.name or "").split(".")[0] in {"edge_lstm", "edge_lstm_export", "edge_lstm_runtime"}:
+            raise
+        raise MissingDependencyError(f"{e.name}, which `edge-lstm {name}` needs,", verb.extra) from e
+    parser = argparse.ArgumentParser(f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    getattr(module, f"add_arguments_{name}")(parser)
+    result: int = getattr(module, f"main_{name}")(parser.parse_args(arguments))
+    return result
+
+
+# --- the verbs of the runtime ---
+
+
+def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that `edge-lstm export` made, NAME.edge")
+    if backend is not None:
+        parser.add_argument(
+            "--backend",
+            default=backend,
+            metavar="NAME",
+            help="auto (the fastest that is right here), numpy, onnx, rknn, rknn-sim or reference (default: %(default)s)",
+        )
+        parser.add_argument("--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several")
+
+
+def add_arguments_run(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
+        "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
+        "leaves the state as it was, and makes the exit code 1 at the end."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm run har.edge --input recording.csv\n"
+        '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
+        "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
+        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.'
+    )
+    _add_bundle(parser)
+    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV or JSON lines; - for standard input")
+    parser.add_argument("--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples (default: never)")
+
+
+def main_run(arguments: argparse.Namespace) -> int:
+    from .errors import ConfigError
+    from .model import load
+    from .stream import answers
+
+    if arguments.reset_every < 0:
+        raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
+    model = load(arguments.bundle)
+    if arguments.input == "-":
+        source: contextlib.AbstractContextManager[Any] = contextlib.nullcontext(sys.stdin)
+    else:
+        try:
+            source = open(arguments.input, encoding="utf-8", newline="")  # noqa: SIM115, PTH123
+        except OSError as e:
+            raise ConfigError(f"can't read {arguments.input}: {e.strerror}") from e
+    errors = 0
+    with _own_stdout() as out, source as lines, model.session(arguments.backend, artifact=arguments.artifact) as session:
+        try:
+            for answer in answers(session, lines, arguments.reset_every):
+                errors += "error" in answer
+                out.write(json.dumps(answer) + "\n")
+                out.flush()
+        except UnicodeDecodeError as e:
+            raise ConfigError(f"{arguments.input} is not text in UTF-8 ({e}); expected CSV or JSON lines") from e
+    if errors:
+        print(f"edge-lstm: {errors} line(s) could not be used; see the answers with an \"error\"", file=sys.stderr)
+    return 1 if errors else 0
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[io.TextIOBase]:
+    """Standard output for the answers alone: what a vendor's library prints to it goes to standard error meanwhile."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # replaced by something that is no file, as when called from Python
+        yield sys.stdout  # type: ignore[misc]
+        return
+    sys.stdout.flush()
+    saved = os.dup(descriptor)
+    os.dup2(2, descriptor)
+    try:
+        with open(saved, "w", encoding="utf-8", closefd=False) as out:  # noqa: PTH123
+            yield out
+    finally:
+        os.dup2(saved, descriptor)
+        os.close(saved)
+
+
+def add_arguments_check(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run the bundle's golden samples (real test data) through a backend on this machine and compare with the\n"
+        "float64 reference's answers that the bundle carries. Exit code 1 when one is out of tolerance."
+    )
+    parser.epilog = "examples:\n  edge-lstm check har.edge\n  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
+    _add_bundle(parser, backend="all")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
+
+
+def main_check(arguments: argparse.Namespace) -> int:
+    from .backends import names
+    from .check import artifacts, check_backend
+    from .errors import BackendUnavailableError
+    from .model import load
+
+    bundle = load(arguments.bundle).bundle
+    everything = arguments.backend in ("all", "auto")
+    failed = ran = 0
+    for name in names() if everything else [arguments.backend]:
+        if everything and name == "reference":
+            continue
+        chosen = [arguments.artifact] if arguments.artifact and name.startswith("rknn") else artifacts(bundle, name)
+        for artifact in chosen or [None]:
+            label = name if artifact is None else f"{name} {artifact}"
+            try:
+                result = check_backend(bundle, name, artifact)
+            except BackendUnavailableError as e:
+                if not everything:
+                    raise
+                print(f"{label:<28} not here: {e}", file=sys.stderr)
+                continue
+            ran += 1
+            failed += not result.passed
+            c, t = result.comparison, result.tolerance
+            if arguments.json:
+                print(json.dumps({"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}))
+                continue
+            place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+            print(
+                f"{label:<28} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+                f"  (limit: {t.metric} {t.limit:.1e}){place}"
+            )
+    return 1 if failed or not ran else 0
+
+
+def add_arguments_bench(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measure how long one step takes on this machine, raw sample to answer, called from Python, and how much memory the\n"
+        "process takes. Figures of `rknn-sim` are those of a simulator and say nothing about a board."
+    )
+    parser.epilog = "example:\n  edge-lstm bench har.edge --backend numpy --steps 10000"
+    _add_bundle(parser, backend="numpy")
+    parser.add_argument("--steps", type=int, default=5000, metavar="N", help="steps to time (default: %(default)s)")
+
+
+def main_bench(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .check import choose_backend, latencies
+    from .errors import ConfigError
+    from .model import load
+
+    if arguments.steps < 1:
+        raise ConfigError(f"--steps is {arguments.steps}; expected at least 1")
+    bundle = load(arguments.bundle).bundle
+    name, artifact = arguments.backend, arguments.artifact
+    if name == "auto":
+        choice = choose_backend(bundle)
+        print("\n".join(choice.reasons))
+        name, artifact = choice.backend.name, choice.artifact
+        choice.backend.close()
+    times = 1e6 * latencies(bundle, name, artifact, arguments.steps)
+    print(f"{name}{' ' + artifact if artifact else ''}: {arguments.steps} steps, microseconds a step")
+    for label, value in [(f"p{p}", float(np.percentile(times, p))) for p in (50, 90, 99)] + [("max", float(times.max()))]:
+        print(f"  {label:<5}{value:10.1f}")
+    print(f"  rate {1e6 / float(times.mean()):10.0f} steps a second")
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        print(f"  peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    if name == "rknn-sim":
+        print("  (a simulator on this machine: not the speed of a board)")
+    return 0
+
+
+def add_arguments_info(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Show what is in a bundle: the model, its channels, its members, and the accuracy that was measured at export."
+    parser.epilog = "example:\n  edge-lstm info har.edge"
+    _add_bundle(parser, backend=None)
+    parser.add_argument("--json", action="store_true", help="print the manifest as it is")
+
+
+def main_info(arguments: argparse.Namespace) -> int:
+    from .model import load
+
+    bundle = load(arguments.bundle).bundle
+    if arguments.json:
+        print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
+        return 0
+    spec = bundle.spec
+    print(f"task      {spec.task}: {', '.join(spec.output_names)}")
+    print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
+    print(f"model     {spec.num_layers} layer(s) of {spec.hidden_size}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step")
+    print("members")
+    for name, entry in sorted(bundle.manifest["members"].items()):
+        print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
+    if bundle.manifest.get("accuracy"):
+        print("accuracy, measured at export against the float64 reference")
+        for name, entry in sorted(bundle.manifest["accuracy"].items()):
+            print(f"  {name:<28}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+    for name, value in sorted(bundle.manifest.get("versions", {}).items()):
+        print(f"  {name:<24}{value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""How far a backend is from the reference, in one definition for every report and every check."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """The largest error that still counts as right: of the maximum ("max_abs") or of the NRMSE ("nrmse")."""
+
+    metric: Literal["max_abs", "nrmse"]
+    limit: float
+    reason: str
+
+
+# float32 rounds at 6e-8; over a thousand steps of a contracting recurrence the rounding of sums of ~100 terms stays below 1e-5.
+FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps")
+# fp16 has 11 bits: 5e-4 per rounding, of which a trained cell averages most.
+FLOAT16 = Tolerance("nrmse", 2e-3, "fp16 rounding of weights, activations and state")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """max_abs, rmse: in units of the network's outputs; nrmse: rmse / standard deviation of the reference; worst: (step, output)."""
+
+    steps: int
+    max_abs: float
+    rmse: float
+    nrmse: float
+    worst: tuple[int, int]
+
+    def within(self, tolerance: Tolerance) -> bool:
+        return bool(getattr(self, tolerance.metric) <= tolerance.limit)  # NaN is not within
+
+    def to_dict(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def compare(outputs: NDArray[Any], reference: NDArray[np.float64]) -> Comparison:
+    """Both (steps, O). An output that is not finite makes every figure infinite."""
+    if outputs.shape != reference.shape:
+        raise ValueError(f"outputs {outputs.shape} and reference {reference.shape} differ in shape")
+    error = np.abs(outputs.astype(np.float64) - reference)
+    error[~np.isfinite(error)] = math.inf
+    step, output = np.unravel_index(int(error.argmax()), error.shape)
+    rmse = math.sqrt(float(np.mean(error**2)))
+    spread = float(reference.std())
+    nrmse = rmse / spread if spread > 0 else (0.0 if rmse == 0 else math.inf)
+    return Comparison(len(outputs), float(error.max()), rmse, nrmse, (int(step), int(output)))

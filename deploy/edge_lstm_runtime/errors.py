@@ -1,0 +1,63 @@
+"""Every error that edge-lstm raises on purpose.
+
+EdgeLstmError                    one line: what, which value, what was expected, what to do
+├── ConfigError                  a configuration file or an option
+├── DataError                    training or test data
+├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
+├── BundleError                  a bundle that is truncated, altered, incomplete, or can't be written
+│   └── NewerFormatError         a bundle of a later format version
+├── SampleError                  one sample of a stream; the state before it is kept
+├── BackendError                 a backend failed
+│   └── BackendUnavailableError  a backend can't run on this machine
+├── ConversionError              an export step failed; nothing was written
+└── MissingDependencyError       an optional package is not installed
+
+The command line prints the message as it is and exits with `exit_code`; a library call raises it.
+"""
+
+from __future__ import annotations
+
+
+class EdgeLstmError(Exception):
+    exit_code = 2
+
+
+class ConfigError(EdgeLstmError):
+    pass
+
+
+class DataError(EdgeLstmError):
+    pass
+
+
+class TrainingError(EdgeLstmError):
+    pass
+
+
+class BundleError(EdgeLstmError):
+    pass
+
+
+class NewerFormatError(BundleError):
+    pass
+
+
+class SampleError(EdgeLstmError):
+    pass
+
+
+class BackendError(EdgeLstmError):
+    pass
+
+
+class BackendUnavailableError(BackendError):
+    pass
+
+
+class ConversionError(EdgeLstmError):
+    pass
+
+
+class MissingDependencyError(EdgeLstmError):
+    def __init__(self, package: str, extra: str):
+        super().__init__(f'{package} is not installed; run: pip install "edge-lstm[{extra}]"')

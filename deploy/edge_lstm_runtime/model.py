@@ -1,0 +1,127 @@
+"""The two verbs of the board: load a bundle, open a session on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends import Backend, open_backend
+from .bundle import Bundle, read_bundle
+from .errors import BackendError, SampleError
+from .processing import Postprocessor, Preprocessor, features
+from .spec import ModelSpec
+
+
+class Session:
+    """A stream through one backend: raw samples in, answers out, the state carried.
+
+    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was.
+    """
+
+    def __init__(self, spec: ModelSpec, backend: Backend):
+        self.spec = spec
+        self.backend = backend
+        self._pre = Preprocessor(spec, backend.dtype)
+        self._post = Postprocessor(spec)
+        self._raw_output = self._post.identity
+        self._step = backend.step
+
+    def step(self, x: ArrayLike) -> NDArray[Any]:
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", raw units for "forecast".
+
+        Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
+        """
+        outputs = self._step(self._pre(x))
+        return outputs if self._raw_output else self._post(outputs, self._pre.last)
+
+    def run(self, xs: ArrayLike) -> NDArray[Any]:
+        """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row, the state carried in and out.
+
+        Raises SampleError with the number of the first row that can't be used; the state is then as before the call.
+        """
+        xs = np.asarray(xs)
+        if xs.ndim != 2:
+            raise SampleError(f"samples have shape {xs.shape}, expected (steps, {self.spec.input_size})")
+        last = self._pre.last.copy()
+        rows, filled = np.empty((len(xs), self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
+        try:
+            for n, x in enumerate(xs):
+                rows[n] = self._pre(x)
+                filled[n] = self._pre.last if self.spec.residual else 0
+        except SampleError as e:
+            self._pre.last[:] = last
+            raise SampleError(f"row {n}: {e}") from e
+        if not len(rows):
+            return np.empty((0, self.spec.output_size), self.backend.dtype)
+        return self._post(self.backend.run(rows), filled)
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values. Assigning restores all of it."""
+        h, c = self.backend.state
+        return {"h": h, "c": c, "last": self._pre.last.copy()}
+
+    @state.setter
+    def state(self, value: Mapping[str, NDArray[Any]]) -> None:
+        if set(value) != {"h", "c", "last"}:
+            raise BackendError(f"state has keys {sorted(value)}, expected ['c', 'h', 'last'] as Session.state gives them")
+        last = np.asarray(value["last"], np.float64)
+        if last.shape != self._pre.last.shape or not np.isfinite(last).all():
+            raise BackendError(f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values")
+        self.backend.state = value["h"], value["c"]
+        self._pre.last[:] = last
+
+    def reset(self) -> None:
+        """Back to the zero state, as at the start of a recording."""
+        self.backend.reset()
+        self._pre.reset()
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Model:
+    """A loaded bundle."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.bundle.spec
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.bundle.manifest
+
+    def session(self, backend: str = "numpy", *, artifact: str | None = None) -> Session:
+        """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
+
+        artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
+        Raises BackendUnavailableError where this machine lacks what the backend needs.
+        """
+        if backend == "auto":
+            from .check import choose_backend
+
+            return Session(self.spec, choose_backend(self.bundle).backend)
+        return Session(self.spec, open_backend(backend, self.bundle, artifact=artifact))
+
+    def features(self, xs: ArrayLike) -> NDArray[np.float64]:
+        """xs: (steps, C) raw units from the start of a recording -> (steps, F) what the network sees."""
+        return features(self.spec, xs)[0]
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a bundle, checking every byte of it. Raises BundleError."""
+    return Model(read_bundle(path))

@@ -1,0 +1,67 @@
+"""The float64 reference: the LSTM written like its equations. Every backend is judged by it; it is never optimised.
+
+Equations: Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, as in torch.nn.LSTM's documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Backend, check_state
+from .layout import gate
+from .spec import ModelSpec
+
+Float64 = NDArray[np.float64]
+
+
+def sigmoid(a: Float64) -> Float64:
+    return 0.5 * (1.0 + np.tanh(0.5 * a))  # the logistic function, without overflow for large negative a
+
+
+def lstm_cell(x: Float64, h: Float64, c: Float64, W_x: Float64, W_h: Float64, b: Float64) -> tuple[Float64, Float64]:
+    """One step of one layer. x: (inputs,), h and c: (H,) -> the new h and c, (H,) each."""
+    a = x @ W_x + h @ W_h + b  # (4 H,)
+    i = sigmoid(gate(a, "i"))
+    f = sigmoid(gate(a, "f"))
+    g = np.tanh(gate(a, "g"))
+    o = sigmoid(gate(a, "o"))
+    c = f * c + i * g
+    h = o * np.tanh(c)
+    return h, c
+
+
+class Reference(Backend):
+    """features (F,) -> outputs (O,), all in float64."""
+
+    name = "reference"
+    dtype = np.float64
+
+    def __init__(self, spec: ModelSpec, weights: Mapping[str, NDArray[Any]]):
+        self._spec = spec
+        self._weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+        self.reset()
+
+    def reset(self) -> None:
+        shape = (self._spec.num_layers, self._spec.hidden_size)
+        self._h, self._c = np.zeros(shape), np.zeros(shape)
+
+    def step(self, features: NDArray[Any]) -> Float64:
+        x = np.asarray(features, np.float64)
+        for k in range(self._spec.num_layers):
+            W_x, W_h, b = (self._weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
+            self._h[k], self._c[k] = lstm_cell(x, self._h[k], self._c[k], W_x, W_h, b)
+            x = self._h[k]
+        return x @ self._weights["head.W"] + self._weights["head.b"]
+
+    @property
+    def state(self) -> tuple[Float64, Float64]:
+        return self._h.copy(), self._c.copy()
+
+    @state.setter
+    def state(self, value: tuple[NDArray[Any], NDArray[Any]]) -> None:
+        h, c = check_state(value, self._h.shape)
+        self._h, self._c = h.astype(np.float64), c.astype(np.float64)

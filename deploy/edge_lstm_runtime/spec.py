@@ -1,0 +1,155 @@
+"""The model specification: everything but the weights that trainer, exporter and board must agree on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BundleError
+
+Task = Literal["classify", "forecast"]
+Missing = Literal["refuse", "ffill", "mask"]
+MAX_LAYERS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """A compact LSTM: `num_layers` LSTM layers of `hidden_size` units and a dense head.
+
+    channels       names of the raw input values of one sample, in order; C of them
+    input_mean     (C,) raw units; statistics of the training split only
+    input_std      (C,) raw units, all > 0
+    missing        what a NaN in a sample means: "refuse" it, take the channel's last value ("ffill"; its
+                   mean before the first one), or 0 after normalisation plus C more features that
+                   are 1 where a value is missing ("mask")
+    classes        task "classify": names of the classes, in the order of the outputs
+    targets        task "forecast": names of the forecast channels
+    horizon        task "forecast": steps ahead; output k * len(targets) + j is targets[j] at step t + 1 + k
+    output_offset  (O,) and output_scale (O,): answer in raw units = offset + scale * network output;
+                   empty for "classify", where the answer is the logits
+    residual       task "forecast": the forecast is the target's value now plus that answer
+    """
+
+    task: Task
+    channels: tuple[str, ...]
+    hidden_size: int
+    num_layers: int
+    input_mean: tuple[float, ...]
+    input_std: tuple[float, ...]
+    missing: Missing = "refuse"
+    classes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    horizon: int = 0
+    output_offset: tuple[float, ...] = ()
+    output_scale: tuple[float, ...] = ()
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        def require(condition: bool, what: str) -> None:
+            if not condition:
+                raise BundleError(f"model specification: {what}")
+
+        require(self.task in get_args(Task), f"task is {self.task!r}, expected 'classify' or 'forecast'")
+        require(self.missing in get_args(Missing), f"missing is {self.missing!r}, expected one of {get_args(Missing)}")
+        require(len(self.channels) > 0, "no input channels")
+        require(len(set(self.channels)) == len(self.channels), f"channel names repeat: {self.channels}")
+        require(1 <= self.num_layers <= MAX_LAYERS, f"num_layers is {self.num_layers}, expected 1 to {MAX_LAYERS}")
+        require(self.hidden_size >= 1, f"hidden_size is {self.hidden_size}, expected at least 1")
+        for name in ("input_mean", "input_std"):
+            values = getattr(self, name)
+            require(len(values) == len(self.channels), f"{name} has {len(values)} values for {len(self.channels)} channels")
+            require(all(math.isfinite(v) for v in values), f"{name} has a value that is not finite: {values}")
+        require(all(v > 0 for v in self.input_std), f"input_std must be positive: {self.input_std}")
+        if self.task == "classify":
+            require(len(self.classes) >= 2, f"{len(self.classes)} classes, expected at least 2")
+            require(not self.residual, "residual is for task 'forecast'")
+        else:
+            require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
+            require(len(self.targets) >= 1, "no forecast targets")
+            absent = [t for t in self.targets if t not in self.channels]
+            require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
+            for name in ("output_offset", "output_scale"):
+                values = getattr(self, name)
+                require(
+                    len(values) == self.output_size and all(math.isfinite(v) for v in values),
+                    f"{name} has {len(values)} values, expected {self.output_size} finite ones",
+                )
+
+    @property
+    def input_size(self) -> int:
+        """C, the raw values in a sample."""
+        return len(self.channels)
+
+    @property
+    def feature_size(self) -> int:
+        """F, the values that enter the first LSTM layer: C, or 2 C with a mask."""
+        return self.input_size * (2 if self.missing == "mask" else 1)
+
+    @property
+    def output_size(self) -> int:
+        """O, the network's outputs per step."""
+        return len(self.classes) if self.task == "classify" else self.horizon * len(self.targets)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """(O,) the class names, or "target+steps"."""
+        if self.task == "classify":
+            return self.classes
+        return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
+
+    def layer_input_size(self, layer: int) -> int:
+        return self.feature_size if layer == 0 else self.hidden_size
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the canonical weights; see `layout` for what stands where in them."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        gates = 4 * self.hidden_size
+        for k in range(self.num_layers):
+            shapes[f"layer{k}.W_x"] = (self.layer_input_size(k), gates)
+            shapes[f"layer{k}.W_h"] = (self.hidden_size, gates)
+            shapes[f"layer{k}.b"] = (gates,)
+        shapes["head.W"] = (self.hidden_size, self.output_size)
+        shapes["head.b"] = (self.output_size,)
+        return shapes
+
+    def check_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Raise BundleError unless `weights` are finite float32 arrays of the names and shapes of `weight_shapes`."""
+        expected = self.weight_shapes()
+        if set(weights) != set(expected):
+            raise BundleError(f"weights are {sorted(weights)}, expected {sorted(expected)}")
+        for name, shape in expected.items():
+            array = weights[name]
+            if array.shape != shape or array.dtype != np.float32:
+                raise BundleError(f"weight {name} is {array.dtype}{array.shape}, expected float32{shape}")
+            if not np.isfinite(array).all():
+                raise BundleError(f"weight {name} has values that are not finite")
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for shape in self.weight_shapes().values())
+
+    @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates of one step: every matrix entry once, and three products per unit in the cell."""
+        matrices = sum(math.prod(s) for s in self.weight_shapes().values() if len(s) == 2)
+        return matrices + 3 * self.hidden_size * self.num_layers
+
+    def to_dict(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
+        """Raise BundleError on a key that is missing, unknown or of the wrong kind."""
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise BundleError(f"model specification has unknown keys {unknown}")
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except TypeError as e:
+            raise BundleError(f"model specification is malformed: {e}") from e

@@ -1,0 +1,115 @@
+"""Samples as lines of text: CSV or JSON lines in, one JSON line out for each, in the same order."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .errors import ConfigError, SampleError
+from .model import Session
+from .processing import describe
+
+RESET = "reset"
+_MISSING = frozenset({"", "nan", "null", "na", "none"})
+
+
+def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Iterator[dict[str, Any]]:
+    """One object for every line: {"line": n, ...answer} or {"line": n, "error": "..."}.
+
+    CSV has a header with the channels' names (other columns are ignored) or exactly one number for each channel; an empty cell or NaN is
+    a missing value. A JSON line is a list of numbers in channel order, or an object with the channels' names; null is a missing
+    value, and {"reset": true} sets the state to zero. A line that can't be used leaves the state as it was, and the stream goes on.
+
+    reset_every: samples after which the state is set to zero; 0 for never.
+    Raises ConfigError when the header lacks a channel.
+    """
+    channels = session.spec.channels
+    columns: list[int] | None = None
+    first, samples = True, 0
+    for number, text in enumerate(lines, start=1):
+        line = text.strip().removeprefix("\ufeff")
+        if not line:
+            continue
+        try:
+            if line[0] in "[{":
+                values = _from_json(line, channels)
+            else:
+                cells = next(csv.reader([line]))
+                if first and not all(_is_number(cell) for cell in cells):
+                    columns = _header(cells, channels)
+                    first = False
+                    continue
+                values = _from_csv(cells, columns, channels)
+            first = False
+            if values is None:
+                session.reset()
+                samples = 0
+                yield {"line": number, RESET: True}
+                continue
+            if reset_every and samples and samples % reset_every == 0:
+                session.reset()
+            answer = session.step(values)
+        except SampleError as e:
+            first = False
+            yield {"line": number, "error": str(e)}
+            continue
+        samples += 1
+        yield {"line": number, **describe(session.spec, answer)}
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.strip().lower() in _MISSING
+    return True
+
+
+def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
+    names = [cell.strip() for cell in cells]
+    absent = [name for name in channels if name not in names]
+    if absent:
+        raise ConfigError(f"the input's header lacks the channels {absent}; it has {names}; expected {list(channels)}")
+    return [names.index(name) for name in channels]
+
+
+def _from_csv(cells: list[str], columns: list[int] | None, channels: tuple[str, ...]) -> list[float]:
+    if columns is None:
+        if len(cells) != len(channels):
+            raise SampleError(f"{len(cells)} values, expected {len(channels)} ({', '.join(channels)})")
+        columns = list(range(len(channels)))
+    elif len(cells) <= max(columns):
+        raise SampleError(f"{len(cells)} values, expected at least {max(columns) + 1} as in the header")
+    return [_number(cells[column], name) for column, name in zip(columns, channels, strict=True)]
+
+
+def _number(cell: str, channel: str) -> float:
+    if cell.strip().lower() in _MISSING:
+        return float("nan")
+    try:
+        return float(cell)
+    except ValueError:
+        raise SampleError(f"channel {channel!r} is {cell!r}; expected a number") from None
+
+
+def _from_json(line: str, channels: tuple[str, ...]) -> list[float] | None:
+    """The values, or None for a request to reset."""
+    try:
+        value = json.loads(line)
+    except ValueError as e:
+        raise SampleError(f"not valid JSON ({e})") from None
+    if isinstance(value, dict):
+        if value.get(RESET) is True:
+            return None
+        absent = [name for name in channels if name not in value]
+        if absent:
+            raise SampleError(f"channels {absent} are missing; expected {list(channels)}")
+        value = [value[name] for name in channels]
+    if len(value) != len(channels):
+        raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
+    for name, item in zip(channels, value, strict=True):
+        if item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
+            raise SampleError(f"channel {name!r} is {item!r}; expected a number")
+    return [float("nan") if item is None else float(item) for item in value]
