@@ -1,0 +1,86 @@
+"""The verbs `export`, `targets` and `demo`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from edge_lstm_runtime import ConfigError
+
+from . import targets as table
+from .work import Work
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def add_arguments_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
+        "streamed on its simulator; golden samples; and an HTML report beside it."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm export runs/har --target rk3588 --scheme fp16 --scheme w8a8 -o har.edge\n"
+        "  edge-lstm export runs/har --no-npu -o har.edge"
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="NAME.edge", help="the bundle to write; the report is NAME.html")
+    parser.add_argument("--target", default="rk3588", metavar="NAME", help="an NPU of `edge-lstm targets` (default: %(default)s)")
+    parser.add_argument(
+        "--scheme", action="append", metavar="NAME", help="a number format of the target; may be repeated (default: fp16 and w8a8)"
+    )
+    parser.add_argument("--no-npu", action="store_true", help="ONNX and NumPy only: don't run the vendor's converter")
+
+
+def main_export(arguments: argparse.Namespace) -> int:
+    from .pipeline import export_run
+
+    if arguments.no_npu and arguments.scheme:
+        raise ConfigError("--no-npu and --scheme contradict each other; leave one out")
+    schemes = () if arguments.no_npu else tuple(dict.fromkeys(arguments.scheme or ("fp16", "w8a8")))
+    work = export_run(arguments.run, arguments.out, target=arguments.target, schemes=schemes, say=_say)
+    print(summary(work))
+    return 0
+
+
+def summary(work: Work) -> str:
+    """The closing lines of an export: accuracy of each backend, then where things are."""
+    lines = ["", f"{'backend':<28}{'max abs':>10}{'NRMSE':>10}  figures from"]
+    for name, a in work.accuracy.items():
+        lines.append(f"{name:<28}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
+    for name, metrics in work.metrics.items():
+        shown = ("accuracy", "macro_f1") if work.spec.task == "classify" else ("mae", "rmse", "nrmse")
+        lines.append(f"{name:<28}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + "  (test split)")
+    lines += [f"note: {note}" for note in work.notes]
+    size = work.out.stat().st_size / 1024
+    lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
+    lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm run {work.out} --input FILE.csv"]
+    return "\n".join(lines)
+
+
+def add_arguments_targets(parser: argparse.ArgumentParser) -> None:
+    parser.description = "List the NPU targets, the number formats that each takes, and which of them this project's tests simulate."
+
+
+def main_targets(arguments: argparse.Namespace) -> int:  # noqa: ARG001  (every verb has the same signature)
+    print(f"{'target':<10}{'cores':>5}  {'schemes':<14}{'tested':<14}boards")
+    for t in table.targets().values():
+        print(f"{t.name:<10}{t.cores:>5}  {', '.join(t.schemes):<14}{', '.join(t.verified) or '-':<14}{t.boards}")
+    return 0
+
+
+def add_arguments_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The whole line on real data (BasicMotions: accelerometer and gyroscope, 4 activities): train, export for RK3588,\n"
+        "check every backend that runs here, stream one recording, and write the report."
+    )
+    parser.add_argument("-o", "--out", type=Path, default=Path("build/demo"), metavar="FOLDER", help="default: %(default)s; replaced if there")
+
+
+def main_demo(arguments: argparse.Namespace) -> int:
+    from .demo import demo
+
+    return demo(arguments.out, _say)

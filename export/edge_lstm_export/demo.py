@@ -1,0 +1,46 @@
+"""The whole line on real data, as a newcomer sees it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from edge_lstm import load_config, train
+from edge_lstm_runtime import SampleError, describe, load
+
+from .pipeline import export_run
+
+
+def demo(out: Path, say: Callable[[str], None]) -> int:
+    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`; 0 when all is right."""
+    from .cli import summary
+
+    start = time.perf_counter()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    say("1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities")
+    config = out / "basic_motions.toml"
+    config.write_text(files("edge_lstm").joinpath("examples", config.name).read_text("utf-8"), "utf-8")
+    run = train(load_config(config), out / "run")
+    say("\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference")
+    work = export_run(run, out / "motions.edge", target="rk3588", schemes=("fp16", "w8a8"), say=say)
+    print(summary(work))
+
+    say("\n3. Stream one test recording from the bundle, sample by sample")
+    model = load(out / "motions.edge")
+    recording = run.splits.test[0]
+    backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.converters)]
+    last = {}
+    for name, member in backends:
+        with model.session(name, artifact=member) as session:
+            answers = [session.step(x) for x in recording.x]
+        last[f"{name} {member or ''}".strip()] = np.stack(answers)
+    truth = model.spec.classes[recording.label or 0]
+    for name, stream in last.items():
+        print(f"   {name:<28} after 10, 50, 100 samples: " + ", ".join(str(describe(model.spec, stream[n])["label"]) for n in (9, 49, -1)) + f"   (truth: {truth})")
+    say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
+    return 0

@@ -1,0 +1,58 @@
+"""The export: a list of steps, each with its line of progress."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_lstm import Run, load_run
+from edge_lstm_runtime import ConversionError
+
+from . import targets
+from .steps import build_graphs, calibrate, convert_rknn, draw_stream, evaluate_task, pack, simplify, simulate, verify_float, write_report
+from .work import Work
+
+STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
+    ("golden stream and reference", draw_stream.call),
+    ("ONNX graphs", build_graphs.call),
+    ("onnxsim", simplify.call),
+    ("float32 against the reference", verify_float.call),
+    ("calibration set", calibrate.call),
+    ("RKNN conversion", convert_rknn.call),
+    ("stream on the simulator", simulate.call),
+    ("task metric on the test split", evaluate_task.call),
+    ("bundle", pack.call),
+    ("report", write_report.call),
+)
+
+
+def export_run(
+    run: Run | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    target: str = "rk3588",
+    schemes: Sequence[str] = ("fp16", "w8a8"),
+    say: Callable[[str], None] = lambda _: None,
+) -> Work:
+    """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
+
+    schemes: number formats for the target's NPU; none for a bundle without a converted model. say: takes lines of progress.
+    Raises ConfigError for a target or scheme that is not offered, ConversionError when a step fails; `out` is then as it was.
+    """
+    out = Path(out)
+    for scheme in schemes:
+        targets.find(target, scheme)
+    if not out.parent.is_dir():
+        raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
+    if not isinstance(run, Run):
+        run = load_run(run)
+    with contextlib.ExitStack() as resources:
+        work = Work(run=run, target=target, schemes=tuple(schemes), out=out, say=say, resources=resources)
+        for number, (label, step) in enumerate(STEPS, start=1):
+            start = time.perf_counter()
+            work = step(work)
+            say(f"[{number}/{len(STEPS)}] {label:<32}{time.perf_counter() - start:6.1f} s")
+    return work

@@ -1,0 +1,58 @@
+"""The backend "rknn-sim": the converter's simulator on the desktop, on the graph and the calibration set that the bundle carries.
+
+A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is built again from the same inputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, MissingDependencyError
+from edge_lstm_runtime.backends import State, check_state
+from edge_lstm_runtime.backends.rknn import pick_artifact
+from numpy.typing import NDArray
+
+from . import environment
+from .process import Converter
+
+
+class SimulatorBackend(Backend):
+    name = "rknn-sim"
+
+    def __init__(self, converter: Converter):
+        self._converter = converter
+
+    def reset(self) -> None:
+        self._converter.reset()
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        return self.run(features[None])[0]
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        return self._converter.run(features)
+
+    @property
+    def state(self) -> State:
+        h, c = self._converter.get_state()
+        return h, c
+
+    @state.setter
+    def state(self, value: State) -> None:
+        spec = self._converter._spec
+        self._converter.set_state(np.stack(check_state(value, (spec.num_layers, spec.hidden_size))))
+
+    def close(self) -> None:
+        self._converter.close()
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> SimulatorBackend:
+    artifact, entry = pick_artifact(bundle, artifact)
+    if reason := environment.unsupported_reason():
+        raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
+    try:
+        return SimulatorBackend(
+            Converter(bundle.spec, bundle.member(entry["graph"]), entry["target"], entry["scheme"], bundle.arrays("calibration.npz"))
+        )
+    except MissingDependencyError as e:
+        raise BackendUnavailableError(str(e)) from e

@@ -1,0 +1,1 @@
+"""The export steps. Each module has `call(work) -> Work`; the list in `pipeline` is the order."""

@@ -1,0 +1,38 @@
+"""Step 7: every converted model, streamed on the converter's simulator over the golden stream.
+
+fp16 must be right. A quantised model's error is what it is: it is reported, and its tolerance on a board is that error with a
+margin, so that `check` there finds a board that does not do what the simulator did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from edge_lstm_runtime import ConversionError, compare
+from edge_lstm_runtime.compare import FLOAT16, Tolerance
+from edge_lstm_runtime.processing import features
+
+from ..work import Accuracy, Work, scheme_of
+
+MARGIN = 1.5  # simulator and board round in different places; a wrong layout or a lost state is off by far more
+
+
+def call(work: Work) -> Work:
+    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    accuracy = dict(work.accuracy)
+    for member, converter in work.converters.items():
+        converter.reset()
+        outputs = converter.run(rows)
+        comparison = compare(outputs, work.reference)
+        tolerance = FLOAT16
+        if scheme_of(work, member) != "fp16":
+            limit = float(f"{MARGIN * comparison.nrmse:.2g}")
+            tolerance = Tolerance("nrmse", limit, f"{MARGIN} x the NRMSE on the converter's simulator")
+        if not comparison.within(tolerance):
+            raise ConversionError(
+                f"{member} is out of tolerance on the simulator: NRMSE {comparison.nrmse:.1e}, at most {tolerance.limit:.1e} was expected; "
+                "leave this scheme out, or report the model"
+            )
+        accuracy[f"rknn-sim {member}"] = Accuracy(outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
+    return dataclasses.replace(work, accuracy=accuracy)

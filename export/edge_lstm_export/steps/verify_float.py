@@ -1,0 +1,38 @@
+"""Step 4: NumPy float32 and ONNX Runtime on both forms, against the float64 reference over the golden stream.
+
+Out of tolerance ends the export: nothing that follows would mean anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from edge_lstm_runtime import Backend, ConversionError, compare
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.backends.onnx import OnnxBackend
+from edge_lstm_runtime.compare import FLOAT32
+from edge_lstm_runtime.processing import features
+
+from ..work import Accuracy, Work
+
+MEMBERS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
+
+
+def call(work: Work) -> Work:
+    backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
+    for form, graph in work.graphs.items():
+        backends[f"onnx {MEMBERS[form]}"] = OnnxBackend(work.spec, graph.SerializeToString())
+    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    accuracy = dict(work.accuracy)
+    for name, backend in backends.items():
+        outputs = backend.run(rows)
+        comparison = compare(outputs, work.reference)
+        accuracy[name] = Accuracy(outputs, comparison, FLOAT32, "CPU of the exporting machine")
+        if not comparison.within(FLOAT32):
+            step, output = comparison.worst
+            raise ConversionError(
+                f"{name} differs from the float64 reference by {comparison.max_abs:.2e} at step {step}, output "
+                f"{work.spec.output_names[output]!r}; at most {FLOAT32.limit:.0e} was expected"
+            )
+    return dataclasses.replace(work, accuracy=accuracy)

@@ -1,0 +1,105 @@
+"""Step 10: one self-contained HTML file: no script, no network, every picture inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from edge_lstm.plots import plot_confusion, plot_curves, plot_forecast
+from edge_lstm_runtime import ConversionError, Session
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.files import atomic_write
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..plots import plot_errors, plot_stream
+from ..work import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = {
+    "classify": {"accuracy": "accuracy, last step", "macro_f1": "macro F1", "accuracy_all_steps": "accuracy, every step"},
+    "forecast": {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"},
+}
+
+
+def call(work: Work) -> Work:
+    environment = Environment(
+        loader=PackageLoader("edge_lstm_export", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    assert work.bundle is not None, "the report is written after the bundle"
+    html = environment.get_template("report.html.j2").render(
+        name=work.out.stem,
+        spec=work.spec,
+        manifest=work.bundle.manifest,
+        accuracy=work.accuracy,
+        worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
+        shown=SHOWN[work.spec.task],
+        trained=work.run.metrics["test"],
+        verdict=verdict(work),
+        figures={name: (caption, _png(figure)) for name, (caption, figure) in _figures(work).items()},
+        bundle_bytes=work.out.stat().st_size,
+        config=work.run.config.to_toml(),
+    )
+    try:
+        with atomic_write(work.out.with_suffix(".html")) as file:
+            file.write(html.encode())
+    except OSError as e:
+        raise ConversionError(f"the bundle {work.out} is written, but not its report: {e.strerror or e}") from e
+    return work
+
+
+def verdict(work: Work) -> list[str]:
+    """What a reader must know, a sentence for each thing."""
+    numpy = work.metrics["numpy"]
+    sentences = []
+    if work.spec.task == "forecast":
+        sentences.append(numpy["verdict"])
+    else:
+        count = numpy["sequences"]
+        sentences.append(f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %.")
+    key = "accuracy" if work.spec.task == "classify" else "rmse"
+    for name, metrics in work.metrics.items():
+        if name == "numpy":
+            continue
+        nrmse = work.accuracy[name].comparison.nrmse
+        change = (
+            f"{100 * (metrics[key] - numpy[key]):+.1f} points of accuracy"
+            if key == "accuracy"
+            else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % RMSE"
+        )
+        member = name.removeprefix("rknn-sim ")
+        sentences.append(f"{member} on the simulator: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+    return [*sentences, *work.notes]
+
+
+def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
+    figures = {"curves": ("Training", plot_curves(work.run.history))}
+    metrics = work.metrics["numpy"]
+    if work.spec.task == "classify":
+        figures["confusion"] = ("Test split, answer at the last step, float32", plot_confusion(metrics["confusion"], work.spec.classes))
+    else:
+        figures["forecast"] = ("Test split, float32", _forecast_figure(work))
+    outputs = {name: a.outputs for name, a in work.accuracy.items()}
+    figures["errors"] = ("Error against the float64 reference while the state is carried", plot_errors(outputs, work.reference))
+    figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
+    return figures
+
+
+def _forecast_figure(work: Work) -> Figure:
+    longest = max(work.run.splits.test, key=lambda s: len(s.x))
+    target = work.spec.targets[0]
+    values = longest.x[:, work.spec.channels.index(target)]
+    forecast = Session(work.spec, NumpyBackend(work.spec, work.weights)).run(longest.x)
+    ahead = work.spec.horizon
+    last = forecast[:, (ahead - 1) * len(work.spec.targets)].astype(np.float64)
+    # The forecast made at step t is for step t + ahead.
+    return plot_forecast(values[ahead:], last[:-ahead], target, ahead=ahead, baseline=values[:-ahead])
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode()
