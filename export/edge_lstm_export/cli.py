@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_lstm_runtime import ConfigError
 
-from . import targets as table
+from .target_table import targets
 from .work import Work
 
 
@@ -67,7 +67,7 @@ def add_arguments_targets(parser: argparse.ArgumentParser) -> None:
 
 def main_targets(arguments: argparse.Namespace) -> int:  # noqa: ARG001  (every verb has the same signature)
     print(f"{'target':<10}{'cores':>5}  {'schemes':<14}{'tested':<14}boards")
-    for t in table.targets().values():
+    for t in targets().values():
         print(f"{t.name:<10}{t.cores:>5}  {', '.join(t.schemes):<14}{', '.join(t.verified) or '-':<14}{t.boards}")
     return 0
 
@@ -77,7 +77,9 @@ def add_arguments_demo(parser: argparse.ArgumentParser) -> None:
         "The whole line on real data (BasicMotions: accelerometer and gyroscope, 4 activities): train, export for RK3588,\n"
         "check every backend that runs here, stream one recording, and write the report."
     )
-    parser.add_argument("-o", "--out", type=Path, default=Path("build/demo"), metavar="FOLDER", help="default: %(default)s; replaced if there")
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("build/demo"), metavar="FOLDER", help="default: %(default)s; replaced if there"
+    )
 
 
 def main_demo(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+
 from edge_lstm import load_config, train
-from edge_lstm_runtime import SampleError, describe, load
+from edge_lstm_runtime import describe, load
 
 from .pipeline import export_run
 
@@ -41,6 +42,10 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
         last[f"{name} {member or ''}".strip()] = np.stack(answers)
     truth = model.spec.classes[recording.label or 0]
     for name, stream in last.items():
-        print(f"   {name:<28} after 10, 50, 100 samples: " + ", ".join(str(describe(model.spec, stream[n])["label"]) for n in (9, 49, -1)) + f"   (truth: {truth})")
+        print(
+            f"   {name:<28} after 10, 50, 100 samples: "
+            + ", ".join(str(describe(model.spec, stream[n])["label"]) for n in (9, 49, -1))
+            + f"   (truth: {truth})"
+        )
     say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
     return 0

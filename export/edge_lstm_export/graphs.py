@@ -10,13 +10,15 @@ Inputs: x, then h{k}_in and c{k}_in of every layer k. Outputs: y, then h{k}_out 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
-from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import GATES, gate, to_onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.layout import GATES, gate, to_onnx
 
 OPSET = 19  # the newest that rknn-toolkit2 2.5.0 reads
 IR_VERSION = 9  # the one that came with opset 19
@@ -38,7 +40,7 @@ class _Graph:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def add(self, operator: str, inputs: list[str], outputs: str | list[str], **attributes: object) -> str:
+    def add(self, operator: str, inputs: list[str], outputs: str | list[str], **attributes: Any) -> str:
         """One operator, named after its (first real) output; returns that output."""
         outputs = [outputs] if isinstance(outputs, str) else outputs
         name = next(o for o in outputs if o)

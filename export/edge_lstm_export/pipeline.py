@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import ConversionError
 
-from . import targets
+from . import target_table
 from .steps import build_graphs, calibrate, convert_rknn, draw_stream, evaluate_task, pack, simplify, simulate, verify_float, write_report
 from .work import Work
 
@@ -44,11 +44,11 @@ def export_run(
     """
     out = Path(out)
     for scheme in schemes:
-        targets.find(target, scheme)
+        target_table.find(target, scheme)
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
     if not isinstance(run, Run):
-        run = load_run(run)
+        run = load_run(Path(run))
     with contextlib.ExitStack() as resources:
         work = Work(run=run, target=target, schemes=tuple(schemes), out=out, say=say, resources=resources)
         for number, (label, step) in enumerate(STEPS, start=1):

@@ -29,9 +29,7 @@ def plot_errors(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
     return figure
 
 
-def plot_stream(
-    outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300
-) -> Figure:
+def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300) -> Figure:
     """The first `steps` of the first few outputs: the reference as a wide grey line, the converted models over it."""
     count = min(len(names), MAX_OUTPUTS)
     figure = Figure(figsize=(11, 1.7 * count + 0.6), layout="constrained")

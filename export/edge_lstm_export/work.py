@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.compare import Tolerance
-from numpy.typing import NDArray
 
 from .rknn.process import Converter
 

@@ -63,7 +63,7 @@ def _make(home: Path) -> None:
         interpreter = str(building / "env/bin/python")
         _uv([*base, "pip", "install", "--no-deps", "--python", interpreter, "-r", str(requirements)], environment)
         try:
-            os.rename(building / "env", home)
+            (building / "env").rename(home)
         except OSError:
             if not (home / "bin/python").exists():  # somebody else made it meanwhile: theirs serves as well
                 raise

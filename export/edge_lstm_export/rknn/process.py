@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import edge_lstm_runtime
 import numpy as np
-from edge_lstm_runtime import ConversionError, ModelSpec
 from numpy.typing import NDArray
+
+import edge_lstm_runtime
+from edge_lstm_runtime import ConversionError, ModelSpec
 
 from . import environment, log
 

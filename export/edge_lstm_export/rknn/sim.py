@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, MissingDependencyError
 from edge_lstm_runtime.backends import State, check_state
 from edge_lstm_runtime.backends.rknn import pick_artifact
-from numpy.typing import NDArray
 
 from . import environment
 from .process import Converter
@@ -27,7 +28,8 @@ class SimulatorBackend(Backend):
         self._converter.reset()
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
-        return self.run(features[None])[0]
+        answer: NDArray[Any] = self.run(features[None])[0]
+        return answer
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         return self._converter.run(features)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edge_lstm_runtime.backends.rknn import RknnBackend
 from rknn.api import RKNN
+
+from edge_lstm_runtime.backends.rknn import RknnBackend
 
 
 def build(job: dict[str, Any], folder: Path) -> RKNN:
@@ -22,7 +24,7 @@ def build(job: dict[str, Any], folder: Path) -> RKNN:
     rknn = RKNN(verbose=True)
     quantised = job["scheme"] != "fp16"
     options = {"quantized_dtype": job["scheme"]} if quantised else {}
-    steps = (
+    steps: tuple[tuple[str, Callable[[], Any]], ...] = (
         ("config", lambda: rknn.config(target_platform=job["target"], **options)),
         ("load_onnx", lambda: rknn.load_onnx(model=str(folder / "model.onnx"))),
         ("build", lambda: rknn.build(do_quantization=quantised, dataset=str(folder / "dataset.txt") if quantised else None)),
@@ -77,7 +79,8 @@ def main(folder: Path, requests_fd: int, answers_fd: int) -> None:
                         simulator = Simulator(rknn, job)
                     result = np.ascontiguousarray(simulator.answer(request["operation"], data), np.float32)
             except Exception as e:
-                error = f"{type(e).__name__}: {e}"
+                lines = [line.strip() for line in str(e).splitlines() if line.strip()]  # the vendor puts a whole traceback in here
+                error = f"{type(e).__name__}: {lines[-1] if lines else 'no message'}"
             content = result.tobytes()
             answers.write(json.dumps({"error": error, "bytes": len(content)}).encode() + b"\n" + content)
             answers.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.processing import features
 

@@ -13,7 +13,10 @@ def call(work: Work) -> Work:
     if not work.schemes:
         return work
     if reason := unsupported_reason():
-        note = f"no RKNN model for {work.target} was made: {reason}. The bundle runs on NumPy and ONNX Runtime; export it there to add the NPU."
+        note = (
+            f"no RKNN model for {work.target} was made: {reason}. "
+            "The bundle runs on NumPy and ONNX Runtime; export it there to add the NPU."
+        )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
     graph = work.graphs["cell"].SerializeToString()

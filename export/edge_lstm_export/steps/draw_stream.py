@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from edge_lstm_runtime import ConversionError, Reference
 from edge_lstm_runtime.processing import features
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import onnx
 import onnxsim
+
 from edge_lstm_runtime import ConversionError
 
 from ..work import Work
@@ -16,11 +17,14 @@ def call(work: Work) -> Work:
 
 
 def _simplify(graph: onnx.ModelProto, form: str) -> onnx.ModelProto:
+    simplified: onnx.ModelProto
     simplified, consistent = onnxsim.simplify(graph)
     if not consistent:
         raise ConversionError(f"onnxsim's result for the {form} form does not compute the same as the graph it was made from")
     if _interface(simplified) != _interface(graph):
-        raise ConversionError(f"onnxsim changed the inputs or outputs of the {form} form: {_interface(simplified)}, expected {_interface(graph)}")
+        raise ConversionError(
+            f"onnxsim changed the inputs or outputs of the {form} form: {_interface(simplified)}, expected {_interface(graph)}"
+        )
     return simplified
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.compare import FLOAT16, Tolerance
 from edge_lstm_runtime.processing import features

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from edge_lstm_runtime import Backend, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend

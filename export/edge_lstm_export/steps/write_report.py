@@ -7,11 +7,12 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from edge_lstm.plots import plot_confusion, plot_curves, plot_forecast
 from edge_lstm_runtime import ConversionError, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.files import atomic_write
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..plots import plot_errors, plot_stream
 from ..work import Work
@@ -27,7 +28,11 @@ SHOWN = {
 
 def call(work: Work) -> Work:
     environment = Environment(
-        loader=PackageLoader("edge_lstm_export", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("edge_lstm_export", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     assert work.bundle is not None, "the report is written after the bundle"
     html = environment.get_template("report.html.j2").render(
@@ -59,7 +64,9 @@ def verdict(work: Work) -> list[str]:
         sentences.append(numpy["verdict"])
     else:
         count = numpy["sequences"]
-        sentences.append(f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %.")
+        sentences.append(
+            f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %."
+        )
     key = "accuracy" if work.spec.task == "classify" else "rmse"
     for name, metrics in work.metrics.items():
         if name == "numpy":

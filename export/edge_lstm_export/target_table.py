@@ -28,7 +28,10 @@ class Target:
 @functools.cache
 def targets() -> dict[str, Target]:
     table = tomllib.loads(files(__package__).joinpath("targets.toml").read_text("utf-8"))
-    return {n: Target(n, **{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for n, row in table.items()}
+    return {
+        name: Target(name, row["family"], row["cores"], tuple(row["schemes"]), tuple(row["verified"]), row["boards"])
+        for name, row in table.items()
+    }
 
 
 def find(target: str, scheme: str) -> Target:

@@ -1,0 +1,77 @@
+"""Runs and models for the export's tests: trained on real data, for a few epochs, once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edge_lstm import Run, load_config, train
+from edge_lstm_runtime import ModelSpec
+
+CONFIG = """
+[data]
+source = "aeon"
+name = "BasicMotions"
+channels = ["ax", "ay", "az", "gx", "gy", "gz"]
+[data.split]
+by = "given"
+val = 0.2
+[model]
+task = "classify"
+hidden_size = 16
+num_layers = 2
+[train]
+epochs = 3
+batch_size = 8
+"""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "config.toml").write_text(CONFIG)
+    return train(load_config(folder / "config.toml"), folder / "run")
+
+
+@pytest.fixture(scope="session")
+def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A forecast with residual answers and gaps that are filled, of a sine with noise."""
+    folder = tmp_path_factory.mktemp("forecast")
+    rng = np.random.default_rng(0)
+    wave = 20 + 3 * np.sin(np.arange(900) * 2 * np.pi / 24) + rng.normal(size=900) * 0.2
+    rows = [f"{n},{'' if n % 97 == 50 else round(v, 3)}" for n, v in enumerate(wave)]
+    (folder / "wave.csv").write_text("t,temperature\n" + "\n".join(rows) + "\n")
+    (folder / "config.toml").write_text(
+        '[data]\nsource = "csv"\npath = "wave.csv"\nchannels = ["temperature"]\ntime = "t"\nmissing = "ffill"\nwindow = 48\nstride = 24\n'
+        "season = 24\n[data.split]\nby = 'time'\n[model]\ntask = 'forecast'\nhidden_size = 8\nhorizon = 2\nresidual = true\n"
+        "[train]\nepochs = 2\n"
+    )
+    return train(load_config(folder / "config.toml"), folder / "run")
+
+
+Model = tuple[ModelSpec, dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def random_model() -> Callable[..., Model]:
+    return _random_model
+
+
+def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int = 4, seed: int = 0) -> Model:
+    rng = np.random.default_rng(seed)
+    spec = ModelSpec(
+        task="classify",
+        channels=tuple(f"c{n}" for n in range(channels)),
+        hidden_size=hidden,
+        num_layers=layers,
+        input_mean=(0.0,) * channels,
+        input_std=(1.0,) * channels,
+        classes=tuple(f"k{n}" for n in range(outputs)),
+    )
+    weights = {
+        name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
+    return spec, weights

@@ -1,0 +1,159 @@
+"""From a trained run to a bundle, without the vendor's converter; with it: test_rknn_converter.py."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from edge_lstm_export import export_run, targets
+from edge_lstm_export.rknn import environment
+from edge_lstm_export.steps import calibrate, draw_stream, pack
+from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
+from edge_lstm_runtime.cli import main
+
+
+@pytest.fixture
+def exported(trained, tmp_path):
+    return export_run(trained, tmp_path / "motions.edge", schemes=())
+
+
+def test_bundle_runs_on_numpy_and_onnx_within_tolerance(exported):
+    bundle = load(exported.out).bundle
+    assert bundle.golden[0].shape == (1000, 6)
+    for backend in ("numpy", "onnx"):
+        result = check_backend(bundle, backend)
+        assert result.passed, result
+        assert result.comparison.steps == 1000
+    assert set(bundle.members) == {"weights.npz", "golden.npz", "calibration.npz", "model.onnx", "cell.onnx"}
+    assert set(bundle.manifest["accuracy"]) == {"numpy", "onnx model.onnx", "onnx cell.onnx"}
+
+
+def test_golden_stream_is_real_test_data(exported, trained):
+    rows = {tuple(row) for s in trained.splits.test for row in s.x}
+    assert all(tuple(row) in rows for row in exported.stream)
+
+
+def test_numpy_metric_equals_torch(exported, trained):
+    for key in ("accuracy", "macro_f1"):
+        assert exported.metrics["numpy"][key] == pytest.approx(trained.metrics["test"][key], abs=1e-6)
+
+
+def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
+    again = export_run(trained, tmp_path / "again.edge", schemes=())
+    assert again.out.read_bytes() == exported.out.read_bytes()
+
+
+def test_calibration_has_real_features_with_the_states_before_them(exported):
+    x, h, c = (exported.calibration[k] for k in "xhc")
+    assert x.shape == (calibrate.SAMPLES, 6)
+    assert h.shape == c.shape == (calibrate.SAMPLES, 2, 16)
+    assert np.isfinite(h).all()
+    assert np.abs(h).max() < 1  # h = o * tanh(c)
+    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > calibrate.SAMPLES * 0.9  # not one state over and over
+
+
+def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):
+    work = export_run(forecast_run, tmp_path / "wave.edge", schemes=())
+    metrics = work.metrics["numpy"]
+    assert metrics["mae"] == pytest.approx(forecast_run.metrics["test"]["mae"], rel=1e-4)
+    assert "seasonal" in metrics["baselines"]
+    html = work.out.with_suffix(".html").read_text()
+    assert re.search(r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the naive forecast", html)
+    assert check_backend(load(work.out).bundle, "onnx").passed
+
+
+def test_report_is_self_contained(exported):
+    html = exported.out.with_suffix(".html").read_text()
+    assert "<script" not in html
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", html)
+    assert html.count("data:image/png;base64,") == 4
+    assert "right in" in html
+
+
+def test_machine_without_converter_makes_the_rest_and_says_so(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.platform, "machine", lambda: "arm64")
+    said = []
+    work = export_run(trained, tmp_path / "motions.edge", schemes=("fp16",), say=said.append)
+    assert any("no RKNN model for rk3588 was made" in line and "arm64" in line for line in said)
+    assert check_backend(load(work.out).bundle, "numpy").passed
+    assert "no RKNN model for rk3588 was made" in work.out.with_suffix(".html").read_text()
+    assert "no RKNN model for rk3588 was made" in load(work.out).manifest["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("target", "scheme", "message"),
+    [
+        ("rk9999", "fp16", "target 'rk9999' is unknown; known: rk3588"),
+        ("rk3588", "w4a16", "scheme 'w4a16' is not offered for rk3588; expected one of fp16, w8a8"),
+    ],
+)
+def test_unknown_target_or_scheme(trained, tmp_path, target, scheme, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        export_run(trained, tmp_path / "x.edge", target=target, schemes=(scheme,))
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_weights_stop_the_export(trained, tmp_path, monkeypatch):
+    """A backend that is out of tolerance must end the export, whatever made it wrong."""
+    from edge_lstm_export import graphs
+
+    def altered(spec, weights):
+        return graphs._cell(spec, {**weights, "head.b": weights["head.b"] + np.float32(1e-3)})
+
+    monkeypatch.setattr(graphs, "_cell", graphs._cell)
+    original = graphs.build
+    monkeypatch.setattr("edge_lstm_export.steps.build_graphs.build", lambda s, w, f: altered(s, w) if f == "cell" else original(s, w, f))
+    with pytest.raises(ConversionError, match=r"onnx cell.onnx differs from the float64 reference by 1\.0\de-03 at step \d+"):
+        export_run(trained, tmp_path / "x.edge", schemes=())
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_folder_and_missing_run(trained, tmp_path, capsys):
+    with pytest.raises(ConversionError, match=r"the folder .*nowhere is not there"):
+        export_run(trained, tmp_path / "nowhere" / "x.edge", schemes=())
+    assert main(["export", str(tmp_path / "no-run"), "-o", str(tmp_path / "x.edge"), "--no-npu"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no-run" in error
+    assert main(["export", str(tmp_path), "-o", "x.edge", "--no-npu", "--scheme", "fp16"]) == 2
+    assert "contradict each other" in capsys.readouterr().err
+
+
+def test_failed_write_keeps_the_old_bundle(trained, exported, monkeypatch):
+    before = exported.out.read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BundleError, match=r"No space left on device; what was there before is unchanged"):
+        export_run(trained, exported.out, schemes=())
+    assert exported.out.read_bytes() == before
+    assert {p.name for p in exported.out.parent.iterdir()} == {"motions.edge", "motions.html"}
+
+
+def test_short_test_data_is_repeated(forecast_run):
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from edge_lstm_export.work import Work
+
+    work = Work(run=forecast_run, target="rk3588", schemes=(), out=Path("x.edge"), say=print, resources=ExitStack())
+    assert sum(len(s.x) for s in forecast_run.splits.test) < draw_stream.STEPS
+    assert draw_stream.call(work).stream.shape == (draw_stream.STEPS, 1)
+
+
+def test_target_table(capsys):
+    assert main(["targets"]) == 0
+    shown = capsys.readouterr().out
+    for target in targets().values():
+        assert target.name in shown
+        assert set(target.verified) <= set(target.schemes)
+    assert targets()["rk3588"].verified == ("fp16", "w8a8")
+
+
+def test_versions_are_recorded(exported):
+    assert set(pack.PACKAGES) <= set(load(exported.out).manifest["versions"])

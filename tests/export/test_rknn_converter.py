@@ -1,0 +1,197 @@
+"""The real rknn-toolkit2 and its simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_lstm_export import export_run
+from edge_lstm_export.graphs import build
+from edge_lstm_export.rknn import environment
+from edge_lstm_export.rknn.process import Converter
+from edge_lstm_export.steps import calibrate
+from edge_lstm_runtime import ConversionError, Reference, compare, load
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.compare import FLOAT16
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+]
+
+
+def rows_for(spec, steps=300):
+    return np.random.default_rng(2).normal(size=(steps, spec.feature_size)).astype(np.float32)
+
+
+def calibration_for(spec, weights):
+    backend = NumpyBackend(spec, weights)
+    samples = []
+    for row in rows_for(spec, 128):
+        samples.append((row, *backend.state))
+        backend.step(row)
+    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*samples, strict=True), strict=True)}
+
+
+def convert(spec, weights, scheme="fp16", **options):
+    graph = build(spec, weights, "cell").SerializeToString()
+    return Converter(spec, graph, "rk3588", scheme, calibration_for(spec, weights), **options)
+
+
+@pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
+def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, layers, hidden, outputs):
+    spec, weights = random_model(layers, hidden, outputs=max(outputs, 2))
+    rows = rows_for(spec)
+    with convert(spec, weights) as converter:
+        comparison = compare(converter.run(rows), Reference(spec, weights).run(rows))
+        assert comparison.within(FLOAT16), comparison
+        inside = [r for r in converter.operators if r["operator"] not in ("InputOperator", "OutputOperator")]
+        assert {r["target"] for r in inside} == {"NPU"}
+        assert {r["dtype"] for r in inside} == {"FLOAT16"}
+        assert converter.memory_kb["weight"] > 0
+
+
+def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
+    spec, weights = random_model(2, 16)
+    rows = rows_for(spec, 40)
+    with convert(spec, weights, "w8a8") as converter:
+        whole = converter.run(rows)
+        converter.reset()
+        first = converter.run(rows[:15])
+        saved = converter.get_state()
+        rest = converter.run(rows[15:])
+        np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
+        converter.set_state(saved)
+        np.testing.assert_array_equal(converter.run(rows[15:]), rest)
+        assert np.abs(saved).max() > 0
+
+
+def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
+    """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
+    W, b = (numpy_helper.from_array(a.astype(np.float32), n) for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4))))
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, size]) for n, size in (("x", 8), ("y", 4))]
+    graph = helper.make_graph([helper.make_node("Gemm", ["x", "W", "b"], ["y"])], "linear", values[:1], values[1:], [W, b])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model)
+    log_file = tmp_path / "vendor.log"
+    with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
+        Converter(_any_spec(), model.SerializeToString(), "rk3588", "fp16", {}, log_file=log_file)
+    assert str(log_file) in str(caught.value)
+    assert "Unkown op target" in log_file.read_text()
+
+
+def _any_spec():
+    from edge_lstm_runtime import ModelSpec
+
+    return ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+
+
+def test_a_graph_that_is_no_model_fails_in_one_line():
+    with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
+        Converter(_any_spec(), b"not a model", "rk3588", "fp16", {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_crash_names_the_signal(random_model):
+    spec, weights = random_model(1, 8)
+    with convert(spec, weights) as converter:
+        folder = converter._folder
+        os.kill(converter._process.pid, signal.SIGSEGV)
+        with pytest.raises(ConversionError, match=r"rk3588 fp16\) crashed \(SIGSEGV\)"):
+            converter.run(rows_for(spec, 5))
+    assert not folder.exists()
+
+
+def test_a_converter_that_hangs_is_ended(random_model):
+    spec, weights = random_model(1, 8)
+    with convert(spec, weights) as converter:
+        process = converter._process
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(ConversionError, match="gave no answer in time"):
+            converter._ask("reset", timeout=0.3)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_time_out_while_building(random_model):
+    start = time.monotonic()
+    with pytest.raises(ConversionError, match="gave no answer in time"):
+        convert(*random_model(1, 8), timeout=0.2)
+    assert time.monotonic() - start < 10
+
+
+def test_environment_that_cannot_be_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
+    monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-has-no-such-package==1\n")
+    with pytest.raises(
+        ConversionError, match=r"can't make the converter's environment: `pip install` failed .*edge-lstm-has-no-such-package"
+    ):
+        environment.python(lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_environment_made_by_two_at_once_is_whole(tmp_path, monkeypatch):
+    """Two exports that start together both find a usable environment; a small package stands for the vendor's."""
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
+    monkeypatch.setattr(environment, "_requirements", lambda: "typing-extensions==4.16.0\n")
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(environment.python(lambda _: None))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 1
+    assert made[0].exists()
+    assert [p.name for p in tmp_path.iterdir()] == [environment.location().name]
+
+
+@pytest.fixture(scope="module")
+def converted(trained, tmp_path_factory):
+    return export_run(trained, tmp_path_factory.mktemp("converted") / "motions.edge")
+
+
+def test_export_for_rk3588(converted):
+    bundle = load(converted.out).bundle
+    assert sorted(bundle.manifest["artifacts"]) == ["rk3588-fp16.rknn", "rk3588-w8a8.rknn"]
+    for member in bundle.manifest["artifacts"]:
+        assert bundle.member(member).startswith(b"RKNN")
+    assert converted.accuracy["rknn-sim rk3588-fp16.rknn"].comparison.nrmse <= FLOAT16.limit
+    quantised = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
+    assert {r["dtype"] for r in quantised["operators"]} == {"INT8"}
+    assert "rknn-toolkit2 compiler" in bundle.manifest["versions"]
+    assert "accuracy" in bundle.manifest["metrics"]["rknn-sim rk3588-w8a8.rknn"]
+    assert len(converted.calibration["x"]) == calibrate.SAMPLES
+
+
+def test_check_on_the_simulator_gives_what_the_export_measured(converted, capsys):
+    """The bundle alone is enough to build the same quantised model again."""
+    arguments = ["check", str(converted.out), "--backend", "rknn-sim", "--json"]
+    assert main(arguments) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for result in results:
+        exported = converted.accuracy[f"rknn-sim {result['artifact']}"].comparison
+        assert result["max_abs"] == exported.max_abs
+        assert result["steps"] == 1000
+    assert len(results) == 2
+
+
+def test_session_on_the_simulator(converted, trained):
+    model = load(converted.out)
+    recording = trained.splits.test[0].x[:20]
+    reference = model.session("reference").run(recording)
+    with model.session("rknn-sim", artifact="rk3588-fp16.rknn") as session:
+        one_by_one = np.stack([session.step(x) for x in recording])
+        state = session.state
+        session.reset()
+        np.testing.assert_array_equal(session.run(recording), one_by_one)
+        np.testing.assert_array_equal(session.state["h"], state["h"])
+        session.state = state
+    assert compare(one_by_one, reference).within(FLOAT16)
