@@ -2,13 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test slow lint format bench clean
+.PHONY: help demo test slow lint format wheel bench clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
 	@echo "make slow    the slow ones: the vendor's converter, a browser, the built wheel, whole trainings"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
+	@echo "make wheel   the wheel for the board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make clean   remove .venv and build/"
 
@@ -35,6 +36,9 @@ lint: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: .venv/ready
+	$(BIN)/python -m build --wheel
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/numpy_step.py

@@ -34,6 +34,8 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     say("\n3. Stream one test recording from the bundle, sample by sample")
     model = load(out / "motions.edge")
     recording = run.splits.test[0]
+    header = ",".join(model.spec.channels)
+    np.savetxt(out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
     backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.converters)]
     last = {}
     for name, member in backends:
