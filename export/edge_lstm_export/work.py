@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Work:
     converters: Mapping[str, Converter] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> open converter
     accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
     metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
+    answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
     bundle: Bundle | None = None  # pack
 

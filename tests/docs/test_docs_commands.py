@@ -44,7 +44,9 @@ def test_readme_from_top_to_bottom(tmp_path):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "EDGE_LSTM_DATA": data_folder()}
     for command in commands():
         shortened = command + " --set train.epochs=2" if command.startswith("edge-lstm train") else command
-        done = subprocess.run(["bash", "-c", shortened], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        done = subprocess.run(
+            ["bash", "-c", shortened], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
+        )
         assert done.returncode == 0, f"{shortened}\n{done.stdout}\n{done.stderr}"
         if " run " in command:
             assert done.stdout.count('"label"') == (5 if "recording" in command else 1), done.stdout

@@ -16,7 +16,7 @@ from pathlib import Path
 from edge_lstm_runtime import ConversionError, MissingDependencyError
 
 SUPPORTED = (3, 10), (3, 12)  # the Pythons that have both the vendor's wheel and our worker's syntax
-PREFERRED = "3.11"
+PREFERRED = 3, 11
 
 
 def unsupported_reason() -> str | None:
@@ -53,11 +53,13 @@ def _make(home: Path) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
     low, high = SUPPORTED
-    version = sys.executable if low <= sys.version_info[:2] <= high else PREFERRED
+    fits = low <= sys.version_info[:2] <= high
+    major, minor = sys.version_info[:2] if fits else PREFERRED
+    version = sys.executable if fits else f"{major}.{minor}"
     requirements = building / "requirements.txt"
     try:
         requirements.write_text(_requirements(), "utf-8")
-        environment = {**os.environ, **_pip_settings()}
+        environment = {**os.environ, **_index_settings(f"cp{major}{minor}")}
         base = [find_uv_bin()]
         _uv([*base, "venv", "--relocatable", "--python", version, str(building / "env")], environment)
         interpreter = str(building / "env/bin/python")
@@ -87,8 +89,11 @@ def _uv(command: list[str], environment: dict[str, str]) -> None:
         )
 
 
-def _pip_settings() -> dict[str, str]:
-    """uv does not read pip's configuration, so a private index or a wheel folder that pip knows is handed on. uv's own settings win."""
+def _index_settings(tag: str) -> dict[str, str]:
+    """Variables for uv, which does not read pip's configuration: a private index or a wheel folder that pip knows is handed on.
+
+    uv's own variables win. tag: of the environment's Python, such as "cp311".
+    """
     listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     pip = {}
     for line in listing.splitlines():
@@ -101,6 +106,6 @@ def _pip_settings() -> dict[str, str]:
     if "UV_INDEX" in settings:
         settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does with these: every index counts alike; all versions are pinned
     links = (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", "")).replace(",", " ").split()
-    if not any(Path(folder.removeprefix("file://")).glob("torch-*.whl") for folder in links):
+    if not any(Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl") for folder in links):
         settings["UV_TORCH_BACKEND"] = os.environ.get("UV_TORCH_BACKEND", "cpu")  # the converter never uses a GPU
     return settings

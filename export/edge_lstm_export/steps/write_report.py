@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edge_lstm.plots import plot_confusion, plot_curves, plot_forecast
-from edge_lstm_runtime import ConversionError, Session
-from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm.plots import plot_confusion, plot_curves, plot_test_forecast
+from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
 from ..plots import plot_errors, plot_stream
@@ -88,22 +87,11 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     if work.spec.task == "classify":
         figures["confusion"] = ("Test split, answer at the last step, float32", plot_confusion(metrics["confusion"], work.spec.classes))
     else:
-        figures["forecast"] = ("Test split, float32", _forecast_figure(work))
+        figures["forecast"] = ("Test split, float32", plot_test_forecast(work.spec, work.run.splits.test, work.answers))
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
     figures["errors"] = ("Error against the float64 reference while the state is carried", plot_errors(outputs, work.reference))
     figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
     return figures
-
-
-def _forecast_figure(work: Work) -> Figure:
-    longest = max(work.run.splits.test, key=lambda s: len(s.x))
-    target = work.spec.targets[0]
-    values = longest.x[:, work.spec.channels.index(target)]
-    forecast = Session(work.spec, NumpyBackend(work.spec, work.weights)).run(longest.x)
-    ahead = work.spec.horizon
-    last = forecast[:, (ahead - 1) * len(work.spec.targets)].astype(np.float64)
-    # The forecast made at step t is for step t + ahead.
-    return plot_forecast(values[ahead:], last[:-ahead], target, ahead=ahead, baseline=values[:-ahead])
 
 
 def _png(figure: Any) -> str:

@@ -1,0 +1,94 @@
+"""`edge-lstm train`: parse, call the library, show what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_lstm_runtime.errors import ConfigError, MissingDependencyError
+
+from .run import Run
+
+DESCRIPTION = "Train a compact LSTM as a TOML file says, and write the run's folder: checkpoints, history, metrics, figures."
+EPILOG = """\
+examples:
+  edge-lstm train edge_lstm/examples/basic_motions.toml -o runs/motions
+  edge-lstm train my.toml -o runs/trial --set train.epochs=5 --set model.hidden_size=32
+  edge-lstm train my.toml -o runs/trial --resume     # after an interruption: the same result as without it
+
+A relative path in the file is looked for beside it, then below the folder in $EDGE_LSTM_DATA.
+Afterwards: edge-lstm export RUN --target rk3588 -o NAME.edge
+"""
+
+
+def add_arguments_train(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("config", metavar="CONFIG.toml", type=Path, help="the training configuration")
+    parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="the folder to write; must not hold a run yet")
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in RUN")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a value of the file (train.epochs=5); may be repeated",
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], help="where to train; short for --set train.accelerator=...")
+
+
+def main_train(args: argparse.Namespace) -> int:
+    try:
+        from .config import load_config
+        from .train import train
+
+        overrides = dict(_parse(text) for text in args.set)
+        if args.device:
+            overrides["train.accelerator"] = args.device
+        run = train(load_config(args.config, overrides), args.out, resume=args.resume)
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("edge_lstm"):
+            raise
+        raise MissingDependencyError(e.name or "a package", "train") from e
+    if _is_first_rank():
+        print(closing(run))
+    return 0
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    """ "train.epochs=3" -> ("train.epochs", 3)."""
+    from .config import toml_value
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as train.epochs=5")
+    return key.strip(), toml_value(value)
+
+
+def _is_first_rank() -> bool:
+    import torch.distributed
+
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def closing(run: Run) -> str:
+    """The model, the test metrics, the files, and what to type next."""
+    test = run.metrics["test"]
+    lines = [run.model.summary(), f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}"]
+    if run.spec.task == "classify":
+        lines += [
+            f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} sequences, "
+            f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
+            f"test macro F1   {test['macro_f1']:.4f}",
+        ]
+        figure = "confusion.png"
+    else:
+        nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
+        lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
+        figure = "forecast.png"
+    lines += [
+        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {figure}, tensorboard/",
+        f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,296 @@
+"""The training configuration: a TOML file, checked key by key, with messages that name the line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.spec import MAX_LAYERS, Missing, Task
+
+from .config_errors import Problem
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
+
+MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ("loss", "mae", "rmse")}
+HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SplitConfig(_Section):
+    """[data.split]: how the recordings are divided.
+
+    by     "time": each recording is cut into train, val, test, in this order; "group": whole groups; "given": the source's own
+           train and test parts, and val drawn from train
+    val    a fraction, or, by group, the names of the groups
+    test   the same; not with "given"
+    train  by group only: the names of the groups; all others when left out
+    seed   of the draw of groups or of validation sequences
+    """
+
+    by: Literal["time", "group", "given"]
+    val: Fraction | Groups = 0.15
+    test: Fraction | Groups = 0.15
+    train: Groups | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DataConfig(_Section):
+    """[data]: where the recordings are, what their columns mean, how training windows are cut.
+
+    path       a file, or a folder whose *.csv or *.parquet files are the recordings; for "npz" and "ts" a file
+    train, test  instead of path, for the split "given"
+    name       source "aeon": a data set that ships inside the package
+    channels   the columns that are the model's inputs; for "ts", "aeon" and "npz" names for the channels, in order
+    time       column of datetimes or numbers; must increase within a recording
+    time_back  where it does not (a clock set back): "refuse", or "keep" the rows in the order of the file
+    label      column of the class; a change of the label cuts the recording into sequences
+    group      column that cuts a file into recordings (a subject, an engine)
+    columns    names of all columns of a CSV without a header
+    window     steps of a training window, `stride` apart; whole sequences when left out. Validation and test are never windowed
+    short      what to do with a training sequence shorter than the window
+    season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
+    """
+
+    source: Literal["csv", "parquet", "ts", "npz", "aeon"]
+    path: str | None = None
+    train: str | None = None
+    test: str | None = None
+    name: str | None = None
+    channels: Names | None = None
+    time: str | None = None
+    time_back: Literal["refuse", "keep"] = "refuse"
+    label: str | None = None
+    group: str | None = None
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    columns: Names | None = None
+    missing: Missing = "refuse"
+    window: Count | None = None
+    stride: Count | None = None
+    short: Literal["refuse", "pad", "drop"] = "refuse"
+    season: Count | None = None
+    split: SplitConfig
+
+
+class ModelConfig(_Section):
+    """[model]: the network and what it answers.
+
+    dropout   between layers, so only with two or more
+    targets   task "forecast": the channels to forecast; all when left out
+    residual  task "forecast": forecast the change from the value now, not the value
+    """
+
+    task: Task
+    hidden_size: Count
+    num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Names | None = None
+    horizon: Count | None = None
+    residual: bool = False
+
+
+class TrainConfig(_Section):
+    """[train]: the optimisation.
+
+    warmup      share of all steps in which the learning rate rises from 0; it then falls to 0 along a cosine
+    clip_norm   gradients are scaled down to this norm
+    patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
+    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast)
+    loss        task "forecast": squared error, or "huber", which large errors (rare jumps) don't dominate
+    loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
+    """
+
+    epochs: Count
+    batch_size: Count = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    patience: Annotated[int, Field(ge=0)] = 0
+    monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse"] = "loss"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    loss_steps: Literal["all", "last"] = "all"
+    loss: Literal["mse", "huber"] = "mse"
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Count = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+
+
+class Config(_Section):
+    """A whole configuration. folder: where the file was; relative data paths are looked for there first."""
+
+    data: DataConfig
+    model: ModelConfig
+    train: TrainConfig
+    folder: str = Field(default=".", exclude=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was configured, as plain lists, numbers and text, without `folder`; the defaults are spelled out."""
+        values: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return values
+
+    def to_toml(self) -> str:
+        """What was set, as a file that `load_config` reads from any folder."""
+        values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
+        for key in ("path", "train", "test"):
+            path = values["data"].get(key)
+            if path is not None and (Path(self.folder) / path).exists():
+                values["data"][key] = str((Path(self.folder) / path).resolve())
+        split = values["data"].pop("split")
+        tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
+        # JSON's numbers, booleans, strings and lists of them are TOML's too.
+        return "\n".join(
+            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: str) -> Config:
+        """The inverse of `to_dict`."""
+        return cls.model_validate(_frozen({**values, "folder": folder}))
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read and check a configuration.
+
+    overrides: values that take the place of the file's, such as {"train.epochs": 3}.
+    Raises ConfigError: one line with the file's line, the key, its value and what was expected.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: can't be read ({e}); expected a TOML file, such as those in edge_lstm/examples") from e
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        place = re.search(r"line (\d+), column (\d+)", str(e))
+        where = f"{path}:{place[1]}:{place[2]}" if place else f"{path}:{text.count(chr(10)) + 1}"
+        raise ConfigError(f"{where}: not valid TOML: {e}") from e
+    set_keys = []
+    for dotted, value in (overrides or {}).items():
+        _override(values, dotted, value)
+        set_keys.append(tuple(dotted.split(".")))
+    problem = Problem(Config, path, text, values, set_keys)
+    values = _frozen(values)
+    if "folder" in values:
+        problem.unknown(("folder",))
+    try:
+        config = Config.model_validate({**values, "folder": str(path.resolve().parent)})
+    except ValidationError as e:
+        problem.of_pydantic(e)
+    for key, expected in _contradictions(config):
+        problem.stop(key, expected)
+    return config
+
+
+def toml_value(text: str) -> Any:
+    """A value as TOML has it; what is none is text, so that quotes can be left out."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples: strict validation takes no list for a tuple."""
+    if isinstance(value, Mapping):
+        return {k: _frozen(v) for k, v in value.items()}
+    return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, key = dotted.split(".")
+    table = values
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {dotted}: {section!r} is no section; expected SECTION.KEY, such as train.epochs")
+    if not sections or not key:
+        raise ConfigError(f"--set {dotted}: expected SECTION.KEY, such as train.epochs")
+    table[key] = value
+
+
+def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What no single key shows: (the key to blame, what was expected)."""
+    data, model, train, split = config.data, config.model, config.train, config.data.split
+    table = data.source in ("csv", "parquet")
+    if data.source == "aeon":
+        if data.name is None:
+            yield ("data", "name"), "expected the name of a data set inside aeon, such as 'BasicMotions'"
+        for key in ("path", "train", "test"):
+            if getattr(data, key) is not None:
+                yield ("data", key), "source 'aeon' has a name and no path; remove it"
+    elif data.name is not None:
+        yield ("data", "name"), f"is for source 'aeon', and source is {data.source!r}; remove it"
+    elif split.by == "given" and (data.train is None or data.test is None):
+        yield ("data", "test" if data.train else "train"), "expected a path: split by 'given' needs both `train` and `test`"
+    elif split.by != "given" and (data.path is None or data.train is not None or data.test is not None):
+        yield ("data", "path" if data.path is None else "train"), f"expected `path` alone for split by {split.by!r}"
+    elif split.by == "given" and data.path is not None:
+        yield ("data", "path"), "split by 'given' reads `train` and `test`; remove it"
+    if table and data.channels is None:
+        yield ("data", "channels"), f"expected the names of the input columns, for source {data.source!r}"
+    if table and model.task == "classify" and data.label is None:
+        yield ("data", "label"), "expected the name of the label column, for task 'classify'"
+    for key in ("time", "label", "group"):
+        if not table and getattr(data, key) is not None:
+            yield ("data", key), f"names a column, and source {data.source!r} has none; remove it"
+    for key in ("columns", "separator"):
+        if data.source != "csv" and key in data.model_fields_set:
+            yield ("data", key), "is for source 'csv'; remove it"
+    if data.time is None and "time_back" in data.model_fields_set:
+        yield ("data", "time_back"), "has no meaning without `time`; add `time`, or remove it"
+    if data.channels is not None and len(set(data.channels)) < len(data.channels):
+        yield ("data", "channels"), "expected each name once"
+    if data.window is None:
+        for key in ("stride", "short"):
+            if key in data.model_fields_set:
+                yield ("data", key), "has no meaning without `window`; add `window`, or remove it"
+    if split.by != "group" and split.train is not None:
+        yield ("data", "split", "train"), f"is for split by 'group', and by is {split.by!r}; remove it"
+    if split.by == "given" and "test" in split.model_fields_set:
+        yield ("data", "split", "test"), "split by 'given' takes the source's test part; remove it"
+    for key in ("val", "test"):
+        if split.by != "group" and isinstance(getattr(split, key), tuple):
+            yield ("data", "split", key), f"expected a fraction; names of groups are for split by 'group', and by is {split.by!r}"
+    if split.by != "given" and isinstance(split.val, float) and isinstance(split.test, float) and split.val + split.test >= 1:
+        yield ("data", "split", "test"), f"expected val + test below 1, not {split.val + split.test:g}: nothing is left for training"
+    if model.task == "forecast":
+        if model.horizon is None:
+            yield ("model", "horizon"), "expected the number of steps to forecast, for task 'forecast'"
+        if data.season is not None and model.horizon is not None and data.season < model.horizon:
+            yield ("data", "season"), f"expected at least the horizon ({model.horizon}): the seasonal forecast must be known by then"
+        for target in model.targets or ():
+            if data.channels is not None and target not in data.channels:
+                yield ("model", "targets"), f"expected names among the channels {list(data.channels)}, and {target!r} is not"
+        for key in ("loss_steps", "label_smoothing"):
+            if key in train.model_fields_set:
+                yield ("train", key), "is for task 'classify'; remove it"
+    else:
+        for section, key in (("model", "horizon"), ("model", "targets"), ("model", "residual"), ("data", "season"), ("train", "loss")):
+            if key in getattr(config, section).model_fields_set:
+                yield (section, key), "is for task 'forecast'; remove it"
+    if train.monitor not in MONITORS[model.task]:
+        yield ("train", "monitor"), f"expected one of {', '.join(MONITORS[model.task])} for task {model.task!r}"
+    if model.dropout > 0 and model.num_layers == 1:
+        yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"

@@ -1,0 +1,113 @@
+"""A table's columns as NumPy arrays, with errors that name the row."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.errors import DataError
+
+from .types import Float64
+
+# What programs that write CSV leave in a cell without a value.
+BLANKS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
+
+
+def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
+    """The column that the configuration's `key` names."""
+    if name not in frame.columns:
+        near = difflib.get_close_matches(name, frame.columns, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DataError(f"{where}: there is no column {name!r} ({key} in [data]); {hint}the columns are {', '.join(frame.columns)}")
+    return frame[name]
+
+
+def _cells(series: pl.Series) -> pl.Series:
+    """Text, stripped, null where blank."""
+    text = series.cast(pl.String).str.strip_chars()
+    return text.set(text.str.to_lowercase().is_in(BLANKS).fill_null(False), None)
+
+
+def _first(mask: pl.Series | NDArray[np.bool_]) -> int:
+    return int(np.argmax(np.asarray(mask)))
+
+
+def numbers(series: pl.Series, where: str, missing: str) -> Float64:
+    """(T,) float64, NaN where a cell is blank; DataError on text, inf, or a blank that `missing` refuses."""
+    if series.dtype == pl.String:
+        text = _cells(series)
+        values = text.cast(pl.Float64, strict=False)
+        wrong = values.is_null() & text.is_not_null()
+        if wrong.any():
+            row = _first(wrong)
+            raise DataError(
+                f"{where}: column {series.name!r}, row {row + 1}: {series[row]!r} is no number; "
+                "correct the cell, or take the column out of `channels`"
+            )
+    elif series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
+        values = series.cast(pl.Float64)
+    else:
+        raise DataError(f"{where}: column {series.name!r} holds {series.dtype}; expected numbers")
+    array = values.fill_null(float("nan")).to_numpy().astype(np.float64)
+    check_values(array[:, None], (series.name,), where, missing)
+    return array
+
+
+def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str) -> None:
+    """DataError on inf anywhere in x (T, C), and on NaN where `missing` is "refuse"."""
+    for bad, what, action in (
+        (np.isinf(x), "inf", "correct the value, or leave the cell blank and set missing = 'ffill' or 'mask'"),
+        (np.isnan(x) & (missing == "refuse"), "missing (NaN)", "fill the cell, or set missing = 'ffill' or 'mask' in [data]"),
+    ):
+        if bad.any():
+            row, channel = np.argwhere(bad)[0]
+            raise DataError(f"{where}: column {channels[channel]!r}, row {row + 1}: the value is {what}; expected a number; {action}")
+
+
+def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
+    """(T,) the class names; DataError on a blank one."""
+    text = _cells(series)
+    if text.is_null().any():
+        raise DataError(
+            f"{where}: label column {series.name!r}, row {_first(text.is_null()) + 1}: there is no label; "
+            "expected one in every row; label it, or remove the row"
+        )
+    return text.to_numpy().astype(np.str_)
+
+
+def times(series: pl.Series, where: str) -> NDArray[Any]:
+    """(T,) of a type that can be compared; DataError on a cell that is neither a number nor a datetime."""
+    values = series
+    if series.dtype == pl.String:
+        text = _cells(series)
+        values = text.cast(pl.Float64, strict=False)
+        if values.is_null().any():
+            try:
+                moments = text.str.to_datetime(strict=False, time_unit="us")
+            except pl.exceptions.ComputeError:  # no format fits the first cells
+                moments = pl.Series(series.name, [None] * len(series), dtype=pl.Datetime)
+            if moments.null_count() <= values.null_count():  # the odd one out is to blame, not the first that is no datetime
+                values = moments
+    if values.is_null().any():
+        row = _first(values.is_null())
+        raise DataError(
+            f"{where}: time column {series.name!r}, row {row + 1}: {series[row]!r} is neither a number nor a datetime "
+            "such as 2024-05-31 23:55:00; correct the cell, or remove `time` from [data]"
+        )
+    return values.to_physical().to_numpy()
+
+
+def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str) -> None:
+    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0."""
+    back = np.flatnonzero(time[1:] <= time[:-1])
+    if len(back):
+        k = int(back[0]) + 1
+        raise DataError(
+            f"{where}: time column {shown.name!r}, row {rows[k] + 1}: {shown[int(rows[k])]} comes after {shown[int(rows[k - 1])]}; "
+            "expected times that increase within a recording; sort the file, name the `group` column that tells its recordings apart, or "
+            "set time_back = 'keep' in [data] if the rows are in the order of measurement and the clock is wrong"
+        )

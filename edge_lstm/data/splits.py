@@ -1,0 +1,121 @@
+"""Training, validation and test, with nothing shared between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+
+from ..config import SplitConfig
+from .types import Recording
+
+Parts = dict[str, list[Recording]]
+PARTS = ("train", "val", "test")
+
+
+def split(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
+    """The recordings, or contiguous pieces of them, of each part. Raises DataError when one is empty."""
+    if config.by == "time":
+        assert isinstance(config.val, float)
+        assert isinstance(config.test, float)
+        parts = _by_time(recordings, config.val, config.test)
+    elif config.by == "group":
+        parts = _by_group(recordings, config)
+    else:
+        parts = _given(recordings, config, task)
+    for part in PARTS:
+        if not parts[part]:
+            raise DataError(
+                f"the {part} split is empty: {len(recordings)} recordings in {len({r.group for r in recordings})} groups, "
+                f"split by {config.by!r}; expected at least one piece in each split; change [data.split], or add recordings"
+            )
+    return parts
+
+
+def _by_time(recordings: list[Recording], val: float, test: float) -> Parts:
+    """Each recording cut in three, the latest rows for the test."""
+    parts: Parts = {part: [] for part in PARTS}
+    for recording in recordings:
+        n = len(recording.x)
+        borders = [0, n - round(n * val) - round(n * test), n - round(n * test), n]
+        for part, start, stop in zip(PARTS, borders[:-1], borders[1:], strict=True):
+            if stop > start:
+                parts[part].append(recording.piece(start, stop))
+    return parts
+
+
+def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
+    groups = list(dict.fromkeys(r.group for r in recordings))
+    rng = np.random.default_rng(config.seed)
+    chosen: dict[str, list[str]] = {}
+    for part in ("train", "val", "test"):
+        wanted = getattr(config, part)
+        if isinstance(wanted, tuple):
+            chosen[part] = [str(g) for g in wanted]
+            if unknown := [g for g in chosen[part] if g not in groups]:
+                raise DataError(f"[data.split] {part}: there is no group {unknown[0]!r}; the groups are {_some(groups)}")
+    named = [g for part in chosen.values() for g in part]
+    if repeated := [g for g in named if named.count(g) > 1]:
+        raise DataError(f"[data.split]: group {repeated[0]!r} is in more than one split; expected each group once")
+    rest = [g for g in groups if g not in named]
+    rng.shuffle(rest)
+    for part in ("val", "test"):
+        if part not in chosen:
+            fraction = getattr(config, part)
+            count = max(1, round(fraction * len(groups)))
+            chosen[part], rest = rest[:count], rest[count:]
+    chosen.setdefault("train", rest)
+    return {part: [r for r in recordings if r.group in set(chosen[part])] for part in PARTS}
+
+
+def _given(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
+    assert isinstance(config.val, float)
+    train, test = ([r for r in recordings if r.part == part] for part in ("train", "test"))
+    if task == "forecast":  # there are no classes to keep in proportion, and often one recording only: its end is held out
+        borders = [(r, len(r.x) - round(len(r.x) * config.val)) for r in train]
+        return {
+            "train": [r.piece(0, border) for r, border in borders if border > 0],
+            "val": [r.piece(border, len(r.x)) for r, border in borders if border < len(r.x)],
+            "test": test,
+        }
+    held_out = _stratified(train, config.val, config.seed)
+    return {
+        "train": [r for r in train if r.group not in held_out],
+        "val": [r for r in train if r.group in held_out],
+        "test": test,
+    }
+
+
+def _stratified(recordings: list[Recording], fraction: float, seed: int) -> set[str]:
+    """Groups for validation, the same share of each class; whole groups, so that no subject is on both sides."""
+    classes: dict[str, list[str]] = {}
+    for group in dict.fromkeys(r.group for r in recordings):
+        labels = np.concatenate([r.labels for r in recordings if r.group == group and r.labels is not None] or [np.array([""])])
+        names, counts = np.unique(labels, return_counts=True)
+        classes.setdefault(str(names[np.argmax(counts)]), []).append(group)
+    rng = np.random.default_rng(seed)
+    held_out: set[str] = set()
+    for name in sorted(classes):
+        groups = classes[name]
+        if len(groups) > 1:  # a class with one sequence stays in training
+            count = min(len(groups) - 1, max(1, round(fraction * len(groups))))
+            held_out.update(groups[k] for k in rng.permutation(len(groups))[:count])
+    return held_out
+
+
+def label_runs(recordings: Iterable[Recording]) -> list[Recording]:
+    """Each recording cut where its label changes."""
+    runs = []
+    for recording in recordings:
+        assert recording.labels is not None
+        changes = np.flatnonzero(recording.labels[1:] != recording.labels[:-1]) + 1
+        borders = [0, *changes.tolist(), len(recording.x)]
+        runs += [recording.piece(start, stop) for start, stop in pairwise(borders)]
+    return runs
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

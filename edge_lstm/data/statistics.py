@@ -1,0 +1,59 @@
+"""The model specification of a training run: normalisation from the training split alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.spec import ModelSpec
+
+from ..config import Config
+from .types import Float64, Splits
+from .windows import network_targets
+
+
+def make_spec(config: Config, splits: Splits) -> ModelSpec:
+    """The specification, with the means and standard deviations of the training split. Raises DataError."""
+    mean, std = _mean_std(np.concatenate([s.x for s in splits.train]), splits.channels)
+    model = config.model
+    common = {
+        "channels": splits.channels,
+        "hidden_size": model.hidden_size,
+        "num_layers": model.num_layers,
+        "input_mean": tuple(mean.tolist()),
+        "input_std": tuple(std.tolist()),
+        "missing": config.data.missing,
+    }
+    if model.task == "classify":
+        return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, **common})
+    targets = model.targets or splits.channels
+    if absent := [t for t in targets if t not in splits.channels]:
+        raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
+    assert model.horizon is not None
+    outputs = model.horizon * len(targets)
+    forecast = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
+    spec = ModelSpec.from_dict({**common, **forecast, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
+    wanted = np.concatenate([network_targets(spec, s.x, features(spec, s.x)[1]) for s in splits.train])
+    if np.isnan(wanted).all(axis=0).any():
+        raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
+    offset, scale = _mean_std(wanted, spec.output_names)
+    return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))
+
+
+def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[Float64, Float64]:
+    """x: (T, C) -> mean and standard deviation (C,) each of what is not NaN; 1 for a constant channel, which then is 0 throughout."""
+    known = ~np.isnan(x)
+    count = known.sum(axis=0)
+    if not count.all():
+        raise DataError(f"channel {names[int(np.argmin(count))]!r} has no value in the training split; take it out of `channels`")
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
+        mean = np.where(known, x, 0).sum(axis=0) / count
+        std = np.sqrt(np.where(known, (x - mean) ** 2, 0).sum(axis=0) / count)
+    if not np.isfinite(std).all():
+        k = int(np.argmin(np.isfinite(std)))
+        raise DataError(f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to normalise; correct them")
+    # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
+    return mean, np.where(std <= 1e-12 * np.abs(mean), 1.0, std)

@@ -1,0 +1,84 @@
+"""What the sources give, and what training takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One unbroken stream of samples, as a source gave it.
+
+    x       (T, C) float64, raw units, NaN where missing
+    labels  None, or (T,) the class name of each row
+    part    "train" or "test" where the source says so, else None
+    start   this recording's first row in the one it was cut from, and the `cut` flag that it was
+    """
+
+    name: str
+    group: str
+    x: Float64
+    labels: NDArray[np.str_] | None = None
+    part: str | None = None
+    start: int = 0
+    cut: bool = False
+
+    def piece(self, start: int, stop: int) -> Recording:
+        if (start, stop) == (0, len(self.x)):
+            return self
+        labels = None if self.labels is None else self.labels[start:stop]
+        return dataclasses.replace(self, x=self.x[start:stop], labels=labels, start=self.start + start, cut=True)
+
+    @property
+    def full_name(self) -> str:
+        """The name, with the rows (counted from 0, the last one excluded) where it is a piece."""
+        return f"{self.name}[{self.start}:{self.start + len(self.x)}]" if self.cut else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+    """One stream with at most one label.
+
+    x      (T, C) float64, raw units, NaN where missing
+    label  task "classify": index into the classes; else None
+    """
+
+    name: str
+    group: str
+    x: Float64
+    label: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The data, divided. Sequences are whole pieces here; only training cuts them into windows."""
+
+    train: list[Sequence]
+    val: list[Sequence]
+    test: list[Sequence]
+    channels: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over every name, label and value: a run notices by it that its data changed."""
+        digest = hashlib.sha256()
+
+        def add(*values: Any) -> None:
+            digest.update("\0".join(str(v) for v in values).encode() + b"\1")
+
+        add(*self.channels)
+        add(*self.classes)
+        for part in (self.train, self.val, self.test):
+            add(len(part))
+            for sequence in part:
+                add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
+                digest.update(np.where(np.isnan(sequence.x), np.nan, sequence.x).tobytes())  # one NaN, whatever its payload was
+        return digest.hexdigest()

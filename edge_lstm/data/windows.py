@@ -1,0 +1,121 @@
+"""From sequences to the arrays that training takes: features, masks, targets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.spec import ModelSpec
+
+from .types import Float64, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Sequences or windows, padded at their ends to the longest.
+
+    x        (N, T, F) float32 normalised features, 0 in the padding
+    lengths  (N,) steps before the padding
+    mask     (N, T) the steps that count: not padding, and for "forecast" every target known
+    y        classify: (N,) int64 classes; forecast: (N, T, O) float32 what the network should put out, 0 where masked out
+    """
+
+    x: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    y: NDArray[np.int64] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def future(spec: ModelSpec, x: Float64) -> Float64:
+    """x: (T, C) raw units -> (T, O) what a forecast at each step should say, raw units; NaN past the end and where missing."""
+    channels = [spec.channels.index(t) for t in spec.targets]
+    padded = np.concatenate([x[:, channels], np.full((spec.horizon, len(channels)), np.nan)])
+    steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.horizon)
+    truth: Float64 = padded[steps].reshape(len(x), spec.output_size)
+    return truth
+
+
+def network_targets(spec: ModelSpec, x: Float64, filled: Float64) -> Float64:
+    """(T, O) the network outputs from which `Postprocessor` makes `future`; NaN where that is."""
+    truth = future(spec, x)
+    if spec.residual:
+        truth = truth - filled[:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
+    targets: Float64 = (truth - np.asarray(spec.output_offset)) / np.asarray(spec.output_scale)
+    return targets
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Every `stride`, and one more at the end where rows would be left over."""
+    starts = list(range(0, length - window + 1, stride))
+    if starts[-1] + window < length:
+        starts.append(length - window)
+    return starts
+
+
+def _cuts(sequence: Sequence, window: int | None, stride: int | None, short: str) -> Iterator[slice]:
+    length = len(sequence.x)
+    if window is None:
+        yield slice(0, length)
+    elif length >= window:
+        for start in window_starts(length, window, stride or window):
+            yield slice(start, start + window)
+    elif short == "pad":
+        yield slice(0, length)
+    elif short == "refuse":
+        raise DataError(
+            f"sequence {sequence.name!r} has {length} steps, and the window {window}; set a `window` of at most {length} in [data], "
+            "or short = 'pad' (padding is masked) or short = 'drop'"
+        )
+
+
+def examples(
+    spec: ModelSpec, sequences: list[Sequence], *, window: int | None = None, stride: int | None = None, short: str = "refuse"
+) -> Examples:
+    """Features and targets are made from whole sequences and then cut, so a window's first steps know what came before them."""
+    cut: list[tuple[Float64, NDArray[np.bool_], Any]] = []
+    for sequence in sequences:
+        xs, filled = features(spec, sequence.x)
+        known = np.ones(len(xs), bool)
+        target = None
+        if spec.task == "forecast":
+            target = network_targets(spec, sequence.x, filled)
+            known[:] = ~np.isnan(target).any(axis=1)
+        for piece in _cuts(sequence, window, stride, short):
+            if known[piece].any():
+                cut.append((xs[piece], known[piece], sequence.label if target is None else target[piece]))
+    if not cut:
+        need = f"no step is followed by {spec.horizon} known values"
+        if window is not None and all(len(s.x) < window for s in sequences) and short == "drop":
+            need = f"every sequence is shorter than the window ({window})"
+        raise DataError(f"{len(sequences)} sequences give nothing to learn or to measure: {need}; longer ones are needed")
+    longest = window or max(len(xs) for xs, _, _ in cut)
+    x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
+    mask = np.zeros((len(cut), longest), bool)
+    y = np.zeros((len(cut), longest, spec.output_size), np.float32) if spec.task == "forecast" else np.zeros(len(cut), np.int64)
+    for k, (xs, known, target) in enumerate(cut):
+        x[k, : len(xs)] = xs
+        mask[k, : len(xs)] = known
+        if spec.task == "forecast":
+            y[k, : len(xs)] = np.where(known[:, None], target, 0)
+        else:
+            y[k] = target
+    return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
+
+
+def batches(lengths: NDArray[np.int64], tokens: int = 1 << 17) -> list[NDArray[np.int64]]:
+    """Indices of sequences of similar length, at most about `tokens` steps with the padding, for evaluation."""
+    found: list[list[int]] = []
+    for k in np.argsort(lengths, kind="stable").tolist():
+        if not found or (len(found[-1]) + 1) * int(lengths[k]) > tokens:
+            found.append([])
+        found[-1].append(k)
+    return [np.array(batch) for batch in found]

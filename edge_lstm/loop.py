@@ -1,0 +1,275 @@
+"""The training loop: tensors on the device, shuffled here, and nothing in a step that waits for the device."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from edge_lstm_runtime.errors import TrainingError
+from edge_lstm_runtime.spec import ModelSpec
+
+from . import checkpoint
+from .checkpoint import Progress
+from .config import HIGHER_IS_BETTER, Config
+from .data.types import Splits
+from .data.windows import Examples, examples
+from .losses import Loss
+from .model import CompactLSTM
+from .progress import Reporter
+from .validation import Validation
+
+LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
+SAVE_EVERY = 2.0  # seconds between checkpoints: an epoch of a small model is shorter than a write to disk
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Of step 0, 1, ... total - 1: linear up to `peak` in the first `warmup` share, then a cosine down to 0."""
+    rising = round(warmup * total)
+    if step < rising:
+        return peak * (step + 1) / rising
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
+
+
+def _seed(*parts: int) -> int:
+    """One seed out of (seed, epoch, rank, ...): a resumed run needs no random state but the number of its epoch."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+class Training:
+    """A model with its optimizer and data, and how far it has come."""
+
+    def __init__(self, config: Config, spec: ModelSpec, splits: Splits, out: Path, fabric: Fabric, reporter: Reporter):
+        self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
+        self.fingerprint = splits.fingerprint
+        self.progress = Progress()
+        self._loss = Loss.of(spec, config.train)
+        data = config.data
+        self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short)
+        self._counts = self._loss.counts(self._data)
+        self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
+        self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
+        self._validate = Validation(spec, splits.val, self._loss, fabric)
+        torch.manual_seed(_seed(config.train.seed))
+        self.net = CompactLSTM(spec, dropout=config.model.dropout)
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
+        self._parameters = list(self.net.parameters())
+        rate, decay = config.train.learning_rate, config.train.weight_decay
+        optimizer = kind(self._parameters, lr=rate, weight_decay=decay, fused=fabric.device.type in ("cpu", "cuda"))
+        self._model, self._optimizer = fabric.setup(self.net, optimizer)
+        self._best = copy.deepcopy(self.net.state_dict())
+        self._best_unsaved = False
+        self._saved_at = 0.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self._data) / self.config.train.batch_size)
+
+    def restore(self, last: dict[str, Any], best: dict[str, Any]) -> None:
+        self.net.load_state_dict(last["model"])
+        self._optimizer.load_state_dict(last["optimizer"])
+        self.progress = Progress(**last["progress"])
+        # best.pt may be of a later epoch than last.pt, and is then found again on the way there.
+        self._best = best["model"]
+
+    def run(self) -> None:
+        """Train to the end, or to an early stop. Raises TrainingError on a loss that is not finite; the best checkpoint is kept."""
+        config, progress = self.config.train, self.progress
+        self.reporter.start(progress.epoch, config.epochs, len(self._data))
+        try:
+            with _Log(self.out, progress, write=self.fabric.is_global_zero) as log:
+                while not progress.finished:
+                    row = self._epoch()
+                    better = self._judge(row)
+                    log.add(row)
+                    self.reporter.epoch(row, config.monitor, best=better)
+                    self._save()
+        except BaseException:
+            self._save_best()  # up to SAVE_EVERY seconds of it are not on disk yet
+            raise
+        finally:
+            self.reporter.close()
+
+    def _epoch(self) -> dict[str, float]:
+        config, progress, rank, world = self.config.train, self.progress, self.fabric.global_rank, self.fabric.world_size
+        n, size = len(self._data), config.batch_size
+        epoch = progress.epoch + 1
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
+        torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout
+        starts = range(0, n, size)
+        host = order.numpy()
+        totals = np.add.reduceat(self._counts[host], starts)
+        longest = np.maximum.reduceat(self._data.lengths[host], starts)
+        order = order.to(self.fabric.device)
+        total_steps = config.epochs * len(starts)
+        losses: list[Tensor] = []
+        norms: list[Tensor] = []
+        began = time.perf_counter()
+        look = began + LOOK_EVERY
+        self._model.train()
+        for k, start in enumerate(starts):
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate(progress.step, total_steps, config.warmup, config.learning_rate)
+            index = order[start : start + size][rank::world] if world > 1 else order[start : start + size]
+            share = world / int(totals[k])
+            if not len(index):  # a rank without a sequence still takes part in the exchange of gradients
+                index, share = order[:1], 0.0
+            x, y, mask, last = self._x[index], self._y[index], self._mask[index], self._last[index]
+            if not self._even:
+                steps = int(longest[k])
+                x, mask = x[:, :steps], mask[:, :steps]
+                last = last.clamp(max=steps - 1)  # only of that extra sequence
+                y = y if self._loss.classify else y[:, :steps]
+            self._optimizer.zero_grad()
+            loss = self._loss(self._model(x), y, mask, last) * share
+            self.fabric.backward(loss)
+            norms.append(clip_grad_norm_(self._parameters, config.clip_norm))
+            self._optimizer.step()
+            losses.append(loss.detach())
+            progress.step += 1
+            if time.perf_counter() >= look:
+                value = loss.item()
+                if not math.isfinite(value) and world == 1:  # with more ranks all of them stop together, at the epoch's end
+                    self._not_finite(epoch, losses, norms)
+                self.reporter.samples((epoch - 1) * n + min(start + size, n), value)
+                look = time.perf_counter() + LOOK_EVERY
+        weights = torch.as_tensor(totals / totals.sum(), dtype=torch.float64, device=self.fabric.device)
+        mean = float(cast(Tensor, self.fabric.all_reduce((torch.stack(losses).double() * weights).sum(), reduce_op="mean")))
+        norm = float(torch.stack(norms).mean())
+        if not (math.isfinite(mean) and math.isfinite(norm)):
+            self._not_finite(epoch, losses, norms)
+        seconds = time.perf_counter() - began
+        validation = self._validate(self.net)
+        if not math.isfinite(validation["val_loss"]):
+            self._not_finite(epoch, losses, norms)
+        progress.epoch = epoch
+        rate = self._optimizer.param_groups[0]["lr"]
+        return {"epoch": epoch, "train_loss": mean, **validation, "learning_rate": rate, "grad_norm": norm, "seconds": seconds} | {
+            "samples_per_s": n / seconds
+        }
+
+    def _judge(self, row: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far; sets `finished` when it is the last."""
+        config, progress = self.config.train, self.progress
+        value = row[f"val_{config.monitor}"]
+        # Accuracies are often equal: then the lower loss is better.
+        score = (value if config.monitor in HIGHER_IS_BETTER else -value, -row["val_loss"])
+        better = progress.best_score is None or score > progress.best_score
+        if better:
+            progress.best_score, progress.best_epoch, progress.epochs_without_better = score, progress.epoch, 0
+            self._best = copy.deepcopy(self.net.state_dict())
+            self._best_unsaved = True
+        else:
+            progress.epochs_without_better += 1
+        progress.history.append(row)
+        if progress.epoch == config.epochs:
+            progress.finished = f"all {config.epochs} epochs done"
+        elif config.patience and progress.epochs_without_better >= config.patience:
+            progress.finished = f"stopped after epoch {progress.epoch}: {config.patience} epochs without a better {config.monitor}"
+        return better
+
+    def _contents(self, model: dict[str, Tensor]) -> dict[str, Any]:
+        return {
+            "model": model,
+            "spec": self.spec.to_dict(),
+            "config": self.config.to_dict(),
+            "folder": self.config.folder,
+            "fingerprint": self.fingerprint,
+            "progress": dataclasses.asdict(self.progress),
+        }
+
+    def _save(self) -> None:
+        now = time.monotonic()
+        if not self.fabric.is_global_zero or not (self.progress.finished or now - self._saved_at >= SAVE_EVERY):
+            return
+        self._save_best()  # first: last.pt counts on it
+        checkpoint.save(self.out / checkpoint.LAST, self._contents(self.net.state_dict()) | {"optimizer": self._optimizer.state_dict()})
+        self._saved_at = time.monotonic()
+
+    def _save_best(self) -> None:
+        if self._best_unsaved and self.fabric.is_global_zero:
+            checkpoint.save(self.out / checkpoint.BEST, self._contents(self._best))
+            self._best_unsaved = False
+
+    def _not_finite(self, epoch: int, losses: list[Tensor], norms: list[Tensor]) -> NoReturn:
+        loss, norm = torch.stack(losses).double().cpu().numpy(), torch.stack(norms).double().cpu().numpy()
+        bad = ~(np.isfinite(loss) & np.isfinite(norm))
+        step = int(np.argmax(bad)) if bad.any() else len(bad) - 1
+        largest = float(self._x.abs().max())
+        before = norm[:step][-20:]
+        config = self.config.train
+        if largest > 100:
+            why = f"an input is {largest:.3g} standard deviations from the training mean: look for wrong values in the data"
+        elif len(before) and before.max() > 10 * config.clip_norm:
+            why = f"the gradients grew to {before.max():.3g} before: lower learning_rate (it is {config.learning_rate:g}) or clip_norm"
+        else:
+            why = f"the learning rate is too high: try learning_rate = {config.learning_rate / 10:g}"
+            if config.precision == "bf16":
+                why += ", or precision = 'fp32'"
+        kept = (
+            f"the best checkpoint, of epoch {self.progress.best_epoch}, is kept"
+            if self.progress.best_epoch
+            else "there is no checkpoint yet"
+        )
+        raise TrainingError(
+            f"training stopped in epoch {epoch}, step {step + 1}: the loss is {loss[step]:g}, the gradient norm {norm[step]:g}; "
+            f"likely {why}; {kept}"
+        )
+
+
+def _tensors(data: Examples, device: torch.device) -> tuple[Tensor, ...]:
+    arrays: tuple[NDArray[Any], ...] = (data.x, data.y, data.mask, data.lengths - 1)
+    return tuple(torch.from_numpy(array).to(device) for array in arrays)
+
+
+class _Log:
+    """history.csv and the TensorBoard events, without what a resumed run is about to do again."""
+
+    def __init__(self, out: Path, progress: Progress, *, write: bool):
+        self._out, self._history, self._write = out, list(progress.history), write
+        self._file: IO[str] | None = None
+        self._events: Any = None
+
+    def __enter__(self) -> _Log:
+        if self._write:
+            from torch.utils.tensorboard import SummaryWriter
+
+            purge = int(self._history[-1]["epoch"]) + 1 if self._history else None
+            self._events = SummaryWriter(str(self._out / "tensorboard"), purge_step=purge)
+            self._file = (self._out / checkpoint.HISTORY).open("w", newline="")
+            for row in self._history:
+                self._line(row)
+        return self
+
+    def add(self, row: dict[str, float]) -> None:
+        if self._write:
+            self._line(row)
+            for name, value in row.items():
+                if name != "epoch":
+                    kind, _, metric = name.partition("_")
+                    tag = f"{metric}/{kind}" if kind in ("train", "val") else f"run/{name}"
+                    self._events.add_scalar(tag, value, int(row["epoch"]))
+
+    def _line(self, row: dict[str, float]) -> None:
+        assert self._file is not None
+        writer = csv.writer(self._file)
+        if self._file.tell() == 0:
+            writer.writerow(row)
+        writer.writerow(row.values())
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._events.close()

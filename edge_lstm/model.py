@@ -1,0 +1,84 @@
+"""The network: torch.nn.LSTM, so that cuDNN serves, and a dense head."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_lstm_runtime import layout
+from edge_lstm_runtime.spec import ModelSpec
+
+State = tuple[Tensor, Tensor]
+
+
+class CompactLSTM(nn.Module):
+    """1 to 4 LSTM layers and a linear head that answers at every step.
+
+    dropout: share of the values between two layers that is zeroed in training.
+    """
+
+    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0):
+        super().__init__()
+        self.spec = spec
+        self.lstm = nn.LSTM(
+            spec.feature_size,
+            spec.hidden_size,
+            spec.num_layers,
+            batch_first=True,
+            dropout=dropout if spec.num_layers > 1 else 0.0,
+        )
+        self.head = nn.Linear(spec.hidden_size, spec.output_size)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: per gate, recurrent ones orthogonal and input ones Xavier uniform; forget-gate bias 1, other biases 0."""
+        for name, parameter in self.lstm.named_parameters():
+            kind = name.rsplit("_", 1)[0]
+            if kind == "weight_hh":
+                for block in parameter.chunk(4):
+                    nn.init.orthogonal_(block)
+            elif kind == "weight_ih":
+                for block in parameter.chunk(4):
+                    nn.init.xavier_uniform_(block)
+            else:
+                nn.init.zeros_(parameter)
+                if kind == "bias_ih":  # in one of the two, for they are summed
+                    nn.init.ones_(parameter.chunk(4)[layout.GATES.index("f")])
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (N, T, F), normalised -> (N, T, O), from the zero state."""
+        hidden, _ = self.lstm(features)
+        outputs: Tensor = self.head(hidden)
+        return outputs
+
+    def stream(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """As `forward`, from `state`, (h, c) of (layers, N, H) each, or zero; returns the state after the last step too."""
+        hidden, state = self.lstm(features, state)
+        return self.head(hidden), state
+
+    def summary(self) -> str:
+        """Size and work, a line each."""
+        spec = self.spec
+        answers = f"{len(spec.classes)} classes" if spec.task == "classify" else f"{spec.horizon} steps of {', '.join(spec.targets)}"
+        # int8 keeps the biases and nothing else in 4 bytes.
+        biases = sum(shape[0] for shape in spec.weight_shapes().values() if len(shape) == 1)
+        return "\n".join(
+            (
+                f"CompactLSTM     {spec.feature_size} features -> {spec.num_layers} x {spec.hidden_size} units -> {answers}",
+                f"parameters      {spec.parameters:,}",
+                f"bytes           {4 * spec.parameters:,} in fp32, {spec.parameters + 3 * biases:,} in int8 (biases in 32 bits)",
+                f"MACs per step   {spec.macs_per_step:,}",
+            )
+        )
+
+
+def canonical_weights(model: CompactLSTM) -> dict[str, layout.Float32]:
+    """The weights as `layout` describes them: float32 copies."""
+
+    def arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
+        return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+    return layout.from_torch(arrays(model.lstm), arrays(model.head), model.spec.num_layers)

@@ -1,0 +1,125 @@
+"""Figures of a run, for its folder and for the report. None of them touches matplotlib's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.files import atomic_write
+
+from .data.types import Sequence as Recorded
+from .data.windows import future
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
+TITLES = {"accuracy": "accuracy (last step)", "macro_f1": "macro F1", "mae": "MAE (raw units)", "rmse": "RMSE (raw units)"}
+
+
+def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
+    """history: the rows of history.csv. The loss, each metric of the validation split, and the learning rate, over the epochs."""
+    metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
+    epochs = [row["epoch"] for row in history]
+    figure = _figure(4.2 * (len(metrics) + 2), 3.4)
+    axes = [figure.add_subplot(1, len(metrics) + 2, k + 1) for k in range(len(metrics) + 2)]
+    marker = "o" if len(history) == 1 else None
+    axes[0].plot(epochs, [row["train_loss"] for row in history], color=TRAIN, marker=marker, label="training")
+    axes[0].plot(epochs, [row["val_loss"] for row in history], color=VALIDATION, marker=marker, label="validation")
+    if min(row[key] for row in history for key in ("train_loss", "val_loss")) > 0:
+        axes[0].set_yscale("log")
+    axes[0].legend(frameon=False)
+    _label(axes[0], "Loss", "epoch", "loss")
+    for ax, key in zip(axes[1:], metrics, strict=False):
+        ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
+        title = TITLES.get(key.removeprefix("val_"), key)
+        _label(ax, f"Validation {title}", "epoch", title)
+    axes[-1].plot(epochs, [row["learning_rate"] for row in history], color=TRAIN, marker=marker)
+    _label(axes[-1], "Learning rate", "epoch", "learning rate")
+    return figure
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str = "Confusion matrix, test split") -> Figure:
+    """matrix: rows are the truth, columns the answer; cells show counts, colours the share of the row."""
+    counts = np.asarray(matrix)
+    size = len(classes)
+    figure = _figure(max(4.4, 0.55 * size + 2.6), max(3.8, 0.5 * size + 2.0))
+    ax = figure.add_subplot()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(image, ax=ax, label="share of the true class")
+    bar.outline.set_visible(False)
+    ax.set_xticks(range(size), classes, rotation=45, ha="right")
+    ax.set_yticks(range(size), classes)
+    if size <= 25:  # beyond it the numbers cover each other
+        for (row, column), count in np.ndenumerate(counts):
+            ax.text(column, row, str(count), ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
+    ax.set_title(title)
+    ax.set_xlabel("answer")
+    ax.set_ylabel("truth")
+    return figure
+
+
+def plot_forecast(
+    truth: NDArray[Any], forecast: NDArray[Any], target: str, *, ahead: int = 1, baseline: NDArray[Any] | None = None, steps: int = 600
+) -> Figure:
+    """Forecast against truth: over time, and one against the other.
+
+    truth, forecast, baseline (the last value): (T,) raw units, made at the same steps, for `ahead` steps later; NaN is left out.
+    The last `steps` are drawn.
+    """
+    figure = _figure(12, 3.8)
+    over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    start = max(0, len(truth) - steps)
+    moments = np.arange(start, len(truth)) + ahead
+    if baseline is not None:
+        over_time.plot(moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)")
+    over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
+    over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
+    over_time.legend(frameon=False, ncols=3)
+    steps_ahead = f"{ahead} step{'s' if ahead > 1 else ''} ahead"
+    _label(over_time, f"{target}: forecast {steps_ahead}, test split", "step of the sequence that is forecast", f"{target} (raw units)")
+    known = np.isfinite(truth) & np.isfinite(forecast)
+    against.plot(truth[known], forecast[known], ".", markersize=2, alpha=0.4, color=VALIDATION)
+    ends = [float(np.min(truth[known])), float(np.max(truth[known]))] if known.any() else [0.0, 1.0]
+    against.plot(ends, ends, color=TRUTH, linewidth=1)
+    _label(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
+    return figure
+
+
+def plot_test_forecast(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]) -> Figure:
+    """The longest sequence's first target, as far ahead as the forecast goes. answers: per sequence (T, O), raw units."""
+    longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
+    x, target = sequences[longest].x, spec.targets[0]
+    output = -len(spec.targets)
+    now = x[:, spec.channels.index(target)]
+    return plot_forecast(future(spec, x)[:, output], answers[longest][:, output], target, ahead=spec.horizon, baseline=now)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _label(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(title, fontsize=10)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(visible=True, alpha=0.25)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)

@@ -1,0 +1,117 @@
+"""From a configuration to a run's folder.
+
+RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
+RUN/config.toml         the configuration as it was used
+RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
+RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
+RUN/*.png               the curves, and the confusion matrix or the forecast of the test split
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.files import atomic_write
+
+from .config import Config
+from .run import Run, load_run
+
+if TYPE_CHECKING:
+    from .loop import Training
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
+    """Train a model and write its run.
+
+    out: a new or empty folder; with `resume`, the folder of a run of the same configuration and data, which goes on from its last
+    checkpoint as if it had not been interrupted, or is left as it is when it was finished.
+    quiet: no progress on standard error.
+    """
+    from lightning_fabric import Fabric
+
+    from . import checkpoint
+    from .data import load_data, make_spec
+    from .loop import Training
+    from .progress import Reporter
+
+    out = Path(out)
+    settings = config.train
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+    try:
+        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
+    except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
+        raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
+    if fabric.is_global_zero:  # before there are others that would wait for this one
+        _check_folder(out, resume=resume)
+        for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
+            leftover.unlink()
+    fabric.launch()
+    fabric.barrier()
+    reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+    last = checkpoint.load(out / checkpoint.LAST) if resume and (out / checkpoint.LAST).exists() else None
+    splits = load_data(config)
+    spec = make_spec(config, splits)
+    if last is not None:
+        _check_same(last, config, spec.to_dict(), splits.fingerprint, out)
+    if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
+        reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
+        return load_run(out)
+    training = Training(config, spec, splits, out, fabric, reporter)
+    if last is not None:
+        training.restore(last, checkpoint.load(out / checkpoint.BEST))
+        reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {settings.epochs}")
+    elif fabric.is_global_zero:
+        with atomic_write(out / checkpoint.CONFIG) as file:
+            file.write(config.to_toml().encode())
+    training.run()
+    if fabric.is_global_zero:
+        _finish(training, splits, out)
+        reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
+    fabric.barrier()
+    return load_run(out)
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    started = (out / "config.toml").exists() or (out / "last.pt").exists()
+    if resume and not started:
+        raise TrainingError(f"{out}: there is no run to resume; leave out --resume to start one")
+    if started and not resume:
+        raise TrainingError(f"{out}: holds a run already; go on with it by --resume, or name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise TrainingError(f"{out}: the folder can't be made: {e}") from e
+
+
+def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:
+    from .checkpoint import differences
+
+    changed = [f"the configuration's {text}" for text in differences(last["config"], config.to_dict())]
+    changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
+    changed = changed or [f"the model's {text}" for text in differences(last["spec"], spec)]
+    if changed:
+        verb = "; ".join(changed) if changed != ["the data"] else "the data has changed since it was started"
+        raise TrainingError(f"{out}: can't resume this run: {verb}; undo the change, or train in another folder")
+
+
+def _finish(training: Training, splits: Any, out: Path) -> None:
+    """Metrics and figures of the best checkpoint."""
+    from . import checkpoint, plots
+    from .evaluate import evaluate
+    from .streaming import answers
+
+    best = checkpoint.load(out / checkpoint.BEST)
+    training.net.load_state_dict(best["model"])
+    spec, season = training.spec, training.config.data.season
+    metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
+    test_answers = answers(training.net, splits.test)
+    for part, found in (("val", answers(training.net, splits.val)), ("test", test_answers)):
+        metrics[part] = evaluate(spec, getattr(splits, part), found, season=season)
+    plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
+    if spec.task == "classify":
+        plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / "confusion.png")
+    else:
+        plots.save_figure(plots.plot_test_forecast(spec, splits.test, test_answers), out / "forecast.png")
+    checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete

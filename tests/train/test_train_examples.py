@@ -1,0 +1,43 @@
+"""The examples, as a user runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_lstm import load_config, train
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = [Path(p) for p in (os.environ.get("EDGE_LSTM_DATA"), ROOT.parent / "shared" / "data") if p]
+DATA = next((folder for folder in FOLDERS if (folder / "nab").is_dir()), None)
+
+
+@pytest.mark.slow
+def test_basic_motions(tmp_path: Path) -> None:
+    accuracies = []
+    for seed in range(3):
+        run = train(
+            load_config(ROOT / "edge_lstm" / "examples" / "basic_motions.toml", {"train.seed": seed}), tmp_path / str(seed), quiet=True
+        )
+        accuracies.append(run.metrics["test"]["accuracy"])
+    assert sum(accuracies) / 3 >= 0.98, accuracies
+
+
+@pytest.mark.skipif(DATA is None, reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds nab/")
+def test_machine_temperature_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
+    run = train(
+        load_config(ROOT / "edge_lstm" / "examples" / "machine_temperature.toml", {"train.epochs": 2}), tmp_path / "run", quiet=True
+    )
+    assert [len(part[0].x) for part in (run.splits.train, run.splits.val, run.splits.test)] == [15887, 3404, 3404]
+    test = run.metrics["test"]
+    assert set(test["baselines"]) == {"naive", "seasonal"}
+    # The last value, over the steps that have a day before them and an hour after, from the file by a plain loop.
+    x = run.splits.test[0].x[:, 0]
+    errors = [abs(x[t + k] - x[t]) for t in range(288, len(x) - 12) for k in range(1, 13)]
+    assert test["baselines"]["naive"]["mae"] == pytest.approx(sum(errors) / len(errors))
+    assert test["beats_seasonal"] is True
+    assert "naive forecast (last value)" in test["verdict"]
+    assert (run.path / "forecast.png").exists()

@@ -1,0 +1,50 @@
+"""What takes long: two processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train_helpers import CLASSIFY
+
+from edge_lstm import load_run, train
+from edge_lstm.config import Config
+
+SCRIPT = """
+import sys
+import torch
+from edge_lstm import load_config, train
+torch.set_num_threads(1)
+train(load_config(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("classify_csv")
+def test_two_processes_give_what_one_gives(configure: Callable[..., Config], tmp_path: Path) -> None:
+    # Six sequences of unequal length in batches of five: in the second one process is without a sequence.
+    settings = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}
+    alone = train(configure(CLASSIFY, **settings), tmp_path / "alone", quiet=True)
+    together = configure(CLASSIFY, **settings, train__devices=2, train__strategy="ddp")
+    (tmp_path / "config.toml").write_text(together.to_toml())
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", tmp_path / "config.toml", tmp_path / "together"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "MASTER_ADDR": "127.0.0.1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 4  # the first process alone talks
+    run = load_run(tmp_path / "together")
+    for name, array in alone.weights.items():
+        np.testing.assert_allclose(run.weights[name], array, rtol=1e-3, atol=1e-5)
+    for one, two in zip(alone.history, run.history, strict=True):
+        for key in ("train_loss", "val_loss", "val_accuracy"):
+            assert two[key] == pytest.approx(one[key], rel=1e-4)
