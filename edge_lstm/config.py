@@ -113,6 +113,7 @@ class TrainConfig(_Section):
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
     monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast)
+    carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on
     loss        task "forecast": squared error, or "huber", which large errors (rare jumps) don't dominate
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
@@ -128,6 +129,7 @@ class TrainConfig(_Section):
     monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse"] = "loss"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
+    carry: Annotated[float, Field(ge=0, le=1)] = 0.5
     loss: Literal["mse", "huber"] = "mse"
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -26,7 +26,7 @@ from .config import HIGHER_IS_BETTER, Config
 from .data.types import Splits
 from .data.windows import Examples, examples
 from .losses import Loss
-from .model import CompactLSTM
+from .model import CompactLSTM, State
 from .progress import Reporter
 from .validation import Validation
 
@@ -117,6 +117,8 @@ class Training:
         norms: list[Tensor] = []
         began = time.perf_counter()
         look = began + LOOK_EVERY
+        left: State | None = None
+        carries = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
         self._model.train()
         for k, start in enumerate(starts):
             for group in self._optimizer.param_groups:
@@ -132,7 +134,8 @@ class Training:
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
             self._optimizer.zero_grad()
-            loss = self._loss(self._model(x), y, mask, last) * share
+            outputs, left = self._model(x, _carried(left, config.carry, carries, len(index)))
+            loss = self._loss(outputs, y, mask, last) * share
             self.fabric.backward(loss)
             norms.append(clip_grad_norm_(self._parameters, config.clip_norm))
             self._optimizer.step()
@@ -226,6 +229,15 @@ class Training:
             f"training stopped in epoch {epoch}, step {step + 1}: the loss is {loss[step]:g}, the gradient norm {norm[step]:g}; "
             f"likely {why}; {kept}"
         )
+
+
+def _carried(left: State | None, share: float, generator: torch.Generator, count: int) -> State | None:
+    """The states in which a batch begins: for a random `share` of its sequences the one that another sequence left behind, else zero."""
+    if not share or left is None or left[0].shape[1] < count:
+        return None
+    h, c = left
+    keep = (torch.rand(count, generator=generator) < share).to(h.device, h.dtype)[None, :, None]
+    return h[:, :count].detach() * keep, c[:, :count].detach() * keep
 
 
 def _tensors(data: Examples, device: torch.device) -> tuple[Tensor, ...]:

@@ -48,14 +48,8 @@ class CompactLSTM(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """features: (N, T, F), normalised -> (N, T, O), from the zero state."""
-        hidden, _ = self.lstm(features)
-        outputs: Tensor = self.head(hidden)
-        return outputs
-
-    def stream(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """As `forward`, from `state`, (h, c) of (layers, N, H) each, or zero; returns the state after the last step too."""
+    def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """features: (N, T, F), normalised; state: h and c of (layers, N, H) each, None for zero -> (N, T, O), the state after step T."""
         hidden, state = self.lstm(features, state)
         return self.head(hidden), state
 

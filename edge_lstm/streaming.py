@@ -24,7 +24,7 @@ def stream(model: CompactLSTM, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     state: State | None = None
     for start in range(0, x.shape[1], CHUNK):
         steps = slice(start, start + CHUNK)
-        outputs, state = model.stream(x[:, steps], state)
+        outputs, state = model(x[:, steps], state)
         yield steps, outputs
 
 

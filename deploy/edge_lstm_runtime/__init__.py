@@ -1,5 +1,7 @@
 """edge-lstm on the board: load a bundle, stream samples through it. Needs NumPy and nothing else.
 
+In short:
+
     import edge_lstm_runtime as rt
     model = rt.load("model.edge")
     with model.session() as s:

@@ -17,6 +17,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 import zipfile
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 
 from .errors import BundleError, NewerFormatError
@@ -65,9 +67,12 @@ class Bundle:
             x, y = arrays["x"], arrays["y"]
         except KeyError as e:
             raise BundleError(f"golden.npz has no array {e}") from e
-        expected = (len(x), self.spec.input_size), (len(x), self.spec.output_size)
-        if (x.shape, y.shape) != expected or x.dtype != np.float64 or y.dtype != np.float64 or len(x) == 0:
+        steps = x.shape[0] if x.ndim else 0
+        expected = (steps, self.spec.input_size), (steps, self.spec.output_size)
+        if (x.shape, y.shape) != expected or x.dtype != np.float64 or y.dtype != np.float64 or steps == 0:
             raise BundleError(f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, expected float64 of {expected}")
+        if not np.isfinite(y).all():
+            raise BundleError("golden.npz has reference outputs that are not finite")
         return x, y
 
 
@@ -79,14 +84,34 @@ def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file as `write_npz` makes it. Takes no more memory than the file has bytes, whatever the file says."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
-                raise BundleError(f"{name} unpacks to more than {MAX_BYTES} bytes")
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as e:
+            if not _stored(archive.infolist(), len(data)):
+                raise ValueError("it is compressed")
+            return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in archive.infolist()}
+    except Exception as e:  # the parsers answer hostile bytes with almost any exception
         raise BundleError(f"{name} is not a readable .npz file: {e}") from e
+
+
+def _stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
+    """Whether these members of an archive of that size are stored as they are, so that reading them can't take more than they have."""
+    return all(info.compress_type == zipfile.ZIP_STORED for info in infos) and sum(info.file_size for info in infos) <= size
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """The array in an .npy file; ValueError where the header promises other than follows it, before memory is taken for it."""
+    npy: Any = numpy_format  # which has no types
+    file = io.BytesIO(content)
+    major, _ = npy.read_magic(file)
+    shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[major](file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never read")
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of {dtype}{shape} can't be in {len(content)} bytes")
+    file.seek(0)
+    array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
 
 
 def sha256(data: bytes) -> str:
@@ -155,6 +180,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
             declared = sum(i.file_size for i in infos)
             if declared > MAX_BYTES:
                 raise BundleError(f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}")
+            if not _stored([archive.getinfo("manifest.json")], len(data)):
+                raise refuse("holds a compressed manifest, which no edge-lstm writes")
             manifest = json.loads(archive.read("manifest.json"))
             version = manifest["format"]
             if isinstance(version, int) and version > FORMAT:
@@ -166,6 +193,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
             end = _END_OF_ARCHIVE.unpack_from(data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0))
             if end[0] != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != sha256(data[:-_COMMENT_SIZE]).encode():
                 raise refuse("is damaged: its checksum does not match, so it was truncated or altered")
+            if not _stored(infos, len(data)):
+                raise refuse("holds compressed members, which no edge-lstm writes")
             members = {info.filename: archive.read(info) for info in infos if info.filename != "manifest.json"}
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, EOFError, struct.error, OSError) as e:
         raise refuse(f"is not a whole bundle: it was truncated or altered, or is some other file ({e})", e) from e
@@ -179,6 +208,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
         for name, content in members.items():
             if listed[name] != {"bytes": len(content), "sha256": sha256(content)}:
                 raise refuse(f"is damaged: {name} does not have the size and sha256 of the manifest")
+        _check_facts(manifest, members)
         spec = ModelSpec.from_dict(manifest["spec"])
         weights = read_npz(members["weights.npz"], "weights.npz")
         spec.check_weights(weights)
@@ -189,3 +219,20 @@ def _unpack(data: bytes, path: str) -> Bundle:
     except BundleError as e:
         raise e if str(e).startswith(path) else BundleError(f"{path}: {e}") from e
     return bundle
+
+
+def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+    """The facts that the check, the backends and `info` rely on. BundleError, or the error of reading what isn't there."""
+
+    def number(value: Any) -> bool:
+        return type(value) in (int, float) and value >= 0  # NaN is not
+
+    for name, entry in manifest.get("artifacts", {}).items():
+        t = entry["tolerance"]
+        known = set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+        if name not in members or not isinstance(entry["target"], str) or not known:
+            raise BundleError(f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}")
+    for name, entry in manifest.get("accuracy", {}).items():
+        if not all(number(entry[key]) for key in ("max_abs", "nrmse", "steps")):
+            raise BundleError(f"the manifest's accuracy of {name!r} is malformed: {entry}")
+    dict(manifest.get("versions", {}).items())

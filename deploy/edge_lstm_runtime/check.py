@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from .backends import Backend, open_backend
+from .backends.rknn import pick_artifact
 from .bundle import Bundle
 from .compare import FLOAT32, Comparison, Tolerance, compare
 from .errors import BackendError, BackendUnavailableError
@@ -40,9 +41,11 @@ class Choice:
 
 def artifacts(bundle: Bundle, backend: str) -> list[str | None]:
     """The members that a backend can run; [None] for backends that need none."""
-    if not backend.startswith("rknn"):
-        return [None]
-    return sorted(bundle.manifest.get("artifacts", {}))
+    return sorted(bundle.manifest.get("artifacts", {})) if _runs_artifacts(backend) else [None]
+
+
+def _runs_artifacts(backend: str) -> bool:
+    return backend.startswith("rknn")
 
 
 def tolerance_of(bundle: Bundle, artifact: str | None) -> Tolerance:
@@ -54,6 +57,8 @@ def tolerance_of(bundle: Bundle, artifact: str | None) -> Tolerance:
 
 def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None) -> Check:
     """Run `steps` golden samples (all when None) through a backend and compare. Raises BackendError as opening and running do."""
+    # The tolerance is the artifact's own, also where the only one is meant and not named.
+    artifact = pick_artifact(bundle, artifact)[0] if _runs_artifacts(name) else None
     backend = open_backend(name, bundle, artifact=artifact)
     try:
         return _check(bundle, backend, name, artifact, steps)
@@ -64,24 +69,31 @@ def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps:
 def _check(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None) -> Check:
     x, y = (array[:steps] for array in bundle.golden)
     rows = features(bundle.spec, x)[0].astype(backend.dtype)
+    backend.run(rows[:10])  # what a library sets up at its first steps is not the speed of a step
     backend.reset()
     start = time.perf_counter()
     outputs = backend.run(rows)
     elapsed = time.perf_counter() - start
+    if outputs.shape != y.shape:
+        raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")
     return Check(name, artifact, compare(outputs, y), tolerance_of(bundle, artifact), 1e6 * elapsed / len(x))
 
 
-def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx", "numpy")) -> Choice:
-    """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does."""
+def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx", "numpy"), *, artifact: str | None = None) -> Choice:
+    """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does.
+
+    artifact: the only converted member to try; None for all of them.
+    """
+    wanted = artifact
     best: tuple[float, Backend, str | None] | None = None
     reasons = []
     for name in candidates:
-        for artifact in artifacts(bundle, name):
+        for artifact in [wanted] if wanted and _runs_artifacts(name) else artifacts(bundle, name) or [None]:
             label = name if artifact is None else f"{name} ({artifact})"
             try:
                 backend = open_backend(name, bundle, artifact=artifact)
-            except BackendUnavailableError as e:
-                reasons.append(f"{label}: not here: {e}")
+            except BackendError as e:
+                reasons.append(f"{label}: {'not here' if isinstance(e, BackendUnavailableError) else 'failed'}: {e}")
                 continue
             try:
                 result = _check(bundle, backend, name, artifact, AUTO_STEPS)

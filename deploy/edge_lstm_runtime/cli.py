@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,9 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 1 done with a finding (out of tolerance, bad samples), 2 an error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if not arguments or arguments[0] not in VERBS:
-            return _top_level(arguments)
-        return _run_verb(arguments[0], arguments[1:])
+        try:
+            if not arguments or arguments[0] not in VERBS:
+                return _top_level(arguments)
+            return _run_verb(arguments[0], arguments[1:])
+        finally:
+            sys.stdout.flush()  # while a reader that has gone is still caught below
     except EdgeLstmError as e:
         print(f"edge-lstm: error: {e}", file=sys.stderr)
         return e.exit_code
@@ -77,13 +80,17 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     verb = VERBS[name]
     try:
         module: Any = importlib.import_module(verb.module)
+        parser = argparse.ArgumentParser(f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+        getattr(module, f"add_arguments_{name}")(parser)
+        result: int = getattr(module, f"main_{name}")(parser.parse_args(arguments))
     except ModuleNotFoundError as e:
         if verb.extra is None or (e.name or "").split(".")[0] in {"edge_lstm", "edge_lstm_export", "edge_lstm_runtime"}:
             raise
         raise MissingDependencyError(f"{e.name}, which `edge-lstm {name}` needs,", verb.extra) from e
-    parser = argparse.ArgumentParser(f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
-    getattr(module, f"add_arguments_{name}")(parser)
-    result: int = getattr(module, f"main_{name}")(parser.parse_args(arguments))
+    except MissingDependencyError as e:  # from below the verb's module: the verb's own extra holds that package and what else it needs
+        if verb.extra is None:
+            raise
+        raise MissingDependencyError(f"{e.package}, which `edge-lstm {name}` needs,", verb.extra) from e
     return result
 
 
@@ -99,7 +106,9 @@ def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -
             metavar="NAME",
             help="auto (the fastest that is right here), numpy, onnx, rknn, rknn-sim or reference (default: %(default)s)",
         )
-        parser.add_argument("--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several")
+        parser.add_argument(
+            "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
+        )
 
 
 def add_arguments_run(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +126,9 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
     )
     _add_bundle(parser)
     parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV or JSON lines; - for standard input")
-    parser.add_argument("--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples (default: never)")
+    parser.add_argument(
+        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples (default: never)"
+    )
 
 
 def main_run(arguments: argparse.Namespace) -> int:
@@ -128,25 +139,42 @@ def main_run(arguments: argparse.Namespace) -> int:
     if arguments.reset_every < 0:
         raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
     model = load(arguments.bundle)
-    if arguments.input == "-":
-        source: contextlib.AbstractContextManager[Any] = contextlib.nullcontext(sys.stdin)
-    else:
-        try:
-            source = open(arguments.input, encoding="utf-8", newline="")  # noqa: SIM115, PTH123
-        except OSError as e:
-            raise ConfigError(f"can't read {arguments.input}: {e.strerror}") from e
     errors = 0
-    with _own_stdout() as out, source as lines, model.session(arguments.backend, artifact=arguments.artifact) as session:
-        try:
-            for answer in answers(session, lines, arguments.reset_every):
-                errors += "error" in answer
-                out.write(json.dumps(answer) + "\n")
-                out.flush()
-        except UnicodeDecodeError as e:
-            raise ConfigError(f"{arguments.input} is not text in UTF-8 ({e}); expected CSV or JSON lines") from e
+    with (
+        _open_input(arguments.input) as source,
+        _own_stdout() as out,
+        model.session(arguments.backend, artifact=arguments.artifact) as session,
+    ):
+        for answer in answers(session, _lines(source, arguments.input), arguments.reset_every):
+            errors += "error" in answer
+            out.write(json.dumps(answer, allow_nan=False) + "\n")
+            out.flush()
     if errors:
-        print(f"edge-lstm: {errors} line(s) could not be used; see the answers with an \"error\"", file=sys.stderr)
+        print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
     return 1 if errors else 0
+
+
+def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
+    """The lines of a file or of standard input. Bytes that are not UTF-8 are replaced: what a serial port garbled is one bad line."""
+    from .errors import ConfigError
+
+    if name != "-":
+        try:
+            return Path(name).open(encoding="utf-8", errors="replace")
+        except OSError as e:
+            raise ConfigError(f"can't read {name}: {e.strerror}") from e
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    return contextlib.nullcontext(sys.stdin)
+
+
+def _lines(source: Iterable[str], name: str) -> Iterator[str]:
+    from .errors import ConfigError
+
+    try:
+        yield from source
+    except OSError as e:  # a device that was unplugged, say
+        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e
 
 
 @contextlib.contextmanager
@@ -161,9 +189,15 @@ def _own_stdout() -> Iterator[io.TextIOBase]:
     saved = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:
-        with open(saved, "w", encoding="utf-8", closefd=False) as out:  # noqa: PTH123
+        with open(saved, "w", encoding="utf-8", closefd=False) as out:
             yield out
     finally:
+        # What still waits in the buffers of Python and of the C library would come out behind the answers.
+        sys.stdout.flush()
+        with contextlib.suppress(Exception):
+            import ctypes
+
+            ctypes.CDLL(None).fflush(None)
         os.dup2(saved, descriptor)
         os.close(saved)
 
@@ -181,7 +215,7 @@ def add_arguments_check(parser: argparse.ArgumentParser) -> None:
 def main_check(arguments: argparse.Namespace) -> int:
     from .backends import names
     from .check import artifacts, check_backend
-    from .errors import BackendUnavailableError
+    from .errors import BackendError, BackendUnavailableError
     from .model import load
 
     bundle = load(arguments.bundle).bundle
@@ -200,11 +234,24 @@ def main_check(arguments: argparse.Namespace) -> int:
                     raise
                 print(f"{label:<28} not here: {e}", file=sys.stderr)
                 continue
+            except BackendError as e:  # the other backends are still worth checking
+                if not everything:
+                    raise
+                ran, failed = ran + 1, failed + 1
+                if arguments.json:
+                    print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
+                else:
+                    print(f"{label:<28} BAD  failed: {e}")
+                continue
             ran += 1
             failed += not result.passed
             c, t = result.comparison, result.tolerance
             if arguments.json:
-                print(json.dumps({"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}))
+                print(
+                    json.dumps(
+                        {"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}
+                    )
+                )
                 continue
             place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
             print(

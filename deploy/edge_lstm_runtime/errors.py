@@ -60,4 +60,5 @@ class ConversionError(EdgeLstmError):
 
 class MissingDependencyError(EdgeLstmError):
     def __init__(self, package: str, extra: str):
+        self.package = package
         super().__init__(f'{package} is not installed; run: pip install "edge-lstm[{extra}]"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import Backend, open_backend
 from .bundle import Bundle, read_bundle
 from .errors import BackendError, SampleError
-from .processing import Postprocessor, Preprocessor, features
+from .processing import Postprocessor, Preprocessor, as_samples, features
 from .spec import ModelSpec
 
 
@@ -42,23 +43,28 @@ class Session:
     def run(self, xs: ArrayLike) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row, the state carried in and out.
 
-        Raises SampleError with the number of the first row that can't be used; the state is then as before the call.
+        Raises SampleError with the number of the first row that can't be used; the state is then as before the call, as it is
+        when the backend fails.
         """
-        xs = np.asarray(xs)
-        if xs.ndim != 2:
-            raise SampleError(f"samples have shape {xs.shape}, expected (steps, {self.spec.input_size})")
-        last = self._pre.last.copy()
+        xs = as_samples(self.spec, xs)
+        if not len(xs):
+            return np.empty((0, self.spec.output_size), self.backend.dtype)
+        before = self.state
         rows, filled = np.empty((len(xs), self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
         try:
             for n, x in enumerate(xs):
                 rows[n] = self._pre(x)
                 filled[n] = self._pre.last if self.spec.residual else 0
         except SampleError as e:
-            self._pre.last[:] = last
+            self._pre.last[:] = before["last"]
             raise SampleError(f"row {n}: {e}") from e
-        if not len(rows):
-            return np.empty((0, self.spec.output_size), self.backend.dtype)
-        return self._post(self.backend.run(rows), filled)
+        try:
+            outputs = self.backend.run(rows)
+        except Exception:
+            with contextlib.suppress(BackendError):  # where it can't even take its state back, its own error says more
+                self.state = before
+            raise
+        return self._post(outputs, filled)
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
@@ -68,9 +74,13 @@ class Session:
 
     @state.setter
     def state(self, value: Mapping[str, NDArray[Any]]) -> None:
-        if set(value) != {"h", "c", "last"}:
-            raise BackendError(f"state has keys {sorted(value)}, expected ['c', 'h', 'last'] as Session.state gives them")
-        last = np.asarray(value["last"], np.float64)
+        if not isinstance(value, Mapping) or set(value) != {"h", "c", "last"}:
+            found = f"keys {sorted(value)}" if isinstance(value, Mapping) else f"type {type(value).__name__}"
+            raise BackendError(f"state has {found}, expected the keys ['c', 'h', 'last'] as Session.state gives them")
+        try:
+            last = np.asarray(value["last"], np.float64)
+        except (TypeError, ValueError) as e:
+            raise BackendError(f"state 'last' is not numeric: {e}") from e
         if last.shape != self._pre.last.shape or not np.isfinite(last).all():
             raise BackendError(f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values")
         self.backend.state = value["h"], value["c"]
@@ -114,7 +124,7 @@ class Model:
         if backend == "auto":
             from .check import choose_backend
 
-            return Session(self.spec, choose_backend(self.bundle).backend)
+            return Session(self.spec, choose_backend(self.bundle, artifact=artifact).backend)
         return Session(self.spec, open_backend(backend, self.bundle, artifact=artifact))
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:

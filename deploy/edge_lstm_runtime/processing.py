@@ -12,6 +12,23 @@ from .errors import SampleError
 from .spec import ModelSpec
 
 Float64 = NDArray[np.float64]
+MAX_FEATURE = 1e30  # deviations from the mean: sums of products with anything larger could overflow float32 and leave NaN in the state
+_NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
+
+
+def as_samples(spec: ModelSpec, xs: ArrayLike) -> NDArray[Any]:
+    """(steps, C) numbers of any kind; SampleError for anything else."""
+    try:
+        array = np.asarray(xs)
+    except (TypeError, ValueError) as e:
+        raise SampleError(f"samples are no table of numbers ({e}); expected (steps, {spec.input_size})") from e
+    if array.shape == (0,):  # an empty list can't say how many columns it has
+        array = array.reshape(0, spec.input_size)
+    if array.ndim != 2 or array.shape[1] != spec.input_size:
+        raise SampleError(f"samples have shape {array.shape}, expected (steps, {spec.input_size}) for channels {', '.join(spec.channels)}")
+    if array.dtype.kind not in _NUMBERS:
+        raise SampleError(f"samples have type {array.dtype}, expected numbers")
+    return array
 
 
 def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
@@ -20,15 +37,13 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
     xs: (steps, C) raw units, NaN where missing. Returns (steps, F) normalised features and the (steps, C) raw values with the gaps
     filled. Raises SampleError as `Preprocessor` does, naming the step.
     """
-    xs = np.asarray(xs, dtype=np.float64)
-    if xs.ndim != 2 or xs.shape[1] != spec.input_size:
-        raise SampleError(f"samples have shape {xs.shape}, expected (steps, {spec.input_size}) for channels {list(spec.channels)}")
+    xs = as_samples(spec, xs).astype(np.float64)
+    mean, std = np.asarray(spec.input_mean, np.float64), np.asarray(spec.input_std, np.float64)
     missing = np.isnan(xs)
-    bad = np.isinf(xs) | (missing if spec.missing == "refuse" else False)
+    bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (missing if spec.missing == "refuse" else False)
     if bad.any():
         step, channel = np.argwhere(bad)[0]
         raise SampleError(f"step {step}: {_bad_value(spec, int(channel), xs[step, channel])}")
-    mean = np.asarray(spec.input_mean)
     filled = xs
     if missing.any():
         if spec.missing == "ffill":
@@ -37,7 +52,7 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
             filled = np.where(source < 0, mean, np.take_along_axis(xs, np.maximum(source, 0), axis=0))
         else:
             filled = np.where(missing, mean, xs)
-    normalised = (filled - mean) / np.asarray(spec.input_std)
+    normalised = (filled - mean) / std
     return (np.concatenate([normalised, missing], axis=1) if spec.missing == "mask" else normalised), filled
 
 
@@ -51,6 +66,8 @@ class Preprocessor:
         self._spec = spec
         self._mean = np.asarray(spec.input_mean, np.float64)
         self._inverse_std = 1.0 / np.asarray(spec.input_std, np.float64)
+        self._largest = MAX_FEATURE * np.asarray(spec.input_std, np.float64)  # distance from the mean, raw units
+        self._surely_good = float(self._largest.min())
         self._shape = (spec.input_size,)
         # Subtracting in float64 keeps what a large offset (101,325 Pa, say) would cost in float32.
         self._centred = np.zeros(spec.input_size, np.float64)
@@ -66,29 +83,37 @@ class Preprocessor:
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (F,) features, in a buffer that the next call overwrites.
 
-        Raises SampleError on a wrong number of values, text, inf, or a NaN where the model refuses it; `last` is then unchanged.
+        Raises SampleError on a wrong number of values, text, inf or values as far off, or a NaN where the model refuses it; `last` is
+        then unchanged.
         """
-        x = np.asarray(x)
+        try:
+            x = np.asarray(x)
+        except (TypeError, ValueError) as e:
+            raise SampleError(f"sample {x!r} is no list of numbers; expected {self._spec.input_size}") from e
         if x.shape != self._shape:
             raise SampleError(
                 f"sample has shape {x.shape}, expected ({self._spec.input_size},) for channels {', '.join(self._spec.channels)}"
             )
-        try:
-            np.subtract(x, self._mean, self._centred)
-        except TypeError as e:
-            raise SampleError(f"sample {x!r} is not numeric; expected {self._spec.input_size} numbers") from e
-        if not math.isfinite(self._centred.dot(self._centred)):  # one call instead of isfinite().all(); overflow is sorted out below
+        if x.dtype.kind not in _NUMBERS:
+            raise SampleError(f"sample {x.tolist()!r} is not numeric; expected {self._spec.input_size} numbers")
+        centred = self._centred
+        centred[:] = x
+        np.subtract(centred, self._mean, centred)
+        # One length instead of several tests: not below the limit for NaN, for inf, and for values that may be too far off. For a few
+        # channels Python's is faster than NumPy's, and it doesn't warn when squares overflow.
+        if not math.hypot(*centred.tolist()) < self._surely_good:
             x = self._fill(np.asarray(x, np.float64))
         elif self._mask.size:
             self._mask[:] = 0
         if self._keep:
             self.last[:] = x
-        np.multiply(self._centred, self._inverse_std, self._normalised)
+        np.multiply(centred, self._inverse_std, centred)
+        self._normalised[:] = centred
         return self._features
 
     def _fill(self, x: Float64) -> Float64:
         missing = np.isnan(x)
-        bad = np.isinf(x) | (missing if self._spec.missing == "refuse" else False)
+        bad = (np.abs(x - self._mean) > self._largest) | (missing if self._spec.missing == "refuse" else False)
         if bad.any():
             channel = int(np.argmax(bad))
             raise SampleError(_bad_value(self._spec, channel, x[channel]))
@@ -102,8 +127,11 @@ class Preprocessor:
 def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
     name = spec.channels[channel]
     if math.isnan(value):
-        return f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; send a number, or train with missing = 'ffill' or 'mask'"
-    return f"channel {name!r} is {value}; expected a finite number"
+        advice = "send a number, or train with missing = 'ffill' or 'mask'"
+        return f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; {advice}"
+    if math.isinf(value):
+        return f"channel {name!r} is {value}; expected a finite number"
+    return f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations from its mean {spec.input_mean[channel]:g}"
 
 
 class Postprocessor:

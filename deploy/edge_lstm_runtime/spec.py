@@ -15,6 +15,8 @@ from .errors import BundleError
 Task = Literal["classify", "forecast"]
 Missing = Literal["refuse", "ffill", "mask"]
 MAX_LAYERS = 4
+LARGEST = 1e30  # of a mean, a deviation, an offset, a scale: sums and products of them with samples stay far from overflow
+SMALLEST_STD = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ModelSpec:
 
     channels       names of the raw input values of one sample, in order; C of them
     input_mean     (C,) raw units; statistics of the training split only
-    input_std      (C,) raw units, all > 0
+    input_std      (C,) raw units, all >= 1e-30
     missing        what a NaN in a sample means: "refuse" it, take the channel's last value ("ffill"; its
                    mean before the first one), or 0 after normalisation plus C more features that
                    are 1 where a value is missing ("mask")
@@ -54,17 +56,27 @@ class ModelSpec:
             if not condition:
                 raise BundleError(f"model specification: {what}")
 
+        # Types first: a specification comes from a JSON file, and 8.0, "8" and true pass many a comparison.
+        for name in ("hidden_size", "num_layers", "horizon"):
+            require(type(getattr(self, name)) is int, f"{name} is {getattr(self, name)!r}, expected a whole number")
+        for name in ("channels", "classes", "targets"):
+            names = getattr(self, name)
+            require(isinstance(names, tuple) and all(isinstance(n, str) for n in names), f"{name} is {names!r}, expected a list of names")
+            require(len(set(names)) == len(names), f"{name} repeat a name: {names}")
+        for name in ("input_mean", "input_std", "output_offset", "output_scale"):
+            values = getattr(self, name)
+            numbers = isinstance(values, tuple) and all(type(v) in (int, float) and abs(v) <= LARGEST for v in values)
+            require(numbers, f"{name} is {values!r}, expected a list of finite numbers up to {LARGEST:g}")
+        require(isinstance(self.residual, bool), f"residual is {self.residual!r}, expected true or false")
         require(self.task in get_args(Task), f"task is {self.task!r}, expected 'classify' or 'forecast'")
         require(self.missing in get_args(Missing), f"missing is {self.missing!r}, expected one of {get_args(Missing)}")
         require(len(self.channels) > 0, "no input channels")
-        require(len(set(self.channels)) == len(self.channels), f"channel names repeat: {self.channels}")
         require(1 <= self.num_layers <= MAX_LAYERS, f"num_layers is {self.num_layers}, expected 1 to {MAX_LAYERS}")
         require(self.hidden_size >= 1, f"hidden_size is {self.hidden_size}, expected at least 1")
         for name in ("input_mean", "input_std"):
             values = getattr(self, name)
             require(len(values) == len(self.channels), f"{name} has {len(values)} values for {len(self.channels)} channels")
-            require(all(math.isfinite(v) for v in values), f"{name} has a value that is not finite: {values}")
-        require(all(v > 0 for v in self.input_std), f"input_std must be positive: {self.input_std}")
+        require(all(v >= SMALLEST_STD for v in self.input_std), f"input_std is {self.input_std}, expected at least {SMALLEST_STD:g}")
         if self.task == "classify":
             require(len(self.classes) >= 2, f"{len(self.classes)} classes, expected at least 2")
             require(not self.residual, "residual is for task 'forecast'")
@@ -75,10 +87,7 @@ class ModelSpec:
             require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
             for name in ("output_offset", "output_scale"):
                 values = getattr(self, name)
-                require(
-                    len(values) == self.output_size and all(math.isfinite(v) for v in values),
-                    f"{name} has {len(values)} values, expected {self.output_size} finite ones",
-                )
+                require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
 
     @property
     def input_size(self) -> int:
@@ -150,6 +159,7 @@ class ModelSpec:
         if unknown:
             raise BundleError(f"model specification has unknown keys {unknown}")
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(**arguments)
         except TypeError as e:
             raise BundleError(f"model specification is malformed: {e}") from e

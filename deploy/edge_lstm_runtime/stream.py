@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .errors import ConfigError, SampleError
+import numpy as np
+
+from .errors import BackendError, ConfigError, SampleError
 from .model import Session
 from .processing import describe
 
@@ -23,7 +26,7 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     value, and {"reset": true} sets the state to zero. A line that can't be used leaves the state as it was, and the stream goes on.
 
     reset_every: samples after which the state is set to zero; 0 for never.
-    Raises ConfigError when the header lacks a channel.
+    Raises ConfigError when the header lacks a channel, BackendError when the backend fails.
     """
     channels = session.spec.channels
     columns: list[int] | None = None
@@ -36,13 +39,12 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
             if line[0] in "[{":
                 values = _from_json(line, channels)
             else:
-                cells = next(csv.reader([line]))
-                if first and not all(_is_number(cell) for cell in cells):
+                cells = _cells(line)
+                if first and _is_header(cells, channels):
                     columns = _header(cells, channels)
                     first = False
                     continue
                 values = _from_csv(cells, columns, channels)
-            first = False
             if values is None:
                 session.reset()
                 samples = 0
@@ -51,12 +53,26 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
             if reset_every and samples and samples % reset_every == 0:
                 session.reset()
             answer = session.step(values)
+            if not np.isfinite(answer).all():
+                raise BackendError(f"backend {session.backend.name!r} answered line {number} with values that are not finite: {answer}")
         except SampleError as e:
-            first = False
             yield {"line": number, "error": str(e)}
             continue
         samples += 1
+        first = False  # a header may come until a sample was taken, not after it: the order of the columns would be a guess
         yield {"line": number, **describe(session.spec, answer)}
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as e:
+        raise SampleError(f"not valid CSV ({e})") from None
+
+
+def _is_header(cells: list[str], channels: tuple[str, ...]) -> bool:
+    """Names in place of numbers, or the channels' own names where these look like numbers."""
+    return not all(_is_number(cell) for cell in cells) or {cell.strip() for cell in cells} >= set(channels)
 
 
 def _is_number(cell: str) -> bool:
@@ -71,7 +87,7 @@ def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
     names = [cell.strip() for cell in cells]
     absent = [name for name in channels if name not in names]
     if absent:
-        raise ConfigError(f"the input's header lacks the channels {absent}; it has {names}; expected {list(channels)}")
+        raise ConfigError(f"the input's header lacks the channels {absent}; it has {reprlib.repr(names)}; expected {list(channels)}")
     return [names.index(name) for name in channels]
 
 
@@ -91,14 +107,14 @@ def _number(cell: str, channel: str) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise SampleError(f"channel {channel!r} is {cell!r}; expected a number") from None
+        raise SampleError(f"channel {channel!r} is {reprlib.repr(cell)}; expected a number") from None
 
 
 def _from_json(line: str, channels: tuple[str, ...]) -> list[float] | None:
     """The values, or None for a request to reset."""
     try:
         value = json.loads(line)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise SampleError(f"not valid JSON ({e})") from None
     if isinstance(value, dict):
         if value.get(RESET) is True:
@@ -111,5 +127,8 @@ def _from_json(line: str, channels: tuple[str, ...]) -> list[float] | None:
         raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
     for name, item in zip(channels, value, strict=True):
         if item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
-            raise SampleError(f"channel {name!r} is {item!r}; expected a number")
-    return [float("nan") if item is None else float(item) for item in value]
+            raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")
+    try:
+        return [float("nan") if item is None else float(item) for item in value]
+    except OverflowError as e:
+        raise SampleError(f"a number is too large ({e})") from None

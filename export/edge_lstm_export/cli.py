@@ -53,7 +53,7 @@ def summary(work: Work) -> str:
         lines.append(f"{name:<28}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
     for name, metrics in work.metrics.items():
         shown = ("accuracy", "macro_f1") if work.spec.task == "classify" else ("mae", "rmse", "nrmse")
-        lines.append(f"{name:<28}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + "  (test split)")
+        lines.append(f"{name:<46}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]

@@ -39,7 +39,7 @@ def sequences(spec: ModelSpec) -> list[Sequence]:
 def loss_and_gradients(model: CompactLSTM, data: Examples, loss: Loss, keep: slice = slice(None)) -> tuple[float, list[torch.Tensor]]:
     model.zero_grad()
     x, y, mask, last = (torch.from_numpy(a[keep]) for a in (data.x, data.y, data.mask, data.lengths - 1))
-    total = loss(model(x), y, mask, last)
+    total = loss(model(x)[0], y, mask, last)
     total.backward()
     return total.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -72,7 +72,7 @@ def test_losses_against_numpy() -> None:
     model = CompactLSTM(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
     loss = Loss.of(CLASSIFY, TrainConfig(epochs=1))
-    logits = model(torch.from_numpy(data.x)).detach().double().numpy()
+    logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     log_p = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     expected = -sum(log_p[n, t, data.y[n]] for n in range(4) for t in range(LENGTHS[n]))
     assert loss_and_gradients(model, data, loss)[0] == pytest.approx(expected, rel=1e-6)
@@ -81,7 +81,7 @@ def test_losses_against_numpy() -> None:
     model = CompactLSTM(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
     loss = Loss.of(FORECAST, TrainConfig(epochs=1))
-    outputs = model(torch.from_numpy(data.x)).detach().double().numpy()
+    outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     expected, terms = 0.0, 0
     for n, sequence in enumerate(sequences(FORECAST)):
         for t in range(LENGTHS[n]):

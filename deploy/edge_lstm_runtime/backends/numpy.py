@@ -53,7 +53,8 @@ class NumpyBackend(Backend):
         self._x[:] = features
         for cell in self._cells:
             cell()
-        return self._head(self._head_input)
+        outputs: Float32 = self._head(self._head_input)
+        return outputs
 
     @property
     def state(self) -> State:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendUnavailableError
+from ..errors import BackendError, BackendUnavailableError
 from ..spec import ModelSpec
 from . import Backend, State, check_state
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+
+MEMBER = "model.onnx"
 
 
 class OnnxBackend(Backend):
@@ -28,22 +30,30 @@ class OnnxBackend(Backend):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a net this small only loses time by handing work to other threads
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # ONNX Runtime's own derive from Exception alone
+            raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
         self._layers, self._hidden = spec.num_layers, spec.hidden_size
-        shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
-        self._x_shape = shapes["x"]
-        self._state_shape = shapes["h0_in"]
         states = [f"{part}{k}" for k in range(self._layers) for part in "hc"]
         self._inputs = [f"{s}_in" for s in states]
         self._outputs = ["y", *(f"{s}_out" for s in states)]
+        shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
+        outputs = [o.name for o in self._session.get_outputs()]
+        if set(shapes) != {"x", *self._inputs} or set(outputs) != set(self._outputs):
+            raise BackendError(f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(outputs)}, expected those of docs/bundle.md")
+        self._x_shape, self._state_shape = shapes["x"], shapes["h0_in"]
         self.reset()
 
     def reset(self) -> None:
         self._feed: dict[str, NDArray[Any]] = {name: np.zeros(self._state_shape, np.float32) for name in self._inputs}
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
-        self._feed["x"] = np.asarray(features, np.float32).reshape(self._x_shape)
-        y, *states = self._session.run(self._outputs, self._feed)
+        try:
+            self._feed["x"] = np.asarray(features, np.float32).reshape(self._x_shape)
+            y, *states = self._session.run(self._outputs, self._feed)
+        except Exception as e:
+            raise BackendError(f"ONNX Runtime failed in this step: {e}") from e
         self._feed.update(zip(self._inputs, states, strict=True))
         result: NDArray[Any] = y.ravel()
         return result
@@ -62,4 +72,6 @@ class OnnxBackend(Backend):
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> OnnxBackend:
-    return OnnxBackend(bundle.spec, bundle.member("model.onnx"))
+    if MEMBER not in bundle.members:
+        raise BackendUnavailableError(f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}")
+    return OnnxBackend(bundle.spec, bundle.member(MEMBER))

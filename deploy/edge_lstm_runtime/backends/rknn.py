@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,10 +48,16 @@ class RknnBackend(Backend):
         if self._runtime is None:
             raise BackendError("this session is closed; open a new one")
         self._x[...] = features
-        outputs = self._runtime.inference(inputs=[self._x, *self._states])
+        try:
+            outputs = self._runtime.inference(inputs=[self._x, *self._states])
+        except Exception as e:  # whatever the vendor's library raises
+            raise BackendError(f"the NPU runtime failed in this step: {e}") from e
         if outputs is None or len(outputs) != 1 + len(self._states):  # the toolkit logs its reason and returns None
             raise BackendError("the NPU runtime returned no result for this step; its own message is above")
-        y, *states = (np.asarray(array, np.float32).reshape(1, 1, 1, -1) for array in outputs)
+        # Copies: the runtime may write its next outputs into the same memory, where they are this step's inputs then.
+        y, *states = (np.array(array, np.float32).reshape(1, 1, 1, -1) for array in outputs)
+        if any(part.size != self._hidden for part in states):
+            raise BackendError(f"the NPU runtime returned states of {[part.size for part in states]} values, expected {self._hidden} each")
         self._states = states
         return y.ravel()
 
@@ -88,12 +93,14 @@ def pick_artifact(bundle: Bundle, artifact: str | None) -> tuple[str, dict[str, 
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
+    import tempfile
+
     artifact, entry = pick_artifact(bundle, artifact)
     try:
         from rknnlite.api import RKNNLite
     except ImportError as e:
         raise BackendUnavailableError(
-            'backend \'rknn\' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: pip install "edge-lstm[npu]"'
+            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: " + 'pip install "edge-lstm[npu]"'
         ) from e
     soc = _SOC_FILE.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() if _SOC_FILE.exists() else ""
     if "rockchip," in soc and entry["target"] not in soc:

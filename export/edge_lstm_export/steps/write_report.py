@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from edge_lstm_runtime.files import atomic_write
 
 from ..plots import plot_errors, plot_stream
 from ..work import Work
+from .evaluate_task import CARRIED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +69,10 @@ def verdict(work: Work) -> list[str]:
             f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %."
         )
     key = "accuracy" if work.spec.task == "classify" else "rmse"
+    if carried := work.metrics.get(f"numpy, {CARRIED}"):
+        sentences.append(_carried_sentence(numpy, carried))
     for name, metrics in work.metrics.items():
-        if name == "numpy":
+        if name not in work.accuracy or name == "numpy":
             continue
         nrmse = work.accuracy[name].comparison.nrmse
         change = (
@@ -79,6 +83,17 @@ def verdict(work: Work) -> list[str]:
         member = name.removeprefix("rknn-sim ")
         sentences.append(f"{member} on the simulator: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
     return [*sentences, *work.notes]
+
+
+def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:
+    if "accuracy" in reset:
+        change = f"{100 * carried['accuracy']:.1f} % of the answers are right"
+        worse = carried["accuracy"] < reset["accuracy"] - 0.02
+    else:
+        change = f"the RMSE is {carried['rmse']:.4g} instead of {reset['rmse']:.4g}"
+        worse = carried["rmse"] > 1.02 * reset["rmse"]
+    advice = " Reset it at the start of each recording (`--reset-every`, `Session.reset`), or train with a larger `carry`." if worse else ""
+    return f"When the state is never reset, {change}.{advice}"
 
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:

@@ -1,0 +1,51 @@
+"""What the benchmarks share: the machine and the versions that a figure belongs to, and fair repetition."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# One thread for NumPy's BLAS, which reads this when NumPy is loaded: a step is too small to be shared out, and the peers get one too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def describe(*packages: str) -> str:
+    """One line: processor, cores, Python and packages."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} not installed")
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, {', '.join(found)}"
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int, number: int) -> dict[str, list[float]]:
+    """Seconds per call of each, `repeats` times: in turns, so that what the machine does meanwhile meets all of them alike."""
+    for call in calls.values():
+        for _ in range(min(number, 200)):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls)
+    for turn in range(repeats):
+        for name in order[turn % len(order) :] + order[: turn % len(order)]:
+            call = calls[name]
+            start = time.perf_counter()
+            for _ in range(number):
+                call()
+            times[name].append((time.perf_counter() - start) / number)
+    return times
+
+
+def ratio(times: Mapping[str, list[float]], one: str, other: str) -> float:
+    """The median over the repeats of one / other, each pair of neighbours in time."""
+    return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))

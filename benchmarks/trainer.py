@@ -1,0 +1,146 @@
+"""The trainer against a bare PyTorch loop: the same model, optimizer, clipping and batches, in turns in one process, tokens per second.
+
+A token is one step of one sequence. Validation, checkpoints between epochs and set-up are in neither figure; the first epoch of each
+turn warms up and does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+import numpy as np
+import torch
+
+from edge_lstm import CompactLSTM, load_config, load_data, train
+from edge_lstm.config import Config
+from edge_lstm.data import make_spec
+from edge_lstm_runtime import ModelSpec
+
+TARGET = 0.95
+CLIP, RATE, DECAY = 1.0, 1e-3, 0.01
+
+
+def configuration(folder: Path, arguments: argparse.Namespace, carry: float) -> Config:
+    sequences = arguments.batches * arguments.batch
+    extra = 4  # for validation and test
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((sequences + 2 * extra, arguments.steps, arguments.inputs))
+    np.savez(folder / "data.npz", x=x, y=np.arange(len(x)) % 4)
+    share = extra / len(x)
+    (folder / "config.toml").write_text(
+        f"""
+        [data]
+        source = "npz"
+        path = "data.npz"
+        [data.split]
+        by = "group"
+        val = {share}
+        test = {share}
+        [model]
+        task = "classify"
+        hidden_size = {arguments.hidden}
+        num_layers = {arguments.layers}
+        [train]
+        epochs = {arguments.epochs}
+        batch_size = {arguments.batch}
+        learning_rate = {RATE}
+        weight_decay = {DECAY}
+        clip_norm = {CLIP}
+        carry = {carry}
+        accelerator = "cpu"
+        """
+    )
+    return load_config(folder / "config.toml")
+
+
+def ours(config: Config, tokens: int) -> list[float]:
+    """Tokens per second of each epoch but the first, from the run's own history."""
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, Path(folder) / "run", quiet=True)
+        with (Path(folder) / "run" / "history.csv").open(newline="") as file:
+            return [tokens / float(row["seconds"]) for row in csv.DictReader(file)][1:]
+
+
+def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.Namespace, *, clip: bool) -> list[float]:
+    """The loop that one would write by hand: shuffle, slice, forward, loss at every step, backward, clip, step."""
+    torch.manual_seed(0)
+    net = CompactLSTM(spec)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
+    rates = []
+    for _ in range(arguments.epochs):
+        start = time.perf_counter()
+        order = torch.randperm(len(x))
+        total = torch.zeros(())
+        for k in range(0, len(x), arguments.batch):
+            index = order[k : k + arguments.batch]
+            optimizer.zero_grad()
+            outputs = net.head(net.lstm(x[index])[0])
+            loss = torch.nn.functional.cross_entropy(outputs.flatten(0, 1), y[index].repeat_interleave(x.shape[1]))
+            loss.backward()  # type: ignore[no-untyped-call]
+            if clip:
+                torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
+            optimizer.step()
+            total += loss.detach()
+        assert np.isfinite(total.item())
+        rates.append(x.shape[0] * x.shape[1] / (time.perf_counter() - start))
+    return rates[1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/trainer.py --hidden 64 --turns 9")
+    for name, default, what in (
+        ("hidden", 256, "units"),
+        ("layers", 1, "layers"),
+        ("inputs", 16, "channels"),
+        ("batch", 32, "sequences in a batch"),
+        ("steps", 35, "steps in a sequence"),
+        ("batches", 24, "batches in an epoch"),
+        ("epochs", 4, "epochs in a turn; the first does not count"),
+        ("turns", 5, "turns of each loop"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: %(default)s)")
+    arguments = parser.parse_args()
+    print(machine.describe("torch", "lightning-fabric"))
+    print(
+        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, batch {arguments.batch} x {arguments.steps} steps, "
+        f"fp32, {torch.get_num_threads()} threads; medians of {arguments.turns} turns of {arguments.epochs - 1} epochs "
+        f"of {arguments.batches} batches\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "plain").mkdir()
+        (folder / "carry").mkdir()
+        config = configuration(folder / "plain", arguments, 0.0)
+        carrying = configuration(folder / "carry", arguments, 0.5)
+        splits = load_data(config)
+        spec = make_spec(config, splits)
+        assert len(splits.train) == arguments.batches * arguments.batch
+        x = torch.from_numpy(np.stack([s.x for s in splits.train]).astype(np.float32))
+        y = torch.tensor([s.label for s in splits.train])
+        tokens = x.shape[0] * x.shape[1]
+        loops = {
+            "bare loop": lambda: bare(spec, x, y, arguments, clip=True),
+            "trainer": lambda: ours(config, tokens),
+            "trainer, state carried (its default)": lambda: ours(carrying, tokens),
+            "bare loop without clipping": lambda: bare(spec, x, y, arguments, clip=False),
+        }
+        rates: dict[str, list[float]] = {label: [] for label in loops}
+        order = list(loops)
+        for turn in range(arguments.turns):
+            for label in order[turn % len(order) :] + order[: turn % len(order)]:
+                rates[label].append(statistics.median(loops[label]()))
+    print(f"{'loop':<38}{'tokens/s':>10}{'of bare':>9}")
+    for label, values in rates.items():
+        share = statistics.median(a / b for a, b in zip(values, rates["bare loop"], strict=True))
+        note = f"   target >= {TARGET}: {'met' if share >= TARGET else 'MISSED'}" if label == "trainer" else ""
+        print(f"{label:<38}{statistics.median(values):>10.0f}{share:>9.2f}{note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The wheel as it is shipped, and an environment with it and NumPy alone: what a board has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.processing import features
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
+    # With the build backend of this environment where it has one, so that it works offline.
+    for arguments in ([*build, "--no-isolation"], build):
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def board(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment."""
+    folder = tmp_path_factory.mktemp("board")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    numpy = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), "numpy"]
+    done = subprocess.run(numpy, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"NumPy can't be installed here, from no index: {done.stderr[-300:]}")
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    return python
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made here, for the board to run."""
+    spec = rt.ModelSpec("classify", ("a", "b"), 16, 2, (0.0, 1.0), (1.0, 2.0), classes=("still", "moving"))
+    rng = np.random.default_rng(0)
+    weights = {name: rng.uniform(-0.25, 0.25, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    x = rng.standard_normal((100, 2))
+    y = rt.Reference(spec, weights).run(features(spec, x)[0])
+    path = tmp_path_factory.mktemp("bundle") / "small.edge"
+    rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y})})
+    return path

@@ -1,0 +1,27 @@
+"""Fixtures of the runtime's tests; the tolerance table and the helpers are in rt_tools.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rt_tools import make_bundle, make_spec
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
+def classify_file(shared: Path) -> Path:
+    """Three channels, four classes, gaps refused; with model.onnx."""
+    make_bundle(shared / "classify.edge", make_spec(hidden=16), form="lstm")
+    return shared / "classify.edge"
+
+
+@pytest.fixture(scope="session")
+def forecast_file(shared: Path) -> Path:
+    """Two targets, three steps ahead, gaps filled forward, residual; no model.onnx."""
+    make_bundle(shared / "forecast.edge", make_spec(task="forecast", outputs=3, missing="ffill", residual=True))
+    return shared / "forecast.edge"
