@@ -44,6 +44,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/numpy_step.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -6,12 +6,13 @@ Once from the zero state at each recording, and once as a board streams that nob
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm import Sequence, evaluate
+from edge_lstm import Run, Sequence, evaluate
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
@@ -24,15 +25,21 @@ CARRIED = "state never reset"
 def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
     backends.update({f"rknn-sim {member}": SimulatorBackend(converter) for member, converter in work.converters.items()})
-    test, season = work.run.splits.test, work.run.config.data.season
+    metrics, answers = test_metrics(work.run, backends)
+    return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"])
+
+
+def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
+    """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
+    spec, test, season = run.spec, run.splits.test, run.config.data.season
     shuffled = [test[n] for n in np.random.default_rng(0).permutation(len(test))]  # files are often sorted by class
-    answers = {name: _answers(Session(work.spec, backend), test, carried=False) for name, backend in backends.items()}
-    metrics = {name: evaluate(work.spec, test, found, season=season) for name, found in answers.items()}
+    answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
+    metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
     if len(test) > 1:
         for name, backend in backends.items():
-            found = _answers(Session(work.spec, backend), shuffled, carried=True)
-            metrics[f"{name}, {CARRIED}"] = evaluate(work.spec, shuffled, found, season=season)
-    return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"])
+            found = _answers(Session(spec, backend), shuffled, carried=True)
+            metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled, found, season=season)
+    return metrics, answers
 
 
 def _answers(session: Session, recordings: list[Sequence], *, carried: bool) -> list[NDArray[Any]]:

@@ -1,0 +1,68 @@
+"""The examples over seeds: BasicMotions with and without a carried state in training; machine temperature against naive forecasts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import machine
+
+from edge_lstm import Run, load_config, train
+from edge_lstm_export.steps.evaluate_task import test_metrics
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+
+EXAMPLES = Path(__file__).parents[1] / "edge_lstm" / "examples"
+
+
+def trained(example: str, **settings: object) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(EXAMPLES / example, {f"train.{key}": value for key, value in settings.items()})
+        return train(config, Path(folder) / "run", quiet=True)
+
+
+def line(label: str, values: list[float]) -> None:
+    spread = f"{statistics.mean(values):.4f} (min {min(values):.4f}, max {max(values):.4f})"
+    print(f"  {label:<44}{spread:<44}{'  '.join(f'{v:.3f}' for v in values)}", flush=True)
+
+
+def over_seeds(example: str, seeds: int, columns: dict[str, Callable[[dict[str, Any]], float]], **settings: object) -> None:
+    """Train on each seed, stream the test split on the NumPy backend, and print a line for each column."""
+    rows = []
+    for seed in range(seeds):
+        run = trained(example, seed=seed, **settings)
+        rows.append(test_metrics(run, {"numpy": NumpyBackend(run.spec, run.weights)})[0])
+    for label, column in columns.items():
+        line(label, [column(row) for row in rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/accuracy.py --seeds 10")
+    parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
+    seeds = parser.parse_args().seeds
+    print(machine.describe("torch", "numpy"))
+    for carry in (0.5, 0.0):
+        print(f"\nBasicMotions, test split, carry = {carry}")
+        columns = {
+            "accuracy, reset at each recording": lambda m: m["numpy"]["accuracy"],
+            "accuracy, state never reset": lambda m: m["numpy, state never reset"]["accuracy"],
+        }
+        over_seeds("basic_motions.toml", seeds, columns, carry=carry)
+    if "EDGE_LSTM_DATA" not in os.environ:
+        print("\nmachine temperature: left out; put its folder in EDGE_LSTM_DATA")
+        return
+    print("\nmachine temperature, an hour ahead, test split: error over that of the naive forecast, below 1 is better")
+    columns = {
+        f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: m["numpy"][key] / m["numpy"]["baselines"][name][key]
+        for name in ("naive", "seasonal")
+        for key in ("mae", "rmse")
+    }
+    over_seeds("machine_temperature.toml", seeds, columns)
+
+
+if __name__ == "__main__":
+    main()
