@@ -104,7 +104,8 @@ def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -
             "--backend",
             default=backend,
             metavar="NAME",
-            help="auto (the fastest that is right here), numpy, onnx, rknn, rknn-sim or reference (default: %(default)s)",
+            help=("all of them, " if backend == "all" else "auto (the fastest that is right here), ")
+            + "numpy, onnx, rknn, rknn-sim or reference (default: %(default)s)",
         )
         parser.add_argument(
             "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
