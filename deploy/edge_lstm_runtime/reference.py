@@ -22,15 +22,22 @@ def sigmoid(a: Float64) -> Float64:
     return 0.5 * (1.0 + np.tanh(0.5 * a))  # the logistic function, without overflow for large negative a
 
 
-def lstm_cell(x: Float64, h: Float64, c: Float64, W_x: Float64, W_h: Float64, b: Float64) -> tuple[Float64, Float64]:
-    """One step of one layer. x: (inputs,), h and c: (H,) -> the new h and c, (H,) each."""
+def lstm_cell(
+    x: Float64, h: Float64, c: Float64, W_x: Float64, W_h: Float64, b: Float64, record: dict[str, Float64] | None = None
+) -> tuple[Float64, Float64]:
+    """One step of one layer. x: (inputs,), h and c: (H,) -> the new h and c, (H,) each. record: takes what lies between."""
     a = x @ W_x + h @ W_h + b  # (4 H,)
     i = sigmoid(gate(a, "i"))
     f = sigmoid(gate(a, "f"))
     g = np.tanh(gate(a, "g"))
     o = sigmoid(gate(a, "o"))
-    c = f * c + i * g
-    h = o * np.tanh(c)
+    fc = f * c
+    ig = i * g
+    c = fc + ig
+    tanh_c = np.tanh(c)
+    h = o * tanh_c
+    if record is not None:
+        record.update(i=i, f=f, g=g, o=o, fc=fc, ig=ig, tanh_c=tanh_c)
     return h, c
 
 

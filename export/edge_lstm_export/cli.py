@@ -28,9 +28,14 @@ def add_arguments_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="NAME.edge", help="the bundle to write; the report is NAME.html")
-    parser.add_argument("--target", default="rk3588", metavar="NAME", help="an NPU of `edge-lstm targets` (default: %(default)s)")
     parser.add_argument(
-        "--scheme", action="append", metavar="NAME", help="a number format of the target; may be repeated (default: fp16 and w8a8)"
+        "--target", action="append", metavar="NAME", help="an NPU of `edge-lstm targets`; may be repeated (default: rk3588)"
+    )
+    parser.add_argument(
+        "--scheme",
+        action="append",
+        metavar="NAME",
+        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it takes them)",
     )
     parser.add_argument("--no-npu", action="store_true", help="ONNX and NumPy only: don't run the vendor's converter")
 
@@ -40,8 +45,8 @@ def main_export(arguments: argparse.Namespace) -> int:
 
     if arguments.no_npu and arguments.scheme:
         raise ConfigError("--no-npu and --scheme contradict each other; leave one out")
-    schemes = () if arguments.no_npu else tuple(dict.fromkeys(arguments.scheme or ("fp16", "w8a8")))
-    work = export_run(arguments.run, arguments.out, target=arguments.target, schemes=schemes, say=_say)
+    schemes = () if arguments.no_npu else tuple(dict.fromkeys(arguments.scheme)) if arguments.scheme else None
+    work = export_run(arguments.run, arguments.out, targets=arguments.target or ("rk3588",), schemes=schemes, say=_say)
     print(summary(work))
     return 0
 

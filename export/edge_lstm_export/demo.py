@@ -28,7 +28,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     config.write_text(files("edge_lstm").joinpath("examples", config.name).read_text("utf-8"), "utf-8")
     run = train(load_config(config), out / "run")
     say("\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference")
-    work = export_run(run, out / "motions.edge", target="rk3588", schemes=("fp16", "w8a8"), say=say)
+    work = export_run(run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say)
     print(summary(work))
 
     say("\n3. Stream one test recording from the bundle, sample by sample")
@@ -36,7 +36,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     recording = run.splits.test[0]
     header = ",".join(model.spec.channels)
     np.savetxt(out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
-    backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.converters)]
+    backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.artifacts)]
     last = {}
     for name, member in backends:
         with model.session(name, artifact=member) as session:

@@ -31,7 +31,9 @@ def state_names(layers: int, suffix: str) -> list[str]:
     return [f"{part}{k}_{suffix}" for k in range(layers) for part in "hc"]
 
 
-class _Graph:
+class Graph:
+    """Collects operators and constants; `model` makes the checked ONNX model."""
+
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
@@ -47,13 +49,20 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
         return name
 
-    def model(self, spec: ModelSpec, form: str, sizes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
-        def value(name: str) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes[name[0]])
+    def convolution(self, inputs: str, W: NDArray[np.float32], b: NDArray[np.float32], name: str) -> str:
+        """A 1x1 convolution. W: (in, out), b: (out,)."""
+        kernel = self.constant(f"{name}_W", W.T[:, :, None, None])  # (out, in, 1, 1)
+        return self.add("Conv", [inputs, kernel, self.constant(f"{name}_b", b)], name, kernel_shape=[1, 1])
 
-        inputs = [value(n) for n in ("x", *state_names(spec.num_layers, "in"))]
-        outputs = [value(n) for n in ("y", *state_names(spec.num_layers, "out"))]
-        graph = helper.make_graph(self.nodes, f"edge_lstm_{form}", inputs, outputs, self.initializers)
+    def model(self, spec: ModelSpec, form: str, sizes: Mapping[str, tuple[int, ...]], inputs: list[str] | None = None) -> onnx.ModelProto:
+        """sizes: shapes by the name of an input or output, or by its first letter. inputs: their names, x and the states unless given."""
+
+        def value(name: str) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes.get(name, sizes.get(name[0])))
+
+        ins = [value(n) for n in inputs or ("x", *state_names(spec.num_layers, "in"))]
+        outs = [value(n) for n in ("y", *state_names(spec.num_layers, "out"))]
+        graph = helper.make_graph(self.nodes, f"edge_lstm_{form}", ins, outs, self.initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edge-lstm")
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -64,7 +73,7 @@ def build(spec: ModelSpec, weights: Weights, form: str) -> onnx.ModelProto:
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
-    g = _Graph()
+    g = Graph()
     inputs = "x"
     for k in range(spec.num_layers):
         W, R, B = to_onnx(weights, k)
@@ -79,11 +88,7 @@ def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
-    g = _Graph()
-
-    def convolution(inputs: str, W: NDArray[np.float32], b: NDArray[np.float32], name: str) -> str:
-        kernel = g.constant(f"{name}_W", W.T[:, :, None, None])  # (out, in, 1, 1)
-        return g.add("Conv", [inputs, kernel, g.constant(f"{name}_b", b)], name, kernel_shape=[1, 1])
+    g = Graph()
 
     inputs = "x"
     for k in range(spec.num_layers):
@@ -92,13 +97,13 @@ def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
         W = np.concatenate([weights[f"layer{k}.W_x"], weights[f"layer{k}.W_h"]])  # (inputs + H, 4 H)
         a = {}
         for name in GATES:
-            z = convolution(joined, gate(W, name), gate(weights[f"layer{k}.b"], name), f"{p}{name}_linear")
+            z = g.convolution(joined, gate(W, name), gate(weights[f"layer{k}.b"], name), f"{p}{name}_linear")
             a[name] = g.add("Tanh" if name == "g" else "Sigmoid", [z], f"{p}{name}")
         fc = g.add("Mul", [a["f"], f"c{k}_in"], f"{p}fc")
         ig = g.add("Mul", [a["i"], a["g"]], f"{p}ig")
         c = g.add("Add", [fc, ig], f"c{k}_out")
         inputs = g.add("Mul", [a["o"], g.add("Tanh", [c], f"{p}tanh_c")], f"h{k}_out")
-    convolution(inputs, weights["head.W"], weights["head.b"], "y")
+    g.convolution(inputs, weights["head.W"], weights["head.b"], "y")
     H = spec.hidden_size
     sizes = {"x": (1, spec.feature_size, 1, 1), "h": (1, H, 1, 1), "c": (1, H, 1, 1), "y": (1, spec.output_size, 1, 1)}
     return g.model(spec, "cell", sizes)

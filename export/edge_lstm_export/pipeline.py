@@ -12,7 +12,19 @@ from edge_lstm import Run, load_run
 from edge_lstm_runtime import ConversionError
 
 from . import target_table
-from .steps import build_graphs, calibrate, convert_rknn, draw_stream, evaluate_task, pack, simplify, simulate, verify_float, write_report
+from .steps import (
+    build_graphs,
+    calibrate,
+    convert_rknn,
+    draw_stream,
+    evaluate_task,
+    inspect_rknn,
+    pack,
+    simplify,
+    simulate,
+    verify_float,
+    write_report,
+)
 from .work import Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
@@ -22,7 +34,8 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("float32 against the reference", verify_float.call),
     ("calibration set", calibrate.call),
     ("RKNN conversion", convert_rknn.call),
-    ("stream on the simulator", simulate.call),
+    ("accuracy on the simulator", simulate.call),
+    ("tensor by tensor, and drift", inspect_rknn.call),
     ("task metric on the test split", evaluate_task.call),
     ("bundle", pack.call),
     ("report", write_report.call),
@@ -33,24 +46,28 @@ def export_run(
     run: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    target: str = "rk3588",
-    schemes: Sequence[str] = ("fp16", "w8a8"),
+    targets: Sequence[str] = ("rk3588",),
+    schemes: Sequence[str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Work:
     """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
 
-    schemes: number formats for the target's NPU; none for a bundle without a converted model. say: takes lines of progress.
+    targets, schemes: NPUs and number formats, a converted model for each pair; None for those of fp16 and w8a8 that a target takes, an
+    empty sequence for a bundle without a converted model. say: takes lines of progress.
     Raises ConfigError for a target or scheme that is not offered, ConversionError when a step fails; `out` is then as it was.
     """
     out = Path(out)
-    for scheme in schemes:
-        target_table.find(target, scheme)
+    wanted: dict[str, tuple[str, ...]] = {}
+    for target in dict.fromkeys(targets) if schemes is None or schemes else ():
+        wanted[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
+        for scheme in wanted[target]:
+            target_table.find(target, scheme)
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
     if not isinstance(run, Run):
         run = load_run(Path(run))
     with contextlib.ExitStack() as resources:
-        work = Work(run=run, target=target, schemes=tuple(schemes), out=out, say=say, resources=resources)
+        work = Work(run=run, schemes=wanted, out=out, say=say, resources=resources)
         for number, (label, step) in enumerate(STEPS, start=1):
             start = time.perf_counter()
             work = step(work)

@@ -34,6 +34,13 @@ def targets() -> dict[str, Target]:
     }
 
 
+def default_schemes(target: str) -> tuple[str, ...]:
+    """Those of fp16 and w8a8 that the target takes. Raises ConfigError for an unknown target."""
+    if target not in targets():
+        raise ConfigError(f"target {target!r} is unknown; known: {', '.join(targets())}")
+    return tuple(scheme for scheme in ("fp16", "w8a8") if scheme in targets()[target].schemes)
+
+
 def find(target: str, scheme: str) -> Target:
     """The row of a target that takes the scheme. Raises ConfigError."""
     if target not in targets():

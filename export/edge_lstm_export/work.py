@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.compare import Tolerance
 
+from .rknn.forms import Form
 from .rknn.process import Converter
 
 Float32 = NDArray[np.float32]
@@ -32,13 +34,57 @@ class Accuracy:
     source: str  # where the figures come from: this machine's CPU, or the converter's simulator
 
 
+@dataclasses.dataclass
+class Candidate:
+    """A form that was tried for a target and scheme: measured, or refused with the reason. why: of the one that was kept."""
+
+    target: str
+    scheme: str
+    form: str
+    comparison: Comparison | None = None
+    cycles: int | None = None  # by the converter's table; None where it gives none
+    on_cpu: int = 0  # operators that don't run on the NPU
+    refused: str = ""
+    why: str = ""
+    converter: Converter | None = None
+    outputs: NDArray[np.float32] | None = None
+
+    @property
+    def nrmse(self) -> float:
+        return self.comparison.nrmse if self.comparison else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        found = {"nrmse": self.nrmse, "cycles": self.cycles, "on_cpu": self.on_cpu} if self.comparison else {"refused": self.refused}
+        return {"form": self.form, **found, **({"kept": self.why} if self.why else {})}
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A converted model that goes into the bundle, its simulator open."""
+
+    target: str
+    scheme: str
+    form: Form
+    converter: Converter
+    outputs: NDArray[np.float32]  # (steps, O) over the golden stream, on the simulator
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each thousand of streamed steps. verdict: a sentence."""
+
+    tensors: tuple[dict[str, Any], ...]
+    drift: tuple[float, ...]
+    verdict: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     """Each step returns a copy with its own part filled in; the comment names the step."""
 
     run: Run
-    target: str
-    schemes: tuple[str, ...]
+    schemes: Mapping[str, tuple[str, ...]]  # target -> number formats
     out: Path
     say: Callable[[str], None]
     resources: ExitStack  # closed when the export ends, however it ends
@@ -46,7 +92,10 @@ class Work:
     reference: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, O)
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)  # build_graphs, simplify: form -> graph
     calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)  # calibrate: x (N, F), h and c (N, layers, H)
-    converters: Mapping[str, Converter] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> open converter
+    convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)  # calibrate: samples -> emulated NRMSE of the int8 cell
+    artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
+    candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
+    inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
     accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
     metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
     answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
@@ -60,8 +109,3 @@ class Work:
     @property
     def weights(self) -> Mapping[str, Float32]:
         return self.run.weights
-
-
-def scheme_of(work: Work, member: str) -> str:
-    """The scheme of a converted member, "rk3588-fp16.rknn" -> "fp16"."""
-    return member.removeprefix(f"{work.target}-").removesuffix(".rknn")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
+from ..packing import Packing
 from . import Backend, State, check_state
 
 if TYPE_CHECKING:
@@ -27,50 +28,51 @@ class Runtime(Protocol):
 
 
 class RknnBackend(Backend):
-    """Carries the state through a converted cell graph: inputs x, h0, c0, h1, ... and outputs y, h0, c0, h1, ...
-
-    Arrays are passed as (1, 1, 1, channels): the vendor's default layout is NHWC, and rknn-toolkit-lite2 raises a KeyError for
-    the list of layouts that rknn-toolkit2 takes (its issue 344). The toolkits quantise and dequantise float32 themselves.
-    """
+    """Carries the state through a converted graph. The toolkits quantise and dequantise float32 themselves."""
 
     name = "rknn"
 
-    def __init__(self, runtime: Runtime, *, features: int, hidden: int, layers: int):
+    def __init__(self, runtime: Runtime, packing: Packing):
         self._runtime: Runtime | None = runtime
-        self._layers, self._hidden = layers, hidden
-        self._x = np.zeros((1, 1, 1, features), np.float32)
-        self.reset()
+        self._packing = packing
 
     def reset(self) -> None:
-        self._states: list[NDArray[np.float32]] = [np.zeros((1, 1, 1, self._hidden), np.float32) for _ in range(2 * self._layers)]
+        h, c = self._packing.state
+        self._packing.state = np.zeros_like(h), np.zeros_like(c)
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        answer: NDArray[Any] = self.run(features[None])[0]
+        return answer
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        """features: (steps, F); the steps a multiple of those that the graph takes at once."""
+        at_once = self._packing.steps
+        if len(features) % at_once:
+            raise BackendError(f"this converted model takes {at_once} steps at once, and {len(features)} came")
+        return np.concatenate([self._infer(features[n : n + at_once]) for n in range(0, len(features), at_once)])
+
+    def _infer(self, features: NDArray[Any]) -> NDArray[np.float32]:
         if self._runtime is None:
             raise BackendError("this session is closed; open a new one")
-        self._x[...] = features
+        self._packing.put(features[0] if self._packing.steps == 1 else features)
         try:
-            outputs = self._runtime.inference(inputs=[self._x, *self._states])
+            outputs = self._runtime.inference(inputs=self._packing.inputs)
         except Exception as e:  # whatever the vendor's library raises
             raise BackendError(f"the NPU runtime failed in this step: {e}") from e
-        if outputs is None or len(outputs) != 1 + len(self._states):  # the toolkit logs its reason and returns None
+        if outputs is None:  # the toolkit logs its reason and returns None
             raise BackendError("the NPU runtime returned no result for this step; its own message is above")
-        # Copies: the runtime may write its next outputs into the same memory, where they are this step's inputs then.
-        y, *states = (np.array(array, np.float32).reshape(1, 1, 1, -1) for array in outputs)
-        if any(part.size != self._hidden for part in states):
-            raise BackendError(f"the NPU runtime returned states of {[part.size for part in states]} values, expected {self._hidden} each")
-        self._states = states
-        return y.ravel()
+        try:
+            return self._packing.take(outputs)
+        except ValueError as e:
+            raise BackendError(f"the NPU runtime returned something else than this model's outputs: {e}") from e
 
     @property
     def state(self) -> State:
-        parts = [array.ravel() for array in self._states]
-        return np.stack(parts[0::2]), np.stack(parts[1::2])
+        return self._packing.state
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = check_state(value, (self._layers, self._hidden))
-        pairs = zip(h, c, strict=True)
-        self._states = [part.astype(np.float32).reshape(1, 1, 1, -1) for pair in pairs for part in pair]
+        self._packing.state = check_state(value, self._packing.state[0].shape)
 
     def close(self) -> None:
         if self._runtime is not None:
@@ -90,6 +92,11 @@ def pick_artifact(bundle: Bundle, artifact: str | None) -> tuple[str, dict[str, 
     if artifact not in known:
         raise BackendUnavailableError(f"the bundle has no artifact {artifact!r}; it holds {', '.join(sorted(known)) or 'none'}")
     return artifact, known[artifact]
+
+
+def packing_of(bundle: Bundle, artifact: str) -> Packing:
+    spec, io = bundle.spec, bundle.manifest["artifacts"][artifact]["recipe"]["io"]
+    return Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
@@ -116,4 +123,4 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
             f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} board with the NPU driver, "
             "and librknnmrt.so in /usr/lib? The other backends work without it: --backend numpy"
         )
-    return RknnBackend(runtime, features=bundle.spec.feature_size, hidden=bundle.spec.hidden_size, layers=bundle.spec.num_layers)
+    return RknnBackend(runtime, packing_of(bundle, artifact))

@@ -16,15 +16,18 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 import edge_lstm_runtime
 from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime.packing import Packing
 
 from . import environment, log
 
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about one
-STEP_TIMEOUT = 60.0
+STEP_TIMEOUT = 120.0
+DATASET = 256  # samples that the converter is given
 
 
 class Converter:
@@ -34,6 +37,7 @@ class Converter:
         self,
         spec: ModelSpec,
         graph: bytes,
+        recipe: Mapping[str, Any],
         target: str,
         scheme: str,
         calibration: Mapping[str, NDArray[np.float32]],
@@ -42,7 +46,7 @@ class Converter:
         log_file: Path | None = None,
         timeout: float = BUILD_TIMEOUT,
     ):
-        """graph: the cell form of `graphs`. calibration: x (N, F), h and c (N, layers, H), float32, as `steps.calibrate` makes it.
+        """graph, recipe: of a `forms.Form`. calibration: x (N, F), h and c (N, layers, H), float32, as `steps.calibrate` makes it.
 
         Raises ConversionError with the vendor's own message; the whole log is then kept in `log_file`, if one is given.
         """
@@ -54,11 +58,12 @@ class Converter:
         try:
             (self._folder / "model.onnx").write_bytes(graph)
             if scheme != "fp16":
-                _write_dataset(self._folder, calibration)
+                _write_dataset(self._folder, spec, graph, recipe["io"], calibration)
             self._start(interpreter)
             job = {
                 "target": target,
                 "scheme": scheme,
+                "recipe": dict(recipe),
                 "features": spec.feature_size,
                 "hidden": spec.hidden_size,
                 "layers": spec.num_layers,
@@ -116,6 +121,22 @@ class Converter:
             part = np.asarray(features[start : start + 1000], np.float32)
             outputs[start : start + 1000] = self._ask("run", part).reshape(len(part), -1)
         return outputs
+
+    def trace(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """features: (steps, F) -> (steps, values): every output of each step, in the graph's order, the state carried."""
+        return self._ask("trace", np.asarray(features, np.float32), timeout=BUILD_TIMEOUT).reshape(len(features), -1)
+
+    @property
+    def inner_operators(self) -> list[dict[str, Any]]:
+        """The rows of the converter's table but those of the graph's inputs and outputs."""
+        return [row for row in self.operators if row["operator"] not in ("InputOperator", "OutputOperator")]
+
+    @property
+    def cycles(self) -> int | None:
+        """Of one run, as the converter estimates them; None where it gives none for its operators, as for the fused LSTM."""
+        totals = [row["cycles"].rsplit("/", 1)[-1] for row in self.inner_operators]
+        total = sum(int(cycles) for cycles in totals if cycles.isdigit())
+        return None if not total or any(row["operator"] == "exLSTM" for row in self.inner_operators) else total
 
     def reset(self) -> None:
         self._ask("reset")
@@ -209,13 +230,30 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _write_dataset(folder: Path, calibration: Mapping[str, NDArray[np.float32]]) -> None:
-    """The vendor's format: a text file, a line for each sample, an .npy file for each input in the graph's order."""
+def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """The part of the calibration set that the converter is given, evenly drawn: it needs ranges only, and gets most of them from us."""
+    count = len(calibration["x"])
+    chosen = np.unique(np.linspace(0, count - 1, min(DATASET, count)).astype(int))
+    return {name: array[chosen] for name, array in calibration.items()}
+
+
+def _write_dataset(
+    folder: Path, spec: ModelSpec, graph: bytes, io: Mapping[str, Any], calibration: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """The vendor's format: a text file, a line for each sample, an .npy file for each input in the graph's order and shape."""
+    packing = Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    shapes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in onnx.load_from_string(graph).graph.input]
+    samples, steps = dataset(calibration), packing.steps
+    xs = samples["x"]
     lines = []
-    for n, (x, h, c) in enumerate(zip(calibration["x"], calibration["h"], calibration["c"], strict=True)):
-        inputs = [x, *(state[k] for k in range(len(h)) for state in (h, c))]
-        names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(inputs))]
-        for name, array in zip(names, inputs, strict=True):
-            np.save(name, array.astype(np.float32).reshape(1, -1, 1, 1))
+    for n in range(len(xs) - steps + 1):
+        h, c = samples["h"][n], samples["c"][n]
+        if steps > 1 and n < 2:  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
+            h = np.full_like(h, 1 - 2 * n)
+        packing.state = h, c
+        packing.put(xs[n : n + steps] if steps > 1 else xs[n])
+        names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
+        for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
+            np.save(name, array.reshape(shape))
         lines.append(" ".join(names))
     (folder / "dataset.txt").write_text("\n".join(lines) + "\n", "utf-8")

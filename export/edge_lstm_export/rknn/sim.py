@@ -54,7 +54,14 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> SimulatorBac
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:
         return SimulatorBackend(
-            Converter(bundle.spec, bundle.member(entry["graph"]), entry["target"], entry["scheme"], bundle.arrays("calibration.npz"))
+            Converter(
+                bundle.spec,
+                bundle.member(entry["graph"]),
+                entry["recipe"],
+                entry["target"],
+                entry["scheme"],
+                bundle.arrays("calibration.npz"),
+            )
         )
     except MissingDependencyError as e:
         raise BackendUnavailableError(str(e)) from e

@@ -9,55 +9,99 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rknn.api import RKNN
+from ruamel.yaml import YAML
 
 from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.packing import Packing
 
 
 def build(job: dict[str, Any], folder: Path) -> RKNN:
-    """job: target, scheme, and (quantised) the dataset file. Reads model.onnx, writes model.rknn, both in `folder`."""
-    rknn = RKNN(verbose=True)
-    quantised = job["scheme"] != "fp16"
-    options = {"quantized_dtype": job["scheme"]} if quantised else {}
-    steps: tuple[tuple[str, Callable[[], Any]], ...] = (
-        ("config", lambda: rknn.config(target_platform=job["target"], **options)),
-        ("load_onnx", lambda: rknn.load_onnx(model=str(folder / "model.onnx"))),
-        ("build", lambda: rknn.build(do_quantization=quantised, dataset=str(folder / "dataset.txt") if quantised else None)),
-        ("export_rknn", lambda: rknn.export_rknn(str(folder / "model.rknn"))),
-    )
-    for name, step in steps:
-        code = step()
-        if code not in (0, None):
-            raise RuntimeError(f"rknn-toolkit2's {name} returned {code}")
+    """job: target, scheme, recipe (see `forms.Form`). Reads model.onnx and, to quantise, dataset.txt; writes model.rknn: in `folder`."""
+    recipe, quantised = job["recipe"], job["scheme"] != "fp16"
+    options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantised else {}
+    if rules := recipe.get("disable_rules"):
+        options["disable_rules"] = rules
+    dataset = str(folder / "dataset.txt") if quantised else None
+
+    def configured() -> RKNN:
+        rknn = RKNN(verbose=True)
+        _checked("config", rknn.config(target_platform=job["target"], **options))
+        return rknn
+
+    rknn = configured()
+    _checked("load_onnx", rknn.load_onnx(model=str(folder / "model.onnx")))
+    if recipe.get("float16") or recipe.get("ranges"):
+        _checked("hybrid_quantization_step1", rknn.hybrid_quantization_step1(dataset=dataset))
+        files = {name: str(folder / f"model.{suffix}") for name, suffix in (("model_input", "model"), ("data_input", "data"))}
+        settings = folder / "model.quantization.cfg"
+        _edit(settings, recipe)
+        rknn = configured()  # the second step fails on the object that did the first
+        _checked("hybrid_quantization_step2", rknn.hybrid_quantization_step2(**files, model_quantization_cfg=str(settings)))
+    else:
+        _checked("build", rknn.build(do_quantization=quantised, dataset=dataset))
+    _checked("export_rknn", rknn.export_rknn(str(folder / "model.rknn")))
     return rknn
+
+
+def _checked(call: str, code: Any) -> None:
+    if code not in (0, None):
+        raise RuntimeError(f"rknn-toolkit2's {call} returned {code}")
+
+
+def _edit(settings: Path, recipe: dict[str, Any]) -> None:
+    """Put our number formats and ranges into what the converter's first step proposes."""
+    yaml = YAML(typ="safe", pure=True)  # the default kind rounds floats, and the converter refuses what has changed
+    content = yaml.load(settings)
+    content["custom_quantize_layers"] = dict.fromkeys(recipe.get("float16", []), "float16")
+    parameters = content["quantize_parameters"]
+    for name, (low, high) in recipe.get("ranges", {}).items():
+        tensor = parameters.get(f"{name}_int8", parameters.get(name))
+        if tensor is None:
+            raise RuntimeError(f"the converter knows no tensor {name}")
+        tensor["min"], tensor["max"] = [low], [high]
+    yaml.dump(content, settings)
 
 
 class Simulator:
     def __init__(self, rknn: RKNN, job: dict[str, Any]):
         if rknn.init_runtime() != 0:
             raise RuntimeError("rknn-toolkit2's simulator did not start")
-        self._shape = job["layers"], job["hidden"]
-        self._backend = RknnBackend(rknn, features=job["features"], hidden=job["hidden"], layers=job["layers"])
+        self._rknn = rknn
+        self._features = job["features"]
+        self._packing = Packing(job["recipe"]["io"], features=job["features"], hidden=job["hidden"], layers=job["layers"])
+        self._backend = RknnBackend(rknn, self._packing)
 
     def answer(self, operation: str, array: Any) -> Any:
         """array and result: float32, flat; states are h then c."""
         if operation == "reset":
             self._backend.reset()
         elif operation == "run":
-            return self._backend.run(array.reshape(-1, self._backend._x.size))
+            return self._backend.run(array.reshape(-1, self._features))
+        elif operation == "trace":
+            return self._trace(array.reshape(-1, self._features))
         elif operation == "get_state":
             return np.stack(self._backend.state)
         elif operation == "set_state":
-            h, c = array.reshape(2, *self._shape)
+            h, c = array.reshape(2, *self._packing.state[0].shape)
             self._backend.state = h, c
         else:
             raise ValueError(f"unknown operation {operation!r}")
         return np.empty(0, np.float32)
+
+    def _trace(self, rows: Any) -> Any:
+        """All outputs of each step, y and the states and what was added for tracing: (steps, values)."""
+        steps, states = [], 2 * len(self._packing.state[0])
+        for row in rows:
+            self._packing.put(row)
+            outputs = self._rknn.inference(inputs=self._packing.inputs)
+            self._packing.take(outputs[: 1 + states])
+            steps.append(np.concatenate([np.ravel(part) for part in outputs]))
+        return np.stack(steps)
 
 
 def main(folder: Path, requests_fd: int, answers_fd: int) -> None:

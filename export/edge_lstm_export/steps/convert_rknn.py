@@ -1,12 +1,30 @@
-"""Step 6: the vendor's converter, one model for each scheme. Where it can't run, the bundle is made without it and says so."""
+"""Step 6: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
+
+Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
+within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from ..rknn.environment import unsupported_reason
+import numpy as np
+
+from edge_lstm_runtime import ConversionError, compare
+from edge_lstm_runtime.processing import features
+
+from ..rknn.environment import python, unsupported_reason
+from ..rknn.forms import FORMS, Form, candidates
+from ..rknn.lint import lint
 from ..rknn.process import Converter
-from ..work import Work
+from ..work import Artifact, Candidate, Float32, Work
+from .simulate import good_enough
+
+AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
 
 
 def call(work: Work) -> Work:
@@ -14,15 +32,73 @@ def call(work: Work) -> Work:
         return work
     if reason := unsupported_reason():
         note = (
-            f"no RKNN model for {work.target} was made: {reason}. "
+            f"no RKNN model for {' and '.join(work.schemes)} was made: {reason}. "
             "The bundle runs on NumPy and ONNX Runtime; export it there to add the NPU."
         )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
-    graph = work.graphs["cell"].SerializeToString()
-    converters = {}
-    for scheme in work.schemes:
-        log_file = work.out.with_name(f"{work.out.stem}-{work.target}-{scheme}.log")
-        converter = Converter(work.spec, graph, work.target, scheme, work.calibration, say=work.say, log_file=log_file)
-        converters[f"{work.target}-{scheme}.rknn"] = work.resources.enter_context(converter)
-    return dataclasses.replace(work, converters=converters)
+    python(work.say)  # made once, before several conversions ask for it
+    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(s)]
+    forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        tried = list(pool.map(partial(_try, work, rows), [(t, s, forms[f]) for t, s, f in jobs]))
+    artifacts, candidate_rows = {}, {}
+    for target, schemes in work.schemes.items():
+        for scheme in schemes:
+            mine = [c for c in tried if (c.target, c.scheme) == (target, scheme)]
+            kept = _choose(mine)
+            member = f"{target}-{scheme}.rknn"
+            candidate_rows[member] = tuple(mine)
+            assert kept.converter is not None
+            assert kept.outputs is not None
+            artifacts[member] = Artifact(target, scheme, forms[kept.form], kept.converter, kept.outputs)
+            for other in mine:
+                if other is not kept and other.converter is not None:
+                    other.converter.close()
+    return dataclasses.replace(work, artifacts=artifacts, candidates=candidate_rows)
+
+
+def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
+    target, scheme, form = job
+    start = time.perf_counter()
+    label = f"{target} {scheme} {form.name}"
+    errors = [finding for finding in lint(form.graph, target, scheme) if finding.level == "error"]
+    if errors:
+        return Candidate(target, scheme, form.name, refused=f"{errors[0].rule}: {errors[0].message}")
+    log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.name}.log")
+    converter = None
+    try:
+        converter = Converter(
+            work.spec, form.graph.SerializeToString(), form.recipe, target, scheme, work.calibration, say=work.say, log_file=log_file
+        )
+        work.resources.callback(converter.close)
+        outputs = converter.run(rows)
+    except ConversionError as e:
+        if converter is not None:
+            converter.close()
+        work.say(f"  {label}: {e}")
+        return Candidate(target, scheme, form.name, refused=str(e))
+    comparison = compare(outputs, work.reference)
+    cycles = converter.cycles
+    on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
+    work.say(f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)")
+    return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs)
+
+
+def _choose(mine: list[Candidate]) -> Candidate:
+    """Marks the kept one, with the reason. Raises ConversionError where every form was refused."""
+    converted = [c for c in mine if c.comparison is not None]
+    if not converted:
+        first = mine[0]
+        raise ConversionError(f"{first.target} {first.scheme} can't be made: " + "; ".join(f"{c.form}: {c.refused}" for c in mine))
+    limit = good_enough(mine[0].scheme)
+    right = [c for c in converted if c.nrmse <= limit]
+    if right:
+        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles))
+        cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
+        kept.why = f"the cheapest within NRMSE {limit:g} ({cost}, {len(right)} of {len(mine)} forms within)"
+    else:
+        kept = min(converted, key=lambda c: c.nrmse)
+        kept.why = f"the most accurate; none is within NRMSE {limit:g}"
+    return kept

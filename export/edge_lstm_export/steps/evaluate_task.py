@@ -24,7 +24,7 @@ CARRIED = "state never reset"
 
 def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
-    backends.update({f"rknn-sim {member}": SimulatorBackend(converter) for member, converter in work.converters.items()})
+    backends.update({f"rknn-sim {member}": SimulatorBackend(a.converter) for member, a in work.artifacts.items()})
     metrics, answers = test_metrics(work.run, backends)
     return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"])
 

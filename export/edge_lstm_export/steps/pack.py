@@ -9,7 +9,8 @@ from importlib.metadata import version
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.bundle import write_npz
 
-from ..work import Work, scheme_of
+from ..rknn.process import dataset
+from ..work import Work
 from .verify_float import MEMBERS
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
@@ -18,21 +19,27 @@ PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 def call(work: Work) -> Work:
     members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
     members["golden.npz"] = write_npz({"x": work.stream, "y": work.reference})
-    members["calibration.npz"] = write_npz(work.calibration)
+    members["calibration.npz"] = write_npz(dataset(work.calibration))
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
-    for member, converter in work.converters.items():
+    for member, artifact in work.artifacts.items():
+        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.name}.onnx"
+        if graph not in members:
+            members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
         accuracy = work.accuracy[f"rknn-sim {member}"]
         artifacts[member] = {
             "kind": "rknn",
-            "target": work.target,
-            "scheme": scheme_of(work, member),
-            "form": "cell",
-            "graph": MEMBERS["cell"],
+            "target": artifact.target,
+            "scheme": artifact.scheme,
+            "form": artifact.form.name,
+            "graph": graph,
+            "recipe": artifact.form.recipe,
             "tolerance": dataclasses.asdict(accuracy.tolerance),
             "operators": converter.operators,
             "memory_kb": converter.memory_kb,
+            "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
+            **({"inspection": dataclasses.asdict(work.inspections[member])} if member in work.inspections else {}),
         }
         if match := re.search(r"librknnc version: ([0-9.]+ \(\w+)", converter.log()):
             versions["rknn-toolkit2 compiler"] = match[1] + ")"

@@ -1,0 +1,134 @@
+"""The forms in which a model is offered to the converter, and how each is to be built. The best by measurement is kept.
+
+`edge_lstm_runtime.packing` says what the inputs and outputs of each form hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.layout import to_onnx
+from edge_lstm_runtime.packing import PINS
+
+from .. import graphs
+from ..graphs import Graph, Weights, state_names
+from . import int8
+
+Calibration = Mapping[str, NDArray[np.float32]]
+TRACED = ("i", "f", "g", "o", "fc", "ig", "tanh_c")  # of each layer; c and h are outputs anyway
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """graph: ONNX. recipe: what the worker builds it with and the runtime feeds it by; JSON, kept in the artifact's manifest row:
+
+    io             see Packing
+    float16        tensors that are not quantised
+    ranges         tensor -> (min, max), where the calibration set does not decide
+    disable_rules  optimisations of the converter that would undo the recipe
+    """
+
+    name: str
+    graph: onnx.ModelProto
+    recipe: dict[str, Any]
+
+
+def cell(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:  # noqa: ARG001
+    graph = graphs.build(spec, weights, "cell")
+    return Form("cell", _traced(graph, spec) if trace else graph, {"io": {"form": "cell"}})
+
+
+def lstm(spec: ModelSpec, weights: Weights, calibration: Calibration, *, steps: int = 1, trace: bool = False) -> Form:  # noqa: ARG001
+    """The fused operator. Its unused outputs have names and its head is a 1x1 convolution: otherwise the converter fails or logs errors."""
+    g = Graph()
+    H = spec.hidden_size
+    inputs = "x"
+    for k in range(spec.num_layers):
+        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)]
+        outputs = [f"layer{k}_y", f"h{k}_out", f"c{k}_out"]
+        g.add("LSTM", [inputs, *constants, "", f"h{k}_in", f"c{k}_in"], outputs, hidden_size=H)
+        if steps == 1:
+            inputs = f"h{k}_out"
+        elif k < spec.num_layers - 1:
+            inputs = g.add("Squeeze", [f"layer{k}_y", g.constant(f"axis{k}", np.array([1], np.int64))], f"layer{k}_sequence")
+        else:
+            inputs = f"layer{k}_y"
+    last = g.add("Reshape", [inputs, g.constant("last_shape", np.array([steps, H, 1, 1], np.int64))], "h_last")
+    g.convolution(last, weights["head.W"], weights["head.b"], "y")
+    sizes = {"x": (steps, 1, spec.feature_size), "h": (1, 1, H), "c": (1, 1, H), "y": (steps, spec.output_size, 1, 1)}
+    return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps}})
+
+
+def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:
+    """The cell with int8 products and everything else in float16; see `int8`."""
+    x_range = int8.input_range(calibration["x"])
+    g = Graph()
+    H, L = spec.hidden_size, spec.num_layers
+    unit, float16 = [], []
+    sizes: dict[str, tuple[int, ...]] = {"y": (1, spec.output_size, 1, 1)}
+    for k, layer in enumerate(int8.quantise(weights, calibration, x_range)):
+        p = f"layer{k}_"
+        W = layer.weights
+        if k == 0:
+            v = "v0"
+            sizes[v] = (1, W.shape[0], 1, 1)
+        else:  # v holds the zeros and h, to which the h below comes inside the graph
+            sizes[f"v{k}"] = (1, PINS + H, 1, 1)
+            v = g.add("Concat", [f"v{k}", f"h{k - 1}_out"], f"{p}v", axis=1)
+            W = np.concatenate([W[:PINS], W[PINS + H :], W[PINS : PINS + H]])
+            unit.append(f"v{k}")
+        for name in ("h", "c"):
+            sizes[f"{name}{k}_out"] = sizes[f"{name}{k}_in"] = (1, H, 1, 1)
+        unit += [v, g.convolution(v, W.astype(np.float32), layer.bias.astype(np.float32), f"{p}linear")]
+        scale = g.constant(f"{p}scale", layer.scale.reshape(1, -1, 1, 1).astype(np.float32))
+        centre = g.constant(f"{p}centre", layer.centre.reshape(1, -1, 1, 1).astype(np.float32))
+        sums = g.add("Add", [g.add("Mul", [f"{p}linear", scale], f"{p}scaled"), centre], f"{p}sums")
+        sizes_ifo_g = g.constant(f"{p}sizes", np.array([3 * H, H], np.int64))
+        g.add("Split", [sums, sizes_ifo_g], [f"{p}ifo_linear", f"{p}g_linear"], axis=1)
+        g.add("Sigmoid", [f"{p}ifo_linear"], f"{p}ifo")
+        g.add("Split", [f"{p}ifo"], [p + n for n in "ifo"], axis=1, num_outputs=3)
+        g.add("Tanh", [f"{p}g_linear"], f"{p}g")
+        g.add("Add", [g.add("Mul", [f"{p}f", f"c{k}_in"], f"{p}fc"), g.add("Mul", [f"{p}i", f"{p}g"], f"{p}ig")], f"c{k}_out")
+        g.add("Mul", [f"{p}o", g.add("Tanh", [f"c{k}_out"], f"{p}tanh_c")], f"h{k}_out")
+        float16 += [p + n for n in ("scaled", "sums", "ifo_linear", "g_linear", "ifo", *TRACED)] + [f"c{k}_out", f"h{k}_out"]
+    g.convolution(f"h{L - 1}_out", weights["head.W"], weights["head.b"], "y")
+    graph = g.model(spec, "packed", sizes, [n for k in range(L) for n in (f"v{k}", f"c{k}_in")])
+    recipe = {
+        "io": {"form": "packed", "parts": int8.input_parts(spec.feature_size), "x_range": x_range.tolist()},
+        "float16": [*float16, "y"],
+        "ranges": {name: list(int8.UNIT) for name in unit},
+        # They would put the sums' scales back into the weights that were divided by them, and cut the product in two.
+        "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
+    }
+    return Form("packed", _traced(graph, spec) if trace else graph, recipe)
+
+
+FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "lstm": lstm}
+
+
+def candidates(scheme: str) -> tuple[str, ...]:
+    """The forms that are tried for a scheme, best first where they measure alike. `packed` is w8a8's own."""
+    return ("packed", "cell", "lstm") if scheme == "w8a8" else ("cell", "lstm")
+
+
+def traced_names(spec: ModelSpec) -> list[str]:
+    """The further outputs of a graph built with `trace`."""
+    return [f"layer{k}_{name}" for k in range(spec.num_layers) for name in TRACED]
+
+
+def _traced(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
+    shape = [1, spec.hidden_size, 1, 1]
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in traced_names(spec)]
+    graph.graph.output.extend(values)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+__all__ = ["FORMS", "Form", "candidates", "state_names", "traced_names"]

@@ -1,0 +1,147 @@
+"""The int8 cell that keeps its state: what is quantised, and how, so that an error does not build up.
+
+Measured on trained nets (docs/int8.md): nearly all of the error of a plain w8a8 cell comes from the cell state in int8, then from the
+gates' sums, the rounding of the weights, and x. So
+
+    states        c, h and everything element-wise stay float16: H values each, against the 4 H (F + H) of the products;
+    x             is given to the int8 product in several channels, rounded at different offsets, whose sum is finer (packing.spread);
+    h             is rounded so that each step's rounding error is made up for in the next (packing.Packing);
+    gates' sums   each of the 4 H columns has a scale and a centre of its own, searched for the least error in c (gates i, f, g) or h (o):
+                  the weights are divided by the scale, the sums multiplied by it in float16, and the centre is added there;
+    weights       are rounded one input after the other, each rounding error handed on to the inputs that are still to come, weighted by
+                  what the inputs really are (GPTQ: Frantar et al. 2022, arXiv 2210.17323).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.layout import reorder
+from edge_lstm_runtime.packing import PINS, spread
+from edge_lstm_runtime.reference import sigmoid
+
+Float64 = NDArray[np.float64]
+ORDER = "ifog"  # of the columns: the three sigmoids side by side
+UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
+X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
+WIDTHS = np.arange(0.35, 1.11, 0.05)  # of the half range of a sum, and
+SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
+DAMPING = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """weights: (PINS + inputs + H, 4 H), each column on an int8 grid; bias, scale, centre: (4 H,).
+
+    The gates' sums are round(v @ weights + bias) * scale + centre, the rounding on the int8 grid of 1/127.
+    """
+
+    weights: Float64
+    bias: Float64
+    scale: Float64
+    centre: Float64
+
+
+def input_range(x: NDArray[np.float32]) -> Float64:
+    """x: (N, F) calibration features -> (F,): the value that the largest int8 stands for."""
+    largest: Float64 = X_MARGIN * np.maximum(np.abs(x.astype(np.float64)).max(axis=0), 1e-3)
+    return largest
+
+
+def input_parts(features: int) -> int:
+    """Channels for each feature: about 30 for all of them cost little beside H, and more than 16 for one gain nothing."""
+    return min(16, max(2, 30 // features))
+
+
+def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[str, NDArray[np.float32]], x_range: Float64) -> list[Layer]:
+    """Each layer's product with int8 inputs v = [0, 0, x in parts or the h below, h].
+
+    calibration: x (N, F), h and c (N, layers, H), the states before the step.
+    """
+    inputs = calibration["x"].astype(np.float64)
+    parts = input_parts(inputs.shape[1])
+    layers = []
+    for k in range(calibration["h"].shape[1]):
+        h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
+        H = h.shape[1]
+        W_x, W_h, b = (reorder(weights[f"layer{k}.{name}"].astype(np.float64), ORDER) for name in ("W_x", "W_h", "b"))
+        sums = inputs @ W_x + h @ W_h + b
+        i, f, o, g = sigmoid(sums[:, :H]), sigmoid(sums[:, H : 2 * H]), sigmoid(sums[:, 2 * H : 3 * H]), np.tanh(sums[:, 3 * H :])
+        tanh_c = np.tanh(f * c + i * g)
+        # Squared derivatives of the new c by the sums of i, f and g, and of the new h by that of o.
+        importance = np.concatenate([g * i * (1 - i), c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], axis=1) ** 2 + 1e-8
+        share = importance / importance.sum(axis=0)
+        scale, centre = _search_ranges(sums, importance)
+        if k == 0:
+            v = np.concatenate([spread(inputs, x_range, parts), on_grid(h)], axis=1)
+            W = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / scale
+        else:
+            v, W = np.concatenate([on_grid(inputs), on_grid(h)], axis=1), np.concatenate([W_x, W_h]) / scale
+        step = np.maximum(np.abs(W).max(axis=0), 1e-9) / 127
+        W = _gptq(W, v, step)
+        exact = v @ W
+        bias = (b - centre) / scale + (share * ((sums - b) / scale - exact)).sum(axis=0)
+        centre = centre + (share * (sums - on_grid(exact + bias) * scale - centre)).sum(axis=0)
+        # The converter takes (max - min) / 255 of a column as its step. Two inputs that are always 0 hold both ends, so that it is ours.
+        layers.append(Layer(np.concatenate([127 * step[None], -128 * step[None], W]), bias, scale, centre))
+        assert len(layers[-1].weights) == PINS + v.shape[1]
+        inputs = o * tanh_c
+    return layers
+
+
+def emulate(weights: Mapping[str, NDArray[np.float32]], layers: list[Layer], x_range: Float64, features: NDArray[np.floating]) -> Float64:
+    """What the int8 cell answers, by NumPy: the products and sums as the NPU rounds them, the rest exact. (steps, F) -> (steps, O)"""
+    H = weights["layer0.W_h"].shape[0]
+    h, c, error = (np.zeros((len(layers), H)) for _ in range(3))
+    parts = spread(np.asarray(features, np.float64), x_range, input_parts(features.shape[1]))
+    outputs = np.empty((len(features), len(weights["head.b"])))
+    for t, v in enumerate(parts):
+        for k, layer in enumerate(layers):
+            wanted = h[k] + error[k]
+            rounded = on_grid(wanted)
+            error[k] = wanted - rounded
+            sums = on_grid(np.concatenate([v, rounded]) @ layer.weights[PINS:] + layer.bias) * layer.scale + layer.centre
+            i, f, o = sigmoid(sums[: 3 * H]).reshape(3, H)
+            c[k] = f * c[k] + i * np.tanh(sums[3 * H :])
+            h[k] = o * np.tanh(c[k])
+            v = on_grid(h[k])
+        outputs[t] = h[-1] @ weights["head.W"] + weights["head.b"]
+    return outputs
+
+
+def on_grid(values: Float64) -> Float64:
+    rounded: Float64 = np.clip(np.rint(127 * values), -128, 127) / 127
+    return rounded
+
+
+def _search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64]:
+    """The scale and the centre of each column with the least squared error of rounding and clipping. (N, 4 H) each -> (4 H,) each."""
+    low, high = sums.min(axis=0), sums.max(axis=0)
+    half, middle = np.maximum((high - low) / 2, 1e-3), (high + low) / 2
+    least = np.full(len(half), np.inf)
+    scale, centre = half.copy(), middle.copy()
+    for width in WIDTHS:
+        for shift in SHIFTS:
+            s, m = half * width, middle + half * shift
+            error = (importance * (on_grid((sums - m) / s) * s + m - sums) ** 2).mean(axis=0)
+            better = error < least
+            least[better], scale[better], centre[better] = error[better], s[better], m[better]
+    return scale, centre
+
+
+def _gptq(W: Float64, v: Float64, step: Float64) -> Float64:
+    """W: (inputs, outputs) -> the same on the grid of `step` (outputs,), so that v @ W changes least. v: (N, inputs)."""
+    moments = v.T @ v / len(v)
+    moments += DAMPING * max(np.trace(moments) / len(moments), 1e-9) * np.eye(len(moments))
+    order = np.argsort(-np.diag(moments))  # the inputs that matter most are rounded first, while others can still make up for it
+    factor = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
+    rest, rounded = W[order].copy(), np.empty_like(W)
+    for n, row in enumerate(order):
+        rounded[row] = step * np.clip(np.rint(rest[n] / step), -127, 127)
+        error = (rest[n] - rounded[row]) / factor[n, n]
+        rest[n + 1 :] -= np.outer(factor[n, n + 1 :], error)
+    return rounded

@@ -1,0 +1,5 @@
+"""Placeholder until the rules are merged."""
+
+
+def lint(graph, target, scheme):
+    return []

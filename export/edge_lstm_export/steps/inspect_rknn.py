@@ -1,0 +1,116 @@
+"""Step 8: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
+
+For the tensors inside, the model is built once more with them as further outputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import ConversionError, ModelSpec, compare
+from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.reference import Reference, lstm_cell
+
+from ..graphs import state_names
+from ..rknn.forms import FORMS, traced_names
+from ..rknn.process import Converter
+from ..work import Artifact, Inspection, Work
+from .convert_rknn import AT_ONCE
+from .simulate import good_enough
+
+TRACED_STEPS = 300
+DRIFT_STEPS = 10_000
+PER_WINDOW = 1000
+GROWTH = 1.5  # of the error of the last window over that of the first: from here on it counts as growing
+
+
+def call(work: Work) -> Work:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(work.artifacts, pool.map(partial(_inspect, work), work.artifacts.values()), strict=True))
+    for member, inspection in found.items():
+        work.say(f"  {member}: {inspection.verdict}")
+    return dataclasses.replace(work, inspections=found)
+
+
+def _inspect(work: Work, artifact: Artifact) -> Inspection:
+    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    # The same samples over and over, so that windows differ in what the state has been through and in nothing else.
+    stream = np.tile(rows, (-(-DRIFT_STEPS // len(rows)), 1))[:DRIFT_STEPS]
+    reference = Reference(work.spec, work.weights).run(stream)
+    artifact.converter.reset()
+    outputs = artifact.converter.run(stream)
+    spread = float(reference.std()) or 1.0
+    squares = ((outputs - reference) ** 2).reshape(-1, PER_WINDOW, outputs.shape[1]).mean(axis=(1, 2))
+    drift = tuple((np.sqrt(squares) / spread).tolist())
+    tensors = _tensors(work, artifact, rows[:TRACED_STEPS])
+    return Inspection(tensors, drift, _verdict(artifact.scheme, drift, compare(outputs, reference).nrmse, tensors))
+
+
+def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
+    spec = work.spec
+    names = ["y", *state_names(spec.num_layers, "out")]
+    form = FORMS[artifact.form.name](spec, work.weights, work.calibration, trace=True)
+    if len(form.graph.graph.output) > len(names):
+        names += traced_names(spec)
+    sizes = [spec.output_size if name == "y" else spec.hidden_size for name in names]
+    graph = form.graph.SerializeToString()
+    try:
+        with Converter(spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration) as converter:
+            traced = np.split(converter.trace(rows), np.cumsum(sizes)[:-1], axis=1)
+    except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
+        work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
+        return ()
+    reference = reference_trace(spec, work.weights, rows)
+    return tuple(_row(name, found, reference[name]) for name, found in zip(names, traced, strict=True))
+
+
+def reference_trace(spec: ModelSpec, weights: Any, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Every tensor of the float64 reference over a stream, by the names of the graphs: (steps, size) each."""
+    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    h, c = (np.zeros((spec.num_layers, spec.hidden_size)) for _ in "hc")
+    trace: dict[str, list[NDArray[np.float64]]] = {}
+    for row in np.asarray(rows, np.float64):
+        x = row
+        for k in range(spec.num_layers):
+            record: dict[str, NDArray[np.float64]] = {}
+            x, c[k] = lstm_cell(x, h[k], c[k], *(exact[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b")), record)
+            h[k] = x
+            for name, value in record.items():
+                trace.setdefault(f"layer{k}_{name}", []).append(value)
+            trace.setdefault(f"h{k}_out", []).append(h[k].copy())
+            trace.setdefault(f"c{k}_out", []).append(c[k].copy())
+        trace.setdefault("y", []).append(x @ exact["head.W"] + exact["head.b"])
+    return {name: np.stack(values) for name, values in trace.items()}
+
+
+def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict[str, Any]:
+    """NRMSE as everywhere; cosine of the two as vectors; SNR = power of the reference over that of the error, in dB."""
+    comparison = compare(found, reference)
+    error, signal = float(((found - reference) ** 2).sum()), float((reference**2).sum())
+    norms = math.sqrt(float((found.astype(np.float64) ** 2).sum()) * signal)
+    return {
+        "name": name,
+        "nrmse": comparison.nrmse,
+        "cosine": float((found * reference).sum()) / norms if norms else 1.0,
+        "max_abs": comparison.max_abs,
+        "snr_db": 10 * math.log10(signal / error) if error and signal else None,
+    }
+
+
+def _verdict(scheme: str, drift: tuple[float, ...], nrmse: float, tensors: tuple[dict[str, Any], ...]) -> str:
+    limit = good_enough(scheme)
+    growth = drift[-1] / drift[0] if drift[0] else 1.0
+    quality = "good" if nrmse <= limit else "worse than it should be"
+    words = [f"{quality}: NRMSE {nrmse:.1e} over {DRIFT_STEPS:,} steps (good is at most {limit:g})"]
+    words.append(f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last thousand over first: {growth:.2f})")
+    if tensors:
+        worst = max(tensors, key=lambda row: row["nrmse"])
+        words.append(f"largest inside: {worst['name']} ({worst['nrmse']:.1e})")
+    return "; ".join(words) + "."
