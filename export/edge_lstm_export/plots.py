@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from .work import Inspection
+
 COLOURS = ("#1f77b4", "#7fb3d5", "#17a589", "#d95f02", "#7b3294", "#b2182b")
 MAX_OUTPUTS = 4
 
@@ -43,4 +45,38 @@ def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
         ax.grid(visible=True, alpha=0.25)
     axes[0].legend(frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes[-1].set_xlabel("step of the stream (network output, before scaling to units)")
+    return figure
+
+
+def plot_inspection(inspection: Inspection) -> Figure:
+    """Left: the NRMSE of each tensor. Right: that of the outputs, for each thousand of steps."""
+    figure = Figure(figsize=(11, max(2.6, 0.24 * len(inspection.tensors) + 1)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    names = [row["name"] for row in inspection.tensors]
+    left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
+    left.set_xscale("log")
+    left.invert_yaxis()
+    left.set_xlabel("NRMSE")
+    left.tick_params(axis="y", labelsize=8)
+    right.plot(np.arange(1, len(inspection.drift) + 1), inspection.drift, marker="o", color=COLOURS[3])
+    right.set_ylim(bottom=0)
+    right.set_xlabel("thousands of steps since the last reset")
+    right.set_ylabel("NRMSE of the outputs")
+    for ax in (left, right):
+        ax.grid(visible=True, alpha=0.25)
+    return figure
+
+
+def plot_convergence(curve: Mapping[int, float], chosen: int) -> Figure:
+    """The emulated NRMSE of the int8 cell over the size of its calibration set."""
+    figure = Figure(figsize=(6, 2.8), layout="constrained")
+    ax = figure.add_subplot()
+    ax.plot(list(curve), list(curve.values()), marker="o", color=COLOURS[0])
+    ax.axvline(chosen, color=COLOURS[3], linewidth=1, label=f"taken: {chosen}")
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("calibration samples")
+    ax.set_ylabel("NRMSE, emulated")
+    ax.grid(visible=True, alpha=0.25)
+    ax.legend(frameon=False)
     return figure

@@ -22,7 +22,9 @@ from ..graphs import Graph, Weights, state_names
 from . import int8
 
 Calibration = Mapping[str, NDArray[np.float32]]
-TRACED = ("i", "f", "g", "o", "fc", "ig", "tanh_c")  # of each layer; c and h are outputs anyway
+# What a traced graph gives of each layer besides h and c. The converter crashes (SIGFPE) when a part of a Split is an output, as i, f and o
+# of the packed form are, so there it is the three as one.
+TRACED = {"cell": ("i", "f", "g", "o", "fc", "ig", "tanh_c"), "packed": ("ifo", "g", "fc", "ig", "tanh_c"), "lstm": ()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Form:
 
 def cell(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:  # noqa: ARG001
     graph = graphs.build(spec, weights, "cell")
-    return Form("cell", _traced(graph, spec) if trace else graph, {"io": {"form": "cell"}})
+    return Form("cell", _traced(graph, spec, "cell") if trace else graph, {"io": {"form": "cell"}})
 
 
 def lstm(spec: ModelSpec, weights: Weights, calibration: Calibration, *, steps: int = 1, trace: bool = False) -> Form:  # noqa: ARG001
@@ -97,7 +99,10 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace
         g.add("Tanh", [f"{p}g_linear"], f"{p}g")
         g.add("Add", [g.add("Mul", [f"{p}f", f"c{k}_in"], f"{p}fc"), g.add("Mul", [f"{p}i", f"{p}g"], f"{p}ig")], f"c{k}_out")
         g.add("Mul", [f"{p}o", g.add("Tanh", [f"c{k}_out"], f"{p}tanh_c")], f"h{k}_out")
-        float16 += [p + n for n in ("scaled", "sums", "ifo_linear", "g_linear", "ifo", *TRACED)] + [f"c{k}_out", f"h{k}_out"]
+        float16 += [p + n for n in ("scaled", "sums", "ifo_linear", "g_linear", "ifo", *"ifog", "fc", "ig", "tanh_c")] + [
+            f"c{k}_out",
+            f"h{k}_out",
+        ]
     g.convolution(f"h{L - 1}_out", weights["head.W"], weights["head.b"], "y")
     graph = g.model(spec, "packed", sizes, [n for k in range(L) for n in (f"v{k}", f"c{k}_in")])
     recipe = {
@@ -107,7 +112,7 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace
         # They would put the sums' scales back into the weights that were divided by them, and cut the product in two.
         "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
     }
-    return Form("packed", _traced(graph, spec) if trace else graph, recipe)
+    return Form("packed", _traced(graph, spec, "packed") if trace else graph, recipe)
 
 
 FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "lstm": lstm}
@@ -118,17 +123,18 @@ def candidates(scheme: str) -> tuple[str, ...]:
     return ("packed", "cell", "lstm") if scheme == "w8a8" else ("cell", "lstm")
 
 
-def traced_names(spec: ModelSpec) -> list[str]:
-    """The further outputs of a graph built with `trace`."""
-    return [f"layer{k}_{name}" for k in range(spec.num_layers) for name in TRACED]
+def traced_outputs(spec: ModelSpec, form: str) -> dict[str, int]:
+    """The outputs of a graph built with `trace`, in order, and their sizes."""
+    sizes = {"y": spec.output_size, **dict.fromkeys(state_names(spec.num_layers, "out"), spec.hidden_size)}
+    for k in range(spec.num_layers):
+        sizes.update({f"layer{k}_{name}": spec.hidden_size * (3 if name == "ifo" else 1) for name in TRACED[form]})
+    return sizes
 
 
-def _traced(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
-    shape = [1, spec.hidden_size, 1, 1]
-    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in traced_names(spec)]
-    graph.graph.output.extend(values)
+def _traced(graph: onnx.ModelProto, spec: ModelSpec, form: str) -> onnx.ModelProto:
+    known = {value.name for value in graph.graph.output}
+    for name, size in traced_outputs(spec, form).items():
+        if name not in known:
+            graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size, 1, 1]))
     onnx.checker.check_model(graph, full_check=True)
     return graph
-
-
-__all__ = ["FORMS", "Form", "candidates", "state_names", "traced_names"]

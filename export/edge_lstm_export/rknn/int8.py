@@ -28,7 +28,7 @@ Float64 = NDArray[np.float64]
 ORDER = "ifog"  # of the columns: the three sigmoids side by side
 UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
 X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
-WIDTHS = np.arange(0.35, 1.11, 0.05)  # of the half range of a sum, and
+WIDTHS = np.arange(0.4, 1.11, 0.1)  # of the half range of a sum, and
 SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
 DAMPING = 1e-3
 

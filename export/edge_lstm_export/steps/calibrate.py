@@ -2,7 +2,7 @@
 
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two), and whether the stream starts anew at each
 recording or is carried through all of them, because a board does either. How many are enough, a convergence curve says: the
-emulated int8 cell is streamed over validation data, and the smallest set is taken that is within TOLERABLE of the best one.
+emulated int8 cell is streamed over validation and training data, and the smallest set is taken that is within TOLERABLE of the best one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..work import Float32, Work
 
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 TOLERABLE = 1.1
-STREAMED = 4000  # steps of validation data for a point of the curve
+STREAMED = 6000  # steps for a point of the curve
 POOL = 100_000  # training steps that are looked at
 
 
@@ -54,8 +54,8 @@ def call(work: Work) -> Work:
 
     if not any("w8a8" in schemes for schemes in work.schemes.values()):
         return dataclasses.replace(work, calibration=of_size(256))
-    validation = [features(work.spec, s.x)[0] for s in work.run.splits.val or work.run.splits.train]
-    stream = np.concatenate(validation)[:STREAMED]
+    splits = work.run.splits
+    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[:STREAMED]
     reference = Reference(work.spec, work.weights).run(stream)
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):

@@ -1,4 +1,4 @@
-"""Step 8: the metric that the user cares about, on the whole test split, streamed through each backend.
+"""Step 9: the metric that the user cares about, on the whole test split, streamed through each backend.
 
 Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings.
 """

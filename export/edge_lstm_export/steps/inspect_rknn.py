@@ -18,8 +18,7 @@ from edge_lstm_runtime import ConversionError, ModelSpec, compare
 from edge_lstm_runtime.processing import features
 from edge_lstm_runtime.reference import Reference, lstm_cell
 
-from ..graphs import state_names
-from ..rknn.forms import FORMS, traced_names
+from ..rknn.forms import FORMS, traced_outputs
 from ..rknn.process import Converter
 from ..work import Artifact, Inspection, Work
 from .convert_rknn import AT_ONCE
@@ -55,20 +54,17 @@ def _inspect(work: Work, artifact: Artifact) -> Inspection:
 
 def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
     spec = work.spec
-    names = ["y", *state_names(spec.num_layers, "out")]
     form = FORMS[artifact.form.name](spec, work.weights, work.calibration, trace=True)
-    if len(form.graph.graph.output) > len(names):
-        names += traced_names(spec)
-    sizes = [spec.output_size if name == "y" else spec.hidden_size for name in names]
+    sizes = traced_outputs(spec, form.name)
     graph = form.graph.SerializeToString()
     try:
         with Converter(spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration) as converter:
-            traced = np.split(converter.trace(rows), np.cumsum(sizes)[:-1], axis=1)
+            traced = np.split(converter.trace(rows), np.cumsum(list(sizes.values()))[:-1], axis=1)
     except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
         work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
         return ()
     reference = reference_trace(spec, work.weights, rows)
-    return tuple(_row(name, found, reference[name]) for name, found in zip(names, traced, strict=True))
+    return tuple(_row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True))
 
 
 def reference_trace(spec: ModelSpec, weights: Any, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -80,8 +76,10 @@ def reference_trace(spec: ModelSpec, weights: Any, rows: NDArray[Any]) -> dict[s
         x = row
         for k in range(spec.num_layers):
             record: dict[str, NDArray[np.float64]] = {}
-            x, c[k] = lstm_cell(x, h[k], c[k], *(exact[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b")), record)
+            W_x, W_h, b = (exact[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
+            x, c[k] = lstm_cell(x, h[k], c[k], W_x, W_h, b, record)
             h[k] = x
+            record["ifo"] = np.concatenate([record[name] for name in "ifo"])
             for name, value in record.items():
                 trace.setdefault(f"layer{k}_{name}", []).append(value)
             trace.setdefault(f"h{k}_out", []).append(h[k].copy())

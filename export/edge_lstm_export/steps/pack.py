@@ -1,4 +1,4 @@
-"""Step 9: one file."""
+"""Step 10: one file."""
 
 from __future__ import annotations
 

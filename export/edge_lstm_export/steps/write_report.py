@@ -1,4 +1,4 @@
-"""Step 10: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 11: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from edge_lstm.plots import plot_confusion, plot_curves, plot_test_forecast
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
-from ..plots import plot_errors, plot_stream
+from ..plots import plot_convergence, plot_errors, plot_inspection, plot_stream
 from ..work import Work
 from .evaluate_task import CARRIED
+from .inspect_rknn import TRACED_STEPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +47,8 @@ def call(work: Work) -> Work:
         trained=work.run.metrics["test"],
         verdict=verdict(work),
         figures={name: (caption, _png(figure)) for name, (caption, figure) in _figures(work).items()},
+        inspected={member: _png(plot_inspection(inspection)) for member, inspection in work.inspections.items()},
+        traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
     )
@@ -106,6 +109,9 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
     figures["errors"] = ("Error against the float64 reference while the state is carried", plot_errors(outputs, work.reference))
     figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
+    if work.convergence:
+        caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"
+        figures["calibration"] = (caption, plot_convergence(work.convergence, len(work.calibration["x"])))
     return figures
 
 
