@@ -114,6 +114,6 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
         runtime.release()
         raise BackendUnavailableError(
             f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} board with the NPU driver, "
-            "and librknnmrt.so in /usr/lib? The other backends work without it: --backend numpy"
+            "and librknnrt.so in /usr/lib? The other backends work without it: --backend numpy"
         )
     return RknnBackend(runtime, features=bundle.spec.feature_size, hidden=bundle.spec.hidden_size, layers=bundle.spec.num_layers)
