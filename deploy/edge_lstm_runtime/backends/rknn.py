@@ -116,4 +116,22 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
             f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} board with the NPU driver, "
             "and librknnrt.so in /usr/lib? The other backends work without it: --backend numpy"
         )
+    _heed_failed_runs(runtime)
     return RknnBackend(runtime, features=bundle.spec.feature_size, hidden=bundle.spec.hidden_size, layers=bundle.spec.num_layers)
+
+
+def _heed_failed_runs(lite: Any) -> None:
+    """RKNNLite.inference (2.5.0) drops the return code of its run and hands out whatever lies in the outputs; now it returns None."""
+    inner: Any = getattr(lite, "rknn_runtime", None)
+    run = getattr(inner, "run", None)
+    if run is None:  # a version that is built in another way
+        return
+
+    def checked(*arguments: Any) -> Any:
+        result = run(*arguments)
+        code = result[0] if isinstance(result, tuple) else result
+        if code not in (0, None):
+            raise RuntimeError(f"the NPU's run failed with code {code}")  # inference logs it
+        return result
+
+    inner.run = checked
