@@ -56,10 +56,15 @@ class Board:
 
     folder: Path
 
-    def command(self, *arguments: str | Path) -> list[str]:
-        """The emulated Python with these arguments."""
-        root = self.folder / "root"
-        return [_qemu(), "-L", str(root), str(root / "usr/bin/python3"), *map(str, arguments)]
+    def command(self, *arguments: str | Path, root: Path | None = None) -> list[str]:
+        """The emulated Python with these arguments. root: what it sees as / where it isn't this board's own, see `with_library`."""
+        own = self.folder / "root"
+        return [_qemu(), "-L", str(root or own), str(own / "usr/bin/python3"), *map(str, arguments)]
+
+    def with_library(self, library: Path, root: Path) -> None:
+        """Make the folder `root`: the board's own, of links, with this file as /usr/lib/librknnrt.so."""
+        shutil.copytree(self.folder / "root", root, symlinks=True, copy_function=os.symlink)
+        (root / "usr/lib/librknnrt.so").symlink_to(library)
 
     def variables(self, project: Path | None = None, *, npu: bool = True) -> dict[str, str]:
         """The environment variables of a process there. project: a folder that `install` has made. npu: with rknn-toolkit-lite2?"""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,9 +43,11 @@ def python(emulated: Board, project: Path, tmp_path: Path) -> OnBoard:
     """Run the board's Python; its temporary files are in the test's `tmp_path`/temporary."""
     (tmp_path / "temporary").mkdir()
 
-    def run(*arguments: str | Path, npu: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, npu: bool = True, text: str | None = None, root: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            emulated.command(*arguments), input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            emulated.command(*arguments, root=root), input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False,
             env={**emulated.variables(project, npu=npu), "TMPDIR": str(tmp_path / "temporary")}, cwd=tmp_path,
         )  # fmt: skip
 
@@ -54,8 +58,8 @@ def python(emulated: Board, project: Path, tmp_path: Path) -> OnBoard:
 def edge_lstm(python: OnBoard, project: Path) -> OnBoard:
     """Run the command there."""
 
-    def run(*arguments: str | Path, npu: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        return python("-W", "error", project / "bin/edge-lstm", *arguments, npu=npu, text=text)
+    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        return python("-W", "error", project / "bin/edge-lstm", *arguments, **options)
 
     return run
 
@@ -185,6 +189,71 @@ def test_the_vendors_calls_are_what_we_think(python: OnBoard, bundle: Path, tmp_
     assert cores == CORES
     # Without hardware nothing raises: a version is None, loading is -1 or 0, init_runtime -1, an inference None.
     assert returned == [None, -1, 0, -1, None, None, None]
+
+
+# --- with a library in the place of the vendor's, to go through all of the vendor's Python ---
+
+
+@pytest.fixture(scope="module")
+def root(emulated: Board, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The board's file system with librknnrt.c of this folder, whose answers are known and are not the model's."""
+    compiler = shutil.which("aarch64-linux-gnu-gcc")
+    if compiler is None:
+        pytest.skip("no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+    folder, spec = tmp_path_factory.mktemp("library"), rt.load(bundle).spec
+    sizes = {"FEATURES": spec.feature_size, "HIDDEN": spec.hidden_size, "STATES": 2 * spec.num_layers, "OUTPUTS": spec.output_size}
+    library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
+    options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", *(f"-D{name}={size}" for name, size in sizes.items())]
+    subprocess.run([compiler, *options, "-o", str(library), str(source)], check=True)
+    emulated.with_library(library, folder / "root")
+    return folder / "root"
+
+
+def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard, root: Path, bundle: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, rt.load(bundle).spec.feature_size)).astype(np.float32)
+    script = (
+        "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
+        "from edge_lstm_runtime.backends import open_backend\n"
+        "backend = open_backend('rknn', rt.load(sys.argv[1]).bundle)\n"
+        "rows = np.array(json.loads(sys.argv[2]), np.float32)\n"
+        "first = backend.run(rows[:2])\n"
+        "saved = backend.state\n"
+        "rest = backend.run(rows[2:])\n"
+        "backend.state = saved\n"
+        "again = backend.run(rows[2:])\n"
+        "assert (again == rest).all()\n"
+        "try: backend.step(np.full(rows.shape[1], 1e7, np.float32))\n"
+        "except rt.BackendError as e: print(e, file=sys.stderr)\n"
+        "backend.reset()\n"
+        "assert (backend.step(rows[0]) == first[0]).all()\n"
+        "backend.close()\n"
+        "print(json.dumps([[*first.tolist(), *rest.tolist()], np.stack(saved).tolist()]))"
+    )
+    done = python("-c", script, bundle, json.dumps(rows.tolist()), root=root)
+    assert done.returncode == 0, done.stderr
+    outputs, saved = json.loads(done.stdout.splitlines()[-1])
+    spec = rt.load(bundle).spec
+    states = np.zeros((2 * spec.num_layers, spec.hidden_size))  # h0, c0, h1, ...
+    numbers = np.arange(len(states))[:, None]
+    for n, x in enumerate(rows.astype(np.float64)):
+        if n == 2:
+            np.testing.assert_allclose(saved, [states[0::2], states[1::2]], rtol=1e-5)
+        expected = np.resize(x, spec.output_size) + ((numbers + 1) * states[:, : spec.output_size]).sum(0)
+        np.testing.assert_allclose(outputs[n], expected, rtol=1e-5, atol=1e-5)
+        states = states / 2 + np.resize(x, spec.hidden_size) + numbers
+    assert "the NPU's run failed with code -1" in done.stderr, "RKNNLite drops this code by itself"
+    assert "the NPU runtime returned no result for this step" in done.stderr
+    assert done.stderr.count("librknnrt: destroyed") == 1
+
+
+def test_an_npu_that_answers_wrongly_is_found_out(edge_lstm: OnBoard, root: Path, bundle: Path) -> None:
+    done = edge_lstm("check", bundle, "--backend", "rknn", root=root)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith(f"rknn {ARTIFACT}"), done.stdout
+    assert " BAD " in done.stdout
+    done = edge_lstm("run", bundle, "--input", "-", text="[0.1, -0.3, 0.2, 0.0, 0.1, 0.0]\n", root=root)
+    assert done.returncode == 0, done.stderr
+    assert f"edge-lstm: runs on numpy; rknn ({ARTIFACT}): WRONG (nrmse " in done.stderr
 
 
 # --- making the board ---
