@@ -79,6 +79,29 @@ def _check(bundle: Bundle, backend: Backend, name: str, artifact: str | None, st
     return Check(name, artifact, compare(outputs, y), tolerance_of(bundle, artifact), 1e6 * elapsed / len(x))
 
 
+def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | None) -> None:
+    """The self-check at load, for backends that run a converted model; others are float32 code of ours. Resets the state.
+
+    Raises BackendError, and closes the backend, when its golden samples come out wrong.
+    """
+    if not _runs_artifacts(name):
+        return
+    artifact = pick_artifact(bundle, artifact)[0]
+    try:
+        result = _check(bundle, backend, name, artifact, AUTO_STEPS)
+        if not result.passed:
+            metric = result.tolerance.metric
+            raise BackendError(
+                f"backend {name!r} gives wrong answers with {artifact} here: {metric} {getattr(result.comparison, metric):.1e} over the "
+                f"first {result.comparison.steps} golden samples, at most {result.tolerance.limit:.1e} is right; "
+                "use --backend auto, or see `edge-lstm check`"
+            )
+        backend.reset()
+    except BaseException:
+        backend.close()
+        raise
+
+
 def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx", "numpy"), *, artifact: str | None = None) -> Choice:
     """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does.
 

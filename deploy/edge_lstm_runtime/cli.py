@@ -11,10 +11,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import __version__
 from .errors import EdgeLstmError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from .model import Model, Session
 
 
 class Verb(NamedTuple):
@@ -144,7 +147,7 @@ def main_run(arguments: argparse.Namespace) -> int:
     with (
         _open_input(arguments.input) as source,
         _own_stdout() as out,
-        model.session(arguments.backend, artifact=arguments.artifact) as session,
+        _open_session(model, arguments.backend, arguments.artifact) as session,
     ):
         for answer in answers(session, _lines(source, arguments.input), arguments.reset_every):
             errors += "error" in answer
@@ -153,6 +156,21 @@ def main_run(arguments: argparse.Namespace) -> int:
     if errors:
         print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
     return 1 if errors else 0
+
+
+def _open_session(model: Model, backend: str, artifact: str | None) -> Session:
+    """As Model.session; where "auto" does without the model that was converted for the NPU, standard error says why."""
+    from .check import choose_backend
+    from .model import Session
+
+    if backend != "auto":
+        return model.session(backend, artifact=artifact)
+    choice = choose_backend(model.bundle, artifact=artifact)
+    if choice.artifact is None and model.manifest.get("artifacts"):
+        for reason in choice.reasons:
+            if reason.startswith("rknn"):
+                print(f"edge-lstm: runs on {choice.backend.name}; {reason}", file=sys.stderr)
+    return Session(model.spec, choice.backend)
 
 
 def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:

@@ -115,17 +115,24 @@ class Model:
     def manifest(self) -> Mapping[str, Any]:
         return self.bundle.manifest
 
-    def session(self, backend: str = "numpy", *, artifact: str | None = None) -> Session:
+    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True) -> Session:
         """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
 
         artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
+        verify: a converted model first runs golden samples of the bundle, and is refused with BackendError where its answers are out of
+        tolerance; "auto" takes another backend then.
         Raises BackendUnavailableError where this machine lacks what the backend needs.
         """
         if backend == "auto":
             from .check import choose_backend
 
             return Session(self.spec, choose_backend(self.bundle, artifact=artifact).backend)
-        return Session(self.spec, open_backend(backend, self.bundle, artifact=artifact))
+        opened = open_backend(backend, self.bundle, artifact=artifact)
+        if verify:
+            from .check import verify_backend
+
+            verify_backend(self.bundle, opened, backend, artifact)
+        return Session(self.spec, opened)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units from the start of a recording -> (steps, F) what the network sees."""

@@ -1,4 +1,4 @@
-"""Runs and models for the export's tests: trained on real data, for a few epochs, once for all tests."""
+"""Runs and models for the export's tests, made once for all of them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,6 @@ import pytest
 
 from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import ModelSpec
-
-CONFIG = """
-[data]
-source = "aeon"
-name = "BasicMotions"
-channels = ["ax", "ay", "az", "gx", "gy", "gz"]
-[data.split]
-by = "given"
-val = 0.2
-[model]
-task = "classify"
-hidden_size = 16
-num_layers = 2
-[train]
-epochs = 3
-batch_size = 8
-"""
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "config.toml").write_text(CONFIG)
-    return train(load_config(folder / "config.toml"), folder / "run")
 
 
 @pytest.fixture(scope="session")

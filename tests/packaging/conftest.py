@@ -1,4 +1,4 @@
-"""The wheel as it is shipped, and an environment with it and NumPy alone: what a board has."""
+"""An environment with the wheel and NumPy alone: what a board has."""
 
 from __future__ import annotations
 
@@ -14,20 +14,6 @@ from edge_lstm_runtime.bundle import write_npz
 from edge_lstm_runtime.processing import features
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
-    # With the build backend of this environment where it has one, so that it works offline.
-    for arguments in ([*build, "--no-isolation"], build):
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            break
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    (path,) = out.glob("*.whl")
-    return path
 
 
 @pytest.fixture(scope="session")

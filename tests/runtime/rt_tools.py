@@ -195,9 +195,12 @@ class OrtRuntime:
 def rknn_on_ort(spec: rt.ModelSpec, weights: Weights) -> tuple[rt.Backend, OrtRuntime]:
     from edge_lstm_export.graphs import build
     from edge_lstm_runtime.backends.rknn import RknnBackend
+    from edge_lstm_runtime.packing import Packing
 
     runtime = OrtRuntime(build(spec, weights, "cell").SerializeToString())
-    return RknnBackend(runtime, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers), runtime
+    return RknnBackend(
+        runtime, Packing({"form": "cell"}, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    ), runtime
 
 
 BACKENDS = ("reference", "numpy", "onnx-lstm", "onnx-cell", "rknn-adapter")

@@ -29,10 +29,11 @@ from edge_lstm_runtime import backends as registry
 from edge_lstm_runtime.backends import names, open_backend
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend
-from edge_lstm_runtime.backends.rknn import RknnBackend, pick_artifact
+from edge_lstm_runtime.backends.rknn import RknnBackend, pick_artifact, version_mismatch
 from edge_lstm_runtime.bundle import write_npz
 from edge_lstm_runtime.check import artifacts, latencies
 from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare
+from edge_lstm_runtime.packing import Packing
 
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 SPEC = make_spec(hidden=16, layers=2)
@@ -465,23 +466,42 @@ class Driver:
 @pytest.mark.parametrize(
     ("result", "match"),
     [
-        ([], "no result"),
-        ([np.zeros((1, 4, 1, 1))], "no result"),
+        ([], "something else than this model's outputs"),
+        ([np.zeros((1, 4, 1, 1))], r"states of \[\] values, expected 4 of 16"),
         (RuntimeError("driver timeout"), "driver timeout"),
         ([np.zeros((1, 4, 1, 1)), *[np.zeros((1, 7, 1, 1))] * 4], "7"),
     ],
     ids=["nothing", "too few", "raises", "other sizes"],
 )
 def test_rknn_adapter_with_a_wrong_result(result: Any, match: str) -> None:
-    backend = RknnBackend(Driver(result), features=3, hidden=16, layers=2)
+    backend = RknnBackend(Driver(result), Packing({"form": "cell"}, features=3, hidden=16, layers=2))
     with pytest.raises(BackendError, match=match):
         backend.step(np.zeros(3, np.float32))
     assert not backend.state[0].any()
 
 
+@pytest.mark.parametrize(
+    ("compiler", "board", "words"),
+    [
+        ("2.5.0", "RKNN VERSION:\n  API: 2.5.0 (c949ad889d@2026-01-01)\n  DRV: 0.9.8\n", None),
+        ("2.5.0", "  API: 2.5.1 (c949ad889d@2026-01-01)\n  DRV: 0.9.8\n", None),
+        ("2.5.0", "  API: 1.4.0 (a10f100eb@2022-09-09)\n  DRV: 0.8.2\n", ["2.5.0", "1.4.0", "driver 0.8.2"]),
+        ("2.5.0", "  API: 2.3.2\n  DRV: 0.9.8\n", ["2.5.0", "2.3.2", "driver 0.9.8"]),
+        ("2.5.0", "  API: 2.5.0\n  DRV: 0.8.2\n", ["0.8.2", "0.9.2 or later"]),
+        ("2.5.0", None, None),
+        (None, "  API: 1.4.0\n  DRV: 0.9.8\n", None),
+    ],
+)
+def test_versions_on_the_board(compiler: str | None, board: str | None, words: list[str] | None) -> None:
+    found = version_mismatch(compiler, board)
+    assert (found is None) == (words is None)
+    for word in words or []:
+        assert word in found  # type: ignore[operator]
+
+
 def test_rknn_adapter_closes_once() -> None:
     driver = Driver(None)
-    backend = RknnBackend(driver, features=3, hidden=16, layers=2)
+    backend = RknnBackend(driver, Packing({"form": "cell"}, features=3, hidden=16, layers=2))
     backend.close()
     backend.close()
     assert driver.released == 1

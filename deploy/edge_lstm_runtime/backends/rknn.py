@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +19,8 @@ from . import Backend, State, check_state
 if TYPE_CHECKING:
     from ..bundle import Bundle
 
+OLDEST_DRIVER = (0, 9, 2)  # Rockchip's "RKNN SDK User Guide" 2.3.0, section 2.2.1
+_log = logging.getLogger("edge_lstm")
 _SOC_FILE = Path("/proc/device-tree/compatible")
 
 
@@ -117,10 +122,62 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
         file.write(bundle.member(artifact))
         file.flush()
         loaded = runtime.load_rknn(file.name)
-    if loaded != 0 or runtime.init_runtime(core_mask=RKNNLite.NPU_CORE_AUTO) != 0:
+    if loaded != 0 or runtime.init_runtime(core_mask=_core_mask(RKNNLite)) != 0:
         runtime.release()
         raise BackendUnavailableError(
             f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} board with the NPU driver, "
-            "and librknnmrt.so in /usr/lib? The other backends work without it: --backend numpy"
+            "and librknnrt.so in /usr/lib? The other backends work without it: --backend numpy"
         )
+    if mismatch := version_mismatch(entry.get("compiler"), runtime.get_sdk_version()):
+        _log.warning("%s: %s", artifact, mismatch)
+    _heed_failed_runs(runtime)
     return RknnBackend(runtime, packing_of(bundle, artifact))
+
+
+def _core_mask(lite: Any) -> int:
+    """Of the variable EDGE_LSTM_NPU_CORES: auto (the driver chooses; the default), 0, 1, 2, 0_1, 0_1_2 or all.
+
+    The fused LSTM operator runs on one core; a core of its own is for several models side by side. Raises BackendError.
+    """
+    wanted = os.environ.get("EDGE_LSTM_NPU_CORES") or "auto"
+    mask = getattr(lite, f"NPU_CORE_{wanted.upper()}", None)
+    if mask is None:
+        known = sorted(name.removeprefix("NPU_CORE_").lower() for name in vars(lite) if name.startswith("NPU_CORE_"))
+        raise BackendError(f"EDGE_LSTM_NPU_CORES is {wanted!r}; expected one of {', '.join(known)}")
+    return int(mask)
+
+
+def version_mismatch(compiler: str | None, board: str | None) -> str | None:
+    """A sentence where the board's software is not that which the model was built for, else None.
+
+    compiler: such as "2.5.0", of the artifact. board: what RKNNLite.get_sdk_version says, with lines "API: 2.5.0 (...)", "DRV: 0.9.8".
+    """
+    api = re.search(r"API:\s*(\d+)\.(\d+)\S*", board or "")
+    driver = re.search(r"DRV:\s*(?:rknn_server:)?\s*(\d+)\.(\d+)\.(\d+)", board or "")
+    driver_text = f", driver {'.'.join(driver.groups())}" if driver else ""
+    if compiler and api and compiler.split(".")[:2] != list(api.groups()):
+        return (
+            f"built by rknn-toolkit2 {compiler}, and the board's librknnrt.so is {api[0].removeprefix('API:').strip()}{driver_text}: "
+            f"put the librknnrt.so of {compiler} on the board, or its answers may be wrong"
+        )
+    if driver and tuple(map(int, driver.groups())) < OLDEST_DRIVER:
+        oldest = ".".join(map(str, OLDEST_DRIVER))
+        return f"the NPU driver of this board is {'.'.join(driver.groups())}; Rockchip advises {oldest} or later, in a newer kernel"
+    return None
+
+
+def _heed_failed_runs(lite: Any) -> None:
+    """RKNNLite.inference (2.5.0) drops the return code of its run and hands out whatever lies in the outputs; now it returns None."""
+    inner: Any = getattr(lite, "rknn_runtime", None)
+    run = getattr(inner, "run", None)
+    if run is None:  # a version that is built in another way
+        return
+
+    def checked(*arguments: Any) -> Any:
+        result = run(*arguments)
+        code = result[0] if isinstance(result, tuple) else result
+        if code not in (0, None):
+            raise RuntimeError(f"the NPU's run failed with code {code}")  # inference logs it
+        return result
+
+    inner.run = checked

@@ -41,8 +41,9 @@ def call(work: Work) -> Work:
             "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
             **({"inspection": dataclasses.asdict(work.inspections[member])} if member in work.inspections else {}),
         }
-        if match := re.search(r"librknnc version: ([0-9.]+ \(\w+)", converter.log()):
-            versions["rknn-toolkit2 compiler"] = match[1] + ")"
+        if match := re.search(r"librknnc version: ([0-9.]+) \((\w+)", converter.log()):
+            artifacts[member]["compiler"] = match[1]
+            versions["rknn-toolkit2 compiler"] = f"{match[1]} ({match[2]})"
     bundle = write_bundle(
         work.out,
         work.spec,

@@ -1,0 +1,45 @@
+"""What tests of several folders share, made once for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from board import build_wheel
+
+if TYPE_CHECKING:
+    from edge_lstm import Run
+
+CONFIG = """
+[data]
+source = "aeon"
+name = "BasicMotions"
+channels = ["ax", "ay", "az", "gx", "gy", "gz"]
+[data.split]
+by = "given"
+val = 0.2
+[model]
+task = "classify"
+hidden_size = 16
+num_layers = 2
+[train]
+epochs = 3
+batch_size = 8
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As it is shipped."""
+    return build_wheel(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """On real data, for a few epochs."""
+    from edge_lstm import load_config, train  # here, for the tests that don't need PyTorch
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "config.toml").write_text(CONFIG)
+    return train(load_config(folder / "config.toml"), folder / "run")
