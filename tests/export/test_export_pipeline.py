@@ -10,7 +10,7 @@ import pytest
 
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.rknn import environment
-from edge_lstm_export.steps import calibrate, draw_stream, pack
+from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
 from edge_lstm_runtime.cli import main
 
@@ -48,11 +48,56 @@ def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
 
 def test_calibration_has_real_features_with_the_states_before_them(exported):
     x, h, c = (exported.calibration[k] for k in "xhc")
-    assert x.shape == (calibrate.SAMPLES, 6)
-    assert h.shape == c.shape == (calibrate.SAMPLES, 2, 16)
+    assert x.shape == (256, 6)
+    assert h.shape == c.shape == (256, 2, 16)
     assert np.isfinite(h).all()
     assert np.abs(h).max() < 1  # h = o * tanh(c)
-    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > calibrate.SAMPLES * 0.9  # not one state over and over
+    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > 256 * 0.9  # not one state over and over
+
+
+def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from edge_lstm_export.work import Work
+    from edge_lstm_runtime.processing import features
+
+    said = []
+    work = Work(run=trained, schemes={"rk3588": ("w8a8",)}, out=Path("x.edge"), say=said.append, resources=ExitStack())
+    first, second = calibrate.call(work), calibrate.call(work)
+    for name in "xhc":
+        np.testing.assert_array_equal(first.calibration[name], second.calibration[name])
+    curve = first.convergence
+    assert list(curve) == sorted(curve)
+    assert curve[len(first.calibration["x"])] <= calibrate.TOLERABLE * min(curve.values())
+    assert f"calibration: {len(first.calibration['x'])} samples" in said[0]
+    everything = np.concatenate([features(trained.spec, s.x)[0] for s in trained.splits.train]).astype(np.float32)
+    for extreme in (everything.max(axis=0), everything.min(axis=0)):
+        assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), "the range would depend on the draw"
+    zero = (first.calibration["h"] == 0).all(axis=(1, 2)).mean()
+    assert 0.03 < zero < 0.5, "the first step after a reset is a stratum of its own"
+
+
+def test_of_several_forms_the_cheapest_that_is_right_is_kept():
+    from edge_lstm_export.work import Candidate
+    from edge_lstm_runtime import Comparison
+
+    def tried(form, nrmse, cycles, on_cpu=0):
+        return Candidate("rk3588", "w8a8", form, Comparison(10, nrmse, nrmse, nrmse, (0, 0)), cycles, on_cpu)
+
+    refused = Candidate("rk3588", "w8a8", "cell", refused="crashed (SIGABRT)")
+    for candidates, form, why in (
+        ([tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)], "cell", "the cheapest within NRMSE 0.01 (700"),
+        ([tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused], "packed", "900 cycles, 1 of 3 forms within"),
+        ([tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)], "packed", "900 cycles, 2 of 2"),
+        ([tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)], "lstm", "the most accurate; none is within"),
+        ([tried("lstm", 1e-3, None), refused], "lstm", "cycles not known"),
+    ):
+        kept = convert_rknn._choose(candidates)
+        assert kept.form == form
+        assert why in kept.why
+    with pytest.raises(ConversionError, match=r"rk3588 w8a8 can't be made: cell: crashed \(SIGABRT\)"):
+        convert_rknn._choose([refused])
 
 
 def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):
@@ -92,7 +137,7 @@ def test_machine_without_converter_makes_the_rest_and_says_so(trained, tmp_path,
 )
 def test_unknown_target_or_scheme(trained, tmp_path, target, scheme, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        export_run(trained, tmp_path / "x.edge", target=target, schemes=(scheme,))
+        export_run(trained, tmp_path / "x.edge", targets=(target,), schemes=(scheme,))
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +186,7 @@ def test_short_test_data_is_repeated(forecast_run):
 
     from edge_lstm_export.work import Work
 
-    work = Work(run=forecast_run, target="rk3588", schemes=(), out=Path("x.edge"), say=print, resources=ExitStack())
+    work = Work(run=forecast_run, schemes={}, out=Path("x.edge"), say=print, resources=ExitStack())
     assert sum(len(s.x) for s in forecast_run.splits.test) < draw_stream.STEPS
     assert draw_stream.call(work).stream.shape == (draw_stream.STEPS, 1)
 

@@ -14,10 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_lstm_export import export_run
-from edge_lstm_export.graphs import build
-from edge_lstm_export.rknn import environment
+from edge_lstm_export.rknn import environment, int8
+from edge_lstm_export.rknn.forms import FORMS
 from edge_lstm_export.rknn.process import Converter
-from edge_lstm_export.steps import calibrate
 from edge_lstm_runtime import ConversionError, Reference, compare, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
@@ -42,9 +41,10 @@ def calibration_for(spec, weights):
     return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*samples, strict=True), strict=True)}
 
 
-def convert(spec, weights, scheme="fp16", **options):
-    graph = build(spec, weights, "cell").SerializeToString()
-    return Converter(spec, graph, "rk3588", scheme, calibration_for(spec, weights), **options)
+def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):
+    calibration = calibration_for(spec, weights)
+    made = FORMS[form](spec, weights, calibration)
+    return Converter(spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options)
 
 
 @pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
@@ -58,6 +58,51 @@ def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, laye
         assert {r["target"] for r in inside} == {"NPU"}
         assert {r["dtype"] for r in inside} == {"FLOAT16"}
         assert converter.memory_kb["weight"] > 0
+
+
+@pytest.mark.parametrize(("scheme", "limit"), [("fp16", 2e-3), ("w8a8", 0.1)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_fused_operator_is_clean_and_stays_on_the_npu(random_model, layers, scheme, limit):
+    spec, weights = random_model(layers, 16, outputs=3)
+    rows = rows_for(spec, 60)
+    with convert(spec, weights, scheme, "lstm") as converter:
+        assert compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse <= limit
+        assert "exLSTM" in {r["operator"] for r in converter.inner_operators}
+        assert {r["target"] for r in converter.inner_operators} == {"NPU"}
+        assert converter.cycles is None, "the vendor's table gives none for it"
+
+
+def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
+    spec, weights = random_model(1, 16, outputs=3)
+    rows = rows_for(spec, 60)
+    calibration = calibration_for(spec, weights)
+    form = FORMS["lstm"](spec, weights, calibration, steps=4)
+    reference = Reference(spec, weights).run(rows)
+    for scheme, limit in (("fp16", 2e-3), ("w8a8", 0.1)):
+        with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
+            assert compare(converter.run(rows), reference).nrmse <= limit
+            with pytest.raises(ConversionError, match="takes 4 steps at once, and 5 came"):
+                converter.run(rows[:5])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
+    """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part."""
+    spec, weights = random_model(layers, 32, outputs=3)
+    calibration, rows = calibration_for(spec, weights), rows_for(spec, 200)
+    x_range = int8.input_range(calibration["x"])
+    emulated = int8.emulate(weights, int8.quantise(weights, calibration, x_range), x_range, rows)
+    with convert(spec, weights, "w8a8", "packed") as converter:
+        found = converter.run(rows)
+    reference = Reference(spec, weights).run(rows)
+    assert compare(found[:20], emulated[:20]).nrmse < 5e-3
+    assert compare(found, reference).nrmse < 3e-2
+
+
+def test_several_targets_side_by_side(trained, tmp_path):
+    work = export_run(trained, tmp_path / "many.edge", targets=("rk3576", "rk3566"), schemes=("fp16",))
+    assert sorted(load(work.out).manifest["artifacts"]) == ["rk3566-fp16.rknn", "rk3576-fp16.rknn"]
+    assert all(a.comparison.within(FLOAT16) for name, a in work.accuracy.items() if name.startswith("rknn-sim"))
 
 
 def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
@@ -84,7 +129,7 @@ def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
     onnx.checker.check_model(model)
     log_file = tmp_path / "vendor.log"
     with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
-        Converter(_any_spec(), model.SerializeToString(), "rk3588", "fp16", {}, log_file=log_file)
+        Converter(_any_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
     assert str(log_file) in str(caught.value)
     assert "Unkown op target" in log_file.read_text()
 
@@ -97,7 +142,7 @@ def _any_spec():
 
 def test_a_graph_that_is_no_model_fails_in_one_line():
     with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
-        Converter(_any_spec(), b"not a model", "rk3588", "fp16", {})
+        Converter(_any_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
     assert "\n" not in str(caught.value)
 
 
@@ -165,10 +210,24 @@ def test_export_for_rk3588(converted):
         assert bundle.member(member).startswith(b"RKNN")
     assert converted.accuracy["rknn-sim rk3588-fp16.rknn"].comparison.nrmse <= FLOAT16.limit
     quantised = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
-    assert {r["dtype"] for r in quantised["operators"]} == {"INT8"}
+    assert quantised["form"] == "packed"
+    assert converted.accuracy["rknn-sim rk3588-w8a8.rknn"].comparison.nrmse <= 1e-2
+    inside = [r for r in quantised["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
+    assert {r["target"] for r in inside} == {"NPU"}
+    assert [r["dtype"] for r in inside if r["name"].endswith("_linear")][:2] == ["INT8", "INT8"], "the products of both layers"
+    assert bundle.manifest["artifacts"]["rk3588-fp16.rknn"]["form"] == "cell"
+    for row in bundle.manifest["artifacts"].values():
+        assert {c["form"] for c in row["candidates"]} >= {"cell", "lstm"}
+        assert sum("kept" in c for c in row["candidates"]) == 1
+        drift = row["inspection"]["drift"]
+        assert len(drift) == 10
+        assert drift[-1] <= 1.5 * drift[0]
+        tensors = {t["name"]: t for t in row["inspection"]["tensors"]}
+        assert {"y", "h0_out", "c1_out", "layer0_g", "layer1_tanh_c"} <= set(tensors)
+        assert max(t["nrmse"] for t in tensors.values()) < 0.1
+        assert min(t["cosine"] for t in tensors.values()) > 0.99
     assert "rknn-toolkit2 compiler" in bundle.manifest["versions"]
     assert "accuracy" in bundle.manifest["metrics"]["rknn-sim rk3588-w8a8.rknn"]
-    assert len(converted.calibration["x"]) == calibrate.SAMPLES
 
 
 def test_check_on_the_simulator_gives_what_the_export_measured(converted, capsys):
