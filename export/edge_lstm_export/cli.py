@@ -1,15 +1,21 @@
-"""The verbs `export`, `targets` and `demo`."""
+"""The verbs `export`, `lint`, `targets` and `demo`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.bundle import read_bundle
 
-from .target_table import targets
+from .target_table import Target, known, limits, schemes, source, targets
 from .work import Work
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def _say(line: str) -> None:
@@ -67,14 +73,116 @@ def summary(work: Work) -> str:
 
 
 def add_arguments_targets(parser: argparse.ArgumentParser) -> None:
-    parser.description = "List the NPU targets, the number formats that each takes, and which of them this project's tests simulate."
+    parser.description = (
+        "List the NPU targets and the number formats that each takes; with a name, all that is known of one and from where."
+    )
+    parser.epilog = "examples:\n  edge-lstm targets\n  edge-lstm targets rv1106"
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one target")
 
 
-def main_targets(arguments: argparse.Namespace) -> int:  # noqa: ARG001  (every verb has the same signature)
-    print(f"{'target':<10}{'cores':>5}  {'schemes':<14}{'tested':<14}boards")
+def main_targets(arguments: argparse.Namespace) -> int:
+    if arguments.name:
+        print(_one_target(known(arguments.name)))
+        return 0
+    print(f"{'target':<10}{'cores':<7}{'schemes':<21}{'LSTM operator':<16}{'Python there':<14}boards")
     for t in targets().values():
-        print(f"{t.name:<10}{t.cores:>5}  {', '.join(t.schemes):<14}{', '.join(t.verified) or '-':<14}{t.boards}")
+        print(f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}{t.python:<14}{t.boards or '?'}")
+    print("\nPython there: rknn-toolkit-lite2 runs on its boards. observed: by the converter, not from the manual. ?: unknown.")
     return 0
+
+
+def _one_target(t: Target) -> str:
+    """All that the table knows of a target, each fact with its sources, then the documents."""
+    formats = f" ({', '.join(t.lstm_formats)})" if t.lstm_formats else ""
+    manual = {True: f"listed{formats}", False: "not listed", None: "unknown"}[t.lstm_manual]
+    meanings = schemes()
+    rows = [
+        ("generation", "generation", str(t.generation or "unknown")),
+        ("cores", "cores", str(t.cores or "unknown")),
+        ("TOPS", "tops", f"{t.tops:g}" if t.tops else "unknown"),
+        *(("scheme" if n else "schemes", "" if n else "schemes", f"{s}: {meanings[s]}") for n, s in enumerate(t.schemes)),
+        ("simulated", "", f"{', '.join(t.verified) or 'none'} (streamed on the simulator in this project's tests)"),
+        *(("not offered", "", f"{s}: {reason}") for s, reason in t.refused.items()),
+        ("LSTM operator", "lstm", f"in the manual: {manual}; by the converter: on the {'NPU' if t.lstm_npu else 'CPU'}"),
+        *(("", "", f"stored as float16 in {s}") for s in t.lstm_float16),
+        ("Python", "python", f"{t.python} (rknn-toolkit-lite2 on its boards)"),
+        ("library", "runtime", t.runtime or "unknown"),
+        ("boards", "boards", t.boards or "unknown"),
+    ]
+    if t.reshape:
+        rows.append(
+            ("alignment", "reshape", ", ".join(f"{n} in {s}" for s, n in t.reshape.items()) + " (of a size where four dimensions end)")
+        )
+    limit = limits()
+    rows += [
+        ("limits", "", "of the LSTM operator, the same in every chapter that lists it  [operators]"),
+        ("", "", f"batch 1 or a multiple of {limit.batch_multiple}; steps, batch, inputs and hidden up to {limit.size}"),
+        ("", "", f"advised: hidden a multiple of {limit.hidden_multiple}, steps of {limit.steps_multiple}"),
+    ]
+    lines = [t.name]
+    for label, fact, text in rows:
+        keys = ", ".join(key.partition(":")[0] for key in t.sources.get(fact, ()))
+        lines.append(f"  {label:<15}{text}" + (f"  [{keys}]" if keys else ""))
+    used = dict.fromkeys(key for keys in t.sources.values() for key in keys)
+    if not any(key.startswith("operators") for key in used):
+        used["operators"] = None
+    return "\n".join([*lines, "sources", *(f"  {key:<18}{source(key)}" for key in used)])
+
+
+def add_arguments_lint(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Check an ONNX graph, or the graphs of a bundle, for what the vendor's converter can't take or takes badly, without starting it.\n"
+        "One finding a line, with what to change. Exit code 1 when one is an error."
+    )
+    parser.epilog = "examples:\n  edge-lstm lint model.onnx --target rk3588 --scheme w8a8\n  edge-lstm lint --rules"
+    parser.add_argument("graph", nargs="?", type=Path, metavar="GRAPH.onnx|BUNDLE.edge", help="what to check")
+    parser.add_argument("--target", metavar="NAME", help="an NPU of `edge-lstm targets`")
+    parser.add_argument("--scheme", metavar="NAME", help="a number format")
+    parser.add_argument("--rules", action="store_true", help="list the rules instead")
+
+
+def main_lint(arguments: argparse.Namespace) -> int:
+    from .rknn.lint import RULES, lint
+
+    if arguments.rules:
+        for name, rule in RULES.items():
+            print(f"{name} ({rule.level})\n" + textwrap.fill(rule.doc, 118, initial_indent="  ", subsequent_indent="  "))
+        return 0
+    for option, value in (("a graph", arguments.graph), ("--target", arguments.target), ("--scheme", arguments.scheme)):
+        if value is None:
+            raise ConfigError(f"lint needs {option}; as in: edge-lstm lint model.onnx --target rk3588 --scheme w8a8")
+    failed = 0
+    graphs = _graphs(arguments.graph)
+    for name, graph in graphs.items():
+        findings = lint(graph, arguments.target, arguments.scheme)
+        failed += any(f.level == "error" for f in findings)
+        prefix = f"{name}: " if len(graphs) > 1 else ""
+        print("\n".join(f"{prefix}{finding}" for finding in findings) or f"{prefix}no findings")
+    return 1 if failed else 0
+
+
+def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
+    """The graph of an ONNX file, or those that a bundle's converted models are made from."""
+    import onnx
+
+    if path.suffix == ".edge":
+        bundle = read_bundle(path)
+        names = dict.fromkeys(entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values())
+        contents = {name: bundle.member(name) for name in names or ("cell.onnx",)}
+    else:
+        try:
+            contents = {str(path): path.read_bytes()}
+        except OSError as e:
+            raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
+    graphs = {}
+    for name, content in contents.items():
+        try:
+            graphs[name] = onnx.load_model_from_string(content)
+            onnx.checker.check_model(graphs[name])
+        except Exception as e:  # the parser and the checker answer a wrong file with almost any exception
+            reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
+            raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
+    return graphs
 
 
 def add_arguments_demo(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,78 @@
+"""Run in the converter's environment: reads lines of "GRAPH TARGET SCHEME", converts each in a child of its own, and prints a JSON line for
+each: how it ended, the error lines, the operators on the CPU, and the size of the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from rknn.api import RKNN
+
+
+def convert(graph: str, target: str, scheme: str) -> str:
+    dataset = None
+    if scheme != "fp16":
+        rng, lines = np.random.default_rng(0), []
+        for sample in range(20):
+            names = []
+            for value in onnx.load(graph).graph.input:
+                names.append(f"{value.name}{sample}.npy")
+                np.save(names[-1], rng.uniform(-1, 1, [d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32))
+            lines.append(" ".join(names))
+        Path("dataset.txt").write_text("\n".join(lines) + "\n")
+        dataset = "dataset.txt"
+    rknn = RKNN(verbose=True)
+    steps = {
+        "config": lambda: rknn.config(target_platform=target, **({} if scheme == "fp16" else {"quantized_dtype": scheme})),
+        "load_onnx": lambda: rknn.load_onnx(model=graph),
+        "build": lambda: rknn.build(do_quantization=scheme != "fp16", dataset=dataset),
+        "export_rknn": lambda: rknn.export_rknn("model.rknn"),
+    }
+    for name, step in steps.items():
+        if (code := step()) not in (0, None):
+            return f"{name} returned {code}"
+    return "ok"
+
+
+def main() -> None:
+    for line in sys.stdin:
+        graph, target, scheme = line.split()
+        with tempfile.TemporaryDirectory() as folder:
+            sys.stdout.flush()
+            child = os.fork()
+            if child == 0:
+                os.chdir(folder)
+                log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+                os.dup2(log, 1)
+                os.dup2(log, 2)
+                signal.alarm(60)
+                try:
+                    outcome = convert(graph, target, scheme)
+                except BaseException as e:
+                    outcome = f"{type(e).__name__}: {e}"
+                Path("outcome.txt").write_text(outcome)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            text = re.sub(r"\x1b\[[0-9;]*m", "", (Path(folder) / "log.txt").read_text(errors="replace"))
+            crashed = os.WIFSIGNALED(status)
+            model = Path(folder) / "model.rknn"
+            rows = re.findall(r"^D RKNN: \[[0-9:.]+\] +\d+ +(\w+) +\w+ +(CPU|NPU) ", text, re.MULTILINE)
+            result = {
+                "outcome": signal.Signals(os.WTERMSIG(status)).name if crashed else (Path(folder) / "outcome.txt").read_text(),
+                "errors": re.findall(r"^E (.*)", text, re.MULTILINE),
+                "cpu": [o for o, place in rows if place == "CPU" and o not in ("InputOperator", "OutputOperator")],
+                "operators": len(rows),
+                "bytes": model.stat().st_size if model.exists() else 0,
+            }
+        sys.stdout.write("RESULT " + json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
