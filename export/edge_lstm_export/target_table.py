@@ -118,9 +118,7 @@ def known(target: str) -> Target:
 
 def default_schemes(target: str) -> tuple[str, ...]:
     """Those of fp16 and w8a8 that the target takes. Raises ConfigError for an unknown target."""
-    if target not in targets():
-        raise ConfigError(f"target {target!r} is unknown; known: {', '.join(targets())}")
-    return tuple(scheme for scheme in ("fp16", "w8a8") if scheme in targets()[target].schemes)
+    return tuple(scheme for scheme in ("fp16", "w8a8") if scheme in known(target).schemes)
 
 
 def find(target: str, scheme: str) -> Target:

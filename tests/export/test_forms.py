@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edge_lstm_export import targets
 from edge_lstm_export.rknn import int8
 from edge_lstm_export.rknn.forms import FORMS, TRACED, candidates, lstm, traced_outputs
 from edge_lstm_export.steps.inspect_rknn import reference_trace
@@ -111,7 +112,8 @@ def test_traced_tensors_are_the_references(random_model, form, layers):
 
 
 def test_every_scheme_has_forms():
-    assert candidates("w8a8")[0] == "packed"
-    for scheme in ("fp16", "w4a16", "w16a16i_dfp"):
-        assert "packed" not in candidates(scheme)
-        assert set(candidates(scheme)) <= set(FORMS)
+    for target in targets().values():
+        for scheme in target.schemes:
+            forms = candidates(target.name, scheme)
+            assert set(forms) <= set(FORMS)
+            assert ("packed" in forms) == (scheme == "w8a8" and "fp16" in target.schemes)

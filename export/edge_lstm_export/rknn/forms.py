@@ -19,6 +19,7 @@ from edge_lstm_runtime.packing import PINS
 
 from .. import graphs
 from ..graphs import Graph, Weights, state_names
+from ..target_table import known
 from . import int8
 
 Calibration = Mapping[str, NDArray[np.float32]]
@@ -118,9 +119,9 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace
 FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "lstm": lstm}
 
 
-def candidates(scheme: str) -> tuple[str, ...]:
-    """The forms that are tried for a scheme, best first where they measure alike. `packed` is w8a8's own."""
-    return ("packed", "cell", "lstm") if scheme == "w8a8" else ("cell", "lstm")
+def candidates(target: str, scheme: str) -> tuple[str, ...]:
+    """The forms that are tried, best first where they measure alike. `packed` is w8a8's own, on NPUs that have float16 as well."""
+    return ("packed", "cell", "lstm") if scheme == "w8a8" and "fp16" in known(target).schemes else ("cell", "lstm")
 
 
 def traced_outputs(spec: ModelSpec, form: str) -> dict[str, int]:

@@ -39,7 +39,7 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
     rows = features(work.spec, work.stream)[0].astype(np.float32)
-    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(s)]
+    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s)]
     forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = list(pool.map(partial(_try, work, rows), [(t, s, forms[f]) for t, s, f in jobs]))
