@@ -48,7 +48,7 @@ def operators(text: str) -> list[dict[str, Any]]:
             found = [(match[0], match.start()) for match in re.finditer(r"\S+", line)]
             ends = [start for _, start in found[1:]] + [len(line)]
             columns = [(_COLUMNS.get(name, name), start, end) for (name, start), end in zip(found, ends, strict=True)]
-            if missing := _COLUMNS.values() - {name for name, _, _ in columns}:
+            if missing := set(_COLUMNS.values()) - {name for name, _, _ in columns}:
                 raise ValueError(f"no column for {', '.join(sorted(missing))} in: {line.strip()}")
         elif columns and line[:1].isdigit():
             # Only a column of some targets' own is ever blank.
