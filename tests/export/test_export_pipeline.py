@@ -70,7 +70,7 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     curve = first.convergence
     assert list(curve) == sorted(curve)
     assert curve[len(first.calibration["x"])] <= calibrate.TOLERABLE * min(curve.values())
-    assert f"calibration: {len(first.calibration['x'])} samples" in said[0]
+    assert f"{len(first.calibration['x'])} samples: emulated NRMSE" in said[0]
     everything = np.concatenate([features(trained.spec, s.x)[0] for s in trained.splits.train]).astype(np.float32)
     for extreme in (everything.max(axis=0), everything.min(axis=0)):
         assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), "the range would depend on the draw"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import Reference, compare
+from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.processing import features
 
@@ -27,46 +29,61 @@ POOL = 100_000  # training steps that are looked at
 
 
 def call(work: Work) -> Work:
-    recordings = [features(work.spec, s.x)[0].astype(np.float32) for s in work.run.splits.train]
-    labels = [s.label for s in work.run.splits.train]
+    splits = work.run.splits
+    recordings = [features(work.spec, s.x)[0] for s in splits.train]
+    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[:STREAMED]
+    quantised = any("w8a8" in schemes for schemes in work.schemes.values())
+    calibration, curve = calibrate(work.spec, work.weights, recordings, [s.label for s in splits.train], stream if quantised else None)
+    if curve:
+        size, best = len(calibration["x"]), min(curve.values())
+        work.say(f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, {best:.1e} with the best size")
+    return dataclasses.replace(work, calibration=calibration, convergence=curve)
+
+
+def calibrate(
+    spec: ModelSpec,
+    weights: Mapping[str, Float32],
+    recordings: Sequence[NDArray[Any]],
+    labels: Sequence[object],
+    stream: NDArray[Any] | None,
+) -> tuple[dict[str, Float32], dict[int, float]]:
+    """The calibration set and the curve that its size follows from: samples -> NRMSE.
+
+    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None for SIZES[0] samples.
+    """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
     chosen = order[: np.searchsorted(np.cumsum([len(recordings[n]) for n in order]), POOL) + 1].tolist()
-    lengths = [len(recordings[n]) for n in chosen]
+    pool = [np.asarray(recordings[n], np.float32) for n in chosen]
+    total = sum(map(len, pool))
     strata: dict[tuple[object, ...], list[int]] = defaultdict(list)
     position = 0
     for carried in (False, True):
-        for n, length in zip(chosen, lengths, strict=True):
-            for t in range(length):
-                since = position - sum(lengths) if carried else t
+        for n, recording in zip(chosen, pool, strict=True):
+            for t in range(len(recording)):
+                since = position - total if carried else t
                 strata[carried, labels[n], (since + 1).bit_length()].append(position)
                 position += 1
-    everything = np.concatenate([recordings[n] for n in chosen])
+    everything = np.concatenate(pool)
     extremes = {*everything.argmin(axis=0).tolist(), *everything.argmax(axis=0).tolist()}  # always in it: ranges must not depend on luck
     priority = _in_turns([rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)])
     priority = [*extremes, *(p for p in priority if p not in extremes)][: SIZES[-1]]
-    samples = _states(work, [recordings[n] for n in chosen], sorted(priority))
+    samples = _states(spec, weights, pool, sorted(priority))
     rank = {position: k for k, position in enumerate(priority)}
     ranks = np.array([rank[position] for position in sorted(priority)])
 
     def of_size(size: int) -> dict[str, Float32]:
         return {name: array[ranks < size] for name, array in samples.items()}
 
-    if not any("w8a8" in schemes for schemes in work.schemes.values()):
-        return dataclasses.replace(work, calibration=of_size(256))
-    splits = work.run.splits
-    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[:STREAMED]
-    reference = Reference(work.spec, work.weights).run(stream)
+    if stream is None:
+        return of_size(SIZES[0]), {}
+    reference = Reference(spec, weights).run(stream)
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):
-        calibration = of_size(size)
-        x_range = int8.input_range(calibration["x"])
-        layers = int8.quantise(work.weights, calibration, x_range)
-        curve[size] = compare(int8.emulate(work.weights, layers, x_range, stream), reference).nrmse
-    best = min(curve.values())
-    size = next(size for size, error in curve.items() if error <= TOLERABLE * best)
-    work.say(f"calibration: {size} samples of {len(strata)} strata (emulated NRMSE {curve[size]:.1e}; the best of all sizes {best:.1e})")
-    return dataclasses.replace(work, calibration=of_size(size), convergence=curve)
+        x_range = int8.input_range(of_size(size)["x"])
+        layers = int8.quantise(weights, of_size(size), x_range)
+        curve[size] = compare(int8.emulate(weights, layers, x_range, stream), reference).nrmse
+    return of_size(next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))), curve
 
 
 def _in_turns(groups: list[list[int]]) -> list[int]:
@@ -75,10 +92,12 @@ def _in_turns(groups: list[list[int]]) -> list[int]:
     return [group[k] for k in range(longest) for group in groups if k < len(group)]
 
 
-def _states(work: Work, recordings: list[NDArray[np.float32]], positions: list[int]) -> dict[str, Float32]:
+def _states(
+    spec: ModelSpec, weights: Mapping[str, Float32], recordings: list[NDArray[np.float32]], positions: list[int]
+) -> dict[str, Float32]:
     """x (N, F), h and c (N, layers, H) before the steps at `positions`: of all recordings from the zero state, then of all carried."""
     starts = set(np.cumsum([0, *map(len, recordings)]).tolist())  # the last of them is where the carried pass begins
-    backend = NumpyBackend(work.spec, work.weights)
+    backend = NumpyBackend(spec, weights)
     xs, hs, cs = [], [], []
     wanted = set(positions)
     for position, row in enumerate(row for _ in range(2) for recording in recordings for row in recording):
