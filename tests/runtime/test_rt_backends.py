@@ -17,6 +17,7 @@ from edge_lstm_runtime import (
     BackendError,
     BackendUnavailableError,
     Bundle,
+    Model,
     Reference,
     Session,
     check_backend,
@@ -262,8 +263,6 @@ def test_auto_rejects_a_fast_wrong_one_and_says_why(full: Bundle, monkeypatch: p
 
 
 def load_session(bundle: Bundle, backend: str, **options: Any) -> Session:
-    from edge_lstm_runtime import Model
-
     return Model(bundle).session(backend, **options)
 
 
@@ -497,6 +496,51 @@ def test_versions_on_the_board(compiler: str | None, board: str | None, words: l
     assert (found is None) == (words is None)
     for word in words or []:
         assert word in found  # type: ignore[operator]
+
+
+def test_a_session_on_an_npu_that_answers_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The self-check at load: the same network with its head's bias moved, as a driver with other rounding or a wrong layout would."""
+    bundle = with_artifacts(tmp_path, "rk3588-fp16.rknn")
+    opened = []
+
+    def opener(weights: Any) -> Any:
+        def open_it(*_: Any, **__: Any) -> Backend:
+            backend, runtime = rknn_on_ort(SPEC, weights)
+            opened.append(runtime)
+            return backend
+
+        return open_it
+
+    register(monkeypatch, "rknn", opener(bundle.weights))
+    with Model(bundle).session("rknn") as session:
+        assert opened[-1].calls == 10 + len(bundle.golden[0]), "a warm-up and all golden samples"
+        assert not session.state["h"].any(), "the golden samples' state is left behind"
+    register(monkeypatch, "rknn", opener({**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(1)}))
+    with pytest.raises(BackendError, match=r"'rknn' gives wrong answers with rk3588-fp16\.rknn here: nrmse .* at most 2\.0e-03 is right"):
+        Model(bundle).session("rknn")
+    assert opened[-1].released == 1
+    with Model(bundle).session("rknn", verify=False):
+        assert opened[-1].calls == 0
+    choice = choose_backend(bundle)
+    assert choice.backend.name == "numpy"
+    assert any(reason.startswith("rknn (rk3588-fp16.rknn): WRONG") for reason in choice.reasons)
+
+
+class Lite:
+    NPU_CORE_AUTO, NPU_CORE_0, NPU_CORE_0_1, NPU_CORE_ALL = 0, 1, 3, 0xFFFF
+
+
+def test_cores_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_lstm_runtime.backends.rknn import _core_mask
+
+    monkeypatch.delenv("EDGE_LSTM_NPU_CORES", raising=False)
+    assert _core_mask(Lite) == 0
+    for name, mask in (("0", 1), ("0_1", 3), ("all", 0xFFFF), ("auto", 0)):
+        monkeypatch.setenv("EDGE_LSTM_NPU_CORES", name)
+        assert _core_mask(Lite) == mask
+    monkeypatch.setenv("EDGE_LSTM_NPU_CORES", "7")
+    with pytest.raises(BackendError, match=r"EDGE_LSTM_NPU_CORES is '7'; expected one of 0, 0_1, all, auto"):
+        _core_mask(Lite)
 
 
 def test_rknn_adapter_closes_once() -> None:
