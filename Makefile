@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test slow lint format wheel bench clean
+.PHONY: help demo test slow lint format wheel bench bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -11,6 +11,7 @@ help:
 	@echo "make format  ruff format"
 	@echo "make wheel   the wheel for the board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
+	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -45,6 +46,10 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/accuracy.py
+
+bench-rknn: .venv/ready
+	$(BIN)/python benchmarks/rknn_matrix.py
+	$(BIN)/python benchmarks/rknn_int8.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -3,7 +3,7 @@
  * It is no LSTM: with inputs x, s0, s1, ... it gives y[j] = x[j % FEATURES] + sum of (k+1) sk[j] and sk'[i] = sk[i] / 2 + x[i % FEATURES] + k,
  * so that an input, a state or an output in the wrong place shows. A run with an x[0] over 1e6 fails and leaves
  * the outputs as they were.
- * FEATURES, HIDDEN, STATES and OUTPUTS are given to the compiler. The names and structures are those of Rockchip's C API, as far as
+ * FEATURES, HIDDEN, STATES, OUTPUTS and DIMS (of the inputs and states: 4, or 3 as the fused operator has) are given to the compiler. The names and structures are those of Rockchip's C API, as far as
  * rknn-toolkit-lite2 calls it.
  */
 #include <stdint.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { IN_OUT_NUM = 0, INPUT_ATTR = 1, OUTPUT_ATTR = 2, SDK_VERSION = 5 };
-enum { NCHW = 0, NHWC = 1, FLOAT32 = 0, FLOAT16 = 1, FAILED = -1 };
+enum { NCHW = 0, NHWC = 1, UNDEFINED = 3, FLOAT32 = 0, FLOAT16 = 1, FAILED = -1 };
 
 typedef struct {
     uint32_t index, n_dims, dims[16];
@@ -74,11 +74,16 @@ int rknn_query(uint64_t context, int command, void *answer, uint32_t size)
         *a = (attribute){.index = index, .n_dims = 4, .dims = {1, 1, 1, 1}, .n_elems = n, .size = 2 * n, .type = FLOAT16, .scale = 1};
         a->fmt = command == INPUT_ATTR ? NHWC : NCHW; /* as the vendor's library has it */
         a->dims[command == INPUT_ATTR ? 3 : 1] = n;
+        if (DIMS == 3 && (command == INPUT_ATTR || index)) { /* the fused operator's own tensors */
+            a->n_dims = 3, a->fmt = UNDEFINED;
+            a->dims[0] = a->dims[1] = 1, a->dims[2] = n;
+        }
         return 0;
     }
     if (command == SDK_VERSION) {
-        strcpy(answer, "2.5.0 (test)");
-        strcpy((char *)answer + 256, "0.9.8");
+        const char *api = getenv("TEST_API_VERSION"), *driver = getenv("TEST_DRIVER_VERSION");
+        snprintf(answer, 256, "%s (test)", api ? api : "2.5.0");
+        snprintf((char *)answer + 256, 256, "%s", driver ? driver : "0.9.8");
         return 0;
     }
     return FAILED;
@@ -91,7 +96,7 @@ int rknn_inputs_set(uint64_t context, uint32_t count, const input *inputs)
         return FAILED;
     for (uint32_t k = 0; k < count; k++) {
         const input *in = &inputs[k];
-        if (in->index >= count || in->type != FLOAT32 || in->fmt != NHWC || in->pass_through || in->size != 4 * length(1, in->index))
+        if (in->index >= count || in->type != FLOAT32 || (DIMS == 4 && in->fmt != NHWC) || in->pass_through || in->size != 4 * length(1, in->index))
             return FAILED;
         memcpy(in->index ? s[in->index - 1] : x, in->buf, in->size);
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ def python(emulated: Board, project: Path, tmp_path: Path) -> OnBoard:
     (tmp_path / "temporary").mkdir()
 
     def run(
-        *arguments: str | Path, npu: bool = True, text: str | None = None, root: Path | None = None
+        *arguments: str | Path,
+        npu: bool = True,
+        text: str | None = None,
+        root: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             emulated.command(*arguments, root=root), input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-            env={**emulated.variables(project, npu=npu), "TMPDIR": str(tmp_path / "temporary")}, cwd=tmp_path,
+            env={**emulated.variables(project, npu=npu), "TMPDIR": str(tmp_path / "temporary"), **(variables or {})}, cwd=tmp_path,
         )  # fmt: skip
 
     return run
@@ -64,17 +68,28 @@ def edge_lstm(python: OnBoard, project: Path) -> OnBoard:
     return run
 
 
-@pytest.fixture(scope="module")
-def bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a model that the real converter has made."""
+def export(trained: Run, path: Path, form: str) -> Path:
+    """A bundle with a model in one form, made by the real converter."""
     from edge_lstm_export import export_run
     from edge_lstm_export.rknn import environment
+    from edge_lstm_export.steps import convert_rknn
 
     if reason := environment.unsupported_reason():
         pytest.skip(reason)
-    path = tmp_path_factory.mktemp("bundle") / "motions.edge"
-    export_run(trained, path, schemes=("fp16",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert_rknn, "candidates", lambda *_: (form,))
+        export_run(trained, path, schemes=("fp16",))
     return path
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(trained, tmp_path_factory.mktemp("bundle") / "motions.edge", "cell")
+
+
+@pytest.fixture(scope="module")
+def fused_bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(trained, tmp_path_factory.mktemp("fused") / "motions.edge", "lstm")
 
 
 def test_the_runtime_needs_numpy_alone(python: OnBoard) -> None:
@@ -194,22 +209,35 @@ def test_the_vendors_calls_are_what_we_think(python: OnBoard, bundle: Path, tmp_
 # --- with a library in the place of the vendor's, to go through all of the vendor's Python ---
 
 
-@pytest.fixture(scope="module")
-def root(emulated: Board, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Path:
     """The board's file system with librknnrt.c of this folder, whose answers are known and are not the model's."""
     compiler = shutil.which("aarch64-linux-gnu-gcc")
     if compiler is None:
         pytest.skip("no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
-    folder, spec = tmp_path_factory.mktemp("library"), rt.load(bundle).spec
+    spec = rt.load(bundle).spec
     sizes = {"FEATURES": spec.feature_size, "HIDDEN": spec.hidden_size, "STATES": 2 * spec.num_layers, "OUTPUTS": spec.output_size}
     library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
-    options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", *(f"-D{name}={size}" for name, size in sizes.items())]
+    options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
+    options += [f"-D{name}={size}" for name, size in {**sizes, "DIMS": dims}.items()]
     subprocess.run([compiler, *options, "-o", str(library), str(source)], check=True)
     emulated.with_library(library, folder / "root")
     return folder / "root"
 
 
-def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard, root: Path, bundle: Path) -> None:
+@pytest.fixture(scope="module")
+def root(emulated: Board, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_stand_in(emulated, bundle, tmp_path_factory.mktemp("library"), 4)
+
+
+@pytest.fixture(scope="module")
+def fused_root(emulated: Board, fused_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_stand_in(emulated, fused_bundle, tmp_path_factory.mktemp("fused_library"), 3)
+
+
+@pytest.mark.parametrize("form", ["cell", "lstm"])
+def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard, form: str, request: pytest.FixtureRequest) -> None:
+    """Four-dimensional tensors of the cell, three-dimensional ones of the fused operator."""
+    root, bundle = (request.getfixturevalue(n) for n in (("root", "bundle") if form == "cell" else ("fused_root", "fused_bundle")))
     rows = np.random.default_rng(0).normal(size=(4, rt.load(bundle).spec.feature_size)).astype(np.float32)
     script = (
         "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
@@ -244,6 +272,16 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard
     assert "the NPU's run failed with code -1" in done.stderr, "RKNNLite drops this code by itself"
     assert "the NPU runtime returned no result for this step" in done.stderr
     assert done.stderr.count("librknnrt: destroyed") == 1
+
+
+def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
+    script = "import sys; from edge_lstm_runtime import backends, load; backends.open_backend('rknn', load(sys.argv[1]).bundle)"
+    assert "built by" not in python("-c", script, bundle, root=root).stderr
+    done = python("-c", script, bundle, root=root, variables={"TEST_API_VERSION": "1.4.0", "TEST_DRIVER_VERSION": "0.8.2"})
+    assert done.returncode == 0, done.stderr
+    assert "rk3588-fp16.rknn: built by rknn-toolkit2 2.5.0, and the board's librknnrt.so is 1.4.0, driver 0.8.2: " in done.stderr
+    done = python("-c", script, bundle, root=root, variables={"TEST_DRIVER_VERSION": "0.8.2"})
+    assert "the NPU driver of this board is 0.8.2; Rockchip advises 0.9.2 or later" in done.stderr
 
 
 def test_an_npu_that_answers_wrongly_is_found_out(edge_lstm: OnBoard, root: Path, bundle: Path) -> None:
