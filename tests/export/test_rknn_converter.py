@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 
 import numpy as np
@@ -14,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_lstm_export import export_run
-from edge_lstm_export.graphs import build
 from edge_lstm_export.rknn import environment
+from edge_lstm_export.rknn.forms import FORMS
 from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
 from edge_lstm_runtime import ConversionError, Reference, compare, load
@@ -43,8 +42,9 @@ def calibration_for(spec, weights):
 
 
 def convert(spec, weights, scheme="fp16", **options):
-    graph = build(spec, weights, "cell").SerializeToString()
-    return Converter(spec, graph, "rk3588", scheme, calibration_for(spec, weights), **options)
+    calibration = calibration_for(spec, weights)
+    form = FORMS["cell"](spec, weights, calibration)
+    return Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration, **options)
 
 
 @pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
@@ -84,7 +84,7 @@ def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
     onnx.checker.check_model(model)
     log_file = tmp_path / "vendor.log"
     with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
-        Converter(_any_spec(), model.SerializeToString(), "rk3588", "fp16", {}, log_file=log_file)
+        Converter(_any_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
     assert str(log_file) in str(caught.value)
     assert "Unkown op target" in log_file.read_text()
 
@@ -97,7 +97,7 @@ def _any_spec():
 
 def test_a_graph_that_is_no_model_fails_in_one_line():
     with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
-        Converter(_any_spec(), b"not a model", "rk3588", "fp16", {})
+        Converter(_any_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
     assert "\n" not in str(caught.value)
 
 
@@ -126,31 +126,6 @@ def test_time_out_while_building(random_model):
     with pytest.raises(ConversionError, match="gave no answer in time"):
         convert(*random_model(1, 8), timeout=0.2)
     assert time.monotonic() - start < 10
-
-
-def test_environment_that_cannot_be_made(tmp_path, monkeypatch):
-    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
-    monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-has-no-such-package==1\n")
-    with pytest.raises(
-        ConversionError, match=r"can't make the converter's environment: `pip install` failed .*edge-lstm-has-no-such-package"
-    ):
-        environment.python(lambda _: None)
-    assert not list(tmp_path.iterdir())
-
-
-def test_environment_made_by_two_at_once_is_whole(tmp_path, monkeypatch):
-    """Two exports that start together both find a usable environment; a small package stands for the vendor's."""
-    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
-    monkeypatch.setattr(environment, "_requirements", lambda: "typing-extensions==4.16.0\n")
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(environment.python(lambda _: None))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 1
-    assert made[0].exists()
-    assert [p.name for p in tmp_path.iterdir()] == [environment.location().name]
 
 
 @pytest.fixture(scope="module")
