@@ -64,7 +64,7 @@ def tmp(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tempfile, "tempdir", None)
     yield folder
     assert gone(str(folder)), "a process was left"
-    assert not list(folder.iterdir()), "a file was left in TMPDIR"
+    assert not [p for p in folder.iterdir() if p.name != ".ses"], "a file was left in TMPDIR"  # .ses: this process's onnxruntime
     cache = environment.location().parent
     assert not [p.name for p in cache.glob(".*")], "a half-made environment was left"
 
@@ -499,7 +499,7 @@ def test_worker_does_not_outlive_a_killed_parent(model, tmp):
         parent.wait()
         watcher.join()
     assert gone(str(tmp))
-    (left,) = tmp.iterdir()
+    (left,) = tmp.glob(f"{process.PREFIX}*")
     os.utime(left, (0, 0))
     works(model)
 
@@ -538,7 +538,9 @@ def test_made_by_two_at_once_and_after_one_was_killed(tmp_path, monkeypatch, mod
     assert [p.name for p in cache.iterdir()] == [environment.location().name]
     works(model)
     monkeypatch.setenv("UV_OFFLINE", "1")
-    assert command("converter", "remove").wait(60) == 0
+    remover = command("converter", "remove")
+    assert "removed " in remover.communicate(timeout=60)[0]
+    assert remover.returncode == 0
     assert not list(cache.iterdir())
 
 

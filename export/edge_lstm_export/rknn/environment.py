@@ -187,7 +187,7 @@ def _try_out(interpreter: Path) -> dict[str, str]:
     try:
         done = subprocess.run(
             [interpreter, "-c", code],
-            env={**variables, "PYTHONNOUSERSITE": "1"},
+            env={**variables, "PYTHONNOUSERSITE": "1", "TMPDIR": str(interpreter.parents[2])},  # onnxruntime leaves a file there
             cwd=interpreter.parent,
             capture_output=True,
             text=True,
