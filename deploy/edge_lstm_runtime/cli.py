@@ -33,6 +33,7 @@ VERBS = {
     "lint": Verb("edge_lstm_export.cli", "export", "check a graph for what the vendor's converter can't take"),
     "demo": Verb("edge_lstm_export.cli", "desktop", "the whole line on real data: train, export, check, report"),
     "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),
+    "converter": Verb("edge_lstm_export.cli", "export", "show, make or remove the environment of the vendor's converter"),
     "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
     "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
     "bench": Verb(_HERE, None, "measure the latency of one step on this machine"),
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _top_level(arguments: list[str]) -> int:
-    verbs = "\n".join(f"  {name:<9}{verb.summary}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in VERBS.items())
     parser = argparse.ArgumentParser(
         "edge-lstm",
         description="From sensor data to a verified compact LSTM on an embedded board.",

@@ -1,4 +1,4 @@
-"""The verbs `export`, `lint`, `targets` and `demo`."""
+"""The verbs `export`, `lint`, `targets`, `converter` and `demo`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime import ConfigError, ConversionError
 from edge_lstm_runtime.bundle import read_bundle
 
 from .target_table import Target, known, limits, schemes, source, targets
@@ -183,6 +183,52 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
             reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
             raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
     return graphs
+
+
+def add_arguments_converter(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The environment that holds the vendor's converter, rknn-toolkit2: show it, make it before it is needed, or remove it.\n"
+        "An export makes it on first use, and again when it finds it damaged; once made it needs no network."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm converter           where it is, its size, and whether it is whole\n"
+        "  edge-lstm converter make      make it now, as before going offline\n"
+        "  edge-lstm converter remove    remove it, and those of earlier versions\n"
+        "EDGE_LSTM_CACHE names the folder that holds it. Proxy, index and wheel folder: as for pip or uv (PIP_*, UV_*, pip's files).\n"
+        "EDGE_LSTM_CONVERTER_MEMORY_GB limits the memory of a conversion (default: 8)."
+    )
+    parser.add_argument(
+        "action", nargs="?", choices=("status", "make", "remove"), default="status", help="what to do (default: %(default)s)"
+    )
+
+
+def main_converter(arguments: argparse.Namespace) -> int:
+    from .rknn import environment
+
+    if reason := environment.unsupported_reason():
+        raise ConversionError(f"there is no converter here: {reason}")
+    if arguments.action == "make":
+        environment.python(_say)
+    elif arguments.action == "remove":
+        removed = environment.remove(_say)
+        print("\n".join(f"removed {path}" for path in removed) or f"nothing to remove: {environment.location()} is not there")
+        return 0
+    found = environment.state()
+    print(f"folder         {found.home}")
+    if found.damage is None:
+        print("state          ready")
+    elif found.damage:
+        print(f"state          damaged: {found.damage}; the next export makes it again")
+    else:
+        print("state          not made; the first export makes it, or `edge-lstm converter make`")
+    if found.bytes:
+        print(f"size           {found.bytes / 1e9:.2f} GB")
+    if found.toolkit:
+        print(f"python         {found.python}\nrknn-toolkit2  {found.toolkit}")
+    for other in environment.others():
+        print(f"not in use     {other} (of another version; `edge-lstm converter remove` removes it too)")
+    return 0
 
 
 def add_arguments_demo(parser: argparse.ArgumentParser) -> None:

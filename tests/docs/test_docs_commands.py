@@ -59,8 +59,9 @@ def test_readme_from_top_to_bottom(tmp_path):
 
 def test_readme_shows_every_verb_but_the_demo_which_make_runs():
     used = {match[1] for command in commands() for match in re.finditer(r"edge-lstm (\w+)", command)}
-    assert used == set(VERBS) - {"demo", "targets"}
+    assert used == set(VERBS) - {"demo", "targets", "converter"}
     assert "`edge-lstm targets`" in README
+    assert "`edge-lstm converter`" in (ROOT / "docs" / "backends.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 
 import numpy as np
@@ -178,31 +177,6 @@ def test_time_out_while_building(random_model):
     with pytest.raises(ConversionError, match="gave no answer in time"):
         convert(*random_model(1, 8), timeout=0.2)
     assert time.monotonic() - start < 10
-
-
-def test_environment_that_cannot_be_made(tmp_path, monkeypatch):
-    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
-    monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-has-no-such-package==1\n")
-    with pytest.raises(
-        ConversionError, match=r"can't make the converter's environment: `pip install` failed .*edge-lstm-has-no-such-package"
-    ):
-        environment.python(lambda _: None)
-    assert not list(tmp_path.iterdir())
-
-
-def test_environment_made_by_two_at_once_is_whole(tmp_path, monkeypatch):
-    """Two exports that start together both find a usable environment; a small package stands for the vendor's."""
-    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
-    monkeypatch.setattr(environment, "_requirements", lambda: "typing-extensions==4.16.0\n")
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(environment.python(lambda _: None))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 1
-    assert made[0].exists()
-    assert [p.name for p in tmp_path.iterdir()] == [environment.location().name]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edge_lstm_export.rknn import log
@@ -45,6 +47,41 @@ def test_operators():
     assert log.operators("no table here") == []
 
 
+# The tables of rknn-toolkit2 2.5.0 have two layouts: rk3576's and rv1126b's have one more column, which is blank in some rows.
+@pytest.mark.parametrize(
+    ("name", "product"),
+    [
+        ("rk3588-fp16-cell", ("ConvSigmoid", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "50/32/50", 1.0)),
+        ("rk2118-fp16-cell", ("Conv", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "123/192/192", 0.0)),
+        ("rv1126b-fp16-cell", ("ConvSigmoid", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "157/32/157", 1.0)),
+        ("rk3576-w8a8-cell", ("ConvSigmoid", "INT8", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "110/64/110", 0.0)),
+        ("rk3588-fp16-lstm", ("exLSTM", "FLOAT16", "NPU", "(1,1,6),(16,6,1,1),(16,16,1,1),(128),...", "(1,1,16),(1,1,16)", "0/0/0", 12.0)),
+    ],
+)
+def test_operators_of_each_layout(name, product):
+    rows = log.operators((Path(__file__).parent / "data" / f"{name}.log").read_text("utf-8"))
+    assert len(rows) == 4
+    (row,) = [r for r in rows if r["operator"] == product[0]]
+    assert tuple(row.values())[1:8] == product
+    assert rows[0]["name"] == "InputOperator:x"
+    assert rows[-1]["operator"] == "OutputOperator"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("Cycles(DDR/NPU/Total)", "Ticks"),
+        ("FLOAT16  NPU    (1,6,1,1),", "FLOAT16  NPU    (1,6,1,1), "),
+        ("50/32/50                 1", "50/32/50                 x"),
+    ],
+)
+def test_a_table_that_is_not_known_is_no_table(change):
+    text = (Path(__file__).parent / "data" / "rk3588-fp16-cell.log").read_text("utf-8")
+    assert change[0] in text
+    with pytest.raises(ValueError, match=r"no column for cycles|could not convert"):
+        log.operators(text.replace(*change))
+
+
 def test_memory():
     assert log.memory_kb(TABLE) == {"internal": 0.5, "weight": 24.5}
 
@@ -62,3 +99,15 @@ def test_an_error_line_is_found(line, message):
 
 def test_other_lines_are_no_errors():
     assert log.errors(TABLE + "W RKNN: Error E\nI Export RKNN model\nEverything fine\n") == []
+
+
+def test_an_operator_that_the_converter_has_put_in_has_no_name():
+    """rk3588, fp16, a cell with one input channel."""
+    table = (
+        "D RKNN: [16:22:01.000]                    Network Layer Information Table\n"
+        "D RKNN: [16:22:01.000] ID   OpType   DataType Target InputShape              OutputShape  Cycles(DDR/NPU/Total) RW(KB)       FullName\n"
+        "D RKNN: [16:22:01.000] 3    Conv     FLOAT16  NPU    (1,1,1,1),(1,1,1,1)     (1,1,1,1)    2/32/32               0            \n"
+        "D RKNN: [16:22:01.000] <<<<<<<< end\n"
+    )
+    (row,) = log.operators(table)
+    assert (row["operator"], row["name"], row["cycles"], row["traffic_kb"]) == ("Conv", "", "2/32/32", 0.0)

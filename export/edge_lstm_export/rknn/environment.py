@@ -1,22 +1,55 @@
-"""The converter's own Python environment: made on first use, used again afterwards, safe to delete."""
+"""The converter's own Python environment: made on first use, checked and used again afterwards, safe to delete.
+
+It is built in a folder beside its own and renamed when it is whole; its stamp, written last, says what must be in it. One process at a
+time makes or removes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from edge_lstm_runtime import ConversionError, MissingDependencyError
+from edge_lstm_runtime import ConversionError
+
+from . import uv
 
 SUPPORTED = (3, 10), (3, 12)  # the Pythons that have both the vendor's wheel and our worker's syntax
-PREFERRED = 3, 11
+PREFERRED = "3.11"
+LAYOUT = 2  # of the environment's folder
+STAMP = "edge-lstm.json"
+_BUILDING = ".building-"
+# pip's settings that uv, which does not read pip's configuration, has by another name.
+_HANDED_ON = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """damage: None where the environment is whole, "" where it was not made, else what is wrong with it."""
+
+    home: Path
+    damage: str | None
+    bytes: int = 0
+    python: str = ""
+    toolkit: str = ""
 
 
 def unsupported_reason() -> str | None:
@@ -28,69 +61,217 @@ def unsupported_reason() -> str | None:
 
 def location() -> Path:
     """Where the environment is, or will be: a folder that names the requirements it was made from."""
-    digest = hashlib.sha256(_requirements().encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{LAYOUT}\n{_requirements()}".encode()).hexdigest()[:12]
     cache = os.environ.get("EDGE_LSTM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
-    return Path(cache) / f"rknn-toolkit2-{digest}"
+    return Path(cache).absolute() / f"rknn-toolkit2-{digest}"
+
+
+def state() -> State:
+    """Counts the files, which takes 0.2 s; it does not read them."""
+    home = location()
+    if not os.path.lexists(home):
+        return State(home, "")
+    count, size = _contents(home)
+    try:
+        stamp = json.loads((home / STAMP).read_text("utf-8"))
+        wanted, version, toolkit = (stamp["files"], stamp["bytes"]), str(stamp["python"]), str(stamp["rknn-toolkit2"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return State(home, f"it was not made to the end, or partly removed: {STAMP} is missing or not readable", size)
+    damage = None
+    if not os.access(home / "bin/python", os.X_OK):
+        damage = f"its Python {version} is gone: {home / 'bin/python'} leads to nothing that can be run"
+    elif (count, size) != wanted:
+        damage = f"{count} files of {size} bytes are there, and {wanted[0]} of {wanted[1]} bytes should be"
+    return State(home, damage, size, version, toolkit)
 
 
 def python(say: Callable[[str], None]) -> Path:
-    """The environment's interpreter; makes the environment when it is not there.
+    """The environment's interpreter; makes the environment when it is not there, and again when it is damaged.
 
     Raises ConversionError when it can't be made; what was half made is removed.
     """
+    if state().damage is not None:
+        with _locked(say) as lock:
+            found = state()  # somebody else may have made it meanwhile
+            if found.damage:
+                say(f"the converter's environment in {found.home} is damaged ({found.damage}); making it again")
+            elif found.damage is not None:
+                say(f"making the converter's environment in {found.home} (once; downloads about 400 MB unless they are cached)")
+            if found.damage is not None:
+                _make(found, say, lock)
+    return location() / "bin/python"
+
+
+def remove(say: Callable[[str], None]) -> list[Path]:
+    """Removes the environment, those of earlier versions and what a killed process left behind; returns the folders that were there."""
     home = location()
-    if not (home / "bin/python").exists():
-        say(f"making the converter's environment in {home} (once; downloads about 400 MB unless they are cached)")
-        _make(home)
-    return home / "bin/python"
+    if not home.parent.is_dir():
+        return []
+    removed = []
+    with _locked(say), _building(home) as building:
+        for path in [home, *others()]:
+            if os.path.lexists(path):
+                path.rename(building / path.name)  # at once: nothing half-removed stays under its name
+                removed.append(path)
+    return removed
 
 
-def _make(home: Path) -> None:
+def others() -> list[Path]:
+    """Environments that other versions of edge-lstm made, from other requirements."""
+    home = location()
+    return sorted(p for p in home.parent.glob("rknn-toolkit2-*") if p != home and p.is_dir())
+
+
+def advice() -> str:
+    return f"its environment in {location()} seems damaged: `edge-lstm converter remove` removes it, and the next export makes it again"
+
+
+def _make(found: State, say: Callable[[str], None], lock: int) -> None:
+    home = found.home
     try:
-        from uv import find_uv_bin
-    except ImportError as e:
-        raise MissingDependencyError("uv, which makes the converter's environment,", "export") from e
-    home.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
-    low, high = SUPPORTED
-    fits = low <= sys.version_info[:2] <= high
-    major, minor = sys.version_info[:2] if fits else PREFERRED
-    version = sys.executable if fits else f"{major}.{minor}"
-    requirements = building / "requirements.txt"
-    try:
-        requirements.write_text(_requirements(), "utf-8")
-        environment = {**os.environ, **_index_settings(f"cp{major}{minor}")}
-        base = [find_uv_bin()]
-        _uv([*base, "venv", "--relocatable", "--python", version, str(building / "env")], environment)
-        interpreter = str(building / "env/bin/python")
-        _uv([*base, "pip", "install", "--no-deps", "--python", interpreter, "-r", str(requirements)], environment)
-        try:
-            (building / "env").rename(home)
-        except OSError:
-            if not (home / "bin/python").exists():  # somebody else made it meanwhile: theirs serves as well
-                raise
+        with _building(home) as building:
+            requirements = building / "requirements.txt"
+            requirements.write_text(_requirements(), "utf-8")
+            made = building / "env"
+            version = _make_empty(made, say, lock)
+            variables = {**os.environ, **_index_settings("cp{}{}".format(*version.split(".")))}
+            interpreter = made / "bin/python"
+            install = ["pip", "install", "--no-deps", "--python", str(interpreter), "-r", str(requirements)]
+            if problem := uv.call(install, variables, say, lock=lock):
+                raise ConversionError(
+                    f"can't make the converter's environment: `uv pip install` failed ({problem}); "
+                    "it needs a package index, or the wheels in a folder named by UV_FIND_LINKS"
+                )
+            versions = _try_out(interpreter)
+            count, size = _contents(made)
+            (made / STAMP).write_text(json.dumps({"files": count, "bytes": size, **versions}, indent=1) + "\n", "utf-8")
+            try:
+                if os.path.lexists(home):
+                    home.rename(building / "damaged")
+                made.rename(home)
+            except OSError:
+                if state().damage is not None:  # without locks somebody else may have made it meanwhile: theirs serves as well
+                    raise
     except OSError as e:
         raise ConversionError(f"can't make the converter's environment in {home}: {e.strerror or e}") from e
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+
+
+def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
+    """An environment without packages, of the first Python that fits; returns its version, such as "3.11"."""
+    low, high = (".".join(map(str, v)) for v in SUPPORTED)
+    fits = SUPPORTED[0] <= _running() <= SUPPORTED[1]
+    choices = [sys.executable] if fits else [PREFERRED, f">={low},<={high}.99"]
+    problem = None
+    for choice in choices:
+        problem = uv.call(["venv", "--relocatable", "--python", choice, str(made)], os.environ, lambda _: None, lock=lock)
+        if problem is None:
+            settings = dict(line.partition(" = ")[::2] for line in (made / "pyvenv.cfg").read_text("utf-8").splitlines())
+            version = ".".join(settings["version_info"].split(".")[:2])
+            say(f"  with Python {version}")
+            return version
+    why = "failed" if fits else f"found no Python {low} to {high}, which rknn-toolkit2 needs (this is {'.'.join(map(str, _running()))}),"
+    way_out = (
+        "" if fits else f"; install Python {PREFERRED}, or let uv fetch it (UV_PYTHON_DOWNLOADS, UV_OFFLINE, UV_PYTHON_INSTALL_MIRROR)"
+    )
+    raise ConversionError(f"can't make the converter's environment: `uv venv` {why} ({problem}){way_out}")
+
+
+def _try_out(interpreter: Path) -> dict[str, str]:
+    """Versions of what was installed, after an import that leaves the modules compiled."""
+    code = (
+        "import json, platform\nfrom importlib.metadata import version\nfrom rknn.api import RKNN\nfrom ruamel.yaml import YAML\n"
+        "print(json.dumps({'python': platform.python_version(), 'rknn-toolkit2': version('rknn-toolkit2')}))"
+    )
+    blocked = {"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
+    variables = {k: v for k, v in os.environ.items() if k not in blocked}
+    try:
+        done = subprocess.run(
+            [interpreter, "-c", code],
+            env={**variables, "PYTHONNOUSERSITE": "1", "TMPDIR": str(interpreter.parents[2])},  # onnxruntime leaves a file there
+            cwd=interpreter.parent,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=300,
+            check=False,
+        )
+        versions: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired as e:
+        raise ConversionError("the converter's environment was made, but rknn-toolkit2 can't be imported there within 300 s") from e
+    except (ValueError, IndexError) as e:
+        message = ([line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"])[-1]
+        raise ConversionError(
+            f"the converter's environment was made, but rknn-toolkit2 can't be imported there ({message}); "
+            "`uv cache clean` makes uv fetch the packages anew"
+        ) from e
+    return versions
+
+
+def _running() -> tuple[int, int]:
+    return sys.version_info[:2]
 
 
 def _requirements() -> str:
     return files(__package__).joinpath("requirements.txt").read_text("utf-8")
 
 
-def _uv(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+def _contents(folder: Path) -> tuple[int, int]:
+    """(files, bytes) but for the stamp and what Python compiles on its own."""
+    count = size = 0
+    waiting = [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != "__pycache__":
+                        waiting.append(entry.path)
+                elif entry.name != STAMP:
+                    count += 1
+                    size += entry.stat(follow_symlinks=False).st_size
+    return count, size
+
+
+@contextlib.contextmanager
+def _locked(say: Callable[[str], None]) -> Iterator[int]:
+    """Holds the cache folder for one process, and clears away what killed ones left half made; gives the lock's descriptor."""
+    import fcntl
+
+    cache = location().parent
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(cache, os.O_RDONLY)
+    except OSError as e:
         raise ConversionError(
-            f"can't make the converter's environment: `{' '.join(command[1:3])}` failed ({' / '.join(lines[-3:]) or 'no message'}); "
-            "it needs a package index, or the wheels in a folder named by UV_FIND_LINKS"
-        )
+            f"can't use the folder {cache} for the converter's environment: {e.strerror}; EDGE_LSTM_CACHE names another"
+        ) from e
+    try:
+        held = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is making or removing the converter's environment; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: each makes its own, and the last rename wins
+            held = False
+        for leftover in cache.glob(f"{_BUILDING}*") if held else ():
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _building(home: Path) -> Iterator[Path]:
+    """A folder on the environment's own disk, gone afterwards."""
+    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=home.parent))
+    try:
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _index_settings(tag: str) -> dict[str, str]:
-    """Variables for uv, which does not read pip's configuration: a private index or a wheel folder that pip knows is handed on.
+    """Variables for uv: a private index, wheel folder, certificate or proxy that pip knows is handed on.
 
     uv's own variables win. tag: of the environment's Python, such as "cp311".
     """
@@ -99,13 +280,17 @@ def _index_settings(tag: str) -> dict[str, str]:
     for line in listing.splitlines():
         key, _, value = line.partition("=")
         pip[key.rsplit(".", 1)[-1]] = " ".join(value.strip().strip("'\"").replace("\\n", " ").split())
+    for key in _HANDED_ON:  # these beat pip's files, and hold where there is no pip to ask
+        if given := os.environ.get("PIP_" + key.upper().replace("-", "_")):
+            pip[key] = " ".join(given.split())
     settings = {}
-    for pip_key, uv_key in (("index-url", "UV_DEFAULT_INDEX"), ("extra-index-url", "UV_INDEX"), ("find-links", "UV_FIND_LINKS")):
-        if pip.get(pip_key) and uv_key not in os.environ:
-            settings[uv_key] = pip[pip_key].replace(" ", "," if uv_key == "UV_FIND_LINKS" else " ")
+    for key, variable in _HANDED_ON.items():
+        known = {variable} if key != "proxy" else {n for p in ("ALL", "HTTPS", "HTTP") for n in (f"{p}_PROXY", f"{p.lower()}_proxy")}
+        if pip.get(key) and not known & os.environ.keys():
+            settings[variable] = pip[key].replace(" ", "," if variable == "UV_FIND_LINKS" else " ")
     if "UV_INDEX" in settings:
         settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does with these: every index counts alike; all versions are pinned
     links = (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", "")).replace(",", " ").split()
-    if not any(Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl") for folder in links):
+    if not any(wheel for folder in links for wheel in Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl")):
         settings["UV_TORCH_BACKEND"] = os.environ.get("UV_TORCH_BACKEND", "cpu")  # the converter never uses a GPU
     return settings

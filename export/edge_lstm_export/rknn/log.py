@@ -54,6 +54,8 @@ def operators(text: str) -> list[dict[str, Any]]:
             # Only a column of some targets' own is ever blank.
             names = [name for name, start, end in columns if name in _COLUMNS.values() or line[start:end].strip()]
             cells = line.split(maxsplit=len(names) - 1)
+            if len(cells) == len(names) - 1 and names[-1] == "name":
+                cells.append("")  # an operator that the converter has put in
             if len(cells) != len(names):
                 raise ValueError(f"not a row of {len(names)} cells: {line.strip()}")
             row: dict[str, Any] = {n: c.strip() for n, c in zip(names, cells, strict=True) if n in _COLUMNS.values()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,13 +22,20 @@ import onnx
 from numpy.typing import NDArray
 
 import edge_lstm_runtime
-from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec
 from edge_lstm_runtime.packing import Packing
 
 from . import environment, log
 
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about one
 STEP_TIMEOUT = 120.0
+MEMORY_VARIABLE = "EDGE_LSTM_CONVERTER_MEMORY_GB"
+MEMORY_GB = 8.0  # of address space; hidden 64 takes 1.2, hidden 1024 1.7
+PREFIX = "edge-lstm-converter-"
+_NO_MEMORY = re.compile(
+    r"MemoryError|bad_alloc|[Cc]ould not allocate|[Uu]nable to allocate|[Cc]an(no|')t allocate memory|not enough memory"
+    r"|failed to map segment|[Tt]hread creation failed|can't start new thread"
+)
 DATASET = 256  # samples that the converter is given
 
 
@@ -52,14 +61,21 @@ class Converter:
         """
         self._label, self._log_file = f"{target} {scheme}", log_file
         self._spec = spec
+        self._memory = _memory_limit()
+        self._peak = 0  # bytes of address space, as last seen
         interpreter = environment.python(say)
-        self._folder = Path(tempfile.mkdtemp(prefix="edge-lstm-rknn-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: list[int] = []
+        self._folder, self._claim = _claim_folder()
         try:
-            (self._folder / "model.onnx").write_bytes(graph)
-            if scheme != "fp16":
-                _write_dataset(self._folder, spec, graph, recipe["io"], calibration)
-            self._start(interpreter)
+            try:
+                (self._folder / "model.onnx").write_bytes(graph)
+                if scheme != "fp16":
+                    _write_dataset(self._folder, spec, graph, recipe["io"], calibration)
+                self._start(interpreter)
+            except OSError as e:
+                raise ConversionError(_no_folder(self._folder, e)) from e
+            self._greet()
             job = {
                 "target": target,
                 "scheme": scheme,
@@ -72,13 +88,18 @@ class Converter:
             text = self.log()
             if found := log.errors(text):
                 raise self._failure(f"logged an error although it returned success: {found[0]}")
-            self.operators, self.memory_kb = log.operators(text), log.memory_kb(text)
+            try:
+                self.operators, self.memory_kb = log.operators(text), log.memory_kb(text)
+            except ValueError as e:
+                raise self._failure(f"printed a table of operators that is not known here: {e}") from e
             if not self.operators:
                 raise self._failure("printed no table of operators; is this a version of rknn-toolkit2 that is not known here?")
             path = self._folder / "model.rknn"
             self.rknn = path.read_bytes() if path.exists() else b""
             if not self.rknn:
                 raise self._failure("returned success and wrote no model")
+            if not (self.rknn.startswith(b"RKNN") and self.rknn.endswith(b"}")):  # binary, then JSON
+                raise self._failure(f"returned success and wrote only a part of the model ({len(self.rknn)} bytes)")
         except BaseException:
             self.close()
             raise
@@ -88,30 +109,44 @@ class Converter:
         packages = self._folder / "packages"
         packages.mkdir()
         (packages / "edge_lstm_runtime").symlink_to(Path(edge_lstm_runtime.__file__).parent)
-        theirs, self._requests = os.pipe()
-        self._answers, theirs_too = os.pipe()
-        worker = Path(__file__).with_name("worker.py")
+        ends = []
+        for ours in (1, 0, 1):  # requests, answers, lifeline: the last is only held
+            pair = os.pipe()
+            self._pipes.append(pair[ours])
+            ends.append(pair[1 - ours])
+        os.set_blocking(self._pipes[0], False)
         blocked = {"PYTHONHOME", "VIRTUAL_ENV"}
         variables = {k: v for k, v in os.environ.items() if k not in blocked}
+        variables.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # several run side by side
+        variables.update({"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+        start = Path(__file__).with_name("start.py")
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
-                self._process = subprocess.Popen(
-                    [interpreter, worker, self._folder, str(theirs), str(theirs_too)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(theirs, theirs_too),
-                    cwd=self._folder,  # the vendor's code leaves files where it stands
-                    env={**variables, "PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"},
-                    start_new_session=True,
-                )
-        except OSError as e:
-            os.close(self._requests)
-            os.close(self._answers)
-            raise ConversionError(f"can't start {interpreter}: {e.strerror}; delete {environment.location()} and run again") from e
+                try:
+                    self._process = subprocess.Popen(
+                        [interpreter, start, self._folder, *map(str, ends), str(self._memory)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        pass_fds=ends,
+                        cwd=self._folder,  # the vendor's code leaves files where it stands
+                        env={**variables, "TMPDIR": str(self._folder)},
+                        start_new_session=True,
+                    )
+                except OSError as e:
+                    raise ConversionError(f"can't start {interpreter}: {e.strerror}; {environment.advice()}") from e
         finally:
-            os.close(theirs)
-            os.close(theirs_too)
+            for end in ends:
+                os.close(end)
+
+    def _greet(self) -> None:
+        """Waits until the vendor's code is loaded."""
+        try:
+            error = self._receive(time.monotonic() + STEP_TIMEOUT)[0]
+        except _EndedError:
+            error = self._how_it_ended()
+        if error:
+            raise self._failure(f"can't be loaded: {error}", advice=environment.advice())
 
     def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """features: (steps, F) -> (steps, O) on the simulator, the state carried."""
@@ -157,13 +192,21 @@ class Converter:
 
     def close(self) -> None:
         if self._process is not None:
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._kill()
             self._process = None
-            os.close(self._requests)
-            os.close(self._answers)
+        for descriptor in self._pipes:
+            os.close(descriptor)
+        self._pipes = []
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def _kill(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def __enter__(self) -> Converter:
         return self
@@ -180,54 +223,143 @@ class Converter:
         header = json.dumps({"operation": operation, "job": job, "bytes": len(content)}).encode() + b"\n"
         deadline = time.monotonic() + timeout
         try:
-            _write_all(self._requests, header + content)
-        except BrokenPipeError:
+            self._send(header + content, deadline)
+            error, result = self._receive(deadline)
+        except (_EndedError, BrokenPipeError):
             raise self._failure(self._how_it_ended()) from None
-        answer = json.loads(self._read_line(deadline))
-        result = np.frombuffer(self._read(answer["bytes"], deadline), np.float32)
-        if answer["error"]:
+        except TimeoutError:
+            self._kill()
+            raise self._failure(f"gave no answer in time ({timeout:g} s in {operation}) and was ended") from None
+        if error:
             messages = log.errors(self.log())
-            raise self._failure(f"failed in {operation}: {answer['error']}" + (f" ({messages[0]})" if messages else ""))
-        return result
+            raise self._failure(f"failed in {operation}: {error}" + (f" ({messages[0]})" if messages else ""))
+        return np.frombuffer(result, np.float32)
 
-    def _read_line(self, deadline: float) -> bytes:
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait_for(self._pipes[0], deadline, writing=True)
+            view = view[os.write(self._pipes[0], view) :]
+
+    def _receive(self, deadline: float) -> tuple[str | None, bytes]:
+        """(error, content) of one answer."""
         line = b""
         while not line.endswith(b"\n"):
             line += self._read(1, deadline)
-        return line
+        answer = json.loads(line)
+        self._peak = answer["peak"]
+        return answer["error"], self._read(answer["bytes"], deadline)
 
     def _read(self, count: int, deadline: float) -> bytes:
         parts = bytearray()
         while len(parts) < count:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise self._failure("gave no answer in time and was ended")
-            part = os.read(self._answers, count - len(parts))
+            self._wait_for(self._pipes[1], deadline)
+            part = os.read(self._pipes[1], count - len(parts))
             if not part:
-                raise self._failure(self._how_it_ended())
+                raise _EndedError
             parts += part
         return bytes(parts)
 
+    def _wait_for(self, descriptor: int, deadline: float, *, writing: bool = False) -> None:
+        mine: tuple[list[int], list[int]] = ([], [descriptor]) if writing else ([descriptor], [])
+        while not any(select.select(*mine, [], max(0.0, min(0.1, deadline - time.monotonic())))):
+            self._look_at_memory()
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+
+    def _look_at_memory(self) -> None:
+        assert self._process is not None
+        try:
+            text = Path(f"/proc/{self._process.pid}/status").read_text("ascii", errors="replace")
+        except OSError:
+            return
+        if match := re.search(r"VmPeak:\s+(\d+) kB", text):
+            self._peak = int(match[1]) * 1024
+
     def _how_it_ended(self) -> str:
         assert self._process is not None
-        code = self._process.wait(timeout=10)
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return "closed its pipe and went on; it was ended"
+        if code == -signal.SIGKILL:
+            return "was killed (SIGKILL), by hand or by the system for want of memory"
         if code < 0:
             return f"crashed ({signal.Signals(-code).name})"
         messages = log.errors(self.log()) or [line for line in self.log().splitlines() if line.strip()][-1:]
         return f"ended with exit code {code}" + (f": {messages[-1]}" if messages else "")
 
-    def _failure(self, what: str) -> ConversionError:
-        kept = ""
+    def _failure(self, what: str, *, advice: str = "") -> ConversionError:
+        text = self.log()
+        limit = f"out of memory (limit {self._memory / 2**30:g} GiB, set by {MEMORY_VARIABLE})"
+        if _NO_MEMORY.search(what) or _NO_MEMORY.search(text):
+            what, advice = f"ran {limit}: {what}", ""
+        elif _is_full(self._folder):
+            what, advice = f"found no space left in {self._folder.parent} (less than 1 MiB): {what}", ""
+        elif self._peak > 0.7 * self._memory:  # without memory the vendor's code fails in many ways, most of which name another cause
+            what, advice = f"probably ran {limit}; it had {self._peak / 2**30:.2f} GiB: {what}", ""
+        kept = f"; {advice}" if advice else ""
         if self._log_file is not None:
-            self._log_file.write_text(self.log(), "utf-8")
-            kept = f"; its whole log is in {self._log_file}"
+            try:
+                self._log_file.write_text(text, "utf-8")
+                kept += f"; its whole log is in {self._log_file}"
+            except OSError as e:
+                self._log_file.unlink(missing_ok=True)
+                kept += f"; its log could not be kept in {self._log_file}: {e.strerror}"
         return ConversionError(f"rknn-toolkit2 ({self._label}) {what}{kept}")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class _EndedError(Exception):
+    """The process has closed its pipe."""
+
+
+def _memory_limit() -> int:
+    text = os.environ.get(MEMORY_VARIABLE) or str(MEMORY_GB)
+    try:
+        size = int(float(text) * 2**30)
+    except (ValueError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise ConfigError(f"{MEMORY_VARIABLE} is {text!r}; expected a number of GiB above 0, such as {MEMORY_GB:g}")
+    return size
+
+
+def _claim_folder() -> tuple[Path, int | None]:
+    """A new folder and its lock, which ends with this process: what a killed one left is known by it, and removed here."""
+    import fcntl
+
+    try:
+        parent = Path(tempfile.gettempdir())
+        for folder in parent.glob(f"{PREFIX}*"):
+            with contextlib.suppress(OSError):  # locked, or not ours
+                if time.time() - folder.stat().st_mtime < 10:  # perhaps not locked yet
+                    continue
+                claim = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(claim)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as e:
+        raise ConversionError(_no_folder(Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"), e)) from e
+    mine = None
+    with contextlib.suppress(OSError):  # a file system without locks
+        mine = os.open(folder, os.O_RDONLY)
+        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return folder, mine
+
+
+def _no_folder(folder: Path, error: OSError) -> str:
+    return f"can't write the converter's files into {folder}: {error.strerror or error}; TMPDIR names another place"
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < 2**20  # the vendor's code may have removed some of its own already
+    except OSError:
+        return False
 
 
 def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

@@ -1,14 +1,10 @@
 """Runs inside the converter's environment: builds one model with rknn-toolkit2, exports it, and simulates it on request.
 
-Started by `process.Converter` with a folder and two pipes. A message is a line of JSON, then as many bytes as its "bytes" says.
-Standard output and error belong to the vendor's log. The board's own adapter drives the simulator: the two take the same calls.
+Loaded by `start`, which sets the limits first. The board's own adapter drives the simulator: the two take the same calls.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,31 +100,22 @@ class Simulator:
         return np.stack(steps)
 
 
-def main(folder: Path, requests_fd: int, answers_fd: int) -> None:
-    with os.fdopen(requests_fd, "rb") as requests, os.fdopen(answers_fd, "wb") as answers:
-        simulator: Simulator | None = None
-        rknn: RKNN | None = None
-        job: dict[str, Any] = {}
-        while line := requests.readline():
-            request = json.loads(line)
-            data = np.frombuffer(requests.read(request["bytes"]), np.float32)
-            result, error = np.empty(0, np.float32), None
-            try:
-                if request["operation"] == "build":
-                    job = request["job"]
-                    rknn = build(job, folder)
-                else:
-                    if simulator is None:
-                        assert rknn is not None, "build comes first"
-                        simulator = Simulator(rknn, job)
-                    result = np.ascontiguousarray(simulator.answer(request["operation"], data), np.float32)
-            except Exception as e:
-                lines = [line.strip() for line in str(e).splitlines() if line.strip()]  # the vendor puts a whole traceback in here
-                error = f"{type(e).__name__}: {lines[-1] if lines else 'no message'}"
-            content = result.tobytes()
-            answers.write(json.dumps({"error": error, "bytes": len(content)}).encode() + b"\n" + content)
-            answers.flush()
+class Worker:
+    """One model: built once, then simulated."""
 
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._rknn: RKNN | None = None
+        self._job: dict[str, Any] = {}
+        self._simulator: Simulator | None = None
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    def answer(self, operation: str, job: dict[str, Any], data: bytes) -> bytes:
+        """job: of "build". data and result: float32."""
+        if operation == "build":
+            self._job = job
+            self._rknn = build(job, self._folder)
+            return b""
+        if self._simulator is None:
+            assert self._rknn is not None, "build comes first"
+            self._simulator = Simulator(self._rknn, self._job)
+        return np.ascontiguousarray(self._simulator.answer(operation, np.frombuffer(data, np.float32)), np.float32).tobytes()
