@@ -37,8 +37,8 @@ def _answered_by_numpy(work: Work, member: str) -> str | None:
     if 2 * left <= total:
         return None
     return (
-        f"{member}: {100 * left / total:.0f} % of the steps of the test split fill no chunk of {steps} in their recording and were computed "
-        "by NumPy, so its metric says little; choose a smaller chunk"
+        f"{member}: {100 * left / total:.0f} % of the steps of the test split fill no chunk of {steps} in their recording and were "
+        "computed by NumPy, so its metric says little; choose a smaller chunk"
     )
 
 
