@@ -21,7 +21,18 @@ from edge_lstm_export.rknn.forms import lstm
 from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
 from edge_lstm_export.steps.inspect_rknn import drift_window
-from edge_lstm_runtime import BackendError, BundleError, ConfigError, ConversionError, Reference, Session, check_backend, load, write_bundle
+from edge_lstm_runtime import (
+    BackendError,
+    BundleError,
+    ConfigError,
+    ConversionError,
+    Model,
+    Reference,
+    Session,
+    check_backend,
+    load,
+    write_bundle,
+)
 from edge_lstm_runtime import backends as registry
 from edge_lstm_runtime.backends.chunks import ChunkBackend, any_length
 from edge_lstm_runtime.backends.numpy import NumpyBackend
@@ -268,6 +279,44 @@ def test_a_manifest_with_strange_steps_is_refused(random_model, tmp_path, monkey
         make_bundle(random_model(1, 8), tmp_path, monkeypatch, steps=steps)
 
 
+class Lite(OrtChunks):
+    """RKNNLite, of a board with this graph on its NPU."""
+
+    NPU_CORE_AUTO = 0
+    graph = b""
+
+    def __init__(self, **_):
+        super().__init__(Lite.graph)
+
+    def load_rknn(self, _):
+        return 0
+
+    def init_runtime(self, **_):
+        return 0
+
+    def get_sdk_version(self):
+        return None
+
+
+def test_the_board_opens_a_chunk_as_any_other_artifact(bundle, monkeypatch):
+    import sys
+    import types
+
+    made, _ = bundle
+    api = types.ModuleType("rknnlite.api")
+    api.RKNNLite = Lite
+    monkeypatch.setitem(sys.modules, "rknnlite", types.ModuleType("rknnlite"))
+    monkeypatch.setitem(sys.modules, "rknnlite.api", api)
+    monkeypatch.setitem(registry.BUILT_IN, "rknn", "edge_lstm_runtime.backends.rknn")
+    monkeypatch.delenv("EDGE_LSTM_NPU_CORES", raising=False)
+    x, y = made.golden
+    for artifact, steps, kind in (("a-t.rknn", T, ChunkBackend), ("a.rknn", 1, RknnBackend)):
+        Lite.graph = lstm(made.spec, made.weights, {}, steps=steps).graph.SerializeToString()
+        with Model(made).session("rknn", artifact=artifact) as session:
+            assert type(session.backend) is kind
+            assert_right(session.run(x), y)
+
+
 # --- the export ---
 
 
@@ -330,7 +379,8 @@ def work_for(run, tmp_path, **more):
     from edge_lstm_export.work import Work
 
     said = []
-    return Work(run=run, schemes={"rk3588": ("fp16",)}, out=tmp_path / "x.edge", say=said.append, resources=ExitStack(), **more), said
+    more = {"schemes": {"rk3588": ("fp16",)}, **more}
+    return Work(run=run, out=tmp_path / "x.edge", say=said.append, resources=ExitStack(), **more), said
 
 
 class Simulated:
@@ -372,9 +422,11 @@ def converted(trained, tmp_path, monkeypatch):
     xs = stream(trained.spec, 100).astype(np.float64)
     rows = np.float64((xs - trained.spec.input_mean) / trained.spec.input_std)
 
-    def convert(chunk, refuses=False):
+    def convert(chunk, refuses=False, **more):
         Simulated.refuses = refuses
-        work, said = work_for(trained, tmp_path, chunk=chunk, stream=xs, reference=Reference(trained.spec, trained.weights).run(rows))
+        work, said = work_for(
+            trained, tmp_path, chunk=chunk, stream=xs, reference=Reference(trained.spec, trained.weights).run(rows), **more
+        )
         return convert_rknn.call(work), said
 
     return convert
@@ -403,14 +455,11 @@ def test_a_chunk_that_is_refused_is_a_note(converted):
     assert any(work.notes[0] in line for line in said)
 
 
-def test_a_chunk_that_lint_refuses_is_a_note(converted, monkeypatch):
-    from edge_lstm_export.rknn.lint import Finding
-
-    monkeypatch.setattr(
-        convert_rknn, "lint", lambda graph, *_: [Finding("size-limit", "error", "too long", "x")] if "layer0_sequence" in str(graph) else []
-    )
-    work, _ = converted(T)
-    assert work.notes == ("rk3588-fp16-t8.rknn was not made: size-limit: too long",)
+def test_a_chunk_that_lint_refuses_is_a_note(converted):
+    work, _ = converted(T, schemes={"rv1103b": ("w8a8",)})
+    assert list(work.artifacts) == ["rv1103b-w8a8.rknn"]
+    (note,) = work.notes
+    assert re.match(r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'layer0_y' on rv1103b, whose NPU has no", note)
 
 
 def test_a_chunk_out_of_tolerance_is_left_out(converted):
