@@ -230,6 +230,8 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
     for name, entry in manifest.get("artifacts", {}).items():
         t = entry["tolerance"]
         known = set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+        steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
+        known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:
             raise BundleError(f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}")
     for name, entry in manifest.get("accuracy", {}).items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .backends import Backend, open_backend
-from .backends.rknn import pick_artifact
+from .backends.rknn import pick_artifact, steps_at_once
 from .bundle import Bundle
 from .compare import FLOAT32, Comparison, Tolerance, compare
 from .errors import BackendError, BackendUnavailableError
@@ -69,7 +71,10 @@ def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps:
 def _check(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None) -> Check:
     x, y = (array[:steps] for array in bundle.golden)
     rows = features(bundle.spec, x)[0].astype(backend.dtype)
-    backend.run(rows[:10])  # what a library sets up at its first steps is not the speed of a step
+    at_once = backend.at_once
+    if len(rows) < at_once:  # NumPy would answer all of it
+        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {len(rows)} golden samples: it can't be checked")
+    backend.run(rows[: max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
     backend.reset()
     start = time.perf_counter()
     outputs = backend.run(rows)
@@ -88,7 +93,8 @@ def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | 
         return
     artifact = pick_artifact(bundle, artifact)[0]
     try:
-        result = _check(bundle, backend, name, artifact, AUTO_STEPS)
+        # Of a chunk two, so that its own state comes back to it.
+        result = _check(bundle, backend, name, artifact, max(AUTO_STEPS, 2 * backend.at_once))
         if not result.passed:
             metric = result.tolerance.metric
             raise BackendError(
@@ -105,7 +111,8 @@ def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | 
 def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx", "numpy"), *, artifact: str | None = None) -> Choice:
     """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does.
 
-    artifact: the only converted member to try; None for all of them.
+    artifact: the only converted member to try; None for all of them. One that takes several steps at once is not tried: "auto" is for
+    samples that come one by one.
     """
     wanted = artifact
     best: tuple[float, Backend, str | None] | None = None
@@ -113,6 +120,9 @@ def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx"
     for name in candidates:
         for artifact in [wanted] if wanted and _runs_artifacts(name) else artifacts(bundle, name) or [None]:
             label = name if artifact is None else f"{name} ({artifact})"
+            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1:
+                reasons.append(f"{label}: not tried: it takes {at_once} steps at once, and single steps gain nothing from it")
+                continue
             try:
                 backend = open_backend(name, bundle, artifact=artifact)
             except BackendError as e:
@@ -139,21 +149,30 @@ def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx"
 
 
 def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round."""
+    """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round.
+
+    Of a converted model that takes T steps at once: of each run of T, divided by T.
+    """
     from .model import Session
 
     x, _ = bundle.golden
     backend = open_backend(name, bundle, artifact=artifact)
     session = Session(bundle.spec, backend)
-    times = np.empty(steps)
-    samples = [np.asarray(row, np.float32) for row in x]
+    chunk = backend.at_once
+    runs = -(-steps // chunk)
+    times = np.empty(runs)
+    answer: Callable[[NDArray[np.float32]], object]
+    if chunk == 1:
+        samples, answer = [np.asarray(row, np.float32) for row in x], session.step
+    else:
+        samples, answer = list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)), session.run
     clock, count = time.perf_counter, len(samples)
     try:
-        for n in range(-min(100, steps), steps):  # the first ones warm the caches and are overwritten
+        for n in range(-min(-(-100 // chunk), runs), runs):  # the first ones warm the caches and are overwritten
             sample = samples[n % count]
             start = clock()
-            session.step(sample)
+            answer(sample)
             times[max(n, 0)] = clock() - start
     finally:
         session.close()
-    return times
+    return times / chunk

@@ -253,7 +253,7 @@ def main_check(arguments: argparse.Namespace) -> int:
             except BackendUnavailableError as e:
                 if not everything:
                     raise
-                print(f"{label:<28} not here: {e}", file=sys.stderr)
+                print(f"{label:<34} not here: {e}", file=sys.stderr)
                 continue
             except BackendError as e:  # the other backends are still worth checking
                 if not everything:
@@ -262,7 +262,7 @@ def main_check(arguments: argparse.Namespace) -> int:
                 if arguments.json:
                     print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
                 else:
-                    print(f"{label:<28} BAD  failed: {e}")
+                    print(f"{label:<34} BAD  failed: {e}")
                 continue
             ran += 1
             failed += not result.passed
@@ -276,7 +276,7 @@ def main_check(arguments: argparse.Namespace) -> int:
                 continue
             place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
             print(
-                f"{label:<28} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+                f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
                 f"  (limit: {t.metric} {t.limit:.1e}){place}"
             )
     return 1 if failed or not ran else 0
@@ -309,7 +309,8 @@ def main_bench(arguments: argparse.Namespace) -> int:
         name, artifact = choice.backend.name, choice.artifact
         choice.backend.close()
     times = 1e6 * latencies(bundle, name, artifact, arguments.steps)
-    print(f"{name}{' ' + artifact if artifact else ''}: {arguments.steps} steps, microseconds a step")
+    runs = f" in runs of several, {len(times)} in all" if len(times) < arguments.steps else ""
+    print(f"{name}{' ' + artifact if artifact else ''}: {arguments.steps} steps{runs}, microseconds a step")
     for label, value in [(f"p{p}", float(np.percentile(times, p))) for p in (50, 90, 99)] + [("max", float(times.max()))]:
         print(f"  {label:<5}{value:10.1f}")
     print(f"  rate {1e6 / float(times.mean()):10.0f} steps a second")
@@ -346,7 +347,7 @@ def main_info(arguments: argparse.Namespace) -> int:
     if bundle.manifest.get("accuracy"):
         print("accuracy, measured at export against the float64 reference")
         for name, entry in sorted(bundle.manifest["accuracy"].items()):
-            print(f"  {name:<28}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+            print(f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
     if bundle.manifest.get("versions"):
         print("made with")
     for name, value in sorted(bundle.manifest.get("versions", {}).items()):

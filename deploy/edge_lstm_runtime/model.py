@@ -119,6 +119,8 @@ class Model:
         """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
 
         artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
+        One that takes T steps at once, such as "rk3588-fp16-t8.rknn", serves `run`; `step`, and the rows of a `run` that fill no chunk, are
+        computed by NumPy on the same state.
         verify: a converted model first runs golden samples of the bundle, and is refused with BackendError where its answers are out of
         tolerance; "auto" takes another backend then.
         Raises BackendUnavailableError where this machine lacks what the backend needs.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_lstm import Run, load_run
-from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime import ConfigError, ConversionError
 
 from . import target_table
 from .steps import (
@@ -40,6 +40,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("bundle", pack.call),
     ("report", write_report.call),
 )
+CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 
 
 def export_run(
@@ -48,15 +49,20 @@ def export_run(
     *,
     targets: Sequence[str] = ("rk3588",),
     schemes: Sequence[str] | None = None,
+    chunk: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Work:
     """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
 
     targets, schemes: NPUs and number formats, a converted model for each pair; None for those of fp16 and w8a8 that a target takes, an
-    empty sequence for a bundle without a converted model. say: takes lines of progress.
-    Raises ConfigError for a target or scheme that is not offered, ConversionError when a step fails; `out` is then as it was.
+    empty sequence for a bundle without a converted model. chunk: 2 to 1024, for a further converted model of each pair that takes that many
+    steps at once; where it can't be made, a note in the bundle says why. say: takes lines of progress.
+    Raises ConfigError for a target, scheme or chunk that is not offered, ConversionError when a step fails; `out` is then as it was.
     """
     out = Path(out)
+    if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
+        expected = f"a whole number from {CHUNKS[0]} to {CHUNKS[-1]}"
+        raise ConfigError(f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone")
     wanted: dict[str, tuple[str, ...]] = {}
     for target in dict.fromkeys(targets) if schemes is None or schemes else ():
         wanted[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
@@ -67,7 +73,7 @@ def export_run(
     if not isinstance(run, Run):
         run = load_run(Path(run))
     with contextlib.ExitStack() as resources:
-        work = Work(run=run, schemes=wanted, out=out, say=say, resources=resources)
+        work = Work(run=run, schemes=wanted, out=out, say=say, resources=resources, chunk=chunk if wanted else None)
         for number, (label, step) in enumerate(STEPS, start=1):
             start = time.perf_counter()
             work = step(work)

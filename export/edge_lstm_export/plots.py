@@ -49,20 +49,21 @@ def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
 
 
 def plot_inspection(inspection: Inspection) -> Figure:
-    """Left: the NRMSE of each tensor. Right: that of the outputs, for each thousand of steps."""
+    """Left: the NRMSE of each tensor. Right: that of the outputs, for each window of steps."""
     figure = Figure(figsize=(11, max(2.6, 0.24 * len(inspection.tensors) + 1)), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    names = [row["name"] for row in inspection.tensors]
-    left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
-    left.set_xscale("log")
-    left.invert_yaxis()
-    left.set_xlabel("NRMSE")
-    left.tick_params(axis="y", labelsize=8)
-    right.plot(np.arange(1, len(inspection.drift) + 1), inspection.drift, marker="o", color=COLOURS[3])
+    *lefts, right = figure.subplots(1, 2 if inspection.tensors else 1, squeeze=False)[0]
+    for left in lefts:
+        names = [row["name"] for row in inspection.tensors]
+        left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
+        left.set_xscale("log")
+        left.invert_yaxis()
+        left.set_xlabel("NRMSE")
+        left.tick_params(axis="y", labelsize=8)
+    right.plot(np.arange(1, len(inspection.drift) + 1) * inspection.window / 1000, inspection.drift, marker="o", color=COLOURS[3])
     right.set_ylim(bottom=0)
     right.set_xlabel("thousands of steps since the last reset")
     right.set_ylabel("NRMSE of the outputs")
-    for ax in (left, right):
+    for ax in (*lefts, right):
         ax.grid(visible=True, alpha=0.25)
     return figure
 

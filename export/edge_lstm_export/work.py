@@ -48,6 +48,7 @@ class Candidate:
     why: str = ""
     converter: Converter | None = None
     outputs: NDArray[np.float32] | None = None
+    steps: int = 1  # that it takes at once
 
     @property
     def nrmse(self) -> float:
@@ -56,7 +57,8 @@ class Candidate:
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
         found = {"nrmse": self.nrmse, "cycles": self.cycles, "on_cpu": self.on_cpu} if self.comparison else {"refused": self.refused}
-        return {"form": self.form, **found, **({"kept": self.why} if self.why else {})}
+        steps = {"steps": self.steps} if self.steps > 1 else {}
+        return {"form": self.form, **steps, **found, **({"kept": self.why} if self.why else {})}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +74,11 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each thousand of streamed steps. verdict: a sentence."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps. verdict: a sentence."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
+    window: int
     verdict: str
 
 
@@ -88,6 +91,7 @@ class Work:
     out: Path
     say: Callable[[str], None]
     resources: ExitStack  # closed when the export ends, however it ends
+    chunk: int | None = None  # steps of the further artifacts that take several at once
     stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, C) raw units
     reference: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, O)
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)  # build_graphs, simplify: form -> graph

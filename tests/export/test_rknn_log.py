@@ -105,7 +105,7 @@ def test_an_operator_that_the_converter_has_put_in_has_no_name():
     """rk3588, fp16, a cell with one input channel."""
     table = (
         "D RKNN: [16:22:01.000]                    Network Layer Information Table\n"
-        "D RKNN: [16:22:01.000] ID   OpType   DataType Target InputShape              OutputShape  Cycles(DDR/NPU/Total) RW(KB)       FullName\n"
+        "D RKNN: [16:22:01.000] ID   OpType   DataType Target InputShape              OutputShape  Cycles(DDR/NPU/Total) RW(KB) FullName\n"
         "D RKNN: [16:22:01.000] 3    Conv     FLOAT16  NPU    (1,1,1,1),(1,1,1,1)     (1,1,1,1)    2/32/32               0            \n"
         "D RKNN: [16:22:01.000] <<<<<<<< end\n"
     )

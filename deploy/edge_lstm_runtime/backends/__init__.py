@@ -36,6 +36,7 @@ class Backend(ABC):
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
+    at_once: int = 1  # steps that it answers together where `run` brings as many; any number is right
 
     @abstractmethod
     def reset(self) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import BackendError, BackendUnavailableError
 from ..packing import Packing
 from . import Backend, State, check_state
+from .chunks import any_length
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -99,12 +100,18 @@ def pick_artifact(bundle: Bundle, artifact: str | None) -> tuple[str, dict[str, 
     return artifact, known[artifact]
 
 
+def steps_at_once(bundle: Bundle, artifact: str) -> int:
+    """T of a converted model that takes T steps in one run, as `edge-lstm export --chunk T` makes it; else 1."""
+    steps: int = bundle.manifest.get("artifacts", {}).get(artifact, {}).get("recipe", {}).get("io", {}).get("steps", 1)
+    return steps
+
+
 def packing_of(bundle: Bundle, artifact: str) -> Packing:
     spec, io = bundle.spec, bundle.manifest["artifacts"][artifact]["recipe"]["io"]
     return Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
 
 
-def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     import tempfile
 
     artifact, entry = pick_artifact(bundle, artifact)
@@ -131,7 +138,8 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> RknnBackend:
     if mismatch := version_mismatch(entry.get("compiler"), runtime.get_sdk_version()):
         _log.warning("%s: %s", artifact, mismatch)
     _heed_failed_runs(runtime)
-    return RknnBackend(runtime, packing_of(bundle, artifact))
+    packing = packing_of(bundle, artifact)
+    return any_length(RknnBackend(runtime, packing), packing.steps, bundle.spec, bundle.weights)
 
 
 def _core_mask(lite: Any) -> int:

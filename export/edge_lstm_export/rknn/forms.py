@@ -42,6 +42,17 @@ class Form:
     graph: onnx.ModelProto
     recipe: dict[str, Any]
 
+    @property
+    def steps(self) -> int:
+        """That the graph takes at once."""
+        steps: int = self.recipe["io"].get("steps", 1)
+        return steps
+
+    @property
+    def label(self) -> str:
+        """For names of files: the form, and its steps where it takes several."""
+        return self.name if self.steps == 1 else f"{self.name}-t{self.steps}"
+
 
 def cell(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:  # noqa: ARG001
     graph = graphs.build(spec, weights, "cell")

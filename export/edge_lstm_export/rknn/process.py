@@ -63,6 +63,7 @@ class Converter:
         self._spec = spec
         self._memory = _memory_limit()
         self._peak = 0  # bytes of address space, as last seen
+        self.steps: int = recipe["io"].get("steps", 1)
         interpreter = environment.python(say)
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: list[int] = []
@@ -152,9 +153,10 @@ class Converter:
         """features: (steps, F) -> (steps, O) on the simulator, the state carried."""
         steps = len(features)
         outputs = np.empty((steps, self._spec.output_size), np.float32)
-        for start in range(0, steps, 1000):  # so that each answer comes well inside the time-out
-            part = np.asarray(features[start : start + 1000], np.float32)
-            outputs[start : start + 1000] = self._ask("run", part).reshape(len(part), -1)
+        some = self.steps * max(1, 1000 // self.steps)  # so that each answer comes well inside the time-out
+        for start in range(0, steps, some):
+            part = np.asarray(features[start : start + some], np.float32)
+            outputs[start : start + some] = self._ask("run", part).reshape(len(part), -1)
         return outputs
 
     def trace(self, features: NDArray[Any]) -> NDArray[np.float32]:
@@ -378,12 +380,12 @@ def _write_dataset(
     samples, steps = dataset(calibration), packing.steps
     xs = samples["x"]
     lines = []
-    for n in range(len(xs) - steps + 1):
+    for n in range(len(xs)):
         h, c = samples["h"][n], samples["c"][n]
         if steps > 1 and n < 2:  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
             h = np.full_like(h, 1 - 2 * n)
         packing.state = h, c
-        packing.put(xs[n : n + steps] if steps > 1 else xs[n])
+        packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n])
         names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
         for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
             np.save(name, array.reshape(shape))

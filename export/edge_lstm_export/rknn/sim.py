@@ -5,6 +5,7 @@ A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, MissingDependencyError
 from edge_lstm_runtime.backends import State, check_state
+from edge_lstm_runtime.backends.chunks import any_length
 from edge_lstm_runtime.backends.rknn import pick_artifact
 
 from . import environment
@@ -48,20 +50,19 @@ class SimulatorBackend(Backend):
         self._converter.close()
 
 
-def open_backend(bundle: Bundle, *, artifact: str | None = None) -> SimulatorBackend:
+def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
+    """A converted model on its simulator, for any number of steps. weights: canonical, of the model that it was made from."""
+    return any_length(SimulatorBackend(converter), converter.steps, converter._spec, weights)
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     artifact, entry = pick_artifact(bundle, artifact)
     if reason := environment.unsupported_reason():
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:
-        return SimulatorBackend(
-            Converter(
-                bundle.spec,
-                bundle.member(entry["graph"]),
-                entry["recipe"],
-                entry["target"],
-                entry["scheme"],
-                bundle.arrays("calibration.npz"),
-            )
+        converter = Converter(
+            bundle.spec, bundle.member(entry["graph"]), entry["recipe"], entry["target"], entry["scheme"], bundle.arrays("calibration.npz")
         )
     except MissingDependencyError as e:
         raise BackendUnavailableError(str(e)) from e
+    return simulated(converter, bundle.weights)

@@ -2,6 +2,8 @@
 
 Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
 within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+
+With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.processing import features
 
 from ..rknn.environment import python, unsupported_reason
-from ..rknn.forms import FORMS, Form, candidates
+from ..rknn.forms import FORMS, Form, candidates, lstm
 from ..rknn.lint import lint
 from ..rknn.process import Converter
+from ..rknn.sim import simulated
 from ..work import Artifact, Candidate, Float32, Work
 from .simulate import good_enough
 
@@ -41,49 +44,68 @@ def call(work: Work) -> Work:
     rows = features(work.spec, work.stream)[0].astype(np.float32)
     jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s)]
     forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
+    offered = [(t, s, forms[f]) for t, s, f in jobs]
+    if work.chunk:
+        chunk = lstm(work.spec, work.weights, work.calibration, steps=work.chunk)
+        offered += [(t, s, chunk) for t, schemes in work.schemes.items() for s in schemes]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        tried = list(pool.map(partial(_try, work, rows), [(t, s, forms[f]) for t, s, f in jobs]))
-    artifacts, candidate_rows = {}, {}
+        tried = list(pool.map(partial(_try, work, rows), offered))
+    artifacts, candidate_rows, notes = {}, {}, list(work.notes)
     for target, schemes in work.schemes.items():
         for scheme in schemes:
-            mine = [c for c in tried if (c.target, c.scheme) == (target, scheme)]
+            mine = [c for c in tried if (c.target, c.scheme, c.steps) == (target, scheme, 1)]
             kept = _choose(mine)
             member = f"{target}-{scheme}.rknn"
             candidate_rows[member] = tuple(mine)
-            assert kept.converter is not None
-            assert kept.outputs is not None
-            artifacts[member] = Artifact(target, scheme, forms[kept.form], kept.converter, kept.outputs)
+            artifacts[member] = _artifact(kept, forms[kept.form])
             for other in mine:
                 if other is not kept and other.converter is not None:
                     other.converter.close()
-    return dataclasses.replace(work, artifacts=artifacts, candidates=candidate_rows)
+            for one in tried:
+                if (one.target, one.scheme) != (target, scheme) or one.steps == 1:
+                    continue
+                member = f"{target}-{scheme}-t{one.steps}.rknn"
+                if one.refused:
+                    notes.append(f"{member} was not made: {one.refused}")
+                    work.say(f"  {notes[-1]}")
+                    continue
+                one.why = f"asked for, beside {target}-{scheme}.rknn"
+                candidate_rows[member] = (one,)
+                artifacts[member] = _artifact(one, chunk)
+    return dataclasses.replace(work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes))
+
+
+def _artifact(made: Candidate, form: Form) -> Artifact:
+    assert made.converter is not None
+    assert made.outputs is not None
+    return Artifact(made.target, made.scheme, form, made.converter, made.outputs)
 
 
 def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     target, scheme, form = job
     start = time.perf_counter()
-    label = f"{target} {scheme} {form.name}"
+    label = f"{target} {scheme} {form.label}"
     errors = [finding for finding in lint(form.graph, target, scheme) if finding.level == "error"]
     if errors:
-        return Candidate(target, scheme, form.name, refused=f"{errors[0].rule}: {errors[0].message}")
-    log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.name}.log")
+        return Candidate(target, scheme, form.name, refused=f"{errors[0].rule}: {errors[0].message}", steps=form.steps)
+    log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
     converter = None
     try:
         converter = Converter(
             work.spec, form.graph.SerializeToString(), form.recipe, target, scheme, work.calibration, say=work.say, log_file=log_file
         )
         work.resources.callback(converter.close)
-        outputs = converter.run(rows)
+        outputs = simulated(converter, work.weights).run(rows)
     except ConversionError as e:
         if converter is not None:
             converter.close()
         work.say(f"  {label}: {e}")
-        return Candidate(target, scheme, form.name, refused=str(e))
+        return Candidate(target, scheme, form.name, refused=str(e), steps=form.steps)
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
     work.say(f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)")
-    return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs)
+    return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs, steps=form.steps)
 
 
 def _choose(mine: list[Candidate]) -> Candidate:

@@ -1,6 +1,7 @@
 """Step 1: the golden stream: real test samples, one recording after the other, and the reference's outputs for them.
 
-The state is carried over the recordings' borders, so that a thousand steps really are carried.
+The state is carried over the recordings' borders, so that a thousand steps really are carried. They are more where a chunk needs them to
+run twice, so that its own state comes back to it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ def call(work: Work) -> Work:
     recordings = [s.x for s in work.run.splits.test]
     order = np.random.default_rng(0).permutation(len(recordings))  # files are often sorted by class
     stream = np.concatenate([recordings[n] for n in order])
-    if len(stream) < STEPS:
-        stream = np.tile(stream, (-(-STEPS // len(stream)), 1))
-    stream = np.ascontiguousarray(stream[:STEPS])
+    steps = max(STEPS, 2 * (work.chunk or 1))
+    if len(stream) < steps:
+        stream = np.tile(stream, (-(-steps // len(stream)), 1))
+    stream = np.ascontiguousarray(stream[:steps])
     reference = Reference(work.spec, work.weights).run(features(work.spec, stream)[0])
     if not np.isfinite(reference).all():
         raise ConversionError("the reference's outputs are not finite on the test data; train the model again")

@@ -16,7 +16,7 @@ from edge_lstm import Run, Sequence, evaluate
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
-from ..rknn.sim import SimulatorBackend
+from ..rknn.sim import simulated
 from ..work import Work
 
 CARRIED = "state never reset"
@@ -24,9 +24,22 @@ CARRIED = "state never reset"
 
 def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
-    backends.update({f"rknn-sim {member}": SimulatorBackend(a.converter) for member, a in work.artifacts.items()})
+    backends.update({f"rknn-sim {member}": simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
     metrics, answers = test_metrics(work.run, backends)
-    return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"])
+    notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
+    return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"], notes=notes)
+
+
+def _answered_by_numpy(work: Work, member: str) -> str | None:
+    """A note where chunks fill so little of the recordings that the metric of their model is NumPy's above all."""
+    steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
+    left, total = sum(length % steps for length in lengths), sum(lengths)
+    if 2 * left <= total:
+        return None
+    return (
+        f"{member}: {100 * left / total:.0f} % of the steps of the test split fill no chunk of {steps} in their recording and were "
+        "computed by NumPy, so its metric says little; choose a smaller chunk"
+    )
 
 
 def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:

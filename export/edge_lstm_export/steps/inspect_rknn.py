@@ -1,6 +1,7 @@
 """Step 8: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
 
-For the tensors inside, the model is built once more with them as further outputs.
+For the tensors inside, the model is built once more with them as further outputs; not of one that takes several steps at once, which has
+the outputs only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .simulate import good_enough
 
 TRACED_STEPS = 300
 DRIFT_STEPS = 10_000
-PER_WINDOW = 1000
+PER_WINDOW = 1000  # steps; of a model that takes several at once, a multiple of those
 GROWTH = 1.5  # of the error of the last window over that of the first: from here on it counts as growing
 
 
@@ -40,16 +41,23 @@ def call(work: Work) -> Work:
 
 def _inspect(work: Work, artifact: Artifact) -> Inspection:
     rows = features(work.spec, work.stream)[0].astype(np.float32)
+    window = drift_window(artifact.form.steps)
     # The same samples over and over, so that windows differ in what the state has been through and in nothing else.
-    stream = np.tile(rows, (-(-DRIFT_STEPS // len(rows)), 1))[:DRIFT_STEPS]
+    stream = np.tile(rows[:window], (round(DRIFT_STEPS / window), 1))
     reference = Reference(work.spec, work.weights).run(stream)
     artifact.converter.reset()
     outputs = artifact.converter.run(stream)
     spread = float(reference.std()) or 1.0
-    squares = ((outputs - reference) ** 2).reshape(-1, PER_WINDOW, outputs.shape[1]).mean(axis=(1, 2))
+    squares = ((outputs - reference) ** 2).reshape(-1, window, outputs.shape[1]).mean(axis=(1, 2))
     drift = tuple((np.sqrt(squares) / spread).tolist())
-    tensors = _tensors(work, artifact, rows[:TRACED_STEPS])
-    return Inspection(tensors, drift, _verdict(artifact.scheme, drift, compare(outputs, reference).nrmse, tensors))
+    tensors = _tensors(work, artifact, rows[:TRACED_STEPS]) if artifact.form.steps == 1 else ()
+    verdict = _verdict(artifact.scheme, drift, window, compare(outputs, reference).nrmse, tensors)
+    return Inspection(tensors, drift, window, verdict)
+
+
+def drift_window(steps: int) -> int:
+    """The largest multiple of `steps` in PER_WINDOW, or `steps` itself: always steps that the model itself answers."""
+    return steps * max(1, PER_WINDOW // steps)
 
 
 def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
@@ -102,12 +110,12 @@ def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict
     }
 
 
-def _verdict(scheme: str, drift: tuple[float, ...], nrmse: float, tensors: tuple[dict[str, Any], ...]) -> str:
+def _verdict(scheme: str, drift: tuple[float, ...], window: int, nrmse: float, tensors: tuple[dict[str, Any], ...]) -> str:
     limit = good_enough(scheme)
     growth = drift[-1] / drift[0] if drift[0] else 1.0
     quality = "good" if nrmse <= limit else "worse than it should be"
-    words = [f"{quality}: NRMSE {nrmse:.1e} over {DRIFT_STEPS:,} steps (good is at most {limit:g})"]
-    words.append(f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last thousand over first: {growth:.2f})")
+    words = [f"{quality}: NRMSE {nrmse:.1e} over {len(drift) * window:,} steps (good is at most {limit:g})"]
+    words.append(f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last {window:,} over first: {growth:.2f})")
     if tensors:
         worst = max(tensors, key=lambda row: row["nrmse"])
         words.append(f"largest inside: {worst['name']} ({worst['nrmse']:.1e})")

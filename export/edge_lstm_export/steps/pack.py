@@ -23,7 +23,7 @@ def call(work: Work) -> Work:
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.name}.onnx"
+        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.label}.onnx"
         if graph not in members:
             members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn

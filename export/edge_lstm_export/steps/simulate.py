@@ -1,7 +1,8 @@
 """Step 7: how far each converted model is from the reference on the simulator, and what a board is held to.
 
-fp16 must be right. A quantised model's error is reported, and its tolerance on a board is that error with a margin, so that `check`
-there finds a board that does not do what the simulator did. Above USABLE it is packed all the same, but counts as wrong.
+fp16 must be right, or the export ends; a chunk that is not is left out with a note. A quantised model's error is reported, and its
+tolerance on a board is that error with a margin, so that `check` there finds a board that does not do what the simulator did. Above
+USABLE it is packed all the same, but counts as wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MARGIN = 1.5  # simulator and board round in different places; a wrong layout or
 
 
 def call(work: Work) -> Work:
-    accuracy, notes = dict(work.accuracy), list(work.notes)
+    accuracy, notes, kept = dict(work.accuracy), list(work.notes), {}
     for member, artifact in work.artifacts.items():
         comparison = compare(artifact.outputs, work.reference)
         tolerance = FLOAT16
@@ -32,13 +33,21 @@ def call(work: Work) -> Work:
                     f"{USABLE} counts as right). It is in the bundle to be looked at; --backend auto will not take it. Use fp16."
                 )
                 work.say(notes[-1])
+        elif not comparison.within(tolerance) and artifact.form.steps > 1:
+            notes.append(
+                f"{member} was not kept: NRMSE {comparison.nrmse:.1e} on the simulator, at most {tolerance.limit:.1e} counts as right"
+            )
+            work.say(f"  {notes[-1]}")
+            artifact.converter.close()
+            continue
         elif not comparison.within(tolerance):
             raise ConversionError(
                 f"{member} is out of tolerance on the simulator: NRMSE {comparison.nrmse:.1e}, at most {tolerance.limit:.1e} was expected; "
                 "leave this scheme out, or train with inputs and a state of a smaller range"
             )
+        kept[member] = artifact
         accuracy[f"rknn-sim {member}"] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
-    return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes))
+    return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes), artifacts=kept)
 
 
 def good_enough(scheme: str) -> float:

@@ -1,0 +1,73 @@
+"""A converted model that answers several steps at a time, made to take any number of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from ..spec import ModelSpec
+from . import Backend, State
+from .numpy import NumpyBackend
+
+_log = logging.getLogger("edge_lstm")
+
+
+class ChunkBackend(Backend):
+    """Whole chunks go to the converted model; what fills none, at the end of a `run` or in a `step`, NumPy computes on the same state.
+
+    The state is in one of the two, `_holder`, and is handed over when the other one's turn comes.
+    """
+
+    def __init__(self, chunks: Backend, single: NumpyBackend, steps: int):
+        """chunks: takes multiples of `steps` rows in `run`; its `step` is not used."""
+        self.name = chunks.name
+        self.at_once = steps
+        self._chunks, self._single = chunks, single
+        self._holder: Backend = single
+        self._said = self._closed = False
+
+    def reset(self) -> None:
+        self._single.reset()
+        self._holder = self._single
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        if not self._said:
+            _log.info("this converted model takes %d steps at a time; single steps are computed by NumPy", self.at_once)
+            self._said = True
+        return self._with_state(self._single).step(features)
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        whole = len(features) - len(features) % self.at_once
+        parts = [(self._chunks, features[:whole]), (self._single, features[whole:])]
+        return np.concatenate([self._with_state(backend).run(rows) for backend, rows in parts if len(rows)])
+
+    def _with_state(self, backend: Backend) -> Backend:
+        if self._closed:
+            raise BackendError("this session is closed; open a new one")
+        if self._holder is not backend:
+            backend.state = self._holder.state
+            self._holder = backend
+        return backend
+
+    @property
+    def state(self) -> State:
+        return self._holder.state
+
+    @state.setter
+    def state(self, value: State) -> None:
+        self._single.state = value
+        self._holder = self._single
+
+    def close(self) -> None:
+        self._closed = True
+        self._chunks.close()
+
+
+def any_length(backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
+    """The backend itself where it takes one step at a time, else a ChunkBackend around it."""
+    return backend if steps == 1 else ChunkBackend(backend, NumpyBackend(spec, weights), steps)
