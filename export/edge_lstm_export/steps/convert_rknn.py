@@ -58,6 +58,9 @@ def call(work: Work) -> Work:
             member = f"{target}-{scheme}.rknn"
             candidate_rows[member] = tuple(mine)
             artifacts[member] = _artifact(kept, forms[kept.form])
+            for warning in lint(forms[kept.form].graph, target, scheme):
+                notes.append(f"{member}: {warning}")
+                work.say(f"  {notes[-1]}")
             for other in mine:
                 if other is not kept and other.converter is not None:
                     other.converter.close()
@@ -117,7 +120,7 @@ def _choose(mine: list[Candidate]) -> Candidate:
     limit = good_enough(mine[0].scheme)
     right = [c for c in converted if c.nrmse <= limit]
     if right:
-        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles))
+        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
         kept.why = f"the cheapest within NRMSE {limit:g} ({cost}, {len(right)} of {len(mine)} forms within)"
     else:
