@@ -111,7 +111,10 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
         assert re.search(rf"^{name} *not here: ", done.stderr, re.MULTILINE), name
 
 
-@pytest.mark.parametrize(("verb", "extra"), [("train", "train"), ("export", "export"), ("demo", "desktop"), ("targets", "export")])
+@pytest.mark.parametrize(
+    ("verb", "extra"),
+    [("train", "train"), ("export", "export"), ("demo", "desktop"), ("targets", "export"), ("lint", "export"), ("converter", "export")],
+)
 def test_desktop_verbs_name_the_exact_command(board: Path, verb: str, extra: str) -> None:
     done = on_board(board, verb)
     assert done.returncode == 2
