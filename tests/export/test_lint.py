@@ -456,4 +456,4 @@ def test_what_lint_calls_an_error_ends_in_a_conversion_error(graph, target, mess
     assert any(f.level == "error" for f in lint(graph(), target, "fp16"))
     spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
     with pytest.raises(ConversionError, match=message):
-        Converter(spec, graph().SerializeToString(), target, "fp16", {})
+        Converter(spec, graph().SerializeToString(), {"io": {"form": "cell"}}, target, "fp16", {})
