@@ -25,6 +25,7 @@ from edge_lstm_export.rknn.environment import python
 from edge_lstm_export.rknn.forms import FORMS
 from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
+from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.processing import Postprocessor, features
 
@@ -52,7 +53,7 @@ def example(name: str, title: str, metric: str) -> Task:
     with tempfile.TemporaryDirectory() as folder:
         run = train(load_config(EXAMPLES / name), Path(folder) / "run", quiet=True)
         splits, spec = run.splits, run.spec
-    test = [splits.test[n] for n in np.random.default_rng(0).permutation(len(splits.test))]  # files are often sorted by class
+    test = shuffled(splits.test)
 
     def measure(outputs: Array) -> float:
         return float(evaluate(spec, test, finished(spec, test, outputs))[metric])

@@ -56,11 +56,12 @@ class Reference(Backend):
         shape = (self._spec.num_layers, self._spec.hidden_size)
         self._h, self._c = np.zeros(shape), np.zeros(shape)
 
-    def step(self, features: NDArray[Any]) -> Float64:
+    def step(self, features: NDArray[Any], records: list[dict[str, Float64]] | None = None) -> Float64:
+        """records: one for each layer, which takes what lies between, as of `lstm_cell`."""
         x = np.asarray(features, np.float64)
         for k in range(self._spec.num_layers):
             W_x, W_h, b = (self._weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            self._h[k], self._c[k] = lstm_cell(x, self._h[k], self._c[k], W_x, W_h, b)
+            self._h[k], self._c[k] = lstm_cell(x, self._h[k], self._c[k], W_x, W_h, b, records[k] if records else None)
             x = self._h[k]
         return x @ self._weights["head.W"] + self._weights["head.b"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.compare import Tolerance
+from edge_lstm_runtime.processing import features
 
 from .rknn.forms import Form
 from .rknn.process import Converter
@@ -109,6 +111,11 @@ class Work:
     @property
     def spec(self) -> ModelSpec:
         return self.run.spec
+
+    @functools.cached_property
+    def rows(self) -> Float32:
+        """(steps, F): the features of the golden stream, as every backend gets them."""
+        return features(self.spec, self.stream)[0].astype(np.float32)
 
     @property
     def weights(self) -> Mapping[str, Float32]:

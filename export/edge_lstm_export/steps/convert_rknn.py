@@ -14,10 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import numpy as np
-
 from edge_lstm_runtime import ConversionError, compare
-from edge_lstm_runtime.processing import features
 
 from ..rknn.environment import python, unsupported_reason
 from ..rknn.forms import FORMS, Form, candidates, lstm
@@ -41,7 +38,7 @@ def call(work: Work) -> Work:
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
-    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    rows = work.rows
     jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s)]
     forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
     offered = [(t, s, forms[f]) for t, s, f in jobs]

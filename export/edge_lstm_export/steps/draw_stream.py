@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from edge_lstm import Sequence
 from edge_lstm_runtime import ConversionError, Reference
 from edge_lstm_runtime.processing import features
 
@@ -18,10 +19,13 @@ from ..work import Work
 STEPS = 1000
 
 
+def shuffled(recordings: list[Sequence]) -> list[Sequence]:
+    """In an order that is always the same and not the file's, which is often sorted by class."""
+    return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
+
+
 def call(work: Work) -> Work:
-    recordings = [s.x for s in work.run.splits.test]
-    order = np.random.default_rng(0).permutation(len(recordings))  # files are often sorted by class
-    stream = np.concatenate([recordings[n] for n in order])
+    stream = np.concatenate([s.x for s in shuffled(work.run.splits.test)])
     steps = max(STEPS, 2 * (work.chunk or 1))
     if len(stream) < steps:
         stream = np.tile(stream, (-(-steps // len(stream)), 1))

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
@@ -18,6 +17,7 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 from ..rknn.sim import simulated
 from ..work import Work
+from .draw_stream import shuffled
 
 CARRIED = "state never reset"
 
@@ -45,13 +45,12 @@ def _answered_by_numpy(work: Work, member: str) -> str | None:
 def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
     """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
     spec, test, season = run.spec, run.splits.test, run.config.data.season
-    shuffled = [test[n] for n in np.random.default_rng(0).permutation(len(test))]  # files are often sorted by class
     answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
     metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
     if len(test) > 1:
         for name, backend in backends.items():
-            found = _answers(Session(spec, backend), shuffled, carried=True)
-            metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled, found, season=season)
+            found = _answers(Session(spec, backend), shuffled(test), carried=True)
+            metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled(test), found, season=season)
     return metrics, answers
 
 

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import ConversionError, ModelSpec, compare
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.reference import Reference, lstm_cell
+from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 
 from ..rknn.forms import FORMS, traced_outputs
 from ..rknn.process import Converter
@@ -40,7 +38,7 @@ def call(work: Work) -> Work:
 
 
 def _inspect(work: Work, artifact: Artifact) -> Inspection:
-    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    rows = work.rows
     window = drift_window(artifact.form.steps)
     # The same samples over and over, so that windows differ in what the state has been through and in nothing else.
     stream = np.tile(rows[:window], (round(DRIFT_STEPS / window), 1))
@@ -77,22 +75,18 @@ def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple
 
 def reference_trace(spec: ModelSpec, weights: Any, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     """Every tensor of the float64 reference over a stream, by the names of the graphs: (steps, size) each."""
-    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    h, c = (np.zeros((spec.num_layers, spec.hidden_size)) for _ in "hc")
+    reference = Reference(spec, weights)
     trace: dict[str, list[NDArray[np.float64]]] = {}
-    for row in np.asarray(rows, np.float64):
-        x = row
-        for k in range(spec.num_layers):
-            record: dict[str, NDArray[np.float64]] = {}
-            W_x, W_h, b = (exact[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            x, c[k] = lstm_cell(x, h[k], c[k], W_x, W_h, b, record)
-            h[k] = x
+    for row in rows:
+        records: list[dict[str, NDArray[np.float64]]] = [{} for _ in range(spec.num_layers)]
+        found = {"y": reference.step(row, records)}
+        h, c = reference.state
+        for k, record in enumerate(records):
             record["ifo"] = np.concatenate([record[name] for name in "ifo"])
-            for name, value in record.items():
-                trace.setdefault(f"layer{k}_{name}", []).append(value)
-            trace.setdefault(f"h{k}_out", []).append(h[k].copy())
-            trace.setdefault(f"c{k}_out", []).append(c[k].copy())
-        trace.setdefault("y", []).append(x @ exact["head.W"] + exact["head.b"])
+            found.update({f"layer{k}_{name}": value for name, value in record.items()})
+            found[f"h{k}_out"], found[f"c{k}_out"] = h[k], c[k]
+        for name, value in found.items():
+            trace.setdefault(name, []).append(value)
     return {name: np.stack(values) for name, values in trace.items()}
 
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from edge_lstm_runtime import Backend, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend
 from edge_lstm_runtime.compare import FLOAT32
-from edge_lstm_runtime.processing import features
 
 from ..work import Accuracy, Work
 
@@ -24,7 +21,7 @@ def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
     for form, graph in work.graphs.items():
         backends[f"onnx {MEMBERS[form]}"] = OnnxBackend(work.spec, graph.SerializeToString())
-    rows = features(work.spec, work.stream)[0].astype(np.float32)
+    rows = work.rows
     accuracy = dict(work.accuracy)
     for name, backend in backends.items():
         outputs = backend.run(rows)
