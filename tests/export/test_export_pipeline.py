@@ -100,6 +100,27 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
         convert_rknn._choose([refused])
 
 
+@pytest.mark.parametrize(
+    ("target", "advice"), [("rk3588", "Use fp16."), ("rv1106", "Use w16a16i_dfp."), ("rv1103b", "Use the numpy backend, ")]
+)
+def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, target, advice):
+    from contextlib import ExitStack
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from edge_lstm_export.steps import simulate
+    from edge_lstm_export.work import Artifact, Work
+
+    reference = np.random.default_rng(0).normal(size=(50, 1))
+    made = Artifact(target, "w8a8", SimpleNamespace(steps=1), SimpleNamespace(), (reference + 1).astype(np.float32))
+    work = Work(
+        run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None, resources=ExitStack(),
+        reference=reference, artifacts={f"{target}-w8a8.rknn": made},
+    )  # fmt: skip
+    (note,) = simulate.call(work).notes
+    assert advice in note
+
+
 def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):
     work = export_run(forecast_run, tmp_path / "wave.edge", schemes=())
     metrics = work.metrics["numpy"]

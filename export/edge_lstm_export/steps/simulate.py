@@ -12,7 +12,8 @@ import dataclasses
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.compare import FLOAT16, Tolerance
 
-from ..work import Accuracy, Work
+from ..target_table import known
+from ..work import Accuracy, Artifact, Work
 
 GOOD = 1e-2  # NRMSE of an int8 model: what `packed` reaches on trained nets (docs/int8.md)
 USABLE = 0.1  # NRMSE: an error of a tenth of the outputs' own spread
@@ -30,7 +31,8 @@ def call(work: Work) -> Work:
             if not comparison.within(tolerance):
                 notes.append(
                     f"{member} is not usable: quantisation ruins its state (NRMSE {comparison.nrmse:.2f} on the simulator, at most "
-                    f"{USABLE} counts as right). It is in the bundle to be looked at; --backend auto will not take it. Use fp16."
+                    f"{USABLE} counts as right). It is in the bundle to be looked at; --backend auto will not take it. "
+                    f"{_instead(artifact)}."
                 )
                 work.say(notes[-1])
         elif not comparison.within(tolerance) and artifact.form.steps > 1:
@@ -48,6 +50,12 @@ def call(work: Work) -> Work:
         kept[member] = artifact
         accuracy[f"rknn-sim {member}"] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
     return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes), artifacts=kept)
+
+
+def _instead(artifact: Artifact) -> str:
+    """What to do about a scheme that ruins the state; not every NPU has fp16."""
+    others = [scheme for scheme in ("fp16", "w16a16i_dfp") if scheme in known(artifact.target).schemes]
+    return f"Use {others[0]}" if others else "Use the numpy backend, or train with inputs and a state of a smaller range"
 
 
 def good_enough(scheme: str) -> float:
