@@ -1,0 +1,134 @@
+/* A streaming LSTM in C99: one step at a time, the state carried, for one stream or for many at once.
+ *
+ * Needs a compiler with GCC's vector extensions (GCC, Clang), and little-endian memory. No heap, no locks, no globals that change: the
+ * caller owns all memory, asks for its size first, and may use one model from several threads, each with a state of its own.
+ *
+ *     size_t bytes;
+ *     el_model_bytes(&sizes, NULL, &bytes);           // how much memory a model takes, laid out for this CPU
+ *     el_model_init(memory, bytes, &sizes, NULL, weights);
+ *     el_state_bytes(memory, 1, &bytes);
+ *     el_state_init(state, bytes, memory, NULL, 1);   // 1 stream, from the zero state
+ *     el_step(memory, state, x, y);                   // x (inputs) -> y (outputs)
+ *
+ * A model is one block of bytes without pointers: it may be stored, mapped, or compiled in as a constant, and lie in flash.
+ * Compile as it is for any CPU. The build for a board's package compiles edge_lstm.c once more for each further kernel; see there.
+ */
+#ifndef EDGE_LSTM_H
+#define EDGE_LSTM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) && !defined(EL_API)
+#define EL_API __attribute__((visibility("default")))
+#elif !defined(EL_API)
+#define EL_API
+#endif
+
+#define EL_ALIGNMENT 64u       /* of the memory of models and states */
+#define EL_MAX_SIZE 16384u     /* of inputs, hidden and outputs */
+#define EL_MAX_LAYERS 64u
+#define EL_MAX_STREAMS 65536u
+#define EL_ALL UINT32_MAX      /* as a stream: every one */
+
+typedef enum {
+    EL_OK = 0,
+    EL_NULL_POINTER = 1,     /* a pointer that must not be null is */
+    EL_BAD_SIZE = 2,         /* a size is 0 or above its maximum, or there is no such stream */
+    EL_BUFFER_TOO_SMALL = 3, /* fewer bytes than el_model_bytes or el_state_bytes asks for */
+    EL_MISALIGNED = 4,       /* memory of a model or state is not aligned to EL_ALIGNMENT, or floats are not to 4 bytes */
+    EL_NOT_FINITE = 5,       /* a weight, an input or a state to be set is NaN or infinite; nothing was changed */
+    EL_BAD_MODEL = 6,        /* not a model, of another version, cut off, or laid out for other lanes than any kernel here has */
+    EL_BAD_STATE = 7,        /* not a state, or not one of this model's sizes */
+    EL_NO_KERNEL = 8         /* no such kernel, or this CPU can't run it */
+} el_status;
+
+typedef enum { EL_FLOAT32 = 0, EL_INT8 = 1 } el_precision;
+
+/* int8: weights of the LSTM layers in int8 with a scale per output channel, inputs and h quantised anew in each step, sums in int32, exact;
+ * gates, c and the head in float32. */
+typedef struct {
+    uint32_t inputs;  /* values in x */
+    uint32_t hidden;  /* units of each layer */
+    uint32_t layers;
+    uint32_t outputs; /* values in y, of the dense head */
+    uint32_t precision;
+} el_sizes;
+
+typedef struct el_model el_model;
+typedef struct el_state el_state;
+
+/* The name of a status, such as "EL_BAD_SIZE". */
+EL_API const char *el_status_name(el_status status);
+
+/* The kernels that this CPU runs, the fastest first: "avx512", "avx2", "neon-dotprod", "neon", "portable"; NULL past the last one. */
+EL_API const char *el_kernel_name(uint32_t index);
+
+/* The sizes of a model. EL_BAD_MODEL for anything that is not one. bytes: of the memory it lies in. */
+EL_API el_status el_model_sizes(const el_model *model, size_t bytes, el_sizes *sizes);
+
+/* kernel: for which to lay the weights out; NULL for the fastest here. */
+EL_API el_status el_model_bytes(const el_sizes *sizes, const char *kernel, size_t *bytes);
+
+/* weights: float32, one after the other: for each layer W_x (inputs, 4 hidden), W_h (hidden, 4 hidden) and b (4 hidden), with the columns of the gates
+ * in the order i, f, g, o; then the head's W (hidden, outputs) and b (outputs). */
+EL_API el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights);
+
+/* streams: independent ones that each step takes together. */
+EL_API el_status el_state_bytes(const el_model *model, uint32_t streams, size_t *bytes);
+
+/* All states zero. kernel: which to run; NULL for the fastest that the model is laid out for. */
+EL_API el_status el_state_init(void *memory, size_t bytes, const el_model *model, const char *kernel, uint32_t streams);
+
+/* One step of every stream. x: (streams, inputs) -> y: (streams, outputs). With an x that is not finite nothing changes: EL_NOT_FINITE. */
+EL_API el_status el_step(const el_model *model, el_state *state, const float *x, float *y);
+
+/* x: (steps, streams, inputs) -> y: (steps, streams, outputs). Stops at the first step that el_step refuses; the steps before it are done. */
+EL_API el_status el_run(const el_model *model, el_state *state, const float *x, size_t steps, float *y);
+
+/* Set a stream's state to zero, or every stream's (EL_ALL). */
+EL_API el_status el_reset(const el_model *model, el_state *state, uint32_t stream);
+
+/* h and c: (layers, hidden) of a stream, or (streams, layers, hidden) with EL_ALL. */
+EL_API el_status el_get_state(const el_model *model, const el_state *state, uint32_t stream, float *h, float *c);
+EL_API el_status el_set_state(const el_model *model, el_state *state, uint32_t stream, const float *h, const float *c);
+
+/* el_step with all but x in one place, for callers to whom arguments are dear. */
+typedef struct {
+    const el_model *model;
+    el_state *state;
+    float *y;
+} el_bound;
+EL_API el_status el_step_bound(const el_bound *bound, const float *x);
+
+/* ---- Raw samples in, answers in raw units out ---- */
+
+enum { EL_REFUSE = 0, EL_FORWARD_FILL = 1, EL_MASK = 2 };
+
+#define EL_MAX_DEVIATION 1e30 /* of a sample from its mean, in standard deviations; beyond it sums could overflow */
+
+/* How a raw sample becomes x, and y an answer. With EL_MASK x is the normalised channels, then for each channel 1 where it is missing. */
+typedef struct {
+    uint32_t channels;
+    uint32_t missing;               /* what a NaN means: refuse the sample, take the channel's last value, or the mean and a mask */
+    const double *mean;             /* (channels) raw units */
+    const double *std;              /* (channels) raw units, above 0 */
+    const double *offset;           /* (outputs) and `scale`: answer = offset + scale * y; NULL where the answer is y */
+    const double *scale;
+    const uint32_t *residual;       /* (outputs) channels whose value now is added to the answer; NULL for none */
+} el_processing;
+
+/* One step of every stream. sample: (streams, channels) raw units. last: (streams, channels), each channel's latest known value, which is the
+ * caller's to keep and begins as the mean; read and written for EL_FORWARD_FILL and `residual`. answer: (streams, outputs).
+ * EL_NOT_FINITE, with nothing changed, for a sample that is infinite, too far off, or NaN with EL_REFUSE. */
+EL_API el_status el_answer(const el_processing *processing, const el_model *model, el_state *state, const double *sample, double *last,
+                           float *answer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
