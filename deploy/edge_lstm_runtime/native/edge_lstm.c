@@ -417,6 +417,8 @@ const char *el_status_name(el_status status) {
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "unknown";
 }
 
+#define DOUBLE_ALIGNMENT offsetof(struct { char c; double d; }, d)
+
 static int aligned(const void *pointer, uintptr_t to) { return ((uintptr_t)pointer & (to - 1)) == 0; }
 
 /* A float whose exponent is all ones is infinite or NaN. */
@@ -651,7 +653,7 @@ static el_status check_processing(const el_processing *p, const el_model *model,
     if (!p || !sample || !last || !answer || !p->mean || !p->std || (p->scale && !p->offset)) return EL_NULL_POINTER;
     if (p->channels - 1 >= EL_MAX_SIZE || p->missing > EL_MASK) return EL_BAD_SIZE;
     if (model->sizes.inputs != p->channels * (p->missing == EL_MASK ? 2 : 1)) return EL_BAD_SIZE;
-    if (!aligned(sample, _Alignof(double)) || !aligned(last, _Alignof(double)) || !aligned(answer, sizeof(float))) return EL_MISALIGNED;
+    if (!aligned(sample, DOUBLE_ALIGNMENT) || !aligned(last, DOUBLE_ALIGNMENT) || !aligned(answer, sizeof(float))) return EL_MISALIGNED;
     if (p->residual)
         for (uint32_t k = 0; k < model->sizes.outputs; k++)
             if (p->residual[k] >= p->channels) return EL_BAD_SIZE;

@@ -119,7 +119,7 @@ typedef struct {
     const double *std;              /* (channels) raw units, above 0 */
     const double *offset;           /* (outputs) and `scale`: answer = offset + scale * y; NULL where the answer is y */
     const double *scale;
-    const uint32_t *residual;       /* (outputs) channels whose value now is added to the answer; NULL for none */
+    const uint32_t *residual;       /* (outputs) channels whose value now is added to it, with `scale` only; NULL for none */
 } el_processing;
 
 /* One step of every stream. sample: (streams, channels) raw units. last: (streams, channels), each channel's latest known value, which is the
