@@ -1,0 +1,130 @@
+"""The C kernel, in float32 and in int8 (see native/edge_lstm.h): of the backends on a CPU the fastest."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import native
+from ..errors import BackendError
+from ..native import address
+from ..spec import ModelSpec
+from . import Backend, State, check_state
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+Float32 = NDArray[np.float32]
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+class NativeBackend(Backend):
+    """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
+
+    streams: where given, features are (streams, F), outputs (streams, O) and states (streams, layers, H). kernel: one of
+    `native.kernels()`; the fastest unless given. Raises BackendUnavailableError where the library is not here.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: Mapping[str, Float32],
+        precision: str = "float32",
+        *,
+        streams: int | None = None,
+        kernel: str | None = None,
+    ):
+        if precision == "int8":
+            self.name = "native-int8"
+        self._model = native.make_model(spec, weights, precision, kernel)
+        self._states = native.make_state(self._model, streams or 1, kernel)
+        batch = () if streams is None else (streams,)
+        self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
+        self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
+        y = np.zeros(self._outputs_shape, np.float32)
+        # A step is a call with as little as can be: one pointer to all that stays the same, and the features' bytes, which ctypes hands over
+        # as they are, where finding an array's address would take longer than the kernel.
+        self._step = native.without_lock()["el_step_bound"]
+        self._bound_memory = native.Bound(address(self._model), address(self._states), address(y))
+        self._bound = ctypes.c_void_p(ctypes.addressof(self._bound_memory))
+        self._feature_bytes = 4 * int(np.prod(self._features_shape))
+        self._y = y
+        self._copy_y = y.copy
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of the model, as the kernel reads it."""
+        return self._model.size
+
+    def reset(self, stream: int | None = None) -> None:
+        """stream: of several the only one to set to zero."""
+        self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
+
+    def step(self, features: NDArray[Any]) -> Float32:
+        data = (features if features.dtype is _FLOAT32 else np.asarray(features, np.float32)).tobytes()
+        if len(data) != self._feature_bytes or self._step(self._bound, data):
+            self._refuse(features)
+        return self._copy_y()
+
+    def _refuse(self, features: NDArray[Any]) -> None:
+        if np.shape(features) != self._features_shape:
+            raise BackendError(f"features have shape {np.shape(features)}, expected {self._features_shape}")
+        raise BackendError(f"features are not finite in float32: {features}")
+
+    def run(self, features: NDArray[Any]) -> Float32:
+        rows = np.ascontiguousarray(features, np.float32)
+        if rows.shape[1:] != self._features_shape:
+            raise BackendError(f"features have shape {rows.shape}, expected (steps, {', '.join(map(str, self._features_shape))})")
+        if not np.isfinite(rows).all():
+            raise BackendError("features are not finite in float32")
+        outputs = np.empty((len(rows), *self._outputs_shape), np.float32)
+        self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
+        return outputs
+
+    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[bytes], Float32 | None]:
+        """A step from the raw sample, (C,) float64 as bytes, to the answer, pre- and post-processing included; None for a sample that
+        can't be used, with nothing changed. last: (C,), see Preprocessor; is read and written."""
+        arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
+        if spec.task == "forecast":
+            arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
+        if spec.residual:
+            arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
+        processing = native.Processing(
+            spec.input_size, native.MISSING.index(spec.missing), **{name: address(array).value for name, array in arrays.items()}
+        )
+        pointers = [ctypes.c_void_p(ctypes.addressof(processing)), address(self._model), address(self._states)]
+        call, (p, model, state), places = native.without_lock()["el_answer"], pointers, (address(last), address(self._y))
+        last_place, y_place = places
+        copy, size, kept = self._copy_y, last.nbytes, (arrays, processing)
+
+        def answer(sample: bytes) -> Float32 | None:
+            if len(sample) != size or call(p, model, state, sample, last_place, y_place):
+                return None
+            return copy()
+
+        answer.kept = kept  # type: ignore[attr-defined]  # what the pointers point to lives as long as the function
+        return answer
+
+    def _call(self, function: str, *arguments: Any) -> None:
+        native.call(function, address(self._model), address(self._states), *arguments)
+
+    @property
+    def state(self) -> State:
+        h, c = np.empty(self._state_shape, np.float32), np.empty(self._state_shape, np.float32)
+        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(h), address(c))
+        return h, c
+
+    @state.setter
+    def state(self, value: State) -> None:
+        h, c = (np.ascontiguousarray(part, np.float32) for part in check_state(value, self._state_shape))
+        self._call("el_set_state", ctypes.c_uint32(native.ALL), address(h), address(c))
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> NativeBackend:
+    return NativeBackend(bundle.spec, bundle.weights)

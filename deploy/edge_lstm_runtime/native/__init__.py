@@ -1,0 +1,122 @@
+"""The C kernel of this folder, through ctypes. A wheel for a board has it built as libedge_lstm.so; the pure wheel does without."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError, BackendUnavailableError
+from ..spec import Missing, ModelSpec
+
+LIBRARY = Path(__file__).with_name("libedge_lstm.so")
+PRECISIONS = ("float32", "int8")  # in the order of el_precision
+ALIGNMENT = 64
+ALL = 0xFFFFFFFF  # EL_ALL
+NOT_FINITE = 5  # EL_NOT_FINITE
+MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
+Bytes = NDArray[np.uint8]
+
+
+class Sizes(ctypes.Structure):
+    """el_sizes"""
+
+    _fields_ = [(name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")]  # noqa: RUF012
+
+
+class Bound(ctypes.Structure):
+    """el_bound"""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y")]  # noqa: RUF012
+
+
+class Processing(ctypes.Structure):
+    """el_processing"""
+
+    _fields_ = [  # noqa: RUF012
+        *((name, ctypes.c_uint32) for name in ("channels", "missing")),
+        *((name, ctypes.c_void_p) for name in ("mean", "std", "offset", "scale", "residual")),
+    ]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The library, which is loaded once. Raises BackendUnavailableError where there is none that runs here."""
+    if not LIBRARY.exists():
+        raise BackendUnavailableError(
+            "the native library is not in this installation, which is the pure wheel or a source folder without it; install the wheel for "
+            "this board (docs/native.md), or run: make native"
+        )
+    try:
+        found = ctypes.CDLL(str(LIBRARY))
+        found.el_kernel_name.restype = ctypes.c_char_p
+    except (OSError, AttributeError) as e:  # for another processor, or cut off
+        raise BackendUnavailableError(f"the native library {LIBRARY.name} can't be loaded here: {e}") from e
+    return found
+
+
+@functools.cache
+def without_lock() -> ctypes.PyDLL:
+    """The library for calls of a few microseconds: releasing Python's lock and taking it again would cost a part of that."""
+    library()
+    return ctypes.PyDLL(str(LIBRARY))
+
+
+def kernels() -> tuple[str, ...]:
+    """The kernels that this CPU runs, the fastest first."""
+    names = []
+    while name := library().el_kernel_name(len(names)):
+        names.append(name.decode())
+    return tuple(names)
+
+
+def call(function: str, *arguments: Any) -> None:
+    """Call a function that returns a status. Raises BackendError, with the status's name, unless that is EL_OK."""
+    status = getattr(library(), function)(*arguments)
+    if status:
+        describe = library().el_status_name
+        describe.restype = ctypes.c_char_p
+        raise BackendError(f"{function} of the native library answered {describe(status).decode()}; arguments: see native/edge_lstm.h")
+
+
+def address(array: NDArray[Any]) -> ctypes.c_void_p:
+    """Where its values begin; it must be contiguous, and be kept while the address is in use."""
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _aligned(size: int) -> Bytes:
+    buffer = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size]
+
+
+def make_model(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], precision: str, kernel: str | None = None) -> Bytes:
+    """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`.
+
+    Raises BackendError for a precision, kernel or size that the library doesn't take.
+    """
+    if precision not in PRECISIONS:
+        raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    sizes = Sizes(spec.feature_size, spec.hidden_size, spec.num_layers, spec.output_size, PRECISIONS.index(precision))
+    name = kernel.encode() if kernel else None
+    size = ctypes.c_size_t()
+    call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))
+    model = _aligned(size.value)
+    flat = np.concatenate([np.ravel(weights[n]) for n in spec.weight_shapes()]).astype(np.float32, copy=False)
+    call("el_model_init", address(model), size, ctypes.byref(sizes), name, address(flat))
+    return model
+
+
+def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
+    """The zero state of so many streams of this model."""
+    size = ctypes.c_size_t()
+    call("el_state_bytes", address(model), ctypes.c_uint32(streams), ctypes.byref(size))
+    state = _aligned(size.value)
+    name = kernel.encode() if kernel else None
+    call("el_state_init", address(state), size, address(model), name, ctypes.c_uint32(streams))
+    return state
