@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test slow lint format wheel bench bench-rknn clean
+.PHONY: help demo test slow lint format wheel bench bench-step bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -11,6 +11,7 @@ help:
 	@echo "make format  ruff format"
 	@echo "make wheel   the wheel for the board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
+	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 
@@ -46,6 +47,14 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/accuracy.py
+
+build/peers/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt --editable '.[export]'
+	@touch $@
+
+bench-step: build/peers/ready
+	build/peers/bin/python benchmarks/step_latency.py
 
 bench-rknn: .venv/ready
 	$(BIN)/python benchmarks/rknn_matrix.py

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# One thread for NumPy's BLAS, which reads this when NumPy is loaded: a step is too small to be shared out, and the peers get one too.
+# One thread for NumPy's BLAS and for OpenMP, which read this when they are loaded: a step is too small to be shared out.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def describe(*packages: str) -> str:
@@ -27,6 +28,13 @@ def describe(*packages: str) -> str:
         except PackageNotFoundError:
             found.append(f"{package} not installed")
     return f"{model}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, {', '.join(found)}"
+
+
+def pin(core: int | None = None) -> int:
+    """Keep this process, and the threads that it starts from now on, on one core: the last one it may use unless told. Linux alone."""
+    core = max(os.sched_getaffinity(0)) if core is None else core
+    os.sched_setaffinity(0, {core})
+    return core
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int, number: int) -> dict[str, list[float]]:

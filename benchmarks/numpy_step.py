@@ -9,9 +9,10 @@ from collections.abc import Callable
 import machine
 import numpy as np
 import onnxruntime
+from peers import network
 
 from edge_lstm_export.graphs import build
-from edge_lstm_runtime import ModelSpec, Reference, Session
+from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 TARGET = 0.65
@@ -20,10 +21,7 @@ SIZES = ((64, 1), (16, 1), (32, 1), (128, 1), (64, 2), (128, 2))  # hidden, laye
 
 def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], object]]:
     """The same weights and the same sample for all of them. Ours carry the state; ONNX Runtime's is not even fed back."""
-    names = tuple(f"ch{k}" for k in range(inputs))
-    spec = ModelSpec("classify", names, hidden, layers, (0.0,) * inputs, (1.0,) * inputs, classes=("a", "b", "c", "d"))
-    rng = np.random.default_rng(0)
-    weights = {name: rng.uniform(-0.1, 0.1, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    spec, weights = network(hidden, layers, inputs)
     backend, session = NumpyBackend(spec, weights), Session(spec, NumpyBackend(spec, weights))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -32,7 +30,7 @@ def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], objec
     states = [f"{part}{k}" for k in range(layers) for part in "hc"]
     outputs, inputs_ = ["y", *(f"{s}_out" for s in states)], [f"{s}_in" for s in states]
     feed = {name: np.zeros((1, 1, hidden), np.float32) for name in inputs_}
-    x = rng.standard_normal(inputs).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal(inputs).astype(np.float32)
     feed["x"] = x.reshape(1, 1, inputs)
 
     # None of them may be fast by being wrong.

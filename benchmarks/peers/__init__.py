@@ -1,0 +1,48 @@
+"""The peers of one streamed LSTM step, called from Python: one module a library, the same weights in all of them.
+
+A peer is a function (spec, weights) -> {way: step}, for one layer, batch 1 and one thread. step(x) takes (F,) float32, carries the state
+itself, and returns (O,) float32, perhaps in a buffer that the next step overwrites. Where a library has several ways to run a step, the
+peer gives each that was the fastest somewhere or is the usual one, and the benchmark takes the fastest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import ModelSpec
+
+Float32 = NDArray[np.float32]
+Weights = Mapping[str, Float32]
+Steps = dict[str, Callable[[Float32], Float32]]
+
+PEERS = {  # name: module and function here
+    "native": "native:float32",
+    "native int8": "native:int8",
+    "numpy": "numpy:make",
+    "onnxruntime": "onnx:float32",
+    "onnxruntime int8": "onnx:int8",
+    "litert": "litert:make",
+    "ncnn": "ncnn:make",
+    "openvino": "openvino:make",
+    "torch": "pytorch:eager",
+    "torch.jit": "pytorch:jit",
+}
+
+
+def make(name: str, spec: ModelSpec, weights: Weights) -> Steps:
+    """The steps of one peer, in the zero state. ImportError where its library is not installed."""
+    module, function = PEERS[name].split(":")
+    peer: Callable[[ModelSpec, Weights], Steps] = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    return peer(spec, weights)
+
+
+def network(hidden: int, layers: int, inputs: int) -> tuple[ModelSpec, dict[str, Float32]]:
+    """A net of 4 outputs with random weights, as large as those that PyTorch starts from."""
+    names = tuple(f"ch{k}" for k in range(inputs))
+    spec = ModelSpec("classify", names, hidden, layers, (0.0,) * inputs, (1.0,) * inputs, classes=("a", "b", "c", "d"))
+    rng, bound = np.random.default_rng(0), hidden**-0.5
+    return spec, {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}

@@ -1,0 +1,68 @@
+"""ONNX Runtime: the LSTM operator in float32, and DynamicQuantizeLSTM as its own quantiser makes it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime.quantization import quantize_dynamic
+
+from edge_lstm_export.graphs import build
+from edge_lstm_runtime import ModelSpec
+
+from . import Float32, Steps, Weights
+
+
+def float32(spec: ModelSpec, weights: Weights) -> Steps:
+    return _steps(spec, build(spec, weights, "lstm").SerializeToString())
+
+
+def int8(spec: ModelSpec, weights: Weights) -> Steps:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_dynamic(build(spec, weights, "lstm"), path, op_types_to_quantize=["LSTM"])
+        model = onnx.load(path)
+    if "DynamicQuantizeLSTM" not in {node.op_type for node in model.graph.node}:
+        raise RuntimeError("the quantiser left the LSTM as it was")
+    return _steps(spec, model.SerializeToString())
+
+
+def _steps(spec: ModelSpec, model: bytes) -> Steps:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    shape = (1, 1, spec.hidden_size)
+    run, outputs = session.run, ["y", "h0_out", "c0_out"]
+    feed = {"h0_in": np.zeros(shape, np.float32), "c0_in": np.zeros(shape, np.float32)}
+
+    def step(x: Float32) -> Float32:
+        feed["x"] = x.reshape(1, 1, -1)
+        y, feed["h0_in"], feed["c0_in"] = run(outputs, feed)
+        return y[0]
+
+    # Two bindings, so that a step never writes the state that it reads.
+    array, value = {}, {}
+    for name, size in (("x", (1, 1, spec.feature_size)), ("y", (1, spec.output_size)), *((f"{s}{k}", shape) for s in "hc" for k in "01")):
+        array[name] = np.zeros(size, np.float32)
+        value[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array[name])
+    bindings = []
+    for old, new in ("01", "10"):
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("x", value["x"])
+        binding.bind_ortvalue_output("y", value["y"])
+        for s in "hc":
+            binding.bind_ortvalue_input(f"{s}0_in", value[s + old])
+            binding.bind_ortvalue_output(f"{s}0_out", value[s + new])
+        bindings.append(binding)
+    turn, run_bound, x_bound, y_bound = itertools.cycle(bindings), session.run_with_iobinding, array["x"][0, 0], array["y"][0]
+
+    def bound(x: Float32) -> Float32:
+        x_bound[:] = x
+        run_bound(next(turn))
+        return y_bound
+
+    return {"run": step, "IO binding": bound}
