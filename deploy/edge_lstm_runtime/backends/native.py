@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +48,11 @@ class NativeBackend(Backend):
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
-        y = np.zeros(self._outputs_shape, np.float32)
-        # A step is a call with as little as can be: one pointer to all that stays the same, and the features' bytes, which ctypes hands over
-        # as they are, where finding an array's address would take longer than the kernel.
-        self._step = native.without_lock()["el_step_bound"]
-        self._bound_memory = native.Bound(address(self._model), address(self._states), address(y))
-        self._bound = ctypes.c_void_p(ctypes.addressof(self._bound_memory))
-        self._feature_bytes = 4 * int(np.prod(self._features_shape))
-        self._y = y
-        self._copy_y = y.copy
+        # Where everything is that stays the same from step to step. Bytes are the one kind of argument that ctypes hands over as it is: finding
+        # an array's address takes longer than the kernel does.
+        self._y = np.zeros(self._outputs_shape, np.float32)
+        self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
+        self.step = self._fast_step()  # type: ignore[method-assign]  # a method's lookups are a tenth of a step
 
     @property
     def weight_bytes(self) -> int:
@@ -66,16 +63,21 @@ class NativeBackend(Backend):
         """stream: of several the only one to set to zero."""
         self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
 
-    def step(self, features: NDArray[Any]) -> Float32:
-        data = (features if features.dtype is _FLOAT32 else np.asarray(features, np.float32)).tobytes()
-        if len(data) != self._feature_bytes or self._step(self._bound, data):
-            self._refuse(features)
-        return self._copy_y()
+    def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
+        call, bound, size, copy = native.without_lock()["el_step_bound"], self._bound, 4 * math.prod(self._features_shape), self._y.copy
+        any_step = self.step
 
-    def _refuse(self, features: NDArray[Any]) -> None:
-        if np.shape(features) != self._features_shape:
-            raise BackendError(f"features have shape {np.shape(features)}, expected {self._features_shape}")
-        raise BackendError(f"features are not finite in float32: {features}")
+        def step(features: NDArray[Any]) -> Float32:
+            data = features.tobytes()
+            if features.dtype is not _FLOAT32 or len(data) != size or call(bound, data):
+                return any_step(features)
+            return copy()
+
+        return step
+
+    def step(self, features: NDArray[Any]) -> Float32:
+        outputs: Float32 = self.run(np.asarray(features)[None])[0]
+        return outputs
 
     def run(self, features: NDArray[Any]) -> Float32:
         rows = np.ascontiguousarray(features, np.float32)
@@ -87,28 +89,25 @@ class NativeBackend(Backend):
         self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
         return outputs
 
-    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[bytes], Float32 | None]:
-        """A step from the raw sample, (C,) float64 as bytes, to the answer, pre- and post-processing included; None for a sample that
-        can't be used, with nothing changed. last: (C,), see Preprocessor; is read and written."""
+    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], Float32 | None]:
+        """A step from the raw sample, (C,) or (streams, C), to the answer, pre- and post-processing included; what it gives is None for a
+        sample that can't be used, with nothing changed. last: as in Preprocessor, of the same shape; is read and written."""
         arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
         if spec.task == "forecast":
             arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
         if spec.residual:
             arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
-        processing = native.Processing(
-            spec.input_size, native.MISSING.index(spec.missing), **{name: address(array).value for name, array in arrays.items()}
-        )
-        pointers = [ctypes.c_void_p(ctypes.addressof(processing)), address(self._model), address(self._states)]
-        call, (p, model, state), places = native.without_lock()["el_answer"], pointers, (address(last), address(self._y))
-        last_place, y_place = places
-        copy, size, kept = self._copy_y, last.nbytes, (arrays, processing)
+        places = {name: address(array) for name, array in arrays.items()}
+        processing = bytes(native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places))
+        call, model, state, last_place, y = native.without_lock()["el_answer"], *map(address, (self._model, self._states, last, self._y))
+        copy, shape, kept = self._y.copy, last.shape, (self, arrays, last)
 
-        def answer(sample: bytes) -> Float32 | None:
-            if len(sample) != size or call(p, model, state, sample, last_place, y_place):
+        def answer(sample: NDArray[np.float64]) -> Float32 | None:
+            if sample.shape != shape or call(processing, model, state, sample.tobytes(), last_place, y):
                 return None
             return copy()
 
-        answer.kept = kept  # type: ignore[attr-defined]  # what the pointers point to lives as long as the function
+        answer.kept = kept  # type: ignore[attr-defined]  # what the addresses point to lives as long as the function
         return answer
 
     def _call(self, function: str, *arguments: Any) -> None:

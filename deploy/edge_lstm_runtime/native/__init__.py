@@ -21,6 +21,7 @@ ALL = 0xFFFFFFFF  # EL_ALL
 NOT_FINITE = 5  # EL_NOT_FINITE
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
 Bytes = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
 
 
 class Sizes(ctypes.Structure):
@@ -95,8 +96,10 @@ def _aligned(size: int) -> Bytes:
     return buffer[start : start + size]
 
 
-def make_model(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], precision: str, kernel: str | None = None) -> Bytes:
-    """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`.
+def make_model(
+    spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], precision: str, kernel: str | None = None, steps: Float32 | None = None
+) -> Bytes:
+    """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`. steps: for "int8", see the header.
 
     Raises BackendError for a precision, kernel or size that the library doesn't take.
     """
@@ -108,7 +111,7 @@ def make_model(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], prec
     call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))
     model = _aligned(size.value)
     flat = np.concatenate([np.ravel(weights[n]) for n in spec.weight_shapes()]).astype(np.float32, copy=False)
-    call("el_model_init", address(model), size, ctypes.byref(sizes), name, address(flat))
+    call("el_model_init", address(model), size, ctypes.byref(sizes), name, address(flat), None if steps is None else address(steps))
     return model
 
 

@@ -463,43 +463,47 @@ el_status el_model_bytes(const el_sizes *sizes, const char *kernel, size_t *byte
     return *bytes ? EL_OK : EL_BAD_SIZE;
 }
 
-/* Round a weight to int8. */
-static int8_t rounded(float value) { return (int8_t)(int)(value < 0.0f ? value - 0.5f : value + 0.5f); }
+static int8_t rounded(float value) {
+    const float bounded = value > 127.0f ? 127.0f : value < -127.0f ? -127.0f : value;
+    return (int8_t)(int)(bounded < 0.0f ? bounded - 0.5f : bounded + 0.5f);
+}
 
 /* The weights of one gate of one unit for the `count` rows of W (count, 4 H), at column `column`: -> lane `lane` of a tile's rows. */
 static void pack_float(float *tile, uint32_t lanes, uint32_t lane, uint32_t gate, const float *W, uint32_t count, size_t stride, double factor) {
     for (uint32_t j = 0; j < count; j++) tile[(4 * (size_t)j + gate) * lanes + lane] = (float)((double)W[j * stride] * factor);
 }
 
+/* step: of the int8 grid; NULL: so that the largest weight is 127. */
 static void pack_int8(int8_t *tile, uint32_t lanes, uint32_t lane, uint32_t gate, const float *W, uint32_t count, size_t stride, double factor,
-                      float *scale, int32_t *sum) {
+                      const float *step, float *scale, int32_t *sum) {
     float largest = 0.0f;
     for (uint32_t j = 0; j < count; j++) {
         const float w = W[j * stride], size = w < 0.0f ? -w : w;
         largest = size > largest ? size : largest;
     }
-    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f; /* smaller weights are taken for zeros */
+    const float used = step ? *step : largest / 127.0f, inverse = used > 1e-30f ? 1.0f / used : 0.0f; /* smaller weights are taken for zeros */
     *sum = 0;
     for (uint32_t j = 0; j < count; j++) {
         const int8_t q = rounded(W[j * stride] * inverse);
         tile[((size_t)(j / 4) * 4 + gate) * lanes * 4 + 4 * lane + j % 4] = q;
         *sum += 128 * q;
     }
-    *scale = (float)((double)largest / 127.0 * factor);
+    *scale = (float)((double)used * factor);
 }
 
-el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights) {
+el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights,
+                        const float *steps) {
     if (!memory || !sizes || !weights) return EL_NULL_POINTER;
     const el_kernel *const found = find_kernel(0, kernel, 0);
     if (!found) return EL_NO_KERNEL;
     const uint32_t needed = model_bytes(sizes, found->lanes), H = sizes->hidden, lanes = found->lanes;
     if (!needed) return EL_BAD_SIZE;
     if (bytes < needed) return EL_BUFFER_TOO_SMALL;
-    if (!aligned(memory, EL_ALIGNMENT) || !aligned(weights, sizeof(float))) return EL_MISALIGNED;
+    if (!aligned(memory, EL_ALIGNMENT) || !aligned(weights, sizeof(float)) || !aligned(steps, sizeof(float))) return EL_MISALIGNED;
     const size_t columns = 4 * (size_t)H;
     size_t count = (H + (size_t)1) * sizes->outputs;
     for (uint32_t k = 0; k < sizes->layers; k++) count += columns * ((k ? H : sizes->inputs) + H + 1);
-    if (!all_finite(weights, count)) return EL_NOT_FINITE;
+    if (!all_finite(weights, count) || (steps && !all_finite(steps, 2 * columns * sizes->layers))) return EL_NOT_FINITE;
 
     memset(memory, 0, needed);
     el_model *const model = memory;
@@ -520,14 +524,17 @@ el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const
                     if (sizes->precision == EL_INT8) {
                         int8_t *const q = (int8_t *)(row + 5 * block);
                         int32_t *const sums = (int32_t *)(void *)(row + 3 * block);
-                        pack_int8(q, lanes, lane, gate, W_x + column, in, columns, factor, row + block + at, sums + at);
-                        pack_int8(q + block * first_h, lanes, lane, gate, W_h + column, H, columns, factor, row + 2 * block + at, sums + block + at);
+                        const float *const x_step = steps ? steps + column : NULL, *const h_step = steps ? x_step + columns : NULL;
+                        pack_int8(q, lanes, lane, gate, W_x + column, in, columns, factor, x_step, row + block + at, sums + at);
+                        pack_int8(q + block * first_h, lanes, lane, gate, W_h + column, H, columns, factor, h_step, row + 2 * block + at,
+                                  sums + block + at);
                     } else {
                         pack_float(row + block, lanes, lane, gate, W_x + column, in, columns, factor);
                         pack_float(row + block * (1 + first_h), lanes, lane, gate, W_h + column, H, columns, factor);
                     }
                 }
         weights = b + columns;
+        if (steps) steps += 2 * columns;
     }
     const float *const head_b = weights + (size_t)H * sizes->outputs;
     float *row = (float *)(void *)tile;

@@ -75,8 +75,9 @@ EL_API el_status el_model_sizes(const el_model *model, size_t bytes, el_sizes *s
 EL_API el_status el_model_bytes(const el_sizes *sizes, const char *kernel, size_t *bytes);
 
 /* weights: float32, one after the other: for each layer W_x (inputs, 4 hidden), W_h (hidden, 4 hidden) and b (4 hidden), with the columns of the gates
- * in the order i, f, g, o; then the head's W (hidden, outputs) and b (outputs). */
-EL_API el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights);
+ * in the order i, f, g, o; then the head's W (hidden, outputs) and b (outputs). steps, for int8 alone: what the weights are whole multiples of, up
+ * to 127 times, for each layer (4 hidden) of W_x's columns and (4 hidden) of W_h's; NULL: a column's largest weight / 127. */
+EL_API el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights, const float *steps);
 
 /* streams: independent ones that each step takes together. */
 EL_API el_status el_state_bytes(const el_model *model, uint32_t streams, size_t *bytes);
