@@ -27,7 +27,7 @@ class NativeBackend(Backend):
     """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
 
     streams: where given, features are (streams, F), outputs (streams, O) and states (streams, layers, H). kernel: one of
-    `native.kernels()`; the fastest unless given. Raises BackendUnavailableError where the library is not here.
+    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
     """
 
     name = "native"
@@ -40,10 +40,11 @@ class NativeBackend(Backend):
         *,
         streams: int | None = None,
         kernel: str | None = None,
+        steps: Float32 | None = None,
     ):
         if precision == "int8":
             self.name = "native-int8"
-        self._model = native.make_model(spec, weights, precision, kernel)
+        self._model = native.make_model(spec, weights, precision, kernel, steps)
         self._states = native.make_state(self._model, streams or 1, kernel)
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
@@ -127,3 +128,7 @@ class NativeBackend(Backend):
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> NativeBackend:
     return NativeBackend(bundle.spec, bundle.weights)
+
+
+def open_streams(bundle: Bundle, streams: int, *, artifact: str | None = None) -> NativeBackend:
+    return NativeBackend(bundle.spec, bundle.weights, streams=streams)

@@ -9,7 +9,7 @@ gates' sums, the rounding of the weights, and x. So
     gates' sums   each of the 4 H columns has a scale and a centre of its own, searched for the least error in c (gates i, f, g) or h (o):
                   the weights are divided by the scale, the sums multiplied by it in float16, and the centre is added there;
     weights       are rounded one input after the other, each rounding error handed on to the inputs that are still to come, weighted by
-                  what the inputs really are (GPTQ: Frantar et al. 2022, arXiv 2210.17323).
+                  what the inputs really are (`gptq`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from edge_lstm_runtime.layout import reorder
 from edge_lstm_runtime.packing import PINS, spread
 from edge_lstm_runtime.reference import sigmoid
 
+from ..gptq import gptq
+
 Float64 = NDArray[np.float64]
 ORDER = "ifog"  # of the columns: the three sigmoids side by side
 UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
 X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
 WIDTHS = np.arange(0.4, 1.11, 0.1)  # of the half range of a sum, and
 SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
-DAMPING = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
         else:
             v, W = np.concatenate([on_grid(inputs), on_grid(h)], axis=1), np.concatenate([W_x, W_h]) / scale
         step = np.maximum(np.abs(W).max(axis=0), 1e-9) / 127
-        W = _gptq(W, v, step)
+        W = gptq(W, v, step)
         exact = v @ W
         bias = (b - centre) / scale + (share * ((sums - b) / scale - exact)).sum(axis=0)
         centre = centre + (share * (sums - on_grid(exact + bias) * scale - centre)).sum(axis=0)
@@ -131,17 +132,3 @@ def _search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64
             better = error < least
             least[better], scale[better], centre[better] = error[better], s[better], m[better]
     return scale, centre
-
-
-def _gptq(W: Float64, v: Float64, step: Float64) -> Float64:
-    """W: (inputs, outputs) -> the same on the grid of `step` (outputs,), so that v @ W changes least. v: (N, inputs)."""
-    moments = v.T @ v / len(v)
-    moments += DAMPING * max(np.trace(moments) / len(moments), 1e-9) * np.eye(len(moments))
-    order = np.argsort(-np.diag(moments))  # the inputs that matter most are rounded first, while others can still make up for it
-    factor = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
-    rest, rounded = W[order].copy(), np.empty_like(W)
-    for n, row in enumerate(order):
-        rounded[row] = step * np.clip(np.rint(rest[n] / step), -127, 127)
-        error = (rest[n] - rounded[row]) / factor[n, n]
-        rest[n + 1 :] -= np.outer(factor[n, n + 1 :], error)
-    return rounded
