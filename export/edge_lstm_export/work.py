@@ -19,6 +19,7 @@ from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.compare import Tolerance
 from edge_lstm_runtime.processing import features
 
+from .native_int8 import Arrays
 from .rknn.forms import Form
 from .rknn.process import Converter
 
@@ -99,6 +100,7 @@ class Work:
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)  # build_graphs, simplify: form -> graph
     calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)  # calibrate: x (N, F), h and c (N, layers, H)
     convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)  # calibrate: samples -> emulated NRMSE of the int8 cell
+    native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantise_native: of int8.npz
     artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->

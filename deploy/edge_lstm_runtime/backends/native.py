@@ -53,7 +53,7 @@ class NativeBackend(Backend):
         # an array's address takes longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
         self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
-        self.step = self._fast_step()  # type: ignore[method-assign]  # a method's lookups are a tenth of a step
+        self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
 
     @property
     def weight_bytes(self) -> int:
@@ -100,7 +100,8 @@ class NativeBackend(Backend):
             arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
         processing = bytes(native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places))
-        call, model, state, last_place, y = native.without_lock()["el_answer"], *map(address, (self._model, self._states, last, self._y))
+        call = native.without_lock()["el_answer"]
+        model, state, last_place, y = address(self._model), address(self._states), address(last), address(self._y)
         copy, shape, kept = self._y.copy, last.shape, (self, arrays, last)
 
         def answer(sample: NDArray[np.float64]) -> Float32 | None:

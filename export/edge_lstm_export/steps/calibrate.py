@@ -24,6 +24,7 @@ from ..work import Float32, Work
 
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 TOLERABLE = 1.1
+UNMEASURED = 1024  # samples where there is no curve
 STREAMED = 6000  # steps for a point of the curve
 POOL = 100_000  # training steps that are looked at
 
@@ -49,7 +50,7 @@ def calibrate(
 ) -> tuple[dict[str, Float32], dict[int, float]]:
     """The calibration set and the curve that its size follows from: samples -> NRMSE.
 
-    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None for SIZES[0] samples.
+    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None: UNMEASURED samples.
     """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
@@ -76,7 +77,7 @@ def calibrate(
         return {name: array[ranks < size] for name, array in samples.items()}
 
     if stream is None:
-        return of_size(SIZES[0]), {}
+        return of_size(UNMEASURED), {}
     reference = Reference(spec, weights).run(stream)
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):

@@ -1,4 +1,4 @@
-"""Step 6: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
+"""Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
 Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
 within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.

@@ -1,4 +1,4 @@
-"""Step 9: the metric that the user cares about, on the whole test split, streamed through each backend.
+"""Step 10: the metric that the user cares about, on the whole test split, streamed through each backend.
 
 Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings.
 """
@@ -18,12 +18,15 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 from ..rknn.sim import simulated
 from ..work import Work
 from .draw_stream import shuffled
+from .quantise_native import NAME, native_backend
 
 CARRIED = "state never reset"
 
 
 def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
+    if work.native_int8:
+        backends[NAME] = native_backend(work, work.native_int8)
     backends.update({f"rknn-sim {member}": simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
     metrics, answers = test_metrics(work.run, backends)
     notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))

@@ -1,4 +1,4 @@
-"""Step 8: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
+"""Step 9: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
 
 For the tensors inside, the model is built once more with them as further outputs; not of one that takes several steps at once, which has
 the outputs only.

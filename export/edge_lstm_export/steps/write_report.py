@@ -1,4 +1,4 @@
-"""Step 11: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 12: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def verdict(work: Work) -> list[str]:
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % RMSE"
         )
-        member = name.removeprefix("rknn-sim ")
-        sentences.append(f"{member} on the simulator: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+        where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
+        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
     return [*sentences, *work.notes]
 
 
