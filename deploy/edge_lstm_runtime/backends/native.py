@@ -27,7 +27,8 @@ class NativeBackend(Backend):
     """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
 
     streams: where given, features are (streams, F), outputs (streams, O) and states (streams, layers, H). kernel: one of
-    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
+    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
+    native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
     """
 
     name = "native"
@@ -49,8 +50,8 @@ class NativeBackend(Backend):
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
-        # Where everything is that stays the same from step to step. Bytes are the one kind of argument that ctypes hands over as it is: finding
-        # an array's address takes longer than the kernel does.
+        # Where everything is that stays the same from step to step. Bytes are what ctypes hands over as they are: finding an array's address
+        # takes longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
         self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
