@@ -50,10 +50,10 @@ def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
 def test_calibration_has_real_features_with_the_states_before_them(exported):
     x, h, c = (exported.calibration[k] for k in "xhc")
     assert x.shape == (1024, 6)
-    assert h.shape == c.shape == (256, 2, 16)
+    assert h.shape == c.shape == (1024, 2, 16)
     assert np.isfinite(h).all()
     assert np.abs(h).max() < 1  # h = o * tanh(c)
-    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > 256 * 0.9  # not one state over and over
+    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > 1024 * 0.9  # not one state over and over
 
 
 def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
