@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from .model import load, open_session
 
 SECONDS = 0.3  # for each of the two rates, and one round of it at least
 SIMULATORS = ("rknn-sim",)
+_log = logging.getLogger("edge_lstm")
 _MARK = "edge-lstm figures: "
 
 
@@ -31,7 +33,9 @@ class Figures:
 
     p50_us, p99_us, p99_9_us  microseconds of a step; of a converted model that takes T steps at once, of a run of T, divided by T
     run_per_second            steps a second in `run` of the golden samples as one recording
-    streams_per_second        steps a second of all `streams` streams together, in `step` of a session of that many; None of a simulator
+    streams_per_second        steps a second of all `streams` streams together, in `step` of a session of that many; None of a simulator,
+                              which would be built anew for each, and where a device can't have so many
+    steps                     that were timed singly; at most 500 of a simulator
     memory_kb                 growth of the process's resident memory (1 kB = 1,000 bytes) from the loaded bundle to the first answer,
                               the library that the backend needs included; None where /proc does not tell it, and of a simulator
     load_ms                   from the loaded bundle to the first answer, the library's import included
@@ -74,6 +78,7 @@ def measure(path: str | os.PathLike[str], name: str, artifact: str | None, steps
 def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, streams: int) -> Figures:
     """As `measure`, in this process: memory and load time are only right where nothing was opened before."""
     simulator = name in SIMULATORS
+    steps = min(steps, 500) if simulator else steps
     x = bundle.golden[0].astype(np.float32)
     before, start = resident_kb(), time.perf_counter()
     with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None) as session:
@@ -82,12 +87,7 @@ def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, st
         load_ms, after = 1e3 * (time.perf_counter() - start), resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
     times = 1e6 * latencies(bundle, name, artifact, steps)
-    streams_per_second = None
-    if not simulator:  # which would be built anew for each stream
-        samples = np.repeat(x[:, None], streams, axis=1)
-        with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams) as session:
-            step = session.step
-            streams_per_second = streams * len(x) * _calls_per_second(lambda: [step(sample) for sample in samples])
+    streams_per_second = None if simulator else _streams_per_second(bundle, name, artifact, streams)
     p50, p99, p99_9 = (float(p) for p in np.percentile(times, (50, 99, 99.9)))
     memory = None if before is None or after is None or simulator else after - before
     return Figures(
@@ -120,6 +120,17 @@ def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np
     finally:
         session.close()
     return times / chunk
+
+
+def _streams_per_second(bundle: Bundle, name: str, artifact: str | None, streams: int) -> float | None:
+    samples = np.repeat(bundle.golden[0].astype(np.float32)[:, None], streams, axis=1)
+    try:
+        with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams) as session:
+            step = session.step
+            return streams * len(samples) * _calls_per_second(lambda: [step(sample) for sample in samples])
+    except BackendError as e:  # a device that has no room for so many; its other figures stand
+        _log.warning("backend %r with %d streams: %s", name, streams, e)
+        return None
 
 
 def _calls_per_second(call: Callable[[], object]) -> float:

@@ -71,7 +71,6 @@ def choose_backend(
         label = _label(known.backend, known.artifact)
         try:
             taken = _open(bundle, known.backend, known.artifact, streams)
-            taken.backend.reset()
         except BackendError as e:
             _log.info("%s was the fastest here and is not right any more: %s", label, e)
         else:
@@ -128,6 +127,7 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
         check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
         if not check.passed:
             raise _WrongError(f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)")
+        backend.reset()
     except BaseException:
         backend.close()
         raise

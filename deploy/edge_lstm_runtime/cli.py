@@ -294,7 +294,7 @@ def add_arguments_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
     _add_bundle(parser, backend="all")
-    parser.add_argument("--steps", type=int, default=5000, metavar="N", help="single steps to time (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=10000, metavar="N", help="single steps to time (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=16, metavar="N", help="streams to answer together (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
 
@@ -338,9 +338,10 @@ def main_bench(arguments: argparse.Namespace) -> int:
         if measured and not arguments.json:
             out.write(LEGEND)
         if everything:
-            choice = choose_backend(bundle, artifact=arguments.artifact, recall=False)
-            choice.backend.close()
-            print(f"edge-lstm: auto takes {choice.name} {choice.artifact or ''}".rstrip(), file=sys.stderr)
+            for streams, purpose in ((None, ""), (arguments.streams, f" for {arguments.streams} streams")):
+                choice = choose_backend(bundle, artifact=arguments.artifact, streams=streams, recall=False)
+                choice.backend.close()
+                print(f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}", file=sys.stderr)
     return 1 if failed or not measured else 0
 
 
