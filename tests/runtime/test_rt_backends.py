@@ -37,6 +37,7 @@ from edge_lstm_runtime.check import artifacts
 from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare
 from edge_lstm_runtime.packing import Packing
 
+pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 SPEC = make_spec(hidden=16, layers=2)
 

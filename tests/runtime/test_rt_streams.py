@@ -18,6 +18,7 @@ from edge_lstm_runtime import backends as registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
 from edge_lstm_runtime.backends.streams import LoopedStreams
 
+pytestmark = pytest.mark.usefixtures("no_native")
 N = 5
 BACKENDS = ("numpy", "onnx", "reference")
 
