@@ -100,8 +100,10 @@ def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: 
             except BackendUnavailableError as e:
                 reasons[label] = f"not here: {e}"
                 lasting &= artifact is None or isinstance(e.__cause__, ImportError)
+            except _WrongError as e:  # by another driver or library it may be right, and that is another question to `memory`
+                reasons[label] = str(e)
             except BackendError as e:
-                reasons[label] = str(e) if isinstance(e, _WrongError) else f"failed: {e}"
+                reasons[label] = f"failed: {e}"
                 lasting = False
         times = _race(bundle, right, streams, reasons)
         best = min(times, key=lambda c: times[c], default=None)

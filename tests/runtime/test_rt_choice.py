@@ -139,6 +139,10 @@ def test_speed_is_remembered_and_not_that_it_is_right(bundle: Bundle, backends: 
     assert "onnx was the fastest here and is not right any more: WRONG (max_abs 1.0e-01" in caplog.text
     assert backends.closed == ["onnx", "onnx"]
     assert any(reason.startswith("onnx: WRONG") for reason in choice.reasons)
+    backends.forget()
+    choice = choose_backend(bundle)
+    assert backends.opened == ["numpy"], "the new choice is remembered"
+    assert any(reason.startswith("onnx: WRONG") for reason in choice.reasons), "and why it is not the other"
 
 
 @pytest.mark.usefixtures("cache")
@@ -154,10 +158,9 @@ def test_one_that_has_gone(bundle: Bundle, backends: Backends) -> None:
     assert "onnx: not here: it was uninstalled" in choice.reasons
 
 
-@pytest.mark.parametrize("make", [wrong, broken])
-def test_nothing_is_remembered_while_a_backend_fails(bundle: Bundle, backends: Backends, cache: Path, make: Any) -> None:
-    """It may be right again tomorrow, and should be asked then."""
-    backends.put("onnx", make)
+def test_nothing_is_remembered_while_a_backend_fails(bundle: Bundle, backends: Backends, cache: Path) -> None:
+    """It may be back tomorrow, and should be asked then."""
+    backends.put("onnx", broken)
     assert choose_backend(bundle).name == "numpy"
     assert not cache.exists()
     backends.put("onnx", fast)
