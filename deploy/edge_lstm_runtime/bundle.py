@@ -227,9 +227,13 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
     def number(value: Any) -> bool:
         return type(value) in (int, float) and value >= 0  # NaN is not
 
+    def tolerance(t: Any) -> bool:
+        return set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+
+    if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
+        raise BundleError(f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}")
     for name, entry in manifest.get("artifacts", {}).items():
-        t = entry["tolerance"]
-        known = set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+        known = tolerance(entry["tolerance"])
         steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
         known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:
