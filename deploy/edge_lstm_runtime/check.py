@@ -14,7 +14,7 @@ from .backends.rknn import pick_artifact, steps_at_once
 from .bundle import Bundle
 from .compare import FLOAT32, Comparison, Tolerance, compare
 from .errors import BackendError, BackendUnavailableError
-from .processing import features
+from .golden import first, golden_features, run_sequences, sequences
 
 AUTO_STEPS = 200  # enough to tell backends apart and to feel a wrong state, in a few milliseconds
 
@@ -69,15 +69,15 @@ def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps:
 
 
 def _check(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None) -> Check:
-    x, y = (array[:steps] for array in bundle.golden)
-    rows = features(bundle.spec, x)[0].astype(backend.dtype)
-    at_once = backend.at_once
-    if len(rows) < at_once:  # NumPy would answer all of it
-        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {len(rows)} golden samples: it can't be checked")
-    backend.run(rows[: max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
-    backend.reset()
+    x, y, lengths = first(bundle, steps)
+    rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
+    at_once, whole = backend.at_once, bundle.spec.bidirectional
+    if at_once > 1 and at_once not in lengths if whole else len(rows) < at_once:  # NumPy would answer all of it
+        held = f"golden sequences of {lengths.min()} to {lengths.max()}" if whole else f"{len(rows)} golden samples"
+        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {held}: it can't be checked")
+    backend.run(rows[: lengths[0] if whole else max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
     start = time.perf_counter()
-    outputs = backend.run(rows)
+    outputs = run_sequences(backend, rows, lengths)
     elapsed = time.perf_counter() - start
     if outputs.shape != y.shape:
         raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")
@@ -120,7 +120,7 @@ def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx"
     for name in candidates:
         for artifact in [wanted] if wanted and _runs_artifacts(name) else artifacts(bundle, name) or [None]:
             label = name if artifact is None else f"{name} ({artifact})"
-            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1:
+            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1 and not bundle.spec.bidirectional:
                 reasons.append(f"{label}: not tried: it takes {at_once} steps at once, and single steps gain nothing from it")
                 continue
             try:
@@ -151,18 +151,21 @@ def choose_backend(bundle: Bundle, candidates: tuple[str, ...] = ("rknn", "onnx"
 def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round.
 
-    Of a converted model that takes T steps at once: of each run of T, divided by T.
+    Of a converted model that takes T steps at once: of each run of T, divided by T. Of a bidirectional model: of each run of a whole
+    sequence, divided by its steps.
     """
     from .model import Session
 
-    x, _ = bundle.golden
+    x = bundle.golden[0]
     backend = open_backend(name, bundle, artifact=artifact)
     session = Session(bundle.spec, backend)
-    chunk = backend.at_once
+    chunk = int(bundle.lengths.max()) if bundle.spec.bidirectional else backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
     answer: Callable[[NDArray[np.float32]], object]
-    if chunk == 1:
+    if bundle.spec.bidirectional:
+        samples, answer = [part.astype(np.float32) for part in sequences(x, bundle.lengths)], session.run
+    elif chunk == 1:
         samples, answer = [np.asarray(row, np.float32) for row in x], session.step
     else:
         samples, answer = list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)), session.run
@@ -172,7 +175,7 @@ def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np
             sample = samples[n % count]
             start = clock()
             answer(sample)
-            times[max(n, 0)] = clock() - start
+            times[max(n, 0)] = (clock() - start) / (len(sample) if answer == session.run else 1)
     finally:
         session.close()
-    return times / chunk
+    return times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +21,8 @@ from .spec import ModelSpec
 class Session:
     """A stream through one backend: raw samples in, answers out, the state carried.
 
-    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was.
+    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was. A bidirectional model has
+    none: it answers whole sequences, by `run`, and `step` raises BackendError.
     """
 
     def __init__(self, spec: ModelSpec, backend: Backend):
@@ -31,13 +32,15 @@ class Session:
         self._post = Postprocessor(spec)
         self._raw_output = self._post.identity
         self._step = backend.step
+        # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
+        self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", raw units for "forecast".
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """
-        outputs = self._step(self._pre(x))
+        outputs = self._step(self._features(x))
         return outputs if self._raw_output else self._post(outputs, self._pre.last)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
@@ -45,11 +48,15 @@ class Session:
 
         Raises SampleError with the number of the first row that can't be used; the state is then as before the call, as it is
         when the backend fails.
+
+        Of a bidirectional model the rows are one whole sequence, from the zero state and with no value known before it ("ffill").
         """
         xs = as_samples(self.spec, xs)
         if not len(xs):
             return np.empty((0, self.spec.output_size), self.backend.dtype)
         before = self.state
+        if self.spec.bidirectional:
+            self._pre.reset()
         rows, filled = np.empty((len(xs), self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
         try:
             for n, x in enumerate(xs):
