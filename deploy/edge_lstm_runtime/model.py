@@ -127,7 +127,7 @@ class Model:
 
         artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
         One that takes T steps at once, such as "rk3588-fp16-t8.rknn", serves `run`; `step`, and the rows of a `run` that fill no chunk, are
-        computed by NumPy on the same state.
+        computed by NumPy on the same state. Of a bidirectional model T is the length of the sequences that it takes; NumPy computes others.
         verify: a converted model first runs golden samples of the bundle, and is refused with BackendError where its answers are out of
         tolerance; "auto" takes another backend then.
         Raises BackendUnavailableError where this machine lacks what the backend needs.
