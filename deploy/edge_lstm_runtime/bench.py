@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .backends import open_backend
 from .bundle import Bundle
 from .errors import BackendError, BackendUnavailableError
+from .golden import sequences
 from .model import load, open_session
 
 SECONDS = 0.3  # for each of the two rates, and one round of it at least
@@ -88,7 +89,7 @@ def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, st
         load_ms, after = 1e3 * (time.perf_counter() - start), resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
     times = 1e6 * latencies(bundle, name, artifact, steps)
-    streams_per_second = None if simulator else _streams_per_second(bundle, name, artifact, streams)
+    streams_per_second = None if simulator or bundle.spec.bidirectional else _streams_per_second(bundle, name, artifact, streams)
     p50, p99, p99_9 = (float(p) for p in np.percentile(times, (50, 99, 99.9)))
     memory = None if before is None or after is None or simulator else after - before
     return Figures(
@@ -99,15 +100,18 @@ def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, st
 def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round.
 
-    Of a converted model that takes T steps at once: of each run of T, divided by T.
+    Of a converted model that takes T steps at once: of each run of T, divided by T. Of a bidirectional model: of each run of a whole
+    sequence, divided by its steps.
     """
-    x, _ = bundle.golden
+    x, whole = bundle.golden[0], bundle.spec.bidirectional
     session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
-    chunk = session.backend.at_once
+    chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
     answer: Callable[[NDArray[np.float32]], object]
-    if chunk == 1:
+    if whole:
+        samples, answer = [part.astype(np.float32) for part in sequences(x, bundle.lengths)], session.run
+    elif chunk == 1:
         samples, answer = [np.asarray(row, np.float32) for row in x], session.step
     else:
         samples, answer = list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)), session.run
@@ -117,10 +121,10 @@ def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np
             sample = samples[n % count]
             start = clock()
             answer(sample)
-            times[max(n, 0)] = clock() - start
+            times[max(n, 0)] = (clock() - start) / (1 if chunk == 1 else len(sample))
     finally:
         session.close()
-    return times / chunk
+    return times
 
 
 def _streams_per_second(bundle: Bundle, name: str, artifact: str | None, streams: int) -> float | None:

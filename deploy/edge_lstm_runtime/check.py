@@ -12,7 +12,7 @@ from .backends.rknn import pick_artifact
 from .bundle import Bundle
 from .compare import FLOAT32, Comparison, Tolerance, compare
 from .errors import BackendError, BackendUnavailableError
-from .processing import features
+from .golden import first, golden_features, run_sequences
 
 NATIVE_INT8 = "native-int8"
 AUTO_STEPS = 200  # enough to tell backends apart and to feel a wrong state, in a few milliseconds
@@ -72,17 +72,17 @@ def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps:
 def check_opened(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None, streams: int | None = None) -> Check:
     """As `check_backend`, of a backend that is open; of one for N streams each gets the golden samples, and the worst one counts."""
     tolerance = tolerance_of(bundle, name, artifact)
-    x, y = (array[:steps] for array in bundle.golden)
-    rows = features(bundle.spec, x)[0].astype(backend.dtype)
+    x, y, lengths = first(bundle, steps)
+    rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
+    at_once, whole = backend.at_once, bundle.spec.bidirectional
+    if (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once:  # NumPy would answer all of it
+        held = f"golden sequences of {lengths.min()} to {lengths.max()}" if whole else f"{len(rows)} golden samples"
+        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {held}: it can't be checked")
     if streams is not None:
         rows, y = (np.repeat(array[:, None], streams, axis=1) for array in (rows, y))
-    at_once = backend.at_once
-    if len(rows) < at_once:  # NumPy would answer all of it
-        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {len(rows)} golden samples: it can't be checked")
-    backend.run(rows[: max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
-    backend.reset()
+    backend.run(rows[: lengths[0] if whole else max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
     start = time.perf_counter()
-    outputs = backend.run(rows)
+    outputs = run_sequences(backend, rows, lengths)
     elapsed = time.perf_counter() - start
     if outputs.shape != y.shape:
         raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")

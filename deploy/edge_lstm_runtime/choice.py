@@ -17,6 +17,7 @@ from .backends.rknn import steps_at_once
 from .bundle import Bundle
 from .check import AUTO_STEPS, Check, artifacts, check_opened, tolerance_of
 from .errors import BackendError, BackendUnavailableError
+from .golden import sequences
 from .model import open_session
 
 CANDIDATES = ("rknn", "native", "native-int8", "onnx", "numpy")
@@ -91,7 +92,7 @@ def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: 
     try:
         for name, artifact in offered:
             label = _label(name, artifact)
-            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1:
+            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1 and not bundle.spec.bidirectional:
                 reasons[label] = f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
                 continue
             try:
@@ -142,13 +143,16 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
     In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
     least, which heeds no slow turn.
     """
-    samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in bundle.golden[0][:AUTO_STEPS]]
+    x, whole = bundle.golden[0][:AUTO_STEPS], bundle.spec.bidirectional
+    if whole:  # is answered a sequence at a time
+        x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
+    samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]
     sessions = {candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right}
     times = dict.fromkeys(right, math.inf)
     clock = time.perf_counter
     for _ in range(ROUNDS):
         for candidate in list(times):
-            step, turn = sessions[candidate].step, []
+            step, turn = sessions[candidate].run if whole else sessions[candidate].step, []
             try:
                 for n in range(min(max(int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step), 3), 50)):
                     sample = samples[n % len(samples)]

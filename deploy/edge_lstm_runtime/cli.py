@@ -123,7 +123,9 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
         "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
-        "leaves the state as it was, and makes the exit code 1 at the end."
+        "leaves the state as it was, and makes the exit code 1 at the end.\n"
+        "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
+        'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
     )
     parser.epilog = (
         "examples:\n"
@@ -362,7 +364,10 @@ def main_info(arguments: argparse.Namespace) -> int:
     spec = bundle.spec
     print(f"task      {spec.task}: {', '.join(spec.output_names)}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
-    print(f"model     {spec.num_layers} layer(s) of {spec.hidden_size}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step")
+    both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
+    print(
+        f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
+    )
     print("members")
     for name, entry in sorted(bundle.manifest["members"].items()):
         print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")

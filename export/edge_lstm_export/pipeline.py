@@ -26,7 +26,7 @@ from .steps import (
     verify_float,
     write_report,
 )
-from .work import Work
+from .work import CHUNKS, Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("golden stream and reference", draw_stream.call),
@@ -42,7 +42,6 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("bundle", pack.call),
     ("report", write_report.call),
 )
-CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 
 
 def export_run(
@@ -58,7 +57,8 @@ def export_run(
 
     targets, schemes: NPUs and number formats, a converted model for each pair; None for those of fp16 and w8a8 that a target takes, an
     empty sequence for a bundle without a converted model. chunk: 2 to 1024, for a further converted model of each pair that takes that many
-    steps at once; where it can't be made, a note in the bundle says why. say: takes lines of progress.
+    steps at once; where it can't be made, a note in the bundle says why. Of a bidirectional model, the length of sequence that its
+    only converted models take; when left out, that of the test recordings where they all have the same. say: takes lines of progress.
     Raises ConfigError for a target, scheme or chunk that is not offered, ConversionError when a step fails; `out` is then as it was.
     """
     out = Path(out)

@@ -397,6 +397,9 @@ class Simulated:
         packing = Packing(recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
         self._backend = RknnBackend(OrtShaped(graph), packing)
 
+    def reset(self):
+        self._backend.reset()
+
     def run(self, rows):
         return self._backend.run(rows)
 

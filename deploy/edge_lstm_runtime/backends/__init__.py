@@ -68,6 +68,37 @@ class Backend(ABC):
         """Release what the backend holds; it can't be used afterwards. May be called twice."""
 
 
+class WholeSequence(Backend):
+    """A bidirectional network: each `run` takes one whole sequence, every direction of every layer from the zero state; nothing is carried.
+
+    Its state is (h, c) of no layers, (0, H) each.
+    """
+
+    _hidden: int
+
+    def reset(self) -> None:
+        """There is nothing to set back."""
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        """Raises BackendError, always."""
+        raise BackendError(
+            "this model is bidirectional: it reads a whole sequence from both ends, so there is no answer to a single step; "
+            "use run with all rows of a sequence"
+        )
+
+    @abstractmethod
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        """features: (steps, F), one whole sequence -> outputs: (steps, O)."""
+
+    @property
+    def state(self) -> State:
+        return np.empty((0, self._hidden), self.dtype), np.empty((0, self._hidden), self.dtype)
+
+    @state.setter
+    def state(self, value: State) -> None:
+        check_state(value, (0, self._hidden))
+
+
 def check_state(value: State, shape: tuple[int, ...]) -> State:
     """(h, c) as arrays, or BackendError."""
     try:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..errors import BackendError
+from ..errors import BackendError, BackendUnavailableError
 from ..native import address
 from ..spec import ModelSpec
 from . import Backend, State, check_state
@@ -43,6 +43,8 @@ class NativeBackend(Backend):
         kernel: str | None = None,
         steps: Float32 | None = None,
     ):
+        if spec.bidirectional:
+            raise BackendUnavailableError("the native kernel answers single steps; a bidirectional model has none, so NumPy runs it")
         if precision == "int8":
             self.name = "native-int8"
         self._model = native.make_model(spec, weights, precision, kernel, steps)

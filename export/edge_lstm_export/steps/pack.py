@@ -21,8 +21,10 @@ PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 def call(work: Work) -> Work:
     members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
-    members["golden.npz"] = write_npz({"x": work.stream, "y": work.reference})
-    members["calibration.npz"] = write_npz(dataset(work.calibration))
+    golden = {"x": work.stream, "y": work.reference}
+    members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
+    if work.calibration:
+        members["calibration.npz"] = write_npz(dataset(work.calibration))
     facts: dict[str, Any] = {}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
