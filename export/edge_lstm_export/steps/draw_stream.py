@@ -14,7 +14,7 @@ from edge_lstm import Sequence
 from edge_lstm_runtime import ConversionError, Reference
 from edge_lstm_runtime.processing import features
 
-from ..work import Work
+from ..work import Float64, Work
 
 STEPS = 1000
 
@@ -24,12 +24,16 @@ def shuffled(recordings: list[Sequence]) -> list[Sequence]:
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
-def call(work: Work) -> Work:
-    stream = np.concatenate([s.x for s in shuffled(work.run.splits.test)])
-    steps = max(STEPS, 2 * (work.chunk or 1))
+def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:
+    """(steps, C) raw units: the test recordings one after the other, and from the start again where they are too few."""
+    stream = np.concatenate([s.x for s in shuffled(test)])
     if len(stream) < steps:
         stream = np.tile(stream, (-(-steps // len(stream)), 1))
-    stream = np.ascontiguousarray(stream[:steps])
+    return np.ascontiguousarray(stream[:steps])
+
+
+def call(work: Work) -> Work:
+    stream = golden_stream(work.run.splits.test, max(STEPS, 2 * (work.chunk or 1)))
     reference = Reference(work.spec, work.weights).run(features(work.spec, stream)[0])
     if not np.isfinite(reference).all():
         raise ConversionError("the reference's outputs are not finite on the test data; train the model again")
