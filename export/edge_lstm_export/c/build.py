@@ -32,26 +32,25 @@ def build_and_run(contents: Mapping[str, bytes]) -> Built:
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         return Built("not run here: no C compiler (cc) was found")
-    with tempfile.TemporaryDirectory(prefix="edge-lstm-c-") as name:
-        folder = Path(name)
-        fill(folder, contents)
-        try:
-            for source in ("edge_lstm", "model", "main"):
-                _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
-            _run([compiler, "edge_lstm.o", "model.o", "main.o", "-lm", "-o", "selftest"], folder)
-            version = _run([compiler, "-dumpfullversion"], folder).strip()
-        except (OSError, subprocess.SubprocessError) as e:
-            reason = getattr(e, "stderr", None) or str(e)
-            return Built(f"not run here: {Path(compiler).name} failed: {reason.strip().splitlines()[0]}")
-        label = f"{Path(compiler).name} {version} -O2 for {platform.machine()}"
-        try:
-            done = subprocess.run([folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
-        except (OSError, subprocess.SubprocessError) as e:
-            return Built(f"not run here: {e}", label)
-        lines = done.stdout.split("\n")
-        if done.returncode != 0:
-            raise ConversionError(f"the C source is out of tolerance here, built with {label}: {' '.join(lines).strip()}")
-        return Built(lines[1], label, _code_bytes(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge-lstm-c-") as name:
+            return _built(Path(name), contents, compiler)
+    except (OSError, subprocess.SubprocessError) as e:
+        reason = (getattr(e, "stderr", None) or str(e)).strip()
+        return Built(f"not run here: {Path(compiler).name}: {reason.splitlines()[0]}")
+
+
+def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
+    fill(folder, contents)
+    for source in ("edge_lstm", "model", "main"):
+        _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
+    _run([compiler, "edge_lstm.o", "model.o", "main.o", "-lm", "-o", "selftest"], folder)
+    label = f"{Path(compiler).name} {_run([compiler, '-dumpversion'], folder).strip()} -O2 for {platform.machine()}"
+    done = subprocess.run([folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    lines = done.stdout.split("\n")
+    if done.returncode != 0:
+        raise ConversionError(f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}")
+    return Built(lines[1], label, _code_bytes(folder))
 
 
 def _code_bytes(folder: Path) -> int | None:
