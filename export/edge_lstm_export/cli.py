@@ -151,7 +151,7 @@ def main_targets(arguments: argparse.Namespace) -> int:
     print(f"{'target':<10}{'cores':<7}{'schemes':<21}{'LSTM operator':<16}{'Python there':<14}boards")
     for t in targets().values():
         print(f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}{t.python:<14}{t.boards or '?'}")
-    print(f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}no NPU: any CPU that has a C compiler, microcontrollers")
+    print(f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}no NPU: any CPU, any microcontroller")
     print("\nPython there: rknn-toolkit-lite2 runs on its boards. observed: by the converter, not from the manual. ?: unknown.")
     return 0
 

@@ -58,7 +58,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     }
     contents = {path: (files("edge_lstm_runtime") / "native" / path).read_bytes() for path in KERNEL}
     contents |= {path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes() for path in AS_THEY_ARE}
-    contents |= {path: templates.get_template(f"{path}.j2").render(facts, **data).encode() for path in RENDERED}
+    contents |= {path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace") for path in RENDERED}
     info = {
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
@@ -91,7 +91,9 @@ def _environment() -> Environment:
 
 def _escaped(text: str, also: str = "") -> str:
     """ASCII: all else, and what C reads as something (a trigraph's ? too), in octal, which can't swallow what follows as hex does."""
-    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}" for byte in text.encode())
+    plain = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}" for byte in text.encode("utf-8", "replace")
+    )
     return "".join(plain)
 
 
