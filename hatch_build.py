@@ -45,24 +45,25 @@ AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mpref
 class Part(NamedTuple):
     """One compilation of the source; a library's first part has the interface, each further one a kernel for better CPUs."""
 
-    options: str
-    zig: str = ""  # what ziglang wants besides: it has its own names of CPUs
+    macros: str
+    cpu: str = ""  # options of GCC and Clang for the CPU
+    zig_cpu: str | None = None  # ziglang's, where it has names of its own
 
 
 MACHINES = {
     "x86_64": (
         Part("-DEL_WITH_AVX2 -DEL_WITH_AVX512"),
-        Part(f'{AVX2} -DEL_LANES=8 -DEL_KERNEL=el_kernel_avx2 -DEL_KERNEL_NAME="avx2"'),
-        Part(f'{AVX512} -DEL_LANES=16 -DEL_KERNEL=el_kernel_avx512 -DEL_KERNEL_NAME="avx512"'),
+        Part('-DEL_LANES=8 -DEL_KERNEL=el_kernel_avx2 -DEL_KERNEL_NAME="avx2"', AVX2),
+        Part('-DEL_LANES=16 -DEL_KERNEL=el_kernel_avx512 -DEL_KERNEL_NAME="avx512"', AVX512),
     ),
     "aarch64": (
         Part('-DEL_WITH_DOTPROD -DEL_KERNEL_NAME="neon"'),
-        Part('-mcpu=generic+dotprod -DEL_KERNEL=el_kernel_dotprod -DEL_KERNEL_NAME="neon-dotprod"'),
+        Part('-DEL_KERNEL=el_kernel_dotprod -DEL_KERNEL_NAME="neon-dotprod"', "-march=armv8.2-a+dotprod", "-mcpu=generic+dotprod"),
     ),
     # The baseline is Debian's armhf, VFPv3 with 16 registers; ziglang's would have NEON and 32.
     "armv7l": (
-        Part("-DEL_WITH_NEON", zig="-mcpu=generic+v7a+vfp3d16-neon-d32"),
-        Part('-mfpu=neon -DEL_KERNEL=el_kernel_neon -DEL_KERNEL_NAME="neon"', zig="-mcpu=generic+v7a+neon"),
+        Part("-DEL_WITH_NEON", zig_cpu="-mcpu=generic+v7a+vfp3d16-neon-d32"),
+        Part('-DEL_KERNEL=el_kernel_neon -DEL_KERNEL_NAME="neon"', "-mfpu=neon", "-mcpu=generic+v7a+neon"),
     ),
 }
 # Platform tag of the wheel -> ziglang's name of the target.
@@ -92,14 +93,12 @@ def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bo
     """Make the library `out` for a machine of MACHINES. compiler: its command, which may be a cross compiler's. options: further ones
     for it. zig: does it want ziglang's options? Raises CompileError."""
     with tempfile.TemporaryDirectory() as folder:
-        objects = []
-        for k, part in enumerate(MACHINES[machine]):
-            objects.append(f"{k}.o")
-            cpu = part.zig.split() if zig else []
-            _run([*compiler, *COMPILE.split(), *part.options.split(), *cpu, *options, "-c", str(SOURCE), "-o", objects[-1]], folder)
-        # The first part's CPU: what ziglang adds of its own must run there too.
-        cpu = MACHINES[machine][0].zig.split() if zig else []
-        _run([*compiler, *LINK.split(), *cpu, *objects, "-o", "library.so"], folder)
+        cpus = [(part.zig_cpu if zig and part.zig_cpu is not None else part.cpu).split() for part in MACHINES[machine]]
+        objects = [f"{k}.o" for k in range(len(cpus))]
+        for name, cpu, part in zip(objects, cpus, MACHINES[machine], strict=True):
+            _run([*compiler, *COMPILE.split(), *part.macros.split(), *cpu, *options, "-c", str(SOURCE), "-o", name], folder)
+        # With the first part's CPU: what the compiler adds of its own must run there too.
+        _run([*compiler, *LINK.split(), *cpus[0], *objects, "-o", "library.so"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         new = out.with_name(f"{out.name}.new")
         shutil.copyfile(Path(folder) / "library.so", new)
@@ -152,7 +151,7 @@ def _run(command: Sequence[str], folder: str | None, variables: dict[str, str] |
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
         told = next((line for line in lines if "error" in line.lower()), lines[-1])
-        raise CompileError(f"`{shlex.join(command)}` failed: {told.strip()}")
+        raise CompileError(f"`{' '.join(Path(part).name for part in command[:4])} ...` failed: {told.strip()}")
 
 
 class NativeHook(BuildHookInterface[Any]):
