@@ -47,7 +47,10 @@ class Part(NamedTuple):
 
     macros: str
     cpu: str = ""  # options of GCC and Clang for the CPU
-    zig_cpu: str | None = None  # ziglang's, where it has names of its own
+    zig_cpu: str = ""  # ziglang's, where it has names of its own
+
+    def options(self, zig: bool) -> list[str]:
+        return ((zig and self.zig_cpu) or self.cpu).split()
 
 
 MACHINES = {
@@ -82,23 +85,29 @@ class CompileError(Exception):
 
 
 def machine_of(platform: str) -> str:
-    """The machine of a platform tag, such as "aarch64". Raises CompileError."""
-    for machine in MACHINES:
-        if platform.endswith(f"_{machine}"):
-            return machine
-    raise CompileError(f"there is no native kernel for {platform}, only for {', '.join(MACHINES)}")
+    """The machine of a platform of PLATFORMS, such as "aarch64"."""
+    return next(machine for machine in MACHINES if platform.endswith(f"_{machine}"))
+
+
+def compiler_for(platform: str) -> list[str]:
+    """ziglang's command for a platform of PLATFORMS. Raises CompileError."""
+    if platform not in PLATFORMS:
+        raise CompileError(f"{VARIABLE}={platform} is no platform; expected pure or one of {', '.join(PLATFORMS)}")
+    if importlib.util.find_spec("ziglang") is None:
+        raise CompileError(f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"')
+    return [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
 
 
 def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bool = False, options: Sequence[str] = ()) -> None:
     """Make the library `out` for a machine of MACHINES. compiler: its command, which may be a cross compiler's. options: further ones
     for it. zig: does it want ziglang's options? Raises CompileError."""
     with tempfile.TemporaryDirectory() as folder:
-        cpus = [(part.zig_cpu if zig and part.zig_cpu is not None else part.cpu).split() for part in MACHINES[machine]]
-        objects = [f"{k}.o" for k in range(len(cpus))]
-        for name, cpu, part in zip(objects, cpus, MACHINES[machine], strict=True):
-            _run([*compiler, *COMPILE.split(), *part.macros.split(), *cpu, *options, "-c", str(SOURCE), "-o", name], folder)
-        # With the first part's CPU: what the compiler adds of its own must run there too.
-        _run([*compiler, *LINK.split(), *cpus[0], *objects, "-o", "library.so"], folder)
+        parts = MACHINES[machine]
+        objects = [f"{k}.o" for k in range(len(parts))]
+        for name, part in zip(objects, parts, strict=True):
+            _run([*compiler, *COMPILE.split(), *part.macros.split(), *part.options(zig), *options, "-c", str(SOURCE), "-o", name], folder)
+        # For the first part's CPU: what the compiler adds of its own must run there too.
+        _run([*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         new = out.with_name(f"{out.name}.new")
         shutil.copyfile(Path(folder) / "library.so", new)
@@ -107,27 +116,25 @@ def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bo
 
 def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> None:
     """Make the library `out` for a platform of PLATFORMS, by ziglang. Raises CompileError."""
-    if platform not in PLATFORMS:
-        raise CompileError(f"{VARIABLE}={platform} is not a platform; expected pure or one of {', '.join(PLATFORMS)}")
-    if importlib.util.find_spec("ziglang") is None:
-        raise CompileError(f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"')
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
-    compile_library(out, machine_of(platform), compiler, zig=True, options=options)
+    compile_library(out, machine_of(platform), compiler_for(platform), zig=True, options=options)
 
 
 def compile_here(out: Path) -> str:
     """Make the library `out` for this machine; -> the wheel's platform tag. Raises CompileError."""
     tags = list(platform_tags())
-    machine = machine_of(tags[-1])  # linux_x86_64, the least demanding
+    # A Python of 32 bits on a 64-bit ARM says linux_armv8l and linux_armv7l.
+    machine = next((name for name in MACHINES if f"linux_{name}" in tags), None)
+    if machine is None:
+        raise CompileError(f"there is none for {tags[0]}, only for Linux on {', '.join(MACHINES)}")
     platform = next((tag for tag in tags if tag in PLATFORMS), None)
     if platform and not os.environ.get("CC") and importlib.util.find_spec("ziglang"):
         compile_for(platform, out)
         return platform
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
-        raise CompileError(f"there is no C compiler, neither {compiler[0]} nor ziglang")
+        raise CompileError(f"there is no C compiler here, neither {compiler[0]} nor ziglang")
     compile_library(out, machine, compiler)
-    return tags[-1]
+    return f"linux_{machine}"
 
 
 def compile_in_place() -> None:
