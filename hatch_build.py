@@ -116,7 +116,8 @@ def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bo
 
 def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> None:
     """Make the library `out` for a platform of PLATFORMS, by ziglang. Raises CompileError."""
-    compile_library(out, machine_of(platform), compiler_for(platform), zig=True, options=options)
+    compiler = compiler_for(platform)
+    compile_library(out, machine_of(platform), compiler, zig=True, options=options)
 
 
 def compile_here(out: Path) -> str:
@@ -168,26 +169,24 @@ class NativeHook(BuildHookInterface[Any]):
         return [ZIGLANG] if os.environ.get(VARIABLE, "") not in ("", "pure") else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        wanted = os.environ.get(VARIABLE, "")
-        if version == "editable":
-            try:
-                compile_in_place()
-            except CompileError as e:
-                self._warn(e)
-            return
-        if wanted == "pure":
+        platform = "" if version == "editable" else os.environ.get(VARIABLE, "")
+        if platform == "pure":
             return
         self._folder = tempfile.TemporaryDirectory()
         library = Path(self._folder.name) / LIBRARY.name
-        platform = wanted
-        if wanted:
-            compile_for(wanted, library)
-        else:
-            try:
-                platform = compile_here(library)
-            except CompileError as e:
-                self._warn(e)
+        try:
+            if version == "editable":
+                compile_in_place()
                 return
+            if platform:
+                compile_for(platform, library)
+            else:
+                platform = compile_here(library)
+        except CompileError as e:
+            if platform:
+                self.app.abort(f"edge-lstm: error: {e}")
+            self.app.display_warning(f"edge-lstm without its native kernel, so the runtime will use NumPy: {e}")
+            return
         build_data["force_include"][str(library)] = IN_WHEEL
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
@@ -195,9 +194,6 @@ class NativeHook(BuildHookInterface[Any]):
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         if folder := getattr(self, "_folder", None):
             folder.cleanup()
-
-    def _warn(self, error: CompileError) -> None:
-        self.app.display_warning(f"edge-lstm without its native kernel, so the runtime will use NumPy: {error}")
 
 
 def main(arguments: Sequence[str]) -> None:
