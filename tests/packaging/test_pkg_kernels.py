@@ -169,3 +169,15 @@ def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
         for kernel in found:
             assert np.abs(found[kernel] - expected).max() <= FLOAT32, f"{name} {kernel}"
             assert np.abs(found8[kernel][:, 0] - int8_steps(x[:, 0], states[0, :, 0], states[1, :, 0])).max() <= INT8, f"{name} {kernel}"
+
+
+def test_musl(built: dict[tuple[str, str], Path], tmp_path: Path) -> None:
+    """With musl itself, which Debian has for the machine it runs on."""
+    if "linux_x86_64" not in platform_tags() or not Path("/lib/ld-musl-x86_64.so.1").exists():
+        pytest.skip("this machine is not x86-64 or has no musl; run: apt-get install musl")
+    shutil.copy(built["zig", "musllinux_1_1_x86_64"] / "libedge_lstm.so", tmp_path)
+    link(tmp_path, [*hatch_build.compiler_for("musllinux_1_1_x86_64"), "-dynamic"])
+    assert b"/lib/ld-musl-x86_64.so.1" in (tmp_path / "kernels").read_bytes()
+    x = noise(STEPS, 1, 5)
+    for kernel, y in answers(tmp_path, None, 2, x, int8=False).items():
+        assert np.abs(y[:, 0] - rt.Reference(*model(2)).run(x[:, 0])).max() <= FLOAT32, kernel
