@@ -384,7 +384,11 @@ static int runs_avx512(void) {
 #endif
 #if defined(EL_WITH_NEON) || defined(EL_WITH_DOTPROD)
 #include <sys/auxv.h>
-static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; }    /* on 32-bit ARM */
+#endif
+#ifdef EL_WITH_NEON
+static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; } /* on 32-bit ARM */
+#endif
+#ifdef EL_WITH_DOTPROD
 static int runs_dotprod(void) { return (getauxval(AT_HWCAP) >> 20) & 1; } /* on aarch64 */
 #endif
 
