@@ -140,8 +140,11 @@ def compile_here(out: Path) -> str:
 
 def compile_in_place() -> None:
     """Make the working tree's library, for this machine; where that fails there is none afterwards. Raises CompileError."""
-    LIBRARY.unlink(missing_ok=True)
-    compile_here(LIBRARY)
+    try:
+        compile_here(LIBRARY)
+    except CompileError:
+        LIBRARY.unlink(missing_ok=True)  # an old one would be taken for this source's
+        raise
 
 
 def build_wheels(out: Path) -> None:
