@@ -51,6 +51,7 @@ wheels: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/numpy_step.py
+	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/accuracy.py
