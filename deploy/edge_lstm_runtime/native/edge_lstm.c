@@ -8,6 +8,13 @@
 
 #include <string.h>
 
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "edge_lstm.c rounds by adding in float, which the x87 unit does not do; compile with -msse2 -mfpmath=sse"
+#endif
+#ifdef __FAST_MATH__
+#error "edge_lstm.c tells NaN from numbers and rounds by adding and subtracting, which -ffast-math and -Ofast take away; leave them out"
+#endif
+
 #ifndef EL_LANES
 #define EL_LANES 4 /* units that are computed side by side */
 #endif

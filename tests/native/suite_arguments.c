@@ -1,0 +1,2 @@
+#include "suite.h"
+void test_arguments(const char *kernel) { (void)kernel; }
