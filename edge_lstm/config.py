@@ -93,6 +93,7 @@ class ModelConfig(_Section):
     """[model]: the network and what it answers.
 
     dropout   between layers, so only with two or more
+    bidirectional  task "classify": read each sequence from both ends; the model then answers whole sequences only, never a live stream
     targets   task "forecast": the channels to forecast; all when left out
     residual  task "forecast": forecast the change from the value now, not the value
     """
@@ -101,6 +102,7 @@ class ModelConfig(_Section):
     hidden_size: Count
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bidirectional: bool = False
     targets: Names | None = None
     horizon: Count | None = None
     residual: bool = False
@@ -113,7 +115,8 @@ class TrainConfig(_Section):
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
     monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast)
-    carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on
+    carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on; none of a
+                bidirectional model, which carries nothing
     loss        task "forecast": squared error, or "huber", which large errors (rare jumps) don't dominate
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
@@ -288,11 +291,15 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         for key in ("loss_steps", "label_smoothing"):
             if key in train.model_fields_set:
                 yield ("train", key), "is for task 'classify'; remove it"
+        if model.bidirectional:
+            yield ("model", "bidirectional"), "is for task 'classify': a forecast would read the future that it is to tell; remove it"
     else:
         for section, key in (("model", "horizon"), ("model", "targets"), ("model", "residual"), ("data", "season"), ("train", "loss")):
             if key in getattr(config, section).model_fields_set:
                 yield (section, key), "is for task 'forecast'; remove it"
     if train.monitor not in MONITORS[model.task]:
         yield ("train", "monitor"), f"expected one of {', '.join(MONITORS[model.task])} for task {model.task!r}"
+    if model.bidirectional and train.carry > 0 and "carry" in train.model_fields_set:
+        yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"

@@ -58,6 +58,7 @@ class Training:
         data = config.data
         self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short)
         self._counts = self._loss.counts(self._data)
+        self._both = spec.bidirectional
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self._validate = Validation(spec, splits.val, self._loss, fabric)
@@ -128,13 +129,17 @@ class Training:
             if not len(index):  # a rank without a sequence still takes part in the exchange of gradients
                 index, share = order[:1], 0.0
             x, y, mask, last = self._x[index], self._y[index], self._mask[index], self._last[index]
+            lengths = None
             if not self._even:
                 steps = int(longest[k])
+                if self._both:
+                    rows = host[start : start + size][rank::world]
+                    lengths = torch.from_numpy(self._data.lengths[rows if len(rows) else host[:1]].clip(max=steps))
                 x, mask = x[:, :steps], mask[:, :steps]
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
             self._optimizer.zero_grad()
-            outputs, left = self._model(x, _carried(left, config.carry, carries, len(index)))
+            outputs, left = self._model(x, _carried(left, 0.0 if self._both else config.carry, carries, len(index)), lengths)
             loss = self._loss(outputs, y, mask, last) * share
             self.fabric.backward(loss)
             norms.append(clip_grad_norm_(self._parameters, config.clip_norm))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from edge_lstm_runtime import layout
 from edge_lstm_runtime.spec import ModelSpec
@@ -15,7 +16,7 @@ State = tuple[Tensor, Tensor]
 class CompactLSTM(nn.Module):
     """1 to 4 LSTM layers and a linear head that answers at every step.
 
-    dropout: share of the values between two layers that is zeroed in training.
+    dropout: share of the values between two layers that is zeroed in training. A bidirectional model reads whole sequences from both ends.
     """
 
     def __init__(self, spec: ModelSpec, *, dropout: float = 0.0):
@@ -27,14 +28,15 @@ class CompactLSTM(nn.Module):
             spec.num_layers,
             batch_first=True,
             dropout=dropout if spec.num_layers > 1 else 0.0,
+            bidirectional=spec.bidirectional,
         )
-        self.head = nn.Linear(spec.hidden_size, spec.output_size)
+        self.head = nn.Linear(spec.directions * spec.hidden_size, spec.output_size)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw new weights: per gate, recurrent ones orthogonal and input ones Xavier uniform; forget-gate bias 1, other biases 0."""
         for name, parameter in self.lstm.named_parameters():
-            kind = name.rsplit("_", 1)[0]
+            kind = name.split("_l")[0]  # of weight_hh_l0 and weight_hh_l0_reverse
             if kind == "weight_hh":
                 for block in parameter.chunk(4):
                     nn.init.orthogonal_(block)
@@ -48,20 +50,30 @@ class CompactLSTM(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """features: (N, T, F), normalised; state: h and c of (layers, N, H) each, None for zero -> (N, T, O), the state after step T."""
-        hidden, state = self.lstm(features, state)
+    def forward(self, features: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """features: (N, T, F), normalised; state: h and c of (layers, N, H) each, None for zero -> (N, T, O), the state after step T.
+
+        lengths: bidirectional, (N,) int64 on the CPU: the steps of each sequence before its padding, which the backward direction must not
+        read; None where there is none. The answers in the padding say nothing.
+        """
+        if lengths is None:
+            hidden, state = self.lstm(features, state)
+        else:
+            packed = pack_padded_sequence(features, lengths.cpu(), batch_first=True, enforce_sorted=False)  # DDP moves it to the device
+            packed, state = self.lstm(packed, state)
+            hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
         return self.head(hidden), state
 
     def summary(self) -> str:
         """Size and work, a line each."""
         spec = self.spec
         answers = f"{len(spec.classes)} classes" if spec.task == "classify" else f"{spec.horizon} steps of {', '.join(spec.targets)}"
+        both = ", both directions" if spec.bidirectional else ""
         # int8 keeps the biases and nothing else in 4 bytes.
         biases = sum(shape[0] for shape in spec.weight_shapes().values() if len(shape) == 1)
         return "\n".join(
             (
-                f"CompactLSTM     {spec.feature_size} features -> {spec.num_layers} x {spec.hidden_size} units -> {answers}",
+                f"CompactLSTM     {spec.feature_size} features -> {spec.num_layers} x {spec.hidden_size} units{both} -> {answers}",
                 f"parameters      {spec.parameters:,}",
                 f"bytes           {4 * spec.parameters:,} in fp32, {spec.parameters + 3 * biases:,} in int8 (biases in 32 bits)",
                 f"MACs per step   {spec.macs_per_step:,}",

@@ -1,4 +1,4 @@
-"""The torch model's answers as the board gives them: from the zero state, the state carried from step to step."""
+"""The torch model's answers as the board gives them: from the zero state, the state carried; or, bidirectional, to whole sequences."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ from .model import CompactLSTM, State
 CHUNK = 4096
 
 
-def stream(model: CompactLSTM, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """x: (N, T, F) -> the steps and their outputs (N, steps, O), a chunk at a time."""
+def stream(model: CompactLSTM, x: Tensor, lengths: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """x: (N, T, F), lengths: (N,) steps before the padding, on the CPU -> the steps and their outputs (N, steps, O), a chunk at a time.
+
+    Of a bidirectional model all steps at once: a chunk would hide what follows it.
+    """
+    if model.spec.bidirectional:
+        yield slice(0, x.shape[1]), model(x, lengths=lengths)[0]
+        return
     state: State | None = None
     for start in range(0, x.shape[1], CHUNK):
         steps = slice(start, start + CHUNK)
@@ -41,7 +47,7 @@ def answers(model: CompactLSTM, sequences: list[Sequence]) -> list[NDArray[np.fl
         x = np.zeros((len(batch), lengths[batch].max(), spec.feature_size), np.float32)
         for row, k in enumerate(batch):
             x[row, : lengths[k]] = inputs[k][0]
-        for steps, outputs in stream(model, torch.from_numpy(x).to(device)):
+        for steps, outputs in stream(model, torch.from_numpy(x).to(device), torch.from_numpy(lengths[batch])):
             values = outputs.float().cpu().numpy()
             for row, k in enumerate(batch):
                 part = found[k][steps]

@@ -30,12 +30,13 @@ class Validation:
         data = examples(spec, sequences)
         self._count = int(loss.counts(data).sum())
         self._steps = int(data.mask.sum())
-        self._batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._batches: list[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]] = []
         for batch in batches(data.lengths)[fabric.global_rank :: fabric.world_size]:
             longest = int(data.lengths[batch].max())
             y = data.y[batch] if loss.classify else data.y[batch, :longest]
             arrays = (data.x[batch, :longest], y, data.mask[batch, :longest], data.lengths[batch] - 1)
-            self._batches.append(tuple(torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays))  # type: ignore[arg-type]
+            tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays)
+            self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))  # type: ignore[arg-type]
 
     @torch.no_grad()
     def __call__(self, model: CompactLSTM) -> dict[str, float]:
@@ -45,9 +46,9 @@ class Validation:
         total = torch.zeros((), dtype=torch.float64, device=device)
         confusion = torch.zeros(size, size, dtype=torch.int64, device=device)
         errors = torch.zeros(2, size, dtype=torch.float64, device=device)  # absolute, squared
-        for x, y, mask, last in self._batches:
+        for (x, y, mask, last), lengths in self._batches:
             final = torch.zeros(len(x), size, device=device)
-            for steps, outputs in stream(model, x):
+            for steps, outputs in stream(model, x, lengths):
                 seen = mask[:, steps]
                 if self._loss.classify:
                     here = (last >= steps.start) & (last < steps.stop)

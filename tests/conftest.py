@@ -29,6 +29,12 @@ batch_size = 8
 """
 
 
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's fake backends are not remembered in the user's cache; the tests of that memory switch it on again."""
+    monkeypatch.setenv("EDGE_LSTM_REMEMBER", "0")
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As it is shipped."""

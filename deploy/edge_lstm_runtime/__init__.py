@@ -10,7 +10,8 @@ In short:
 
 from .backends import Backend
 from .bundle import Bundle, read_bundle, write_bundle
-from .check import Check, check_backend, choose_backend
+from .check import Check, check_backend
+from .choice import choose_backend
 from .compare import Comparison, Tolerance, compare
 from .errors import (
     BackendError,
@@ -29,12 +30,13 @@ from .model import Model, Session, load
 from .processing import describe
 from .reference import Reference
 from .spec import ModelSpec
+from .streams import StreamsSession
 
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
-    "load", "Model", "Session", "Backend", "describe",
+    "load", "Model", "Session", "StreamsSession", "Backend", "describe",
     # check
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     # the file

@@ -4,7 +4,8 @@ A zip archive, stored without compression, with fixed dates and sorted members, 
 
     manifest.json   format version, model specification, members with sha256 and size, versions, measured accuracy
     weights.npz     canonical float32 weights (see `layout`); never pickled
-    golden.npz      x (steps, C) float64: real test samples in raw units; y (steps, O) float64: the reference's network outputs
+    golden.npz      x (steps, C) float64: real test samples in raw units; y (steps, O) float64: the reference's network outputs; of a
+                    bidirectional model also lengths (sequences,) int64: x is whole sequences one after the other
     model.onnx ...  what an export step added: graphs, converted models, the calibration set
 
 The archive's comment is the sha256 of all bytes before it: one altered byte anywhere is found.
@@ -74,6 +75,20 @@ class Bundle:
         if not np.isfinite(y).all():
             raise BundleError("golden.npz has reference outputs that are not finite")
         return x, y
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(sequences,) the steps of each sequence in `golden`: one sequence, or those of a bidirectional model, each on its own."""
+        steps, lengths = len(self.golden[0]), self.arrays("golden.npz").get("lengths")
+        if lengths is None and not self.spec.bidirectional:
+            return np.array([steps])
+        if lengths is None or not self.spec.bidirectional:
+            raise BundleError(f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which bidirectional models alone have")
+        shape = lengths.ndim == 1 and lengths.dtype == np.int64
+        if not shape or not len(lengths) or lengths.min() < 1 or lengths.max() > steps or lengths.sum() != steps:
+            found = lengths.tolist() if shape and len(lengths) < 20 else f"{lengths.dtype}{lengths.shape}"
+            raise BundleError(f"golden.npz has the lengths {found}, expected int64 of at least 1 each, {steps} in all")
+        return lengths
 
 
 def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -213,7 +228,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
         weights = read_npz(members["weights.npz"], "weights.npz")
         spec.check_weights(weights)
         bundle = Bundle(spec, weights, manifest, members)
-        _ = bundle.golden
+        _ = bundle.golden, bundle.lengths
     except (KeyError, TypeError, AttributeError) as e:
         raise refuse(f"has a malformed manifest ({type(e).__name__}: {e})", e) from e
     except BundleError as e:
@@ -227,9 +242,13 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
     def number(value: Any) -> bool:
         return type(value) in (int, float) and value >= 0  # NaN is not
 
+    def tolerance(t: Any) -> bool:
+        return set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+
+    if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
+        raise BundleError(f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}")
     for name, entry in manifest.get("artifacts", {}).items():
-        t = entry["tolerance"]
-        known = set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+        known = tolerance(entry["tolerance"])
         steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
         known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import io
 import json
@@ -17,6 +18,7 @@ from . import __version__
 from .errors import EdgeLstmError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from .bundle import Bundle
     from .model import Model, Session
 
 
@@ -36,7 +38,7 @@ VERBS = {
     "converter": Verb("edge_lstm_export.cli", "export", "show, make or remove the environment of the vendor's converter"),
     "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
     "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
-    "bench": Verb(_HERE, None, "measure the latency of one step on this machine"),
+    "bench": Verb(_HERE, None, "measure each backend on this machine: latency, throughput, memory, load time"),
     "info": Verb(_HERE, None, "show what is in a bundle"),
 }
 
@@ -110,7 +112,7 @@ def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -
             default=backend,
             metavar="NAME",
             help=("all of them, " if backend == "all" else "auto (the fastest that is right here), ")
-            + "numpy, onnx, rknn, rknn-sim or reference (default: %(default)s)",
+            + "numpy, native, native-int8, onnx, rknn, rknn-sim or reference (default: %(default)s)",
         )
         parser.add_argument(
             "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
@@ -121,7 +123,9 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
         "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
-        "leaves the state as it was, and makes the exit code 1 at the end."
+        "leaves the state as it was, and makes the exit code 1 at the end.\n"
+        "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
+        'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
     )
     parser.epilog = (
         "examples:\n"
@@ -162,8 +166,8 @@ def main_run(arguments: argparse.Namespace) -> int:
 
 def _open_session(model: Model, backend: str, artifact: str | None) -> Session:
     """As Model.session; where "auto" does without the model that was converted for the NPU, standard error says why."""
-    from .check import choose_backend
-    from .model import Session
+    from .choice import choose_backend
+    from .model import open_session
 
     if backend != "auto":
         return model.session(backend, artifact=artifact)
@@ -171,8 +175,8 @@ def _open_session(model: Model, backend: str, artifact: str | None) -> Session:
     if choice.artifact is None and model.manifest.get("artifacts"):
         for reason in choice.reasons:
             if reason.startswith("rknn"):
-                print(f"edge-lstm: runs on {choice.backend.name}; {reason}", file=sys.stderr)
-    return Session(model.spec, choice.backend)
+                print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
+    return open_session(model.spec, choice.backend, None)
 
 
 def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
@@ -223,6 +227,16 @@ def _own_stdout() -> Iterator[io.TextIOBase]:
         os.close(saved)
 
 
+def _members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tuple[str, str | None]]:
+    """What a backend's name means: each converted model that it can run, unless one is named; of "all" and "auto" every backend's."""
+    from .backends import names
+    from .check import artifacts
+
+    for name in [n for n in names() if n != "reference"] if backend in ("all", "auto") else [backend]:
+        for member in artifacts(bundle, name, artifact) or [None]:
+            yield name, member
+
+
 def add_arguments_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the bundle's golden samples (real test data) through a backend on this machine and compare with the\n"
@@ -234,93 +248,103 @@ def add_arguments_check(parser: argparse.ArgumentParser) -> None:
 
 
 def main_check(arguments: argparse.Namespace) -> int:
-    from .backends import names
-    from .check import artifacts, check_backend
+    from .check import check_backend
     from .errors import BackendError, BackendUnavailableError
     from .model import load
 
     bundle = load(arguments.bundle).bundle
     everything = arguments.backend in ("all", "auto")
     failed = ran = 0
-    for name in names() if everything else [arguments.backend]:
-        if everything and name == "reference":
+    for name, artifact in _members(bundle, arguments.backend, arguments.artifact):
+        label = name if artifact is None else f"{name} {artifact}"
+        try:
+            result = check_backend(bundle, name, artifact)
+        except BackendUnavailableError as e:
+            if not everything:
+                raise
+            print(f"{label:<34} not here: {e}", file=sys.stderr)
             continue
-        chosen = [arguments.artifact] if arguments.artifact and name.startswith("rknn") else artifacts(bundle, name)
-        for artifact in chosen or [None]:
-            label = name if artifact is None else f"{name} {artifact}"
-            try:
-                result = check_backend(bundle, name, artifact)
-            except BackendUnavailableError as e:
-                if not everything:
-                    raise
-                print(f"{label:<34} not here: {e}", file=sys.stderr)
-                continue
-            except BackendError as e:  # the other backends are still worth checking
-                if not everything:
-                    raise
-                ran, failed = ran + 1, failed + 1
-                if arguments.json:
-                    print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
-                else:
-                    print(f"{label:<34} BAD  failed: {e}")
-                continue
-            ran += 1
-            failed += not result.passed
-            c, t = result.comparison, result.tolerance
+        except BackendError as e:  # the other backends are still worth checking
+            if not everything:
+                raise
+            ran, failed = ran + 1, failed + 1
             if arguments.json:
-                print(
-                    json.dumps(
-                        {"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}
-                    )
-                )
-                continue
-            place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
-            print(
-                f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
-                f"  (limit: {t.metric} {t.limit:.1e}){place}"
-            )
+                print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
+            else:
+                print(f"{label:<34} BAD  failed: {e}")
+            continue
+        ran += 1
+        failed += not result.passed
+        c, t = result.comparison, result.tolerance
+        if arguments.json:
+            print(json.dumps({"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}))
+            continue
+        place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+        print(
+            f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+            f"  (limit: {t.metric} {t.limit:.1e}){place}"
+        )
     return 1 if failed or not ran else 0
 
 
 def add_arguments_bench(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure how long one step takes on this machine, raw sample to answer, called from Python, and how much memory the\n"
-        "process takes. Figures of `rknn-sim` are those of a simulator and say nothing about a board."
+        "Measure each backend on this machine, called from Python: how long a step takes, raw sample to answer; steps a second for whole\n"
+        "recordings and for several streams together; memory and load time. Each in a process of its own, one after the other.\n"
+        "With all backends, what `auto` remembers for this bundle and machine is found anew.\n"
+        "Figures of `rknn-sim` are those of a simulator and say nothing about a board."
     )
-    parser.epilog = "example:\n  edge-lstm bench har.edge --backend numpy --steps 10000"
-    _add_bundle(parser, backend="numpy")
-    parser.add_argument("--steps", type=int, default=5000, metavar="N", help="steps to time (default: %(default)s)")
+    parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
+    _add_bundle(parser, backend="all")
+    parser.add_argument("--steps", type=int, default=10000, metavar="N", help="single steps to time (default: %(default)s)")
+    parser.add_argument("--streams", type=int, default=16, metavar="N", help="streams to answer together (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
 
 
 def main_bench(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
-    from .check import choose_backend, latencies
-    from .errors import ConfigError
+    from .bench import LEGEND, head, measure, row
+    from .choice import choose_backend
+    from .errors import BackendError, BackendUnavailableError, ConfigError
     from .model import load
 
-    if arguments.steps < 1:
-        raise ConfigError(f"--steps is {arguments.steps}; expected at least 1")
+    for option in ("steps", "streams"):
+        if getattr(arguments, option) < 1:
+            raise ConfigError(f"--{option} is {getattr(arguments, option)}; expected at least 1")
     bundle = load(arguments.bundle).bundle
-    name, artifact = arguments.backend, arguments.artifact
-    if name == "auto":
-        choice = choose_backend(bundle)
-        print("\n".join(choice.reasons))
-        name, artifact = choice.backend.name, choice.artifact
-        choice.backend.close()
-    times = 1e6 * latencies(bundle, name, artifact, arguments.steps)
-    runs = f" in runs of several, {len(times)} in all" if len(times) < arguments.steps else ""
-    print(f"{name}{' ' + artifact if artifact else ''}: {arguments.steps} steps{runs}, microseconds a step")
-    for label, value in [(f"p{p}", float(np.percentile(times, p))) for p in (50, 90, 99)] + [("max", float(times.max()))]:
-        print(f"  {label:<5}{value:10.1f}")
-    print(f"  rate {1e6 / float(times.mean()):10.0f} steps a second")
-    with contextlib.suppress(ImportError):  # not on Windows
-        import resource
-
-        print(f"  peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    if name == "rknn-sim":
-        print("  (a simulator on this machine: not the speed of a board)")
-    return 0
+    wanted, member, everything = arguments.backend, arguments.artifact, arguments.backend == "all"
+    measured = failed = 0
+    with _own_stdout() as out:
+        if wanted == "auto":
+            choice = choose_backend(bundle, artifact=member)
+            choice.backend.close()
+            print("\n".join(choice.reasons), file=sys.stderr)
+            wanted, member = choice.name, choice.artifact
+        for name, artifact in _members(bundle, wanted, member):
+            label = f"{name} {artifact or ''}".rstrip()
+            print(f"edge-lstm: measuring {label}", file=sys.stderr)
+            try:
+                figures = measure(arguments.bundle, name, artifact, arguments.steps, arguments.streams)
+            except BackendError as e:
+                if not everything:
+                    raise
+                unavailable = isinstance(e, BackendUnavailableError)
+                failed += not unavailable
+                print(f"{label:<34} {'not here' if unavailable else 'failed'}: {e}", file=sys.stderr)
+                continue
+            if arguments.json:
+                out.write(json.dumps(dataclasses.asdict(figures)) + "\n")
+            else:
+                out.write(("" if measured else head(arguments.streams)) + row(figures))
+            out.flush()
+            measured += 1
+        if measured and not arguments.json:
+            out.write(LEGEND)
+        if everything:
+            for streams, purpose in ((None, ""), (arguments.streams, f" for {arguments.streams} streams")):
+                choice = choose_backend(bundle, artifact=arguments.artifact, streams=streams, recall=False)
+                choice.backend.close()
+                print(f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}", file=sys.stderr)
+    return 1 if failed or not measured else 0
 
 
 def add_arguments_info(parser: argparse.ArgumentParser) -> None:
@@ -340,7 +364,10 @@ def main_info(arguments: argparse.Namespace) -> int:
     spec = bundle.spec
     print(f"task      {spec.task}: {', '.join(spec.output_names)}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
-    print(f"model     {spec.num_layers} layer(s) of {spec.hidden_size}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step")
+    both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
+    print(
+        f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
+    )
     print("members")
     for name, entry in sorted(bundle.manifest["members"].items()):
         print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of it."""
+"""Files that are either the old one or the new one, never half of it; and the folder of the cache."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+
+def cache_folder() -> Path:
+    """Where what can be made again lies; it may not be there yet. Raises RuntimeError where there is no home either."""
+    named = os.environ.get("EDGE_LSTM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
+    return Path(named).absolute()
 
 
 @contextlib.contextmanager

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import Backend, open_backend
 from .bundle import Bundle, read_bundle
-from .errors import BackendError, SampleError
+from .errors import BackendError, ConfigError, SampleError
 from .processing import Postprocessor, Preprocessor, as_samples, features
 from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    from .streams import StreamsSession
 
 
 class Session:
     """A stream through one backend: raw samples in, answers out, the state carried.
 
-    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was.
+    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was. A bidirectional model has
+    none: it answers whole sequences, by `run`, and `step` raises BackendError.
     """
+
+    streams: int | None = None  # N, of a `StreamsSession`
 
     def __init__(self, spec: ModelSpec, backend: Backend):
         self.spec = spec
@@ -31,13 +37,15 @@ class Session:
         self._post = Postprocessor(spec)
         self._raw_output = self._post.identity
         self._step = backend.step
+        # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
+        self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", raw units for "forecast".
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """
-        outputs = self._step(self._pre(x))
+        outputs = self._step(self._features(x))
         return outputs if self._raw_output else self._post(outputs, self._pre.last)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
@@ -45,12 +53,16 @@ class Session:
 
         Raises SampleError with the number of the first row that can't be used; the state is then as before the call, as it is
         when the backend fails.
+
+        Of a bidirectional model the rows are one whole sequence, from the zero state and with no value known before it ("ffill").
         """
-        xs = as_samples(self.spec, xs)
+        xs = as_samples(self.spec, xs, self.streams)
         if not len(xs):
-            return np.empty((0, self.spec.output_size), self.backend.dtype)
+            return np.empty((*xs.shape[:-1], self.spec.output_size), self.backend.dtype)
         before = self.state
-        rows, filled = np.empty((len(xs), self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
+        if self.spec.bidirectional:
+            self._pre.reset()
+        rows, filled = np.empty((*xs.shape[:-1], self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
         try:
             for n, x in enumerate(xs):
                 rows[n] = self._pre(x)
@@ -101,6 +113,15 @@ class Session:
         self.close()
 
 
+def open_session(spec: ModelSpec, backend: Backend, streams: int | None) -> Session:
+    """A session on an open backend: the plain one, or one of N streams."""
+    if streams is None:
+        return Session(spec, backend)
+    from .streams import StreamsSession
+
+    return StreamsSession(spec, backend, streams)
+
+
 class Model:
     """A loaded bundle."""
 
@@ -115,26 +136,40 @@ class Model:
     def manifest(self) -> Mapping[str, Any]:
         return self.bundle.manifest
 
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True) -> Session:
+    @overload
+    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: None = None) -> Session: ...
+
+    @overload
+    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int) -> StreamsSession: ...
+
+    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int | None = None) -> Session:
         """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
 
         artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
         One that takes T steps at once, such as "rk3588-fp16-t8.rknn", serves `run`; `step`, and the rows of a `run` that fill no chunk, are
-        computed by NumPy on the same state.
+        computed by NumPy on the same state. Of a bidirectional model T is the length of the sequences that it takes; NumPy computes others.
         verify: a converted model first runs golden samples of the bundle, and is refused with BackendError where its answers are out of
         tolerance; "auto" takes another backend then.
+        streams: N independent streams, answered together: see StreamsSession. None, not 1, for the plain session.
         Raises BackendUnavailableError where this machine lacks what the backend needs.
         """
+        if streams is not None and (type(streams) is not int or streams < 1):
+            raise ConfigError(f"streams is {streams!r}; expected a whole number from 1")
+        if streams is not None and self.spec.bidirectional:
+            raise ConfigError(
+                f"streams is {streams}, and this model is bidirectional: it answers whole sequences, one after the other; leave it out"
+            )
         if backend == "auto":
-            from .check import choose_backend
+            from .choice import choose_backend
 
-            return Session(self.spec, choose_backend(self.bundle, artifact=artifact).backend)
-        opened = open_backend(backend, self.bundle, artifact=artifact)
-        if verify:
-            from .check import verify_backend
+            opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
+        else:
+            opened = open_backend(backend, self.bundle, artifact=artifact, streams=streams)
+            if verify:
+                from .check import verify_backend
 
-            verify_backend(self.bundle, opened, backend, artifact)
-        return Session(self.spec, opened)
+                verify_backend(self.bundle, opened, backend, artifact, streams)
+        return open_session(self.spec, opened, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units from the start of a recording -> (steps, F) what the network sees."""

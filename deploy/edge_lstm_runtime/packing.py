@@ -1,7 +1,7 @@
 """How features and states stand in the inputs of a converted graph, and its answers in the outputs. The exporter builds graphs by it.
 
     cell      x (1, F, 1, 1), then h and c of every layer (1, H, 1, 1)
-    lstm      x (T, 1, F), then h and c of every layer (1, 1, H): the fused operator over T steps
+    lstm      x (T, 1, F), then h and c of every layer (1, 1, H): the fused operator over T steps; x alone where it is bidirectional
     packed    v and c of every layer, (1, channels, 1, 1): v is everything that the layer's int8 product is taken with, so that the graph
               need not put it together: two zeros, x in parts (first layer only), h
 
@@ -35,12 +35,14 @@ def spread(x: NDArray[Any], x_range: NDArray[Any], parts: int) -> NDArray[Any]:
 class Packing:
     """The arrays that go in and out, in preallocated buffers.
 
-    io: of the artifact's manifest row: {"form": "cell"}, {"form": "lstm", "steps": T} or {"form": "packed", "parts": n, "x_range": [...]}
+    io: of the artifact's manifest row: {"form": "cell"}, {"form": "lstm", "steps": T}, {"form": "lstm", "steps": T, "bidirectional": true}
+    (which has no state) or {"form": "packed", "parts": n, "x_range": [...]}
     """
 
     def __init__(self, io: Mapping[str, Any], *, features: int, hidden: int, layers: int):
         self.form: str = io["form"]
         self.steps: int = io.get("steps", 1)
+        layers = 0 if io.get("bidirectional") else layers  # that carry a state
         self._hidden, self._layers = hidden, layers
         self._first = 0 if self.form == "packed" else 1  # position of the first layer's pair of states
         if self.form == "packed":
@@ -92,7 +94,8 @@ class Packing:
     @property
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(h, c), (layers, H) each: copies."""
-        return np.stack(self._h), np.stack(self._c)
+        h, c = (np.array(part, np.float32).reshape(self._layers, self._hidden) for part in (self._h, self._c))
+        return h, c
 
     @state.setter
     def state(self, value: tuple[NDArray[Any], NDArray[Any]]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,19 +18,25 @@ MAX_FEATURE = 1e30  # deviations from the mean: sums of products with anything l
 _NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
 
 
-def as_samples(spec: ModelSpec, xs: ArrayLike) -> NDArray[Any]:
-    """(steps, C) numbers of any kind; SampleError for anything else."""
+def as_samples(spec: ModelSpec, xs: ArrayLike, streams: int | None = None) -> NDArray[Any]:
+    """(steps, C) numbers of any kind, (steps, N, C) for N streams; SampleError for anything else."""
+    shape = _sample_shape(spec, streams)
+    expected = f"(steps, {', '.join(map(str, shape))})"
     try:
         array = np.asarray(xs)
     except (TypeError, ValueError) as e:
-        raise SampleError(f"samples are no table of numbers ({e}); expected (steps, {spec.input_size})") from e
+        raise SampleError(f"samples are no table of numbers ({e}); expected {expected}") from e
     if array.shape == (0,):  # an empty list can't say how many columns it has
-        array = array.reshape(0, spec.input_size)
-    if array.ndim != 2 or array.shape[1] != spec.input_size:
-        raise SampleError(f"samples have shape {array.shape}, expected (steps, {spec.input_size}) for channels {', '.join(spec.channels)}")
+        array = array.reshape(0, *shape)
+    if not array.ndim or array.shape[1:] != shape:
+        raise SampleError(f"samples have shape {array.shape}, expected {expected} for channels {', '.join(spec.channels)}")
     if array.dtype.kind not in _NUMBERS:
         raise SampleError(f"samples have type {array.dtype}, expected numbers")
     return array
+
+
+def _sample_shape(spec: ModelSpec, streams: int | None) -> tuple[int, ...]:
+    return (spec.input_size,) if streams is None else (streams, spec.input_size)
 
 
 def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
@@ -57,31 +65,34 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
 
 
 class Preprocessor:
-    """`features`, a sample at a time, with the little state that "ffill" needs.
+    """`features`, a sample at a time, with the little state that "ffill" needs; for N streams, N samples at a time.
 
-    last: (C,) float64, raw units: the latest known value of each channel.
+    last: (C,) float64, raw units: the latest known value of each channel; (N, C) for N streams.
     """
 
-    def __init__(self, spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32):
+    def __init__(self, spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None):
         self._spec = spec
+        self._single = streams is None
         self._mean = np.asarray(spec.input_mean, np.float64)
         self._inverse_std = 1.0 / np.asarray(spec.input_std, np.float64)
         self._largest = MAX_FEATURE * np.asarray(spec.input_std, np.float64)  # distance from the mean, raw units
         self._surely_good = float(self._largest.min())
-        self._shape = (spec.input_size,)
+        self._shape = _sample_shape(spec, streams)
         # Subtracting in float64 keeps what a large offset (101,325 Pa, say) would cost in float32.
-        self._centred = np.zeros(spec.input_size, np.float64)
-        self._features = np.zeros(spec.feature_size, dtype)
-        self._normalised = self._features[: spec.input_size]
-        self._mask = self._features[spec.input_size :]
+        self._centred = np.zeros(self._shape, np.float64)
+        self._features = np.zeros((*self._shape[:-1], spec.feature_size), dtype)
+        self._normalised = self._features[..., : spec.input_size]
+        self._mask = self._features[..., spec.input_size :]
         self._keep = spec.missing == "ffill" or spec.residual
-        self.last = self._mean.copy()
+        self.last = np.empty(self._shape, np.float64)
+        self.reset()
 
-    def reset(self) -> None:
-        self.last[:] = self._mean
+    def reset(self, streams: Sequence[int] | None = None) -> None:
+        """streams: the only ones; None for all there is."""
+        self.last[... if streams is None else list(streams)] = self._mean
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (F,) features, in a buffer that the next call overwrites.
+        """x: (C,) raw units -> (F,) features, (N, C) -> (N, F) for N streams, in a buffer that the next call overwrites.
 
         Raises SampleError on a wrong number of values, text, inf or values as far off, or a NaN where the model refuses it; `last` is
         then unchanged.
@@ -89,19 +100,17 @@ class Preprocessor:
         try:
             x = np.asarray(x)
         except (TypeError, ValueError) as e:
-            raise SampleError(f"sample {x!r} is no list of numbers; expected {self._spec.input_size}") from e
+            raise SampleError(f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}") from e
         if x.shape != self._shape:
-            raise SampleError(
-                f"sample has shape {x.shape}, expected ({self._spec.input_size},) for channels {', '.join(self._spec.channels)}"
-            )
+            raise SampleError(f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}")
         if x.dtype.kind not in _NUMBERS:
-            raise SampleError(f"sample {x.tolist()!r} is not numeric; expected {self._spec.input_size} numbers")
+            raise SampleError(f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers")
         centred = self._centred
         centred[:] = x
         np.subtract(centred, self._mean, centred)
         # One length instead of several tests: not below the limit for NaN, for inf, and for values that may be too far off. For a few
-        # channels Python's is faster than NumPy's, and it doesn't warn when squares overflow.
-        if not math.hypot(*centred.tolist()) < self._surely_good:
+        # channels Python's is faster than NumPy's, and it doesn't warn when squares overflow; for many the largest value will do.
+        if not (math.hypot(*centred.tolist()) if self._single else np.abs(centred).max()) < self._surely_good:
             x = self._fill(np.asarray(x, np.float64))
         elif self._mask.size:
             self._mask[:] = 0
@@ -115,8 +124,9 @@ class Preprocessor:
         missing = np.isnan(x)
         bad = (np.abs(x - self._mean) > self._largest) | (missing if self._spec.missing == "refuse" else False)
         if bad.any():
-            channel = int(np.argmax(bad))
-            raise SampleError(_bad_value(self._spec, channel, x[channel]))
+            place = tuple(np.argwhere(bad)[0])
+            stream = "" if self._single else f"stream {place[0]}: "
+            raise SampleError(stream + _bad_value(self._spec, int(place[-1]), x[place]))
         filled = np.where(missing, self.last if self._spec.missing == "ffill" else self._mean, x)
         np.subtract(filled, self._mean, self._centred)
         if self._mask.size:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend, check_state
+from .backends import Backend, WholeSequence, check_state
 from .layout import gate
 from .spec import ModelSpec
 
@@ -42,14 +42,14 @@ def lstm_cell(
 
 
 class Reference(Backend):
-    """features (F,) -> outputs (O,), all in float64."""
+    """features (F,) -> outputs (O,), all in float64. For a model of one direction; `reference` gives the right one for any."""
 
     name = "reference"
     dtype = np.float64
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, NDArray[Any]]):
         self._spec = spec
-        self._weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+        self._weights = _float64(weights)
         self.reset()
 
     def reset(self) -> None:
@@ -73,3 +73,41 @@ class Reference(Backend):
     def state(self, value: tuple[NDArray[Any], NDArray[Any]]) -> None:
         h, c = check_state(value, self._h.shape)
         self._h, self._c = h.astype(np.float64), c.astype(np.float64)
+
+
+class BidirectionalReference(WholeSequence):
+    """features (steps, F) of a whole sequence -> outputs (steps, O), all in float64."""
+
+    name = "reference"
+    dtype = np.float64
+
+    def __init__(self, spec: ModelSpec, weights: Mapping[str, NDArray[Any]]):
+        self._hidden, self._layers = spec.hidden_size, spec.num_layers
+        self._weights = _float64(weights)
+
+    def run(self, features: NDArray[Any]) -> Float64:
+        x = np.asarray(features, np.float64)  # (steps, inputs)
+        for k in range(self._layers):
+            forward = self._direction(x, f"layer{k}")
+            backward = self._direction(x[::-1], f"layer{k}.reverse")[::-1]
+            x = np.concatenate([forward, backward], axis=1)  # (steps, 2 H)
+        return x @ self._weights["head.W"] + self._weights["head.b"]
+
+    def _direction(self, x: Float64, prefix: str) -> Float64:
+        """x: (steps, inputs) in the order in which they are read -> every h, (steps, H)."""
+        W_x, W_h, b = (self._weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b"))
+        hidden = np.empty((len(x), self._hidden))
+        h, c = np.zeros(self._hidden), np.zeros(self._hidden)
+        for t in range(len(x)):
+            h, c = lstm_cell(x[t], h, c, W_x, W_h, b)
+            hidden[t] = h
+        return hidden
+
+
+def reference(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> Backend:
+    """The reference of a model of one direction or both."""
+    return BidirectionalReference(spec, weights) if spec.bidirectional else Reference(spec, weights)
+
+
+def _float64(weights: Mapping[str, NDArray[Any]]) -> dict[str, Float64]:
+    return {name: np.asarray(array, np.float64) for name, array in weights.items()}

@@ -35,6 +35,7 @@ class ModelSpec:
     output_offset  (O,) and output_scale (O,): answer in raw units = offset + scale * network output;
                    empty for "classify", where the answer is the logits
     residual       task "forecast": the forecast is the target's value now plus that answer
+    bidirectional  task "classify": each layer reads the sequence from both ends, so an answer needs the whole of it
     """
 
     task: Task
@@ -50,6 +51,7 @@ class ModelSpec:
     output_offset: tuple[float, ...] = ()
     output_scale: tuple[float, ...] = ()
     residual: bool = False
+    bidirectional: bool = False
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:
@@ -67,7 +69,8 @@ class ModelSpec:
             values = getattr(self, name)
             numbers = isinstance(values, tuple) and all(type(v) in (int, float) and abs(v) <= LARGEST for v in values)
             require(numbers, f"{name} is {values!r}, expected a list of finite numbers up to {LARGEST:g}")
-        require(isinstance(self.residual, bool), f"residual is {self.residual!r}, expected true or false")
+        for name in ("residual", "bidirectional"):
+            require(isinstance(getattr(self, name), bool), f"{name} is {getattr(self, name)!r}, expected true or false")
         require(self.task in get_args(Task), f"task is {self.task!r}, expected 'classify' or 'forecast'")
         require(self.missing in get_args(Missing), f"missing is {self.missing!r}, expected one of {get_args(Missing)}")
         require(len(self.channels) > 0, "no input channels")
@@ -83,6 +86,7 @@ class ModelSpec:
         else:
             require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
             require(len(self.targets) >= 1, "no forecast targets")
+            require(not self.bidirectional, "bidirectional is for task 'classify': a forecast would read the future that it is to tell")
             absent = [t for t in self.targets if t not in self.channels]
             require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
             for name in ("output_offset", "output_scale"):
@@ -111,18 +115,24 @@ class ModelSpec:
             return self.classes
         return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
 
+    @property
+    def directions(self) -> int:
+        """In which each layer reads the sequence: 1, or 2 with "bidirectional"."""
+        return 2 if self.bidirectional else 1
+
     def layer_input_size(self, layer: int) -> int:
-        return self.feature_size if layer == 0 else self.hidden_size
+        return self.feature_size if layer == 0 else self.directions * self.hidden_size
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the canonical weights; see `layout` for what stands where in them."""
         shapes: dict[str, tuple[int, ...]] = {}
         gates = 4 * self.hidden_size
         for k in range(self.num_layers):
-            shapes[f"layer{k}.W_x"] = (self.layer_input_size(k), gates)
-            shapes[f"layer{k}.W_h"] = (self.hidden_size, gates)
-            shapes[f"layer{k}.b"] = (gates,)
-        shapes["head.W"] = (self.hidden_size, self.output_size)
+            for prefix in (f"layer{k}", f"layer{k}.reverse")[: self.directions]:
+                shapes[f"{prefix}.W_x"] = (self.layer_input_size(k), gates)
+                shapes[f"{prefix}.W_h"] = (self.hidden_size, gates)
+                shapes[f"{prefix}.b"] = (gates,)
+        shapes["head.W"] = (self.directions * self.hidden_size, self.output_size)
         shapes["head.b"] = (self.output_size,)
         return shapes
 
@@ -146,7 +156,7 @@ class ModelSpec:
     def macs_per_step(self) -> int:
         """Multiply-accumulates of one step: every matrix entry once, and three products per unit in the cell."""
         matrices = sum(math.prod(s) for s in self.weight_shapes().values() if len(s) == 2)
-        return matrices + 3 * self.hidden_size * self.num_layers
+        return matrices + 3 * self.hidden_size * self.num_layers * self.directions
 
     def to_dict(self) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

@@ -6,13 +6,14 @@ import csv
 import json
 import reprlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import BackendError, ConfigError, SampleError
 from .model import Session
-from .processing import describe
+from .processing import Preprocessor, describe
 
 RESET = "reset"
 _MISSING = frozenset({"", "nan", "null", "na", "none"})
@@ -25,12 +26,15 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     a missing value. A JSON line is a list of numbers in channel order, or an object with the channels' names; null is a missing
     value, and {"reset": true} sets the state to zero. A line that can't be used leaves the state as it was, and the stream goes on.
 
+    A bidirectional model answers whole sequences: a reset or the end of the lines ends one, and its lines are held until then.
+
     reset_every: samples after which the state is set to zero; 0 for never.
     Raises ConfigError when the header lacks a channel, BackendError when the backend fails.
     """
     channels = session.spec.channels
     columns: list[int] | None = None
     first, samples = True, 0
+    answering: _Answering = _Whole(session) if session.spec.bidirectional else _Stepwise(session)
     for number, text in enumerate(lines, start=1):
         line = text.strip().removeprefix("\ufeff")
         if not line:
@@ -46,21 +50,80 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
                     continue
                 values = _from_csv(cells, columns, channels)
             if values is None:
+                yield from answering.end()
                 session.reset()
                 samples = 0
                 yield {"line": number, RESET: True}
                 continue
             if reset_every and samples and samples % reset_every == 0:
+                yield from answering.end()
                 session.reset()
-            answer = session.step(values)
-            if not np.isfinite(answer).all():
-                raise BackendError(f"backend {session.backend.name!r} answered line {number} with values that are not finite: {answer}")
+            answered = answering.sample(number, values)
         except SampleError as e:
-            yield {"line": number, "error": str(e)}
+            yield from answering.error(number, e)
             continue
         samples += 1
         first = False  # a header may come until a sample was taken, not after it: the order of the columns would be a guess
-        yield {"line": number, **describe(session.spec, answer)}
+        yield from answered
+    yield from answering.end()
+
+
+class _Answering(Protocol):
+    """What becomes of the lines; each method returns the objects that can be given out now."""
+
+    def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
+        """Raises SampleError."""
+
+    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]: ...
+
+    def end(self) -> list[dict[str, Any]]:
+        """What of the sequence is not answered yet."""
+
+
+class _Stepwise:
+    """Each sample is answered at once."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
+        return [_answer(self._session, number, self._session.step(values))]
+
+    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
+        return [{"line": number, "error": str(error)}]
+
+    def end(self) -> list[dict[str, Any]]:
+        return []
+
+
+class _Whole:
+    """Samples are held, and answered together at the end of their sequence; a line that can't be used is no part of it."""
+
+    def __init__(self, session: Session):
+        self._session, self._try = session, Preprocessor(session.spec)
+        self._samples: list[tuple[int, list[float]]] = []
+        self._errors: dict[int, dict[str, Any]] = {}
+
+    def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
+        self._try(values)
+        self._samples.append((number, values))
+        return []
+
+    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
+        self._errors[number] = {"line": number, "error": str(error)}
+        return []
+
+    def end(self) -> list[dict[str, Any]]:
+        outputs = self._session.run([values for _, values in self._samples])
+        lines = self._errors | {n: _answer(self._session, n, y) for (n, _), y in zip(self._samples, outputs, strict=True)}
+        self._samples, self._errors = [], {}
+        return [lines[number] for number in sorted(lines)]
+
+
+def _answer(session: Session, number: int, outputs: NDArray[Any]) -> dict[str, Any]:
+    if not np.isfinite(outputs).all():
+        raise BackendError(f"backend {session.backend.name!r} answered line {number} with values that are not finite: {outputs}")
+    return {"line": number, **describe(session.spec, outputs)}
 
 
 def _cells(line: str) -> list[str]:

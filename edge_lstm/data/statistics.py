@@ -28,7 +28,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         "missing": config.data.missing,
     }
     if model.task == "classify":
-        return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, **common})
+        return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, "bidirectional": model.bidirectional, **common})
     targets = model.targets or splits.channels
     if absent := [t for t in targets if t not in splits.channels]:
         raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")

@@ -50,7 +50,9 @@ def add_arguments_export(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="of each target and scheme a further converted model that answers T steps at a time, 2 to 1024: TARGET-SCHEME-tT.rknn. "
         "It pays for whole recordings and batches of sensor data: T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 "
-        "between calls T times less often. A live stream waits for T samples until it has their answers; single steps run on NumPy",
+        "between calls T times less often. A live stream waits for T samples until it has their answers; single steps run on NumPy. "
+        "A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for whole sequences of T steps (default: the length of the test "
+        "recordings, where they all have the same); sequences of another length run on NumPy",
     )
     parser.add_argument("--no-npu", action="store_true", help="ONNX and NumPy only: don't run the vendor's converter")
 
@@ -179,7 +181,8 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
     if path.suffix == ".edge":
         bundle = read_bundle(path)
         names = dict.fromkeys(entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values())
-        contents = {name: bundle.member(name) for name in names or ("cell.onnx",)}
+        streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"  # a bidirectional model has no cell
+        contents = {name: bundle.member(name) for name in names or (streamed,)}
     else:
         try:
             contents = {str(path): path.read_bytes()}

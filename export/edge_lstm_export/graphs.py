@@ -1,10 +1,13 @@
-"""The two ONNX forms of one streamed step, written from the canonical weights, so that every name is ours and stays.
+"""The two ONNX forms of one streamed step, and the one of a whole sequence, written from the canonical weights, so that every name is ours
+and stays.
 
 Inputs: x, then h{k}_in and c{k}_in of every layer k. Outputs: y, then h{k}_out and c{k}_out. All float32, all shapes static:
 
     lstm    the ONNX LSTM operator; x (1, 1, F), states (1, 1, H), y (1, O)
     cell    1x1 convolutions and element-wise operators; x (1, F, 1, 1), states (1, H, 1, 1), y (1, O, 1, 1). In four dimensions
             the RKNN converter keeps every operator on the NPU; in two it puts some on the CPU and logs errors.
+
+A bidirectional model has the first form alone, over any number of steps and without states: x (steps, 1, F), y (steps, O).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from edge_lstm_runtime.layout import GATES, gate, to_onnx
 OPSET = 19  # the newest that rknn-toolkit2 2.5.0 reads
 IR_VERSION = 9  # the one that came with opset 19
 FORMS = ("lstm", "cell")
+BOTH = "bidirectional"  # the LSTM operator's word
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -54,22 +58,46 @@ class Graph:
         kernel = self.constant(f"{name}_W", W.T[:, :, None, None])  # (out, in, 1, 1)
         return self.add("Conv", [inputs, kernel, self.constant(f"{name}_b", b)], name, kernel_shape=[1, 1])
 
-    def model(self, spec: ModelSpec, form: str, sizes: Mapping[str, tuple[int, ...]], inputs: list[str] | None = None) -> onnx.ModelProto:
-        """sizes: shapes by the name of an input or output, or by its first letter. inputs: their names, x and the states unless given."""
+    def model(
+        self, spec: ModelSpec, form: str, sizes: Mapping[str, tuple[int | str, ...]], inputs: list[str] | None = None
+    ) -> onnx.ModelProto:
+        """sizes: shapes by the name of an input or output, or by its first letter; a size that is not fixed has a name. inputs: their
+        names, x and the states unless given."""
 
         def value(name: str) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes.get(name, sizes.get(name[0])))
 
-        ins = [value(n) for n in inputs or ("x", *state_names(spec.num_layers, "in"))]
-        outs = [value(n) for n in ("y", *state_names(spec.num_layers, "out"))]
+        carried = 0 if spec.bidirectional else spec.num_layers
+        ins = [value(n) for n in inputs or ("x", *state_names(carried, "in"))]
+        outs = [value(n) for n in ("y", *state_names(carried, "out"))]
         graph = helper.make_graph(self.nodes, f"edge_lstm_{form}", ins, outs, self.initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edge-lstm")
         onnx.checker.check_model(model, full_check=True)
         return model
 
 
+def forms_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Those of FORMS that the model has."""
+    return ("lstm",) if spec.bidirectional else FORMS
+
+
 def build(spec: ModelSpec, weights: Weights, form: str) -> onnx.ModelProto:
-    return {"lstm": _lstm, "cell": _cell}[form](spec, weights)
+    return {"lstm": _both if spec.bidirectional else _lstm, "cell": _cell}[form](spec, weights)
+
+
+def _both(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
+    g = Graph()
+    H = spec.hidden_size
+    inputs = "x"
+    for k in range(spec.num_layers):
+        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)]
+        y = g.add("LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH)  # (steps, 2, 1, H)
+        last = k == spec.num_layers - 1
+        # 0: the size that stands there. The two directions lie side by side already.
+        shape = g.constant(f"layer{k}_shape", np.array([0, 2 * H] if last else [0, 1, 2 * H], np.int64))
+        inputs = g.add("Reshape", [y, shape], f"layer{k}_sequence")
+    g.add("Gemm", [inputs, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])], "y")
+    return g.model(spec, "lstm", {"x": ("steps", 1, spec.feature_size), "y": ("steps", spec.output_size)})
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:

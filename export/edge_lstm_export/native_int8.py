@@ -17,11 +17,12 @@ from edge_lstm_runtime.reference import sigmoid
 from .gptq import gptq
 
 Float32 = NDArray[np.float32]
+Arrays = dict[str, NDArray[np.int8] | Float32]
 
 
-def quantise(weights: Mapping[str, Float32], calibration: Mapping[str, Float32]) -> dict[str, NDArray[np.int8] | Float32]:
+def quantise(weights: Mapping[str, Float32], calibration: Mapping[str, Float32]) -> Arrays:
     """The arrays of int8.npz (docs/bundle.md). calibration: x (N, F), h and c (N, layers, H), the states before the step."""
-    arrays: dict[str, NDArray[np.int8] | Float32] = {}
+    arrays: Arrays = {}
     inputs = calibration["x"].astype(np.float64)
     for k in range(calibration["h"].shape[1]):
         h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")

@@ -20,12 +20,13 @@ from .steps import (
     evaluate_task,
     inspect_rknn,
     pack,
+    quantise_native,
     simplify,
     simulate,
     verify_float,
     write_report,
 )
-from .work import Work
+from .work import CHUNKS, Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("golden stream and reference", draw_stream.call),
@@ -33,6 +34,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("onnxsim", simplify.call),
     ("float32 against the reference", verify_float.call),
     ("calibration set", calibrate.call),
+    ("int8 for CPUs", quantise_native.call),
     ("RKNN conversion", convert_rknn.call),
     ("accuracy on the simulator", simulate.call),
     ("tensor by tensor, and drift", inspect_rknn.call),
@@ -40,7 +42,6 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("bundle", pack.call),
     ("report", write_report.call),
 )
-CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 
 
 def export_run(
@@ -56,7 +57,8 @@ def export_run(
 
     targets, schemes: NPUs and number formats, a converted model for each pair; None for those of fp16 and w8a8 that a target takes, an
     empty sequence for a bundle without a converted model. chunk: 2 to 1024, for a further converted model of each pair that takes that many
-    steps at once; where it can't be made, a note in the bundle says why. say: takes lines of progress.
+    steps at once; where it can't be made, a note in the bundle says why. Of a bidirectional model, the length of sequence that its
+    only converted models take; when left out, that of the test recordings where they all have the same. say: takes lines of progress.
     Raises ConfigError for a target, scheme or chunk that is not offered, ConversionError when a step fails; `out` is then as it was.
     """
     out = Path(out)

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.compare import Tolerance
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.golden import Lengths, golden_features
 
+from .native_int8 import Arrays
 from .rknn.forms import Form
 from .rknn.process import Converter
 
+CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -76,7 +78,8 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps. verdict: a sentence."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps; none where nothing is
+    carried. verdict: a sentence."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
@@ -93,12 +96,15 @@ class Work:
     out: Path
     say: Callable[[str], None]
     resources: ExitStack  # closed when the export ends, however it ends
-    chunk: int | None = None  # steps of the further artifacts that take several at once
+    # Steps of the further artifacts that take several at once; of a bidirectional model, draw_stream: of the artifacts, None for none.
+    chunk: int | None = None
     stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, C) raw units
+    lengths: Lengths = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))  # draw_stream: of the sequences in the stream
     reference: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, O)
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)  # build_graphs, simplify: form -> graph
-    calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)  # calibrate: x (N, F), h and c (N, layers, H)
+    calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)  # calibrate: x (N, F), h and c (N, layers, H); x (N, T, F)
     convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)  # calibrate: samples -> emulated NRMSE of the int8 cell
+    native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantise_native: of int8.npz
     artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
@@ -115,7 +121,7 @@ class Work:
     @functools.cached_property
     def rows(self) -> Float32:
         """(steps, F): the features of the golden stream, as every backend gets them."""
-        return features(self.spec, self.stream)[0].astype(np.float32)
+        return golden_features(self.spec, self.stream, self.lengths).astype(np.float32)
 
     @property
     def weights(self) -> Mapping[str, Float32]:

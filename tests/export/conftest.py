@@ -27,6 +27,18 @@ def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(load_config(folder / "config.toml"), folder / "run")
 
 
+@pytest.fixture(scope="session")
+def both_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Bidirectional, 2 layers of 12 on BasicMotions (6 channels, 100 steps), for a few epochs."""
+    folder = tmp_path_factory.mktemp("both")
+    (folder / "config.toml").write_text(
+        '[data]\nsource = "aeon"\nname = "BasicMotions"\n[data.split]\nby = "given"\nval = 0.2\n'
+        '[model]\ntask = "classify"\nhidden_size = 12\nnum_layers = 2\nbidirectional = true\n'
+        "[train]\nepochs = 4\nbatch_size = 8\nlearning_rate = 0.01\n"
+    )
+    return train(load_config(folder / "config.toml"), folder / "run")
+
+
 Model = tuple[ModelSpec, dict[str, np.ndarray]]
 
 
@@ -35,7 +47,7 @@ def random_model() -> Callable[..., Model]:
     return _random_model
 
 
-def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int = 4, seed: int = 0) -> Model:
+def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int = 4, seed: int = 0, bidirectional: bool = False) -> Model:
     rng = np.random.default_rng(seed)
     spec = ModelSpec(
         task="classify",
@@ -45,6 +57,7 @@ def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int =
         input_mean=(0.0,) * channels,
         input_std=(1.0,) * channels,
         classes=tuple(f"k{n}" for n in range(outputs)),
+        bidirectional=bidirectional,
     )
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(np.float32)

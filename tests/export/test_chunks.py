@@ -37,8 +37,10 @@ from edge_lstm_runtime import backends as registry
 from edge_lstm_runtime.backends.chunks import ChunkBackend, any_length
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.bench import latencies
 from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import choose_backend, latencies, verify_backend
+from edge_lstm_runtime.check import verify_backend
+from edge_lstm_runtime.choice import choose_backend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.compare import FLOAT16
 from edge_lstm_runtime.packing import Packing
@@ -394,6 +396,9 @@ class Simulated:
             raise ConversionError("rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)")
         packing = Packing(recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
         self._backend = RknnBackend(OrtShaped(graph), packing)
+
+    def reset(self):
+        self._backend.reset()
 
     def run(self, rows):
         return self._backend.run(rows)

@@ -185,6 +185,10 @@ QUIET = [
     ),
     ("int8-chunk-calibration", lambda: lstm(T=4), ("rk3588", "w8a8"), lstm, ("rk3588", "w8a8"), "span -1 to 1"),
     ("int8-chunk-calibration", lambda: lstm(T=4), ("rk3576", "w8a8"), lambda: lstm(T=4), ("rk3576", "fp16"), "4 steps in w8a8"),
+    (
+        "int8-chunk-calibration", lambda: lstm(T=4), ("rk3588", "w8a8"),
+        lambda: lstm(T=4, operands="x W R B"), ("rk3588", "w8a8"), "of every initial_h",
+    ),
     ("hidden-not-aligned", lambda: lstm(H=60), ("rk3588", "fp16"), lambda: lstm(H=64), ("rk3588", "fp16"), "64 is the next multiple of 8"),
     ("steps-not-aligned", lambda: lstm(T=6), ("rk3588", "fp16"), lambda: lstm(T=8), ("rk3588", "fp16"), "8 is the next multiple of 4"),
     ("steps-not-aligned", lambda: lstm(T=2), ("rk3588", "fp16"), lambda: lstm(T=1), ("rk3588", "fp16"), "has 2 steps"),

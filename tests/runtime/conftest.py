@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from rt_tools import make_bundle, make_spec
+
+from edge_lstm_runtime import BackendUnavailableError
+from edge_lstm_runtime.backends import BUILT_IN
+
+
+@pytest.fixture
+def no_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the native library is not installed."""
+
+    def opener(*_: Any, **__: Any) -> NoReturn:
+        raise BackendUnavailableError("the native library is not in this installation")
+
+    module = types.ModuleType("no_native_library")
+    vars(module).update(open_backend=opener, open_streams=opener)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("native", "native-int8"):
+        monkeypatch.setitem(BUILT_IN, name, module.__name__)
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,7 @@ def make_spec(
     outputs: int = 4,
     missing: str = "refuse",
     residual: bool = False,
+    bidirectional: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> rt.ModelSpec:
@@ -75,7 +76,7 @@ def make_spec(
         "missing": missing,
     }
     if task == "classify":
-        return rt.ModelSpec(**common, classes=tuple(f"class{k}" for k in range(outputs)))
+        return rt.ModelSpec(**common, classes=tuple(f"class{k}" for k in range(outputs)), bidirectional=bidirectional)
     targets = names[:2]
     size = outputs * len(targets)
     return rt.ModelSpec(
@@ -93,8 +94,9 @@ def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
     rng = np.random.default_rng(seed)
     bound = 1.0 / np.sqrt(max(spec.hidden_size, 4))
     weights = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
-    for k in range(spec.num_layers):
-        weights[f"layer{k}.b"][spec.hidden_size : 2 * spec.hidden_size] += 1
+    for name in weights:
+        if name.startswith("layer") and name.endswith(".b"):
+            weights[name][spec.hidden_size : 2 * spec.hidden_size] += 1
     return weights
 
 

@@ -31,11 +31,13 @@ from edge_lstm_runtime.backends import names, open_backend
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend
 from edge_lstm_runtime.backends.rknn import RknnBackend, pick_artifact, version_mismatch
+from edge_lstm_runtime.bench import latencies
 from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import artifacts, latencies
+from edge_lstm_runtime.check import artifacts
 from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare
 from edge_lstm_runtime.packing import Packing
 
+pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 SPEC = make_spec(hidden=16, layers=2)
 
@@ -287,7 +289,7 @@ def test_auto_without_model_onnx(plain: Bundle) -> None:
 
 def test_auto_says_what_became_of_every_candidate(plain: Bundle) -> None:
     reasons = choose_backend(plain).reasons
-    assert [r.split(":")[0] for r in reasons] == ["rknn", "onnx", "numpy"]
+    assert [r.split(":")[0] for r in reasons] == ["rknn", "native", "native-int8", "onnx", "numpy"]
 
 
 @pytest.mark.parametrize("when", ["open", "step", "reset"])

@@ -432,26 +432,7 @@ def test_run_says_why_it_does_without_the_npu(tmp_path: Path, capfd: pytest.Capt
     assert (code, err) == (0, "")
 
 
-# --- bench and info ---
-
-
-@pytest.mark.parametrize("backend", ["numpy", "onnx", "auto"])
-def test_bench(backend: str, classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = here(capfd, "bench", classify_file, "--backend", backend, "--steps", "50")
-    assert code == 0
-    figures = dict(re.findall(r"^  (p50|p90|p99|max) +([0-9.]+)$", out, re.MULTILINE))
-    assert list(figures) == ["p50", "p90", "p99", "max"]
-    assert 0 < float(figures["p50"]) <= float(figures["p90"]) <= float(figures["p99"]) <= float(figures["max"])
-    assert re.search(r"rate +\d+ steps a second", out)
-    assert re.search(r"peak memory of the process \d+ MB", out)
-    if backend == "auto":
-        assert "right (max_abs" in out
-
-
-def test_bench_no_steps(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, _, err = here(capfd, "bench", classify_file, "--steps", "0")
-    assert code == 2
-    assert "--steps is 0; expected at least 1" in err
+# --- info ---
 
 
 def test_info(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

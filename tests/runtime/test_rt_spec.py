@@ -14,7 +14,9 @@ from edge_lstm_runtime import BundleError, ModelSpec
 
 
 @pytest.mark.parametrize(
-    "spec", [make_spec(), make_spec(task="forecast", missing="mask", residual=True, layers=3)], ids=["classify", "forecast"]
+    "spec",
+    [make_spec(), make_spec(task="forecast", missing="mask", residual=True, layers=3), make_spec(bidirectional=True)],
+    ids=["classify", "forecast", "bidirectional"],
 )
 def test_round_trip_through_json(spec: ModelSpec) -> None:
     again = ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
@@ -62,9 +64,11 @@ CLASSIFY: dict[str, tuple[dict[str, Any], str]] = {
     "classes that are numbers": ({"classes": [1, 2]}, "classes"),
     "residual classification": ({"residual": True}, "residual"),
     "residual as text": ({"residual": "no"}, "residual"),
+    "bidirectional as a number": ({"bidirectional": 1}, "bidirectional is 1, expected true or false"),
     "unknown key": ({"depth": 3}, "unknown keys.*depth"),
 }
 FORECAST: dict[str, tuple[dict[str, Any], str]] = {
+    "bidirectional": ({"bidirectional": True}, "bidirectional is for task 'classify'.*read the future"),
     "no horizon": ({"horizon": 0}, "horizon is 0"),
     "fractional horizon": ({"horizon": 1.5}, "horizon"),
     "no targets": ({"targets": [], "output_offset": [], "output_scale": []}, "targets"),

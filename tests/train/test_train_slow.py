@@ -26,9 +26,11 @@ train(load_config(sys.argv[1]), sys.argv[2])
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("classify_csv")
-def test_two_processes_give_what_one_gives(configure: Callable[..., Config], tmp_path: Path) -> None:
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_two_processes_give_what_one_gives(configure: Callable[..., Config], tmp_path: Path, bidirectional: bool) -> None:
     # Six sequences of unequal length in batches of five: in the second one process is without a sequence.
-    settings = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}
+    settings: dict[str, object] = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}
+    settings["model__bidirectional"] = bidirectional
     alone = train(configure(CLASSIFY, **settings), tmp_path / "alone", quiet=True)
     together = configure(CLASSIFY, **settings, train__devices=2, train__strategy="ddp")
     (tmp_path / "config.toml").write_text(together.to_toml())

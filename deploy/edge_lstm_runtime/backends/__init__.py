@@ -1,13 +1,15 @@
 """What a backend is, and how one is found.
 
 A backend runs the network alone: normalised features in, the head's outputs out, the state kept inside. It is one module with
-`open_backend(bundle) -> Backend`; a package may add one under the entry-point group "edge_lstm.backends".
+`open_backend(bundle, *, artifact=None) -> Backend`; a package may add one under the entry-point group "edge_lstm.backends". A module that
+answers N streams together has `open_streams(bundle, streams, *, artifact=None) -> Backend` too, with N before F, O, and (layers, H).
 """
 
 from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import BackendError, BackendUnavailableError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.metadata import EntryPoint
 
     from ..bundle import Bundle
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 State = tuple[NDArray[Any], NDArray[Any]]
 BUILT_IN = {
     "numpy": "edge_lstm_runtime.backends.numpy",
+    "native": "edge_lstm_runtime.backends.native",
+    "native-int8": "edge_lstm_runtime.backends.native_int8",
     "onnx": "edge_lstm_runtime.backends.onnx",
     "rknn": "edge_lstm_runtime.backends.rknn",
     "reference": "edge_lstm_runtime.backends.reference",
@@ -63,6 +68,37 @@ class Backend(ABC):
         """Release what the backend holds; it can't be used afterwards. May be called twice."""
 
 
+class WholeSequence(Backend):
+    """A bidirectional network: each `run` takes one whole sequence, every direction of every layer from the zero state; nothing is carried.
+
+    Its state is (h, c) of no layers, (0, H) each.
+    """
+
+    _hidden: int
+
+    def reset(self) -> None:
+        """There is nothing to set back."""
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        """Raises BackendError, always."""
+        raise BackendError(
+            "this model is bidirectional: it reads a whole sequence from both ends, so there is no answer to a single step; "
+            "use run with all rows of a sequence"
+        )
+
+    @abstractmethod
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        """features: (steps, F), one whole sequence -> outputs: (steps, O)."""
+
+    @property
+    def state(self) -> State:
+        return np.empty((0, self._hidden), self.dtype), np.empty((0, self._hidden), self.dtype)
+
+    @state.setter
+    def state(self, value: State) -> None:
+        check_state(value, (0, self._hidden))
+
+
 def check_state(value: State, shape: tuple[int, ...]) -> State:
     """(h, c) as arrays, or BackendError."""
     try:
@@ -88,22 +124,32 @@ def names() -> list[str]:
     return sorted({*BUILT_IN, *(p.name for p in _entry_points())})
 
 
-def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None) -> Backend:
+def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None, streams: int | None = None) -> Backend:
     """Open a backend on a bundle.
 
     artifact: for NPU backends, which converted member of the bundle to run; None where the bundle has only one.
+    streams: N, for a backend that takes the features of N streams, (N, F), at each step; None for one, (F,).
     Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name.
     """
     target: Any
     if name in BUILT_IN:
-        target = importlib.import_module(BUILT_IN[name]).open_backend
+        module = importlib.import_module(BUILT_IN[name])
+        target = module.open_backend
     else:
         points = [point for point in _entry_points() if point.name == name]
         if not points:
             raise BackendError(f"unknown backend {name!r}; known here: auto, {', '.join(names())}")
         try:
             target = points[0].load()
+            module = importlib.import_module(points[0].module)
         except (ImportError, MissingDependencyError) as e:
             raise BackendUnavailableError(f"backend {name!r} can't be loaded: {e}") from e
-    backend: Backend = target(bundle, artifact=artifact)
-    return backend
+    open_one: Callable[[], Backend] = partial(target, bundle, artifact=artifact)
+    if streams is None:
+        return open_one()
+    if open_streams := getattr(module, "open_streams", None):
+        together: Backend = open_streams(bundle, streams, artifact=artifact)
+        return together
+    from .streams import looped
+
+    return looped(open_one, streams)

@@ -1,4 +1,4 @@
-"""A converted model that answers several steps at a time, made to take any number of them."""
+"""A converted model that answers several steps at a time, made to take any number of them, and any length of sequence."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from ..spec import ModelSpec
-from . import Backend, State
-from .numpy import NumpyBackend
+from . import Backend, State, WholeSequence
+from .numpy import NumpyBackend, numpy_backend
 
 _log = logging.getLogger("edge_lstm")
 
@@ -68,6 +68,32 @@ class ChunkBackend(Backend):
         self._chunks.close()
 
 
+class SequenceBackend(WholeSequence):
+    """Bidirectional: sequences of just the length that the converted model has go to it, NumPy computes the others."""
+
+    def __init__(self, converted: Backend, other: Backend, steps: int, hidden: int):
+        self.name = converted.name
+        self.at_once = steps
+        self._converted, self._other, self._hidden = converted, other, hidden
+        self._said = self._closed = False
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        if self._closed:
+            raise BackendError("this session is closed; open a new one")
+        if len(features) == self.at_once:
+            return self._converted.run(features)
+        if not self._said:
+            _log.info("this converted model takes sequences of %d steps; one of %d is computed by NumPy", self.at_once, len(features))
+            self._said = True
+        return self._other.run(features)
+
+    def close(self) -> None:
+        self._closed = True
+        self._converted.close()
+
+
 def any_length(backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
-    """The backend itself where it takes one step at a time, else a ChunkBackend around it."""
+    """The backend itself where it takes one step at a time, else a ChunkBackend around it; a SequenceBackend for a bidirectional model."""
+    if spec.bidirectional:
+        return SequenceBackend(backend, numpy_backend(spec, weights), steps, spec.hidden_size)
     return backend if steps == 1 else ChunkBackend(backend, NumpyBackend(spec, weights), steps)

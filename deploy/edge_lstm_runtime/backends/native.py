@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..errors import BackendError
+from ..errors import BackendError, BackendUnavailableError
 from ..native import address
 from ..spec import ModelSpec
 from . import Backend, State, check_state
@@ -27,7 +27,8 @@ class NativeBackend(Backend):
     """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
 
     streams: where given, features are (streams, F), outputs (streams, O) and states (streams, layers, H). kernel: one of
-    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
+    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
+    native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
     """
 
     name = "native"
@@ -42,6 +43,8 @@ class NativeBackend(Backend):
         kernel: str | None = None,
         steps: Float32 | None = None,
     ):
+        if spec.bidirectional:
+            raise BackendUnavailableError("the native kernel answers single steps; a bidirectional model has none, so NumPy runs it")
         if precision == "int8":
             self.name = "native-int8"
         self._model = native.make_model(spec, weights, precision, kernel, steps)
@@ -49,11 +52,11 @@ class NativeBackend(Backend):
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
-        # Where everything is that stays the same from step to step. Bytes are the one kind of argument that ctypes hands over as it is: finding
-        # an array's address takes longer than the kernel does.
+        # Where everything is that stays the same from step to step. Bytes are what ctypes hands over as they are: finding an array's address
+        # takes longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
         self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
-        self.step = self._fast_step()  # type: ignore[method-assign]  # a method's lookups are a tenth of a step
+        self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
 
     @property
     def weight_bytes(self) -> int:
@@ -100,7 +103,8 @@ class NativeBackend(Backend):
             arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
         processing = bytes(native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places))
-        call, model, state, last_place, y = native.without_lock()["el_answer"], *map(address, (self._model, self._states, last, self._y))
+        call = native.without_lock()["el_answer"]
+        model, state, last_place, y = address(self._model), address(self._states), address(last), address(self._y)
         copy, shape, kept = self._y.copy, last.shape, (self, arrays, last)
 
         def answer(sample: NDArray[np.float64]) -> Float32 | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ MEMBER = "int8.npz"
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def read_int8(spec: ModelSpec, arrays: dict[str, NDArray[np.generic]]) -> tuple[Arrays, NDArray[np.float32]]:
+def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
     """The arrays of int8.npz -> each layer's W_x, W_h and b in float32, and the steps for the kernel, see native/edge_lstm.h.
 
     Raises BundleError for other arrays than docs/bundle.md lists.
@@ -53,5 +54,5 @@ def open_streams(bundle: Bundle, streams: int, *, artifact: str | None = None) -
 def _open(bundle: Bundle, streams: int | None) -> NativeBackend:
     if MEMBER not in bundle.members:
         return NativeBackend(bundle.spec, bundle.weights, "int8", streams=streams)
-    layers, steps = read_int8(bundle.spec, dict(bundle.arrays(MEMBER)))
+    layers, steps = read_int8(bundle.spec, bundle.arrays(MEMBER))
     return NativeBackend(bundle.spec, {**bundle.weights, **layers}, "int8", streams=streams, steps=steps)

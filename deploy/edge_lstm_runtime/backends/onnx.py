@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
 from ..spec import ModelSpec
-from . import Backend, State, check_state
+from . import Backend, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -23,25 +23,11 @@ class OnnxBackend(Backend):
     name = "onnx"
 
     def __init__(self, spec: ModelSpec, model: bytes):
-        try:
-            import onnxruntime
-        except ImportError as e:
-            raise BackendUnavailableError("backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime") from e
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a net this small only loses time by handing work to other threads
-        options.inter_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # ONNX Runtime's own derive from Exception alone
-            raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
         self._layers, self._hidden = spec.num_layers, spec.hidden_size
         states = [f"{part}{k}" for k in range(self._layers) for part in "hc"]
         self._inputs = [f"{s}_in" for s in states]
         self._outputs = ["y", *(f"{s}_out" for s in states)]
-        shapes = {i.name: tuple(i.shape) for i in self._session.get_inputs()}
-        outputs = [o.name for o in self._session.get_outputs()]
-        if set(shapes) != {"x", *self._inputs} or set(outputs) != set(self._outputs):
-            raise BackendError(f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(outputs)}, expected those of docs/bundle.md")
+        self._session, shapes = _open(model, {"x", *self._inputs}, set(self._outputs))
         self._x_shape, self._state_shape = shapes["x"], shapes["h0_in"]
         self.reset()
 
@@ -71,7 +57,49 @@ class OnnxBackend(Backend):
                 self._feed[f"{part}{k}_in"] = array[k].astype(np.float32).reshape(self._state_shape)
 
 
-def open_backend(bundle: Bundle, *, artifact: str | None = None) -> OnnxBackend:
+class BidirectionalOnnxBackend(WholeSequence):
+    """Runs the graph of a whole sequence: x (steps, 1, F) in, y (steps, O) out."""
+
+    name = "onnx"
+
+    def __init__(self, spec: ModelSpec, model: bytes):
+        self._hidden = spec.hidden_size
+        self._session, _ = _open(model, {"x"}, {"y"})
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        try:
+            outputs: NDArray[Any] = self._session.run(["y"], {"x": np.asarray(features, np.float32)[:, None]})[0]
+        except Exception as e:
+            raise BackendError(f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}") from e
+        return outputs
+
+
+def _open(model: bytes, inputs: set[str], outputs: set[str]) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """The session and the shapes of its inputs by name. Raises BackendUnavailableError, or BackendError for another graph than expected."""
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise BackendUnavailableError("backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime") from e
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a net this small only loses time by handing work to other threads
+    options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # ONNX Runtime's own derive from Exception alone
+        raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
+    shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
+    found = {o.name for o in session.get_outputs()}
+    if set(shapes) != inputs or found != outputs:
+        raise BackendError(f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(found)}, expected those of docs/bundle.md")
+    return session, shapes
+
+
+def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
+    """The backend of a model of one direction or both."""
+    return BidirectionalOnnxBackend(spec, model) if spec.bidirectional else OnnxBackend(spec, model)
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if MEMBER not in bundle.members:
         raise BackendUnavailableError(f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}")
-    return OnnxBackend(bundle.spec, bundle.member(MEMBER))
+    return onnx_backend(bundle.spec, bundle.member(MEMBER))

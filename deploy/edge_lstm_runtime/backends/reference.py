@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
-    from ..reference import Reference
+    from . import Backend
 
 
-def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Reference:
-    from ..reference import Reference
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
+    from ..reference import reference
 
-    return Reference(bundle.spec, bundle.weights)
+    return reference(bundle.spec, bundle.weights)

@@ -27,19 +27,19 @@ Float32 = NDArray[np.float32]
 class Sizes(ctypes.Structure):
     """el_sizes"""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")]
 
 
 class Bound(ctypes.Structure):
     """el_bound"""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y")]
 
 
 class Processing(ctypes.Structure):
     """el_processing"""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, ctypes.c_uint32) for name in ("channels", "missing")),
         *((name, ctypes.c_void_p) for name in ("mean", "std", "offset", "scale", "residual")),
     ]
@@ -70,7 +70,7 @@ def without_lock() -> ctypes.PyDLL:
 
 def kernels() -> tuple[str, ...]:
     """The kernels that this CPU runs, the fastest first."""
-    names = []
+    names: list[str] = []
     while name := library().el_kernel_name(len(names)):
         names.append(name.decode())
     return tuple(names)

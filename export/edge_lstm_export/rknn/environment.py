@@ -21,6 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.files import cache_folder
 
 from . import uv
 
@@ -62,8 +63,7 @@ def unsupported_reason() -> str | None:
 def location() -> Path:
     """Where the environment is, or will be: a folder that names the requirements it was made from."""
     digest = hashlib.sha256(f"{LAYOUT}\n{_requirements()}".encode()).hexdigest()[:12]
-    cache = os.environ.get("EDGE_LSTM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
-    return Path(cache).absolute() / f"rknn-toolkit2-{digest}"
+    return cache_folder() / f"rknn-toolkit2-{digest}"
 
 
 def state() -> State:

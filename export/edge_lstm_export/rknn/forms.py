@@ -14,11 +14,11 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import to_onnx
+from edge_lstm_runtime.layout import ONNX_GATES, to_onnx
 from edge_lstm_runtime.packing import PINS
 
 from .. import graphs
-from ..graphs import Graph, Weights, state_names
+from ..graphs import BOTH, Graph, Weights, state_names
 from ..target_table import known
 from . import int8
 
@@ -78,6 +78,39 @@ def lstm(spec: ModelSpec, weights: Weights, calibration: Calibration, *, steps: 
     g.convolution(last, weights["head.W"], weights["head.b"], "y")
     sizes = {"x": (steps, 1, spec.feature_size), "h": (1, 1, H), "c": (1, 1, H), "y": (steps, spec.output_size, 1, 1)}
     return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps}})
+
+
+ALIGNED = 8  # hidden units: with others the converter puts the Reshape before the head on the CPU and logs an error
+
+
+def bidirectional(spec: ModelSpec, weights: Weights, steps: int) -> Form:
+    """The fused operator in both directions, over sequences of `steps`. Without initial states it needs no range for them in int8.
+
+    Hidden units are added until they are a multiple of ALIGNED. All of their weights are 0, and so is their h, always: nothing changes.
+    """
+    g = Graph()
+    H = -(-spec.hidden_size // ALIGNED) * ALIGNED
+    more = H - spec.hidden_size
+    inputs = "x"
+    for k in range(spec.num_layers):
+        W, R, B = to_onnx(weights, k)
+        gates = len(ONNX_GATES)
+        if k:
+            W = _padded(W, 2, 2, more)
+        parts = _padded(W, 1, gates, more), _padded(_padded(R, 1, gates, more), 2, 1, more), _padded(B, 1, 2 * gates, more)
+        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", parts, strict=True)]
+        y = g.add("LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH)  # (steps, 2, 1, H)
+        shape = [steps, 1, 2 * H] if k < spec.num_layers - 1 else [steps, 2 * H, 1, 1]
+        inputs = g.add("Reshape", [y, g.constant(f"layer{k}_shape", np.array(shape, np.int64))], f"layer{k}_sequence")
+    g.convolution(inputs, _padded(weights["head.W"], 0, 2, more), weights["head.b"], "y")
+    sizes = {"x": (steps, 1, spec.feature_size), "y": (steps, spec.output_size, 1, 1)}
+    return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps, "bidirectional": True}})
+
+
+def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> NDArray[np.float32]:
+    """`more` zeros at the end of each of the equal blocks into which the axis falls."""
+    parts = np.split(array, blocks, axis)
+    return np.concatenate([np.pad(part, [(0, more if n == axis else 0) for n in range(array.ndim)]) for part in parts], axis)
 
 
 def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:

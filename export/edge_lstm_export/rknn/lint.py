@@ -292,8 +292,10 @@ def _lstm_head_reshaped(g: _Graph) -> Places:
 
 
 def _conv_on_lstm_y(g: _Graph) -> Places:
-    """On rk3566 and rk3568, a Conv on Y: a Transpose goes to the CPU, without a message."""
+    """On rk3566 and rk3568, a Conv on Y: a Transpose goes to the CPU, without a message. Not where the operator is bidirectional."""
     for lstm in g.lstms if g.target.generation == 3 else ():
+        if lstm.attributes.get("direction") == b"bidirectional":
+            continue
         for reader in g.readers(lstm.node.output[0]) if lstm.node.output[0] else ():
             if reader.op_type in ("Transpose", "Reshape") and any(n.op_type == "Conv" for n in g.readers(reader.output[0])):
                 yield f"a Conv reads Y of {lstm.name} through {_name(reader)}", "take Y_h, reshape it to (1, hidden, 1, 1), then Conv"
@@ -302,9 +304,9 @@ def _conv_on_lstm_y(g: _Graph) -> Places:
 def _int8_chunk_calibration(g: _Graph) -> Places:
     """In w8a8 the LSTM operator over two or more steps crashes the converter (rk3588, rk3562, rk3566, rk3568: SIGABRT) or logs
     "clip_truncate < 0" (rk3576, rv1103, rv1106, rv1126b) where the calibration samples of initial_h have a narrow range. The graph can't
-    tell."""
+    tell. Without initial_h it is clean."""
     for lstm in g.lstms if g.scheme == "w8a8" and g.target.lstm_npu else ():
-        if lstm.steps > 1:
+        if lstm.steps > 1 and lstm.operands[5]:
             yield f"{lstm.name} has {lstm.steps} steps in w8a8", "let the calibration samples of every initial_h span -1 to 1"
 
 

@@ -55,7 +55,8 @@ class Converter:
         log_file: Path | None = None,
         timeout: float = BUILD_TIMEOUT,
     ):
-        """graph, recipe: of a `forms.Form`. calibration: x (N, F), h and c (N, layers, H), float32, as `steps.calibrate` makes it.
+        """graph, recipe: of a `forms.Form`. calibration: float32, as `steps.calibrate` makes it: x (N, F), h and c (N, layers, H); of a
+        bidirectional model x (N, T, F).
 
         Raises ConversionError with the vendor's own message; the whole log is then kept in `log_file`, if one is given.
         """
@@ -381,11 +382,14 @@ def _write_dataset(
     xs = samples["x"]
     lines = []
     for n in range(len(xs)):
-        h, c = samples["h"][n], samples["c"][n]
-        if steps > 1 and n < 2:  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
-            h = np.full_like(h, 1 - 2 * n)
-        packing.state = h, c
-        packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n])
+        if io.get("bidirectional"):
+            packing.put(xs[n])
+        else:
+            h, c = samples["h"][n], samples["c"][n]
+            if steps > 1 and n < 2:  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
+                h = np.full_like(h, 1 - 2 * n)
+            packing.state = h, c
+            packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n])
         names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
         for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
             np.save(name, array.reshape(shape))

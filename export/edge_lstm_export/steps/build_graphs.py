@@ -1,12 +1,12 @@
-"""Step 2: the ONNX graphs, in both forms."""
+"""Step 2: the ONNX graphs, in each form that the model has."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from ..graphs import FORMS, build
+from ..graphs import build, forms_of
 from ..work import Work
 
 
 def call(work: Work) -> Work:
-    return dataclasses.replace(work, graphs={form: build(work.spec, work.weights, form) for form in FORMS})
+    return dataclasses.replace(work, graphs={form: build(work.spec, work.weights, form) for form in forms_of(work.spec)})

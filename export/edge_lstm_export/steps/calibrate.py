@@ -3,6 +3,8 @@
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two), and whether the stream starts anew at each
 recording or is carried through all of them, because a board does either. How many are enough, a convergence curve says: the
 emulated int8 cell is streamed over validation and training data, and the smallest set is taken that is within TOLERABLE of the best one.
+
+Of a bidirectional model there are no states to draw: it is sequences of the length that the converted model takes, the classes in turn.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +24,21 @@ from edge_lstm_runtime.processing import features
 from ..rknn import int8
 from ..work import Float32, Work
 
+T = TypeVar("T")
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 TOLERABLE = 1.1
+UNMEASURED = 1024  # samples where there is no curve
 STREAMED = 6000  # steps for a point of the curve
 POOL = 100_000  # training steps that are looked at
+SEQUENCES = 64  # of a bidirectional model
 
 
 def call(work: Work) -> Work:
     splits = work.run.splits
     recordings = [features(work.spec, s.x)[0] for s in splits.train]
+    if work.spec.bidirectional:
+        calibration = sequences(recordings, [s.label for s in splits.train], work.chunk) if work.chunk and work.schemes else {}
+        return dataclasses.replace(work, calibration=calibration)
     stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[:STREAMED]
     quantised = any("w8a8" in schemes for schemes in work.schemes.values())
     calibration, curve = calibrate(work.spec, work.weights, recordings, [s.label for s in splits.train], stream if quantised else None)
@@ -38,6 +46,16 @@ def call(work: Work) -> Work:
         size, best = len(calibration["x"]), min(curve.values())
         work.say(f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, {best:.1e} with the best size")
     return dataclasses.replace(work, calibration=calibration, convergence=curve)
+
+
+def sequences(recordings: Sequence[NDArray[Any]], labels: Sequence[object], steps: int) -> dict[str, Float32]:
+    """x (N, steps, F): pieces of the training recordings (T, F), with the class of each; one that is too short is repeated."""
+    groups: dict[object, list[NDArray[Any]]] = defaultdict(list)
+    for n in np.random.default_rng(0).permutation(len(recordings)):
+        x = recordings[n]
+        x = np.resize(x, (max(steps, len(x)), x.shape[1]))
+        groups[labels[n]] += [x[start : start + steps] for start in range(0, len(x) - steps + 1, steps)]
+    return {"x": np.stack(_in_turns(list(groups.values()))[:SEQUENCES]).astype(np.float32)}
 
 
 def calibrate(
@@ -49,7 +67,7 @@ def calibrate(
 ) -> tuple[dict[str, Float32], dict[int, float]]:
     """The calibration set and the curve that its size follows from: samples -> NRMSE.
 
-    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None for SIZES[0] samples.
+    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None: UNMEASURED samples.
     """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
@@ -76,7 +94,7 @@ def calibrate(
         return {name: array[ranks < size] for name, array in samples.items()}
 
     if stream is None:
-        return of_size(SIZES[0]), {}
+        return of_size(UNMEASURED), {}
     reference = Reference(spec, weights).run(stream)
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):
@@ -86,7 +104,7 @@ def calibrate(
     return of_size(next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))), curve
 
 
-def _in_turns(groups: list[list[int]]) -> list[int]:
+def _in_turns(groups: list[list[T]]) -> list[T]:
     """One of each group, then the next of each, until all are used."""
     longest = max(len(group) for group in groups)
     return [group[k] for k in range(longest) for group in groups if k < len(group)]

@@ -1,9 +1,10 @@
-"""Step 6: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
+"""Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
 Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
 within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
 
-With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why.
+With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
+bidirectional model it is the only one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from edge_lstm_runtime import ConversionError, compare
+from edge_lstm_runtime.golden import run_sequences
 
 from ..rknn.environment import python, unsupported_reason
-from ..rknn.forms import FORMS, Form, candidates, lstm
+from ..rknn.forms import FORMS, Form, bidirectional, candidates, lstm
 from ..rknn.lint import lint
 from ..rknn.process import Converter
 from ..rknn.sim import simulated
@@ -39,11 +41,15 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
     rows = work.rows
-    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s)]
+    whole = work.spec.bidirectional
+    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s) if not whole]
     forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
     offered = [(t, s, forms[f]) for t, s, f in jobs]
     if work.chunk:
-        chunk = lstm(work.spec, work.weights, work.calibration, steps=work.chunk)
+        if whole:
+            chunk = bidirectional(work.spec, work.weights, work.chunk)
+        else:
+            chunk = lstm(work.spec, work.weights, work.calibration, steps=work.chunk)
         offered += [(t, s, chunk) for t, schemes in work.schemes.items() for s in schemes]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = list(pool.map(partial(_try, work, rows), offered))
@@ -51,16 +57,17 @@ def call(work: Work) -> Work:
     for target, schemes in work.schemes.items():
         for scheme in schemes:
             mine = [c for c in tried if (c.target, c.scheme, c.steps) == (target, scheme, 1)]
-            kept = _choose(mine)
-            member = f"{target}-{scheme}.rknn"
-            candidate_rows[member] = tuple(mine)
-            artifacts[member] = _artifact(kept, forms[kept.form])
-            for warning in lint(forms[kept.form].graph, target, scheme):
-                notes.append(f"{member}: {warning}")
-                work.say(f"  {notes[-1]}")
-            for other in mine:
-                if other is not kept and other.converter is not None:
-                    other.converter.close()
+            if mine:
+                kept = _choose(mine)
+                member = f"{target}-{scheme}.rknn"
+                candidate_rows[member] = tuple(mine)
+                artifacts[member] = _artifact(kept, forms[kept.form])
+                for warning in lint(forms[kept.form].graph, target, scheme):
+                    notes.append(f"{member}: {warning}")
+                    work.say(f"  {notes[-1]}")
+                for other in mine:
+                    if other is not kept and other.converter is not None:
+                        other.converter.close()
             for one in tried:
                 if (one.target, one.scheme) != (target, scheme) or one.steps == 1:
                     continue
@@ -69,7 +76,7 @@ def call(work: Work) -> Work:
                     notes.append(f"{member} was not made: {one.refused}")
                     work.say(f"  {notes[-1]}")
                     continue
-                one.why = f"asked for, beside {target}-{scheme}.rknn"
+                one.why = f"the only form for sequences of {one.steps}" if whole else f"asked for, beside {target}-{scheme}.rknn"
                 candidate_rows[member] = (one,)
                 artifacts[member] = _artifact(one, chunk)
     return dataclasses.replace(work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes))
@@ -95,7 +102,7 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
             work.spec, form.graph.SerializeToString(), form.recipe, target, scheme, work.calibration, say=work.say, log_file=log_file
         )
         work.resources.callback(converter.close)
-        outputs = simulated(converter, work.weights).run(rows)
+        outputs = run_sequences(simulated(converter, work.weights), rows, work.lengths)
     except ConversionError as e:
         if converter is not None:
             converter.close()

@@ -2,6 +2,9 @@
 
 The state is carried over the recordings' borders, so that a thousand steps really are carried. They are more where a chunk needs them to
 run twice, so that its own state comes back to it.
+
+Of a bidirectional model, which carries nothing, every recording is a sequence of its own; where a converted model is made, they are pieces
+of just the length that it takes.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import dataclasses
 import numpy as np
 
 from edge_lstm import Sequence
-from edge_lstm_runtime import ConversionError, Reference
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.golden import golden_features, run_sequences
+from edge_lstm_runtime.reference import reference
 
-from ..work import Work
+from ..work import CHUNKS, Float64, Work
 
 STEPS = 1000
 
@@ -25,12 +29,47 @@ def shuffled(recordings: list[Sequence]) -> list[Sequence]:
 
 
 def call(work: Work) -> Work:
-    stream = np.concatenate([s.x for s in shuffled(work.run.splits.test)])
-    steps = max(STEPS, 2 * (work.chunk or 1))
-    if len(stream) < steps:
-        stream = np.tile(stream, (-(-steps // len(stream)), 1))
-    stream = np.ascontiguousarray(stream[:steps])
-    reference = Reference(work.spec, work.weights).run(features(work.spec, stream)[0])
-    if not np.isfinite(reference).all():
+    recordings = [s.x for s in shuffled(work.run.splits.test)]
+    if work.spec.bidirectional:
+        work = _with_length(work, [len(x) for x in recordings])
+        sequences = _sequences(recordings, work.chunk)
+    else:
+        stream = np.concatenate(recordings)
+        steps = max(STEPS, 2 * (work.chunk or 1))
+        if len(stream) < steps:
+            stream = np.tile(stream, (-(-steps // len(stream)), 1))
+        sequences = [stream[:steps]]
+    stream, lengths = np.concatenate(sequences), np.array([len(x) for x in sequences])
+    outputs = run_sequences(reference(work.spec, work.weights), golden_features(work.spec, stream, lengths), lengths)
+    if not np.isfinite(outputs).all():
         raise ConversionError("the reference's outputs are not finite on the test data; train the model again")
-    return dataclasses.replace(work, stream=stream, reference=reference)
+    return dataclasses.replace(work, stream=stream, lengths=lengths, reference=outputs)
+
+
+def _with_length(work: Work, found: list[int]) -> Work:
+    """`chunk` set to the length of sequence that the converted models take, or to None with a note that says why there are none."""
+    if not work.schemes:
+        return work
+    shortest, longest = min(found), max(found)
+    steps = work.chunk or longest
+    if work.chunk is None and shortest < longest:
+        why = f"the test recordings have {shortest} to {longest} steps, and a converted model takes sequences of one length"
+    elif steps > longest:
+        why = f"the longest test recording has {longest} steps, too few to check it with sequences of {steps}"
+    elif steps not in CHUNKS:
+        why = f"the test recordings have {steps} steps, and a converted model takes {CHUNKS[0]} to {CHUNKS[-1]}"
+    else:
+        return dataclasses.replace(work, chunk=steps)
+    note = f"no RKNN model for {' and '.join(work.schemes)} was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+    work.say(f"  {note}")
+    return dataclasses.replace(work, chunk=None, schemes={}, notes=(*work.notes, note))
+
+
+def _sequences(recordings: list[Float64], steps: int | None) -> list[Float64]:
+    """Recordings until there are STEPS, a long one cut to these; pieces of exactly `steps` where that is given."""
+    chosen: list[Float64] = []
+    for x in recordings:
+        chosen += [x[n : n + steps] for n in range(0, len(x) - steps + 1, steps)] if steps else [x[:STEPS]]
+        if sum(map(len, chosen)) >= STEPS:
+            break
+    return chosen

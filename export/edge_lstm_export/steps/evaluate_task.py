@@ -1,6 +1,7 @@
-"""Step 9: the metric that the user cares about, on the whole test split, streamed through each backend.
+"""Step 10: the metric that the user cares about, on the whole test split, streamed through each backend.
 
-Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings.
+Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings. A
+bidirectional model answers each recording as a whole, and that is all.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm_runtime import Backend, Session
-from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.backends.numpy import numpy_backend
 
 from ..rknn.sim import simulated
 from ..work import Work
 from .draw_stream import shuffled
+from .quantise_native import NAME, native_backend
 
 CARRIED = "state never reset"
 
 
 def call(work: Work) -> Work:
-    backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
+    backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
+    if work.native_int8:
+        backends[NAME] = native_backend(work, work.native_int8)
     backends.update({f"rknn-sim {member}": simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
     metrics, answers = test_metrics(work.run, backends)
     notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
@@ -31,15 +35,16 @@ def call(work: Work) -> Work:
 
 
 def _answered_by_numpy(work: Work, member: str) -> str | None:
-    """A note where chunks fill so little of the recordings that the metric of their model is NumPy's above all."""
+    """A note where a model that takes several steps at once answers so little of the recordings that its metric is NumPy's above all."""
     steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
-    left, total = sum(length % steps for length in lengths), sum(lengths)
+    whole = work.spec.bidirectional
+    left, total = sum(length * (length != steps) if whole else length % steps for length in lengths), sum(lengths)
     if 2 * left <= total:
         return None
-    return (
-        f"{member}: {100 * left / total:.0f} % of the steps of the test split fill no chunk of {steps} in their recording and were "
-        "computed by NumPy, so its metric says little; choose a smaller chunk"
-    )
+    which = f"are in recordings of other than {steps} steps" if whole else f"fill no chunk of {steps} in their recording"
+    advice = "test with recordings of that length" if whole else "choose a smaller chunk"
+    share = f"{member}: {100 * left / total:.0f} % of the steps of the test split {which}"
+    return f"{share} and were computed by NumPy, so its metric says little; {advice}"
 
 
 def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
@@ -47,7 +52,7 @@ def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, d
     spec, test, season = run.spec, run.splits.test, run.config.data.season
     answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
     metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
-    if len(test) > 1:
+    if len(test) > 1 and not spec.bidirectional:
         for name, backend in backends.items():
             found = _answers(Session(spec, backend), shuffled(test), carried=True)
             metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled(test), found, season=season)

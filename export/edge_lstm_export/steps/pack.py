@@ -1,16 +1,19 @@
-"""Step 10: one file."""
+"""Step 11: one file."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from importlib.metadata import version
+from typing import Any
 
 from edge_lstm_runtime import write_bundle
+from edge_lstm_runtime.backends.native_int8 import MEMBER
 from edge_lstm_runtime.bundle import write_npz
 
 from ..rknn.process import dataset
 from ..work import Work
+from .quantise_native import NAME
 from .verify_float import MEMBERS
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
@@ -18,8 +21,14 @@ PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 def call(work: Work) -> Work:
     members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
-    members["golden.npz"] = write_npz({"x": work.stream, "y": work.reference})
-    members["calibration.npz"] = write_npz(dataset(work.calibration))
+    golden = {"x": work.stream, "y": work.reference}
+    members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
+    if work.calibration:
+        members["calibration.npz"] = write_npz(dataset(work.calibration))
+    facts: dict[str, Any] = {}
+    if work.native_int8:
+        members[MEMBER] = write_npz(work.native_int8)
+        facts["native_int8"] = {"tolerance": dataclasses.asdict(work.accuracy[NAME].tolerance)}
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
@@ -54,5 +63,6 @@ def call(work: Work) -> Work:
         metrics={name: dict(values) for name, values in work.metrics.items()},
         notes=list(work.notes),
         versions=versions,
+        **facts,
     )
     return dataclasses.replace(work, bundle=bundle)

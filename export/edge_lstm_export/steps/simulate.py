@@ -1,4 +1,4 @@
-"""Step 7: how far each converted model is from the reference on the simulator, and what a board is held to.
+"""Step 8: how far each converted model is from the reference on the simulator, and what a board is held to.
 
 fp16 must be right, or the export ends; a chunk that is not is left out with a note. A quantised model's error is reported, and its
 tolerance on a board is that error with a margin, so that `check` there finds a board that does not do what the simulator did. Above
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from edge_lstm_runtime import ConversionError, compare
-from edge_lstm_runtime.compare import FLOAT16, Tolerance
+from edge_lstm_runtime.compare import FLOAT16, Comparison, Tolerance
 
 from ..target_table import known
 from ..work import Accuracy, Artifact, Work
@@ -26,8 +26,7 @@ def call(work: Work) -> Work:
         comparison = compare(artifact.outputs, work.reference)
         tolerance = FLOAT16
         if artifact.scheme != "fp16":
-            limit = min(float(f"{MARGIN * comparison.nrmse:.2g}"), USABLE)
-            tolerance = Tolerance("nrmse", limit, f"{MARGIN} x the NRMSE on the converter's simulator, at most {USABLE}")
+            tolerance = quantised_tolerance(comparison, f"{MARGIN} x the NRMSE on the converter's simulator")
             if not comparison.within(tolerance):
                 notes.append(
                     f"{member} is not usable: quantisation ruins its state (NRMSE {comparison.nrmse:.2f} on the simulator, at most "
@@ -50,6 +49,11 @@ def call(work: Work) -> Work:
         kept[member] = artifact
         accuracy[f"rknn-sim {member}"] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
     return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes), artifacts=kept)
+
+
+def quantised_tolerance(measured: Comparison, reason: str) -> Tolerance:
+    """What a board is held to where this was measured, with MARGIN for rounding in other places."""
+    return Tolerance("nrmse", min(float(f"{MARGIN * measured.nrmse:.2g}"), USABLE), f"{reason}, at most {USABLE}")
 
 
 def _instead(artifact: Artifact) -> str:

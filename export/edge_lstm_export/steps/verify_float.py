@@ -1,16 +1,19 @@
-"""Step 4: NumPy float32 and ONNX Runtime on both forms, against the float64 reference over the golden stream.
+"""Step 4: NumPy float32, the native kernel and ONNX Runtime on every form, against the float64 reference over the golden stream.
 
 Out of tolerance ends the export: nothing that follows would mean anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
-from edge_lstm_runtime import Backend, ConversionError, compare
-from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.backends.onnx import OnnxBackend
+from edge_lstm_runtime import Backend, BackendUnavailableError, ConversionError, compare
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.backends.onnx import onnx_backend
 from edge_lstm_runtime.compare import FLOAT32
+from edge_lstm_runtime.golden import run_sequences
 
 from ..work import Accuracy, Work
 
@@ -18,13 +21,15 @@ MEMBERS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are call
 
 
 def call(work: Work) -> Work:
-    backends: dict[str, Backend] = {"numpy": NumpyBackend(work.spec, work.weights)}
+    backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
+    with contextlib.suppress(BackendUnavailableError):  # the step that quantises says so
+        backends["native"] = NativeBackend(work.spec, work.weights)
     for form, graph in work.graphs.items():
-        backends[f"onnx {MEMBERS[form]}"] = OnnxBackend(work.spec, graph.SerializeToString())
+        backends[f"onnx {MEMBERS[form]}"] = onnx_backend(work.spec, graph.SerializeToString())
     rows = work.rows
     accuracy = dict(work.accuracy)
     for name, backend in backends.items():
-        outputs = backend.run(rows)
+        outputs = run_sequences(backend, rows, work.lengths)
         comparison = compare(outputs, work.reference)
         accuracy[name] = Accuracy(outputs, comparison, FLOAT32, "CPU of the exporting machine")
         if not comparison.within(FLOAT32):

@@ -1,4 +1,4 @@
-"""Step 11: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 12: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
+        lengths=work.lengths,
         worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
         shown=SHOWN[work.spec.task],
         trained=work.run.metrics["test"],
         verdict=verdict(work),
         figures={name: (caption, _png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: _png(plot_inspection(inspection)) for member, inspection in work.inspections.items()},
+        inspected={member: _png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -83,8 +84,8 @@ def verdict(work: Work) -> list[str]:
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % RMSE"
         )
-        member = name.removeprefix("rknn-sim ")
-        sentences.append(f"{member} on the simulator: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+        where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
+        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
     return [*sentences, *work.notes]
 
 
@@ -107,7 +108,8 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     else:
         figures["forecast"] = ("Test split, float32", plot_test_forecast(work.spec, work.run.splits.test, work.answers))
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
-    figures["errors"] = ("Error against the float64 reference while the state is carried", plot_errors(outputs, work.reference))
+    how = "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
+    figures["errors"] = (f"Error against the float64 reference, {how}", plot_errors(outputs, work.reference))
     figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
     if work.convergence:
         caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"
