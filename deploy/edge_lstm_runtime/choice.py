@@ -164,7 +164,7 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
                 del times[candidate]
                 reasons[candidate.label] = f"failed: {e}"
                 continue
-            times[candidate] = min(times[candidate], 1e6 * statistics.median(turn))
+            times[candidate] = min(times[candidate], 1e6 * statistics.median(turn) / (len(x[0]) if whole else 1))
     for candidate, microseconds in times.items():
         reasons[candidate.label] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
     return times

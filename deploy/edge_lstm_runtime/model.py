@@ -156,9 +156,7 @@ class Model:
         if streams is not None and (type(streams) is not int or streams < 1):
             raise ConfigError(f"streams is {streams!r}; expected a whole number from 1")
         if streams is not None and self.spec.bidirectional:
-            raise ConfigError(
-                f"streams is {streams}, and this model is bidirectional: it answers whole sequences, one after the other; leave it out"
-            )
+            raise ConfigError(f"streams is {streams}; a bidirectional model answers one whole sequence after the other; leave it out")
         if backend == "auto":
             from .choice import choose_backend
 

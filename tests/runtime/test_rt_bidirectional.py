@@ -17,8 +17,10 @@ from edge_lstm_export.graphs import build
 from edge_lstm_runtime import Backend, BackendError, Bundle, BundleError, ModelSpec, SampleError, Session, load, write_bundle
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
+from edge_lstm_runtime.bench import latencies
 from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import check_backend, choose_backend, latencies
+from edge_lstm_runtime.check import check_backend
+from edge_lstm_runtime.choice import choose_backend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.golden import golden_features, run_sequences
 from edge_lstm_runtime.layout import from_torch, to_onnx

@@ -51,8 +51,8 @@ class NativeBackend(Backend):
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
-        # Where everything is that stays the same from step to step. Bytes are what ctypes hands over as they are: finding an array's address
-        # takes longer than the kernel does.
+        # All that stays the same from step to step, as bytes: ctypes hands these over as they are, and finding an array's address takes
+        # longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
         self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
