@@ -340,9 +340,10 @@ def main_bench(arguments: argparse.Namespace) -> int:
         if measured and not arguments.json:
             out.write(LEGEND)
         if everything:
-            for streams, purpose in ((None, ""), (arguments.streams, f" for {arguments.streams} streams")):
+            for streams in (None,) if bundle.spec.bidirectional else (None, arguments.streams):
                 choice = choose_backend(bundle, artifact=arguments.artifact, streams=streams, recall=False)
                 choice.backend.close()
+                purpose = f" for {streams} streams" if streams else ""
                 print(f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}", file=sys.stderr)
     return 1 if failed or not measured else 0
 

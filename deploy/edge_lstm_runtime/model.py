@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends import Backend, open_backend
 from .bundle import Bundle, read_bundle
-from .errors import BackendError, ConfigError, SampleError
+from .errors import BackendError, ConfigError
 from .processing import Postprocessor, Preprocessor, as_samples, features
 from .spec import ModelSpec
 
@@ -28,23 +28,26 @@ class Session:
     none: it answers whole sequences, by `run`, and `step` raises BackendError.
     """
 
-    streams: int | None = None  # N, of a `StreamsSession`
-
-    def __init__(self, spec: ModelSpec, backend: Backend):
+    def __init__(self, spec: ModelSpec, backend: Backend, streams: int | None = None):
+        """streams: N, of a `StreamsSession`."""
         self.spec = spec
         self.backend = backend
-        self._pre = Preprocessor(spec, backend.dtype)
+        self.streams = streams
+        self._pre = Preprocessor(spec, backend.dtype, streams)
         self._post = Postprocessor(spec)
         self._raw_output = self._post.identity
         self._step = backend.step
         # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
+        self._answer = backend.answerer(spec, self._pre.last)
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", raw units for "forecast".
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """
+        if self._answer is not None and (answer := self._answer(x)) is not None:
+            return answer
         outputs = self._step(self._features(x))
         return outputs if self._raw_output else self._post(outputs, self._pre.last)
 
@@ -62,14 +65,7 @@ class Session:
         before = self.state
         if self.spec.bidirectional:
             self._pre.reset()
-        rows, filled = np.empty((*xs.shape[:-1], self.spec.feature_size), self.backend.dtype), np.empty(xs.shape)
-        try:
-            for n, x in enumerate(xs):
-                rows[n] = self._pre(x)
-                filled[n] = self._pre.last if self.spec.residual else 0
-        except SampleError as e:
-            self._pre.last[:] = before["last"]
-            raise SampleError(f"row {n}: {e}") from e
+        rows, filled = self._pre.run(xs)
         try:
             outputs = self.backend.run(rows)
         except Exception:
@@ -155,8 +151,6 @@ class Model:
         """
         if streams is not None and (type(streams) is not int or streams < 1):
             raise ConfigError(f"streams is {streams!r}; expected a whole number from 1")
-        if streams is not None and self.spec.bidirectional:
-            raise ConfigError(f"streams is {streams}; a bidirectional model answers one whole sequence after the other; leave it out")
         if backend == "auto":
             from .choice import choose_backend
 

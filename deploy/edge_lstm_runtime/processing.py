@@ -15,7 +15,7 @@ from .spec import ModelSpec
 
 Float64 = NDArray[np.float64]
 MAX_FEATURE = 1e30  # deviations from the mean: sums of products with anything larger could overflow float32 and leave NaN in the state
-_NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
+NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
 
 
 def as_samples(spec: ModelSpec, xs: ArrayLike, streams: int | None = None) -> NDArray[Any]:
@@ -30,7 +30,7 @@ def as_samples(spec: ModelSpec, xs: ArrayLike, streams: int | None = None) -> ND
         array = array.reshape(0, *shape)
     if not array.ndim or array.shape[1:] != shape:
         raise SampleError(f"samples have shape {array.shape}, expected {expected} for channels {', '.join(spec.channels)}")
-    if array.dtype.kind not in _NUMBERS:
+    if array.dtype.kind not in NUMBERS:
         raise SampleError(f"samples have type {array.dtype}, expected numbers")
     return array
 
@@ -103,7 +103,7 @@ class Preprocessor:
             raise SampleError(f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}") from e
         if x.shape != self._shape:
             raise SampleError(f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}")
-        if x.dtype.kind not in _NUMBERS:
+        if x.dtype.kind not in NUMBERS:
             raise SampleError(f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers")
         centred = self._centred
         centred[:] = x
@@ -119,6 +119,29 @@ class Preprocessor:
         np.multiply(centred, self._inverse_std, centred)
         self._normalised[:] = centred
         return self._features
+
+    def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
+        """xs: (steps, C), as of `as_samples` -> (steps, F), the same as a call for each row, and the raw samples (steps, C), gaps filled.
+
+        Raises SampleError, naming the row, as a call does; `last` is then as before.
+        """
+        xs = xs.astype(np.float64)
+        rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
+        centred = xs - self._mean
+        if (np.abs(centred) <= self._largest).all():  # which NaN is not: nothing is missing, and all rows can be done at once
+            rows[..., : self._spec.input_size] = centred * self._inverse_std
+            if self._keep:
+                self.last[:] = xs[-1]
+            return rows, xs
+        before, filled = self.last.copy(), np.empty(xs.shape)
+        for n, x in enumerate(xs):
+            try:
+                rows[n] = self(x)
+            except SampleError as e:
+                self.last[:] = before
+                raise SampleError(f"row {n}: {e}") from e
+            filled[n] = self.last
+        return rows, filled
 
     def _fill(self, x: Float64) -> Float64:
         missing = np.isnan(x)

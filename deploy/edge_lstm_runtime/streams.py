@@ -9,7 +9,6 @@ import numpy as np
 from .backends import Backend
 from .errors import ConfigError
 from .model import Session
-from .processing import Preprocessor
 from .spec import ModelSpec
 
 
@@ -24,9 +23,7 @@ class StreamsSession(Session):
 
     def __init__(self, spec: ModelSpec, backend: Backend, streams: int):
         """backend: with the shapes of N streams, as `open_backend(..., streams=N)` gives it."""
-        super().__init__(spec, backend)
-        self.streams = streams
-        self._pre = Preprocessor(spec, backend.dtype, streams)
+        super().__init__(spec, backend, streams)
 
     def reset(self, *, stream: int | None = None, streams: Sequence[int] | None = None) -> None:
         """Back to the zero state: one stream, or several, or all where none is named. Raises ConfigError for one that isn't there."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import onnx
 
 
+C = "c"  # the target that is no NPU
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -25,24 +28,38 @@ def _say(line: str) -> None:
 def add_arguments_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
-        "streamed on its simulator; golden samples; and an HTML report beside it."
+        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target c, into a folder of C source for\n"
+        "boards without Python and for microcontrollers, with a self-test that has been built and run here."
     )
     parser.epilog = (
         "examples:\n"
         "  edge-lstm export runs/har --target rk3588 --scheme fp16 --scheme w8a8 -o har.edge\n"
         "  edge-lstm export runs/har --chunk 8 -o har.edge\n"
-        "  edge-lstm export runs/har --no-npu -o har.edge"
+        "  edge-lstm export runs/har --no-npu -o har.edge\n"
+        "  edge-lstm export runs/har --target c -o har-c\n"
+        "  edge-lstm export har.edge --target c --scheme int8 -o har-c"
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="NAME.edge", help="the bundle to write; the report is NAME.html")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made; for --target c also a bundle")
     parser.add_argument(
-        "--target", action="append", metavar="NAME", help="an NPU of `edge-lstm targets`; may be repeated (default: rk3588)"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="NAME.edge",
+        help="the bundle to write, with the report NAME.html; for --target c the folder",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="NAME",
+        help="an NPU of `edge-lstm targets`, may be repeated (default: rk3588); or `c`, alone, for C source",
     )
     parser.add_argument(
         "--scheme",
         action="append",
         metavar="NAME",
-        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it takes them)",
+        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it takes them). For --target c one of float32 "
+        "(the default) and int8",
     )
     parser.add_argument(
         "--chunk",
@@ -58,8 +75,12 @@ def add_arguments_export(parser: argparse.ArgumentParser) -> None:
 
 
 def main_export(arguments: argparse.Namespace) -> int:
+    if C in (arguments.target or ()):
+        return _main_export_c(arguments)
     from .pipeline import export_run
 
+    if arguments.run.suffix == ".edge":
+        raise ConfigError(f"{arguments.run} is a bundle, from which --target c alone is exported; give the run that it was made from")
     for option in ("scheme", "chunk"):
         if arguments.no_npu and getattr(arguments, option) is not None:
             raise ConfigError(f"--no-npu and --{option} contradict each other; leave one out")
@@ -67,6 +88,35 @@ def main_export(arguments: argparse.Namespace) -> int:
     targets = arguments.target or ("rk3588",)
     work = export_run(arguments.run, arguments.out, targets=targets, schemes=schemes, chunk=arguments.chunk, say=_say)
     print(summary(work))
+    return 0
+
+
+def _main_export_c(arguments: argparse.Namespace) -> int:
+    from .c.export import export_c
+
+    if set(arguments.target) != {C}:
+        raise ConfigError(
+            "--target c writes a folder of C source and an NPU's target a bundle; export twice, with -o FOLDER and -o NAME.edge"
+        )
+    for option in ("chunk", "no_npu"):
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c")
+    schemes = dict.fromkeys(arguments.scheme or ("float32",))
+    if len(schemes) > 1:
+        raise ConfigError(
+            f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; export twice, to two folders"
+        )
+    (scheme,) = schemes
+    made = export_c(arguments.run, arguments.out, scheme=scheme, say=_say)
+    print(f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}  figures from NumPy, of the network's outputs")
+    for name, s in made.schemes.items():
+        mark = "  <- in the folder" if name == scheme else ""
+        print(f"{name:<12}{s.flash:>8} B{s.ram:>8} B{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}")
+    built = made.built
+    print(f"\nself-test  {built.verdict}")
+    if built.compiler:
+        print(f"built by   {built.compiler}" + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else ""))
+    print(f"folder     {arguments.out}\nnext       make -C {arguments.out} test")
     return 0
 
 
@@ -94,12 +144,16 @@ def add_arguments_targets(parser: argparse.ArgumentParser) -> None:
 
 
 def main_targets(arguments: argparse.Namespace) -> int:
+    if arguments.name == C:
+        print("c\n  C99 source for any 32- or 64-bit CPU: edge-lstm export RUN --target c -o FOLDER\n  schemes        float32, int8")
+        return 0
     if arguments.name:
         print(_one_target(known(arguments.name)))
         return 0
     print(f"{'target':<10}{'cores':<7}{'schemes':<21}{'LSTM operator':<16}{'Python there':<14}boards")
     for t in targets().values():
         print(f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}{t.python:<14}{t.boards or '?'}")
+    print(f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}no NPU: any CPU, any microcontroller")
     print("\nPython there: rknn-toolkit-lite2 runs on its boards. observed: by the converter, not from the manual. ?: unknown.")
     return 0
 

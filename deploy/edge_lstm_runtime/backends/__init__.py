@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BackendError, BackendUnavailableError, MissingDependencyError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from ..bundle import Bundle
+    from ..spec import ModelSpec
 
 State = tuple[NDArray[Any], NDArray[Any]]
 BUILT_IN = {
@@ -50,6 +52,14 @@ class Backend(ABC):
     @abstractmethod
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (F,) -> outputs: (O,), a new array."""
+
+    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], NDArray[Any] | None] | None:  # noqa: ARG002
+        """A backend may do the pre- and post-processing of a step as well, faster than it is done for it.
+
+        last: (C,), the Preprocessor's, read and written. Returns what takes a raw sample and gives the answer, or None, with nothing
+        changed, for a sample that can't be used; None where the backend has nothing of the kind.
+        """
+        return None
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (steps, F) -> outputs: (steps, O); the same as `step` for each row."""
@@ -129,8 +139,11 @@ def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None, stre
 
     artifact: for NPU backends, which converted member of the bundle to run; None where the bundle has only one.
     streams: N, for a backend that takes the features of N streams, (N, F), at each step; None for one, (F,).
-    Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name.
+    Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name and for streams of a
+    bidirectional model.
     """
+    if streams is not None and bundle.spec.bidirectional:
+        raise BackendError(f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`")
     target: Any
     if name in BUILT_IN:
         module = importlib.import_module(BUILT_IN[name])

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..errors import BackendError, BackendUnavailableError
 from ..native import address
+from ..processing import NUMBERS
 from ..spec import ModelSpec
 from . import Backend, State, check_state
 
@@ -94,9 +95,7 @@ class NativeBackend(Backend):
         self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
         return outputs
 
-    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], Float32 | None]:
-        """A step from the raw sample, (C,) or (streams, C), to the answer, pre- and post-processing included; what it gives is None for a
-        sample that can't be used, with nothing changed. last: as in Preprocessor, of the same shape; is read and written."""
+    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], Float32 | None]:
         arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
         if spec.task == "forecast":
             arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
@@ -106,14 +105,15 @@ class NativeBackend(Backend):
         processing = bytes(native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places))
         call = native.without_lock()["el_answer"]
         model, state, last_place, y = address(self._model), address(self._states), address(last), address(self._y)
-        copy, shape, kept = self._y.copy, last.shape, (self, arrays, last)
+        shape, copy = last.shape, self._y.copy
 
-        def answer(sample: NDArray[np.float64]) -> Float32 | None:
-            if sample.shape != shape or call(processing, model, state, sample.tobytes(), last_place, y):
+        def answer(x: ArrayLike) -> Float32 | None:
+            sample = x if type(x) is np.ndarray and x.dtype is _FLOAT64 else _as_float64(x)
+            if sample is None or sample.shape != shape or call(processing, model, state, sample.tobytes(), last_place, y):
                 return None
             return copy()
 
-        answer.kept = kept  # type: ignore[attr-defined]  # what the addresses point to lives as long as the function
+        answer.kept = self, arrays, last  # type: ignore[attr-defined]  # what the addresses point to lives as long as the function
         return answer
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -129,6 +129,15 @@ class NativeBackend(Backend):
     def state(self, value: State) -> None:
         h, c = (np.ascontiguousarray(part, np.float32) for part in check_state(value, self._state_shape))
         self._call("el_set_state", ctypes.c_uint32(native.ALL), address(h), address(c))
+
+
+def _as_float64(x: ArrayLike) -> NDArray[np.float64] | None:
+    """None for what is no array of numbers."""
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError):
+        return None
+    return array.astype(np.float64) if array.dtype.kind in NUMBERS else None
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> NativeBackend:

@@ -8,11 +8,14 @@
 
 #include <string.h>
 
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
-#error "edge_lstm.c rounds by adding in float, which the x87 unit does not do; compile with -msse2 -mfpmath=sse"
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "edge_lstm: models are little-endian and this CPU is not"
 #endif
-#ifdef __FAST_MATH__
-#error "edge_lstm.c tells NaN from numbers and rounds by adding and subtracting, which -ffast-math and -Ofast take away; leave them out"
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "edge_lstm: the x87 unit does not round to float, which the kernel needs; compile with -msse2 -mfpmath=sse"
+#endif
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "edge_lstm: compile without -ffast-math, -Ofast and -ffinite-math-only: they remove the rounding and the tests for NaN"
 #endif
 
 #ifndef EL_LANES
@@ -47,6 +50,7 @@ struct el_model {
     uint32_t bytes;
     uint32_t unused[7]; /* the tiles begin at 64 */
 };
+typedef char el_model_has_64_bytes[sizeof(struct el_model) == 64 ? 1 : -1]; /* on every CPU: an array of -1 is an error */
 
 typedef struct el_kernel {
     const char *name;
@@ -92,8 +96,11 @@ static inline uint64_t tile_bytes(const el_sizes *s, uint32_t layer, uint32_t la
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-/* Streams that share one pass through a tile: as many as leave the sums of 4 gates in registers. */
-#if defined(__AVX512F__) || defined(__aarch64__)
+/* Streams that share one pass through a tile: as many as leave the sums of 4 gates in registers. Where there is one stream alone,
+ * -DEL_GROUP=1u halves the code. */
+#ifdef EL_GROUP
+#define GROUP EL_GROUP
+#elif defined(__AVX512F__) || defined(__aarch64__)
 #define GROUP 4u
 #else
 #define GROUP 2u
@@ -334,7 +341,7 @@ static void step(const el_model *model, el_state *state) {
             const uint32_t at = phase ? count - 1 - t : t;
             const float *const tile = (const float *)(const void *)(weights + at * bytes);
             uint32_t s = 0;
-            for (; s + GROUP <= streams; s += GROUP)
+            for (; GROUP > 1 && s + GROUP <= streams; s += GROUP)
                 is_int8 ? int8_tile(GROUP, tile, &m, s, at * EL_LANES) : float_tile(GROUP, tile, &m, s, at * EL_LANES);
             for (; s < streams; s++) is_int8 ? int8_tile(1, tile, &m, s, at * EL_LANES) : float_tile(1, tile, &m, s, at * EL_LANES);
         }

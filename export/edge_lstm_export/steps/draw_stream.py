@@ -28,17 +28,22 @@ def shuffled(recordings: list[Sequence]) -> list[Sequence]:
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
+def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:
+    """(steps, C) raw units: the test recordings one after the other, and from the start again where they are too few."""
+    stream = np.concatenate([s.x for s in shuffled(test)])
+    if len(stream) < steps:
+        stream = np.tile(stream, (-(-steps // len(stream)), 1))
+    return np.ascontiguousarray(stream[:steps])
+
+
 def call(work: Work) -> Work:
-    recordings = [s.x for s in shuffled(work.run.splits.test)]
+    test = work.run.splits.test
     if work.spec.bidirectional:
+        recordings = [s.x for s in shuffled(test)]
         work = _with_length(work, [len(x) for x in recordings])
         sequences = _sequences(recordings, work.chunk)
     else:
-        stream = np.concatenate(recordings)
-        steps = max(STEPS, 2 * (work.chunk or 1))
-        if len(stream) < steps:
-            stream = np.tile(stream, (-(-steps // len(stream)), 1))
-        sequences = [stream[:steps]]
+        sequences = [golden_stream(test, max(STEPS, 2 * (work.chunk or 1)))]
     stream, lengths = np.concatenate(sequences), np.array([len(x) for x in sequences])
     outputs = run_sequences(reference(work.spec, work.weights), golden_features(work.spec, stream, lengths), lengths)
     if not np.isfinite(outputs).all():

@@ -1,0 +1,66 @@
+"""The exported folder built and run on this machine, where it has a C compiler: what an export says is then what the source does."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_lstm_runtime import ConversionError
+
+from .folder import fill
+
+TIMEOUT = 300  # seconds, for the compiler and for the self-test
+OPTIONS = ("-std=gnu99", "-O2", "-DEL_GROUP=1u")  # as in the folder's Makefile
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """verdict: the self-test's line of figures, or why there is none; code_bytes: of the kernel, None where it was not measured."""
+
+    verdict: str
+    compiler: str = ""
+    code_bytes: int | None = None
+
+
+def build_and_run(contents: Mapping[str, bytes]) -> Built:
+    """Compile the folder and run its self-test. Raises ConversionError where that says FAIL."""
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+    if compiler is None:
+        return Built("not run here: no C compiler (cc) was found")
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge-lstm-c-") as name:
+            return _built(Path(name), contents, compiler)
+    except (OSError, subprocess.SubprocessError) as e:
+        reason = (getattr(e, "stderr", None) or str(e)).strip()
+        return Built(f"not run here: {Path(compiler).name}: {reason.splitlines()[0]}")
+
+
+def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
+    fill(folder, contents)
+    for source in ("edge_lstm", "model", "main"):
+        _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
+    _run([compiler, "edge_lstm.o", "model.o", "main.o", "-lm", "-o", "selftest"], folder)
+    label = f"{Path(compiler).name} {_run([compiler, '-dumpversion'], folder).strip()} -O2 for {platform.machine()}"
+    done = subprocess.run([folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    lines = done.stdout.split("\n")
+    if done.returncode != 0:
+        raise ConversionError(f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}")
+    return Built(lines[1], label, _code_bytes(folder))
+
+
+def _code_bytes(folder: Path) -> int | None:
+    """Of edge_lstm.o, its constants included."""
+    try:
+        text, data = _run(["size", "edge_lstm.o"], folder).split("\n")[1].split()[:2]
+        return int(text) + int(data)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def _run(command: list[str], folder: Path) -> str:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout

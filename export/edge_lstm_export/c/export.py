@@ -1,0 +1,96 @@
+"""The C export, from a trained run or a bundle to a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm import Run
+from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.compare import FLOAT32, Tolerance
+
+from ..steps.simulate import MARGIN, USABLE
+from .block import PRECISIONS, check_sizes, model_bytes, run_int8
+from .build import Built, build_and_run
+from .folder import check_replaceable, write_folder
+from .render import ram_bytes, render
+from .source import Source, read_source
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """flash: bytes of the model's constants; ram: of static memory; comparison: against the reference over the golden steps, by NumPy."""
+
+    flash: int
+    ram: int
+    comparison: Comparison
+
+
+@dataclasses.dataclass(frozen=True)
+class CExport:
+    folder: Path
+    scheme: str
+    schemes: dict[str, Scheme]  # both, to choose by
+    built: Built
+
+
+def export_c(
+    source: Run | Bundle | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    scheme: str = "float32",
+    say: Callable[[str], None] = lambda _: None,
+) -> CExport:
+    """Turn a trained run, or a bundle, into the folder `out` of C source, tested here where there is a C compiler.
+
+    scheme: "float32" or "int8". say: takes lines of progress.
+    Raises ConfigError for an unknown scheme, ConversionError for a model that the kernel does not take, answers that are out of
+    tolerance, and a folder that is not an export's; what was there before is then unchanged.
+    """
+    out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
+    if scheme not in PRECISIONS:
+        raise ConfigError(f"scheme {scheme!r} is not offered for target c; expected one of {', '.join(PRECISIONS)}")
+    if out.suffix == ".edge":
+        raise ConfigError(f"the C export is a folder and {out.name} is a bundle's name; leave .edge out")
+    check_replaceable(out)
+    found = read_source(source)
+    check_sizes(found.spec, scheme)
+    schemes = {name: _measured(found, name) for name in PRECISIONS}
+    tolerance = _tolerance(scheme, schemes[scheme].comparison)
+    accuracy = {
+        "figures_from": "NumPy, of the kernel's arithmetic",
+        **schemes[scheme].comparison.to_dict(),
+        "tolerance": dataclasses.asdict(tolerance),
+    }
+    contents = render(found, out.name, scheme, tolerance, accuracy)
+    say("building the source and running its self-test here")
+    built = build_and_run(contents)
+    write_folder(out, contents)
+    return CExport(out, scheme, schemes, built)
+
+
+def _measured(source: Source, scheme: str) -> Scheme:
+    spec, weights, rows = source.spec, source.weights, source.rows
+    outputs = run_int8(spec, weights, rows) if scheme == "int8" else NumpyBackend(spec, weights).run(rows.astype(np.float32))
+    return Scheme(model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs))
+
+
+def _tolerance(scheme: str, comparison: Comparison) -> Tolerance:
+    """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
+    if scheme == "float32":
+        tolerance = FLOAT32
+    else:
+        limit = min(float(f"{MARGIN * comparison.nrmse:.2g}"), USABLE)
+        tolerance = Tolerance("nrmse", limit, f"{MARGIN} x the NRMSE by NumPy with the kernel's rounding to int8, at most {USABLE}")
+    if not comparison.within(tolerance):
+        advice = "use --scheme float32" if scheme == "int8" else "train the model again"
+        raise ConversionError(
+            f"{scheme} is out of tolerance: NRMSE {comparison.nrmse:.1e}, largest error {comparison.max_abs:.1e}; "
+            f"at most {tolerance.limit:.0e} ({tolerance.metric}) counts as right: {advice}"
+        )
+    return tolerance

@@ -1,0 +1,75 @@
+"""A folder that is either the old one or the new one, and that never takes with it what somebody put there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.bundle import sha256
+
+from .render import INFO
+
+BUILD = "build"  # where the folder's own builds go; it is removed with it
+
+
+def check_replaceable(out: Path) -> None:
+    """Raise ConversionError unless `out` is not there, is empty, or is an export of which no file was changed or added."""
+    if not out.parent.is_dir():
+        raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
+    if not os.path.lexists(out):
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise ConversionError(f"{out} is there and is no folder; the C export is a folder: choose another name for it")
+    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
+    present = {path for path in present if not path.startswith(f"{BUILD}/")}
+    if not present and not any(out.iterdir()):
+        return
+    try:
+        info = json.loads((out / INFO).read_bytes())
+        listed = dict(info["files"])
+        ours = str(info["made_by"]).startswith("edge-lstm ")
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise ConversionError(f"{out} is there and is no C export of edge-lstm; choose another folder, or remove it yourself")
+    strange = sorted(present - {INFO, *listed})
+    strange += sorted(path for path in present & set(listed) if sha256((out / path).read_bytes()) != listed[path])
+    if strange:
+        shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+        raise ConversionError(
+            f"{out} has files that the export did not write, or that were changed since: {shown}; move them away, or choose another folder"
+        )
+
+
+def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
+    for path, content in contents.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
+    """Put a folder with these files in the place of `out`. Raises ConversionError; what was there before is then unchanged."""
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+        try:
+            new, old = temporary / "new", temporary / "old"
+            new.mkdir()
+            fill(new, contents)
+            check_replaceable(out)
+            if out.exists():
+                out.rename(old)
+            try:
+                new.rename(out)
+            except BaseException:
+                if old.exists():
+                    old.rename(out)
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as e:
+        raise ConversionError(f"can't write {out}: {e.strerror or e}; what was there before is unchanged") from e

@@ -1,0 +1,114 @@
+"""The text of every file of a C export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edge_lstm_runtime import __version__
+from edge_lstm_runtime.bundle import sha256, write_npz
+from edge_lstm_runtime.compare import Tolerance
+
+from .block import pack, state_bytes
+from .source import Source
+
+KERNEL = ("edge_lstm.h", "edge_lstm.c")
+AS_THEY_ARE = ("main.c", "Makefile", "CMakeLists.txt", "cortex-m/Makefile", "cortex-m/start.c", "cortex-m/link.ld")
+RENDERED = ("model.h", "model.c", "golden.h", "README.md")
+INFO = "model.json"
+FORMAT = 1
+
+
+def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]) -> dict[str, bytes]:
+    """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
+    spec, block = source.spec, pack(source.spec, source.weights, scheme)
+    words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
+    kind = "forecast" if spec.task == "forecast" else "classifier"
+    sizes = {
+        "model_bytes": len(block),
+        "state_bytes": state_bytes(spec, scheme),
+        "ram": ram_bytes(source, scheme),
+        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size),
+    }
+    facts = {
+        "name": name,
+        "title": f"a streaming LSTM {kind}, {spec.input_size} channels in, {spec.output_size} values out, {scheme}",
+        "version": __version__,
+        "scheme": scheme,
+        "spec": spec,
+        "weights_sha256": sha256(write_npz(source.weights)),
+        "steps": len(source.samples),
+        **sizes,
+    }
+    templates = _environment()
+    data = {
+        "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
+        "residual": [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else [],
+        "samples": source.samples.tolist(),
+        "answers": source.answers.tolist(),
+        "unit": [abs(s) or 1.0 for s in spec.output_scale] if spec.output_scale else [1.0] * spec.output_size,
+        "spread": float(source.outputs.std()) or 1.0,
+        "limit": tolerance.limit,
+        "reason": tolerance.reason,
+    }
+    contents = {path: (files("edge_lstm_runtime") / "native" / path).read_bytes() for path in KERNEL}
+    contents |= {path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes() for path in AS_THEY_ARE}
+    contents |= {path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace") for path in RENDERED}
+    info = {
+        "format": FORMAT,
+        "made_by": f"edge-lstm {__version__}",
+        **{key: facts[key] for key in ("name", "scheme", "weights_sha256")},
+        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]},
+        "accuracy": accuracy,
+        "spec": spec.to_dict(),
+        "files": {path: sha256(content) for path, content in sorted(contents.items())},
+    }
+    contents[INFO] = json.dumps(info, indent=1, allow_nan=False).encode() + b"\n"
+    return contents
+
+
+def ram_bytes(source: Source, scheme: str) -> int:
+    """All static memory of model.c: the state, and each channel's last value."""
+    return state_bytes(source.spec, scheme) + 8 * source.spec.input_size
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("edge_lstm_export", "templates/c"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(quoted=_quoted, comment=_comment, number=_number, row=_row)
+    return environment
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """ASCII: all else, and what C reads as something (a trigraph's ? too), in octal, which can't swallow what follows as hex does."""
+    plain = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}" for byte in text.encode("utf-8", "replace")
+    )
+    return "".join(plain)
+
+
+def _quoted(text: str) -> str:
+    return f'"{_escaped(text)}"'
+
+
+def _comment(text: str) -> str:
+    return _escaped(text, also="*")
+
+
+def _number(value: float) -> str:
+    """A double that reads back the same."""
+    return "NAN" if np.isnan(value) else repr(float(value))
+
+
+def _row(values: Iterable[float]) -> str:
+    return "{" + ", ".join(map(_number, values)) + "}"

@@ -1,0 +1,48 @@
+"""What a C export is made from: a trained run, or a bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm import Run, load_run
+from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
+from edge_lstm_runtime.processing import Float64, Postprocessor, features
+
+from ..steps.draw_stream import golden_stream
+from .block import Float32
+
+STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test's flash
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """samples: (steps, C) raw units; rows: (steps, F) their features; outputs: (steps, O) of the reference, from the zero state; answers:
+    (steps, O) the same in raw units. All float64. steps: STEPS, or as many as the bundle has.
+    """
+
+    spec: ModelSpec
+    weights: Mapping[str, Float32]
+    samples: Float64
+    rows: Float64
+    outputs: Float64
+    answers: Float64
+
+
+def read_source(source: Run | Bundle | str | os.PathLike[str]) -> Source:
+    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the same either way."""
+    if not isinstance(source, (Run, Bundle)):
+        source = read_bundle(source) if Path(source).suffix == ".edge" else load_run(Path(source))
+    stream = source.golden[0] if isinstance(source, Bundle) else golden_stream(source.splits.test)
+    spec = source.spec
+    # A stretch that has a gap in it, where the test data has one and gaps are filled: so that this is tested too.
+    gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
+    start = max(0, min(int(gaps[0]) - STEPS // 2, len(stream) - STEPS)) if len(gaps) else 0
+    samples = stream[start : start + STEPS]
+    rows, filled = features(spec, samples)
+    outputs: Float64 = Reference(spec, source.weights).run(rows)
+    return Source(spec, source.weights, samples, rows, outputs, Postprocessor(spec)(outputs, filled))

@@ -1,0 +1,56 @@
+/* The self-test: real test data through the model, its answers beside those of the float64 reference. Exit code 0: PASS, 1: FAIL. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "golden.h"
+#include "model.h"
+
+#define ROUNDING 6e-8 /* of an answer, which is a float: not counted as an error */
+
+/* In units of the network's output. */
+typedef struct {
+    double largest, nrmse;
+    int step, output; /* where it is largest */
+} figures;
+
+static el_status replay(figures *found) {
+    const figures none = {0.0, 0.0, 0, 0};
+    double squares = 0.0;
+    *found = none;
+    for (int t = 0; t < GOLDEN_STEPS; t++) {
+        float answer[MODEL_OUTPUTS];
+        const el_status status = model_step(golden_samples[t], answer);
+        if (status != EL_OK) return status;
+        for (int k = 0; k < MODEL_OUTPUTS; k++) {
+            const double expected = golden_answers[t][k];
+            double error = (fabs((double)answer[k] - expected) - ROUNDING * fabs(expected)) / golden_unit[k];
+            if (error < 0.0) error = 0.0;
+            if (!(error <= DBL_MAX)) error = HUGE_VAL; /* NaN */
+            squares += error * error;
+            if (error > found->largest) found->largest = error, found->step = t, found->output = k;
+        }
+    }
+    found->nrmse = sqrt(squares / ((double)GOLDEN_STEPS * MODEL_OUTPUTS)) / GOLDEN_SPREAD;
+    return EL_OK;
+}
+
+int main(void) {
+    figures first, again;
+    el_status status = model_init();
+    if (status == EL_OK) status = replay(&first);
+    model_reset();
+    if (status == EL_OK) status = replay(&again);
+    if (status != EL_OK) {
+        printf("%s: %s\nFAIL\n", MODEL_NAME, el_status_name(status));
+        return 1;
+    }
+    const int right = (GOLDEN_LIMITS_NRMSE ? first.nrmse : first.largest) <= GOLDEN_LIMIT;
+    const int repeated = first.largest == again.largest && first.nrmse == again.nrmse;
+    printf("%s, %s: %d steps of real test data against the float64 reference\n", MODEL_NAME, MODEL_SCHEME, GOLDEN_STEPS);
+    printf("largest error %.3g at step %d, %s; NRMSE %.3g; limit of the %s %.3g\n", first.largest, first.step,
+           model_output_names[first.output], first.nrmse, GOLDEN_LIMITS_NRMSE ? "NRMSE" : "largest error", GOLDEN_LIMIT);
+    if (!repeated) printf("after model_reset the answers are not the same\n");
+    printf("%s\n", right && repeated ? "PASS" : "FAIL");
+    return right && repeated ? 0 : 1;
+}

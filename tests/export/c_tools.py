@@ -1,0 +1,43 @@
+"""What the tests of the C export share: models of every kind to export, and commands to run."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm_runtime import ModelSpec, Reference, write_bundle
+from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.processing import features
+
+STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
+ODD = 'a "b" */ // ??/ %s \\n é'  # a name that C would read as something, in a string, a comment or a format
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def passed(done: subprocess.CompletedProcess[str]) -> str:
+    """The self-test's line of figures; AssertionError with all that was printed unless it ended well."""
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS" in lines, done.stdout + done.stderr
+    return next(line for line in lines if line.startswith("largest error"))
+
+
+def masked_bundle(path: Path) -> Path:
+    """A forecast of two targets with residual answers, whose missing values are told to the model; sizes that fill no tile; odd names."""
+    rng = np.random.default_rng(5)
+    spec = ModelSpec(
+        task="forecast", channels=(ODD, "pressure", "flow"), hidden_size=13, num_layers=3, missing="mask",
+        input_mean=(20.0, 101325.0, -3e-4), input_std=(4.0, 130.5, 2e-5), targets=("pressure", ODD), horizon=3, residual=True,
+        output_offset=(0.5, 0.0) * 3, output_scale=(130.5, 4.0) * 3,
+    )  # fmt: skip
+    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    x = np.asarray(spec.input_mean) + np.asarray(spec.input_std) * rng.normal(size=(1000, 3))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    write_bundle(path, spec, weights, {"golden.npz": golden})
+    return path
