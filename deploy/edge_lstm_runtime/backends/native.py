@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ class NativeBackend(Backend):
         if precision == "int8":
             self.name = "native-int8"
         self._model = native.make_model(spec, weights, precision, kernel, steps)
-        self._states = native.make_state(self._model, streams or 1, kernel)
+        self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
@@ -65,16 +64,17 @@ class NativeBackend(Backend):
         return self._model.size
 
     def reset(self, stream: int | None = None) -> None:
-        """stream: of several the only one to set to zero."""
+        """stream: of several the only one to set to zero. Raises BackendError where there is none of this number."""
+        if stream is not None and not 0 <= stream < native.MAX_STREAMS:  # ctypes would take it modulo 2^32
+            raise BackendError(f"no stream {stream}; expected 0 or more")
         self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
-        call, bound, size, copy = native.without_lock()["el_step_bound"], self._bound, 4 * math.prod(self._features_shape), self._y.copy
+        call, bound, shape, copy = native.without_lock()["el_step_bound"], self._bound, self._features_shape, self._y.copy
         any_step = self.step
 
         def step(features: NDArray[Any]) -> Float32:
-            data = features.tobytes()
-            if features.dtype is not _FLOAT32 or len(data) != size or call(bound, data):
+            if features.dtype is not _FLOAT32 or features.shape != shape or call(bound, features.tobytes()):
                 return any_step(features)
             return copy()
 
@@ -85,7 +85,8 @@ class NativeBackend(Backend):
         return outputs
 
     def run(self, features: NDArray[Any]) -> Float32:
-        rows = np.ascontiguousarray(features, np.float32)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            rows = np.ascontiguousarray(features, np.float32)
         if rows.shape[1:] != self._features_shape:
             raise BackendError(f"features have shape {rows.shape}, expected (steps, {', '.join(map(str, self._features_shape))})")
         if not np.isfinite(rows).all():

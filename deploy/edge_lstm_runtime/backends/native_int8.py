@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
 
 MEMBER = "int8.npz"
+_LARGEST_STEP = 1e30  # 127 times as much is far from overflow
 Arrays = dict[str, NDArray[np.float32]]
 
 
 def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
     """The arrays of int8.npz -> each layer's W_x, W_h and b in float32, and the steps for the kernel, see native/edge_lstm.h.
 
-    Raises BundleError for other arrays than docs/bundle.md lists.
+    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not above 0 and below 1e30, or b that is not finite.
     """
     gates = 4 * spec.hidden_size
     expected: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {}
@@ -32,6 +33,15 @@ def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arra
     found = {name: (array.dtype.type, array.shape) for name, array in arrays.items()}
     if found != expected:
         raise BundleError(f"{MEMBER} holds other arrays than this model's int8 weights; export the bundle again")
+    for name, array in arrays.items():
+        if array.dtype == np.int8:
+            good = array.min() >= -127
+        elif name.endswith(".b"):
+            good = np.isfinite(array).all()
+        else:
+            good = ((array > 0) & (array < _LARGEST_STEP)).all()
+        if not good:
+            raise BundleError(f"{MEMBER}: {name} has values out of bounds; export the bundle again")
     layers: Arrays = {}
     steps = []
     for k in range(spec.num_layers):

@@ -18,6 +18,7 @@ LIBRARY = Path(__file__).with_name("libedge_lstm.so")
 PRECISIONS = ("float32", "int8")  # in the order of el_precision
 ALIGNMENT = 64
 ALL = 0xFFFFFFFF  # EL_ALL
+MAX_STREAMS = 65536  # EL_MAX_STREAMS
 NOT_FINITE = 5  # EL_NOT_FINITE
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
 Bytes = NDArray[np.uint8]
@@ -101,8 +102,12 @@ def make_model(
 ) -> Bytes:
     """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`. steps: for "int8", see the header.
 
-    Raises BackendError for a precision, kernel or size that the library doesn't take.
+    Raises BackendError for a precision, kernel, size or steps that the library doesn't take, BundleError for weights of other shapes.
     """
+    spec.check_weights(weights)
+    count = 8 * spec.hidden_size * spec.num_layers
+    if steps is not None and (steps.dtype != np.float32 or steps.shape != (count,) or not steps.flags.c_contiguous):
+        raise BackendError(f"steps are {steps.dtype}{steps.shape}, expected contiguous float32({count},)")
     if precision not in PRECISIONS:
         raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     sizes = Sizes(spec.feature_size, spec.hidden_size, spec.num_layers, spec.output_size, PRECISIONS.index(precision))
@@ -116,7 +121,9 @@ def make_model(
 
 
 def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
-    """The zero state of so many streams of this model."""
+    """The zero state of so many streams of this model. Raises BackendError for a number of streams or a kernel that the library doesn't take."""
+    if not 1 <= streams <= MAX_STREAMS:
+        raise BackendError(f"{streams} streams, expected 1 to {MAX_STREAMS}")
     size = ctypes.c_size_t()
     call("el_state_bytes", address(model), ctypes.c_uint32(streams), ctypes.byref(size))
     state = _aligned(size.value)

@@ -11,6 +11,9 @@
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "edge_lstm: models are little-endian and this CPU is not"
 #endif
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "edge_lstm: the x87 unit does not round to float, which the kernel needs; compile with -msse2 -mfpmath=sse"
+#endif
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "edge_lstm: compile without -ffast-math, -Ofast and -ffinite-math-only: they remove the rounding and the tests for NaN"
 #endif
@@ -436,16 +439,18 @@ const char *el_status_name(el_status status) {
 
 static int aligned(const void *pointer, uintptr_t to) { return ((uintptr_t)pointer & (to - 1)) == 0; }
 
-/* A float whose exponent is all ones is infinite or NaN. */
-static int all_finite(const float *values, size_t count) {
+/* Whether all are smaller in size than the float with these bits; NaN never is. */
+static int all_below(uint32_t limit, const float *values, size_t count) {
     int found = 0;
     for (size_t k = 0; k < count; k++) {
         uint32_t bits;
         memcpy(&bits, values + k, sizeof bits);
-        found |= (bits & 0x7f800000u) == 0x7f800000u;
+        found |= (bits & 0x7fffffffu) >= limit;
     }
     return !found;
 }
+
+static int all_finite(const float *values, size_t count) { return all_below(0x7f800000u, values, count); }
 
 /* memcpy, which costs a call for so few. */
 static void copy(float *restrict to, const float *restrict from, size_t count) {
@@ -474,8 +479,10 @@ el_status el_model_bytes(const el_sizes *sizes, const char *kernel, size_t *byte
     if (!sizes || !bytes) return EL_NULL_POINTER;
     const el_kernel *const found = find_kernel(0, kernel, 0);
     if (!found) return EL_NO_KERNEL;
-    *bytes = model_bytes(sizes, found->lanes);
-    return *bytes ? EL_OK : EL_BAD_SIZE;
+    const uint32_t needed = model_bytes(sizes, found->lanes);
+    if (!needed) return EL_BAD_SIZE;
+    *bytes = needed;
+    return EL_OK;
 }
 
 static int8_t rounded(float value) {
@@ -518,7 +525,11 @@ el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const
     const size_t columns = 4 * (size_t)H;
     size_t count = (H + (size_t)1) * sizes->outputs;
     for (uint32_t k = 0; k < sizes->layers; k++) count += columns * ((k ? H : sizes->inputs) + H + 1);
-    if (!all_finite(weights, count) || (steps && !all_finite(steps, 2 * columns * sizes->layers))) return EL_NOT_FINITE;
+    if (!all_below(0x7e800000u, weights, count)) return EL_NOT_FINITE; /* 2^126; from there on a weight times 2 log2(e) is infinite */
+    const size_t step_count = steps ? 2 * columns * sizes->layers : 0;
+    if (!all_below(0x7e800000u, steps, step_count)) return EL_NOT_FINITE;
+    for (size_t k = 0; k < step_count; k++)
+        if (steps[k] <= 0.0f) return EL_NOT_FINITE;
 
     memset(memory, 0, needed);
     el_model *const model = memory;
@@ -562,26 +573,34 @@ el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const
     return EL_OK;
 }
 
+/* Is this the header of a model, with sizes that go together? Any weights behind it are safe to run. */
+static el_status check_model(const el_model *model) {
+    if (!aligned(model, EL_ALIGNMENT)) return EL_MISALIGNED;
+    if (model->magic != MODEL_MAGIC || model->version != VERSION) return EL_BAD_MODEL;
+    if (model->lanes - 1 >= EL_ALIGNMENT / 4 || (model->lanes & (model->lanes - 1))) return EL_BAD_MODEL;
+    const uint32_t expected = model_bytes(&model->sizes, model->lanes);
+    return expected && model->bytes == expected ? EL_OK : EL_BAD_MODEL;
+}
+
 el_status el_model_sizes(const el_model *model, size_t bytes, el_sizes *sizes) {
     if (!model || !sizes) return EL_NULL_POINTER;
-    if (!aligned(model, EL_ALIGNMENT)) return EL_MISALIGNED;
-    if (bytes < sizeof *model || model->magic != MODEL_MAGIC || model->version != VERSION) return EL_BAD_MODEL;
-    if (model->lanes - 1 >= EL_ALIGNMENT / 4 || (model->lanes & (model->lanes - 1)) || model->bytes > bytes) return EL_BAD_MODEL;
-    const uint32_t expected = model_bytes(&model->sizes, model->lanes);
-    if (!expected || model->bytes != expected) return EL_BAD_MODEL;
+    if (bytes < sizeof *model) return EL_BAD_MODEL;
+    const el_status status = check_model(model);
+    if (status != EL_OK) return status;
+    if (model->bytes > bytes) return EL_BAD_MODEL;
     *sizes = model->sizes;
     return EL_OK;
 }
 
-/* Set the places of the buffers of a state that lies at `memory`, and return its bytes. */
-static uint64_t lay_out(el_state *state, const el_model *model, uint32_t streams, char *memory) {
+/* The bytes of a state. memory: where it lies, to set the places of its buffers; or NULL. */
+static uint64_t lay_out(const el_model *model, uint32_t streams, char *memory) {
     const el_sizes *const z = &model->sizes;
     const uint32_t floats = EL_ALIGNMENT / 4;
     /* Rows of int8 are as long as rows of floats; that wastes a few bytes and saves two more lengths. */
     const uint32_t x_row = round_up(z->inputs, floats), row = round_up(tiles(z, model->lanes) * model->lanes, floats);
     const uint64_t n = streams, all = n * z->layers * row, rows[2] = {n * (x_row > row ? x_row : row), n * row};
-    uint64_t at = round_up(sizeof *state, EL_ALIGNMENT);
-    char *places[8];
+    uint64_t at = round_up(sizeof(el_state), EL_ALIGNMENT);
+    uint64_t places[8];
     const uint64_t sizes[8] = {4 * n * x_row,
                                4 * all,
                                4 * all,
@@ -591,27 +610,26 @@ static uint64_t lay_out(el_state *state, const el_model *model, uint32_t streams
                                z->precision == EL_INT8 ? rows[1] : 0,
                                z->precision == EL_INT8 ? 8 * n : 0};
     for (unsigned k = 0; k < 8; k++) {
-        places[k] = memory + (size_t)at;
+        places[k] = at;
         at += (sizes[k] + EL_ALIGNMENT - 1) / EL_ALIGNMENT * EL_ALIGNMENT;
     }
     if (memory) {
+        el_state *const state = (el_state *)(void *)memory;
+        float *floats_at[8];
+        for (unsigned k = 0; k < 8; k++) floats_at[k] = (float *)(void *)(memory + (size_t)places[k]);
         state->x_row = x_row, state->row = row;
-        state->x = (float *)(void *)places[0];
-        state->h[0] = (float *)(void *)places[1], state->h[1] = (float *)(void *)places[2];
-        state->c = (float *)(void *)places[3];
-        state->y = (float *)(void *)places[4];
-        state->q[0] = (int8_t *)places[5], state->q[1] = (int8_t *)places[6];
-        state->scales = (float *)(void *)places[7];
+        state->x = floats_at[0], state->h[0] = floats_at[1], state->h[1] = floats_at[2], state->c = floats_at[3], state->y = floats_at[4];
+        state->q[0] = (int8_t *)floats_at[5], state->q[1] = (int8_t *)floats_at[6], state->scales = floats_at[7];
     }
     return at;
 }
 
 el_status el_state_bytes(const el_model *model, uint32_t streams, size_t *bytes) {
     if (!model || !bytes) return EL_NULL_POINTER;
-    if (model->magic != MODEL_MAGIC) return EL_BAD_MODEL;
+    const el_status status = check_model(model);
+    if (status != EL_OK) return status;
     if (streams - 1 >= EL_MAX_STREAMS) return EL_BAD_SIZE;
-    el_state nowhere;
-    const uint64_t needed = lay_out(&nowhere, model, streams, NULL);
+    const uint64_t needed = lay_out(model, streams, NULL);
     if (needed > PTRDIFF_MAX) return EL_BAD_SIZE;
     *bytes = (size_t)needed;
     return EL_OK;
@@ -628,19 +646,21 @@ el_status el_state_init(void *memory, size_t bytes, const el_model *model, const
     if (!found) return kernel ? EL_NO_KERNEL : EL_BAD_MODEL;
     memset(memory, 0, needed);
     el_state *const state = memory;
-    lay_out(state, model, streams, memory);
+    lay_out(model, streams, memory);
     state->streams = streams, state->sizes = model->sizes, state->kernel = found;
     state->magic = STATE_MAGIC;
     return EL_OK;
 }
 
-/* A model and a state of its sizes? */
+/* A model and a state of its sizes, where el_state_init made it? */
 static el_status match(const el_model *model, const el_state *state) {
     if (!model || !state) return EL_NULL_POINTER;
+    if (!aligned(model, EL_ALIGNMENT) || !aligned(state, EL_ALIGNMENT)) return EL_MISALIGNED;
     if (model->magic != MODEL_MAGIC) return EL_BAD_MODEL;
     if (state->magic != STATE_MAGIC || !same(&model->sizes, &state->sizes) || state->kernel->lanes != model->lanes)
         return EL_BAD_STATE;
-    return EL_OK;
+    const char *const x = (const char *)state->x;
+    return x == (const char *)state + round_up(sizeof *state, EL_ALIGNMENT) ? EL_OK : EL_BAD_STATE;
 }
 
 /* One step with the x that is in the state. */
@@ -675,7 +695,10 @@ static el_status check_processing(const el_processing *p, const el_model *model,
     if (!p || !sample || !last || !answer || !p->mean || !p->std || (p->scale && !p->offset)) return EL_NULL_POINTER;
     if (p->channels - 1 >= EL_MAX_SIZE || p->missing > EL_MASK) return EL_BAD_SIZE;
     if (model->sizes.inputs != p->channels * (p->missing == EL_MASK ? 2 : 1)) return EL_BAD_SIZE;
-    if (!aligned(sample, DOUBLE_ALIGNMENT) || !aligned(last, DOUBLE_ALIGNMENT) || !aligned(answer, sizeof(float))) return EL_MISALIGNED;
+    const void *const doubles[] = {sample, last, p->mean, p->std, p->offset, p->scale};
+    for (size_t k = 0; k < sizeof doubles / sizeof *doubles; k++)
+        if (!aligned(doubles[k], DOUBLE_ALIGNMENT)) return EL_MISALIGNED;
+    if (!aligned(answer, sizeof(float)) || !aligned(p->residual, sizeof(uint32_t))) return EL_MISALIGNED;
     if (p->residual)
         for (uint32_t k = 0; k < model->sizes.outputs; k++)
             if (p->residual[k] >= p->channels) return EL_BAD_SIZE;
@@ -690,13 +713,14 @@ el_status el_answer(const el_processing *processing, const el_model *model, el_s
     const uint32_t channels = p->channels, outputs = model->sizes.outputs;
     for (size_t s = 0; s < state->streams; s++)
         for (uint32_t k = 0; k < channels; k++) {
-            const double value = sample[s * channels + k], deviation = value - p->mean[k], most = EL_MAX_DEVIATION * p->std[k];
-            const int missing = value != value, good = deviation <= most && deviation >= -most;
-            if (!good && !(missing && p->missing != EL_REFUSE)) return EL_NOT_FINITE;
+            const double value = sample[s * channels + k];
+            const int missing = value != value && p->missing != EL_REFUSE;
+            const double filled = !missing ? value : p->missing == EL_FORWARD_FILL ? last[s * channels + k] : p->mean[k];
             /* Subtracted in double: in float a large mean would cost what a small deviation has. */
-            const double filled = !missing ? deviation : p->missing == EL_FORWARD_FILL ? last[s * channels + k] - p->mean[k] : 0.0;
+            const double deviation = (filled - p->mean[k]) / p->std[k];
+            if (!(deviation <= EL_MAX_DEVIATION && deviation >= -EL_MAX_DEVIATION)) return EL_NOT_FINITE;
             float *const x = state->x + s * state->x_row;
-            x[k] = (float)(filled / p->std[k]);
+            x[k] = (float)deviation;
             if (p->missing == EL_MASK) x[channels + k] = missing ? 1.0f : 0.0f;
         }
     if (p->residual || p->missing == EL_FORWARD_FILL)

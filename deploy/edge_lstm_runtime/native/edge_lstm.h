@@ -41,9 +41,9 @@ typedef enum {
     EL_BAD_SIZE = 2,         /* a size is 0 or above its maximum, or there is no such stream */
     EL_BUFFER_TOO_SMALL = 3, /* fewer bytes than el_model_bytes or el_state_bytes asks for */
     EL_MISALIGNED = 4,       /* memory of a model or state is not aligned to EL_ALIGNMENT, or floats are not to 4 bytes */
-    EL_NOT_FINITE = 5,       /* a weight, an input or a state to be set is NaN or infinite; nothing was changed */
+    EL_NOT_FINITE = 5,       /* a weight, a step, an input or a state to be set is NaN or infinite, or out of its bounds; nothing was changed */
     EL_BAD_MODEL = 6,        /* not a model, of another version, cut off, or laid out for other lanes than any kernel here has */
-    EL_BAD_STATE = 7,        /* not a state, or not one of this model's sizes */
+    EL_BAD_STATE = 7,        /* not a state, or not one of this model's sizes, or moved since el_state_init */
     EL_NO_KERNEL = 8         /* no such kernel, or this CPU can't run it */
 } el_status;
 
@@ -68,24 +68,28 @@ EL_API const char *el_status_name(el_status status);
 /* The kernels that this CPU runs, the fastest first: "avx512", "avx2", "neon-dotprod", "neon", "portable"; NULL past the last one. */
 EL_API const char *el_kernel_name(uint32_t index);
 
-/* The sizes of a model. EL_BAD_MODEL for anything that is not one. bytes: of the memory it lies in. */
+/* The sizes of a model. EL_BAD_MODEL for anything that is not one. bytes: of the memory it lies in. What this accepts is safe to run, whatever
+ * its weights say; ask it first about a model that comes from elsewhere. */
 EL_API el_status el_model_sizes(const el_model *model, size_t bytes, el_sizes *sizes);
 
 /* kernel: for which to lay the weights out; NULL for the fastest here. */
 EL_API el_status el_model_bytes(const el_sizes *sizes, const char *kernel, size_t *bytes);
 
 /* weights: float32, one after the other: for each layer W_x (inputs, 4 hidden), W_h (hidden, 4 hidden) and b (4 hidden), with the columns of the gates
- * in the order i, f, g, o; then the head's W (hidden, outputs) and b (outputs). steps, for int8 alone: what the weights are whole multiples of, up
- * to 127 times, for each layer (4 hidden) of W_x's columns and (4 hidden) of W_h's; NULL: a column's largest weight / 127. */
+ * in the order i, f, g, o; then the head's W (hidden, outputs) and b (outputs); all below 2^126 in size. steps, for int8 alone: what the weights
+ * are whole multiples of, up to 127 times, for each layer (4 hidden) of W_x's columns and (4 hidden) of W_h's, above 0; NULL: a column's largest
+ * weight / 127. */
 EL_API el_status el_model_init(void *memory, size_t bytes, const el_sizes *sizes, const char *kernel, const float *weights, const float *steps);
 
 /* streams: independent ones that each step takes together. */
 EL_API el_status el_state_bytes(const el_model *model, uint32_t streams, size_t *bytes);
 
-/* All states zero. kernel: which to run; NULL for the fastest that the model is laid out for. */
+/* All states zero. kernel: which to run; NULL for the fastest that the model is laid out for. A state holds addresses: it must not be moved. */
 EL_API el_status el_state_init(void *memory, size_t bytes, const el_model *model, const char *kernel, uint32_t streams);
 
-/* One step of every stream. x: (streams, inputs) -> y: (streams, outputs). With an x that is not finite nothing changes: EL_NOT_FINITE. */
+/* One step of every stream. x: (streams, inputs) -> y: (streams, outputs). With an x that is not finite nothing changes: EL_NOT_FINITE.
+ * A finite x so large that its products with the weights overflow float32 is not found: it may leave NaN in y and in its stream's state, until
+ * el_reset. |x| below 1e30 and weights below 1e8 / (inputs + hidden) can't. */
 EL_API el_status el_step(const el_model *model, el_state *state, const float *x, float *y);
 
 /* x: (steps, streams, inputs) -> y: (steps, streams, outputs). Stops at the first step that el_step refuses; the steps before it are done. */
@@ -125,7 +129,7 @@ typedef struct {
 
 /* One step of every stream. sample: (streams, channels) raw units. last: (streams, channels), each channel's latest known value, which is the
  * caller's to keep and begins as the mean; read and written for EL_FORWARD_FILL and `residual`. answer: (streams, outputs).
- * EL_NOT_FINITE, with nothing changed, for a sample that is infinite, too far off, or NaN with EL_REFUSE. */
+ * EL_NOT_FINITE, with nothing changed, for a sample that is infinite, too far off, or NaN with EL_REFUSE, and where mean, std or last make x so. */
 EL_API el_status el_answer(const el_processing *processing, const el_model *model, el_state *state, const double *sample, double *last,
                            float *answer);
 
