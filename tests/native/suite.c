@@ -283,7 +283,7 @@ static void model_may_lie_anywhere(const char *kernel, uint32_t precision) {
     OK(el_model_sizes(copy, bytes, &read));
     same_bytes("sizes", &read, &n.sizes, sizeof read);
     float *const x = inputs_of((size_t)20 * n.sizes.inputs, 2.0), *const y = floats((size_t)20 * n.sizes.outputs), *const y2 = floats((size_t)20 * n.sizes.outputs);
-    const el_bound bound = {copy, state, y2 + 18 * n.sizes.outputs};
+    const el_bound bound = {copy, state, y2 + 18 * n.sizes.outputs, NULL, NULL};
     OK(el_run(model, state, x, 10, y));
     OK(el_run(copy, of_copy, x, 10, y2));
     same_bytes("y of a model and of its copy", y, y2, sizeof(float) * 20 * n.sizes.outputs);

@@ -740,6 +740,10 @@ el_status el_answer(const el_processing *processing, const el_model *model, el_s
     return EL_OK;
 }
 
+el_status el_answer_bound(const el_bound *bound, const double *sample) {
+    return bound ? el_answer(bound->processing, bound->model, bound->state, sample, bound->last, bound->y) : EL_NULL_POINTER;
+}
+
 el_status el_reset(const el_model *model, el_state *state, uint32_t stream) {
     const el_status status = match(model, state);
     if (status != EL_OK) return status;
