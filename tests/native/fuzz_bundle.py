@@ -1,7 +1,7 @@
 """Bundles with wrong bytes in them: whatever is wrong, an EdgeLstmError says so, and memory stays within what the file could need.
 
-The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The checksums are
-made right again afterwards, so that a change gets as far as what reads it.
+The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The
+checksums are made right again afterwards, so that a change gets as far as what reads it.
 
     python fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
 
@@ -27,13 +27,35 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 with atheris.instrument_imports(include=["edge_lstm_runtime"]):
+    from rt_tools import make_spec, members_of, random_weights
+
     import edge_lstm_runtime as rt
     from edge_lstm_runtime.backends import native_int8, open_backend
     from edge_lstm_runtime.bundle import _pack, sha256, write_npz
     from edge_lstm_runtime.native import LIBRARY, kernels
-    from rt_tools import make_spec, members_of, random_weights
 
-ODD: list[Any] = [0, 1, -1, 2, 0.5, 1e308, 1e-320, float("nan"), float("inf"), 2**31, 2**63, 10**30, True, None, "", "x", "\ud800", [], {}, [[]]]
+ODD: list[Any] = [
+    0,
+    1,
+    -1,
+    2,
+    0.5,
+    1e308,
+    1e-320,
+    float("nan"),
+    float("inf"),
+    2**31,
+    2**63,
+    10**30,
+    True,
+    None,
+    "",
+    "x",
+    "\ud800",
+    [],
+    {},
+    [[]],
+]
 LENGTHS = [1, 2, 3, 4, 8, 64]
 WITH_LIBRARY = LIBRARY.exists() and bool(kernels())
 
@@ -48,7 +70,10 @@ def bases() -> list[dict[str, bytes]]:
         for k in range(spec.num_layers):
             for part in "xh":
                 shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
-                int8 |= {f"layer{k}.W_{part}": rng.integers(-127, 128, shape, np.int8), f"layer{k}.step_{part}": np.full(shape[1], 0.01, np.float32)}
+                int8 |= {
+                    f"layer{k}.W_{part}": rng.integers(-127, 128, shape, np.int8),
+                    f"layer{k}.step_{part}": np.full(shape[1], 0.01, np.float32),
+                }
             int8[f"layer{k}.b"] = weights[f"layer{k}.b"]
         tolerance = {"metric": "nrmse", "limit": 2e-3, "reason": "measured"}
         with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +83,9 @@ def bases() -> list[dict[str, bytes]]:
                 spec,
                 weights,
                 members,
-                artifacts={"a.rknn": {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}},
+                artifacts={
+                    "a.rknn": {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}
+                },
                 accuracy={"numpy": {"max_abs": 1e-7, "nrmse": 1e-7, "steps": 3}},
                 versions={"numpy": "2"},
             )

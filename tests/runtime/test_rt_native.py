@@ -106,7 +106,11 @@ def test_int8_against_integers(kernel, with_steps):
         h1, c1 = backend.state
         below = x
         for k in range(spec.num_layers):
-            a = weights[f"layer{k}.b"] + int8_product(below, whole[k, "x"], steps[k, "x"]) + int8_product(h0[k], whole[k, "h"], steps[k, "h"])
+            a = (
+                weights[f"layer{k}.b"]
+                + int8_product(below, whole[k, "x"], steps[k, "x"])
+                + int8_product(h0[k], whole[k, "h"], steps[k, "h"])
+            )
             i, f, g, o = np.split(a, 4)
             c = sigmoid(f) * c0[k] + sigmoid(i) * np.tanh(g)
             worst.append(max(farthest(c1[k], c), farthest(h1[k], sigmoid(o) * np.tanh(c))))
@@ -143,7 +147,10 @@ def test_streams_are_as_alone(precision, streams):
     assert not h[-1].any()
     assert not c[-1].any()
     assert all(h[s].any() for s in range(streams - 1))
-    assert farthest(np.stack([together.step(row) for row in x[30:]]), np.stack([b.run(x[30:, s]) for s, b in enumerate(alone)], axis=1)) <= limit
+    assert (
+        farthest(np.stack([together.step(row) for row in x[30:]]), np.stack([b.run(x[30:, s]) for s, b in enumerate(alone)], axis=1))
+        <= limit
+    )
     for wrong in (streams, -1, 2**32, 2**32 + 1):
         with pytest.raises(BackendError):
             together.reset(stream=wrong)
@@ -184,7 +191,14 @@ def test_features_of_other_kinds(streams):
         np.testing.assert_array_equal(backend.step(kind), expected)
     before = backend.state
     good = np.ones((*batch, 3), np.float32)
-    wrong_shapes = [good[..., :2], good[None], np.ones((*batch, 4), np.float32), good.ravel()[:, None], np.float32(1), np.zeros((0,), np.float32)]
+    wrong_shapes = [
+        good[..., :2],
+        good[None],
+        np.ones((*batch, 4), np.float32),
+        good.ravel()[:, None],
+        np.float32(1),
+        np.zeros((0,), np.float32),
+    ]
     for wrong in (*wrong_shapes, good * np.float32(np.nan), good * np.inf, np.full(good.shape, 1e300)):
         with pytest.raises(BackendError):
             backend.step(wrong)
@@ -347,7 +361,9 @@ except rt.BackendUnavailableError as e:
 """
     env = environment()
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program, str(tmp_path)], capture_output=True, text=True, env=env, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, str(tmp_path)], capture_output=True, text=True, env=env, check=True
+    )
     return done.stdout
 
 
@@ -358,6 +374,14 @@ def test_no_library(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)], ids=["empty", "text", "header only"])
 def test_damaged_library(tmp_path, content):
     assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(tmp_path, content)
+
+
+@built
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
+def test_library_cut_off(tmp_path, part):
+    """As by a full disk; the loader itself would end the process with SIGBUS."""
+    content = native.LIBRARY.read_bytes()
+    assert "can't be loaded here: it ends in the middle" in fails_with(tmp_path, content[: int(part * len(content))])
 
 
 @built
