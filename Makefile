@@ -3,11 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
 
-.PHONY: help demo test slow lint format wheels bench bench-step bench-rknn clean
+.PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
 	@echo "make slow    the slow ones: the vendor's converter, a browser, the built wheel, an emulated board, whole trainings"
+	@echo "make fuzz    the fuzzers of the C kernel and of bundles, 10 minutes each (SECONDS_EACH=600)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
 	@echo "make wheels  the wheels for every board (dist/)"
@@ -35,6 +36,9 @@ test: .venv/ready $(NATIVE)/libedge_lstm.so
 
 slow: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/ready
+	$(BIN)/python tests/native/fuzzers.py $(SECONDS_EACH)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -90,12 +90,14 @@ static el_model *raw_model(const el_sizes *z, size_t *bytes) {
     *bytes = left < 64 ? 64 : left;
     uint32_t *const model = memory(*bytes);
     take(model, *bytes);
-    if (model[0] % 8) memcpy(model, start, sizeof start), model[2] = lanes, memcpy(model + 3, z, sizeof *z), model[8] = (uint32_t)*bytes / 64 * 64;
+    if (model[0] % 8)
+        memcpy(model, start, sizeof start), model[2] = lanes, memcpy(model + 3, z, sizeof *z), model[8] = (uint32_t)*bytes / 64 * 64;
     return (el_model *)(void *)model;
 }
 
 static void stream(const el_model *model, el_state *state, const el_sizes *z, uint32_t streams) {
-    const size_t in = (size_t)streams * z->inputs, out = (size_t)streams * z->outputs, values_of_state = (size_t)streams * z->layers * z->hidden;
+    const size_t in = (size_t)streams * z->inputs, out = (size_t)streams * z->outputs,
+                 values_of_state = (size_t)streams * z->layers * z->hidden;
     float *const y = memory(3 * out * sizeof(float));
     memset(y, 0xa5, 3 * out * sizeof(float));
     for (uint32_t turns = 1 + byte() % 6; turns; turns--) {
@@ -124,7 +126,12 @@ static void stream(const el_model *model, el_state *state, const el_sizes *z, ui
             if (raw) take(numbers, (2 * streams + 2) * n * sizeof(double));
             else
                 for (size_t k = 0; k < (2 * (size_t)streams + 2) * n; k++) numbers[k] = 1.0 + byte();
-            const el_processing p = {channels, missing, numbers, numbers + n, choice & 32 ? scale : NULL, choice & 64 ? scale + z->outputs : NULL,
+            const el_processing p = {channels,
+                                     missing,
+                                     numbers,
+                                     numbers + n,
+                                     choice & 32 ? scale : NULL,
+                                     choice & 64 ? scale + z->outputs : NULL,
                                      choice & 128 ? residual : NULL};
             (void)el_answer(&p, model, state, numbers + 2 * n, numbers + (2 + streams) * n, y);
             free(numbers), free(scale), free(residual);

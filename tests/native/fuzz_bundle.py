@@ -1,7 +1,7 @@
 """Bundles with wrong bytes in them: whatever is wrong, an EdgeLstmError says so, and memory stays within what the file could need.
 
-The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The checksums are
-made right again afterwards, so that a change gets as far as what reads it.
+The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The
+checksums are made right again afterwards, so that a change gets as far as what reads it.
 
     python fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
 

@@ -22,8 +22,16 @@ X86_64 = {  # the object's name: its flags
     "avx2": (*AVX2, "-DEL_LANES=8", "-DEL_KERNEL=el_kernel_avx2", '-DEL_KERNEL_NAME="avx2"'),
     "avx512": (*AVX512, "-DEL_LANES=16", "-DEL_KERNEL=el_kernel_avx512", '-DEL_KERNEL_NAME="avx512"'),
 }
+AARCH64 = {
+    "portable": ("-DEL_WITH_DOTPROD", '-DEL_KERNEL_NAME="neon"'),
+    "dotprod": ("-march=armv8.2-a+dotprod", "-DEL_KERNEL=el_kernel_dotprod", '-DEL_KERNEL_NAME="neon-dotprod"'),
+}
+ARMV7 = {
+    "portable": ("-DEL_WITH_NEON",),
+    "neon": ("-mfpu=neon", "-DEL_KERNEL=el_kernel_neon", '-DEL_KERNEL_NAME="neon"'),
+}
 ALONE: dict[str, tuple[str, ...]] = {"alone": ()}
-HOST = X86_64 if platform.machine() == "x86_64" else ALONE
+HOST = {"x86_64": X86_64, "aarch64": AARCH64}.get(platform.machine(), ALONE)
 
 
 def run(command: Sequence[str | Path], timeout: float = 600) -> str:

@@ -52,20 +52,24 @@ static void close_to(const char *what, const float *actual, const double *expect
         const double difference = fabs((double)actual[k] - expected[k]);
         if (!(difference <= worst)) worst = difference, at = k; /* NaN too */
     }
-    if (!(worst <= limit)) FAIL("%s: off by %.3g at %zu (%.9g, expected %.9g), limit %.3g", what, worst, at, (double)actual[at], expected[at], limit);
+    if (!(worst <= limit))
+        FAIL("%s: off by %.3g at %zu (%.9g, expected %.9g), limit %.3g", what, worst, at, (double)actual[at], expected[at], limit);
 }
 
 /* Every kernel against the equations in double over many steps, from a state that is set; and against each other; el_run against el_step. */
 static void float32_against_double(size_t index, uint32_t streams) {
     net n = net_of(index, EL_FLOAT32);
-    const size_t in = n.sizes.inputs * (size_t)streams, out = n.sizes.outputs * (size_t)streams, state_size = (size_t)n.sizes.layers * n.sizes.hidden;
-    float *const x = inputs_of(step_count * in, 2.0), *const h0 = inputs_of(streams * state_size, 1.0), *const c0 = inputs_of(streams * state_size, 2.0);
+    const size_t in = n.sizes.inputs * (size_t)streams, out = n.sizes.outputs * (size_t)streams,
+                 state_size = (size_t)n.sizes.layers * n.sizes.hidden;
+    float *const x = inputs_of(step_count * in, 2.0), *const h0 = inputs_of(streams * state_size, 1.0),
+                 *const c0 = inputs_of(streams * state_size, 2.0);
     double *const h = malloc(sizeof(double) * streams * state_size), *const c = malloc(sizeof(double) * streams * state_size);
     double *const expected = malloc(sizeof(double) * step_count * out);
     for (size_t k = 0; k < streams * state_size; k++) h[k] = (double)h0[k], c[k] = (double)c0[k];
     for (size_t t = 0; t < step_count; t++)
         for (uint32_t s = 0; s < streams; s++)
-            naive_step(&n, x + t * in + s * n.sizes.inputs, h + s * state_size, c + s * state_size, expected + t * out + s * n.sizes.outputs);
+            naive_step(&n, x + t * in + s * n.sizes.inputs, h + s * state_size, c + s * state_size,
+                       expected + t * out + s * n.sizes.outputs);
 
     double *const first = malloc(sizeof(double) * step_count * out); /* what the first kernel gives */
     float *const y = floats(step_count * out), *const again = floats(step_count * out);
@@ -181,13 +185,15 @@ static void int8_against_integers(const char *kernel, size_t index, uint32_t str
             for (uint32_t k = 0; k < L; k++) {
                 const size_t at = ((size_t)s * L + k) * H, columns = 4 * (size_t)H;
                 const uint32_t rows = k ? H : n.sizes.inputs;
-                const float *const v = k ? h1 + at - H : x + s * (size_t)rows, *const W_x = layer_weights(&n, k), *const W_h = W_x + rows * columns;
+                const float *const v = k ? h1 + at - H : x + s * (size_t)rows, *const W_x = layer_weights(&n, k),
+                                   *const W_h = W_x + rows * columns;
                 const float *const step = steps ? steps + 2 * columns * k : NULL;
                 for (uint32_t u = 0; u < H; u++) {
                     double a[4], slack = 0;
                     for (uint32_t g = 0; g < 4; g++) {
                         const size_t column = g * (size_t)H + u;
-                        a[g] = (double)W_h[H * columns + column] + int8_product(v, rows, W_x + column, columns, step ? step + column : NULL, &slack) +
+                        a[g] = (double)W_h[H * columns + column] +
+                               int8_product(v, rows, W_x + column, columns, step ? step + column : NULL, &slack) +
                                int8_product(h0 + at, H, W_h + column, columns, step ? step + columns + column : NULL, &slack);
                     }
                     const double c = logistic(a[1]) * (double)c0[at + u] + logistic(a[0]) * tanh(a[2]), h = logistic(a[3]) * tanh(c);
@@ -202,7 +208,8 @@ static void int8_against_integers(const char *kernel, size_t index, uint32_t str
             for (uint32_t o = 0; o < O; o++) {
                 double expected = (double)b[o];
                 for (uint32_t j = 0; j < H; j++) expected += (double)W[(size_t)j * O + o] * (double)h1[((size_t)s * L + L - 1) * H + j];
-                if (!(fabs((double)y[s * (size_t)O + o] - expected) <= FLOAT_LIMIT)) FAIL("step %zu stream %u y %u is %.9g, expected %.9g", t, s, o, (double)y[s * (size_t)O + o], expected);
+                if (!(fabs((double)y[s * (size_t)O + o] - expected) <= FLOAT_LIMIT))
+                    FAIL("step %zu stream %u y %u is %.9g, expected %.9g", t, s, o, (double)y[s * (size_t)O + o], expected);
             }
         free(x);
     }
@@ -268,7 +275,8 @@ static void streams_are_apart(const char *kernel, size_t index, uint32_t streams
     OK(el_run(model, all, x, 5, y));
     OK(el_run(model, other, x, 5, y2));
     same_bytes("y after el_reset and after el_state_init", y, y2, sizeof(float) * 5 * streams * out);
-    free(model), free(all), free(one), free(other), free(x), free(y), free(y2), free(h1), free(c1), free(h2), free(c2), free(zeros), free(n.weights);
+    free(model), free(all), free(one), free(other), free(x), free(y), free(y2), free(h1), free(c1), free(h2), free(c2), free(zeros),
+        free(n.weights);
 }
 
 /* A model is bytes: a copy elsewhere is the same model, also for a state made with the first. */
@@ -282,7 +290,8 @@ static void model_may_lie_anywhere(const char *kernel, uint32_t precision) {
     el_sizes read;
     OK(el_model_sizes(copy, bytes, &read));
     same_bytes("sizes", &read, &n.sizes, sizeof read);
-    float *const x = inputs_of((size_t)20 * n.sizes.inputs, 2.0), *const y = floats((size_t)20 * n.sizes.outputs), *const y2 = floats((size_t)20 * n.sizes.outputs);
+    float *const x = inputs_of((size_t)20 * n.sizes.inputs, 2.0), *const y = floats((size_t)20 * n.sizes.outputs),
+                 *const y2 = floats((size_t)20 * n.sizes.outputs);
     const el_bound bound = {copy, state, y2 + 18 * n.sizes.outputs, NULL, NULL};
     OK(el_run(model, state, x, 10, y));
     OK(el_run(copy, of_copy, x, 10, y2));
@@ -318,12 +327,14 @@ static void gates_against_double(const char *kernel) {
                  {"tanh of g", 2, 1, 0, 40, -200, 0, 0, 0},
                  {"sigmoid of o", 3, 0, 1, -200, 40, 0, 0, 50},
                  {"tanh of c", -1, 1, 1, -200, 40, 0, 40, 0}};
-    float *const x = floats(STREAMS), *const y = floats(STREAMS), *const h = floats(STREAMS), *const c = floats(STREAMS), *const zeros = floats(STREAMS);
+    float *const x = floats(STREAMS), *const y = floats(STREAMS), *const h = floats(STREAMS), *const c = floats(STREAMS),
+                 *const zeros = floats(STREAMS);
     memset(zeros, 0, sizeof(float) * STREAMS);
     snprintf(where, sizeof where, "%s, gates", kernel);
     seed(5);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        el_model *const model = one_gate(kernel, cases[k].gate < 0 ? 0 : (unsigned)cases[k].gate, cases[k].i, cases[k].f, cases[k].g, cases[k].o);
+        el_model *const model =
+            one_gate(kernel, cases[k].gate < 0 ? 0 : (unsigned)cases[k].gate, cases[k].i, cases[k].f, cases[k].g, cases[k].o);
         el_state *const state = make_state(model, kernel, STREAMS);
         double worst = 0, at = 0;
         for (size_t round = 0; round < (step_count + 3) / 4; round++) {
@@ -332,7 +343,8 @@ static void gates_against_double(const char *kernel) {
                 c[s] = s % 2 ? (float)uniform(-20, 20) : sign * (float)exp2(uniform(-126, 100));
             }
             if (round == 0) {
-                static const float special[] = {0, -0.0f, FLT_MIN, -FLT_MIN, 1e-45f, 1e30f, -1e30f, 87, 88, 89, -87, -88, -89, 104, -104, 60.5f, -60.5f};
+                static const float special[] = {0,  -0.0f, FLT_MIN, -FLT_MIN, 1e-45f, 1e30f, -1e30f, 87,    88,
+                                                89, -87,   -88,     -89,      104,    -104,  60.5f,  -60.5f};
                 memcpy(c, special, sizeof special);
             }
             memcpy(x, c, sizeof(float) * STREAMS);
@@ -348,7 +360,8 @@ static void gates_against_double(const char *kernel) {
                 const double a = (double)arguments[s], expected = cases[k].is_tanh ? tanh(a) : logistic(a);
                 const double actual = (double)(cases[k].in_h ? h[s] : c_now[s]), off = fabs(actual - expected);
                 if (!(off <= worst)) worst = off, at = a;
-                if (fabs(a) >= 100 && actual != (a > 0 ? 1.0 : cases[k].is_tanh ? -1.0 : actual)) FAIL("%s of %g is %.9g", cases[k].name, a, actual);
+                if (fabs(a) >= 100 && actual != (a > 0 ? 1.0 : cases[k].is_tanh ? -1.0 : actual))
+                    FAIL("%s of %g is %.9g", cases[k].name, a, actual);
                 if (a <= -100 && !cases[k].is_tanh && !(actual >= 0 && actual < 3e-13)) FAIL("%s of %g is %.9g", cases[k].name, a, actual);
             }
             memset(zeros, 0, sizeof(float) * STREAMS);
@@ -424,7 +437,8 @@ static void answers(const char *kernel, uint32_t missing, int scaled, int residu
             expected[k] = (double)y[k];
             if (scaled) expected[k] = offset[k % OUTPUTS] + scale[k % OUTPUTS] * expected[k];
             if (scaled && residual) expected[k] += known[k / OUTPUTS * CHANNELS + sources[k % OUTPUTS]];
-            if (!(fabs((double)answer[k] - expected[k]) <= 1.2e-7 * fabs(expected[k]) + 1e-12)) FAIL("step %zu answer %u is %.9g, expected %.9g", t, k, (double)answer[k], expected[k]);
+            if (!(fabs((double)answer[k] - expected[k]) <= 1.2e-7 * fabs(expected[k]) + 1e-12))
+                FAIL("step %zu answer %u is %.9g, expected %.9g", t, k, (double)answer[k], expected[k]);
         }
         if (residual || missing == EL_FORWARD_FILL) same_bytes("last and the latest known values", last, known, sizeof last);
     }

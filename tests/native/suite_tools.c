@@ -33,7 +33,9 @@ double uniform(double from, double to) {
     return from + (to - from) * random_state / 4294967296.0;
 }
 
-static size_t layer_count(const el_sizes *z, uint32_t layer) { return 4 * (size_t)z->hidden * ((layer ? z->hidden : z->inputs) + z->hidden + 1); }
+static size_t layer_count(const el_sizes *z, uint32_t layer) {
+    return 4 * (size_t)z->hidden * ((layer ? z->hidden : z->inputs) + z->hidden + 1);
+}
 
 const float *layer_weights(const net *n, uint32_t layer) {
     const float *at = n->weights;

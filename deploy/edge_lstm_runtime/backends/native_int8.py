@@ -23,7 +23,8 @@ Arrays = dict[str, NDArray[np.float32]]
 def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
     """The arrays of int8.npz -> each layer's W_x, W_h and b in float32, and the steps for the kernel, see native/edge_lstm.h.
 
-    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not above 0 and below 1e30, or b that is not finite.
+    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not above 0 and below 1e30, or b that is
+    not finite.
     """
     gates = 4 * spec.hidden_size
     expected: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ class Processing(ctypes.Structure):
     ]
 
 
+def _cut_off() -> bool:
+    """Whether the file ends before its table of sections does, which linkers put last: loading such a file ends the process (SIGBUS)."""
+    with LIBRARY.open("rb") as file:
+        head = file.read(64)
+    if len(head) < 64 or head[:4] != b"\x7fELF":  # which the loader refuses by itself
+        return False
+    start, size, count = struct.unpack_from("<Q10xHH", head, 40) if head[4] == 2 else struct.unpack_from("<L10xHH", head, 32)
+    return LIBRARY.stat().st_size < int(start + size * count)
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
     """The library, which is loaded once. Raises BackendUnavailableError where there is none that runs here."""
@@ -55,10 +66,14 @@ def library() -> ctypes.CDLL:
             "this board (docs/native.md), or run: make native"
         )
     try:
+        if _cut_off():
+            raise OSError("it ends in the middle")
         found = ctypes.CDLL(str(LIBRARY))
         found.el_kernel_name.restype = ctypes.c_char_p
-    except (OSError, AttributeError) as e:  # for another processor, or cut off
-        raise BackendUnavailableError(f"the native library {LIBRARY.name} can't be loaded here: {e}") from e
+    except (OSError, AttributeError) as e:  # cut off, for another processor, or another library
+        raise BackendUnavailableError(
+            f"the native library {LIBRARY.name} can't be loaded here: {e}; install the wheel for this board again (docs/native.md)"
+        ) from e
     return found
 
 
@@ -121,7 +136,7 @@ def make_model(
 
 
 def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
-    """The zero state of so many streams of this model. Raises BackendError for a number of streams or a kernel that the library doesn't take."""
+    """The zero state of so many streams of this model. Raises BackendError for a number of streams or a kernel that it doesn't take."""
     if not 1 <= streams <= MAX_STREAMS:
         raise BackendError(f"{streams} streams, expected 1 to {MAX_STREAMS}")
     size = ctypes.c_size_t()
