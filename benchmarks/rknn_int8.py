@@ -1,6 +1,6 @@
 """w8a8 on RK3588 over whole test splits: the vendor's plain path and ours on three trained nets, with the task's metric and the drift.
 
-The figures are those of the converter's simulator, never of a board. Plain: the 4-D cell, one call, defaults, 256 calibration samples.
+The figures are those of the converter's simulator, never of a board. Plain: the 4-D cell, one call, defaults.
 EDGE_LSTM_DATA names the folder with nab/ and cmapss/.
 """
 
@@ -119,6 +119,15 @@ def turbofan(epochs: int) -> Task:
     )
 
 
+def trained(epochs: int) -> list[Task]:
+    """All three nets. epochs: of the turbofan net."""
+    return [
+        example("basic_motions.toml", "BasicMotions", "accuracy"),
+        example("machine_temperature.toml", "machine temperature", "rmse"),
+        turbofan(epochs),
+    ]
+
+
 def measure(task: Task, scheme: str, form: str, samples: dict[str, Array]) -> dict[str, float]:
     stream = np.concatenate(task.test).astype(np.float32)
     repeated = np.tile(stream[:WINDOW], (DRIFT_STEPS // WINDOW, 1))
@@ -151,11 +160,7 @@ def main() -> None:
     if "EDGE_LSTM_DATA" not in os.environ:
         sys.exit("rknn_int8: set EDGE_LSTM_DATA to the folder with nab/ and cmapss/")
     python(lambda line: print(line, file=sys.stderr))
-    tasks = [
-        example("basic_motions.toml", "BasicMotions", "accuracy"),
-        example("machine_temperature.toml", "machine temperature", "rmse"),
-        turbofan(arguments.epochs),
-    ]
+    tasks = trained(arguments.epochs)
     print(machine.describe("torch", "numpy"))
     print("whole test split as one stream, the state never reset, on the simulator of rknn-toolkit2, not a board\n")
     print("| net | scheme, form | samples | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n" + "| --- " * 9 + "|")
