@@ -378,6 +378,7 @@ static int runs_avx2(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
+#ifdef EL_WITH_AVX512
 static int runs_avx512(void) {
     uint32_t a, b, c, d;
     const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -385,10 +386,14 @@ static int runs_avx512(void) {
     return (b & wanted) == wanted && (c & bit_AVX512VNNI);
 }
 #endif
-#if defined(EL_WITH_NEON) || defined(EL_WITH_DOTPROD)
+#endif
+#ifdef EL_WITH_NEON /* on 32-bit ARM */
 #include <sys/auxv.h>
-static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; }    /* on 32-bit ARM */
-static int runs_dotprod(void) { return (getauxval(AT_HWCAP) >> 20) & 1; } /* on aarch64 */
+static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; }
+#endif
+#ifdef EL_WITH_DOTPROD /* on aarch64 */
+#include <sys/auxv.h>
+static int runs_dotprod(void) { return (getauxval(AT_HWCAP) >> 20) & 1; }
 #endif
 
 static const struct {
