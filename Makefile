@@ -1,8 +1,9 @@
 # `make demo` runs the main job, `make test` the fast tests; each makes .venv first. `make` alone lists what there is.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+NATIVE := deploy/edge_lstm_runtime/native
 
-.PHONY: help demo test slow fuzz lint format wheel bench bench-step bench-rknn clean
+.PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -10,7 +11,7 @@ help:
 	@echo "make fuzz    the fuzzers of the C kernel and of bundles, 10 minutes each (SECONDS_EACH=600)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
-	@echo "make wheel   the wheel for the board (dist/)"
+	@echo "make wheels  the wheels for every board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
@@ -20,15 +21,20 @@ help:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"edge-lstm needs Python 3.10 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; run: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python hatch_build.py || echo "without it the backend 'native' is not here; numpy takes its place"
 	@touch $@
+
+# After a change of the source; without a compiler it says so, and everything else goes on.
+$(NATIVE)/libedge_lstm.so: $(NATIVE)/edge_lstm.c $(NATIVE)/edge_lstm.h hatch_build.py | .venv/ready
+	@$(BIN)/python hatch_build.py || true
 
 demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
 
-test: .venv/ready
+test: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(BIN)/python -m pytest -m "not slow"
 
-slow: .venv/ready
+slow: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(BIN)/python -m pytest -m slow
 
 fuzz: .venv/ready
@@ -43,11 +49,13 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: .venv/ready
-	$(BIN)/python -m build --wheel
+wheels: .venv/ready
+	$(BIN)/python hatch_build.py wheels dist
+	@ls -l dist/*.whl
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/numpy_step.py
+	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/accuracy.py
@@ -65,4 +73,4 @@ bench-rknn: .venv/ready
 	$(BIN)/python benchmarks/rknn_int8.py
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist $(NATIVE)/libedge_lstm.so .mypy_cache .ruff_cache .pytest_cache

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from board import build_wheel
+
+import hatch_build
 
 if TYPE_CHECKING:
     from edge_lstm import Run
@@ -36,9 +37,11 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As it is shipped."""
-    return build_wheel(tmp_path_factory.mktemp("dist"))
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """As they are shipped, by platform: "manylinux2014_aarch64" and so on, and "any", the one without a library."""
+    folder = tmp_path_factory.mktemp("dist")
+    hatch_build.build_wheels(folder)
+    return {path.stem.split("-")[-1]: path for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="session")

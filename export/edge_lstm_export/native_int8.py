@@ -7,6 +7,7 @@ with a scale of its own, make a tenth of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from edge_lstm_runtime.reference import sigmoid
 from .gptq import gptq
 
 Float32 = NDArray[np.float32]
-Arrays = dict[str, NDArray[np.int8] | Float32]
+Arrays = dict[str, NDArray[Any]]
 
 
 def quantise(weights: Mapping[str, Float32], calibration: Mapping[str, Float32]) -> Arrays:

@@ -31,10 +31,10 @@ def emulated() -> Board:
 
 
 @pytest.fixture(scope="module")
-def project(emulated: Board, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(emulated: Board, wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, installed there."""
     folder = tmp_path_factory.mktemp("project")
-    emulated.install(wheel, folder)
+    emulated.install(wheels["manylinux2014_aarch64"], folder)
     return folder
 
 
@@ -104,9 +104,20 @@ def test_the_runtime_needs_numpy_alone(python: OnBoard) -> None:
     assert "project" in done.stdout
 
 
-def test_the_extra_npu_is_what_the_board_has(python: OnBoard, wheel: Path) -> None:
+def test_the_native_library_loads_there(python: OnBoard) -> None:
+    script = (
+        "import ctypes, pathlib, edge_lstm_runtime as rt\n"
+        "library = ctypes.CDLL(pathlib.Path(rt.__file__).with_name('native') / 'libedge_lstm.so')\n"
+        "library.el_kernel_name.restype = ctypes.c_char_p\n"
+        "print(*(library.el_kernel_name(k).decode() for k in range(2)), library.el_kernel_name(2))"
+    )
+    done = python("-W", "error", "-c", script, npu=False)
+    assert (done.returncode, done.stdout) == (0, "neon-dotprod neon None\n"), done.stderr
+
+
+def test_the_extra_npu_is_what_the_board_has(python: OnBoard, wheels: dict[str, Path]) -> None:
     """pip itself, there, reads the extra's markers: nothing of it is missing, and the desktop's packages are not asked for."""
-    done = python("-m", "pip", "install", "--dry-run", "--no-index", "--break-system-packages", f"{wheel}[npu]")
+    done = python("-m", "pip", "install", "--dry-run", "--no-index", "--break-system-packages", f"{wheels['manylinux2014_aarch64']}[npu]")
     assert done.returncode == 0, done.stderr
     assert "Requirement already satisfied: rknn-toolkit-lite2" in done.stdout, done.stdout
     assert "torch" not in done.stdout

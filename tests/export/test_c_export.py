@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import json
 import re
@@ -78,8 +79,8 @@ def test_block_and_sizes_are_the_kernels_own_byte_for_byte(kernel, random_model,
     memory = memory[start : start + size.value]
     flat = np.concatenate([weights[name].ravel() for name in spec.weight_shapes()])
     pointer = memory.ctypes.data_as(ctypes.c_void_p)
-    assert kernel.el_model_init(pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p)) == 0
-    packed = block.pack(spec, weights, scheme)
+    assert kernel.el_model_init(pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p), None) == 0
+    packed = block.pack(spec, weights, scheme, block.plain_int8(spec, weights))
     assert len(packed) == block.model_bytes(spec, scheme)
     assert packed == memory.tobytes()
     assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
@@ -288,12 +289,8 @@ def test_models_that_the_kernel_does_not_take(random_model):
         block.check_sizes(wide, "float32")
     with pytest.raises(ConversionError, match=r"the model has \d+ bytes; the C kernel takes up to 2147483647"):
         block.check_sizes(ModelSpec(**{**vars(spec), "hidden_size": 16384}), "float32")
-
-    class Bidirectional(ModelSpec):
-        bidirectional = True
-
     with pytest.raises(ConversionError, match="the model is bidirectional"):
-        block.check_sizes(Bidirectional(**vars(spec)), "float32")
+        block.check_sizes(dataclasses.replace(spec, bidirectional=True), "float32")
 
 
 @pytest.mark.parametrize(

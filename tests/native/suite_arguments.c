@@ -197,6 +197,7 @@ static void states(const char *kernel, uint32_t precision) {
     watch(h, sizeof(float) * VALUES);
     watch(c, sizeof(float) * VALUES);
     REFUSED(el_step_bound(NULL, x), EL_NULL_POINTER);
+    REFUSED(el_answer_bound(NULL, NULL), EL_NULL_POINTER);
     /* What every function on a model and a state asks, and then each its own. */
     const struct {
         const el_model *model;
@@ -216,19 +217,21 @@ static void states(const char *kernel, uint32_t precision) {
     for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
         const el_model *const m = pairs[k].model;
         el_state *const s = pairs[k].state;
-        const el_bound bound = {m, s, y};
+        const el_bound bound = {m, s, y, &p, last};
         REFUSED(el_step(m, s, x, y), pairs[k].expected);
         REFUSED(el_run(m, s, x, 3, y), pairs[k].expected);
         REFUSED(el_step_bound(&bound, x), pairs[k].expected);
+        REFUSED(el_answer_bound(&bound, numbers), pairs[k].expected);
         REFUSED(el_reset(m, s, 0), pairs[k].expected);
         REFUSED(el_get_state(m, s, EL_ALL, h, c), pairs[k].expected);
         REFUSED(el_set_state(m, s, EL_ALL, h, c), pairs[k].expected);
         REFUSED(el_answer(&p, m, s, numbers, last, y), pairs[k].expected);
     }
-    const el_bound nowhere = {model, state, NULL};
+    const el_bound nowhere = {model, state, NULL, NULL, NULL};
     REFUSED(el_step(model, state, NULL, y), EL_NULL_POINTER);
     REFUSED(el_step(model, state, x, NULL), EL_NULL_POINTER);
     REFUSED(el_step_bound(&nowhere, x), EL_NULL_POINTER);
+    REFUSED(el_answer_bound(&nowhere, numbers), EL_NULL_POINTER);
     REFUSED(el_step(model, state, shifted(x, 1), y), EL_MISALIGNED);
     REFUSED(el_step(model, state, x, shifted(y, 2)), EL_MISALIGNED);
     REFUSED(el_reset(model, state, STREAMS), EL_BAD_SIZE);

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import edge_lstm_runtime
+import hatch_build
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"edge_lstm": ROOT, "edge_lstm_export": ROOT / "export", "edge_lstm_runtime": ROOT / "deploy"}
-MAX_KB = 300
+INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
+MAX_KB = 400
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
@@ -25,6 +30,16 @@ def on_board(python: Path, *arguments: str | Path, text: str | None = None) -> s
         [str(python.with_name("edge-lstm")), *map(str, arguments)],
         input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[*hatch_build.PLATFORMS, "any"])
+def platform(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def wheel(wheels: dict[str, Path], platform: str) -> Path:
+    return wheels[platform]
 
 
 def names(wheel: Path) -> list[str]:
@@ -36,19 +51,50 @@ def test_size(wheel: Path) -> None:
     assert wheel.stat().st_size <= MAX_KB * 1000, f"{wheel.stat().st_size} bytes, of which most in {sorted(names(wheel))}"
 
 
-def test_name_and_version(wheel: Path) -> None:
-    assert wheel.name == f"edge_lstm-{edge_lstm_runtime.__version__}-py3-none-any.whl"
+def test_name_and_version(wheel: Path, platform: str) -> None:
+    assert wheel.name == f"edge_lstm-{edge_lstm_runtime.__version__}-py3-none-{platform}.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        lines = archive.read(f"{INFO}/WHEEL").decode().splitlines()
+    assert f"Tag: py3-none-{platform}" in lines
+    assert f"Root-Is-Purelib: {'true' if platform == 'any' else 'false'}" in lines
 
 
-def test_exactly_the_three_packages(wheel: Path) -> None:
+def test_record(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        rows = [line.split(",") for line in archive.read(f"{INFO}/RECORD").decode().splitlines()]
+        assert sorted(name for name, *_ in rows) == sorted(archive.namelist())
+        for name, digest, size in rows:
+            content = archive.read(name)
+            sha256 = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+            assert (digest, size) == (("", "") if name.endswith("/RECORD") else (f"sha256={sha256}", str(len(content)))), name
+
+
+@pytest.mark.parametrize("asked", [*hatch_build.PLATFORMS, "linux_riscv64"])
+def test_pip_takes_the_right_one_of_all(wheels: dict[str, Path], asked: str, tmp_path: Path) -> None:
+    expected = wheels.get(asked, wheels["any"])
+    options = ["--no-deps", "--no-index", "--only-binary", ":all:", "--platform", asked, "--find-links", str(expected.parent)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "--dest", str(tmp_path), "edge-lstm"]
+    subprocess.run(command, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == [expected.name]
+
+
+@pytest.mark.parametrize("machine", hatch_build.MACHINES)
+def test_auditwheel_agrees(wheels: dict[str, Path], machine: str) -> None:
+    """For glibc alone: for musl it would read the libc.so of this machine."""
+    command = [sys.executable, "-m", "auditwheel", "show", str(wheels[f"manylinux2014_{machine}"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f'platform tag: "manylinux_2_17_{machine}"' in " ".join(done.stdout.split()), done.stderr
+
+
+def test_exactly_the_three_packages(wheel: Path, platform: str) -> None:
     found = names(wheel)
-    info = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
-    assert {name.split("/")[0] for name in found} == {*PACKAGES, info}
+    assert {name.split("/")[0] for name in found} == {*PACKAGES, INFO}
     for package, root in PACKAGES.items():
         assert f"{package}/__init__.py" in found
         assert f"{package}/py.typed" in found
-        on_disk = {p.relative_to(root).as_posix() for p in (root / package).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-        assert {name for name in found if name.startswith(f"{package}/")} == on_disk
+        files = [p for p in (root / package).rglob("*") if p.is_file() and "__pycache__" not in p.parts and p != hatch_build.LIBRARY]
+        library = {hatch_build.IN_WHEEL} if package == "edge_lstm_runtime" and platform != "any" else set()
+        assert {name for name in found if name.startswith(f"{package}/")} == {p.relative_to(root).as_posix() for p in files} | library
 
 
 def test_data_files_licence_and_entry_points(wheel: Path) -> None:
@@ -56,10 +102,9 @@ def test_data_files_licence_and_entry_points(wheel: Path) -> None:
         found = archive.namelist()
         for suffix in (".toml", ".txt", ".j2"):
             assert any(name.startswith("edge_lstm_export/") and name.endswith(suffix) for name in found), f"no {suffix} file of export"
-        info = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
-        assert b"Apache License" in archive.read(f"{info}/licenses/LICENSE")
-        points = archive.read(f"{info}/entry_points.txt").decode()
-        metadata = archive.read(f"{info}/METADATA").decode()
+        assert b"Apache License" in archive.read(f"{INFO}/licenses/LICENSE")
+        points = archive.read(f"{INFO}/entry_points.txt").decode()
+        metadata = archive.read(f"{INFO}/METADATA").decode()
     assert "edge-lstm = edge_lstm_runtime.cli:main" in points
     assert "rknn-sim = edge_lstm_export.rknn.sim:open_backend" in points
     assert re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE) == ["numpy>=1.24"]

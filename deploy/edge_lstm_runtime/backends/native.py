@@ -102,18 +102,21 @@ class NativeBackend(Backend):
         if spec.residual:
             arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
-        processing = bytes(native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places))
-        call = native.without_lock()["el_answer"]
-        model, state, last_place, y = address(self._model), address(self._states), address(last), address(self._y)
-        shape, copy = last.shape, self._y.copy
+        processing = native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places)
+        pointers = address(self._model), address(self._states), address(self._y), ctypes.addressof(processing), address(last)
+        bound = bytes(native.Bound(*pointers))
+        call, shape, copy = native.without_lock()["el_answer_bound"], last.shape, self._y.copy
 
         def answer(x: ArrayLike) -> Float32 | None:
-            sample = x if type(x) is np.ndarray and x.dtype is _FLOAT64 else _as_float64(x)
-            if sample is None or sample.shape != shape or call(processing, model, state, sample.tobytes(), last_place, y):
+            if type(x) is np.ndarray and (x.dtype is _FLOAT64 or x.dtype is _FLOAT32):
+                sample: NDArray[Any] | None = x if x.dtype is _FLOAT64 else x.astype(_FLOAT64)
+            else:
+                sample = _as_float64(x)
+            if sample is None or sample.shape != shape or call(bound, sample.tobytes()):
                 return None
             return copy()
 
-        answer.kept = self, arrays, last  # type: ignore[attr-defined]  # what the addresses point to lives as long as the function
+        answer.kept = self, arrays, processing, last  # type: ignore[attr-defined]  # what the pointers point to lives as long as it does
         return answer
 
     def _call(self, function: str, *arguments: Any) -> None:

@@ -35,7 +35,7 @@ class Sizes(ctypes.Structure):
 class Bound(ctypes.Structure):
     """el_bound"""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y", "processing", "last")]
 
 
 class Processing(ctypes.Structure):

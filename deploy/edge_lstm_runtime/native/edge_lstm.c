@@ -387,13 +387,14 @@ static int runs_avx512(void) {
 }
 #endif
 #endif
-#ifdef EL_WITH_NEON /* on 32-bit ARM */
+#if defined(EL_WITH_NEON) || defined(EL_WITH_DOTPROD)
 #include <sys/auxv.h>
-static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; }
 #endif
-#ifdef EL_WITH_DOTPROD /* on aarch64 */
-#include <sys/auxv.h>
-static int runs_dotprod(void) { return (getauxval(AT_HWCAP) >> 20) & 1; }
+#ifdef EL_WITH_NEON
+static int runs_neon(void) { return (getauxval(AT_HWCAP) >> 12) & 1; } /* on 32-bit ARM */
+#endif
+#ifdef EL_WITH_DOTPROD
+static int runs_dotprod(void) { return (getauxval(AT_HWCAP) >> 20) & 1; } /* on aarch64 */
 #endif
 
 static const struct {
@@ -739,6 +740,10 @@ el_status el_answer(const el_processing *processing, const el_model *model, el_s
             *y = (float)(p->residual ? scaled + last[s * channels + p->residual[k]] : scaled);
         }
     return EL_OK;
+}
+
+el_status el_answer_bound(const el_bound *bound, const double *sample) {
+    return bound ? el_answer(bound->processing, bound->model, bound->state, sample, bound->last, bound->y) : EL_NULL_POINTER;
 }
 
 el_status el_reset(const el_model *model, el_state *state, uint32_t stream) {

@@ -102,14 +102,6 @@ EL_API el_status el_reset(const el_model *model, el_state *state, uint32_t strea
 EL_API el_status el_get_state(const el_model *model, const el_state *state, uint32_t stream, float *h, float *c);
 EL_API el_status el_set_state(const el_model *model, el_state *state, uint32_t stream, const float *h, const float *c);
 
-/* el_step with all but x in one place, for callers to whom arguments are dear. */
-typedef struct {
-    const el_model *model;
-    el_state *state;
-    float *y;
-} el_bound;
-EL_API el_status el_step_bound(const el_bound *bound, const float *x);
-
 /* ---- Raw samples in, answers in raw units out ---- */
 
 enum { EL_REFUSE = 0, EL_FORWARD_FILL = 1, EL_MASK = 2 };
@@ -132,6 +124,18 @@ typedef struct {
  * EL_NOT_FINITE, with nothing changed, for a sample that is infinite, too far off, or NaN with EL_REFUSE, and where mean, std or last make x so. */
 EL_API el_status el_answer(const el_processing *processing, const el_model *model, el_state *state, const double *sample, double *last,
                            float *answer);
+
+/* What stays the same from call to call in one place, for callers to whom arguments are dear: y is the answer of el_answer_bound, which alone
+ * needs processing and last. */
+typedef struct {
+    const el_model *model;
+    el_state *state;
+    float *y;
+    const el_processing *processing;
+    double *last;
+} el_bound;
+EL_API el_status el_step_bound(const el_bound *bound, const float *x);
+EL_API el_status el_answer_bound(const el_bound *bound, const double *sample);
 
 #ifdef __cplusplus
 }

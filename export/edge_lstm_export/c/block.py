@@ -8,13 +8,17 @@ two byte for byte.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.reference import Float64, lstm_cell
+
+from ..native_int8 import Arrays
 
 Float32 = NDArray[np.float32]
 PRECISIONS = {"float32": 0, "int8": 1}  # scheme -> el_precision
@@ -33,7 +37,7 @@ def _up(n: int, unit: int) -> int:
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError for a model that the kernel does not take."""
-    if getattr(spec, "bidirectional", False):
+    if spec.bidirectional:
         raise ConversionError("the model is bidirectional and the C kernel streams forward only; train with bidirectional = false")
     for what, size in (("hidden_size", spec.hidden_size), ("input features", spec.feature_size), ("outputs", spec.output_size)):
         if size > MAX_SIZE:
@@ -64,12 +68,12 @@ def state_bytes(spec: ModelSpec, scheme: str) -> int:
 
 
 def quantise(W: Float32) -> tuple[NDArray[np.int8], Float32]:
-    """W (n, columns) -> q (n, columns) and the largest of each column (columns,): W is about q * largest / 127."""
-    largest = np.abs(W).max(axis=0)
+    """W (n, columns) -> q (n, columns) and the step of each column (columns,): W is about q * step, and the largest q is 127."""
+    step = (np.abs(W).max(axis=0) / np.float32(127)).astype(np.float32)
     with np.errstate(divide="ignore", over="ignore"):
-        inverse = np.where(largest > np.float32(1e-30), np.float32(127) / largest, np.float32(0))
+        inverse = np.where(step > np.float32(1e-30), np.float32(1) / step, np.float32(0))
     scaled = W * inverse
-    return (scaled + np.where(scaled < 0, np.float32(-0.5), np.float32(0.5))).astype(np.int8), largest
+    return (scaled + np.where(scaled < 0, np.float32(-0.5), np.float32(0.5))).astype(np.int8), step
 
 
 def _tiled(rows: NDArray[np.generic], multiple: int = 1) -> NDArray[np.generic]:
@@ -85,31 +89,58 @@ def _bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
 
 
-def _layer(W_x: Float32, W_h: Float32, b: Float32, scheme: str) -> bytes:
-    factor = np.repeat(FACTORS, len(b) // 4)
-    bias = (b.astype(np.float64) * factor).astype(np.float32)[None]
-    if scheme == "float32":
-        scaled = [_tiled((W.astype(np.float64) * factor).astype(np.float32), 4) for W in (W_x, W_h)]
-        return np.concatenate([_bytes(part) for part in (_tiled(bias), *scaled)], axis=1).tobytes()
-    parts = [quantise(W) for W in (W_x, W_h)]
-    scales = np.stack([(largest.astype(np.float64) / 127 * factor).astype(np.float32) for _, largest in parts])
-    sums = np.stack([128 * q.astype(np.int32).sum(axis=0, dtype=np.int32) for q, _ in parts])
-    columns = [_bytes(_tiled(bias)), _bytes(_tiled(scales)), _bytes(_tiled(sums))]
-    for q, _ in parts:
+def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
+    """The arrays of int8.npz (docs/bundle.md) as el_model_init makes them without being given any: plainly rounded."""
+    arrays: Arrays = {}
+    for k in range(spec.num_layers):
+        for part in "xh":
+            arrays[f"layer{k}.W_{part}"], arrays[f"layer{k}.step_{part}"] = quantise(weights[f"layer{k}.W_{part}"])
+        arrays[f"layer{k}.b"] = weights[f"layer{k}.b"]
+    return arrays
+
+
+def _factor(b: Float32) -> Float64:
+    """(4 H,) what the kernel's rows are multiplied with."""
+    return np.repeat(FACTORS, len(b) // 4)
+
+
+def _scaled(array: Float32, b: Float32) -> Float32:
+    scaled: Float32 = (array.astype(np.float64) * _factor(b)).astype(np.float32)
+    return scaled
+
+
+def _float_layer(W_x: Float32, W_h: Float32, b: Float32) -> bytes:
+    parts = _tiled(_scaled(b, b)[None]), *(_tiled(_scaled(W, b), 4) for W in (W_x, W_h))
+    return np.concatenate([_bytes(part) for part in parts], axis=1).tobytes()
+
+
+def _int8_layer(W: Sequence[NDArray[Any]], steps: Sequence[Float32], b: Float32) -> bytes:
+    """W, steps: of the input and of h."""
+    scales = np.stack([_scaled(step, b) for step in steps])
+    sums = np.stack([128 * q.astype(np.int32).sum(axis=0, dtype=np.int32) for q in W])
+    columns = [_bytes(_tiled(_scaled(b, b)[None])), _bytes(_tiled(scales)), _bytes(_tiled(sums))]
+    for q in W:
         tiles = _tiled(q, 4)  # (tiles, n, gate, lane) -> for each 4 values, gate, lane: 4 weights
         columns.append(_bytes(tiles.reshape(len(tiles), -1, 4, 4, LANES).transpose(0, 1, 3, 4, 2)))
     return np.concatenate(columns, axis=1).tobytes()
 
 
-def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str) -> bytes:
-    """The block for canonical weights, little-endian. scheme: of PRECISIONS. Raises ConversionError for what the kernel does not take."""
+def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arrays) -> bytes:
+    """The block for canonical weights, little-endian. scheme: of PRECISIONS. int8: see `plain_int8`; for that scheme alone.
+
+    Raises ConversionError for what the kernel does not take.
+    """
     check_sizes(spec, scheme)
     size = model_bytes(spec, scheme)
     sizes = (spec.feature_size, spec.hidden_size, spec.num_layers, spec.output_size, PRECISIONS[scheme])
     block = struct.pack("<9I28x", MAGIC, VERSION, LANES, *sizes, size)
     for k in range(spec.num_layers):
-        W_x, W_h, b = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-        block += _layer(W_x, W_h, b, scheme)
+        given: Mapping[str, NDArray[Any]] = int8 if scheme == "int8" else weights
+        W_x, W_h, b = (given[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
+        if scheme == "int8":
+            block += _int8_layer((W_x, W_h), (int8[f"layer{k}.step_x"], int8[f"layer{k}.step_h"]), b)
+        else:
+            block += _float_layer(W_x, W_h, b)
     W, b = weights["head.W"], weights["head.b"]
     rows = np.zeros((1 + len(W), _up(len(b), HEAD_LANES)), np.float32)
     rows[:, : len(b)] = np.concatenate([b[None], W])
@@ -117,13 +148,10 @@ def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str) -> bytes:
     return block.ljust(size, b"\0")
 
 
-def run_int8(spec: ModelSpec, weights: Mapping[str, Float32], rows: Float64) -> Float64:
+def run_int8(spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64) -> Float64:
     """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to int8 as the kernel does, else float64."""
-    used: dict[str, Float64] = {name: W.astype(np.float64) for name, W in weights.items()}
-    for name in used:
-        if name.endswith((".W_x", ".W_h")):
-            q, largest = quantise(weights[name])
-            used[name] = q * (largest.astype(np.float64) / 127)
+    layers = read_int8(spec, int8)[0]
+    used: dict[str, Float64] = {name: W.astype(np.float64) for name, W in {**weights, **layers}.items()}
     h, c = np.zeros((2, spec.num_layers, spec.hidden_size))
     outputs = []
     for row in rows:

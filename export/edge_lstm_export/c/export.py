@@ -15,7 +15,7 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.compare import FLOAT32, Tolerance
 
 from ..steps.simulate import MARGIN, USABLE
-from .block import PRECISIONS, check_sizes, model_bytes, run_int8
+from .block import PRECISIONS, model_bytes, run_int8
 from .build import Built, build_and_run
 from .folder import check_replaceable, write_folder
 from .render import ram_bytes, render
@@ -58,8 +58,7 @@ def export_c(
     if out.suffix == ".edge":
         raise ConfigError(f"the C export is a folder and {out.name} is a bundle's name; leave .edge out")
     check_replaceable(out)
-    found = read_source(source)
-    check_sizes(found.spec, scheme)
+    found = read_source(source, scheme)
     schemes = {name: _measured(found, name) for name in PRECISIONS}
     tolerance = _tolerance(scheme, schemes[scheme].comparison)
     accuracy = {
@@ -76,7 +75,7 @@ def export_c(
 
 def _measured(source: Source, scheme: str) -> Scheme:
     spec, weights, rows = source.spec, source.weights, source.rows
-    outputs = run_int8(spec, weights, rows) if scheme == "int8" else NumpyBackend(spec, weights).run(rows.astype(np.float32))
+    outputs = run_int8(spec, weights, source.int8, rows) if scheme == "int8" else NumpyBackend(spec, weights).run(rows.astype(np.float32))
     return Scheme(model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs))
 
 

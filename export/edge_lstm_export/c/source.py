@@ -11,10 +11,13 @@ import numpy as np
 
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
+from edge_lstm_runtime.backends.native_int8 import MEMBER
 from edge_lstm_runtime.processing import Float64, Postprocessor, features
 
+from ..native_int8 import Arrays
 from ..steps.draw_stream import golden_stream
-from .block import Float32
+from ..steps.quantise_native import of_run
+from .block import Float32, check_sizes, plain_int8
 
 STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test's flash
 
@@ -22,7 +25,7 @@ STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test'
 @dataclasses.dataclass(frozen=True)
 class Source:
     """samples: (steps, C) raw units; rows: (steps, F) their features; outputs: (steps, O) of the reference, from the zero state; answers:
-    (steps, O) the same in raw units. All float64. steps: STEPS, or as many as the bundle has.
+    (steps, O) the same in raw units. All float64. steps: STEPS, or as many as the bundle has. int8: as in int8.npz (docs/bundle.md).
     """
 
     spec: ModelSpec
@@ -31,12 +34,17 @@ class Source:
     rows: Float64
     outputs: Float64
     answers: Float64
+    int8: Arrays
 
 
-def read_source(source: Run | Bundle | str | os.PathLike[str]) -> Source:
-    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the same either way."""
+def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> Source:
+    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the same either way.
+
+    Raises ConversionError for a model that the kernel does not take in this scheme.
+    """
     if not isinstance(source, (Run, Bundle)):
         source = read_bundle(source) if Path(source).suffix == ".edge" else load_run(Path(source))
+    check_sizes(source.spec, scheme)
     stream = source.golden[0] if isinstance(source, Bundle) else golden_stream(source.splits.test)
     spec = source.spec
     # A stretch that has a gap in it, where the test data has one and gaps are filled: so that this is tested too.
@@ -45,4 +53,10 @@ def read_source(source: Run | Bundle | str | os.PathLike[str]) -> Source:
     samples = stream[start : start + STEPS]
     rows, filled = features(spec, samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
-    return Source(spec, source.weights, samples, rows, outputs, Postprocessor(spec)(outputs, filled))
+    return Source(spec, source.weights, samples, rows, outputs, Postprocessor(spec)(outputs, filled), _int8(source))
+
+
+def _int8(source: Run | Bundle) -> Arrays:
+    if isinstance(source, Run):
+        return of_run(source)
+    return source.arrays(MEMBER) if MEMBER in source.members else plain_int8(source.spec, source.weights)

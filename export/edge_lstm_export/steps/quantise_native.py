@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 
+from edge_lstm import Run
 from edge_lstm_runtime import BackendUnavailableError, compare
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.processing import features
 
-from .. import native_int8
+from ..native_int8 import Arrays, quantise
 from ..work import Accuracy, Work
+from .calibrate import calibrate
 from .simulate import MARGIN, quantised_tolerance
 
 NAME = "native-int8"
@@ -23,7 +26,7 @@ def call(work: Work) -> Work:
     if work.spec.bidirectional:  # which the kernel does not run
         return work
     try:
-        backend = native_backend(work, arrays := native_int8.quantise(work.weights, work.calibration))
+        backend = native_backend(work, arrays := of_run(work.run))
     except BackendUnavailableError as e:
         note = f"no int8 weights for CPUs were made: {e}"
         work.say(f"  {note}")
@@ -36,7 +39,14 @@ def call(work: Work) -> Work:
     return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy)
 
 
-def native_backend(work: Work, arrays: native_int8.Arrays) -> NativeBackend:
+def of_run(run: Run) -> Arrays:
+    """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
+    recordings, labels = [features(run.spec, s.x)[0] for s in run.splits.train], [s.label for s in run.splits.train]
+    calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
+    return quantise(run.weights, calibration)
+
+
+def native_backend(work: Work, arrays: Arrays) -> NativeBackend:
     """The kernel with these int8 weights. Raises BackendUnavailableError where there is no kernel."""
     layers, steps = read_int8(work.spec, arrays)
     return NativeBackend(work.spec, {**work.weights, **layers}, "int8", steps=steps)

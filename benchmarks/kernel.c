@@ -1,0 +1,107 @@
+/* One step inside C, beside what this machine could do at best in the same time: the weights read once from the cache that holds them, or
+ * their multiply-accumulates done, whichever takes longer. Prints one JSON object a line. All figures are the least of many short turns.
+ *
+ * usage: kernel HIDDEN... */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "edge_lstm.h"
+
+#ifdef __AVX512F__
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define UNROLLED _Pragma("GCC unroll 16")
+typedef float vf __attribute__((vector_size(4 * LANES), may_alias));
+enum { INPUTS = 8, OUTPUTS = 4, TURNS = 400, SUMS = 10 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static void *memory(size_t bytes) {
+    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!p) exit(2);
+    memset(p, 0, bytes);
+    return p;
+}
+
+/* The sum of a block, read again and again: nanoseconds for each time through. */
+static double read_time(const float *block, size_t bytes, int times) {
+    const size_t steps = bytes / sizeof(vf) / 8;
+    double best = 1e18;
+    for (int turn = 0; turn < TURNS; turn++) {
+        const double start = now();
+        for (int k = 0; k < times; k++) {
+            vf s[8] = {{0}};
+            const vf *p = (const vf *)block;
+            for (size_t j = 0; j < steps; j++, p += 8)
+                UNROLLED for (int n = 0; n < 8; n++) s[n] += p[n];
+            UNROLLED for (int n = 0; n < 8; n++) __asm__ volatile("" : : "m"(s[n]));
+        }
+        const double time = (now() - start) / times;
+        best = time < best ? time : best;
+    }
+    return best;
+}
+
+/* Nanoseconds of one multiply-accumulate of float32, with enough independent sums to hide its latency. */
+static double mac_time(void) {
+    double best = 1e18;
+    for (int turn = 0; turn < TURNS; turn++) {
+        vf s[SUMS], a = {0}, b = {0};
+        UNROLLED for (int n = 0; n < SUMS; n++) s[n] = a;
+        __asm__ volatile("" : "+m"(a), "+m"(b));
+        const vf x = a, y = b;
+        const double start = now();
+        for (int k = 0; k < 2000; k++) {
+            UNROLLED for (int n = 0; n < SUMS; n++) s[n] += x * y;
+            __asm__ volatile(""); /* not to be taken together with the next one */
+        }
+        UNROLLED for (int n = 0; n < SUMS; n++) __asm__ volatile("" : : "m"(s[n]));
+        const double time = (now() - start) / (2000.0 * SUMS * LANES);
+        best = time < best ? time : best;
+    }
+    return best;
+}
+
+static void measure(uint32_t hidden, uint32_t precision, const char *kernel, double mac) {
+    const el_sizes sizes = {INPUTS, hidden, 1, OUTPUTS, precision};
+    const size_t matrix = 4 * (size_t)hidden * (INPUTS + hidden), count = matrix + 4 * (size_t)hidden + (hidden + 1) * OUTPUTS;
+    float *weights = memory(sizeof(float) * count), x[INPUTS] = {0.1f, 0.2f, -0.3f, 1, 2, -1, 0.5f, 0.7f}, y[OUTPUTS];
+    for (size_t k = 0; k < count; k++) weights[k] = ((float)rand() / (float)RAND_MAX - 0.5f) * 0.2f;
+    size_t model_bytes, state_bytes;
+    if (el_model_bytes(&sizes, kernel, &model_bytes)) exit(3);
+    el_model *model = memory(model_bytes);
+    if (el_model_init(model, model_bytes, &sizes, kernel, weights, NULL) || el_state_bytes(model, 1, &state_bytes)) exit(3);
+    el_state *state = memory(state_bytes);
+    if (el_state_init(state, state_bytes, model, kernel, 1)) exit(3);
+    const int times = hidden < 64 ? 1000 : hidden < 256 ? 200 : 40;
+    double best = 1e18;
+    for (int turn = 0; turn < TURNS; turn++) {
+        const double start = now();
+        for (int k = 0; k < times; k++) el_step(model, state, x, y);
+        const double time = (now() - start) / times;
+        best = time < best ? time : best;
+    }
+    const double read = read_time((const float *)model, model_bytes, times);
+    printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"read_ns\": %.1f, \"mac_ns\": %.1f, \"model_bytes\": %zu}\n",
+           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix, model_bytes);
+    free(weights), free(model), free(state);
+}
+
+int main(int argc, char **argv) {
+    const double mac = mac_time();
+    for (int a = 1; a < argc; a++)
+        for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)
+            for (uint32_t k = 0; el_kernel_name(k); k++) measure((uint32_t)atoi(argv[a]), precision, el_kernel_name(k), mac);
+    return 0;
+}

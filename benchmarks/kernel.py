@@ -1,0 +1,99 @@
+"""The native kernel inside C against what this machine can do at best, and 64 streams in one call against 64 calls from Python.
+
+The limit is measured in the same run: the time to read the model's bytes from the cache that holds them, or to do its multiply-accumulates
+in float32, whichever is longer. For int8 only the reading counts: its arithmetic is cheaper than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import machine
+import numpy as np
+import peers
+
+from edge_lstm_runtime import Reference, native
+from edge_lstm_runtime.backends.native import NativeBackend
+
+HERE = Path(__file__).parent
+FOLDER = native.LIBRARY.parent
+SIZES = (16, 32, 64, 128, 256)
+STREAMS, WIDTH = 64, 128
+
+
+def inside_c(sizes: tuple[int, ...]) -> list[dict[str, object]]:
+    """The rows of kernel.c, built here against the library that the backend loads."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise SystemExit("kernel.py: no C compiler (cc) was found, which builds kernel.c; install gcc")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "kernel"
+        options = ["-std=gnu99", "-O3", "-march=native", "-ffp-contract=fast"]
+        command = [
+            compiler,
+            *options,
+            f"-I{FOLDER}",
+            str(HERE / "kernel.c"),
+            str(native.LIBRARY),
+            f"-Wl,-rpath,{FOLDER}",
+            "-o",
+            str(program),
+        ]
+        subprocess.run(command, check=True)
+        done = subprocess.run([program, *map(str, sizes)], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def streams(precision: str, repeats: int) -> tuple[float, float]:
+    """Microseconds for a step of all STREAMS streams: in one call, and in as many calls of as many backends with one stream each."""
+    spec, weights = peers.network(WIDTH, 1, 8)
+    x = np.random.default_rng(1).standard_normal((STREAMS, 8)).astype(np.float32)
+    together = NativeBackend(spec, weights, precision, streams=STREAMS)
+    alone = [NativeBackend(spec, weights, precision) for _ in range(STREAMS)]
+    expected = np.stack([Reference(spec, weights).step(row) for row in x])
+    limit = 1e-5 if precision == "float32" else 0.05
+    assert np.abs(together.step(x) - expected).max() < limit
+    together.reset()
+    rows = list(x)
+
+    def calls() -> None:
+        for backend, row in zip(alone, rows, strict=True):
+            backend.step(row)
+
+    times = machine.interleaved({"one": lambda: together.step(x), "many": calls}, repeats=repeats, number=50)
+    return 1e6 * min(times["one"]), 1e6 * min(times["many"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/kernel.py --repeats 21")
+    parser.add_argument("--repeats", type=int, default=41, help="turns of the streams (default: %(default)s)")
+    parser.add_argument("--core", type=int, help="the core to run on (default: the last one)")
+    arguments = parser.parse_args()
+    core = machine.pin(arguments.core)
+    print(f"{machine.describe('numpy')}; core {core}\n")
+    print("inside C, 8 inputs, 4 outputs, nanoseconds a step, the least of 400 turns; share = limit / step")
+    print(f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}{'share':>7}{'bytes':>10}")
+    for row in inside_c(SIZES):
+        step, read, mac = (float(str(row[name])) for name in ("step_ns", "read_ns", "mac_ns"))
+        is_float = row["precision"] == "float32"
+        share = (max(read, mac) if is_float else read) / step
+        judged = is_float and row["kernel"] == native.kernels()[0] and row["hidden"] in (128, 256)
+        figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}{row['model_bytes']:>10}"
+        print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{verdict(share, 0.6) if judged else ''}")
+    print(f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them")
+    for precision in native.PRECISIONS:
+        one, many = streams(precision, arguments.repeats)
+        print(f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   {many / one:.2f} times{verdict(many / one, 5)}")
+
+
+def verdict(figure: float, least: float) -> str:
+    return f"   target >= {least:g}: {'met' if figure >= least else 'MISSED'}"
+
+
+if __name__ == "__main__":
+    main()

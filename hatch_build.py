@@ -1,0 +1,216 @@
+"""Compiles the native kernel, into the wheel or into the working tree, for this machine or for any board.
+
+    python hatch_build.py                  # deploy/edge_lstm_runtime/native/libedge_lstm.so, for this machine
+    python hatch_build.py wheels FOLDER    # every wheel there is
+
+As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL:
+
+    not set              for this machine, with $CC, ziglang or cc, whichever is there first; without any of them the pure wheel
+    pure                 without a library: the runtime uses NumPy
+    manylinux2014_...    a platform of PLATFORMS, by ziglang
+
+An editable install compiles into the working tree.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
+
+ROOT = Path(__file__).parent
+SOURCE = ROOT / "deploy/edge_lstm_runtime/native/edge_lstm.c"
+LIBRARY = SOURCE.with_name("libedge_lstm.so")
+IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
+VARIABLE = "EDGE_LSTM_WHEEL"
+ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
+
+COMPILE = "-std=c99 -O3 -ffp-contract=fast -fPIC -fvisibility=hidden -fno-unwind-tables -fno-asynchronous-unwind-tables"
+# ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
+LINK = "-shared -s -Wl,--gc-sections -Wl,-z,defs"
+AVX2 = "-mavx2 -mfma"
+AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mprefer-vector-width=512"
+
+
+class Part(NamedTuple):
+    """One compilation of the source; a library's first part has the interface, each further one a kernel for better CPUs."""
+
+    macros: str
+    cpu: str = ""  # options of GCC and Clang for the CPU
+    zig_cpu: str = ""  # ziglang's, where it has names of its own
+
+    def options(self, zig: bool) -> list[str]:
+        return ((zig and self.zig_cpu) or self.cpu).split()
+
+
+MACHINES = {
+    "x86_64": (
+        Part("-DEL_WITH_AVX2 -DEL_WITH_AVX512"),
+        Part('-DEL_LANES=8 -DEL_KERNEL=el_kernel_avx2 -DEL_KERNEL_NAME="avx2"', AVX2),
+        Part('-DEL_LANES=16 -DEL_KERNEL=el_kernel_avx512 -DEL_KERNEL_NAME="avx512"', AVX512),
+    ),
+    "aarch64": (
+        Part('-DEL_WITH_DOTPROD -DEL_KERNEL_NAME="neon"'),
+        Part('-DEL_KERNEL=el_kernel_dotprod -DEL_KERNEL_NAME="neon-dotprod"', "-march=armv8.2-a+dotprod", "-mcpu=generic+dotprod"),
+    ),
+    # The baseline is Debian's armhf, VFPv3 with 16 registers; ziglang's would have NEON and 32.
+    "armv7l": (
+        Part("-DEL_WITH_NEON", zig_cpu="-mcpu=generic+v7a+vfp3d16-neon-d32"),
+        Part('-DEL_KERNEL=el_kernel_neon -DEL_KERNEL_NAME="neon"', "-mfpu=neon", "-mcpu=generic+v7a+neon"),
+    ),
+}
+# Platform tag of the wheel -> ziglang's name of the target.
+PLATFORMS = {
+    "manylinux2014_x86_64": "x86_64-linux-gnu.2.17",
+    "manylinux2014_aarch64": "aarch64-linux-gnu.2.17",
+    "manylinux2014_armv7l": "arm-linux-gnueabihf.2.17",
+    "musllinux_1_1_x86_64": "x86_64-linux-musl",
+    "musllinux_1_1_aarch64": "aarch64-linux-musl",
+    "musllinux_1_1_armv7l": "arm-linux-musleabihf",
+}
+
+
+class CompileError(Exception):
+    """There is no library; the message is one line and says why."""
+
+
+def machine_of(platform: str) -> str:
+    """The machine of a platform of PLATFORMS, such as "aarch64"."""
+    return next(machine for machine in MACHINES if platform.endswith(f"_{machine}"))
+
+
+def compiler_for(platform: str) -> list[str]:
+    """ziglang's command for a platform of PLATFORMS. Raises CompileError."""
+    if platform not in PLATFORMS:
+        raise CompileError(f"{VARIABLE}={platform} is no platform; expected pure or one of {', '.join(PLATFORMS)}")
+    if importlib.util.find_spec("ziglang") is None:
+        raise CompileError(f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"')
+    return [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
+
+
+def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bool = False, options: Sequence[str] = ()) -> None:
+    """Make the library `out` for a machine of MACHINES. compiler: its command, which may be a cross compiler's. options: further ones
+    for it. zig: does it want ziglang's options? Raises CompileError."""
+    with tempfile.TemporaryDirectory() as folder:
+        parts = MACHINES[machine]
+        objects = [f"{k}.o" for k in range(len(parts))]
+        for name, part in zip(objects, parts, strict=True):
+            _run([*compiler, *COMPILE.split(), *part.macros.split(), *part.options(zig), *options, "-c", str(SOURCE), "-o", name], folder)
+        # For the first part's CPU: what the compiler adds of its own must run there too.
+        _run([*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        new = out.with_name(f"{out.name}.new")
+        shutil.copyfile(Path(folder) / "library.so", new)
+        new.replace(out)  # at once: a process may have the old one open
+
+
+def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> None:
+    """Make the library `out` for a platform of PLATFORMS, by ziglang. Raises CompileError."""
+    compiler = compiler_for(platform)
+    compile_library(out, machine_of(platform), compiler, zig=True, options=options)
+
+
+def compile_here(out: Path) -> str:
+    """Make the library `out` for this machine; -> the wheel's platform tag. Raises CompileError."""
+    tags = list(platform_tags())
+    # A Python of 32 bits on a 64-bit ARM says linux_armv8l and linux_armv7l.
+    machine = next((name for name in MACHINES if f"linux_{name}" in tags), None)
+    if machine is None:
+        raise CompileError(f"there is none for {tags[0]}, only for Linux on {', '.join(MACHINES)}")
+    platform = next((tag for tag in tags if tag in PLATFORMS), None)
+    if platform and not os.environ.get("CC") and importlib.util.find_spec("ziglang"):
+        compile_for(platform, out)
+        return platform
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if shutil.which(compiler[0]) is None:
+        raise CompileError(f"there is no C compiler here, neither {compiler[0]} nor ziglang")
+    compile_library(out, machine, compiler)
+    return f"linux_{machine}"
+
+
+def compile_in_place() -> None:
+    """Make the working tree's library, for this machine; where that fails there is none afterwards. Raises CompileError."""
+    try:
+        compile_here(LIBRARY)
+    except CompileError:
+        LIBRARY.unlink(missing_ok=True)  # an old one would be taken for this source's
+        raise
+
+
+def build_wheels(out: Path) -> None:
+    """Make every wheel. Raises CompileError."""
+    for platform in (*PLATFORMS, "pure"):
+        variables = {**os.environ, VARIABLE: platform}
+        _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], None, variables)
+
+
+def _run(command: Sequence[str], folder: str | None, variables: dict[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    except OSError as e:
+        raise CompileError(f"{command[0]} can't be run: {e.strerror}") from e
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        told = next((line for line in lines if "error" in line.lower()), lines[-1])
+        raise CompileError(f"`{' '.join(Path(part).name for part in command[:4])} ...` failed: {told.strip()}")
+
+
+class NativeHook(BuildHookInterface[Any]):
+    """What hatchling calls for a wheel."""
+
+    def dependencies(self) -> list[str]:
+        return [ZIGLANG] if os.environ.get(VARIABLE, "") not in ("", "pure") else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        platform = "" if version == "editable" else os.environ.get(VARIABLE, "")
+        if platform == "pure":
+            return
+        self._folder = tempfile.TemporaryDirectory()
+        library = Path(self._folder.name) / LIBRARY.name
+        try:
+            if version == "editable":
+                compile_in_place()
+                return
+            if platform:
+                compile_for(platform, library)
+            else:
+                platform = compile_here(library)
+        except CompileError as e:
+            if platform:
+                self.app.abort(f"edge-lstm: error: {e}")
+            self.app.display_warning(f"edge-lstm without its native kernel, so the runtime will use NumPy: {e}")
+            return
+        build_data["force_include"][str(library)] = IN_WHEEL
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        if folder := getattr(self, "_folder", None):
+            folder.cleanup()
+
+
+def main(arguments: Sequence[str]) -> None:
+    try:
+        if not arguments:
+            compile_in_place()
+            print(f"{LIBRARY.relative_to(ROOT)}: {LIBRARY.stat().st_size / 1000:.0f} kB")
+        elif len(arguments) == 2 and arguments[0] == "wheels":
+            build_wheels(Path(arguments[1]))
+        else:
+            raise SystemExit(__doc__)
+    except CompileError as e:
+        raise SystemExit(f"hatch_build: error: {e}") from e
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
