@@ -27,12 +27,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 with atheris.instrument_imports(include=["edge_lstm_runtime"]):
-    from rt_tools import make_spec, members_of, random_weights
+    from rt_tools import Weights, make_spec, random_weights, samples
 
     import edge_lstm_runtime as rt
-    from edge_lstm_runtime.backends import native_int8, open_backend
+    from edge_lstm_runtime.backends import open_backend
     from edge_lstm_runtime.bundle import _pack, sha256, write_npz
     from edge_lstm_runtime.native import LIBRARY, kernels
+    from edge_lstm_runtime.processing import features
+    from edge_lstm_runtime.reference import reference
 
 ODD: list[Any] = [
     0,
@@ -60,35 +62,42 @@ LENGTHS = [1, 2, 3, 4, 8, 64]
 WITH_LIBRARY = LIBRARY.exists() and bool(kernels())
 
 
+def int8_of(spec: rt.ModelSpec, weights: Weights) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    arrays: dict[str, Any] = {}
+    for k in range(spec.num_layers):
+        for part in "xh":
+            shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
+            arrays[f"layer{k}.W_{part}"] = rng.integers(-127, 128, shape, np.int8)
+            arrays[f"layer{k}.step_{part}"] = np.full(shape[1], 0.01, np.float32)
+        arrays[f"layer{k}.b"] = weights[f"layer{k}.b"]
+    return arrays
+
+
 def bases() -> list[dict[str, bytes]]:
-    """Members of a bundle of either task, manifest.json among them."""
+    """Members of a bundle of each kind of model, manifest.json among them."""
     found = []
-    for spec in (make_spec(hidden=3, layers=2, outputs=2), make_spec(task="forecast", hidden=2, outputs=2, missing="mask", residual=True)):
+    for spec in (
+        make_spec(hidden=3, layers=2, outputs=2),
+        make_spec(task="forecast", hidden=2, outputs=2, missing="mask", residual=True),
+        make_spec(hidden=2, bidirectional=True),
+    ):
         weights = random_weights(spec)
-        rng = np.random.default_rng(1)
-        int8: dict[str, Any] = {}
-        for k in range(spec.num_layers):
-            for part in "xh":
-                shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
-                int8 |= {
-                    f"layer{k}.W_{part}": rng.integers(-127, 128, shape, np.int8),
-                    f"layer{k}.step_{part}": np.full(shape[1], 0.01, np.float32),
-                }
-            int8[f"layer{k}.b"] = weights[f"layer{k}.b"]
+        xs = samples(spec, 3)
+        golden = {"x": xs, "y": reference(spec, weights).run(features(spec, xs)[0])}
         tolerance = {"metric": "nrmse", "limit": 2e-3, "reason": "measured"}
+        entry = {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}
+        facts: dict[str, Any] = {"artifacts": {"a.rknn": entry}}
+        members = {"a.rknn": b"model"}
+        if spec.bidirectional:
+            golden["lengths"] = np.array([3])
+        else:
+            members["int8.npz"] = write_npz(int8_of(spec, weights))
+            facts["native_int8"] = {"tolerance": tolerance}
+        members["golden.npz"] = write_npz(golden)
+        accuracy = {"numpy": {"max_abs": 1e-7, "nrmse": 1e-7, "steps": 3}}
         with tempfile.TemporaryDirectory() as folder:
-            members = {**members_of(spec, weights, steps=3), "int8.npz": write_npz(int8), "a.rknn": b"model"}
-            bundle = rt.write_bundle(
-                Path(folder) / "a.edge",
-                spec,
-                weights,
-                members,
-                artifacts={
-                    "a.rknn": {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}
-                },
-                accuracy={"numpy": {"max_abs": 1e-7, "nrmse": 1e-7, "steps": 3}},
-                versions={"numpy": "2"},
-            )
+            bundle = rt.write_bundle(Path(folder) / "a", spec, weights, members, accuracy=accuracy, versions={"numpy": "2"}, **facts)
         found.append({**bundle.members, "manifest.json": json.dumps(bundle.manifest).encode()})
     return found
 
@@ -165,14 +174,10 @@ def changed_bundle(data: atheris.FuzzedDataProvider, base: dict[str, bytes]) -> 
 def use(bundle: rt.Bundle) -> None:
     """All that a bundle promises, and the backends that read it."""
     spec = bundle.spec
-    x, _ = bundle.golden
-    session = rt.Model(bundle).session("numpy")
-    with contextlib.suppress(rt.EdgeLstmError):  # the golden samples may be such as a session refuses
-        session.run(x)
-    backends = [native_int8.open_backend] if WITH_LIBRARY else []
-    native_int8.read_int8(spec, bundle.arrays("int8.npz"))
-    for opened in (*(make(bundle) for make in backends), open_backend("reference", bundle)):
-        opened.run(np.ones((2, spec.feature_size), np.float32))
+    assert bundle.lengths.sum() == len(bundle.golden[0])
+    for name in ("reference", "numpy", *(("native", "native-int8") if WITH_LIBRARY and not spec.bidirectional else ())):
+        open_backend(name, bundle).run(np.ones((2, spec.feature_size), np.float32))
+    rt.Model(bundle).session("numpy").run(bundle.golden[0])
 
 
 BASES = bases()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from native_build import HERE, HOST, build, run
 
 SANITISED = ("-g", "-O1", "-fno-sanitize-recover=all")

@@ -8,30 +8,15 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import edge_lstm_runtime.native
+import hatch_build
 
 HERE = Path(__file__).parent
-SOURCE = Path(edge_lstm_runtime.native.__file__).with_name("edge_lstm.c")
+SOURCE = hatch_build.SOURCE
 SUITE = ("suite.c", "suite_arguments.c", "suite_tools.c")
 COMMON = ("-std=c99", "-ffp-contract=fast", f"-I{SOURCE.parent}")
 WARNINGS = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion", "-Wconversion", "-Werror")
-AVX2 = ("-mavx2", "-mfma")
-AVX512 = (*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512")
-X86_64 = {  # the object's name: its flags
-    "portable": ("-DEL_WITH_AVX2", "-DEL_WITH_AVX512"),
-    "avx2": (*AVX2, "-DEL_LANES=8", "-DEL_KERNEL=el_kernel_avx2", '-DEL_KERNEL_NAME="avx2"'),
-    "avx512": (*AVX512, "-DEL_LANES=16", "-DEL_KERNEL=el_kernel_avx512", '-DEL_KERNEL_NAME="avx512"'),
-}
-AARCH64 = {
-    "portable": ("-DEL_WITH_DOTPROD", '-DEL_KERNEL_NAME="neon"'),
-    "dotprod": ("-march=armv8.2-a+dotprod", "-DEL_KERNEL=el_kernel_dotprod", '-DEL_KERNEL_NAME="neon-dotprod"'),
-}
-ARMV7 = {
-    "portable": ("-DEL_WITH_NEON",),
-    "neon": ("-mfpu=neon", "-DEL_KERNEL=el_kernel_neon", '-DEL_KERNEL_NAME="neon"'),
-}
-ALONE: dict[str, tuple[str, ...]] = {"alone": ()}
-HOST = {"x86_64": X86_64, "aarch64": AARCH64}.get(platform.machine(), ALONE)
+ALONE = (hatch_build.Part(""),)  # as in a firmware
+HOST = hatch_build.MACHINES.get(platform.machine(), ALONE)
 
 
 def run(command: Sequence[str | Path], timeout: float = 600) -> str:
@@ -49,14 +34,15 @@ def build(
     folder: Path,
     *flags: str,
     cc: str = "gcc",
-    kernels: dict[str, tuple[str, ...]] = HOST,
+    kernels: Sequence[hatch_build.Part] = HOST,
     sources: Sequence[str] = SUITE,
     link: Sequence[str] = ("-lm",),
 ) -> Path:
     """The program of these sources with these kernels. AssertionError with the compiler's words where it can't be made."""
     objects = []
-    for name, own in kernels.items():
-        objects.append(folder / f"{name}.o")
+    for k, part in enumerate(kernels):
+        objects.append(folder / f"kernel{k}.o")
+        own = (*part.macros.split(), *part.options(zig=False))
         run([cc, *COMMON, *WARNINGS, *flags, "-fvisibility=hidden", *own, "-c", SOURCE, "-o", objects[-1]])
     run([cc, *COMMON, *WARNINGS, *flags, *(HERE / s for s in sources), *objects, *link, "-o", folder / "program"])
     return folder / "program"

@@ -217,10 +217,11 @@ static void states(const char *kernel, uint32_t precision) {
     for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
         const el_model *const m = pairs[k].model;
         el_state *const s = pairs[k].state;
-        const el_bound bound = {m, s, y, NULL, NULL};
+        const el_bound bound = {m, s, y, &p, last};
         REFUSED(el_step(m, s, x, y), pairs[k].expected);
         REFUSED(el_run(m, s, x, 3, y), pairs[k].expected);
         REFUSED(el_step_bound(&bound, x), pairs[k].expected);
+        REFUSED(el_answer_bound(&bound, numbers), pairs[k].expected);
         REFUSED(el_reset(m, s, 0), pairs[k].expected);
         REFUSED(el_get_state(m, s, EL_ALL, h, c), pairs[k].expected);
         REFUSED(el_set_state(m, s, EL_ALL, h, c), pairs[k].expected);
@@ -230,6 +231,7 @@ static void states(const char *kernel, uint32_t precision) {
     REFUSED(el_step(model, state, NULL, y), EL_NULL_POINTER);
     REFUSED(el_step(model, state, x, NULL), EL_NULL_POINTER);
     REFUSED(el_step_bound(&nowhere, x), EL_NULL_POINTER);
+    REFUSED(el_answer_bound(&nowhere, numbers), EL_NULL_POINTER);
     REFUSED(el_step(model, state, shifted(x, 1), y), EL_MISALIGNED);
     REFUSED(el_step(model, state, x, shifted(y, 2)), EL_MISALIGNED);
     REFUSED(el_reset(model, state, STREAMS), EL_BAD_SIZE);

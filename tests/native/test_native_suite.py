@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
-from native_build import AARCH64, ALONE, ARMV7, HERE, HOST, SOURCE, SUITE, WARNINGS, X86_64, build, compiler, run
+from native_build import ALONE, HERE, SOURCE, SUITE, WARNINGS, build, compiler, run
+
+from hatch_build import MACHINES
 
 pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 SANITISED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-x86 = pytest.mark.skipif(HOST is not X86_64, reason="needs an x86-64 CPU")
+x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 CPU")
 
 
 def passes(program: Path, *arguments: str, before: tuple[str, ...] = ()) -> str:
@@ -71,12 +74,11 @@ def test_32_bit(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "emulator", "kernels"),
-    [("aarch64-linux-gnu", "qemu-aarch64-static", AARCH64), ("arm-linux-gnueabihf", "qemu-arm-static", ARMV7)],
-    ids=["aarch64", "armv7l"],
+    ("machine", "target", "emulator"),
+    [("aarch64", "aarch64-linux-gnu", "qemu-aarch64-static"), ("armv7l", "arm-linux-gnueabihf", "qemu-arm-static")],
 )
-def test_emulated_arm(tmp_path, target, emulator, kernels):
-    cc = f"{target}-gcc"
+def test_emulated_arm(tmp_path, machine, target, emulator):
+    cc, kernels = f"{target}-gcc", MACHINES[machine]
     if not compiler(cc) or not compiler(emulator):
         pytest.skip(f"needs {cc} and {emulator}")
     output = passes(build(tmp_path, "-O2", "-static", cc=cc, kernels=kernels), "50", before=(emulator,))

@@ -378,12 +378,14 @@ static int runs_avx2(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
+#ifdef EL_WITH_AVX512
 static int runs_avx512(void) {
     uint32_t a, b, c, d;
     const uint32_t wanted = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     if ((saved_registers() & 0xe6) != 0xe6 || !runs_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     return (b & wanted) == wanted && (c & bit_AVX512VNNI);
 }
+#endif
 #endif
 #if defined(EL_WITH_NEON) || defined(EL_WITH_DOTPROD)
 #include <sys/auxv.h>
