@@ -204,6 +204,27 @@ def test_hung_while_it_builds(model, tmp):
     works(model)
 
 
+def test_export_whose_converter_hangs_leaves_the_old_bundle(trained, tmp, tmp_path, monkeypatch, model):
+    """It is stopped as soon as it is there, while the vendor's code is being loaded."""
+    monkeypatch.setattr(process, "STEP_TIMEOUT", 3.0)
+    done = threading.Event()
+
+    def stop_all() -> None:
+        while not done.wait(0.02):
+            for worker in processes(f"{tmp}/{process.PREFIX}"):
+                os.kill(worker, signal.SIGSTOP)
+
+    watcher = threading.Thread(target=stop_all)
+    watcher.start()
+    try:
+        export_fails(trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*no answer in time.*; lstm: .*no answer in time")
+    finally:
+        done.set()
+        watcher.join()
+    monkeypatch.undo()
+    works(model)
+
+
 def test_hung_while_it_is_given_more_than_a_pipe_holds(model):
     with convert(model) as converter:
         worker = converter._process

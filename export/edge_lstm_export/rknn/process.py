@@ -147,6 +147,9 @@ class Converter:
             error = self._receive(time.monotonic() + STEP_TIMEOUT)[0]
         except _EndedError:
             error = self._how_it_ended()
+        except TimeoutError:
+            self._kill()
+            error = f"it gave no answer in time ({STEP_TIMEOUT:g} s) and was ended"
         if error:
             raise self._failure(f"can't be loaded: {error}", advice=environment.advice())
 
