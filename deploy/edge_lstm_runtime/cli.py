@@ -349,13 +349,18 @@ def main_bench(arguments: argparse.Namespace) -> int:
 
 
 def add_arguments_info(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Show what is in a bundle: the model, its channels, its members, and the accuracy that was measured at export."
+    parser.description = (
+        "Show what is in a bundle: the model, its channels, its members, and the accuracy that was measured at export;\n"
+        "and the native kernels that this machine runs."
+    )
     parser.epilog = "example:\n  edge-lstm info har.edge"
     _add_bundle(parser, backend=None)
     parser.add_argument("--json", action="store_true", help="print the manifest as it is")
 
 
 def main_info(arguments: argparse.Namespace) -> int:
+    from . import native
+    from .errors import BackendUnavailableError
     from .model import load
 
     bundle = load(arguments.bundle).bundle
@@ -369,6 +374,10 @@ def main_info(arguments: argparse.Namespace) -> int:
     print(
         f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
     )
+    try:
+        print(f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)")
+    except BackendUnavailableError as e:
+        print(f"native    not here: {e}")
     print("members")
     for name, entry in sorted(bundle.manifest["members"].items()):
         print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")

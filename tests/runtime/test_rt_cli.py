@@ -20,7 +20,7 @@ import pytest
 from rt_tools import artifact_entry, command, edge_lstm, environment, make_bundle, make_spec, members_of, random_weights, samples
 
 import edge_lstm_runtime
-from edge_lstm_runtime import cli, load, write_bundle
+from edge_lstm_runtime import cli, load, native, write_bundle
 from edge_lstm_runtime.bundle import write_npz
 
 RUNTIME_VERBS = ("run", "check", "bench", "info")
@@ -456,6 +456,24 @@ def test_info(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = here(capfd, "info", tmp_path / "a.edge", "--json")
     assert code == 0
     assert json.loads(out) == bundle.manifest
+
+
+def test_info_names_the_native_kernel_or_why_there_is_none(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(tmp_path / "a.edge")
+    monkeypatch.setattr(native, "kernels", lambda: ("neon-dotprod", "neon"))
+    code, out, _ = here(capfd, "info", tmp_path / "a.edge")
+    assert code == 0
+    assert "\nnative    neon-dotprod, neon (the kernels that this machine runs, the fastest first)\n" in out
+    monkeypatch.undo()
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "libedge_lstm.so")
+    native.library.cache_clear()
+    code, out, err = here(capfd, "info", tmp_path / "a.edge")
+    native.library.cache_clear()  # the next test's is there again
+    assert (code, err) == (0, "")
+    assert "\nnative    not here: the native library is not in this installation, which is the pure wheel or a source folder" in out
+    assert "(docs/native.md), or run there: python hatch_build.py\n" in out
 
 
 # --- what is not installed ---

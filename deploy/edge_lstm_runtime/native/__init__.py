@@ -63,7 +63,7 @@ def library() -> ctypes.CDLL:
     if not LIBRARY.exists():
         raise BackendUnavailableError(
             "the native library is not in this installation, which is the pure wheel or a source folder without it; install the wheel for "
-            "this board (docs/native.md), or run: make native"
+            "this board (docs/native.md), or run there: python hatch_build.py"
         )
     try:
         if _cut_off():
