@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -239,7 +240,7 @@ def main(arguments: Sequence[str]) -> None:
     except BoardError as e:
         raise SystemExit(f"board: error: {e}") from e
     path = board.variables(project)["PYTHONPATH"]
-    print(f"PYTHONPATH={path} {' '.join(board.command(project / 'bin/edge-lstm'))} --help")
+    print(f"PYTHONPATH={shlex.quote(path)} {shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}")
     print("QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a board's.", file=sys.stderr)
 
 

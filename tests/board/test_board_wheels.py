@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import board
 import numpy as np
 import pytest
 from board import BoardError, make
@@ -177,6 +178,22 @@ def test_the_extra_npu_is_what_the_board_has(machine: Machine) -> None:
     assert "Requirement already satisfied: numpy" in done.stdout
     assert ("Requirement already satisfied: rknn-toolkit-lite2" in done.stdout) == (machine.board.architecture.debian == "arm64")
     assert "torch" not in done.stdout
+
+
+def test_by_hand_it_prints_a_command_that_works(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a board"
+    folder.mkdir()
+    for name in ("root", "numpy", "npu"):
+        (folder / name).symlink_to(machine.board.folder / name)
+    monkeypatch.setattr(board, "build_wheel", lambda *_: machine.wheel)
+    board.main([str(folder), "--arch", machine.board.architecture.debian])
+    printed = capsys.readouterr()
+    assert "Times measured there are the emulator's, not a board's." in printed.err
+    done = subprocess.run(printed.out, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: edge-lstm ")
 
 
 def test_a_folder_with_another_board_is_refused(arm64: Machine, armhf: Machine) -> None:
