@@ -31,8 +31,8 @@ class Channels:
 
     def harm(self, channel: str, metric: str) -> float:
         """How much worse the metric is without the channel; negative where it is better."""
-        change = self.occluded[channel][metric] - self.intact[metric]
-        return -change if METRICS[metric][1] else change
+        without, intact = self.occluded[channel][metric], self.intact[metric]
+        return intact - without if METRICS[metric][1] else without - intact
 
     @property
     def order(self) -> list[str]:
