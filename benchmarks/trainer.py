@@ -53,7 +53,8 @@ def configuration(folder: Path, arguments: argparse.Namespace, carry: float) -> 
         weight_decay = {DECAY}
         clip_norm = {CLIP}
         carry = {carry}
-        accelerator = "cpu"
+        accelerator = "{arguments.device}"
+        precision = "{arguments.precision}"
         """
     )
     return load_config(folder / "config.toml")
@@ -70,18 +71,19 @@ def ours(config: Config, tokens: int) -> list[float]:
 def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.Namespace, *, clip: bool) -> list[float]:
     """The loop that one would write by hand: shuffle, slice, forward, loss at every step, backward, clip, step."""
     torch.manual_seed(0)
-    net = CompactLSTM(spec)
+    net = CompactLSTM(spec).to(x.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     rates = []
     for _ in range(arguments.epochs):
         start = time.perf_counter()
-        order = torch.randperm(len(x))
-        total = torch.zeros(())
+        order = torch.randperm(len(x)).to(x.device)
+        total = torch.zeros((), device=x.device)
         for k in range(0, len(x), arguments.batch):
             index = order[k : k + arguments.batch]
             optimizer.zero_grad()
-            outputs = net.head(net.lstm(x[index])[0])
-            loss = torch.nn.functional.cross_entropy(outputs.flatten(0, 1), y[index].repeat_interleave(x.shape[1]))
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
+                outputs = net.head(net.lstm(x[index])[0])
+            loss = torch.nn.functional.cross_entropy(outputs.float().flatten(0, 1), y[index].repeat_interleave(x.shape[1]))
             loss.backward()  # type: ignore[no-untyped-call]
             if clip:
                 torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
@@ -92,26 +94,8 @@ def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.
     return rates[1:]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/trainer.py --hidden 64 --turns 9")
-    for name, default, what in (
-        ("hidden", 256, "units"),
-        ("layers", 1, "layers"),
-        ("inputs", 16, "channels"),
-        ("batch", 32, "sequences in a batch"),
-        ("steps", 35, "steps in a sequence"),
-        ("batches", 24, "batches in an epoch"),
-        ("epochs", 4, "epochs in a turn; the first does not count"),
-        ("turns", 5, "turns of each loop"),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: %(default)s)")
-    arguments = parser.parse_args()
-    print(machine.describe("torch", "lightning-fabric"))
-    print(
-        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, batch {arguments.batch} x {arguments.steps} steps, "
-        f"fp32, {torch.get_num_threads()} threads; medians of {arguments.turns} turns of {arguments.epochs - 1} epochs "
-        f"of {arguments.batches} batches\n"
-    )
+def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Tokens per second of each loop, a figure per turn, in the order of the turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "plain").mkdir()
@@ -121,8 +105,8 @@ def main() -> None:
         splits = load_data(config)
         spec = make_spec(config, splits)
         assert len(splits.train) == arguments.batches * arguments.batch
-        x = torch.from_numpy(np.stack([s.x for s in splits.train]).astype(np.float32))
-        y = torch.tensor([s.label for s in splits.train])
+        x = torch.from_numpy(np.stack([s.x for s in splits.train]).astype(np.float32)).to(arguments.device)
+        y = torch.tensor([s.label for s in splits.train], device=arguments.device)
         tokens = x.shape[0] * x.shape[1]
         loops = {
             "bare loop": lambda: bare(spec, x, y, arguments, clip=True),
@@ -135,9 +119,54 @@ def main() -> None:
         for turn in range(arguments.turns):
             for label in order[turn % len(order) :] + order[: turn % len(order)]:
                 rates[label].append(statistics.median(loops[label]()))
+    return rates
+
+
+def of_bare(rates: dict[str, list[float]], label: str) -> float:
+    """The median over the turns of a loop's rate over the bare loop's."""
+    return statistics.median(a / b for a, b in zip(rates[label], rates["bare loop"], strict=True))
+
+
+def parse(description: str | None, epilog: str, **defaults: int) -> argparse.Namespace:
+    """defaults: other ones than this benchmark's."""
+    parser = argparse.ArgumentParser(description=description, epilog=epilog)
+    for name, default, what in (
+        ("hidden", 256, "units"),
+        ("layers", 1, "layers"),
+        ("inputs", 16, "channels"),
+        ("batch", 32, "sequences in a batch"),
+        ("steps", 35, "steps in a sequence"),
+        ("batches", 24, "batches in an epoch"),
+        ("epochs", 4, "epochs in a turn; the first does not count"),
+        ("turns", 5, "turns of each loop"),
+    ):
+        default = defaults.get(name, default)
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: this PyTorch sees no GPU")
+    return arguments
+
+
+def place(arguments: argparse.Namespace) -> str:
+    """What computed, in words."""
+    return torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} threads of the CPU"
+
+
+def main() -> None:
+    arguments = parse(__doc__, "example: python benchmarks/trainer.py --hidden 64 --turns 9")
+    print(machine.describe("torch", "lightning-fabric"))
+    print(
+        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, batch {arguments.batch} x {arguments.steps} steps, "
+        f"{arguments.precision}, {place(arguments)}; medians of {arguments.turns} turns of {arguments.epochs - 1} epochs "
+        f"of {arguments.batches} batches\n"
+    )
+    rates = measure(arguments)
     print(f"{'loop':<38}{'tokens/s':>10}{'of bare':>9}")
     for label, values in rates.items():
-        share = statistics.median(a / b for a, b in zip(values, rates["bare loop"], strict=True))
+        share = of_bare(rates, label)
         note = f"   target >= {TARGET}: {'met' if share >= TARGET else 'MISSED'}" if label == "trainer" else ""
         print(f"{label:<38}{statistics.median(values):>10.0f}{share:>9.2f}{note}")
 

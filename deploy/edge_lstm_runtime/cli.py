@@ -32,6 +32,7 @@ _HERE = "edge_lstm_runtime.cli"
 VERBS = {
     "train": Verb("edge_lstm.cli", "train", "train a compact LSTM from a TOML configuration"),
     "export": Verb("edge_lstm_export.cli", "export", "turn a trained run into a bundle: ONNX, RKNN, report"),
+    "inspect": Verb("edge_lstm_export.cli", "export", "look inside a trained model: gates, memory, channels, gradients"),
     "lint": Verb("edge_lstm_export.cli", "export", "check a graph for what the vendor's converter can't take"),
     "demo": Verb("edge_lstm_export.cli", "desktop", "the whole line on real data: train, export, check, report"),
     "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),

@@ -1,8 +1,9 @@
-"""The verbs `export`, `lint`, `targets`, `converter` and `demo`."""
+"""The verbs `export`, `inspect`, `lint`, `targets`, `converter` and `demo`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -133,6 +134,47 @@ def summary(work: Work) -> str:
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm run {work.out} --input FILE.csv"]
     return "\n".join(lines)
+
+
+def add_arguments_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Look inside a trained model: how its gates are distributed, what its cell remembers, how long one sample is felt, which channels\n"
+        "matter, how far back the gradient reaches. One HTML page with a picture and a few plain sentences for each."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm inspect runs/har\n"
+        "  edge-lstm inspect runs/har --input recording.csv -o har-inside.html\n"
+        "  edge-lstm inspect runs/har --json > har-inside.json"
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.html", help="the page to write (default: RUN/inspect.html)")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE.csv",
+        help="the recording on which the cell's memory is shown: the model's channels, raw units (default: the longest of the test split)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object; a page is then written with -o only")
+
+
+def main_inspect(arguments: argparse.Namespace) -> int:
+    from .inspect import inspect_run
+    from .inspect.write_page import write_page
+
+    inside = inspect_run(arguments.run, arguments.input)
+    out = arguments.out or (None if arguments.json else arguments.run / "inspect.html")
+    if out:
+        write_page(inside, out)
+    figures = inside.to_dict()
+    if arguments.json:
+        print(json.dumps(figures, allow_nan=False))
+        return 0
+    for look in ("gates", "memory", "channels", "gradients"):
+        for sentence in figures[look]["sentences"]:
+            print(textwrap.fill(sentence, 118, initial_indent=f"{look:<11}", subsequent_indent=" " * 11))
+    print(f"\npage       {out}")
+    return 0
 
 
 def add_arguments_targets(parser: argparse.ArgumentParser) -> None:

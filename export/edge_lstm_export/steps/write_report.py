@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edge_lstm.plots import plot_confusion, plot_curves, plot_test_forecast
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
+from .. import page
 from ..plots import plot_convergence, plot_errors, plot_inspection, plot_stream
 from ..work import Work
 from .evaluate_task import CARRIED
@@ -29,15 +27,9 @@ SHOWN = {
 
 
 def call(work: Work) -> Work:
-    environment = Environment(
-        loader=PackageLoader("edge_lstm_export", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     assert work.bundle is not None, "the report is written after the bundle"
-    html = environment.get_template("report.html.j2").render(
+    html = page.render(
+        "report.html.j2",
         name=work.out.stem,
         spec=work.spec,
         manifest=work.bundle.manifest,
@@ -47,8 +39,8 @@ def call(work: Work) -> Work:
         shown=SHOWN[work.spec.task],
         trained=work.run.metrics["test"],
         verdict=verdict(work),
-        figures={name: (caption, _png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: _png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
+        figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
+        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -115,9 +107,3 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
         caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"
         figures["calibration"] = (caption, plot_convergence(work.convergence, len(work.calibration["x"])))
     return figures
-
-
-def _png(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return base64.b64encode(buffer.getvalue()).decode()

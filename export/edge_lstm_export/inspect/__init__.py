@@ -1,0 +1,69 @@
+"""Looking inside a trained model: its gates, what its cell remembers, which channels matter, how far back its gradient reaches.
+
+Each look is one module: a function that measures, and a frozen dataclass with the figures, `to_dict()` for JSON and `sentences()`,
+which say in plain words what they show for this model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from edge_lstm import Run, Sequence, load_run
+from edge_lstm_runtime import ConfigError, ModelSpec
+
+from .channels import Channels, measure_channels
+from .gates import Gates, measure_gates
+from .gradients import Gradients, measure_gradients
+from .memory import Memory, measure_memory
+from .recording import longest, read_recording
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """All looks at one run."""
+
+    run: Run
+    gates: Gates
+    memory: Memory
+    channels: Channels
+    gradients: Gradients
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.run.spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, ready for JSON; layers in order, the first one reads the samples."""
+        looks = {name: getattr(self, name) for name in ("gates", "memory", "channels", "gradients")}
+        found = {name: {**look.to_dict(), "sentences": look.sentences()} for name, look in looks.items()}
+        spec = self.spec
+        return {"run": str(self.run.path), "task": spec.task, "num_layers": spec.num_layers, "hidden_size": spec.hidden_size, **found}
+
+
+def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
+    """Look inside the best checkpoint of a run.
+
+    recording: a CSV of samples in raw units on which the cell's memory is shown; the longest sequence of the test split when left out.
+    Raises ConfigError for a bidirectional model, TrainingError for a folder that is no run, DataError when the run's data is not there any
+    more or the recording can't be read.
+    """
+    if not isinstance(run, Run):
+        run = load_run(run)
+    if run.spec.bidirectional:
+        raise ConfigError(
+            f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
+            "train with `bidirectional = false` to look inside"
+        )
+    shown: Sequence = longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
+    return Inside(
+        run=run,
+        gates=measure_gates(run.spec, run.weights, run.splits.test),
+        memory=measure_memory(run.spec, run.weights, shown),
+        channels=measure_channels(run),
+        gradients=measure_gradients(run),
+    )
+
+
+__all__ = ["Channels", "Gates", "Gradients", "Inside", "Memory", "inspect_run"]
