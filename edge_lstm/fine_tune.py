@@ -1,8 +1,8 @@
 """Quantisation-aware training: the best float model trained a little further, rounded as the native kernel rounds it.
 
 RUN/float.pt    the best checkpoint of the training, as it was
-RUN/int8/       of the fine-tuning: best.pt (the best epoch in int8 on the validation split, not rounded yet; 0 is before the first), last.pt,
-                history.csv, curves.png, tensorboard/
+RUN/int8/       of the fine-tuning: best.pt (the best epoch in int8 on the validation split, its weights not rounded yet; epoch 0 is
+                before the first), last.pt, history.csv, curves.png, tensorboard/
 RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid; it stays as it was where no epoch was better than none
 """
 

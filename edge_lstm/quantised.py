@@ -18,10 +18,13 @@ from torch.nn.functional import dropout, linear
 from .model import CompactLSTM, State
 
 
+LEVELS = 127  # of int8, on either side of 0
+
+
 def on_grid(values: Tensor) -> Tensor:
     """Each row of the last dimension rounded to whole multiples of a 127th of its largest value."""
     largest = values.abs().amax(dim=-1, keepdim=True).clamp_min(1e-30)
-    return torch.round(values * (127.0 / largest)).mul_(largest * (1.0 / 127.0))
+    return torch.round(values * (LEVELS / largest)).mul_(largest * (1.0 / LEVELS))
 
 
 def straight_through(values: Tensor) -> Tensor:
@@ -36,8 +39,13 @@ def grid_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 class QuantisedLSTM(CompactLSTM):
     """A CompactLSTM whose answers are the int8 kernel's. Its weights are those that are rounded; of one direction only."""
 
-    def forward(self, features: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """As CompactLSTM's; without lengths, which nothing here needs. Always in float32."""
+    def forward(
+        self,
+        features: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,  # noqa: ARG002  (of bidirectional models)
+    ) -> tuple[Tensor, State]:
+        """As CompactLSTM's, and always in float32."""
         with torch.autocast(features.device.type, enabled=False):
             layers, shape = self.spec.num_layers, (len(features), self.spec.hidden_size)
             h, c = features.new_zeros(2, layers, *shape) if state is None else state
@@ -80,7 +88,7 @@ class _Recurrence(Function):
         return hs, cs[-1].clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         d_hs, d_c = gradients
         W, gates, rounded, cs, tanh_c = ctx.saved_tensors

@@ -18,6 +18,7 @@ from edge_lstm.fine_tune import settings
 from edge_lstm.model import CompactLSTM, canonical_weights
 from edge_lstm.quantised import QuantisedLSTM, grid_weights
 from edge_lstm_export.native_int8 import quantise
+from edge_lstm_export.steps.quantise_native import fine_tuned, of_run
 from edge_lstm_runtime import ModelSpec, TrainingError
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
@@ -106,11 +107,15 @@ def test_run_keeps_the_best_in_int8_on_the_grid(configure: Callable[..., Config]
     assert found["after"]["int8"]["val"]["rmse"] < found["before"]["int8"]["val"]["rmse"]
     assert found["before"]["int8"]["test"]["rmse"] != found["before"]["float32"]["test"]["rmse"]
     kernel = NativeBackend(run.spec, run.weights, "int8")
+    layers, steps = read_int8(run.spec, of_run(run))
+    exported = NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps)
+    assert f"fine-tuned on, in epoch {found['best_epoch']}" in str(fine_tuned(run))
     with torch.no_grad():
         net = QuantisedLSTM(run.spec)
         net.load_state_dict(run.model.state_dict())
         rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
-        np.testing.assert_allclose(net(torch.from_numpy(rows)[None])[0][0], kernel.run(rows), atol=1e-4)
+        np.testing.assert_allclose(net(torch.from_numpy(rows)[None])[0][0], answers := kernel.run(rows), atol=1e-4)
+        np.testing.assert_allclose(exported.run(rows), answers, atol=1e-4)
     assert len((run.path / "int8" / "history.csv").read_text().splitlines()) == 4
     assert len(run.history) == 2
     assert f"{found['after']['int8']['test']['rmse']:.4g} fine-tuned" in closing(run)
@@ -126,10 +131,11 @@ def test_where_no_epoch_helps_the_float_model_stays(configure: Callable[..., Con
     for name, tensor in run.model.state_dict().items():
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
     assert run.metrics["quantize"]["before"] == run.metrics["quantize"]["after"]
+    assert "rounded by GPTQ" in str(fine_tuned(run))
 
 
 @pytest.mark.usefixtures("classify_csv")
-@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
     configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
