@@ -17,7 +17,6 @@ from torch.nn.functional import dropout, linear
 
 from .model import CompactLSTM, State
 
-
 LEVELS = 127  # of int8, on either side of 0
 
 
