@@ -87,8 +87,18 @@ def closing(run: Run) -> str:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
         lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
         figure = "forecast.png"
+    if "quantize" in run.metrics:
+        lines.append(_quantised(run.metrics["quantize"]))
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {figure}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
     return "\n".join(lines)
+
+
+def _quantised(found: dict[str, Any]) -> str:
+    """The test metric of the fine-tuned model in int8, beside those of the float model before."""
+    before, after = found["before"], found["after"]
+    metric = "accuracy" if "accuracy" in after["int8"]["test"] else "rmse"
+    shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, "int8"), (before, "int8"), (before, "float32"))]
+    return f"in int8         test {metric} {shown[0]} fine-tuned (epoch {found['best_epoch']}), {shown[1]} before; {shown[2]} in float32"

@@ -141,12 +141,26 @@ class TrainConfig(_Section):
     strategy: Literal["auto", "ddp"] = "auto"
 
 
+class QuantizeConfig(_Section):
+    """[quantize]: fine-tuning for a number format, after the training; none without this section.
+
+    scheme         "int8": of the native kernel on CPUs
+    epochs         of the fine-tuning; a fifth of the training's when left out
+    learning_rate  at its peak; a tenth of the training's when left out
+    """
+
+    scheme: Literal["int8"]
+    epochs: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
 class Config(_Section):
     """A whole configuration. folder: where the file was; relative data paths are looked for there first."""
 
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
+    quantize: QuantizeConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,6 +177,8 @@ class Config(_Section):
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
+        if self.quantize is not None:
+            tables["quantize"] = values["quantize"]
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
@@ -301,5 +317,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("train", "monitor"), f"expected one of {', '.join(MONITORS[model.task])} for task {model.task!r}"
     if model.bidirectional and train.carry > 0 and "carry" in train.model_fields_set:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
+    if model.bidirectional and config.quantize is not None:
+        yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,7 +31,7 @@ class Problem:
             if not isinstance(part, str) or not isinstance(fields, type) or not issubclass(fields, BaseModel):
                 break
             key += (part,)
-            fields = fields.model_fields[part].annotation if part in fields.model_fields else None
+            fields = _section(fields, part) if part in fields.model_fields else None
         if first["type"] == "extra_forbidden":
             self.unknown(key)
         message = first["msg"].replace("Input should be", "expected").replace("Field required", "is missing")
@@ -44,7 +44,7 @@ class Problem:
     def unknown(self, key: tuple[str, ...]) -> NoReturn:
         model: Any = self._root
         for part in key[:-1]:
-            model = model.model_fields[part].annotation
+            model = _section(model, part)
         known = [name for name in model.model_fields if name != "folder"]
         near = difflib.get_close_matches(key[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
@@ -79,3 +79,9 @@ class Problem:
                 if full == key[: len(full)]:  # an inline table
                     line_of_section = number
         return f"{self._path}:{line_of_section}"
+
+
+def _section(model: type[BaseModel], key: str) -> Any:
+    """The type of a key's value; of a section that may be left out, the section's."""
+    annotation = model.model_fields[key].annotation
+    return next((part for part in get_args(annotation) if isinstance(part, type) and issubclass(part, BaseModel)), annotation)

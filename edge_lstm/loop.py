@@ -50,7 +50,16 @@ def _seed(*parts: int) -> int:
 class Training:
     """A model with its optimizer and data, and how far it has come."""
 
-    def __init__(self, config: Config, spec: ModelSpec, splits: Splits, out: Path, fabric: Fabric, reporter: Reporter):
+    def __init__(
+        self,
+        config: Config,
+        spec: ModelSpec,
+        splits: Splits,
+        out: Path,
+        fabric: Fabric,
+        reporter: Reporter,
+        network: type[CompactLSTM] = CompactLSTM,
+    ):
         self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
@@ -63,7 +72,7 @@ class Training:
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self._validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = CompactLSTM(spec, dropout=config.model.dropout)
+        self.net = network(spec, dropout=config.model.dropout)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         rate, decay = config.train.learning_rate, config.train.weight_decay
@@ -76,6 +85,11 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         return math.ceil(len(self._data) / self.config.train.batch_size)
+
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Train these; until an epoch is better, the best ones."""
+        self.net.load_state_dict(weights)
+        self._keep(self._score(self._validate(self.net)))
 
     def restore(self, last: dict[str, Any], best: dict[str, Any]) -> None:
         self.net.load_state_dict(last["model"])
@@ -170,14 +184,10 @@ class Training:
     def _judge(self, row: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; sets `finished` when it is the last."""
         config, progress = self.config.train, self.progress
-        value = row[f"val_{config.monitor}"]
-        # Accuracies are often equal: then the lower loss is better.
-        score = (value if config.monitor in HIGHER_IS_BETTER else -value, -row["val_loss"])
+        score = self._score(row)
         better = progress.best_score is None or score > progress.best_score
         if better:
-            progress.best_score, progress.best_epoch, progress.epochs_without_better = score, progress.epoch, 0
-            self._best = copy.deepcopy(self.net.state_dict())
-            self._best_unsaved = True
+            self._keep(score)
         else:
             progress.epochs_without_better += 1
         progress.history.append(row)
@@ -186,6 +196,16 @@ class Training:
         elif config.patience and progress.epochs_without_better >= config.patience:
             progress.finished = f"stopped after epoch {progress.epoch}: {config.patience} epochs without a better {config.monitor}"
         return better
+
+    def _score(self, row: dict[str, float]) -> tuple[float, float]:
+        value = row[f"val_{self.config.train.monitor}"]
+        # Accuracies are often equal: then the lower loss is better.
+        return value if self.config.train.monitor in HIGHER_IS_BETTER else -value, -row["val_loss"]
+
+    def _keep(self, score: tuple[float, float]) -> None:
+        self.progress.best_score, self.progress.best_epoch, self.progress.epochs_without_better = score, self.progress.epoch, 0
+        self._best = copy.deepcopy(self.net.state_dict())
+        self._best_unsaved = True
 
     def _contents(self, model: dict[str, Tensor]) -> dict[str, Any]:
         return {

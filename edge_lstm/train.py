@@ -4,6 +4,7 @@ RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
+RUN/float.pt, int8/     where [quantize] asks for a fine-tuning, see fine_tune.py
 RUN/*.png               the curves, and the confusion matrix or the forecast of the test split
 """
 
@@ -33,6 +34,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
 
     from . import checkpoint
     from .data import load_data, make_spec
+    from .fine_tune import fine_tune
     from .loop import Training
     from .progress import Reporter
 
@@ -60,14 +62,16 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         return load_run(out)
     training = Training(config, spec, splits, out, fabric, reporter)
     if last is not None:
-        training.restore(last, checkpoint.load(out / checkpoint.BEST))
+        float_best = out / checkpoint.FLOAT  # where best.pt may be the fine-tuned model already
+        training.restore(last, checkpoint.load(float_best if float_best.exists() else out / checkpoint.BEST))
         reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {settings.epochs}")
     elif fabric.is_global_zero:
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
     training.run()
+    quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
     if fabric.is_global_zero:
-        _finish(training, splits, out)
+        _finish(training, splits, out, quantised)
         reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
     fabric.barrier()
     return load_run(out)
@@ -96,8 +100,8 @@ def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fing
         raise TrainingError(f"{out}: can't resume this run: {verb}; undo the change, or train in another folder")
 
 
-def _finish(training: Training, splits: Any, out: Path) -> None:
-    """Metrics and figures of the best checkpoint."""
+def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any] | None) -> None:
+    """Metrics and figures of the best checkpoint. quantised: what to say of the fine-tuning."""
     from . import checkpoint, plots
     from .evaluate import evaluate
     from .streaming import answers
@@ -109,6 +113,8 @@ def _finish(training: Training, splits: Any, out: Path) -> None:
     test_answers = answers(training.net, splits.test)
     for part, found in (("val", answers(training.net, splits.val)), ("test", test_answers)):
         metrics[part] = evaluate(spec, getattr(splits, part), found, season=season)
+    if quantised is not None:
+        metrics["quantize"] = quantised
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / "confusion.png")

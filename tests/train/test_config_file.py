@@ -47,6 +47,10 @@ def line_of(text: str, start: str) -> int:
             "carry",
             ["[train] carry = 0.5: expected 0: a bidirectional model carries no state"],
         ),
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nbidirectional = true\n[quantize]\nscheme = 'int8'", "scheme", ["no bidirectional"]),
+        (CLASSIFY, "[train]", "[quantize]\nscheme = 'int4'\n[train]", "scheme", ['[quantize] scheme = "int4"', "'int8'"]),
+        (CLASSIFY, "[train]", "[quantize]\nepoch = 1\n[train]", "epoch", ["[quantize] has no key 'epoch'", "did you mean 'epochs'"]),
+        (CLASSIFY, "[train]", "[quantize]\nlearning_rate = 0.1\n[train]", "[quantize]", ["[quantize] scheme", "is missing"]),
         (FORECAST, "horizon = 3", "horizon = 3\nbidirectional = true", "bidirectional", ["is for task 'classify'", "read the future"]),
         (FORECAST, "horizon = 3\n", "", "[model]", ["[model] horizon", "number of steps to forecast"]),
         (FORECAST, 'targets = ["b"]', 'targets = ["c"]', "targets", ["'c' is not"]),
@@ -98,7 +102,7 @@ def test_overrides_take_the_place_of_values_and_are_blamed_by_name(tmp_path: Pat
         load_config(path, {"train.epoch": 3})
 
 
-@pytest.mark.parametrize("base", [CLASSIFY, FORECAST])
+@pytest.mark.parametrize("base", [CLASSIFY, FORECAST, FORECAST + "[quantize]\nscheme = 'int8'\nepochs = 3\n"])
 def test_what_is_written_back_reads_the_same(tmp_path: Path, base: str) -> None:
     config = load_config(write(tmp_path, base))
     (tmp_path / "again").mkdir()

@@ -35,8 +35,22 @@ def call(work: Work) -> Work:
     comparison = compare(outputs, work.reference)
     tolerance = quantised_tolerance(comparison, f"{MARGIN} x the NRMSE on the exporting machine's CPU")
     work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
+    notes = work.notes
+    if came_of_it := fine_tuned(work.run):
+        work.say(f"  {came_of_it}")
+        notes = (*notes, came_of_it)
     accuracy = {**work.accuracy, NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")}
-    return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy)
+    return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
+
+
+def fine_tuned(run: Run) -> str | None:
+    """What came of quantisation-aware training; None for a run without it."""
+    found = run.metrics.get("quantize")
+    if found is None:
+        return None
+    if not found["best_epoch"]:
+        return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"
+    return f"{NAME}: the weights lie on the grid that they were fine-tuned on, in epoch {found['best_epoch']}, and GPTQ leaves them there"
 
 
 def of_run(run: Run) -> Arrays:
