@@ -248,6 +248,16 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """What no single key shows: (the key to blame, what was expected)."""
     data, model, train, split = config.data, config.model, config.train, config.data.split
     table = data.source in ("csv", "parquet", "cmapss")
+    if data.source == "cmapss":
+        if split.by != "given":
+            yield ("data", "split", "by"), "expected 'given' for source 'cmapss', which has a training and a test file"
+        if data.rul is None:
+            yield ("data", "rul"), "expected the path of the file with the life left to each test engine (RUL_FD001.txt)"
+        for key in ("time", "label", "group"):
+            if getattr(data, key) is not None:
+                yield ("data", key), "source 'cmapss' knows its columns; remove it"
+    elif data.rul is not None:
+        yield ("data", "rul"), f"is for source 'cmapss', and source is {data.source!r}; remove it"
     if data.source == "aeon":
         if data.name is None:
             yield ("data", "name"), "expected the name of a data set inside aeon, such as 'BasicMotions'"
@@ -262,16 +272,6 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("data", "path" if data.path is None else "train"), f"expected `path` alone for split by {split.by!r}"
     elif split.by == "given" and data.path is not None:
         yield ("data", "path"), "split by 'given' reads `train` and `test`; remove it"
-    if data.source == "cmapss":
-        if split.by != "given":
-            yield ("data", "split", "by"), "expected 'given' for source 'cmapss', which has a training and a test file"
-        if data.rul is None:
-            yield ("data", "rul"), "expected the path of the file with the life left to each test engine (RUL_FD001.txt)"
-        for key in ("time", "label", "group"):
-            if getattr(data, key) is not None:
-                yield ("data", key), "source 'cmapss' knows its columns; remove it"
-    elif data.rul is not None:
-        yield ("data", "rul"), f"is for source 'cmapss', and source is {data.source!r}; remove it"
     if table and data.channels is None:
         yield ("data", "channels"), f"expected the names of the input columns, for source {data.source!r}"
     if table and model.task == "classify" and data.label is None:

@@ -121,21 +121,22 @@ def _regress(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     truth, answer = np.concatenate(truths)[chosen], np.concatenate(answers).astype(np.float64)[chosen]
     ends = np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1  # rows of `truth`: each sequence's last known step
     # The answers' offset is the mean of the training split's targets.
-    baseline = _errors(spec, np.broadcast_to(np.asarray(spec.output_offset), truth.shape).copy(), truth)
-    result = _errors(spec, answer, truth)
-    del result["per_step"]
-    at_end = _errors(spec, answer[ends], truth[ends])
+    mean = np.tile(np.asarray(spec.output_offset), (len(truth), 1))
+    result, baseline = ({**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)} for rows in (answer, mean))
     beats, sentence = _compare(result, baseline, "mean of the training split")
     return {
-        **result,
-        "mae_last": at_end["mae"],
-        "rmse_last": at_end["rmse"],
+        **{key: value for key, value in result.items() if key != "per_step"},
         "sequences": len(ends),
         "steps": len(truth),
-        "baselines": {"mean": {k: baseline[k] for k in ("mae", "rmse", "nrmse")}},
+        "baselines": {"mean": {key: baseline[key] for key in ("mae", "rmse", "nrmse", "mae_last", "rmse_last")}},
         "beats_mean": beats,
         "verdict": sentence,
     }
+
+
+def _at_ends(spec: ModelSpec, answer: Float64, truth: Float64, ends: NDArray[np.int64]) -> dict[str, float]:
+    """answer, truth: (steps, O), raw units; ends: the rows to measure."""
+    return {f"{key}_last": value for key, value in _errors(spec, answer[ends], truth[ends]).items() if key in ("mae", "rmse")}
 
 
 def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
