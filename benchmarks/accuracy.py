@@ -16,12 +16,10 @@ from edge_lstm import Run, load_config, train
 from edge_lstm_export.steps.evaluate_task import test_metrics
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
-EXAMPLES = Path(__file__).parents[1] / "edge_lstm" / "examples"
-
 
 def trained(example: str, **settings: object) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(EXAMPLES / example, {f"train.{key}": value for key, value in settings.items()})
+        config = load_config(f"recipe:{example}", {f"train.{key}": value for key, value in settings.items()})
         return train(config, Path(folder) / "run", quiet=True)
 
 
@@ -51,7 +49,7 @@ def main() -> None:
             "accuracy, reset at each recording": lambda m: m["numpy"]["accuracy"],
             "accuracy, state never reset": lambda m: m["numpy, state never reset"]["accuracy"],
         }
-        over_seeds("basic_motions.toml", seeds, columns, carry=carry)
+        over_seeds("activity", seeds, columns, carry=carry)
     if "EDGE_LSTM_DATA" not in os.environ:
         print("\nmachine temperature: left out; put its folder in EDGE_LSTM_DATA")
         return
@@ -61,7 +59,7 @@ def main() -> None:
         for name in ("naive", "seasonal")
         for key in ("mae", "rmse")
     }
-    over_seeds("machine_temperature.toml", seeds, columns)
+    over_seeds("temperature", seeds, columns)
 
 
 if __name__ == "__main__":

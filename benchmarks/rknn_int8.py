@@ -29,7 +29,6 @@ from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.processing import Postprocessor, features
 
-EXAMPLES = Path(__file__).parents[1] / "edge_lstm" / "examples"
 DRIFT_STEPS, WINDOW = 10_000, 1000
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +50,7 @@ class Task:
 
 def example(name: str, title: str, metric: str) -> Task:
     with tempfile.TemporaryDirectory() as folder:
-        run = train(load_config(EXAMPLES / name), Path(folder) / "run", quiet=True)
+        run = train(load_config(f"recipe:{name}"), Path(folder) / "run", quiet=True)
         splits, spec = run.splits, run.spec
     test = shuffled(splits.test)
 
@@ -122,8 +121,8 @@ def turbofan(epochs: int) -> Task:
 def trained(epochs: int) -> list[Task]:
     """All three nets. epochs: of the turbofan net."""
     return [
-        example("basic_motions.toml", "BasicMotions", "accuracy"),
-        example("machine_temperature.toml", "machine temperature", "rmse"),
+        example("activity", "BasicMotions", "accuracy"),
+        example("temperature", "machine temperature", "rmse"),
         turbofan(epochs),
     ]
 

@@ -1,4 +1,4 @@
-"""`edge-lstm train`: parse, call the library, show what came of it."""
+"""`edge-lstm train` and `edge-lstm recipes`: parse, call the library, show what came of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .run import Run
 DESCRIPTION = "Train a compact LSTM as a TOML file says, and write the run's folder: checkpoints, history, metrics, figures."
 EPILOG = """\
 examples:
-  edge-lstm train edge_lstm/examples/basic_motions.toml -o runs/motions
+  edge-lstm train recipe:activity -o runs/motions
   edge-lstm train my.toml -o runs/trial --set train.epochs=5 --set model.hidden_size=32
   edge-lstm train my.toml -o runs/trial --resume     # after an interruption: the same result as without it
 
@@ -25,7 +25,9 @@ Afterwards: edge-lstm export RUN --target rk3588 -o NAME.edge
 def add_arguments_train(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("config", metavar="CONFIG.toml", type=Path, help="the training configuration")
+    parser.add_argument(
+        "config", metavar="CONFIG.toml", type=Path, help="the training configuration; or recipe:NAME, see `edge-lstm recipes`"
+    )
     parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="the folder to write; must not hold a run yet")
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in RUN")
     parser.add_argument(
@@ -56,6 +58,23 @@ def main_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def add_arguments_recipes(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "List the packaged configurations, the data each needs, and whether that is there (docs/recipes.md has their figures).\n"
+        "Train one with: edge-lstm train recipe:NAME -o RUN. To change more than --set does, copy its file."
+    )
+
+
+def main_recipes(_: argparse.Namespace) -> int:
+    from .recipes import FOLDER, recipes
+
+    for recipe in recipes():
+        state = f"MISSING: {recipe.missing}" if recipe.missing else "there"
+        print(f"{recipe.name:<13}{recipe.about}\n{'':<13}data: {recipe.data} ({state})")
+    print(f"\nfiles        {FOLDER}/NAME.toml")
+    return 0
+
+
 def _parse(text: str) -> tuple[str, Any]:
     """ "train.epochs=3" -> ("train.epochs", 3)."""
     from .config import toml_value
@@ -74,6 +93,8 @@ def _is_first_rank() -> bool:
 
 def closing(run: Run) -> str:
     """The model, the test metrics, the files, and what to type next."""
+    from .plots import TEST_FIGURES
+
     test = run.metrics["test"]
     lines = [run.model.summary(), f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}"]
     if run.spec.task == "classify":
@@ -82,15 +103,16 @@ def closing(run: Run) -> str:
             f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
-        figure = "confusion.png"
     else:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
         lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
-        figure = "forecast.png"
+        if run.spec.task == "regress":
+            at_end = f"MAE {test['mae_last']:.4g}, RMSE {test['rmse_last']:.4g}"
+            lines.insert(-1, f"at the end      {at_end} at the last step of {test['sequences']} sequences")
     if "quantize" in run.metrics:
         lines.append(_quantised(run.metrics["quantize"]))
     lines += [
-        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {figure}, tensorboard/",
+        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.task]}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.spec import MAX_LAYERS, Missing, Task
 
 from .config_errors import Problem
+from .recipes import recipe_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +27,8 @@ Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
-MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ("loss", "mae", "rmse")}
+ERRORS = ("loss", "mae", "rmse")
+MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ERRORS, "regress": ERRORS}
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
 
 
@@ -57,10 +59,13 @@ class DataConfig(_Section):
 
     path       a file, or a folder whose *.csv or *.parquet files are the recordings; for "npz" and "ts" a file
     train, test  instead of path, for the split "given"
+    rul        source "cmapss": the file with the life that is left to each test engine at its end
     name       source "aeon": a data set that ships inside the package
     channels   the columns that are the model's inputs; for "ts", "aeon" and "npz" names for the channels, in order
     time       column of datetimes or numbers; must increase within a recording
     time_back  where it does not (a clock set back): "refuse", or "keep" the rows in the order of the file
+    target     task "regress": the columns to answer, none of them an input; of "cmapss" ["life"], the cycles that are left
+    target_cap  larger targets count as this one
     label      column of the class; a change of the label cuts the recording into sequences
     group      column that cuts a file into recordings (a subject, an engine)
     columns    names of all columns of a CSV without a header
@@ -69,15 +74,18 @@ class DataConfig(_Section):
     season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
     """
 
-    source: Literal["csv", "parquet", "ts", "npz", "aeon"]
+    source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss"]
     path: str | None = None
     train: str | None = None
     test: str | None = None
+    rul: str | None = None
     name: str | None = None
     channels: Names | None = None
     time: str | None = None
     time_back: Literal["refuse", "keep"] = "refuse"
     label: str | None = None
+    target: Names | None = None
+    target_cap: float | None = None
     group: str | None = None
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     columns: Names | None = None
@@ -114,10 +122,10 @@ class TrainConfig(_Section):
     warmup      share of all steps in which the learning rate rises from 0; it then falls to 0 along a cosine
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
-    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast)
+    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast, regress)
     carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on; none of a
                 bidirectional model, which carries nothing
-    loss        task "forecast": squared error, or "huber", which large errors (rare jumps) don't dominate
+    loss        tasks "forecast", "regress": squared error, or "huber", which large errors (rare jumps) don't dominate
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
 
@@ -171,7 +179,7 @@ class Config(_Section):
     def to_toml(self) -> str:
         """What was set, as a file that `load_config` reads from any folder."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        for key in ("path", "train", "test"):
+        for key in ("path", "train", "test", "rul"):
             path = values["data"].get(key)
             if path is not None and (Path(self.folder) / path).exists():
                 values["data"][key] = str((Path(self.folder) / path).resolve())
@@ -193,14 +201,15 @@ class Config(_Section):
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read and check a configuration.
 
+    path: a TOML file, or "recipe:NAME" for one that is packaged.
     overrides: values that take the place of the file's, such as {"train.epochs": 3}.
     Raises ConfigError: one line with the file's line, the key, its value and what was expected.
     """
-    path = Path(path)
+    path = recipe_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: can't be read ({e}); expected a TOML file, such as those in edge_lstm/examples") from e
+        raise ConfigError(f"{path}: can't be read ({e}); expected a TOML file, or recipe:NAME as in `edge-lstm recipes`") from e
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
@@ -254,7 +263,17 @@ def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
 def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """What no single key shows: (the key to blame, what was expected)."""
     data, model, train, split = config.data, config.model, config.train, config.data.split
-    table = data.source in ("csv", "parquet")
+    table = data.source in ("csv", "parquet", "cmapss")
+    if data.source == "cmapss":
+        if split.by != "given":
+            yield ("data", "split", "by"), "expected 'given' for source 'cmapss', which has a training and a test file"
+        if data.rul is None:
+            yield ("data", "rul"), "expected the path of the file with the life left to each test engine (RUL_FD001.txt)"
+        for key in ("time", "label", "group"):
+            if getattr(data, key) is not None:
+                yield ("data", key), "source 'cmapss' knows its columns; remove it"
+    elif data.rul is not None:
+        yield ("data", "rul"), f"is for source 'cmapss', and source is {data.source!r}; remove it"
     if data.source == "aeon":
         if data.name is None:
             yield ("data", "name"), "expected the name of a data set inside aeon, such as 'BasicMotions'"
@@ -281,6 +300,19 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", key), "is for source 'csv'; remove it"
     if data.time is None and "time_back" in data.model_fields_set:
         yield ("data", "time_back"), "has no meaning without `time`; add `time`, or remove it"
+    for key in ("target", "target_cap"):
+        if model.task != "regress" and getattr(data, key) is not None:
+            yield ("data", key), f"is for task 'regress', and task is {model.task!r}; remove it"
+    if model.task == "regress":
+        if not table:
+            yield ("model", "task"), f"'regress' needs target columns, and source {data.source!r} has none; expected csv, parquet or cmapss"
+        if data.target is None:
+            yield ("data", "target"), "expected the names of the columns to answer, for task 'regress'"
+        for target in data.target or ():
+            if target in (data.channels or ()):
+                yield ("data", "target"), f"{target!r} is an input (`channels`) too; an answer that is given needs no model"
+        if len(set(data.target or ())) < len(data.target or ()):
+            yield ("data", "target"), "expected each name once"
     if data.channels is not None and len(set(data.channels)) < len(data.channels):
         yield ("data", "channels"), "expected each name once"
     if data.window is None:
@@ -304,15 +336,22 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         for target in model.targets or ():
             if data.channels is not None and target not in data.channels:
                 yield ("model", "targets"), f"expected names among the channels {list(data.channels)}, and {target!r} is not"
-        for key in ("loss_steps", "label_smoothing"):
-            if key in train.model_fields_set:
-                yield ("train", key), "is for task 'classify'; remove it"
         if model.bidirectional:
             yield ("model", "bidirectional"), "is for task 'classify': a forecast would read the future that it is to tell; remove it"
     else:
-        for section, key in (("model", "horizon"), ("model", "targets"), ("model", "residual"), ("data", "season"), ("train", "loss")):
+        for section, key in (("model", "horizon"), ("model", "targets"), ("model", "residual"), ("data", "season")):
             if key in getattr(config, section).model_fields_set:
-                yield (section, key), "is for task 'forecast'; remove it"
+                hint = "; the columns to answer stand in [data] `target`" if (key, model.task) == ("targets", "regress") else ""
+                yield (section, key), f"is for task 'forecast'; remove it{hint}"
+    if model.task == "regress" and model.bidirectional:
+        yield ("model", "bidirectional"), "is for task 'classify'; remove it"
+    if model.task == "classify":
+        if "loss" in train.model_fields_set:
+            yield ("train", "loss"), "is for tasks 'forecast' and 'regress'; remove it"
+    else:
+        for key in ("loss_steps", "label_smoothing"):
+            if key in train.model_fields_set:
+                yield ("train", key), "is for task 'classify'; remove it"
     if train.monitor not in MONITORS[model.task]:
         yield ("train", "monitor"), f"expected one of {', '.join(MONITORS[model.task])} for task {model.task!r}"
     if model.bidirectional and train.carry > 0 and "carry" in train.model_fields_set:

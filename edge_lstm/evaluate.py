@@ -14,17 +14,19 @@ from edge_lstm_runtime.processing import features
 from edge_lstm_runtime.spec import ModelSpec
 
 from .data.types import Float64, Sequence
-from .data.windows import future
+from .data.windows import truth_of
 
 
 def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], *, season: int | None = None) -> dict[str, Any]:
     """The metrics of the model's task, ready for JSON.
 
-    answers: per sequence (T, O), streamed from the zero state: logits, or forecasts in raw units.
+    answers: per sequence (T, O), streamed from the zero state: logits, else raw units.
     season:  steps of the data's period; adds the seasonal naive forecast.
     Classify: accuracy and macro_f1 at each sequence's last step, confusion (rows: truth), accuracy_all_steps.
     Forecast: mae, rmse, nrmse (rmse / standard deviation of the truth; the mean over targets), the same per_target and per_step
     ahead, the baselines' on the same steps, beats_naive and beats_seasonal (lower MAE and lower RMSE), and the verdict in words.
+    Regress: mae, rmse, nrmse and per_target over every step whose target is known, mae_last and rmse_last at the last such step of each
+    sequence (the mean over targets), the baseline "mean" (of the training split), beats_mean, and the verdict.
     """
     if len(sequences) != len(answers) or not sequences:
         raise DataError(f"{len(answers)} answers for {len(sequences)} sequences; expected one (T, O) array for each, and at least one")
@@ -37,6 +39,8 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
             raise DataError(f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there is nothing to measure")
     if spec.task == "classify":
         return _classify(spec, sequences, answers)
+    if spec.task == "regress":
+        return _regress(spec, sequences, answers)
     return _forecast(spec, sequences, answers, season)
 
 
@@ -70,7 +74,7 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     known_season: list[NDArray[np.bool_]] = []
     channels = [spec.channels.index(t) for t in spec.targets] * spec.horizon
     for sequence, answer in zip(sequences, answers, strict=True):
-        truth = future(spec, sequence.x)
+        truth = truth_of(spec, sequence)
         last_value = features(spec, sequence.x)[1][:, channels]
         rows["truth"].append(truth)
         rows["model"].append(answer.astype(np.float64))
@@ -108,12 +112,39 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     return result
 
 
+def _regress(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
+    truths = [truth_of(spec, s) for s in sequences]
+    known = [np.asarray(np.isfinite(t).all(axis=1)) for t in truths]
+    chosen = np.concatenate(known)
+    if not chosen.any():
+        raise DataError(f"no step of the {len(sequences)} sequences has a known target; expected at least one")
+    truth, answer = np.concatenate(truths)[chosen], np.concatenate(answers).astype(np.float64)[chosen]
+    ends = np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1  # rows of `truth`: each sequence's last known step
+    # The answers' offset is the mean of the training split's targets.
+    mean = np.tile(np.asarray(spec.output_offset), (len(truth), 1))
+    result, baseline = ({**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)} for rows in (answer, mean))
+    beats, sentence = _compare(result, baseline, "mean of the training split")
+    return {
+        **{key: value for key, value in result.items() if key != "per_step"},
+        "sequences": len(ends),
+        "steps": len(truth),
+        "baselines": {"mean": {key: baseline[key] for key in ("mae", "rmse", "nrmse", "mae_last", "rmse_last")}},
+        "beats_mean": beats,
+        "verdict": sentence,
+    }
+
+
+def _at_ends(spec: ModelSpec, answer: Float64, truth: Float64, ends: NDArray[np.int64]) -> dict[str, float]:
+    """answer, truth: (steps, O), raw units; ends: the rows to measure."""
+    return {f"{key}_last": value for key, value in _errors(spec, answer[ends], truth[ends]).items() if key in ("mae", "rmse")}
+
+
 def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
     """forecast, truth: (steps, O), raw units."""
     import torch
     from torchmetrics.functional import mean_absolute_error, mean_squared_error
 
-    shape = (spec.horizon, len(spec.targets))
+    shape = (max(spec.horizon, 1), len(spec.targets))
     prediction, target = torch.from_numpy(forecast), torch.from_numpy(truth)
     outputs = spec.output_size
     # With one output torchmetrics gives a scalar.
@@ -137,7 +168,7 @@ def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any
     return {
         **figures(mae.mean(axis=0), mse.mean(axis=0)),
         "per_target": per_target,
-        "per_step": [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(spec.horizon)],
+        "per_step": [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(shape[0])],
     }
 
 

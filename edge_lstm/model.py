@@ -67,7 +67,8 @@ class CompactLSTM(nn.Module):
     def summary(self) -> str:
         """Size and work, a line each."""
         spec = self.spec
-        answers = f"{len(spec.classes)} classes" if spec.task == "classify" else f"{spec.horizon} steps of {', '.join(spec.targets)}"
+        answers = f"{len(spec.classes)} classes" if spec.task == "classify" else ", ".join(spec.targets)
+        answers = f"{spec.horizon} steps of {answers}" if spec.task == "forecast" else answers
         both = ", both directions" if spec.bidirectional else ""
         # int8 keeps the biases and nothing else in 4 bytes.
         biases = sum(shape[0] for shape in spec.weight_shapes().values() if len(shape) == 1)

@@ -13,13 +13,14 @@ from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.files import atomic_write
 
 from .data.types import Sequence as Recorded
-from .data.windows import future
+from .data.windows import truth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
+TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png"}
 TITLES = {"accuracy": "accuracy (last step)", "macro_f1": "macro F1", "mae": "MAE (raw units)", "rmse": "RMSE (raw units)"}
 
 
@@ -85,21 +86,48 @@ def plot_forecast(
     over_time.legend(frameon=False, ncols=3)
     steps_ahead = f"{ahead} step{'s' if ahead > 1 else ''} ahead"
     _label(over_time, f"{target}: forecast {steps_ahead}, test split", "step of the sequence that is forecast", f"{target} (raw units)")
-    known = np.isfinite(truth) & np.isfinite(forecast)
-    against.plot(truth[known], forecast[known], ".", markersize=2, alpha=0.4, color=VALIDATION)
-    ends = [float(np.min(truth[known])), float(np.max(truth[known]))] if known.any() else [0.0, 1.0]
-    against.plot(ends, ends, color=TRUTH, linewidth=1)
+    _against(against, truth, forecast, markersize=2)
     _label(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
     return figure
 
 
-def plot_test_forecast(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]) -> Figure:
-    """The longest sequence's first target, as far ahead as the forecast goes. answers: per sequence (T, O), raw units."""
+def plot_regression(truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any]], target: str) -> Figure:
+    """The longest recording over time, and the answer at each recording's last known step against its truth.
+
+    truth, answers: per recording (T,), raw units; NaN where unknown.
+    """
+    figure = _figure(12, 3.8)
+    over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    longest = max(range(len(truth)), key=lambda k: len(truth[k]))
+    over_time.plot(truth[longest], color=TRUTH, linewidth=1.2, label="truth")
+    over_time.plot(answers[longest], color=VALIDATION, linewidth=1.2, label="answer")
+    over_time.legend(frameon=False, ncols=2)
+    _label(over_time, f"{target}: the longest recording of the test split", "step of the recording", f"{target} (raw units)")
+    last = [(k, int(np.flatnonzero(known)[-1])) for k, t in enumerate(truth) if (known := np.isfinite(t)).any()]
+    _against(against, np.array([truth[k][n] for k, n in last]), np.array([answers[k][n] for k, n in last]), markersize=6)
+    _label(against, "At the last step of each recording", f"truth, {target}", f"answer, {target}")
+    return figure
+
+
+def _against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: float) -> None:
+    known = np.isfinite(truth) & np.isfinite(answer)
+    ax.plot(truth[known], answer[known], ".", markersize=markersize, alpha=0.4, color=VALIDATION)
+    ends = [float(np.min(truth[known])), float(np.max(truth[known]))] if known.any() else [0.0, 1.0]
+    ax.plot(ends, ends, color=TRUTH, linewidth=1)
+
+
+def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]) -> Figure:
+    """The first target, of a forecast as far ahead as it goes in the longest sequence. answers: per sequence (T, O), raw units."""
+    target = spec.targets[0]
+    if spec.task == "regress":
+        return plot_regression([truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target)
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
-    x, target = sequences[longest].x, spec.targets[0]
+    x = sequences[longest].x
     output = -len(spec.targets)
     now = x[:, spec.channels.index(target)]
-    return plot_forecast(future(spec, x)[:, output], answers[longest][:, output], target, ahead=spec.horizon, baseline=now)
+    return plot_forecast(
+        truth_of(spec, sequences[longest])[:, output], answers[longest][:, output], target, ahead=spec.horizon, baseline=now
+    )
 
 
 def save_figure(figure: Figure, path: Path) -> None:

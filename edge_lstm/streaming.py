@@ -36,7 +36,7 @@ def stream(model: CompactLSTM, x: Tensor, lengths: Tensor) -> Iterator[tuple[sli
 
 @torch.no_grad()
 def answers(model: CompactLSTM, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
-    """Per sequence (T, O): logits, or forecasts in raw units."""
+    """Per sequence (T, O): logits, else raw units."""
     device = model.head.weight.device
     spec, finish = model.spec, Postprocessor(model.spec)
     inputs = [features(spec, s.x) for s in sequences]

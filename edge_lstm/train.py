@@ -5,7 +5,7 @@ RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
 RUN/float.pt, int8/     where [quantize] asks for a fine-tuning, see fine_tune.py
-RUN/*.png               the curves, and the confusion matrix or the forecast of the test split
+RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any
         metrics["quantize"] = quantised
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
-        plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / "confusion.png")
+        plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
     else:
-        plots.save_figure(plots.plot_test_forecast(spec, splits.test, test_answers), out / "forecast.png")
+        plots.save_figure(plots.plot_test(spec, splits.test, test_answers), out / plots.TEST_FIGURES[spec.task])
     checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete

@@ -40,7 +40,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: CompactLSTM) -> dict[str, float]:
-        """val_loss and the task's metrics; forecast errors in raw units."""
+        """val_loss and the task's metrics; errors in raw units."""
         model.eval()
         size, device = self._spec.output_size, self._fabric.device
         total = torch.zeros((), dtype=torch.float64, device=device)

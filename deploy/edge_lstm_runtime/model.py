@@ -42,7 +42,7 @@ class Session:
         self._answer = backend.answerer(spec, self._pre.last)
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", raw units for "forecast".
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", else raw units.
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """

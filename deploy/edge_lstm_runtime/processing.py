@@ -168,7 +168,7 @@ def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
 
 
 class Postprocessor:
-    """Network outputs (..., O) -> answers (..., O): logits for "classify", raw units for "forecast"."""
+    """Network outputs (..., O) -> answers (..., O): logits for "classify", else raw units."""
 
     def __init__(self, spec: ModelSpec):
         self.identity = spec.task == "classify"
@@ -187,7 +187,10 @@ class Postprocessor:
 
 
 def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
-    """An answer (O,) as a JSON object: the label and every class's probability (softmax of the logits), or each target's forecast."""
+    """An answer (O,) as a JSON object: the label and every class's probability (softmax of the logits), each target's forecast, or
+    each target's value."""
+    if spec.task == "regress":
+        return {"value": {t: float(v) for t, v in zip(spec.targets, answer, strict=True)}}
     if spec.task == "forecast":
         steps = answer.reshape(spec.horizon, len(spec.targets))
         return {"forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(spec.targets)}}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import BundleError
 
-Task = Literal["classify", "forecast"]
+Task = Literal["classify", "forecast", "regress"]
 Missing = Literal["refuse", "ffill", "mask"]
 MAX_LAYERS = 4
 LARGEST = 1e30  # of a mean, a deviation, an offset, a scale: sums and products of them with samples stay far from overflow
@@ -30,7 +30,7 @@ class ModelSpec:
                    mean before the first one), or 0 after normalisation plus C more features that
                    are 1 where a value is missing ("mask")
     classes        task "classify": names of the classes, in the order of the outputs
-    targets        task "forecast": names of the forecast channels
+    targets        task "forecast": names of the forecast channels; task "regress": names of the quantities that each answer gives
     horizon        task "forecast": steps ahead; output k * len(targets) + j is targets[j] at step t + 1 + k
     output_offset  (O,) and output_scale (O,): answer in raw units = offset + scale * network output;
                    empty for "classify", where the answer is the logits
@@ -71,7 +71,7 @@ class ModelSpec:
             require(numbers, f"{name} is {values!r}, expected a list of finite numbers up to {LARGEST:g}")
         for name in ("residual", "bidirectional"):
             require(isinstance(getattr(self, name), bool), f"{name} is {getattr(self, name)!r}, expected true or false")
-        require(self.task in get_args(Task), f"task is {self.task!r}, expected 'classify' or 'forecast'")
+        require(self.task in get_args(Task), f"task is {self.task!r}, expected one of {get_args(Task)}")
         require(self.missing in get_args(Missing), f"missing is {self.missing!r}, expected one of {get_args(Missing)}")
         require(len(self.channels) > 0, "no input channels")
         require(1 <= self.num_layers <= MAX_LAYERS, f"num_layers is {self.num_layers}, expected 1 to {MAX_LAYERS}")
@@ -82,16 +82,22 @@ class ModelSpec:
         require(all(v >= SMALLEST_STD for v in self.input_std), f"input_std is {self.input_std}, expected at least {SMALLEST_STD:g}")
         if self.task == "classify":
             require(len(self.classes) >= 2, f"{len(self.classes)} classes, expected at least 2")
-            require(not self.residual, "residual is for task 'forecast'")
         else:
-            require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
-            require(len(self.targets) >= 1, "no forecast targets")
-            require(not self.bidirectional, "bidirectional is for task 'classify': a forecast would read the future that it is to tell")
-            absent = [t for t in self.targets if t not in self.channels]
-            require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
+            require(len(self.targets) >= 1, f"no targets to {self.task}")
             for name in ("output_offset", "output_scale"):
                 values = getattr(self, name)
                 require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
+
+        if self.task == "forecast":
+            require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
+            require(not self.bidirectional, "bidirectional is for task 'classify': a forecast would read the future that it is to tell")
+            absent = [t for t in self.targets if t not in self.channels]
+            require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
+        else:
+            require(not self.residual, "residual is for task 'forecast'")
+        if self.task == "regress":
+            require(self.horizon == 0, f"horizon is {self.horizon}; it is for task 'forecast', expected 0")
+            require(not self.bidirectional, "bidirectional is for task 'classify'")
 
     @property
     def input_size(self) -> int:
@@ -106,13 +112,13 @@ class ModelSpec:
     @property
     def output_size(self) -> int:
         """O, the network's outputs per step."""
-        return len(self.classes) if self.task == "classify" else self.horizon * len(self.targets)
+        return len(self.classes) if self.task == "classify" else max(self.horizon, 1) * len(self.targets)
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """(O,) the class names, or "target+steps"."""
-        if self.task == "classify":
-            return self.classes
+        """(O,) the class names, the targets, or, of a forecast, "target+steps"."""
+        if self.task != "forecast":
+            return self.classes or self.targets
         return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_lstm_runtime.errors import DataError
 
 from ..config import Config
-from . import cases, tables
+from . import cases, cmapss, tables
 from .types import Recording
 
 DATA_FOLDER = "EDGE_LSTM_DATA"
@@ -31,6 +31,9 @@ def recordings(config: Config) -> list[Recording]:
     data = config.data
     if data.source == "aeon":
         return cases.read_aeon(data)
+    if data.source == "cmapss":
+        files = [locate(path, config.folder) for path in (data.train, data.test, data.rul) if path is not None]  # load_config sees to it
+        return cmapss.read(files, data)
     read = {"csv": tables.read, "parquet": tables.read, "ts": cases.read_ts, "npz": cases.read_npz}[data.source]
     found: list[Recording] = []
     for path, part in ((data.path, None), (data.train, "train"), (data.test, "test")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -29,15 +30,19 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     }
     if model.task == "classify":
         return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, "bidirectional": model.bidirectional, **common})
-    targets = model.targets or splits.channels
-    if absent := [t for t in targets if t not in splits.channels]:
-        raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
-    assert model.horizon is not None
-    outputs = model.horizon * len(targets)
-    forecast = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
-    spec = ModelSpec.from_dict({**common, **forecast, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
-    wanted = np.concatenate([network_targets(spec, s.x, features(spec, s.x)[1]) for s in splits.train])
-    if np.isnan(wanted).all(axis=0).any():
+    answer: dict[str, Any]
+    if model.task == "regress":
+        assert config.data.target is not None
+        answer = {"task": "regress", "targets": config.data.target}
+    else:
+        targets = model.targets or splits.channels
+        if absent := [t for t in targets if t not in splits.channels]:
+            raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
+        answer = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
+    outputs = (model.horizon or 1) * len(answer["targets"])
+    spec = ModelSpec.from_dict({**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
+    wanted = np.concatenate([network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train])
+    if model.task == "forecast" and np.isnan(wanted).all(axis=0).any():
         raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
     offset, scale = _mean_std(wanted, spec.output_names)
     return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))

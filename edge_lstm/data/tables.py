@@ -26,20 +26,28 @@ def read(path: Path, data: DataConfig, part: str | None) -> list[Recording]:
 
 
 def _read_file(path: Path, data: DataConfig, part: str | None) -> list[Recording]:
+    return of_frame(_frame(path, data), path, data, part)
+
+
+def of_frame(frame: pl.DataFrame, path: Path, data: DataConfig, part: str | None) -> list[Recording]:
+    """The recordings in a table that was read from `path`."""
     where = str(path)
-    frame = _frame(path, data)
     if not len(frame):
         raise DataError(f"{where}: the file is empty (no rows); expected a header and at least one row of samples")
     assert data.channels is not None  # load_config checks it for these sources
     x = np.stack([columns.numbers(columns.column(frame, c, "channels", where), where, data.missing) for c in data.channels], axis=1)
     label = columns.labels(columns.column(frame, data.label, "label", where), where) if data.label else None
+    y = None
+    if data.target:  # a blank one is a step whose truth is unknown
+        y = np.stack([columns.numbers(columns.column(frame, t, "target", where), where, "mask") for t in data.target], axis=1)
+        y = y if data.target_cap is None else np.minimum(y, data.target_cap)
     recordings = []
     for group, rows in _groups(frame, data, path):
         if data.time and data.time_back == "refuse":
             shown = columns.column(frame, data.time, "time", where)
             columns.check_increasing(columns.times(shown, where)[rows], rows, shown, where)
         name = path.stem if data.group is None else f"{path.stem}:{group}"
-        recordings.append(Recording(name, group, x[rows], None if label is None else label[rows], part))
+        recordings.append(Recording(name, group, x[rows], None if label is None else label[rows], part, y=None if y is None else y[rows]))
     return recordings
 
 

@@ -18,6 +18,7 @@ class Recording:
 
     x       (T, C) float64, raw units, NaN where missing
     labels  None, or (T,) the class name of each row
+    y       None, or (T, targets) float64 what task "regress" should answer at each row, raw units, NaN where unknown
     part    "train" or "test" where the source says so, else None
     start   this recording's first row in the one it was cut from, and the `cut` flag that it was
     """
@@ -29,12 +30,14 @@ class Recording:
     part: str | None = None
     start: int = 0
     cut: bool = False
+    y: Float64 | None = None
 
     def piece(self, start: int, stop: int) -> Recording:
         if (start, stop) == (0, len(self.x)):
             return self
         labels = None if self.labels is None else self.labels[start:stop]
-        return dataclasses.replace(self, x=self.x[start:stop], labels=labels, start=self.start + start, cut=True)
+        y = None if self.y is None else self.y[start:stop]
+        return dataclasses.replace(self, x=self.x[start:stop], labels=labels, y=y, start=self.start + start, cut=True)
 
     @property
     def full_name(self) -> str:
@@ -48,12 +51,14 @@ class Sequence:
 
     x      (T, C) float64, raw units, NaN where missing
     label  task "classify": index into the classes; else None
+    y      task "regress": (T, targets) float64 what to answer at each step, raw units, NaN where unknown; else None
     """
 
     name: str
     group: str
     x: Float64
     label: int | None = None
+    y: Float64 | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,5 +85,7 @@ class Splits:
             add(len(part))
             for sequence in part:
                 add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
-                digest.update(np.where(np.isnan(sequence.x), np.nan, sequence.x).tobytes())  # one NaN, whatever its payload was
+                for values in (sequence.x, sequence.y):
+                    if values is not None:
+                        digest.update(np.where(np.isnan(values), np.nan, values).tobytes())  # one NaN, whatever its payload was
         return digest.hexdigest()

@@ -22,8 +22,8 @@ class Examples:
 
     x        (N, T, F) float32 normalised features, 0 in the padding
     lengths  (N,) steps before the padding
-    mask     (N, T) the steps that count: not padding, and for "forecast" every target known
-    y        classify: (N,) int64 classes; forecast: (N, T, O) float32 what the network should put out, 0 where masked out
+    mask     (N, T) the steps that count: not padding, and every target known
+    y        classify: (N,) int64 classes; else (N, T, O) float32 what the network should put out, 0 where masked out
     """
 
     x: NDArray[np.float32]
@@ -44,9 +44,17 @@ def future(spec: ModelSpec, x: Float64) -> Float64:
     return truth
 
 
-def network_targets(spec: ModelSpec, x: Float64, filled: Float64) -> Float64:
-    """(T, O) the network outputs from which `Postprocessor` makes `future`; NaN where that is."""
-    truth = future(spec, x)
+def truth_of(spec: ModelSpec, sequence: Sequence) -> Float64:
+    """(T, O) what the answer at each step should be, raw units; NaN where that is unknown. For "forecast" and "regress"."""
+    if spec.task == "forecast":
+        return future(spec, sequence.x)
+    assert sequence.y is not None
+    return sequence.y
+
+
+def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Float64:
+    """(T, O) the network outputs from which `Postprocessor` makes the truth; NaN where that is. filled: as of `features`."""
+    truth = truth_of(spec, sequence)
     if spec.residual:
         truth = truth - filled[:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
     targets: Float64 = (truth - np.asarray(spec.output_offset)) / np.asarray(spec.output_scale)
@@ -86,25 +94,25 @@ def examples(
         xs, filled = features(spec, sequence.x)
         known = np.ones(len(xs), bool)
         target = None
-        if spec.task == "forecast":
-            target = network_targets(spec, sequence.x, filled)
+        if spec.task != "classify":
+            target = network_targets(spec, sequence, filled)
             known[:] = ~np.isnan(target).any(axis=1)
         for piece in _cuts(sequence, window, stride, short):
             if known[piece].any():
                 cut.append((xs[piece], known[piece], sequence.label if target is None else target[piece]))
     if not cut:
-        need = f"no step is followed by {spec.horizon} known values"
+        need = f"no step is followed by {spec.horizon} known values" if spec.horizon else "no step has a known target"
         if window is not None and all(len(s.x) < window for s in sequences) and short == "drop":
             need = f"every sequence is shorter than the window ({window})"
         raise DataError(f"{len(sequences)} sequences give nothing to learn or to measure: {need}; longer ones are needed")
     longest = window or max(len(xs) for xs, _, _ in cut)
     x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
     mask = np.zeros((len(cut), longest), bool)
-    y = np.zeros((len(cut), longest, spec.output_size), np.float32) if spec.task == "forecast" else np.zeros(len(cut), np.int64)
+    y = np.zeros((len(cut), longest, spec.output_size), np.float32) if spec.task != "classify" else np.zeros(len(cut), np.int64)
     for k, (xs, known, target) in enumerate(cut):
         x[k, : len(xs)] = xs
         mask[k, : len(xs)] = known
-        if spec.task == "forecast":
+        if spec.task != "classify":
             y[k, : len(xs)] = np.where(known[:, None], target, 0)
         else:
             y[k] = target

@@ -127,7 +127,9 @@ def summary(work: Work) -> str:
     for name, a in work.accuracy.items():
         lines.append(f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
     for name, metrics in work.metrics.items():
-        shown = ("accuracy", "macro_f1") if work.spec.task == "classify" else ("mae", "rmse", "nrmse")
+        shown = {"classify": ("accuracy", "macro_f1"), "forecast": ("mae", "rmse", "nrmse"), "regress": ("mae", "rmse", "rmse_last")}[
+            work.spec.task
+        ]
         lines.append(f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +23,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     say("1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities")
-    config = out / "basic_motions.toml"
-    config.write_text(files("edge_lstm").joinpath("examples", config.name).read_text("utf-8"), "utf-8")
-    run = train(load_config(config), out / "run")
+    run = train(load_config("recipe:activity"), out / "run")
     say("\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference")
     work = export_run(run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say)
     print(summary(work))

@@ -28,6 +28,26 @@ def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
+def regress_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two targets that are no inputs, in units far apart: running means of a and of 1000 b; eight recordings of 120 rows."""
+    folder = tmp_path_factory.mktemp("regress")
+    rng = np.random.default_rng(0)
+    rows = ["unit,a,b,level,swing"]
+    for unit in range(8):
+        level = swing = 0.0
+        for a, b in rng.normal(size=(120, 2)):
+            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 300 * b
+            rows.append(f"u{unit},{a:.5f},{b:.5f},{level:.5f},{swing:.5f}")
+    (folder / "units.csv").write_text("\n".join(rows) + "\n")
+    (folder / "config.toml").write_text(
+        '[data]\nsource = "csv"\npath = "units.csv"\nchannels = ["a", "b"]\ntarget = ["level", "swing"]\ngroup = "unit"\n'
+        "[data.split]\nby = 'group'\n[model]\ntask = 'regress'\nhidden_size = 8\n"
+        "[train]\nepochs = 40\nlearning_rate = 0.03\nbatch_size = 2\n"
+    )
+    return train(load_config(folder / "config.toml"), folder / "run")
+
+
+@pytest.fixture(scope="session")
 def both_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Bidirectional, 2 layers of 12 on BasicMotions (6 channels, 100 steps), for a few epochs."""
     folder = tmp_path_factory.mktemp("both")

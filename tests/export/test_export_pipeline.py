@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_run, targets
+from edge_lstm_export.c.export import export_c
 from edge_lstm_export.rknn import environment
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
@@ -120,6 +122,38 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
     )  # fmt: skip
     (note,) = simulate.call(work).notes
     assert advice in note
+
+
+def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run, tmp_path, capsys):
+    work = export_run(regress_run, tmp_path / "units.edge", schemes=())
+    model = load(work.out)
+    sequence = regress_run.splits.test[0]
+    truth = sequence.y
+    for backend in ("numpy", "native", "native-int8", "onnx"):
+        assert check_backend(model.bundle, backend).passed
+        with model.session(backend=backend) as session:
+            answers = np.stack([session.step(x) for x in sequence.x])
+        error = np.abs(answers - truth).mean(axis=0)
+        assert (error < 0.5 * np.abs(truth - truth.mean(axis=0)).mean(axis=0)).all(), (
+            backend,
+            error,
+        )  # both, though one is 1000 times the other
+        figures = work.metrics.get(backend)
+        if figures and len(regress_run.splits.test) == 1:
+            assert figures["mae"] == pytest.approx(error.mean(), rel=1e-4)
+    (tmp_path / "in.csv").write_text("b,a\n0.5,-1\n")
+    assert main(["run", str(work.out), "--input", str(tmp_path / "in.csv"), "--backend", "numpy"]) == 0
+    told = json.loads(capsys.readouterr().out)["value"]
+    with model.session(backend="reference") as session:
+        assert list(told.values()) == pytest.approx(session.step([-1, 0.5]).tolist(), rel=1e-5)
+    assert list(told) == ["level", "swing"]
+    report = work.out.with_suffix(".html").read_text()
+    assert "RMSE, last step" in report
+    assert "the training split&#39;s mean" in report or "the training split's mean" in report
+    assert "The LSTM beats the mean of the training split" in report
+    made = export_c(regress_run, tmp_path / "c")  # which builds it and runs its self-test with real data
+    assert made.built.verdict.startswith("largest error")
+    assert "LSTM regression" in (tmp_path / "c" / "model.c").read_text()
 
 
 def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):

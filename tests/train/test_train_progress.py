@@ -99,4 +99,4 @@ def test_the_command(configure: Callable[..., Config], tmp_path: Path, capsys: p
 def test_the_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--help")
-    assert "edge-lstm train edge_lstm/examples/basic_motions.toml -o runs/motions" in capsys.readouterr().out
+    assert "edge-lstm train recipe:activity -o runs/motions" in capsys.readouterr().out

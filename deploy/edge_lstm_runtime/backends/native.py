@@ -97,7 +97,7 @@ class NativeBackend(Backend):
 
     def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], Float32 | None]:
         arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
-        if spec.task == "forecast":
+        if spec.task != "classify":
             arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
         if spec.residual:
             arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)

@@ -28,7 +28,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
     spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    kind = "forecast" if spec.task == "forecast" else "classifier"
+    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression"}[spec.task]
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),

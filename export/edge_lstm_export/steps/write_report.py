@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_lstm.plots import plot_confusion, plot_curves, plot_test_forecast
+from edge_lstm.plots import plot_confusion, plot_curves, plot_test
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHOWN = {
     "classify": {"accuracy": "accuracy, last step", "macro_f1": "macro F1", "accuracy_all_steps": "accuracy, every step"},
     "forecast": {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"},
+    "regress": {"mae": "MAE, every step", "rmse": "RMSE, every step", "mae_last": "MAE, last step", "rmse_last": "RMSE, last step"},
 }
 
 
@@ -57,7 +58,7 @@ def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
     numpy = work.metrics["numpy"]
     sentences = []
-    if work.spec.task == "forecast":
+    if work.spec.task != "classify":
         sentences.append(numpy["verdict"])
     else:
         count = numpy["sequences"]
@@ -98,7 +99,7 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     if work.spec.task == "classify":
         figures["confusion"] = ("Test split, answer at the last step, float32", plot_confusion(metrics["confusion"], work.spec.classes))
     else:
-        figures["forecast"] = ("Test split, float32", plot_test_forecast(work.spec, work.run.splits.test, work.answers))
+        figures["truth"] = ("Test split, float32", plot_test(work.spec, work.run.splits.test, work.answers))
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
     how = "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
     figures["errors"] = (f"Error against the float64 reference, {how}", plot_errors(outputs, work.reference))
