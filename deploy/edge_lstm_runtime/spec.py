@@ -82,12 +82,6 @@ class ModelSpec:
         require(all(v >= SMALLEST_STD for v in self.input_std), f"input_std is {self.input_std}, expected at least {SMALLEST_STD:g}")
         if self.task == "classify":
             require(len(self.classes) >= 2, f"{len(self.classes)} classes, expected at least 2")
-        else:
-            require(len(self.targets) >= 1, f"no targets to {self.task}")
-            for name in ("output_offset", "output_scale"):
-                values = getattr(self, name)
-                require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
-
         if self.task == "forecast":
             require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
             require(not self.bidirectional, "bidirectional is for task 'classify': a forecast would read the future that it is to tell")
@@ -98,6 +92,11 @@ class ModelSpec:
         if self.task == "regress":
             require(self.horizon == 0, f"horizon is {self.horizon}; it is for task 'forecast', expected 0")
             require(not self.bidirectional, "bidirectional is for task 'classify'")
+        if self.task != "classify":
+            require(len(self.targets) >= 1, f"no targets to {self.task}")
+            for name in ("output_offset", "output_scale"):
+                values = getattr(self, name)
+                require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
 
     @property
     def input_size(self) -> int:
@@ -118,7 +117,7 @@ class ModelSpec:
     def output_names(self) -> tuple[str, ...]:
         """(O,) the class names, the targets, or, of a forecast, "target+steps"."""
         if self.task != "forecast":
-            return self.classes or self.targets
+            return self.classes if self.task == "classify" else self.targets
         return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
 
     @property

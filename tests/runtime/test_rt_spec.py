@@ -33,7 +33,7 @@ def test_sizes_and_counts() -> None:
 
 
 CLASSIFY: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown task": ({"task": "regress"}, "task is 'regress'"),
+    "unknown task": ({"task": "cluster"}, "task is 'cluster'"),
     "unknown policy": ({"missing": "drop"}, "missing is 'drop'"),
     "no channels": ({"channels": []}, "no input channels"),
     "repeated channel": ({"channels": ["a", "b", "a"]}, "repeat"),
