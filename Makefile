@@ -58,6 +58,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/accuracy.py
 
 build/peers/ready: pyproject.toml constraints.txt benchmarks/requirements.txt

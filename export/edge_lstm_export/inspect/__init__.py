@@ -57,10 +57,11 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
             "train with `bidirectional = false` to look inside"
         )
     shown: Sequence = longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
+    memory = measure_memory(run.spec, run.weights, shown)  # first: it may refuse the recording
     return Inside(
         run=run,
         gates=measure_gates(run.spec, run.weights, run.splits.test),
-        memory=measure_memory(run.spec, run.weights, shown),
+        memory=memory,
         channels=measure_channels(run),
         gradients=measure_gradients(run),
     )

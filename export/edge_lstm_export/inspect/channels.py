@@ -59,7 +59,7 @@ class Channels:
         said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}. {hurt[0]} matters most."]
         if idle := [name for name in ranked if self.harm(name, metric) <= 0]:
             names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-            said.append(f"Without {names} ({'each by itself' if len(idle) > 1 else 'by itself'}) it gets no worse.")
+            said.append(f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}.")
         return said
 
 

@@ -60,6 +60,7 @@ def read_recording(run: Run, path: Path) -> Sequence:
     """A CSV with the run's channels, in raw units; separator and header as the run's own data has them where that is CSV too."""
     data = run.config.data
     own = {"separator": data.separator, "columns": data.columns} if data.source == "csv" else {"separator": ",", "columns": None}
-    alone = {"source": "csv", "channels": run.spec.channels, "time": None, "label": None, "group": None}
+    # What a recording of one's own need not have: only the channels are read.
+    alone = {"source": "csv", "channels": run.spec.channels, **dict.fromkeys(("time", "label", "group", "target"))}
     (recording,) = tables.read(path, data.model_copy(update={**alone, **own}), None)
     return Sequence(path.name, path.name, recording.x)
