@@ -16,9 +16,10 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from edge_lstm import Run, Sequence, evaluate, load_config, train
+from edge_lstm import Run, Sequence, checkpoint, evaluate, load_config, train
 from edge_lstm.config import QuantizeConfig
 from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm.quantised import grid_weights
 from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_export.steps.quantise_native import of_run
 from edge_lstm_runtime import Reference, Session, compare
@@ -30,12 +31,10 @@ EXAMPLES = Path(__file__).parents[1] / "edge_lstm" / "examples"
 NETS = ("basic_motions", "machine_temperature")
 
 
-def with_weights(run: Run, file: str) -> Run:
-    """The run with the weights of another of its checkpoints."""
-    import torch
-
-    model = CompactLSTM(run.spec)
-    model.load_state_dict(torch.load(run.path / file, weights_only=True)["model"])
+def with_weights(run: Run, file: str, *, rounded: bool = False) -> Run:
+    """The run with the weights of another of its checkpoints, or those rounded to the int8 grid."""
+    model, weights = CompactLSTM(run.spec), checkpoint.load(run.path / file)["model"]
+    model.load_state_dict(grid_weights(weights) if rounded else weights)
     return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model))
 
 
@@ -65,14 +64,15 @@ def measure(name: str, seed: int, out: Path) -> None:
     began = time.perf_counter()
     tuned = train(config, out, quiet=True)
     spent = time.perf_counter() - began
-    before, last = with_weights(tuned, "float.pt"), with_weights(tuned, "int8/last.pt")
+    before, latent = with_weights(tuned, "float.pt"), with_weights(tuned, "int8/last.pt")
+    last = with_weights(tuned, "int8/last.pt", rounded=True)
     found = tuned.metrics["quantize"]
     rows = (
         ("float32", before, NativeBackend(before.spec, before.weights)),
         ("int8, rounded", before, NativeBackend(before.spec, before.weights, "int8")),
         ("int8, GPTQ", before, by_gptq(before)),
         ("int8, fine-tuned, last epoch", last, NativeBackend(last.spec, last.weights, "int8")),
-        ("int8, fine-tuned, last epoch, GPTQ", last, by_gptq(last)),
+        ("int8, fine-tuned, last epoch, by GPTQ", latent, by_gptq(latent)),
         ("int8, as exported", tuned, by_gptq(tuned)),
         ("float32, as exported", tuned, NativeBackend(tuned.spec, tuned.weights)),
     )
