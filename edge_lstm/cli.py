@@ -87,12 +87,12 @@ def closing(run: Run) -> str:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
         lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
         figure = "forecast.png"
-    if "quantize" in run.metrics:
-        lines.append(_quantised(run.metrics["quantize"]))
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {figure}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
+    if "quantize" in run.metrics:
+        lines.insert(-2, _quantised(run.metrics["quantize"]))
     return "\n".join(lines)
 
 
