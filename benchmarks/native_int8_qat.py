@@ -1,14 +1,12 @@
 """int8 on CPUs by quantisation-aware training, beside rounding after the training, over whole test splits and several seeds.
 
-Every row is the native kernel on this machine's CPU. EDGE_LSTM_DATA names the folder with nab/.
+Every row is the native kernel on this machine's CPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +14,10 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from edge_lstm import Run, Sequence, evaluate, load_config, train
+from edge_lstm import Run, Sequence, checkpoint, evaluate, load_config, train
 from edge_lstm.config import QuantizeConfig
 from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm.quantised import grid_weights
 from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_export.steps.quantise_native import of_run
 from edge_lstm_runtime import Reference, Session, compare
@@ -26,16 +25,11 @@ from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.processing import features
 
-EXAMPLES = Path(__file__).parents[1] / "edge_lstm" / "examples"
-NETS = ("basic_motions", "machine_temperature")
 
-
-def with_weights(run: Run, file: str) -> Run:
-    """The run with the weights of another of its checkpoints."""
-    import torch
-
-    model = CompactLSTM(run.spec)
-    model.load_state_dict(torch.load(run.path / file, weights_only=True)["model"])
+def with_weights(run: Run, file: str, *, rounded: bool = False) -> Run:
+    """The run with the weights of another of its checkpoints, or those rounded to the int8 grid."""
+    model, weights = CompactLSTM(run.spec), checkpoint.load(run.path / file)["model"]
+    model.load_state_dict(grid_weights(weights) if rounded else weights)
     return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model))
 
 
@@ -45,34 +39,33 @@ def by_gptq(run: Run) -> NativeBackend:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/native_int8_qat.py")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/native_int8_qat.py my.toml --seeds 2")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)")
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, help="examples to train (default: both)")
+    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG.toml", help="what to train, without a section [quantize]")
     arguments = parser.parse_args()
-    if "EDGE_LSTM_DATA" not in os.environ:
-        sys.exit("native_int8_qat: set EDGE_LSTM_DATA to the folder with nab/")
     print(machine.describe("torch", "numpy"))
     print("NRMSE: against the float64 reference of the same weights, the test split as one stream, the state never reset\n")
     print("| net | seed | weights | NRMSE | validation | test | fine-tuning |\n" + "| --- " * 7 + "|")
-    for name in arguments.nets:
+    for file in arguments.configs:
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
-                measure(name, seed, Path(folder) / "run")
+                measure(file, seed, Path(folder) / "run")
 
 
-def measure(name: str, seed: int, out: Path) -> None:
-    config = load_config(EXAMPLES / f"{name}.toml", {"train.seed": seed}).model_copy(update={"quantize": QuantizeConfig(scheme="int8")})
+def measure(file: Path, seed: int, out: Path) -> None:
+    config = load_config(file, {"train.seed": seed}).model_copy(update={"quantize": QuantizeConfig(scheme="int8")})
     began = time.perf_counter()
     tuned = train(config, out, quiet=True)
     spent = time.perf_counter() - began
-    before, last = with_weights(tuned, "float.pt"), with_weights(tuned, "int8/last.pt")
+    before, latent = with_weights(tuned, "float.pt"), with_weights(tuned, "int8/last.pt")
+    last = with_weights(tuned, "int8/last.pt", rounded=True)
     found = tuned.metrics["quantize"]
     rows = (
         ("float32", before, NativeBackend(before.spec, before.weights)),
         ("int8, rounded", before, NativeBackend(before.spec, before.weights, "int8")),
         ("int8, GPTQ", before, by_gptq(before)),
         ("int8, fine-tuned, last epoch", last, NativeBackend(last.spec, last.weights, "int8")),
-        ("int8, fine-tuned, last epoch, GPTQ", last, by_gptq(last)),
+        ("int8, fine-tuned, last epoch, by GPTQ", latent, by_gptq(latent)),
         ("int8, as exported", tuned, by_gptq(tuned)),
         ("float32, as exported", tuned, NativeBackend(tuned.spec, tuned.weights)),
     )
@@ -82,7 +75,7 @@ def measure(name: str, seed: int, out: Path) -> None:
         nrmse = compare(backend.run(stream), Reference(run.spec, run.weights).run(stream)).nrmse
         shown = [figure(run, getattr(run.splits, part), backend) for part in ("val", "test")]
         tuning = f"epoch {found['best_epoch']} of {found['epochs']}, all {spent:.0f} s" if run is tuned else ""
-        print(f"| {name} | {seed} | {label} | {nrmse:.1e} | {shown[0]} | {shown[1]} | {tuning} |", flush=True)
+        print(f"| {file.stem} | {seed} | {label} | {nrmse:.1e} | {shown[0]} | {shown[1]} | {tuning} |", flush=True)
 
 
 def figure(run: Run, recordings: list[Sequence], backend: NativeBackend) -> str:

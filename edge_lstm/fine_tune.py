@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.spec import ModelSpec
 
 from . import checkpoint, plots
@@ -33,7 +34,7 @@ def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
 def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool) -> dict[str, Any]:
     """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
 
-    resume: go on with what is in RUN/int8. Every rank calls this.
+    resume: go on with what is in RUN/int8. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
     run, fabric, reporter = training.out, training.fabric, training.reporter
     config = training.config.model_copy(update={"train": settings(training.config.train, quantize)})
@@ -51,7 +52,10 @@ def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, r
     else:
         tuning.begin_with(float_best["model"])
     reporter.line(f"{out}: fine-tuning for int8, after {tuning.progress.epoch} of {config.train.epochs} epochs")
-    tuning.run()
+    try:
+        tuning.run()
+    except TrainingError as e:
+        raise TrainingError(f"[quantize] fine-tuning for int8: {e}") from e
     if not first:
         return {}
     best = float_best["model"]

@@ -1,10 +1,10 @@
 """From a configuration to a run's folder.
 
 RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
+RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for, see fine_tune.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
-RUN/float.pt, int8/     where [quantize] asks for a fine-tuning, see fine_tune.py
 RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split
 """
 
@@ -110,11 +110,11 @@ def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any
     training.net.load_state_dict(best["model"])
     spec, season = training.spec, training.config.data.season
     metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
+    if quantised is not None:
+        metrics["quantize"] = quantised
     test_answers = answers(training.net, splits.test)
     for part, found in (("val", answers(training.net, splits.val)), ("test", test_answers)):
         metrics[part] = evaluate(spec, getattr(splits, part), found, season=season)
-    if quantised is not None:
-        metrics["quantize"] = quantised
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])

@@ -55,6 +55,8 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
     for ours, theirs in zip((h, c), backend.state, strict=True):
         np.testing.assert_allclose(ours.transpose(0, 1), theirs, atol=2e-6)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(net(x)[0], answers, atol=0, rtol=0)  # training in bf16 changes nothing here
     exact = CompactLSTM(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there
@@ -158,6 +160,19 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
     with pytest.raises(TrainingError, match=r"quantize\.epochs was 3 and is 4"):
         train(configure(CLASSIFY + QUANTIZE, quantize__epochs=4), tmp_path / "run", resume=True, quiet=True)
     assert load_run(tmp_path / "run").metrics == expected.metrics
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_training_goes_through_the_rounding(configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a grid so coarse that it ruins the answers, most of the loss is won back."""
+    monkeypatch.setattr(quantised, "LEVELS", 1)
+    config = configure(FORECAST + QUANTIZE, train__epochs=20, train__learning_rate=0.02, quantize__epochs=20, quantize__learning_rate=0.01)
+    found = train(config, tmp_path / "run", quiet=True).metrics["quantize"]
+    exact, rounded, tuned = (
+        found[when][kind]["val"]["rmse"] for when, kind in (("before", "float32"), ("before", "int8"), ("after", "int8"))
+    )
+    assert rounded > 1.5 * exact
+    assert tuned - exact < 0.5 * (rounded - exact)
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (5, 1), (30, 6)])

@@ -50,3 +50,20 @@ def test_two_processes_give_what_one_gives(configure: Callable[..., Config], tmp
     for one, two in zip(alone.history, run.history, strict=True):
         for key in ("train_loss", "val_loss", "val_accuracy"):
             assert two[key] == pytest.approx(one[key], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("classify_csv")
+def test_two_processes_fine_tune_as_one_does(configure: Callable[..., Config], tmp_path: Path) -> None:
+    text = CLASSIFY + "[quantize]\nscheme = 'int8'\nepochs = 2\n"
+    settings: dict[str, object] = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}
+    train(configure(text, **settings), tmp_path / "alone", quiet=True)
+    (tmp_path / "config.toml").write_text(configure(text, **settings, train__devices=2, train__strategy="ddp").to_toml())
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "config.toml", tmp_path / "together"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env={**os.environ, "MASTER_ADDR": "127.0.0.1"})
+    assert done.returncode == 0, done.stderr
+    alone, together = (np.genfromtxt(tmp_path / name / "int8" / "history.csv", delimiter=",", names=True) for name in ("alone", "together"))
+    for key in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(together[key], alone[key], rtol=1e-3)
+    assert load_run(tmp_path / "together").metrics["quantize"]["epochs"] == 2
