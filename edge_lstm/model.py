@@ -99,7 +99,9 @@ class CompactLSTM(nn.Module):
 def canonical_weights(model: CompactLSTM) -> dict[str, layout.Float32]:
     """The weights of an LSTM as `layout` describes them: float32 copies. Raises TrainingError for another cell."""
     if model.cell != "lstm":
-        raise TrainingError(f"a model of the cell {model.cell!r} can't be exported; expected 'lstm'; other cells are there to be compared with")
+        raise TrainingError(
+            f"a model of the cell {model.cell!r} can't be exported; expected 'lstm'; other cells are there to be compared with"
+        )
 
     def arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
         return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}

@@ -31,6 +31,7 @@ class Verb(NamedTuple):
 _HERE = "edge_lstm_runtime.cli"
 VERBS = {
     "train": Verb("edge_lstm.cli", "train", "train a compact LSTM from a TOML configuration"),
+    "compare": Verb("edge_lstm.cli", "train", "train or fit baselines on the same data: GRU, RNN, ARIMA, DTW and more, in one table"),
     "export": Verb("edge_lstm_export.cli", "export", "turn a trained run into a bundle: ONNX, RKNN, report"),
     "lint": Verb("edge_lstm_export.cli", "export", "check a graph for what the vendor's converter can't take"),
     "demo": Verb("edge_lstm_export.cli", "desktop", "the whole line on real data: train, export, check, report"),

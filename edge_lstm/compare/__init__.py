@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .agreement import Agreement, agreement
 from .comparison import Comparison, compare
+from .long_gap import Agreement, agreement
 from .rows import Row
 
 __all__ = ["Agreement", "Comparison", "Row", "agreement", "compare"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,9 @@ def nearest(case: Case) -> Row:
     asked = [_channels_first(case, s) for s in test]
     window = max(WINDOW, 1 - min(steps[0].min(), steps[1].min()) / longest)  # or the ends of unequal lengths would never meet
     case.reporter.line(f"1-NN DTW: {len(asked)} test sequences against {len(known)}")
-    dtw_pairwise_distance(asked[:1], known[:1], window=window)  # compiles it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba's, of a cast within aeon
+        dtw_pairwise_distance(asked[:1], known[:1], window=window)  # compiles it
     began = time.perf_counter()
     distances = dtw_pairwise_distance(asked, known, window=window)
     duration = 1e6 * (time.perf_counter() - began) / int(steps[1].sum())

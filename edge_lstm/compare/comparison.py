@@ -58,7 +58,7 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
     prepare_folder(out, "plan.json", resume=resume)
     splits = load_data(config)
     spec = make_spec(config, splits)
-    _same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
+    same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
     wanted = RECURRENT | ROWS[spec.task]
@@ -93,9 +93,9 @@ def prepare_folder(out: Path, mark: str, *, resume: bool) -> None:
         raise TrainingError(f"{out}: the folder can't be made: {e}") from e
 
 
-def _same_plan(file: Path, plan: dict[str, Any]) -> None:
+def same_plan(file: Path, plan: dict[str, Any]) -> None:
     """Write what the rows are of, or see that it is still the same."""
-    before = _json(file)
+    before = read_json(file)
     if before is None:
         checkpoint.save_json(file, plan)
         return
@@ -107,11 +107,11 @@ def _same_plan(file: Path, plan: dict[str, Any]) -> None:
 
 
 def _finished(file: Path) -> Row | None:
-    values = _json(file)
+    values = read_json(file)
     return None if values is None else Row.from_dict(values)
 
 
-def _json(file: Path) -> dict[str, Any] | None:
+def read_json(file: Path) -> dict[str, Any] | None:
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -43,7 +43,9 @@ def arima(case: Case) -> Row:
     """A model of each target, alone. The order of the lowest AIC on the training split; the test split is appended without a refit."""
     name, spec = "arima", case.spec
     if len(spec.targets) > MAX_TARGETS:
-        return Row(name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})")
+        return Row(
+            name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})"
+        )
     train = max(case.splits.train, key=lambda s: len(s.x)).x[-FIT_STEPS:]
     found = [_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
     seconds = filtering = 0.0

@@ -58,9 +58,7 @@ def rnn(case: Case) -> Row:
 def _peer(cell: Cell, case: Case) -> Row:
     """The checkpoints are temporary: this model is there to be measured, not to be exported."""
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(
-            case.config, case.spec, case.splits, Path(folder), make_fabric(case.config.train), case.reporter, cell=cell
-        )
+        training = Training(case.config, case.spec, case.splits, Path(folder), make_fabric(case.config.train), case.reporter, cell=cell)
         try:
             training.run()
         except TrainingError as e:  # it is this model's result
@@ -69,9 +67,7 @@ def _peer(cell: Cell, case: Case) -> Row:
     metrics = case.measure(answers(training.net, case.splits.test))
     model = training.net.cpu()
     how = "PyTorch, single step" if not case.spec.bidirectional else "PyTorch, whole sequence"
-    return Row(
-        cell, TITLES[cell], metrics, parameters(model), _torch_step(model, case), how, _seconds(training.progress.history)
-    )
+    return Row(cell, TITLES[cell], metrics, parameters(model), _torch_step(model, case), how, _seconds(training.progress.history))
 
 
 def _seconds(history: list[dict[str, float]]) -> float:
@@ -98,7 +94,7 @@ def _torch_step(model: CompactLSTM, case: Case) -> float:
     """Features to outputs; one thread, for a net of this size loses by more."""
     x = torch.from_numpy(features(model.spec, case.splits.test[0].x)[0]).float()[None]
     model.eval()
-    with _one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         if model.spec.bidirectional:
             return microseconds(lambda: model(x), x.shape[1])
         state = model(x)[1]
@@ -106,7 +102,7 @@ def _torch_step(model: CompactLSTM, case: Case) -> float:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

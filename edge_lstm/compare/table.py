@@ -11,7 +11,14 @@ from .rows import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "accuracy_all_steps": "accuracy, all steps", "mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"}
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "accuracy_all_steps": "accuracy, all steps",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "nrmse": "NRMSE",
+}
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -25,10 +32,14 @@ def markdown(rows: Sequence[Row]) -> str:
         lines.append([row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)])
     widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
     text = "".join(
-        "| " + " | ".join(c.ljust(w) if k == 0 or c == "---" else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))) + " |\n"
+        "| "
+        + " | ".join(c.ljust(w) if k == 0 or c == "---" else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+        + " |\n"
         for line in lines
     )
-    said = [f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n" for r in rows if r.measured or r.note]
+    said = [
+        f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n" for r in rows if r.measured or r.note
+    ]
     return text + "\n" + "".join(said)
 
 
@@ -66,4 +77,4 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
 def _number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.{digits}g}".rstrip(".")

@@ -26,8 +26,8 @@ from ..loop import learning_rate
 from ..model import Cell, CompactLSTM
 from ..plots import TRAIN, VALIDATION, _figure, _label
 from ..progress import Reporter
-from .comparison import prepare_folder
-from .recurrent import TITLES, parameters
+from .comparison import prepare_folder, read_json, same_plan
+from .recurrent import TITLES, one_thread, parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ VOCABULARY = (*(noun for pair in NOUNS for noun in pair), *OTHERS)
 VERBS = ("was", "were")
 GAPS = (10, 20, 50, 100, 150, 200)
 SHORTEST = min(GAPS)
-HIDDEN, BATCH, STEPS, PEAK = 24, 32, 1200, 5e-3
+HIDDEN, BATCH, STEPS, PEAK = 24, 32, 500, 5e-3
 CURRICULUM = 0.6  # share of the steps in which the longest gap grows from 10 to 200
 SENTENCES = 500  # of each gap in the test
 
@@ -68,22 +68,21 @@ def agreement(
     Each sees the same sentences in the same order; steps: of training, BATCH sentences each. With `resume` the cells that are done are
     kept, where seed, steps and size are the same. Raises TrainingError for a folder that can't be used.
     """
-    from .comparison import _json, _same_plan
-
     out = Path(out)
     prepare_folder(out, "plan.json", resume=resume)
-    _same_plan(out / "plan.json", {"config": {"seed": seed, "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
+    same_plan(out / "plan.json", {"config": {"seed": seed, "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
     (out / "rows").mkdir(exist_ok=True)
     reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
     for cell in TITLES:
         file = out / "rows" / f"{cell}.json"
-        row = _json(file)
+        row = read_json(file)
         if row is None:
             began = time.perf_counter()
-            model = _train(cell, seed, steps, hidden_size, reporter)
-            seconds = time.perf_counter() - began
-            row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
+            with one_thread():
+                model = _train(cell, seed, steps, hidden_size, reporter)
+                seconds = time.perf_counter() - began
+                row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
             checkpoint.save_json(file, row)
         found.accuracy[cell], found.parameters[cell], found.seconds[cell] = row["accuracy"], row["parameters"], row["seconds"]
     plots.save_figure(picture(found), out / "agreement.png")
@@ -121,9 +120,7 @@ def accuracy(model: CompactLSTM, gap: int, seed: int) -> float:
 
 
 def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactLSTM:
-    spec = ModelSpec(
-        "classify", VOCABULARY, hidden_size, 1, (0.0,) * len(VOCABULARY), (1.0,) * len(VOCABULARY), classes=VERBS
-    )
+    spec = ModelSpec("classify", VOCABULARY, hidden_size, 1, (0.0,) * len(VOCABULARY), (1.0,) * len(VOCABULARY), classes=VERBS)
     torch.manual_seed(seed)
     model = CompactLSTM(spec, cell=cell)
     optimizer = torch.optim.Adam(model.parameters(), lr=PEAK)
