@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,11 @@ from edge_lstm_runtime.spec import ModelSpec
 
 State = tuple[Tensor, Tensor]
 Cell = Literal["lstm", "gru", "rnn"]
-_CELLS: dict[Cell, tuple[type[nn.RNNBase], int]] = {"lstm": (nn.LSTM, 4), "gru": (nn.GRU, 3), "rnn": (nn.RNN, 1)}  # and their gates
+_CELLS: dict[Cell, tuple[Callable[..., nn.RNNBase], int]] = {
+    "lstm": (nn.LSTM, 4),
+    "gru": (nn.GRU, 3),
+    "rnn": (nn.RNN, 1),
+}  # and their gates
 
 
 class CompactLSTM(nn.Module):

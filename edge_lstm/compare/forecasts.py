@@ -81,7 +81,9 @@ def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
     result: of a fitted ARIMA without trend, whose coefficients are kept. A forecast is the design times a power of the transition times
     the filtered state: what append and forecast at each step would say, in one pass.
     """
-    with warnings.catch_warnings():
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         filtered = result.apply(series)
     design, transition = filtered.model.ssm["design"][0], filtered.model.ssm["transition"]
@@ -95,9 +97,10 @@ def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
 
 def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
     from statsmodels.tsa.arima.model import ARIMA
+    from threadpoolctl import threadpool_limits
 
     best: tuple[tuple[int, int, int], Any] | None = None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):  # matrices of 3 rows: threads would only wait for each other
         warnings.simplefilter("ignore")  # of a search that stopped at its limit, or began outside of the stationary; the AIC judges
         for order in ORDERS:
             try:

@@ -148,10 +148,10 @@ def _one_hot(words: NDArray[np.int64]) -> torch.Tensor:
 def picture(found: Agreement) -> Figure:
     figure = _figure(6.4, 4)
     ax: Any = figure.add_subplot()
-    for cell, colour in zip(found.accuracy, (VALIDATION, TRAIN, "#777777"), strict=True):
-        ax.plot(found.gaps, found.accuracy[cell], "o-", color=colour, label=TITLES[cell])
+    for k, (cell, colour) in enumerate(zip(TITLES, (VALIDATION, TRAIN, "#777777"), strict=True)):  # thinner ones over thicker ones
+        ax.plot(found.gaps, found.accuracy[cell], "o-", color=colour, label=TITLES[cell], linewidth=6 - 2 * k, markersize=12 - 3 * k)
     ax.axhline(0.5, color="#bbbbbb", linestyle="--", linewidth=1, label="chance")
-    ax.set_ylim(0.4, 1.03)
+    ax.set_ylim(0.35, 1.05)
     ax.legend(frameon=False)
     _label(ax, "Subject and verb agree: accuracy over the gap", "words between noun and verb", "accuracy")
     return figure

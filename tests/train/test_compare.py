@@ -34,8 +34,9 @@ Configure = Callable[..., Config]
 
 
 @pytest.fixture(autouse=True)
-def _short_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.compare.rows.MEASURED", 0.0)
+    monkeypatch.setattr("edge_lstm.compare.forecasts.ORDERS", ((0, 1, 1), (2, 1, 1)))
 
 
 def make_case(config: Config, tmp_path: Path) -> Case:
