@@ -38,17 +38,18 @@ VOCABULARY = (*(noun for pair in NOUNS for noun in pair), *OTHERS)
 VERBS = ("was", "were")
 GAPS = (10, 20, 50, 100, 150, 200)
 SHORTEST = min(GAPS)
-HIDDEN, BATCH, STEPS, PEAK = 24, 32, 500, 5e-3
+HIDDEN, BATCH, STEPS, PEAK = 24, 32, 250, 5e-3
 CURRICULUM = 0.6  # share of the steps in which the longest gap grows from 10 to 200
+SEEDS = (0, 1, 2)
 SENTENCES = 500  # of each gap in the test
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """accuracy: by cell, a share for each of `gaps`; chance is a half."""
+    """accuracy: by cell, for each seed a share for each of `gaps`; chance is a half. seconds: of all seeds."""
 
     gaps: tuple[int, ...]
-    accuracy: dict[Cell, list[float]]
+    accuracy: dict[Cell, list[list[float]]]
     parameters: dict[Cell, int]
     seconds: dict[Cell, float]
 
@@ -56,35 +57,46 @@ class Agreement:
     def markdown(self) -> str:
         lines = [["model", *(f"gap {gap}" for gap in self.gaps), "parameters", "training, s"], ["---", *["---:"] * (len(self.gaps) + 2)]]
         for cell, shares in self.accuracy.items():
-            lines.append([TITLES[cell], *(f"{share:.3f}" for share in shares), str(self.parameters[cell]), f"{self.seconds[cell]:.0f}"])
+            spread = [f"{min(of_gap):.3f} to {max(of_gap):.3f}" for of_gap in zip(*shares, strict=True)]  # over the seeds
+            lines.append([TITLES[cell], *spread, str(self.parameters[cell]), f"{self.seconds[cell]:.0f}"])
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def agreement(
-    out: str | Path, *, resume: bool = False, seed: int = 0, steps: int = STEPS, hidden_size: int = HIDDEN, quiet: bool = False
+    out: str | Path,
+    *,
+    resume: bool = False,
+    seeds: Sequence[int] = SEEDS,
+    steps: int = STEPS,
+    hidden_size: int = HIDDEN,
+    quiet: bool = False,
 ) -> Agreement:
     """Train the three cells alike and write OUT/agreement.md, .json and .png.
 
     Each sees the same sentences in the same order; steps: of training, BATCH sentences each. With `resume` the cells that are done are
-    kept, where seed, steps and size are the same. Raises TrainingError for a folder that can't be used.
+    kept, where seeds, steps and size are the same. Raises TrainingError for a folder that can't be used.
     """
     out = Path(out)
     prepare_folder(out, "plan.json", resume=resume)
-    same_plan(out / "plan.json", {"config": {"seed": seed, "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
+    same_plan(out / "plan.json", {"config": {"seeds": list(seeds), "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
     (out / "rows").mkdir(exist_ok=True)
     reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
     for cell in TITLES:
-        file = out / "rows" / f"{cell}.json"
-        row = read_json(file)
-        if row is None:
-            began = time.perf_counter()
-            with one_thread():
-                model = _train(cell, seed, steps, hidden_size, reporter)
-                seconds = time.perf_counter() - began
-                row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
-            checkpoint.save_json(file, row)
-        found.accuracy[cell], found.parameters[cell], found.seconds[cell] = row["accuracy"], row["parameters"], row["seconds"]
+        found.accuracy[cell], found.seconds[cell] = [], 0.0
+        for seed in seeds:
+            file = out / "rows" / f"{cell}-{seed}.json"
+            row = read_json(file)
+            if row is None:
+                began = time.perf_counter()
+                with one_thread():
+                    model = _train(cell, seed, steps, hidden_size, reporter)
+                    seconds = time.perf_counter() - began
+                    row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
+                checkpoint.save_json(file, row)
+            found.accuracy[cell].append(row["accuracy"])
+            found.parameters[cell] = row["parameters"]
+            found.seconds[cell] += row["seconds"]
     plots.save_figure(picture(found), out / "agreement.png")
     with atomic_write(out / "agreement.md") as stream:
         stream.write(found.markdown.encode())
@@ -137,7 +149,7 @@ def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Report
         clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % math.ceil(steps / 6) == 0 or step + 1 == steps:
-            reporter.line(f"{TITLES[cell]}: step {step + 1}/{steps}, gaps up to {longest}, loss {loss.item():.3f}")
+            reporter.line(f"{TITLES[cell]}, seed {seed}: step {step + 1}/{steps}, gaps up to {longest}, loss {loss.item():.3f}")
     return model.eval()
 
 
@@ -149,9 +161,11 @@ def picture(found: Agreement) -> Figure:
     figure = _figure(6.4, 4)
     ax: Any = figure.add_subplot()
     for k, (cell, colour) in enumerate(zip(TITLES, (VALIDATION, TRAIN, "#777777"), strict=True)):  # thinner ones over thicker ones
-        ax.plot(found.gaps, found.accuracy[cell], "o-", color=colour, label=TITLES[cell], linewidth=6 - 2 * k, markersize=12 - 3 * k)
+        for n, shares in enumerate(found.accuracy[cell]):
+            label = TITLES[cell] if n == 0 else None
+            ax.plot(found.gaps, shares, "o-", color=colour, label=label, linewidth=6 - 2 * k, markersize=12 - 3 * k)
     ax.axhline(0.5, color="#bbbbbb", linestyle="--", linewidth=1, label="chance")
     ax.set_ylim(0.35, 1.05)
     ax.legend(frameon=False)
-    _label(ax, "Subject and verb agree: accuracy over the gap", "words between noun and verb", "accuracy")
+    _label(ax, "Subject and verb agree: a line for each seed", "words between noun and verb", "accuracy")
     return figure

@@ -281,18 +281,19 @@ def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     one = agreement(tmp_path / "one", steps=4, hidden_size=4, quiet=True)
     two = agreement(tmp_path / "two", steps=4, hidden_size=4, quiet=True)
     assert one.accuracy == two.accuracy
+    assert len(one.accuracy["gru"]) == 3
     assert (tmp_path / "one" / "agreement.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(TrainingError, match="seed was 0 and is 1"):
-        agreement(tmp_path / "one", seed=1, steps=4, hidden_size=4, resume=True, quiet=True)
+    with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2\] and is \[1\]"):
+        agreement(tmp_path / "one", seeds=[1], steps=4, hidden_size=4, resume=True, quiet=True)
     monkeypatch.setattr("edge_lstm.compare.long_gap._train", None)  # nothing is left to train
     assert agreement(tmp_path / "one", steps=4, hidden_size=4, resume=True, quiet=True) == one
 
 
 @pytest.mark.slow
-def test_the_lstm_remembers_over_200_words_and_a_plain_rnn_does_not(tmp_path: Path) -> None:
+def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_luck(tmp_path: Path) -> None:
     found = agreement(tmp_path, quiet=True)
-    assert min(found.accuracy["lstm"]) > 0.95
-    assert found.accuracy["rnn"][-1] < 0.75
+    assert np.min(found.accuracy["lstm"]) > 0.95
+    assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75
 
 
 @pytest.mark.slow
