@@ -1,4 +1,4 @@
-"""`edge-lstm train` and `edge-lstm recipes`: parse, call the library, show what came of it."""
+"""`edge-lstm train`, `recipes` and `compare`: parse, call the library, show what came of it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ def add_arguments_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="the folder to write; must not hold a run yet")
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in RUN")
+    _add_changes(parser)
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -45,10 +49,7 @@ def main_train(args: argparse.Namespace) -> int:
         from .config import load_config
         from .train import train
 
-        overrides = dict(_parse(text) for text in args.set)
-        if args.device:
-            overrides["train.accelerator"] = args.device
-        run = train(load_config(args.config, overrides), args.out, resume=args.resume)
+        run = train(load_config(args.config, _changes(args)), args.out, resume=args.resume)
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("edge_lstm"):
             raise
@@ -73,6 +74,56 @@ def main_recipes(_: argparse.Namespace) -> int:
         print(f"{recipe.name:<13}{recipe.about}\n{'':<13}data: {recipe.data} ({state})")
     print(f"\nfiles        {FOLDER}/NAME.toml")
     return 0
+
+
+COMPARE_DESCRIPTION = """\
+Train the LSTM as `edge-lstm train` does and, on the same splits, what it should be compared with: a GRU and a plain RNN by the same
+trainer; for a forecast the last value, the value a season before, ARIMA; for classes logistic regression and 1-NN DTW. One table."""
+COMPARE_EPILOG = """\
+examples:
+  edge-lstm compare recipe:activity -o runs/compared
+  edge-lstm compare my.toml -o runs/compared --resume     # after an interruption: finished rows are kept
+  edge-lstm compare --agreement -o runs/agreement         # generated sentences: which cell remembers over 10 to 200 words
+
+Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lstm, which can be exported; or agreement.md, .json, .png.
+"""
+
+
+def add_arguments_compare(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = COMPARE_DESCRIPTION, COMPARE_EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="the training configuration")
+    parser.add_argument("--agreement", action="store_true", help="instead of a configuration: a generated task with a known gap")
+    parser.add_argument(
+        "-o", "--out", metavar="FOLDER", type=Path, required=True, help="the folder to write; must not hold a comparison yet"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted comparison in FOLDER")
+    _add_changes(parser)
+
+
+def main_compare(args: argparse.Namespace) -> int:
+    if args.agreement == (args.config is not None):
+        raise ConfigError(f"{'both' if args.agreement else 'neither'} CONFIG.toml and --agreement given; expected one of them")
+    if args.agreement and (args.set or args.device):
+        raise ConfigError("--set and --device change a configuration, and --agreement has none; leave them out")
+    from .compare import agreement, compare
+    from .config import load_config
+
+    if args.agreement:
+        print(agreement(args.out, resume=args.resume).markdown, end="")
+        print(f"\nwritten  {args.out}/agreement.md, agreement.json, agreement.png")
+    else:
+        print(compare(load_config(args.config, _changes(args)), args.out, resume=args.resume).markdown, end="")
+        print(f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm")
+    return 0
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """Of --set and --device, for `load_config`."""
+    changes = dict(_parse(text) for text in args.set)
+    if args.device:
+        changes["train.accelerator"] = args.device
+    return changes
 
 
 def _parse(text: str) -> tuple[str, Any]:

@@ -26,7 +26,7 @@ from .config import HIGHER_IS_BETTER, Config
 from .data.types import Splits
 from .data.windows import Examples, examples
 from .losses import Loss
-from .model import CompactLSTM, State
+from .model import Cell, CompactLSTM, State
 from .progress import Reporter
 from .validation import Validation
 
@@ -59,6 +59,8 @@ class Training:
         fabric: Fabric,
         reporter: Reporter,
         network: type[CompactLSTM] = CompactLSTM,
+        *,
+        cell: Cell = "lstm",
     ):
         self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
         self.fingerprint = splits.fingerprint
@@ -72,7 +74,7 @@ class Training:
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self._validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = network(spec, dropout=config.model.dropout)
+        self.net = network(spec, dropout=config.model.dropout, cell=cell)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         rate, decay = config.train.learning_rate, config.train.weight_decay

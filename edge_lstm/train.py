@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
-from .config import Config
+from .config import Config, TrainConfig
 from .run import Run, load_run
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from .loop import Training
 
 
@@ -30,8 +32,6 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     checkpoint as if it had not been interrupted, or is left as it is when it was finished.
     quiet: no progress on standard error.
     """
-    from lightning_fabric import Fabric
-
     from . import checkpoint
     from .data import load_data, make_spec
     from .fine_tune import fine_tune
@@ -40,11 +40,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
 
     out = Path(out)
     settings = config.train
-    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
-    try:
-        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
-    except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
-        raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
+    fabric = make_fabric(settings)
     if fabric.is_global_zero:  # before there are others that would wait for this one
         _check_folder(out, resume=resume)
         for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
@@ -75,6 +71,17 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
     fabric.barrier()
     return load_run(out)
+
+
+def make_fabric(settings: TrainConfig) -> Fabric:
+    """The devices and the precision of a training. Raises ConfigError where this machine doesn't have them."""
+    from lightning_fabric import Fabric
+
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+    try:
+        return Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
+    except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
+        raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:

@@ -32,6 +32,7 @@ _HERE = "edge_lstm_runtime.cli"
 VERBS = {
     "train": Verb("edge_lstm.cli", "train", "train a compact LSTM from a TOML configuration"),
     "recipes": Verb("edge_lstm.cli", "train", "list the packaged configurations and the data they need"),
+    "compare": Verb("edge_lstm.cli", "train", "train or fit baselines on the same data: GRU, RNN, ARIMA, DTW and more, in one table"),
     "export": Verb("edge_lstm_export.cli", "export", "turn a trained run into a bundle: ONNX, RKNN, report"),
     "inspect": Verb("edge_lstm_export.cli", "export", "look inside a trained model: gates, memory, channels, gradients"),
     "lint": Verb("edge_lstm_export.cli", "export", "check a graph for what the vendor's converter can't take"),

@@ -43,7 +43,7 @@ def test_readme_from_top_to_bottom(tmp_path):
     recording.write_text("\n".join([",".join(names), *(",".join(["0.5"] * 6) for _ in range(5))]) + "\n")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "EDGE_LSTM_DATA": data_folder()}
     for command in commands():
-        shortened = command + " --set train.epochs=2" if command.startswith("edge-lstm train") else command
+        shortened = command + " --set train.epochs=2" if command.startswith(("edge-lstm train", "edge-lstm compare")) else command
         done = subprocess.run(
             ["bash", "-c", shortened], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
         )

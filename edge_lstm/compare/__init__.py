@@ -1,0 +1,9 @@
+"""How the LSTM stands beside simpler models: on a configuration's own data, and where a gap must be remembered."""
+
+from __future__ import annotations
+
+from .comparison import Comparison, compare
+from .long_gap import Agreement, agreement
+from .rows import Row
+
+__all__ = ["Agreement", "Comparison", "Row", "agreement", "compare"]

@@ -1,0 +1,121 @@
+"""`edge-lstm compare CONFIG`: every row on the same splits, each kept as soon as it is done.
+
+OUT/compare.md, compare.json, compare.png   the table, with the configuration in the JSON; the picture
+OUT/lstm/         the LSTM's run, as `edge-lstm train` writes it
+OUT/rows/         a file for each finished row, which `resume` takes as it is
+OUT/plan.json     the configuration and the data that the rows are of
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.files import atomic_write
+
+from .. import checkpoint, plots
+from ..config import Config
+from ..data import load_data, make_spec
+from ..progress import Reporter
+from . import classifiers, forecasts, recurrent
+from .rows import Case, Row
+from .table import markdown, picture
+
+ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
+    "classify": {"logistic": classifiers.logistic, "dtw": classifiers.nearest},
+    "forecast": {"naive": forecasts.last_value, "seasonal": forecasts.seasonal, "arima": forecasts.arima},
+}
+RECURRENT: dict[str, Callable[[Case], Row]] = {"lstm": recurrent.lstm, "gru": recurrent.gru, "rnn": recurrent.rnn}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """path: the folder; rows: the LSTM first."""
+
+    path: Path
+    rows: tuple[Row, ...]
+
+    @property
+    def markdown(self) -> str:
+        return markdown(self.rows)
+
+
+def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Comparison:
+    """Train or fit every model of the task and write the table.
+
+    out: a new or empty folder; with `resume`, that of a comparison of the same configuration and data, whose finished rows are kept.
+    Raises ConfigError for more than one device and a task without rows, TrainingError for a folder that can't be used.
+    """
+    out = Path(out)
+    if config.train.devices != 1:
+        raise ConfigError(f"[train] devices = {config.train.devices}: a comparison trains on one; add --set train.devices=1")
+    if config.model.task not in ROWS:
+        raise ConfigError(f"[model] task = {config.model.task!r} has no baselines to compare with yet; expected one of {', '.join(ROWS)}")
+    prepare_folder(out, "plan.json", resume=resume)
+    splits = load_data(config)
+    spec = make_spec(config, splits)
+    same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
+    (out / "rows").mkdir(exist_ok=True)
+    case = Case(config, spec, splits, out, Reporter(quiet=quiet))
+    wanted = RECURRENT | ROWS[spec.task]
+    rows = []
+    for k, (name, make) in enumerate(wanted.items()):
+        file = out / "rows" / f"{name}.json"
+        if (row := _finished(file)) is not None:
+            case.reporter.line(f"row {k + 1}/{len(wanted)}: {row.title}, kept")
+        else:
+            case.reporter.line(f"row {k + 1}/{len(wanted)}: {name}")
+            row = make(case)
+            checkpoint.save_json(file, row.to_dict())
+        rows.append(row)
+    found = Comparison(out, tuple(rows))
+    plots.save_figure(picture(rows), out / "compare.png")
+    with atomic_write(out / "compare.md") as stream:
+        stream.write(found.markdown.encode())
+    checkpoint.save_json(out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]})
+    return found
+
+
+def prepare_folder(out: Path, mark: str, *, resume: bool) -> None:
+    """mark: the file that says that a comparison was begun there."""
+    started = (out / mark).exists()
+    if resume and not started:
+        raise TrainingError(f"{out}: there is no comparison to resume; leave out --resume to start one")
+    if started and not resume:
+        raise TrainingError(f"{out}: holds a comparison already; go on with it by --resume, or name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise TrainingError(f"{out}: the folder can't be made: {e}") from e
+
+
+def same_plan(file: Path, plan: dict[str, Any]) -> None:
+    """Write what the rows are of, or see that it is still the same."""
+    before = read_json(file)
+    if before is None:
+        checkpoint.save_json(file, plan)
+        return
+    changed = [f"the configuration's {text}" for text in checkpoint.differences(before["config"], plan["config"])]
+    if not changed and before["fingerprint"] != plan["fingerprint"]:
+        changed = ["the data has changed since it was started"]
+    if changed:
+        raise TrainingError(f"{file.parent}: can't resume this comparison: {'; '.join(changed)}; undo the change, or name another folder")
+
+
+def _finished(file: Path) -> Row | None:
+    values = read_json(file)
+    return None if values is None else Row.from_dict(values)
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as e:
+        raise TrainingError(f"{file}: damaged ({e}); delete it, and go on with --resume") from e
+    return values

@@ -1,0 +1,126 @@
+"""What a forecast has to beat: the last value, the value a season before, ARIMA."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.processing import features
+
+from ..data.types import Float64, Sequence
+from ..data.windows import future
+from .rows import Case, Row, microseconds
+
+# The same d for all: an AIC can't choose between series that are differenced and not. A level that doesn't wander is then the MA term's.
+ORDERS = ((0, 1, 1), (1, 1, 0), (1, 1, 1), (2, 1, 0), (2, 1, 1), (2, 1, 2))
+FIT_STEPS = 4000  # of the end of the longest training sequence: bounds the time
+MAX_TARGETS = 8  # each has models of its own
+
+
+def last_value(case: Case) -> Row:
+    found = [_last(case, s) for s in case.splits.test]
+    x = case.splits.test[0].x
+    duration = microseconds(lambda: _last(case, case.splits.test[0]), len(x))
+    return Row("naive", "last value", case.measure(found), 0, duration, "NumPy, whole sequence", 0.0)
+
+
+def seasonal(case: Case) -> Row:
+    name, title, season = "seasonal", "seasonal naive", case.config.data.season
+    if season is None:
+        return Row(name, title, None, note="skipped: no `season` in [data]")
+    if all(len(s.x) <= season for s in case.splits.test):
+        return Row(name, title, None, note=f"skipped: no test sequence is longer than a season of {season} steps")
+    found = [_season_before(case, s, season) for s in case.splits.test]
+    longest = max(case.splits.test, key=lambda s: len(s.x))
+    duration = microseconds(lambda: _season_before(case, longest, season), len(longest.x))
+    return Row(name, title, case.measure(found), 0, duration, "NumPy, whole sequence", 0.0, f"{season} steps before")
+
+
+def arima(case: Case) -> Row:
+    """A model of each target, alone. The order of the lowest AIC on the training split; the test split is appended without a refit."""
+    name, spec = "arima", case.spec
+    if len(spec.targets) > MAX_TARGETS:
+        return Row(
+            name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})"
+        )
+    train = max(case.splits.train, key=lambda s: len(s.x)).x[-FIT_STEPS:]
+    found = [_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
+    seconds = filtering = 0.0
+    learned, orders = 0, []
+    for j, target in enumerate(spec.targets):
+        channel = spec.channels.index(target)
+        mean, std = spec.input_mean[channel], spec.input_std[channel]
+        case.reporter.line(f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps")
+        began = time.perf_counter()
+        fitted = _lowest_aic((train[:, channel] - mean) / std)
+        seconds += time.perf_counter() - began
+        if fitted is None:
+            return Row(name, "ARIMA", None, note=f"skipped: no order could be fitted to {target!r}")
+        order, result = fitted
+        orders.append(str(order).replace(" ", ""))
+        learned += order[0] + order[2]
+        for answer, sequence in zip(found, case.splits.test, strict=True):
+            began = time.perf_counter()
+            ahead = forecasts(result, (sequence.x[:, channel] - mean) / std, spec.horizon)
+            filtering += time.perf_counter() - began
+            known = ~np.isnan(sequence.x[:, channel])
+            seen = np.logical_or.accumulate(known)
+            answer[seen, j :: len(spec.targets)] = mean + std * ahead[seen]
+    duration = 1e6 * filtering / sum(len(s.x) for s in case.splits.test)
+    title = f"ARIMA{', '.join(dict.fromkeys(orders))}"
+    note = f"order by AIC on the last {len(train)} steps of the longest training sequence"
+    return Row(name, title, case.measure(found), learned, duration, "statsmodels' filter, whole sequence", seconds, note)
+
+
+def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
+    """(T,) -> (T, horizon) 1, 2, ... steps ahead of each step, from what is known there; NaN in `series` is bridged.
+
+    result: of a fitted ARIMA without trend, whose coefficients are kept. A forecast is the design times a power of the transition times
+    the filtered state: what append and forecast at each step would say, in one pass.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        filtered = result.apply(series)
+    design, transition = filtered.model.ssm["design"][0], filtered.model.ssm["transition"]
+    state = filtered.filter_results.predicted_state[:, 1:]  # (k, T): of the step after each
+    ahead = np.empty((len(series), horizon))
+    for k in range(horizon):
+        ahead[:, k] = design @ state
+        state = transition @ state
+    return ahead
+
+
+def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
+    from statsmodels.tsa.arima.model import ARIMA
+    from threadpoolctl import threadpool_limits
+
+    best: tuple[tuple[int, int, int], Any] | None = None
+    with warnings.catch_warnings(), threadpool_limits(1):  # matrices of 3 rows: threads would only wait for each other
+        warnings.simplefilter("ignore")  # of a search that stopped at its limit, or began outside of the stationary; the AIC judges
+        for order in ORDERS:
+            try:
+                result = ARIMA(series, order=order).fit(method_kwargs={"maxiter": 50})
+            except (ValueError, IndexError, np.linalg.LinAlgError):  # too short a series for this order, or a singular one
+                continue
+            if np.isfinite(result.aic) and (best is None or result.aic < best[1].aic):
+                best = order, result
+    return best
+
+
+def _last(case: Case, sequence: Sequence) -> Float64:
+    spec = case.spec
+    repeated: Float64 = features(spec, sequence.x)[1][:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
+    return repeated
+
+
+def _season_before(case: Case, sequence: Sequence, season: int) -> Float64:
+    """Where that is unknown the last value; those steps are not measured."""
+    answer = _last(case, sequence)
+    before = future(case.spec, sequence.x)[:-season]
+    answer[season:] = np.where(np.isnan(before), answer[season:], before)
+    return answer

@@ -1,0 +1,89 @@
+"""A row of the comparison, and what every row is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.spec import ModelSpec
+
+from ..config import Config
+from ..data import Splits
+from ..evaluate import evaluate
+from ..progress import Reporter
+
+MEASURED = 0.2  # seconds of a timing
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model of the comparison.
+
+    metrics      as `evaluate` gives them on the test split; None where the row was skipped, and `note` says why
+    parameters   numbers that an answer needs and that were learned; for 1-NN the training data that it keeps
+    us_per_step  microseconds on this machine's CPU, one stream; measured: of what
+    seconds      training or fitting, without validation
+    """
+
+    name: str
+    title: str
+    metrics: dict[str, Any] | None
+    parameters: int | None = None
+    us_per_step: float | None = None
+    measured: str = ""
+    seconds: float | None = None
+    note: str = ""
+
+    @property
+    def bytes(self) -> int | None:
+        """Of the parameters in float32."""
+        return None if self.parameters is None else 4 * self.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "bytes": self.bytes}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Row:
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """The data and the configuration that all rows share. out: the comparison's folder."""
+
+    config: Config
+    spec: ModelSpec
+    splits: Splits
+    out: Path
+    reporter: Reporter
+
+    def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
+        """answers: per test sequence (T, O). Forecasts of every row are measured on the same steps."""
+        metrics = evaluate(self.spec, self.splits.test, answers, season=self.config.data.season)
+        for key in ("verdict", "beats_naive", "beats_seasonal", "baselines"):  # they speak of the LSTM, and have rows here
+            metrics.pop(key, None)
+        return metrics
+
+
+def microseconds(call: Callable[[], object], steps: int = 1) -> float:
+    """The median time of a call, over its `steps`."""
+    call()
+    times: list[float] = []
+    end = time.perf_counter() + MEASURED
+    while len(times) < 5 or (time.perf_counter() < end and len(times) < 10_000):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return 1e6 * statistics.median(times) / steps
+
+
+def repeated(answers: NDArray[Any], case: Case) -> list[NDArray[np.float64]]:
+    """(sequences, O), one answer to each whole test sequence -> the same at each of its steps, as `evaluate` takes them."""
+    return [np.tile(answer, (len(s.x), 1)).astype(np.float64) for answer, s in zip(answers, case.splits.test, strict=True)]

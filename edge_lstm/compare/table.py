@@ -1,0 +1,80 @@
+"""The comparison as a table and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..plots import TRAIN, VALIDATION, _figure, _label
+from .rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "accuracy_all_steps": "accuracy, all steps",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "nrmse": "NRMSE",
+}
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A line per row, aligned; below it what was measured how, and the notes."""
+    metrics = _metrics(rows)
+    head = ["model", *(METRICS[m] for m in metrics), "parameters", "bytes", "µs per step", "training, s"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in rows:
+        figures = [_number((row.metrics or {}).get(m)) for m in metrics]
+        numbers = ["–" if n is None else f"{n:,}" for n in (row.parameters, row.bytes)]
+        lines.append([row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)])
+    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+    text = "".join(
+        "| "
+        + " | ".join(c.ljust(w) if k == 0 or c == "---" else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+        + " |\n"
+        for line in lines
+    )
+    said = [
+        f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n" for r in rows if r.measured or r.note
+    ]
+    return text + "\n" + "".join(said)
+
+
+def picture(rows: Sequence[Row]) -> Figure:
+    """Bars: the two chief metrics, and on logarithmic axes bytes and microseconds per step. Rows that were skipped are left out."""
+    rows = [row for row in rows if row.metrics is not None][::-1]  # barh draws upwards
+    figure = _figure(14, 1.4 + 0.42 * len(rows))
+    first, second = _metrics(rows)[:2]
+    panels: list[tuple[str, list[Any], bool]] = [
+        (METRICS[first], [(row.metrics or {})[first] for row in rows], False),
+        (METRICS[second], [(row.metrics or {})[second] for row in rows], False),
+        ("bytes", [row.bytes for row in rows], True),
+        ("µs per step", [row.us_per_step for row in rows], True),
+    ]
+    names = [row.title for row in rows]
+    for ax, (title, values, logarithmic) in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
+        drawn = [value or 0 for value in values]
+        bars = ax.barh(names, drawn, color=[VALIDATION if row.name == "lstm" else TRAIN for row in rows], height=0.6)
+        ax.bar_label(bars, [_number(value, 3) for value in values], padding=3, fontsize=8)
+        if logarithmic:
+            ax.set_xscale("log")
+            positive = [value for value in drawn if value > 0]
+            ax.set_xlim(min(positive) / 3, 8 * max(positive))
+        else:
+            ax.set_xlim(0, 1.25 * max(drawn) or 1)
+        _label(ax, title, "", "")
+    return figure
+
+
+def _metrics(rows: Sequence[Row]) -> list[str]:
+    """Those that at least one row has, in the order of the table."""
+    return [name for name in METRICS if any((row.metrics or {}).get(name) is not None for row in rows)]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.{digits}g}".rstrip(".")
