@@ -281,9 +281,9 @@ def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     one = agreement(tmp_path / "one", steps=4, hidden_size=4, quiet=True)
     two = agreement(tmp_path / "two", steps=4, hidden_size=4, quiet=True)
     assert one.accuracy == two.accuracy
-    assert len(one.accuracy["gru"]) == 3
+    assert len(one.accuracy["gru"]) == 5
     assert (tmp_path / "one" / "agreement.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2\] and is \[1\]"):
+    with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2, 3, 4\] and is \[1\]"):
         agreement(tmp_path / "one", seeds=[1], steps=4, hidden_size=4, resume=True, quiet=True)
     monkeypatch.setattr("edge_lstm.compare.long_gap._train", None)  # nothing is left to train
     assert agreement(tmp_path / "one", steps=4, hidden_size=4, resume=True, quiet=True) == one
