@@ -368,7 +368,7 @@ except rt.BackendUnavailableError as e:
 
 
 def test_no_library(tmp_path):
-    assert "install the wheel for this board (docs/native.md), or run: make native" in fails_with(tmp_path, None)
+    assert "install the wheel for this board (docs/native.md), or run there: python hatch_build.py" in fails_with(tmp_path, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)], ids=["empty", "text", "header only"])
