@@ -42,14 +42,18 @@ class Comparison:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
-def compare(outputs: NDArray[Any], reference: NDArray[np.float64]) -> Comparison:
-    """Both (steps, O). An output that is not finite makes every figure infinite."""
+def compare(outputs: NDArray[Any], reference: NDArray[np.float64], spread: float | None = None) -> Comparison:
+    """Both (steps, O). An output that is not finite makes every figure infinite.
+
+    spread: what the NRMSE is relative to, where these steps are a part of a longer stream; unless given the standard deviation of
+    `reference`.
+    """
     if outputs.shape != reference.shape:
         raise ValueError(f"outputs {outputs.shape} and reference {reference.shape} differ in shape")
     error = np.abs(outputs.astype(np.float64) - reference)
     error[~np.isfinite(error)] = math.inf
     step, output = np.unravel_index(int(error.argmax()), error.shape)
     rmse = math.sqrt(float(np.mean(error**2)))
-    spread = float(reference.std())
+    spread = float(reference.std()) if spread is None else spread
     nrmse = rmse / spread if spread > 0 else (0.0 if rmse == 0 else math.inf)
     return Comparison(len(outputs), float(error.max()), rmse, nrmse, (int(step), int(output)))

@@ -22,6 +22,7 @@ from edge_lstm_runtime import (
     Bundle,
     BundleError,
     Model,
+    Reference,
     check_backend,
     choose_backend,
     memory,
@@ -30,7 +31,10 @@ from edge_lstm_runtime import (
 from edge_lstm_runtime import backends as registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.reference import open_backend as open_reference
+from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.check import check_opened
 from edge_lstm_runtime.compare import Tolerance
+from edge_lstm_runtime.processing import features
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
@@ -441,3 +445,19 @@ def test_an_int8_entry_that_is_malformed(entry: Any, tmp_path: Path) -> None:
 def test_without_the_native_library(name: str, streams: int | None, promised: Bundle) -> None:
     with pytest.raises(BackendUnavailableError, match="the native library is not in this installation"):
         Model(promised).session(name, streams=streams)
+
+
+def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: Path) -> None:
+    """Over the first samples the outputs of this bundle hardly vary, so that an error relative to their own spread would be enormous."""
+    spec = make_spec(task="forecast", channels=1, outputs=1)  # of one output: the spread of several is that between them, too
+    weights = random_weights(spec)
+    x = np.repeat(np.asarray(spec.input_mean)[None], 300, axis=0)
+    x[250:] += np.random.default_rng(0).standard_normal(x[250:].shape)
+    y = Reference(spec, weights).run(features(spec, x)[0])
+    calm = y[:200].std() / y.std()
+    golden = {"golden.npz": write_npz({"x": x, "y": y})}
+    bundle = write_bundle(tmp_path / "calm.edge", spec, weights, golden, native_int8={"tolerance": INT8})
+    result = check_opened(bundle, quantised(bundle), "native-int8", None, 200)
+    assert calm < 0.5
+    assert result.passed
+    assert result.comparison.nrmse == pytest.approx(5e-3, rel=1e-2)

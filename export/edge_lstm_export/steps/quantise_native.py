@@ -17,7 +17,7 @@ from edge_lstm_runtime.processing import features
 from ..native_int8 import Arrays, quantise
 from ..work import Accuracy, Work
 from .calibrate import calibrate
-from .simulate import MARGIN, quantised_tolerance
+from .simulate import quantised_tolerance
 
 NAME = "native-int8"
 
@@ -33,7 +33,7 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     outputs = backend.run(work.rows)
     comparison = compare(outputs, work.reference)
-    tolerance = quantised_tolerance(comparison, f"{MARGIN} x the NRMSE on the exporting machine's CPU")
+    tolerance = quantised_tolerance(outputs, work.reference, "on the exporting machine's CPU")
     work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
     notes = work.notes
     if came_of_it := fine_tuned(work.run):
