@@ -18,6 +18,8 @@ METRICS = {
     "mae": "MAE",
     "rmse": "RMSE",
     "nrmse": "NRMSE",
+    "mae_last": "MAE at the end",
+    "rmse_last": "RMSE at the end",
 }
 
 

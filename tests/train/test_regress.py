@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from edge_lstm import Config, Run, Sequence, evaluate, load_config, load_data, train
+from edge_lstm.compare import compare
+from edge_lstm.compare.regressions import PENALTY, linear, mean
+from edge_lstm.compare.rows import Case
 from edge_lstm.data import make_spec
-from edge_lstm.data.windows import examples
+from edge_lstm.data.windows import examples, truth_of
+from edge_lstm.progress import Reporter
 from edge_lstm_runtime import Reference, describe
 from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
 from edge_lstm_runtime.processing import features
@@ -241,3 +245,28 @@ def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(turbofan: P
     text = closing(run)
     assert "2 features -> 1 x 4 units -> life" in text
     assert f"at the end      MAE {run.metrics['test']['mae_last']:.4g}" in text
+
+
+@pytest.mark.usefixtures("table")
+def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
+    config = configure(REGRESS, train__epochs=1)
+    splits = load_data(config)
+    case = Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
+    of_zeros = evaluate(case.spec, splits.test, [np.zeros((len(s.x), case.spec.output_size)) for s in splits.test])
+    of_mean = mean(case).metrics
+    assert of_mean is not None
+    for key in ("mae", "rmse", "mae_last", "rmse_last"):
+        assert of_mean[key] == of_zeros["baselines"]["mean"][key]
+    # Ridge by its normal equations, the intercept not penalised.
+    x = np.concatenate([features(case.spec, s.x)[0] for s in splits.train])
+    y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
+    known = np.isfinite(y).all(axis=1)
+    x, y = x[known], y[known]
+    W = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + PENALTY * np.eye(x.shape[1]), (x - x.mean(0)).T @ (y - y.mean(0)))
+    answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
+    of_linear = linear(case).metrics
+    assert of_linear is not None
+    assert of_linear["rmse"] == pytest.approx(evaluate(case.spec, splits.test, answers)["rmse"], rel=1e-9)
+    found = compare(config, tmp_path / "out", quiet=True)
+    assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "mean", "linear"]
+    assert "RMSE at the end" in found.markdown

@@ -1,0 +1,39 @@
+"""What a regression has to beat: the mean of the training split, and a linear regression on the sample now, which remembers nothing."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from edge_lstm_runtime.processing import features
+
+from ..data.windows import truth_of
+from .rows import Case, Row, microseconds
+
+PENALTY = 1.0  # of the squared coefficients of normalised features: enough where two of them say the same
+
+
+def mean(case: Case) -> Row:
+    """The answers' offset is the mean of the training split's targets."""
+    answer = np.asarray(case.spec.output_offset)
+    found = [np.tile(answer, (len(s.x), 1)) for s in case.splits.test]
+    return Row("mean", "training mean", case.measure(found), len(answer), None, "", 0.0)
+
+
+def linear(case: Case) -> Row:
+    from sklearn.linear_model import Ridge
+
+    x = np.concatenate([features(case.spec, s.x)[0] for s in case.splits.train])
+    y = np.concatenate([truth_of(case.spec, s) for s in case.splits.train])
+    known = np.isfinite(y).all(axis=1)
+    began = time.perf_counter()
+    model = Ridge(alpha=PENALTY).fit(x[known], y[known])
+    seconds = time.perf_counter() - began
+    W, b = np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
+    found = [features(case.spec, s.x)[0] @ W + b for s in case.splits.test]
+    row = features(case.spec, case.splits.test[0].x)[0][0]
+    duration = microseconds(lambda: row @ W + b)
+    return Row(
+        "linear", "linear regression", case.measure(found), W.size + b.size, duration, "NumPy, single step", seconds, "on the sample now"
+    )
