@@ -42,7 +42,7 @@ int main(int count, char **arguments) {
         size_t bytes;
         must(el_model_bytes(&z.sizes, name, &bytes) == EL_OK, "el_model_bytes");
         el_model *const model = aligned(bytes);
-        must(el_model_init(model, bytes, &z.sizes, name, values) == EL_OK, "el_model_init");
+        must(el_model_init(model, bytes, &z.sizes, name, values, NULL) == EL_OK, "el_model_init");
         must(el_state_bytes(model, z.streams, &bytes) == EL_OK, "el_state_bytes");
         el_state *const state = aligned(bytes);
         must(el_state_init(state, bytes, model, name, z.streams) == EL_OK, "el_state_init");
