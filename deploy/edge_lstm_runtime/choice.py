@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import statistics
 import time
 from collections.abc import Sequence
 
@@ -164,7 +163,7 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
                 del times[candidate]
                 reasons[candidate.label] = f"failed: {e}"
                 continue
-            times[candidate] = min(times[candidate], 1e6 * statistics.median(turn) / (len(x[0]) if whole else 1))
+            times[candidate] = min(times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1))
     for candidate, microseconds in times.items():
         reasons[candidate.label] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
     return times

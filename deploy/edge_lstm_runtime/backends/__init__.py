@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import BackendError, BackendUnavailableError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from importlib.metadata import EntryPoint
 
     from ..bundle import Bundle
