@@ -18,6 +18,23 @@ BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "his
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
 
 
+def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
+    """Make the folder. marks: the files that say that a `what`, such as "run", was begun there.
+
+    Raises TrainingError where one is to be resumed and there is none, where there is one and it is not to be, and for a folder that
+    can't be made.
+    """
+    started = any((out / mark).exists() for mark in marks)
+    if resume and not started:
+        raise TrainingError(f"{out}: there is no {what} to resume; leave out --resume to start one")
+    if started and not resume:
+        raise TrainingError(f"{out}: holds a {what} already; go on with it by --resume, or name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise TrainingError(f"{out}: the folder can't be made: {e}") from e
+
+
 @dataclasses.dataclass
 class Progress:
     """How far training has come. history: one row per epoch. finished: "" or why training ended."""

@@ -42,7 +42,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     settings = config.train
     fabric = make_fabric(settings)
     if fabric.is_global_zero:  # before there are others that would wait for this one
-        _check_folder(out, resume=resume)
+        checkpoint.prepare_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
         for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
             leftover.unlink()
     fabric.launch()
@@ -82,18 +82,6 @@ def make_fabric(settings: TrainConfig) -> Fabric:
         return Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
     except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
         raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
-
-
-def _check_folder(out: Path, *, resume: bool) -> None:
-    started = (out / "config.toml").exists() or (out / "last.pt").exists()
-    if resume and not started:
-        raise TrainingError(f"{out}: there is no run to resume; leave out --resume to start one")
-    if started and not resume:
-        raise TrainingError(f"{out}: holds a run already; go on with it by --resume, or name another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise TrainingError(f"{out}: the folder can't be made: {e}") from e
 
 
 def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:

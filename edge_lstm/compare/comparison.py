@@ -49,14 +49,12 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
     """Train or fit every model of the task and write the table.
 
     out: a new or empty folder; with `resume`, that of a comparison of the same configuration and data, whose finished rows are kept.
-    Raises ConfigError for more than one device and a task without rows, TrainingError for a folder that can't be used.
+    Raises ConfigError for more than one device, TrainingError for a folder that can't be used.
     """
     out = Path(out)
     if config.train.devices != 1:
         raise ConfigError(f"[train] devices = {config.train.devices}: a comparison trains on one; add --set train.devices=1")
-    if config.model.task not in ROWS:
-        raise ConfigError(f"[model] task = {config.model.task!r} has no baselines to compare with yet; expected one of {', '.join(ROWS)}")
-    prepare_folder(out, "plan.json", resume=resume)
+    checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     splits = load_data(config)
     spec = make_spec(config, splits)
     same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
@@ -79,19 +77,6 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
         stream.write(found.markdown.encode())
     checkpoint.save_json(out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]})
     return found
-
-
-def prepare_folder(out: Path, mark: str, *, resume: bool) -> None:
-    """mark: the file that says that a comparison was begun there."""
-    started = (out / mark).exists()
-    if resume and not started:
-        raise TrainingError(f"{out}: there is no comparison to resume; leave out --resume to start one")
-    if started and not resume:
-        raise TrainingError(f"{out}: holds a comparison already; go on with it by --resume, or name another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise TrainingError(f"{out}: the folder can't be made: {e}") from e
 
 
 def same_plan(file: Path, plan: dict[str, Any]) -> None:

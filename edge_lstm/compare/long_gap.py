@@ -26,7 +26,7 @@ from ..loop import learning_rate
 from ..model import Cell, CompactLSTM
 from ..plots import TRAIN, VALIDATION, _figure, _label
 from ..progress import Reporter
-from .comparison import prepare_folder, read_json, same_plan
+from .comparison import read_json, same_plan
 from .recurrent import TITLES, one_thread, parameters
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def agreement(
     kept, where seeds, steps and size are the same. Raises TrainingError for a folder that can't be used.
     """
     out = Path(out)
-    prepare_folder(out, "plan.json", resume=resume)
+    checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     same_plan(out / "plan.json", {"config": {"seeds": list(seeds), "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
     (out / "rows").mkdir(exist_ok=True)
     reporter = Reporter(quiet=quiet)

@@ -15,7 +15,7 @@ from edge_lstm.model import canonical_weights
 from edge_lstm_export.inspect import inspect_run
 from edge_lstm_export.inspect.channels import measure_channels
 from edge_lstm_export.inspect.gates import measure_gates
-from edge_lstm_export.inspect.gradients import measure_gradients, reach
+from edge_lstm_export.inspect.gradients import measure_gradients
 from edge_lstm_export.inspect.memory import falls_below, growth, measure_memory
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -182,7 +182,7 @@ def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> 
 
 def test_where_a_curve_falls_below() -> None:
     curve = np.array([1.0, 4.0, 1.9, 2.1, 1.0, 0.3, 0.2])
-    assert falls_below(curve, 0.5) == reach(curve, 0.5) == 4
+    assert falls_below(curve, 0.5) == 4
     assert falls_below(curve, 0.1) == 5
     assert falls_below(curve, 0.01) is None
     assert growth(np.array([[9.0], [2.0], [5.0], [4.0]])) == 2

@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 with atheris.instrument_imports(include=["edge_lstm_runtime"]):
-    from rt_tools import Weights, make_spec, random_weights, samples
+    from rt_tools import int8_arrays, make_spec, random_weights, samples
 
     import edge_lstm_runtime as rt
     from edge_lstm_runtime.backends import open_backend
@@ -62,18 +62,6 @@ LENGTHS = [1, 2, 3, 4, 8, 64]
 WITH_LIBRARY = LIBRARY.exists() and bool(kernels())
 
 
-def int8_of(spec: rt.ModelSpec, weights: Weights) -> dict[str, Any]:
-    rng = np.random.default_rng(1)
-    arrays: dict[str, Any] = {}
-    for k in range(spec.num_layers):
-        for part in "xh":
-            shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
-            arrays[f"layer{k}.W_{part}"] = rng.integers(-127, 128, shape, np.int8)
-            arrays[f"layer{k}.step_{part}"] = np.full(shape[1], 0.01, np.float32)
-        arrays[f"layer{k}.b"] = weights[f"layer{k}.b"]
-    return arrays
-
-
 def bases() -> list[dict[str, bytes]]:
     """Members of a bundle of each kind of model, manifest.json among them."""
     found = []
@@ -92,7 +80,7 @@ def bases() -> list[dict[str, bytes]]:
         if spec.bidirectional:
             golden["lengths"] = np.array([3])
         else:
-            members["int8.npz"] = write_npz(int8_of(spec, weights))
+            members["int8.npz"] = write_npz(int8_arrays(spec))
             facts["native_int8"] = {"tolerance": tolerance}
         members["golden.npz"] = write_npz(golden)
         accuracy = {"numpy": {"max_abs": 1e-7, "nrmse": 1e-7, "steps": 3}}

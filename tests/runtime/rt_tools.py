@@ -100,6 +100,19 @@ def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
     return weights
 
 
+def int8_arrays(spec: rt.ModelSpec) -> dict[str, Array]:
+    """Of int8.npz, see docs/bundle.md."""
+    rng = np.random.default_rng(4)
+    arrays: dict[str, Array] = {}
+    for k in range(spec.num_layers):
+        for part in "xh":
+            shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
+            arrays[f"layer{k}.W_{part}"] = rng.integers(-127, 128, shape, np.int8)
+            arrays[f"layer{k}.step_{part}"] = rng.uniform(1e-4, 1e-3, shape[1]).astype(np.float32)
+        arrays[f"layer{k}.b"] = np.ones(4 * spec.hidden_size, np.float32)
+    return arrays
+
+
 def samples(spec: rt.ModelSpec, steps: int, seed: int = 1) -> NDArray[np.float64]:
     """(steps, C) raw units: slow waves and noise around each channel's mean."""
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, environment, make_bundle, make_spec, random_weights, samples
+from rt_tools import Array, environment, int8_arrays, make_bundle, make_spec, random_weights, samples
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
@@ -239,18 +239,6 @@ def test_what_is_refused_at_opening():
         steps[-1] = bad
         with pytest.raises(BackendError, match="EL_NOT_FINITE"):
             NativeBackend(spec, weights, "int8", steps=steps)
-
-
-def int8_arrays(spec: rt.ModelSpec) -> dict[str, Array]:
-    rng = np.random.default_rng(4)
-    arrays: dict[str, Array] = {}
-    for k in range(spec.num_layers):
-        for part in "xh":
-            shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
-            arrays[f"layer{k}.W_{part}"] = rng.integers(-127, 128, shape, np.int8)
-            arrays[f"layer{k}.step_{part}"] = rng.uniform(1e-4, 1e-3, shape[1]).astype(np.float32)
-        arrays[f"layer{k}.b"] = np.ones(4 * spec.hidden_size, np.float32)
-    return arrays
 
 
 def test_int8_arrays():

@@ -14,7 +14,7 @@ from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, 
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.compare import FLOAT32, Tolerance
 
-from ..steps.simulate import MARGIN, USABLE
+from ..steps.simulate import with_margin
 from .block import PRECISIONS, model_bytes, run_int8
 from .build import Built, build_and_run
 from .folder import check_replaceable, write_folder
@@ -81,11 +81,7 @@ def _measured(source: Source, scheme: str) -> Scheme:
 
 def _tolerance(scheme: str, comparison: Comparison) -> Tolerance:
     """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
-    if scheme == "float32":
-        tolerance = FLOAT32
-    else:
-        limit = min(float(f"{MARGIN * comparison.nrmse:.2g}"), USABLE)
-        tolerance = Tolerance("nrmse", limit, f"{MARGIN} x the NRMSE by NumPy with the kernel's rounding to int8, at most {USABLE}")
+    tolerance = FLOAT32 if scheme == "float32" else with_margin(comparison.nrmse, "by NumPy with the kernel's rounding to int8")
     if not comparison.within(tolerance):
         advice = "use --scheme float32" if scheme == "int8" else "train the model again"
         raise ConversionError(

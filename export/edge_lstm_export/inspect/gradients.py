@@ -16,6 +16,8 @@ from edge_lstm.data.windows import Examples, examples
 from edge_lstm.losses import Loss
 from edge_lstm_runtime import ModelSpec
 
+from .memory import falls_below
+
 WINDOW = 200  # steps before the loss
 MOST = 32  # sequences or windows of the test split
 
@@ -42,7 +44,8 @@ class Gradients:
         layers = []
         for k in range(len(self.h)):
             h, c = self.curves(k)
-            layers.append({"h": h.tolist(), "c": c.tolist(), "c_tenth_before": reach(c, 0.1), "c_hundredth_before": reach(c, 0.01)})
+            tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
+            layers.append({"h": h.tolist(), "c": c.tolist(), "c_tenth_before": tenth, "c_hundredth_before": hundredth})
         return {"windows": self.windows, "steps": self.h[0].shape[1], "layers": layers}
 
     def sentences(self) -> list[str]:
@@ -50,7 +53,7 @@ class Gradients:
         for k in range(len(self.h)):
             c = self.curves(k)[1]
             start = f"Layer {k + 1}: going back from the loss, the gradient at the cell"
-            tenth, hundredth = reach(c, 0.1), reach(c, 0.01)
+            tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
             if c.max() > 10 * c[0] > 0:
                 times, peak = c.max() / c[0], int(c.argmax())
                 said.append(f"{start} grows to {times:.3g} times its size, {peak} steps back; if training is unsteady, this may be why.")
@@ -63,12 +66,6 @@ class Gradients:
                 further = f"falls to a tenth after {tenth} steps and to a hundredth after {hundredth}"
                 said.append(f"{start} {further}; what lies further back hardly teaches it anything.")
         return said
-
-
-def reach(curve: Float64, share: float) -> int | None:
-    """The first number of steps back from which a curve stays below a share of its peak; None where it doesn't."""
-    above = np.flatnonzero(curve >= share * curve.max())
-    return None if above[-1] == len(curve) - 1 else int(above[-1]) + 1
 
 
 def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradients:

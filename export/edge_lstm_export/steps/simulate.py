@@ -59,7 +59,11 @@ def call(work: Work) -> Work:
 def quantised_tolerance(outputs: NDArray[Any], reference: NDArray[np.float64], where: str) -> Tolerance:
     """What a board is held to where this was measured, with MARGIN for rounding in other places; also over the steps that a load checks."""
     first = compare(outputs[:AUTO_STEPS], reference[:AUTO_STEPS], float(reference.std()))
-    nrmse = max(compare(outputs, reference).nrmse, first.nrmse)
+    return with_margin(max(compare(outputs, reference).nrmse, first.nrmse), where)
+
+
+def with_margin(nrmse: float, where: str) -> Tolerance:
+    """where: the figure was measured, in words."""
     return Tolerance("nrmse", min(float(f"{MARGIN * nrmse:.2g}"), USABLE), f"{MARGIN} x the NRMSE {where}, at most {USABLE}")
 
 
