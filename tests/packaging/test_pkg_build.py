@@ -130,7 +130,8 @@ def test_a_wheel_that_names_its_platform_has_its_library_or_fails(copy: Path, tm
 @slow
 def test_an_editable_install_has_this_machines_library(copy: Path, board: Path, tmp_path: Path) -> None:
     library = copy / hatch_build.LIBRARY.relative_to(hatch_build.ROOT)
-    install = ["-m", "pip", "install", "-v", "--no-deps", "--prefix", tmp_path, "--editable", "."]
+    # Without --ignore-installed pip takes the board's own edge-lstm away, prefix or not.
+    install = ["-m", "pip", "install", "-v", "--no-deps", "--ignore-installed", "--prefix", tmp_path, "--editable", "."]
     with_compiler = pip(board, copy, *install)
     if shutil.which("cc"):
         assert WITHOUT not in with_compiler
