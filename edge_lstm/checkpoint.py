@@ -15,6 +15,7 @@ from edge_lstm_runtime.files import atomic_write
 
 FORMAT = 1
 BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"
+FIRST = "first.pt"  # the best model before it was trained anew on more data
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
 
 

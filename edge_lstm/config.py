@@ -126,6 +126,7 @@ class TrainConfig(_Section):
     carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on; none of a
                 bidirectional model, which carries nothing
     loss        tasks "forecast", "regress": squared error, or "huber", which large errors (rare jumps) don't dominate
+    refit       train anew on the training and the validation split together, for as many epochs as were best; that is then the model
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
 
@@ -142,11 +143,23 @@ class TrainConfig(_Section):
     loss_steps: Literal["all", "last"] = "all"
     carry: Annotated[float, Field(ge=0, le=1)] = 0.5
     loss: Literal["mse", "huber"] = "mse"
+    refit: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
+
+
+class AugmentConfig(_Section):
+    """[augment]: what is added to the training samples, in standard deviations of each channel; nothing without this section.
+
+    offset  the deviation of a constant, drawn for each sequence or window and channel: a sensor that is calibrated or mounted otherwise
+    noise   the deviation of white noise, drawn for each value
+    """
+
+    offset: Annotated[float, Field(ge=0)] = 0.0
+    noise: Annotated[float, Field(ge=0)] = 0.0
 
 
 class QuantizeConfig(_Section):
@@ -168,6 +181,7 @@ class Config(_Section):
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
+    augment: AugmentConfig | None = None
     quantize: QuantizeConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
@@ -185,8 +199,7 @@ class Config(_Section):
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
-        if self.quantize is not None:
-            tables["quantize"] = values["quantize"]
+        tables.update({name: values[name] for name in ("augment", "quantize") if values.get(name) is not None})
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()

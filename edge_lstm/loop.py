@@ -21,6 +21,7 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.spec import ModelSpec
 
 from . import checkpoint
+from .augment import Augment
 from .checkpoint import Progress
 from .config import HIGHER_IS_BETTER, Config
 from .data.types import Splits
@@ -136,6 +137,9 @@ class Training:
         look = began + LOOK_EVERY
         left: State | None = None
         carries = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
+        augment = None
+        if self.config.augment is not None:
+            augment = Augment(self.config.augment, self.spec.input_size, _seed(config.seed, epoch, rank, 2), self.fabric.device)
         self._model.train()
         for k, start in enumerate(starts):
             for group in self._optimizer.param_groups:
@@ -154,6 +158,8 @@ class Training:
                 x, mask = x[:, :steps], mask[:, :steps]
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
+            if augment is not None:
+                x = augment(x)
             self._optimizer.zero_grad()
             outputs, left = self._model(x, _carried(left, 0.0 if self._both else config.carry, carries, len(index)), lengths)
             loss = self._loss(outputs, y, mask, last) * share

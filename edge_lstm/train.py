@@ -1,6 +1,7 @@
 """From a configuration to a run's folder.
 
 RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
+RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
 RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for, see fine_tune.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
@@ -37,6 +38,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     from .fine_tune import fine_tune
     from .loop import Training
     from .progress import Reporter
+    from .refit import joined, refit
 
     out = Path(out)
     settings = config.train
@@ -58,14 +60,18 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         return load_run(out)
     training = Training(config, spec, splits, out, fabric, reporter)
     if last is not None:
-        float_best = out / checkpoint.FLOAT  # where best.pt may be the fine-tuned model already
-        training.restore(last, checkpoint.load(float_best if float_best.exists() else out / checkpoint.BEST))
+        # best.pt may be the model of a later stage already.
+        names = (checkpoint.FIRST, checkpoint.FLOAT, checkpoint.BEST)
+        training.restore(last, checkpoint.load(next(out / name for name in names if (out / name).exists())))
         reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {settings.epochs}")
     elif fabric.is_global_zero:
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
     training.run()
-    quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
+    if settings.refit:
+        refit(training, splits, resume=resume)
+    seen = joined(splits) if settings.refit else splits
+    quantised = fine_tune(training, config.quantize, seen, resume=resume) if config.quantize is not None else None
     if fabric.is_global_zero:
         _finish(training, splits, out, quantised)
         reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
@@ -101,15 +107,17 @@ def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any
     from .evaluate import evaluate
     from .streaming import answers
 
-    best = checkpoint.load(out / checkpoint.BEST)
-    training.net.load_state_dict(best["model"])
-    spec, season = training.spec, training.config.data.season
+    spec, season, net = training.spec, training.config.data.season, training.net
     metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
     if quantised is not None:
         metrics["quantize"] = quantised
-    test_answers = answers(training.net, splits.test)
-    for part, found in (("val", answers(training.net, splits.val)), ("test", test_answers)):
-        metrics[part] = evaluate(spec, getattr(splits, part), found, season=season)
+    # What was refitted has seen the validation split.
+    found = {}
+    for part, file in (("val", checkpoint.FIRST if training.config.train.refit else checkpoint.BEST), ("test", checkpoint.BEST)):
+        net.load_state_dict(checkpoint.load(out / file)["model"])
+        found[part] = answers(net, getattr(splits, part))
+        metrics[part] = evaluate(spec, getattr(splits, part), found[part], season=season)
+    test_answers = found["test"]
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])

@@ -1,0 +1,69 @@
+"""A second training on the validation split too: of what, for how long, and what the run then says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_train_resume import interrupted_after
+from train_helpers import CLASSIFY, FORECAST
+
+from edge_lstm import evaluate, loop, train
+from edge_lstm.config import Config
+from edge_lstm.progress import Reporter
+from edge_lstm.streaming import answers
+from edge_lstm.train import make_fabric
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_it_is_the_training_on_both_splits(configure: Callable[..., Config], tmp_path: Path) -> None:
+    """The same weights as those of a training whose training split is both, for the best number of epochs."""
+    config = configure(FORECAST, train__epochs=5, train__learning_rate=0.05, train__refit=True)
+    run = train(config, tmp_path / "run", quiet=True)
+    best = run.metrics["best_epoch"]
+    assert len(run.history) == 5
+    assert len((run.path / "refit" / "history.csv").read_text().splitlines()) == 1 + best
+    splits = run.splits
+    by_hand = loop.Training(
+        config.model_copy(update={"train": config.train.model_copy(update={"epochs": best})}),
+        run.spec,
+        type(splits)(splits.train + splits.val, splits.val, splits.test, splits.channels),
+        tmp_path,
+        make_fabric(config.train),
+        Reporter(quiet=True),
+    )
+    by_hand.run()
+    for name, tensor in by_hand.net.state_dict().items():
+        torch.testing.assert_close(run.model.state_dict()[name], tensor, atol=0, rtol=0)
+    assert run.metrics["test"] == evaluate(run.spec, splits.test, answers(run.model, splits.test))
+    first = torch.load(run.path / "first.pt", weights_only=True)["model"]
+    assert any(not torch.equal(first[name], tensor) for name, tensor in run.model.state_dict().items())
+    run.model.load_state_dict(first)
+    assert run.metrics["val"] == evaluate(run.spec, splits.val, answers(run.model, splits.val)), "of a model that has not seen them"
+
+
+@pytest.mark.usefixtures("classify_csv")
+@pytest.mark.parametrize("quantize", ["", "\n[quantize]\nscheme = 'int8'\nepochs = 1\n"])
+def test_interrupted_and_resumed_equals_uninterrupted(
+    configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantize: str
+) -> None:
+    config = configure(CLASSIFY + quantize, train__epochs=4, train__refit=True, train__learning_rate=0.02)
+    expected = train(config, tmp_path / "whole", quiet=True)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    whole = loop.Training._epoch
+    stopped = interrupted_after(1, whole)
+    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == "refit" else whole)(self))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    monkeypatch.setattr(loop.Training, "_epoch", whole)
+    assert train(config, tmp_path / "run", resume=True, quiet=True).metrics == expected.metrics
+    (tmp_path / "run" / "metrics.json").unlink()  # as if killed before it was written: best.pt is the second model already
+    again = train(config, tmp_path / "run", resume=True, quiet=True)
+    assert again.metrics == expected.metrics
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(array, again.weights[name])
+
