@@ -66,4 +66,3 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert again.metrics == expected.metrics
     for name, array in expected.weights.items():
         np.testing.assert_array_equal(array, again.weights[name])
-

@@ -28,7 +28,10 @@ torch.set_num_threads(1)
 loop.SAVE_EVERY = 0.0
 train(load_config(sys.argv[1]), sys.argv[2], resume=sys.argv[3] == "resume", quiet=True)
 """
-SETTINGS = {"augment__noise": 0.1, "augment__offset": 0.1, "model__num_layers": 2, "model__dropout": 0.3, "train__epochs": 150, "train__learning_rate": 0.01, "train__weight_decay": 0.1}
+SETTINGS = {
+    "model__num_layers": 2, "model__dropout": 0.3, "augment__noise": 0.1, "augment__offset": 0.1,
+    "train__epochs": 150, "train__learning_rate": 0.01, "train__weight_decay": 0.1,
+}  # fmt: skip
 
 
 def start(config: Path, out: Path, mode: str) -> subprocess.Popen[bytes]:
