@@ -203,6 +203,21 @@ class FrontEndConfig(_Section):
         )
 
 
+class AugmentConfig(_Section):
+    """[augment]: random changes of the training sequences, others in every epoch; none without this section.
+
+    offset         standard deviation of one number that is added to all values of a sequence (a louder or a quieter one)
+    noise          standard deviation of the noise that is added to each value; both in standard deviations of the channel
+    mask_steps     the longest run of steps that is hidden, as a share of the sequence
+    mask_channels  the widest run of neighbouring channels that is hidden, as a share of them
+    """
+
+    offset: Annotated[float, Field(ge=0)] = 0.0
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    mask_steps: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mask_channels: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class Config(_Section):
     """A whole configuration. folder: where the file was; relative data paths are looked for there first."""
 
@@ -211,6 +226,7 @@ class Config(_Section):
     train: TrainConfig
     quantize: QuantizeConfig | None = None
     front_end: FrontEndConfig | None = None
+    augment: AugmentConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,8 +245,9 @@ class Config(_Section):
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
         if self.quantize is not None:
             tables["quantize"] = values["quantize"]
-        if self.front_end is not None:
-            tables["front_end"] = values["front_end"]
+        for name in ("front_end", "augment"):
+            if getattr(self, name) is not None:
+                tables[name] = values[name]
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
@@ -409,6 +426,8 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.bidirectional and config.quantize is not None:
         yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
+    if model.task != "classify" and config.augment is not None:
+        yield ("augment",), "is for task 'classify': the targets of the others would have to change too; remove the section"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
 

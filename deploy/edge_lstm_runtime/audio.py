@@ -84,9 +84,9 @@ class FrontEnd:
         coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
         expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
         require(coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
-        empty = [k for k, row in enumerate(self.mel_weights()) if not row.any()]
-        # A band without a bin would be constant. The narrowest are the lowest.
-        require(not empty, f"mel band {empty[:1]} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min")
+        # A band without a bin would be constant; the narrowest are the lowest.
+        empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
+        require(empty is None, f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min")
 
     @property
     def names(self) -> tuple[str, ...]:
