@@ -185,7 +185,7 @@ class FrontEndConfig(_Section):
     n_mfcc: Count | None = None
     f_min: Annotated[float, Field(ge=0)] = 20.0
     f_max: Annotated[float, Field(gt=0)] | None = None
-    floor: Annotated[float, Field(gt=0)] = 1e-6
+    floor: Annotated[float, Field(gt=0)] = 1e-4
 
     def front_end(self) -> FrontEnd:
         """Raises BundleError for sizes that contradict each other."""

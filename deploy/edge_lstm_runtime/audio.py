@@ -57,7 +57,7 @@ class FrontEnd:
     n_mfcc: int
     f_min: float
     f_max: float
-    floor: float = 1e-6
+    floor: float = 1e-4
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:

@@ -17,6 +17,7 @@ from .stream import answer_of
 
 Int16 = NDArray[np.int16]
 CHUNK = 8192  # bytes at most that one read of a pipe gives
+WAV_CHUNK = 512  # samples, for which a wav file in a pipe is waited for
 
 
 def read_wav(path: Path, sample_rate: int) -> Int16:
@@ -42,7 +43,7 @@ def wav_chunks(file: IO[bytes], name: str, sample_rate: int, *, complete: bool =
             if wav.getsampwidth() != 2:
                 raise DataError(f"{name}: has {8 * wav.getsampwidth()} bits a sample, expected 16; {advice}")
             expected = wav.getnframes()
-            while data := wav.readframes(CHUNK // 2):
+            while data := wav.readframes(WAV_CHUNK):
                 samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
                 taken += len(samples)
                 yield samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import re
 import shutil
 from pathlib import Path
@@ -205,3 +206,6 @@ def test_sizes_and_files(made: Path) -> None:
     ram = sum(int(line.split()[1]) for line in sections.splitlines() if re.match(r"\.(bss|data)(\.|\s)", line) and ".rel" not in line)
     said = int(re.search(r'"ram": (\d+)', (made / "model.json").read_text())[1])
     assert 0 <= ram - said <= 160  # addresses in el_sound, and what aligns the arrays
+    tables = re.findall(r"^static const (float|uint16_t) (?:window|waves|bands|weights|dct)\[(\d+)\]", (made / "model.c").read_text(), re.M)
+    flash = sum({"float": 4, "uint16_t": 2}[kind] * int(count) for kind, count in tables)
+    assert json.loads((made / "model.json").read_text())["bytes"]["flash_front_end"] == flash

@@ -137,6 +137,24 @@ def test_a_wav_file_is_answered_at_each_frame(model: Path, expected: list[dict[s
         assert_right(answer, expected)
 
 
+def test_a_wav_file_in_a_pipe(model: Path, expected: list[dict[str, Any]], tmp_path: Path) -> None:
+    data = write_wav(tmp_path / "a.wav").read_bytes()
+    found = answers_of(edge_lstm("run", model, "--input", "-", "--format", "wav", "--every", "20", "--backend", "numpy", text=data))
+    assert [a["frame"] for a in found] == [20, 40, FRAMES]
+    for answer in found:
+        assert_right(answer, expected)
+    cut = edge_lstm("run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000])
+    assert len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80  # nobody could have known its length
+
+
+def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(write_wav(tmp_path / "whole.wav").read_bytes()[:3000])
+    done = edge_lstm("run", model, "--input", tmp_path / "a.wav", "--backend", "numpy")
+    assert done.returncode == 2
+    assert "a.wav: is cut off: its header says 4800 samples, and there are 1478" in done.stderr
+    assert len(done.stdout.splitlines()) == 1 + (1478 - 200) // 80
+
+
 def test_every_so_many_and_the_last_one(model: Path, expected: list[dict[str, Any]]) -> None:
     data = PCM.astype("<i2").tobytes()
     done = edge_lstm("run", model, "--input", "-", "--format", "s16le", "--every", "10", "--backend", "numpy", text=data)

@@ -3,7 +3,7 @@
  * It allocates nothing: tables are constants, which the C export writes, and the stream's memory is the caller's. All is float32 but for the
  * frame that comes out, which is what el_answer takes. Beside edge_lstm.h's functions it needs logf.
  *
- * A band that is 80 dB and more below the frame's loudest is rounded by the FFT in float32: there log-mel may be off by more than 1e-4.
+ * A band 70 dB and more below the frame's loudest is rounded by the FFT in float32: with a low `floor` log-mel may be off by more than 1e-4.
  */
 #ifndef EDGE_LSTM_AUDIO_H
 #define EDGE_LSTM_AUDIO_H

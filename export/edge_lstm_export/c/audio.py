@@ -20,12 +20,16 @@ def sound_tables(front_end: FrontEnd) -> dict[str, Any]:
     first = (weights > 0).argmax(axis=1)
     counts = (weights > 0).sum(axis=1)  # a triangle: its bins are neighbours
     pcm = made_up(front_end)
-    return {
+    tables = {
         "window": front_end.window().tolist(),
         "waves": np.stack([np.cos(angles), np.sin(angles)], axis=1).ravel().tolist(),
         "bands": np.stack([first, counts], axis=1).ravel().tolist(),
         "weights": weights[weights > 0].tolist(),
         "dct": front_end.dct().ravel().tolist(),
+    }
+    size = sum((2 if name == "bands" else 4) * len(values) for name, values in tables.items())
+    return tables | {
+        "bytes": size,
         "floor": front_end.floor,
         "pcm": pcm.tolist(),
         "frames": front_end.frames(pcm).tolist(),

@@ -66,7 +66,8 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
         **{key: facts[key] for key in ("name", "scheme", "weights_sha256")},
-        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]},
+        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]}
+        | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {}),
         "accuracy": accuracy,
         "spec": spec.to_dict(),
         "files": {path: sha256(content) for path, content in sorted(contents.items())},
