@@ -149,6 +149,15 @@ def test_the_folder_builds_and_passes(made: Path) -> None:
     assert re.search(r"^sound: 20 frames, largest error \S+, limit 0.0001$", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_example_of_the_readme_compiles(made: Path) -> None:
+    first, second = re.findall(r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    head = "#include <stdio.h>\n" + first.split("double sample")[0] + "uint32_t read_microphone(int16_t *pcm, uint32_t count);\n"
+    head += "float answer[MODEL_OUTPUTS];\nint main(void) {\n"
+    (made / "example.c").write_text(head + second + "return 0; }\n")
+    done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made)
+    assert done.returncode == 0, done.stderr
+
+
 def test_sanitizers_find_nothing(made: Path) -> None:
     passed(run("make", "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all", "test", cwd=made))
 
@@ -159,6 +168,22 @@ def test_cmake(made: Path) -> None:
     for command in ("cmake -S . -B build/cmake", "cmake --build build/cmake", "ctest --test-dir build/cmake"):
         done = run(*command.split(), cwd=made)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", [None, "cortex-m3", "cortex-m4"])
+def test_boards(made: Path, cpu: str | None) -> None:
+    """aarch64 Linux, and microcontrollers without and with an FPU, as QEMU has them."""
+    compiler, emulator = ("arm-none-eabi-gcc", "qemu-system-arm") if cpu else ("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    for program in (compiler, emulator):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    if cpu is None:
+        options = [f"CC={compiler}", f"RUN={emulator} -L /usr/aarch64-linux-gnu", "BUILD=build/aarch64"]
+        passed(run("make", *options, f"CFLAGS=-O2 {STRICT}", "test", cwd=made))
+        return
+    options = ["MACHINE=mps2-an385", "FPU=-mfloat-abi=soft"] if cpu == "cortex-m3" else []
+    passed(run("make", f"CPU={cpu}", *options, f"CFLAGS=-O2 {STRICT}", "test", cwd=made / "cortex-m"))
 
 
 def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
