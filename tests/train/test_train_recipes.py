@@ -69,7 +69,7 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(load_config("recipe:digits"), tmp_path / "run", quiet=True)
     assert [len(part) for part in (run.splits.train, run.splits.val, run.splits.test)] == [2430, 270, 300]
     assert run.spec.parameters <= 100_000
-    assert run.metrics["test"]["accuracy"] >= 0.97  # docs/recipes.md has ours over three seeds
+    assert run.metrics["test"]["accuracy"] >= 0.98  # docs/recipes.md has ours over three seeds
     # From the file to the answer, as a board hears it.
     (sequence,) = [s for s in run.splits.test if s.name == "7_jackson_0"]
     with Session(run.spec, NumpyBackend(run.spec, run.weights)) as session:
