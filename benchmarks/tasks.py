@@ -44,6 +44,7 @@ class Task:
 
 TASKS = {
     "activity": Task("accuracy", lambda m: m["accuracy"], "DTW 0.975"),
+    "digits": Task("accuracy", lambda m: m["accuracy"], "none known of this split"),
     "speakers": Task("accuracy", lambda m: m["accuracy"], "DTW 0.949, ROCKET 0.96 to 0.97"),
     "temperature": Task("RMSE / last value's", lambda m: m["rmse"] / m["baselines"]["naive"]["rmse"], "none known"),
     "turbofan": Task("RMSE, last cycle", lambda m: m["rmse_last"], "deep LSTM 16.14, 14.93"),

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.audio import FrontEnd
+from edge_lstm_runtime.errors import BundleError, ConfigError
 from edge_lstm_runtime.spec import MAX_LAYERS, Missing, Task
 
 from .config_errors import Problem
@@ -72,9 +73,12 @@ class DataConfig(_Section):
     window     steps of a training window, `stride` apart; whole sequences when left out. Validation and test are never windowed
     short      what to do with a training sequence shorter than the window
     season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
+    pattern    source "wav": what the whole of a file's name without .wav looks like, a regular expression whose part (?P<label>...) is the
+               class, and (?P<group>...), which may be left out, the group (a speaker)
+    test_pattern  source "wav", for the split "given": what the names of the test files look like
     """
 
-    source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss"]
+    source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav"]
     path: str | None = None
     train: str | None = None
     test: str | None = None
@@ -95,6 +99,8 @@ class DataConfig(_Section):
     short: Literal["refuse", "pad", "drop"] = "refuse"
     season: Count | None = None
     split: SplitConfig
+    pattern: str | None = None
+    test_pattern: str | None = None
 
 
 class ModelConfig(_Section):
@@ -151,17 +157,6 @@ class TrainConfig(_Section):
     strategy: Literal["auto", "ddp"] = "auto"
 
 
-class AugmentConfig(_Section):
-    """[augment]: what is added to the training samples, in standard deviations of each channel; nothing without this section.
-
-    offset  the deviation of a constant, drawn for each sequence or window and channel: a sensor that is calibrated or mounted otherwise
-    noise   the deviation of white noise, drawn for each value
-    """
-
-    offset: Annotated[float, Field(ge=0)] = 0.0
-    noise: Annotated[float, Field(ge=0)] = 0.0
-
-
 class QuantizeConfig(_Section):
     """[quantize]: fine-tuning for a number format, after the training; none without this section.
 
@@ -175,14 +170,67 @@ class QuantizeConfig(_Section):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
 
+class FrontEndConfig(_Section):
+    """[front_end]: source "wav": how sound becomes the model's channels; the formulas stand in edge_lstm_runtime.audio.
+
+    n_fft   the least power of two that holds a frame when left out
+    n_mfcc  kind "mfcc" only: 13 when left out
+    f_max   half the sample rate when left out
+    """
+
+    kind: Literal["log-mel", "mfcc"] = "log-mel"
+    sample_rate: Count
+    frame_length: Count
+    hop_length: Count
+    n_fft: Count | None = None
+    n_mels: Count = 40
+    n_mfcc: Count | None = None
+    f_min: Annotated[float, Field(ge=0)] = 20.0
+    f_max: Annotated[float, Field(gt=0)] | None = None
+    floor: Annotated[float, Field(gt=0)] = 1e-4
+
+    def front_end(self) -> FrontEnd:
+        """Raises BundleError for sizes that contradict each other."""
+        return FrontEnd(
+            kind=self.kind,
+            sample_rate=self.sample_rate,
+            frame_length=self.frame_length,
+            hop_length=self.hop_length,
+            n_fft=self.n_fft or max(4, 1 << (self.frame_length - 1).bit_length()),
+            n_mels=self.n_mels,
+            n_mfcc=(self.n_mfcc or 13) if self.kind == "mfcc" else self.n_mfcc or 0,
+            f_min=self.f_min,
+            f_max=self.sample_rate / 2 if self.f_max is None else self.f_max,
+            floor=self.floor,
+        )
+
+
+class AugmentConfig(_Section):
+    """[augment]: random changes of the training sequences or windows, others in every epoch; none without this section.
+
+    offset         standard deviation of a constant for each sequence and channel: a sensor calibrated or mounted otherwise
+    level          standard deviation of one constant for all channels of a sequence: a louder or a quieter one
+    noise          standard deviation of the noise for each value; all three in standard deviations of the channel
+    mask_steps     the longest run of steps that is hidden, as a share of the sequence
+    mask_channels  the widest run of neighbouring channels that is hidden, as a share of them
+    """
+
+    offset: Annotated[float, Field(ge=0)] = 0.0
+    level: Annotated[float, Field(ge=0)] = 0.0
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    mask_steps: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mask_channels: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class Config(_Section):
     """A whole configuration. folder: where the file was; relative data paths are looked for there first."""
 
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
-    augment: AugmentConfig | None = None
     quantize: QuantizeConfig | None = None
+    front_end: FrontEndConfig | None = None
+    augment: AugmentConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,7 +247,7 @@ class Config(_Section):
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
-        tables.update({name: values[name] for name in ("augment", "quantize") if values.get(name) is not None})
+        tables.update({name: values[name] for name in ("front_end", "augment", "quantize") if values.get(name) is not None})
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
@@ -287,6 +335,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("data", key), "source 'cmapss' knows its columns; remove it"
     elif data.rul is not None:
         yield ("data", "rul"), f"is for source 'cmapss', and source is {data.source!r}; remove it"
+    yield from _sound_contradictions(config)
     if data.source == "aeon":
         if data.name is None:
             yield ("data", "name"), "expected the name of a data set inside aeon, such as 'BasicMotions'"
@@ -295,6 +344,12 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("data", key), "source 'aeon' has a name and no path; remove it"
     elif data.name is not None:
         yield ("data", "name"), f"is for source 'aeon', and source is {data.source!r}; remove it"
+    elif data.source == "wav":
+        if data.path is None:
+            yield ("data", "path"), "expected the folder with the .wav files"
+        for key in ("train", "test"):
+            if getattr(data, key) is not None:
+                yield ("data", key), "source 'wav' has one folder, `path`, and `test_pattern` for its test files; remove it"
     elif split.by == "given" and (data.train is None or data.test is None):
         yield ("data", "test" if data.train else "train"), "expected a path: split by 'given' needs both `train` and `test`"
     elif split.by != "given" and (data.path is None or data.train is not None or data.test is not None):
@@ -371,5 +426,42 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.bidirectional and config.quantize is not None:
         yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
+    if model.task == "forecast" and config.augment is not None:
+        for key in ("offset", "level"):
+            if getattr(config.augment, key):
+                yield ("augment", key), "expected 0 for task 'forecast': what it should answer would be another value too"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
+
+
+def _sound_contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The part of `_contradictions` that is about source "wav"."""
+    data, given = config.data, config.data.split.by == "given"
+    if data.source != "wav":
+        for key in ("pattern", "test_pattern"):
+            if getattr(data, key) is not None:
+                yield ("data", key), f"is for source 'wav', and source is {data.source!r}; remove it"
+        if config.front_end is not None:
+            yield ("front_end",), f"is for source 'wav', and source is {data.source!r}; remove the section"
+        return
+    if data.channels is not None:
+        yield ("data", "channels"), "the channels of source 'wav' are the front end's; remove it"
+    if config.front_end is None:
+        yield ("front_end",), "expected a section with sample_rate, frame_length and hop_length, for source 'wav'"
+    else:
+        try:
+            config.front_end.front_end()
+        except BundleError as e:
+            found = re.match(r"front end: (\w+)", str(e))
+            key = found[1] if found and found[1] in FrontEndConfig.model_fields else "n_mels"
+            yield ("front_end", key), str(e).removeprefix("front end: ")
+    compiled = {}
+    for key in ("pattern", "test_pattern"):
+        try:
+            compiled[key] = re.compile(getattr(data, key) or "")
+        except re.error as e:
+            yield ("data", key), f"is no regular expression: {e}"
+    if config.model.task == "classify" and "pattern" in compiled and "label" not in compiled["pattern"].groupindex:
+        yield ("data", "pattern"), "expected a regular expression for the files' names with a part (?P<label>...), for task 'classify'"
+    if given != (data.test_pattern is not None):
+        yield ("data", "test_pattern"), f"goes with split by 'given' of source 'wav', and by is {data.split.by!r}"

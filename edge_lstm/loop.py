@@ -124,7 +124,7 @@ class Training:
         n, size = len(self._data), config.batch_size
         epoch = progress.epoch + 1
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
-        torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout
+        torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout, augmentation
         starts = range(0, n, size)
         host = order.numpy()
         totals = np.add.reduceat(self._counts[host], starts)
@@ -159,7 +159,7 @@ class Training:
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
             if augment is not None:
-                x = augment(x)
+                x = augment(x, last + 1)
             self._optimizer.zero_grad()
             outputs, left = self._model(x, _carried(left, 0.0 if self._both else config.carry, carries, len(index)), lengths)
             loss = self._loss(outputs, y, mask, last) * share

@@ -8,6 +8,7 @@ In short:
         y = s.step(x)
 """
 
+from .audio import FrontEnd, FrontEndStream
 from .backends import Backend
 from .bundle import Bundle, read_bundle, write_bundle
 from .check import Check, check_backend
@@ -37,6 +38,8 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
     "load", "Model", "Session", "StreamsSession", "Backend", "describe",
+    # sound
+    "FrontEnd", "FrontEndStream",
     # check
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     # the file

@@ -134,13 +134,25 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  edge-lstm run har.edge --input recording.csv\n"
         '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
+        "  edge-lstm run digits.edge --input seven.wav --every 10\n"
+        "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
         "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
-        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.'
+        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
+        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame."
     )
     _add_bundle(parser)
-    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV or JSON lines; - for standard input")
+    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV, JSON lines or a .wav file; - for standard input")
     parser.add_argument(
-        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples (default: never)"
+        "--format",
+        choices=("auto", "text", "wav", "s16le"),
+        default="auto",
+        help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, s16le (raw 16-bit little-endian PCM)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of sound: answer every Nth frame and the last one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples or frames (default: never)"
     )
 
 
@@ -151,6 +163,13 @@ def main_run(arguments: argparse.Namespace) -> int:
 
     if arguments.reset_every < 0:
         raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
+    if arguments.every < 1:
+        raise ConfigError(f"--every is {arguments.every}; expected at least 1")
+    given = arguments.format
+    if (format_ := given if given != "auto" else "wav" if arguments.input.lower().endswith(".wav") else "text") != "text":
+        return _run_sound(arguments, format_)
+    if arguments.every != 1:
+        raise ConfigError("--every is for sound (--format wav or s16le); every line of text is answered")
     model = load(arguments.bundle)
     errors = 0
     with (
@@ -165,6 +184,32 @@ def main_run(arguments: argparse.Namespace) -> int:
     if errors:
         print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
     return 1 if errors else 0
+
+
+def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
+    from .errors import ConfigError
+    from .model import load
+    from .pcm import answers, raw_chunks, wav_chunks
+
+    model, name = load(arguments.bundle), arguments.input
+    if (front_end := model.spec.front_end) is None:
+        raise ConfigError(f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples")
+    try:
+        with (
+            contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file,
+            _own_stdout() as out,
+            _open_session(model, arguments.backend, arguments.artifact) as session,
+        ):
+            rate = front_end.sample_rate
+            chunks = raw_chunks(file) if format_ == "s16le" else wav_chunks(file, name, rate, complete=name != "-")
+            for answer in answers(session, chunks, every=arguments.every, reset_every=arguments.reset_every):
+                out.write(json.dumps(answer, allow_nan=False) + "\n")
+                out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
+    return 0
 
 
 def _open_session(model: Model, backend: str, artifact: str | None) -> Session:
@@ -373,6 +418,11 @@ def main_info(arguments: argparse.Namespace) -> int:
     spec = bundle.spec
     print(f"task      {spec.task}: {', '.join(spec.output_names)}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
+    if (sound := spec.front_end) is not None:
+        print(
+            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} samples, {sound.hop_length} apart: "
+            f"{sound.frame_rate:g} a second"
+        )
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(
         f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .audio import FrontEndStream
 from .backends import Backend, open_backend
 from .bundle import Bundle, read_bundle
-from .errors import BackendError, ConfigError
+from .errors import BackendError, ConfigError, SampleError
 from .processing import Postprocessor, Preprocessor, as_samples, features
 from .spec import ModelSpec
 
@@ -40,6 +41,7 @@ class Session:
         # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
         self._answer = backend.answerer(spec, self._pre.last)
+        self._sound = FrontEndStream(spec.front_end) if spec.front_end is not None and streams is None else None
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", else raw units.
@@ -74,30 +76,65 @@ class Session:
             raise
         return self._post(outputs, filled)
 
+    def listen(self, pcm: ArrayLike) -> NDArray[Any]:
+        """pcm: (samples,) mono, int16 or floats in -1 to 1, pieces of any length -> (n, O) the answers to the frames that are now complete.
+
+        For a model with a front end: `run` for its frames; samples that no frame has used up are part of the state. Raises SampleError
+        for other numbers, the state as before, and ConfigError for a model, or a session, that takes frames only.
+        """
+        if self._sound is None or self.spec.bidirectional:
+            if self.spec.front_end is None:
+                raise ConfigError(f"this model takes no sound: it was trained without [front_end], on {', '.join(self.spec.channels)}")
+            what = "a session of several streams" if self.streams is not None else "a bidirectional model"
+            raise ConfigError(f"{what} takes frames: make them by spec.front_end.frames(pcm) or FrontEndStream, and call `run`")
+        before = self._sound.pending
+        frames = self._sound.push(pcm)
+        try:
+            return self.run(frames)
+        except Exception:
+            self._sound.pending = before
+            raise
+
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values. Assigning restores all of it."""
+        """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values; of a model with a front end "pcm" (samples,) too,
+        what no frame has used up. Assigning restores all of it."""
         h, c = self.backend.state
-        return {"h": h, "c": c, "last": self._pre.last.copy()}
+        values = {"h": h, "c": c, "last": self._pre.last.copy()}
+        return values if self._sound is None else {**values, "pcm": self._sound.pending}
 
     @state.setter
     def state(self, value: Mapping[str, NDArray[Any]]) -> None:
-        if not isinstance(value, Mapping) or set(value) != {"h", "c", "last"}:
+        keys = {"h", "c", "last"} | (set() if self._sound is None else {"pcm"})
+        if not isinstance(value, Mapping) or set(value) != keys:
             found = f"keys {sorted(value)}" if isinstance(value, Mapping) else f"type {type(value).__name__}"
-            raise BackendError(f"state has {found}, expected the keys ['c', 'h', 'last'] as Session.state gives them")
+            raise BackendError(f"state has {found}, expected the keys {sorted(keys)} as Session.state gives them")
         try:
             last = np.asarray(value["last"], np.float64)
         except (TypeError, ValueError) as e:
             raise BackendError(f"state 'last' is not numeric: {e}") from e
         if last.shape != self._pre.last.shape or not np.isfinite(last).all():
             raise BackendError(f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values")
-        self.backend.state = value["h"], value["c"]
+        before = None if self._sound is None else self._sound.pending
+        if self._sound is not None:
+            try:
+                self._sound.pending = value["pcm"]
+            except SampleError as e:
+                raise BackendError(f"state 'pcm': {e}") from e
+        try:
+            self.backend.state = value["h"], value["c"]
+        except BackendError:
+            if self._sound is not None and before is not None:
+                self._sound.pending = before
+            raise
         self._pre.last[:] = last
 
     def reset(self) -> None:
         """Back to the zero state, as at the start of a recording."""
         self.backend.reset()
         self._pre.reset()
+        if self._sound is not None:
+            self._sound.reset()
 
     def close(self) -> None:
         self.backend.close()

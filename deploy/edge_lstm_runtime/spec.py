@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio import FrontEnd
 from .errors import BundleError
 
 Task = Literal["classify", "forecast", "regress"]
@@ -36,6 +37,7 @@ class ModelSpec:
                    empty for "classify", where the answer is the logits
     residual       task "forecast": the forecast is the target's value now plus that answer
     bidirectional  task "classify": each layer reads the sequence from both ends, so an answer needs the whole of it
+    front_end      how PCM becomes the channels, which then are its coefficients; None where samples come from elsewhere
     """
 
     task: Task
@@ -52,6 +54,7 @@ class ModelSpec:
     output_scale: tuple[float, ...] = ()
     residual: bool = False
     bidirectional: bool = False
+    front_end: FrontEnd | None = None
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:
@@ -97,6 +100,10 @@ class ModelSpec:
             for name in ("output_offset", "output_scale"):
                 values = getattr(self, name)
                 require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
+        if self.front_end is not None:
+            require(isinstance(self.front_end, FrontEnd), f"front_end is {self.front_end!r}, expected a FrontEnd")
+            names = self.front_end.names
+            require(self.channels == names, f"channels are {list(self.channels)}, and the front end makes {list(names)}")
 
     @property
     def input_size(self) -> int:
@@ -164,7 +171,10 @@ class ModelSpec:
         return matrices + 3 * self.hidden_size * self.num_layers * self.directions
 
     def to_dict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        if self.front_end is None:  # a runtime that knows no front end reads it all the same
+            del values["front_end"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
@@ -175,6 +185,8 @@ class ModelSpec:
             raise BundleError(f"model specification has unknown keys {unknown}")
         try:
             arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            if isinstance(arguments.get("front_end"), Mapping):
+                arguments["front_end"] = FrontEnd.from_dict(arguments["front_end"])
             return cls(**arguments)
         except TypeError as e:
             raise BundleError(f"model specification is malformed: {e}") from e

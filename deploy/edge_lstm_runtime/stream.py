@@ -121,9 +121,14 @@ class _Whole:
 
 
 def _answer(session: Session, number: int, outputs: NDArray[Any]) -> dict[str, Any]:
+    return {"line": number, **answer_of(session, outputs, f"line {number}")}
+
+
+def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:
+    """`describe`, of outputs (O,) that are finite; else BackendError, with the place in the input."""
     if not np.isfinite(outputs).all():
-        raise BackendError(f"backend {session.backend.name!r} answered line {number} with values that are not finite: {outputs}")
-    return {"line": number, **describe(session.spec, outputs)}
+        raise BackendError(f"backend {session.backend.name!r} answered {place} with values that are not finite: {outputs}")
+    return describe(session.spec, outputs)
 
 
 def _cells(line: str) -> list[str]:

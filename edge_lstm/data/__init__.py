@@ -20,6 +20,8 @@ def load_data(config: Config) -> Splits:
         raise DataError(f"{found[0].name}: the data has no labels; expected one per sequence for task 'classify'")
     parts = split(found, config.data.split, config.model.task)
     channels = config.data.channels or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
+    if config.front_end is not None:
+        channels = config.front_end.front_end().names
     if config.model.task != "classify":
         train, val, test = ([Sequence(r.full_name, r.group, r.x, y=r.y) for r in parts[part]] for part in PARTS)
         return Splits(train, val, test, channels)

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_lstm_runtime.errors import DataError
 
 from ..config import Config
-from . import cases, cmapss, tables
+from . import cases, cmapss, tables, wavs
 from .types import Recording
 
 DATA_FOLDER = "EDGE_LSTM_DATA"
@@ -34,6 +34,10 @@ def recordings(config: Config) -> list[Recording]:
     if data.source == "cmapss":
         files = [locate(path, config.folder) for path in (data.train, data.test, data.rul) if path is not None]  # load_config sees to it
         return cmapss.read(files, data)
+    if data.source == "wav":
+        assert data.path is not None
+        assert config.front_end is not None
+        return wavs.read(locate(data.path, config.folder), data, config.front_end.front_end())
     read = {"csv": tables.read, "parquet": tables.read, "ts": cases.read_ts, "npz": cases.read_npz}[data.source]
     found: list[Recording] = []
     for path, part in ((data.path, None), (data.train, "train"), (data.test, "test")):

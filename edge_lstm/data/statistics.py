@@ -27,6 +27,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         "input_mean": tuple(mean.tolist()),
         "input_std": tuple(std.tolist()),
         "missing": config.data.missing,
+        "front_end": config.front_end and config.front_end.front_end(),
     }
     if model.task == "classify":
         return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, "bidirectional": model.bidirectional, **common})

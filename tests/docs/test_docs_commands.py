@@ -74,11 +74,15 @@ def test_links_and_make_targets_exist(document):
 
 
 def test_every_configuration_key_is_documented():
-    from edge_lstm.config import DataConfig, ModelConfig, SplitConfig, TrainConfig
+    from edge_lstm.config import AugmentConfig, DataConfig, FrontEndConfig, ModelConfig, SplitConfig, TrainConfig
 
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    for title, section in (("[data]", DataConfig), ("[data.split]", SplitConfig), ("[model]", ModelConfig), ("[train]", TrainConfig)):
+    every = (
+        ("[data]", DataConfig), ("[data.split]", SplitConfig), ("[model]", ModelConfig), ("[train]", TrainConfig),
+        ("[front_end]", FrontEndConfig), ("[augment]", AugmentConfig),
+    )  # fmt: skip
+    for title, section in every:
         (body,) = [s for s in sections if s.startswith(f"`{title}`")]
         documented = set(re.findall(r"^\| `(\w+)`", body, re.MULTILINE))
         assert documented == set(section.model_fields) - {"split"}, title

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_helpers import CLASSIFY
+from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
 from edge_lstm.augment import Augment
@@ -15,10 +15,11 @@ from edge_lstm.config import AugmentConfig, Config
 from edge_lstm_runtime.errors import ConfigError
 
 X = torch.full((300, 40, 5), 7.0)
+LENGTHS = torch.full((300,), 40)
 
 
 def added(seed: int = 0, channels: int = 3, **settings: float) -> torch.Tensor:
-    return Augment(AugmentConfig(**settings), channels, seed, X.device)(X) - X
+    return Augment(AugmentConfig(**settings), channels, seed, X.device)(X, LENGTHS) - X
 
 
 def test_an_offset_is_one_of_a_sequence_and_channel() -> None:
@@ -27,6 +28,27 @@ def test_an_offset_is_one_of_a_sequence_and_channel() -> None:
     assert offset[:, 0, :3].std(dim=0).tolist() == pytest.approx([0.5] * 3, rel=0.15)
     assert offset[:, 0, :3].mean(dim=0).abs().max() < 0.15
     assert torch.corrcoef(offset[:, 0, :3].T).fill_diagonal_(0).abs().max() < 0.25
+
+
+def test_a_level_is_one_of_a_sequence() -> None:
+    level = added(level=0.5)[..., :3]
+    assert torch.equal(level, level[:, :1, :1].expand_as(level))
+    assert float(level[:, 0, 0].std()) == pytest.approx(0.5, rel=0.15)
+
+
+def test_masks_hide_one_run_within_the_length() -> None:
+    lengths = torch.arange(300) % 30 + 10
+    change = Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
+    assert not change[..., 3:].any()
+    steps, channels = change[..., :3].all(dim=2), change[..., :3].all(dim=1)
+    for n, length in enumerate(lengths.tolist()):
+        assert not steps[n, length:].any() or channels[n].all()
+        for runs, share, width in ((steps[n], 0.5, length), (channels[n], 0.7, 3)):
+            places = torch.nonzero(runs)[:, 0]
+            assert len(places) <= share * width + 1e-6
+            assert not len(places) or int(places[-1] - places[0]) == len(places) - 1, "one run"
+    counts = steps.sum(dim=1)[lengths == 39]
+    assert len(set(counts.tolist())) > 4, "a run has a length that is drawn"
 
 
 def test_noise_is_one_of_every_value() -> None:
@@ -47,7 +69,7 @@ def test_both_add_up_and_the_seed_decides() -> None:
     assert torch.equal(added(noise=0.1), added(noise=0.1))
     assert not torch.equal(added(noise=0.1), added(1, noise=0.1))
     draw = Augment(AugmentConfig(noise=0.1), 3, 0, X.device)
-    assert not torch.equal(draw(X), draw(X)), "the next batch has the noise of the first"
+    assert not torch.equal(draw(X, LENGTHS), draw(X, LENGTHS)), "the next batch has the noise of the first"
 
 
 @pytest.mark.usefixtures("classify_csv")
@@ -65,3 +87,10 @@ def test_it_changes_the_training_alone(configure: Callable[..., Config], tmp_pat
 def test_a_negative_deviation_is_refused(configure: Callable[..., Config]) -> None:
     with pytest.raises(ConfigError, match=r"augment\] noise = -1.*expected greater"):
         configure(CLASSIFY, augment__noise=-1.0)
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_an_offset_would_move_what_a_forecast_should_say(configure: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"augment\] level = 0.1: expected 0 for task 'forecast'"):
+        configure(FORECAST, augment__level=0.1)
+    assert configure(FORECAST, augment__noise=0.1).augment is not None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_lstm import load_config, train
+from edge_lstm_runtime import Session
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.pcm import read_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [Path(p) for p in (os.environ.get("EDGE_LSTM_DATA"), ROOT.parent / "shared" / "data") if p]
@@ -55,3 +59,21 @@ def test_turbofan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(len(s.x) for s in run.splits.test) == 13096
     assert run.metrics["test"]["sequences"] == 100
     assert run.metrics["test"]["rmse_last"] < 16.14  # a published deep LSTM's; docs/recipes.md has ours over three seeds
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None or not (DATA / "fsdd").is_dir(), reason="set EDGE_LSTM_DATA to the folder that holds fsdd/")
+def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DATA is not None
+    monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
+    run = train(load_config("recipe:digits"), tmp_path / "run", quiet=True)
+    assert [len(part) for part in (run.splits.train, run.splits.val, run.splits.test)] == [2430, 270, 300]
+    assert run.spec.parameters <= 100_000
+    assert run.metrics["test"]["accuracy"] >= 0.98  # docs/recipes.md has ours over three seeds
+    # From the file to the answer, as a board hears it.
+    (sequence,) = [s for s in run.splits.test if s.name == "7_jackson_0"]
+    with Session(run.spec, NumpyBackend(run.spec, run.weights)) as session:
+        expected = session.run(sequence.x)
+        session.reset()
+        heard = session.listen(read_wav(DATA / "fsdd" / "recordings" / "7_jackson_0.wav", 8000))
+    np.testing.assert_allclose(heard, expected, atol=1e-5)

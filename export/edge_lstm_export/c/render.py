@@ -14,10 +14,12 @@ from edge_lstm_runtime import __version__
 from edge_lstm_runtime.bundle import sha256, write_npz
 from edge_lstm_runtime.compare import Tolerance
 
+from .audio import sound_ram, sound_tables
 from .block import pack, state_bytes
 from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c")
+AUDIO = ("edge_lstm_audio.h", "edge_lstm_audio.c")  # for models that take sound
 AS_THEY_ARE = ("main.c", "Makefile", "CMakeLists.txt", "cortex-m/Makefile", "cortex-m/start.c", "cortex-m/link.ld")
 RENDERED = ("model.h", "model.c", "golden.h", "README.md")
 INFO = "model.json"
@@ -55,15 +57,17 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
+        "sound": sound_tables(spec.front_end) if spec.front_end else None,
     }
-    contents = {path: (files("edge_lstm_runtime") / "native" / path).read_bytes() for path in KERNEL}
+    contents = {path: (files("edge_lstm_runtime") / "native" / path).read_bytes() for path in KERNEL + (AUDIO if spec.front_end else ())}
     contents |= {path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes() for path in AS_THEY_ARE}
     contents |= {path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace") for path in RENDERED}
     info = {
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
         **{key: facts[key] for key in ("name", "scheme", "weights_sha256")},
-        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]},
+        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]}
+        | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {}),
         "accuracy": accuracy,
         "spec": spec.to_dict(),
         "files": {path: sha256(content) for path, content in sorted(contents.items())},
@@ -73,8 +77,9 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
 
 
 def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value."""
-    return state_bytes(source.spec, scheme) + 8 * source.spec.input_size
+    """All static memory of model.c: the state, and each channel's last value; for sound the front end's, and a frame."""
+    sound = source.spec.front_end
+    return state_bytes(source.spec, scheme) + 8 * source.spec.input_size * (2 if sound else 1) + (sound_ram(sound) if sound else 0)
 
 
 def _environment() -> Environment:
@@ -85,7 +90,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(quoted=_quoted, comment=_comment, number=_number, row=_row)
+    environment.filters.update(quoted=_quoted, comment=_comment, number=_number, row=_row, floats=_floats, lines=_lines)
     return environment
 
 
@@ -112,3 +117,14 @@ def _number(value: float) -> str:
 
 def _row(values: Iterable[float]) -> str:
     return "{" + ", ".join(map(_number, values)) + "}"
+
+
+def _floats(values: Iterable[float]) -> list[str]:
+    """Floats that read back the same."""
+    texts = [f"{np.float32(value):.9g}" for value in values]
+    return [f"{text}f" if set(text) & set(".en") else f"{text}.0f" for text in texts]
+
+
+def _lines(values: Iterable[float]) -> list[str]:
+    texts = _floats(values)
+    return [", ".join(texts[n : n + 8]) + "," for n in range(0, len(texts), 8)]
