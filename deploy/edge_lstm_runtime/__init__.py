@@ -26,6 +26,7 @@ from .errors import (
     SampleError,
     TrainingError,
 )
+from .language import generate
 from .model import Model, Session, load
 from .processing import describe
 from .reference import Reference
@@ -36,7 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
-    "load", "Model", "Session", "StreamsSession", "Backend", "describe",
+    "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate",
     # check
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     # the file

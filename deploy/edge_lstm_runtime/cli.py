@@ -40,6 +40,7 @@ VERBS = {
     "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),
     "converter": Verb("edge_lstm_export.cli", "export", "show, make or remove the environment of the vendor's converter"),
     "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
+    "generate": Verb("edge_lstm_runtime.text_cli", None, "go on with a text, character by character, with a language model"),
     "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
     "bench": Verb(_HERE, None, "measure each backend on this machine: latency, throughput, memory, load time"),
     "info": Verb(_HERE, None, "show what is in a bundle"),
