@@ -372,7 +372,8 @@ def main_info(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
         return 0
     spec = bundle.spec
-    print(f"task      {spec.task}: {', '.join(spec.output_names)}")
+    outputs = repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
+    print(f"task      {spec.task}: {outputs}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(

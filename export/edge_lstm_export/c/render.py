@@ -28,7 +28,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
     spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression"}[spec.task]
+    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression", "language": "character model"}[spec.task]
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),
@@ -73,8 +73,9 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
 
 
 def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value."""
-    return state_bytes(source.spec, scheme) + 8 * source.spec.input_size
+    """All static memory of model.c: the state, and each channel's last value; task "language": and the one-hot row in its place."""
+    kept = 4 * source.spec.feature_size if source.spec.task == "language" else 8 * source.spec.input_size
+    return state_bytes(source.spec, scheme) + kept
 
 
 def _environment() -> Environment:
