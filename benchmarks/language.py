@@ -1,5 +1,5 @@
-"""How well a language model memorises: the first 10,000 characters of The Time Machine, 256 units, 32 streams, 35 steps, as in the book
-"Dive into Deep Learning" (section 10.1), which trains for 500 epochs and gets a training perplexity of about 1.1.
+"""How well a language model memorises: the first 10,000 characters of The Time Machine, 256 units, 32 streams, 35 steps, as the book
+"Dive into Deep Learning" has it in its chapter on the LSTM: 500 epochs, a training perplexity of about 1.1.
 
 Training perplexity is that of the last epoch, as the weights changed; "streamed" is that of the final weights over the 10,000 characters in
 one stream from the zero state, by NumPy, as a board would have it. It says nothing of other text: for that see `recipe:timemachine`.
