@@ -154,6 +154,8 @@ def closing(run: Run) -> str:
             f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
+    elif run.spec.task == "language":
+        lines.append(test["verdict"])
     else:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
         lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
@@ -172,6 +174,6 @@ def closing(run: Run) -> str:
 def _quantised(found: dict[str, Any]) -> str:
     """The test metric of the fine-tuned model in int8, beside those of the float model before."""
     before, after = found["before"], found["after"]
-    metric = "accuracy" if "accuracy" in after["int8"]["test"] else "rmse"
+    metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after["int8"]["test"])
     shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, "int8"), (before, "int8"), (before, "float32"))]
     return f"in int8         test {metric} {shown[0]} fine-tuned (epoch {found['best_epoch']}), {shown[1]} before; {shown[2]} in float32"

@@ -29,7 +29,12 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
 ERRORS = ("loss", "mae", "rmse")
-MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ERRORS, "regress": ERRORS}
+MONITORS = {
+    "classify": ("loss", "accuracy", "macro_f1"),
+    "forecast": ERRORS,
+    "regress": ERRORS,
+    "language": ("loss", "bits_per_character", "perplexity"),
+}
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
 
 
@@ -73,12 +78,15 @@ class DataConfig(_Section):
     window     steps of a training window, `stride` apart; whole sequences when left out. Validation and test are never windowed
     short      what to do with a training sequence shorter than the window
     season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
+    lower      source "text": upper case is made lower case
+    keep       source "text": the characters that stay; what else there is, however much of it in a row, becomes one space
+    first      source "text": only so many characters, counted after that
     pattern    source "wav": what the whole of a file's name without .wav looks like, a regular expression whose part (?P<label>...) is the
                class, and (?P<group>...), which may be left out, the group (a speaker)
     test_pattern  source "wav", for the split "given": what the names of the test files look like
     """
 
-    source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav"]
+    source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav", "text"]
     path: str | None = None
     train: str | None = None
     test: str | None = None
@@ -98,6 +106,9 @@ class DataConfig(_Section):
     stride: Count | None = None
     short: Literal["refuse", "pad", "drop"] = "refuse"
     season: Count | None = None
+    lower: bool = False
+    keep: Annotated[str, Field(min_length=1)] | None = None
+    first: Count | None = None
     split: SplitConfig
     pattern: str | None = None
     test_pattern: str | None = None
@@ -110,6 +121,7 @@ class ModelConfig(_Section):
     bidirectional  task "classify": read each sequence from both ends; the model then answers whole sequences only, never a live stream
     targets   task "forecast": the channels to forecast; all when left out
     residual  task "forecast": forecast the change from the value now, not the value
+    embedding  task "language": each character is trained as a vector of this size; the exported model has it folded into its first layer
     """
 
     task: Task
@@ -120,6 +132,7 @@ class ModelConfig(_Section):
     targets: Names | None = None
     horizon: Count | None = None
     residual: bool = False
+    embedding: Count | None = None
 
 
 class TrainConfig(_Section):
@@ -128,9 +141,10 @@ class TrainConfig(_Section):
     warmup      share of all steps in which the learning rate rises from 0; it then falls to 0 along a cosine
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
-    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast, regress)
+    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast, regress),
+                bits_per_character, perplexity (language)
     carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on; none of a
-                bidirectional model, which carries nothing
+                bidirectional model, which carries nothing; task "language" carries the state of each stream on, always
     loss        tasks "forecast", "regress": squared error, or "huber", which large errors (rare jumps) don't dominate
     refit       train anew on the training and the validation split together, for as many epochs as were best; that is then the model
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
@@ -144,7 +158,7 @@ class TrainConfig(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=0)] = 0
-    monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse"] = "loss"
+    monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse", "bits_per_character", "perplexity"] = "loss"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
     carry: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -381,6 +395,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield ("data", "target"), f"{target!r} is an input (`channels`) too; an answer that is given needs no model"
         if len(set(data.target or ())) < len(data.target or ()):
             yield ("data", "target"), "expected each name once"
+    yield from _language_contradictions(config)
     if data.channels is not None and len(set(data.channels)) < len(data.channels):
         yield ("data", "channels"), "expected each name once"
     if data.window is None:
@@ -416,7 +431,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if model.task == "classify":
         if "loss" in train.model_fields_set:
             yield ("train", "loss"), "is for tasks 'forecast' and 'regress'; remove it"
-    else:
+    elif model.task != "language":
         for key in ("loss_steps", "label_smoothing"):
             if key in train.model_fields_set:
                 yield ("train", key), "is for task 'classify'; remove it"
@@ -465,3 +480,34 @@ def _sound_contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str
         yield ("data", "pattern"), "expected a regular expression for the files' names with a part (?P<label>...), for task 'classify'"
     if given != (data.test_pattern is not None):
         yield ("data", "test_pattern"), f"goes with split by 'given' of source 'wav', and by is {data.split.by!r}"
+
+
+def _language_contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    data, model, train = config.data, config.model, config.train
+    if model.task != "language":
+        if data.source == "text":
+            yield ("model", "task"), "expected 'language', for source 'text'"
+        for section, key in (("data", "lower"), ("data", "keep"), ("data", "first"), ("model", "embedding")):
+            if key in getattr(config, section).model_fields_set:
+                yield (section, key), f"is for task 'language', and task is {model.task!r}; remove it"
+        return
+    if data.source != "text":
+        yield ("data", "source"), "expected 'text', for task 'language'"
+    if data.split.by == "group":
+        yield ("data", "split", "by"), "expected 'time' (the end of the text is held out) or 'given', for task 'language'"
+    if data.window is None:
+        yield ("data", "window"), "expected the characters over which the gradient is followed back, for task 'language'"
+    for key in ("channels", "missing", "stride", "short"):
+        if key in data.model_fields_set:
+            yield ("data", key), "has no meaning for task 'language'; remove it"
+    for key in ("loss", "loss_steps", "label_smoothing"):
+        if key in train.model_fields_set:
+            yield ("train", key), "has no meaning for task 'language'; remove it"
+    if "carry" in train.model_fields_set:
+        yield ("train", "carry"), "has no meaning for task 'language', whose streams always carry their state; remove it"
+    if model.bidirectional:
+        yield ("model", "bidirectional"), "is for task 'classify': it would read the characters that it is to tell; remove it"
+    if config.augment is not None:
+        yield ("augment",), "has no meaning for task 'language', whose inputs are characters; remove the section"
+    if model.embedding is not None and config.quantize is not None:
+        yield ("model", "embedding"), "can't be fine-tuned for int8, which rounds the first layer as the board has it; remove it"

@@ -14,7 +14,7 @@ from edge_lstm_runtime.processing import features
 from edge_lstm_runtime.spec import ModelSpec
 
 from .data.types import Float64, Sequence
-from .data.windows import truth_of
+from .data.windows import next_characters, truth_of
 
 
 def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], *, season: int | None = None) -> dict[str, Any]:
@@ -27,6 +27,8 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     ahead, the baselines' on the same steps, beats_naive and beats_seasonal (lower MAE and lower RMSE), and the verdict in words.
     Regress: mae, rmse, nrmse and per_target over every step whose target is known, mae_last and rmse_last at the last such step of each
     sequence (the mean over targets), the baseline "mean" (of the training split), beats_mean, and the verdict.
+    Language: bits_per_character (the mean of -log2 of the true next character's probability), perplexity (2 to that power),
+    accuracy of the likeliest character, and the verdict.
     """
     if len(sequences) != len(answers) or not sequences:
         raise DataError(f"{len(answers)} answers for {len(sequences)} sequences; expected one (T, O) array for each, and at least one")
@@ -39,6 +41,8 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
             raise DataError(f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there is nothing to measure")
     if spec.task == "classify":
         return _classify(spec, sequences, answers)
+    if spec.task == "language":
+        return _language(spec, sequences, answers)
     if spec.task == "regress":
         return _regress(spec, sequences, answers)
     return _forecast(spec, sequences, answers, season)
@@ -65,6 +69,33 @@ def _classify(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
         "sequences": len(sequences),
         "steps": len(all_steps),
     }
+
+
+def _language(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
+    truth = np.concatenate([next_characters(s) for s in sequences])
+    if not len(truth):
+        raise DataError(f"no text of the {len(sequences)} has two characters, so there is no next one to measure; expected longer ones")
+    logits = np.concatenate([a[:-1] for a in answers])
+    bits = float(np.concatenate([bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]).mean())
+    perplexity = 2 ** min(bits, 1000.0)
+    verdict = f"Of {len(truth):,} characters of held-out text the LSTM needs {bits:.3f} bits each, perplexity {perplexity:.3g}; with all "
+    return {
+        "bits_per_character": bits,
+        "perplexity": perplexity,
+        "accuracy": float((logits.argmax(axis=1) == truth).mean()),
+        "sequences": len(sequences),
+        "steps": len(truth),
+        "verdict": verdict + f"{len(spec.classes)} alike it would be {math.log2(len(spec.classes)):.3f} and {len(spec.classes)}.",
+    }
+
+
+def bits_of(sequence: Sequence, logits: NDArray[Any]) -> Float64:
+    """logits: (T, V) -> (T - 1,) -log2 of the probability of the next character."""
+    scores = logits[:-1].astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    right = np.take_along_axis(scores, next_characters(sequence)[:, None], axis=1)[:, 0]
+    bits: Float64 = (np.log(np.exp(scores).sum(axis=1)) - right) / math.log(2)
+    return bits
 
 
 def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], season: int | None) -> dict[str, Any]:

@@ -68,14 +68,16 @@ class Training:
         self.progress = Progress()
         self._loss = Loss.of(spec, config.train)
         data = config.data
-        self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short)
+        # A text is read in order, `batch_size` streams of it side by side.
+        self._streams = config.train.batch_size if spec.task == "language" else None
+        self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short, streams=self._streams)
         self._counts = self._loss.counts(self._data)
         self._both = spec.bidirectional
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self._validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = network(spec, dropout=config.model.dropout, cell=cell)
+        self.net = network(spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         rate, decay = config.train.learning_rate, config.train.weight_decay
@@ -124,7 +126,10 @@ class Training:
         n, size = len(self._data), config.batch_size
         epoch = progress.epoch + 1
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
-        torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout, augmentation
+        share_carried = 0.0 if self._both else config.carry
+        if self._streams:
+            order, share_carried = torch.arange(n), 1.0
+        torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout
         starts = range(0, n, size)
         host = order.numpy()
         totals = np.add.reduceat(self._counts[host], starts)
@@ -161,7 +166,7 @@ class Training:
             if augment is not None:
                 x = augment(x, last + 1)
             self._optimizer.zero_grad()
-            outputs, left = self._model(x, _carried(left, 0.0 if self._both else config.carry, carries, len(index)), lengths)
+            outputs, left = self._model(x, _carried(left, share_carried, carries, len(index)), lengths)
             loss = self._loss(outputs, y, mask, last) * share
             self.fabric.backward(loss)
             norms.append(clip_grad_norm_(self._parameters, config.clip_norm))

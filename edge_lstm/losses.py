@@ -29,21 +29,26 @@ class Loss:
     last_step: bool = False
     label_smoothing: float = 0.0
     huber: bool = False
+    language: bool = False
 
     @classmethod
     def of(cls, spec: ModelSpec, config: TrainConfig) -> Loss:
-        return cls(spec.task == "classify", config.loss_steps == "last", config.label_smoothing, config.loss == "huber")
+        return cls(
+            spec.task == "classify", config.loss_steps == "last", config.label_smoothing, config.loss == "huber", spec.task == "language"
+        )
 
     def counts(self, examples: Examples) -> NDArray[np.int64]:
         """(N,) how many terms each sequence has in the sum."""
         if self.classify and self.last_step:
             return np.ones(len(examples), np.int64)
         steps: NDArray[np.int64] = examples.mask.sum(axis=1)
-        return steps if self.classify else steps * examples.y.shape[2]
+        return steps if self.classify or self.language else steps * examples.y.shape[2]
 
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         """outputs: (N, T, O); y, mask: as in `Examples`; last: (N,) each sequence's last step. Returns the sum of the terms."""
         outputs = outputs.float()
+        if self.language:
+            return cross_entropy(outputs.flatten(0, 1), torch.where(mask, y, IGNORED).flatten(), ignore_index=IGNORED, reduction="sum")
         if not self.classify:
             error = torch.where(mask[..., None], outputs - y, 0)
             # Twice Huber's loss, so that small errors count as in the squared error.

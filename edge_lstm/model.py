@@ -27,16 +27,19 @@ class CompactLSTM(nn.Module):
     """1 to 4 LSTM layers and a linear head that answers at every step.
 
     dropout: share of the values between two layers that is zeroed in training. A bidirectional model reads whole sequences from both ends.
+    embedding: size of the vector that each feature is turned into first; of task "language" alone, whose features are one-hot.
     cell: what `edge-lstm compare` trains beside the LSTM, a GRU or a plain RNN (tanh) in its place; those can't be exported.
     """
 
-    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm"):
+    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm", embedding: int | None = None):
         super().__init__()
         self.spec = spec
         self.cell = cell
         kind, self._gates = _CELLS[cell]
+        # Of one-hot rows a product is a look-up.
+        self.embedding = None if embedding is None else nn.Linear(spec.feature_size, embedding, bias=False)
         self.lstm = kind(
-            spec.feature_size,
+            embedding or spec.feature_size,
             spec.hidden_size,
             spec.num_layers,
             batch_first=True,
@@ -64,6 +67,8 @@ class CompactLSTM(nn.Module):
                 nn.init.zeros_(parameter)
                 if kind == "bias_ih" and keeping is not None:  # in one of the two, for they are summed
                     nn.init.ones_(parameter.chunk(self._gates)[keeping])
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight)  # as nn.Embedding begins
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -76,6 +81,8 @@ class CompactLSTM(nn.Module):
         read; None where there is none. The answers in the padding say nothing.
         """
         before = state if state is None or self.cell == "lstm" else state[0]
+        if self.embedding is not None:
+            features = self.embedding(features)
         if lengths is None:
             hidden, after = self.lstm(features, before)
         else:
@@ -88,6 +95,7 @@ class CompactLSTM(nn.Module):
         """Size and work, a line each."""
         spec = self.spec
         answers = f"{len(spec.classes)} classes" if spec.task == "classify" else ", ".join(spec.targets)
+        answers = "the next character" if spec.task == "language" else answers
         answers = f"{spec.horizon} steps of {answers}" if spec.task == "forecast" else answers
         both = ", both directions" if spec.bidirectional else ""
         # int8 keeps the biases and nothing else in 4 bytes.
@@ -112,4 +120,7 @@ def canonical_weights(model: CompactLSTM) -> dict[str, layout.Float32]:
     def arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
         return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
 
-    return layout.from_torch(arrays(model.lstm), arrays(model.head), model.spec.num_layers)
+    lstm = arrays(model.lstm)
+    if model.embedding is not None:
+        lstm["weight_ih_l0"] = lstm["weight_ih_l0"] @ arrays(model.embedding)["weight"]
+    return layout.from_torch(lstm, arrays(model.head), model.spec.num_layers)

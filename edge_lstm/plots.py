@@ -14,14 +14,22 @@ from edge_lstm_runtime.files import atomic_write
 
 from .data.types import Sequence as Recorded
 from .data.windows import truth_of
+from .evaluate import bits_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
-TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png"}
-TITLES = {"accuracy": "accuracy (last step)", "macro_f1": "macro F1", "mae": "MAE (raw units)", "rmse": "RMSE (raw units)"}
+TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png", "language": "language.png"}
+TITLES = {
+    "bits_per_character": "bits per character",
+    "perplexity": "perplexity",
+    "accuracy": "accuracy (last step)",
+    "macro_f1": "macro F1",
+    "mae": "MAE (raw units)",
+    "rmse": "RMSE (raw units)",
+}
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -109,6 +117,26 @@ def plot_regression(truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any
     return figure
 
 
+def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]], window: int = 500) -> Figure:
+    """Bits per character along the longest text, the mean of each `window`, and by character over all texts. answers: per text (T, V)."""
+    figure = _figure(12, 3.8)
+    along, by_character = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    bits = [bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]
+    longest = max(bits, key=len)
+    window = min(window, len(longest))
+    means = longest[: len(longest) // window * window].reshape(-1, window).mean(axis=1)
+    along.plot(window * (np.arange(len(means)) + 0.5), means, color=VALIDATION, linewidth=1.2)
+    along.set_ylim(bottom=0)
+    _label(along, f"Held-out text, means of {window} characters", "character of the text", "bits per character")
+    truth, values = np.concatenate([s.x[1:, 0] for s in sequences]).astype(int), np.concatenate(bits)
+    count = np.bincount(truth, minlength=len(spec.classes))
+    shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
+    mean = np.bincount(truth, values, minlength=len(spec.classes))[shown] / count[shown]
+    by_character.bar([repr(spec.classes[k]).strip("'") for k in shown], mean, color=TRAIN)
+    _label(by_character, "By the character that came, the most frequent first", "character", "bits")
+    return figure
+
+
 def _against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: float) -> None:
     known = np.isfinite(truth) & np.isfinite(answer)
     ax.plot(truth[known], answer[known], ".", markersize=markersize, alpha=0.4, color=VALIDATION)
@@ -117,7 +145,12 @@ def _against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: fl
 
 
 def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]) -> Figure:
-    """The first target, of a forecast as far ahead as it goes in the longest sequence. answers: per sequence (T, O), raw units."""
+    """The first target, of a forecast as far ahead as it goes in the longest sequence. answers: per sequence (T, O), raw units.
+
+    Of text: see `plot_language`.
+    """
+    if spec.task == "language":
+        return plot_language(spec, sequences, answers)
     target = spec.targets[0]
     if spec.task == "regress":
         return plot_regression([truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target)

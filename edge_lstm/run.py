@@ -57,7 +57,7 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     try:
         spec = ModelSpec.from_dict(contents["spec"])
         config = Config.from_dict(contents["config"], contents["folder"])
-        model = CompactLSTM(spec)
+        model = CompactLSTM(spec, embedding=config.model.embedding)
         model.load_state_dict(contents["model"])
         model.eval()
         weights = canonical_weights(model)

@@ -56,6 +56,8 @@ class Validation:
                     final[rows] = outputs[rows, last[rows] - steps.start]
                     if not self._loss.last_step:
                         total += self._loss(outputs, y, seen, last)
+                elif self._loss.language:
+                    total += self._loss(outputs, y[:, steps], seen, last)
                 else:
                     total += self._loss(outputs, y[:, steps], seen, last)
                     error = torch.where(seen[..., None], outputs - y[:, steps], 0).double()
@@ -67,6 +69,9 @@ class Validation:
         result = {"val_loss": float(self._sum(total)) / self._count}
         if self._loss.classify:
             return result | _classify(self._sum(confusion).cpu().numpy())
+        if self._loss.language:
+            nats = result["val_loss"]
+            return result | {"val_bits_per_character": nats / math.log(2), "val_perplexity": math.exp(min(nats, 700.0))}
         scale = np.asarray(self._spec.output_scale)
         absolute, squared = self._sum(errors).cpu().numpy() / self._steps
         return result | {"val_mae": float((absolute * scale).mean()), "val_rmse": math.sqrt(float((squared * scale**2).mean()))}

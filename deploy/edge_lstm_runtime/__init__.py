@@ -27,6 +27,7 @@ from .errors import (
     SampleError,
     TrainingError,
 )
+from .language import generate
 from .model import Model, Session, load
 from .processing import describe
 from .reference import Reference
@@ -37,7 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
-    "load", "Model", "Session", "StreamsSession", "Backend", "describe",
+    "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate",
     # sound
     "FrontEnd", "FrontEndStream",
     # check

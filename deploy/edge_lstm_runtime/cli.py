@@ -40,6 +40,7 @@ VERBS = {
     "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),
     "converter": Verb("edge_lstm_export.cli", "export", "show, make or remove the environment of the vendor's converter"),
     "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
+    "generate": Verb("edge_lstm_runtime.text_cli", None, "go on with a text, character by character, with a language model"),
     "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
     "bench": Verb(_HERE, None, "measure each backend on this machine: latency, throughput, memory, load time"),
     "info": Verb(_HERE, None, "show what is in a bundle"),
@@ -416,7 +417,8 @@ def main_info(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
         return 0
     spec = bundle.spec
-    print(f"task      {spec.task}: {', '.join(spec.output_names)}")
+    outputs = repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
+    print(f"task      {spec.task}: {outputs}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
     if (sound := spec.front_end) is not None:
         print(

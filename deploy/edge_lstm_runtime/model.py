@@ -15,7 +15,7 @@ from .audio import FrontEndStream
 from .backends import Backend, open_backend
 from .bundle import Bundle, read_bundle
 from .errors import BackendError, ConfigError, SampleError
-from .processing import Postprocessor, Preprocessor, as_samples, features
+from .processing import Postprocessor, as_samples, features, preprocessor
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Session:
         self.spec = spec
         self.backend = backend
         self.streams = streams
-        self._pre = Preprocessor(spec, backend.dtype, streams)
+        self._pre = preprocessor(spec, backend.dtype, streams)
         self._post = Postprocessor(spec)
         self._raw_output = self._post.identity
         self._step = backend.step
@@ -44,7 +44,7 @@ class Session:
         self._sound = FrontEndStream(spec.front_end) if spec.front_end is not None and streams is None else None
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", else raw units.
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify" and "language", else raw units.
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import SampleError
-from .spec import ModelSpec
+from .language import one_hot
+from .spec import VOCABULARY, ModelSpec
 
 Float64 = NDArray[np.float64]
 MAX_FEATURE = 1e30  # deviations from the mean: sums of products with anything larger could overflow float32 and leave NaN in the state
+TOLD = 5  # characters that an answer of task "language" is described by
 NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
 
 
@@ -46,6 +48,8 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
     filled. Raises SampleError as `Preprocessor` does, naming the step.
     """
     xs = as_samples(spec, xs).astype(np.float64)
+    if spec.task == "language":
+        return one_hot(spec, xs, "step"), xs
     mean, std = np.asarray(spec.input_mean, np.float64), np.asarray(spec.input_std, np.float64)
     missing = np.isnan(xs)
     bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (missing if spec.missing == "refuse" else False)
@@ -157,6 +161,36 @@ class Preprocessor:
         return filled
 
 
+class CharacterPreprocessor(Preprocessor):
+    """Of task "language": an index into the characters -> its one-hot row. Nothing is kept from one to the next."""
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """x: (1,) -> (F,), (N, 1) -> (N, F) for N streams, in a buffer that the next call overwrites.
+
+        Raises SampleError for what is no index of a character.
+        """
+        try:
+            x = np.asarray(x)
+        except (TypeError, ValueError) as e:
+            raise SampleError(f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}") from e
+        if x.shape != self._shape or x.dtype.kind not in NUMBERS:
+            raise SampleError(f"sample {reprlib.repr(x.tolist())} is no index of a character; expected {' x '.join(map(str, self._shape))}")
+        if self._single and 0 <= (value := x.item()) < len(self._features) and value == int(value):  # many times faster than `one_hot`
+            self._features[:] = 0
+            self._features[int(value)] = 1
+        else:
+            self._features[:] = one_hot(self._spec, x, "" if self._single else "stream")
+        return self._features
+
+    def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
+        return one_hot(self._spec, xs, "row").astype(self._features.dtype), xs.astype(np.float64)
+
+
+def preprocessor(spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None) -> Preprocessor:
+    """The one that the task needs."""
+    return (CharacterPreprocessor if spec.task == "language" else Preprocessor)(spec, dtype, streams)
+
+
 def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
     name = spec.channels[channel]
     if math.isnan(value):
@@ -168,10 +202,10 @@ def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
 
 
 class Postprocessor:
-    """Network outputs (..., O) -> answers (..., O): logits for "classify", else raw units."""
+    """Network outputs (..., O) -> answers (..., O): logits for "classify" and "language", else raw units."""
 
     def __init__(self, spec: ModelSpec):
-        self.identity = spec.task == "classify"
+        self.identity = spec.task in VOCABULARY
         self._offset = np.asarray(spec.output_offset, np.float64)
         self._scale = np.asarray(spec.output_scale, np.float64)
         self._residual_channels = [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else None
@@ -187,8 +221,8 @@ class Postprocessor:
 
 
 def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
-    """An answer (O,) as a JSON object: the label and every class's probability (softmax of the logits), each target's forecast, or
-    each target's value."""
+    """An answer (O,) as a JSON object: the label and every class's probability (softmax of the logits), the likeliest
+    next characters and the probability of each, each target's forecast, or each target's value."""
     if spec.task == "regress":
         return {"value": {t: float(v) for t, v in zip(spec.targets, answer, strict=True)}}
     if spec.task == "forecast":
@@ -196,7 +230,8 @@ def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
         return {"forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(spec.targets)}}
     exponentials = np.exp(answer.astype(np.float64) - answer.max())
     probabilities = exponentials / exponentials.sum()
+    shown = range(len(probabilities)) if spec.task == "classify" else np.argsort(-probabilities, kind="stable")[:TOLD].tolist()
     return {
         "label": spec.classes[int(answer.argmax())],
-        "probabilities": {name: round(float(p), 6) for name, p in zip(spec.classes, probabilities, strict=True)},
+        "probabilities": {spec.classes[k]: round(float(probabilities[k]), 6) for k in shown},
     }

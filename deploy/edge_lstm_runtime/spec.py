@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from .audio import FrontEnd
 from .errors import BundleError
 
-Task = Literal["classify", "forecast", "regress"]
+Task = Literal["classify", "forecast", "regress", "language"]
+VOCABULARY = ("classify", "language")  # tasks whose answer is a logit for each of `classes`
 Missing = Literal["refuse", "ffill", "mask"]
+UNKNOWN = "<unk>"  # task "language": the class of every character that the training text doesn't have
 MAX_LAYERS = 4
 LARGEST = 1e30  # of a mean, a deviation, an offset, a scale: sums and products of them with samples stay far from overflow
 SMALLEST_STD = 1e-30
@@ -30,11 +32,12 @@ class ModelSpec:
     missing        what a NaN in a sample means: "refuse" it, take the channel's last value ("ffill"; its
                    mean before the first one), or 0 after normalisation plus C more features that
                    are 1 where a value is missing ("mask")
-    classes        task "classify": names of the classes, in the order of the outputs
+    classes        task "classify": names of the classes, in the order of the outputs; task "language": the characters, the answer being
+                   the next one; the one channel's raw value is an index into them, and the features are that index, one-hot
     targets        task "forecast": names of the forecast channels; task "regress": names of the quantities that each answer gives
     horizon        task "forecast": steps ahead; output k * len(targets) + j is targets[j] at step t + 1 + k
     output_offset  (O,) and output_scale (O,): answer in raw units = offset + scale * network output;
-                   empty for "classify", where the answer is the logits
+                   empty for "classify" and "language", where the answer is the logits
     residual       task "forecast": the forecast is the target's value now plus that answer
     bidirectional  task "classify": each layer reads the sequence from both ends, so an answer needs the whole of it
     front_end      how PCM becomes the channels, which then are its coefficients; None where samples come from elsewhere
@@ -85,6 +88,8 @@ class ModelSpec:
         require(all(v >= SMALLEST_STD for v in self.input_std), f"input_std is {self.input_std}, expected at least {SMALLEST_STD:g}")
         if self.task == "classify":
             require(len(self.classes) >= 2, f"{len(self.classes)} classes, expected at least 2")
+        if self.task == "language":
+            self._check_language(require)
         if self.task == "forecast":
             require(self.horizon >= 1, f"horizon is {self.horizon}, expected at least 1")
             require(not self.bidirectional, "bidirectional is for task 'classify': a forecast would read the future that it is to tell")
@@ -92,10 +97,11 @@ class ModelSpec:
             require(not absent, f"targets {absent} are not among the channels {list(self.channels)}")
         else:
             require(not self.residual, "residual is for task 'forecast'")
-        if self.task == "regress":
+        if self.task in ("regress", "language"):
             require(self.horizon == 0, f"horizon is {self.horizon}; it is for task 'forecast', expected 0")
+        if self.task == "regress":
             require(not self.bidirectional, "bidirectional is for task 'classify'")
-        if self.task != "classify":
+        if self.task not in VOCABULARY:
             require(len(self.targets) >= 1, f"no targets to {self.task}")
             for name in ("output_offset", "output_scale"):
                 values = getattr(self, name)
@@ -105,6 +111,17 @@ class ModelSpec:
             names = self.front_end.names
             require(self.channels == names, f"channels are {list(self.channels)}, and the front end makes {list(names)}")
 
+    def _check_language(self, require: Callable[[bool, str], None]) -> None:
+        require(len(self.classes) >= 2, f"{len(self.classes)} characters in classes, expected at least 2")
+        odd = [c for c in self.classes if len(c) != 1 and c != UNKNOWN]
+        require(not odd, f"classes {odd} are no characters; expected one character each, and {UNKNOWN!r} at most once besides")
+        require(len(self.channels) == 1, f"channels are {list(self.channels)}; task 'language' has one, the index of a character")
+        require(self.missing == "refuse", f"missing is {self.missing!r}; a character can't be filled in, expected 'refuse'")
+        require((self.input_mean, self.input_std) == ((0.0,), (1.0,)), "input_mean and input_std are expected to be 0 and 1 for an index")
+        require(not self.bidirectional, "bidirectional is for task 'classify': it would read the characters that it is to tell")
+        for name in ("targets", "output_offset", "output_scale"):
+            require(not getattr(self, name), f"{name} is for tasks 'forecast' and 'regress', expected none")
+
     @property
     def input_size(self) -> int:
         """C, the raw values in a sample."""
@@ -112,19 +129,21 @@ class ModelSpec:
 
     @property
     def feature_size(self) -> int:
-        """F, the values that enter the first LSTM layer: C, or 2 C with a mask."""
+        """F, the values that enter the first LSTM layer: C, or 2 C with a mask; task "language": one for each character."""
+        if self.task == "language":
+            return len(self.classes)
         return self.input_size * (2 if self.missing == "mask" else 1)
 
     @property
     def output_size(self) -> int:
         """O, the network's outputs per step."""
-        return len(self.classes) if self.task == "classify" else max(self.horizon, 1) * len(self.targets)
+        return len(self.classes) if self.task in VOCABULARY else max(self.horizon, 1) * len(self.targets)
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """(O,) the class names, the targets, or, of a forecast, "target+steps"."""
+        """(O,) the class names, the characters, the targets, or, of a forecast, "target+steps"."""
         if self.task != "forecast":
-            return self.classes if self.task == "classify" else self.targets
+            return self.classes if self.task in VOCABULARY else self.targets
         return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
 
     @property

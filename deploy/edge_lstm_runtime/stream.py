@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BackendError, ConfigError, SampleError
+from .language import index_of
 from .model import Session
 from .processing import Preprocessor, describe
+from .spec import ModelSpec
 
 RESET = "reset"
 _MISSING = frozenset({"", "nan", "null", "na", "none"})
@@ -24,7 +26,8 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
 
     CSV has a header with the channels' names (other columns are ignored) or exactly one number for each channel; an empty cell or NaN is
     a missing value. A JSON line is a list of numbers in channel order, or an object with the channels' names; null is a missing
-    value, and {"reset": true} sets the state to zero. A line that can't be used leaves the state as it was, and the stream goes on.
+    value, and {"reset": true} sets the state to zero. To a language model a line is one character: its index, or in JSON itself, such as
+    ["t"] or {"character": "t"}. A line that can't be used leaves the state as it was, and the stream goes on.
 
     A bidirectional model answers whole sequences: a reset or the end of the lines ends one, and its lines are held until then.
 
@@ -41,7 +44,7 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
             continue
         try:
             if line[0] in "[{":
-                values = _from_json(line, channels)
+                values = _from_json(line, session.spec)
             else:
                 cells = _cells(line)
                 if first and _is_header(cells, channels):
@@ -178,8 +181,9 @@ def _number(cell: str, channel: str) -> float:
         raise SampleError(f"channel {channel!r} is {reprlib.repr(cell)}; expected a number") from None
 
 
-def _from_json(line: str, channels: tuple[str, ...]) -> list[float] | None:
+def _from_json(line: str, spec: ModelSpec) -> list[float] | None:
     """The values, or None for a request to reset."""
+    channels = spec.channels
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as e:
@@ -193,6 +197,8 @@ def _from_json(line: str, channels: tuple[str, ...]) -> list[float] | None:
         value = [value[name] for name in channels]
     if len(value) != len(channels):
         raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
+    if spec.task == "language" and isinstance(value[0], str):
+        value = [index_of(spec, value[0])]
     for name, item in zip(channels, value, strict=True):
         if item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")

@@ -21,13 +21,14 @@ from .. import checkpoint, plots
 from ..config import Config
 from ..data import load_data, make_spec
 from ..progress import Reporter
-from . import classifiers, forecasts, recurrent, regressions
+from . import characters, classifiers, forecasts, recurrent, regressions
 from .rows import Case, Row
 from .table import markdown, picture
 
 ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
     "classify": {"logistic": classifiers.logistic, "dtw": classifiers.nearest},
     "regress": {"mean": regressions.mean, "linear": regressions.linear},
+    "language": {"unigram": characters.unigram, "bigram": characters.bigram},
     "forecast": {"naive": forecasts.last_value, "seasonal": forecasts.seasonal, "arima": forecasts.arima},
 }
 RECURRENT: dict[str, Callable[[Case], Row]] = {"lstm": recurrent.lstm, "gru": recurrent.gru, "rnn": recurrent.rnn}

@@ -34,6 +34,9 @@ def parameters(model: CompactLSTM) -> int:
     """What a deployed model would hold: biases that are summed count once."""
     spec = model.spec
     merged = _MERGED[model.cell] * spec.hidden_size * spec.num_layers * spec.directions
+    if model.embedding is not None:  # folded into the first layer
+        first = model.lstm.get_parameter("weight_ih_l0")
+        merged += first.numel() + model.embedding.weight.numel() - len(first) * spec.feature_size
     return sum(p.numel() for p in model.parameters()) - merged
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = {
+    "bits_per_character": "bits per character",
+    "perplexity": "perplexity",
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "accuracy_all_steps": "accuracy, all steps",

@@ -8,6 +8,7 @@ from ..config import Config
 from .sources import recordings
 from .splits import PARTS, Parts, label_runs, split
 from .statistics import make_spec
+from .text import of_characters
 from .types import Recording, Sequence, Splits
 
 __all__ = ["Recording", "Sequence", "Splits", "load_data", "make_spec"]
@@ -19,6 +20,8 @@ def load_data(config: Config) -> Splits:
     if config.model.task == "classify" and any(r.labels is None for r in found):
         raise DataError(f"{found[0].name}: the data has no labels; expected one per sequence for task 'classify'")
     parts = split(found, config.data.split, config.model.task)
+    if config.model.task == "language":
+        return of_characters(parts)
     channels = config.data.channels or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
     if config.front_end is not None:
         channels = config.front_end.front_end().names

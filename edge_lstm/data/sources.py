@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_lstm_runtime.errors import DataError
 
 from ..config import Config
-from . import cases, cmapss, tables, wavs
+from . import cases, cmapss, tables, text, wavs
 from .types import Recording
 
 DATA_FOLDER = "EDGE_LSTM_DATA"
@@ -38,12 +38,12 @@ def recordings(config: Config) -> list[Recording]:
         assert data.path is not None
         assert config.front_end is not None
         return wavs.read(locate(data.path, config.folder), data, config.front_end.front_end())
-    read = {"csv": tables.read, "parquet": tables.read, "ts": cases.read_ts, "npz": cases.read_npz}[data.source]
+    read = {"csv": tables.read, "parquet": tables.read, "ts": cases.read_ts, "npz": cases.read_npz, "text": text.read}[data.source]
     found: list[Recording] = []
     for path, part in ((data.path, None), (data.train, "train"), (data.test, "test")):
         if path is not None:
             file = locate(path, config.folder)
             if file.is_dir() and read is not tables.read:
-                raise DataError(f"{file}: is a folder; expected a .{data.source} file")
+                raise DataError(f"{file}: is a folder; expected a {data.source} file")
             found += read(file, data, part)
     return found

@@ -18,8 +18,11 @@ from .windows import network_targets
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the means and standard deviations of the training split. Raises DataError."""
-    mean, std = _mean_std(np.concatenate([s.x for s in splits.train]), splits.channels)
     model = config.model
+    if model.task == "language":
+        sizes = {"hidden_size": model.hidden_size, "num_layers": model.num_layers, "input_mean": (0.0,), "input_std": (1.0,)}
+        return ModelSpec.from_dict({"task": "language", "channels": splits.channels, "classes": splits.classes, **sizes})
+    mean, std = _mean_std(np.concatenate([s.x for s in splits.train]), splits.channels)
     common = {
         "channels": splits.channels,
         "hidden_size": model.hidden_size,

@@ -49,7 +49,7 @@ class Recording:
 class Sequence:
     """One stream with at most one label.
 
-    x      (T, C) float64, raw units, NaN where missing
+    x      (T, C) float64, raw units, NaN where missing; task "language": (T, 1) indices into the classes, the characters
     label  task "classify": index into the classes; else None
     y      task "regress": (T, targets) float64 what to answer at each step, raw units, NaN where unknown; else None
     """

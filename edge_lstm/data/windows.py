@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.spec import VOCABULARY, ModelSpec
 
 from .types import Float64, Sequence
 
@@ -23,7 +23,8 @@ class Examples:
     x        (N, T, F) float32 normalised features, 0 in the padding
     lengths  (N,) steps before the padding
     mask     (N, T) the steps that count: not padding, and every target known
-    y        classify: (N,) int64 classes; else (N, T, O) float32 what the network should put out, 0 where masked out
+    y        classify: (N,) int64 classes; language: (N, T) int64 the next character's class; else (N, T, O) float32 what
+             the network should put out, 0 where masked out
     """
 
     x: NDArray[np.float32]
@@ -61,6 +62,22 @@ def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Flo
     return targets
 
 
+def next_characters(sequence: Sequence) -> NDArray[np.int64]:
+    """(T - 1,) what the answer at each step but the last should be: the index of the next character. For "language"."""
+    return sequence.x[1:, 0].astype(np.int64)
+
+
+def stream_cuts(steps: int, window: int, streams: int) -> Iterator[slice]:
+    """A text as so many streams side by side, all of one length but for what the last ones lack, each cut into windows: the first window of
+    every stream, then the second of every stream and so on. Each step is in one window; at the end some are shorter, or empty.
+    """
+    length = -(-steps // streams)
+    for start in range(0, length, window):
+        for first in range(0, streams * length, length):
+            stop = min(first + min(start + window, length), steps)
+            yield slice(min(first + start, stop), stop)
+
+
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Every `stride`, and one more at the end where rows would be left over."""
     starts = list(range(0, length - window + 1, stride))
@@ -86,19 +103,33 @@ def _cuts(sequence: Sequence, window: int | None, stride: int | None, short: str
 
 
 def examples(
-    spec: ModelSpec, sequences: list[Sequence], *, window: int | None = None, stride: int | None = None, short: str = "refuse"
+    spec: ModelSpec,
+    sequences: list[Sequence],
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    short: str = "refuse",
+    streams: int | None = None,
 ) -> Examples:
-    """Features and targets are made from whole sequences and then cut, so a window's first steps know what came before them."""
+    """Features and targets are made from whole sequences and then cut, so a window's first steps know what came before them.
+
+    streams: task "language": the windows are those of `stream_cuts`, in its order.
+    """
     cut: list[tuple[Float64, NDArray[np.bool_], Any]] = []
     for sequence in sequences:
         xs, filled = features(spec, sequence.x)
         known = np.ones(len(xs), bool)
-        target = None
-        if spec.task != "classify":
+        target: Any = None
+        if spec.task == "language":
+            target = np.append(next_characters(sequence), 0)
+            known[-1] = False
+        elif spec.task != "classify":
             target = network_targets(spec, sequence, filled)
             known[:] = ~np.isnan(target).any(axis=1)
-        for piece in _cuts(sequence, window, stride, short):
-            if known[piece].any():
+        if streams is not None and len(xs) <= streams:
+            raise DataError(f"text {sequence.name!r} has {len(xs)} characters, too few for {streams} streams; lower batch_size in [train]")
+        for piece in _cuts(sequence, window, stride, short) if streams is None else stream_cuts(len(xs) - 1, window or len(xs), streams):
+            if streams is not None or known[piece].any():
                 cut.append((xs[piece], known[piece], sequence.label if target is None else target[piece]))
     if not cut:
         need = f"no step is followed by {spec.horizon} known values" if spec.horizon else "no step has a known target"
@@ -108,14 +139,16 @@ def examples(
     longest = window or max(len(xs) for xs, _, _ in cut)
     x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
     mask = np.zeros((len(cut), longest), bool)
-    y = np.zeros((len(cut), longest, spec.output_size), np.float32) if spec.task != "classify" else np.zeros(len(cut), np.int64)
+    y: NDArray[Any] = np.zeros((len(cut), longest, spec.output_size), np.float32)
+    if spec.task in VOCABULARY:
+        y = np.zeros(len(cut) if spec.task == "classify" else (len(cut), longest), np.int64)
     for k, (xs, known, target) in enumerate(cut):
         x[k, : len(xs)] = xs
         mask[k, : len(xs)] = known
-        if spec.task != "classify":
-            y[k, : len(xs)] = np.where(known[:, None], target, 0)
-        else:
+        if spec.task == "classify":
             y[k] = target
+        else:
+            y[k, : len(xs)] = target if spec.task == "language" else np.where(known[:, None], target, 0)
     return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
 
 

@@ -127,14 +127,18 @@ def summary(work: Work) -> str:
     for name, a in work.accuracy.items():
         lines.append(f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
     for name, metrics in work.metrics.items():
-        shown = {"classify": ("accuracy", "macro_f1"), "forecast": ("mae", "rmse", "nrmse"), "regress": ("mae", "rmse", "rmse_last")}[
-            work.spec.task
-        ]
+        shown = {
+            "classify": ("accuracy", "macro_f1"),
+            "forecast": ("mae", "rmse", "nrmse"),
+            "regress": ("mae", "rmse", "rmse_last"),
+            "language": ("bits_per_character", "perplexity"),
+        }[work.spec.task]
         lines.append(f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
-    lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm run {work.out} --input FILE.csv"]
+    stream = f'generate {work.out} --prompt "the "' if work.spec.task == "language" else f"run {work.out} --input FILE.csv"
+    lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ import edge_lstm_runtime
 from edge_lstm_runtime import cli, load, native, write_bundle
 from edge_lstm_runtime.bundle import write_npz
 
-RUNTIME_VERBS = ("run", "check", "bench", "info")
+RUNTIME_VERBS = ("run", "generate", "check", "bench", "info")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 
 
@@ -107,7 +107,7 @@ def test_wrong_arguments_are_exit_code_2(arguments: tuple[str, ...], capfd: pyte
 
 @pytest.mark.parametrize("verb", RUNTIME_VERBS)
 def test_a_bundle_that_is_none(verb: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    more = ("--input", "-") if verb == "run" else ()
+    more = {"run": ("--input", "-"), "generate": ("--prompt", "a")}.get(verb, ())
     (tmp_path / "bad.edge").write_bytes(b"nothing")
     for name, message in (("none.edge", "No such file"), ("bad.edge", "is not a whole bundle")):
         code, out, err = here(capfd, verb, tmp_path / name, *more)

@@ -11,7 +11,7 @@ from edge_lstm.recipes import FOLDER, recipe_path, recipes
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError
 
-NAMES = ["activity", "digits", "speakers", "temperature", "turbofan"]
+NAMES = ["activity", "digits", "speakers", "temperature", "timemachine", "turbofan"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 

@@ -77,3 +77,13 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         session.reset()
         heard = session.listen(read_wav(DATA / "fsdd" / "recordings" / "7_jackson_0.wav", 8000))
     np.testing.assert_allclose(heard, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None or not (DATA / "text").is_dir(), reason="set EDGE_LSTM_DATA to the folder that holds text/")
+def test_timemachine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
+    run = train(load_config("recipe:timemachine", {"train.epochs": 3}), tmp_path / "run", quiet=True)
+    assert [len(part[0].x) for part in (run.splits.train, run.splits.val, run.splits.test)] == [156086, 8671, 8671]
+    assert len(run.spec.classes) == 28
+    assert run.metrics["test"]["bits_per_character"] < 2.8  # a bigram's is 3.3; docs/recipes.md has ours after all epochs

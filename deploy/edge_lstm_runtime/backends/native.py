@@ -95,7 +95,9 @@ class NativeBackend(Backend):
         self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
         return outputs
 
-    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], Float32 | None]:
+    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], Float32 | None] | None:
+        if spec.task == "language":  # an index and its one-hot row are not of one size, which the kernel's processing expects
+            return None
         arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
         if spec.task != "classify":
             arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}

@@ -30,7 +30,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
     spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression"}[spec.task]
+    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression", "language": "character model"}[spec.task]
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),
@@ -77,9 +77,13 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
 
 
 def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value; for sound the front end's, and a frame."""
-    sound = source.spec.front_end
-    return state_bytes(source.spec, scheme) + 8 * source.spec.input_size * (2 if sound else 1) + (sound_ram(sound) if sound else 0)
+    """All static memory of model.c: the state, and each channel's last value; for sound the front end's, and a frame; task "language": a
+    one-hot row in the place of the last value."""
+    spec = source.spec
+    if spec.task == "language":
+        return state_bytes(spec, scheme) + 4 * spec.feature_size
+    sound = spec.front_end
+    return state_bytes(spec, scheme) + 8 * spec.input_size * (2 if sound else 1) + (sound_ram(sound) if sound else 0)
 
 
 def _environment() -> Environment:

@@ -46,11 +46,16 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
     """Look inside the best checkpoint of a run.
 
     recording: a CSV of samples in raw units on which the cell's memory is shown; the longest sequence of the test split when left out.
-    Raises ConfigError for a bidirectional model, TrainingError for a folder that is no run, DataError when the run's data is not there any
-    more or the recording can't be read.
+    Raises ConfigError for a bidirectional model and one of task "language", TrainingError for a folder that is no run, DataError when the
+    run's data is not there any more or the recording can't be read.
     """
     if not isinstance(run, Run):
         run = load_run(run)
+    if run.spec.task == "language":
+        raise ConfigError(
+            f"{run.path}: the model's task is 'language', whose one channel is an index, and inspect looks at channels that are measured; "
+            "expected a run of another task"
+        )
     if run.spec.bidirectional:
         raise ConfigError(
             f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "

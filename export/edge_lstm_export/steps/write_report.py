@@ -24,7 +24,10 @@ SHOWN = {
     "classify": {"accuracy": "accuracy, last step", "macro_f1": "macro F1", "accuracy_all_steps": "accuracy, every step"},
     "forecast": {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"},
     "regress": {"mae": "MAE, every step", "rmse": "RMSE, every step", "mae_last": "MAE, last step", "rmse_last": "RMSE, last step"},
+    "language": {"bits_per_character": "bits per character", "perplexity": "perplexity", "accuracy": "accuracy of the likeliest"},
 }
+
+WORDS = {"rmse": "RMSE", "bits_per_character": "bits per character"}
 
 
 def call(work: Work) -> Work:
@@ -65,7 +68,7 @@ def verdict(work: Work) -> list[str]:
         sentences.append(
             f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %."
         )
-    key = "accuracy" if work.spec.task == "classify" else "rmse"
+    key = {"classify": "accuracy", "language": "bits_per_character"}.get(work.spec.task, "rmse")
     if carried := work.metrics.get(f"numpy, {CARRIED}"):
         sentences.append(_carried_sentence(numpy, carried))
     for name, metrics in work.metrics.items():
@@ -75,7 +78,7 @@ def verdict(work: Work) -> list[str]:
         change = (
             f"{100 * (metrics[key] - numpy[key]):+.1f} points of accuracy"
             if key == "accuracy"
-            else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % RMSE"
+            else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
         )
         where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
         sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
@@ -83,7 +86,10 @@ def verdict(work: Work) -> list[str]:
 
 
 def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:
-    if "accuracy" in reset:
+    if "bits_per_character" in reset:
+        change = f"it takes {carried['bits_per_character']:.4g} bits per character instead of {reset['bits_per_character']:.4g}"
+        worse = carried["bits_per_character"] > 1.02 * reset["bits_per_character"]
+    elif "accuracy" in reset:
         change = f"{100 * carried['accuracy']:.1f} % of the answers are right"
         worse = carried["accuracy"] < reset["accuracy"] - 0.02
     else:

@@ -1,0 +1,45 @@
+"""`edge-lstm generate`: parse, call the library, show each character as it comes."""
+
+from __future__ import annotations
+
+import argparse
+
+from .cli import _add_bundle, _open_session, _own_stdout
+
+
+def add_arguments_generate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Go on with a text, character by character, each drawn from the model's probabilities and given back to it: with the bundle of a\n"
+        "model of task 'language'. The same seed on the same backend gives the same text."
+    )
+    parser.epilog = (
+        'examples:\n  edge-lstm generate prose.edge --prompt "time traveller"\n'
+        '  edge-lstm generate prose.edge --prompt "the " --length 1000 --temperature 0.5 --seed 7 --backend native-int8'
+    )
+    _add_bundle(parser)
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to go on from, in characters that the model knows")
+    parser.add_argument("--length", type=int, default=200, metavar="N", help="characters to generate (default: %(default)s)")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.8,
+        metavar="T",
+        help="1: the model's own probabilities; less: the likelier characters more often; 0: always the likeliest (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
+
+
+def main_generate(arguments: argparse.Namespace) -> int:
+    from .language import generate
+    from .model import load
+
+    model = load(arguments.bundle)
+    options = {"length": arguments.length, "temperature": arguments.temperature, "seed": arguments.seed}
+    with _own_stdout() as out, _open_session(model, arguments.backend, arguments.artifact) as session:
+        text = generate(session, arguments.prompt, **options)
+        out.write(arguments.prompt)
+        for character in text:
+            out.write(character)
+            out.flush()
+        out.write("\n")
+    return 0

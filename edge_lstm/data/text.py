@@ -1,0 +1,48 @@
+"""Plain text as a source: its characters one after the other, and their vocabulary."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.spec import UNKNOWN
+
+from ..config import DataConfig
+from .splits import PARTS, Parts
+from .types import Recording, Sequence, Splits
+
+CHANNEL = "character"
+
+
+def read(path: Path, data: DataConfig, part: str | None) -> list[Recording]:
+    """One recording, x (T, 1): the code point of each character, after `lower`, `keep` and `first`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{path}: can't be read ({e}); expected a text in UTF-8") from e
+    if data.lower:
+        text = text.lower()
+    if data.keep is not None:
+        text = re.sub(f"[^{re.escape(data.keep)}]+", " ", text)
+    text = text[: data.first]
+    if len(text) < 2:
+        raise DataError(f"{path}: has {len(text)} characters, of those that `keep` leaves; expected a text")
+    return [Recording(path.stem, path.stem, np.array([[ord(c)] for c in text], np.float64), part=part)]
+
+
+def of_characters(parts: Parts) -> Splits:
+    """The vocabulary is the unknown and the characters of the training split, by code point; others become the unknown."""
+    known = sorted({int(point) for recording in parts["train"] for point in np.unique(recording.x)})
+    if len(known) < 2:
+        raise DataError(f"the training split has one character, {chr(known[0])!r}, again and again; expected at least 2")
+    indices = {point: k for k, point in enumerate(known, 1)}
+
+    def sequence(recording: Recording) -> Sequence:
+        x = np.array([[indices.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)
+        return Sequence(recording.full_name, recording.group, x)
+
+    train, val, test = ([sequence(recording) for recording in parts[part]] for part in PARTS)
+    return Splits(train, val, test, (CHANNEL,), (UNKNOWN, *map(chr, known)))
