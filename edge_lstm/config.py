@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_lstm_runtime.errors import ConfigError
-from edge_lstm_runtime.spec import MAX_LAYERS, Missing, Task
+from edge_lstm_runtime.spec import MAX_LAYERS, Missing
 
 from .config_errors import Problem
 from .recipes import recipe_path
@@ -28,7 +28,8 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
 ERRORS = ("loss", "mae", "rmse")
-MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ERRORS, "regress": ERRORS}
+MONITORS = {"classify": ("loss", "accuracy", "macro_f1"), "forecast": ERRORS, "regress": ERRORS, "anomaly": ERRORS}
+FORECASTS = ("forecast", "anomaly")  # the tasks whose network forecasts
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
 
 
@@ -72,6 +73,7 @@ class DataConfig(_Section):
     window     steps of a training window, `stride` apart; whole sequences when left out. Validation and test are never windowed
     short      what to do with a training sequence shorter than the window
     season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
+    windows    task "anomaly": a JSON file of the known anomalies, {"FILE": [[start, end], ...]}; FILE relative to that file's folder
     """
 
     source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss"]
@@ -94,6 +96,7 @@ class DataConfig(_Section):
     stride: Count | None = None
     short: Literal["refuse", "pad", "drop"] = "refuse"
     season: Count | None = None
+    windows: str | None = None
     split: SplitConfig
 
 
@@ -104,9 +107,11 @@ class ModelConfig(_Section):
     bidirectional  task "classify": read each sequence from both ends; the model then answers whole sequences only, never a live stream
     targets   task "forecast": the channels to forecast; all when left out
     residual  task "forecast": forecast the change from the value now, not the value
+    false_alarms  task "anomaly", which forecasts too: the share of the training steps (known anomalies left out) that may be flagged
+    smoothing     task "anomaly": steps over which the score is averaged, exponentially; 1 for none
     """
 
-    task: Task
+    task: Literal["classify", "forecast", "regress", "anomaly"]
     hidden_size: Count
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -114,6 +119,8 @@ class ModelConfig(_Section):
     targets: Names | None = None
     horizon: Count | None = None
     residual: bool = False
+    false_alarms: Fraction = 0.001
+    smoothing: Count = 1
 
 
 class TrainConfig(_Section):
@@ -179,7 +186,7 @@ class Config(_Section):
     def to_toml(self) -> str:
         """What was set, as a file that `load_config` reads from any folder."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        for key in ("path", "train", "test", "rul"):
+        for key in ("path", "train", "test", "rul", "windows"):
             path = values["data"].get(key)
             if path is not None and (Path(self.folder) / path).exists():
                 values["data"][key] = str((Path(self.folder) / path).resolve())
@@ -300,6 +307,14 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", key), "is for source 'csv'; remove it"
     if data.time is None and "time_back" in data.model_fields_set:
         yield ("data", "time_back"), "has no meaning without `time`; add `time`, or remove it"
+    if data.windows is not None:
+        if model.task != "anomaly":
+            yield ("data", "windows"), f"is for task 'anomaly', and task is {model.task!r}; remove it"
+        elif data.time is None:
+            yield ("data", "time"), "expected the name of the time column, in which `windows` are told"
+    for key in ("false_alarms", "smoothing"):
+        if model.task != "anomaly" and key in model.model_fields_set:
+            yield ("model", key), f"is for task 'anomaly', and task is {model.task!r}; remove it"
     for key in ("target", "target_cap"):
         if model.task != "regress" and getattr(data, key) is not None:
             yield ("data", key), f"is for task 'regress', and task is {model.task!r}; remove it"
@@ -328,9 +343,9 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", "split", key), f"expected a fraction; names of groups are for split by 'group', and by is {split.by!r}"
     if split.by != "given" and isinstance(split.val, float) and isinstance(split.test, float) and split.val + split.test >= 1:
         yield ("data", "split", "test"), f"expected val + test below 1, not {split.val + split.test:g}: nothing is left for training"
-    if model.task == "forecast":
+    if model.task in FORECASTS:
         if model.horizon is None:
-            yield ("model", "horizon"), "expected the number of steps to forecast, for task 'forecast'"
+            yield ("model", "horizon"), f"expected the number of steps to forecast, for task {model.task!r}"
         if data.season is not None and model.horizon is not None and data.season < model.horizon:
             yield ("data", "season"), f"expected at least the horizon ({model.horizon}): the seasonal forecast must be known by then"
         for target in model.targets or ():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
 TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png"}
+ANOMALY_FIGURE = "anomaly.png"
 TITLES = {"accuracy": "accuracy (last step)", "macro_f1": "macro F1", "mae": "MAE (raw units)", "rmse": "RMSE (raw units)"}
 
 
@@ -106,6 +107,27 @@ def plot_regression(truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any
     last = [(k, int(np.flatnonzero(known)[-1])) for k, t in enumerate(truth) if (known := np.isfinite(t)).any()]
     _against(against, np.array([truth[k][n] for k, n in last]), np.array([answers[k][n] for k, n in last]), markersize=6)
     _label(against, "At the last step of each recording", f"truth, {target}", f"answer, {target}")
+    return figure
+
+
+def plot_anomalies(sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]) -> Figure:
+    """A panel for each detector, the longest sequence's scores over time; windows are shaded, the threshold is a line.
+
+    detectors: title -> the scores (T,) of each sequence, NaN where there is none, and the threshold.
+    """
+    longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
+    sequence = sequences[longest]
+    days = np.arange(len(sequence.x)) if sequence.time is None else (sequence.time - sequence.time[0]) / 86400
+    figure = _figure(12, 0.8 + 2.2 * len(detectors))
+    axes = np.atleast_1d(figure.subplots(len(detectors), 1, sharex=True))
+    for ax, (title, (scores, threshold)) in zip(axes, detectors.items(), strict=True):
+        if sequence.anomalous is not None:
+            bottom_to_top = ax.get_xaxis_transform()
+            ax.fill_between(days, 0, 1, where=sequence.anomalous, transform=bottom_to_top, color=VALIDATION, alpha=0.2, linewidth=0)
+        ax.plot(days, scores[longest], color=TRAIN, linewidth=0.8)
+        ax.axhline(threshold, color=TRUTH, linewidth=1, linestyle="--")
+        _label(ax, f"{title}, test split: score, and the threshold from the training split", "", "score")
+    axes[-1].set_xlabel("step" if sequence.time is None else "days; shaded: known anomalies")
     return figure
 
 

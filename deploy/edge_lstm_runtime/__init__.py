@@ -8,6 +8,7 @@ In short:
         y = s.step(x)
 """
 
+from .anomaly import AnomalyDetector, Detection
 from .backends import Backend
 from .bundle import Bundle, read_bundle, write_bundle
 from .check import Check, check_backend
@@ -36,7 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
-    "load", "Model", "Session", "StreamsSession", "Backend", "describe",
+    "load", "Model", "Session", "StreamsSession", "AnomalyDetector", "Detection", "Backend", "describe",
     # check
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     # the file

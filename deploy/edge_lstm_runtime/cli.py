@@ -372,6 +372,8 @@ def main_info(arguments: argparse.Namespace) -> int:
         return 0
     spec = bundle.spec
     print(f"task      {spec.task}: {', '.join(spec.output_names)}")
+    if spec.anomaly_scale:
+        print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(

@@ -36,6 +36,10 @@ class ModelSpec:
                    empty for "classify", where the answer is the logits
     residual       task "forecast": the forecast is the target's value now plus that answer
     bidirectional  task "classify": each layer reads the sequence from both ends, so an answer needs the whole of it
+    anomaly_centre, anomaly_scale  task "forecast": (O,) raw units, the median of each output's errors on the training split, and their
+                   spread; empty where the model is no anomaly detector (`anomaly.AnomalyDetector`)
+    anomaly_threshold  a score above it is an anomaly
+    anomaly_smoothing  0 to 1, the weight of a sample's own score beside the average of those before; 1 for no average
     """
 
     task: Task
@@ -52,6 +56,10 @@ class ModelSpec:
     output_scale: tuple[float, ...] = ()
     residual: bool = False
     bidirectional: bool = False
+    anomaly_centre: tuple[float, ...] = ()
+    anomaly_scale: tuple[float, ...] = ()
+    anomaly_threshold: float = 0.0
+    anomaly_smoothing: float = 1.0
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:
@@ -65,7 +73,7 @@ class ModelSpec:
             names = getattr(self, name)
             require(isinstance(names, tuple) and all(isinstance(n, str) for n in names), f"{name} is {names!r}, expected a list of names")
             require(len(set(names)) == len(names), f"{name} repeat a name: {names}")
-        for name in ("input_mean", "input_std", "output_offset", "output_scale"):
+        for name in ("input_mean", "input_std", "output_offset", "output_scale", "anomaly_centre", "anomaly_scale"):
             values = getattr(self, name)
             numbers = isinstance(values, tuple) and all(type(v) in (int, float) and abs(v) <= LARGEST for v in values)
             require(numbers, f"{name} is {values!r}, expected a list of finite numbers up to {LARGEST:g}")
@@ -97,6 +105,17 @@ class ModelSpec:
             for name in ("output_offset", "output_scale"):
                 values = getattr(self, name)
                 require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
+
+        if self.anomaly_centre or self.anomaly_scale:
+            require(self.task == "forecast", f"anomaly_scale is for task 'forecast', and task is {self.task!r}")
+            for name in ("anomaly_centre", "anomaly_scale"):
+                values = getattr(self, name)
+                require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
+            smallest = min(self.anomaly_scale)
+            require(smallest >= SMALLEST_STD, f"anomaly_scale has {smallest}, expected at least {SMALLEST_STD:g}")
+        for name, least, most in (("anomaly_threshold", 0.0, LARGEST), ("anomaly_smoothing", SMALLEST_STD, 1.0)):
+            value = getattr(self, name)
+            require(type(value) in (int, float) and least <= value <= most, f"{name} is {value!r}, expected {least:g} to {most:g}")
 
     @property
     def input_size(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .anomaly import AnomalyDetector
 from .errors import BackendError, ConfigError, SampleError
 from .model import Session
 from .processing import Preprocessor, describe
@@ -85,14 +86,22 @@ class _Stepwise:
 
     def __init__(self, session: Session):
         self._session = session
+        self._detector = AnomalyDetector(session.spec) if session.spec.anomaly_scale else None
 
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
-        return [_answer(self._session, number, self._session.step(values))]
+        outputs = self._session.step(values)
+        answer = _answer(self._session, number, outputs)
+        if self._detector is not None:
+            score, anomaly = self._detector(values, outputs)
+            answer |= {"score": None if np.isnan(score) else score, "anomaly": anomaly}
+        return [answer]
 
     def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
         return [{"line": number, "error": str(error)}]
 
     def end(self) -> list[dict[str, Any]]:
+        if self._detector is not None:
+            self._detector.reset()
         return []
 
 

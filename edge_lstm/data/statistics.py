@@ -18,7 +18,7 @@ from .windows import network_targets
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the means and standard deviations of the training split. Raises DataError."""
-    mean, std = _mean_std(np.concatenate([s.x for s in splits.train]), splits.channels)
+    mean, std = _mean_std(np.concatenate([s.normal for s in splits.train]), splits.channels)
     model = config.model
     common = {
         "channels": splits.channels,
@@ -42,7 +42,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     outputs = (model.horizon or 1) * len(answer["targets"])
     spec = ModelSpec.from_dict({**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
     wanted = np.concatenate([network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train])
-    if model.task == "forecast" and np.isnan(wanted).all(axis=0).any():
+    if spec.task == "forecast" and np.isnan(wanted).all(axis=0).any():
         raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
     offset, scale = _mean_std(wanted, spec.output_names)
     return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))

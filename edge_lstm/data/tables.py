@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -41,13 +42,15 @@ def of_frame(frame: pl.DataFrame, path: Path, data: DataConfig, part: str | None
     if data.target:  # a blank one is a step whose truth is unknown
         y = np.stack([columns.numbers(columns.column(frame, t, "target", where), where, "mask") for t in data.target], axis=1)
         y = y if data.target_cap is None else np.minimum(y, data.target_cap)
+    time = columns.seconds(columns.column(frame, data.time, "time", where), where) if data.time and data.windows else None
     recordings = []
     for group, rows in _groups(frame, data, path):
         if data.time and data.time_back == "refuse":
             shown = columns.column(frame, data.time, "time", where)
             columns.check_increasing(columns.times(shown, where)[rows], rows, shown, where)
         name = path.stem if data.group is None else f"{path.stem}:{group}"
-        recordings.append(Recording(name, group, x[rows], None if label is None else label[rows], part, y=None if y is None else y[rows]))
+        found = Recording(name, group, x[rows], None if label is None else label[rows], part, y=None if y is None else y[rows])
+        recordings.append(dataclasses.replace(found, time=None if time is None else time[rows], file=path))
     return recordings
 
 
