@@ -73,6 +73,8 @@ class DataConfig(_Section):
     window     steps of a training window, `stride` apart; whole sequences when left out. Validation and test are never windowed
     short      what to do with a training sequence shorter than the window
     season     steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive forecast as a baseline
+    dt         a further input, the seconds since the row before (0 for the first), on a logarithmic scale: true, or its name. Rows may
+               then have the same time
     windows    task "anomaly": a JSON file of the known anomalies, {"FILE": [[start, end], ...]}; FILE relative to that file's folder
     """
 
@@ -97,7 +99,18 @@ class DataConfig(_Section):
     short: Literal["refuse", "pad", "drop"] = "refuse"
     season: Count | None = None
     windows: str | None = None
+    dt: bool | Annotated[str, Field(min_length=1)] = False
     split: SplitConfig
+
+    @property
+    def dt_name(self) -> str:
+        """Of the channel that `dt` adds; empty where there is none."""
+        return self.dt if isinstance(self.dt, str) else "dt" if self.dt else ""
+
+    @property
+    def inputs(self) -> tuple[str, ...] | None:
+        """`channels`, with that of `dt` at the end."""
+        return (*self.channels, self.dt_name) if self.channels and self.dt else self.channels
 
 
 class ModelConfig(_Section):
@@ -312,6 +325,13 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", "windows"), f"is for task 'anomaly', and task is {model.task!r}; remove it"
         elif data.time is None:
             yield ("data", "time"), "expected the name of the time column, in which `windows` are told"
+    if data.dt:
+        if data.time is None:
+            yield ("data", "time"), "expected the name of the time column, from which `dt` is made"
+        if data.dt_name in (*(data.channels or ()), data.time):
+            yield ("data", "dt"), f"expected a new name, and {data.dt_name!r} is in `channels` or `time`"
+        if data.time in (data.channels or ()):
+            yield ("data", "channels"), f"expected no {data.time!r}, the `time` from which `dt` is made, among them"
     for key in ("false_alarms", "smoothing"):
         if model.task != "anomaly" and key in model.model_fields_set:
             yield ("model", key), f"is for task 'anomaly', and task is {model.task!r}; remove it"

@@ -135,7 +135,8 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm run har.edge --input recording.csv\n"
         '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
         "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
-        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.'
+        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
+        "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
     )
     _add_bundle(parser)
     parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV or JSON lines; - for standard input")
@@ -375,6 +376,8 @@ def main_info(arguments: argparse.Namespace) -> int:
     if spec.anomaly_scale:
         print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
+    if spec.dt:
+        print(f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}")
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(
         f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"

@@ -39,7 +39,7 @@ class Session:
         self._step = backend.step
         # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
-        self._answer = backend.answerer(spec, self._pre.last)
+        self._answer = None if spec.dt else backend.answerer(spec, self._pre.last)
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify", else raw units.

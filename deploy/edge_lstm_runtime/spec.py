@@ -40,6 +40,10 @@ class ModelSpec:
                    spread; empty where the model is no anomaly detector (`anomaly.AnomalyDetector`)
     anomaly_threshold  a score above it is an anomaly
     anomaly_smoothing  0 to 1, the weight of a sample's own score beside the average of those before; 1 for no average
+    dt             the channel, if any, that is the time since the sample before in seconds, 0 for the first; its feature is made of
+                   log(1 + dt / dt_unit), of which its input_mean and input_std are
+    dt_unit        seconds
+    time           with `dt`: the column of times from which `edge-lstm run` works it out
     """
 
     task: Task
@@ -60,6 +64,9 @@ class ModelSpec:
     anomaly_scale: tuple[float, ...] = ()
     anomaly_threshold: float = 0.0
     anomaly_smoothing: float = 1.0
+    dt: str = ""
+    dt_unit: float = 1.0
+    time: str = ""
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:
@@ -116,11 +123,24 @@ class ModelSpec:
         for name, least, most in (("anomaly_threshold", 0.0, LARGEST), ("anomaly_smoothing", SMALLEST_STD, 1.0)):
             value = getattr(self, name)
             require(type(value) in (int, float) and least <= value <= most, f"{name} is {value!r}, expected {least:g} to {most:g}")
+        for name in ("dt", "time"):
+            require(isinstance(getattr(self, name), str), f"{name} is {getattr(self, name)!r}, expected a name")
+        if self.dt:
+            require(self.dt in self.channels, f"dt is {self.dt!r}, which is not among the channels {list(self.channels)}")
+            require(self.dt not in self.targets, f"dt is {self.dt!r}, which is among the targets {list(self.targets)}")
+            require(self.time not in self.channels, f"time is {self.time!r}, which is a channel")
+        unit = self.dt_unit
+        require(type(unit) in (int, float) and SMALLEST_STD <= unit <= LARGEST, f"dt_unit is {unit!r}, expected {SMALLEST_STD:g} or more")
 
     @property
     def input_size(self) -> int:
         """C, the raw values in a sample."""
         return len(self.channels)
+
+    @property
+    def raw_mean(self) -> tuple[float, ...]:
+        """(C,) `input_mean` with `dt` in seconds too."""
+        return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in zip(self.channels, self.input_mean, strict=True))
 
     @property
     def feature_size(self) -> int:

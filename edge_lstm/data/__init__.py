@@ -19,7 +19,7 @@ def load_data(config: Config) -> Splits:
     if config.model.task == "classify" and any(r.labels is None for r in found):
         raise DataError(f"{found[0].name}: the data has no labels; expected one per sequence for task 'classify'")
     parts = split(found, config.data.split, config.model.task)
-    channels = config.data.channels or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
+    channels = config.data.inputs or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
     if config.model.task != "classify":
         train, val, test = ([Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous) for r in parts[part]] for part in PARTS)
         return Splits(train, val, test, channels)

@@ -114,9 +114,9 @@ def seconds(series: pl.Series, where: str) -> Float64:
     return values.cast(pl.Float64).to_numpy()
 
 
-def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str) -> None:
-    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0."""
-    back = np.flatnonzero(time[1:] <= time[:-1])
+def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str, *, equal: bool = False) -> None:
+    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0; equal: whether two may have the same time."""
+    back = np.flatnonzero(time[1:] < time[:-1] if equal else time[1:] <= time[:-1])
     if len(back):
         k = int(back[0]) + 1
         raise DataError(
