@@ -162,6 +162,10 @@ def closing(run: Run) -> str:
         if run.spec.task == "regress":
             at_end = f"MAE {test['mae_last']:.4g}, RMSE {test['rmse_last']:.4g}"
             lines.insert(-1, f"at the end      {at_end} at the last step of {test['sequences']} sequences")
+    if "anomaly" in test:
+        from .anomaly import sentence
+
+        lines += [f"{f'anomalies, {part}':<18}{sentence(run.metrics[part]['anomaly'])}" for part in ("train", "val", "test")]
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.task]}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",

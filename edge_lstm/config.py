@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_lstm_runtime.audio import FrontEnd
 from edge_lstm_runtime.errors import BundleError, ConfigError
-from edge_lstm_runtime.spec import MAX_LAYERS, Missing, Task
+from edge_lstm_runtime.spec import MAX_LAYERS, Missing
 
 from .config_errors import Problem
 from .recipes import recipe_path
@@ -33,8 +33,10 @@ MONITORS = {
     "classify": ("loss", "accuracy", "macro_f1"),
     "forecast": ERRORS,
     "regress": ERRORS,
+    "anomaly": ERRORS,
     "language": ("loss", "bits_per_character", "perplexity"),
 }
+FORECASTS = ("forecast", "anomaly")  # the tasks whose network forecasts
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
 
 
@@ -84,6 +86,9 @@ class DataConfig(_Section):
     pattern    source "wav": what the whole of a file's name without .wav looks like, a regular expression whose part (?P<label>...) is the
                class, and (?P<group>...), which may be left out, the group (a speaker)
     test_pattern  source "wav", for the split "given": what the names of the test files look like
+    dt         a further input, the seconds since the row before (0 for the first), on a logarithmic scale: true, or its name. Rows may
+               then have the same time
+    windows    task "anomaly": a JSON file of the known anomalies, {"FILE": [[start, end], ...]}; FILE relative to that file's folder
     """
 
     source: Literal["csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav", "text"]
@@ -109,9 +114,21 @@ class DataConfig(_Section):
     lower: bool = False
     keep: Annotated[str, Field(min_length=1)] | None = None
     first: Count | None = None
+    windows: str | None = None
+    dt: bool | Annotated[str, Field(min_length=1)] = False
     split: SplitConfig
     pattern: str | None = None
     test_pattern: str | None = None
+
+    @property
+    def dt_name(self) -> str:
+        """Of the channel that `dt` adds; empty where there is none."""
+        return self.dt if isinstance(self.dt, str) else "dt" if self.dt else ""
+
+    @property
+    def inputs(self) -> tuple[str, ...] | None:
+        """`channels`, with that of `dt` at the end."""
+        return (*self.channels, self.dt_name) if self.channels and self.dt else self.channels
 
 
 class ModelConfig(_Section):
@@ -122,9 +139,11 @@ class ModelConfig(_Section):
     targets   task "forecast": the channels to forecast; all when left out
     residual  task "forecast": forecast the change from the value now, not the value
     embedding  task "language": each character is trained as a vector of this size; the exported model has it folded into its first layer
+    false_alarms  task "anomaly", which forecasts too: the share of the training steps (known anomalies left out) that may be flagged
+    smoothing     task "anomaly": steps over which the score is averaged, exponentially; 1 for none
     """
 
-    task: Task
+    task: Literal["classify", "forecast", "regress", "anomaly", "language"]
     hidden_size: Count
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -133,6 +152,8 @@ class ModelConfig(_Section):
     horizon: Count | None = None
     residual: bool = False
     embedding: Count | None = None
+    false_alarms: Fraction = 0.001
+    smoothing: Count = 1
 
 
 class TrainConfig(_Section):
@@ -255,7 +276,7 @@ class Config(_Section):
     def to_toml(self) -> str:
         """What was set, as a file that `load_config` reads from any folder."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        for key in ("path", "train", "test", "rul"):
+        for key in ("path", "train", "test", "rul", "windows"):
             path = values["data"].get(key)
             if path is not None and (Path(self.folder) / path).exists():
                 values["data"][key] = str((Path(self.folder) / path).resolve())
@@ -382,6 +403,21 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", key), "is for source 'csv'; remove it"
     if data.time is None and "time_back" in data.model_fields_set:
         yield ("data", "time_back"), "has no meaning without `time`; add `time`, or remove it"
+    if data.windows is not None:
+        if model.task != "anomaly":
+            yield ("data", "windows"), f"is for task 'anomaly', and task is {model.task!r}; remove it"
+        elif data.time is None:
+            yield ("data", "time"), "expected the name of the time column, in which `windows` are told"
+    if data.dt:
+        if data.time is None:
+            yield ("data", "time"), "expected the name of the time column, from which `dt` is made"
+        if data.dt_name in (*(data.channels or ()), data.time):
+            yield ("data", "dt"), f"expected a new name, and {data.dt_name!r} is in `channels` or `time`"
+        if data.time in (data.channels or ()):
+            yield ("data", "channels"), f"expected no {data.time!r}, the `time` from which `dt` is made, among them"
+    for key in ("false_alarms", "smoothing"):
+        if model.task != "anomaly" and key in model.model_fields_set:
+            yield ("model", key), f"is for task 'anomaly', and task is {model.task!r}; remove it"
     for key in ("target", "target_cap"):
         if model.task != "regress" and getattr(data, key) is not None:
             yield ("data", key), f"is for task 'regress', and task is {model.task!r}; remove it"
@@ -411,9 +447,9 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", "split", key), f"expected a fraction; names of groups are for split by 'group', and by is {split.by!r}"
     if split.by != "given" and isinstance(split.val, float) and isinstance(split.test, float) and split.val + split.test >= 1:
         yield ("data", "split", "test"), f"expected val + test below 1, not {split.val + split.test:g}: nothing is left for training"
-    if model.task == "forecast":
+    if model.task in FORECASTS:
         if model.horizon is None:
-            yield ("model", "horizon"), "expected the number of steps to forecast, for task 'forecast'"
+            yield ("model", "horizon"), f"expected the number of steps to forecast, for task {model.task!r}"
         if data.season is not None and model.horizon is not None and data.season < model.horizon:
             yield ("data", "season"), f"expected at least the horizon ({model.horizon}): the seasonal forecast must be known by then"
         for target in model.targets or ():
@@ -441,10 +477,10 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.bidirectional and config.quantize is not None:
         yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
-    if model.task == "forecast" and config.augment is not None:
+    if model.task in FORECASTS and config.augment is not None:
         for key in ("offset", "level"):
             if getattr(config.augment, key):
-                yield ("augment", key), "expected 0 for task 'forecast': what it should answer would be another value too"
+                yield ("augment", key), f"expected 0 for task {model.task!r}: what it should answer would be another value too"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
 

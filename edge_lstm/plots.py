@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
 TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png", "language": "language.png"}
+ANOMALY_FIGURE = "anomaly.png"
 TITLES = {
     "bits_per_character": "bits per character",
     "perplexity": "perplexity",
@@ -134,6 +135,27 @@ def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Seque
     mean = np.bincount(truth, values, minlength=len(spec.classes))[shown] / count[shown]
     by_character.bar([repr(spec.classes[k]).strip("'") for k in shown], mean, color=TRAIN)
     _label(by_character, "By the character that came, the most frequent first", "character", "bits")
+    return figure
+
+
+def plot_anomalies(sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]) -> Figure:
+    """A panel for each detector, the longest sequence's scores over time; windows are shaded, the threshold is a line.
+
+    detectors: title -> the scores (T,) of each sequence, NaN where there is none, and the threshold.
+    """
+    longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
+    sequence = sequences[longest]
+    days = np.arange(len(sequence.x)) if sequence.time is None else (sequence.time - sequence.time[0]) / 86400
+    figure = _figure(12, 0.8 + 2.2 * len(detectors))
+    axes = np.atleast_1d(figure.subplots(len(detectors), 1, sharex=True))
+    for ax, (title, (scores, threshold)) in zip(axes, detectors.items(), strict=True):
+        if sequence.anomalous is not None:
+            bottom_to_top = ax.get_xaxis_transform()
+            ax.fill_between(days, 0, 1, where=sequence.anomalous, transform=bottom_to_top, color=VALIDATION, alpha=0.2, linewidth=0)
+        ax.plot(days, scores[longest], color=TRAIN, linewidth=0.8)
+        ax.axhline(threshold, color=TRUTH, linewidth=1, linestyle="--")
+        _label(ax, f"{title}, test split: score, and the threshold from the training split", "", "score")
+    axes[-1].set_xlabel("step" if sequence.time is None else "days; shaded: known anomalies")
     return figure
 
 

@@ -6,7 +6,7 @@ RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for, see fine_tu
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
-RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split
+RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split; of a detector its scores
 """
 
 from __future__ import annotations
@@ -123,4 +123,14 @@ def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
     else:
         plots.save_figure(plots.plot_test(spec, splits.test, test_answers), out / plots.TEST_FIGURES[spec.task])
+    if training.config.model.task == "anomaly":
+        from . import anomaly
+
+        found["train"] = answers(net, splits.train)
+        spec = anomaly.fit(spec, training.config.model, splits.train, found["train"])
+        checkpoint.save(out / checkpoint.BEST, {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()})
+        for part, answered in found.items():
+            metrics.setdefault(part, {})["anomaly"] = anomaly.measure(spec, getattr(splits, part), answered)
+        drawn = {"LSTM": (anomaly.scores(spec, splits.test, test_answers), spec.anomaly_threshold)}
+        plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
     checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete

@@ -8,6 +8,7 @@ In short:
         y = s.step(x)
 """
 
+from .anomaly import AnomalyDetector, Detection
 from .audio import FrontEnd, FrontEndStream
 from .backends import Backend
 from .bundle import Bundle, read_bundle, write_bundle
@@ -39,6 +40,8 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
     "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate",
+    # anomalies
+    "AnomalyDetector", "Detection",
     # sound
     "FrontEnd", "FrontEndStream",
     # check

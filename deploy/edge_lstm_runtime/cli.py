@@ -139,7 +139,8 @@ def add_arguments_run(parser: argparse.ArgumentParser) -> None:
         "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
         "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
         'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
-        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame."
+        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame.\n"
+        "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
     )
     _add_bundle(parser)
     parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV, JSON lines or a .wav file; - for standard input")
@@ -419,12 +420,16 @@ def main_info(arguments: argparse.Namespace) -> int:
     spec = bundle.spec
     outputs = repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
     print(f"task      {spec.task}: {outputs}")
+    if spec.anomaly_scale:
+        print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
     print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
     if (sound := spec.front_end) is not None:
         print(
             f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} samples, {sound.hop_length} apart: "
             f"{sound.frame_rate:g} a second"
         )
+    if spec.dt:
+        print(f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}")
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(
         f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"

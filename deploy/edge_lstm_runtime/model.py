@@ -40,7 +40,7 @@ class Session:
         self._step = backend.step
         # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
-        self._answer = backend.answerer(spec, self._pre.last)
+        self._answer = None if spec.dt else backend.answerer(spec, self._pre.last)
         self._sound = FrontEndStream(spec.front_end) if spec.front_end is not None and streams is None else None
 
     def step(self, x: ArrayLike) -> NDArray[Any]:

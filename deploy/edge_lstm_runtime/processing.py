@@ -41,15 +41,26 @@ def _sample_shape(spec: ModelSpec, streams: int | None) -> tuple[int, ...]:
     return (spec.input_size,) if streams is None else (streams, spec.input_size)
 
 
+def scaled(spec: ModelSpec, xs: Float64) -> Float64:
+    """xs: (..., C) raw units -> the same, the seconds of `dt` on its logarithmic scale; what is negative is -inf, which no model takes."""
+    if not spec.dt:
+        return xs
+    xs, channel = xs.copy(), spec.channels.index(spec.dt)
+    seconds = xs[..., channel]
+    xs[..., channel] = np.where(seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / spec.dt_unit))
+    return xs
+
+
 def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
     """The features of a whole recording, from its start.
 
     xs: (steps, C) raw units, NaN where missing. Returns (steps, F) normalised features and the (steps, C) raw values with the gaps
-    filled. Raises SampleError as `Preprocessor` does, naming the step.
+    filled (`dt` scaled). Raises SampleError as `Preprocessor` does, naming the step.
     """
     xs = as_samples(spec, xs).astype(np.float64)
     if spec.task == "language":
         return one_hot(spec, xs, "step"), xs
+    xs = scaled(spec, xs)
     mean, std = np.asarray(spec.input_mean, np.float64), np.asarray(spec.input_std, np.float64)
     missing = np.isnan(xs)
     bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (missing if spec.missing == "refuse" else False)
@@ -71,7 +82,7 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
 class Preprocessor:
     """`features`, a sample at a time, with the little state that "ffill" needs; for N streams, N samples at a time.
 
-    last: (C,) float64, raw units: the latest known value of each channel; (N, C) for N streams.
+    last: (C,) float64, raw units (`dt` scaled): the latest known value of each channel; (N, C) for N streams.
     """
 
     def __init__(self, spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None):
@@ -109,6 +120,8 @@ class Preprocessor:
             raise SampleError(f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}")
         if x.dtype.kind not in NUMBERS:
             raise SampleError(f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers")
+        if self._spec.dt:
+            x = scaled(self._spec, x.astype(np.float64))
         centred = self._centred
         centred[:] = x
         np.subtract(centred, self._mean, centred)
@@ -129,7 +142,8 @@ class Preprocessor:
 
         Raises SampleError, naming the row, as a call does; `last` is then as before.
         """
-        xs = xs.astype(np.float64)
+        raw = xs.astype(np.float64)
+        xs = scaled(self._spec, raw)
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
         centred = xs - self._mean
         if (np.abs(centred) <= self._largest).all():  # which NaN is not: nothing is missing, and all rows can be done at once
@@ -138,7 +152,7 @@ class Preprocessor:
                 self.last[:] = xs[-1]
             return rows, xs
         before, filled = self.last.copy(), np.empty(xs.shape)
-        for n, x in enumerate(xs):
+        for n, x in enumerate(raw):
             try:
                 rows[n] = self(x)
             except SampleError as e:
@@ -193,6 +207,8 @@ def preprocessor(spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, st
 
 def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
     name = spec.channels[channel]
+    if name == spec.dt and not math.isnan(value):
+        return f"channel {name!r} is negative or infinite; expected the seconds since the sample before, 0 or more"
     if math.isnan(value):
         advice = "send a number, or train with missing = 'ffill' or 'mask'"
         return f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; {advice}"

@@ -41,6 +41,14 @@ class ModelSpec:
     residual       task "forecast": the forecast is the target's value now plus that answer
     bidirectional  task "classify": each layer reads the sequence from both ends, so an answer needs the whole of it
     front_end      how PCM becomes the channels, which then are its coefficients; None where samples come from elsewhere
+    anomaly_centre, anomaly_scale  task "forecast": (O,) raw units, the median of each output's errors on the training split, and their
+                   spread; empty where the model is no anomaly detector (`anomaly.AnomalyDetector`)
+    anomaly_threshold  a score above it is an anomaly
+    anomaly_smoothing  0 to 1, the weight of a sample's own score beside the average of those before; 1 for no average
+    dt             the channel, if any, that is the time since the sample before in seconds, 0 for the first; its feature is made of
+                   log(1 + dt / dt_unit), of which its input_mean and input_std are
+    dt_unit        seconds
+    time           with `dt`: the column of times from which `edge-lstm run` works it out
     """
 
     task: Task
@@ -58,6 +66,13 @@ class ModelSpec:
     residual: bool = False
     bidirectional: bool = False
     front_end: FrontEnd | None = None
+    anomaly_centre: tuple[float, ...] = ()
+    anomaly_scale: tuple[float, ...] = ()
+    anomaly_threshold: float = 0.0
+    anomaly_smoothing: float = 1.0
+    dt: str = ""
+    dt_unit: float = 1.0
+    time: str = ""
 
     def __post_init__(self) -> None:
         def require(condition: bool, what: str) -> None:
@@ -71,7 +86,7 @@ class ModelSpec:
             names = getattr(self, name)
             require(isinstance(names, tuple) and all(isinstance(n, str) for n in names), f"{name} is {names!r}, expected a list of names")
             require(len(set(names)) == len(names), f"{name} repeat a name: {names}")
-        for name in ("input_mean", "input_std", "output_offset", "output_scale"):
+        for name in ("input_mean", "input_std", "output_offset", "output_scale", "anomaly_centre", "anomaly_scale"):
             values = getattr(self, name)
             numbers = isinstance(values, tuple) and all(type(v) in (int, float) and abs(v) <= LARGEST for v in values)
             require(numbers, f"{name} is {values!r}, expected a list of finite numbers up to {LARGEST:g}")
@@ -110,6 +125,30 @@ class ModelSpec:
             require(isinstance(self.front_end, FrontEnd), f"front_end is {self.front_end!r}, expected a FrontEnd")
             names = self.front_end.names
             require(self.channels == names, f"channels are {list(self.channels)}, and the front end makes {list(names)}")
+        self._check_detector(require)
+        self._check_dt(require)
+
+    def _check_detector(self, require: Callable[[bool, str], None]) -> None:
+        if self.anomaly_centre or self.anomaly_scale:
+            require(self.task == "forecast", f"anomaly_scale is for task 'forecast', and task is {self.task!r}")
+            for name in ("anomaly_centre", "anomaly_scale"):
+                values = getattr(self, name)
+                require(len(values) == self.output_size, f"{name} has {len(values)} values, expected {self.output_size}")
+            smallest = min(self.anomaly_scale)
+            require(smallest >= SMALLEST_STD, f"anomaly_scale has {smallest}, expected at least {SMALLEST_STD:g}")
+        for name, least, most in (("anomaly_threshold", 0.0, LARGEST), ("anomaly_smoothing", SMALLEST_STD, 1.0)):
+            value = getattr(self, name)
+            require(type(value) in (int, float) and least <= value <= most, f"{name} is {value!r}, expected {least:g} to {most:g}")
+
+    def _check_dt(self, require: Callable[[bool, str], None]) -> None:
+        for name in ("dt", "time"):
+            require(isinstance(getattr(self, name), str), f"{name} is {getattr(self, name)!r}, expected a name")
+        if self.dt:
+            require(self.dt in self.channels, f"dt is {self.dt!r}, which is not among the channels {list(self.channels)}")
+            require(self.dt not in self.targets, f"dt is {self.dt!r}, which is among the targets {list(self.targets)}")
+            require(self.time not in self.channels, f"time is {self.time!r}, which is a channel")
+        unit = self.dt_unit
+        require(type(unit) in (int, float) and SMALLEST_STD <= unit <= LARGEST, f"dt_unit is {unit!r}, expected {SMALLEST_STD:g} or more")
 
     def _check_language(self, require: Callable[[bool, str], None]) -> None:
         require(len(self.classes) >= 2, f"{len(self.classes)} characters in classes, expected at least 2")
@@ -119,13 +158,18 @@ class ModelSpec:
         require(self.missing == "refuse", f"missing is {self.missing!r}; a character can't be filled in, expected 'refuse'")
         require((self.input_mean, self.input_std) == ((0.0,), (1.0,)), "input_mean and input_std are expected to be 0 and 1 for an index")
         require(not self.bidirectional, "bidirectional is for task 'classify': it would read the characters that it is to tell")
-        for name in ("targets", "output_offset", "output_scale"):
-            require(not getattr(self, name), f"{name} is for tasks 'forecast' and 'regress', expected none")
+        for name in ("targets", "output_offset", "output_scale", "dt"):
+            require(not getattr(self, name), f"{name} is not for task 'language', expected none")
 
     @property
     def input_size(self) -> int:
         """C, the raw values in a sample."""
         return len(self.channels)
+
+    @property
+    def raw_mean(self) -> tuple[float, ...]:
+        """(C,) `input_mean` with `dt` in seconds too."""
+        return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in zip(self.channels, self.input_mean, strict=True))
 
     @property
     def feature_size(self) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .anomaly import AnomalyDetector
+from .clock import Clock, seconds
 from .errors import BackendError, ConfigError, SampleError
 from .language import index_of
 from .model import Session
@@ -28,6 +30,7 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     a missing value. A JSON line is a list of numbers in channel order, or an object with the channels' names; null is a missing
     value, and {"reset": true} sets the state to zero. To a language model a line is one character: its index, or in JSON itself, such as
     ["t"] or {"character": "t"}. A line that can't be used leaves the state as it was, and the stream goes on.
+    Of a model with a channel `dt` a header or an object may have the time's column in its place: datetimes, or numbers of seconds.
 
     A bidirectional model answers whole sequences: a reset or the end of the lines ends one, and its lines are held until then.
 
@@ -36,6 +39,7 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     """
     channels = session.spec.channels
     columns: list[int] | None = None
+    names, clock = channels, Clock()  # names: of the values, the time's in dt's place where it is given
     first, samples = True, 0
     answering: _Answering = _Whole(session) if session.spec.bidirectional else _Stepwise(session)
     for number, text in enumerate(lines, start=1):
@@ -44,24 +48,34 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
             continue
         try:
             if line[0] in "[{":
-                values = _from_json(line, session.spec)
+                values, given = _from_json(line, session.spec)
             else:
                 cells = _cells(line)
                 if first and _is_header(cells, channels):
-                    columns = _header(cells, channels)
+                    names = _given(session.spec, [cell.strip() for cell in cells])
+                    columns = _header(cells, names)
                     first = False
                     continue
-                values = _from_csv(cells, columns, channels)
+                values, given = _from_csv(cells, columns, names, session.spec), names
             if values is None:
                 yield from answering.end()
                 session.reset()
+                clock.reset()
                 samples = 0
                 yield {"line": number, RESET: True}
                 continue
             if reset_every and samples and samples % reset_every == 0:
                 yield from answering.end()
                 session.reset()
+                clock.reset()
+            moment = None
+            if given != channels:
+                place = channels.index(session.spec.dt)
+                moment = values[place]
+                values[place] = clock.since(moment)
             answered = answering.sample(number, values)
+            if moment is not None:
+                clock.take(moment)
         except SampleError as e:
             yield from answering.error(number, e)
             continue
@@ -88,14 +102,22 @@ class _Stepwise:
 
     def __init__(self, session: Session):
         self._session = session
+        self._detector = AnomalyDetector(session.spec) if session.spec.anomaly_scale else None
 
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
-        return [_answer(self._session, number, self._session.step(values))]
+        outputs = self._session.step(values)
+        answer = _answer(self._session, number, outputs)
+        if self._detector is not None:
+            score, anomaly = self._detector(values, outputs)
+            answer |= {"score": None if np.isnan(score) else score, "anomaly": anomaly}
+        return [answer]
 
     def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
         return [{"line": number, "error": str(error)}]
 
     def end(self) -> list[dict[str, Any]]:
+        if self._detector is not None:
+            self._detector.reset()
         return []
 
 
@@ -154,6 +176,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
+def _given(spec: ModelSpec, names: Container[str]) -> tuple[str, ...]:
+    """The channels; the time in dt's place where it is there and dt is not."""
+    timed = spec.dt and spec.dt not in names and spec.time in names
+    return tuple(spec.time if timed and c == spec.dt else c for c in spec.channels)
+
+
 def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
     names = [cell.strip() for cell in cells]
     absent = [name for name in channels if name not in names]
@@ -162,17 +190,23 @@ def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
     return [names.index(name) for name in channels]
 
 
-def _from_csv(cells: list[str], columns: list[int] | None, channels: tuple[str, ...]) -> list[float]:
+def _is_time(spec: ModelSpec, name: str) -> bool:
+    return bool(spec.dt) and name == spec.time
+
+
+def _from_csv(cells: list[str], columns: list[int] | None, channels: tuple[str, ...], spec: ModelSpec) -> list[float]:
     if columns is None:
         if len(cells) != len(channels):
             raise SampleError(f"{len(cells)} values, expected {len(channels)} ({', '.join(channels)})")
         columns = list(range(len(channels)))
     elif len(cells) <= max(columns):
         raise SampleError(f"{len(cells)} values, expected at least {max(columns) + 1} as in the header")
-    return [_number(cells[column], name) for column, name in zip(columns, channels, strict=True)]
+    return [_number(cells[column], name, spec) for column, name in zip(columns, channels, strict=True)]
 
 
-def _number(cell: str, channel: str) -> float:
+def _number(cell: str, channel: str, spec: ModelSpec) -> float:
+    if _is_time(spec, channel):
+        return seconds(cell, channel)
     if cell.strip().lower() in _MISSING:
         return float("nan")
     try:
@@ -181,8 +215,8 @@ def _number(cell: str, channel: str) -> float:
         raise SampleError(f"channel {channel!r} is {reprlib.repr(cell)}; expected a number") from None
 
 
-def _from_json(line: str, spec: ModelSpec) -> list[float] | None:
-    """The values, or None for a request to reset."""
+def _from_json(line: str, spec: ModelSpec) -> tuple[list[float] | None, tuple[str, ...]]:
+    """The values, or None for a request to reset; and their names."""
     channels = spec.channels
     try:
         value = json.loads(line)
@@ -190,7 +224,8 @@ def _from_json(line: str, spec: ModelSpec) -> list[float] | None:
         raise SampleError(f"not valid JSON ({e})") from None
     if isinstance(value, dict):
         if value.get(RESET) is True:
-            return None
+            return None, channels
+        channels = _given(spec, value)
         absent = [name for name in channels if name not in value]
         if absent:
             raise SampleError(f"channels {absent} are missing; expected {list(channels)}")
@@ -199,10 +234,12 @@ def _from_json(line: str, spec: ModelSpec) -> list[float] | None:
         raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
     if spec.task == "language" and isinstance(value[0], str):
         value = [index_of(spec, value[0])]
-    for name, item in zip(channels, value, strict=True):
-        if item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
+    for k, (name, item) in enumerate(zip(channels, value, strict=True)):
+        if _is_time(spec, name):
+            value[k] = seconds(item, name)
+        elif item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")
     try:
-        return [float("nan") if item is None else float(item) for item in value]
+        return [float("nan") if item is None else float(item) for item in value], channels
     except OverflowError as e:
         raise SampleError(f"a number is too large ({e})") from None

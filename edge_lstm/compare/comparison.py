@@ -1,6 +1,7 @@
 """`edge-lstm compare CONFIG`: every row on the same splits, each kept as soon as it is done.
 
 OUT/compare.md, compare.json, compare.png   the table, with the configuration in the JSON; the picture
+OUT/anomaly.png   task "anomaly": every row's scores over time
 OUT/lstm/         the LSTM's run, as `edge-lstm train` writes it
 OUT/rows/         a file for each finished row, which `resume` takes as it is
 OUT/plan.json     the configuration and the data that the rows are of
@@ -21,7 +22,7 @@ from .. import checkpoint, plots
 from ..config import Config
 from ..data import load_data, make_spec
 from ..progress import Reporter
-from . import characters, classifiers, forecasts, recurrent, regressions
+from . import characters, classifiers, detectors, forecasts, recurrent, regressions
 from .rows import Case, Row
 from .table import markdown, picture
 
@@ -30,6 +31,13 @@ ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
     "regress": {"mean": regressions.mean, "linear": regressions.linear},
     "language": {"unigram": characters.unigram, "bigram": characters.bigram},
     "forecast": {"naive": forecasts.last_value, "seasonal": forecasts.seasonal, "arima": forecasts.arima},
+    "anomaly": {
+        "lstm": detectors.lstm,
+        "naive": detectors.last_value,
+        "seasonal": detectors.season_before,
+        "raw": detectors.raw_value,
+        "rolling": detectors.rolling_z,
+    },
 }
 RECURRENT: dict[str, Callable[[Case], Row]] = {"lstm": recurrent.lstm, "gru": recurrent.gru, "rnn": recurrent.rnn}
 
@@ -61,7 +69,8 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
     same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
-    wanted = RECURRENT | ROWS[spec.task]
+    task = config.model.task
+    wanted = ROWS[task] if task == "anomaly" else RECURRENT | ROWS[task]
     rows = []
     for k, (name, make) in enumerate(wanted.items()):
         file = out / "rows" / f"{name}.json"
@@ -74,6 +83,8 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
         rows.append(row)
     found = Comparison(out, tuple(rows))
     plots.save_figure(picture(rows), out / "compare.png")
+    if task == "anomaly":
+        plots.save_figure(detectors.picture(case, rows), out / plots.ANOMALY_FIGURE)
     with atomic_write(out / "compare.md") as stream:
         stream.write(found.markdown.encode())
     checkpoint.save_json(out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]})

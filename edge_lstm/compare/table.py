@@ -22,6 +22,12 @@ METRICS = {
     "nrmse": "NRMSE",
     "mae_last": "MAE at the end",
     "rmse_last": "RMSE at the end",
+    "f1": "F1 by window",
+    "false_alarms_per_day": "false alarms a day",
+    "precision": "precision",
+    "recall": "recall",
+    "delay_hours": "delay, h",
+    "flagged": "normal steps flagged",
 }
 
 

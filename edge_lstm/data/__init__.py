@@ -22,11 +22,11 @@ def load_data(config: Config) -> Splits:
     parts = split(found, config.data.split, config.model.task)
     if config.model.task == "language":
         return of_characters(parts)
-    channels = config.data.channels or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
+    channels = config.data.inputs or tuple(f"channel_{k}" for k in range(found[0].x.shape[1]))
     if config.front_end is not None:
         channels = config.front_end.front_end().names
     if config.model.task != "classify":
-        train, val, test = ([Sequence(r.full_name, r.group, r.x, y=r.y) for r in parts[part]] for part in PARTS)
+        train, val, test = ([Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous) for r in parts[part]] for part in PARTS)
         return Splits(train, val, test, channels)
     parts = {part: label_runs(parts[part]) for part in PARTS}
     classes = _classes(parts)

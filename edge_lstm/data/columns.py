@@ -81,6 +81,11 @@ def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
 
 def times(series: pl.Series, where: str) -> NDArray[Any]:
     """(T,) of a type that can be compared; DataError on a cell that is neither a number nor a datetime."""
+    return _moments(series, where).to_physical().to_numpy()
+
+
+def _moments(series: pl.Series, where: str) -> pl.Series:
+    """Numbers, or of a temporal type."""
     values = series
     if series.dtype == pl.String:
         text = _cells(series)
@@ -98,12 +103,20 @@ def times(series: pl.Series, where: str) -> NDArray[Any]:
             f"{where}: time column {series.name!r}, row {row + 1}: {series[row]!r} is neither a number nor a datetime "
             "such as 2024-05-31 23:55:00; correct the cell, or remove `time` from [data]"
         )
-    return values.to_physical().to_numpy()
+    return values
 
 
-def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str) -> None:
-    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0."""
-    back = np.flatnonzero(time[1:] <= time[:-1])
+def seconds(series: pl.Series, where: str) -> Float64:
+    """(T,) float64: datetimes as seconds since 1970, numbers as they are; DataError as of `times`."""
+    values = _moments(series, where)
+    if values.dtype.is_temporal():
+        return values.cast(pl.Datetime("us")).to_physical().to_numpy() / 1e6
+    return values.cast(pl.Float64).to_numpy()
+
+
+def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str, *, equal: bool = False) -> None:
+    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0; equal: whether two may have the same time."""
+    back = np.flatnonzero(time[1:] < time[:-1] if equal else time[1:] <= time[:-1])
     if len(back):
         k = int(back[0]) + 1
         raise DataError(

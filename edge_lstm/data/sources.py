@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_lstm_runtime.errors import DataError
 
 from ..config import Config
-from . import cases, cmapss, tables, text, wavs
+from . import anomalies, cases, cmapss, tables, text, wavs
 from .types import Recording
 
 DATA_FOLDER = "EDGE_LSTM_DATA"
@@ -46,4 +46,6 @@ def recordings(config: Config) -> list[Recording]:
             if file.is_dir() and read is not tables.read:
                 raise DataError(f"{file}: is a folder; expected a {data.source} file")
             found += read(file, data, part)
-    return found
+    if data.windows is None:
+        return found
+    return anomalies.marked(found, locate(data.windows, config.folder))

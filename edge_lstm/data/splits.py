@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config import SplitConfig
+from ..config import FORECASTS, SplitConfig
 from .types import Recording
 
 Parts = dict[str, list[Recording]]
@@ -74,7 +74,7 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
 def _given(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
     assert isinstance(config.val, float)
     train, test = ([r for r in recordings if r.part == part] for part in ("train", "test"))
-    if task in ("forecast", "language"):  # there are no classes to keep in proportion, and often one recording only: its end is held out
+    if task in (*FORECASTS, "language"):  # there are no classes to keep in proportion, and often one recording only: its end is held out
         borders = [(r, len(r.x) - round(len(r.x) * config.val)) for r in train]
         return {
             "train": [r.piece(0, border) for r, border in borders if border > 0],

@@ -22,7 +22,8 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     if model.task == "language":
         sizes = {"hidden_size": model.hidden_size, "num_layers": model.num_layers, "input_mean": (0.0,), "input_std": (1.0,)}
         return ModelSpec.from_dict({"task": "language", "channels": splits.channels, "classes": splits.classes, **sizes})
-    mean, std = _mean_std(np.concatenate([s.x for s in splits.train]), splits.channels)
+    usual, clock = _scaled_dt(config, np.concatenate([s.normal for s in splits.train]))
+    mean, std = _mean_std(usual, splits.channels)
     common = {
         "channels": splits.channels,
         "hidden_size": model.hidden_size,
@@ -31,6 +32,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         "input_std": tuple(std.tolist()),
         "missing": config.data.missing,
         "front_end": config.front_end and config.front_end.front_end(),
+        **clock,
     }
     if model.task == "classify":
         return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, "bidirectional": model.bidirectional, **common})
@@ -39,17 +41,30 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         assert config.data.target is not None
         answer = {"task": "regress", "targets": config.data.target}
     else:
-        targets = model.targets or splits.channels
+        targets = model.targets or tuple(c for c in splits.channels if c != config.data.dt_name)
         if absent := [t for t in targets if t not in splits.channels]:
             raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
         answer = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
     outputs = (model.horizon or 1) * len(answer["targets"])
     spec = ModelSpec.from_dict({**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
     wanted = np.concatenate([network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train])
-    if model.task == "forecast" and np.isnan(wanted).all(axis=0).any():
+    if spec.task == "forecast" and np.isnan(wanted).all(axis=0).any():
         raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
     offset, scale = _mean_std(wanted, spec.output_names)
     return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))
+
+
+def _scaled_dt(config: Config, x: Float64) -> tuple[Float64, dict[str, Any]]:
+    """x: (T, C) raw units -> the same with dt, the last channel, on its logarithmic scale; and what the specification says of it.
+
+    The unit is the median of the training split's steps that take time.
+    """
+    if not config.data.dt:
+        return x, {}
+    steps = x[:, -1][x[:, -1] > 0]
+    unit = float(np.median(steps)) if len(steps) else 1.0
+    scaled = np.column_stack([x[:, :-1], np.log1p(x[:, -1] / unit)])
+    return scaled, {"dt": config.data.dt_name, "dt_unit": unit, "time": config.data.time}
 
 
 def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[Float64, Float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -41,14 +42,25 @@ def of_frame(frame: pl.DataFrame, path: Path, data: DataConfig, part: str | None
     if data.target:  # a blank one is a step whose truth is unknown
         y = np.stack([columns.numbers(columns.column(frame, t, "target", where), where, "mask") for t in data.target], axis=1)
         y = y if data.target_cap is None else np.minimum(y, data.target_cap)
+    time = columns.seconds(columns.column(frame, data.time, "time", where), where) if data.time and (data.windows or data.dt) else None
     recordings = []
     for group, rows in _groups(frame, data, path):
         if data.time and data.time_back == "refuse":
             shown = columns.column(frame, data.time, "time", where)
-            columns.check_increasing(columns.times(shown, where)[rows], rows, shown, where)
+            columns.check_increasing(columns.times(shown, where)[rows], rows, shown, where, equal=bool(data.dt))
         name = path.stem if data.group is None else f"{path.stem}:{group}"
-        recordings.append(Recording(name, group, x[rows], None if label is None else label[rows], part, y=None if y is None else y[rows]))
+        found = Recording(name, group, x[rows], None if label is None else label[rows], part, y=None if y is None else y[rows])
+        if time is not None:
+            found = dataclasses.replace(found, time=time[rows], file=path)
+        recordings.append(_with_dt(found) if data.dt else found)
     return recordings
+
+
+def _with_dt(recording: Recording) -> Recording:
+    """With the seconds since the row before as a last channel; a clock that is set back takes no time."""
+    assert recording.time is not None
+    dt = np.maximum(np.diff(recording.time, prepend=recording.time[:1]), 0)
+    return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))
 
 
 def _groups(frame: pl.DataFrame, data: DataConfig, path: Path) -> list[tuple[str, np.ndarray[tuple[int], np.dtype[np.int64]]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ class Recording:
     y       None, or (T, targets) float64 what task "regress" should answer at each row, raw units, NaN where unknown
     part    "train" or "test" where the source says so, else None
     start   this recording's first row in the one it was cut from, and the `cut` flag that it was
+    time    None, or (T,) float64 seconds, of any origin
+    anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
+    file    it was read from, where that is a table
     """
 
     name: str
@@ -31,13 +35,16 @@ class Recording:
     start: int = 0
     cut: bool = False
     y: Float64 | None = None
+    time: Float64 | None = None
+    anomalous: NDArray[np.bool_] | None = None
+    file: Path | None = None
 
     def piece(self, start: int, stop: int) -> Recording:
         if (start, stop) == (0, len(self.x)):
             return self
-        labels = None if self.labels is None else self.labels[start:stop]
-        y = None if self.y is None else self.y[start:stop]
-        return dataclasses.replace(self, x=self.x[start:stop], labels=labels, y=y, start=self.start + start, cut=True)
+        rows = ("labels", "y", "time", "anomalous")
+        cut: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[start:stop] for name in rows}
+        return dataclasses.replace(self, x=self.x[start:stop], start=self.start + start, cut=True, **cut)
 
     @property
     def full_name(self) -> str:
@@ -52,6 +59,7 @@ class Sequence:
     x      (T, C) float64, raw units, NaN where missing; task "language": (T, 1) indices into the classes, the characters
     label  task "classify": index into the classes; else None
     y      task "regress": (T, targets) float64 what to answer at each step, raw units, NaN where unknown; else None
+    time, anomalous  as of a `Recording`; for task "anomaly"
     """
 
     name: str
@@ -59,6 +67,13 @@ class Sequence:
     x: Float64
     label: int | None = None
     y: Float64 | None = None
+    time: Float64 | None = None
+    anomalous: NDArray[np.bool_] | None = None
+
+    @property
+    def normal(self) -> Float64:
+        """x, with NaN in the rows that are known as anomalous."""
+        return self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,4 +103,6 @@ class Splits:
                 for values in (sequence.x, sequence.y):
                     if values is not None:
                         digest.update(np.where(np.isnan(values), np.nan, values).tobytes())  # one NaN, whatever its payload was
+                if sequence.anomalous is not None:
+                    digest.update(sequence.anomalous.tobytes())
         return digest.hexdigest()

@@ -56,6 +56,8 @@ def truth_of(spec: ModelSpec, sequence: Sequence) -> Float64:
 def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Float64:
     """(T, O) the network outputs from which `Postprocessor` makes the truth; NaN where that is. filled: as of `features`."""
     truth = truth_of(spec, sequence)
+    if spec.task == "forecast" and sequence.anomalous is not None:  # nothing is learned from what is known as wrong
+        truth = np.where(sequence.anomalous[:, None], np.nan, future(spec, sequence.normal))
     if spec.residual:
         truth = truth - filled[:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
     targets: Float64 = (truth - np.asarray(spec.output_offset)) / np.asarray(spec.output_scale)

@@ -41,3 +41,22 @@ def masked_bundle(path: Path) -> Path:
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
+
+
+def timed_detector_bundle(path: Path) -> Path:
+    """A detector over two targets and three steps ahead, with an irregular clock, gaps in the data, and a threshold amid the scores."""
+    rng = np.random.default_rng(6)
+    spec = ModelSpec(
+        task="forecast", channels=("a", "elapsed", "b"), hidden_size=9, num_layers=1, missing="ffill",
+        input_mean=(1.0, 0.7, -2.0), input_std=(2.0, 0.4, 1.0), targets=("b", "a"), horizon=3, residual=True,
+        output_offset=(0.1, 0.0) * 3, output_scale=(1.5, 2.0) * 3, dt="elapsed", dt_unit=300.0, time="when",
+        anomaly_centre=(0.1, -0.2, 0.0, 0.3, 0.2, 0.1), anomaly_scale=(1.0, 1.5, 2.0, 1.1, 0.9, 1.3), anomaly_threshold=2.0,
+        anomaly_smoothing=0.5,
+    )  # fmt: skip
+    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    x = np.stack([rng.normal(1, 2, 400), rng.choice([0.0, 300.0, 86400.0, 1.5], 400), rng.normal(-2, 1, 400)], axis=1)
+    gaps = rng.random(x.shape) < 0.1
+    x[gaps] = np.nan
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    write_bundle(path, spec, weights, {"golden.npz": golden})
+    return path

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from c_tools import STRICT, masked_bundle, passed, run
+from c_tools import STRICT, masked_bundle, passed, run, timed_detector_bundle
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
@@ -37,10 +37,12 @@ def need(*programs: str) -> None:
             pytest.skip(f"{program} is not installed")
 
 
-@pytest.fixture(scope="module", params=["classify", "ffill", "mask"])
+@pytest.fixture(scope="module", params=["classify", "ffill", "mask", "detector"])
 def source(request, trained, forecast_run, tmp_path_factory):
     if request.param == "mask":
         return masked_bundle(tmp_path_factory.mktemp("mask") / "mask.edge")
+    if request.param == "detector":
+        return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
     return {"classify": trained, "ffill": forecast_run}[request.param]
 
 

@@ -11,7 +11,7 @@ import shutil
 
 import numpy as np
 import pytest
-from c_tools import ODD, STRICT, masked_bundle, passed, run
+from c_tools import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c import block, build, export, folder, render
@@ -27,9 +27,14 @@ def mask(tmp_path_factory):
     return masked_bundle(tmp_path_factory.mktemp("mask") / "mask.edge")
 
 
-@pytest.fixture(params=["classify", "ffill", "mask"])
-def source(request, trained, forecast_run, mask):
-    return {"classify": trained, "ffill": forecast_run, "mask": mask}[request.param]
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
+
+
+@pytest.fixture(params=["classify", "ffill", "mask", "detector"])
+def source(request, trained, forecast_run, mask, detector):
+    return {"classify": trained, "ffill": forecast_run, "mask": mask, "detector": detector}[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +174,35 @@ def test_no_heap_and_nothing_from_outside_but_a_few_functions(made):
     data = sum(map(int, re.findall(r"^\.data(?!\.rel\.ro)\S* +(\d+)", sections, re.MULTILINE)))
     assert bss == json.loads((made / "model.json").read_text())["bytes"]["ram"]
     assert data == 0, "constants that don't lie in flash"
+
+
+def test_a_detector_s_memory_and_what_it_takes_from_outside(detector, tmp_path):
+    made = export_c(detector, tmp_path / "watch").folder
+    assert run("make", "build/libmodel.a", cwd=made).returncode == 0
+    sections = run("size", "-A", "build/libmodel.a", cwd=made).stdout
+    bss = sum(map(int, re.findall(r"^\.bss\S* +(\d+)", sections, re.MULTILINE)))
+    assert bss == json.loads((made / "model.json").read_text())["bytes"]["ram"]
+    assert "log1p" in run("nm", "-u", "build/libmodel.a", cwd=made).stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("0.5 * (raw - average)", "0.6 * (raw - average)"),
+        ("average > 2.0", "average > 2.5"),
+        ("held = 0;", "held = held;"),
+        ("log1p(dt / 300.0)", "log1p(dt / 301.0)"),
+    ],
+)
+def test_the_self_test_notices_a_wrong_detector(right, wrong, detector, tmp_path):
+    made = export_c(detector, tmp_path / "watch").folder
+    text = (made / "model.c").read_text()
+    assert text.count(right) == 1
+    (made / "model.c").write_text(text.replace(right, wrong))
+    done = run("make", "test", cwd=made)
+    assert "FAIL" in done.stdout.splitlines()
+    assert done.returncode != 0
+    assert "dt" in right or "scores of anomalies are wrong" in done.stdout
 
 
 def test_statuses_of_the_small_interface(made, tmp_path):

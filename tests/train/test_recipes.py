@@ -11,7 +11,7 @@ from edge_lstm.recipes import FOLDER, recipe_path, recipes
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError
 
-NAMES = ["activity", "digits", "speakers", "temperature", "timemachine", "turbofan"]
+NAMES = ["activity", "anomaly", "digits", "speakers", "temperature", "timemachine", "turbofan"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 
@@ -29,7 +29,7 @@ def test_a_path_is_taken_as_it_is_and_a_wrong_name_is_answered_with_the_right_on
     assert recipe_path("some/file.toml") == Path("some/file.toml")
     assert recipe_path(Path("recipe:turbofan")) == FOLDER / "turbofan.toml"
     for wrong in ("recipe:turbo", "recipe:", "recipe:../recipes/turbofan"):
-        with pytest.raises(ConfigError, match="there is no such recipe; expected one of recipe:activity, recipe:digits, recipe:speakers"):
+        with pytest.raises(ConfigError, match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, recipe:digits"):
             recipe_path(wrong)
 
 

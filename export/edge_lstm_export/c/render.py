@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edge_lstm_runtime import __version__
+from edge_lstm_runtime import AnomalyDetector, __version__
 from edge_lstm_runtime.bundle import sha256, write_npz
 from edge_lstm_runtime.compare import Tolerance
 
@@ -35,7 +35,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),
         "ram": ram_bytes(source, scheme),
-        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size),
+        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size + len(_scores(source))),
     }
     facts = {
         "name": name,
@@ -51,6 +51,8 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
         "residual": [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else [],
+        "watched": [spec.channels.index(t) for t in spec.targets],
+        "scores": _scores(source),
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
         "unit": [abs(s) or 1.0 for s in spec.output_scale] if spec.output_scale else [1.0] * spec.output_size,
@@ -77,13 +79,23 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
 
 
 def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value; for sound the front end's, and a frame; task "language": a
-    one-hot row in the place of the last value."""
+    """All static memory of model.c: the state, and each channel's last value; for sound the front end's and a frame, of a detector the
+    forecasts that are due; task "language": a one-hot row in the place of the last value."""
     spec = source.spec
     if spec.task == "language":
         return state_bytes(spec, scheme) + 4 * spec.feature_size
+    detector = 4 * spec.horizon * spec.output_size + 4 + 8 if spec.anomaly_scale else 0
     sound = spec.front_end
-    return state_bytes(spec, scheme) + 8 * spec.input_size * (2 if sound else 1) + (sound_ram(sound) if sound else 0)
+    frames = 8 * spec.input_size + sound_ram(sound) if sound else 0
+    return state_bytes(spec, scheme) + 8 * spec.input_size + detector + frames
+
+
+def _scores(source: Source) -> list[float]:
+    """(steps,) the detector's on the reference's answers, which the board has as floats; none where the model is no detector."""
+    if not source.spec.anomaly_scale:
+        return []
+    detector = AnomalyDetector(source.spec)
+    return [detector(x, y).score for x, y in zip(source.samples, source.answers.astype(np.float32), strict=True)]
 
 
 def _environment() -> Environment:

@@ -75,7 +75,7 @@ def measure_channels(run: Run) -> Channels:
 
     occluded = {}
     for n, name in enumerate(spec.channels):
-        found = answers(run.model, [without(sequence, n, spec.input_mean[n]) for sequence in test])
+        found = answers(run.model, [without(sequence, n, spec.raw_mean[n]) for sequence in test])
         if spec.residual:
             now = [spec.channels.index(t) for t in spec.targets] * spec.horizon
             for answer, sequence in zip(found, test, strict=True):

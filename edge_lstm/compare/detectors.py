@@ -1,0 +1,146 @@
+"""What an anomaly detector has to beat: the errors of simpler forecasts, the distance of the value from its median, a rolling z-score.
+
+Every threshold is set as the LSTM's is, on the training split, for the same share of flagged steps; but for the two of forecasts nothing
+is smoothed. Channels: the largest of the targets' scores counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.processing import features
+
+from .. import anomaly, plots
+from ..data.types import Float64
+from ..data.types import Sequence as Recorded
+from ..run import load_run
+from ..streaming import answers
+from . import recurrent
+from .rows import Case, Row, microseconds
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROLLING = 100  # steps of the rolling window where the configuration has no `season`
+
+
+def lstm(case: Case) -> Row:
+    """As in `recurrent`, with the figures of the detector in place of the forecast's."""
+    row = recurrent.lstm(case)
+    run = load_run(case.out / "lstm")
+    scores = anomaly.scores(run.spec, case.splits.test, answers(run.model, case.splits.test))
+    return _judged(case, row, scores, run.spec.anomaly_threshold)
+
+
+def last_value(case: Case) -> Row:
+    return _of_forecasts(case, Row("naive", "last value's error", None), lambda sequence: _last(case, sequence))
+
+
+def season_before(case: Case) -> Row:
+    row, season = Row("seasonal", "seasonal naive's error", None), case.config.data.season
+    if season is None:
+        return dataclasses.replace(row, note="skipped: no `season` in [data]")
+
+    def answer(sequence: Recorded) -> Float64:
+        before = _last(case, sequence)[:, : len(case.spec.targets)]
+        found = np.full((len(before), case.spec.horizon, len(case.spec.targets)), np.nan)
+        for k in range(case.spec.horizon):  # of step t + 1 + k: the value of step t + 1 + k - season
+            start = season - 1 - k
+            found[start:, k] = before[: max(len(before) - start, 0)]
+        return found.reshape(len(before), case.spec.output_size)
+
+    return _of_forecasts(case, dataclasses.replace(row, note=f"{season} steps before"), answer)
+
+
+def raw_value(case: Case) -> Row:
+    """The distance from the training split's median, in its robust deviations."""
+    channels = _channels(case)
+    usual = np.concatenate([s.normal[:, channels] for s in case.splits.train])
+    centre, scale = anomaly.robust(usual, case.spec.targets)
+    row = Row("raw", "distance from the median", None, 2 * len(channels) + 1, note="of the value now, on both sides")
+    return _of_values(case, row, lambda x: np.abs(x - centre) / scale)
+
+
+def rolling_z(case: Case) -> Row:
+    """The distance from the mean of the samples before, in their standard deviations."""
+    window = case.config.data.season or ROLLING
+    row = Row("rolling", "rolling z-score", None, 1, note=f"of the {window} samples before")
+
+    def score(x: Float64) -> Float64:
+        found = np.full(x.shape, np.nan)
+        if len(x) > window:
+            before = sliding_window_view(x, window, axis=0)[:-1]
+            found[window:] = np.abs(x[window:] - before.mean(axis=-1)) / np.maximum(before.std(axis=-1), 1e-9)
+        return found
+
+    return _of_values(case, row, score)
+
+
+def picture(case: Case, rows: Sequence[Row]) -> Figure:
+    """The scores of every row on the test split."""
+    drawn: dict[str, tuple[list[NDArray[Any]], float]] = {}
+    for row in rows:
+        if row.metrics is not None:
+            with np.load(case.out / "rows" / f"{row.name}.npz") as file:
+                drawn[row.title] = [file[f"scores{k}"] for k in range(len(case.splits.test))], float(file["threshold"])
+    return plots.plot_anomalies(case.splits.test, drawn)
+
+
+def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -> Row:
+    """The same score as the LSTM's, of other forecasts."""
+    began = time.perf_counter()
+    train = case.splits.train
+    spec = anomaly.fit(case.spec, case.config.model, train, [answer(s) for s in train])
+    seconds = time.perf_counter() - began
+    scores = anomaly.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
+    row = dataclasses.replace(row, parameters=2 * spec.output_size + 1, seconds=seconds)
+    return _judged(case, row, scores, spec.anomaly_threshold)
+
+
+def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row:
+    """score: (T, targets) raw units -> (T, targets)"""
+    channels = _channels(case)
+
+    def largest(sequence: Recorded) -> Float64:
+        found = score(features(case.spec, sequence.x)[1][:, channels])
+        known = ~np.isnan(sequence.x[:, channels]) & ~np.isnan(found)
+        highest: Float64 = np.where(known, found, -np.inf).max(axis=1)
+        return np.where(known.any(axis=1), highest, np.nan)
+
+    began = time.perf_counter()
+    usual = [largest(s)[anomaly.normal_steps(s)] for s in case.splits.train]
+    threshold = anomaly.threshold(np.concatenate(usual), case.config.model.false_alarms)
+    seconds = time.perf_counter() - began
+    scores = [largest(s) for s in case.splits.test]
+    x = case.splits.test[0]
+    duration = microseconds(lambda: largest(x), len(x.x))
+    row = dataclasses.replace(row, seconds=seconds, us_per_step=duration, measured="NumPy, whole sequence")
+    return _judged(case, row, scores, threshold)
+
+
+def _judged(case: Case, row: Row, scores: list[Float64], threshold: float) -> Row:
+    arrays: dict[str, Any] = {f"scores{k}": s for k, s in enumerate(scores)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, threshold=threshold, **arrays)
+    with atomic_write(case.out / "rows" / f"{row.name}.npz") as file:
+        file.write(buffer.getvalue())
+    return dataclasses.replace(row, metrics=anomaly.judge(case.splits.test, [s > threshold for s in scores]))
+
+
+def _last(case: Case, sequence: Recorded) -> Float64:
+    """(T, O) the value now, for every step ahead."""
+    filled: Float64 = features(case.spec, sequence.x)[1][:, _channels(case) * case.spec.horizon]
+    return filled
+
+
+def _channels(case: Case) -> list[int]:
+    return [case.spec.channels.index(t) for t in case.spec.targets]
