@@ -16,6 +16,7 @@ from edge_lstm_runtime.files import atomic_write
 FORMAT = 1
 BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
+FULL = "full.pt"  # the best model before it was pruned
 
 
 def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:

@@ -152,14 +152,44 @@ class TrainConfig(_Section):
 class QuantizeConfig(_Section):
     """[quantize]: fine-tuning for a number format, after the training; none without this section.
 
-    scheme         "int8": of the native kernel on CPUs
+    scheme         "int8": of the native kernel on CPUs; "w8a8": of the NPUs that have float16 beside int8
     epochs         of the fine-tuning; a fifth of the training's when left out
     learning_rate  at its peak; a tenth of the training's when left out
     """
 
-    scheme: Literal["int8"]
+    scheme: Literal["int8", "w8a8"]
     epochs: Count | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
+class PruneConfig(_Section):
+    """[prune]: whole hidden units are removed after the training; none without this section.
+
+    hidden_size    units that each layer keeps
+    steps          rounds in which they are removed, each followed by fine-tuning
+    epochs         of the fine-tuning in each round; a fifth of the training's when left out
+    learning_rate  at its peak, in each round; half of the training's when left out
+    """
+
+    hidden_size: Count
+    steps: Count = 3
+    epochs: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
+class DistillConfig(_Section):
+    """[distill]: the training learns from a larger model's answers too; not without this section.
+
+    teacher      folder of a finished run of the same data, or
+    hidden_size  units of a teacher that is trained first, by the same configuration
+    temperature  task "classify": both models' logits are divided by it before they are compared
+    weight       share of the teacher in the loss; the rest is the usual loss
+    """
+
+    teacher: str | None = None
+    hidden_size: Count | None = None
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class Config(_Section):
@@ -169,6 +199,8 @@ class Config(_Section):
     model: ModelConfig
     train: TrainConfig
     quantize: QuantizeConfig | None = None
+    prune: PruneConfig | None = None
+    distill: DistillConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,8 +217,10 @@ class Config(_Section):
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
-        if self.quantize is not None:
-            tables["quantize"] = values["quantize"]
+        tables |= {name: values[name] for name in ("quantize", "prune", "distill") if values.get(name) is not None}
+        teacher = tables.get("distill", {}).get("teacher")
+        if teacher is not None and (Path(self.folder) / teacher).exists():
+            tables["distill"]["teacher"] = str((Path(self.folder) / teacher).resolve())
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
@@ -357,6 +391,16 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if model.bidirectional and train.carry > 0 and "carry" in train.model_fields_set:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.bidirectional and config.quantize is not None:
-        yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
+        kind = "int8 kernel" if config.quantize.scheme == "int8" else "int8 cell of an NPU"
+        yield ("quantize", "scheme"), f"the {kind} runs no bidirectional model; remove the section"
+    if config.prune is not None and config.prune.hidden_size >= model.hidden_size:
+        yield ("prune", "hidden_size"), f"expected less than the {model.hidden_size} units of [model], some of which are to be removed"
+    if (distill := config.distill) is not None:
+        if (distill.teacher is None) == (distill.hidden_size is None):
+            yield ("distill", "teacher"), "expected either `teacher`, a run's folder, or `hidden_size`, of a teacher that is trained first"
+        if distill.hidden_size is not None and distill.hidden_size <= model.hidden_size:
+            yield ("distill", "hidden_size"), f"expected more than the {model.hidden_size} units of [model], which learns from it"
+        if model.task != "classify" and "temperature" in distill.model_fields_set:
+            yield ("distill", "temperature"), "is for task 'classify'; remove it"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"

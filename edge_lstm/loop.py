@@ -25,6 +25,7 @@ from .checkpoint import Progress
 from .config import HIGHER_IS_BETTER, Config
 from .data.types import Splits
 from .data.windows import Examples, examples
+from .distill import Teacher
 from .losses import Loss
 from .model import Cell, CompactLSTM, State
 from .progress import Reporter
@@ -61,9 +62,11 @@ class Training:
         network: type[CompactLSTM] = CompactLSTM,
         *,
         cell: Cell = "lstm",
+        teacher: Teacher | None = None,
     ):
         self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
         self.fingerprint = splits.fingerprint
+        self.teacher = teacher
         self.progress = Progress()
         self._loss = Loss.of(spec, config.train)
         data = config.data
@@ -134,8 +137,11 @@ class Training:
         norms: list[Tensor] = []
         began = time.perf_counter()
         look = began + LOOK_EVERY
+        carry = 0.0 if self._both else config.carry
         left: State | None = None
-        carries = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
+        taught: State | None = None  # the teacher's
+        # The teacher begins in the state that it left where the student begins in its own.
+        carries, the_same = (torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1)) for _ in range(2))
         self._model.train()
         for k, start in enumerate(starts):
             for group in self._optimizer.param_groups:
@@ -155,8 +161,12 @@ class Training:
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
             self._optimizer.zero_grad()
-            outputs, left = self._model(x, _carried(left, 0.0 if self._both else config.carry, carries, len(index)), lengths)
-            loss = self._loss(outputs, y, mask, last) * share
+            outputs, left = self._model(x, _carried(left, carry, carries, len(index)), lengths)
+            loss = self._loss(outputs, y, mask, last)
+            if self.teacher is not None:
+                wanted, taught = self.teacher.answer(x, _carried(taught, carry, the_same, len(index)), lengths)
+                loss = self.teacher.mix(loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature))
+            loss = loss * share
             self.fabric.backward(loss)
             norms.append(clip_grad_norm_(self._parameters, config.clip_norm))
             self._optimizer.step()
