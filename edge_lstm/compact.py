@@ -41,3 +41,10 @@ def table(rows: Sequence[Row]) -> list[str]:
         lines.append((r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test"))))
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return ["  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]) for first, *rest in lines]
+
+
+def sentence(rows: Sequence[Row]) -> str:
+    """For a report: each model's size and first metric on the test split."""
+    metric = next(iter(rows[0]["test"]))
+    parts = [f"{r['model']}: {r['hidden_size']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}" for r in rows]
+    return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.spec import ModelSpec
@@ -22,12 +22,11 @@ from .config import PruneConfig, TrainConfig
 from .data.types import Splits
 from .data.windows import Examples, examples
 from .loop import Training
-from .losses import Loss
 from .model import CompactLSTM
 
 FOLDER = "prune"
 LOOKED_AT = 2048  # training sequences, at most, from which a unit's importance follows
-TOGETHER = 8  # of them in one gradient
+TOGETHER = 64  # of them at once
 Block = tuple[int, str]  # a layer and the suffix of its direction in PyTorch's names
 Units = dict[Block, Tensor]
 
@@ -65,7 +64,7 @@ def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bo
         out = run / FOLDER / f"round{number}"
         if first and not (out / "cut.pt").exists():
             out.mkdir(exist_ok=True)
-            keep = strongest(importance(spec, weights, training.config.train, _looked_at(training, splits)), hidden_size)
+            keep = strongest(importance(spec, weights, _looked_at(training, splits)), hidden_size)
             checkpoint.save(out / "cut.pt", {"model": keep_units(spec, weights, keep)})
         fabric.barrier()
         spec, weights = dataclasses.replace(spec, hidden_size=hidden_size), checkpoint.load(out / "cut.pt", ("model",))["model"]
@@ -92,27 +91,31 @@ def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bo
     return rows
 
 
-def importance(spec: ModelSpec, weights: dict[str, Tensor], config: TrainConfig, data: Examples) -> Units:
-    """(H,) for each layer and direction: how much the loss depends on each unit, over the data.
+def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> Units:
+    """(H,) for each layer and direction: how much of what a unit says changes, the standard deviation of its h over the data, times the
+    norm of the weights that h meets.
 
-    The mean square, over small batches, of the loss's slope by a factor on the unit's h: to first order what the loss changes by when the
-    unit is removed (Molchanov et al. 2017 and 2019, arXiv 1611.06440, 1906.10771). A factor on h is one on all weights that h meets, so the
-    slope is the sum of those weights times their gradients.
+    Measured to be the better of two, see docs/compact.md: the loss's slope by a factor on h says little of a net that fits its training
+    data.
     """
-    net = CompactLSTM(spec)
-    net.load_state_dict(weights)
-    loss = Loss.of(spec, config)
-    names, matrices = zip(*((name, p) for name, p in net.named_parameters() if p.dim() == 2), strict=True)
-    scores = {block: torch.zeros(spec.hidden_size, dtype=torch.float64) for block in blocks(spec)}
-    for start in range(0, len(data), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        arrays = (data.x[part], data.y[part], data.mask[part], data.lengths[part])
-        x, y, mask, lengths = (torch.from_numpy(array) for array in arrays)
-        value = loss(net(x, lengths=lengths if spec.bidirectional else None)[0], y, mask, lengths - 1)
-        gradients = torch.autograd.grad(value, matrices)
-        slopes = {name: (p * g).detach().double().sum(dim=0) for name, p, g in zip(names, matrices, gradients, strict=True)}
-        for block in scores:
-            scores[block] += sum(slopes[name][columns] for name, columns in outgoing(spec, block)) ** 2
+    scores: Units = {}
+    lengths = torch.from_numpy(data.lengths)
+    for layer in range(spec.num_layers):
+        below = CompactLSTM(dataclasses.replace(spec, num_layers=layer + 1))
+        below.lstm.load_state_dict({name: weights[f"lstm.{name}"] for name in below.lstm.state_dict()})
+        below.head = nn.Identity()  # type: ignore[assignment]
+        moments = torch.zeros(2, spec.directions * spec.hidden_size, dtype=torch.float64)
+        for start in range(0, len(data), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            with torch.no_grad():
+                hs = below(torch.from_numpy(data.x[part]), lengths=lengths[part] if spec.bidirectional else None)[0].double()
+            hs = hs[torch.arange(hs.shape[1]) < lengths[part, None]]  # (steps, directions H)
+            moments += torch.stack([hs.sum(dim=0), hs.square().sum(dim=0)])
+        mean, square = moments / int(lengths.sum())
+        deviations = (square - mean.square()).clamp_min(0).sqrt().chunk(spec.directions)
+        for block, deviation in zip((b for b in blocks(spec) if b[0] == layer), deviations, strict=True):
+            met = torch.cat([weights[name][:, columns] for name, columns in outgoing(spec, block)])
+            scores[block] = deviation * met.double().norm(dim=0)
     return scores
 
 

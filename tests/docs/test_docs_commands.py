@@ -74,11 +74,13 @@ def test_links_and_make_targets_exist(document):
 
 
 def test_every_configuration_key_is_documented():
-    from edge_lstm.config import DataConfig, ModelConfig, SplitConfig, TrainConfig
+    from edge_lstm.config import DataConfig, DistillConfig, ModelConfig, PruneConfig, QuantizeConfig, SplitConfig, TrainConfig
 
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    for title, section in (("[data]", DataConfig), ("[data.split]", SplitConfig), ("[model]", ModelConfig), ("[train]", TrainConfig)):
+    compact = (("[quantize]", QuantizeConfig), ("[prune]", PruneConfig), ("[distill]", DistillConfig))
+    first = (("[data]", DataConfig), ("[data.split]", SplitConfig), ("[model]", ModelConfig), ("[train]", TrainConfig))
+    for title, section in first + compact:
         (body,) = [s for s in sections if s.startswith(f"`{title}`")]
         documented = set(re.findall(r"^\| `(\w+)`", body, re.MULTILINE))
         assert documented == set(section.model_fields) - {"split"}, title

@@ -14,11 +14,12 @@ from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import loop, train
 from edge_lstm.cli import closing
+from edge_lstm.compact import sentence
 from edge_lstm.config import Config, PruneConfig, TrainConfig
 from edge_lstm.data.windows import Examples
 from edge_lstm.model import CompactLSTM, canonical_weights
 from edge_lstm.prune import blocks, importance, keep_units, outgoing, settings, sizes, strongest
-from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime import ModelSpec, Reference
 from edge_lstm_runtime.reference import reference
 
 PRUNE = "\n[prune]\nhidden_size = 3\nsteps = 2\nepochs = 2\nlearning_rate = 0.003\n"
@@ -58,7 +59,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(layers: int
         for block in blocks(spec):
             for name, columns in outgoing(spec, block):
                 net.get_parameter(name)[:, columns][:, idle[block]] = 0
-    scores = importance(spec, net.state_dict(), TrainConfig(epochs=1), random_examples())
+    scores = importance(spec, net.state_dict(), random_examples())
     keep = strongest(scores, 6)
     for block in blocks(spec):
         assert sorted([*keep[block].tolist(), *idle[block].tolist()]) == list(range(10))
@@ -71,27 +72,23 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(layers: int
     np.testing.assert_allclose(reference(small.spec, canonical_weights(small)).run(rows), before, rtol=0, atol=1e-12)
 
 
-def test_importance_is_the_slope_by_a_factor_on_each_units_h() -> None:
-    """By central differences: the factor stands on every weight that h meets, in float64."""
+def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> None:
+    """By the float64 reference, which streams each sequence without its padding."""
     spec, data = make_spec(2, 4), random_examples(8)
     torch.manual_seed(0)
-    state = CompactLSTM(spec).state_dict()
-    scores = importance(spec, state, TrainConfig(epochs=1, loss_steps="last"), data)
-    x, y, lengths = (torch.from_numpy(a) for a in (data.x.astype(np.float64), data.y, data.lengths))
-
-    def loss(block: tuple[int, str], unit: int, factor: float) -> float:
-        net = CompactLSTM(spec).double()
-        net.load_state_dict(state)
-        with torch.no_grad():
-            for name, columns in outgoing(spec, block):
-                net.get_parameter(name)[:, columns][:, unit] *= factor
-            outputs = net(x)[0][torch.arange(8), lengths - 1]
-            return float(torch.nn.functional.cross_entropy(outputs, y, reduction="sum"))
-
-    for block in blocks(spec):
-        for unit in range(4):
-            slope = (loss(block, unit, 1.001) - loss(block, unit, 0.999)) / 0.002
-            assert float(scores[block][unit]) == pytest.approx(slope**2, rel=1e-3, abs=1e-6)
+    net = CompactLSTM(spec)
+    scores = importance(spec, net.state_dict(), data)
+    weights = canonical_weights(net)
+    backend, found = Reference(spec, weights), []
+    for x, length in zip(data.x, data.lengths, strict=True):
+        backend.reset()
+        for row in x[:length]:
+            backend.step(row)
+            found.append(backend.state[0])
+    deviations = np.std(found, axis=0)  # (layers, H)
+    for layer, above in ((0, "layer1.W_x"), (1, "head.W")):
+        norms = np.sqrt((weights[f"layer{layer}.W_h"] ** 2).sum(axis=1) + (weights[above] ** 2).sum(axis=1))
+        np.testing.assert_allclose(scores[layer, ""], deviations[layer] * norms, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +122,7 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(configure: Callable[...,
     assert (run.path / "compact.png").stat().st_size > 5000
     assert len((run.path / "prune" / "round2" / "history.csv").read_text().splitlines()) == 3
     assert "3, fine-tuned" in closing(run)
+    assert f"cut to 3: 3 units, {run.spec.parameters:,} parameters, " in sentence(rows)
     assert Config.from_dict(run.config.to_dict(), run.config.folder) == run.config
 
 
