@@ -20,7 +20,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.npu_lstm import product
 from edge_lstm.npu_ranges import ORDER, input_parts, layer_sums, on_grid, search_ranges
 from edge_lstm_runtime.layout import reorder
 from edge_lstm_runtime.packing import PINS, spread
@@ -80,6 +79,8 @@ def learned_layers(weights: Mapping[str, NDArray[np.float32]], learned: Mapping[
 
     learned: x_range (F,) and, of each layer, layer{k}.scale and layer{k}.centre (4 H,), gates in canonical order.
     """
+    from edge_lstm.npu_lstm import product  # imports torch, which the rest here does without
+
     layers = []
     for k in range(sum(name.endswith(".scale") for name in learned)):
         ones = np.ones(len(weights[f"layer{k}.W_x"]))

@@ -64,8 +64,7 @@ def call(work: Work) -> Work:
                 candidate_rows[member] = tuple(mine)
                 artifacts[member] = _artifact(kept, forms[kept.form])
                 if (kept.form, scheme) == ("packed", "w8a8") and work.run.w8a8:
-                    epoch = work.run.metrics["quantize"]["best_epoch"]
-                    notes.append(f"{member}: weights and ranges are those that it was fine-tuned with, in epoch {epoch}")
+                    notes.append(f"{member}: weights and ranges are those that it was fine-tuned with")
                     work.say(f"  {notes[-1]}")
                 for warning in lint(forms[kept.form].graph, target, scheme):
                     notes.append(f"{member}: {warning}")
