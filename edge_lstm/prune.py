@@ -38,8 +38,9 @@ def settings(train: TrainConfig, prune: PruneConfig) -> TrainConfig:
 
 
 def sizes(before: int, after: int, steps: int) -> list[int]:
-    """Units after each round, the same number removed in each as far as that goes."""
-    return list(dict.fromkeys(before - (before - after) * n // steps for n in range(1, steps + 1)))
+    """Units after each round, the same share removed in each as far as that goes."""
+    found = [round(before * (after / before) ** (n / steps)) for n in range(1, steps + 1)]
+    return [size for size in dict.fromkeys(found) if size < before]
 
 
 def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bool) -> list[compact.Row]:
