@@ -17,6 +17,7 @@ FORMAT = 1
 BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"
 FIRST = "first.pt"  # the best model before it was trained anew on more data
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
+FULL = "full.pt"  # the best model before it was pruned
 
 
 def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:

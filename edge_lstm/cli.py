@@ -144,6 +144,7 @@ def _is_first_rank() -> bool:
 
 def closing(run: Run) -> str:
     """The model, the test metrics, the files, and what to type next."""
+    from .compact import table
     from .plots import TEST_FIGURES
 
     test = run.metrics["test"]
@@ -170,14 +171,18 @@ def closing(run: Run) -> str:
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.task]}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
+    if "compact" in run.metrics:
+        lines[-2:-2] = table(run.metrics["compact"])
     if "quantize" in run.metrics:
         lines.insert(-2, _quantised(run.metrics["quantize"]))
     return "\n".join(lines)
 
 
 def _quantised(found: dict[str, Any]) -> str:
-    """The test metric of the fine-tuned model in int8, beside those of the float model before."""
-    before, after = found["before"], found["after"]
-    metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after["int8"]["test"])
-    shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, "int8"), (before, "int8"), (before, "float32"))]
-    return f"in int8         test {metric} {shown[0]} fine-tuned (epoch {found['best_epoch']}), {shown[1]} before; {shown[2]} in float32"
+    """The test metric of the fine-tuned model as it is rounded, beside those of the float model before."""
+    before, after, scheme = found["before"], found["after"], found["scheme"]
+    metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after[scheme]["test"])
+    shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, scheme), (before, scheme), (before, "float32"))]
+    before_it = "before" if scheme == "int8" else "before, emulated"
+    epoch = found["best_epoch"]
+    return f"in {scheme:<13}test {metric} {shown[0]} fine-tuned (epoch {epoch}), {shown[1]} {before_it}; {shown[2]} in float32"

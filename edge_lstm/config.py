@@ -195,12 +195,12 @@ class TrainConfig(_Section):
 class QuantizeConfig(_Section):
     """[quantize]: fine-tuning for a number format, after the training; none without this section.
 
-    scheme         "int8": of the native kernel on CPUs
+    scheme         "int8": of the native kernel on CPUs; "w8a8": of the NPUs that have float16 beside int8
     epochs         of the fine-tuning; a fifth of the training's when left out
     learning_rate  at its peak; a tenth of the training's when left out
     """
 
-    scheme: Literal["int8"]
+    scheme: Literal["int8", "w8a8"]
     epochs: Count | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
@@ -257,6 +257,36 @@ class AugmentConfig(_Section):
     mask_channels: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class PruneConfig(_Section):
+    """[prune]: whole hidden units are removed after the training; none without this section.
+
+    hidden_size    units that each layer keeps
+    steps          rounds in which they are removed, each followed by fine-tuning
+    epochs         of the fine-tuning in each round; a fifth of the training's when left out
+    learning_rate  at its peak, in each round; half of the training's when left out
+    """
+
+    hidden_size: Count
+    steps: Count = 3
+    epochs: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+
+
+class DistillConfig(_Section):
+    """[distill]: the training learns from a larger model's answers too; not without this section.
+
+    teacher      folder of a finished run of the same data, or
+    hidden_size  units of a teacher that is trained first, by the same configuration
+    temperature  task "classify": both models' logits are divided by it before they are compared
+    weight       share of the teacher in the loss; the rest is the usual loss
+    """
+
+    teacher: str | None = None
+    hidden_size: Count | None = None
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
 class Config(_Section):
     """A whole configuration. folder: where the file was; relative data paths are looked for there first."""
 
@@ -266,6 +296,8 @@ class Config(_Section):
     quantize: QuantizeConfig | None = None
     front_end: FrontEndConfig | None = None
     augment: AugmentConfig | None = None
+    prune: PruneConfig | None = None
+    distill: DistillConfig | None = None
     folder: str = Field(default=".", exclude=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -282,7 +314,10 @@ class Config(_Section):
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
-        tables.update({name: values[name] for name in ("front_end", "augment", "quantize") if values.get(name) is not None})
+        tables |= {name: values[name] for name in ("front_end", "augment", "distill", "prune", "quantize") if values.get(name) is not None}
+        teacher = tables.get("distill", {}).get("teacher")
+        if teacher is not None and (Path(self.folder) / teacher).exists():
+            tables["distill"]["teacher"] = str((Path(self.folder) / teacher).resolve())
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
@@ -476,7 +511,17 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if model.bidirectional and train.carry > 0 and "carry" in train.model_fields_set:
         yield ("train", "carry"), "expected 0: a bidirectional model carries no state; remove it"
     if model.bidirectional and config.quantize is not None:
-        yield ("quantize", "scheme"), "the int8 kernel runs no bidirectional model; remove the section"
+        kind = "int8 kernel" if config.quantize.scheme == "int8" else "int8 cell of an NPU"
+        yield ("quantize", "scheme"), f"the {kind} runs no bidirectional model; remove the section"
+    if config.prune is not None and config.prune.hidden_size >= model.hidden_size:
+        yield ("prune", "hidden_size"), f"expected less than the {model.hidden_size} units of [model], some of which are to be removed"
+    if (distill := config.distill) is not None:
+        if (distill.teacher is None) == (distill.hidden_size is None):
+            yield ("distill", "teacher"), "expected either `teacher`, a run's folder, or `hidden_size`, of a teacher that is trained first"
+        if distill.hidden_size is not None and distill.hidden_size <= model.hidden_size:
+            yield ("distill", "hidden_size"), f"expected more than the {model.hidden_size} units of [model], which learns from it"
+        if model.task not in ("classify", "language") and "temperature" in distill.model_fields_set:
+            yield ("distill", "temperature"), "is for tasks 'classify' and 'language'; remove it"
     if model.task in FORECASTS and config.augment is not None:
         for key in ("offset", "level"):
             if getattr(config.augment, key):
@@ -545,5 +590,8 @@ def _language_contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], 
         yield ("model", "bidirectional"), "is for task 'classify': it would read the characters that it is to tell; remove it"
     if config.augment is not None:
         yield ("augment",), "has no meaning for task 'language', whose inputs are characters; remove the section"
-    if model.embedding is not None and config.quantize is not None:
-        yield ("model", "embedding"), "can't be fine-tuned for int8, which rounds the first layer as the board has it; remove it"
+    if model.embedding is not None and (config.quantize is not None or config.prune is not None):
+        yield (
+            ("model", "embedding"),
+            "can't be with [quantize] or [prune], which take the first layer as the board has it; remove it",
+        )

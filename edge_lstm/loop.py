@@ -26,6 +26,7 @@ from .checkpoint import Progress
 from .config import HIGHER_IS_BETTER, Config
 from .data.types import Splits
 from .data.windows import Examples, examples
+from .distill import Teacher
 from .losses import Loss
 from .model import Cell, CompactLSTM, State
 from .progress import Reporter
@@ -62,9 +63,11 @@ class Training:
         network: type[CompactLSTM] = CompactLSTM,
         *,
         cell: Cell = "lstm",
+        teacher: Teacher | None = None,
     ):
         self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
         self.fingerprint = splits.fingerprint
+        self.teacher = teacher
         self.progress = Progress()
         self._loss = Loss.of(spec, config.train)
         data = config.data
@@ -141,7 +144,9 @@ class Training:
         began = time.perf_counter()
         look = began + LOOK_EVERY
         left: State | None = None
-        carries = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
+        taught: State | None = None  # the teacher's
+        # The teacher begins in the state that it left where the student begins in its own.
+        carries, the_same = (torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1)) for _ in range(2))
         augment = None
         if self.config.augment is not None:
             augment = Augment(self.config.augment, self.spec.input_size, _seed(config.seed, epoch, rank, 2), self.fabric.device)
@@ -167,7 +172,11 @@ class Training:
                 x = augment(x, last + 1)
             self._optimizer.zero_grad()
             outputs, left = self._model(x, _carried(left, share_carried, carries, len(index)), lengths)
-            loss = self._loss(outputs, y, mask, last) * share
+            loss = self._loss(outputs, y, mask, last)
+            if self.teacher is not None:
+                wanted, taught = self.teacher.answer(x, _carried(taught, share_carried, the_same, len(index)), lengths)
+                loss = self.teacher.mix(loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature))
+            loss = loss * share
             self.fabric.backward(loss)
             norms.append(clip_grad_norm_(self._parameters, config.clip_norm))
             self._optimizer.step()
@@ -234,6 +243,7 @@ class Training:
         now = time.monotonic()
         if not self.fabric.is_global_zero or not (self.progress.finished or now - self._saved_at >= SAVE_EVERY):
             return
+        self._best_unsaved |= bool(self.progress.finished)  # with the whole history, whenever it was that it was saved before
         self._save_best()  # first: last.pt counts on it
         checkpoint.save(self.out / checkpoint.LAST, self._contents(self.net.state_dict()) | {"optimizer": self._optimizer.state_dict()})
         self._saved_at = time.monotonic()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, huber_loss
+from torch.nn.functional import cross_entropy, huber_loss, kl_div, log_softmax
 
 from edge_lstm_runtime.spec import ModelSpec
 
@@ -58,6 +58,21 @@ class Loss:
         every = torch.where(mask, y[:, None], IGNORED)
         smoothing = self.label_smoothing
         return cross_entropy(outputs.flatten(0, 1), every.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
+
+    def towards(self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float) -> Tensor:
+        """As the loss itself, but of what a teacher answers: wanted (N, T, O).
+
+        Classes and characters: the Kullback-Leibler divergence of the softened classes, times the squared temperature, so that gradients
+        keep their size (Hinton et al. 2015, arXiv 1503.02531). Else the squared error.
+        """
+        outputs, wanted = outputs.float(), wanted.float()
+        if not (self.classify or self.language):
+            return torch.where(mask[..., None], outputs - wanted, 0).square().sum()
+        if self.last_step:
+            outputs, wanted, mask = _at(outputs, last), _at(wanted, last), torch.ones_like(last, dtype=torch.bool)
+        ours, theirs = log_softmax(outputs / temperature, dim=-1), log_softmax(wanted / temperature, dim=-1)
+        divergence = kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
+        return temperature**2 * torch.where(mask, divergence, 0).sum()
 
 
 def _at(outputs: Tensor, steps: Tensor) -> Tensor:

@@ -185,6 +185,24 @@ def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[
     )
 
 
+def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """rows: as of `compact`. The first metric of both splits over the parameters, each model with its name."""
+    metric = next(iter(rows[0]["test"]))
+    figure = _figure(8, 4)
+    ax = figure.add_subplot()
+    parameters = [row["parameters"] for row in rows]
+    for part, colour in (("val", VALIDATION), ("test", TRAIN)):
+        values = [row[part][metric] for row in rows]
+        ax.plot(parameters, values, "o-", color=colour, linewidth=0.8, markersize=4, label="validation" if part == "val" else part)
+    for row in rows:
+        place = (row["parameters"], row["test"][metric])
+        ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)
+    ax.set_xscale("log")
+    ax.legend(frameon=False)
+    _label(ax, "Smaller, step by step", "parameters", TITLES.get(metric, metric))
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """weights: canonical, float32; history: a row per epoch; metrics: those of metrics.json, empty before training has ended."""
+    """weights: canonical, float32; history: a row per epoch; metrics: those of metrics.json, empty before training has ended.
+
+    w8a8: the ranges that the weights were fine-tuned with for an NPU, see `npu_lstm.settled`; empty where they were not.
+    """
 
     path: Path
     config: Config
@@ -31,6 +34,7 @@ class Run:
     metrics: dict[str, Any]
     fingerprint: str
     model: CompactLSTM = dataclasses.field(repr=False)
+    w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict, repr=False)
 
     @functools.cached_property
     def splits(self) -> Splits:
@@ -62,6 +66,7 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
         model.eval()
         weights = canonical_weights(model)
         spec.check_weights(weights)
+        learned = {name: tensor.numpy() for name, tensor in contents.get("w8a8", {}).items()}
     except (BundleError, ValueError, RuntimeError) as e:
         raise TrainingError(f"{file}: {str(e).splitlines()[0]}; the checkpoint doesn't fit this version: train again") from e
     try:
@@ -70,4 +75,4 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
         metrics = {}
     except ValueError as e:
         raise TrainingError(f"{path / checkpoints.METRICS}: damaged ({e}); delete it and run train with --resume to write it again") from e
-    return Run(path, config, spec, weights, contents["progress"]["history"], metrics, contents["fingerprint"], model)
+    return Run(path, config, spec, weights, contents["progress"]["history"], metrics, contents["fingerprint"], model, learned)

@@ -2,7 +2,9 @@
 
 RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
 RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
-RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for, see fine_tune.py
+RUN/teacher/            the larger model of [distill], see distill.py
+RUN/full.pt, prune/     of [prune], see prune.py
+RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
@@ -23,7 +25,13 @@ from .run import Run, load_run
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from edge_lstm_runtime.spec import ModelSpec
+
+    from .compact import Row
+    from .data import Splits
+    from .distill import Teacher
     from .loop import Training
+    from .progress import Reporter
 
 
 def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
@@ -34,22 +42,28 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     quiet: no progress on standard error.
     """
     from . import checkpoint
-    from .data import load_data, make_spec
-    from .fine_tune import fine_tune
-    from .loop import Training
     from .progress import Reporter
-    from .refit import joined, refit
 
     out = Path(out)
-    settings = config.train
-    fabric = make_fabric(settings)
+    fabric = make_fabric(config.train)
     if fabric.is_global_zero:  # before there are others that would wait for this one
         checkpoint.prepare_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
         for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
             leftover.unlink()
     fabric.launch()
     fabric.barrier()
-    reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+    return _train(config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume)
+
+
+def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
+    """In a folder that is there."""
+    from . import checkpoint
+    from .data import load_data, make_spec
+    from .fine_tune import fine_tune
+    from .loop import Training
+    from .prune import prune
+    from .refit import joined, refit
+
     last = checkpoint.load(out / checkpoint.LAST) if resume and (out / checkpoint.LAST).exists() else None
     splits = load_data(config)
     spec = make_spec(config, splits)
@@ -58,25 +72,48 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
-    training = Training(config, spec, splits, out, fabric, reporter)
-    if last is not None:
-        # best.pt may be the model of a later stage already.
-        names = (checkpoint.FIRST, checkpoint.FLOAT, checkpoint.BEST)
-        training.restore(last, checkpoint.load(next(out / name for name in names if (out / name).exists())))
-        reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {settings.epochs}")
-    elif fabric.is_global_zero:
+    if last is None and fabric.is_global_zero:
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
+    teacher = _teacher(config, spec, splits.fingerprint, out, fabric, reporter) if config.distill is not None else None
+    training = Training(config, spec, splits, out, fabric, reporter, teacher=teacher)
+    if last is not None:
+        # best.pt may be the model of a later stage already.
+        names = (checkpoint.FIRST, checkpoint.FULL, checkpoint.FLOAT, checkpoint.BEST)
+        training.restore(last, checkpoint.load(next((out / name for name in names if (out / name).exists()), out / checkpoint.BEST)))
+        reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}")
     training.run()
-    if settings.refit:
+    if config.train.refit:
         refit(training, splits, resume=resume)
-    seen = joined(splits) if settings.refit else splits
-    quantised = fine_tune(training, config.quantize, seen, resume=resume) if config.quantize is not None else None
+        splits = joined(splits)
+    pruned = prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
+    quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
     if fabric.is_global_zero:
-        _finish(training, splits, out, quantised)
+        _finish(training, splits, out, pruned, quantised)
         reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
     fabric.barrier()
     return load_run(out)
+
+
+def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter) -> Teacher:
+    from . import checkpoint
+    from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
+
+    assert config.distill is not None
+    folder = out / FOLDER
+    if config.distill.hidden_size is not None:
+        if fabric.is_global_zero:
+            folder.mkdir(exist_ok=True)
+        fabric.barrier()
+        reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
+        resume = (folder / checkpoint.CONFIG).exists()
+        fabric.barrier()  # before the first rank writes it
+        _train(teacher_config(config, config.distill.hidden_size), folder, fabric, reporter, resume=resume)
+    elif config.distill.teacher is not None:
+        if fabric.is_global_zero:
+            keep_teacher(config, config.distill.teacher, out)
+        fabric.barrier()
+    return load_teacher(config, spec, fingerprint, out, fabric.device)
 
 
 def make_fabric(settings: TrainConfig) -> Fabric:
@@ -101,28 +138,39 @@ def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fing
         raise TrainingError(f"{out}: can't resume this run: {verb}; undo the change, or train in another folder")
 
 
-def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any] | None) -> None:
-    """Metrics and figures of the best checkpoint. quantised: what to say of the fine-tuning."""
-    from . import checkpoint, plots
+def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], quantised: dict[str, Any] | None) -> None:
+    """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
+    from . import checkpoint, compact, plots
+    from .distill import FOLDER
     from .evaluate import evaluate
     from .streaming import answers
 
-    spec, season, net = training.spec, training.config.data.season, training.net
+    net = load_run(out).model.to(training.fabric.device)
+    spec, season = net.spec, training.config.data.season
     metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
     if quantised is not None:
         metrics["quantize"] = quantised
-    # What was refitted has seen the validation split.
-    found = {}
-    for part, file in (("val", checkpoint.FIRST if training.config.train.refit else checkpoint.BEST), ("test", checkpoint.BEST)):
-        net.load_state_dict(checkpoint.load(out / file)["model"])
-        found[part] = answers(net, getattr(splits, part))
-        metrics[part] = evaluate(spec, getattr(splits, part), found[part], season=season)
-    test_answers = found["test"]
+    unseen = net
+    if training.config.train.refit:  # what was refitted has seen the validation split
+        training.net.load_state_dict(checkpoint.load(out / checkpoint.FIRST)["model"])
+        unseen = training.net
+    found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
+    for part, answered in found.items():
+        metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+    rows = pruned
+    if training.teacher is not None:
+        teacher = load_run(out / FOLDER)
+        rows = [compact.row("teacher", teacher.spec, {part: teacher.metrics[part] for part in ("val", "test")}), *rows]
+        if not pruned:
+            rows.append(compact.row("student", spec, {part: metrics[part] for part in ("val", "test")}))
+    if rows:
+        metrics["compact"] = rows
+        plots.save_figure(plots.plot_compact(rows), out / "compact.png")
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
     else:
-        plots.save_figure(plots.plot_test(spec, splits.test, test_answers), out / plots.TEST_FIGURES[spec.task])
+        plots.save_figure(plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task])
     if training.config.model.task == "anomaly":
         from . import anomaly
 
@@ -131,6 +179,6 @@ def _finish(training: Training, splits: Any, out: Path, quantised: dict[str, Any
         checkpoint.save(out / checkpoint.BEST, {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()})
         for part, answered in found.items():
             metrics.setdefault(part, {})["anomaly"] = anomaly.measure(spec, getattr(splits, part), answered)
-        drawn = {"LSTM": (anomaly.scores(spec, splits.test, test_answers), spec.anomaly_threshold)}
+        drawn = {"LSTM": (anomaly.scores(spec, splits.test, found["test"]), spec.anomaly_threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
     checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete

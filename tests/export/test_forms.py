@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edge_lstm.npu_ranges import input_parts, input_range, on_grid
 from edge_lstm_export import targets
 from edge_lstm_export.rknn import int8
 from edge_lstm_export.rknn.forms import FORMS, TRACED, candidates, lstm, traced_outputs
@@ -61,7 +62,7 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
     form = FORMS["packed"](spec, weights, calibration)
     found, _ = run_on_ort(spec, form, rows)
     assert compare(found, reference).nrmse < 1e-2
-    x_range = int8.input_range(calibration["x"])
+    x_range = input_range(calibration["x"])
     emulated = int8.emulate(weights, int8.quantise(weights, calibration, x_range), x_range, rows)
     assert compare(emulated, reference).nrmse < 2e-2
 
@@ -69,13 +70,13 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
 def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
     spec, weights = random_model(1, 32)
     calibration = calibration_for(spec, weights)
-    x_range = int8.input_range(calibration["x"])
+    x_range = input_range(calibration["x"])
     (layer,) = int8.quantise(weights, calibration, x_range)
     from edge_lstm_runtime.layout import reorder
     from edge_lstm_runtime.packing import spread
 
-    parts = int8.input_parts(spec.feature_size)
-    v = np.concatenate([spread(calibration["x"].astype(np.float64), x_range, parts), int8.on_grid(calibration["h"][:, 0])], axis=1)
+    parts = input_parts(spec.feature_size)
+    v = np.concatenate([spread(calibration["x"].astype(np.float64), x_range, parts), on_grid(calibration["h"][:, 0])], axis=1)
     W_x, W_h = (reorder(weights[f"layer0.{name}"].astype(np.float64), int8.ORDER) for name in ("W_x", "W_h"))
     exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / layer.scale
     step = np.abs(exact).max(axis=0) / 127
@@ -87,7 +88,7 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
 def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_model):
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 300)
-    for layer in int8.quantise(weights, calibration, int8.input_range(calibration["x"])):
+    for layer in int8.quantise(weights, calibration, input_range(calibration["x"])):
         step = (layer.weights.max(axis=0) - layer.weights.min(axis=0)) / 255
         integers = layer.weights / step
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_lstm.npu_ranges import input_range
 from edge_lstm_export import export_run
 from edge_lstm_export.rknn import environment, int8
 from edge_lstm_export.rknn.forms import FORMS
@@ -90,7 +91,7 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
     each, because over many steps a rounding that falls the other way goes on its own way."""
     spec, weights = random_model(layers, 32, outputs=3)
     calibration, rows = calibration_for(spec, weights), rows_for(spec, 40)
-    x_range = int8.input_range(calibration["x"])
+    x_range = input_range(calibration["x"])
     quantised = int8.quantise(weights, calibration, x_range)
     emulated = np.concatenate([int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
     found = []

@@ -244,7 +244,7 @@ def test_fine_tuning_for_int8(configure: Configure, tmp_path: Path) -> None:
         ("epochs = 2", "epochs = 2\nlabel_smoothing = 0.1", "has no meaning for task 'language'"),
         ("hidden_size = 9", "hidden_size = 9\nbidirectional = true", "is for task 'classify'"),
         ("hidden_size = 9", "hidden_size = 9\nhorizon = 2", "is for task 'forecast'"),
-        ("num_layers = 2", 'num_layers = 2\nembedding = 4\n[quantize]\nscheme = "int8"', "can't be fine-tuned for int8"),
+        ("num_layers = 2", 'num_layers = 2\nembedding = 4\n[quantize]\nscheme = "int8"', "can't be with \\[quantize\\] or"),
     ],
 )
 def test_contradictions_name_key_and_line(old: str, new: str, message: str, configure: Configure) -> None:

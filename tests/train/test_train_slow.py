@@ -54,6 +54,23 @@ def test_two_processes_give_what_one_gives(configure: Callable[..., Config], tmp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("classify_csv")
+def test_two_processes_teach_and_prune_as_one_does(configure: Callable[..., Config], tmp_path: Path) -> None:
+    text = CLASSIFY + "[distill]\nhidden_size = 8\n[prune]\nhidden_size = 4\nsteps = 1\nepochs = 2\n"
+    settings: dict[str, object] = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}
+    alone = train(configure(text, **settings), tmp_path / "alone", quiet=True)
+    (tmp_path / "config.toml").write_text(configure(text, **settings, train__devices=2, train__strategy="ddp").to_toml())
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "config.toml", tmp_path / "together"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "MASTER_ADDR": "127.0.0.1"})
+    assert done.returncode == 0, done.stderr
+    together = load_run(tmp_path / "together")
+    for name, array in alone.weights.items():
+        np.testing.assert_allclose(together.weights[name], array, rtol=1e-3, atol=1e-5)
+    assert [row["model"] for row in together.metrics["compact"]] == [row["model"] for row in alone.metrics["compact"]]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("classify_csv")
 def test_two_processes_fine_tune_as_one_does(configure: Callable[..., Config], tmp_path: Path) -> None:
     text = CLASSIFY + "[quantize]\nscheme = 'int8'\nepochs = 2\n"
     settings: dict[str, object] = {"train__epochs": 4, "train__batch_size": 5, "train__learning_rate": 0.01}

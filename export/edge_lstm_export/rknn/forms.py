@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge_lstm.npu_ranges import input_parts, input_range
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.layout import ONNX_GATES, to_onnx
 from edge_lstm_runtime.packing import PINS
@@ -54,12 +55,27 @@ class Form:
         return self.name if self.steps == 1 else f"{self.name}-t{self.steps}"
 
 
-def cell(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:  # noqa: ARG001
+def cell(
+    spec: ModelSpec,
+    weights: Weights,
+    calibration: Calibration,  # noqa: ARG001
+    *,
+    learned: Calibration | None = None,  # noqa: ARG001
+    trace: bool = False,
+) -> Form:
     graph = graphs.build(spec, weights, "cell")
     return Form("cell", _traced(graph, spec, "cell") if trace else graph, {"io": {"form": "cell"}})
 
 
-def lstm(spec: ModelSpec, weights: Weights, calibration: Calibration, *, steps: int = 1, trace: bool = False) -> Form:  # noqa: ARG001
+def lstm(
+    spec: ModelSpec,
+    weights: Weights,
+    calibration: Calibration,  # noqa: ARG001
+    *,
+    steps: int = 1,
+    learned: Calibration | None = None,  # noqa: ARG001
+    trace: bool = False,  # noqa: ARG001
+) -> Form:
     """The fused operator. Its unused outputs have names and its head is a 1x1 convolution: otherwise the converter fails or logs errors."""
     g = Graph()
     H = spec.hidden_size
@@ -113,14 +129,15 @@ def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> ND
     return np.concatenate([np.pad(part, [(0, more if n == axis else 0) for n in range(array.ndim)]) for part in parts], axis)
 
 
-def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace: bool = False) -> Form:
-    """The cell with int8 products and everything else in float16; see `int8`."""
-    x_range = int8.input_range(calibration["x"])
+def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, learned: Calibration | None = None, trace: bool = False) -> Form:
+    """The cell with int8 products and everything else in float16; see `int8`. learned: the ranges that the model was fine-tuned with."""
+    x_range = learned["x_range"].astype(np.float64) if learned else input_range(calibration["x"])
+    layers = int8.learned_layers(weights, learned) if learned else int8.quantise(weights, calibration, x_range)
     g = Graph()
     H, L = spec.hidden_size, spec.num_layers
     unit, float16 = [], []
     sizes: dict[str, tuple[int, ...]] = {"y": (1, spec.output_size, 1, 1)}
-    for k, layer in enumerate(int8.quantise(weights, calibration, x_range)):
+    for k, layer in enumerate(layers):
         p = f"layer{k}_"
         W = layer.weights
         if k == 0:
@@ -151,7 +168,7 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, trace
     g.convolution(f"h{L - 1}_out", weights["head.W"], weights["head.b"], "y")
     graph = g.model(spec, "packed", sizes, [n for k in range(L) for n in (f"v{k}", f"c{k}_in")])
     recipe = {
-        "io": {"form": "packed", "parts": int8.input_parts(spec.feature_size), "x_range": x_range.tolist()},
+        "io": {"form": "packed", "parts": input_parts(spec.feature_size), "x_range": x_range.tolist()},
         "float16": [*float16, "y"],
         "ranges": {name: list(int8.UNIT) for name in unit},
         # They would put the sums' scales back into the weights that were divided by them, and cut the product in two.

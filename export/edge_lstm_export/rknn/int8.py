@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm.npu_ranges import ORDER, input_parts, layer_sums, on_grid, search_ranges
 from edge_lstm_runtime.layout import reorder
 from edge_lstm_runtime.packing import PINS, spread
 from edge_lstm_runtime.reference import sigmoid
@@ -27,11 +28,7 @@ from edge_lstm_runtime.reference import sigmoid
 from ..gptq import gptq
 
 Float64 = NDArray[np.float64]
-ORDER = "ifog"  # of the columns: the three sigmoids side by side
 UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
-X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
-WIDTHS = np.arange(0.4, 1.11, 0.1)  # of the half range of a sum, and
-SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +44,6 @@ class Layer:
     centre: Float64
 
 
-def input_range(x: NDArray[np.float32]) -> Float64:
-    """x: (N, F) calibration features -> (F,): the value that the largest int8 stands for."""
-    largest: Float64 = X_MARGIN * np.maximum(np.abs(x.astype(np.float64)).max(axis=0), 1e-3)
-    return largest
-
-
-def input_parts(features: int) -> int:
-    """Channels for each feature: about 30 for all of them cost little beside H, and more than 16 for one gain nothing."""
-    return min(16, max(2, 30 // features))
-
-
 def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[str, NDArray[np.float32]], x_range: Float64) -> list[Layer]:
     """Each layer's product with int8 inputs v = [0, 0, x in parts or the h below, h].
 
@@ -68,15 +54,10 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
     layers = []
     for k in range(calibration["h"].shape[1]):
         h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
-        H = h.shape[1]
         W_x, W_h, b = (reorder(weights[f"layer{k}.{name}"].astype(np.float64), ORDER) for name in ("W_x", "W_h", "b"))
-        sums = inputs @ W_x + h @ W_h + b
-        i, f, o, g = sigmoid(sums[:, :H]), sigmoid(sums[:, H : 2 * H]), sigmoid(sums[:, 2 * H : 3 * H]), np.tanh(sums[:, 3 * H :])
-        tanh_c = np.tanh(f * c + i * g)
-        # Squared derivatives of the new c by the sums of i, f and g, and of the new h by that of o.
-        importance = np.concatenate([g * i * (1 - i), c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], axis=1) ** 2 + 1e-8
+        sums, importance, h_after = layer_sums(weights, k, inputs, h, c)
         share = importance / importance.sum(axis=0)
-        scale, centre = _search_ranges(sums, importance)
+        scale, centre = search_ranges(sums, importance)
         if k == 0:
             v = np.concatenate([spread(inputs, x_range, parts), on_grid(h)], axis=1)
             W = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / scale
@@ -87,11 +68,39 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
         exact = v @ W
         bias = (b - centre) / scale + (share * ((sums - b) / scale - exact)).sum(axis=0)
         centre = centre + (share * (sums - on_grid(exact + bias) * scale - centre)).sum(axis=0)
-        # The converter takes (max - min) / 255 of a column as its step. Two inputs that are always 0 hold both ends, so that it is ours.
-        layers.append(Layer(np.concatenate([127 * step[None], -128 * step[None], W]), bias, scale, centre))
+        layers.append(Layer(_pinned(W, step), bias, scale, centre))
         assert len(layers[-1].weights) == PINS + v.shape[1]
-        inputs = o * tanh_c
+        inputs = h_after
     return layers
+
+
+def learned_layers(weights: Mapping[str, NDArray[np.float32]], learned: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
+    """The products of a model that was fine-tuned for them: its weights lie on the grid, and its ranges are those of `learned`.
+
+    learned: x_range (F,) and, of each layer, layer{k}.scale and layer{k}.centre (4 H,), gates in canonical order.
+    """
+    from edge_lstm.npu_lstm import product  # imports torch, which the rest here does without
+
+    layers = []
+    for k in range(sum(name.endswith(".scale") for name in learned)):
+        ones = np.ones(len(weights[f"layer{k}.W_x"]))
+        x_range, parts = (learned["x_range"], input_parts(len(ones))) if k == 0 else (ones, 1)
+        q, step = product(weights, k, x_range, parts)
+        scale, centre, b = (
+            reorder(array.astype(np.float64), ORDER)
+            for array in (learned[f"layer{k}.scale"], learned[f"layer{k}.centre"], weights[f"layer{k}.b"])
+        )
+        step = reorder(step, ORDER) / scale
+        layers.append(Layer(_pinned(reorder(q, ORDER) * step, step), (b - centre) / scale, scale, centre))
+    return layers
+
+
+def _pinned(W: Float64, step: Float64) -> Float64:
+    """With two inputs more, which are always 0: they hold both ends of each column's range.
+
+    The converter takes (max - min) / 255 of a column as its step, which is ours then.
+    """
+    return np.concatenate([127 * step[None], -128 * step[None], W])
 
 
 def emulate(weights: Mapping[str, NDArray[np.float32]], layers: list[Layer], x_range: Float64, features: NDArray[np.floating]) -> Float64:
@@ -112,23 +121,3 @@ def emulate(weights: Mapping[str, NDArray[np.float32]], layers: list[Layer], x_r
             v = on_grid(h[k])
         outputs[t] = h[-1] @ weights["head.W"] + weights["head.b"]
     return outputs
-
-
-def on_grid(values: Float64) -> Float64:
-    rounded: Float64 = np.clip(np.rint(127 * values), -128, 127) / 127
-    return rounded
-
-
-def _search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64]:
-    """The scale and the centre of each column with the least squared error of rounding and clipping. (N, 4 H) each -> (4 H,) each."""
-    low, high = sums.min(axis=0), sums.max(axis=0)
-    half, middle = np.maximum((high - low) / 2, 1e-3), (high + low) / 2
-    least = np.full(len(half), np.inf)
-    scale, centre = half.copy(), middle.copy()
-    for width in WIDTHS:
-        for shift in SHIFTS:
-            s, m = half * width, middle + half * shift
-            error = (importance * (on_grid((sums - m) / s) * s + m - sums) ** 2).mean(axis=0)
-            better = error < least
-            least[better], scale[better], centre[better] = error[better], s[better], m[better]
-    return scale, centre

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm.npu_ranges import input_range
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.processing import features
@@ -98,7 +99,7 @@ def calibrate(
     reference = Reference(spec, weights).run(stream)
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):
-        x_range = int8.input_range(of_size(size)["x"])
+        x_range = input_range(of_size(size)["x"])
         layers = int8.quantise(weights, of_size(size), x_range)
         curve[size] = compare(int8.emulate(weights, layers, x_range, stream), reference).nrmse
     return of_size(next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))), curve

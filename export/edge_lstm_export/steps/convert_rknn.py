@@ -43,7 +43,8 @@ def call(work: Work) -> Work:
     rows = work.rows
     whole = work.spec.bidirectional
     jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s) if not whole]
-    forms = {name: FORMS[name](work.spec, work.weights, work.calibration) for name in dict.fromkeys(f for _, _, f in jobs)}
+    names = dict.fromkeys(f for _, _, f in jobs)
+    forms = {name: FORMS[name](work.spec, work.weights, work.calibration, learned=work.run.w8a8) for name in names}
     offered = [(t, s, forms[f]) for t, s, f in jobs]
     if work.chunk:
         if whole:
@@ -62,6 +63,9 @@ def call(work: Work) -> Work:
                 member = f"{target}-{scheme}.rknn"
                 candidate_rows[member] = tuple(mine)
                 artifacts[member] = _artifact(kept, forms[kept.form])
+                if (kept.form, scheme) == ("packed", "w8a8") and work.run.w8a8:
+                    notes.append(f"{member}: weights and ranges are those that it was fine-tuned with")
+                    work.say(f"  {notes[-1]}")
                 for warning in lint(forms[kept.form].graph, target, scheme):
                     notes.append(f"{member}: {warning}")
                     work.say(f"  {notes[-1]}")

@@ -62,7 +62,7 @@ def drift_window(steps: int) -> int:
 
 def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
     spec = work.spec
-    form = FORMS[artifact.form.name](spec, work.weights, work.calibration, trace=True)
+    form = FORMS[artifact.form.name](spec, work.weights, work.calibration, learned=work.run.w8a8, trace=True)
     sizes = traced_outputs(spec, form.name)
     graph = form.graph.SerializeToString()
     try:

@@ -44,9 +44,9 @@ def call(work: Work) -> Work:
 
 
 def fine_tuned(run: Run) -> str | None:
-    """What came of quantisation-aware training; None for a run without it."""
+    """What came of quantisation-aware training for this kernel; None for a run without it."""
     found = run.metrics.get("quantize")
-    if found is None:
+    if found is None or found["scheme"] != "int8":
         return None
     if not found["best_epoch"]:
         return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_lstm.compact import sentence
 from edge_lstm.plots import plot_confusion, plot_curves, plot_test
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
@@ -68,6 +69,8 @@ def verdict(work: Work) -> list[str]:
         sentences.append(
             f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %."
         )
+    if rows := work.run.metrics.get("compact"):
+        sentences.append(sentence(rows))
     key = {"classify": "accuracy", "language": "bits_per_character"}.get(work.spec.task, "rmse")
     if carried := work.metrics.get(f"numpy, {CARRIED}"):
         sentences.append(_carried_sentence(numpy, carried))

@@ -1,0 +1,52 @@
+"""w8a8 on RK3588 by fine-tuning, beside rounding after the training. Every figure of w8a8 is the converter's simulator's, not a board's."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import machine
+
+from edge_lstm import Run, checkpoint, load_config, train
+from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm_export import export_run
+
+ARTIFACT = "rk3588-w8a8.rknn"
+
+
+def before(run: Run) -> Run:
+    """The float model that fine-tuning began with."""
+    model = CompactLSTM(run.spec)
+    model.load_state_dict(checkpoint.load(run.path / checkpoint.FLOAT)["model"])
+    return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model), w8a8={})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/w8a8_qat.py recipe:activity --hidden-size 16")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)")
+    parser.add_argument("--hidden-size", type=int, help="units, in place of the configuration's")
+    parser.add_argument("configs", nargs="+", metavar="CONFIG.toml", help="what to train, without a section [quantize]")
+    arguments = parser.parse_args()
+    print(machine.describe("torch", "numpy"))
+    print("\n| net | units | seed | w8a8 | form | NRMSE | metric, w8a8 | in fp32 |\n" + "| --- " * 8 + "|")
+    size = {"model.hidden_size": arguments.hidden_size} if arguments.hidden_size else {}
+    for file in arguments.configs:
+        for seed in range(arguments.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                config = load_config(file, {"train.seed": seed, "quantize.scheme": "w8a8", **size})
+                tuned = train(config, Path(folder) / "run", quiet=True)
+                found = tuned.metrics["quantize"]
+                for name, run in (("rounded", before(tuned)), (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned)):
+                    work = export_run(run, Path(folder) / "net.edge", schemes=("w8a8",))
+                    metrics = [work.metrics[backend] for backend in (f"rknn-sim {ARTIFACT}", "numpy")]
+                    keys = ("accuracy", "accuracy_all_steps") if "accuracy" in metrics[0] else ("rmse",)
+                    shown = " | ".join(", ".join(f"{k} {m[k]:.4g}" for k in keys) for m in metrics)
+                    nrmse = work.accuracy[f"rknn-sim {ARTIFACT}"].comparison.nrmse
+                    form = work.artifacts[ARTIFACT].form.name
+                    print(f"| {Path(file).stem} | {run.spec.hidden_size} | {seed} | {name} | {form} | {nrmse:.1e} | {shown} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
