@@ -1,8 +1,9 @@
-"""Each recipe over seeds: the test split's metric in float32 and in int8 on the native kernel, beside what others have published.
+"""Each recipe over seeds: the test split's metric in float32 and in int8, beside what others have published.
 
 The metric is that of the published figures: accuracy at the last step; for turbofan the RMSE at the last cycle of each test engine; for
-timemachine bits per character of held-out text; for the temperature the RMSE over that of the last value. Recipes whose data is not there
-are left out. The int8 figures are of this machine's CPU; --npu adds w8a8 for the RK3588, on the vendor's simulator.
+timemachine bits per character of held-out text; for the temperature the RMSE over that of the last value; for anomaly F1 by window.
+Recipes whose data is not there are left out. native-int8 runs on this machine's CPU; --npu adds w8a8 for the RK3588 on the vendor's
+simulator, which is no board; --tuned adds both after quantisation-aware training, which begins with the same float32 model.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ from typing import Any
 import machine
 import numpy as np
 
-from edge_lstm import Run, load_config, load_data, train
+from edge_lstm import Run, checkpoint, load_config, load_data, train
+from edge_lstm.model import CompactLSTM, canonical_weights
 from edge_lstm.recipes import recipes
 from edge_lstm_export.pipeline import export_run
 from edge_lstm_export.steps.evaluate_task import test_metrics
 from edge_lstm_export.steps.quantise_native import of_run
-from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import numpy_backend
 
 Metrics = dict[str, Any]
+FP32, INT8, W8A8, TUNED = "fp32", "native-int8", "w8a8, simulator", ", tuned"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,40 +42,64 @@ class Task:
     label: str
     metric: Callable[[Metrics], float]
     published: str
+    higher_is_better: bool = True
 
 
 TASKS = {
-    "activity": Task("accuracy", lambda m: m["accuracy"], "DTW 0.975"),
-    "digits": Task("accuracy", lambda m: m["accuracy"], "none known of this split"),
-    "speakers": Task("accuracy", lambda m: m["accuracy"], "DTW 0.949, ROCKET 0.96 to 0.97"),
-    "temperature": Task("RMSE / last value's", lambda m: m["rmse"] / m["baselines"]["naive"]["rmse"], "none known"),
-    "timemachine": Task("bits per character", lambda m: m["bits_per_character"], "none known"),
-    "turbofan": Task("RMSE, last cycle", lambda m: m["rmse_last"], "deep LSTM 16.14, 14.93"),
+    "activity": Task("accuracy", lambda m: m["accuracy"], "DTW 0.975, ROCKET 1.0"),
+    "anomaly": Task("F1 by window", lambda m: m["anomaly"]["f1"], "none known of this split"),
+    "digits": Task("accuracy", lambda m: m["accuracy"], "CNN on MFCC 0.97"),
+    "speakers": Task("accuracy", lambda m: m["accuracy"], "DTW 0.949, ROCKET 0.96 to 0.97, best about 0.99"),
+    "temperature": Task("RMSE / last value's", lambda m: m["rmse"] / m["baselines"]["naive"]["rmse"], "none known", higher_is_better=False),
+    "timemachine": Task("bits per character", lambda m: m["bits_per_character"], "none known", higher_is_better=False),
+    "turbofan": Task("RMSE, last cycle", lambda m: m["rmse_last"], "deep LSTM 16.14, LSTM 14.93", higher_is_better=False),
 }
 
 
-def backends(run: Run) -> dict[str, Backend]:
-    """Float32 by NumPy, and the int8 weights that an export makes, on the native kernel."""
+def trained(name: str, folder: Path, overrides: dict[str, Any]) -> Run:
+    return train(load_config(f"recipe:{name}", overrides), folder, quiet=True)
+
+
+def before(run: Run) -> Run:
+    """The float model that fine-tuning began with."""
+    model = CompactLSTM(run.spec)
+    model.load_state_dict(checkpoint.load(run.path / checkpoint.FLOAT)["model"])
+    return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model), w8a8={})
+
+
+def in_float32(run: Run) -> Metrics:
+    metrics, answers = test_metrics(run, {FP32: numpy_backend(run.spec, run.weights)})
+    if run.config.data.source == "cmapss":
+        print(f"  seed {run.config.train.seed}: {turbofan_details(run, answers[FP32])}", file=sys.stderr)
+    return metrics[FP32]
+
+
+def in_int8(run: Run) -> tuple[Metrics, int]:
+    """With the int8 weights that an export makes, on the native kernel; and their bytes."""
     layers, steps = read_int8(run.spec, of_run(run))
-    return {
-        "fp32": numpy_backend(run.spec, run.weights),
-        "native-int8": NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps),
-    }
+    backend = NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps)
+    return test_metrics(run, {INT8: backend})[0][INT8], backend.weight_bytes
 
 
-def measured(name: str, seed: int, epochs: int | None, npu: bool) -> tuple[dict[str, Metrics], float]:
-    """The test split's metrics by backend, and the seconds that training took."""
-    overrides: dict[str, Any] = {"train.seed": seed} | ({"train.epochs": epochs} if epochs else {})
-    with tempfile.TemporaryDirectory() as folder:
+def in_w8a8(run: Run, folder: Path) -> Metrics:
+    work = export_run(run, folder / "model.edge", targets=("rk3588",), schemes=("w8a8",))
+    return next(m for key, m in work.metrics.items() if key.startswith("rknn-sim") and "," not in key)
+
+
+def measured(name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool) -> tuple[dict[str, Metrics], float]:
+    """The test split's metrics by column, and the seconds that the float32 training took."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
         began = time.perf_counter()
-        run = train(load_config(f"recipe:{name}", overrides), Path(folder) / "run", quiet=True)
+        run = trained(name, folder / "run", overrides)
         seconds = time.perf_counter() - began
-        metrics, answers = test_metrics(run, backends(run))
-        if name == "turbofan":
-            print(f"  seed {seed}: {turbofan_details(run, answers['fp32'])}", file=sys.stderr)
+        metrics = {FP32: in_float32(run), INT8: in_int8(run)[0]}
         if npu:
-            work = export_run(run, Path(folder) / "model.edge", targets=("rk3588",), schemes=("w8a8",))
-            metrics["w8a8, simulator"] = next(m for key, m in work.metrics.items() if key.startswith("rknn-sim") and "," not in key)
+            metrics[W8A8] = in_w8a8(run, folder)
+        if tuned:
+            metrics[INT8 + TUNED] = in_int8(trained(name, folder / "int8", overrides | {"quantize.scheme": "int8"}))[0]
+        if npu and tuned:
+            metrics[W8A8 + TUNED] = in_w8a8(trained(name, folder / "w8a8", overrides | {"quantize.scheme": "w8a8"}), folder)
     return metrics, seconds
 
 
@@ -89,34 +115,50 @@ def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
     return "; ".join(texts)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/tasks.py --seeds 3")
+def arguments(description: str | None, example: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, epilog=f"example: EDGE_LSTM_DATA=data python benchmarks/{example}")
     parser.add_argument("recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all when left out")
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's, to try the program")
+    return parser
+
+
+def chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[str]:
+    """The recipes asked for whose data is there; the others are named on standard error."""
+    if unknown := set(names) - set(TASKS):
+        parser.error(f"there is no recipe {min(unknown)!r}; expected {', '.join(TASKS)}")
+    found = [recipe for recipe in recipes() if recipe.name in (names or TASKS)]
+    for recipe in found:
+        if recipe.missing:
+            print(f"{recipe.name}: left out: {recipe.missing}", file=sys.stderr)
+    return [recipe.name for recipe in found if not recipe.missing]
+
+
+def main() -> None:
+    parser = arguments(__doc__, "tasks.py --seeds 3")
     parser.add_argument(
         "--npu", action="store_true", help="also convert for the NPU and stream on the simulator: minutes more for each seed"
     )
-    arguments = parser.parse_args()
-    if unknown := set(arguments.recipes) - set(TASKS):
-        parser.error(f"there is no recipe {min(unknown)!r}; expected {', '.join(TASKS)}")
+    parser.add_argument("--tuned", action="store_true", help="also after quantisation-aware training: about three times as long")
+    options = parser.parse_args()
     print(machine.describe("torch", "numpy"))
-    columns = ["fp32", "native-int8", *(["w8a8, simulator"] if arguments.npu else [])]
+    columns = [FP32, INT8, *([INT8 + TUNED] if options.tuned else [])]
+    columns += [W8A8, *([W8A8 + TUNED] if options.tuned else [])] if options.npu else []
     print(f"| recipe | metric, test split | {' | '.join(columns)} | published | training |\n" + "| --- " * (4 + len(columns)) + "|")
-    for recipe in recipes():
-        if arguments.recipes and recipe.name not in arguments.recipes:
-            continue
-        if recipe.missing:
-            print(f"| {recipe.name} | left out: {recipe.missing} |", flush=True)
-            continue
-        task = TASKS[recipe.name]
-        rows = [measured(recipe.name, seed, arguments.epochs, arguments.npu) for seed in range(arguments.seeds)]
+    for name in chosen(parser, options.recipes):
+        task, rows = TASKS[name], []
+        for seed in range(options.seeds):
+            overrides: dict[str, Any] = {"train.seed": seed} | ({"train.epochs": options.epochs} if options.epochs else {})
+            rows.append(measured(name, overrides, npu=options.npu, tuned=options.tuned))
+            print(
+                f"  {name}, seed {seed}: { ({c: round(task.metric(m), 4) for c, m in rows[-1][0].items()}) }", file=sys.stderr, flush=True
+            )
         cells = []
         for column in columns:
-            values = [task.metric(metrics[column]) for metrics, _ in rows if column in metrics]
-            cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g} to {max(values):.4g})" if values else "none")
+            values = [task.metric(metrics[column]) for metrics, _ in rows]
+            cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g} to {max(values):.4g})")
         seconds = statistics.mean(seconds for _, seconds in rows)
-        print(f"| {recipe.name} | {task.label} | {' | '.join(cells)} | {task.published} | {seconds:.0f} s |", flush=True)
+        print(f"| {name} | {task.label} | {' | '.join(cells)} | {task.published} | {seconds:.0f} s |", flush=True)
 
 
 if __name__ == "__main__":

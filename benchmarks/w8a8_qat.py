@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import tempfile
 from pathlib import Path
 
 import machine
+from tasks import before
 
-from edge_lstm import Run, checkpoint, load_config, train
-from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm import load_config, train
 from edge_lstm_export import export_run
 
 ARTIFACT = "rk3588-w8a8.rknn"
-
-
-def before(run: Run) -> Run:
-    """The float model that fine-tuning began with."""
-    model = CompactLSTM(run.spec)
-    model.load_state_dict(checkpoint.load(run.path / checkpoint.FLOAT)["model"])
-    return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model), w8a8={})
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from .backends import Backend, open_backend
 from .backends.rknn import pick_artifact
 from .bundle import Bundle
-from .compare import FLOAT32, Comparison, Tolerance, compare
+from .compare import Comparison, Tolerance, compare, float32_tolerance
 from .errors import BackendError, BackendUnavailableError
 from .golden import first, golden_features, run_sequences
 
@@ -50,7 +50,7 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
     if artifact is not None:
         return Tolerance(**bundle.manifest["artifacts"][artifact]["tolerance"])
     if backend != NATIVE_INT8:
-        return FLOAT32
+        return float32_tolerance(bundle.golden[1])
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:

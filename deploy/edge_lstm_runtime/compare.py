@@ -20,9 +20,17 @@ class Tolerance:
 
 
 # float32 rounds at 6e-8; over a thousand steps of a contracting recurrence the rounding of sums of ~100 terms stays below 1e-5.
-FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps")
+FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1")
 # fp16 has 11 bits: 5e-4 per rounding, of which a trained cell averages most.
 FLOAT16 = Tolerance("nrmse", 2e-3, "fp16 rounding of weights, activations and state")
+
+
+def float32_tolerance(reference: NDArray[Any]) -> Tolerance:
+    """Rounding is a share of what is rounded: FLOAT32 where no output is beyond 1, as much more as the largest of them is.
+
+    reference: (steps, O) the network's outputs.
+    """
+    return dataclasses.replace(FLOAT32, limit=FLOAT32.limit * max(1.0, float(np.abs(reference).max(initial=0.0))))
 
 
 @dataclasses.dataclass(frozen=True)

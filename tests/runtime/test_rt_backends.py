@@ -34,7 +34,7 @@ from edge_lstm_runtime.backends.rknn import RknnBackend, pick_artifact, version_
 from edge_lstm_runtime.bench import latencies
 from edge_lstm_runtime.bundle import write_npz
 from edge_lstm_runtime.check import artifacts
-from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare
+from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare, float32_tolerance
 from edge_lstm_runtime.packing import Packing
 
 pytestmark = pytest.mark.usefixtures("no_native")
@@ -149,11 +149,17 @@ def test_compare_refuses_other_shapes() -> None:
         compare(np.zeros((2, 1)), np.zeros((2, 2)))
 
 
+def test_float32_is_held_to_a_share_of_large_outputs_alone() -> None:
+    for largest, limit in ((0.3, 1e-5), (1.0, 1e-5), (-40.0, 4e-4)):
+        assert float32_tolerance(np.array([[0.1, largest]])).limit == pytest.approx(limit)
+    assert float32_tolerance(np.empty((0, 2))) == FLOAT32
+
+
 @pytest.mark.parametrize("name", ["numpy", "onnx", "reference"])
 def test_check_passes(full: Bundle, name: str) -> None:
     result = check_backend(full, name)
     assert result.passed
-    assert result.tolerance == FLOAT32
+    assert result.tolerance == float32_tolerance(full.golden[1])
     assert result.comparison.steps == 40
     assert result.comparison.max_abs <= 1e-5
     assert result.microseconds_per_step > 0

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.compare import FLOAT32, Tolerance
+from edge_lstm_runtime.compare import Tolerance, float32_tolerance
 
 from ..steps.simulate import with_margin
 from .block import PRECISIONS, model_bytes, run_int8
@@ -60,7 +61,7 @@ def export_c(
     check_replaceable(out)
     found = read_source(source, scheme)
     schemes = {name: _measured(found, name) for name in PRECISIONS}
-    tolerance = _tolerance(scheme, schemes[scheme].comparison)
+    tolerance = _tolerance(scheme, schemes[scheme].comparison, found.outputs)
     accuracy = {
         "figures_from": "NumPy, of the kernel's arithmetic",
         **schemes[scheme].comparison.to_dict(),
@@ -79,9 +80,13 @@ def _measured(source: Source, scheme: str) -> Scheme:
     return Scheme(model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs))
 
 
-def _tolerance(scheme: str, comparison: Comparison) -> Tolerance:
+def _tolerance(scheme: str, comparison: Comparison, reference: NDArray[np.float64]) -> Tolerance:
     """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
-    tolerance = FLOAT32 if scheme == "float32" else with_margin(comparison.nrmse, "by NumPy with the kernel's rounding to int8")
+    tolerance = (
+        float32_tolerance(reference)
+        if scheme == "float32"
+        else with_margin(comparison.nrmse, "by NumPy with the kernel's rounding to int8")
+    )
     if not comparison.within(tolerance):
         advice = "use --scheme float32" if scheme == "int8" else "train the model again"
         raise ConversionError(

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
+from edge_lstm.anomaly import measure
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import numpy_backend
 
@@ -52,6 +53,9 @@ def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, d
     spec, test, season = run.spec, run.splits.test, run.config.data.season
     answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
     metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
+    if spec.anomaly_scale:
+        for name, found in answers.items():
+            metrics[name]["anomaly"] = measure(spec, test, found)
     if len(test) > 1 and not spec.bidirectional:
         for name, backend in backends.items():
             found = _answers(Session(spec, backend), shuffled(test), carried=True)

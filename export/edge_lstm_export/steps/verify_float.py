@@ -12,7 +12,7 @@ from edge_lstm_runtime import Backend, BackendUnavailableError, ConversionError,
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
-from edge_lstm_runtime.compare import FLOAT32
+from edge_lstm_runtime.compare import float32_tolerance
 from edge_lstm_runtime.golden import run_sequences
 
 from ..work import Accuracy, Work
@@ -28,14 +28,15 @@ def call(work: Work) -> Work:
         backends[f"onnx {MEMBERS[form]}"] = onnx_backend(work.spec, graph.SerializeToString())
     rows = work.rows
     accuracy = dict(work.accuracy)
+    tolerance = float32_tolerance(work.reference)
     for name, backend in backends.items():
         outputs = run_sequences(backend, rows, work.lengths)
         comparison = compare(outputs, work.reference)
-        accuracy[name] = Accuracy(outputs, comparison, FLOAT32, "CPU of the exporting machine")
-        if not comparison.within(FLOAT32):
+        accuracy[name] = Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")
+        if not comparison.within(tolerance):
             step, output = comparison.worst
             raise ConversionError(
                 f"{name} differs from the float64 reference by {comparison.max_abs:.2e} at step {step}, output "
-                f"{work.spec.output_names[output]!r}; at most {FLOAT32.limit:.0e} was expected"
+                f"{work.spec.output_names[output]!r}; at most {tolerance.limit:.1e} was expected"
             )
     return dataclasses.replace(work, accuracy=accuracy)
