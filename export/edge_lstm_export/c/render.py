@@ -51,7 +51,7 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
         "residual": [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else [],
-        "watched": [spec.channels.index(t) for t in spec.targets],
+        "watched": [spec.channels.index(t) for t in spec.targets] if spec.anomaly_scale else [],
         "scores": _scores(source),
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
