@@ -39,8 +39,8 @@ class NpuLSTM(CompactLSTM):
     them back to where they began, not to 0.
     """
 
-    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm"):
-        super().__init__(spec, dropout=dropout, cell=cell)
+    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm", embedding: int | None = None):
+        super().__init__(spec, dropout=dropout, cell=cell, embedding=embedding)
         shape = spec.num_layers, 4 * spec.hidden_size
         self.x_range: Tensor
         self.start_scale: Tensor
