@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
 
-.PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-rknn clean
+.PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -14,6 +14,7 @@ help:
 	@echo "make wheels  the wheels for every board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
+	@echo "make bench-tasks  every recipe over 3 seeds, in float32, int8 and w8a8, before and after fine-tuning; over sizes (an hour)"
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 
@@ -68,6 +69,10 @@ build/peers/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 
 bench-step: build/peers/ready
 	build/peers/bin/python benchmarks/step_latency.py
+
+bench-tasks: .venv/ready
+	$(BIN)/python benchmarks/tasks.py --npu --tuned
+	$(BIN)/python benchmarks/sizes.py
 
 bench-rknn: .venv/ready
 	$(BIN)/python benchmarks/rknn_matrix.py
