@@ -36,7 +36,9 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
         if not (run / checkpoint.FIRST).exists():
             checkpoint.save(run / checkpoint.FIRST, checkpoint.load(run / checkpoint.BEST))
     fabric.barrier()
-    again = Training(config, training.spec, joined(splits), out, fabric, training.reporter, teacher=training.teacher)
+    again = Training(
+        config, training.spec, joined(splits), out, fabric, training.reporter, cell=training.net.cell, teacher=training.teacher
+    )
     again.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
     if resume and (out / checkpoint.LAST).exists():
         again.restore(checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST))

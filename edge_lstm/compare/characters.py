@@ -13,7 +13,7 @@ from .rows import Case, Row, microseconds
 
 def unigram(case: Case) -> Row:
     began = time.perf_counter()
-    counts = np.bincount(np.concatenate([s.x[:, 0] for s in case.splits.train]).astype(np.int64), minlength=len(case.spec.classes))
+    counts = np.bincount(np.concatenate([s.x[:, 0] for s in case.learned]).astype(np.int64), minlength=len(case.spec.classes))
     logits = _log_share(counts)
     seconds = time.perf_counter() - began
     found = [np.tile(logits, (len(s.x), 1)) for s in case.splits.test]
@@ -23,7 +23,7 @@ def unigram(case: Case) -> Row:
 def bigram(case: Case) -> Row:
     began = time.perf_counter()
     counts = np.zeros((len(case.spec.classes),) * 2, np.int64)
-    for sequence in case.splits.train:
+    for sequence in case.learned:
         characters = sequence.x[:, 0].astype(np.int64)
         np.add.at(counts, (characters[:-1], characters[1:]), 1)
     logits = _log_share(counts)

@@ -23,7 +23,7 @@ def logistic(case: Case) -> Row:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train, test = case.splits.train, case.splits.test
+    train, test = case.learned, case.splits.test
     began = time.perf_counter()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
     model.fit(np.stack([statistics(case, s) for s in train]), [s.label for s in train])
@@ -56,7 +56,7 @@ def statistics(case: Case, sequence: Sequence) -> Float64:
 def nearest(case: Case) -> Row:
     """1-NN DTW over whole sequences, all channels warped together."""
     name, title = "dtw", "1-NN DTW"
-    train, test = case.splits.train, case.splits.test
+    train, test = case.learned, case.splits.test
     steps = np.array([len(s.x) for s in train]), np.array([len(s.x) for s in test])
     longest = int(max(steps[0].max(), steps[1].max()))
     cells = float(steps[0].sum()) * float(steps[1].sum()) * min(1.0, 2 * WINDOW) * case.spec.feature_size

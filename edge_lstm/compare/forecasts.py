@@ -46,7 +46,7 @@ def arima(case: Case) -> Row:
         return Row(
             name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})"
         )
-    train = max(case.splits.train, key=lambda s: len(s.x)).x[-FIT_STEPS:]
+    train = max(case.learned, key=lambda s: len(s.x)).x[-FIT_STEPS:]
     found = [_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
     seconds = filtering = 0.0
     learned, orders = 0, []

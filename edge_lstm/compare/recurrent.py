@@ -20,6 +20,7 @@ from edge_lstm_runtime.processing import features
 from .. import checkpoint
 from ..loop import Training
 from ..model import Cell, CompactLSTM
+from ..refit import refit
 from ..run import Run
 from ..streaming import answers
 from ..train import make_fabric, train
@@ -64,6 +65,8 @@ def _peer(cell: Cell, case: Case) -> Row:
         training = Training(case.config, case.spec, case.splits, Path(folder), make_fabric(case.config.train), case.reporter, cell=cell)
         try:
             training.run()
+            if case.config.train.refit:
+                refit(training, case.splits, resume=False)
         except TrainingError as e:  # it is this model's result
             return Row(cell, TITLES[cell], None, parameters(training.net), note=f"failed: {e}")
         training.net.load_state_dict(checkpoint.load(Path(folder) / checkpoint.BEST)["model"])

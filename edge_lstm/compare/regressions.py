@@ -24,8 +24,8 @@ def mean(case: Case) -> Row:
 def linear(case: Case) -> Row:
     from sklearn.linear_model import Ridge
 
-    x = np.concatenate([features(case.spec, s.x)[0] for s in case.splits.train])
-    y = np.concatenate([truth_of(case.spec, s) for s in case.splits.train])
+    x = np.concatenate([features(case.spec, s.x)[0] for s in case.learned])
+    y = np.concatenate([truth_of(case.spec, s) for s in case.learned])
     known = np.isfinite(y).all(axis=1)
     began = time.perf_counter()
     model = Ridge(alpha=PENALTY).fit(x[known], y[known])

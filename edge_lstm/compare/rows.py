@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.spec import ModelSpec
 
 from ..config import Config
+from ..data import Sequence as Recording
 from ..data import Splits
 from ..evaluate import evaluate
 from ..progress import Reporter
+from ..refit import joined
 
 MEASURED = 0.2  # seconds of a timing
 
@@ -63,6 +65,11 @@ class Case:
     splits: Splits
     out: Path
     reporter: Reporter
+
+    @property
+    def learned(self) -> list[Recording]:
+        """What a model that needs no validation is fitted on: with `refit` the validation split too, for so is the LSTM."""
+        return (joined(self.splits) if self.config.train.refit else self.splits).train
 
     def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
         """answers: per test sequence (T, O). Forecasts of every row are measured on the same steps."""

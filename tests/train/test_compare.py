@@ -13,8 +13,8 @@ import torch
 from test_model import make_spec
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_data, train
-from edge_lstm.compare import Row, agreement, compare
+from edge_lstm import load_data, loop, train
+from edge_lstm.compare import Row, agreement, compare, recurrent
 from edge_lstm.compare.classifiers import logistic, nearest, statistics
 from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
 from edge_lstm.compare.long_gap import GAPS, NOUNS, VERBS, VOCABULARY, sentences
@@ -165,6 +165,27 @@ def test_classifiers_tell_walking_from_resting(configure: Configure, tmp_path: P
         assert row.metrics is not None
         assert row.metrics["accuracy"] == row.metrics["macro_f1"] == 1
         assert row.metrics["accuracy_all_steps"] is None
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_with_refit_every_row_learns_from_the_validation_split_too(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[tuple[str, int]] = []
+    whole = loop.Training.run
+
+    def run(self: loop.Training) -> None:
+        learned.append((self.net.cell, len(self._data)))
+        whole(self)
+
+    monkeypatch.setattr(loop.Training, "run", run)
+    case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
+    fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
+    for row in (recurrent.lstm, recurrent.gru, recurrent.rnn):
+        assert row(case).metrics is not None
+    assert learned == [(cell, count) for cell in CELLS for count in (fewer, all_of_them)]
+    assert len(case.learned) == all_of_them
+    assert len(make_case(configure(CLASSIFY), tmp_path).learned) == fewer
 
 
 @pytest.mark.usefixtures("classify_csv")
