@@ -247,6 +247,8 @@ def _smaller(config: Config) -> Iterator[Contradiction]:
     if model.bidirectional and config.quantize is not None:
         kind = "int8 kernel" if config.quantize.scheme == "int8" else "int8 cell of an NPU"
         yield ("quantize", "scheme"), f"the {kind} runs no bidirectional model; remove the section"
+    if config.prune is not None and config.train.refit:
+        yield ("train", "refit"), "expected false with [prune], which chooses epochs on a validation split that must not be trained on"
     if config.prune is not None and config.prune.hidden_size >= model.hidden_size:
         yield ("prune", "hidden_size"), f"expected less than the {model.hidden_size} units of [model], some of which are to be removed"
     if (distill := config.distill) is not None:

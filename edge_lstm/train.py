@@ -62,7 +62,7 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     from .fine_tune import fine_tune
     from .loop import Training
     from .prune import prune
-    from .refit import joined, refit
+    from .refit import refit
 
     last = checkpoint.load(out / checkpoint.LAST) if resume and (out / checkpoint.LAST).exists() else None
     splits = load_data(config)
@@ -85,7 +85,6 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     training.run()
     if config.train.refit:
         refit(training, splits, resume=resume)
-        splits = joined(splits)
     pruned = prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
     quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
     if fabric.is_global_zero:

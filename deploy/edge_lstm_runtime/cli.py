@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,6 @@ from .errors import EdgeLstmError, MissingDependencyError
 
 if TYPE_CHECKING:
     from .bundle import Bundle
-    from .model import Model, Session
 
 
 class Verb(NamedTuple):
@@ -39,8 +38,8 @@ VERBS = {
     "demo": Verb("edge_lstm_export.cli", "desktop", "the whole line on real data: train, export, check, report"),
     "targets": Verb("edge_lstm_export.cli", "export", "list the NPU targets and the number formats they take"),
     "converter": Verb("edge_lstm_export.cli", "export", "show, make or remove the environment of the vendor's converter"),
-    "run": Verb(_HERE, None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
-    "generate": Verb("edge_lstm_runtime.text_cli", None, "go on with a text, character by character, with a language model"),
+    "run": Verb("edge_lstm_runtime.stream_cli", None, "stream samples through a bundle: CSV or JSON lines in, JSON lines out"),
+    "generate": Verb("edge_lstm_runtime.stream_cli", None, "go on with a text, character by character, with a language model"),
     "check": Verb(_HERE, None, "compare a backend with the reference on this machine"),
     "bench": Verb(_HERE, None, "measure each backend on this machine: latency, throughput, memory, load time"),
     "info": Verb(_HERE, None, "show what is in a bundle"),
@@ -105,10 +104,10 @@ def _run_verb(name: str, arguments: list[str]) -> int:
     return result
 
 
-# --- the verbs of the runtime ---
+# --- the verbs of the runtime that don't stream; those that do stand in stream_cli ---
 
 
-def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
+def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that `edge-lstm export` made, NAME.edge")
     if backend is not None:
         parser.add_argument(
@@ -123,137 +122,8 @@ def _add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -
         )
 
 
-def add_arguments_run(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
-        "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
-        "leaves the state as it was, and makes the exit code 1 at the end.\n"
-        "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
-        'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
-    )
-    parser.epilog = (
-        "examples:\n"
-        "  edge-lstm run har.edge --input recording.csv\n"
-        '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
-        "  edge-lstm run digits.edge --input seven.wav --every 10\n"
-        "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
-        "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
-        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
-        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame.\n"
-        "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
-    )
-    _add_bundle(parser)
-    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV, JSON lines or a .wav file; - for standard input")
-    parser.add_argument(
-        "--format",
-        choices=("auto", "text", "wav", "s16le"),
-        default="auto",
-        help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, s16le (raw 16-bit little-endian PCM)",
-    )
-    parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="of sound: answer every Nth frame and the last one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples or frames (default: never)"
-    )
-
-
-def main_run(arguments: argparse.Namespace) -> int:
-    from .errors import ConfigError
-    from .model import load
-    from .stream import answers
-
-    if arguments.reset_every < 0:
-        raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
-    if arguments.every < 1:
-        raise ConfigError(f"--every is {arguments.every}; expected at least 1")
-    given = arguments.format
-    if (format_ := given if given != "auto" else "wav" if arguments.input.lower().endswith(".wav") else "text") != "text":
-        return _run_sound(arguments, format_)
-    if arguments.every != 1:
-        raise ConfigError("--every is for sound (--format wav or s16le); every line of text is answered")
-    model = load(arguments.bundle)
-    errors = 0
-    with (
-        _open_input(arguments.input) as source,
-        _own_stdout() as out,
-        _open_session(model, arguments.backend, arguments.artifact) as session,
-    ):
-        for answer in answers(session, _lines(source, arguments.input), arguments.reset_every):
-            errors += "error" in answer
-            out.write(json.dumps(answer, allow_nan=False) + "\n")
-            out.flush()
-    if errors:
-        print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
-    return 1 if errors else 0
-
-
-def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
-    from .errors import ConfigError
-    from .model import load
-    from .pcm import answers, raw_chunks, wav_chunks
-
-    model, name = load(arguments.bundle), arguments.input
-    if (front_end := model.spec.front_end) is None:
-        raise ConfigError(f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples")
-    try:
-        with (
-            contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file,
-            _own_stdout() as out,
-            _open_session(model, arguments.backend, arguments.artifact) as session,
-        ):
-            rate = front_end.sample_rate
-            chunks = raw_chunks(file) if format_ == "s16le" else wav_chunks(file, name, rate, complete=name != "-")
-            for answer in answers(session, chunks, every=arguments.every, reset_every=arguments.reset_every):
-                out.write(json.dumps(answer, allow_nan=False) + "\n")
-                out.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as e:
-        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
-    return 0
-
-
-def _open_session(model: Model, backend: str, artifact: str | None) -> Session:
-    """As Model.session; where "auto" does without the model that was converted for the NPU, standard error says why."""
-    from .choice import choose_backend
-    from .model import open_session
-
-    if backend != "auto":
-        return model.session(backend, artifact=artifact)
-    choice = choose_backend(model.bundle, artifact=artifact)
-    if choice.artifact is None and model.manifest.get("artifacts"):
-        for reason in choice.reasons:
-            if reason.startswith("rknn"):
-                print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
-    return open_session(model.spec, choice.backend, None)
-
-
-def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
-    """The lines of a file or of standard input. Bytes that are not UTF-8 are replaced: what a serial port garbled is one bad line."""
-    from .errors import ConfigError
-
-    if name != "-":
-        try:
-            return Path(name).open(encoding="utf-8", errors="replace")
-        except OSError as e:
-            raise ConfigError(f"can't read {name}: {e.strerror}") from e
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    return contextlib.nullcontext(sys.stdin)
-
-
-def _lines(source: Iterable[str], name: str) -> Iterator[str]:
-    from .errors import ConfigError
-
-    try:
-        yield from source
-    except OSError as e:  # a device that was unplugged, say
-        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e
-
-
 @contextlib.contextmanager
-def _own_stdout() -> Iterator[io.TextIOBase]:
+def own_stdout() -> Iterator[io.TextIOBase]:
     """Standard output for the answers alone: what a vendor's library prints to it goes to standard error meanwhile."""
     try:
         descriptor = sys.stdout.fileno()
@@ -293,7 +163,7 @@ def add_arguments_check(parser: argparse.ArgumentParser) -> None:
         "float64 reference's answers that the bundle carries. Exit code 1 when one is out of tolerance."
     )
     parser.epilog = "examples:\n  edge-lstm check har.edge\n  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
-    _add_bundle(parser, backend="all")
+    add_bundle(parser, backend="all")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
 
 
@@ -345,7 +215,7 @@ def add_arguments_bench(parser: argparse.ArgumentParser) -> None:
         "Figures of `rknn-sim` are those of a simulator and say nothing about a board."
     )
     parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
-    _add_bundle(parser, backend="all")
+    add_bundle(parser, backend="all")
     parser.add_argument("--steps", type=int, default=10000, metavar="N", help="single steps to time (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=16, metavar="N", help="streams to answer together (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
@@ -363,7 +233,7 @@ def main_bench(arguments: argparse.Namespace) -> int:
     bundle = load(arguments.bundle).bundle
     wanted, member, everything = arguments.backend, arguments.artifact, arguments.backend == "all"
     measured = failed = 0
-    with _own_stdout() as out:
+    with own_stdout() as out:
         if wanted == "auto":
             choice = choose_backend(bundle, artifact=member)
             choice.backend.close()
@@ -404,7 +274,7 @@ def add_arguments_info(parser: argparse.ArgumentParser) -> None:
         "and the native kernels that this machine runs."
     )
     parser.epilog = "example:\n  edge-lstm info har.edge"
-    _add_bundle(parser, backend=None)
+    add_bundle(parser, backend=None)
     parser.add_argument("--json", action="store_true", help="print the manifest as it is")
 
 

@@ -336,7 +336,7 @@ def test_standard_output_is_given_back(classify_file: Path, tmp_path: Path, capf
     (tmp_path / "a.csv").write_text("1,2,3\n")
     here(capfd, "run", classify_file, "--input", tmp_path / "a.csv")
     os.write(1, b"still here\n")
-    print("and here", flush=True)  # noqa: T201
+    print("and here", flush=True)
     assert capfd.readouterr().out == "still here\nand here\n"
 
 

@@ -16,6 +16,7 @@ from edge_lstm.config import Config
 from edge_lstm.progress import Reporter
 from edge_lstm.streaming import answers
 from edge_lstm.train import make_fabric
+from edge_lstm_runtime.errors import ConfigError
 
 
 @pytest.mark.usefixtures("forecast_csv")
@@ -66,3 +67,30 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert again.metrics == expected.metrics
     for name, array in expected.weights.items():
         np.testing.assert_array_equal(array, again.weights[name])
+
+
+@pytest.mark.usefixtures("forecast_csv")
+@pytest.mark.parametrize(("rate", "better"), [(0.003, True), (10.0, False)])
+def test_fine_tuning_is_chosen_before_and_done_after_it(
+    configure: Callable[..., Config], tmp_path: Path, rate: float, better: bool
+) -> None:
+    """The validation split says for how many epochs while it is unseen; the model that is kept is tuned for so many, or stays as it is."""
+    text = FORECAST + f"\n[quantize]\nscheme = 'int8'\nepochs = 3\nlearning_rate = {rate}\n"
+    run = train(configure(text, train__learning_rate=0.01, train__refit=True), tmp_path / "run", quiet=True)
+    plain = train(configure(text, train__learning_rate=0.01), tmp_path / "plain", quiet=True)
+    epochs = run.metrics["quantize"]["best_epoch"]
+    assert epochs == plain.metrics["quantize"]["best_epoch"]
+    assert bool(epochs) == better
+    float_model, refitted, kept = (
+        torch.load(run.path / name, weights_only=True)["model"] for name in ("float.pt", "refit/last.pt", "best.pt")
+    )
+    assert all(torch.equal(float_model[name], refitted[name]) for name in refitted)
+    assert all(torch.equal(kept[name], refitted[name]) for name in refitted) == (not better)
+    if better:
+        assert len((run.path / "int8" / "refit" / "history.csv").read_text().splitlines()) == 1 + epochs
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_pruning_would_choose_by_what_it_has_seen(configure: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"\[train\] refit = true: expected false with \[prune\]"):
+        configure(CLASSIFY, train__refit=True, prune__hidden_size=2)
