@@ -28,7 +28,8 @@ WAYS = ("direct", "direct, 1.6 x epochs", "pruned", "distilled")
 
 def trained(recipe: str, seed: int, folder: Path, **changes: Any) -> Run:
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
-    return train(load_config(f"recipe:{recipe}", {"train.seed": seed, **dotted}), folder, quiet=True)
+    # [prune] and refit don't go together.
+    return train(load_config(f"recipe:{recipe}", {"train.seed": seed, "train.refit": False, **dotted}), folder, quiet=True)
 
 
 def pruned(run: Run, size: int, folder: Path) -> Run:
