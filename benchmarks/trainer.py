@@ -24,6 +24,7 @@ from edge_lstm_runtime import ModelSpec
 
 TARGET = 0.95
 CLIP, RATE, DECAY = 1.0, 1e-3, 0.01
+LSTM_ALONE = "LSTM alone, forward and backward"
 
 
 def configuration(folder: Path, arguments: argparse.Namespace, carry: float) -> Config:
@@ -94,6 +95,23 @@ def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.
     return rates[1:]
 
 
+def lstm_alone(spec: ModelSpec, x: torch.Tensor, arguments: argparse.Namespace) -> list[float]:
+    """PyTorch's own LSTM (cuDNN's on a GPU), forward and backward through it: no head, no loss, no optimizer, no shuffling."""
+    lstm = CompactLSTM(spec).to(x.device).lstm
+    rates = []
+    for _ in range(arguments.epochs):
+        start = time.perf_counter()
+        for batch in x.split(arguments.batch):
+            lstm.zero_grad()
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
+                hidden = lstm(batch)[0]
+            hidden.backward(torch.ones_like(hidden))
+        if x.device.type == "cuda":
+            torch.cuda.synchronize()
+        rates.append(x.shape[0] * x.shape[1] / (time.perf_counter() - start))
+    return rates[1:]
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Tokens per second of each loop, a figure per turn, in the order of the turns."""
     with tempfile.TemporaryDirectory() as name:
@@ -113,6 +131,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             "trainer": lambda: ours(config, tokens),
             "trainer, state carried (its default)": lambda: ours(carrying, tokens),
             "bare loop without clipping": lambda: bare(spec, x, y, arguments, clip=False),
+            LSTM_ALONE: lambda: lstm_alone(spec, x, arguments),
         }
         rates: dict[str, list[float]] = {label: [] for label in loops}
         order = list(loops)
