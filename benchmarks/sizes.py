@@ -58,6 +58,9 @@ def draw(found: dict[str, dict[int, Point]], path: Path) -> None:
         for size, p in points.items():
             ax.annotate(str(size), (p["bytes"] / 1000, p[INT8]), textcoords="offset points", xytext=(3, 5), fontsize=8)
         ax.set(xscale="log", title=f"{name}: {small} units are enough", xlabel="kB of weights in int8", ylabel=TASKS[name].label)
+        ax.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+        ax.minorticks_off()
+        ax.margins(x=0.08, y=0.1)
         ax.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     save_figure(figure, path)
