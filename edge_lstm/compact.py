@@ -7,19 +7,26 @@ from typing import Any
 
 from edge_lstm_runtime.spec import ModelSpec
 
+from .config import MONITORS
 from .data.types import Splits
 from .evaluate import evaluate
 from .model import CompactLSTM
 from .streaming import answers
 
 Row = dict[str, Any]
-METRICS = {"classify": ("accuracy", "macro_f1"), "forecast": ("mae", "rmse"), "regress": ("mae", "rmse")}
-TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1", "mae": "MAE", "rmse": "RMSE"}
+TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "bits_per_character": "bits per character",
+    "perplexity": "perplexity",
+}
 
 
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
     """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
-    shown = METRICS[spec.task]
+    _, *shown = MONITORS[spec.task]  # but the loss
     sizes = {"hidden_size": spec.hidden_size, "parameters": spec.parameters, "bytes": 4 * spec.parameters, "macs": spec.macs_per_step}
     return {"model": title, **sizes, **{part: {name: metrics[name] for name in shown} for part, metrics in found.items()}}
 

@@ -229,6 +229,24 @@ def test_fine_tuning_for_int8(configure: Configure, tmp_path: Path) -> None:
     assert "test bits_per_character" in closing(run)
 
 
+def test_a_taught_pruned_and_refitted_model_says_what_it_lost(configure: Configure, tmp_path: Path) -> None:
+    """Each stage of a training after the first one, or beside it, on text."""
+    small = train(
+        configure(LANGUAGE, distill__hidden_size=12, prune__hidden_size=6, prune__steps=1, prune__epochs=1), tmp_path / "small", quiet=True
+    )
+    rows = small.metrics["compact"]
+    assert [row["model"] for row in rows] == ["teacher", "before pruning", "cut to 6", "6, fine-tuned"]
+    assert [row["hidden_size"] for row in rows] == [12, 9, 6, 6]
+    assert rows[-1]["test"] == {name: small.metrics["test"][name] for name in ("bits_per_character", "perplexity")}
+    assert "bits per character" in closing(small)
+    refitted = train(configure(LANGUAGE, train__refit=True), tmp_path / "refitted", quiet=True)
+    (text,) = refitted.splits.test
+    logits = Reference(refitted.spec, refitted.weights).run(features(refitted.spec, text.x)[0])
+    assert refitted.metrics["test"]["bits_per_character"] == pytest.approx(
+        evaluate(refitted.spec, [text], [logits])["bits_per_character"], rel=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
