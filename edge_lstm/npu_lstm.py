@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import linear
 
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.layout import Float32, reorder
@@ -26,14 +26,15 @@ from edge_lstm_runtime.processing import features
 from edge_lstm_runtime.spec import ModelSpec
 
 from .data.types import Sequence
-from .model import Cell, CompactLSTM, State, canonical_weights
+from .model import Cell, CompactLSTM, canonical_weights
 from .npu_ranges import ORDER, Float64, input_parts, input_range, layer_sums, search_ranges
+from .quantised import RoundedLSTM
 
 SAMPLES = 4096  # training steps that the ranges start from
 
 
-class NpuLSTM(CompactLSTM):
-    """A CompactLSTM whose answers are the int8 cell's. Its weights are those that are rounded; of one direction only.
+class NpuLSTM(RoundedLSTM):
+    """A CompactLSTM whose answers are the int8 cell's.
 
     The sums' scales and centres (layers, 4 H) are start_scale * exp(width) and start_centre + start_scale * shift: weight decay then pulls
     them back to where they began, not to 0.
@@ -50,30 +51,18 @@ class NpuLSTM(CompactLSTM):
         self.register_buffer("start_centre", torch.zeros(shape))
         self.width, self.shift = (nn.Parameter(torch.zeros(shape)) for _ in range(2))
 
-    def forward(
-        self,
-        features: Tensor,
-        state: State | None = None,
-        lengths: Tensor | None = None,  # noqa: ARG002  (of bidirectional models)
-    ) -> tuple[Tensor, State]:
-        """As CompactLSTM's, and always in float32. What rounding h left out begins at 0 with every call."""
-        with torch.autocast(features.device.type, enabled=False):
-            layers, shape = self.spec.num_layers, (len(features), self.spec.hidden_size)
-            h, c = features.new_zeros(2, layers, *shape) if state is None else state
-            slow = (features.shape[0] * features.shape[1] * 127) ** -0.5  # so that the few ranges don't outweigh the weights' gradients
-            scales, centres = (slow * part + (1 - slow) * part.detach() for part in self.ranges())
-            v = _spread(features.transpose(0, 1), self.x_range, input_parts(self.spec.feature_size))  # (T, N, parts F)
-            last_h, last_c = [], []
-            for k in range(layers):
-                W_x, W_h = self._product(k)
-                sums = linear(v, W_x, getattr(self.lstm, f"bias_ih_l{k}") + getattr(self.lstm, f"bias_hh_l{k}"))  # (T, N, 4 H)
-                hs, last = _Recurrence.apply(sums, W_h, scales[k], centres[k], h[k], c[k])  # type: ignore[no-untyped-call]
-                last_h.append(hs[-1])
-                last_c.append(last)
-                v = dropout(hs, self.lstm.dropout, self.training) if k < layers - 1 else hs
-                if k < layers - 1:
-                    v = v + (_on_grid(v.detach()) - v.detach())
-            return self.head(v.transpose(0, 1)), (torch.stack(last_h), torch.stack(last_c))
+    def _layer(self, k: int, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """What rounding h left out begins at 0 with every call."""
+        steps, count, _ = inputs.shape
+        slow = (count * steps * 127) ** -0.5  # so that the few ranges don't outweigh the weights' gradients
+        scale, centre = (slow * part[k] + (1 - slow) * part[k].detach() for part in self.ranges())
+        if k == 0:
+            v = _spread(inputs, self.x_range, input_parts(self.spec.feature_size))  # (T, N, parts F)
+        else:
+            v = inputs + (_on_grid(inputs.detach()) - inputs.detach())
+        W_x, W_h = self._product(k)
+        sums = linear(v, W_x, self._bias(k))  # (T, N, 4 H)
+        return _Recurrence.apply(sums, W_h, scale, centre, h, c)  # type: ignore[no-untyped-call, no-any-return]
 
     def ranges(self) -> tuple[Tensor, Tensor]:
         """The sums' scales and centres, (layers, 4 H) each, gates in the order i, f, g, o."""

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.spec import ModelSpec
 
-from . import checkpoint, compact, plots
+from . import checkpoint, compact
 from .config import PruneConfig, TrainConfig
 from .data.types import Splits
 from .data.windows import Examples, examples
 from .loop import Training
 from .model import CompactLSTM
+from .stage import kept, shorter, train_stage
 
 FOLDER = "prune"
 LOOKED_AT = 2048  # training sequences, at most, from which a unit's importance follows
@@ -33,8 +33,7 @@ Units = dict[Block, Tensor]
 
 def settings(train: TrainConfig, prune: PruneConfig) -> TrainConfig:
     """Of the fine-tuning after each round: the training's, but for its epochs and learning rate."""
-    epochs = prune.epochs or max(1, round(0.2 * train.epochs))
-    return train.model_copy(update={"epochs": epochs, "learning_rate": prune.learning_rate or 0.5 * train.learning_rate})
+    return shorter(train, prune, 0.5)
 
 
 def sizes(before: int, after: int, steps: int) -> list[int]:
@@ -48,47 +47,31 @@ def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bo
 
     resume: go on with what is in RUN/prune. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
-    run, fabric, reporter = training.out, training.fabric, training.reporter
-    first = fabric.is_global_zero
-    if first:
-        (run / FOLDER).mkdir(exist_ok=True)
-        if not (run / checkpoint.FULL).exists():
-            checkpoint.save(run / checkpoint.FULL, checkpoint.load(run / checkpoint.BEST))
-    fabric.barrier()
-    full = checkpoint.load(run / checkpoint.FULL)
+    run, first = training.out, training.fabric.is_global_zero
+    full = kept(training, checkpoint.FULL)
     season = training.config.data.season
-    tuned = training.config.model_copy(update={"train": settings(training.config.train, config)})
+    short = settings(training.config.train, config)
     spec, weights = training.spec, full["model"]
     rows = [compact.measure("before pruning", spec, weights, splits, season)] if first else []
     rounds = sizes(spec.hidden_size, config.hidden_size, config.steps)
     for number, hidden_size in enumerate(rounds, start=1):
         out = run / FOLDER / f"round{number}"
         if first and not (out / "cut.pt").exists():
-            out.mkdir(exist_ok=True)
+            out.mkdir(parents=True, exist_ok=True)
             keep = strongest(importance(spec, weights, _looked_at(training, splits)), hidden_size)
             checkpoint.save(out / "cut.pt", {"model": keep_units(spec, weights, keep)})
-        fabric.barrier()
+        training.fabric.barrier()
         spec, weights = dataclasses.replace(spec, hidden_size=hidden_size), checkpoint.load(out / "cut.pt", ("model",))["model"]
         if first:
             rows.append(compact.measure(f"cut to {hidden_size}", spec, weights, splits, season))
-        tuning = Training(tuned, spec, splits, out, fabric, reporter, teacher=training.teacher)
-        if resume and (out / checkpoint.LAST).exists():
-            tuning.restore(checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST))
-        else:
-            tuning.begin_with(weights)
-        reporter.line(f"{out}: {hidden_size} units, fine-tuning after {tuning.progress.epoch} of {tuned.train.epochs} epochs")
-        try:
-            tuning.run()
-        except TrainingError as e:
-            raise TrainingError(f"[prune] fine-tuning with {hidden_size} units: {e}") from e
-        fabric.barrier()
+        what = f"[prune] fine-tuning with {hidden_size} units"
+        train_stage(training, spec, short, splits, out, what, begin=weights, resume=resume, teacher=training.teacher)
         weights = checkpoint.load(out / checkpoint.BEST)["model"]
         if first:
             rows.append(compact.measure(f"{hidden_size}, fine-tuned", spec, weights, splits, season))
-            plots.save_figure(plots.plot_curves(tuning.progress.history), out / "curves.png")
     if first:
         checkpoint.save(run / checkpoint.BEST, full | {"model": weights, "spec": spec.to_dict()})
-    fabric.barrier()
+    training.fabric.barrier()
     return rows
 
 

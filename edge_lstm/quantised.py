@@ -35,8 +35,8 @@ def grid_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: on_grid(tensor) if name.startswith("lstm.weight") else tensor for name, tensor in weights.items()}
 
 
-class QuantisedLSTM(CompactLSTM):
-    """A CompactLSTM whose answers are the int8 kernel's. Its weights are those that are rounded; of one direction only."""
+class RoundedLSTM(CompactLSTM):
+    """A CompactLSTM whose layers round, each in its own way (`_layer`). Its weights are those that are rounded; of one direction only."""
 
     def forward(
         self,
@@ -51,13 +51,29 @@ class QuantisedLSTM(CompactLSTM):
             inputs = features.transpose(0, 1)  # (T, N, F)
             last_h, last_c = [], []
             for k in range(layers):
-                W_x, W_h, b_x, b_h = (getattr(self.lstm, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-                sums = linear(straight_through(inputs), straight_through(W_x), b_x + b_h)  # (T, N, 4 H)
-                hs, last = _Recurrence.apply(sums, straight_through(W_h), h[k], c[k])  # type: ignore[no-untyped-call]
+                hs, last = self._layer(k, inputs, h[k], c[k])
                 last_h.append(hs[-1])
                 last_c.append(last)
                 inputs = dropout(hs, self.lstm.dropout, self.training) if k < layers - 1 else hs
             return self.head(inputs.transpose(0, 1)), (torch.stack(last_h), torch.stack(last_c))
+
+    def _layer(self, k: int, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """inputs: (T, N, F or H), not rounded yet; h, c: (N, H) -> h of each step (T, N, H), the last c (N, H)."""
+        raise NotImplementedError
+
+    def _bias(self, k: int) -> Tensor:
+        """(4 H,)"""
+        bias: Tensor = getattr(self.lstm, f"bias_ih_l{k}") + getattr(self.lstm, f"bias_hh_l{k}")
+        return bias
+
+
+class QuantisedLSTM(RoundedLSTM):
+    """A CompactLSTM whose answers are the int8 kernel's."""
+
+    def _layer(self, k: int, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        W_x, W_h = (straight_through(getattr(self.lstm, f"weight_{name}_l{k}")) for name in ("ih", "hh"))
+        sums = linear(straight_through(inputs), W_x, self._bias(k))  # (T, N, 4 H)
+        return _Recurrence.apply(sums, W_h, h, c)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Recurrence(Function):

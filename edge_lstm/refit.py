@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge_lstm_runtime.errors import TrainingError
-
-from . import checkpoint, plots
+from . import checkpoint
 from .data.types import Splits
 from .loop import Training
+from .stage import kept, train_stage
 
 FOLDER = "refit"
 
@@ -27,28 +26,12 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
 
     resume: go on with what is in RUN/refit. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
-    run, fabric = training.out, training.fabric
-    epochs = training.progress.best_epoch
-    config = training.config.model_copy(update={"train": training.config.train.model_copy(update={"epochs": epochs, "patience": 0})})
-    out = run / FOLDER
-    if fabric.is_global_zero:
-        out.mkdir(exist_ok=True)
-        if not (run / checkpoint.FIRST).exists():
-            checkpoint.save(run / checkpoint.FIRST, checkpoint.load(run / checkpoint.BEST))
-    fabric.barrier()
-    again = Training(
-        config, training.spec, joined(splits), out, fabric, training.reporter, cell=training.net.cell, teacher=training.teacher
-    )
-    again.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
-    if resume and (out / checkpoint.LAST).exists():
-        again.restore(checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST))
-    training.reporter.line(f"{out}: training and validation split together, after {again.progress.epoch} of {epochs} epochs")
-    try:
-        again.run()
-    except TrainingError as e:
-        raise TrainingError(f"[train] refit: {e}") from e
-    if fabric.is_global_zero:
-        plots.save_figure(plots.plot_curves(again.progress.history), out / "curves.png")
-        last = checkpoint.load(out / checkpoint.LAST)
-        checkpoint.save(run / checkpoint.BEST, checkpoint.load(run / checkpoint.FIRST) | {"model": last["model"]})
-    fabric.barrier()
+    first = kept(training, checkpoint.FIRST)
+    settings = training.config.train.model_copy(update={"epochs": training.progress.best_epoch, "patience": 0})
+    out = training.out / FOLDER
+    what = "[train] refit on training and validation split together"
+    together, cell = joined(splits), training.net.cell
+    train_stage(training, training.spec, settings, together, out, what, resume=resume, cell=cell, teacher=training.teacher)
+    if training.fabric.is_global_zero:
+        checkpoint.save(training.out / checkpoint.BEST, first | {"model": checkpoint.load(out / checkpoint.LAST)["model"]})
+    training.fabric.barrier()
