@@ -103,7 +103,7 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     seasonal_rows: list[Float64] = []
     known: list[NDArray[np.bool_]] = []
     known_season: list[NDArray[np.bool_]] = []
-    channels = [spec.channels.index(t) for t in spec.targets] * spec.horizon
+    channels = spec.target_channels * spec.horizon
     for sequence, answer in zip(sequences, answers, strict=True):
         truth = truth_of(spec, sequence)
         last_value = features(spec, sequence.x)[1][:, channels]

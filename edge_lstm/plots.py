@@ -13,7 +13,7 @@ from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.files import atomic_write
 
 from .data.types import Sequence as Recorded
-from .data.windows import truth_of
+from .data.windows import next_characters, truth_of
 from .evaluate import bits_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Seque
     along.plot(window * (np.arange(len(means)) + 0.5), means, color=VALIDATION, linewidth=1.2)
     along.set_ylim(bottom=0)
     _label(along, f"Held-out text, means of {window} characters", "character of the text", "bits per character")
-    truth, values = np.concatenate([s.x[1:, 0] for s in sequences]).astype(int), np.concatenate(bits)
+    truth, values = np.concatenate([next_characters(s) for s in sequences]), np.concatenate(bits)
     count = np.bincount(truth, minlength=len(spec.classes))
     shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
     mean = np.bincount(truth, values, minlength=len(spec.classes))[shown] / count[shown]

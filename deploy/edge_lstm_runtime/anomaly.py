@@ -43,7 +43,7 @@ class AnomalyDetector:
             raise ConfigError("this model is no anomaly detector; train one with task = 'anomaly'")
         shape = spec.horizon, len(spec.targets)
         self._spec = spec
-        self._channels = [spec.channels.index(t) for t in spec.targets]
+        self._channels = spec.target_channels
         self._lead = np.arange(spec.horizon)
         self._centre, self._scale = np.reshape(spec.anomaly_centre, shape), np.reshape(spec.anomaly_scale, shape)
         self._due = np.empty((spec.horizon, *shape))  # [k]: the answer k + 1 samples ago, of which row k is of the sample now

@@ -26,6 +26,12 @@ class Clock:
         self._before = None
 
 
+def of_datetime(text: str) -> float:
+    """Seconds since 1970 of an ISO datetime, UTC where it names no zone. Raises ValueError for another text."""
+    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 doesn't know the Z
+    return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
 def seconds(cell: object, column: str) -> float:
     """A number as it is, a datetime (UTC where it names no zone) as seconds since 1970. Raises SampleError for anything else."""
     if isinstance(cell, str):
@@ -34,8 +40,7 @@ def seconds(cell: object, column: str) -> float:
             moment = float(text)
         except ValueError:
             try:
-                at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 doesn't know the Z
-                moment = (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()
+                moment = of_datetime(text)
             except ValueError:
                 moment = math.nan
     else:

@@ -224,7 +224,7 @@ class Postprocessor:
         self.identity = spec.task in VOCABULARY
         self._offset = np.asarray(spec.output_offset, np.float64)
         self._scale = np.asarray(spec.output_scale, np.float64)
-        self._residual_channels = [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else None
+        self._residual_channels = spec.target_channels * spec.horizon if spec.residual else None
 
     def __call__(self, outputs: NDArray[Any], filled: Float64) -> NDArray[Any]:
         """outputs: (..., O); filled: (..., C) the raw samples, gaps filled. The dtype of `outputs` is kept."""

@@ -20,6 +20,7 @@ UNKNOWN = "<unk>"  # task "language": the class of every character that the trai
 MAX_LAYERS = 4
 LARGEST = 1e30  # of a mean, a deviation, an offset, a scale: sums and products of them with samples stay far from overflow
 SMALLEST_STD = 1e-30
+SINCE = ("front_end", "anomaly_", "dt", "time")  # how the fields that came later begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +168,11 @@ class ModelSpec:
         return len(self.channels)
 
     @property
+    def target_channels(self) -> list[int]:
+        """Task "forecast": the places of the targets among the channels."""
+        return [self.channels.index(t) for t in self.targets]
+
+    @property
     def raw_mean(self) -> tuple[float, ...]:
         """(C,) `input_mean` with `dt` in seconds too."""
         return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in zip(self.channels, self.input_mean, strict=True))
@@ -234,10 +240,9 @@ class ModelSpec:
         return matrices + 3 * self.hidden_size * self.num_layers * self.directions
 
     def to_dict(self) -> dict[str, Any]:
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
-        if self.front_end is None:  # a runtime that knows no front end reads it all the same
-            del values["front_end"]
-        return values
+        """As JSON has it. What a model has no use for is left out where it came later: a runtime that doesn't know it reads the model too."""
+        unused = {f.name for f in dataclasses.fields(self) if f.name.startswith(SINCE) and getattr(self, f.name) == f.default}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items() if k not in unused}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:

@@ -25,6 +25,7 @@ from ..data.types import Sequence as Recorded
 from ..run import load_run
 from ..streaming import answers
 from . import recurrent
+from .forecasts import repeated_last
 from .rows import Case, Row, microseconds
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def lstm(case: Case) -> Row:
 
 
 def last_value(case: Case) -> Row:
-    return _of_forecasts(case, Row("naive", "last value's error", None), lambda sequence: _last(case, sequence))
+    return _of_forecasts(case, Row("naive", "last value's error", None), lambda sequence: repeated_last(case, sequence))
 
 
 def season_before(case: Case) -> Row:
@@ -51,7 +52,7 @@ def season_before(case: Case) -> Row:
         return dataclasses.replace(row, note="skipped: no `season` in [data]")
 
     def answer(sequence: Recorded) -> Float64:
-        before = _last(case, sequence)[:, : len(case.spec.targets)]
+        before = repeated_last(case, sequence)[:, : len(case.spec.targets)]
         found = np.full((len(before), case.spec.horizon, len(case.spec.targets)), np.nan)
         for k in range(case.spec.horizon):  # of step t + 1 + k: the value of step t + 1 + k - season
             start = season - 1 - k
@@ -63,7 +64,7 @@ def season_before(case: Case) -> Row:
 
 def raw_value(case: Case) -> Row:
     """The distance from the training split's median, in its robust deviations."""
-    channels = _channels(case)
+    channels = case.spec.target_channels
     usual = np.concatenate([s.normal[:, channels] for s in case.splits.train])
     centre, scale = anomaly.robust(usual, case.spec.targets)
     row = Row("raw", "distance from the median", None, 2 * len(channels) + 1, note="of the value now, on both sides")
@@ -108,7 +109,7 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
 
 def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row:
     """score: (T, targets) raw units -> (T, targets)"""
-    channels = _channels(case)
+    channels = case.spec.target_channels
 
     def largest(sequence: Recorded) -> Float64:
         found = score(features(case.spec, sequence.x)[1][:, channels])
@@ -134,13 +135,3 @@ def _judged(case: Case, row: Row, scores: list[Float64], threshold: float) -> Ro
     with atomic_write(case.out / "rows" / f"{row.name}.npz") as file:
         file.write(buffer.getvalue())
     return dataclasses.replace(row, metrics=anomaly.judge(case.splits.test, [s > threshold for s in scores]))
-
-
-def _last(case: Case, sequence: Recorded) -> Float64:
-    """(T, O) the value now, for every step ahead."""
-    filled: Float64 = features(case.spec, sequence.x)[1][:, _channels(case) * case.spec.horizon]
-    return filled
-
-
-def _channels(case: Case) -> list[int]:
-    return [case.spec.channels.index(t) for t in case.spec.targets]

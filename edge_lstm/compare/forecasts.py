@@ -21,9 +21,9 @@ MAX_TARGETS = 8  # each has models of its own
 
 
 def last_value(case: Case) -> Row:
-    found = [_last(case, s) for s in case.splits.test]
+    found = [repeated_last(case, s) for s in case.splits.test]
     x = case.splits.test[0].x
-    duration = microseconds(lambda: _last(case, case.splits.test[0]), len(x))
+    duration = microseconds(lambda: repeated_last(case, case.splits.test[0]), len(x))
     return Row("naive", "last value", case.measure(found), 0, duration, "NumPy, whole sequence", 0.0)
 
 
@@ -47,7 +47,7 @@ def arima(case: Case) -> Row:
             name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})"
         )
     train = max(case.learned, key=lambda s: len(s.x)).x[-FIT_STEPS:]
-    found = [_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
+    found = [repeated_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
     seconds = filtering = 0.0
     learned, orders = 0, []
     for j, target in enumerate(spec.targets):
@@ -112,15 +112,16 @@ def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
     return best
 
 
-def _last(case: Case, sequence: Sequence) -> Float64:
+def repeated_last(case: Case, sequence: Sequence) -> Float64:
+    """(T, O) the value now, for every step ahead."""
     spec = case.spec
-    repeated: Float64 = features(spec, sequence.x)[1][:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
+    repeated: Float64 = features(spec, sequence.x)[1][:, spec.target_channels * spec.horizon]
     return repeated
 
 
 def _season_before(case: Case, sequence: Sequence, season: int) -> Float64:
     """Where that is unknown the last value; those steps are not measured."""
-    answer = _last(case, sequence)
+    answer = repeated_last(case, sequence)
     before = future(case.spec, sequence.x)[:-season]
     answer[season:] = np.where(np.isnan(before), answer[season:], before)
     return answer

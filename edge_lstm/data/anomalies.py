@@ -9,7 +9,6 @@ window. A file without anomalies has an empty list.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import os
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_lstm_runtime.clock import of_datetime
 from edge_lstm_runtime.errors import DataError
 
 from .types import Recording
@@ -61,7 +61,6 @@ def _seconds(moment: Any, name: str, file: Path) -> float:
     if isinstance(moment, (int, float)) and not isinstance(moment, bool):
         return float(moment)
     try:
-        at = datetime.datetime.fromisoformat(moment)
-    except (TypeError, ValueError) as e:
+        return of_datetime(moment)
+    except (TypeError, ValueError, AttributeError) as e:
         raise DataError(f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime such as 2013-12-10 06:25") from e
-    return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()

@@ -38,7 +38,7 @@ class Examples:
 
 def future(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) what a forecast at each step should say, raw units; NaN past the end and where missing."""
-    channels = [spec.channels.index(t) for t in spec.targets]
+    channels = spec.target_channels
     padded = np.concatenate([x[:, channels], np.full((spec.horizon, len(channels)), np.nan)])
     steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.horizon)
     truth: Float64 = padded[steps].reshape(len(x), spec.output_size)
@@ -59,7 +59,7 @@ def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Flo
     if spec.task == "forecast" and sequence.anomalous is not None:  # nothing is learned from what is known as wrong
         truth = np.where(sequence.anomalous[:, None], np.nan, future(spec, sequence.normal))
     if spec.residual:
-        truth = truth - filled[:, [spec.channels.index(t) for t in spec.targets] * spec.horizon]
+        truth = truth - filled[:, spec.target_channels * spec.horizon]
     targets: Float64 = (truth - np.asarray(spec.output_offset)) / np.asarray(spec.output_scale)
     return targets
 

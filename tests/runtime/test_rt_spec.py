@@ -24,6 +24,14 @@ def test_round_trip_through_json(spec: ModelSpec) -> None:
     assert hash(again) == hash(spec)
 
 
+def test_what_came_later_is_left_out_where_it_has_no_use() -> None:
+    """A bundle without sound, detector or dt is the one that runtimes before them wrote, and read."""
+    assert set(make_spec().to_dict()) == {
+        "task", "channels", "hidden_size", "num_layers", "input_mean", "input_std", "missing", "classes", "targets", "horizon",
+        "output_offset", "output_scale", "residual", "bidirectional",
+    }  # fmt: skip
+
+
 def test_sizes_and_counts() -> None:
     spec = make_spec(channels=3, hidden=8, layers=2, outputs=4, missing="mask")
     assert (spec.input_size, spec.feature_size, spec.output_size) == (3, 6, 4)

@@ -102,7 +102,7 @@ class NativeBackend(Backend):
         if spec.task != "classify":
             arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
         if spec.residual:
-            arrays["residual"] = np.array([spec.channels.index(t) for t in spec.targets] * spec.horizon, np.uint32)
+            arrays["residual"] = np.array(spec.target_channels * spec.horizon, np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
         processing = native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places)
         pointers = address(self._model), address(self._states), address(self._y), ctypes.addressof(processing), address(last)

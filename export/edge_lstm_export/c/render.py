@@ -31,11 +31,12 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
     kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression", "language": "character model"}[spec.task]
+    scores = _scores(source)
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),
         "ram": ram_bytes(source, scheme),
-        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size + len(_scores(source))),
+        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size + len(scores)),
     }
     facts = {
         "name": name,
@@ -50,9 +51,9 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
     templates = _environment()
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
-        "residual": [spec.channels.index(t) for t in spec.targets] * spec.horizon if spec.residual else [],
-        "watched": [spec.channels.index(t) for t in spec.targets] if spec.anomaly_scale else [],
-        "scores": _scores(source),
+        "residual": spec.target_channels * spec.horizon if spec.residual else [],
+        "watched": spec.target_channels if spec.anomaly_scale else [],
+        "scores": scores,
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
         "unit": [abs(s) or 1.0 for s in spec.output_scale] if spec.output_scale else [1.0] * spec.output_size,

@@ -77,7 +77,7 @@ def measure_channels(run: Run) -> Channels:
     for n, name in enumerate(spec.channels):
         found = answers(run.model, [without(sequence, n, spec.raw_mean[n]) for sequence in test])
         if spec.residual:
-            now = [spec.channels.index(t) for t in spec.targets] * spec.horizon
+            now = spec.target_channels * spec.horizon
             for answer, sequence in zip(found, test, strict=True):
                 filled = features(spec, sequence.x)[1]
                 answer += np.where(np.array(now) == n, filled[:, now] - spec.input_mean[n], 0)
