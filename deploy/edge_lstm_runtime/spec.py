@@ -240,7 +240,7 @@ class ModelSpec:
         return matrices + 3 * self.hidden_size * self.num_layers * self.directions
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it. What a model has no use for is left out where it came later: a runtime that doesn't know it reads the model too."""
+        """As JSON has it, without what came later and has no use here: a runtime that doesn't know it then reads the model too."""
         unused = {f.name for f in dataclasses.fields(self) if f.name.startswith(SINCE) and getattr(self, f.name) == f.default}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items() if k not in unused}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupted_after
+from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import loop, train
+from edge_lstm import train
 from edge_lstm.cli import closing
 from edge_lstm.config import Config
 from edge_lstm.losses import Loss
@@ -75,13 +75,7 @@ def test_a_teacher_is_trained_first_and_either_part_resumes(
     alone = train(configure(CLASSIFY, train__epochs=3, model__hidden_size=9), tmp_path / "alone", quiet=True)
     assert expected.metrics["compact"][0]["test"]["macro_f1"] == alone.metrics["test"]["macro_f1"]
     assert "teacher" in closing(expected)
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(2, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == where else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", quiet=True)
-    monkeypatch.setattr(loop.Training, "_epoch", whole)
+    interrupt(config, tmp_path / "run", where, 2, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics
     for name, array in expected.weights.items():

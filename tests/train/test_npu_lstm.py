@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from test_quantised import make_spec
-from test_train_resume import interrupted_after
+from test_train_resume import interrupt
 from torch import Tensor
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_run, loop, npu_lstm, train
+from edge_lstm import load_run, npu_lstm, train
 from edge_lstm.cli import closing
 from edge_lstm.config import Config
 from edge_lstm.model import CompactLSTM, canonical_weights
@@ -172,13 +172,7 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
 ) -> None:
     config = configure(CLASSIFY + QUANTIZE)
     expected = train(config, tmp_path / "whole", quiet=True)
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(2, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == "w8a8" else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", quiet=True)
-    monkeypatch.setattr(loop.Training, "_epoch", whole)
+    interrupt(config, tmp_path / "run", "w8a8", 2, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics
     again = load_run(resumed.path)

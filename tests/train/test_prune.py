@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupted_after
+from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import loop, train
+from edge_lstm import train
 from edge_lstm.cli import closing
 from edge_lstm.compact import sentence
 from edge_lstm.config import Config, PruneConfig, TrainConfig
@@ -133,13 +133,7 @@ def test_interrupted_while_pruned_and_resumed_equals_uninterrupted(
     config = configure(CLASSIFY + PRUNE + "\n[quantize]\nscheme = 'int8'\n", prune__epochs=3)
     expected = train(config, tmp_path / "whole", quiet=True)
     assert torch.load(expected.path / "float.pt", weights_only=True)["spec"]["hidden_size"] == 3
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(2, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == where else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", quiet=True)
-    monkeypatch.setattr(loop.Training, "_epoch", whole)
+    interrupt(config, tmp_path / "run", where, 2, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics
     (resumed.path / "metrics.json").unlink()  # as if killed before it was written: best.pt is the pruned model already

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupted_after
+from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_run, loop, quantised, train
+from edge_lstm import load_run, quantised, train
 from edge_lstm.cli import closing
 from edge_lstm.config import Config, QuantizeConfig, TrainConfig
 from edge_lstm.fine_tune import settings
@@ -143,13 +143,7 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
 ) -> None:
     config = configure(CLASSIFY + QUANTIZE)
     expected = train(config, tmp_path / "whole", quiet=True)
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(epochs, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == "int8" else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", quiet=True)
-    monkeypatch.setattr(loop.Training, "_epoch", whole)
+    interrupt(config, tmp_path / "run", "int8", epochs, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics
     (resumed.path / "metrics.json").unlink()  # as if killed before it was written: best.pt is the fine-tuned model already

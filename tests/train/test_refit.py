@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupted_after
+from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import evaluate, loop, train
@@ -53,14 +53,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 ) -> None:
     config = configure(CLASSIFY + quantize, train__epochs=4, train__refit=True, train__learning_rate=0.02)
     expected = train(config, tmp_path / "whole", quiet=True)
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(1, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == "refit" else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", quiet=True)
+    interrupt(config, tmp_path / "run", "refit", 1, monkeypatch)
     assert not (tmp_path / "run" / "metrics.json").exists()
-    monkeypatch.setattr(loop.Training, "_epoch", whole)
     assert train(config, tmp_path / "run", resume=True, quiet=True).metrics == expected.metrics
     (tmp_path / "run" / "metrics.json").unlink()  # as if killed before it was written: best.pt is the second model already
     again = train(config, tmp_path / "run", resume=True, quiet=True)
