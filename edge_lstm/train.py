@@ -129,7 +129,8 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:
     from .checkpoint import differences
 
-    changed = [f"the configuration's {text}" for text in differences(last["config"], config.to_dict())]
+    before = Config.from_dict(last["config"], last["folder"])  # with the defaults of keys that came later
+    changed = [f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
     changed = changed or [f"the model's {text}" for text in differences(last["spec"], spec)]
     if changed:

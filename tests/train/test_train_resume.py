@@ -17,6 +17,7 @@ from train_helpers import CLASSIFY
 
 from edge_lstm import load_run, loop, train
 from edge_lstm.config import Config
+from edge_lstm_runtime import TrainingError
 
 # Saving after every epoch makes the moment of the kill matter.
 SCRIPT = """
@@ -99,6 +100,18 @@ def test_killed_between_the_last_epoch_and_the_metrics(configure: Callable[..., 
     run = train(config, tmp_path / "run", quiet=True)
     (run.path / "metrics.json").unlink()
     assert train(config, run.path, resume=True, quiet=True).metrics == run.metrics
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_a_run_from_before_a_key_was_there_goes_on(configure: Callable[..., Config], tmp_path: Path) -> None:
+    run = train(configure(CLASSIFY), tmp_path / "run", quiet=True)
+    (run.path / "metrics.json").unlink()
+    last = torch.load(run.path / "last.pt", weights_only=True)
+    del last["config"]["train"]["refit"]
+    torch.save(last, run.path / "last.pt")
+    assert train(configure(CLASSIFY), run.path, resume=True, quiet=True).metrics == run.metrics
+    with pytest.raises(TrainingError, match=r"train\.refit was False and is True"):
+        train(configure(CLASSIFY, train__refit=True), run.path, resume=True, quiet=True)
 
 
 @pytest.mark.usefixtures("classify_csv")
