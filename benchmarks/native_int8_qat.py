@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(file: Path, seed: int, out: Path) -> None:
-    config = load_config(file, {"train.seed": seed}).model_copy(update={"quantize": QuantizeConfig(scheme="int8")})
+    config = load_config(file, {"train.seed": seed}).model_copy(update={"quantize": QuantizeConfig(scheme="int8", tolerance=0.0)})
     began = time.perf_counter()
     tuned = train(config, out, quiet=True)
     spent = time.perf_counter() - began

@@ -27,7 +27,7 @@ def main() -> None:
     for file in arguments.configs:
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
-                config = load_config(file, {"train.seed": seed, "quantize.scheme": "w8a8", **size})
+                config = load_config(file, {"train.seed": seed, "quantize.scheme": "w8a8", "quantize.tolerance": 0.0, **size})
                 tuned = train(config, Path(folder) / "run", quiet=True)
                 found = tuned.metrics["quantize"]
                 for name, run in (("rounded", before(tuned)), (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned)):

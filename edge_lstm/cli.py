@@ -183,6 +183,8 @@ def _quantised(found: dict[str, Any]) -> str:
     before, after, scheme = found["before"], found["after"], found["scheme"]
     metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after[scheme]["test"])
     shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, scheme), (before, scheme), (before, "float32"))]
-    before_it = "before" if scheme == "int8" else "before, emulated"
-    epoch = found["best_epoch"]
-    return f"in {scheme:<13}test {metric} {shown[0]} fine-tuned (epoch {epoch}), {shown[1]} {before_it}; {shown[2]} in float32"
+    emulated = "" if scheme == "int8" else ", emulated"
+    if not found["epochs"]:
+        return f"in {scheme:<13}test {metric} {shown[1]}{emulated}, not fine-tuned: rounding costs nothing; {shown[2]} in float32"
+    tuned = f"{shown[0]} fine-tuned (epoch {found['best_epoch']})"
+    return f"in {scheme:<13}test {metric} {tuned}, {shown[1]} before{emulated}; {shown[2]} in float32"

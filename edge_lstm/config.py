@@ -196,11 +196,14 @@ class QuantizeConfig(_Section):
     """[quantize]: fine-tuning for a number format, after the training; none without this section.
 
     scheme         "int8": of the native kernel on CPUs; "w8a8": of the NPUs that have float16 beside int8
+    tolerance      share of `monitor` that rounding may cost on the validation split; within it, and with answers that rounding moves by an
+                   NRMSE of 1e-2 at most, there is nothing to win back and no fine-tuning; 0 fine-tunes always
     epochs         of the fine-tuning; a fifth of the training's when left out
     learning_rate  at its peak; a tenth of the training's when left out
     """
 
     scheme: Literal["int8", "w8a8"]
+    tolerance: Annotated[float, Field(ge=0)] = 0.003
     epochs: Count | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 

@@ -3,7 +3,7 @@
 RUN/float.pt    the best checkpoint of the training (and the pruning), as it was
 RUN/int8/       or w8a8/, of the fine-tuning: best.pt (the best epoch in int8 on the validation split, its weights not rounded yet; epoch 0
                 is before the first), last.pt, history.csv, curves.png, tensorboard/; after a refit, refit/ with the same for the model
-                that is kept
+                that is kept; nothing of it where rounding costs nothing
 RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid and, of w8a8, the ranges that it learned; it stays as it
                 was where no epoch was better than none
 """
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from edge_lstm_runtime.compare import INT8, compare
 from edge_lstm_runtime.spec import ModelSpec
 
 from . import checkpoint
-from .config import Config, QuantizeConfig, TrainConfig
+from .config import HIGHER_IS_BETTER, Config, QuantizeConfig, TrainConfig
 from .data.types import Splits
 from .evaluate import evaluate
 from .loop import Training
@@ -38,6 +41,8 @@ def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
 def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool) -> dict[str, Any]:
     """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
 
+    Not where rounding costs nothing: an epoch that is better by chance on the validation split is no better elsewhere.
+
     After a refit, which has seen the validation split, the first training's model says for how many epochs that is worth while.
 
     resume: go on with what is in RUN/int8 or RUN/w8a8. Every rank calls this. Raises TrainingError on a loss that is not finite.
@@ -47,11 +52,18 @@ def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, r
     float_best = kept(training, checkpoint.FLOAT)
     spec, weights = ModelSpec.from_dict(float_best["spec"]), float_best["model"]
     start = _start(spec, weights, scheme, splits)
-    chosen_by = _start(spec, checkpoint.load(run / checkpoint.FIRST)["model"], scheme, splits) if refitted else start
+    unseen = checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights  # of a model that the validation split can judge
+    chosen_by = _start(spec, unseen, scheme, splits) if refitted else start
     short, network = settings(training.config.train, quantize), NETWORKS[scheme]
-    tuning = train_stage(training, spec, short, splits, run / scheme, what, begin=chosen_by, resume=resume, network=network)
-    epochs = tuning.progress.best_epoch
-    metrics: dict[str, Any] = {"scheme": scheme, "epochs": tuning.progress.epoch, "best_epoch": epochs}
+    metrics: dict[str, Any] = {"scheme": scheme, "epochs": 0, "best_epoch": 0}
+    share, nrmse = _cost(training, spec, scheme, unseen, chosen_by, splits)
+    if share > quantize.tolerance or nrmse > INT8.limit or not quantize.tolerance:
+        tuning = train_stage(training, spec, short, splits, run / scheme, what, begin=chosen_by, resume=resume, network=network)
+        metrics |= {"epochs": tuning.progress.epoch, "best_epoch": tuning.progress.best_epoch}
+    else:
+        loss = f"{100 * share:.2g} % of {training.config.train.monitor} and an NRMSE of {nrmse:.1e} on the validation split"
+        training.reporter.line(f"{run}: {what}: nothing to win back: rounding costs {loss}; tolerance = 0 would try all the same")
+    epochs = metrics["best_epoch"]
     trained = run / scheme / checkpoint.BEST
     if refitted and epochs:
         again, out = short.model_copy(update={"epochs": epochs, "patience": 0}), run / scheme / "refit"
@@ -74,6 +86,20 @@ def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, r
 def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> Weights:
     """What the network that rounds begins with."""
     return weights | (starting_ranges(spec, weights, splits.train) if scheme == "w8a8" else {})
+
+
+def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, state: Weights, splits: Splits) -> tuple[float, float]:
+    """What rounding takes from the monitor on the validation split, as a share of it, negative where it gains; and the NRMSE it brings."""
+    monitor, monitored, answered = training.config.train.monitor, [], []
+    for net, loaded in ((CompactLSTM(spec), weights), (NETWORKS[scheme](spec), state)):
+        net.load_state_dict(loaded)
+        net.to(training.fabric.device)
+        monitored.append(training.validate(net)[f"val_{monitor}"])
+        answered.append(np.concatenate(answers(net, splits.val)))
+    exact, rounded = monitored
+    worse = exact - rounded if monitor in HIGHER_IS_BETTER else rounded - exact
+    nrmse = compare(answered[1], answered[0].astype(np.float64)).nrmse
+    return worse / max(abs(exact), 1e-12), nrmse
 
 
 def _both(config: Config, spec: ModelSpec, scheme: str, weights: dict[str, Any], state: dict[str, Any], splits: Splits) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Training:
         self._both = spec.bidirectional
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
-        self._validate = Validation(spec, splits.val, self._loss, fabric)
+        self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
         self.net = network(spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
@@ -97,7 +97,7 @@ class Training:
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Train these; until an epoch is better, the best ones."""
         self.net.load_state_dict(weights)
-        self._keep(self._score(self._validate(self.net)))
+        self._keep(self._score(self.validate(self.net)))
 
     def restore(self, last: dict[str, Any], best: dict[str, Any]) -> None:
         self.net.load_state_dict(last["model"])
@@ -194,7 +194,7 @@ class Training:
         if not (math.isfinite(mean) and math.isfinite(norm)):
             self._not_finite(epoch, losses, norms)
         seconds = time.perf_counter() - began
-        validation = self._validate(self.net)
+        validation = self.validate(self.net)
         if not math.isfinite(validation["val_loss"]):
             self._not_finite(epoch, losses, norms)
         progress.epoch = epoch

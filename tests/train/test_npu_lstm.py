@@ -27,7 +27,7 @@ from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.packing import PINS
 from edge_lstm_runtime.processing import features
 
-QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\nepochs = 3\nlearning_rate = 0.003\n"
+QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 
 
 def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tensor]]:

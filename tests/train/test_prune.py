@@ -130,7 +130,7 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(configure: Callable[...,
 def test_interrupted_while_pruned_and_resumed_equals_uninterrupted(
     configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    config = configure(CLASSIFY + PRUNE + "\n[quantize]\nscheme = 'int8'\n", prune__epochs=3)
+    config = configure(CLASSIFY + PRUNE + "\n[quantize]\nscheme = 'int8'\ntolerance = 0\n", prune__epochs=3)
     expected = train(config, tmp_path / "whole", quiet=True)
     assert torch.load(expected.path / "float.pt", weights_only=True)["spec"]["hidden_size"] == 3
     interrupt(config, tmp_path / "run", where, 2, monkeypatch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.processing import features
 
-QUANTIZE = "\n[quantize]\nscheme = 'int8'\nepochs = 3\nlearning_rate = 0.003\n"
+QUANTIZE = "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
+LEARNT: dict[str, Any] = {"train__monitor": "rmse", "train__learning_rate": 0.02, "train__epochs": 10}
 
 
 def make_spec(layers: int, hidden: int, channels: int) -> ModelSpec:
@@ -136,6 +138,31 @@ def test_where_no_epoch_helps_the_float_model_stays(configure: Callable[..., Con
     assert "rounded by GPTQ" in str(fine_tuned(run))
 
 
+@pytest.mark.usefixtures("forecast_csv")
+def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
+    configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(configure(FORECAST + "\n[quantize]\nscheme = 'int8'\n", **LEARNT), tmp_path / "run")
+    found = run.metrics["quantize"]
+    assert found["before"]["int8"]["val"]["rmse"] < 1.003 * found["before"]["float32"]["val"]["rmse"]
+    assert (found["epochs"], found["best_epoch"]) == (0, 0)
+    assert found["before"] == found["after"]
+    assert not (run.path / "int8").exists()
+    assert "nothing to win back: rounding costs" in capsys.readouterr().err
+    assert "not fine-tuned: rounding costs nothing" in closing(run)
+    assert "nothing was fine-tuned" in str(fine_tuned(run))
+    assert train(run.config, run.path, resume=True, quiet=True).metrics == run.metrics
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_answers_that_rounding_moves_are_won_back_though_the_metric_stays(configure: Callable[..., Config], tmp_path: Path) -> None:
+    config = configure(FORECAST + "\n[quantize]\nscheme = 'w8a8'\n", **LEARNT)
+    run = train(config, tmp_path / "run", quiet=True)
+    found = run.metrics["quantize"]
+    assert found["before"]["w8a8"]["val"]["rmse"] < 1.003 * found["before"]["float32"]["val"]["rmse"]
+    assert found["epochs"] == 2
+
+
 @pytest.mark.usefixtures("classify_csv")
 @pytest.mark.parametrize("epochs", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
@@ -160,7 +187,8 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
 def test_training_goes_through_the_rounding(configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a grid so coarse that it ruins the answers, most of the loss is won back."""
     monkeypatch.setattr(quantised, "LEVELS", 1)
-    config = configure(FORECAST + QUANTIZE, train__epochs=20, train__learning_rate=0.02, quantize__epochs=20, quantize__learning_rate=0.01)
+    settings = {"train__epochs": 20, "train__learning_rate": 0.02, "quantize__epochs": 20, "quantize__learning_rate": 0.01}
+    config = configure(FORECAST + QUANTIZE, **settings, quantize__tolerance=0.003)
     found = train(config, tmp_path / "run", quiet=True).metrics["quantize"]
     exact, rounded, tuned = (
         found[when][kind]["val"]["rmse"] for when, kind in (("before", "float32"), ("before", "int8"), ("after", "int8"))

@@ -47,7 +47,7 @@ def test_it_is_the_training_on_both_splits(configure: Callable[..., Config], tmp
 
 
 @pytest.mark.usefixtures("classify_csv")
-@pytest.mark.parametrize("quantize", ["", "\n[quantize]\nscheme = 'int8'\nepochs = 1\n"])
+@pytest.mark.parametrize("quantize", ["", "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 1\n"])
 def test_interrupted_and_resumed_equals_uninterrupted(
     configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantize: str
 ) -> None:
@@ -69,7 +69,7 @@ def test_fine_tuning_is_chosen_before_and_done_after_it(
     configure: Callable[..., Config], tmp_path: Path, rate: float, better: bool
 ) -> None:
     """The validation split says for how many epochs while it is unseen; the model that is kept is tuned for so many, or stays as it is."""
-    text = FORECAST + f"\n[quantize]\nscheme = 'int8'\nepochs = 3\nlearning_rate = {rate}\n"
+    text = FORECAST + f"\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = {rate}\n"
     run = train(configure(text, train__learning_rate=0.01, train__refit=True), tmp_path / "run", quiet=True)
     plain = train(configure(text, train__learning_rate=0.01), tmp_path / "plain", quiet=True)
     epochs = run.metrics["quantize"]["best_epoch"]

@@ -223,7 +223,7 @@ def test_a_text_that_repeats_is_learned_and_a_run_resumes(configure: Configure, 
 
 
 def test_fine_tuning_for_int8(configure: Configure, tmp_path: Path) -> None:
-    config = configure(LANGUAGE + '\n[quantize]\nscheme = "int8"\nepochs = 2\n', train__epochs=8)
+    config = configure(LANGUAGE + '\n[quantize]\nscheme = "int8"\ntolerance = 0\nepochs = 2\n', train__epochs=8)
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["quantize"]["after"]["int8"]["test"]["bits_per_character"] < math.log2(11)
     assert "test bits_per_character" in closing(run)

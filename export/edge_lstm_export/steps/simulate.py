@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.check import AUTO_STEPS
-from edge_lstm_runtime.compare import FLOAT16, Tolerance
+from edge_lstm_runtime.compare import FLOAT16, INT8, Tolerance
 
 from ..target_table import known
 from ..work import Accuracy, Artifact, Work
 
-GOOD = 1e-2  # NRMSE of an int8 model: what `packed` reaches on trained nets (docs/int8.md)
 USABLE = 0.1  # NRMSE: an error of a tenth of the outputs' own spread
 MARGIN = 1.5  # simulator and board round in different places; a wrong layout or a lost state is off by far more
 
@@ -75,4 +74,4 @@ def _instead(artifact: Artifact) -> str:
 
 def good_enough(scheme: str) -> float:
     """The NRMSE within which a form of this scheme is good, and the cheapest of several is taken."""
-    return FLOAT16.limit if scheme == "fp16" else GOOD
+    return (FLOAT16 if scheme == "fp16" else INT8).limit
