@@ -25,9 +25,10 @@ from edge_lstm_runtime import ModelSpec
 TARGET = 0.95
 CLIP, RATE, DECAY = 1.0, 1e-3, 0.01
 LSTM_ALONE = "LSTM alone, forward and backward"
+GRAPH = "trainer, CUDA graph"
 
 
-def configuration(folder: Path, arguments: argparse.Namespace, carry: float) -> Config:
+def configuration(folder: Path, arguments: argparse.Namespace, carry: float, *, graph: bool = False) -> Config:
     sequences = arguments.batches * arguments.batch
     extra = 4  # for validation and test
     rng = np.random.default_rng(0)
@@ -56,6 +57,7 @@ def configuration(folder: Path, arguments: argparse.Namespace, carry: float) -> 
         carry = {carry}
         accelerator = "{arguments.device}"
         precision = "{arguments.precision}"
+        cuda_graph = {str(graph).lower()}
         """
     )
     return load_config(folder / "config.toml")
@@ -116,10 +118,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Tokens per second of each loop, a figure per turn, in the order of the turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "plain").mkdir()
-        (folder / "carry").mkdir()
+        for kind in ("plain", "carry", "graph"):
+            (folder / kind).mkdir()
         config = configuration(folder / "plain", arguments, 0.0)
         carrying = configuration(folder / "carry", arguments, 0.5)
+        recorded = configuration(folder / "graph", arguments, 0.0, graph=True)
         splits = load_data(config)
         spec = make_spec(config, splits)
         assert len(splits.train) == arguments.batches * arguments.batch
@@ -133,6 +136,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             "bare loop without clipping": lambda: bare(spec, x, y, arguments, clip=False),
             LSTM_ALONE: lambda: lstm_alone(spec, x, arguments),
         }
+        if arguments.device == "cuda":
+            loops[GRAPH] = lambda: ours(recorded, tokens)
         rates: dict[str, list[float]] = {label: [] for label in loops}
         order = list(loops)
         for turn in range(arguments.turns):

@@ -168,6 +168,7 @@ class TrainConfig(_Section):
                 bidirectional model, which carries nothing; task "language" carries the state of each stream on, always
     loss        tasks "forecast", "regress": squared error, or "huber", which large errors (rare jumps) don't dominate
     refit       train anew on the training and the validation split together, for as many epochs as were best; that is then the model
+    cuda_graph  record a step on the GPU once and replay it; for small nets, whose kernels take longer to launch than to run
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
 
@@ -190,6 +191,7 @@ class TrainConfig(_Section):
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
+    cuda_graph: bool = False
 
 
 class QuantizeConfig(_Section):

@@ -237,6 +237,15 @@ def _training(config: Config) -> Iterator[Contradiction]:
         for key in ("offset", "level"):
             if getattr(config.augment, key):
                 yield ("augment", key), f"expected 0 for task {model.task!r}: what it should answer would be another value too"
+    if train.cuda_graph:
+        for what, there in (
+            ("one device", train.devices > 1),
+            ("`dropout` = 0", model.dropout > 0),
+            ("one direction", model.bidirectional),
+            ("no [distill]", config.distill is not None),
+        ):
+            if there:
+                yield ("train", "cuda_graph"), f"expected false: only a step with {what} is recorded"
     if model.dropout > 0 and model.num_layers == 1:
         yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
 

@@ -24,6 +24,7 @@ from . import checkpoint
 from .augment import Augment
 from .checkpoint import Progress
 from .config import HIGHER_IS_BETTER, Config
+from .cuda_graph import Recorded
 from .data.types import Splits
 from .data.windows import Examples, examples
 from .distill import Teacher
@@ -83,9 +84,19 @@ class Training:
         self.net = network(spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
-        rate, decay = config.train.learning_rate, config.train.weight_decay
-        optimizer = kind(self._parameters, lr=rate, weight_decay=decay, fused=fabric.device.type in ("cpu", "cuda"))
+        decay, fused = config.train.weight_decay, fabric.device.type in ("cpu", "cuda")
+        graph = config.train.cuda_graph and network is CompactLSTM
+        if graph and not self._even:
+            reporter.line("[train] cuda_graph: the sequences are of unequal lengths, so that no step can be recorded")
+            graph = False
+        # A graph reads the rate from the device's memory.
+        rate = torch.tensor(config.train.learning_rate, device=fabric.device) if graph else config.train.learning_rate
+        optimizer = kind(self._parameters, lr=rate, weight_decay=decay, fused=fused, capturable=graph)
         self._model, self._optimizer = fabric.setup(self.net, optimizer)
+        self._recorded = None
+        if graph:
+            zero = torch.zeros(spec.num_layers, config.train.batch_size, spec.hidden_size, device=fabric.device)
+            self._recorded = Recorded(self._forward, self._update, (zero, zero))
         self._best = copy.deepcopy(self.net.state_dict())
         self._best_unsaved = False
         self._saved_at = 0.0
@@ -101,7 +112,10 @@ class Training:
 
     def restore(self, last: dict[str, Any], best: dict[str, Any]) -> None:
         self.net.load_state_dict(last["model"])
+        rates = [group["lr"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(last["optimizer"])
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # set anew in each step
         self.progress = Progress(**last["progress"])
         # best.pt may be of a later epoch than last.pt, and is then found again on the way there.
         self._best = best["model"]
@@ -145,15 +159,16 @@ class Training:
         look = began + LOOK_EVERY
         left: State | None = None
         taught: State | None = None  # the teacher's
-        # The teacher begins in the state that it left where the student begins in its own.
-        carries, the_same = (torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1)) for _ in range(2))
+        # Which of a batch's sequences begin in a state that was left behind; a teacher in its own where its student does.
+        draws = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
+        carried = torch.rand(len(starts), len(range(rank, size, world)), generator=draws) < share_carried
+        carried = carried.to(self.fabric.device, torch.float32)
         augment = None
         if self.config.augment is not None:
             augment = Augment(self.config.augment, self.spec.input_size, _seed(config.seed, epoch, rank, 2), self.fabric.device)
         self._model.train()
         for k, start in enumerate(starts):
-            for group in self._optimizer.param_groups:
-                group["lr"] = learning_rate(progress.step, total_steps, config.warmup, config.learning_rate)
+            self._set_rate(learning_rate(progress.step, total_steps, config.warmup, config.learning_rate))
             index = order[start : start + size][rank::world] if world > 1 else order[start : start + size]
             share = world / int(totals[k])
             if not len(index):  # a rank without a sequence still takes part in the exchange of gradients
@@ -170,17 +185,16 @@ class Training:
                 y = y if self._loss.classify else y[:, :steps]
             if augment is not None:
                 x = augment(x, last + 1)
-            self._optimizer.zero_grad()
-            outputs, left = self._model(x, _carried(left, share_carried, carries, len(index)), lengths)
-            loss = self._loss(outputs, y, mask, last)
+            keep = carried[k - 1, : len(index)]
+            begin, wanted = _carried(left, keep) if share_carried else None, None
             if self.teacher is not None:
-                wanted, taught = self.teacher.answer(x, _carried(taught, share_carried, the_same, len(index)), lengths)
-                loss = self.teacher.mix(loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature))
-            loss = loss * share
-            self.fabric.backward(loss)
-            norms.append(clip_grad_norm_(self._parameters, config.clip_norm))
-            self._optimizer.step()
-            losses.append(loss.detach())
+                wanted, taught = self.teacher.answer(x, _carried(taught, keep) if share_carried else None, lengths)
+            if self._recorded is not None and len(index) == size:
+                loss, norm, left = self._recorded(x, y, mask, last, share, begin)
+            else:
+                loss, norm, left = self._update(x, y, mask, last, share, begin, lengths, wanted)
+            losses.append(loss)
+            norms.append(norm)
             progress.step += 1
             if time.perf_counter() >= look:
                 value = loss.item()
@@ -190,18 +204,50 @@ class Training:
                 look = time.perf_counter() + LOOK_EVERY
         weights = torch.as_tensor(totals / totals.sum(), dtype=torch.float64, device=self.fabric.device)
         mean = float(cast(Tensor, self.fabric.all_reduce((torch.stack(losses).double() * weights).sum(), reduce_op="mean")))
-        norm = float(torch.stack(norms).mean())
-        if not (math.isfinite(mean) and math.isfinite(norm)):
+        mean_norm = float(torch.stack(norms).mean())
+        if not (math.isfinite(mean) and math.isfinite(mean_norm)):
             self._not_finite(epoch, losses, norms)
         seconds = time.perf_counter() - began
         validation = self.validate(self.net)
         if not math.isfinite(validation["val_loss"]):
             self._not_finite(epoch, losses, norms)
         progress.epoch = epoch
-        rate = self._optimizer.param_groups[0]["lr"]
-        return {"epoch": epoch, "train_loss": mean, **validation, "learning_rate": rate, "grad_norm": norm, "seconds": seconds} | {
-            "samples_per_s": n / seconds
-        }
+        rates = {"learning_rate": float(self._optimizer.param_groups[0]["lr"]), "grad_norm": mean_norm}
+        return {"epoch": epoch, "train_loss": mean, **validation, **rates, "seconds": seconds, "samples_per_s": n / seconds}
+
+    def _forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        last: Tensor,
+        share: float | Tensor,
+        begin: State | None,
+        lengths: Tensor | None = None,
+        wanted: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """The loss of a batch, and the state that it leaves. share: of the loss's sum; wanted: a teacher's answers."""
+        outputs, (h, c) = self._model(x, begin, lengths)
+        loss = self._loss(outputs, y, mask, last)
+        if self.teacher is not None and wanted is not None:
+            loss = self.teacher.mix(loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature))
+        return loss * share, (h.detach(), c.detach())
+
+    def _update(self, *batch: Any) -> tuple[Tensor, Tensor, State]:
+        """One step of the optimizer: the loss and the gradients' norm before it, and the state. batch: as of `_forward`."""
+        self._optimizer.zero_grad()
+        loss, left = self._forward(*batch)
+        self.fabric.backward(loss)
+        norm = clip_grad_norm_(self._parameters, self.config.train.clip_norm)
+        self._optimizer.step()
+        return loss.detach(), norm, left
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _judge(self, row: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; sets `finished` when it is the last."""
@@ -279,13 +325,12 @@ class Training:
         )
 
 
-def _carried(left: State | None, share: float, generator: torch.Generator, count: int) -> State | None:
-    """The states in which a batch begins: for a random `share` of its sequences the one that another sequence left behind, else zero."""
-    if not share or left is None or left[0].shape[1] < count:
+def _carried(left: State | None, keep: Tensor) -> State | None:
+    """The states in which a batch begins. keep: (N,) 1 where it is the one that another sequence left behind, 0 where it is zero."""
+    if left is None or left[0].shape[1] < len(keep):
         return None
     h, c = left
-    keep = (torch.rand(count, generator=generator) < share).to(h.device, h.dtype)[None, :, None]
-    return h[:, :count].detach() * keep, c[:, :count].detach() * keep
+    return h[:, : len(keep)] * keep[:, None], c[:, : len(keep)] * keep[:, None]
 
 
 def _tensors(data: Examples, device: torch.device) -> tuple[Tensor, ...]:

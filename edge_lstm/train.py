@@ -121,9 +121,12 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
     try:
-        return Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
+        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
     except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
         raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
+    if settings.cuda_graph and fabric.device.type != "cuda":
+        raise ConfigError(f"[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on {fabric.device.type!r}; remove it")
+    return fabric
 
 
 def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:

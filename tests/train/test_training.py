@@ -220,3 +220,26 @@ def test_metrics_are_plain_json(configure: Configure, tmp_path: Path) -> None:
 def test_a_device_that_is_not_there(configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[train\] accelerator = 'cuda'"):
         train(configure(CLASSIFY, train__accelerator="cuda"), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_a_graph_is_recorded_on_a_gpu_alone(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it"
+    ):
+        train(configure(CLASSIFY, train__cuda_graph=True), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match=r"cuda_graph = true: expected false: only a step with `dropout` = 0 is recorded"):
+        configure(CLASSIFY, train__cuda_graph=True, model__num_layers=2, model__dropout=0.1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.usefixtures("forecast_csv")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_steps_train_as_steps_do(configure: Configure, tmp_path: Path, precision: str) -> None:
+    settings = {"train__accelerator": "cuda", "train__precision": precision, "train__epochs": 6}
+    plain = train(configure(FORECAST, **settings), tmp_path / "plain", quiet=True)
+    recorded = train(configure(FORECAST, **settings, train__cuda_graph=True), tmp_path / "recorded", quiet=True)
+    for expected, found in zip(plain.history, recorded.history, strict=True):
+        assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-3)
+        assert found["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)
