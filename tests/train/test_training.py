@@ -224,9 +224,7 @@ def test_a_device_that_is_not_there(configure: Configure, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("classify_csv")
 def test_a_graph_is_recorded_on_a_gpu_alone(configure: Configure, tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it"
-    ):
+    with pytest.raises(ConfigError, match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it"):
         train(configure(CLASSIFY, train__cuda_graph=True), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match=r"cuda_graph = true: expected false: only a step with `dropout` = 0 is recorded"):
