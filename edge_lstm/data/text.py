@@ -12,7 +12,7 @@ from edge_lstm_runtime.spec import UNKNOWN
 
 from ..config import DataConfig
 from .splits import PARTS, Parts
-from .types import Recording, Sequence, Splits
+from .types import Float64, Recording, Sequence, Splits
 
 CHANNEL = "character"
 
@@ -38,11 +38,12 @@ def of_characters(parts: Parts) -> Splits:
     known = sorted({int(point) for recording in parts["train"] for point in np.unique(recording.x)})
     if len(known) < 2:
         raise DataError(f"the training split has one character, {chr(known[0])!r}, again and again; expected at least 2")
-    indices = {point: k for k, point in enumerate(known, 1)}
+    classes = (UNKNOWN, *map(chr, known))
+    train, val, test = ([Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS)
+    return Splits(train, val, test, (CHANNEL,), classes)
 
-    def sequence(recording: Recording) -> Sequence:
-        x = np.array([[indices.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)
-        return Sequence(recording.full_name, recording.group, x)
 
-    train, val, test = ([sequence(recording) for recording in parts[part]] for part in PARTS)
-    return Splits(train, val, test, (CHANNEL,), (UNKNOWN, *map(chr, known)))
+def indices(recording: Recording, classes: tuple[str, ...]) -> Float64:
+    """(T, 1) the index of each character into the classes, 0 for those that are not among them."""
+    known = {ord(character): k for k, character in enumerate(classes[1:], 1)}
+    return np.array([[known.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)

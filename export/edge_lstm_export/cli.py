@@ -145,21 +145,24 @@ def summary(work: Work) -> str:
 def add_arguments_inspect(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Look inside a trained model: how its gates are distributed, what its cell remembers, how long one sample is felt, which channels\n"
-        "matter, how far back the gradient reaches. One HTML page with a picture and a few plain sentences for each."
+        "matter (of a language model: how much context it uses), how far back the gradient reaches. One HTML page with a picture and a\n"
+        "few plain sentences for each."
     )
     parser.epilog = (
         "examples:\n"
         "  edge-lstm inspect runs/har\n"
         "  edge-lstm inspect runs/har --input recording.csv -o har-inside.html\n"
-        "  edge-lstm inspect runs/har --json > har-inside.json"
+        "  edge-lstm inspect runs/har --json > har-inside.json\n"
+        "  edge-lstm inspect runs/prose --input letter.txt"
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE.html", help="the page to write (default: RUN/inspect.html)")
     parser.add_argument(
         "--input",
         type=Path,
-        metavar="FILE.csv",
-        help="the recording on which the cell's memory is shown: the model's channels, raw units (default: the longest of the test split)",
+        metavar="FILE",
+        help="the recording on which the cell's memory is shown: CSV of the model's channels, raw units; for a language model a text "
+        "(default: the longest of the test split)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object; a page is then written with -o only")
 
@@ -176,7 +179,7 @@ def main_inspect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(figures, allow_nan=False))
         return 0
-    for look in ("gates", "memory", "channels", "gradients"):
+    for look in inside.looks:
         for sentence in figures[look]["sentences"]:
             print(textwrap.fill(sentence, 118, initial_indent=f"{look:<11}", subsequent_indent=" " * 11))
     print(f"\npage       {out}")

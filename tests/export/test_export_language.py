@@ -13,10 +13,9 @@ from c_tools import STRICT, passed, run
 from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
-from edge_lstm_export.inspect import inspect_run
 from edge_lstm_export.rknn import environment
 from edge_lstm_export.work import Work
-from edge_lstm_runtime import ConfigError, check_backend, generate, load
+from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
@@ -94,11 +93,6 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(work: Work, 
     (made.folder / "example.c").write_text(program)
     done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made.folder)
     assert done.returncode == 0, done.stderr
-
-
-def test_inspect_refuses_in_one_line(prose_run: Run) -> None:
-    with pytest.raises(ConfigError, match="task is 'language', whose one channel is an index"):
-        inspect_run(prose_run)
 
 
 @pytest.mark.slow

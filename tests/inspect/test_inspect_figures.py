@@ -56,11 +56,18 @@ def classify_spec(**changes: object) -> ModelSpec:
     return ModelSpec(**values)  # type: ignore[arg-type]
 
 
+def language_spec() -> ModelSpec:
+    sizes = {"hidden_size": 5, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,)}
+    return ModelSpec(task="language", channels=("character",), classes=("<unk>", *" abcde"), **sizes)  # type: ignore[arg-type]
+
+
 def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequence]:
     rng = np.random.default_rng(SEED)
     found = []
     for k, length in enumerate(lengths):
         x = rng.normal(spec.input_mean, spec.input_std, (length, spec.input_size))
+        if spec.task == "language":
+            x = rng.integers(1, len(spec.classes), (length, 1)).astype(float)
         if gaps:
             x[rng.random(x.shape) < 0.1] = np.nan
         found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.task == "classify" else None))
@@ -76,7 +83,9 @@ def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Ru
             parameter += 0.3 * torch.randn_like(parameter)
     model.eval()
     task = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers, "bidirectional": spec.bidirectional}
-    data = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
+    data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
+    if spec.task == "language":
+        data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
     train = {"epochs": 1, "loss_steps": loss_steps}
     config = Config.from_dict({"data": data, "model": task, "train": train}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
@@ -242,13 +251,17 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
     assert found.sentences()[-1].endswith("each by itself: b.")
 
 
-@pytest.mark.parametrize("spec", [classify_spec(), forecast_spec(residual=True)], ids=["classify", "forecast"])
+@pytest.mark.parametrize("spec", [classify_spec(), forecast_spec(residual=True), language_spec()], ids=lambda spec: spec.task)
 def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
     (sequence,) = test = sequences(spec, 16)
     run = run_of(spec, test)
     found = measure_gradients(run)
-    steps = 16 if spec.task == "classify" else 14  # the last two are not followed by two known values
+    # Of a forecast the last two are not followed by two known values; a text's last character by none.
+    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.task]
     xs = normalised(spec, sequence.x)[:steps]
+    label = sequence.label
+    if spec.task == "language":
+        xs, label = np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)], int(sequence.x[steps, 0])
     if spec.task == "forecast":
         truth = (sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]] - sequence.x[13, [1, 0, 1, 0]] - spec.output_offset) / np.array(
             spec.output_scale
@@ -261,8 +274,8 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
             outputs = reference.step(x)
         if start == steps:
             outputs = state[0][-1] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
-        if spec.task == "classify":
-            return float(np.log(np.exp(outputs).sum()) - outputs[sequence.label])
+        if spec.task != "forecast":
+            return float(np.log(np.exp(outputs).sum()) - outputs[label])
         return float(((outputs - truth) ** 2).sum())
 
     assert found.h[0].shape == (1, steps)
@@ -321,11 +334,12 @@ def test_the_unrolled_network_answers_as_torch() -> None:
 def test_all_figures_are_json_and_every_look_says_something() -> None:
     for spec in (
         classify_spec(),
+        language_spec(),
         forecast_spec(num_layers=1, channels=("a",), input_mean=(0.0,), input_std=(1.0,), targets=("a",), horizon=4),
     ):
         run = run_of(spec, sequences(spec, 60, 20))
         figures = json.loads(json.dumps(inspect_run(run).to_dict(), allow_nan=False))
-        for look in ("gates", "memory", "channels", "gradients"):
-            assert figures[look]["sentences"], look
+        looks = {"gates", "memory", "context" if spec.task == "language" else "channels", "gradients"}
+        assert {name for name, look in figures.items() if isinstance(look, dict) and look["sentences"]} == looks
         assert len(figures["gates"]["layers"]) == spec.num_layers
         assert figures["memory"]["recording"] == "s0"

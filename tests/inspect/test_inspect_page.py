@@ -58,6 +58,32 @@ def test_the_page_is_whole_and_alone(trained, capsys):
     assert f"{trained.metrics['test']['accuracy']:.4g}" in text
 
 
+TASKS = {
+    "regress": 'target = ["level"]\ngroup = "unit"\n[data.split]\nby = "group"\nval = ["u1"]\ntest = ["u2"]',
+    "anomaly": 'time = "time"\n[data.split]\nby = "time"\nval = 0.2\ntest = 0.3',
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
+    rows = [(n, f"u{n // 60}", f"{(n % 7) / 3:.3f}", f"{(n % 11) - 5:.3f}", n % 5) for n in range(180)]
+    (tmp_path / "data.csv").write_text("\n".join(",".join(map(str, row)) for row in [("time", "unit", "a", "b", "level"), *rows]))
+    (tmp_path / "own.csv").write_text("a,b\n" + "\n".join(f"{n % 3},{n % 2}" for n in range(20)))
+    (tmp_path / "config.toml").write_text(
+        f'[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\n{TASKS[task]}\n'
+        f'[model]\ntask = "{task}"\nhidden_size = 4\n{"horizon = 3" if task == "anomaly" else ""}\n[train]\nepochs = 1\nbatch_size = 4\n'
+    )
+    run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
+    page = tmp_path / "inside.html"
+    assert main(["inspect", str(run.path), "--input", str(tmp_path / "own.csv"), "--json", "-o", str(page)]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["task"] == task
+    assert figures["memory"]["recording"] == "own.csv"
+    assert figures["channels"]["intact"] == {name: pytest.approx(run.metrics["test"][name]) for name in ("rmse", "mae")}
+    assert f"{task} · 1 layer of 4 units · channels: a, b" in page.read_text()
+    assert page.read_text().count("base64,") == 5
+
+
 def test_json_and_a_recording_of_ones_own(trained, tmp_path, capsys):
     recording = tmp_path / "mine.csv"
     names = "ax,ay,az,gx,gy,gz"

@@ -1,4 +1,5 @@
-"""Looking inside a trained model: its gates, what its cell remembers, which channels matter, how far back its gradient reaches.
+"""Looking inside a trained model: its gates, what its cell remembers, which channels or how much context matters, how far back its
+gradient reaches.
 
 Each look is one module: a function that measures, and a frozen dataclass with the figures, `to_dict()` for JSON and `sentences()`,
 which say in plain words what they show for this model.
@@ -14,6 +15,7 @@ from edge_lstm import Run, Sequence, load_run
 from edge_lstm_runtime import ConfigError, ModelSpec
 
 from .channels import Channels, measure_channels
+from .context import Context, measure_context
 from .gates import Gates, measure_gates
 from .gradients import Gradients, measure_gradients
 from .memory import Memory, measure_memory
@@ -22,40 +24,42 @@ from .recording import longest, read_recording
 
 @dataclasses.dataclass(frozen=True)
 class Inside:
-    """All looks at one run."""
+    """All looks at one run. channels: None for a language model; context: None for any other."""
 
     run: Run
     gates: Gates
     memory: Memory
-    channels: Channels
+    channels: Channels | None
+    context: Context | None
     gradients: Gradients
 
     @property
     def spec(self) -> ModelSpec:
         return self.run.spec
 
+    @property
+    def looks(self) -> dict[str, Gates | Memory | Channels | Context | Gradients]:
+        """Those that there are, in the order in which they are shown."""
+        found = {name: getattr(self, name) for name in ("gates", "memory", "channels", "context", "gradients")}
+        return {name: look for name, look in found.items() if look is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """The figures, ready for JSON; layers in order, the first one reads the samples."""
-        looks = {name: getattr(self, name) for name in ("gates", "memory", "channels", "gradients")}
-        found = {name: {**look.to_dict(), "sentences": look.sentences()} for name, look in looks.items()}
-        spec = self.spec
-        return {"run": str(self.run.path), "task": spec.task, "num_layers": spec.num_layers, "hidden_size": spec.hidden_size, **found}
+        found = {name: {**look.to_dict(), "sentences": look.sentences()} for name, look in self.looks.items()}
+        spec, task = self.spec, self.run.config.model.task
+        return {"run": str(self.run.path), "task": task, "num_layers": spec.num_layers, "hidden_size": spec.hidden_size, **found}
 
 
 def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
     """Look inside the best checkpoint of a run.
 
-    recording: a CSV of samples in raw units on which the cell's memory is shown; the longest sequence of the test split when left out.
-    Raises ConfigError for a bidirectional model and one of task "language", TrainingError for a folder that is no run, DataError when the
-    run's data is not there any more or the recording can't be read.
+    recording: a CSV of samples in raw units, for a language model a text, on which the cell's memory is shown; the longest sequence of the
+    test split when left out.
+    Raises ConfigError for a bidirectional model, TrainingError for a folder that is no run, DataError when the run's data is not there any
+    more or the recording can't be read.
     """
     if not isinstance(run, Run):
         run = load_run(run)
-    if run.spec.task == "language":
-        raise ConfigError(
-            f"{run.path}: the model's task is 'language', whose one channel is an index, and inspect looks at channels that are measured; "
-            "expected a run of another task"
-        )
     if run.spec.bidirectional:
         raise ConfigError(
             f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
@@ -63,13 +67,15 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
         )
     shown: Sequence = longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
     memory = measure_memory(run.spec, run.weights, shown)  # first: it may refuse the recording
+    language = run.spec.task == "language"
     return Inside(
         run=run,
         gates=measure_gates(run.spec, run.weights, run.splits.test),
         memory=memory,
-        channels=measure_channels(run),
+        channels=None if language else measure_channels(run),
+        context=measure_context(run) if language else None,
         gradients=measure_gradients(run),
     )
 
 
-__all__ = ["Channels", "Gates", "Gradients", "Inside", "Memory", "inspect_run"]
+__all__ = ["Channels", "Context", "Gates", "Gradients", "Inside", "Memory", "inspect_run"]

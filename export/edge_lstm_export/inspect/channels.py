@@ -56,7 +56,8 @@ class Channels:
             ]
         verb = "falls" if higher else "rises"
         first, *others = (f"without {name} to {self.occluded[name][metric]:.4g}" for name in hurt[:TOLD])
-        said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}. {hurt[0]} matters most."]
+        most = f" {hurt[0]} matters most." if len(ranked) > 1 else ""
+        said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}.{most}"]
         if idle := [name for name in ranked if self.harm(name, metric) <= 0]:
             names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             said.append(f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}.")

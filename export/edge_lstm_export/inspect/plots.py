@@ -11,6 +11,7 @@ from edge_lstm_runtime.layout import GATES
 
 from ..plots import COLOURS
 from .channels import METRICS, Channels
+from .context import Context
 from .gates import BINS, Gates
 from .gradients import Gradients
 from .memory import Memory
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CHANNELS = 30
+MOST_CHARACTERS = 100  # more would not be legible
 NAMES = {"i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "output gate o"}
 
 
@@ -41,20 +43,33 @@ def plot_gates(gates: Gates) -> Figure:
 
 
 def plot_cell(memory: Memory, hold: list[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> Figure:
-    """The samples, and below them a heat map of each layer's cell. hold: per layer (H,), sorts the units: the longest memory on top."""
+    """The samples, or a text's bits, and below them a heat map of each layer's cell.
+
+    hold: per layer (H,), sorts the units: the longest memory on top.
+    """
+    steps = memory.steps if memory.text is None else min(memory.steps, MOST_CHARACTERS)
     layers = len(memory.c)
     figure = Figure(figsize=(11, 2 + 2.3 * layers), layout="constrained")
     top, *maps = figure.subplots(1 + layers, 1, sharex=True, height_ratios=[1] + [1.4] * layers)
-    top.plot(memory.x[:, :MOST_CHANNELS], linewidth=0.9)
-    top.set_ylabel("samples\n(std. deviations)")
+    if memory.text is None:
+        top.plot(memory.x[:, :MOST_CHANNELS], linewidth=0.9)
+        top.set_ylabel("samples\n(std. deviations)")
+    else:
+        top.bar(range(steps), memory.x[:steps, 0], color=COLOURS[0])
+        top.set_ylabel("bits")
     top.grid(visible=True, alpha=0.25)
     for k, (ax, c) in enumerate(zip(maps, memory.c, strict=True)):
+        c = c[:steps]
         limit = float(np.percentile(np.abs(c), 99.5)) or 1.0  # one unit that runs away would leave the others white
         image = ax.imshow(c[:, np.argsort(-hold[k])].T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         figure.colorbar(image, ax=ax, label="c", pad=0.01)
         ax.set_ylabel(f"units of layer {k + 1}")
         ax.set_yticks([])
-    maps[-1].set_xlabel("step of the recording")
+    if memory.text is None:
+        maps[-1].set_xlabel("step of the recording")
+    else:
+        maps[-1].set_xticks(range(steps), [_visible(character) for character in memory.text[:steps]], family="monospace", fontsize=8)
+        maps[-1].set_xlabel("the text")
     return figure
 
 
@@ -66,8 +81,8 @@ def plot_effect(memory: Memory) -> Figure:
         ax.fill_between(later, effect.min(axis=0), effect.max(axis=0), color=COLOURS[3 - k], alpha=0.15, linewidth=0)
         ax.plot(later, np.median(effect, axis=0), color=COLOURS[3 - k], label=f"layer {k + 1}: median, least and most")
     _logarithmic(ax, [effect.max() for effect in memory.effect])
-    ax.set_xlabel("steps after the sample")
-    ax.set_ylabel("norm of d c / d x")
+    ax.set_xlabel(f"steps after the {'sample' if memory.text is None else 'character'}")
+    ax.set_ylabel("norm of d c / d x" if memory.text is None else "norm of the change of c")
     ax.legend(frameon=False, fontsize=8)
     return figure
 
@@ -87,6 +102,19 @@ def plot_channels(channels: Channels) -> Figure:
     return figure
 
 
+def plot_context(context: Context) -> Figure:
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    ax = figure.add_subplot()
+    ax.axhline(context.whole, color="#444444", linewidth=1, linestyle="--")
+    ax.plot(np.arange(1, len(context.bits) + 1), context.bits, color=COLOURS[3], marker=".", markersize=4)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.grid(visible=True, which="both", alpha=0.25)
+    ax.set_xlabel("characters known since the reset")
+    ax.set_ylabel("bits per character")
+    return figure
+
+
 def plot_gradients(gradients: Gradients) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     ax = figure.add_subplot()
@@ -99,6 +127,10 @@ def plot_gradients(gradients: Gradients) -> Figure:
     ax.set_ylabel("norm of d loss / d state")
     ax.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _visible(character: str) -> str:
+    return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(character, character if len(character) == 1 and character.isprintable() else "�")
 
 
 def _logarithmic(ax: Axes, peaks: list[float]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence
-from edge_lstm.data import tables
+from edge_lstm.data import tables, text
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.reference import Reference
 
@@ -24,8 +24,7 @@ class Trace:
     """What one layer did over T steps from the zero state, float64.
 
     i, f, g, o, tanh_c  (T, H) of each step
-    c        (T, H) the cell after each step
-    before   (T, H) the cell before it
+    c, h     (T, H) the cell and the output after each step
     """
 
     i: Float64
@@ -36,8 +35,13 @@ class Trace:
     c: Float64
 
     @property
-    def before(self) -> Float64:
-        return np.concatenate([np.zeros_like(self.c[:1]), self.c[:-1]])
+    def h(self) -> Float64:
+        return self.o * self.tanh_c
+
+
+def before(values: Float64) -> Float64:
+    """(T, H) of a trace, after each step -> before it."""
+    return np.concatenate([np.zeros_like(values[:1]), values[:-1]])
 
 
 def trace(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], features: NDArray[Any]) -> list[Trace]:
@@ -57,8 +61,14 @@ def longest(sequences: Many[Sequence]) -> Sequence:
 
 
 def read_recording(run: Run, path: Path) -> Sequence:
-    """A CSV with the run's channels, in raw units; separator and header as the run's own data has them where that is CSV too."""
+    """A CSV with the run's channels, in raw units; separator and header as the run's own data has them where that is CSV too.
+
+    For a language model a text, reduced as the run's own is.
+    """
     data = run.config.data
+    if run.spec.task == "language":
+        (recording,) = text.read(path, data.model_copy(update={"first": None}), None)
+        return Sequence(path.name, path.name, text.indices(recording, run.spec.classes))
     own = {"separator": data.separator, "columns": data.columns} if data.source == "csv" else {"separator": ",", "columns": None}
     # What a recording of one's own need not have: only the channels are read.
     alone = {"source": "csv", "channels": run.spec.channels, **dict.fromkeys(("time", "label", "group", "target"))}
