@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
+# A file's tests stay together, for what they share; one thread each, for they share the cores too.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
 help:
@@ -33,10 +35,10 @@ demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
 
 test: .venv/ready $(NATIVE)/libedge_lstm.so
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: .venv/ready $(NATIVE)/libedge_lstm.so
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 fuzz: .venv/ready
 	$(BIN)/python tests/native/fuzzers.py $(SECONDS_EACH)
