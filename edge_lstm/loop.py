@@ -161,7 +161,7 @@ class Training:
         taught: State | None = None  # the teacher's
         # Which of a batch's sequences begin in a state that was left behind; a teacher in its own where its student does.
         draws = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
-        carried = torch.rand(len(starts), len(range(rank, size, world)), generator=draws) < share_carried
+        carried = torch.rand(len(starts), max(1, len(range(rank, size, world))), generator=draws) < share_carried
         carried = carried.to(self.fabric.device, torch.float32)
         augment = None
         if self.config.augment is not None:
