@@ -158,7 +158,7 @@ def make(home: Path, architecture: Architecture) -> Board:
         if shutil.which(tool) is None:
             raise BoardError(f"{tool}, which fetches and unpacks Debian's Python, is not here")
     home.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=home.parent))
+    building = Path(tempfile.mkdtemp(prefix=".board-", dir=home.parent))
     try:
         _unpack_debian(building / "root", architecture)
         launcher = building / LAUNCHER_PATH
