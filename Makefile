@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
-# A file's tests stay together, for what they share; one thread each, for they share the cores too.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file's tests stay together, for what they share, in order, for the longest files begin early; one thread each, for they share the cores too.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
 help:

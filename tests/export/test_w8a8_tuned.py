@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("w8a8")
-    config = load_config("recipe:activity", {"model.hidden_size": 16, "quantize.scheme": "w8a8"})
+    config = load_config("recipe:activity", {"model.hidden_size": 16, "quantize.scheme": "w8a8", "quantize.tolerance": 0.0})
     run = train(config, folder / "run", quiet=True)
     return run, export_run(run, folder / "tuned.edge", schemes=("w8a8",))
 
