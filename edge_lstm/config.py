@@ -205,7 +205,7 @@ class QuantizeConfig(_Section):
     """
 
     scheme: Literal["int8", "w8a8"]
-    tolerance: Annotated[float, Field(ge=0)] = 0.003
+    tolerance: Annotated[float, Field(ge=0)] = 0.005
     epochs: Count | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 

@@ -144,7 +144,7 @@ def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
 ) -> None:
     run = train(configure(FORECAST + "\n[quantize]\nscheme = 'int8'\n", **LEARNT), tmp_path / "run")
     found = run.metrics["quantize"]
-    assert found["before"]["int8"]["val"]["rmse"] < 1.003 * found["before"]["float32"]["val"]["rmse"]
+    assert found["before"]["int8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
     assert (found["epochs"], found["best_epoch"]) == (0, 0)
     assert found["before"] == found["after"]
     assert not (run.path / "int8").exists()
@@ -159,7 +159,7 @@ def test_answers_that_rounding_moves_are_won_back_though_the_metric_stays(config
     config = configure(FORECAST + "\n[quantize]\nscheme = 'w8a8'\n", **LEARNT)
     run = train(config, tmp_path / "run", quiet=True)
     found = run.metrics["quantize"]
-    assert found["before"]["w8a8"]["val"]["rmse"] < 1.003 * found["before"]["float32"]["val"]["rmse"]
+    assert found["before"]["w8a8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
     assert found["epochs"] == 2
 
 
@@ -188,7 +188,7 @@ def test_training_goes_through_the_rounding(configure: Callable[..., Config], tm
     """On a grid so coarse that it ruins the answers, most of the loss is won back."""
     monkeypatch.setattr(quantised, "LEVELS", 1)
     settings = {"train__epochs": 20, "train__learning_rate": 0.02, "quantize__epochs": 20, "quantize__learning_rate": 0.01}
-    config = configure(FORECAST + QUANTIZE, **settings, quantize__tolerance=0.003)
+    config = configure(FORECAST + QUANTIZE, **settings, quantize__tolerance=0.005)
     found = train(config, tmp_path / "run", quiet=True).metrics["quantize"]
     exact, rounded, tuned = (
         found[when][kind]["val"]["rmse"] for when, kind in (("before", "float32"), ("before", "int8"), ("after", "int8"))
