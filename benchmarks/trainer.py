@@ -122,7 +122,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             (folder / kind).mkdir()
         config = configuration(folder / "plain", arguments, 0.0)
         carrying = configuration(folder / "carry", arguments, 0.5)
-        recorded = configuration(folder / "graph", arguments, 0.0, graph=True)
         splits = load_data(config)
         spec = make_spec(config, splits)
         assert len(splits.train) == arguments.batches * arguments.batch
@@ -137,6 +136,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             LSTM_ALONE: lambda: lstm_alone(spec, x, arguments),
         }
         if arguments.device == "cuda":
+            recorded = configuration(folder / "graph", arguments, 0.0, graph=True)
             loops[GRAPH] = lambda: ours(recorded, tokens)
         rates: dict[str, list[float]] = {label: [] for label in loops}
         order = list(loops)

@@ -90,13 +90,10 @@ def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> We
 
 def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, state: Weights, splits: Splits) -> tuple[float, float]:
     """What rounding takes from the monitor on the validation split, as a share of it, negative where it gains; and the NRMSE it brings."""
-    monitor, monitored, answered = training.config.train.monitor, [], []
-    for net, loaded in ((CompactLSTM(spec), weights), (NETWORKS[scheme](spec), state)):
-        net.load_state_dict(loaded)
-        net.to(training.fabric.device)
-        monitored.append(training.validate(net)[f"val_{monitor}"])
-        answered.append(np.concatenate(answers(net, splits.val)))
-    exact, rounded = monitored
+    monitor = training.config.train.monitor
+    nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
+    exact, rounded = (training.validate(net)[f"val_{monitor}"] for net in nets)
+    answered = [np.concatenate(answers(net, splits.val)) for net in nets]
     worse = exact - rounded if monitor in HIGHER_IS_BETTER else rounded - exact
     nrmse = compare(answered[1], answered[0].astype(np.float64)).nrmse
     return worse / max(abs(exact), 1e-12), nrmse
@@ -105,10 +102,17 @@ def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, st
 def _both(config: Config, spec: ModelSpec, scheme: str, weights: dict[str, Any], state: dict[str, Any], splits: Splits) -> dict[str, Any]:
     """Validation and test metrics of these weights and of the network that rounds: {"float32": {"val": ..., "test": ...}, scheme: ...}."""
     found: dict[str, Any] = {}
-    for name, net, loaded in (("float32", CompactLSTM(spec), weights), (scheme, NETWORKS[scheme](spec), state)):
-        net.load_state_dict(loaded)
+    for name, net in zip(("float32", scheme), _nets(spec, scheme, weights, state), strict=True):
         found[name] = {}
         for part in ("val", "test"):
             sequences = getattr(splits, part)
             found[name][part] = evaluate(spec, sequences, answers(net, sequences), season=config.data.season)
     return found
+
+
+def _nets(spec: ModelSpec, scheme: str, weights: Weights, state: Weights) -> tuple[CompactLSTM, CompactLSTM]:
+    """The one in float32, of `weights`, and the one that rounds, of `state`."""
+    exact, rounded = CompactLSTM(spec), NETWORKS[scheme](spec)
+    exact.load_state_dict(weights)
+    rounded.load_state_dict(state)
+    return exact, rounded

@@ -185,14 +185,14 @@ class Training:
                 y = y if self._loss.classify else y[:, :steps]
             if augment is not None:
                 x = augment(x, last + 1)
-            keep = carried[k - 1, : len(index)]
-            begin, wanted = _carried(left, keep) if share_carried else None, None
+            keep = carried[k - 1, : len(index)] if share_carried else None
+            wanted = None
             if self.teacher is not None:
-                wanted, taught = self.teacher.answer(x, _carried(taught, keep) if share_carried else None, lengths)
+                wanted, taught = self.teacher.answer(x, _carried(taught, keep), lengths)
             if self._recorded is not None and len(index) == size:
-                loss, norm, left = self._recorded(x, y, mask, last, share, begin)
+                loss, norm, left = self._recorded(x, y, mask, last, share, _carried(left, keep))
             else:
-                loss, norm, left = self._update(x, y, mask, last, share, begin, lengths, wanted)
+                loss, norm, left = self._update(x, y, mask, last, share, _carried(left, keep), lengths, wanted)
             losses.append(loss)
             norms.append(norm)
             progress.step += 1
@@ -325,9 +325,9 @@ class Training:
         )
 
 
-def _carried(left: State | None, keep: Tensor) -> State | None:
+def _carried(left: State | None, keep: Tensor | None) -> State | None:
     """The states in which a batch begins. keep: (N,) 1 where it is the one that another sequence left behind, 0 where it is zero."""
-    if left is None or left[0].shape[1] < len(keep):
+    if left is None or keep is None or left[0].shape[1] < len(keep):
         return None
     h, c = left
     return h[:, : len(keep)] * keep[:, None], c[:, : len(keep)] * keep[:, None]

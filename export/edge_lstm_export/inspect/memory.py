@@ -119,6 +119,7 @@ def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recordi
     if length < 4:
         raise DataError(f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last")
     xs = features(spec, recording.x)[0][:SHOWN_STEPS]
+    weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     layers = trace(spec, weights, xs)
     later = min(LATER, len(xs) // 2)
     starts = np.unique(np.linspace(0, len(xs) - 1 - later, SAMPLES).round().astype(np.int64))
@@ -135,7 +136,7 @@ def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recordi
 
 
 def sample_effect(
-    spec: ModelSpec, weights: Mapping[str, NDArray[Any]], layers: Many[Trace], starts: NDArray[np.int64], later: int
+    spec: ModelSpec, weights: Mapping[str, Float64], layers: Many[Trace], starts: NDArray[np.int64], later: int
 ) -> list[Float64]:
     """Per layer (S, later + 1), as `Memory.effect`: the derivative of `lstm_cell`, carried forward from each start."""
     S, C, H = len(starts), spec.input_size, spec.hidden_size
@@ -147,7 +148,7 @@ def sample_effect(
     for n in range(later + 1):
         dx = sample if n == 0 else np.zeros_like(sample)
         for k, layer in enumerate(layers):
-            W_x, W_h = (np.asarray(weights[f"layer{k}.{name}"], np.float64) for name in ("W_x", "W_h"))
+            W_x, W_h = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h"))
             values = (layer.i, layer.f, layer.g, layer.o, layer.tanh_c, before(layer.c))
             i, f, g, o, tanh_c, c_before = (value[starts + n][:, None] for value in values)  # (S, 1, H) each
             da = dx @ W_x + dh[k] @ W_h  # (S, C, 4 H)
@@ -170,7 +171,7 @@ def frequent(text: Sequence) -> NDArray[np.int64]:
 
 def character_effect(
     spec: ModelSpec,
-    weights: Mapping[str, NDArray[Any]],
+    weights: Mapping[str, Float64],
     layers: Many[Trace],
     xs: Float64,
     others: NDArray[np.int64],
@@ -188,7 +189,7 @@ def character_effect(
     for n in range(later + 1):
         x = xs[starts + n][:, None] if n else replaced[None]
         for k, layer in enumerate(layers):
-            W_x, W_h, b = (np.asarray(weights[f"layer{k}.{name}"], np.float64) for name in ("W_x", "W_h", "b"))
+            W_x, W_h, b = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
             x, c[k] = lstm_cell(x, h[k], c[k], W_x, W_h, b)  # (S, M, H)
             h[k] = x
             change = c[k] - layer.c[starts + n][:, None]
