@@ -16,11 +16,12 @@ import machine
 import numpy as np
 import torch
 
-from edge_lstm import Run, checkpoint, load_config, train
+from edge_lstm import Run, load_config, train
 from edge_lstm.compare.rows import microseconds
-from edge_lstm.config import PruneConfig
+from edge_lstm.config.schema import PruneConfig
+from edge_lstm.training import checkpoint
 from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
 SIZES = {"speakers": (8, 16, 32), "activity": (4, 8, 16)}
 WAYS = ("direct", "direct, 1.6 x epochs", "pruned", "distilled")

@@ -14,8 +14,8 @@ import machine
 import numpy as np
 from rknn_int8 import DRIFT_STEPS, WINDOW, trained
 
-from edge_lstm_export.native_int8 import quantise
-from edge_lstm_export.steps.calibrate import calibrate
+from edge_lstm_export.quantize.calibration import calibrate
+from edge_lstm_export.quantize.cpu_int8 import quantise
 from edge_lstm_runtime import Reference, compare, native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from peers import network
 
-from edge_lstm_export.graphs import build
+from edge_lstm_export.graphs.bundle import build
 from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from edge_lstm_export.rknn.environment import python
-from edge_lstm_export.rknn.forms import FORMS
-from edge_lstm_export.rknn.lint import lint
-from edge_lstm_export.rknn.process import Converter
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn.environment import python
+from edge_lstm_export.npu.rknn.lint import lint
+from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.targets import schemes, targets
 from edge_lstm_export.steps.simulate import USABLE
-from edge_lstm_export.target_table import schemes, targets
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.compare import FLOAT16
+from edge_lstm_runtime.verify.error import FLOAT16
 
 INPUTS, OUTPUTS, SEED = 8, 4, 0
 SIXTEEN_BITS = ("fp16", "w16a16i_dfp")

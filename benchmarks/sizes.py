@@ -14,7 +14,7 @@ import machine
 import numpy as np
 from tasks import FP32, INT8, TASKS, Task, arguments, chosen, in_float32, in_int8, trained
 
-from edge_lstm.plots import save_figure
+from edge_lstm.results.plots import save_figure
 
 SIZES = (4, 8, 16, 32, 64, 128)
 Point = dict[str, float]

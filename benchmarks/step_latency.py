@@ -16,8 +16,8 @@ import numpy as np
 import peers
 
 from edge_lstm_runtime import Reference
-from edge_lstm_runtime.backends import BackendUnavailableError
-from edge_lstm_runtime.compare import FLOAT32, Comparison, compare
+from edge_lstm_runtime.backends.base import BackendUnavailableError
+from edge_lstm_runtime.verify.error import FLOAT32, Comparison, compare
 
 CHECKED = 100  # carried steps
 PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "ncnn", "openvino", "torch")

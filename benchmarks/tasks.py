@@ -21,12 +21,13 @@ from typing import Any
 import machine
 import numpy as np
 
-from edge_lstm import Run, checkpoint, load_config, load_data, train
-from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm import Run, load_config, load_data, train
+from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.recipes import recipes
+from edge_lstm.training import checkpoint
 from edge_lstm_export.pipeline import export_run
 from edge_lstm_export.steps.evaluate_task import test_metrics
-from edge_lstm_export.steps.quantise_native import of_run
+from edge_lstm_export.steps.quantize_native import of_run
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import numpy_backend

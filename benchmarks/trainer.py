@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from edge_lstm import CompactLSTM, load_config, load_data, train
-from edge_lstm.config import Config
-from edge_lstm.data import make_spec
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import make_spec
 from edge_lstm_runtime import ModelSpec
 
 TARGET = 0.95

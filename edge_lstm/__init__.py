@@ -8,18 +8,19 @@ from edge_lstm_runtime import __version__
 from edge_lstm_runtime.errors import MissingDependencyError
 
 try:
-    from .config import Config, load_config
-    from .data import Sequence, Splits, load_data
-    from .evaluate import evaluate
-    from .run import Run, load_run
-    from .train import train
+    from .config.load import load_config
+    from .config.schema import Config
+    from .data.load import Sequence, Splits, load_data
+    from .results.metrics import evaluate
+    from .results.run import Run, load_run
+    from .training.train import train
 except ModuleNotFoundError as e:
     if (e.name or "").startswith("edge_lstm"):
         raise
     raise MissingDependencyError(e.name or "a package", "train") from e
 
 if TYPE_CHECKING:
-    from .model import CompactLSTM
+    from .network import CompactLSTM
 
 __all__ = [  # noqa: RUF022  (in the order of use)
     # configuration and data
@@ -42,7 +43,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 def __getattr__(name: str) -> Any:
     # The module imports torch, which takes seconds and which reading a configuration doesn't need.
     if name == "CompactLSTM":
-        from .model import CompactLSTM
+        from .network import CompactLSTM
 
         return CompactLSTM
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

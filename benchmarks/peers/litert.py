@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import GATES, gate
+from edge_lstm_runtime.layers.layout import GATES, gate
 
 from . import Float32, Steps, Weights
 

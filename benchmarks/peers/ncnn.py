@@ -8,7 +8,7 @@ import ncnn
 import numpy as np
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import reorder
+from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 

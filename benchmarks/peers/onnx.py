@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime.quantization import quantize_dynamic
 
-from edge_lstm_export.graphs import build
+from edge_lstm_export.graphs.bundle import build
 from edge_lstm_runtime import ModelSpec
 
 from . import Float32, Steps, Weights

@@ -13,7 +13,7 @@ from openvino import Node, Output, opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import reorder
+from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 

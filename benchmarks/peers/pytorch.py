@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layout import reorder
+from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 

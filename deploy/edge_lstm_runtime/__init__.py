@@ -8,13 +8,9 @@ In short:
         y = s.step(x)
 """
 
-from .anomaly import AnomalyDetector, Detection
-from .audio import FrontEnd, FrontEndStream
-from .backends import Backend
-from .bundle import Bundle, read_bundle, write_bundle
-from .check import Check, check_backend
-from .choice import choose_backend
-from .compare import Comparison, Tolerance, compare
+from .backends.base import Backend
+from .backends.reference import Reference
+from .detector import AnomalyDetector, Detection
 from .errors import (
     BackendError,
     BackendUnavailableError,
@@ -28,14 +24,17 @@ from .errors import (
     SampleError,
     TrainingError,
 )
-from .language import generate
-from .model import Model, Session, load
-from .processing import describe
-from .reference import Reference
-from .spec import ModelSpec
-from .streams import StreamsSession
-
-__version__ = "0.1.0"
+from .generate import generate
+from .inputs.channels import describe
+from .inputs.front_end import FrontEnd, FrontEndStream
+from .load import Model, load
+from .model.bundle import Bundle, read_bundle, write_bundle
+from .model.spec import ModelSpec
+from .session import Session, StreamsSession
+from .verify.auto import choose_backend
+from .verify.check import Check, check_backend
+from .verify.error import Comparison, Tolerance, compare
+from .version import __version__
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
@@ -51,4 +50,5 @@ __all__ = [  # noqa: RUF022  (grouped)
     # errors
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError", "ConversionError", "DataError",
     "MissingDependencyError", "NewerFormatError", "SampleError", "TrainingError",
+    "__version__",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.types import Float64
+from ..data.recordings import Float64
 from .rows import Case, Row, microseconds
 
 

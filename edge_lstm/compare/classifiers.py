@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
-from ..data.types import Float64, Sequence
+from ..data.recordings import Float64, Sequence
 from .rows import Case, Row, microseconds, repeated
 
 WINDOW = 0.1  # of the longest sequence: how far DTW may warp

@@ -18,10 +18,11 @@ from typing import Any
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
-from .. import checkpoint, plots
-from ..config import Config
-from ..data import load_data, make_spec
-from ..progress import Reporter
+from ..config.schema import Config
+from ..data.load import load_data, make_spec
+from ..results import plots
+from ..training import checkpoint
+from ..training.progress import Reporter
 from . import characters, classifiers, detectors, forecasts, recurrent, regressions
 from .rows import Case, Row
 from .table import markdown, picture

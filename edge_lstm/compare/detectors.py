@@ -17,13 +17,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.files import atomic_write
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
-from .. import anomaly, plots
-from ..data.types import Float64
-from ..data.types import Sequence as Recorded
-from ..run import load_run
-from ..streaming import answers
+from ..data.recordings import Float64
+from ..data.recordings import Sequence as Recorded
+from ..results import alarms, plots
+from ..results.answers import answers
+from ..results.run import load_run
 from . import recurrent
 from .forecasts import repeated_last
 from .rows import Case, Row, microseconds
@@ -38,7 +38,7 @@ def lstm(case: Case) -> Row:
     """As in `recurrent`, with the figures of the detector in place of the forecast's."""
     row = recurrent.lstm(case)
     run = load_run(case.out / "lstm")
-    scores = anomaly.scores(run.spec, case.splits.test, answers(run.model, case.splits.test))
+    scores = alarms.scores(run.spec, case.splits.test, answers(run.model, case.splits.test))
     return _judged(case, row, scores, run.spec.anomaly_threshold)
 
 
@@ -66,7 +66,7 @@ def raw_value(case: Case) -> Row:
     """The distance from the training split's median, in its robust deviations."""
     channels = case.spec.target_channels
     usual = np.concatenate([s.normal[:, channels] for s in case.splits.train])
-    centre, scale = anomaly.robust(usual, case.spec.targets)
+    centre, scale = alarms.robust(usual, case.spec.targets)
     row = Row("raw", "distance from the median", None, 2 * len(channels) + 1, note="of the value now, on both sides")
     return _of_values(case, row, lambda x: np.abs(x - centre) / scale)
 
@@ -100,9 +100,9 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     """The same score as the LSTM's, of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
-    spec = anomaly.fit(case.spec, case.config.model, train, [answer(s) for s in train])
+    spec = alarms.fit(case.spec, case.config.model, train, [answer(s) for s in train])
     seconds = time.perf_counter() - began
-    scores = anomaly.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
+    scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
     row = dataclasses.replace(row, parameters=2 * spec.output_size + 1, seconds=seconds)
     return _judged(case, row, scores, spec.anomaly_threshold)
 
@@ -118,8 +118,8 @@ def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row
         return np.where(known.any(axis=1), highest, np.nan)
 
     began = time.perf_counter()
-    usual = [largest(s)[anomaly.normal_steps(s)] for s in case.splits.train]
-    threshold = anomaly.threshold(np.concatenate(usual), case.config.model.false_alarms)
+    usual = [largest(s)[alarms.normal_steps(s)] for s in case.splits.train]
+    threshold = alarms.threshold(np.concatenate(usual), case.config.model.false_alarms)
     seconds = time.perf_counter() - began
     scores = [largest(s) for s in case.splits.test]
     x = case.splits.test[0]
@@ -134,4 +134,4 @@ def _judged(case: Case, row: Row, scores: list[Float64], threshold: float) -> Ro
     np.savez_compressed(buffer, threshold=threshold, **arrays)
     with atomic_write(case.out / "rows" / f"{row.name}.npz") as file:
         file.write(buffer.getvalue())
-    return dataclasses.replace(row, metrics=anomaly.judge(case.splits.test, [s > threshold for s in scores]))
+    return dataclasses.replace(row, metrics=alarms.judge(case.splits.test, [s > threshold for s in scores]))

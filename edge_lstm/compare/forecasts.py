@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
-from ..data.types import Float64, Sequence
+from ..data.recordings import Float64, Sequence
 from ..data.windows import future
 from .rows import Case, Row, microseconds
 

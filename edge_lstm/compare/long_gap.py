@@ -19,13 +19,14 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
 from edge_lstm_runtime.files import atomic_write
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.model.spec import ModelSpec
 
-from .. import checkpoint, plots
-from ..loop import learning_rate
-from ..model import Cell, CompactLSTM
-from ..plots import TRAIN, VALIDATION, _figure, _label
-from ..progress import Reporter
+from ..network import Cell, CompactLSTM
+from ..results import plots
+from ..results.plots import TRAIN, VALIDATION, _figure, _label
+from ..training import checkpoint
+from ..training.loop import learning_rate
+from ..training.progress import Reporter
 from .comparison import read_json, same_plan
 from .recurrent import TITLES, one_thread, parameters
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import torch
 
-from edge_lstm_runtime.backends import Backend
+from edge_lstm_runtime.backends.base import Backend
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import BidirectionalNumpyBackend, NumpyBackend
 from edge_lstm_runtime.errors import BackendUnavailableError, TrainingError
-from edge_lstm_runtime.model import Session
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.session import Session
 
-from .. import checkpoint
-from ..loop import Training
-from ..model import Cell, CompactLSTM
-from ..refit import refit
-from ..run import Run
-from ..streaming import answers
-from ..train import make_fabric, train
+from ..network import Cell, CompactLSTM
+from ..results.answers import answers
+from ..results.run import Run
+from ..training import checkpoint
+from ..training.loop import Training
+from ..training.refit import refit
+from ..training.train import make_fabric, train
 from .rows import Case, Row, microseconds
 
 TITLES: dict[Cell, str] = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
 from ..data.windows import truth_of
 from .rows import Case, Row, microseconds

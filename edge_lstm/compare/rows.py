@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config import Config
-from ..data import Sequence as Recording
-from ..data import Splits
-from ..evaluate import evaluate
-from ..progress import Reporter
-from ..refit import joined
+from ..config.schema import Config
+from ..data.load import Sequence as Recording
+from ..data.load import Splits
+from ..results.metrics import evaluate
+from ..training.progress import Reporter
+from ..training.refit import joined
 
 MEASURED = 0.2  # seconds of a timing
 

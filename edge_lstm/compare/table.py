@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..plots import TRAIN, VALIDATION, _figure, _label
+from ..results.plots import TRAIN, VALIDATION, _figure, _label
 from .rows import Row
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 
-from .types import Float64
+from .recordings import Float64
 
 # What programs that write CSV leave in a cell without a value.
 BLANKS = ("", "na", "n/a", "nan", "null", "none", "?", "-")

@@ -9,8 +9,8 @@ import numpy as np
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config import FORECASTS, SplitConfig
-from .types import Recording
+from ..config.schema import FORECASTS, SplitConfig
+from .recordings import Recording
 
 Parts = dict[str, list[Recording]]
 PARTS = ("train", "val", "test")

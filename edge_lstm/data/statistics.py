@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config import Config
-from .types import Float64, Splits
+from ..config.schema import Config
+from .recordings import Float64, Splits
 from .windows import network_targets
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import VOCABULARY, ModelSpec
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import VOCABULARY, ModelSpec
 
-from .types import Float64, Sequence
+from .recordings import Float64, Sequence
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,8 +38,8 @@ def recipe_path(path: str | Path) -> Path:
 
 def recipes() -> list[Recipe]:
     """All there are, by name. Whether the data is there: below the folder in EDGE_LSTM_DATA, or inside an installed package."""
-    from ..config import load_config
-    from ..data.sources import DATA_FOLDER, locate
+    from ..config.load import load_config
+    from ..data.sources.read import DATA_FOLDER, locate
 
     found = []
     for path in sorted(FOLDER.glob("*.toml")):

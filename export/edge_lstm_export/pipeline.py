@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import ConfigError, ConversionError
 
-from . import target_table
+from .npu import targets as target_table
 from .steps import (
     build_graphs,
     calibrate,
@@ -20,7 +20,7 @@ from .steps import (
     evaluate_task,
     inspect_rknn,
     pack,
-    quantise_native,
+    quantize_native,
     simplify,
     simulate,
     verify_float,
@@ -34,7 +34,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("onnxsim", simplify.call),
     ("float32 against the reference", verify_float.call),
     ("calibration set", calibrate.call),
-    ("int8 for CPUs", quantise_native.call),
+    ("int8 for CPUs", quantize_native.call),
     ("RKNN conversion", convert_rknn.call),
     ("accuracy on the simulator", simulate.call),
     ("tensor by tensor, and drift", inspect_rknn.call),

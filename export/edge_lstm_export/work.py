@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
-from edge_lstm_runtime.compare import Tolerance
-from edge_lstm_runtime.golden import Lengths, golden_features
+from edge_lstm_runtime.verify.error import Tolerance
+from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
-from .native_int8 import Arrays
-from .rknn.forms import Form
-from .rknn.process import Converter
+from .graphs.npu import Form
+from .npu.rknn.process import Converter
+from .quantize.cpu_int8 import Arrays
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 Float32 = NDArray[np.float32]

@@ -128,7 +128,7 @@ def build_wheel(architecture: Architecture, out: Path) -> Path:
 
 def cached(architecture: Architecture) -> Board:
     """The board in the cache, beside the converter's environment; made where it isn't there. Raises BoardError."""
-    from edge_lstm_export.rknn import environment
+    from edge_lstm_export.npu.rknn import environment
 
     # This file says how it is made.
     parts = Path(__file__).read_bytes(), CONSTRAINTS.read_bytes(), "\n".join(requirements(architecture)).encode()

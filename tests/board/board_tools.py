@@ -40,7 +40,7 @@ def installed(debian: str, wheels: dict[str, Path], folder: Path) -> Machine:
 def export(trained: Run, path: Path, form: str) -> Path:
     """A bundle with a model in one form, made by the real converter."""
     from edge_lstm_export import export_run
-    from edge_lstm_export.rknn import environment
+    from edge_lstm_export.npu.rknn import environment
     from edge_lstm_export.steps import convert_rknn
 
     if reason := environment.unsupported_reason():

@@ -16,7 +16,7 @@ from board_tools import Machine, OnBoard
 from numpy.typing import NDArray
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.compare import FLOAT32, compare
+from edge_lstm_runtime.verify.error import FLOAT32, compare
 
 pytestmark = pytest.mark.slow
 ARTIFACT = "rk3588-fp16.rknn"

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from edge_lstm_runtime.cli import VERBS
+from edge_lstm_runtime.cli import verbs
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,7 +60,7 @@ def test_readme_from_top_to_bottom(tmp_path):
 
 def test_readme_shows_every_verb_but_the_demo_which_make_runs():
     used = {match[1] for command in commands() for match in re.finditer(r"edge-lstm (\w+)", command)}
-    assert used == set(VERBS) - {"demo", "targets", "converter"}
+    assert used == set(verbs()) - {"demo", "targets", "converter"}
     assert "`edge-lstm targets`" in README
     assert "`edge-lstm converter`" in (ROOT / "docs" / "backends.md").read_text("utf-8")
 
@@ -75,12 +75,12 @@ def test_links_and_make_targets_exist(document):
 
 
 def test_every_configuration_key_is_documented():
-    from edge_lstm import config
+    from edge_lstm.config import schema
 
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
     sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    tables = {name: field.annotation for name, field in config.Config.model_fields.items() if name != "folder"}
-    tables["data.split"] = config.SplitConfig
+    tables = {name: field.annotation for name, field in schema.Config.model_fields.items() if name != "folder"}
+    tables["data.split"] = schema.SplitConfig
     for name, annotation in tables.items():
         (section,) = [c for c in (get_args(annotation) or (annotation,)) if c is not type(None)]
         title = f"[{name}]"

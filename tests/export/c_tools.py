@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.npz import write_npz
 
 STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
 ODD = 'a "b" */ // ??/ %s \\n é'  # a name that C would read as something, in a string, a comment or a format

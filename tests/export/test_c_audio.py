@@ -17,8 +17,8 @@ from edge_lstm_export import export_c
 from edge_lstm_export.c.audio import sound_ram, sound_tables
 from edge_lstm_runtime import FrontEnd, ModelSpec, Reference, load, write_bundle
 from edge_lstm_runtime import native as native_package
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.npz import write_npz
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
 

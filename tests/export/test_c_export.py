@@ -17,7 +17,7 @@ from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c import block, build, export, folder, render
 from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bundle
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.compare import FLOAT32, Tolerance
+from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
 

@@ -15,10 +15,10 @@ import pytest
 from test_forms import calibration_for
 
 from edge_lstm_export import export_run
+from edge_lstm_export.graphs.npu import lstm
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.pipeline import CHUNKS
-from edge_lstm_export.rknn import environment
-from edge_lstm_export.rknn.forms import lstm
-from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
 from edge_lstm_export.steps.inspect_rknn import drift_window
 from edge_lstm_runtime import (
@@ -33,17 +33,17 @@ from edge_lstm_runtime import (
     load,
     write_bundle,
 )
-from edge_lstm_runtime import backends as registry
+from edge_lstm_runtime.backends import base as registry
 from edge_lstm_runtime.backends.chunks import ChunkBackend, any_length
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.backends.rknn import RknnBackend
-from edge_lstm_runtime.bench import latencies
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import verify_backend
-from edge_lstm_runtime.choice import choose_backend
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
+from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.compare import FLOAT16
-from edge_lstm_runtime.packing import Packing
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.auto import choose_backend
+from edge_lstm_runtime.verify.bench import latencies
+from edge_lstm_runtime.verify.check import verify_backend
+from edge_lstm_runtime.verify.error import FLOAT16
 
 T = 8
 FLOAT32 = 1e-5  # max abs: rounding of 6e-8 in sums of some hundred terms, as everywhere
@@ -309,7 +309,7 @@ def test_the_board_opens_a_chunk_as_any_other_artifact(bundle, monkeypatch):
     api.RKNNLite = Lite
     monkeypatch.setitem(sys.modules, "rknnlite", types.ModuleType("rknnlite"))
     monkeypatch.setitem(sys.modules, "rknnlite.api", api)
-    monkeypatch.setitem(registry.BUILT_IN, "rknn", "edge_lstm_runtime.backends.rknn")
+    monkeypatch.setitem(registry.BUILT_IN, "rknn", "edge_lstm_runtime.backends.rknn.board")
     monkeypatch.delenv("EDGE_LSTM_NPU_CORES", raising=False)
     x, y = made.golden
     for artifact, steps, kind in (("a-t.rknn", T, ChunkBackend), ("a.rknn", 1, RknnBackend)):
@@ -362,7 +362,7 @@ def test_windows_of_the_drift_are_whole_chunks():
 
 
 def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path):
-    from edge_lstm_export.rknn import process
+    from edge_lstm_export.npu.rknn import process
 
     spec, weights = random_model(2, 8)
     form = lstm(spec, weights, {}, steps=40)

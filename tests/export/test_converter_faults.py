@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_run
-from edge_lstm_export.rknn import environment, process
-from edge_lstm_export.rknn.forms import FORMS
-from edge_lstm_export.rknn.process import Converter
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn import environment, process
+from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, compare
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.compare import FLOAT16
+from edge_lstm_runtime.verify.error import FLOAT16
 
 pytestmark = [
     pytest.mark.slow,

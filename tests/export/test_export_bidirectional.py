@@ -13,22 +13,22 @@ import pytest
 
 from edge_lstm import Sequence
 from edge_lstm_export import export_run, targets
-from edge_lstm_export.graphs import build
-from edge_lstm_export.rknn import environment
-from edge_lstm_export.rknn.forms import bidirectional
-from edge_lstm_export.rknn.lint import lint
-from edge_lstm_export.rknn.process import Converter
+from edge_lstm_export.graphs.bundle import build
+from edge_lstm_export.graphs.npu import bidirectional
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.lint import lint
+from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, evaluate_task, inspect_rknn, simulate
 from edge_lstm_export.steps.simplify import _simplify
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import compare, load
 from edge_lstm_runtime.backends.onnx import onnx_backend
-from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
+from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.compare import FLOAT16, FLOAT32
-from edge_lstm_runtime.golden import run_sequences
-from edge_lstm_runtime.packing import Packing
-from edge_lstm_runtime.reference import reference
+from edge_lstm_runtime.verify.error import FLOAT16, FLOAT32
+from edge_lstm_runtime.verify.golden import run_sequences
 
 
 def rows_of(spec, steps, seed=1):

@@ -13,7 +13,7 @@ from c_tools import STRICT, passed, run
 from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
-from edge_lstm_export.rknn import environment
+from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main

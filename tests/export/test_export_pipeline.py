@@ -11,7 +11,7 @@ import pytest
 
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.c.export import export_c
-from edge_lstm_export.rknn import environment
+from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
 from edge_lstm_runtime.cli import main
@@ -63,7 +63,7 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     from pathlib import Path
 
     from edge_lstm_export.work import Work
-    from edge_lstm_runtime.processing import features
+    from edge_lstm_runtime.inputs.channels import features
 
     said = []
     work = Work(run=trained, schemes={"rk3588": ("w8a8",)}, out=Path("x.edge"), say=said.append, resources=ExitStack())
@@ -72,7 +72,7 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
         np.testing.assert_array_equal(first.calibration[name], second.calibration[name])
     curve = first.convergence
     assert list(curve) == sorted(curve)
-    assert curve[len(first.calibration["x"])] <= calibrate.TOLERABLE * min(curve.values())
+    assert curve[len(first.calibration["x"])] <= 1.1 * min(curve.values())
     assert f"{len(first.calibration['x'])} samples: emulated NRMSE" in said[0]
     everything = np.concatenate([features(trained.spec, s.x)[0] for s in trained.splits.train]).astype(np.float32)
     for extreme in (everything.max(axis=0), everything.min(axis=0)):
@@ -199,13 +199,13 @@ def test_unknown_target_or_scheme(trained, tmp_path, target, scheme, message):
 
 def test_wrong_weights_stop_the_export(trained, tmp_path, monkeypatch):
     """A backend that is out of tolerance must end the export, whatever made it wrong."""
-    from edge_lstm_export import graphs
+    from edge_lstm_export.graphs import bundle
 
     def altered(spec, weights):
-        return graphs._cell(spec, {**weights, "head.b": weights["head.b"] + np.float32(1e-3)})
+        return bundle._cell(spec, {**weights, "head.b": weights["head.b"] + np.float32(1e-3)})
 
-    monkeypatch.setattr(graphs, "_cell", graphs._cell)
-    original = graphs.build
+    monkeypatch.setattr(bundle, "_cell", bundle._cell)
+    original = bundle.build
     monkeypatch.setattr("edge_lstm_export.steps.build_graphs.build", lambda s, w, f: altered(s, w) if f == "cell" else original(s, w, f))
     with pytest.raises(ConversionError, match=r"onnx cell.onnx differs from the float64 reference by 1\.0\de-03 at step \d+"):
         export_run(trained, tmp_path / "x.edge", schemes=())

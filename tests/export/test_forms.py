@@ -6,14 +6,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_lstm.npu_ranges import input_parts, input_range, on_grid
+from edge_lstm.emulate.npu_ranges import input_parts, input_range, on_grid
 from edge_lstm_export import targets
-from edge_lstm_export.rknn import int8
-from edge_lstm_export.rknn.forms import FORMS, TRACED, candidates, lstm, traced_outputs
+from edge_lstm_export.graphs.npu import FORMS, TRACED, candidates, lstm, traced_outputs
+from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.packing import PINS, Packing
+from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
 
 RNG = np.random.default_rng(5)
 
@@ -63,7 +63,7 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
     found, _ = run_on_ort(spec, form, rows)
     assert compare(found, reference).nrmse < 1e-2
     x_range = input_range(calibration["x"])
-    emulated = int8.emulate(weights, int8.quantise(weights, calibration, x_range), x_range, rows)
+    emulated = npu_int8.emulate(weights, npu_int8.quantise(weights, calibration, x_range), x_range, rows)
     assert compare(emulated, reference).nrmse < 2e-2
 
 
@@ -71,13 +71,13 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
     spec, weights = random_model(1, 32)
     calibration = calibration_for(spec, weights)
     x_range = input_range(calibration["x"])
-    (layer,) = int8.quantise(weights, calibration, x_range)
-    from edge_lstm_runtime.layout import reorder
-    from edge_lstm_runtime.packing import spread
+    (layer,) = npu_int8.quantise(weights, calibration, x_range)
+    from edge_lstm_runtime.backends.rknn.packing import spread
+    from edge_lstm_runtime.layers.layout import reorder
 
     parts = input_parts(spec.feature_size)
     v = np.concatenate([spread(calibration["x"].astype(np.float64), x_range, parts), on_grid(calibration["h"][:, 0])], axis=1)
-    W_x, W_h = (reorder(weights[f"layer0.{name}"].astype(np.float64), int8.ORDER) for name in ("W_x", "W_h"))
+    W_x, W_h = (reorder(weights[f"layer0.{name}"].astype(np.float64), npu_int8.ORDER) for name in ("W_x", "W_h"))
     exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / layer.scale
     step = np.abs(exact).max(axis=0) / 127
     nearest = step * np.rint(exact / step)
@@ -88,7 +88,7 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
 def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_model):
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 300)
-    for layer in int8.quantise(weights, calibration, input_range(calibration["x"])):
+    for layer in npu_int8.quantise(weights, calibration, input_range(calibration["x"])):
         step = (layer.weights.max(axis=0) - layer.weights.min(axis=0)) / 255
         integers = layer.weights / step
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)

@@ -8,12 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
-from edge_lstm_export.graphs import FORMS, OPSET, build, state_names
+from edge_lstm_export.graphs.builder import OPSET, state_names
+from edge_lstm_export.graphs.bundle import FORMS, build
 from edge_lstm_export.steps.simplify import _simplify
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.backends.onnx import OnnxBackend
-from edge_lstm_runtime.compare import FLOAT32
-from edge_lstm_runtime.layout import GATES, gate
+from edge_lstm_runtime.layers.layout import GATES, gate
+from edge_lstm_runtime.verify.error import FLOAT32
 
 
 def torch_float64(spec, weights, rows):

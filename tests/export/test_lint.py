@@ -12,14 +12,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_lstm_export.graphs import build
-from edge_lstm_export.rknn import environment
-from edge_lstm_export.rknn.lint import RULES, lint
-from edge_lstm_export.rknn.process import Converter
-from edge_lstm_export.target_table import find, schemes, source, targets
+from edge_lstm_export.graphs.bundle import build
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.lint import RULES, lint
+from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.targets import find, schemes, source, targets
 from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec
-from edge_lstm_runtime.bundle import write_bundle, write_npz
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.bundle import write_bundle
+from edge_lstm_runtime.model.npz import write_npz
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "rknn-rules.md").read_text("utf-8")
 

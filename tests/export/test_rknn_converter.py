@@ -12,15 +12,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_lstm.npu_ranges import input_range
+from edge_lstm.emulate.npu_ranges import input_range
 from edge_lstm_export import export_run
-from edge_lstm_export.rknn import environment, int8
-from edge_lstm_export.rknn.forms import FORMS
-from edge_lstm_export.rknn.process import Converter
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import ConversionError, Reference, compare, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.compare import FLOAT16
+from edge_lstm_runtime.verify.error import FLOAT16
 
 pytestmark = [
     pytest.mark.slow,
@@ -92,8 +93,8 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
     spec, weights = random_model(layers, 32, outputs=3)
     calibration, rows = calibration_for(spec, weights), rows_for(spec, 40)
     x_range = input_range(calibration["x"])
-    quantised = int8.quantise(weights, calibration, x_range)
-    emulated = np.concatenate([int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
+    quantised = npu_int8.quantise(weights, calibration, x_range)
+    emulated = np.concatenate([npu_int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
     found = []
     with convert(spec, weights, "w8a8", "packed") as converter:
         for row in rows:

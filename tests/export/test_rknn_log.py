@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_lstm_export.rknn import log
+from edge_lstm_export.npu.rknn import log
 
 TABLE = """\
 D RKNN: [11:36:37.689] >>>>>> start: rknn::RKNNModelRegCmdbuildPass

@@ -7,10 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_lstm import checkpoint, load_config, train
-from edge_lstm.model import CompactLSTM, canonical_weights
+from edge_lstm import load_config, train
+from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.training import checkpoint
 from edge_lstm_export import export_run
-from edge_lstm_export.rknn import environment, int8
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import compare, load
 
 ARTIFACT = "rknn-sim rk3588-w8a8.rknn"
@@ -45,10 +47,10 @@ def test_the_converted_model_is_what_training_emulated(tuned):
         # The simulator's float16 moves an answer or two of 4,000 that training emulated.
         assert work.metrics[ARTIFACT][metric] == pytest.approx(found["after"]["w8a8"]["test"][metric], abs=5e-3)
     # One step from zero each, where no rounding can go on its own way: NumPy's integers, and float16 alone beside them.
-    layers = int8.learned_layers(run.weights, run.w8a8)
+    layers = npu_int8.learned_layers(run.weights, run.w8a8)
     converter, rows, emulated = work.artifacts["rk3588-w8a8.rknn"].converter, work.rows[:40], []
     for row in rows:
-        emulated.append(int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None])[0])
+        emulated.append(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None])[0])
     with load(work.out).session("rknn-sim", artifact="rk3588-w8a8.rknn") as session:
         simulated = []
         for x in work.stream[:40]:

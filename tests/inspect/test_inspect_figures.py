@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from edge_lstm import CompactLSTM, Run, Sequence, Splits, evaluate
-from edge_lstm.config import Config
-from edge_lstm.model import canonical_weights
-from edge_lstm_export.inspect import inspect_run
-from edge_lstm_export.inspect.channels import measure_channels
-from edge_lstm_export.inspect.gates import measure_gates
-from edge_lstm_export.inspect.gradients import measure_gradients
-from edge_lstm_export.inspect.memory import falls_below, growth, measure_memory
+from edge_lstm.config.schema import Config
+from edge_lstm.network import canonical_weights
+from edge_lstm_export.insight import inspect_run
+from edge_lstm_export.insight.channels import measure_channels
+from edge_lstm_export.insight.gates import measure_gates
+from edge_lstm_export.insight.gradients import measure_gradients
+from edge_lstm_export.insight.memory import falls_below, growth, measure_memory
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.numpy import numpy_backend
-from edge_lstm_runtime.model import Session
-from edge_lstm_runtime.reference import Reference
+from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.session import Session
 
 SEED = 0
 
@@ -318,7 +318,7 @@ def test_gradients_of_windows_are_aligned_at_their_losses() -> None:
 
 
 def test_the_unrolled_network_answers_as_torch() -> None:
-    from edge_lstm_export.inspect.gradients import unroll
+    from edge_lstm_export.insight.gradients import unroll
 
     spec = classify_spec(num_layers=3)
     run = run_of(spec, [])

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from edge_lstm import Run, Splits, load_config, train
-from edge_lstm_export.inspect.context import Context, measure_context
-from edge_lstm_export.inspect.memory import measure_memory
-from edge_lstm_export.inspect.plots import MOST_CHARACTERS, plot_cell
+from edge_lstm_export.insight.context import Context, measure_context
+from edge_lstm_export.insight.memory import measure_memory
+from edge_lstm_export.insight.plots import MOST_CHARACTERS, plot_cell
 from edge_lstm_runtime import DataError, Reference
 from edge_lstm_runtime.cli import main
 

@@ -30,11 +30,12 @@ with atheris.instrument_imports(include=["edge_lstm_runtime"]):
     from rt_tools import int8_arrays, make_spec, random_weights, samples
 
     import edge_lstm_runtime as rt
-    from edge_lstm_runtime.backends import open_backend
-    from edge_lstm_runtime.bundle import _pack, sha256, write_npz
+    from edge_lstm_runtime.backends.reference import reference
+    from edge_lstm_runtime.backends.registry import open_backend
+    from edge_lstm_runtime.inputs.channels import features
+    from edge_lstm_runtime.model.bundle import _pack, sha256
+    from edge_lstm_runtime.model.npz import write_npz
     from edge_lstm_runtime.native import LIBRARY, kernels
-    from edge_lstm_runtime.processing import features
-    from edge_lstm_runtime.reference import reference
 
 ODD: list[Any] = [
     0,

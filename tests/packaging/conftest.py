@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.npz import write_npz
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ from packaging.tags import platform_tags
 
 import edge_lstm_runtime as rt
 import hatch_build
-from edge_lstm_runtime.reference import sigmoid
+from edge_lstm_runtime.backends.reference import sigmoid
 
 pytestmark = pytest.mark.slow
 WARNINGS = ["-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion", "-Wconversion", "-Werror"]

@@ -11,7 +11,7 @@ import pytest
 from rt_tools import make_bundle, make_spec
 
 from edge_lstm_runtime import BackendUnavailableError
-from edge_lstm_runtime.backends import BUILT_IN
+from edge_lstm_runtime.backends.registry import BUILT_IN
 
 
 @pytest.fixture

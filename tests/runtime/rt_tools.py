@@ -14,7 +14,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.model.npz import write_npz
 
 Array = NDArray[Any]
 Weights = dict[str, NDArray[np.float32]]
@@ -122,7 +122,7 @@ def samples(spec: rt.ModelSpec, steps: int, seed: int = 1) -> NDArray[np.float64
 
 
 def network_outputs(spec: rt.ModelSpec, weights: Weights, xs: Array) -> NDArray[np.float64]:
-    from edge_lstm_runtime.processing import features
+    from edge_lstm_runtime.inputs.channels import features
 
     outputs: NDArray[np.float64] = rt.Reference(spec, weights).run(features(spec, xs)[0])
     return outputs
@@ -133,7 +133,7 @@ def members_of(spec: rt.ModelSpec, weights: Weights, *, steps: int = 40, form: s
     xs = samples(spec, steps)
     members = {"golden.npz": write_npz({"x": xs, "y": network_outputs(spec, weights, xs)})}
     if form is not None:
-        from edge_lstm_export.graphs import build
+        from edge_lstm_export.graphs.bundle import build
 
         members["model.onnx"] = build(spec, weights, form).SerializeToString(deterministic=True)
     return members
@@ -208,9 +208,9 @@ class OrtRuntime:
 
 
 def rknn_on_ort(spec: rt.ModelSpec, weights: Weights) -> tuple[rt.Backend, OrtRuntime]:
-    from edge_lstm_export.graphs import build
-    from edge_lstm_runtime.backends.rknn import RknnBackend
-    from edge_lstm_runtime.packing import Packing
+    from edge_lstm_export.graphs.bundle import build
+    from edge_lstm_runtime.backends.rknn.board import RknnBackend
+    from edge_lstm_runtime.backends.rknn.packing import Packing
 
     runtime = OrtRuntime(build(spec, weights, "cell").SerializeToString())
     return RknnBackend(
@@ -232,6 +232,6 @@ def open_any(name: str, spec: rt.ModelSpec, weights: Weights) -> rt.Backend:
         return NumpyBackend(spec, weights)
     if name == "rknn-adapter":
         return rknn_on_ort(spec, weights)[0]
-    from edge_lstm_export.graphs import build
+    from edge_lstm_export.graphs.bundle import build
 
     return OnnxBackend(spec, build(spec, weights, name.removeprefix("onnx-")).SerializeToString())

@@ -14,7 +14,7 @@ from rt_tools import Array, make_bundle, make_spec
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
-from edge_lstm_runtime.stream import answers
+from edge_lstm_runtime.feeds.lines import answers
 
 HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
 

@@ -14,9 +14,9 @@ from rt_tools import PROPERTY, make_bundle, random_weights
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.golden import golden_features, run_sequences
-from edge_lstm_runtime.reference import reference
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 
 LOG_MEL = rt.FrontEnd("log-mel", 8000, 200, 80, 256, 40, 0, 20.0, 4000.0)
 MFCC = rt.FrontEnd("mfcc", 16000, 400, 160, 512, 40, 13, 60.0, 7600.0, floor=1e-8)

@@ -26,16 +26,16 @@ from edge_lstm_runtime import (
     read_bundle,
     write_bundle,
 )
-from edge_lstm_runtime import backends as registry
-from edge_lstm_runtime.backends import names, open_backend
+from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend
-from edge_lstm_runtime.backends.rknn import RknnBackend, pick_artifact, version_mismatch
-from edge_lstm_runtime.bench import latencies
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import artifacts
-from edge_lstm_runtime.compare import FLOAT32, Tolerance, compare, float32_tolerance
-from edge_lstm_runtime.packing import Packing
+from edge_lstm_runtime.backends.registry import names, open_backend
+from edge_lstm_runtime.backends.rknn.board import RknnBackend, pick_artifact, version_mismatch
+from edge_lstm_runtime.backends.rknn.packing import Packing
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.bench import latencies
+from edge_lstm_runtime.verify.check import artifacts
+from edge_lstm_runtime.verify.error import FLOAT32, Tolerance, compare, float32_tolerance
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
@@ -396,7 +396,7 @@ def test_onnx_with_some_other_graph() -> None:
 
 
 def test_onnx_with_the_graph_of_another_model() -> None:
-    from edge_lstm_export.graphs import build
+    from edge_lstm_export.graphs.bundle import build
 
     other = make_spec(hidden=8, layers=2, channels=5)
     backend = OnnxBackend(SPEC, build(other, random_weights(other), "lstm").SerializeToString())
@@ -539,7 +539,7 @@ class Lite:
 
 
 def test_cores_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_lstm_runtime.backends.rknn import _core_mask
+    from edge_lstm_runtime.backends.rknn.board import _core_mask
 
     monkeypatch.delenv("EDGE_LSTM_NPU_CORES", raising=False)
     assert _core_mask(Lite) == 0

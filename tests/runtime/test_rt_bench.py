@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from rt_tools import edge_lstm, make_spec, members_of, random_weights
 
-from edge_lstm_runtime import Backend, BackendError, BackendUnavailableError, bench, load, memory, write_bundle
-from edge_lstm_runtime import backends as registry
+from edge_lstm_runtime import Backend, BackendError, BackendUnavailableError, load, write_bundle
+from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.bench import Figures, latencies, measure, measure_here
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.verify import auto_cache, bench
+from edge_lstm_runtime.verify.bench import Figures, latencies, measure, measure_here
 
 KEYS = {
     "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us", "run_per_second", "streams",
@@ -81,9 +82,9 @@ def test_latencies(classify_file: Path) -> None:
 
 
 def test_all_of_them(classify_file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "recall", lambda _: pytest.fail("auto asks what it remembers"))
-    remembered: list[memory.Remembered] = []
-    monkeypatch.setattr(memory, "remember", lambda _, answer: remembered.append(answer))
+    monkeypatch.setattr(auto_cache, "recall", lambda _: pytest.fail("auto asks what it remembers"))
+    remembered: list[auto_cache.Remembered] = []
+    monkeypatch.setattr(auto_cache, "remember", lambda _, answer: remembered.append(answer))
     code, out, err = here(capfd, "bench", classify_file, "--steps", "50", "--streams", "3")
     assert code == 0
     assert out.endswith(bench.LEGEND)

@@ -13,20 +13,20 @@ import torch
 from rt_tools import Weights, artifact_entry, assert_close, edge_lstm, make_spec, random_weights, samples
 
 import edge_lstm_runtime as rt
-from edge_lstm_export.graphs import build
+from edge_lstm_export.graphs.bundle import build
 from edge_lstm_runtime import Backend, BackendError, Bundle, BundleError, ModelSpec, SampleError, Session, load, write_bundle
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
-from edge_lstm_runtime.bench import latencies
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import check_backend
-from edge_lstm_runtime.choice import choose_backend
+from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.cli import main
-from edge_lstm_runtime.golden import golden_features, run_sequences
-from edge_lstm_runtime.layout import from_torch, to_onnx
-from edge_lstm_runtime.processing import describe, features
-from edge_lstm_runtime.reference import reference
-from edge_lstm_runtime.stream import answers
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import describe, features
+from edge_lstm_runtime.layers.layout import from_torch, to_onnx
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.auto import choose_backend
+from edge_lstm_runtime.verify.bench import latencies
+from edge_lstm_runtime.verify.check import check_backend
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 
 LENGTHS = [17, 1, 22]
 
@@ -255,12 +255,13 @@ class Fixed(Backend):
 
 
 def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0) -> tuple[Bundle, Fixed]:
-    from edge_lstm_runtime.backends import chunks, rknn
+    from edge_lstm_runtime.backends import chunks
+    from edge_lstm_runtime.backends.rknn import board
 
     entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}}
     bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
     fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
-    monkeypatch.setattr(rknn, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
+    monkeypatch.setattr(board, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
     return bundle, fixed
 
 

@@ -19,8 +19,9 @@ import pytest
 from rt_tools import artifact_entry, assert_close, environment, make_bundle, make_spec, members_of, random_weights
 
 from edge_lstm_runtime import Bundle, BundleError, ModelSpec, NewerFormatError, load, read_bundle, write_bundle
-from edge_lstm_runtime import bundle as module
-from edge_lstm_runtime.bundle import FORMAT, MAX_BYTES, read_npz, sha256, write_npz
+from edge_lstm_runtime.model import bundle as module
+from edge_lstm_runtime.model.bundle import FORMAT, MAX_BYTES, sha256
+from edge_lstm_runtime.model.npz import read_npz, write_npz
 
 SMALL = make_spec(channels=1, hidden=1, outputs=2)
 

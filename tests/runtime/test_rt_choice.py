@@ -25,16 +25,16 @@ from edge_lstm_runtime import (
     Reference,
     check_backend,
     choose_backend,
-    memory,
     write_bundle,
 )
-from edge_lstm_runtime import backends as registry
+from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.reference import open_backend as open_reference
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.check import check_opened
-from edge_lstm_runtime.compare import Tolerance
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify import auto_cache
+from edge_lstm_runtime.verify.check import check_opened
+from edge_lstm_runtime.verify.error import Tolerance
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
@@ -214,27 +214,27 @@ def test_another_bundle_is_another_question(bundle: Bundle, backends: Backends, 
 
 @pytest.mark.usefixtures("backends", "cache")
 def test_another_machine_is_another_question(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = memory.question(bundle)
-    assert memory.question(bundle) == before
+    before = auto_cache.question(bundle)
+    assert auto_cache.question(bundle) == before
     monkeypatch.setenv("EDGE_LSTM_NPU_CORES", "0")
-    assert memory.question(bundle) != before
+    assert auto_cache.question(bundle) != before
     monkeypatch.undo()
     for change in ("machine", "release", "version"):
         with monkeypatch.context() as patch:
-            patch.setattr(memory.platform, change, lambda: "another")
-            assert memory.question(bundle) != before, change
+            patch.setattr(auto_cache.platform, change, lambda: "another")
+            assert auto_cache.question(bundle) != before, change
     with monkeypatch.context() as patch:
         patch.setattr(np, "__version__", "99.0")
-        assert memory.question(bundle) != before
+        assert auto_cache.question(bundle) != before
     with monkeypatch.context() as patch:  # a library in place of another
         package = tmp_path / "rknnlite"
         package.mkdir()
         (package / "__init__.py").touch()
         patch.syspath_prepend(tmp_path)
-        assert memory.question(bundle) != before
+        assert auto_cache.question(bundle) != before
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "onnxruntime", None)
-        assert memory.question(bundle) != before
+        assert auto_cache.question(bundle) != before
 
 
 def altered(file: Path, change: Callable[[dict[str, Any]], Any]) -> bytes:
@@ -319,14 +319,14 @@ def test_nothing_half_written_stays(bundle: Bundle, cache: Path) -> None:
 
 
 def test_the_oldest_are_forgotten(cache: Path) -> None:
-    answer = memory.Remembered("numpy", None, ())
-    for n in range(memory.KEPT + 5):
-        memory.remember(str(n), answer)
-    memory.remember("6", answer)  # the newest again
-    memory.remember("new", answer)
-    assert list(json.loads(cache.read_text())) == [*(str(n) for n in range(7, memory.KEPT + 5)), "6", "new"]
-    assert memory.recall("5") is None
-    assert memory.recall("6") == answer
+    answer = auto_cache.Remembered("numpy", None, ())
+    for n in range(auto_cache.KEPT + 5):
+        auto_cache.remember(str(n), answer)
+    auto_cache.remember("6", answer)  # the newest again
+    auto_cache.remember("new", answer)
+    assert list(json.loads(cache.read_text())) == [*(str(n) for n in range(7, auto_cache.KEPT + 5)), "6", "new"]
+    assert auto_cache.recall("5") is None
+    assert auto_cache.recall("6") == answer
 
 
 def test_switched_off(bundle: Bundle, backends: Backends, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

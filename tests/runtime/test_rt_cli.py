@@ -21,7 +21,7 @@ from rt_tools import artifact_entry, command, edge_lstm, environment, make_bundl
 
 import edge_lstm_runtime
 from edge_lstm_runtime import cli, load, native, write_bundle
-from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.model.npz import write_npz
 
 RUNTIME_VERBS = ("run", "generate", "check", "bench", "info")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
@@ -63,21 +63,21 @@ def test_every_verb_explains_itself_with_an_example(verb: str, capfd: pytest.Cap
     assert len(out.split("\n\n")[1]) > 60, "no description"
 
 
-@pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - set(RUNTIME_VERBS)))
+@pytest.mark.parametrize("verb", sorted(set(cli.verbs()) - set(RUNTIME_VERBS)))
 def test_desktop_verbs_explain_themselves_or_name_what_is_missing(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, err = here(capfd, verb, "--help")
     if code == 0:
         assert out.startswith(f"usage: edge-lstm {verb}")
         assert len(out.split("\n\n")[1]) > 60, "no description"
     else:
-        assert f'pip install "edge-lstm[{cli.VERBS[verb].extra}]"' in err
+        assert f'pip install "edge-lstm[{cli.verbs()[verb].extra}]"' in err
 
 
 def test_the_top_level_lists_every_verb(capfd: pytest.CaptureFixture[str]) -> None:
     for arguments, expected in (((), 2), (("--help",), 0)):
         code, out, _ = here(capfd, *arguments)
         assert code == expected
-        for name, verb in cli.VERBS.items():
+        for name, verb in cli.verbs().items():
             assert re.search(rf"^  {name} +{re.escape(verb.summary)}$", out, re.MULTILINE), name
 
 
@@ -336,7 +336,8 @@ def test_standard_output_is_given_back(classify_file: Path, tmp_path: Path, capf
     (tmp_path / "a.csv").write_text("1,2,3\n")
     here(capfd, "run", classify_file, "--input", tmp_path / "a.csv")
     os.write(1, b"still here\n")
-    print("and here", flush=True)
+    sys.stdout.write("and here\n")
+    sys.stdout.flush()
     assert capfd.readouterr().out == "still here\nand here\n"
 
 
@@ -485,11 +486,11 @@ def test_a_missing_dependency_names_the_exact_command(
     # At the import of the verb's module, and inside the verb.
     (tmp_path / "verb_at_import.py").write_text("import no_such_package.part\n")
     (tmp_path / "verb_inside.py").write_text(
-        "def add_arguments_train(parser): pass\ndef main_train(arguments):\n    import no_such_package\n    return 0\n"
+        "def add_arguments(parser): pass\ndef main(arguments):\n    import no_such_package\n    return 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     for module in ("verb_at_import", "verb_inside"):
-        monkeypatch.setitem(cli.VERBS, "train", cli.Verb(module, "train", ""))
+        monkeypatch.setattr(cli, "verbs", lambda m=module: {"train": cli.Verb(m, "train", "")})
         code, out, err = here(capfd, "train")
         assert (code, out) == (2, "")
         assert err == (
@@ -498,6 +499,7 @@ def test_a_missing_dependency_names_the_exact_command(
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.VERBS, "train", cli.Verb("edge_lstm_runtime.no_such_module", "train", ""))
+    missing = cli.Verb("edge_lstm_runtime.no_such_module", "train", "")
+    monkeypatch.setattr(cli, "verbs", lambda: {"train": missing})
     with pytest.raises(ModuleNotFoundError):
         cli.main(["train"])

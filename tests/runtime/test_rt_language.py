@@ -14,11 +14,11 @@ from rt_tools import assert_close, edge_lstm, open_any, random_weights
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
-from edge_lstm_runtime.bundle import write_npz
-from edge_lstm_runtime.language import encode
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import UNKNOWN
-from edge_lstm_runtime.stream import answers
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.characters import encode
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.model.spec import UNKNOWN
 
 ALPHABET = (UNKNOWN, " ", "a", "b", "c", "d", "é")
 GOOD: dict[str, Any] = {

@@ -17,8 +17,8 @@ import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.backends.reference import sigmoid
 from edge_lstm_runtime.errors import BackendError, BundleError
-from edge_lstm_runtime.reference import sigmoid
 
 BUILT = native.LIBRARY.exists()
 KERNELS = native.kernels() if BUILT else ()

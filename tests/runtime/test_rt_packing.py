@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_lstm_runtime.packing import PINS, Packing, spread
+from edge_lstm_runtime.backends.rknn.packing import PINS, Packing, spread
 
 RNG = np.random.default_rng(3)
 

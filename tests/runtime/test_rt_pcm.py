@@ -17,7 +17,7 @@ from rt_tools import command, edge_lstm, environment, make_bundle
 from test_rt_audio import LOG_MEL, make_spec, sound, write_whole
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.pcm import raw_chunks, read_wav, wav_chunks
+from edge_lstm_runtime.feeds.sound import raw_chunks, read_wav, wav_chunks
 
 PCM = sound(LOG_MEL)
 FRAMES = 1 + (len(PCM) - 200) // 80

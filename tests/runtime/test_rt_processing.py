@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rt_tools import PROPERTY, assert_close, make_spec, open_any, random_weights, samples
 
 from edge_lstm_runtime import ModelSpec, SampleError, Session, describe
-from edge_lstm_runtime.processing import MAX_FEATURE, Postprocessor, Preprocessor, features
+from edge_lstm_runtime.inputs.channels import MAX_FEATURE, Postprocessor, Preprocessor, features
 
 nan = math.nan
 

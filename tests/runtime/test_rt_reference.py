@@ -10,7 +10,7 @@ import torch
 from rt_tools import assert_close, make_spec, open_any, random_weights
 
 from edge_lstm_runtime import Reference
-from edge_lstm_runtime.layout import GATES, ONNX_GATES, from_torch, fused, gate, reorder, to_onnx
+from edge_lstm_runtime.layers.layout import GATES, ONNX_GATES, from_torch, fused, gate, reorder, to_onnx
 
 
 def torch_model(inputs: int, hidden: int, layers: int, outputs: int, seed: int) -> tuple[torch.nn.LSTM, torch.nn.Linear]:

@@ -12,8 +12,8 @@ from rt_tools import make_spec, random_weights
 
 from edge_lstm_runtime import BackendError, ConfigError, Session, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.processing import describe
-from edge_lstm_runtime.stream import answers
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import describe
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from rt_tools import Array, artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, samples
 
 from edge_lstm_runtime import Backend, BackendError, Bundle, ConfigError, Model, ModelSpec, SampleError, StreamsSession, write_bundle
-from edge_lstm_runtime import backends as registry
+from edge_lstm_runtime.backends import registry
+from edge_lstm_runtime.backends.looped import LoopedStreams
 from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
-from edge_lstm_runtime.backends.streams import LoopedStreams
 
 pytestmark = pytest.mark.usefixtures("no_native")
 N = 5

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from edge_lstm.config import Config, load_config
+from edge_lstm.config.load import load_config
+from edge_lstm.config.schema import Config
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from edge_lstm import Config, Sequence, load_config, load_data, train
-from edge_lstm.anomaly import JOINED, NORMAL, fit, judge, normal_steps, robust, runs, scores, sentence, threshold
 from edge_lstm.compare import compare
-from edge_lstm.data import make_spec
+from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import network_targets
-from edge_lstm.run import load_run
-from edge_lstm.streaming import answers
+from edge_lstm.results.alarms import JOINED, NORMAL, fit, judge, normal_steps, robust, runs, scores, sentence, threshold
+from edge_lstm.results.answers import answers
+from edge_lstm.results.run import load_run
 from edge_lstm_runtime import AnomalyDetector
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.errors import ConfigError, DataError
-from edge_lstm_runtime.model import Session
+from edge_lstm_runtime.session import Session
 
 Configure = Callable[..., Config]
 

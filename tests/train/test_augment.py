@@ -10,8 +10,8 @@ import torch
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
-from edge_lstm.augment import Augment
-from edge_lstm.config import AugmentConfig, Config
+from edge_lstm.config.schema import AugmentConfig, Config
+from edge_lstm.training.augment import Augment
 from edge_lstm_runtime.errors import ConfigError
 
 X = torch.full((300, 40, 5), 7.0)

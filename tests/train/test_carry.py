@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from train_helpers import FORECAST
 
-from edge_lstm import loop, train
-from edge_lstm.config import Config
-from edge_lstm.loop import _carried
+from edge_lstm import train
+from edge_lstm.config.schema import Config
+from edge_lstm.training import loop
+from edge_lstm.training.loop import _carried
 
 
 def test_what_is_kept_begins_carried_and_the_rest_at_zero() -> None:

@@ -13,7 +13,7 @@ import torch
 from test_model import make_spec
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_data, loop, train
+from edge_lstm import load_data, train
 from edge_lstm.compare import Row, agreement, compare, recurrent
 from edge_lstm.compare.classifiers import logistic, nearest, statistics
 from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
@@ -21,11 +21,12 @@ from edge_lstm.compare.long_gap import GAPS, NOUNS, VERBS, VOCABULARY, sentences
 from edge_lstm.compare.recurrent import parameters
 from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
-from edge_lstm.config import Config
-from edge_lstm.data import make_spec as spec_of
-from edge_lstm.evaluate import evaluate
-from edge_lstm.model import Cell, CompactLSTM, canonical_weights
-from edge_lstm.progress import Reporter
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import make_spec as spec_of
+from edge_lstm.network import Cell, CompactLSTM, canonical_weights
+from edge_lstm.results.metrics import evaluate
+from edge_lstm.training import loop
+from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 

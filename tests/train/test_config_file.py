@@ -8,7 +8,7 @@ import pytest
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_config
-from edge_lstm.config import Config
+from edge_lstm.config.schema import Config
 from edge_lstm_runtime.errors import ConfigError
 
 

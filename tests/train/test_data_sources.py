@@ -11,8 +11,8 @@ import pytest
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data
-from edge_lstm.config import Config
-from edge_lstm.data import Splits
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import Splits
 from edge_lstm_runtime.errors import DataError
 
 Configure = Callable[..., Config]

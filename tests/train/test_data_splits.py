@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data
-from edge_lstm.config import Config, SplitConfig
-from edge_lstm.data import Splits, make_spec
+from edge_lstm.config.schema import Config, SplitConfig
+from edge_lstm.data.load import Splits, make_spec
+from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
-from edge_lstm.data.types import Recording, Sequence
 from edge_lstm.data.windows import batches, examples, future, window_starts
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.processing import Preprocessor
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.inputs.channels import Preprocessor
+from edge_lstm_runtime.model.spec import ModelSpec
 
 Configure = Callable[..., Config]
 

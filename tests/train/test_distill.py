@@ -13,9 +13,9 @@ from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
-from edge_lstm.cli import closing
-from edge_lstm.config import Config
-from edge_lstm.losses import Loss
+from edge_lstm.cli.train import closing
+from edge_lstm.config.schema import Config
+from edge_lstm.training.losses import Loss
 from edge_lstm_runtime import ConfigError, TrainingError
 
 DISTILL = "\n[distill]\nhidden_size = 9\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_lstm import Config, load_config, load_data, load_run, train
-from edge_lstm.data import make_spec
+from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples
 from edge_lstm_runtime.errors import ConfigError, DataError
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge_lstm import Sequence, evaluate
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.model.spec import ModelSpec
 
 CLASSIFY = ModelSpec("classify", ("a",), 2, 1, (0.0,), (1.0,), classes=("x", "y", "z"))
 

@@ -8,14 +8,14 @@ import torch
 from lightning_fabric import Fabric
 
 from edge_lstm import CompactLSTM, evaluate
-from edge_lstm.config import TrainConfig
-from edge_lstm.data.types import Sequence
+from edge_lstm.config.schema import TrainConfig
+from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import Examples, examples
-from edge_lstm.loop import learning_rate
-from edge_lstm.losses import Loss
-from edge_lstm.streaming import answers
-from edge_lstm.validation import Validation
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm.results.answers import answers
+from edge_lstm.training.loop import learning_rate
+from edge_lstm.training.losses import Loss
+from edge_lstm.training.metrics import Validation
+from edge_lstm_runtime.model.spec import ModelSpec
 
 BASE = {"channels": ["a", "b"], "hidden_size": 5, "num_layers": 1, "input_mean": [0.0, 1.0], "input_std": [1.0, 2.0]}
 CLASSIFY = ModelSpec.from_dict({"task": "classify", "classes": ["x", "y", "z"], **BASE})
@@ -97,7 +97,7 @@ def test_losses_against_numpy() -> None:
 @pytest.mark.parametrize("chunk", [4096, 3])
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_validation_is_what_evaluate_says(spec: ModelSpec, chunk: int, steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_lstm.streaming.CHUNK", chunk)
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
     model, data = CompactLSTM(spec), sequences(spec)
     loss = Loss.of(spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from edge_lstm import CompactLSTM
-from edge_lstm.data.types import Sequence
-from edge_lstm.model import canonical_weights
-from edge_lstm.streaming import answers
-from edge_lstm_runtime.processing import Postprocessor, features
-from edge_lstm_runtime.reference import Reference
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm.data.recordings import Sequence
+from edge_lstm.network import canonical_weights
+from edge_lstm.results.answers import answers
+from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.inputs.channels import Postprocessor, features
+from edge_lstm_runtime.model.spec import ModelSpec
 
 
 def make_spec(layers: int, hidden: int = 10, task: str = "classify", missing: str = "refuse") -> ModelSpec:
@@ -100,7 +100,7 @@ def test_dropout_works_between_layers_and_in_training_only() -> None:
 @pytest.mark.parametrize("task", ["classify", "forecast"])
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
 def test_streamed_answers_are_the_reference_in_raw_units(task: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_lstm.streaming.CHUNK", 7)  # several chunks, and the state between them
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)  # several chunks, and the state between them
     spec = make_spec(2, task=task, missing=missing)
     torch.manual_seed(0)
     model = CompactLSTM(spec)

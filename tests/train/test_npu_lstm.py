@@ -14,18 +14,19 @@ from test_train_resume import interrupt
 from torch import Tensor
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_run, npu_lstm, train
-from edge_lstm.cli import closing
-from edge_lstm.config import Config
-from edge_lstm.model import CompactLSTM, canonical_weights
-from edge_lstm.npu_lstm import NpuLSTM, settled, share_out, starting_ranges
-from edge_lstm.npu_ranges import input_parts
-from edge_lstm_export.rknn import int8
-from edge_lstm_export.rknn.forms import FORMS
-from edge_lstm_export.steps.quantise_native import fine_tuned
+from edge_lstm import load_run, train
+from edge_lstm.cli.train import closing
+from edge_lstm.config.schema import Config
+from edge_lstm.emulate import npu_w8a8
+from edge_lstm.emulate.npu_ranges import input_parts
+from edge_lstm.emulate.npu_w8a8 import NpuLSTM, settled, share_out, starting_ranges
+from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.quantize import npu_int8
+from edge_lstm_export.steps.quantize_native import fine_tuned
 from edge_lstm_runtime import ModelSpec, Reference, compare
-from edge_lstm_runtime.packing import PINS
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.backends.rknn.packing import PINS
+from edge_lstm_runtime.inputs.channels import features
 
 QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 
@@ -54,7 +55,7 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, 
     exact = CompactLSTM(spec)
     exact.load_state_dict(weights)
     canonical, ranges = canonical_weights(exact), {name: tensor.numpy() for name, tensor in learned.items()}
-    quantised = int8.learned_layers(canonical, ranges)
+    quantised = npu_int8.learned_layers(canonical, ranges)
     for k, layer in enumerate(quantised):
         integers = layer.weights[PINS:] / (layer.weights[0] / 127)
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
@@ -62,12 +63,12 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, 
         q_x, q_h, step = net.integers(k)
         parts = input_parts(channels) if k == 0 else 1
         ours = torch.cat([share_out(q_x, parts), q_h], dim=1) * step
-        in_units = int8.reorder((layer.weights[PINS:] * layer.scale), int8.ORDER)
+        in_units = npu_int8.reorder((layer.weights[PINS:] * layer.scale), npu_int8.ORDER)
         np.testing.assert_allclose(ours.T.numpy(), in_units, rtol=1e-5, atol=1e-7)
     rows = np.random.default_rng(9).normal(size=(60, channels)).astype(np.float32)
     rows[3] = 0
     rows[4] = 50  # clipped
-    emulated = int8.emulate(canonical, quantised, ranges["x_range"].astype(np.float64), rows)
+    emulated = npu_int8.emulate(canonical, quantised, ranges["x_range"].astype(np.float64), rows)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
         # A sum that lies between two steps may fall the other way in float32, which then shows in all that follows.
@@ -87,10 +88,10 @@ def test_weights_are_shared_out_evenly_and_whole() -> None:
 
 
 def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npu_lstm, "_on_grid", lambda values: values.clone())
-    monkeypatch.setattr(npu_lstm, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts))
+    monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clone())
+    monkeypatch.setattr(npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts))
     monkeypatch.setattr(torch, "round", lambda values: values)
-    monkeypatch.setattr(npu_lstm, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
+    monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
     spec = make_spec(2, 7, 3)
     ours = calibrated(spec)[0].double()
     plain = CompactLSTM(spec).double()
@@ -111,7 +112,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
 
 def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clipped but not rounded, the answers are differentiable by the ranges: central differences in float64."""
-    monkeypatch.setattr(npu_lstm, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
+    monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
     spec = make_spec(1, 5, 3)
     net = calibrated(spec)[0].double()
     with torch.no_grad():
@@ -150,8 +151,8 @@ def test_run_keeps_weights_and_ranges_for_the_export(configure: Callable[..., Co
     rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
-    layers = int8.learned_layers(run.weights, run.w8a8)
-    assert compare(int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows), answers).nrmse < 2e-3
+    layers = npu_int8.learned_layers(run.weights, run.w8a8)
+    assert compare(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows), answers).nrmse < 2e-3
     form = FORMS["packed"](run.spec, run.weights, {}, learned=run.w8a8)
     assert form.recipe["io"]["x_range"] == run.w8a8["x_range"].astype(np.float64).tolist()
 

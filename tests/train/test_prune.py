@@ -13,14 +13,14 @@ from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
-from edge_lstm.cli import closing
-from edge_lstm.compact import sentence
-from edge_lstm.config import Config, PruneConfig, TrainConfig
+from edge_lstm.cli.train import closing
+from edge_lstm.config.schema import Config, PruneConfig, TrainConfig
 from edge_lstm.data.windows import Examples
-from edge_lstm.model import CompactLSTM, canonical_weights
-from edge_lstm.prune import blocks, importance, keep_units, outgoing, settings, sizes, strongest
+from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.results.sizes import sentence
+from edge_lstm.training.prune import blocks, importance, keep_units, outgoing, settings, sizes, strongest
 from edge_lstm_runtime import ModelSpec, Reference
-from edge_lstm_runtime.reference import reference
+from edge_lstm_runtime.backends.reference import reference
 
 PRUNE = "\n[prune]\nhidden_size = 3\nsteps = 2\nepochs = 2\nlearning_rate = 0.003\n"
 

@@ -12,18 +12,19 @@ import torch
 from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import load_run, quantised, train
-from edge_lstm.cli import closing
-from edge_lstm.config import Config, QuantizeConfig, TrainConfig
-from edge_lstm.fine_tune import settings
-from edge_lstm.model import CompactLSTM, canonical_weights
-from edge_lstm.quantised import QuantisedLSTM, grid_weights
-from edge_lstm_export.native_int8 import quantise
-from edge_lstm_export.steps.quantise_native import fine_tuned, of_run
+from edge_lstm import load_run, train
+from edge_lstm.cli.train import closing
+from edge_lstm.config.schema import Config, QuantizeConfig, TrainConfig
+from edge_lstm.emulate import cpu_int8
+from edge_lstm.emulate.cpu_int8 import QuantisedLSTM, grid_weights
+from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.training.qat import settings
+from edge_lstm_export.quantize.cpu_int8 import quantise
+from edge_lstm_export.steps.quantize_native import fine_tuned, of_run
 from edge_lstm_runtime import ModelSpec, TrainingError
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.processing import features
+from edge_lstm_runtime.inputs.channels import features
 
 QUANTIZE = "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 LEARNT: dict[str, Any] = {"train__monitor": "rmse", "train__learning_rate": 0.02, "train__epochs": 10}
@@ -65,7 +66,7 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
 
 
 def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantised, "on_grid", lambda values: values.clone())
+    monkeypatch.setattr(cpu_int8, "on_grid", lambda values: values.clone())
     torch.manual_seed(0)
     spec = make_spec(2, 7, 3)
     nets = [CompactLSTM(spec).double(), QuantisedLSTM(spec).double()]
@@ -186,7 +187,7 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
 @pytest.mark.usefixtures("forecast_csv")
 def test_training_goes_through_the_rounding(configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a grid so coarse that it ruins the answers, most of the loss is won back."""
-    monkeypatch.setattr(quantised, "LEVELS", 1)
+    monkeypatch.setattr(cpu_int8, "LEVELS", 1)
     settings = {"train__epochs": 20, "train__learning_rate": 0.02, "quantize__epochs": 20, "quantize__learning_rate": 0.01}
     config = configure(FORECAST + QUANTIZE, **settings, quantize__tolerance=0.005)
     found = train(config, tmp_path / "run", quiet=True).metrics["quantize"]

@@ -11,11 +11,12 @@ import torch
 from test_train_resume import interrupt
 from train_helpers import CLASSIFY, FORECAST
 
-from edge_lstm import evaluate, loop, train
-from edge_lstm.config import Config
-from edge_lstm.progress import Reporter
-from edge_lstm.streaming import answers
-from edge_lstm.train import make_fabric
+from edge_lstm import evaluate, train
+from edge_lstm.config.schema import Config
+from edge_lstm.results.answers import answers
+from edge_lstm.training import loop
+from edge_lstm.training.progress import Reporter
+from edge_lstm.training.train import make_fabric
 from edge_lstm_runtime.errors import ConfigError
 
 

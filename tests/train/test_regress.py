@@ -13,13 +13,13 @@ from edge_lstm import Config, Run, Sequence, evaluate, load_config, load_data, t
 from edge_lstm.compare import compare
 from edge_lstm.compare.regressions import PENALTY, linear, mean
 from edge_lstm.compare.rows import Case
-from edge_lstm.data import make_spec
+from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, truth_of
-from edge_lstm.progress import Reporter
+from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import Reference, describe
 from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import ModelSpec
 
 Configure = Callable[..., Config]
 
@@ -236,7 +236,7 @@ def test_a_file_that_is_not_as_it_should_be(turbofan: Path, configure: Configure
 
 
 def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(turbofan: Path, configure: Configure, tmp_path: Path) -> None:
-    from edge_lstm.cli import closing
+    from edge_lstm.cli.train import closing
 
     assert turbofan.is_dir()
     run: Run = train(configure(TURBOFAN), tmp_path / "run", quiet=True)

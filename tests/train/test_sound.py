@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_lstm import load_config, load_data, load_run, train
-from edge_lstm.config import Config
-from edge_lstm.data import make_spec
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import make_spec
 from edge_lstm_runtime import FrontEnd, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.errors import ConfigError, DataError

@@ -12,16 +12,16 @@ from lightning_fabric import Fabric
 from train_helpers import CLASSIFY
 
 from edge_lstm import CompactLSTM, evaluate, load_config, load_run, train
-from edge_lstm.config import Config, TrainConfig
-from edge_lstm.data.types import Sequence
+from edge_lstm.config.schema import Config, TrainConfig
+from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import examples
-from edge_lstm.losses import Loss
-from edge_lstm.model import canonical_weights
-from edge_lstm.streaming import answers
-from edge_lstm.validation import Validation
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.reference import reference
-from edge_lstm_runtime.spec import ModelSpec
+from edge_lstm.network import canonical_weights
+from edge_lstm.results.answers import answers
+from edge_lstm.training.losses import Loss
+from edge_lstm.training.metrics import Validation
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import ModelSpec
 
 Configure = Callable[..., Config]
 LENGTHS = (9, 4, 1, 7)
@@ -74,7 +74,7 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_lstm.streaming.CHUNK", 3)  # which must cut nothing here
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
     model, data = CompactLSTM(make_spec()), sequences()
     loss = Loss.of(model.spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))

@@ -15,15 +15,15 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from edge_lstm import Config, Run, evaluate, load_data, load_run, train
-from edge_lstm.cli import closing
+from edge_lstm.cli.train import closing
 from edge_lstm.compare import compare
-from edge_lstm.data import make_spec
+from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, next_characters, stream_cuts
-from edge_lstm.streaming import answers
+from edge_lstm.results.answers import answers
 from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.errors import ConfigError, DataError
-from edge_lstm_runtime.processing import features
-from edge_lstm_runtime.spec import UNKNOWN
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import UNKNOWN
 
 Configure = Callable[..., Config]
 PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! "

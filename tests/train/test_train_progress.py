@@ -13,9 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 from train_helpers import CLASSIFY
 
-from edge_lstm import cli, plots
-from edge_lstm.config import Config
-from edge_lstm.progress import Reporter
+from edge_lstm.cli import train as train_verb
+from edge_lstm.config.schema import Config
+from edge_lstm.results import plots
+from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.errors import ConfigError
 
 ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75, "val_macro_f1": 0.7} | {
@@ -77,7 +78,7 @@ def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edge-lstm train")
-    cli.add_arguments_train(parser)
+    train_verb.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -86,14 +87,15 @@ def test_the_command(configure: Callable[..., Config], tmp_path: Path, capsys: p
     configure(CLASSIFY)
     arguments = [str(tmp_path / "config.toml"), "-o", str(tmp_path / "run"), "--device", "cpu"]
     assert (
-        cli.main_train(parse(*arguments, "--set", "train.epochs=1", "--set", "train.optimizer=adam", "--set", 'data.split.val=["s3"]')) == 0
+        train_verb.main(parse(*arguments, "--set", "train.epochs=1", "--set", "train.optimizer=adam", "--set", 'data.split.val=["s3"]'))
+        == 0
     )
     out = capsys.readouterr().out
     assert "parameters" in out
     assert "test accuracy" in out
     assert "next            edge-lstm export" in out
     with pytest.raises(ConfigError, match=r"--set train.epochs: expected KEY=VALUE"):
-        cli.main_train(parse(*arguments, "--set", "train.epochs"))
+        train_verb.main(parse(*arguments, "--set", "train.epochs"))
 
 
 def test_the_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from edge_lstm import load_config, train
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.pcm import read_wav
+from edge_lstm_runtime.feeds.sound import read_wav
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [Path(p) for p in (os.environ.get("EDGE_LSTM_DATA"), ROOT.parent / "shared" / "data") if p]

@@ -15,8 +15,9 @@ import pytest
 import torch
 from train_helpers import CLASSIFY
 
-from edge_lstm import load_run, loop, train
-from edge_lstm.config import Config
+from edge_lstm import load_run, train
+from edge_lstm.config.schema import Config
+from edge_lstm.training import loop
 from edge_lstm_runtime import TrainingError
 
 # Saving after every epoch makes the moment of the kill matter.
@@ -24,7 +25,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from edge_lstm import load_config, loop, train
+from edge_lstm import load_config, train
+from edge_lstm.training import loop
 torch.set_num_threads(1)
 loop.SAVE_EVERY = 0.0
 train(load_config(sys.argv[1]), sys.argv[2], resume=sys.argv[3] == "resume", quiet=True)

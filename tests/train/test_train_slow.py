@@ -13,7 +13,7 @@ import pytest
 from train_helpers import CLASSIFY
 
 from edge_lstm import Run, load_run, train
-from edge_lstm.config import Config
+from edge_lstm.config.schema import Config
 
 TWO: dict[str, object] = {"train__devices": 2, "train__strategy": "ddp"}
 SCRIPT = """

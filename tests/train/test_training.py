@@ -13,12 +13,13 @@ import torch
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import evaluate, load_data, load_run, train
-from edge_lstm.cli import closing
-from edge_lstm.config import Config, load_config
-from edge_lstm.streaming import answers
+from edge_lstm.cli.train import closing
+from edge_lstm.config.load import load_config
+from edge_lstm.config.schema import Config
+from edge_lstm.results.answers import answers
+from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
-from edge_lstm_runtime.processing import Postprocessor, features
-from edge_lstm_runtime.reference import Reference
+from edge_lstm_runtime.inputs.channels import Postprocessor, features
 
 Configure = Callable[..., Config]
 FILES = {"best.pt", "last.pt", "config.toml", "history.csv", "metrics.json", "curves.png", "tensorboard"}
@@ -134,7 +135,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason(configure: Configure, t
 def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_lstm import loop
+    from edge_lstm.training import loop
 
     rates = loop.learning_rate
     monkeypatch.setattr(loop, "learning_rate", lambda step, total, warmup, peak: 1e30 if step > 15 else rates(step, total, warmup, peak))

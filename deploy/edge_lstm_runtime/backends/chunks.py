@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
-from ..spec import ModelSpec
-from . import Backend, State, WholeSequence
+from ..model.spec import ModelSpec
+from .base import Backend, State, WholeSequence
 from .numpy import NumpyBackend, numpy_backend
 
 _log = logging.getLogger("edge_lstm")

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..errors import BackendError, BackendUnavailableError
+from ..inputs.channels import NUMBERS
+from ..model.spec import ModelSpec
 from ..native import address
-from ..processing import NUMBERS
-from ..spec import ModelSpec
-from . import Backend, State, check_state
+from .base import Backend, State, check_state
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
+    from ..model.bundle import Bundle
 
 Float32 = NDArray[np.float32]
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError
-from ..spec import ModelSpec
+from ..model.spec import ModelSpec
 from .native import NativeBackend
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
+    from ..model.bundle import Bundle
 
 MEMBER = "int8.npz"
 _LARGEST_STEP = 1e30  # 127 times as much is far from overflow

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layout import fused
-from ..spec import ModelSpec
-from . import Backend, State, WholeSequence, check_state
+from ..layers.layout import fused
+from ..model.spec import ModelSpec
+from .base import Backend, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
+    from ..model.bundle import Bundle
 
 Float32 = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
-from ..spec import ModelSpec
-from . import Backend, State, WholeSequence, check_state
+from ..model.spec import ModelSpec
+from .base import Backend, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
+    from ..model.bundle import Bundle
 
 MEMBER = "model.onnx"
 

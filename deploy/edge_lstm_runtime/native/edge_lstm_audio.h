@@ -1,4 +1,4 @@
-/* The audio front end: 16-bit PCM in, a frame of log mel energies or cepstral coefficients out, as edge_lstm_runtime/audio.py makes them.
+/* The audio front end: 16-bit PCM in, a frame of log mel energies or cepstral coefficients out, as edge_lstm_runtime/inputs/front_end.py makes them.
  *
  * It allocates nothing: tables are constants, which the C export writes, and the stream's memory is the caller's. All is float32 but for the
  * frame that comes out, which is what el_answer takes. Beside edge_lstm.h's functions it needs logf.

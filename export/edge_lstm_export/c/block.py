@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.reference import Float64, lstm_cell
+from edge_lstm_runtime.backends.reference import Float64, lstm_cell
 
-from ..native_int8 import Arrays
+from ..quantize.cpu_int8 import Arrays
 
 Float32 = NDArray[np.float32]
 PRECISIONS = {"float32": 0, "int8": 1}  # scheme -> el_precision

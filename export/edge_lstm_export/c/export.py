@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.compare import Tolerance, float32_tolerance
+from edge_lstm_runtime.verify.error import Tolerance, float32_tolerance
 
 from ..steps.simulate import with_margin
 from .block import PRECISIONS, model_bytes, run_int8

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.bundle import sha256
+from edge_lstm_runtime.model.bundle import sha256
 
 from .render import INFO
 

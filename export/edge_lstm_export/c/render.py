@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edge_lstm_runtime import AnomalyDetector, __version__
-from edge_lstm_runtime.bundle import sha256, write_npz
-from edge_lstm_runtime.compare import Tolerance
+from edge_lstm_runtime.model.bundle import sha256
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
 from .block import pack, state_bytes

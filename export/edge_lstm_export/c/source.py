@@ -12,11 +12,11 @@ import numpy as np
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
-from edge_lstm_runtime.processing import Float64, Postprocessor, features
+from edge_lstm_runtime.inputs.channels import Float64, Postprocessor, features
 
-from ..native_int8 import Arrays
+from ..quantize.cpu_int8 import Arrays
 from ..steps.draw_stream import golden_stream
-from ..steps.quantise_native import of_run
+from ..steps.quantize_native import of_run
 from .block import Float32, check_sizes, plain_int8
 
 STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test's flash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graphs import build, forms_of
+from ..graphs.bundle import build, forms_of
 from ..work import Work
 
 

@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from edge_lstm_runtime import ConversionError, compare
-from edge_lstm_runtime.golden import run_sequences
+from edge_lstm_runtime.verify.golden import run_sequences
 
-from ..rknn.environment import python, unsupported_reason
-from ..rknn.forms import FORMS, Form, bidirectional, candidates, lstm
-from ..rknn.lint import lint
-from ..rknn.process import Converter
-from ..rknn.sim import simulated
+from ..graphs.npu import FORMS, Form, bidirectional, candidates, lstm
+from ..npu.rknn.environment import python, unsupported_reason
+from ..npu.rknn.lint import lint
+from ..npu.rknn.process import Converter
+from ..npu.rknn.sim import simulated
 from ..work import Artifact, Candidate, Float32, Work
 from .simulate import good_enough
 

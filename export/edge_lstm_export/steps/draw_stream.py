@@ -15,8 +15,8 @@ import numpy as np
 
 from edge_lstm import Sequence
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.golden import golden_features, run_sequences
-from edge_lstm_runtime.reference import reference
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 
 from ..work import CHUNKS, Float64, Work
 

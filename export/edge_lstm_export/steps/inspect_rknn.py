@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import Comparison, ConversionError, ModelSpec, Reference, compare
 
-from ..rknn.forms import FORMS, traced_outputs
-from ..rknn.process import Converter
+from ..graphs.npu import FORMS, traced_outputs
+from ..npu.rknn.process import Converter
 from ..work import Artifact, Inspection, Work
 from .convert_rknn import AT_ONCE
 from .simulate import good_enough

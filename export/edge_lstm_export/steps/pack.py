@@ -9,11 +9,11 @@ from typing import Any
 
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
-from edge_lstm_runtime.bundle import write_npz
+from edge_lstm_runtime.model.npz import write_npz
 
-from ..rknn.process import dataset
+from ..npu.rknn.process import dataset
 from ..work import Work
-from .quantise_native import NAME
+from .quantize_native import NAME
 from .verify_float import MEMBERS
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, compare
-from edge_lstm_runtime.check import AUTO_STEPS
-from edge_lstm_runtime.compare import FLOAT16, INT8, Tolerance
+from edge_lstm_runtime.verify.check import AUTO_STEPS
+from edge_lstm_runtime.verify.error import FLOAT16, INT8, Tolerance
 
-from ..target_table import known
+from ..npu.targets import known
 from ..work import Accuracy, Artifact, Work
 
 USABLE = 0.1  # NRMSE: an error of a tenth of the outputs' own spread

@@ -12,8 +12,8 @@ from edge_lstm_runtime import Backend, BackendUnavailableError, ConversionError,
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
-from edge_lstm_runtime.compare import float32_tolerance
-from edge_lstm_runtime.golden import run_sequences
+from edge_lstm_runtime.verify.error import float32_tolerance
+from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..work import Accuracy, Work
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_lstm.compact import sentence
-from edge_lstm.plots import plot_confusion, plot_curves, plot_test
+from edge_lstm.results.plots import plot_confusion, plot_curves, plot_test
+from edge_lstm.results.sizes import sentence
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
-from .. import page
-from ..plots import plot_convergence, plot_errors, plot_inspection, plot_stream
+from ..report import page
+from ..report.plots import plot_convergence, plot_errors, plot_inspection, plot_stream
 from ..work import Work
 from .evaluate_task import CARRIED
 from .inspect_rknn import TRACED_STEPS

@@ -1,0 +1,82 @@
+"""What the board's commands share."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..load import Model
+    from ..model.bundle import Bundle
+    from ..session import Session
+
+
+def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that `edge-lstm export` made, NAME.edge")
+    if backend is not None:
+        parser.add_argument(
+            "--backend",
+            default=backend,
+            metavar="NAME",
+            help=("all of them, " if backend == "all" else "auto (the fastest that is right here), ")
+            + "numpy, native, native-int8, onnx, rknn, rknn-sim or reference (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
+        )
+
+
+@contextlib.contextmanager
+def own_stdout() -> Iterator[io.TextIOBase]:
+    """Standard output for the answers alone: what a vendor's library prints to it goes to standard error meanwhile."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # replaced by something that is no file, as when called from Python
+        yield sys.stdout  # type: ignore[misc]
+        return
+    sys.stdout.flush()
+    saved = os.dup(descriptor)
+    os.dup2(2, descriptor)
+    try:
+        with open(saved, "w", encoding="utf-8", closefd=False) as out:
+            yield out
+    finally:
+        # What still waits in the buffers of Python and of the C library would come out behind the answers.
+        sys.stdout.flush()
+        with contextlib.suppress(Exception):
+            import ctypes
+
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(saved, descriptor)
+        os.close(saved)
+
+
+def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tuple[str, str | None]]:
+    """What a backend's name means: each converted model that it can run, unless one is named; of "all" and "auto" every backend's."""
+    from ..backends.registry import names
+    from ..verify.check import artifacts
+
+    for name in [n for n in names() if n != "reference"] if backend in ("all", "auto") else [backend]:
+        for member in artifacts(bundle, name, artifact) or [None]:
+            yield name, member
+
+
+def open_named(model: Model, backend: str, artifact: str | None) -> Session:
+    """As Model.session; where "auto" does without the model that was converted for the NPU, standard error says why."""
+    from ..session import open_session
+    from ..verify.auto import choose_backend
+
+    if backend != "auto":
+        return model.session(backend, artifact=artifact)
+    choice = choose_backend(model.bundle, artifact=artifact)
+    if choice.artifact is None and model.manifest.get("artifacts"):
+        for reason in choice.reasons:
+            if reason.startswith("rknn"):
+                print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
+    return open_session(model.spec, choice.backend, None)

@@ -1,0 +1,74 @@
+"""Measure each backend on this machine: latency, throughput, memory, load time."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+from ._shared import add_bundle, members, own_stdout
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measure each backend on this machine, called from Python: how long a step takes, raw sample to answer; steps a second for whole\n"
+        "recordings and for several streams together; memory and load time. Each in a process of its own, one after the other.\n"
+        "With all backends, what `auto` remembers for this bundle and machine is found anew.\n"
+        "Figures of `rknn-sim` are those of a simulator and say nothing about a board."
+    )
+    parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
+    add_bundle(parser, backend="all")
+    parser.add_argument("--steps", type=int, default=10000, metavar="N", help="single steps to time (default: %(default)s)")
+    parser.add_argument("--streams", type=int, default=16, metavar="N", help="streams to answer together (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from ..errors import BackendError, BackendUnavailableError, ConfigError
+    from ..load import load
+    from ..verify.auto import choose_backend
+    from ..verify.bench import LEGEND, head, measure, row
+
+    for option in ("steps", "streams"):
+        if getattr(arguments, option) < 1:
+            raise ConfigError(f"--{option} is {getattr(arguments, option)}; expected at least 1")
+    bundle = load(arguments.bundle).bundle
+    wanted, member, everything = arguments.backend, arguments.artifact, arguments.backend == "all"
+    measured = failed = 0
+    with own_stdout() as out:
+        if wanted == "auto":
+            choice = choose_backend(bundle, artifact=member)
+            choice.backend.close()
+            print("\n".join(choice.reasons), file=sys.stderr)
+            wanted, member = choice.name, choice.artifact
+        for name, artifact in members(bundle, wanted, member):
+            label = f"{name} {artifact or ''}".rstrip()
+            print(f"edge-lstm: measuring {label}", file=sys.stderr)
+            try:
+                figures = measure(arguments.bundle, name, artifact, arguments.steps, arguments.streams)
+            except BackendError as e:
+                if not everything:
+                    raise
+                unavailable = isinstance(e, BackendUnavailableError)
+                failed += not unavailable
+                print(f"{label:<34} {'not here' if unavailable else 'failed'}: {e}", file=sys.stderr)
+                continue
+            if arguments.json:
+                out.write(json.dumps(dataclasses.asdict(figures)) + "\n")
+            else:
+                out.write(("" if measured else head(arguments.streams)) + row(figures))
+            out.flush()
+            measured += 1
+        if measured and not arguments.json:
+            out.write(LEGEND)
+        if everything:
+            for streams in (None,) if bundle.spec.bidirectional else (None, arguments.streams):
+                choice = choose_backend(bundle, artifact=arguments.artifact, streams=streams, recall=False)
+                choice.backend.close()
+                purpose = f" for {streams} streams" if streams else ""
+                print(f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}", file=sys.stderr)
+    return 1 if failed or not measured else 0

@@ -1,0 +1,62 @@
+"""Compare a backend with the reference on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+from ._shared import add_bundle, members
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run the bundle's golden samples (real test data) through a backend on this machine and compare with the\n"
+        "float64 reference's answers that the bundle carries. Exit code 1 when one is out of tolerance."
+    )
+    parser.epilog = "examples:\n  edge-lstm check har.edge\n  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
+    add_bundle(parser, backend="all")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from ..errors import BackendError, BackendUnavailableError
+    from ..load import load
+    from ..verify.check import check_backend
+
+    bundle = load(arguments.bundle).bundle
+    everything = arguments.backend in ("all", "auto")
+    failed = ran = 0
+    for name, artifact in members(bundle, arguments.backend, arguments.artifact):
+        label = name if artifact is None else f"{name} {artifact}"
+        try:
+            result = check_backend(bundle, name, artifact)
+        except BackendUnavailableError as e:
+            if not everything:
+                raise
+            print(f"{label:<34} not here: {e}", file=sys.stderr)
+            continue
+        except BackendError as e:  # the other backends are still worth checking
+            if not everything:
+                raise
+            ran, failed = ran + 1, failed + 1
+            if arguments.json:
+                print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
+            else:
+                print(f"{label:<34} BAD  failed: {e}")
+            continue
+        ran += 1
+        failed += not result.passed
+        c, t = result.comparison, result.tolerance
+        if arguments.json:
+            print(json.dumps({"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}))
+            continue
+        place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+        print(
+            f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+            f"  (limit: {t.metric} {t.limit:.1e}){place}"
+        )
+    return 1 if failed or not ran else 0

@@ -1,0 +1,65 @@
+"""Show what is in a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+from ._shared import add_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show what is in a bundle: the model, its channels, its members, and the accuracy that was measured at export;\n"
+        "and the native kernels that this machine runs."
+    )
+    parser.epilog = "example:\n  edge-lstm info har.edge"
+    add_bundle(parser, backend=None)
+    parser.add_argument("--json", action="store_true", help="print the manifest as it is")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from .. import native
+    from ..errors import BackendUnavailableError
+    from ..load import load
+
+    bundle = load(arguments.bundle).bundle
+    if arguments.json:
+        print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
+        return 0
+    spec = bundle.spec
+    outputs = repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
+    print(f"task      {spec.task}: {outputs}")
+    if spec.anomaly_scale:
+        print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
+    print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
+    if (sound := spec.front_end) is not None:
+        print(
+            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} samples, {sound.hop_length} apart: "
+            f"{sound.frame_rate:g} a second"
+        )
+    if spec.dt:
+        print(f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}")
+    both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
+    print(
+        f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
+    )
+    try:
+        print(f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)")
+    except BackendUnavailableError as e:
+        print(f"native    not here: {e}")
+    print("members")
+    for name, entry in sorted(bundle.manifest["members"].items()):
+        print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
+    if bundle.manifest.get("accuracy"):
+        print("accuracy, measured at export against the float64 reference")
+        for name, entry in sorted(bundle.manifest["accuracy"].items()):
+            print(f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+    if bundle.manifest.get("versions"):
+        print("made with")
+    for name, value in sorted(bundle.manifest.get("versions", {}).items()):
+        print(f"  {name:<24}{value}")
+    return 0

@@ -1,0 +1,134 @@
+"""Stream samples through a bundle: CSV or JSON lines in, JSON lines out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._shared import add_bundle, open_named, own_stdout
+
+if TYPE_CHECKING:
+    pass
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
+        "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
+        "leaves the state as it was, and makes the exit code 1 at the end.\n"
+        "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
+        'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm run har.edge --input recording.csv\n"
+        '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
+        "  edge-lstm run digits.edge --input seven.wav --every 10\n"
+        "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
+        "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
+        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
+        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame.\n"
+        "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
+    )
+    add_bundle(parser)
+    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV, JSON lines or a .wav file; - for standard input")
+    parser.add_argument(
+        "--format",
+        choices=("auto", "text", "wav", "s16le"),
+        default="auto",
+        help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, s16le (raw 16-bit little-endian PCM)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="of sound: answer every Nth frame and the last one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples or frames (default: never)"
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from ..errors import ConfigError
+    from ..feeds.lines import answers
+    from ..load import load
+
+    if arguments.reset_every < 0:
+        raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
+    if arguments.every < 1:
+        raise ConfigError(f"--every is {arguments.every}; expected at least 1")
+    given = arguments.format
+    if (format_ := given if given != "auto" else "wav" if arguments.input.lower().endswith(".wav") else "text") != "text":
+        return _run_sound(arguments, format_)
+    if arguments.every != 1:
+        raise ConfigError("--every is for sound (--format wav or s16le); every line of text is answered")
+    model = load(arguments.bundle)
+    errors = 0
+    with (
+        _open_input(arguments.input) as source,
+        own_stdout() as out,
+        open_named(model, arguments.backend, arguments.artifact) as session,
+    ):
+        for answer in answers(session, _lines(source, arguments.input), arguments.reset_every):
+            errors += "error" in answer
+            out.write(json.dumps(answer, allow_nan=False) + "\n")
+            out.flush()
+    if errors:
+        print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
+    from ..errors import ConfigError
+    from ..feeds.sound import answers, raw_chunks, wav_chunks
+    from ..load import load
+
+    model, name = load(arguments.bundle), arguments.input
+    if (front_end := model.spec.front_end) is None:
+        raise ConfigError(f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples")
+    try:
+        with (
+            contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file,
+            own_stdout() as out,
+            open_named(model, arguments.backend, arguments.artifact) as session,
+        ):
+            rate = front_end.sample_rate
+            chunks = raw_chunks(file) if format_ == "s16le" else wav_chunks(file, name, rate, complete=name != "-")
+            for answer in answers(session, chunks, every=arguments.every, reset_every=arguments.reset_every):
+                out.write(json.dumps(answer, allow_nan=False) + "\n")
+                out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
+    return 0
+
+
+# --- what both need ---
+
+
+def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
+    """The lines of a file or of standard input. Bytes that are not UTF-8 are replaced: what a serial port garbled is one bad line."""
+    from ..errors import ConfigError
+
+    if name != "-":
+        try:
+            return Path(name).open(encoding="utf-8", errors="replace")
+        except OSError as e:
+            raise ConfigError(f"can't read {name}: {e.strerror}") from e
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    return contextlib.nullcontext(sys.stdin)
+
+
+def _lines(source: Iterable[str], name: str) -> Iterator[str]:
+    from ..errors import ConfigError
+
+    try:
+        yield from source
+    except OSError as e:  # a device that was unplugged, say
+        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e

@@ -1,0 +1,96 @@
+"""Anomalies in a stream: how far a sample is from what was forecast of it.
+
+    error    e[k, j] = x[j] - forecast[k, j], with the forecast made k + 1 samples before (k = 0 to horizon - 1), target j
+    raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the forecasts that there are
+    score    s = s_before + smoothing * (raw - s_before), beginning with the first raw one
+    anomaly  score > threshold
+
+Centre, scale, smoothing and threshold stand in the specification. Nothing is scored, and the score is as before, where the sample has no
+value for any target, and before the first forecast is due.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import BackendError, ConfigError, SampleError
+from .model.spec import ModelSpec
+
+Float64 = NDArray[np.float64]
+
+
+class Detection(NamedTuple):
+    """score: in robust standard deviations of a usual error, NaN where there is none; anomaly: whether it is above the threshold."""
+
+    score: float
+    anomaly: bool
+
+
+class AnomalyDetector:
+    """The detector beside one stream: call it with each sample and the session's answer to it, and reset it with the session.
+
+    Its little state is the forecasts that are still due, and the score.
+    """
+
+    def __init__(self, spec: ModelSpec):
+        """Raises ConfigError for a model that is no detector."""
+        if not spec.anomaly_scale:
+            raise ConfigError("this model is no anomaly detector; train one with task = 'anomaly'")
+        shape = spec.horizon, len(spec.targets)
+        self._spec = spec
+        self._channels = spec.target_channels
+        self._lead = np.arange(spec.horizon)
+        self._centre, self._scale = np.reshape(spec.anomaly_centre, shape), np.reshape(spec.anomaly_scale, shape)
+        self._due = np.empty((spec.horizon, *shape))  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
+        self._score = math.nan
+        self.reset()
+
+    def __call__(self, x: ArrayLike, answer: ArrayLike) -> Detection:
+        """x: (C,) the sample, raw units, NaN where missing; answer: (O,) raw units, the session's to this sample.
+
+        Raises SampleError on another shape; the state is then unchanged.
+        """
+        deviations = np.abs(self.errors(x, answer) - self._centre) / self._scale
+        known = ~np.isnan(deviations)
+        counts = known.sum(axis=0)
+        if not counts.any():
+            return Detection(math.nan, False)
+        raw = float((np.where(known, deviations, 0).sum(axis=0) / np.maximum(counts, 1)).max())
+        before = self._score
+        self._score = raw if math.isnan(before) else before + self._spec.anomaly_smoothing * (raw - before)
+        return Detection(self._score, self._score > self._spec.anomaly_threshold)
+
+    def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
+        """The first half of a call: (horizon, targets) raw units, how far x is from its forecasts; NaN where one of the two is missing."""
+        sample, forecast = np.asarray(x, np.float64), np.asarray(answer, np.float64)
+        if sample.shape != (self._spec.input_size,) or forecast.shape != (self._spec.output_size,):
+            raise SampleError(
+                f"sample and answer have shapes {sample.shape} and {forecast.shape}, "
+                f"expected ({self._spec.input_size},) and ({self._spec.output_size},)"
+            )
+        errors: Float64 = sample[self._channels] - self._due[self._lead, self._lead]
+        self._due[1:] = self._due[:-1].copy()
+        self._due[0] = forecast.reshape(self._due.shape[1:])
+        return errors
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Copies: "due" (horizon, horizon, targets) and "score". Assigning restores both; save it with the session's."""
+        return {"due": self._due.copy(), "score": self._score}
+
+    @state.setter
+    def state(self, value: Mapping[str, Any]) -> None:
+        if not isinstance(value, Mapping) or set(value) != {"due", "score"} or np.shape(value["due"]) != self._due.shape:
+            raise BackendError(f"not a state of this detector; expected 'due' of shape {self._due.shape} and 'score', as it gives them")
+        self._due[:] = value["due"]
+        self._score = float(value["score"])
+
+    def reset(self) -> None:
+        """As at the start of a recording: no forecast is due, and there is no score."""
+        self._due[:] = np.nan
+        self._score = math.nan

@@ -1,0 +1,1 @@
+"""From a raw sample to the network's features."""

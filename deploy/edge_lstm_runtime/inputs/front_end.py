@@ -1,0 +1,212 @@
+"""From PCM samples to a model's channels: log mel energies or cepstral coefficients, the same code at training and on the board.
+
+Frame t is the samples t * hop_length to t * hop_length + frame_length - 1: nothing is padded and no frame is centred, so a frame is
+there as soon as its last sample is. Of each frame
+
+    power      |FFT(w * x, n_fft)|^2, bins 0 to n_fft / 2; w is the periodic Hann window of frame_length, x in -1 to 1
+    mel        sums of power over n_mels triangles, evenly spaced from f_min to f_max on HTK's scale m(f) = 2595 log10(1 + f / 700)
+               (O'Shaughnessy, 1987); the peak of each is 1, with no division by its area
+    log-mel    ln(max(mel, floor))
+    mfcc       the first n_mfcc values of the orthonormal DCT-II of log-mel; no liftering
+
+The model's own `input_mean` and `input_std` normalise what comes out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import BundleError, SampleError
+
+Float64 = NDArray[np.float64]
+Kind = Literal["log-mel", "mfcc"]
+MAX_RATE = 1_000_000  # Hz
+MAX_FFT = 16384
+FULL_SCALE = 32768.0  # of 16 bits
+LOUDEST = 4.0  # what resampling makes of full scale stays below; numbers that were never divided by 32768 don't
+BLOCK = 256  # frames that are computed together: an hour of sound needs no more memory than a few seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class FrontEnd:
+    """What turns PCM into the channels of a model; see the top of this module for the formulas.
+
+    sample_rate   Hz; of the PCM, mono
+    frame_length  samples of a frame
+    hop_length    samples from one frame to the next, at most frame_length: one sample of the model for each
+    n_fft         a power of two, at least frame_length
+    n_mels        mel bands; the channels mel0, mel1, ... of kind "log-mel"
+    n_mfcc        kind "mfcc": coefficients, the channels mfcc0, mfcc1, ...; 0 for "log-mel"
+    f_min, f_max  Hz; where the first band begins and the last one ends
+    floor         power below which the logarithm sees this one
+    """
+
+    kind: Kind
+    sample_rate: int
+    frame_length: int
+    hop_length: int
+    n_fft: int
+    n_mels: int
+    n_mfcc: int
+    f_min: float
+    f_max: float
+    floor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        def require(condition: bool, what: str) -> None:
+            if not condition:
+                raise BundleError(f"front end: {what}")
+
+        for name in ("sample_rate", "frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc"):
+            require(type(getattr(self, name)) is int, f"{name} is {getattr(self, name)!r}, expected a whole number")
+        for name in ("f_min", "f_max", "floor"):
+            value = getattr(self, name)
+            require(type(value) in (int, float) and math.isfinite(value), f"{name} is {value!r}, expected a finite number")
+        require(self.kind in get_args(Kind), f"kind is {self.kind!r}, expected one of {get_args(Kind)}")
+        require(1 <= self.sample_rate <= MAX_RATE, f"sample_rate is {self.sample_rate}, expected 1 to {MAX_RATE} Hz")
+        power_of_two = 4 <= self.n_fft <= MAX_FFT and self.n_fft & (self.n_fft - 1) == 0
+        require(power_of_two, f"n_fft is {self.n_fft}, expected a power of two from 4 to {MAX_FFT}")
+        require(2 <= self.frame_length <= self.n_fft, f"frame_length is {self.frame_length}, expected 2 to n_fft ({self.n_fft})")
+        length = self.frame_length
+        require(1 <= self.hop_length <= length, f"hop_length is {self.hop_length}, expected 1 to frame_length ({length})")
+        half = self.sample_rate / 2
+        require(0 <= self.f_min < self.f_max, f"f_min is {self.f_min:g}, expected 0 to below f_max ({self.f_max:g})")
+        require(self.f_max <= half, f"f_max is {self.f_max:g}, expected at most half of sample_rate ({half:g})")
+        require(1e-30 <= self.floor <= 1, f"floor is {self.floor:g}, expected 1e-30 to 1")
+        require(1 <= self.n_mels <= self.n_fft // 2, f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})")
+        coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
+        expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
+        require(coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
+        # A band without a bin would be constant; the narrowest are the lowest.
+        empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
+        require(empty is None, f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(C,) of the channels."""
+        stem, count = ("mfcc", self.n_mfcc) if self.kind == "mfcc" else ("mel", self.n_mels)
+        return tuple(f"{stem}{k}" for k in range(count))
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames, and so samples of the model, a second."""
+        return self.sample_rate / self.hop_length
+
+    def window(self) -> Float64:
+        """(frame_length,) the periodic Hann window."""
+        values: Float64 = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.frame_length) / self.frame_length)
+        return values
+
+    def mel_weights(self) -> Float64:
+        """(n_mels, n_fft / 2 + 1) the triangles."""
+        lowest, highest = (2595 * math.log10(1 + f / 700) for f in (self.f_min, self.f_max))
+        mels = np.linspace(lowest, highest, self.n_mels + 2)
+        edges = 700 * (10 ** (mels / 2595) - 1)
+        bins = np.arange(self.n_fft // 2 + 1) * (self.sample_rate / self.n_fft)
+        rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+        falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+        weights: Float64 = np.maximum(0, np.minimum(rising, falling))
+        return weights
+
+    def dct(self) -> Float64:
+        """(n_mfcc, n_mels) the first rows of the orthonormal DCT-II."""
+        k, n = np.arange(self.n_mfcc)[:, None], np.arange(self.n_mels)
+        rows: Float64 = np.cos(np.pi * k * (2 * n + 1) / (2 * self.n_mels)) * math.sqrt(2 / self.n_mels)
+        rows[:1] *= math.sqrt(0.5)
+        return rows
+
+    def frames(self, pcm: ArrayLike) -> Float64:
+        """pcm: (samples,) a whole recording, int16 or floats in -1 to 1 -> (n, C) its frames, all that fit. Raises SampleError."""
+        return FrontEndStream(self).push(pcm)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FrontEnd:
+        """The inverse of `dataclasses.asdict`. Raises BundleError on a key that is missing, unknown or of the wrong kind."""
+        try:
+            return cls(**values)
+        except TypeError as e:
+            raise BundleError(f"front end is malformed: {e}") from e
+
+
+class FrontEndStream:
+    """PCM in pieces of any length in, frames out; what no frame has used up is kept for the next piece.
+
+    pending: (samples,) float64, shorter than a frame: the samples that the next frame begins with. Assigning restores it.
+    """
+
+    def __init__(self, front_end: FrontEnd):
+        self.front_end = front_end
+        self._window = front_end.window()
+        # The triangles as one list of (bin, weight): each is a few bins wide. Sums over it are the same however many frames there are.
+        weights = front_end.mel_weights()
+        bands, self._bins = np.nonzero(weights)
+        self._weights = weights[bands, self._bins]
+        self._starts = np.searchsorted(bands, np.arange(front_end.n_mels))
+        self._dct = front_end.dct()
+        self.reset()
+
+    def reset(self) -> None:
+        self._pending: Float64 = np.empty(0)
+
+    @property
+    def pending(self) -> Float64:
+        return self._pending.copy()
+
+    @pending.setter
+    def pending(self, value: ArrayLike) -> None:
+        samples = as_pcm(value)
+        if len(samples) >= self.front_end.frame_length:
+            raise SampleError(f"{len(samples)} pending samples, expected fewer than a frame has ({self.front_end.frame_length})")
+        self._pending = samples.copy()
+
+    def push(self, pcm: ArrayLike) -> Float64:
+        """pcm: (samples,) int16, or floats in -1 to 1 -> (n, C) the frames that are now complete, n from 0.
+
+        The frames of a stream are the same whatever pieces it comes in. Raises SampleError for other numbers and for NaN; nothing is then
+        taken.
+        """
+        front_end, hop = self.front_end, self.front_end.hop_length
+        samples = np.concatenate([self._pending, as_pcm(pcm)])
+        count = max(0, 1 + (len(samples) - front_end.frame_length) // hop)
+        frames = np.empty((count, len(front_end.names)))
+        for start in range(0, count, BLOCK):
+            n = min(BLOCK, count - start)
+            index = hop * np.arange(start, start + n)[:, None] + np.arange(front_end.frame_length)
+            frames[start : start + n] = self._coefficients(samples[index])
+        self._pending = samples[count * hop :]
+        return frames
+
+    def _coefficients(self, x: Float64) -> Float64:
+        """x: (n, frame_length) -> (n, C)"""
+        spectrum = np.fft.rfft(x * self._window, self.front_end.n_fft)
+        power = spectrum.real**2 + spectrum.imag**2
+        mel = np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)
+        log_mel: Float64 = np.log(np.maximum(mel, self.front_end.floor))
+        if self.front_end.kind == "log-mel":
+            return log_mel
+        coefficients: Float64 = (log_mel[:, None, :] * self._dct).sum(axis=2)
+        return coefficients
+
+
+def as_pcm(pcm: ArrayLike) -> Float64:
+    """(samples,) int16, or floats in -1 to 1 -> float64 in -1 to 1. Raises SampleError for anything else."""
+    try:
+        array = np.asarray(pcm)
+    except (TypeError, ValueError) as e:
+        raise SampleError(f"PCM {reprlib.repr(pcm)} is no list of numbers; expected (samples,) of int16, or of floats in -1 to 1") from e
+    if array.ndim != 1 or not (array.dtype == np.int16 or array.dtype.kind == "f"):
+        raise SampleError(f"PCM is {array.dtype}{array.shape}; expected (samples,) of int16, or of floats in -1 to 1")
+    if array.dtype == np.int16:
+        return array / FULL_SCALE
+    samples = array.astype(np.float64)
+    if not (within := np.abs(samples) <= LOUDEST).all():  # which NaN is not
+        k = int(np.argmin(within))
+        raise SampleError(f"PCM sample {k} is {samples[k]:g}; expected floats in -1 to 1, or int16")
+    return samples

@@ -1,0 +1,1 @@
+"""What a model is: specification, weights, the bundle's file."""

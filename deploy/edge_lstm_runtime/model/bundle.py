@@ -1,0 +1,220 @@
+"""The bundle, `NAME.edge`: one file that holds a model and the proof that it is right.
+
+A zip archive, stored without compression, with fixed dates and sorted members, so that the same content is the same bytes:
+
+    manifest.json   format version, model specification, members with sha256 and size, versions, measured accuracy
+    weights.npz     canonical float32 weights (see `layout`); never pickled
+    golden.npz      x (steps, C) float64: real test samples in raw units; y (steps, O) float64: the reference's network outputs; of a
+                    bidirectional model also lengths (sequences,) int64: x is whole sequences one after the other
+    model.onnx ...  what an export step added: graphs, converted models, the calibration set
+
+The archive's comment is the sha256 of all bytes before it: one altered byte anywhere is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BundleError, NewerFormatError
+from ..files import atomic_write
+from .npz import _stored, read_npz, write_npz
+from .spec import ModelSpec
+
+FORMAT = 1
+MAX_BYTES = 1 << 28  # of a whole bundle and of every member: far above any compact LSTM, far below a board's memory
+REQUIRED = ("weights.npz", "golden.npz")
+_COMMENT_SIZE = 64
+_END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read and checked whole."""
+
+    spec: ModelSpec
+    weights: Mapping[str, NDArray[np.float32]]
+    manifest: Mapping[str, Any]
+    members: Mapping[str, bytes] = dataclasses.field(repr=False)
+
+    def member(self, name: str) -> bytes:
+        try:
+            return self.members[name]
+        except KeyError:
+            raise BundleError(f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}") from None
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a member that is an .npz file."""
+        return read_npz(self.member(name), name)
+
+    @functools.cached_property
+    def golden(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """x (steps, C) raw units and y (steps, O) network outputs of the reference, both float64."""
+        arrays = self.arrays("golden.npz")
+        try:
+            x, y = arrays["x"], arrays["y"]
+        except KeyError as e:
+            raise BundleError(f"golden.npz has no array {e}") from e
+        steps = x.shape[0] if x.ndim else 0
+        expected = (steps, self.spec.input_size), (steps, self.spec.output_size)
+        if (x.shape, y.shape) != expected or x.dtype != np.float64 or y.dtype != np.float64 or steps == 0:
+            raise BundleError(f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, expected float64 of {expected}")
+        if not np.isfinite(y).all():
+            raise BundleError("golden.npz has reference outputs that are not finite")
+        return x, y
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(sequences,) the steps of each sequence in `golden`: one sequence, or those of a bidirectional model, each on its own."""
+        steps, lengths = len(self.golden[0]), self.arrays("golden.npz").get("lengths")
+        if lengths is None and not self.spec.bidirectional:
+            return np.array([steps])
+        if lengths is None or not self.spec.bidirectional:
+            raise BundleError(f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which bidirectional models alone have")
+        shape = lengths.ndim == 1 and lengths.dtype == np.int64
+        if not shape or not len(lengths) or lengths.min() < 1 or lengths.max() > steps or lengths.sum() != steps:
+            found = lengths.tolist() if shape and len(lengths) < 20 else f"{lengths.dtype}{lengths.shape}"
+            raise BundleError(f"golden.npz has the lengths {found}, expected int64 of at least 1 each, {steps} in all")
+        return lengths
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_bundle(
+    path: str | os.PathLike[str], spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], members: Mapping[str, bytes], **facts: Any
+) -> Bundle:
+    """Write a bundle atomically and return it as it was read back.
+
+    members: file name -> content, with at least golden.npz. facts: further keys of the manifest, JSON values.
+    Raises BundleError when it can't be written (a full disk, a folder that isn't there); an older bundle then stays as it was.
+    """
+    members = {**members, "weights.npz": write_npz(weights)}
+    manifest = {
+        **facts,
+        "format": FORMAT,
+        "spec": spec.to_dict(),
+        "members": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in sorted(members.items())},
+    }
+    data = _pack({"manifest.json": json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode(), **members})
+    bundle = _unpack(data, str(path))
+    try:
+        with atomic_write(path) as file:
+            file.write(data)
+    except OSError as e:
+        raise BundleError(f"can't write {os.fspath(path)}: {e.strerror or e}; what was there before is unchanged") from e
+    return bundle
+
+
+def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read and check a bundle. Raises BundleError, or NewerFormatError, with what is wrong with it."""
+    try:
+        size = Path(path).stat().st_size
+        if size > MAX_BYTES:
+            raise BundleError(f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}")
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise BundleError(f"can't read {os.fspath(path)}: {e.strerror or e}") from e
+    return _unpack(data, os.fspath(path))
+
+
+def _pack(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            archive.writestr(info, members[name])
+        archive.comment = b"0" * _COMMENT_SIZE
+    data = buffer.getvalue()[:-_COMMENT_SIZE]
+    return data + sha256(data).encode()
+
+
+def _unpack(data: bytes, path: str) -> Bundle:
+    def refuse(why: str, cause: BaseException | None = None) -> BundleError:
+        error = BundleError(f"{path} {why}; copy or export it again")
+        error.__cause__ = cause
+        return error
+
+    # The version is asked first: a later format may well be laid out in a way that looks damaged from here.
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            declared = sum(i.file_size for i in infos)
+            if declared > MAX_BYTES:
+                raise BundleError(f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}")
+            if not _stored([archive.getinfo("manifest.json")], len(data)):
+                raise refuse("holds a compressed manifest, which no edge-lstm writes")
+            manifest = json.loads(archive.read("manifest.json"))
+            version = manifest["format"]
+            if isinstance(version, int) and version > FORMAT:
+                raise NewerFormatError(
+                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; run: pip install --upgrade edge-lstm"
+                )
+            if version != FORMAT:
+                raise refuse(f"has bundle format {version!r}, expected {FORMAT}")
+            end = _END_OF_ARCHIVE.unpack_from(data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0))
+            if end[0] != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != sha256(data[:-_COMMENT_SIZE]).encode():
+                raise refuse("is damaged: its checksum does not match, so it was truncated or altered")
+            if not _stored(infos, len(data)):
+                raise refuse("holds compressed members, which no edge-lstm writes")
+            members = {info.filename: archive.read(info) for info in infos if info.filename != "manifest.json"}
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, EOFError, struct.error, OSError) as e:
+        raise refuse(f"is not a whole bundle: it was truncated or altered, or is some other file ({e})", e) from e
+    try:
+        listed = manifest["members"]
+        missing = [name for name in {*listed, *REQUIRED} if name not in members]
+        if missing:
+            raise refuse(f"lacks {', '.join(sorted(missing))}")
+        if len(infos) != len(members) + 1 or set(members) != set(listed):
+            raise refuse(f"has members that its manifest does not list: {sorted(set(members) - set(listed)) or 'a name twice'}")
+        for name, content in members.items():
+            if listed[name] != {"bytes": len(content), "sha256": sha256(content)}:
+                raise refuse(f"is damaged: {name} does not have the size and sha256 of the manifest")
+        _check_facts(manifest, members)
+        spec = ModelSpec.from_dict(manifest["spec"])
+        weights = read_npz(members["weights.npz"], "weights.npz")
+        spec.check_weights(weights)
+        bundle = Bundle(spec, weights, manifest, members)
+        _ = bundle.golden, bundle.lengths
+    except (KeyError, TypeError, AttributeError) as e:
+        raise refuse(f"has a malformed manifest ({type(e).__name__}: {e})", e) from e
+    except BundleError as e:
+        raise e if str(e).startswith(path) else BundleError(f"{path}: {e}") from e
+    return bundle
+
+
+def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+    """The facts that the check, the backends and `info` rely on. BundleError, or the error of reading what isn't there."""
+
+    def number(value: Any) -> bool:
+        return type(value) in (int, float) and value >= 0  # NaN is not
+
+    def tolerance(t: Any) -> bool:
+        return set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+
+    if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
+        raise BundleError(f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}")
+    for name, entry in manifest.get("artifacts", {}).items():
+        known = tolerance(entry["tolerance"])
+        steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
+        known &= type(steps) is int and steps >= 1
+        if name not in members or not isinstance(entry["target"], str) or not known:
+            raise BundleError(f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}")
+    for name, entry in manifest.get("accuracy", {}).items():
+        if not all(number(entry[key]) for key in ("max_abs", "nrmse", "steps")):
+            raise BundleError(f"the manifest's accuracy of {name!r} is malformed: {entry}")
+    dict(manifest.get("versions", {}).items())

@@ -1,0 +1,176 @@
+"""A session: one stream, or several, through one backend, the state carried."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends.base import Backend
+from .errors import BackendError, ConfigError, SampleError
+from .inputs.channels import Postprocessor, as_samples, preprocessor
+from .inputs.front_end import FrontEndStream
+from .model.spec import ModelSpec
+
+
+class Session:
+    """A stream through one backend: raw samples in, answers out, the state carried.
+
+    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was. A bidirectional model has
+    none: it answers whole sequences, by `run`, and `step` raises BackendError.
+    """
+
+    def __init__(self, spec: ModelSpec, backend: Backend, streams: int | None = None):
+        """streams: N, of a `StreamsSession`."""
+        self.spec = spec
+        self.backend = backend
+        self.streams = streams
+        self._pre = preprocessor(spec, backend.dtype, streams)
+        self._post = Postprocessor(spec)
+        self._raw_output = self._post.identity
+        self._step = backend.step
+        # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
+        self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
+        self._answer = None if spec.dt else backend.answerer(spec, self._pre.last)
+        self._sound = FrontEndStream(spec.front_end) if spec.front_end is not None and streams is None else None
+
+    def step(self, x: ArrayLike) -> NDArray[Any]:
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify" and "language", else raw units.
+
+        Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
+        """
+        if self._answer is not None and (answer := self._answer(x)) is not None:
+            return answer
+        outputs = self._step(self._features(x))
+        return outputs if self._raw_output else self._post(outputs, self._pre.last)
+
+    def run(self, xs: ArrayLike) -> NDArray[Any]:
+        """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row, the state carried in and out.
+
+        Raises SampleError with the number of the first row that can't be used; the state is then as before the call, as it is
+        when the backend fails.
+
+        Of a bidirectional model the rows are one whole sequence, from the zero state and with no value known before it ("ffill").
+        """
+        xs = as_samples(self.spec, xs, self.streams)
+        if not len(xs):
+            return np.empty((*xs.shape[:-1], self.spec.output_size), self.backend.dtype)
+        before = self.state
+        if self.spec.bidirectional:
+            self._pre.reset()
+        rows, filled = self._pre.run(xs)
+        try:
+            outputs = self.backend.run(rows)
+        except Exception:
+            with contextlib.suppress(BackendError):  # where it can't even take its state back, its own error says more
+                self.state = before
+            raise
+        return self._post(outputs, filled)
+
+    def listen(self, pcm: ArrayLike) -> NDArray[Any]:
+        """pcm: (samples,) mono, int16 or floats in -1 to 1, pieces of any length -> (n, O) the answers to the frames that are now complete.
+
+        For a model with a front end: `run` for its frames; samples that no frame has used up are part of the state. Raises SampleError
+        for other numbers, the state as before, and ConfigError for a model, or a session, that takes frames only.
+        """
+        if self._sound is None or self.spec.bidirectional:
+            if self.spec.front_end is None:
+                raise ConfigError(f"this model takes no sound: it was trained without [front_end], on {', '.join(self.spec.channels)}")
+            what = "a session of several streams" if self.streams is not None else "a bidirectional model"
+            raise ConfigError(f"{what} takes frames: make them by spec.front_end.frames(pcm) or FrontEndStream, and call `run`")
+        before = self._sound.pending
+        frames = self._sound.push(pcm)
+        try:
+            return self.run(frames)
+        except Exception:
+            self._sound.pending = before
+            raise
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values; of a model with a front end "pcm" (samples,) too,
+        what no frame has used up. Assigning restores all of it."""
+        h, c = self.backend.state
+        values = {"h": h, "c": c, "last": self._pre.last.copy()}
+        return values if self._sound is None else {**values, "pcm": self._sound.pending}
+
+    @state.setter
+    def state(self, value: Mapping[str, NDArray[Any]]) -> None:
+        keys = {"h", "c", "last"} | (set() if self._sound is None else {"pcm"})
+        if not isinstance(value, Mapping) or set(value) != keys:
+            found = f"keys {sorted(value)}" if isinstance(value, Mapping) else f"type {type(value).__name__}"
+            raise BackendError(f"state has {found}, expected the keys {sorted(keys)} as Session.state gives them")
+        try:
+            last = np.asarray(value["last"], np.float64)
+        except (TypeError, ValueError) as e:
+            raise BackendError(f"state 'last' is not numeric: {e}") from e
+        if last.shape != self._pre.last.shape or not np.isfinite(last).all():
+            raise BackendError(f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values")
+        before = None if self._sound is None else self._sound.pending
+        if self._sound is not None:
+            try:
+                self._sound.pending = value["pcm"]
+            except SampleError as e:
+                raise BackendError(f"state 'pcm': {e}") from e
+        try:
+            self.backend.state = value["h"], value["c"]
+        except BackendError:
+            if self._sound is not None and before is not None:
+                self._sound.pending = before
+            raise
+        self._pre.last[:] = last
+
+    def reset(self) -> None:
+        """Back to the zero state, as at the start of a recording."""
+        self.backend.reset()
+        self._pre.reset()
+        if self._sound is not None:
+            self._sound.reset()
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class StreamsSession(Session):
+    """N streams, each with a state of its own, a step of all of them at a time: a `Session` with N before C, O, and (layers, H).
+
+    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O). state: "h" and "c" (N, layers, H), "last" (N, C).
+    A refused sample is named by its stream and channel, and leaves every stream's state as it was.
+    """
+
+    streams: int
+
+    def __init__(self, spec: ModelSpec, backend: Backend, streams: int):
+        """backend: with the shapes of N streams, as `open_backend(..., streams=N)` gives it."""
+        super().__init__(spec, backend, streams)
+
+    def reset(self, *, stream: int | None = None, streams: Sequence[int] | None = None) -> None:
+        """Back to the zero state: one stream, or several, or all where none is named. Raises ConfigError for one that isn't there."""
+        if stream is None and streams is None:
+            return super().reset()
+        if stream is not None and streams is not None:
+            raise ConfigError(f"reset got stream={stream!r} and streams={streams!r}; expected one of the two")
+        chosen = list(streams or ()) if stream is None else [stream]
+        for k in chosen:
+            if not isinstance(k, (int, np.integer)) or not 0 <= k < self.streams:
+                raise ConfigError(f"stream {k!r} is not there; expected 0 to {self.streams - 1}")
+        h, c = self.backend.state
+        h[chosen] = c[chosen] = 0
+        self.backend.state = h, c
+        self._pre.reset(chosen)
+        return None
+
+
+def open_session(spec: ModelSpec, backend: Backend, streams: int | None) -> Session:
+    """A session on an open backend: the plain one, or one of N streams."""
+    return Session(spec, backend) if streams is None else StreamsSession(spec, backend, streams)

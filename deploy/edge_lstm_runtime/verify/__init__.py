@@ -1,0 +1,1 @@
+"""Is a backend right, and how fast is it, on this machine?"""

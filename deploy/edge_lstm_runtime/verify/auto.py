@@ -1,0 +1,178 @@
+"""The backend "auto": of those that are right here and now, the fastest."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..backends.base import Backend
+from ..backends.registry import open_backend
+from ..backends.rknn.board import steps_at_once
+from ..errors import BackendError, BackendUnavailableError
+from ..model.bundle import Bundle
+from ..session import open_session
+from . import auto_cache
+from .check import AUTO_STEPS, Check, artifacts, check_opened, tolerance_of
+from .golden import sequences
+
+CANDIDATES = ("rknn", "native", "native-int8", "onnx", "numpy")
+ROUNDS = 7
+ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
+_log = logging.getLogger("edge_lstm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What "auto" took, and what became of every candidate, in words. name: as `open_backend` knows it."""
+
+    backend: Backend
+    name: str
+    artifact: str | None
+    reasons: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Candidate:
+    """An open backend that is right."""
+
+    name: str
+    artifact: str | None
+    backend: Backend
+    check: Check
+
+    @property
+    def label(self) -> str:
+        return _label(self.name, self.artifact)
+
+
+def choose_backend(
+    bundle: Bundle,
+    candidates: Sequence[str] = CANDIDATES,
+    *,
+    artifact: str | None = None,
+    streams: int | None = None,
+    recall: bool = True,
+) -> Choice:
+    """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does.
+
+    artifact: the only converted member to try; None for all of them. One that takes several steps at once is not tried: "auto" is for
+    samples that come one by one.
+    streams: N, for the fastest one with N streams.
+    recall: the choice that this machine remembers for the bundle is opened alone, and taken where it is still right; False asks anew.
+    """
+    offered = [(name, member) for name in candidates for member in artifacts(bundle, name, artifact) or [None]]
+    key = auto_cache.question(bundle, offered, streams)
+    known = auto_cache.recall(key) if recall else None
+    if known is not None and (known.backend, known.artifact) in offered:
+        label = _label(known.backend, known.artifact)
+        try:
+            taken = _open(bundle, known.backend, known.artifact, streams)
+        except BackendError as e:
+            _log.info("%s was the fastest here and is not right any more: %s", label, e)
+        else:
+            said = f"{label}: right ({_error(taken.check)}), remembered as the fastest here"
+            others = tuple(reason for reason in known.reasons if not reason.startswith(f"{label}: "))
+            return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
+    choice, lasting = _choose(bundle, offered, streams)
+    if lasting:
+        auto_cache.remember(key, auto_cache.Remembered(choice.name, choice.artifact, choice.reasons))
+    return choice
+
+
+def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: int | None) -> tuple[Choice, bool]:
+    """The choice, and whether it would be the same tomorrow: not where a device failed that may be back then."""
+    reasons: dict[str, str] = {}
+    right: list[_Candidate] = []
+    best, lasting = None, True
+    try:
+        for name, artifact in offered:
+            label = _label(name, artifact)
+            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1 and not bundle.spec.bidirectional:
+                reasons[label] = f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
+                continue
+            try:
+                right.append(_open(bundle, name, artifact, streams))
+                reasons[label] = "right"  # which fixes its place; the time follows
+            except BackendUnavailableError as e:
+                reasons[label] = f"not here: {e}"
+                lasting &= artifact is None or isinstance(e.__cause__, ImportError)
+            except _WrongError as e:  # by another driver or library it may be right, and that is another question to `memory`
+                reasons[label] = str(e)
+            except BackendError as e:
+                reasons[label] = f"failed: {e}"
+                lasting = False
+        times = _race(bundle, right, streams, reasons)
+        best = min(times, key=lambda c: times[c], default=None)
+    finally:
+        for candidate in right:
+            if candidate is not best:
+                candidate.backend.close()
+    said = tuple(f"{label}: {reason}" for label, reason in reasons.items())
+    if best is None:
+        raise BackendError("no backend gives right answers here: " + "; ".join(said))
+    return Choice(best.backend, best.name, best.artifact, said), lasting and len(times) == len(right)
+
+
+class _WrongError(BackendError):
+    pass
+
+
+def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) -> _Candidate:
+    """Open a backend and check it. Raises BackendError as that does, and where its golden samples come out wrong."""
+    tolerance_of(bundle, name, artifact)  # what promises nothing is not opened
+    backend = open_backend(name, bundle, artifact=artifact, streams=streams)
+    try:
+        check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
+        if not check.passed:
+            raise _WrongError(f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)")
+        backend.reset()
+    except BaseException:
+        backend.close()
+        raise
+    return _Candidate(name, artifact, backend, check)
+
+
+def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[str, str]) -> dict[_Candidate, float]:
+    """Microseconds of a step of each, raw sample to answer, as a session's user calls it. Whatever fails here is left out.
+
+    In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
+    least, which heeds no slow turn.
+    """
+    x, whole = bundle.golden[0][:AUTO_STEPS], bundle.spec.bidirectional
+    if whole:  # is answered a sequence at a time
+        x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
+    samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]
+    sessions = {candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right}
+    times = dict.fromkeys(right, math.inf)
+    clock = time.perf_counter
+    for _ in range(ROUNDS):
+        for candidate in list(times):
+            step, turn = sessions[candidate].run if whole else sessions[candidate].step, []
+            try:
+                for n in range(min(max(int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step), 3), 50)):
+                    sample = samples[n % len(samples)]
+                    start = clock()
+                    step(sample)
+                    turn.append(clock() - start)
+                sessions[candidate].reset()
+            except BackendError as e:
+                del times[candidate]
+                reasons[candidate.label] = f"failed: {e}"
+                continue
+            times[candidate] = min(times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1))
+    for candidate, microseconds in times.items():
+        reasons[candidate.label] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
+    return times
+
+
+def _label(name: str, artifact: str | None) -> str:
+    return name if artifact is None else f"{name} ({artifact})"
+
+
+def _error(check: Check) -> str:
+    return f"{check.tolerance.metric} {getattr(check.comparison, check.tolerance.metric):.1e}"

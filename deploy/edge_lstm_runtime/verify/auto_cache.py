@@ -1,0 +1,125 @@
+"""What "auto" took the last time. Only the ranking by speed is remembered, never that an answer was right.
+
+One small file, `auto.json` in the cache folder. It holds the last answers, each under a hash of the bundle and of the machine, so that a
+new bundle, library, driver or kernel is a new question. A file that can't be read, written or understood is as good as none.
+`EDGE_LSTM_REMEMBER=0` does without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import atomic_write, cache_folder
+from ..model.bundle import Bundle, sha256
+from ..version import __version__
+
+KEPT = 100  # answers; the oldest go
+_log = logging.getLogger("edge_lstm")
+_PROCESSOR = ("model name", "CPU implementer", "CPU part", "Hardware")  # x86 has the first, Arm the others
+_NPU_FILES = ("/sys/kernel/debug/rknpu/version", "/proc/rknpu/version", "/proc/device-tree/model")  # root alone may read the first
+_VARIABLES = ("EDGE_LSTM_NPU_CORES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclasses.dataclass(frozen=True)
+class Remembered:
+    """The fastest that was right, and what was said of every candidate then."""
+
+    backend: str
+    artifact: str | None
+    reasons: tuple[str, ...]
+
+
+def question(bundle: Bundle, *asked: Any) -> str:
+    """The key of an answer: the bundle, which its manifest tells by every member's sha256, the machine, and what was asked."""
+    return sha256(json.dumps([bundle.manifest, machine(), asked], sort_keys=True, default=str).encode())
+
+
+def recall(key: str) -> Remembered | None:
+    try:
+        entry = _read()[key]
+        answer = Remembered(entry["backend"], entry["artifact"], tuple(entry["reasons"]))
+    except (KeyError, TypeError):
+        return None
+    texts = answer.backend, *answer.reasons, *([] if answer.artifact is None else [answer.artifact])
+    return answer if all(isinstance(text, str) for text in texts) else None
+
+
+def remember(key: str, answer: Remembered) -> None:
+    if not _wanted():
+        return
+    answers = {k: v for k, v in _read().items() if k != key}
+    answers[key] = dataclasses.asdict(answer)  # at the end, as the newest
+    data = json.dumps(dict(list(answers.items())[-KEPT:]), indent=1)
+    try:
+        file = _file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as out:
+            out.write(data.encode())
+    except (OSError, RuntimeError) as e:
+        _log.info("what 'auto' took is not remembered: %s", e)
+
+
+def machine() -> list[str]:
+    """What a backend's speed hangs on, as far as this machine says it."""
+    facts = [f"edge-lstm {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}", platform.machine()]
+    facts += [f"{os.cpu_count()} cores", platform.system(), platform.release(), platform.version()]  # the NPU's driver is in the kernel
+    facts += sorted({line for line in _text("/proc/cpuinfo").splitlines() if line.startswith(_PROCESSOR)})
+    facts += [_text(path) for path in _NPU_FILES]
+    facts += [f"{name}={os.environ.get(name)}" for name in _VARIABLES]
+    # A library in place of another has another date; its version would take 30 ms to ask for.
+    own = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".so", ".dylib", ".dll", ".pyd"))
+    libraries = [*own, *(_origin(package) for package in ("onnxruntime", "rknnlite"))]
+    return facts + [_stamp(path) for path in (*libraries, Path("/usr/lib/librknnrt.so"))]
+
+
+def _origin(package: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # half installed
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _stamp(path: Path | None) -> str:
+    try:
+        facts = path.stat() if path is not None else None
+    except OSError:
+        facts = None
+    return f"{path}: {facts and (facts.st_size, facts.st_mtime_ns)}"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _wanted() -> bool:
+    return os.environ.get("EDGE_LSTM_REMEMBER") != "0"
+
+
+def _file() -> Path:
+    return cache_folder() / "auto.json"
+
+
+def _read() -> dict[str, Any]:
+    if not _wanted():
+        return {}
+    try:
+        answers = json.loads(_file().read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: there is no home
+        _log.info("what 'auto' took before can't be read: %s", e)
+        return {}
+    return answers if isinstance(answers, dict) else {}

@@ -1,0 +1,48 @@
+"""Samples as whole sequences, one after the other in one array: how they are cut, made into features, and run through a backend.
+
+A streaming model has one sequence. The answers of a bidirectional model depend on where a sequence begins and ends, so it has several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..backends.base import Backend
+from ..inputs.channels import features
+from ..model.bundle import Bundle
+from ..model.spec import ModelSpec
+
+Lengths = NDArray[np.int64]
+
+
+def sequences(samples: NDArray[Any], lengths: Lengths) -> list[NDArray[Any]]:
+    """samples: (steps, ...), lengths: (sequences,), whose sum is steps -> a view of each sequence."""
+    return np.split(samples, np.cumsum(lengths)[:-1])
+
+
+def golden_features(spec: ModelSpec, x: ArrayLike, lengths: Lengths) -> NDArray[np.float64]:
+    """x: (steps, C) raw units -> (steps, F), each sequence from its start."""
+    return np.concatenate([features(spec, part)[0] for part in sequences(np.asarray(x), lengths)])
+
+
+def run_sequences(backend: Backend, rows: NDArray[Any], lengths: Lengths) -> NDArray[Any]:
+    """rows: (steps, F) features -> (steps, O), each sequence from the zero state."""
+    answers = []
+    for part in sequences(rows, lengths):
+        backend.reset()
+        answers.append(backend.run(part))
+    return np.concatenate(answers)
+
+
+def first(bundle: Bundle, steps: int | None) -> tuple[NDArray[np.float64], NDArray[np.float64], Lengths]:
+    """x, y and lengths of the first `steps` golden samples, all when None; of a bidirectional model the whole sequences that reach that."""
+    (x, y), lengths = bundle.golden, bundle.lengths
+    if steps is None or steps >= len(x):
+        return x, y, lengths
+    whole = bundle.spec.bidirectional
+    lengths = lengths[: np.searchsorted(np.cumsum(lengths), steps) + 1] if whole else np.array([steps])
+    total = int(lengths.sum())
+    return x[:total], y[:total], lengths

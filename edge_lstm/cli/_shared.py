@@ -1,0 +1,37 @@
+"""What the trainer's commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from edge_lstm_runtime.errors import ConfigError
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a value of the file (train.epochs=5); may be repeated",
+    )
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], help="where to train; short for --set train.accelerator=...")
+
+
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """Of --set and --device, for `load_config`."""
+    changes = dict(_parse(text) for text in args.set)
+    if args.device:
+        changes["train.accelerator"] = args.device
+    return changes
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    """ "train.epochs=3" -> ("train.epochs", 3)."""
+    from ..config.load import toml_value
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as train.epochs=5")
+    return key.strip(), toml_value(value)

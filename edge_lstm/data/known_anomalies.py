@@ -1,0 +1,66 @@
+"""The known anomalies of recordings: a JSON file of time windows, as the Numenta Anomaly Benchmark has them.
+
+    {"FILE": [["2013-12-10 06:25:00", "2013-12-12 05:35:00"], ...], ...}
+
+FILE is a data file's path, relative to this one; a time is a datetime or a number, as in the data's time column. Both ends belong to a
+window. A file without anomalies has an empty list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs.times import of_datetime
+
+from .recordings import Recording
+
+Window = tuple[float, float]
+
+
+def marked(recordings: list[Recording], file: Path) -> list[Recording]:
+    """The recordings with `anomalous` set. Raises DataError for a file that can't be used, and where a recording's file is not in it."""
+    try:
+        contents = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file}: can't be read as JSON: {e}; expected {{FILE: [[start, end], ...]}}") from e
+    found = []
+    for recording in recordings:
+        assert recording.time is not None
+        assert recording.file is not None
+        anomalous = np.zeros(len(recording.time), bool)
+        for start, end in _windows(contents, recording.file, file):
+            anomalous |= (recording.time >= start) & (recording.time <= end)
+        found.append(dataclasses.replace(recording, anomalous=anomalous))
+    return found
+
+
+def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
+    name = Path(os.path.relpath(data.resolve(), file.resolve().parent)).as_posix()
+    if not isinstance(contents, dict) or name not in contents:
+        known = ", ".join(list(contents)[:5]) if isinstance(contents, dict) else type(contents).__name__
+        raise DataError(f"{file}: has no windows for {name!r} (it has {known}); expected a list of them, empty where there is no anomaly")
+    windows = contents[name]
+    if not isinstance(windows, list) or not all(isinstance(w, list) and len(w) == 2 for w in windows):
+        raise DataError(f"{file}: the windows of {name!r} are {windows!r}; expected [[start, end], ...]")
+    found = [(_seconds(start, name, file), _seconds(end, name, file)) for start, end in windows]
+    for (start, end), window in zip(found, windows, strict=True):
+        if end < start:
+            raise DataError(f"{file}: a window of {name!r} ends before it starts: {window}; exchange the two")
+    return found
+
+
+def _seconds(moment: Any, name: str, file: Path) -> float:
+    """As `columns.seconds` has them: a datetime without a zone counts as UTC."""
+    if isinstance(moment, (int, float)) and not isinstance(moment, bool):
+        return float(moment)
+    try:
+        return of_datetime(moment)
+    except (TypeError, ValueError, AttributeError) as e:
+        raise DataError(f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime such as 2013-12-10 06:25") from e

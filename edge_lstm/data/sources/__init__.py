@@ -1,0 +1,1 @@
+"""Data sources, a file each."""

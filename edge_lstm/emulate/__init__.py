@@ -1,0 +1,1 @@
+"""Number formats, emulated and differentiable."""

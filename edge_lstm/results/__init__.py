@@ -1,0 +1,1 @@
+"""A run read back, and how good its answers are."""

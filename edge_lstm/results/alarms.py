@@ -1,0 +1,152 @@
+"""From a trained forecast to a detector: its centre, scale and threshold from the training split, and how good its alarms are."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence as Many
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import AnomalyDetector, ModelSpec
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.model.spec import LARGEST, SMALLEST_STD
+
+from ..config.schema import ModelConfig
+from ..data.recordings import Float64, Sequence
+
+Answers = Many[NDArray[Any]]
+Flags = NDArray[np.bool_]
+NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, of a normal distribution
+JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
+
+
+def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers: Answers) -> ModelSpec:
+    """The specification with the detector's numbers. sequences, answers: of the training split; known anomalies count nowhere.
+
+    Raises DataError where no forecast could be compared with a value.
+    """
+    outputs = spec.output_size
+    open_spec = dataclasses.replace(
+        spec,
+        anomaly_centre=(0.0,) * outputs,
+        anomaly_scale=(1.0,) * outputs,
+        anomaly_threshold=0.0,
+        anomaly_smoothing=2 / (model.smoothing + 1),  # the weight whose average is as old as that of so many equal ones
+    )
+    found = []
+    for sequence, answer in zip(sequences, answers, strict=True):
+        detector = AnomalyDetector(open_spec)
+        errors = np.array([detector.errors(x, y).ravel() for x, y in zip(sequence.x, answer, strict=True)])
+        found.append(errors[normal_steps(sequence)])
+    centre, scale = robust(np.concatenate(found), spec.output_names)
+    fitted = dataclasses.replace(open_spec, anomaly_centre=tuple(centre.tolist()), anomaly_scale=tuple(scale.tolist()))
+    usual = np.concatenate([s[normal_steps(q)] for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)])
+    return dataclasses.replace(fitted, anomaly_threshold=threshold(usual, model.false_alarms))
+
+
+def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
+    """values: (T, K), NaN where unknown -> (K,) the median, and the spread: the scaled median absolute deviation.
+
+    Where more than half of the values are the same that is 0, and the standard deviation stands in for it; 1 where that is 0 too.
+    """
+    known = ~np.isnan(values)
+    if not known.any(axis=0).all():
+        raise DataError(f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split falls on a known, normal value")
+    centre = np.nanmedian(values, axis=0)
+    spread = NORMAL * np.nanmedian(np.abs(values - centre), axis=0)
+    for instead in (np.nanstd(values, axis=0), np.ones_like(spread)):
+        spread = np.where(spread > SMALLEST_STD, spread, instead)
+    return centre, spread
+
+
+def threshold(scores: Float64, rate: float) -> float:
+    """The score that a share `rate` of them is above, or the next smaller share that can be; NaN is no score."""
+    ranked = np.sort(scores[~np.isnan(scores)])[::-1]
+    if not len(ranked):
+        raise DataError("no step of the training split has a score: every value is missing or in a window of `windows`")
+    return min(float(ranked[int(rate * len(ranked))]), LARGEST)
+
+
+def normal_steps(sequence: Sequence) -> Flags:
+    return np.ones(len(sequence.x), bool) if sequence.anomalous is None else ~sequence.anomalous
+
+
+def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list[Float64]:
+    """Per sequence (T,), from the state at a recording's start; NaN where there is none."""
+    found = []
+    for sequence, answer in zip(sequences, answers, strict=True):
+        detector = AnomalyDetector(spec)
+        found.append(np.array([detector(x, y).score for x, y in zip(sequence.x, answer, strict=True)]))
+    return found
+
+
+def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
+    """What the flags (T,) of each sequence are worth.
+
+    flagged             share of the steps outside of the windows, which `false_alarms` in [model] is of the training split
+    windows, detected   known anomalies, and those with a flag in them; an alarm is a run of flags, at most an hour apart
+    false_alarms        alarms that touch no window; false_alarms_per_day: over the time outside of the windows
+    precision, recall, f1  detected over detected and false alarms, detected over windows, their harmonic mean; None where undefined
+    delay_hours         from a window's start to the first flag in it, the mean over the detected ones
+    Without known windows, `flagged` alone.
+    """
+    usual = np.concatenate([f[normal_steps(s)] for s, f in zip(sequences, flags, strict=True)])
+    found: dict[str, Any] = {"flagged": float(usual.mean()) if len(usual) else None}
+    if any(s.anomalous is None or s.time is None for s in sequences):
+        return found
+    windows = false_alarms = 0
+    delays, seconds = [], 0.0
+    for sequence, flag in zip(sequences, flags, strict=True):
+        assert sequence.time is not None
+        assert sequence.anomalous is not None
+        time, anomalous = sequence.time, sequence.anomalous
+        known = runs(anomalous)
+        windows += len(known)
+        for start, end in known:
+            hits = np.flatnonzero(flag[start:end])
+            if len(hits):
+                delays.append(float(time[start + hits[0]] - time[start]) / 3600)
+        false_alarms += sum(not anomalous[start:end].any() for start, end in runs(flag, time))
+        # A clock that is set back takes no time.
+        seconds += float(np.maximum(np.diff(time), 0)[~anomalous[1:]].sum())
+    detected, days = len(delays), seconds / 86400
+    return found | {
+        "windows": windows,
+        "detected": detected,
+        "false_alarms": false_alarms,
+        "days": days,
+        "false_alarms_per_day": false_alarms / days if days else None,
+        "precision": detected / (detected + false_alarms) if detected + false_alarms else None,
+        "recall": detected / windows if windows else None,
+        "f1": 2 * detected / (detected + false_alarms + windows) if false_alarms + windows else None,
+        "delay_hours": sum(delays) / detected if detected else None,
+    }
+
+
+def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
+    """The stretches of flagged steps, the last one excluded; with their times, those at most an hour apart are one."""
+    borders = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    found: list[tuple[int, int]] = []
+    for start, end in borders.reshape(-1, 2).tolist():
+        if found and time is not None and time[start] - time[found[-1][1] - 1] <= JOINED:
+            found[-1] = found[-1][0], end
+        else:
+            found.append((start, end))
+    return found
+
+
+def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dict[str, Any]:
+    """`judge` of a fitted specification's own flags. A score that is not there is no flag."""
+    return judge(sequences, [s > spec.anomaly_threshold for s in scores(spec, sequences, answers)])
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """What `judge` found, in words."""
+    if "windows" not in found:
+        return f"{100 * (found['flagged'] or 0):.3g} % of the steps flagged"
+    rate = "" if found["false_alarms_per_day"] is None else f" ({found['false_alarms_per_day']:.2g} a day)"
+    delay = "" if found["delay_hours"] is None or math.isnan(found["delay_hours"]) else f", {found['delay_hours']:.1f} h after its start"
+    return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"

@@ -1,0 +1,83 @@
+"""Distillation: a small model learns from a larger one's answers, beside the truth (Hinton et al. 2015, arXiv 1503.02531).
+
+RUN/teacher/    the teacher: a run of its own that was trained first, or best.pt and metrics.json of the one that [distill] names
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edge_lstm_runtime.errors import TrainingError
+from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.model.spec import ModelSpec
+
+from ..config.schema import Config
+from ..network import CompactLSTM, State
+from ..results.run import Run, load_run
+from . import checkpoint
+
+FOLDER = "teacher"
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """model: on the training's device. temperature: of classes. weight: the teacher's share of the loss."""
+
+    model: CompactLSTM
+    temperature: float
+    weight: float
+
+    @torch.no_grad()
+    def answer(self, x: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """As CompactLSTM's, without gradients."""
+        return self.model(x, state, lengths)  # type: ignore[no-any-return]
+
+    def mix(self, loss: Tensor, towards: Tensor) -> Tensor:
+        return (1 - self.weight) * loss + self.weight * towards
+
+
+def teacher_config(config: Config, hidden_size: int) -> Config:
+    """Of the teacher that is trained first: the same but for its size, and neither taught, pruned nor quantised."""
+    model = config.model.model_copy(update={"hidden_size": hidden_size})
+    return config.model_copy(update={"model": model, "distill": None, "prune": None, "quantize": None})
+
+
+def keep_teacher(config: Config, teacher: str, out: Path) -> None:
+    """Copy what is needed of the run `teacher` into RUN/teacher, so that a resumed run has the same one whatever becomes of that.
+
+    teacher: a folder, looked for beside the configuration first. Raises TrainingError where there is no finished run.
+    """
+    beside = Path(config.folder) / teacher
+    source, kept = beside if beside.exists() else Path(teacher), out / FOLDER
+    if (kept / checkpoint.METRICS).exists():
+        return
+    if not (source / checkpoint.METRICS).exists():
+        raise TrainingError(f"[distill] teacher = {teacher!r}: there is no finished run in {source}; train it first, or set `hidden_size`")
+    kept.mkdir(exist_ok=True)
+    for name in (checkpoint.BEST, checkpoint.METRICS):
+        with atomic_write(kept / name) as file:
+            file.write((source / name).read_bytes())
+
+
+def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
+    """The teacher's run. Raises TrainingError, in one line, where it answers something else than a student of this specification."""
+    theirs, ours = (
+        {k: v for k, v in s.to_dict().items() if k not in ("hidden_size", "num_layers") and not k.startswith("anomaly_")}
+        for s in (run.spec, spec)  # a detector's threshold is set after the training
+    )
+    if changed := checkpoint.differences(theirs, ours):
+        raise TrainingError(f"[distill] the teacher {run.path} does not fit: its {changed[0]}; expected one of the same data and task")
+    if run.fingerprint != fingerprint:
+        raise TrainingError(f"[distill] the teacher {run.path} was trained on other data or another split; expected a run of the same data")
+    return run
+
+
+def load_teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, device: torch.device) -> Teacher:
+    """The one in RUN/teacher. Raises TrainingError where it does not fit."""
+    assert config.distill is not None
+    run = checked(load_run(out / FOLDER), spec, fingerprint)
+    return Teacher(run.model.to(device), config.distill.temperature, config.distill.weight)

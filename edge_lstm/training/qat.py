@@ -1,0 +1,118 @@
+"""Quantisation-aware training: the best float model trained a little further, rounded as the native kernel or an NPU rounds it.
+
+RUN/float.pt    the best checkpoint of the training (and the pruning), as it was
+RUN/int8/       or w8a8/, of the fine-tuning: best.pt (the best epoch in int8 on the validation split, its weights not rounded yet; epoch 0
+                is before the first), last.pt, history.csv, curves.png, tensorboard/; after a refit, refit/ with the same for the model
+                that is kept; nothing of it where rounding costs nothing
+RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid and, of w8a8, the ranges that it learned; it stays as it
+                was where no epoch was better than none
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.verify.error import INT8, compare
+
+from ..config.schema import HIGHER_IS_BETTER, Config, QuantizeConfig, TrainConfig
+from ..data.recordings import Splits
+from ..emulate.cpu_int8 import QuantisedLSTM, grid_weights
+from ..emulate.npu_w8a8 import NpuLSTM, settled, starting_ranges
+from ..network import CompactLSTM
+from ..results.answers import answers
+from ..results.metrics import evaluate
+from . import checkpoint
+from .loop import Training
+from .refit import joined
+from .stages import kept, shorter, train_stage
+
+Weights = dict[str, Any]
+NETWORKS: dict[str, type[CompactLSTM]] = {"int8": QuantisedLSTM, "w8a8": NpuLSTM}
+
+
+def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
+    """Of the fine-tuning: the training's, but for its epochs and learning rate."""
+    return shorter(train, quantize, 0.1)
+
+
+def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool) -> dict[str, Any]:
+    """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
+
+    Not where rounding costs nothing: an epoch that is better by chance on the validation split is no better elsewhere.
+
+    After a refit, which has seen the validation split, the first training's model says for how many epochs that is worth while.
+
+    resume: go on with what is in RUN/int8 or RUN/w8a8. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    """
+    run, scheme, what = training.out, quantize.scheme, f"[quantize] fine-tuning for {quantize.scheme}"
+    refitted = training.config.train.refit
+    float_best = kept(training, checkpoint.FLOAT)
+    spec, weights = ModelSpec.from_dict(float_best["spec"]), float_best["model"]
+    start = _start(spec, weights, scheme, splits)
+    unseen = checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights  # of a model that the validation split can judge
+    chosen_by = _start(spec, unseen, scheme, splits) if refitted else start
+    short, network = settings(training.config.train, quantize), NETWORKS[scheme]
+    metrics: dict[str, Any] = {"scheme": scheme, "epochs": 0, "best_epoch": 0}
+    share, nrmse = _cost(training, spec, scheme, unseen, chosen_by, splits)
+    if share > quantize.tolerance or nrmse > INT8.limit or not quantize.tolerance:
+        tuning = train_stage(training, spec, short, splits, run / scheme, what, begin=chosen_by, resume=resume, network=network)
+        metrics |= {"epochs": tuning.progress.epoch, "best_epoch": tuning.progress.best_epoch}
+    else:
+        loss = f"{100 * share:.2g} % of {training.config.train.monitor} and an NRMSE of {nrmse:.1e} on the validation split"
+        training.reporter.line(f"{run}: {what}: nothing to win back: rounding costs {loss}; tolerance = 0 would try all the same")
+    epochs = metrics["best_epoch"]
+    trained = run / scheme / checkpoint.BEST
+    if refitted and epochs:
+        again, out = short.model_copy(update={"epochs": epochs, "patience": 0}), run / scheme / "refit"
+        begin = _start(spec, weights, scheme, joined(splits))
+        train_stage(training, spec, again, joined(splits), out, what, begin=begin, resume=resume, network=network)
+        trained = out / checkpoint.LAST
+    if not training.fabric.is_global_zero:
+        return {}
+    metrics["before"] = metrics["after"] = _both(training.config, spec, scheme, weights, start, splits)
+    best = float_best
+    if epochs:
+        state = checkpoint.load(trained)["model"]
+        weights, learned = settled(spec, state) if scheme == "w8a8" else (grid_weights(state), {})
+        metrics["after"] = _both(training.config, spec, scheme, weights, state, splits)
+        best = float_best | {"model": weights} | ({"w8a8": learned} if learned else {})
+    checkpoint.save(run / checkpoint.BEST, best)
+    return metrics
+
+
+def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> Weights:
+    """What the network that rounds begins with."""
+    return weights | (starting_ranges(spec, weights, splits.train) if scheme == "w8a8" else {})
+
+
+def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, state: Weights, splits: Splits) -> tuple[float, float]:
+    """What rounding takes from the monitor on the validation split, as a share of it, negative where it gains; and the NRMSE it brings."""
+    monitor = training.config.train.monitor
+    nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
+    exact, rounded = (training.validate(net)[f"val_{monitor}"] for net in nets)
+    answered = [np.concatenate(answers(net, splits.val)) for net in nets]
+    worse = exact - rounded if monitor in HIGHER_IS_BETTER else rounded - exact
+    nrmse = compare(answered[1], answered[0].astype(np.float64)).nrmse
+    return worse / max(abs(exact), 1e-12), nrmse
+
+
+def _both(config: Config, spec: ModelSpec, scheme: str, weights: dict[str, Any], state: dict[str, Any], splits: Splits) -> dict[str, Any]:
+    """Validation and test metrics of these weights and of the network that rounds: {"float32": {"val": ..., "test": ...}, scheme: ...}."""
+    found: dict[str, Any] = {}
+    for name, net in zip(("float32", scheme), _nets(spec, scheme, weights, state), strict=True):
+        found[name] = {}
+        for part in ("val", "test"):
+            sequences = getattr(splits, part)
+            found[name][part] = evaluate(spec, sequences, answers(net, sequences), season=config.data.season)
+    return found
+
+
+def _nets(spec: ModelSpec, scheme: str, weights: Weights, state: Weights) -> tuple[CompactLSTM, CompactLSTM]:
+    """The one in float32, of `weights`, and the one that rounds, of `state`."""
+    exact, rounded = CompactLSTM(spec), NETWORKS[scheme](spec)
+    exact.load_state_dict(weights)
+    rounded.load_state_dict(state)
+    return exact, rounded

@@ -1,0 +1,37 @@
+"""A second training on the training and the validation split together, for the number of epochs that the first one found best.
+
+RUN/first.pt    the best checkpoint of the first training, which the metrics of the validation split are of
+RUN/refit/      of the second: best.pt, last.pt, history.csv, curves.png, tensorboard/; its validation split is one that it has seen
+RUN/best.pt     becomes the second training's last epoch
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..data.recordings import Splits
+from . import checkpoint
+from .loop import Training
+from .stages import kept, train_stage
+
+FOLDER = "refit"
+
+
+def joined(splits: Splits) -> Splits:
+    return dataclasses.replace(splits, train=splits.train + splits.val)
+
+
+def refit(training: Training, splits: Splits, *, resume: bool) -> None:
+    """Train anew after a `training` that has ended, and make the result RUN/best.pt; the specification stays that of the first.
+
+    resume: go on with what is in RUN/refit. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    """
+    first = kept(training, checkpoint.FIRST)
+    settings = training.config.train.model_copy(update={"epochs": training.progress.best_epoch, "patience": 0})
+    out = training.out / FOLDER
+    what = "[train] refit on training and validation split together"
+    together, cell = joined(splits), training.net.cell
+    train_stage(training, training.spec, settings, together, out, what, resume=resume, cell=cell, teacher=training.teacher)
+    if training.fabric.is_global_zero:
+        checkpoint.save(training.out / checkpoint.BEST, first | {"model": checkpoint.load(out / checkpoint.LAST)["model"]})
+    training.fabric.barrier()

@@ -1,0 +1,188 @@
+"""From a configuration to a run's folder.
+
+RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
+RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
+RUN/teacher/            the larger model of [distill], see distill.py
+RUN/full.pt, prune/     of [prune], see prune.py
+RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
+RUN/config.toml         the configuration as it was used
+RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
+RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
+RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split; of a detector its scores
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.files import atomic_write
+
+from ..config.schema import Config, TrainConfig
+from ..results.run import Run, load_run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from edge_lstm_runtime.model.spec import ModelSpec
+
+    from ..data.load import Splits
+    from ..results.sizes import Row
+    from .distill import Teacher
+    from .loop import Training
+    from .progress import Reporter
+
+
+def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
+    """Train a model and write its run.
+
+    out: a new or empty folder; with `resume`, the folder of a run of the same configuration and data, which goes on from its last
+    checkpoint as if it had not been interrupted, or is left as it is when it was finished.
+    quiet: no progress on standard error.
+    """
+    from . import checkpoint
+    from .progress import Reporter
+
+    out = Path(out)
+    fabric = make_fabric(config.train)
+    if fabric.is_global_zero:  # before there are others that would wait for this one
+        checkpoint.prepare_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
+        for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
+            leftover.unlink()
+    fabric.launch()
+    fabric.barrier()
+    return _train(config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume)
+
+
+def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
+    """In a folder that is there."""
+    from ..data.load import load_data, make_spec
+    from . import checkpoint
+    from .loop import Training
+    from .prune import prune
+    from .qat import fine_tune
+    from .refit import refit
+
+    last = checkpoint.load(out / checkpoint.LAST) if resume and (out / checkpoint.LAST).exists() else None
+    splits = load_data(config)
+    spec = make_spec(config, splits)
+    if last is not None:
+        _check_same(last, config, spec.to_dict(), splits.fingerprint, out)
+    if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
+        reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
+        return load_run(out)
+    if last is None and fabric.is_global_zero:
+        with atomic_write(out / checkpoint.CONFIG) as file:
+            file.write(config.to_toml().encode())
+    teacher = _teacher(config, spec, splits.fingerprint, out, fabric, reporter) if config.distill is not None else None
+    training = Training(config, spec, splits, out, fabric, reporter, teacher=teacher)
+    if last is not None:
+        # best.pt may be the model of a later stage already.
+        names = (checkpoint.FIRST, checkpoint.FULL, checkpoint.FLOAT, checkpoint.BEST)
+        training.restore(last, checkpoint.load(next((out / name for name in names if (out / name).exists()), out / checkpoint.BEST)))
+        reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}")
+    training.run()
+    if config.train.refit:
+        refit(training, splits, resume=resume)
+    pruned = prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
+    quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
+    if fabric.is_global_zero:
+        _finish(training, splits, out, pruned, quantised)
+        reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
+    fabric.barrier()
+    return load_run(out)
+
+
+def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter) -> Teacher:
+    from . import checkpoint
+    from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
+
+    assert config.distill is not None
+    folder = out / FOLDER
+    if config.distill.hidden_size is not None:
+        if fabric.is_global_zero:
+            folder.mkdir(exist_ok=True)
+        fabric.barrier()
+        reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
+        resume = (folder / checkpoint.CONFIG).exists()
+        fabric.barrier()  # before the first rank writes it
+        _train(teacher_config(config, config.distill.hidden_size), folder, fabric, reporter, resume=resume)
+    elif config.distill.teacher is not None:
+        if fabric.is_global_zero:
+            keep_teacher(config, config.distill.teacher, out)
+        fabric.barrier()
+    return load_teacher(config, spec, fingerprint, out, fabric.device)
+
+
+def make_fabric(settings: TrainConfig) -> Fabric:
+    """The devices and the precision of a training. Raises ConfigError where this machine doesn't have them."""
+    from lightning_fabric import Fabric
+
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
+    try:
+        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
+    except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
+        raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
+    if settings.cuda_graph and fabric.device.type != "cuda":
+        raise ConfigError(f"[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on {fabric.device.type!r}; remove it")
+    return fabric
+
+
+def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:
+    from .checkpoint import differences
+
+    before = Config.from_dict(last["config"], last["folder"])  # with the defaults of keys that came later
+    changed = [f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())]
+    changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
+    changed = changed or [f"the model's {text}" for text in differences(last["spec"], spec)]
+    if changed:
+        verb = "; ".join(changed) if changed != ["the data"] else "the data has changed since it was started"
+        raise TrainingError(f"{out}: can't resume this run: {verb}; undo the change, or train in another folder")
+
+
+def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], quantised: dict[str, Any] | None) -> None:
+    """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
+    from ..results import plots, sizes
+    from ..results.answers import answers
+    from ..results.metrics import evaluate
+    from . import checkpoint
+    from .distill import FOLDER
+
+    net = load_run(out).model.to(training.fabric.device)
+    spec, season = net.spec, training.config.data.season
+    metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
+    if quantised is not None:
+        metrics["quantize"] = quantised
+    unseen = net
+    if training.config.train.refit:  # what was refitted has seen the validation split
+        training.net.load_state_dict(checkpoint.load(out / checkpoint.FIRST)["model"])
+        unseen = training.net
+    found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
+    for part, answered in found.items():
+        metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+    rows = pruned
+    if training.teacher is not None:
+        teacher = load_run(out / FOLDER)
+        rows = [sizes.row("teacher", teacher.spec, {part: teacher.metrics[part] for part in ("val", "test")}), *rows]
+        if not pruned:
+            rows.append(sizes.row("student", spec, {part: metrics[part] for part in ("val", "test")}))
+    if rows:
+        metrics["compact"] = rows
+        plots.save_figure(plots.plot_compact(rows), out / "compact.png")
+    plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
+    if spec.task == "classify":
+        plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
+    else:
+        plots.save_figure(plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task])
+    if training.config.model.task == "anomaly":
+        from ..results import alarms
+
+        found["train"] = answers(net, splits.train)
+        spec = alarms.fit(spec, training.config.model, splits.train, found["train"])
+        checkpoint.save(out / checkpoint.BEST, {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()})
+        for part, answered in found.items():
+            metrics.setdefault(part, {})["anomaly"] = alarms.measure(spec, getattr(splits, part), answered)
+        drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.anomaly_threshold)}
+        plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
+    checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete

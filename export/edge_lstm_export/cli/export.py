@@ -1,0 +1,157 @@
+"""Turn a trained run into a bundle: ONNX, RKNN, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.model.bundle import read_bundle
+
+from ..work import Work
+from ._shared import C, say
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
+        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target c, into a folder of C source for\n"
+        "boards without Python and for microcontrollers, with a self-test that has been built and run here."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm export runs/har --target rk3588 --scheme fp16 --scheme w8a8 -o har.edge\n"
+        "  edge-lstm export runs/har --chunk 8 -o har.edge\n"
+        "  edge-lstm export runs/har --no-npu -o har.edge\n"
+        "  edge-lstm export runs/har --target c -o har-c\n"
+        "  edge-lstm export har.edge --target c --scheme int8 -o har-c"
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made; for --target c also a bundle")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="NAME.edge",
+        help="the bundle to write, with the report NAME.html; for --target c the folder",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="NAME",
+        help="an NPU of `edge-lstm targets`, may be repeated (default: rk3588); or `c`, alone, for C source",
+    )
+    parser.add_argument(
+        "--scheme",
+        action="append",
+        metavar="NAME",
+        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it takes them). For --target c one of float32 "
+        "(the default) and int8",
+    )
+    parser.add_argument(
+        "--chunk",
+        type=int,
+        metavar="T",
+        help="of each target and scheme a further converted model that answers T steps at a time, 2 to 1024: TARGET-SCHEME-tT.rknn. "
+        "It pays for whole recordings and batches of sensor data: T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 "
+        "between calls T times less often. A live stream waits for T samples until it has their answers; single steps run on NumPy. "
+        "A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for whole sequences of T steps (default: the length of the test "
+        "recordings, where they all have the same); sequences of another length run on NumPy",
+    )
+    parser.add_argument("--no-npu", action="store_true", help="ONNX and NumPy only: don't run the vendor's converter")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if C in (arguments.target or ()):
+        return _main_export_c(arguments)
+    from ..pipeline import export_run
+
+    if arguments.run.suffix == ".edge":
+        raise ConfigError(f"{arguments.run} is a bundle, from which --target c alone is exported; give the run that it was made from")
+    for option in ("scheme", "chunk"):
+        if arguments.no_npu and getattr(arguments, option) is not None:
+            raise ConfigError(f"--no-npu and --{option} contradict each other; leave one out")
+    schemes = () if arguments.no_npu else tuple(dict.fromkeys(arguments.scheme)) if arguments.scheme else None
+    targets = arguments.target or ("rk3588",)
+    work = export_run(arguments.run, arguments.out, targets=targets, schemes=schemes, chunk=arguments.chunk, say=say)
+    print(summary(work))
+    return 0
+
+
+def _main_export_c(arguments: argparse.Namespace) -> int:
+    from ..c.export import export_c
+
+    if set(arguments.target) != {C}:
+        raise ConfigError(
+            "--target c writes a folder of C source and an NPU's target a bundle; export twice, with -o FOLDER and -o NAME.edge"
+        )
+    for option in ("chunk", "no_npu"):
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c")
+    schemes = dict.fromkeys(arguments.scheme or ("float32",))
+    if len(schemes) > 1:
+        raise ConfigError(
+            f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; export twice, to two folders"
+        )
+    (scheme,) = schemes
+    made = export_c(arguments.run, arguments.out, scheme=scheme, say=say)
+    print(f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}  figures from NumPy, of the network's outputs")
+    for name, s in made.schemes.items():
+        mark = "  <- in the folder" if name == scheme else ""
+        print(f"{name:<12}{s.flash:>8} B{s.ram:>8} B{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}")
+    built = made.built
+    print(f"\nself-test  {built.verdict}")
+    if built.compiler:
+        print(f"built by   {built.compiler}" + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else ""))
+    print(f"folder     {arguments.out}\nnext       make -C {arguments.out} test")
+    return 0
+
+
+def summary(work: Work) -> str:
+    """The closing lines of an export: accuracy of each backend, then where things are."""
+    lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  figures from"]
+    for name, a in work.accuracy.items():
+        lines.append(f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
+    for name, metrics in work.metrics.items():
+        shown = {
+            "classify": ("accuracy", "macro_f1"),
+            "forecast": ("mae", "rmse", "nrmse"),
+            "regress": ("mae", "rmse", "rmse_last"),
+            "language": ("bits_per_character", "perplexity"),
+        }[work.spec.task]
+        lines.append(f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
+    lines += [f"note: {note}" for note in work.notes]
+    size = work.out.stat().st_size / 1024
+    lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
+    stream = f'generate {work.out} --prompt "the "' if work.spec.task == "language" else f"run {work.out} --input FILE.csv"
+    lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
+    return "\n".join(lines)
+
+
+def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
+    """The graph of an ONNX file, or those that a bundle's converted models are made from."""
+    import onnx
+
+    if path.suffix == ".edge":
+        bundle = read_bundle(path)
+        names = dict.fromkeys(entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values())
+        streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"  # a bidirectional model has no cell
+        contents = {name: bundle.member(name) for name in names or (streamed,)}
+    else:
+        try:
+            contents = {str(path): path.read_bytes()}
+        except OSError as e:
+            raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
+    graphs = {}
+    for name, content in contents.items():
+        try:
+            graphs[name] = onnx.load_model_from_string(content)
+            onnx.checker.check_model(graphs[name])
+        except Exception as e:  # the parser and the checker answer a wrong file with almost any exception
+            reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
+            raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
+    return graphs

@@ -1,0 +1,92 @@
+"""Which input channels matter: the task's metrics on the test split while one channel after the other is held at its mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm import Run, Sequence, evaluate
+from edge_lstm.results.answers import answers
+from edge_lstm_runtime.inputs.channels import features
+
+METRICS = {  # key: (in words, whether higher is better); the first that the task has is the one that orders the channels
+    "accuracy": ("accuracy at the last step", True),
+    "accuracy_all_steps": ("accuracy over all steps", True),
+    "macro_f1": ("macro F1", True),
+    "rmse": ("RMSE", False),
+    "mae": ("MAE", False),
+}
+TOLD = 3  # channels that the sentence names
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """intact: the metrics with every channel; occluded: for each channel those without it."""
+
+    intact: dict[str, float]
+    occluded: dict[str, dict[str, float]]
+
+    def harm(self, channel: str, metric: str) -> float:
+        """How much worse the metric is without the channel; negative where it is better."""
+        without, intact = self.occluded[channel][metric], self.intact[metric]
+        return intact - without if METRICS[metric][1] else without - intact
+
+    @property
+    def order(self) -> list[str]:
+        """The channels, the one that matters most first: by the first metric, then by the next."""
+        return sorted(self.occluded, key=lambda name: [-self.harm(name, metric) for metric in self.intact])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"intact": self.intact, "occluded": {name: self.occluded[name] for name in self.order}}
+
+    def sentences(self) -> list[str]:
+        # Where the first metric moves for no channel (few sequences, all right), the next one may.
+        moved = [m for m in self.intact if any(found[m] != self.intact[m] for found in self.occluded.values())]
+        metric = next(iter(moved or self.intact))
+        words, higher = METRICS[metric]
+        ranked = sorted(self.occluded, key=lambda name: -self.harm(name, metric))
+        hurt = [name for name in ranked if self.harm(name, metric) > 0]
+        if not hurt:
+            names = self.order[0] if len(ranked) == 1 else "each channel in turn"
+            return [
+                f"With {names} held at its mean the {words} gets no worse than it is, {self.intact[metric]:.4g}: nothing hangs on it alone."
+            ]
+        verb = "falls" if higher else "rises"
+        first, *others = (f"without {name} to {self.occluded[name][metric]:.4g}" for name in hurt[:TOLD])
+        most = f" {hurt[0]} matters most." if len(ranked) > 1 else ""
+        said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}.{most}"]
+        if idle := [name for name in ranked if self.harm(name, metric) <= 0]:
+            names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+            said.append(f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}.")
+        return said
+
+
+def measure_channels(run: Run) -> Channels:
+    """The network is given a channel's training mean at every step, as if it were measured. The truth stays as it is, and so does the value
+    now, to which a residual forecast is added.
+    """
+    spec, test, season = run.spec, run.splits.test, run.config.data.season
+
+    def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
+        figures = evaluate(spec, test, found, season=season)
+        return {key: float(figures[key]) for key in METRICS if isinstance(figures.get(key), (int, float))}
+
+    occluded = {}
+    for n, name in enumerate(spec.channels):
+        found = answers(run.model, [without(sequence, n, spec.raw_mean[n]) for sequence in test])
+        if spec.residual:
+            now = spec.target_channels * spec.horizon
+            for answer, sequence in zip(found, test, strict=True):
+                filled = features(spec, sequence.x)[1]
+                answer += np.where(np.array(now) == n, filled[:, now] - spec.input_mean[n], 0)
+        occluded[name] = metrics(found)
+    return Channels(metrics(answers(run.model, test)), occluded)
+
+
+def without(sequence: Sequence, channel: int, value: float) -> Sequence:
+    x = sequence.x.copy()
+    x[:, channel] = value
+    return dataclasses.replace(sequence, x=x)

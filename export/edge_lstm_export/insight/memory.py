@@ -1,0 +1,197 @@
+"""What the cell remembers on one recording: its values over time, and how long one sample, or one character, is felt in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm import Sequence
+from edge_lstm.results.metrics import bits_of
+from edge_lstm_runtime import DataError, ModelSpec
+from edge_lstm_runtime.backends.reference import lstm_cell
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.layers.layout import gate
+
+from .recording import Float64, Trace, before, trace
+
+SHOWN_STEPS = 500
+LATER = 100  # steps after a sample in which its effect is followed
+SAMPLES = 16  # whose effect is measured
+OTHERS = 30  # characters that each of them is replaced by
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """name, steps, length: of the recording, its first steps that are shown and all that it has.
+
+    x       (T, C) features, standard deviations from the training mean; of a text (T, 1) the bits that each character took, NaN for the
+            first one
+    c       per layer (T, H) the cell after each step
+    starts  the steps s whose sample is followed
+    effect  per layer (S, K + 1), for n = 0 ... K: the Frobenius norm of d c[s + n] / d x[s], x in standard deviations; of a text the norm
+            of the change of c[s + n] when the character at s is another one, the root mean square over the others
+    text    None, or the T characters of a text
+    """
+
+    name: str
+    steps: int
+    length: int
+    x: Float64
+    c: list[Float64]
+    starts: NDArray[np.int64]
+    effect: list[Float64]
+    text: tuple[str, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        layers = [
+            {
+                "largest": float(np.abs(c).max()),
+                "p95": float(np.percentile(np.abs(c), 95)),
+                "growth": growth(c),
+                "effect": np.median(effect, axis=0).tolist(),
+                "peak_after": int(np.median(effect, axis=0).argmax()),
+                "half_after": falls_below(np.median(effect, axis=0), 0.5),
+                "tenth_after": falls_below(np.median(effect, axis=0), 0.1),
+            }
+            for c, effect in zip(self.c, self.effect, strict=True)
+        ]
+        return {"recording": self.name, "steps": self.steps, "length": self.length, "samples": self.starts.tolist(), "layers": layers}
+
+    def sentences(self) -> list[str]:
+        return self.cell_sentences() + self.effect_sentences()
+
+    def cell_sentences(self) -> list[str]:
+        said = []
+        for k, c in enumerate(self.c):
+            change = growth(c)
+            trend = "it is still filling up" if change > 1.25 else "it is emptying again" if change < 0.8 else "it has found its level"
+            said.append(
+                f"Layer {k + 1}: on {self.name} the cell stays within ±{np.abs(c).max():.3g}, 95 % of it within "
+                f"±{np.percentile(np.abs(c), 95):.3g}; its mean size in the last quarter of these {self.steps} steps is {change:.2f} "
+                f"times that in the second: {trend}."
+            )
+        return said
+
+    def effect_sentences(self) -> list[str]:
+        sample = "sample" if self.text is None else "character"
+        said = []
+        for k, effect in enumerate(self.effect):
+            curve = np.median(effect, axis=0)
+            half, tenth, last = falls_below(curve, 0.5), falls_below(curve, 0.1), len(curve) - 1
+            peak = int(curve.argmax())
+            begin = f"Layer {k + 1}: a {sample}'s effect on the cell is largest {'at once' if not peak else f'{_steps(peak)} later'}"
+            if half is None:
+                said.append(f"{begin}, and after {_steps(last)} more than half of it is still there: its memory is longer than that.")
+                continue
+            rest = f"a tenth after {tenth}" if tenth is not None else f"is still above a tenth after {last}, as far as it was followed"
+            said.append(f"{begin}, falls to half of that after {_steps(half)} and {'to ' if tenth is not None else ''}{rest}.")
+        return said
+
+
+def _steps(n: int) -> str:
+    return f"{n} step{'' if n == 1 else 's'}"
+
+
+def growth(c: Float64) -> float:
+    """The mean of |c| in the last quarter over that in the second one; the first one starts at zero and would flatter."""
+    quarter = max(1, len(c) // 4)
+    before = float(np.abs(c[quarter : 2 * quarter]).mean())
+    return float(np.abs(c[-quarter:]).mean() / before) if before > 0 else 1.0
+
+
+def falls_below(curve: Float64, share: float) -> int | None:
+    """The first step from which a curve stays below a share of its peak; None where it doesn't."""
+    above = np.flatnonzero(curve >= share * curve.max())
+    return None if above[-1] == len(curve) - 1 else int(above[-1]) + 1
+
+
+def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recording: Sequence) -> Memory:
+    """On the recording's first steps, from the zero state.
+
+    Raises DataError for a recording of fewer than 4 steps, and for a text of one character again and again.
+    """
+    length = len(recording.x)
+    if length < 4:
+        raise DataError(f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last")
+    xs = features(spec, recording.x)[0][:SHOWN_STEPS]
+    weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    layers = trace(spec, weights, xs)
+    later = min(LATER, len(xs) // 2)
+    starts = np.unique(np.linspace(0, len(xs) - 1 - later, SAMPLES).round().astype(np.int64))
+    cells = [layer.c for layer in layers]
+    if spec.task != "language":
+        effect = sample_effect(spec, weights, layers, starts, later)
+        return Memory(recording.name, len(xs), length, xs[:, : spec.input_size], cells, starts, effect, None)
+    characters = recording.x[: len(xs)]
+    logits = layers[-1].h @ weights["head.W"] + weights["head.b"]
+    bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
+    effect = character_effect(spec, weights, layers, xs, frequent(recording), starts, later)
+    text = tuple(spec.classes[int(k)] for k in characters[:, 0])
+    return Memory(recording.name, len(xs), length, bits[:, None], cells, starts, effect, text)
+
+
+def sample_effect(
+    spec: ModelSpec, weights: Mapping[str, Float64], layers: Many[Trace], starts: NDArray[np.int64], later: int
+) -> list[Float64]:
+    """Per layer (S, later + 1), as `Memory.effect`: the derivative of `lstm_cell`, carried forward from each start."""
+    S, C, H = len(starts), spec.input_size, spec.hidden_size
+    dh = [np.zeros((S, C, H)) for _ in layers]
+    dc = [np.zeros((S, C, H)) for _ in layers]
+    norms = [np.zeros((S, later + 1)) for _ in layers]
+    sample = np.zeros((S, C, spec.feature_size))
+    sample[:, range(C), range(C)] = 1.0  # the indicators of missing values, which some models have behind the channels, are no sample
+    for n in range(later + 1):
+        dx = sample if n == 0 else np.zeros_like(sample)
+        for k, layer in enumerate(layers):
+            W_x, W_h = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h"))
+            values = (layer.i, layer.f, layer.g, layer.o, layer.tanh_c, before(layer.c))
+            i, f, g, o, tanh_c, c_before = (value[starts + n][:, None] for value in values)  # (S, 1, H) each
+            da = dx @ W_x + dh[k] @ W_h  # (S, C, 4 H)
+            di, df, do = (value * (1 - value) * gate(da, name) for name, value in (("i", i), ("f", f), ("o", o)))
+            dg = (1 - g * g) * gate(da, "g")
+            dc[k] = f * dc[k] + c_before * df + g * di + i * dg
+            dh[k] = tanh_c * do + o * (1 - tanh_c**2) * dc[k]
+            norms[k][:, n] = np.sqrt((dc[k] ** 2).sum(axis=(1, 2)))
+            dx = dh[k]
+    return norms
+
+
+def frequent(text: Sequence) -> NDArray[np.int64]:
+    """The most frequent characters of a text, at most OTHERS."""
+    found, counts = np.unique(text.x, return_counts=True)
+    if len(found) < 2:
+        raise DataError(f"text {text.name!r} has one character again and again; expected at least 2, to see what another would change")
+    return found[np.argsort(-counts, kind="stable")[:OTHERS]].astype(np.int64)
+
+
+def character_effect(
+    spec: ModelSpec,
+    weights: Mapping[str, Float64],
+    layers: Many[Trace],
+    xs: Float64,
+    others: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    later: int,
+) -> list[Float64]:
+    """Per layer (S, later + 1), as `Memory.effect`: the text read again from each start on, with each of the others (M,) there instead.
+
+    xs: (T, V), one-hot.
+    """
+    replaced = np.eye(spec.feature_size)[others]  # (M, V)
+    truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(axis=1)  # (S,) of the others: the character itself changes nothing
+    h, c = ([before(values)[starts][:, None] for values in which] for which in ([v.h for v in layers], [v.c for v in layers]))
+    norms = [np.zeros((len(starts), later + 1)) for _ in layers]
+    for n in range(later + 1):
+        x = xs[starts + n][:, None] if n else replaced[None]
+        for k, layer in enumerate(layers):
+            W_x, W_h, b = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
+            x, c[k] = lstm_cell(x, h[k], c[k], W_x, W_h, b)  # (S, M, H)
+            h[k] = x
+            change = c[k] - layer.c[starts + n][:, None]
+            norms[k][:, n] = np.sqrt((change**2).sum(axis=(1, 2)) / truly)
+    return norms

@@ -1,0 +1,1 @@
+"""NPU vendors and their targets."""

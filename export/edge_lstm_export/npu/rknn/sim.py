@@ -1,0 +1,68 @@
+"""The backend "rknn-sim": the converter's simulator on the desktop, on the graph and the calibration set that the bundle carries.
+
+A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is built again from the same inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, MissingDependencyError
+from edge_lstm_runtime.backends.base import State, check_state
+from edge_lstm_runtime.backends.chunks import any_length
+from edge_lstm_runtime.backends.rknn.board import pick_artifact
+
+from . import environment
+from .process import Converter
+
+
+class SimulatorBackend(Backend):
+    name = "rknn-sim"
+
+    def __init__(self, converter: Converter):
+        self._converter = converter
+
+    def reset(self) -> None:
+        self._converter.reset()
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        answer: NDArray[Any] = self.run(features[None])[0]
+        return answer
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        return self._converter.run(features)
+
+    @property
+    def state(self) -> State:
+        h, c = self._converter.get_state()
+        return h, c
+
+    @state.setter
+    def state(self, value: State) -> None:
+        spec = self._converter._spec
+        self._converter.set_state(np.stack(check_state(value, (spec.num_layers, spec.hidden_size))))
+
+    def close(self) -> None:
+        self._converter.close()
+
+
+def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
+    """A converted model on its simulator, for any number of steps. weights: canonical, of the model that it was made from."""
+    return any_length(SimulatorBackend(converter), converter.steps, converter._spec, weights)
+
+
+def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
+    artifact, entry = pick_artifact(bundle, artifact)
+    if reason := environment.unsupported_reason():
+        raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
+    try:
+        converter = Converter(
+            bundle.spec, bundle.member(entry["graph"]), entry["recipe"], entry["target"], entry["scheme"], bundle.arrays("calibration.npz")
+        )
+    except MissingDependencyError as e:
+        raise BackendUnavailableError(str(e)) from e
+    return simulated(converter, bundle.weights)

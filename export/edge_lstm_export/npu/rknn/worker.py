@@ -1,0 +1,121 @@
+"""Runs inside the converter's environment: builds one model with rknn-toolkit2, exports it, and simulates it on request.
+
+Loaded by `start`, which sets the limits first. The board's own adapter drives the simulator: the two take the same calls.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rknn.api import RKNN
+from ruamel.yaml import YAML
+
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
+from edge_lstm_runtime.backends.rknn.packing import Packing
+
+
+def build(job: dict[str, Any], folder: Path) -> RKNN:
+    """job: target, scheme, recipe (see `forms.Form`). Reads model.onnx and, to quantise, dataset.txt; writes model.rknn: in `folder`."""
+    recipe, quantised = job["recipe"], job["scheme"] != "fp16"
+    options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantised else {}
+    if rules := recipe.get("disable_rules"):
+        options["disable_rules"] = rules
+    dataset = str(folder / "dataset.txt") if quantised else None
+
+    def configured() -> RKNN:
+        rknn = RKNN(verbose=True)
+        _checked("config", rknn.config(target_platform=job["target"], **options))
+        return rknn
+
+    rknn = configured()
+    _checked("load_onnx", rknn.load_onnx(model=str(folder / "model.onnx")))
+    if recipe.get("float16") or recipe.get("ranges"):
+        _checked("hybrid_quantization_step1", rknn.hybrid_quantization_step1(dataset=dataset))
+        files = {name: str(folder / f"model.{suffix}") for name, suffix in (("model_input", "model"), ("data_input", "data"))}
+        settings = folder / "model.quantization.cfg"
+        _edit(settings, recipe)
+        rknn = configured()  # the second step fails on the object that did the first
+        _checked("hybrid_quantization_step2", rknn.hybrid_quantization_step2(**files, model_quantization_cfg=str(settings)))
+    else:
+        _checked("build", rknn.build(do_quantization=quantised, dataset=dataset))
+    _checked("export_rknn", rknn.export_rknn(str(folder / "model.rknn")))
+    return rknn
+
+
+def _checked(call: str, code: Any) -> None:
+    if code not in (0, None):
+        raise RuntimeError(f"rknn-toolkit2's {call} returned {code}")
+
+
+def _edit(settings: Path, recipe: dict[str, Any]) -> None:
+    """Put our number formats and ranges into what the converter's first step proposes."""
+    yaml = YAML(typ="safe", pure=True)  # the default kind rounds floats, and the converter refuses what has changed
+    content = yaml.load(settings)
+    content["custom_quantize_layers"] = dict.fromkeys(recipe.get("float16", []), "float16")
+    parameters = content["quantize_parameters"]
+    for name, (low, high) in recipe.get("ranges", {}).items():
+        tensor = parameters.get(f"{name}_int8", parameters.get(name))
+        if tensor is None:
+            raise RuntimeError(f"the converter knows no tensor {name}")
+        tensor["min"], tensor["max"] = [low], [high]
+    yaml.dump(content, settings)
+
+
+class Simulator:
+    def __init__(self, rknn: RKNN, job: dict[str, Any]):
+        if rknn.init_runtime() != 0:
+            raise RuntimeError("rknn-toolkit2's simulator did not start")
+        self._rknn = rknn
+        self._features = job["features"]
+        self._packing = Packing(job["recipe"]["io"], features=job["features"], hidden=job["hidden"], layers=job["layers"])
+        self._backend = RknnBackend(rknn, self._packing)
+
+    def answer(self, operation: str, array: Any) -> Any:
+        """array and result: float32, flat; states are h then c."""
+        if operation == "reset":
+            self._backend.reset()
+        elif operation == "run":
+            return self._backend.run(array.reshape(-1, self._features))
+        elif operation == "trace":
+            return self._trace(array.reshape(-1, self._features))
+        elif operation == "get_state":
+            return np.stack(self._backend.state)
+        elif operation == "set_state":
+            h, c = array.reshape(2, *self._packing.state[0].shape)
+            self._backend.state = h, c
+        else:
+            raise ValueError(f"unknown operation {operation!r}")
+        return np.empty(0, np.float32)
+
+    def _trace(self, rows: Any) -> Any:
+        """All outputs of each step, y and the states and what was added for tracing: (steps, values)."""
+        steps, states = [], 2 * len(self._packing.state[0])
+        for row in rows:
+            self._packing.put(row)
+            outputs = self._rknn.inference(inputs=self._packing.inputs)
+            self._packing.take(outputs[: 1 + states])
+            steps.append(np.concatenate([np.ravel(part) for part in outputs]))
+        return np.stack(steps)
+
+
+class Worker:
+    """One model: built once, then simulated."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._rknn: RKNN | None = None
+        self._job: dict[str, Any] = {}
+        self._simulator: Simulator | None = None
+
+    def answer(self, operation: str, job: dict[str, Any], data: bytes) -> bytes:
+        """job: of "build". data and result: float32."""
+        if operation == "build":
+            self._job = job
+            self._rknn = build(job, self._folder)
+            return b""
+        if self._simulator is None:
+            assert self._rknn is not None, "build comes first"
+            self._simulator = Simulator(self._rknn, self._job)
+        return np.ascontiguousarray(self._simulator.answer(operation, np.frombuffer(data, np.float32)), np.float32).tobytes()

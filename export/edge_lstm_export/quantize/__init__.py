@@ -1,0 +1,1 @@
+"""Rounding weights and choosing ranges."""

@@ -1,0 +1,116 @@
+"""The samples that a quantizer sees: drawn evenly from real training streams."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.emulate.npu_ranges import input_range
+from edge_lstm_runtime import ModelSpec, Reference, compare
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+
+from ..work import Float32
+from . import npu_int8
+
+T = TypeVar("T")
+
+
+SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+TOLERABLE = 1.1
+
+
+UNMEASURED = 1024  # samples where there is no curve
+
+
+POOL = 100_000  # training steps that are looked at
+
+
+SEQUENCES = 64  # of a bidirectional model
+
+
+def sequences(recordings: Sequence[NDArray[Any]], labels: Sequence[object], steps: int) -> dict[str, Float32]:
+    """x (N, steps, F): pieces of the training recordings (T, F), with the class of each; one that is too short is repeated."""
+    groups: dict[object, list[NDArray[Any]]] = defaultdict(list)
+    for n in np.random.default_rng(0).permutation(len(recordings)):
+        x = recordings[n]
+        x = np.resize(x, (max(steps, len(x)), x.shape[1]))
+        groups[labels[n]] += [x[start : start + steps] for start in range(0, len(x) - steps + 1, steps)]
+    return {"x": np.stack(_in_turns(list(groups.values()))[:SEQUENCES]).astype(np.float32)}
+
+
+def calibrate(
+    spec: ModelSpec,
+    weights: Mapping[str, Float32],
+    recordings: Sequence[NDArray[Any]],
+    labels: Sequence[object],
+    stream: NDArray[Any] | None,
+) -> tuple[dict[str, Float32], dict[int, float]]:
+    """The calibration set and the curve that its size follows from: samples -> NRMSE.
+
+    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None: UNMEASURED samples.
+    """
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(recordings))
+    chosen = order[: np.searchsorted(np.cumsum([len(recordings[n]) for n in order]), POOL) + 1].tolist()
+    pool = [np.asarray(recordings[n], np.float32) for n in chosen]
+    total = sum(map(len, pool))
+    strata: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    position = 0
+    for carried in (False, True):
+        for n, recording in zip(chosen, pool, strict=True):
+            for t in range(len(recording)):
+                since = position - total if carried else t
+                strata[carried, labels[n], (since + 1).bit_length()].append(position)
+                position += 1
+    everything = np.concatenate(pool)
+    extremes = {*everything.argmin(axis=0).tolist(), *everything.argmax(axis=0).tolist()}  # always in it: ranges must not depend on luck
+    priority = _in_turns([rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)])
+    priority = [*extremes, *(p for p in priority if p not in extremes)][: SIZES[-1]]
+    samples = _states(spec, weights, pool, sorted(priority))
+    rank = {position: k for k, position in enumerate(priority)}
+    ranks = np.array([rank[position] for position in sorted(priority)])
+
+    def of_size(size: int) -> dict[str, Float32]:
+        return {name: array[ranks < size] for name, array in samples.items()}
+
+    if stream is None:
+        return of_size(UNMEASURED), {}
+    reference = Reference(spec, weights).run(stream)
+    curve = {}
+    for size in sorted({min(size, len(priority)) for size in SIZES}):
+        x_range = input_range(of_size(size)["x"])
+        layers = npu_int8.quantise(weights, of_size(size), x_range)
+        curve[size] = compare(npu_int8.emulate(weights, layers, x_range, stream), reference).nrmse
+    return of_size(next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))), curve
+
+
+def _in_turns(groups: list[list[T]]) -> list[T]:
+    """One of each group, then the next of each, until all are used."""
+    longest = max(len(group) for group in groups)
+    return [group[k] for k in range(longest) for group in groups if k < len(group)]
+
+
+def _states(
+    spec: ModelSpec, weights: Mapping[str, Float32], recordings: list[NDArray[np.float32]], positions: list[int]
+) -> dict[str, Float32]:
+    """x (N, F), h and c (N, layers, H) before the steps at `positions`: of all recordings from the zero state, then of all carried."""
+    starts = set(np.cumsum([0, *map(len, recordings)]).tolist())  # the last of them is where the carried pass begins
+    backend = NumpyBackend(spec, weights)
+    xs, hs, cs = [], [], []
+    wanted = set(positions)
+    for position, row in enumerate(row for _ in range(2) for recording in recordings for row in recording):
+        if position in starts:
+            backend.reset()
+        if position in wanted:
+            h, c = backend.state
+            xs.append(row)
+            hs.append(h)
+            cs.append(c)
+        backend.step(row)
+    return {"x": np.stack(xs), "h": np.stack(hs), "c": np.stack(cs)}

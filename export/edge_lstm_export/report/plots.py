@@ -1,0 +1,83 @@
+"""The report's own figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..work import Inspection
+
+COLOURS = ("#1f77b4", "#7fb3d5", "#17a589", "#d95f02", "#7b3294", "#b2182b")
+MAX_OUTPUTS = 4
+
+
+def plot_errors(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], window: int = 25) -> Figure:
+    """The largest absolute error within each `window` of steps, a line for each backend, on a logarithmic scale. outputs: (steps, O)."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    ax = figure.add_subplot()
+    starts = np.arange(0, len(reference), window)
+    for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
+        error = np.abs(values - reference).max(axis=1)
+        ax.plot(starts, np.maximum(np.maximum.reduceat(error, starts), 1e-9), label=name, color=colour, linewidth=1.3)
+    ax.set_yscale("log")
+    ax.set_xlabel("step of the stream")
+    ax.set_ylabel(f"max abs error in {window} steps")
+    ax.grid(visible=True, alpha=0.25)
+    ax.legend(frameon=False, ncols=3, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+    return figure
+
+
+def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300) -> Figure:
+    """The first `steps` of the first few outputs: the reference as a wide grey line, the converted models over it."""
+    count = min(len(names), MAX_OUTPUTS)
+    figure = Figure(figsize=(11, 1.7 * count + 0.6), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
+    for k, ax in enumerate(axes):
+        ax.plot(reference[:steps, k], color="#bbbbbb", linewidth=4, label="float64 reference")
+        for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
+            if name.startswith("rknn") or len(outputs) < 4:
+                ax.plot(values[:steps, k], color=colour, linewidth=1, label=name)
+        ax.set_ylabel(names[k])
+        ax.grid(visible=True, alpha=0.25)
+    axes[0].legend(frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes[-1].set_xlabel("step of the stream (network output, before scaling to units)")
+    return figure
+
+
+def plot_inspection(inspection: Inspection) -> Figure:
+    """Left: the NRMSE of each tensor. Right: that of the outputs, for each window of steps."""
+    figure = Figure(figsize=(11, max(2.6, 0.24 * len(inspection.tensors) + 1)), layout="constrained")
+    *lefts, right = figure.subplots(1, 2 if inspection.tensors else 1, squeeze=False)[0]
+    for left in lefts:
+        names = [row["name"] for row in inspection.tensors]
+        left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
+        left.set_xscale("log")
+        left.invert_yaxis()
+        left.set_xlabel("NRMSE")
+        left.tick_params(axis="y", labelsize=8)
+    right.plot(np.arange(1, len(inspection.drift) + 1) * inspection.window / 1000, inspection.drift, marker="o", color=COLOURS[3])
+    right.set_ylim(bottom=0)
+    right.set_xlabel("thousands of steps since the last reset")
+    right.set_ylabel("NRMSE of the outputs")
+    for ax in (*lefts, right):
+        ax.grid(visible=True, alpha=0.25)
+    return figure
+
+
+def plot_convergence(curve: Mapping[int, float], chosen: int) -> Figure:
+    """The emulated NRMSE of the int8 cell over the size of its calibration set."""
+    figure = Figure(figsize=(6, 2.8), layout="constrained")
+    ax = figure.add_subplot()
+    ax.plot(list(curve), list(curve.values()), marker="o", color=COLOURS[0])
+    ax.axvline(chosen, color=COLOURS[3], linewidth=1, label=f"taken: {chosen}")
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("calibration samples")
+    ax.set_ylabel("NRMSE, emulated")
+    ax.grid(visible=True, alpha=0.25)
+    ax.legend(frameon=False)
+    return figure

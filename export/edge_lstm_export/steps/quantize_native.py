@@ -1,0 +1,68 @@
+"""Step 6: int8 weights for the native kernel on any board's CPU, and how far they are from the reference.
+
+Its sums of integers are exact, so a board's answers are those of this machine to within float32 rounding of the gates, which may
+move an h to the next of 127 steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from edge_lstm import Run
+from edge_lstm_runtime import BackendUnavailableError, compare
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.inputs.channels import features
+
+from ..quantize.calibration import calibrate
+from ..quantize.cpu_int8 import Arrays, quantise
+from ..work import Accuracy, Work
+from .simulate import quantised_tolerance
+
+NAME = "native-int8"
+
+
+def call(work: Work) -> Work:
+    if work.spec.bidirectional:  # which the kernel does not run
+        return work
+    try:
+        backend = native_backend(work, arrays := of_run(work.run))
+    except BackendUnavailableError as e:
+        note = f"no int8 weights for CPUs were made: {e}"
+        work.say(f"  {note}")
+        return dataclasses.replace(work, notes=(*work.notes, note))
+    outputs = backend.run(work.rows)
+    comparison = compare(outputs, work.reference)
+    tolerance = quantised_tolerance(outputs, work.reference, "on the exporting machine's CPU")
+    work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
+    notes = work.notes
+    if came_of_it := fine_tuned(work.run):
+        work.say(f"  {came_of_it}")
+        notes = (*notes, came_of_it)
+    accuracy = {**work.accuracy, NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")}
+    return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
+
+
+def fine_tuned(run: Run) -> str | None:
+    """What came of quantisation-aware training for this kernel; None for a run without it."""
+    found = run.metrics.get("quantize")
+    if found is None or found["scheme"] != "int8":
+        return None
+    if not found["epochs"]:
+        return f"{NAME}: rounding costs nothing, so nothing was fine-tuned, and the float model's weights are rounded by GPTQ"
+    if not found["best_epoch"]:
+        return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"
+    return f"{NAME}: the weights lie on the grid that they were fine-tuned on, in epoch {found['best_epoch']}, and GPTQ leaves them there"
+
+
+def of_run(run: Run) -> Arrays:
+    """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
+    recordings, labels = [features(run.spec, s.x)[0] for s in run.splits.train], [s.label for s in run.splits.train]
+    calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
+    return quantise(run.weights, calibration)
+
+
+def native_backend(work: Work, arrays: Arrays) -> NativeBackend:
+    """The kernel with these int8 weights. Raises BackendUnavailableError where there is no kernel."""
+    layers, steps = read_int8(work.spec, arrays)
+    return NativeBackend(work.spec, {**work.weights, **layers}, "int8", steps=steps)
