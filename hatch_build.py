@@ -61,12 +61,20 @@ MACHINES = {
     ),
     "aarch64": (
         Part('-DEL_WITH_DOTPROD -DEL_KERNEL_NAME="neon"'),
-        Part('-DEL_KERNEL=el_kernel_dotprod -DEL_KERNEL_NAME="neon-dotprod"', "-march=armv8.2-a+dotprod", "-mcpu=generic+dotprod"),
+        Part(
+            '-DEL_KERNEL=el_kernel_dotprod -DEL_KERNEL_NAME="neon-dotprod"',
+            "-march=armv8.2-a+dotprod",
+            "-mcpu=generic+dotprod",
+        ),
     ),
     # The baseline is Debian's armhf, VFPv3 with 16 registers; ziglang's would have NEON and 32.
     "armv7l": (
         Part("-DEL_WITH_NEON", zig_cpu="-mcpu=generic+v7a+vfp3d16-neon-d32"),
-        Part('-DEL_KERNEL=el_kernel_neon -DEL_KERNEL_NAME="neon"', "-mfpu=neon", "-mcpu=generic+v7a+neon"),
+        Part(
+            '-DEL_KERNEL=el_kernel_neon -DEL_KERNEL_NAME="neon"',
+            "-mfpu=neon",
+            "-mcpu=generic+v7a+neon",
+        ),
     ),
 }
 # Platform tag of the wheel -> ziglang's name of the target.
@@ -92,22 +100,48 @@ def machine_of(platform: str) -> str:
 def compiler_for(platform: str) -> list[str]:
     """ziglang's command for a platform of PLATFORMS. Raises CompileError."""
     if platform not in PLATFORMS:
-        raise CompileError(f"{VARIABLE}={platform} is no platform; expected pure or one of {', '.join(PLATFORMS)}")
+        raise CompileError(
+            f"{VARIABLE}={platform} is no platform; expected pure or one of {', '.join(PLATFORMS)}"
+        )
     if importlib.util.find_spec("ziglang") is None:
-        raise CompileError(f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"')
+        raise CompileError(
+            f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"'
+        )
     return [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
 
 
-def compile_library(out: Path, machine: str, compiler: Sequence[str], *, zig: bool = False, options: Sequence[str] = ()) -> None:
+def compile_library(
+    out: Path,
+    machine: str,
+    compiler: Sequence[str],
+    *,
+    zig: bool = False,
+    options: Sequence[str] = (),
+) -> None:
     """Make the library `out` for a machine of MACHINES. compiler: its command, which may be a cross compiler's. options: further ones
     for it. zig: does it want ziglang's options? Raises CompileError."""
     with tempfile.TemporaryDirectory() as folder:
         parts = MACHINES[machine]
         objects = [f"{k}.o" for k in range(len(parts))]
         for name, part in zip(objects, parts, strict=True):
-            _run([*compiler, *COMPILE.split(), *part.macros.split(), *part.options(zig), *options, "-c", str(SOURCE), "-o", name], folder)
+            _run(
+                [
+                    *compiler,
+                    *COMPILE.split(),
+                    *part.macros.split(),
+                    *part.options(zig),
+                    *options,
+                    "-c",
+                    str(SOURCE),
+                    "-o",
+                    name,
+                ],
+                folder,
+            )
         # For the first part's CPU: what the compiler adds of its own must run there too.
-        _run([*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder)
+        _run(
+            [*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder
+        )
         out.parent.mkdir(parents=True, exist_ok=True)
         new = out.with_name(f"{out.name}.new")
         shutil.copyfile(Path(folder) / "library.so", new)
@@ -151,18 +185,39 @@ def build_wheels(out: Path) -> None:
     """Make every wheel. Raises CompileError."""
     for platform in (*PLATFORMS, "pure"):
         variables = {**os.environ, VARIABLE: platform}
-        _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], None, variables)
+        _run(
+            [
+                sys.executable,
+                "-m",
+                "build",
+                "--wheel",
+                "--no-isolation",
+                "--outdir",
+                str(out),
+                str(ROOT),
+            ],
+            None,
+            variables,
+        )
 
 
-def _run(command: Sequence[str], folder: str | None, variables: dict[str, str] | None = None) -> None:
+def _run(
+    command: Sequence[str], folder: str | None, variables: dict[str, str] | None = None
+) -> None:
     try:
-        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=variables, capture_output=True, text=True, check=False
+        )
     except OSError as e:
         raise CompileError(f"{command[0]} can't be run: {e.strerror}") from e
     if done.returncode != 0:
-        lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        lines = (
+            done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        ).splitlines()
         told = next((line for line in lines if "error" in line.lower()), lines[-1])
-        raise CompileError(f"`{' '.join(Path(part).name for part in command[:4])} ...` failed: {told.strip()}")
+        raise CompileError(
+            f"`{' '.join(Path(part).name for part in command[:4])} ...` failed: {told.strip()}"
+        )
 
 
 class NativeHook(BuildHookInterface[Any]):
@@ -188,7 +243,9 @@ class NativeHook(BuildHookInterface[Any]):
         except CompileError as e:
             if platform:
                 self.app.abort(f"edge-lstm: error: {e}")
-            self.app.display_warning(f"edge-lstm without its native kernel, so the runtime will use NumPy: {e}")
+            self.app.display_warning(
+                f"edge-lstm without its native kernel, so the runtime will use NumPy: {e}"
+            )
             return
         build_data["force_include"][str(library)] = IN_WHEEL
         build_data["pure_python"] = False

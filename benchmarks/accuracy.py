@@ -19,7 +19,9 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 def trained(example: str, **settings: object) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(f"recipe:{example}", {f"train.{key}": value for key, value in settings.items()})
+        config = load_config(
+            f"recipe:{example}", {f"train.{key}": value for key, value in settings.items()}
+        )
         return train(config, Path(folder) / "run", quiet=True)
 
 
@@ -28,7 +30,12 @@ def line(label: str, values: list[float]) -> None:
     print(f"  {label:<44}{spread:<44}{'  '.join(f'{v:.3f}' for v in values)}", flush=True)
 
 
-def over_seeds(example: str, seeds: int, columns: dict[str, Callable[[dict[str, Any]], float]], **settings: object) -> None:
+def over_seeds(
+    example: str,
+    seeds: int,
+    columns: dict[str, Callable[[dict[str, Any]], float]],
+    **settings: object,
+) -> None:
     """Train on each seed, stream the test split on the NumPy backend, and print a line for each column."""
     rows = []
     for seed in range(seeds):
@@ -39,7 +46,9 @@ def over_seeds(example: str, seeds: int, columns: dict[str, Callable[[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/accuracy.py --seeds 10")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python benchmarks/accuracy.py --seeds 10"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
     seeds = parser.parse_args().seeds
     print(machine.describe("torch", "numpy"))
@@ -53,9 +62,13 @@ def main() -> None:
     if "EDGE_LSTM_DATA" not in os.environ:
         print("\nmachine temperature: left out; put its folder in EDGE_LSTM_DATA")
         return
-    print("\nmachine temperature, an hour ahead, test split: error over that of the naive forecast, below 1 is better")
+    print(
+        "\nmachine temperature, an hour ahead, test split: error over that of the naive forecast, below 1 is better"
+    )
     columns = {
-        f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: m["numpy"][key] / m["numpy"]["baselines"][name][key]
+        f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: (
+            m["numpy"][key] / m["numpy"]["baselines"][name][key]
+        )
         for name in ("naive", "seasonal")
         for key in ("mae", "rmse")
     }

@@ -35,8 +35,15 @@ def build_wheel(out: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/board_install.py --repeats 31")
-    parser.add_argument("--repeats", type=int, default=21, help="fresh processes, of which the median counts (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python benchmarks/board_install.py --repeats 31"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=21,
+        help="fresh processes, of which the median counts (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))
@@ -48,7 +55,14 @@ def main() -> None:
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
 
         def once() -> tuple[float, float]:
-            done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, check=True, cwd=folder)
+            done = subprocess.run(
+                [sys.executable, "-c", SCRIPT],
+                env=environ,
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd=folder,
+            )
             numpy_seconds, seconds, file = json.loads(done.stdout)
             assert file.startswith(folder), file
             return 1e3 * numpy_seconds, 1e3 * seconds
@@ -58,12 +72,19 @@ def main() -> None:
     numpy_ms, added_ms = (statistics.median(column) for column in zip(*times, strict=True))
     print(machine.describe("numpy"))
     print(f"medians of {arguments.repeats} fresh processes\n")
-    parts = {package: sum(n for name, n in members if name == package) / 1000 for package in sorted({name for name, _ in members})}
+    parts = {
+        package: sum(n for name, n in members if name == package) / 1000
+        for package in sorted({name for name, _ in members})
+    }
     rows = [
         ("wheel, kB", size, f"target <= {MAX_KB}: {'met' if size <= MAX_KB else 'MISSED'}"),
         *((f"  {package}", kb, "") for package, kb in parts.items()),
         ("import numpy, ms", numpy_ms, ""),
-        ("import edge_lstm_runtime after it, ms", added_ms, f"target <= {MAX_MS}: {'met' if added_ms <= MAX_MS else 'MISSED'}"),
+        (
+            "import edge_lstm_runtime after it, ms",
+            added_ms,
+            f"target <= {MAX_MS}: {'met' if added_ms <= MAX_MS else 'MISSED'}",
+        ),
         ("  as a share of NumPy's", added_ms / numpy_ms, ""),
     ]
     for label, value, note in rows:

@@ -30,7 +30,11 @@ WAYS = ("direct", "direct, 1.6 x epochs", "pruned", "distilled")
 def trained(recipe: str, seed: int, folder: Path, **changes: Any) -> Run:
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     # [prune] and refit don't go together.
-    return train(load_config(f"recipe:{recipe}", {"train.seed": seed, "train.refit": False, **dotted}), folder, quiet=True)
+    return train(
+        load_config(f"recipe:{recipe}", {"train.seed": seed, "train.refit": False, **dotted}),
+        folder,
+        quiet=True,
+    )
 
 
 def pruned(run: Run, size: int, folder: Path) -> Run:
@@ -39,7 +43,9 @@ def pruned(run: Run, size: int, folder: Path) -> Run:
     shutil.copytree(run.path, folder)
     (folder / checkpoint.METRICS).unlink()
     for name in (checkpoint.BEST, checkpoint.LAST):
-        checkpoint.save(folder / name, checkpoint.load(folder / name) | {"config": config.to_dict()})
+        checkpoint.save(
+            folder / name, checkpoint.load(folder / name) | {"config": config.to_dict()}
+        )
     return train(config, folder, resume=True, quiet=True)
 
 
@@ -47,9 +53,17 @@ def small(way: str, recipe: str, size: int, seed: int, teacher: Run, folder: Pat
     if way == "pruned":
         return pruned(teacher, size, folder)
     if way == "distilled":
-        return trained(recipe, seed, folder, model__hidden_size=size, distill__teacher=str(teacher.path))
+        return trained(
+            recipe, seed, folder, model__hidden_size=size, distill__teacher=str(teacher.path)
+        )
     epochs = teacher.config.train.epochs
-    return trained(recipe, seed, folder, model__hidden_size=size, train__epochs=epochs if way == "direct" else round(1.6 * epochs))
+    return trained(
+        recipe,
+        seed,
+        folder,
+        model__hidden_size=size,
+        train__epochs=epochs if way == "direct" else round(1.6 * epochs),
+    )
 
 
 def step(run: Run) -> float:
@@ -67,23 +81,46 @@ def figures(runs: list[Run]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/compact.py activity --seeds 1")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each (default: %(default)s)")
-    parser.add_argument("recipes", nargs="*", choices=[*SIZES, []], metavar="RECIPE", help="speakers, activity; both when left out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python benchmarks/compact.py activity --seeds 1"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="trainings of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "recipes",
+        nargs="*",
+        choices=[*SIZES, []],
+        metavar="RECIPE",
+        help="speakers, activity; both when left out",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(machine.describe("torch", "numpy"))
-    print("\n| recipe | units | how | accuracy, last step, % (each seed) | every step, % | parameters | MACs/step | µs/step |")
+    print(
+        "\n| recipe | units | how | accuracy, last step, % (each seed) | every step, % | parameters | MACs/step | µs/step |"
+    )
     print("| --- " * 8 + "|")
     for recipe in arguments.recipes or SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            teachers = [trained(recipe, seed, Path(folder) / f"{seed}") for seed in range(arguments.seeds)]
+            teachers = [
+                trained(recipe, seed, Path(folder) / f"{seed}") for seed in range(arguments.seeds)
+            ]
             row(recipe, "the recipe's", teachers)
             for size in SIZES[recipe]:
                 for way in WAYS:
-                    folders = [Path(folder) / f"{seed}-{size}-{way}" for seed in range(arguments.seeds)]
+                    folders = [
+                        Path(folder) / f"{seed}-{size}-{way}" for seed in range(arguments.seeds)
+                    ]
                     pairs = enumerate(zip(teachers, folders, strict=True))
-                    row(recipe, way, [small(way, recipe, size, seed, teacher, out) for seed, (teacher, out) in pairs])
+                    row(
+                        recipe,
+                        way,
+                        [
+                            small(way, recipe, size, seed, teacher, out)
+                            for seed, (teacher, out) in pairs
+                        ],
+                    )
 
 
 def row(recipe: str, way: str, runs: list[Run]) -> None:

@@ -30,7 +30,9 @@ def inside_c(sizes: tuple[int, ...]) -> list[dict[str, object]]:
     """The rows of kernel.c, built here against the library that the backend loads."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise SystemExit("kernel.py: no C compiler (cc) was found, which builds kernel.c; install gcc")
+        raise SystemExit(
+            "kernel.py: no C compiler (cc) was found, which builds kernel.c; install gcc"
+        )
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "kernel"
         options = ["-std=gnu99", "-O3", "-march=native", "-ffp-contract=fast"]
@@ -45,7 +47,9 @@ def inside_c(sizes: tuple[int, ...]) -> list[dict[str, object]]:
             str(program),
         ]
         subprocess.run(command, check=True)
-        done = subprocess.run([program, *map(str, sizes)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [program, *map(str, sizes)], capture_output=True, text=True, check=True
+        )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -65,30 +69,46 @@ def streams(precision: str, repeats: int) -> tuple[float, float]:
         for backend, row in zip(alone, rows, strict=True):
             backend.step(row)
 
-    times = machine.interleaved({"one": lambda: together.step(x), "many": calls}, repeats=repeats, number=50)
+    times = machine.interleaved(
+        {"one": lambda: together.step(x), "many": calls}, repeats=repeats, number=50
+    )
     return 1e6 * min(times["one"]), 1e6 * min(times["many"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/kernel.py --repeats 21")
-    parser.add_argument("--repeats", type=int, default=41, help="turns of the streams (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python benchmarks/kernel.py --repeats 21"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=41, help="turns of the streams (default: %(default)s)"
+    )
     parser.add_argument("--core", type=int, help="the core to run on (default: the last one)")
     arguments = parser.parse_args()
     core = machine.pin(arguments.core)
     print(f"{machine.describe('numpy')}; core {core}\n")
-    print("inside C, 8 inputs, 4 outputs, nanoseconds a step, the least of 400 turns; share = limit / step")
-    print(f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}{'share':>7}{'bytes':>10}")
+    print(
+        "inside C, 8 inputs, 4 outputs, nanoseconds a step, the least of 400 turns; share = limit / step"
+    )
+    print(
+        f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}{'share':>7}{'bytes':>10}"
+    )
     for row in inside_c(SIZES):
         step, read, mac = (float(str(row[name])) for name in ("step_ns", "read_ns", "mac_ns"))
         is_float = row["precision"] == "float32"
         share = (max(read, mac) if is_float else read) / step
         judged = is_float and row["kernel"] == native.kernels()[0] and row["hidden"] in (128, 256)
         figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}{row['model_bytes']:>10}"
-        print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{verdict(share, 0.6) if judged else ''}")
-    print(f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them")
+        print(
+            f"{row['precision']:>8} {row['kernel']:<13}{figures}{verdict(share, 0.6) if judged else ''}"
+        )
+    print(
+        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
+    )
     for precision in native.PRECISIONS:
         one, many = streams(precision, arguments.repeats)
-        print(f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   {many / one:.2f} times{verdict(many / one, 5)}")
+        print(
+            f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   {many / one:.2f} times{verdict(many / one, 5)}"
+        )
 
 
 def verdict(figure: float, least: float) -> str:

@@ -34,18 +34,31 @@ def measured(seed: int, epochs: int) -> tuple[float, float, float]:
     """Perplexity in the last epoch, perplexity streamed, and the seconds of the training without its validation."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        train(load_config("recipe:timemachine", {**SETTINGS, "train.seed": seed, "train.epochs": epochs}), out, quiet=True)
+        train(
+            load_config(
+                "recipe:timemachine", {**SETTINGS, "train.seed": seed, "train.epochs": epochs}
+            ),
+            out,
+            quiet=True,
+        )
         run = load_run(out, "last")
     (text,) = run.splits.train
     if len(text.x) != CHARACTERS:
         raise SystemExit(f"the training text has {len(text.x)} characters, expected {CHARACTERS}")
     logits = Session(run.spec, numpy_backend(run.spec, run.weights)).run(text.x)
     streamed = evaluate(run.spec, [text], [logits])["perplexity"]
-    return math.exp(run.history[-1]["train_loss"]), streamed, sum(row["seconds"] for row in run.history)
+    return (
+        math.exp(run.history[-1]["train_loss"]),
+        streamed,
+        sum(row["seconds"] for row in run.history),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/language.py --seeds 3")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: EDGE_LSTM_DATA=data python benchmarks/language.py --seeds 3",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=120, help="default: %(default)s")
     arguments = parser.parse_args()

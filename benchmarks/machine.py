@@ -20,7 +20,14 @@ def describe(*packages: str) -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        model = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+        model = next(
+            (
+                line.split(":", 1)[1].strip()
+                for line in info.read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            model,
+        )
     found = []
     for package in packages:
         try:
@@ -37,7 +44,9 @@ def pin(core: int | None = None) -> int:
     return core
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int, number: int) -> dict[str, list[float]]:
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], *, repeats: int, number: int
+) -> dict[str, list[float]]:
     """Seconds per call of each, `repeats` times: in turns, so that what the machine does meanwhile meets all of them alike."""
     for call in calls.values():
         for _ in range(min(number, 200)):

@@ -22,14 +22,20 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/native_int8.py")
-    parser.add_argument("--epochs", type=int, default=40, help="of the turbofan net (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/native_int8.py"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=40, help="of the turbofan net (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if "EDGE_LSTM_DATA" not in os.environ:
         sys.exit("native_int8: set EDGE_LSTM_DATA to the folder with nab/ and cmapss/")
     print(machine.describe("torch", "numpy"))
     print(f"whole test split as one stream, the state never reset; kernel {native.kernels()[0]}\n")
-    print("| net | weights | max abs | NRMSE | metric | fp32 | drift | bytes |\n" + "| --- " * 8 + "|")
+    print(
+        "| net | weights | max abs | NRMSE | metric | fp32 | drift | bytes |\n" + "| --- " * 8 + "|"
+    )
     for task in trained(arguments.epochs):
         samples, _ = calibrate(task.spec, task.weights, task.train, task.labels, None)
         layers, steps = read_int8(task.spec, quantise(task.weights, samples))
@@ -40,12 +46,18 @@ def main() -> None:
         }
         stream = np.concatenate(task.test).astype(np.float32)
         repeated = np.resize(stream, (DRIFT_STEPS, stream.shape[1]))
-        expected, expected_repeated = (Reference(task.spec, task.weights).run(rows) for rows in (stream, repeated))
+        expected, expected_repeated = (
+            Reference(task.spec, task.weights).run(rows) for rows in (stream, repeated)
+        )
         for label, backend in backends.items():
             outputs = backend.run(stream)
             backend.reset()
             long = compare(again := backend.run(repeated), expected_repeated)
-            windows = np.sqrt(((again - expected_repeated).reshape(-1, WINDOW, expected.shape[1]) ** 2).mean(axis=(1, 2)))
+            windows = np.sqrt(
+                ((again - expected_repeated).reshape(-1, WINDOW, expected.shape[1]) ** 2).mean(
+                    axis=(1, 2)
+                )
+            )
             metric = f"{task.metric_name} {task.metric(outputs):.4g} | {task.metric(expected.astype(np.float32)):.4g}"
             print(
                 f"| {task.name} | {label} | {long.max_abs:.1e} | {compare(outputs, expected).nrmse:.1e} | {metric} "

@@ -40,13 +40,28 @@ def by_gptq(run: Run) -> NativeBackend:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/native_int8_qat.py my.toml --seeds 2")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)")
-    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG.toml", help="what to train, without a section [quantize]")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python benchmarks/native_int8_qat.py my.toml --seeds 2",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)"
+    )
+    parser.add_argument(
+        "configs",
+        nargs="+",
+        type=Path,
+        metavar="CONFIG.toml",
+        help="what to train, without a section [quantize]",
+    )
     arguments = parser.parse_args()
     print(machine.describe("torch", "numpy"))
-    print("NRMSE: against the float64 reference of the same weights, the test split as one stream, the state never reset\n")
-    print("| net | seed | weights | NRMSE | validation | test | fine-tuning |\n" + "| --- " * 7 + "|")
+    print(
+        "NRMSE: against the float64 reference of the same weights, the test split as one stream, the state never reset\n"
+    )
+    print(
+        "| net | seed | weights | NRMSE | validation | test | fine-tuning |\n" + "| --- " * 7 + "|"
+    )
     for file in arguments.configs:
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +69,9 @@ def main() -> None:
 
 
 def measure(file: Path, seed: int, out: Path) -> None:
-    config = load_config(file, {"train.seed": seed}).model_copy(update={"quantize": QuantizeConfig(scheme="int8", tolerance=0.0)})
+    config = load_config(file, {"train.seed": seed}).model_copy(
+        update={"quantize": QuantizeConfig(scheme="int8", tolerance=0.0)}
+    )
     began = time.perf_counter()
     tuned = train(config, out, quiet=True)
     spent = time.perf_counter() - began
@@ -71,12 +88,21 @@ def measure(file: Path, seed: int, out: Path) -> None:
         ("float32, as exported", tuned, NativeBackend(tuned.spec, tuned.weights)),
     )
     for label, run, backend in rows:
-        stream = np.concatenate([features(run.spec, s.x)[0] for s in shuffled(run.splits.test)]).astype(np.float32)
+        stream = np.concatenate(
+            [features(run.spec, s.x)[0] for s in shuffled(run.splits.test)]
+        ).astype(np.float32)
         backend.reset()
         nrmse = compare(backend.run(stream), Reference(run.spec, run.weights).run(stream)).nrmse
         shown = [figure(run, getattr(run.splits, part), backend) for part in ("val", "test")]
-        tuning = f"epoch {found['best_epoch']} of {found['epochs']}, all {spent:.0f} s" if run is tuned else ""
-        print(f"| {file.stem} | {seed} | {label} | {nrmse:.1e} | {shown[0]} | {shown[1]} | {tuning} |", flush=True)
+        tuning = (
+            f"epoch {found['best_epoch']} of {found['epochs']}, all {spent:.0f} s"
+            if run is tuned
+            else ""
+        )
+        print(
+            f"| {file.stem} | {seed} | {label} | {nrmse:.1e} | {shown[0]} | {shown[1]} | {tuning} |",
+            flush=True,
+        )
 
 
 def figure(run: Run, recordings: list[Sequence], backend: NativeBackend) -> str:

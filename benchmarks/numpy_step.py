@@ -16,7 +16,14 @@ from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 TARGET = 0.65
-SIZES = ((64, 1), (16, 1), (32, 1), (128, 1), (64, 2), (128, 2))  # hidden, layers; the first one carries the target
+SIZES = (
+    (64, 1),
+    (16, 1),
+    (32, 1),
+    (128, 1),
+    (64, 2),
+    (128, 2),
+)  # hidden, layers; the first one carries the target
 
 
 def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], object]]:
@@ -35,30 +42,61 @@ def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], objec
 
     # None of them may be fast by being wrong.
     expected = Reference(spec, weights).step(x)
-    for name, got in (("backend", backend.step(x)), ("session", session.step(x)), ("onnx", np.ravel(run(outputs, feed)[0]))):
+    for name, got in (
+        ("backend", backend.step(x)),
+        ("session", session.step(x)),
+        ("onnx", np.ravel(run(outputs, feed)[0])),
+    ):
         assert np.abs(got - expected).max() < 1e-5, name
     backend_step, session_step = backend.step, session.step
-    return {"backend": lambda: backend_step(x), "session": lambda: session_step(x), "onnx": lambda: run(outputs, feed)}
+    return {
+        "backend": lambda: backend_step(x),
+        "session": lambda: session_step(x),
+        "onnx": lambda: run(outputs, feed),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/numpy_step.py --repeats 41")
-    parser.add_argument("--repeats", type=int, default=31, help="interleaved repeats, of which the median counts (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="steps per repeat (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python benchmarks/numpy_step.py --repeats 41"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=31,
+        help="interleaved repeats, of which the median counts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="steps per repeat (default: %(default)s)"
+    )
     parser.add_argument("--inputs", type=int, default=8, help="channels (default: %(default)s)")
     arguments = parser.parse_args()
     print(machine.describe("numpy", "onnxruntime"))
     print(
         f"microseconds per step, batch 1, {arguments.inputs} inputs, one thread; medians of {arguments.repeats} x {arguments.steps} steps"
     )
-    print("backend: features in, outputs out; session: with normalisation and checks; onnx: a bare session.run of the LSTM operator\n")
-    print(f"{'hidden':>6} {'layers':>6} {'backend':>9} {'session':>9} {'onnx':>9} {'backend/onnx':>13} {'session/onnx':>13}")
+    print(
+        "backend: features in, outputs out; session: with normalisation and checks; onnx: a bare session.run of the LSTM operator\n"
+    )
+    print(
+        f"{'hidden':>6} {'layers':>6} {'backend':>9} {'session':>9} {'onnx':>9} {'backend/onnx':>13} {'session/onnx':>13}"
+    )
     for hidden, layers in SIZES:
-        times = machine.interleaved(calls(hidden, layers, arguments.inputs), repeats=arguments.repeats, number=arguments.steps)
+        times = machine.interleaved(
+            calls(hidden, layers, arguments.inputs),
+            repeats=arguments.repeats,
+            number=arguments.steps,
+        )
         b, s, o = (1e6 * statistics.median(times[name]) for name in ("backend", "session", "onnx"))
         ratios = machine.ratio(times, "backend", "onnx"), machine.ratio(times, "session", "onnx")
-        note = f"   target <= {TARGET}: {'met' if ratios[0] <= TARGET else 'MISSED'}" if (hidden, layers) == SIZES[0] else ""
-        print(f"{hidden:>6} {layers:>6} {b:>9.2f} {s:>9.2f} {o:>9.2f} {ratios[0]:>13.2f} {ratios[1]:>13.2f}{note}")
+        note = (
+            f"   target <= {TARGET}: {'met' if ratios[0] <= TARGET else 'MISSED'}"
+            if (hidden, layers) == SIZES[0]
+            else ""
+        )
+        print(
+            f"{hidden:>6} {layers:>6} {b:>9.2f} {s:>9.2f} {o:>9.2f} {ratios[0]:>13.2f} {ratios[1]:>13.2f}{note}"
+        )
 
 
 if __name__ == "__main__":

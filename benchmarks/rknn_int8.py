@@ -61,7 +61,17 @@ def example(name: str, title: str, metric: str) -> Task:
         return [features(spec, s.x)[0] for s in sequences]
 
     labels: list[object] = [s.label for s in splits.train]
-    return Task(title, spec, run.weights, rows(splits.train), labels, rows(splits.val), rows(test), metric, measure)
+    return Task(
+        title,
+        spec,
+        run.weights,
+        rows(splits.train),
+        labels,
+        rows(splits.val),
+        rows(test),
+        metric,
+        measure,
+    )
 
 
 def finished(spec: ModelSpec, sequences: list[Sequence], outputs: Array) -> list[Array]:
@@ -90,16 +100,33 @@ def turbofan(epochs: int) -> Task:
     # The product has no target outside the channels yet: of this specification only the sizes are used.
     names = tuple(f"sensor{c}" for c in kept)
     zeros, ones = (0.0,) * len(kept), (1.0,) * len(kept)
-    spec = ModelSpec("forecast", names, 64, 1, zeros, ones, targets=names[:1], horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+    spec = ModelSpec(
+        "forecast",
+        names,
+        64,
+        1,
+        zeros,
+        ones,
+        targets=names[:1],
+        horizon=1,
+        output_offset=(0.0,),
+        output_scale=(1.0,),
+    )
     torch.manual_seed(0)
     net = CompactLSTM(spec)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=10 * epochs)
     for _ in range(epochs):  # windows of all engines' lives as one stream, as a board sees them
-        x, y = (np.concatenate(parts) for parts in zip(*(engine(u) for u in rng.permutation(units[:80])), strict=True))
+        x, y = (
+            np.concatenate(parts)
+            for parts in zip(*(engine(u) for u in rng.permutation(units[:80])), strict=True)
+        )
         for _ in range(10):
             starts = rng.integers(0, len(x) - 200, 32)
-            batch, truth = (torch.tensor(np.stack([a[s : s + 200] for s in starts]), dtype=torch.float32) for a in (x, y))
+            batch, truth = (
+                torch.tensor(np.stack([a[s : s + 200] for s in starts]), dtype=torch.float32)
+                for a in (x, y)
+            )
             loss = ((net(batch)[0] - truth)[:, 30:] ** 2).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -114,7 +141,15 @@ def turbofan(epochs: int) -> Task:
 
     recordings = [engine(u)[0] for u in units[:80]]
     return Task(
-        "turbofan FD001", spec, canonical_weights(net), recordings[:70], [None] * 70, recordings[70:], [x for x, _ in test], "rmse", rmse
+        "turbofan FD001",
+        spec,
+        canonical_weights(net),
+        recordings[:70],
+        [None] * 70,
+        recordings[70:],
+        [x for x, _ in test],
+        "rmse",
+        rmse,
     )
 
 
@@ -135,7 +170,9 @@ def measure(task: Task, scheme: str, form: str, samples: dict[str, Array]) -> di
     reference.reset()
     expected_repeated = reference.run(repeated)
     built = FORMS[form](task.spec, task.weights, samples)
-    with Converter(task.spec, built.graph.SerializeToString(), built.recipe, "rk3588", scheme, samples) as converter:
+    with Converter(
+        task.spec, built.graph.SerializeToString(), built.recipe, "rk3588", scheme, samples
+    ) as converter:
         outputs = converter.run(stream)
         converter.reset()
         error = (converter.run(repeated) - expected_repeated).reshape(-1, WINDOW, expected.shape[1])
@@ -153,16 +190,26 @@ def measure(task: Task, scheme: str, form: str, samples: dict[str, Array]) -> di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/rknn_int8.py")
-    parser.add_argument("--epochs", type=int, default=40, help="of the turbofan net (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: EDGE_LSTM_DATA=data python benchmarks/rknn_int8.py"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=40, help="of the turbofan net (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if "EDGE_LSTM_DATA" not in os.environ:
         sys.exit("rknn_int8: set EDGE_LSTM_DATA to the folder with nab/ and cmapss/")
     python(lambda line: print(line, file=sys.stderr))
     tasks = trained(arguments.epochs)
     print(machine.describe("torch", "numpy"))
-    print("whole test split as one stream, the state never reset, on the simulator of rknn-toolkit2, not a board\n")
-    print("| net | scheme, form | samples | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n" + "| --- " * 9 + "|")
+    print(
+        "whole test split as one stream, the state never reset, on the simulator of rknn-toolkit2, not a board\n"
+    )
+    print(
+        "| net | scheme, form | samples | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n"
+        + "| --- " * 9
+        + "|"
+    )
     for task in tasks:
         stream = np.concatenate([*task.val, *task.train])[: calibrate.STREAMED]
         few, _ = calibrate.calibrate(task.spec, task.weights, task.train, task.labels, None)

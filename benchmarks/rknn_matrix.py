@@ -35,32 +35,52 @@ def model(hidden: int, layers: int) -> tuple[ModelSpec, dict[str, np.ndarray]]:
     """Weights as PyTorch draws them at first."""
     names = tuple(f"ch{k}" for k in range(INPUTS))
     classes = tuple(f"class{k}" for k in range(OUTPUTS))
-    spec = ModelSpec("classify", names, hidden, layers, (0.0,) * INPUTS, (1.0,) * INPUTS, classes=classes)
+    spec = ModelSpec(
+        "classify", names, hidden, layers, (0.0,) * INPUTS, (1.0,) * INPUTS, classes=classes
+    )
     rng, bound = np.random.default_rng(SEED), hidden**-0.5
-    return spec, {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    return spec, {
+        name: rng.uniform(-bound, bound, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
 
 
-def calibration(spec: ModelSpec, weights: dict[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
+def calibration(
+    spec: ModelSpec, weights: dict[str, np.ndarray], samples: int
+) -> dict[str, np.ndarray]:
     backend, found = NumpyBackend(spec, weights), []
     for row in np.random.default_rng(SEED + 1).normal(size=(samples, INPUTS)).astype(np.float32):
         found.append((row, *backend.state))
         backend.step(row)
-    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*found, strict=True), strict=True)}
+    return {
+        name: np.stack(parts).astype(np.float32)
+        for name, parts in zip("xhc", zip(*found, strict=True), strict=True)
+    }
 
 
-def cells(hidden_sizes: list[int], layer_counts: list[int], only: list[str]) -> Iterator[tuple[str, str, str, int, int]]:
+def cells(
+    hidden_sizes: list[int], layer_counts: list[int], only: list[str]
+) -> Iterator[tuple[str, str, str, int, int]]:
     for hidden in hidden_sizes:
         for layers in layer_counts:
             for target in only or targets():
                 for scheme in schemes():
                     for form in FORMS:
-                        if form != "packed" or (scheme == "w8a8" and "fp16" in targets()[target].schemes):
+                        if form != "packed" or (
+                            scheme == "w8a8" and "fp16" in targets()[target].schemes
+                        ):
                             yield target, scheme, form, hidden, layers
 
 
 def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, object]:
     target, scheme, form, hidden, layers = cell
-    row: dict[str, object] = {"target": target, "scheme": scheme, "form": form, "hidden": hidden, "layers": layers}
+    row: dict[str, object] = {
+        "target": target,
+        "scheme": scheme,
+        "form": form,
+        "hidden": hidden,
+        "layers": layers,
+    }
     spec, weights = model(hidden, layers)
     samples = calibration(spec, weights, 2048 if form == "packed" else 256)
     built = FORMS[form](spec, weights, samples)
@@ -69,7 +89,9 @@ def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, objec
         return {**row, "outcome": "refused", "rule": errors[0].rule, "why": errors[0].message}
     rows = np.random.default_rng(SEED + 2).normal(size=(steps, INPUTS)).astype(np.float32)
     try:
-        with Converter(spec, built.graph.SerializeToString(), built.recipe, target, scheme, samples) as converter:
+        with Converter(
+            spec, built.graph.SerializeToString(), built.recipe, target, scheme, samples
+        ) as converter:
             nrmse = compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse
             on_cpu = [r["operator"] for r in converter.inner_operators if r["target"] == "CPU"]
             cycles, size = converter.cycles, len(converter.rknn)
@@ -77,16 +99,30 @@ def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, objec
         return {**row, "outcome": "BAD", "why": str(e)}
     limit = FLOAT16.limit if scheme in SIXTEEN_BITS else USABLE
     outcome = "ok" if nrmse <= limit else "BAD"
-    return {**row, "outcome": outcome, "nrmse": nrmse, "limit": limit, "on_cpu": on_cpu, "cycles": cycles, "bytes": size}
+    return {
+        **row,
+        "outcome": outcome,
+        "nrmse": nrmse,
+        "limit": limit,
+        "on_cpu": on_cpu,
+        "cycles": cycles,
+        "bytes": size,
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: rknn_matrix.py --hidden 64 --layers 1 --target rk3588")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: rknn_matrix.py --hidden 64 --layers 1 --target rk3588"
+    )
     parser.add_argument("--hidden", type=int, nargs="+", default=[16, 64, 128])
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--target", nargs="+", default=[], choices=list(targets()), metavar="NAME")
-    parser.add_argument("--steps", type=int, default=300, help="streamed on the simulator (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="conversions side by side (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=300, help="streamed on the simulator (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="conversions side by side (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="also write every cell to this file")
     arguments = parser.parse_args()
     python(lambda line: print(line, file=sys.stderr))
@@ -100,17 +136,27 @@ def main() -> int:
             if arguments.json:
                 arguments.json.write_text("\n".join(map(json.dumps, rows)) + "\n")
     print(machine.describe("numpy", "onnx"))
-    print(f"{arguments.steps} steps on the simulator of rknn-toolkit2, not a board; NRMSE from least to most over hidden and layers\n")
-    print("| target | scheme | form | outcome | NRMSE | operators on the CPU |\n| --- | --- | --- | --- | --- | --- |")
+    print(
+        f"{arguments.steps} steps on the simulator of rknn-toolkit2, not a board; NRMSE from least to most over hidden and layers\n"
+    )
+    print(
+        "| target | scheme | form | outcome | NRMSE | operators on the CPU |\n| --- | --- | --- | --- | --- | --- |"
+    )
     for key in dict.fromkeys((r["target"], r["scheme"], r["form"]) for r in rows):
         mine = [r for r in rows if (r["target"], r["scheme"], r["form"]) == key]
-        outcome = ", ".join(f"{n} {what}" for what, n in Counter(r["outcome"] for r in mine).items())
+        outcome = ", ".join(
+            f"{n} {what}" for what, n in Counter(r["outcome"] for r in mine).items()
+        )
         rules = sorted({str(r["rule"]) for r in mine if "rule" in r})
         errors = [float(str(r["nrmse"])) for r in mine if "nrmse" in r]
         span = f"{min(errors):.1e} to {max(errors):.1e}" if errors else ""
         on_cpu = sorted({o for r in mine for o in r.get("on_cpu", [])})  # type: ignore[attr-defined]
-        print(f"| {' | '.join(key)} | {outcome}{': ' + ', '.join(rules) if rules else ''} | {span} | {', '.join(on_cpu)} |")
-    print("\n" + ", ".join(f"{n} {what}" for what, n in Counter(r["outcome"] for r in rows).items()))
+        print(
+            f"| {' | '.join(key)} | {outcome}{': ' + ', '.join(rules) if rules else ''} | {span} | {', '.join(on_cpu)} |"
+        )
+    print(
+        "\n" + ", ".join(f"{n} {what}" for what, n in Counter(r["outcome"] for r in rows).items())
+    )
     return int(any(row["outcome"] == "BAD" for row in rows))
 
 

@@ -25,10 +25,14 @@ OURS = ("native", "native int8")
 Row = dict[str, Any]
 
 
-def measure(hidden: int, arguments: argparse.Namespace, left_out: dict[str, str]) -> tuple[list[Row], dict[str, float]]:
+def measure(
+    hidden: int, arguments: argparse.Namespace, left_out: dict[str, str]
+) -> tuple[list[Row], dict[str, float]]:
     """One row for each peer's fastest way, and peer / native. left_out: takes those that are missing or wrong, and why."""
     spec, weights = peers.network(hidden, 1, arguments.inputs)
-    features = np.random.default_rng(1).standard_normal((CHECKED, arguments.inputs)).astype(np.float32)
+    features = (
+        np.random.default_rng(1).standard_normal((CHECKED, arguments.inputs)).astype(np.float32)
+    )
     expected = Reference(spec, weights).run(features)
     calls, checks = {}, {}
     for name in arguments.peers:
@@ -40,28 +44,50 @@ def measure(hidden: int, arguments: argparse.Namespace, left_out: dict[str, str]
         for way, step in steps.items():
             got = compare(np.stack([step(x).copy() for x in features]), expected)
             if "int8" not in name and not got.within(FLOAT32):
-                left_out[f"{name}, {way}, hidden {hidden}"] = f"WRONG: max abs {got.max_abs:.1e} over {CHECKED} steps"
+                left_out[f"{name}, {way}, hidden {hidden}"] = (
+                    f"WRONG: max abs {got.max_abs:.1e} over {CHECKED} steps"
+                )
                 continue
-            calls[f"{name}: {way}"], checks[f"{name}: {way}"] = functools.partial(step, features[0]), got
+            calls[f"{name}: {way}"], checks[f"{name}: {way}"] = (
+                functools.partial(step, features[0]),
+                got,
+            )
     times = machine.interleaved(calls, repeats=arguments.repeats, number=arguments.steps)
     rows = [_row(hidden, key, times[key], checks[key]) for key in times]
-    best = {row["peer"]: f"{row['peer']}: {row['way']}" for row in sorted(rows, key=lambda row: -row["median_us"])}  # the last one stays
+    best = {
+        row["peer"]: f"{row['peer']}: {row['way']}"
+        for row in sorted(rows, key=lambda row: -row["median_us"])
+    }  # the last one stays
     for row in rows:
         row["fastest"] = best[row["peer"]] == f"{row['peer']}: {row['way']}"
-    return rows, {name: machine.ratio(times, key, best["native"]) for name, key in best.items() if "native" in best}
+    return rows, {
+        name: machine.ratio(times, key, best["native"])
+        for name, key in best.items()
+        if "native" in best
+    }
 
 
 def _row(hidden: int, key: str, seconds: list[float], check: Comparison) -> Row:
     name, way = key.split(": ")
     figures = {"median_us": 1e6 * statistics.median(seconds), "min_us": 1e6 * min(seconds)}
-    return {"hidden": hidden, "peer": name, "way": way, **figures, "max_abs": check.max_abs, "nrmse": check.nrmse}
+    return {
+        "hidden": hidden,
+        "peer": name,
+        "way": way,
+        **figures,
+        "max_abs": check.max_abs,
+        "nrmse": check.nrmse,
+    }
 
 
 def targets(ratios: Mapping[int, Mapping[str, float]]) -> list[tuple[str, float | None, float]]:
     """(what, the figure or None where it was not measured, the least that it has to be). ratios: by hidden size, peer / native."""
 
     def slowest_lead(sizes: list[int]) -> tuple[str, float | None]:
-        leads = [[(r, name, size) for name, r in ratios.get(size, {}).items() if name not in OURS] for size in sizes]
+        leads = [
+            [(r, name, size) for name, r in ratios.get(size, {}).items() if name not in OURS]
+            for size in sizes
+        ]
         if not all(leads):
             return "?", None  # a size without native, or without a peer
         lead, name, size = min(min(of_size) for of_size in leads)
@@ -72,22 +98,34 @@ def targets(ratios: Mapping[int, Mapping[str, float]]) -> list[tuple[str, float 
     return [
         (f"native at hidden 64 against its fastest peer ({at_64[0]})", at_64[1], 2.5),
         ("native at hidden 64 against onnxruntime", ratios.get(64, {}).get("onnxruntime"), 8.0),
-        (f"native against every peer at every size (the closest: {everywhere[0]})", everywhere[1], 1.0),
+        (
+            f"native against every peer at every size (the closest: {everywhere[0]})",
+            everywhere[1],
+            1.0,
+        ),
         ("native int8 against native at hidden 256", 1 / int8 if int8 else None, 2.0),
     ]
 
 
-def table(title: str, sizes: list[int], cells: Mapping[str, Mapping[int, float]], notes: Mapping[str, str]) -> None:
+def table(
+    title: str, sizes: list[int], cells: Mapping[str, Mapping[int, float]], notes: Mapping[str, str]
+) -> None:
     print(f"\n{title}\n{'hidden':<17}" + "".join(f"{size:>8}" for size in sizes))
     for name, values in cells.items():
-        print(f"{name:<17}" + "".join(f"{values[s]:>8.2f}" if s in values else f"{'-':>8}" for s in sizes) + f"   {notes.get(name, '')}")
+        print(
+            f"{name:<17}"
+            + "".join(f"{values[s]:>8.2f}" if s in values else f"{'-':>8}" for s in sizes)
+            + f"   {notes.get(name, '')}"
+        )
 
 
 def main() -> None:
     def names(text: str) -> list[str]:
         unknown = [name for name in text.split(",") if name not in peers.PEERS]
         if unknown:
-            raise argparse.ArgumentTypeError(f"unknown peer {unknown[0]!r}; known: {', '.join(peers.PEERS)}")
+            raise argparse.ArgumentTypeError(
+                f"unknown peer {unknown[0]!r}; known: {', '.join(peers.PEERS)}"
+            )
         return text.split(",")
 
     def sizes(text: str) -> list[int]:
@@ -95,18 +133,37 @@ def main() -> None:
 
     example = "python benchmarks/step_latency.py --hidden 16,64 --peers native,litert"
     parser = argparse.ArgumentParser(description=__doc__, epilog=f"example: {example}")
-    parser.add_argument("--hidden", type=sizes, default=[16, 32, 64, 128, 256], help="sizes (default: 16,32,64,128,256)")
+    parser.add_argument(
+        "--hidden",
+        type=sizes,
+        default=[16, 32, 64, 128, 256],
+        help="sizes (default: 16,32,64,128,256)",
+    )
     parser.add_argument("--inputs", type=int, default=8, help="channels (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=31, help="interleaved repeats, of which the median counts (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="steps per repeat (default: %(default)s)")
-    parser.add_argument("--peers", type=names, default=list(peers.PEERS), help=f"of {','.join(peers.PEERS)} (default: all)")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=31,
+        help="interleaved repeats, of which the median counts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="steps per repeat (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--peers",
+        type=names,
+        default=list(peers.PEERS),
+        help=f"of {','.join(peers.PEERS)} (default: all)",
+    )
     parser.add_argument("--core", type=int, help="the core to run on (default: the last one)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     core = machine.pin(arguments.core)
     logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime's quantiser advises at each call
     about = machine.describe(*PACKAGES)
-    print(f"{about}\none step, batch 1, {arguments.inputs} inputs, 4 outputs, 1 layer, the state carried; core {core}, one thread")
+    print(
+        f"{about}\none step, batch 1, {arguments.inputs} inputs, 4 outputs, 1 layer, the state carried; core {core}, one thread"
+    )
 
     rows: list[Row] = []
     ratios: dict[int, dict[str, float]] = {}
@@ -116,30 +173,71 @@ def main() -> None:
         rows += new
     best = [row for row in rows if row["fastest"]]
     order = [name for name in arguments.peers if any(row["peer"] == name for row in best)]
-    ways = {name: "; ".join(dict.fromkeys(row["way"] for row in best if row["peer"] == name)) for name in order}
-    medians = {name: {row["hidden"]: row["median_us"] for row in best if row["peer"] == name} for name in order}
-    minima = {name: {row["hidden"]: row["min_us"] for row in best if row["peer"] == name} for name in order}
+    ways = {
+        name: "; ".join(dict.fromkeys(row["way"] for row in best if row["peer"] == name))
+        for name in order
+    }
+    medians = {
+        name: {row["hidden"]: row["median_us"] for row in best if row["peer"] == name}
+        for name in order
+    }
+    minima = {
+        name: {row["hidden"]: row["min_us"] for row in best if row["peer"] == name}
+        for name in order
+    }
     title = f"microseconds per step, medians of {arguments.repeats} x {arguments.steps} steps; of each peer its fastest way"
     table(title, arguments.hidden, medians, ways)
     table("minima", arguments.hidden, minima, {})
     if "native" in order:
-        table("peer / native", arguments.hidden, {name: {s: ratios[s][name] for s in ratios if name in ratios[s]} for name in order}, {})
-    int8 = {name: {row["hidden"]: 1e3 * row["nrmse"] for row in best if row["peer"] == name} for name in order if "int8" in name}
+        table(
+            "peer / native",
+            arguments.hidden,
+            {name: {s: ratios[s][name] for s in ratios if name in ratios[s]} for name in order},
+            {},
+        )
+    int8 = {
+        name: {row["hidden"]: 1e3 * row["nrmse"] for row in best if row["peer"] == name}
+        for name in order
+        if "int8" in name
+    }
     if int8:
-        table(f"int8: 1000 x NRMSE against the float64 reference over {CHECKED} steps", arguments.hidden, int8, {})
-    print(f"\nall others: max abs {max((row['max_abs'] for row in rows if 'int8' not in row['peer']), default=0):.1e} over {CHECKED} steps")
+        table(
+            f"int8: 1000 x NRMSE against the float64 reference over {CHECKED} steps",
+            arguments.hidden,
+            int8,
+            {},
+        )
+    print(
+        f"\nall others: max abs {max((row['max_abs'] for row in rows if 'int8' not in row['peer']), default=0):.1e} over {CHECKED} steps"
+    )
     for name, why in left_out.items():
         print(f"{name}: {why}")
     absent = [name for name in peers.PEERS if name not in order]
     print(f"\ntargets{', without ' + ', '.join(absent) if absent else ''}:")
     outcome = []
     for what, figure, least in targets(ratios):
-        verdict = "not measured" if figure is None else f"{figure:.2f}, {'met' if figure >= least else 'MISSED'}"
+        verdict = (
+            "not measured"
+            if figure is None
+            else f"{figure:.2f}, {'met' if figure >= least else 'MISSED'}"
+        )
         outcome.append({"target": what, "least": least, "figure": figure})
         print(f"{what} >= {least}: {verdict}")
     if arguments.json:
-        figures = {"machine": about, "core": core, "inputs": arguments.inputs, "repeats": arguments.repeats, "steps": arguments.steps}
-        figures |= {"rows": rows, "ratios": ratios, "left_out": left_out, "absent": absent, "targets": outcome}
+        figures = {
+            "machine": about,
+            "core": core,
+            "inputs": arguments.inputs,
+            "repeats": arguments.repeats,
+            "steps": arguments.steps,
+        }
+        figures |= {
+            "rows": rows,
+            "ratios": ratios,
+            "left_out": left_out,
+            "absent": absent,
+            "targets": outcome,
+        }
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -50,10 +50,27 @@ TASKS = {
     "activity": Task("accuracy", lambda m: m["accuracy"], "DTW 0.975, ROCKET 1.0"),
     "anomaly": Task("F1 by window", lambda m: m["anomaly"]["f1"], "none known of this split"),
     "digits": Task("accuracy", lambda m: m["accuracy"], "CNN on MFCC 0.97"),
-    "speakers": Task("accuracy", lambda m: m["accuracy"], "DTW 0.949, ROCKET 0.96 to 0.97, best about 0.99"),
-    "temperature": Task("RMSE / last value's", lambda m: m["rmse"] / m["baselines"]["naive"]["rmse"], "none known", higher_is_better=False),
-    "timemachine": Task("bits per character", lambda m: m["bits_per_character"], "none known", higher_is_better=False),
-    "turbofan": Task("RMSE, last cycle", lambda m: m["rmse_last"], "deep LSTM 16.14, LSTM 14.93", higher_is_better=False),
+    "speakers": Task(
+        "accuracy", lambda m: m["accuracy"], "DTW 0.949, ROCKET 0.96 to 0.97, best about 0.99"
+    ),
+    "temperature": Task(
+        "RMSE / last value's",
+        lambda m: m["rmse"] / m["baselines"]["naive"]["rmse"],
+        "none known",
+        higher_is_better=False,
+    ),
+    "timemachine": Task(
+        "bits per character",
+        lambda m: m["bits_per_character"],
+        "none known",
+        higher_is_better=False,
+    ),
+    "turbofan": Task(
+        "RMSE, last cycle",
+        lambda m: m["rmse_last"],
+        "deep LSTM 16.14, LSTM 14.93",
+        higher_is_better=False,
+    ),
 }
 
 
@@ -71,7 +88,10 @@ def before(run: Run) -> Run:
 def in_float32(run: Run) -> Metrics:
     metrics, answers = test_metrics(run, {FP32: numpy_backend(run.spec, run.weights)})
     if run.config.data.source == "cmapss":
-        print(f"  seed {run.config.train.seed}: {turbofan_details(run, answers[FP32])}", file=sys.stderr)
+        print(
+            f"  seed {run.config.train.seed}: {turbofan_details(run, answers[FP32])}",
+            file=sys.stderr,
+        )
     return metrics[FP32]
 
 
@@ -84,10 +104,14 @@ def in_int8(run: Run) -> tuple[Metrics, int]:
 
 def in_w8a8(run: Run, folder: Path) -> Metrics:
     work = export_run(run, folder / "model.edge", targets=("rk3588",), schemes=("w8a8",))
-    return next(m for key, m in work.metrics.items() if key.startswith("rknn-sim") and "," not in key)
+    return next(
+        m for key, m in work.metrics.items() if key.startswith("rknn-sim") and "," not in key
+    )
 
 
-def measured(name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool) -> tuple[dict[str, Metrics], float]:
+def measured(
+    name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool
+) -> tuple[dict[str, Metrics], float]:
     """The test split's metrics by column, and the seconds that the float32 training took."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -98,9 +122,13 @@ def measured(name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool) ->
         if npu:
             metrics[W8A8] = in_w8a8(run, folder)
         if tuned:
-            metrics[INT8 + TUNED] = in_int8(trained(name, folder / "int8", overrides | {"quantize.scheme": "int8"}))[0]
+            metrics[INT8 + TUNED] = in_int8(
+                trained(name, folder / "int8", overrides | {"quantize.scheme": "int8"})
+            )[0]
         if npu and tuned:
-            metrics[W8A8 + TUNED] = in_w8a8(trained(name, folder / "w8a8", overrides | {"quantize.scheme": "w8a8"}), folder)
+            metrics[W8A8 + TUNED] = in_w8a8(
+                trained(name, folder / "w8a8", overrides | {"quantize.scheme": "w8a8"}), folder
+            )
     return metrics, seconds
 
 
@@ -109,7 +137,10 @@ def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
     whole = load_config("recipe:turbofan", {"data.target_cap": 1e9})
     answer = np.array([a[-1, 0] for a in answers], np.float64)
     texts = []
-    for label, sequences in (("life up to the cap", run.splits.test), ("life without a cap", load_data(whole).test)):
+    for label, sequences in (
+        ("life up to the cap", run.splits.test),
+        ("life without a cap", load_data(whole).test),
+    ):
         error = answer - np.array([s.y[-1, 0] for s in sequences if s.y is not None])
         score = np.where(error < 0, np.exp(-error / 13) - 1, np.exp(error / 10) - 1).sum()
         texts.append(f"{label}: RMSE {np.sqrt((error**2).mean()):.2f}, score {score:.0f}")
@@ -117,8 +148,12 @@ def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
 
 
 def arguments(description: str | None, example: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, epilog=f"example: EDGE_LSTM_DATA=data python benchmarks/{example}")
-    parser.add_argument("recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all when left out")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=f"example: EDGE_LSTM_DATA=data python benchmarks/{example}"
+    )
+    parser.add_argument(
+        "recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all when left out"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's, to try the program")
     return parser
@@ -138,28 +173,45 @@ def chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[str]:
 def main() -> None:
     parser = arguments(__doc__, "tasks.py --seeds 3")
     parser.add_argument(
-        "--npu", action="store_true", help="also convert for the NPU and stream on the simulator: minutes more for each seed"
+        "--npu",
+        action="store_true",
+        help="also convert for the NPU and stream on the simulator: minutes more for each seed",
     )
-    parser.add_argument("--tuned", action="store_true", help="also after quantisation-aware training: about three times as long")
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="also after quantisation-aware training: about three times as long",
+    )
     options = parser.parse_args()
     print(machine.describe("torch", "numpy"))
     columns = [FP32, INT8, *([INT8 + TUNED] if options.tuned else [])]
     columns += [W8A8, *([W8A8 + TUNED] if options.tuned else [])] if options.npu else []
-    print(f"| recipe | metric, test split | {' | '.join(columns)} | published | training |\n" + "| --- " * (4 + len(columns)) + "|")
+    print(
+        f"| recipe | metric, test split | {' | '.join(columns)} | published | training |\n"
+        + "| --- " * (4 + len(columns))
+        + "|"
+    )
     for name in chosen(parser, options.recipes):
         task, rows = TASKS[name], []
         for seed in range(options.seeds):
-            overrides: dict[str, Any] = {"train.seed": seed} | ({"train.epochs": options.epochs} if options.epochs else {})
+            overrides: dict[str, Any] = {"train.seed": seed} | (
+                {"train.epochs": options.epochs} if options.epochs else {}
+            )
             rows.append(measured(name, overrides, npu=options.npu, tuned=options.tuned))
             print(
-                f"  {name}, seed {seed}: { ({c: round(task.metric(m), 4) for c, m in rows[-1][0].items()}) }", file=sys.stderr, flush=True
+                f"  {name}, seed {seed}: { ({c: round(task.metric(m), 4) for c, m in rows[-1][0].items()}) }",
+                file=sys.stderr,
+                flush=True,
             )
         cells = []
         for column in columns:
             values = [task.metric(metrics[column]) for metrics, _ in rows]
             cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g} to {max(values):.4g})")
         seconds = statistics.mean(seconds for _, seconds in rows)
-        print(f"| {name} | {task.label} | {' | '.join(cells)} | {task.published} | {seconds:.0f} s |", flush=True)
+        print(
+            f"| {name} | {task.label} | {' | '.join(cells)} | {task.published} | {seconds:.0f} s |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

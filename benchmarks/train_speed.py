@@ -18,7 +18,11 @@ BATCHES = {"cpu": (32, 128, 512), "cuda": (32, 128, 512, 2048, 8192)}
 
 def main() -> None:
     arguments = trainer.parse(
-        __doc__, "example: python benchmarks/train_speed.py --device cuda --precision bf16", inputs=28, epochs=3, turns=3
+        __doc__,
+        "example: python benchmarks/train_speed.py --device cuda --precision bf16",
+        inputs=28,
+        epochs=3,
+        turns=3,
     )
     print(machine.describe("torch", "lightning-fabric"))
     print(
@@ -31,15 +35,23 @@ def main() -> None:
     batches = BATCHES[arguments.device]
     sequences = arguments.batches * batches[0]  # in an epoch, about; of large batches at least 3
     for batch in dict.fromkeys((arguments.batch, *batches)):
-        chosen = argparse.Namespace(**{**vars(arguments), "batch": batch, "batches": max(3, sequences // batch)})
+        chosen = argparse.Namespace(
+            **{**vars(arguments), "batch": batch, "batches": max(3, sequences // batch)}
+        )
         rates = trainer.measure(chosen)
         plain, carried = "trainer", "trainer, state carried (its default)"
-        alone, bare, ours, carrying = (statistics.median(rates[label]) for label in (trainer.LSTM_ALONE, "bare loop", plain, carried))
+        alone, bare, ours, carrying = (
+            statistics.median(rates[label])
+            for label in (trainer.LSTM_ALONE, "bare loop", plain, carried)
+        )
         shares = (trainer.of_bare(rates, plain), trainer.of_bare(rates, carried))
         head = f"{batch:>5}{alone:>12,.0f}{bare:>12,.0f}{ours:>12,.0f}"
         recorded = statistics.median(rates[trainer.GRAPH]) if graph else 0.0
         tail = f"{recorded:>12,.0f}{recorded / alone:>9.2f}" if graph else ""
-        print(f"{head}{shares[0]:>9.2f}{ours / alone:>9.2f}{carrying:>12,.0f}{shares[1]:>9.2f}{tail}", flush=True)
+        print(
+            f"{head}{shares[0]:>9.2f}{ours / alone:>9.2f}{carrying:>12,.0f}{shares[1]:>9.2f}{tail}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ LSTM_ALONE = "LSTM alone, forward and backward"
 GRAPH = "trainer, CUDA graph"
 
 
-def configuration(folder: Path, arguments: argparse.Namespace, carry: float, *, graph: bool = False) -> Config:
+def configuration(
+    folder: Path, arguments: argparse.Namespace, carry: float, *, graph: bool = False
+) -> Config:
     sequences = arguments.batches * arguments.batch
     extra = 4  # for validation and test
     rng = np.random.default_rng(0)
@@ -71,7 +73,9 @@ def ours(config: Config, tokens: int) -> list[float]:
             return [tokens / float(row["seconds"]) for row in csv.DictReader(file)][1:]
 
 
-def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.Namespace, *, clip: bool) -> list[float]:
+def bare(
+    spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.Namespace, *, clip: bool
+) -> list[float]:
     """The loop that one would write by hand: shuffle, slice, forward, loss at every step, backward, clip, step."""
     torch.manual_seed(0)
     net = CompactLSTM(spec).to(x.device)
@@ -84,9 +88,13 @@ def bare(spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.
         for k in range(0, len(x), arguments.batch):
             index = order[k : k + arguments.batch]
             optimizer.zero_grad()
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
+            with torch.autocast(
+                x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"
+            ):
                 outputs = net.head(net.lstm(x[index])[0])
-            loss = torch.nn.functional.cross_entropy(outputs.float().flatten(0, 1), y[index].repeat_interleave(x.shape[1]))
+            loss = torch.nn.functional.cross_entropy(
+                outputs.float().flatten(0, 1), y[index].repeat_interleave(x.shape[1])
+            )
             loss.backward()  # type: ignore[no-untyped-call]
             if clip:
                 torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
@@ -105,7 +113,9 @@ def lstm_alone(spec: ModelSpec, x: torch.Tensor, arguments: argparse.Namespace) 
         start = time.perf_counter()
         for batch in x.split(arguments.batch):
             lstm.zero_grad()
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
+            with torch.autocast(
+                x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"
+            ):
                 hidden = lstm(batch)[0]
             hidden.backward(torch.ones_like(hidden))
         if x.device.type == "cuda":
@@ -125,7 +135,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
         splits = load_data(config)
         spec = make_spec(config, splits)
         assert len(splits.train) == arguments.batches * arguments.batch
-        x = torch.from_numpy(np.stack([s.x for s in splits.train]).astype(np.float32)).to(arguments.device)
+        x = torch.from_numpy(np.stack([s.x for s in splits.train]).astype(np.float32)).to(
+            arguments.device
+        )
         y = torch.tensor([s.label for s in splits.train], device=arguments.device)
         tokens = x.shape[0] * x.shape[1]
         loops = {
@@ -165,9 +177,15 @@ def parse(description: str | None, epilog: str, **defaults: int) -> argparse.Nam
         ("turns", 5, "turns of each loop"),
     ):
         default = defaults.get(name, default)
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
+        parser.add_argument(
+            f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})"
+        )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s"
+    )
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this PyTorch sees no GPU")
@@ -176,7 +194,11 @@ def parse(description: str | None, epilog: str, **defaults: int) -> argparse.Nam
 
 def place(arguments: argparse.Namespace) -> str:
     """What computed, in words."""
-    return torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} threads of the CPU"
+    return (
+        torch.cuda.get_device_name()
+        if arguments.device == "cuda"
+        else f"{torch.get_num_threads()} threads of the CPU"
+    )
 
 
 def main() -> None:
@@ -191,7 +213,11 @@ def main() -> None:
     print(f"{'loop':<38}{'tokens/s':>10}{'of bare':>9}")
     for label, values in rates.items():
         share = of_bare(rates, label)
-        note = f"   target >= {TARGET}: {'met' if share >= TARGET else 'MISSED'}" if label == "trainer" else ""
+        note = (
+            f"   target >= {TARGET}: {'met' if share >= TARGET else 'MISSED'}"
+            if label == "trainer"
+            else ""
+        )
         print(f"{label:<38}{statistics.median(values):>10.0f}{share:>9.2f}{note}")
 
 

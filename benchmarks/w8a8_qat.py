@@ -16,28 +16,62 @@ ARTIFACT = "rk3588-w8a8.rknn"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python benchmarks/w8a8_qat.py recipe:activity --hidden-size 16")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python benchmarks/w8a8_qat.py recipe:activity --hidden-size 16",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="trainings of each net (default: %(default)s)"
+    )
     parser.add_argument("--hidden-size", type=int, help="units, in place of the configuration's")
-    parser.add_argument("configs", nargs="+", metavar="CONFIG.toml", help="what to train, without a section [quantize]")
+    parser.add_argument(
+        "configs",
+        nargs="+",
+        metavar="CONFIG.toml",
+        help="what to train, without a section [quantize]",
+    )
     arguments = parser.parse_args()
     print(machine.describe("torch", "numpy"))
-    print("\n| net | units | seed | w8a8 | form | NRMSE | metric, w8a8 | in fp32 |\n" + "| --- " * 8 + "|")
+    print(
+        "\n| net | units | seed | w8a8 | form | NRMSE | metric, w8a8 | in fp32 |\n"
+        + "| --- " * 8
+        + "|"
+    )
     size = {"model.hidden_size": arguments.hidden_size} if arguments.hidden_size else {}
     for file in arguments.configs:
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
-                config = load_config(file, {"train.seed": seed, "quantize.scheme": "w8a8", "quantize.tolerance": 0.0, **size})
+                config = load_config(
+                    file,
+                    {
+                        "train.seed": seed,
+                        "quantize.scheme": "w8a8",
+                        "quantize.tolerance": 0.0,
+                        **size,
+                    },
+                )
                 tuned = train(config, Path(folder) / "run", quiet=True)
                 found = tuned.metrics["quantize"]
-                for name, run in (("rounded", before(tuned)), (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned)):
+                for name, run in (
+                    ("rounded", before(tuned)),
+                    (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned),
+                ):
                     work = export_run(run, Path(folder) / "net.edge", schemes=("w8a8",))
-                    metrics = [work.metrics[backend] for backend in (f"rknn-sim {ARTIFACT}", "numpy")]
-                    keys = ("accuracy", "accuracy_all_steps") if "accuracy" in metrics[0] else ("rmse",)
+                    metrics = [
+                        work.metrics[backend] for backend in (f"rknn-sim {ARTIFACT}", "numpy")
+                    ]
+                    keys = (
+                        ("accuracy", "accuracy_all_steps")
+                        if "accuracy" in metrics[0]
+                        else ("rmse",)
+                    )
                     shown = " | ".join(", ".join(f"{k} {m[k]:.4g}" for k in keys) for m in metrics)
                     nrmse = work.accuracy[f"rknn-sim {ARTIFACT}"].comparison.nrmse
                     form = work.artifacts[ARTIFACT].form.name
-                    print(f"| {Path(file).stem} | {run.spec.hidden_size} | {seed} | {name} | {form} | {nrmse:.1e} | {shown} |", flush=True)
+                    print(
+                        f"| {Path(file).stem} | {run.spec.hidden_size} | {seed} | {name} | {form} | {nrmse:.1e} | {shown} |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -31,13 +31,22 @@ class CompactLSTM(nn.Module):
     cell: what `edge-lstm compare` trains beside the LSTM, a GRU or a plain RNN (tanh) in its place; those can't be exported.
     """
 
-    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm", embedding: int | None = None):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        dropout: float = 0.0,
+        cell: Cell = "lstm",
+        embedding: int | None = None,
+    ):
         super().__init__()
         self.spec = spec
         self.cell = cell
         kind, self._gates = _CELLS[cell]
         # Of one-hot rows a product is a look-up.
-        self.embedding = None if embedding is None else nn.Linear(spec.feature_size, embedding, bias=False)
+        self.embedding = (
+            None if embedding is None else nn.Linear(spec.feature_size, embedding, bias=False)
+        )
         self.lstm = kind(
             embedding or spec.feature_size,
             spec.hidden_size,
@@ -65,14 +74,18 @@ class CompactLSTM(nn.Module):
                     nn.init.xavier_uniform_(block)
             else:
                 nn.init.zeros_(parameter)
-                if kind == "bias_ih" and keeping is not None:  # in one of the two, for they are summed
+                if (
+                    kind == "bias_ih" and keeping is not None
+                ):  # in one of the two, for they are summed
                     nn.init.ones_(parameter.chunk(self._gates)[keeping])
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)  # as nn.Embedding begins
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """features: (N, T, F), normalised; state: h and c of (layers, N, H) each, None for zero -> (N, T, O), the state after step T.
 
         A GRU and a plain RNN have no c; h stands in its place.
@@ -86,15 +99,21 @@ class CompactLSTM(nn.Module):
         if lengths is None:
             hidden, after = self.lstm(features, before)
         else:
-            packed = pack_padded_sequence(features, lengths.cpu(), batch_first=True, enforce_sorted=False)  # DDP moves it to the device
+            packed = pack_padded_sequence(
+                features, lengths.cpu(), batch_first=True, enforce_sorted=False
+            )  # DDP moves it to the device
             packed, after = self.lstm(packed, before)
-            hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
+            hidden, _ = pad_packed_sequence(
+                packed, batch_first=True, total_length=features.shape[1]
+            )
         return self.head(hidden), after if self.cell == "lstm" else (after, after)
 
     def summary(self) -> str:
         """Size and work, a line each."""
         spec = self.spec
-        answers = f"{len(spec.classes)} classes" if spec.task == "classify" else ", ".join(spec.targets)
+        answers = (
+            f"{len(spec.classes)} classes" if spec.task == "classify" else ", ".join(spec.targets)
+        )
         answers = "the next character" if spec.task == "language" else answers
         answers = f"{spec.horizon} steps of {answers}" if spec.task == "forecast" else answers
         both = ", both directions" if spec.bidirectional else ""
@@ -118,7 +137,10 @@ def canonical_weights(model: CompactLSTM) -> dict[str, layout.Float32]:
         )
 
     def arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
-        return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+        return {
+            name: tensor.detach().float().cpu().numpy().copy()
+            for name, tensor in module.state_dict().items()
+        }
 
     lstm = arrays(model.lstm)
     if model.embedding is not None:

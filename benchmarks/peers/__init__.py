@@ -36,13 +36,26 @@ PEERS = {  # name: module and function here
 def make(name: str, spec: ModelSpec, weights: Weights) -> Steps:
     """The steps of one peer, in the zero state. ImportError where its library is not installed."""
     module, function = PEERS[name].split(":")
-    peer: Callable[[ModelSpec, Weights], Steps] = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    peer: Callable[[ModelSpec, Weights], Steps] = getattr(
+        importlib.import_module(f"{__name__}.{module}"), function
+    )
     return peer(spec, weights)
 
 
 def network(hidden: int, layers: int, inputs: int) -> tuple[ModelSpec, dict[str, Float32]]:
     """A net of 4 outputs with random weights, as large as those that PyTorch starts from."""
     names = tuple(f"ch{k}" for k in range(inputs))
-    spec = ModelSpec("classify", names, hidden, layers, (0.0,) * inputs, (1.0,) * inputs, classes=("a", "b", "c", "d"))
+    spec = ModelSpec(
+        "classify",
+        names,
+        hidden,
+        layers,
+        (0.0,) * inputs,
+        (1.0,) * inputs,
+        classes=("a", "b", "c", "d"),
+    )
     rng, bound = np.random.default_rng(0), hidden**-0.5
-    return spec, {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    return spec, {
+        name: rng.uniform(-bound, bound, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }

@@ -19,7 +19,11 @@ from edge_lstm_runtime.layers.layout import GATES, gate
 
 from . import Float32, Steps, Weights
 
-OPERATORS, TYPES, TANH = schema.BuiltinOperator, schema.TensorType, schema.ActivationFunctionType.TANH
+OPERATORS, TYPES, TANH = (
+    schema.BuiltinOperator,
+    schema.TensorType,
+    schema.ActivationFunctionType.TANH,
+)
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
@@ -32,7 +36,9 @@ def make(spec: ModelSpec, weights: Weights) -> Steps:
 
 
 def _step(model: bytes, operators: OpResolverType) -> Callable[[Float32], Float32]:
-    interpreter = Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=operators)
+    interpreter = Interpreter(
+        model_content=model, num_threads=1, experimental_op_resolver_type=operators
+    )
     interpreter.allocate_tensors()
     (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
     x_index, y_index, shape = inputs["index"], outputs["index"], tuple(map(int, inputs["shape"]))
@@ -54,27 +60,60 @@ class Graph:
         self.tensors: list[schema.TensorT] = []
         self.operators: list[schema.OperatorT] = []
 
-    def tensor(self, shape: tuple[int, ...], kind: int = TYPES.FLOAT32, buffer: int = 0, variable: bool = False) -> int:
-        self.tensors.append(schema.TensorT(shape=list(shape), type=kind, buffer=buffer, isVariable=variable, name=f"t{len(self.tensors)}"))
+    def tensor(
+        self,
+        shape: tuple[int, ...],
+        kind: int = TYPES.FLOAT32,
+        buffer: int = 0,
+        variable: bool = False,
+    ) -> int:
+        self.tensors.append(
+            schema.TensorT(
+                shape=list(shape),
+                type=kind,
+                buffer=buffer,
+                isVariable=variable,
+                name=f"t{len(self.tensors)}",
+            )
+        )
         return len(self.tensors) - 1
 
     def constant(self, array: NDArray[np.generic]) -> int:
         self._buffers.append(schema.BufferT(data=np.frombuffer(array.tobytes(), np.uint8)))
-        return self.tensor(array.shape, TYPES.INT32 if array.dtype == np.int32 else TYPES.FLOAT32, len(self._buffers) - 1)
+        return self.tensor(
+            array.shape,
+            TYPES.INT32 if array.dtype == np.int32 else TYPES.FLOAT32,
+            len(self._buffers) - 1,
+        )
 
-    def add(self, operator: str, inputs: list[int], outputs: list[int], options: str = "", **values: object) -> None:
+    def add(
+        self,
+        operator: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: str = "",
+        **values: object,
+    ) -> None:
         """options: the name of the operator's table of options, where it has one."""
         code = getattr(OPERATORS, operator)
         if code not in self._codes:
             self._codes.append(code)
         node = schema.OperatorT(opcodeIndex=self._codes.index(code), inputs=inputs, outputs=outputs)
         if options:
-            node.builtinOptionsType, node.builtinOptions = getattr(schema.BuiltinOptions, options), getattr(schema, f"{options}T")(**values)
+            node.builtinOptionsType, node.builtinOptions = (
+                getattr(schema.BuiltinOptions, options),
+                getattr(schema, f"{options}T")(**values),
+            )
         self.operators.append(node)
 
     def dense(self, inputs: int, W: Float32, b: Float32, shape: tuple[int, ...]) -> int:
         out = self.tensor(shape)
-        self.add("FULLY_CONNECTED", [inputs, self.constant(W.T), self.constant(b)], [out], "FullyConnectedOptions")
+        self.add(
+            "FULLY_CONNECTED",
+            [inputs, self.constant(W.T), self.constant(b)],
+            [out],
+            "FullyConnectedOptions",
+        )
         return out
 
     def element_wise(self, operator: str, *inputs: int) -> int:
@@ -89,11 +128,24 @@ class Graph:
         return handle
 
 
-def _model(buffers: list[schema.BufferT], codes: list[int], *graphs: tuple[Graph, list[int], list[int]]) -> bytes:
-    subgraphs = [schema.SubGraphT(tensors=g.tensors, inputs=i, outputs=o, operators=g.operators) for g, i, o in graphs]
-    operators = [schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=min(code, 127), version=1) for code in codes]
+def _model(
+    buffers: list[schema.BufferT], codes: list[int], *graphs: tuple[Graph, list[int], list[int]]
+) -> bytes:
+    subgraphs = [
+        schema.SubGraphT(tensors=g.tensors, inputs=i, outputs=o, operators=g.operators)
+        for g, i, o in graphs
+    ]
+    operators = [
+        schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=min(code, 127), version=1)
+        for code in codes
+    ]
     builder = flatbuffers.Builder()
-    builder.Finish(schema.ModelT(version=3, operatorCodes=operators, subgraphs=subgraphs, buffers=buffers).Pack(builder), b"TFL3")
+    builder.Finish(
+        schema.ModelT(
+            version=3, operatorCodes=operators, subgraphs=subgraphs, buffers=buffers
+        ).Pack(builder),
+        b"TFL3",
+    )
     return bytes(builder.Output())
 
 
@@ -113,14 +165,25 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
     g.add("READ_VARIABLE", [c_handle], [c])
     g.add("CONCATENATION", [x, h], [xh], "ConcatenationOptions", axis=1)
     W = np.concatenate([weights["layer0.W_x"], weights["layer0.W_h"]])
-    linear, parts = g.dense(xh, W, weights["layer0.b"], (1, 4 * H)), [g.tensor((1, H)) for _ in GATES]
+    linear, parts = (
+        g.dense(xh, W, weights["layer0.b"], (1, 4 * H)),
+        [g.tensor((1, H)) for _ in GATES],
+    )
     g.add("SPLIT", [g.constant(np.array(1, np.int32)), linear], parts, "SplitOptions", numSplits=4)
-    i, f, tanh_g, o = (g.element_wise("TANH" if name == "g" else "LOGISTIC", part) for name, part in zip(GATES, parts, strict=True))
+    i, f, tanh_g, o = (
+        g.element_wise("TANH" if name == "g" else "LOGISTIC", part)
+        for name, part in zip(GATES, parts, strict=True)
+    )
     c_out = g.element_wise("ADD", g.element_wise("MUL", f, c), g.element_wise("MUL", i, tanh_g))
     h_out = g.element_wise("MUL", o, g.element_wise("TANH", c_out))
     g.add("ASSIGN_VARIABLE", [h_handle, h_out], [])
     g.add("ASSIGN_VARIABLE", [c_handle, c_out], [])
-    return _model(buffers, codes, (g, [x], [g.dense(h_out, weights["head.W"], weights["head.b"], (1, outputs))]), (start, [], []))
+    return _model(
+        buffers,
+        codes,
+        (g, [x], [g.dense(h_out, weights["head.W"], weights["head.b"], (1, outputs))]),
+        (start, [], []),
+    )
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
@@ -129,10 +192,22 @@ def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
     codes: list[int] = []
     g = Graph(buffers, codes)
     x, out = g.tensor((1, 1, F)), g.tensor((1, 1, H))
-    W, R, b = ([g.constant(gate(weights[f"layer0.{name}"], k).T) for k in "ifgo"] for name in ("W_x", "W_h", "b"))
+    W, R, b = (
+        [g.constant(gate(weights[f"layer0.{name}"], k).T) for k in "ifgo"]
+        for name in ("W_x", "W_h", "b")
+    )
     h, c = g.tensor((1, H), variable=True), g.tensor((1, H), variable=True)
     none = [-1, -1, -1, -1]  # peepholes, the projection and normalisation are left out
     operands = [x, *W, *R, *none[:3], *b, *none[:2], h, c, *none]
     options = "UnidirectionalSequenceLSTMOptions"
-    g.add("UNIDIRECTIONAL_SEQUENCE_LSTM", operands, [out], options, fusedActivationFunction=TANH, timeMajor=True)
-    return _model(buffers, codes, (g, [x], [g.dense(out, weights["head.W"], weights["head.b"], (1, outputs))]))
+    g.add(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        operands,
+        [out],
+        options,
+        fusedActivationFunction=TANH,
+        timeMajor=True,
+    )
+    return _model(
+        buffers, codes, (g, [x], [g.dense(out, weights["head.W"], weights["head.b"], (1, outputs))])
+    )

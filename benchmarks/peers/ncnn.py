@@ -26,7 +26,9 @@ def make(spec: ModelSpec, weights: Weights) -> Steps:
     F, H, outputs = spec.feature_size, spec.hidden_size, spec.output_size
     net = ncnn.Net()
     net.opt.num_threads = 1
-    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = (
+        net.opt.use_bf16_storage
+    ) = False
     net.load_param_mem(GRAPH.format(hidden=H, weights=4 * H * F, outputs=outputs, head=H * outputs))
     lstm = [reorder(weights[f"layer0.{name}"], "ifog").T for name in ("W_x", "b", "W_h")]
     with tempfile.NamedTemporaryFile() as file:

@@ -46,7 +46,11 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
 
     # Two bindings, so that a step never writes the state that it reads.
     array, value = {}, {}
-    for name, size in (("x", (1, 1, spec.feature_size)), ("y", (1, spec.output_size)), *((f"{s}{k}", shape) for s in "hc" for k in "01")):
+    for name, size in (
+        ("x", (1, 1, spec.feature_size)),
+        ("y", (1, spec.output_size)),
+        *((f"{s}{k}", shape) for s in "hc" for k in "01"),
+    ):
         array[name] = np.zeros(size, np.float32)
         value[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array[name])
     bindings = []
@@ -58,7 +62,12 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
             binding.bind_ortvalue_input(f"{s}0_in", value[s + old])
             binding.bind_ortvalue_output(f"{s}0_out", value[s + new])
         bindings.append(binding)
-    turn, run_bound, x_bound, y_bound = itertools.cycle(bindings), session.run_with_iobinding, array["x"][0, 0], array["y"][0]
+    turn, run_bound, x_bound, y_bound = (
+        itertools.cycle(bindings),
+        session.run_with_iobinding,
+        array["x"][0, 0],
+        array["y"][0],
+    )
 
     def bound(x: Float32) -> Float32:
         x_bound[:] = x

@@ -17,42 +17,75 @@ from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 
-CONFIG = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+CONFIG = {
+    "INFERENCE_NUM_THREADS": 1,
+    "NUM_STREAMS": 1,
+    "PERFORMANCE_HINT": "LATENCY",
+    "INFERENCE_PRECISION_HINT": "f32",
+}
 State = tuple[Output, Output]
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
-    return {"LSTMCell": _step(spec, weights, _lstm_cell), "operators": _step(spec, weights, _operators)}
+    return {
+        "LSTMCell": _step(spec, weights, _lstm_cell),
+        "operators": _step(spec, weights, _operators),
+    }
 
 
 def _lstm_cell(weights: Weights, x: Node, h: Node, c: Node) -> State:
-    W, R, b = (np.ascontiguousarray(reorder(weights[f"layer0.{name}"], "figo").T) for name in ("W_x", "W_h", "b"))
-    cell = opset13.lstm_cell(x, h, c, opset13.constant(W), opset13.constant(R), opset13.constant(b), h.shape[1])
+    W, R, b = (
+        np.ascontiguousarray(reorder(weights[f"layer0.{name}"], "figo").T)
+        for name in ("W_x", "W_h", "b")
+    )
+    cell = opset13.lstm_cell(
+        x, h, c, opset13.constant(W), opset13.constant(R), opset13.constant(b), h.shape[1]
+    )
     return cell.output(0), cell.output(1)
 
 
 def _operators(weights: Weights, x: Node, h: Node, c: Node) -> State:
     W = np.concatenate([weights["layer0.W_x"], weights["layer0.W_h"]])
-    i, f, g, o = opset13.split(_dense(opset13.concat([x, h], 1), W, weights["layer0.b"]), opset13.constant(1), 4).outputs()
-    f_c, i_g = opset13.multiply(opset13.sigmoid(f), c), opset13.multiply(opset13.sigmoid(i), opset13.tanh(g))
+    i, f, g, o = opset13.split(
+        _dense(opset13.concat([x, h], 1), W, weights["layer0.b"]), opset13.constant(1), 4
+    ).outputs()
+    f_c, i_g = (
+        opset13.multiply(opset13.sigmoid(f), c),
+        opset13.multiply(opset13.sigmoid(i), opset13.tanh(g)),
+    )
     c = opset13.add(f_c, i_g)
     return opset13.multiply(opset13.sigmoid(o), opset13.tanh(c)).output(0), c.output(0)
 
 
 def _dense(inputs: Node | Output, W: Float32, b: Float32) -> Node:
-    return opset13.add(opset13.matmul(inputs, opset13.constant(W), False, False), opset13.constant(b[None]))
+    return opset13.add(
+        opset13.matmul(inputs, opset13.constant(W), False, False), opset13.constant(b[None])
+    )
 
 
-def _step(spec: ModelSpec, weights: Weights, cell: Callable[..., State]) -> Callable[[Float32], Float32]:
-    x, h, c = (opset13.parameter([1, size], np.float32) for size in (spec.feature_size, spec.hidden_size, spec.hidden_size))
+def _step(
+    spec: ModelSpec, weights: Weights, cell: Callable[..., State]
+) -> Callable[[Float32], Float32]:
+    x, h, c = (
+        opset13.parameter([1, size], np.float32)
+        for size in (spec.feature_size, spec.hidden_size, spec.hidden_size)
+    )
     h_out, c_out = cell(weights, x, h, c)
-    y, h_out, c_out = (opset13.result(o) for o in (_dense(h_out, weights["head.W"], weights["head.b"]), h_out, c_out))
+    y, h_out, c_out = (
+        opset13.result(o)
+        for o in (_dense(h_out, weights["head.W"], weights["head.b"]), h_out, c_out)
+    )
     for node, name in ((h, "h"), (c, "c"), (h_out, "h_out"), (c_out, "c_out")):
         node.output(0).set_names({name})
     model = openvino.Model([y, h_out, c_out], [x, h, c])
-    apply_make_stateful_transformation(model, {"h": "h_out", "c": "c_out"})  # the variables start from zero
+    apply_make_stateful_transformation(
+        model, {"h": "h_out", "c": "c_out"}
+    )  # the variables start from zero
     request = openvino.Core().compile_model(model, "CPU", CONFIG).create_infer_request()
-    inputs, outputs = np.zeros((1, spec.feature_size), np.float32), np.zeros((1, spec.output_size), np.float32)
+    inputs, outputs = (
+        np.zeros((1, spec.feature_size), np.float32),
+        np.zeros((1, spec.output_size), np.float32),
+    )
     request.set_input_tensor(openvino.Tensor(inputs, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(outputs, shared_memory=True))
     row, y_row, infer = inputs[0], outputs[0], request.infer

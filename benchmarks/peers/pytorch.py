@@ -54,14 +54,20 @@ def eager(spec: ModelSpec, weights: Weights) -> Steps:
         h, c = lstm_cell(x, (h, c), *parameters)
         return linear(h, head_W, head_b), h, c
 
-    return {"nn.LSTMCell": _carried(module, spec), "torch.lstm_cell": _carried(function, spec), "out=": _in_place(spec, weights)}
+    return {
+        "nn.LSTMCell": _carried(module, spec),
+        "torch.lstm_cell": _carried(function, spec),
+        "out=": _in_place(spec, weights),
+    }
 
 
 def jit(spec: ModelSpec, weights: Weights) -> Steps:
     sizes = spec.feature_size, spec.hidden_size, spec.hidden_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and says so at each call
-        traced = torch.jit.trace(Module(spec, weights).eval(), tuple(torch.zeros(1, size) for size in sizes))
+        traced = torch.jit.trace(
+            Module(spec, weights).eval(), tuple(torch.zeros(1, size) for size in sizes)
+        )
         return {"trace": _carried(torch.jit.optimize_for_inference(torch.jit.freeze(traced)), spec)}
 
 
@@ -82,15 +88,28 @@ def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
 def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]:
     """The cell by hand in buffers that are made once, laid out as in NumpyBackend: no operator allocates or copies together."""
     F, H = spec.feature_size, spec.hidden_size
-    columns = np.concatenate([weights["layer0.W_x"], weights["layer0.b"][None], weights["layer0.W_h"]])
+    columns = np.concatenate(
+        [weights["layer0.W_x"], weights["layer0.b"][None], weights["layer0.W_h"]]
+    )
     W = torch.from_numpy(np.ascontiguousarray(reorder(columns, "ifog").T))  # (4 H, F + 1 + H)
-    head_W, head_b = (torch.from_numpy(np.ascontiguousarray(weights[name].T)) for name in ("head.W", "head.b"))
+    head_W, head_b = (
+        torch.from_numpy(np.ascontiguousarray(weights[name].T)) for name in ("head.W", "head.b")
+    )
     gates, products, tanh_c, y = (torch.zeros(size) for size in (5 * H, 2 * H, H, spec.output_size))
     vectors = torch.cat([torch.zeros(F), torch.ones(1), torch.zeros(H)])  # [x, 1, h]
     row, h, outputs = vectors.numpy()[:F], vectors[F + 1 :], y.numpy()
-    linear, sigmoids, i_f, o, g, g_c, c = (gates[a * H : b * H] for a, b in ((0, 4), (0, 3), (0, 2), (2, 3), (3, 4), (3, 5), (4, 5)))
+    linear, sigmoids, i_f, o, g, g_c, c = (
+        gates[a * H : b * H] for a, b in ((0, 4), (0, 3), (0, 2), (2, 3), (3, 4), (3, 5), (4, 5))
+    )
     i_g, f_c = products[:H], products[H:]
-    mv, sigmoid, tanh, mul, add, addmv = torch.mv, torch.sigmoid, torch.tanh, torch.mul, torch.add, torch.addmv
+    mv, sigmoid, tanh, mul, add, addmv = (
+        torch.mv,
+        torch.sigmoid,
+        torch.tanh,
+        torch.mul,
+        torch.add,
+        torch.addmv,
+    )
 
     def step(x: Float32) -> Float32:
         row[:] = x

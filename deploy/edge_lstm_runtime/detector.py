@@ -45,8 +45,13 @@ class AnomalyDetector:
         self._spec = spec
         self._channels = spec.target_channels
         self._lead = np.arange(spec.horizon)
-        self._centre, self._scale = np.reshape(spec.anomaly_centre, shape), np.reshape(spec.anomaly_scale, shape)
-        self._due = np.empty((spec.horizon, *shape))  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
+        self._centre, self._scale = (
+            np.reshape(spec.anomaly_centre, shape),
+            np.reshape(spec.anomaly_scale, shape),
+        )
+        self._due = np.empty(
+            (spec.horizon, *shape)
+        )  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
         self._score = math.nan
         self.reset()
 
@@ -62,7 +67,9 @@ class AnomalyDetector:
             return Detection(math.nan, False)
         raw = float((np.where(known, deviations, 0).sum(axis=0) / np.maximum(counts, 1)).max())
         before = self._score
-        self._score = raw if math.isnan(before) else before + self._spec.anomaly_smoothing * (raw - before)
+        self._score = (
+            raw if math.isnan(before) else before + self._spec.anomaly_smoothing * (raw - before)
+        )
         return Detection(self._score, self._score > self._spec.anomaly_threshold)
 
     def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
@@ -85,8 +92,14 @@ class AnomalyDetector:
 
     @state.setter
     def state(self, value: Mapping[str, Any]) -> None:
-        if not isinstance(value, Mapping) or set(value) != {"due", "score"} or np.shape(value["due"]) != self._due.shape:
-            raise BackendError(f"not a state of this detector; expected 'due' of shape {self._due.shape} and 'score', as it gives them")
+        if (
+            not isinstance(value, Mapping)
+            or set(value) != {"due", "score"}
+            or np.shape(value["due"]) != self._due.shape
+        ):
+            raise BackendError(
+                f"not a state of this detector; expected 'due' of shape {self._due.shape} and 'score', as it gives them"
+            )
         self._due[:] = value["due"]
         self._score = float(value["score"])
 

@@ -11,7 +11,10 @@ from typing import IO
 
 def cache_folder() -> Path:
     """Where what can be made again lies; it may not be there yet. Raises RuntimeError where there is no home either."""
-    named = os.environ.get("EDGE_LSTM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
+    named = (
+        os.environ.get("EDGE_LSTM_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
+    )
     return Path(named).absolute()
 
 

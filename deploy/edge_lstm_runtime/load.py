@@ -34,12 +34,33 @@ class Model:
         return self.bundle.manifest
 
     @overload
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: None = None) -> Session: ...
+    def session(
+        self,
+        backend: str = "numpy",
+        *,
+        artifact: str | None = None,
+        verify: bool = True,
+        streams: None = None,
+    ) -> Session: ...
 
     @overload
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int) -> StreamsSession: ...
+    def session(
+        self,
+        backend: str = "numpy",
+        *,
+        artifact: str | None = None,
+        verify: bool = True,
+        streams: int,
+    ) -> StreamsSession: ...
 
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int | None = None) -> Session:
+    def session(
+        self,
+        backend: str = "numpy",
+        *,
+        artifact: str | None = None,
+        verify: bool = True,
+        streams: int | None = None,
+    ) -> Session:
         """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
 
         artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.

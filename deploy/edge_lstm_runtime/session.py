@@ -34,9 +34,15 @@ class Session:
         self._raw_output = self._post.identity
         self._step = backend.step
         # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
-        self._features: Callable[..., NDArray[Any]] = backend.step if spec.bidirectional else self._pre
+        self._features: Callable[..., NDArray[Any]] = (
+            backend.step if spec.bidirectional else self._pre
+        )
         self._answer = None if spec.dt else backend.answerer(spec, self._pre.last)
-        self._sound = FrontEndStream(spec.front_end) if spec.front_end is not None and streams is None else None
+        self._sound = (
+            FrontEndStream(spec.front_end)
+            if spec.front_end is not None and streams is None
+            else None
+        )
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify" and "language", else raw units.
@@ -66,7 +72,9 @@ class Session:
         try:
             outputs = self.backend.run(rows)
         except Exception:
-            with contextlib.suppress(BackendError):  # where it can't even take its state back, its own error says more
+            with contextlib.suppress(
+                BackendError
+            ):  # where it can't even take its state back, its own error says more
                 self.state = before
             raise
         return self._post(outputs, filled)
@@ -79,9 +87,17 @@ class Session:
         """
         if self._sound is None or self.spec.bidirectional:
             if self.spec.front_end is None:
-                raise ConfigError(f"this model takes no sound: it was trained without [front_end], on {', '.join(self.spec.channels)}")
-            what = "a session of several streams" if self.streams is not None else "a bidirectional model"
-            raise ConfigError(f"{what} takes frames: make them by spec.front_end.frames(pcm) or FrontEndStream, and call `run`")
+                raise ConfigError(
+                    f"this model takes no sound: it was trained without [front_end], on {', '.join(self.spec.channels)}"
+                )
+            what = (
+                "a session of several streams"
+                if self.streams is not None
+                else "a bidirectional model"
+            )
+            raise ConfigError(
+                f"{what} takes frames: make them by spec.front_end.frames(pcm) or FrontEndStream, and call `run`"
+            )
         before = self._sound.pending
         frames = self._sound.push(pcm)
         try:
@@ -102,14 +118,22 @@ class Session:
     def state(self, value: Mapping[str, NDArray[Any]]) -> None:
         keys = {"h", "c", "last"} | (set() if self._sound is None else {"pcm"})
         if not isinstance(value, Mapping) or set(value) != keys:
-            found = f"keys {sorted(value)}" if isinstance(value, Mapping) else f"type {type(value).__name__}"
-            raise BackendError(f"state has {found}, expected the keys {sorted(keys)} as Session.state gives them")
+            found = (
+                f"keys {sorted(value)}"
+                if isinstance(value, Mapping)
+                else f"type {type(value).__name__}"
+            )
+            raise BackendError(
+                f"state has {found}, expected the keys {sorted(keys)} as Session.state gives them"
+            )
         try:
             last = np.asarray(value["last"], np.float64)
         except (TypeError, ValueError) as e:
             raise BackendError(f"state 'last' is not numeric: {e}") from e
         if last.shape != self._pre.last.shape or not np.isfinite(last).all():
-            raise BackendError(f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values")
+            raise BackendError(
+                f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values"
+            )
         before = None if self._sound is None else self._sound.pending
         if self._sound is not None:
             try:
@@ -137,7 +161,12 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -159,7 +188,9 @@ class StreamsSession(Session):
         if stream is None and streams is None:
             return super().reset()
         if stream is not None and streams is not None:
-            raise ConfigError(f"reset got stream={stream!r} and streams={streams!r}; expected one of the two")
+            raise ConfigError(
+                f"reset got stream={stream!r} and streams={streams!r}; expected one of the two"
+            )
         chosen = list(streams or ()) if stream is None else [stream]
         for k in chosen:
             if not isinstance(k, (int, np.integer)) or not 0 <= k < self.streams:

@@ -16,7 +16,11 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a value of the file (train.epochs=5); may be repeated",
     )
-    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], help="where to train; short for --set train.accelerator=...")
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda", "auto"],
+        help="where to train; short for --set train.accelerator=...",
+    )
 
 
 def changes(args: argparse.Namespace) -> dict[str, Any]:

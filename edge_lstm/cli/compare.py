@@ -27,20 +27,37 @@ Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lst
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = COMPARE_DESCRIPTION, COMPARE_EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="the training configuration")
-    parser.add_argument("--agreement", action="store_true", help="instead of a configuration: a generated task with a known gap")
     parser.add_argument(
-        "-o", "--out", metavar="FOLDER", type=Path, required=True, help="the folder to write; must not hold a comparison yet"
+        "config", metavar="CONFIG.toml", type=Path, nargs="?", help="the training configuration"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the interrupted comparison in FOLDER")
+    parser.add_argument(
+        "--agreement",
+        action="store_true",
+        help="instead of a configuration: a generated task with a known gap",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        required=True,
+        help="the folder to write; must not hold a comparison yet",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted comparison in FOLDER"
+    )
     add_changes(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     if args.agreement == (args.config is not None):
-        raise ConfigError(f"{'both' if args.agreement else 'neither'} CONFIG.toml and --agreement given; expected one of them")
+        raise ConfigError(
+            f"{'both' if args.agreement else 'neither'} CONFIG.toml and --agreement given; expected one of them"
+        )
     if args.agreement and (args.set or args.device):
-        raise ConfigError("--set and --device change a configuration, and --agreement has none; leave them out")
+        raise ConfigError(
+            "--set and --device change a configuration, and --agreement has none; leave them out"
+        )
     from ..compare import agreement, compare
     from ..config.load import load_config
 
@@ -48,6 +65,11 @@ def main(args: argparse.Namespace) -> int:
         print(agreement(args.out, resume=args.resume).markdown, end="")
         print(f"\nwritten  {args.out}/agreement.md, agreement.json, agreement.png")
     else:
-        print(compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown, end="")
-        print(f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm")
+        print(
+            compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown,
+            end="",
+        )
+        print(
+            f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm"
+        )
     return 0

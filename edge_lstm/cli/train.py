@@ -27,10 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "config", metavar="CONFIG.toml", type=Path, help="the training configuration; or recipe:NAME, see `edge-lstm recipes`"
+        "config",
+        metavar="CONFIG.toml",
+        type=Path,
+        help="the training configuration; or recipe:NAME, see `edge-lstm recipes`",
     )
-    parser.add_argument("-o", "--out", metavar="RUN", type=Path, required=True, help="the folder to write; must not hold a run yet")
-    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in RUN")
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="RUN",
+        type=Path,
+        required=True,
+        help="the folder to write; must not hold a run yet",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in RUN"
+    )
     add_changes(parser)
 
 
@@ -61,7 +73,10 @@ def closing(run: Run) -> str:
     from ..results.sizes import table
 
     test = run.metrics["test"]
-    lines = [run.model.summary(), f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}"]
+    lines = [
+        run.model.summary(),
+        f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}",
+    ]
     if run.spec.task == "classify":
         lines += [
             f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} sequences, "
@@ -72,14 +87,22 @@ def closing(run: Run) -> str:
         lines.append(test["verdict"])
     else:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
-        lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
+        lines += [
+            f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps",
+            test["verdict"],
+        ]
         if run.spec.task == "regress":
             at_end = f"MAE {test['mae_last']:.4g}, RMSE {test['rmse_last']:.4g}"
-            lines.insert(-1, f"at the end      {at_end} at the last step of {test['sequences']} sequences")
+            lines.insert(
+                -1, f"at the end      {at_end} at the last step of {test['sequences']} sequences"
+            )
     if "anomaly" in test:
         from ..results.alarms import sentence
 
-        lines += [f"{f'anomalies, {part}':<18}{sentence(run.metrics[part]['anomaly'])}" for part in ("train", "val", "test")]
+        lines += [
+            f"{f'anomalies, {part}':<18}{sentence(run.metrics[part]['anomaly'])}"
+            for part in ("train", "val", "test")
+        ]
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.task]}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
@@ -94,10 +117,17 @@ def closing(run: Run) -> str:
 def _quantised(found: dict[str, Any]) -> str:
     """The test metric of the fine-tuned model as it is rounded, beside those of the float model before."""
     before, after, scheme = found["before"], found["after"], found["scheme"]
-    metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after[scheme]["test"])
-    shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, scheme), (before, scheme), (before, "float32"))]
+    metric = next(
+        name for name in ("bits_per_character", "accuracy", "rmse") if name in after[scheme]["test"]
+    )
+    shown = [
+        f"{part[name]['test'][metric]:.4g}"
+        for part, name in ((after, scheme), (before, scheme), (before, "float32"))
+    ]
     emulated = "" if scheme == "int8" else ", emulated"
     if not found["epochs"]:
         return f"in {scheme:<13}test {metric} {shown[1]}{emulated}, not fine-tuned: rounding costs nothing; {shown[2]} in float32"
     tuned = f"{shown[0]} fine-tuned (epoch {found['best_epoch']})"
-    return f"in {scheme:<13}test {metric} {tuned}, {shown[1]} before{emulated}; {shown[2]} in float32"
+    return (
+        f"in {scheme:<13}test {metric} {tuned}, {shown[1]} before{emulated}; {shown[2]} in float32"
+    )

@@ -13,11 +13,23 @@ from .rows import Case, Row, microseconds
 
 def unigram(case: Case) -> Row:
     began = time.perf_counter()
-    counts = np.bincount(np.concatenate([s.x[:, 0] for s in case.learned]).astype(np.int64), minlength=len(case.spec.classes))
+    counts = np.bincount(
+        np.concatenate([s.x[:, 0] for s in case.learned]).astype(np.int64),
+        minlength=len(case.spec.classes),
+    )
     logits = _log_share(counts)
     seconds = time.perf_counter() - began
     found = [np.tile(logits, (len(s.x), 1)) for s in case.splits.test]
-    return Row("unigram", "unigram", case.measure(found), logits.size, None, "", seconds, "how often each character comes")
+    return Row(
+        "unigram",
+        "unigram",
+        case.measure(found),
+        logits.size,
+        None,
+        "",
+        seconds,
+        "how often each character comes",
+    )
 
 
 def bigram(case: Case) -> Row:
@@ -31,7 +43,16 @@ def bigram(case: Case) -> Row:
     found = [logits[s.x[:, 0].astype(np.int64)] for s in case.splits.test]
     duration = microseconds(lambda: logits[3 % len(logits)])
     note = "how often each character follows the one before"
-    return Row("bigram", "bigram", case.measure(found), logits.size, duration, "NumPy, single step", seconds, note)
+    return Row(
+        "bigram",
+        "bigram",
+        case.measure(found),
+        logits.size,
+        duration,
+        "NumPy, single step",
+        seconds,
+        note,
+    )
 
 
 def _log_share(counts: NDArray[np.int64]) -> Float64:

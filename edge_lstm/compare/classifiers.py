@@ -31,7 +31,12 @@ def logistic(case: Case) -> Row:
     scores = model.predict_log_proba(np.stack([statistics(case, s) for s in test]))
     first = test[0]
     duration = microseconds(lambda: model.predict(statistics(case, first)[None]), len(first.x))
-    coefficients = model[-1].coef_.size + model[-1].intercept_.size + model[0].mean_.size + model[0].scale_.size
+    coefficients = (
+        model[-1].coef_.size
+        + model[-1].intercept_.size
+        + model[0].mean_.size
+        + model[0].scale_.size
+    )
     return Row(
         "logistic",
         "logistic regression",
@@ -49,7 +54,9 @@ def statistics(case: Case, sequence: Sequence) -> Float64:
     x = features(case.spec, sequence.x)[0]
     t = np.arange(len(x)) - (len(x) - 1) / 2
     slope = t @ x / max(float(t @ t), 1.0)
-    found: Float64 = np.concatenate([x.mean(axis=0), x.std(axis=0), x.min(axis=0), x.max(axis=0), slope])
+    found: Float64 = np.concatenate(
+        [x.mean(axis=0), x.std(axis=0), x.min(axis=0), x.max(axis=0), slope]
+    )
     return found
 
 
@@ -59,14 +66,26 @@ def nearest(case: Case) -> Row:
     train, test = case.learned, case.splits.test
     steps = np.array([len(s.x) for s in train]), np.array([len(s.x) for s in test])
     longest = int(max(steps[0].max(), steps[1].max()))
-    cells = float(steps[0].sum()) * float(steps[1].sum()) * min(1.0, 2 * WINDOW) * case.spec.feature_size
+    cells = (
+        float(steps[0].sum())
+        * float(steps[1].sum())
+        * min(1.0, 2 * WINDOW)
+        * case.spec.feature_size
+    )
     if cells > MAX_CELLS:
-        return Row(name, title, None, note=f"skipped: {cells:.1g} matrix cells, more than {MAX_CELLS:.0e}; it would take too long")
+        return Row(
+            name,
+            title,
+            None,
+            note=f"skipped: {cells:.1g} matrix cells, more than {MAX_CELLS:.0e}; it would take too long",
+        )
     from aeon.distances import dtw_pairwise_distance
 
     known = [_channels_first(case, s) for s in train]
     asked = [_channels_first(case, s) for s in test]
-    window = max(WINDOW, 1 - min(steps[0].min(), steps[1].min()) / longest)  # or the ends of unequal lengths would never meet
+    window = max(
+        WINDOW, 1 - min(steps[0].min(), steps[1].min()) / longest
+    )  # or the ends of unequal lengths would never meet
     case.reporter.line(f"1-NN DTW: {len(asked)} test sequences against {len(known)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba's, of a cast within aeon
@@ -78,7 +97,16 @@ def nearest(case: Case) -> Row:
     labels = np.array([s.label for s in train])
     scores[np.arange(len(test)), labels[distances.argmin(axis=1)]] = 1
     note = f"against {len(known)} training sequences; warps up to {100 * window:.0f} % of {longest} steps"
-    return Row(name, title, _whole(case, scores), sum(x.size for x in known), duration, "aeon, whole sequence", 0.0, note)
+    return Row(
+        name,
+        title,
+        _whole(case, scores),
+        sum(x.size for x in known),
+        duration,
+        "aeon, whole sequence",
+        0.0,
+        note,
+    )
 
 
 def _channels_first(case: Case, sequence: Sequence) -> Float64:

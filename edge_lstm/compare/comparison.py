@@ -31,7 +31,11 @@ ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
     "classify": {"logistic": classifiers.logistic, "dtw": classifiers.nearest},
     "regress": {"mean": regressions.mean, "linear": regressions.linear},
     "language": {"unigram": characters.unigram, "bigram": characters.bigram},
-    "forecast": {"naive": forecasts.last_value, "seasonal": forecasts.seasonal, "arima": forecasts.arima},
+    "forecast": {
+        "naive": forecasts.last_value,
+        "seasonal": forecasts.seasonal,
+        "arima": forecasts.arima,
+    },
     "anomaly": {
         "lstm": detectors.lstm,
         "naive": detectors.last_value,
@@ -40,7 +44,11 @@ ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
         "rolling": detectors.rolling_z,
     },
 }
-RECURRENT: dict[str, Callable[[Case], Row]] = {"lstm": recurrent.lstm, "gru": recurrent.gru, "rnn": recurrent.rnn}
+RECURRENT: dict[str, Callable[[Case], Row]] = {
+    "lstm": recurrent.lstm,
+    "gru": recurrent.gru,
+    "rnn": recurrent.rnn,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +63,9 @@ class Comparison:
         return markdown(self.rows)
 
 
-def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Comparison:
+def compare(
+    config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False
+) -> Comparison:
     """Train or fit every model of the task and write the table.
 
     out: a new or empty folder; with `resume`, that of a comparison of the same configuration and data, whose finished rows are kept.
@@ -63,7 +73,9 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
     """
     out = Path(out)
     if config.train.devices != 1:
-        raise ConfigError(f"[train] devices = {config.train.devices}: a comparison trains on one; add --set train.devices=1")
+        raise ConfigError(
+            f"[train] devices = {config.train.devices}: a comparison trains on one; add --set train.devices=1"
+        )
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     splits = load_data(config)
     spec = make_spec(config, splits)
@@ -88,7 +100,9 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
         plots.save_figure(detectors.picture(case, rows), out / plots.ANOMALY_FIGURE)
     with atomic_write(out / "compare.md") as stream:
         stream.write(found.markdown.encode())
-    checkpoint.save_json(out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]})
+    checkpoint.save_json(
+        out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}
+    )
     return found
 
 
@@ -98,11 +112,16 @@ def same_plan(file: Path, plan: dict[str, Any]) -> None:
     if before is None:
         checkpoint.save_json(file, plan)
         return
-    changed = [f"the configuration's {text}" for text in checkpoint.differences(before["config"], plan["config"])]
+    changed = [
+        f"the configuration's {text}"
+        for text in checkpoint.differences(before["config"], plan["config"])
+    ]
     if not changed and before["fingerprint"] != plan["fingerprint"]:
         changed = ["the data has changed since it was started"]
     if changed:
-        raise TrainingError(f"{file.parent}: can't resume this comparison: {'; '.join(changed)}; undo the change, or name another folder")
+        raise TrainingError(
+            f"{file.parent}: can't resume this comparison: {'; '.join(changed)}; undo the change, or name another folder"
+        )
 
 
 def _finished(file: Path) -> Row | None:

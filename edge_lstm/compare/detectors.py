@@ -43,7 +43,11 @@ def lstm(case: Case) -> Row:
 
 
 def last_value(case: Case) -> Row:
-    return _of_forecasts(case, Row("naive", "last value's error", None), lambda sequence: repeated_last(case, sequence))
+    return _of_forecasts(
+        case,
+        Row("naive", "last value's error", None),
+        lambda sequence: repeated_last(case, sequence),
+    )
 
 
 def season_before(case: Case) -> Row:
@@ -54,7 +58,9 @@ def season_before(case: Case) -> Row:
     def answer(sequence: Recorded) -> Float64:
         before = repeated_last(case, sequence)[:, : len(case.spec.targets)]
         found = np.full((len(before), case.spec.horizon, len(case.spec.targets)), np.nan)
-        for k in range(case.spec.horizon):  # of step t + 1 + k: the value of step t + 1 + k - season
+        for k in range(
+            case.spec.horizon
+        ):  # of step t + 1 + k: the value of step t + 1 + k - season
             start = season - 1 - k
             found[start:, k] = before[: max(len(before) - start, 0)]
         return found.reshape(len(before), case.spec.output_size)
@@ -67,7 +73,13 @@ def raw_value(case: Case) -> Row:
     channels = case.spec.target_channels
     usual = np.concatenate([s.normal[:, channels] for s in case.splits.train])
     centre, scale = alarms.robust(usual, case.spec.targets)
-    row = Row("raw", "distance from the median", None, 2 * len(channels) + 1, note="of the value now, on both sides")
+    row = Row(
+        "raw",
+        "distance from the median",
+        None,
+        2 * len(channels) + 1,
+        note="of the value now, on both sides",
+    )
     return _of_values(case, row, lambda x: np.abs(x - centre) / scale)
 
 
@@ -80,7 +92,9 @@ def rolling_z(case: Case) -> Row:
         found = np.full(x.shape, np.nan)
         if len(x) > window:
             before = sliding_window_view(x, window, axis=0)[:-1]
-            found[window:] = np.abs(x[window:] - before.mean(axis=-1)) / np.maximum(before.std(axis=-1), 1e-9)
+            found[window:] = np.abs(x[window:] - before.mean(axis=-1)) / np.maximum(
+                before.std(axis=-1), 1e-9
+            )
         return found
 
     return _of_values(case, row, score)
@@ -92,7 +106,10 @@ def picture(case: Case, rows: Sequence[Row]) -> Figure:
     for row in rows:
         if row.metrics is not None:
             with np.load(case.out / "rows" / f"{row.name}.npz") as file:
-                drawn[row.title] = [file[f"scores{k}"] for k in range(len(case.splits.test))], float(file["threshold"])
+                drawn[row.title] = (
+                    [file[f"scores{k}"] for k in range(len(case.splits.test))],
+                    float(file["threshold"]),
+                )
     return plots.plot_anomalies(case.splits.test, drawn)
 
 
@@ -124,7 +141,9 @@ def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row
     scores = [largest(s) for s in case.splits.test]
     x = case.splits.test[0]
     duration = microseconds(lambda: largest(x), len(x.x))
-    row = dataclasses.replace(row, seconds=seconds, us_per_step=duration, measured="NumPy, whole sequence")
+    row = dataclasses.replace(
+        row, seconds=seconds, us_per_step=duration, measured="NumPy, whole sequence"
+    )
     return _judged(case, row, scores, threshold)
 
 
@@ -134,4 +153,6 @@ def _judged(case: Case, row: Row, scores: list[Float64], threshold: float) -> Ro
     np.savez_compressed(buffer, threshold=threshold, **arrays)
     with atomic_write(case.out / "rows" / f"{row.name}.npz") as file:
         file.write(buffer.getvalue())
-    return dataclasses.replace(row, metrics=alarms.judge(case.splits.test, [s > threshold for s in scores]))
+    return dataclasses.replace(
+        row, metrics=alarms.judge(case.splits.test, [s > threshold for s in scores])
+    )

@@ -24,7 +24,9 @@ def last_value(case: Case) -> Row:
     found = [repeated_last(case, s) for s in case.splits.test]
     x = case.splits.test[0].x
     duration = microseconds(lambda: repeated_last(case, case.splits.test[0]), len(x))
-    return Row("naive", "last value", case.measure(found), 0, duration, "NumPy, whole sequence", 0.0)
+    return Row(
+        "naive", "last value", case.measure(found), 0, duration, "NumPy, whole sequence", 0.0
+    )
 
 
 def seasonal(case: Case) -> Row:
@@ -32,11 +34,25 @@ def seasonal(case: Case) -> Row:
     if season is None:
         return Row(name, title, None, note="skipped: no `season` in [data]")
     if all(len(s.x) <= season for s in case.splits.test):
-        return Row(name, title, None, note=f"skipped: no test sequence is longer than a season of {season} steps")
+        return Row(
+            name,
+            title,
+            None,
+            note=f"skipped: no test sequence is longer than a season of {season} steps",
+        )
     found = [_season_before(case, s, season) for s in case.splits.test]
     longest = max(case.splits.test, key=lambda s: len(s.x))
     duration = microseconds(lambda: _season_before(case, longest, season), len(longest.x))
-    return Row(name, title, case.measure(found), 0, duration, "NumPy, whole sequence", 0.0, f"{season} steps before")
+    return Row(
+        name,
+        title,
+        case.measure(found),
+        0,
+        duration,
+        "NumPy, whole sequence",
+        0.0,
+        f"{season} steps before",
+    )
 
 
 def arima(case: Case) -> Row:
@@ -44,16 +60,23 @@ def arima(case: Case) -> Row:
     name, spec = "arima", case.spec
     if len(spec.targets) > MAX_TARGETS:
         return Row(
-            name, "ARIMA", None, note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})"
+            name,
+            "ARIMA",
+            None,
+            note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})",
         )
     train = max(case.learned, key=lambda s: len(s.x)).x[-FIT_STEPS:]
-    found = [repeated_last(case, s) for s in case.splits.test]  # where nothing is known yet, the mean, as for the LSTM
+    found = [
+        repeated_last(case, s) for s in case.splits.test
+    ]  # where nothing is known yet, the mean, as for the LSTM
     seconds = filtering = 0.0
     learned, orders = 0, []
     for j, target in enumerate(spec.targets):
         channel = spec.channels.index(target)
         mean, std = spec.input_mean[channel], spec.input_std[channel]
-        case.reporter.line(f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps")
+        case.reporter.line(
+            f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps"
+        )
         began = time.perf_counter()
         fitted = _lowest_aic((train[:, channel] - mean) / std)
         seconds += time.perf_counter() - began
@@ -72,7 +95,16 @@ def arima(case: Case) -> Row:
     duration = 1e6 * filtering / sum(len(s.x) for s in case.splits.test)
     title = f"ARIMA{', '.join(dict.fromkeys(orders))}"
     note = f"order by AIC on the last {len(train)} steps of the longest training sequence"
-    return Row(name, title, case.measure(found), learned, duration, "statsmodels' filter, whole sequence", seconds, note)
+    return Row(
+        name,
+        title,
+        case.measure(found),
+        learned,
+        duration,
+        "statsmodels' filter, whole sequence",
+        seconds,
+        note,
+    )
 
 
 def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
@@ -100,12 +132,21 @@ def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
     from threadpoolctl import threadpool_limits
 
     best: tuple[tuple[int, int, int], Any] | None = None
-    with warnings.catch_warnings(), threadpool_limits(1):  # matrices of 3 rows: threads would only wait for each other
-        warnings.simplefilter("ignore")  # of a search that stopped at its limit, or began outside of the stationary; the AIC judges
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1),
+    ):  # matrices of 3 rows: threads would only wait for each other
+        warnings.simplefilter(
+            "ignore"
+        )  # of a search that stopped at its limit, or began outside of the stationary; the AIC judges
         for order in ORDERS:
             try:
                 result = ARIMA(series, order=order).fit(method_kwargs={"maxiter": 50})
-            except (ValueError, IndexError, np.linalg.LinAlgError):  # too short a series for this order, or a singular one
+            except (
+                ValueError,
+                IndexError,
+                np.linalg.LinAlgError,
+            ):  # too short a series for this order, or a singular one
                 continue
             if np.isfinite(result.aic) and (best is None or result.aic < best[1].aic):
                 best = order, result

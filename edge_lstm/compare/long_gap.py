@@ -56,10 +56,17 @@ class Agreement:
 
     @property
     def markdown(self) -> str:
-        lines = [["model", *(f"gap {gap}" for gap in self.gaps), "parameters", "training, s"], ["---", *["---:"] * (len(self.gaps) + 2)]]
+        lines = [
+            ["model", *(f"gap {gap}" for gap in self.gaps), "parameters", "training, s"],
+            ["---", *["---:"] * (len(self.gaps) + 2)],
+        ]
         for cell, shares in self.accuracy.items():
-            spread = [f"{min(of_gap):.3f} to {max(of_gap):.3f}" for of_gap in zip(*shares, strict=True)]  # over the seeds
-            lines.append([TITLES[cell], *spread, str(self.parameters[cell]), f"{self.seconds[cell]:.0f}"])
+            spread = [
+                f"{min(of_gap):.3f} to {max(of_gap):.3f}" for of_gap in zip(*shares, strict=True)
+            ]  # over the seeds
+            lines.append(
+                [TITLES[cell], *spread, str(self.parameters[cell]), f"{self.seconds[cell]:.0f}"]
+            )
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -79,7 +86,13 @@ def agreement(
     """
     out = Path(out)
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
-    same_plan(out / "plan.json", {"config": {"seeds": list(seeds), "steps": steps, "hidden_size": hidden_size}, "fingerprint": "agreement"})
+    same_plan(
+        out / "plan.json",
+        {
+            "config": {"seeds": list(seeds), "steps": steps, "hidden_size": hidden_size},
+            "fingerprint": "agreement",
+        },
+    )
     (out / "rows").mkdir(exist_ok=True)
     reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
@@ -93,7 +106,11 @@ def agreement(
                 with one_thread():
                     model = _train(cell, seed, steps, hidden_size, reporter)
                     seconds = time.perf_counter() - began
-                    row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
+                    row = {
+                        "accuracy": [accuracy(model, gap, seed) for gap in GAPS],
+                        "parameters": parameters(model),
+                        "seconds": seconds,
+                    }
                 checkpoint.save_json(file, row)
             found.accuracy[cell].append(row["accuracy"])
             found.parameters[cell] = row["parameters"]
@@ -105,7 +122,9 @@ def agreement(
     return found
 
 
-def sentences(count: int, gap: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def sentences(
+    count: int, gap: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(count, gap + 2) words, as places in VOCABULARY, and (count,) the verb that follows: 0 "was", 1 "were".
 
     "the", the noun, then `gap` words: ", which", clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit; ",".
@@ -116,7 +135,12 @@ def sentences(count: int, gap: int, rng: np.random.Generator) -> tuple[NDArray[n
     words[:, 0] = place["the"]
     words[:, 1] = 2 * rng.integers(len(NOUNS), size=count) + number
     inner = words[:, 2:]
-    kinds: tuple[Sequence[str], ...] = (("the",), VOCABULARY[: 2 * len(NOUNS)], ("often", "rarely"), ("chased", "saw", "heard"))
+    kinds: tuple[Sequence[str], ...] = (
+        ("the",),
+        VOCABULARY[: 2 * len(NOUNS)],
+        ("often", "rarely"),
+        ("chased", "saw", "heard"),
+    )
     for k in range(2, gap - 1):
         choices = np.array([place[word] for word in kinds[(k - 2) % len(kinds)]])
         inner[:, k] = rng.choice(choices, size=count)
@@ -133,7 +157,15 @@ def accuracy(model: CompactLSTM, gap: int, seed: int) -> float:
 
 
 def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactLSTM:
-    spec = ModelSpec("classify", VOCABULARY, hidden_size, 1, (0.0,) * len(VOCABULARY), (1.0,) * len(VOCABULARY), classes=VERBS)
+    spec = ModelSpec(
+        "classify",
+        VOCABULARY,
+        hidden_size,
+        1,
+        (0.0,) * len(VOCABULARY),
+        (1.0,) * len(VOCABULARY),
+        classes=VERBS,
+    )
     torch.manual_seed(seed)
     model = CompactLSTM(spec, cell=cell)
     optimizer = torch.optim.Adam(model.parameters(), lr=PEAK)
@@ -150,7 +182,9 @@ def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Report
         clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % math.ceil(steps / 6) == 0 or step + 1 == steps:
-            reporter.line(f"{TITLES[cell]}, seed {seed}: step {step + 1}/{steps}, gaps up to {longest}, loss {loss.item():.3f}")
+            reporter.line(
+                f"{TITLES[cell]}, seed {seed}: step {step + 1}/{steps}, gaps up to {longest}, loss {loss.item():.3f}"
+            )
     return model.eval()
 
 
@@ -161,12 +195,27 @@ def _one_hot(words: NDArray[np.int64]) -> torch.Tensor:
 def picture(found: Agreement) -> Figure:
     figure = _figure(6.4, 4)
     ax: Any = figure.add_subplot()
-    for k, (cell, colour) in enumerate(zip(TITLES, (VALIDATION, TRAIN, "#777777"), strict=True)):  # thinner ones over thicker ones
+    for k, (cell, colour) in enumerate(
+        zip(TITLES, (VALIDATION, TRAIN, "#777777"), strict=True)
+    ):  # thinner ones over thicker ones
         for n, shares in enumerate(found.accuracy[cell]):
             label = TITLES[cell] if n == 0 else None
-            ax.plot(found.gaps, shares, "o-", color=colour, label=label, linewidth=6 - 2 * k, markersize=12 - 3 * k)
+            ax.plot(
+                found.gaps,
+                shares,
+                "o-",
+                color=colour,
+                label=label,
+                linewidth=6 - 2 * k,
+                markersize=12 - 3 * k,
+            )
     ax.axhline(0.5, color="#bbbbbb", linestyle="--", linewidth=1, label="chance")
     ax.set_ylim(0.35, 1.05)
     ax.legend(frameon=False)
-    _label(ax, "Subject and verb agree: a line for each seed", "words between noun and verb", "accuracy")
+    _label(
+        ax,
+        "Subject and verb agree: a line for each seed",
+        "words between noun and verb",
+        "accuracy",
+    )
     return figure

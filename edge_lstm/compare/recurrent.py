@@ -48,7 +48,16 @@ def lstm(case: Case) -> Row:
     metrics = case.measure(answers(run.model, case.splits.test))
     duration, how = _deployed_step(run, case)
     note = f"one step by PyTorch, as for the GRU and the RNN: {_torch_step(run.model, case):.0f} µs"
-    return Row("lstm", TITLES["lstm"], metrics, parameters(run.model), duration, how, _seconds(run.history), note)
+    return Row(
+        "lstm",
+        TITLES["lstm"],
+        metrics,
+        parameters(run.model),
+        duration,
+        how,
+        _seconds(run.history),
+        note,
+    )
 
 
 def gru(case: Case) -> Row:
@@ -62,7 +71,15 @@ def rnn(case: Case) -> Row:
 def _peer(cell: Cell, case: Case) -> Row:
     """The checkpoints are temporary: this model is there to be measured, not to be exported."""
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(case.config, case.spec, case.splits, Path(folder), make_fabric(case.config.train), case.reporter, cell=cell)
+        training = Training(
+            case.config,
+            case.spec,
+            case.splits,
+            Path(folder),
+            make_fabric(case.config.train),
+            case.reporter,
+            cell=cell,
+        )
         try:
             training.run()
             if case.config.train.refit:
@@ -73,7 +90,15 @@ def _peer(cell: Cell, case: Case) -> Row:
     metrics = case.measure(answers(training.net, case.splits.test))
     model = training.net.cpu()
     how = "PyTorch, single step" if not case.spec.bidirectional else "PyTorch, whole sequence"
-    return Row(cell, TITLES[cell], metrics, parameters(model), _torch_step(model, case), how, _seconds(training.progress.history))
+    return Row(
+        cell,
+        TITLES[cell],
+        metrics,
+        parameters(model),
+        _torch_step(model, case),
+        how,
+        _seconds(training.progress.history),
+    )
 
 
 def _seconds(history: list[dict[str, float]]) -> float:

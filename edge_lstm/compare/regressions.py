@@ -11,7 +11,9 @@ from edge_lstm_runtime.inputs.channels import features
 from ..data.windows import truth_of
 from .rows import Case, Row, microseconds
 
-PENALTY = 1.0  # of the squared coefficients of normalised features: enough where two of them say the same
+PENALTY = (
+    1.0  # of the squared coefficients of normalised features: enough where two of them say the same
+)
 
 
 def mean(case: Case) -> Row:
@@ -35,5 +37,12 @@ def linear(case: Case) -> Row:
     row = features(case.spec, case.splits.test[0].x)[0][0]
     duration = microseconds(lambda: row @ W + b)
     return Row(
-        "linear", "linear regression", case.measure(found), W.size + b.size, duration, "NumPy, single step", seconds, "on the sample now"
+        "linear",
+        "linear regression",
+        case.measure(found),
+        W.size + b.size,
+        duration,
+        "NumPy, single step",
+        seconds,
+        "on the sample now",
     )

@@ -74,7 +74,13 @@ class Case:
     def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
         """answers: per test sequence (T, O). Forecasts of every row are measured on the same steps."""
         metrics = evaluate(self.spec, self.splits.test, answers, season=self.config.data.season)
-        for key in ("verdict", "beats_naive", "beats_seasonal", "beats_mean", "baselines"):  # they speak of the LSTM, and have rows here
+        for key in (
+            "verdict",
+            "beats_naive",
+            "beats_seasonal",
+            "beats_mean",
+            "baselines",
+        ):  # they speak of the LSTM, and have rows here
             metrics.pop(key, None)
         return metrics
 
@@ -93,4 +99,7 @@ def microseconds(call: Callable[[], object], steps: int = 1) -> float:
 
 def repeated(answers: NDArray[Any], case: Case) -> list[NDArray[np.float64]]:
     """(sequences, O), one answer to each whole test sequence -> the same at each of its steps, as `evaluate` takes them."""
-    return [np.tile(answer, (len(s.x), 1)).astype(np.float64) for answer, s in zip(answers, case.splits.test, strict=True)]
+    return [
+        np.tile(answer, (len(s.x), 1)).astype(np.float64)
+        for answer, s in zip(answers, case.splits.test, strict=True)
+    ]

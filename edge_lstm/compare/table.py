@@ -34,21 +34,35 @@ METRICS = {
 def markdown(rows: Sequence[Row]) -> str:
     """A line per row, aligned; below it what was measured how, and the notes."""
     metrics = _metrics(rows)
-    head = ["model", *(METRICS[m] for m in metrics), "parameters", "bytes", "µs per step", "training, s"]
+    head = [
+        "model",
+        *(METRICS[m] for m in metrics),
+        "parameters",
+        "bytes",
+        "µs per step",
+        "training, s",
+    ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for row in rows:
         figures = [_number((row.metrics or {}).get(m)) for m in metrics]
         numbers = ["–" if n is None else f"{n:,}" for n in (row.parameters, row.bytes)]
-        lines.append([row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)])
+        lines.append(
+            [row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)]
+        )
     widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
     text = "".join(
         "| "
-        + " | ".join(c.ljust(w) if k == 0 or c == "---" else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+        + " | ".join(
+            c.ljust(w) if k == 0 or c == "---" else c.rjust(w)
+            for k, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
         + " |\n"
         for line in lines
     )
     said = [
-        f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n" for r in rows if r.measured or r.note
+        f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n"
+        for r in rows
+        if r.measured or r.note
     ]
     return text + "\n" + "".join(said)
 
@@ -65,9 +79,16 @@ def picture(rows: Sequence[Row]) -> Figure:
         ("µs per step", [row.us_per_step for row in rows], True),
     ]
     names = [row.title for row in rows]
-    for ax, (title, values, logarithmic) in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
+    for ax, (title, values, logarithmic) in zip(
+        figure.subplots(1, 4, sharey=True), panels, strict=True
+    ):
         drawn = [value or 0 for value in values]
-        bars = ax.barh(names, drawn, color=[VALIDATION if row.name == "lstm" else TRAIN for row in rows], height=0.6)
+        bars = ax.barh(
+            names,
+            drawn,
+            color=[VALIDATION if row.name == "lstm" else TRAIN for row in rows],
+            height=0.6,
+        )
         ax.bar_label(bars, [_number(value, 3) for value in values], padding=3, fontsize=8)
         if logarithmic:
             ax.set_xscale("log")
@@ -81,7 +102,9 @@ def picture(rows: Sequence[Row]) -> Figure:
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
     """Those that at least one row has, in the order of the table."""
-    return [name for name in METRICS if any((row.metrics or {}).get(name) is not None for row in rows)]
+    return [
+        name for name in METRICS if any((row.metrics or {}).get(name) is not None for row in rows)
+    ]
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -33,7 +33,9 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: can't be read ({e}); expected a TOML file, or recipe:NAME as in `edge-lstm recipes`") from e
+        raise ConfigError(
+            f"{path}: can't be read ({e}); expected a TOML file, or recipe:NAME as in `edge-lstm recipes`"
+        ) from e
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
@@ -73,7 +75,9 @@ def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {dotted}: {section!r} is no section; expected SECTION.KEY, such as train.epochs")
+            raise ConfigError(
+                f"--set {dotted}: {section!r} is no section; expected SECTION.KEY, such as train.epochs"
+            )
     if not sections or not key:
         raise ConfigError(f"--set {dotted}: expected SECTION.KEY, such as train.epochs")
     table[key] = value

@@ -175,7 +175,9 @@ class TrainConfig(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=0)] = 0
-    monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse", "bits_per_character", "perplexity"] = "loss"
+    monitor: Literal[
+        "loss", "accuracy", "macro_f1", "mae", "rmse", "bits_per_character", "perplexity"
+    ] = "loss"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
     carry: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -313,14 +315,25 @@ class Config(_Section):
             if path is not None and (Path(self.folder) / path).exists():
                 values["data"][key] = str((Path(self.folder) / path).resolve())
         split = values["data"].pop("split")
-        tables = {"data": values["data"], "data.split": split, "model": values["model"], "train": values["train"]}
-        tables |= {name: values[name] for name in ("front_end", "augment", "distill", "prune", "quantize") if values.get(name) is not None}
+        tables = {
+            "data": values["data"],
+            "data.split": split,
+            "model": values["model"],
+            "train": values["train"],
+        }
+        tables |= {
+            name: values[name]
+            for name in ("front_end", "augment", "distill", "prune", "quantize")
+            if values.get(name) is not None
+        }
         teacher = tables.get("distill", {}).get("teacher")
         if teacher is not None and (Path(self.folder) / teacher).exists():
             tables["distill"]["teacher"] = str((Path(self.folder) / teacher).resolve())
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()) for name, table in tables.items()
+            f"[{name}]\n"
+            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+            for name, table in tables.items()
         )
 
     @classmethod

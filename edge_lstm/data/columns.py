@@ -22,7 +22,9 @@ def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
     if name not in frame.columns:
         near = difflib.get_close_matches(name, frame.columns, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(f"{where}: there is no column {name!r} ({key} in [data]); {hint}the columns are {', '.join(frame.columns)}")
+        raise DataError(
+            f"{where}: there is no column {name!r} ({key} in [data]); {hint}the columns are {', '.join(frame.columns)}"
+        )
     return frame[name]
 
 
@@ -60,12 +62,22 @@ def numbers(series: pl.Series, where: str, missing: str) -> Float64:
 def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str) -> None:
     """DataError on inf anywhere in x (T, C), and on NaN where `missing` is "refuse"."""
     for bad, what, action in (
-        (np.isinf(x), "inf", "correct the value, or leave the cell blank and set missing = 'ffill' or 'mask'"),
-        (np.isnan(x) & (missing == "refuse"), "missing (NaN)", "fill the cell, or set missing = 'ffill' or 'mask' in [data]"),
+        (
+            np.isinf(x),
+            "inf",
+            "correct the value, or leave the cell blank and set missing = 'ffill' or 'mask'",
+        ),
+        (
+            np.isnan(x) & (missing == "refuse"),
+            "missing (NaN)",
+            "fill the cell, or set missing = 'ffill' or 'mask' in [data]",
+        ),
     ):
         if bad.any():
             row, channel = np.argwhere(bad)[0]
-            raise DataError(f"{where}: column {channels[channel]!r}, row {row + 1}: the value is {what}; expected a number; {action}")
+            raise DataError(
+                f"{where}: column {channels[channel]!r}, row {row + 1}: the value is {what}; expected a number; {action}"
+            )
 
 
 def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
@@ -95,7 +107,9 @@ def _moments(series: pl.Series, where: str) -> pl.Series:
                 moments = text.str.to_datetime(strict=False, time_unit="us")
             except pl.exceptions.ComputeError:  # no format fits the first cells
                 moments = pl.Series(series.name, [None] * len(series), dtype=pl.Datetime)
-            if moments.null_count() <= values.null_count():  # the odd one out is to blame, not the first that is no datetime
+            if (
+                moments.null_count() <= values.null_count()
+            ):  # the odd one out is to blame, not the first that is no datetime
                 values = moments
     if values.is_null().any():
         row = _first(values.is_null())
@@ -114,7 +128,14 @@ def seconds(series: pl.Series, where: str) -> Float64:
     return values.cast(pl.Float64).to_numpy()
 
 
-def check_increasing(time: NDArray[Any], rows: NDArray[np.int64], shown: pl.Series, where: str, *, equal: bool = False) -> None:
+def check_increasing(
+    time: NDArray[Any],
+    rows: NDArray[np.int64],
+    shown: pl.Series,
+    where: str,
+    *,
+    equal: bool = False,
+) -> None:
     """time: (T,) of one recording; rows: (T,) their rows in the file, from 0; equal: whether two may have the same time."""
     back = np.flatnonzero(time[1:] < time[:-1] if equal else time[1:] <= time[:-1])
     if len(back):

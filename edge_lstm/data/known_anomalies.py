@@ -29,7 +29,9 @@ def marked(recordings: list[Recording], file: Path) -> list[Recording]:
     try:
         contents = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise DataError(f"{file}: can't be read as JSON: {e}; expected {{FILE: [[start, end], ...]}}") from e
+        raise DataError(
+            f"{file}: can't be read as JSON: {e}; expected {{FILE: [[start, end], ...]}}"
+        ) from e
     found = []
     for recording in recordings:
         assert recording.time is not None
@@ -44,15 +46,25 @@ def marked(recordings: list[Recording], file: Path) -> list[Recording]:
 def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
     name = Path(os.path.relpath(data.resolve(), file.resolve().parent)).as_posix()
     if not isinstance(contents, dict) or name not in contents:
-        known = ", ".join(list(contents)[:5]) if isinstance(contents, dict) else type(contents).__name__
-        raise DataError(f"{file}: has no windows for {name!r} (it has {known}); expected a list of them, empty where there is no anomaly")
+        known = (
+            ", ".join(list(contents)[:5]) if isinstance(contents, dict) else type(contents).__name__
+        )
+        raise DataError(
+            f"{file}: has no windows for {name!r} (it has {known}); expected a list of them, empty where there is no anomaly"
+        )
     windows = contents[name]
-    if not isinstance(windows, list) or not all(isinstance(w, list) and len(w) == 2 for w in windows):
-        raise DataError(f"{file}: the windows of {name!r} are {windows!r}; expected [[start, end], ...]")
+    if not isinstance(windows, list) or not all(
+        isinstance(w, list) and len(w) == 2 for w in windows
+    ):
+        raise DataError(
+            f"{file}: the windows of {name!r} are {windows!r}; expected [[start, end], ...]"
+        )
     found = [(_seconds(start, name, file), _seconds(end, name, file)) for start, end in windows]
     for (start, end), window in zip(found, windows, strict=True):
         if end < start:
-            raise DataError(f"{file}: a window of {name!r} ends before it starts: {window}; exchange the two")
+            raise DataError(
+                f"{file}: a window of {name!r} ends before it starts: {window}; exchange the two"
+            )
     return found
 
 
@@ -63,4 +75,6 @@ def _seconds(moment: Any, name: str, file: Path) -> float:
     try:
         return of_datetime(moment)
     except (TypeError, ValueError, AttributeError) as e:
-        raise DataError(f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime such as 2013-12-10 06:25") from e
+        raise DataError(
+            f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime such as 2013-12-10 06:25"
+        ) from e

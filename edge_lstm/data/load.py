@@ -18,7 +18,9 @@ def load_data(config: Config) -> Splits:
     """Read, check and divide the data. Raises DataError."""
     found = recordings(config)
     if config.model.task == "classify" and any(r.labels is None for r in found):
-        raise DataError(f"{found[0].name}: the data has no labels; expected one per sequence for task 'classify'")
+        raise DataError(
+            f"{found[0].name}: the data has no labels; expected one per sequence for task 'classify'"
+        )
     parts = split(found, config.data.split, config.model.task)
     if config.model.task == "language":
         return of_characters(parts)
@@ -26,11 +28,20 @@ def load_data(config: Config) -> Splits:
     if config.front_end is not None:
         channels = config.front_end.front_end().names
     if config.model.task != "classify":
-        train, val, test = ([Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous) for r in parts[part]] for part in PARTS)
+        train, val, test = (
+            [
+                Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous)
+                for r in parts[part]
+            ]
+            for part in PARTS
+        )
         return Splits(train, val, test, channels)
     parts = {part: label_runs(parts[part]) for part in PARTS}
     classes = _classes(parts)
-    train, val, test = ([Sequence(r.full_name, r.group, r.x, classes.index(_label(r))) for r in parts[part]] for part in PARTS)
+    train, val, test = (
+        [Sequence(r.full_name, r.group, r.x, classes.index(_label(r))) for r in parts[part]]
+        for part in PARTS
+    )
     return Splits(train, val, test, channels, classes)
 
 
@@ -49,7 +60,9 @@ def _classes(parts: Parts) -> tuple[str, ...]:
                 "training has every class, or leave the class out"
             )
     if len(names["train"]) < 2:
-        raise DataError(f"the training split has one class, {min(names['train'])!r}; expected at least 2; change [data.split] or `label`")
+        raise DataError(
+            f"the training split has one class, {min(names['train'])!r}; expected at least 2; change [data.split] or `label`"
+        )
     try:
         return tuple(sorted(names["train"], key=lambda name: (float(name), name)))
     except ValueError:

@@ -43,8 +43,13 @@ class Recording:
         if (start, stop) == (0, len(self.x)):
             return self
         rows = ("labels", "y", "time", "anomalous")
-        cut: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[start:stop] for name in rows}
-        return dataclasses.replace(self, x=self.x[start:stop], start=self.start + start, cut=True, **cut)
+        cut: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[start:stop]
+            for name in rows
+        }
+        return dataclasses.replace(
+            self, x=self.x[start:stop], start=self.start + start, cut=True, **cut
+        )
 
     @property
     def full_name(self) -> str:
@@ -73,7 +78,9 @@ class Sequence:
     @property
     def normal(self) -> Float64:
         """x, with NaN in the rows that are known as anomalous."""
-        return self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
+        return (
+            self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +109,9 @@ class Splits:
                 add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
                 for values in (sequence.x, sequence.y):
                     if values is not None:
-                        digest.update(np.where(np.isnan(values), np.nan, values).tobytes())  # one NaN, whatever its payload was
+                        digest.update(
+                            np.where(np.isnan(values), np.nan, values).tobytes()
+                        )  # one NaN, whatever its payload was
                 if sequence.anomalous is not None:
                     digest.update(sequence.anomalous.tobytes())
         return digest.hexdigest()

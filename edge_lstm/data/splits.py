@@ -56,10 +56,14 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
         if isinstance(wanted, tuple):
             chosen[part] = [str(g) for g in wanted]
             if unknown := [g for g in chosen[part] if g not in groups]:
-                raise DataError(f"[data.split] {part}: there is no group {unknown[0]!r}; the groups are {_some(groups)}")
+                raise DataError(
+                    f"[data.split] {part}: there is no group {unknown[0]!r}; the groups are {_some(groups)}"
+                )
     named = [g for part in chosen.values() for g in part]
     if repeated := [g for g in named if named.count(g) > 1]:
-        raise DataError(f"[data.split]: group {repeated[0]!r} is in more than one split; expected each group once")
+        raise DataError(
+            f"[data.split]: group {repeated[0]!r} is in more than one split; expected each group once"
+        )
     rest = [g for g in groups if g not in named]
     rng.shuffle(rest)
     for part in ("val", "test"):
@@ -74,7 +78,9 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
 def _given(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
     assert isinstance(config.val, float)
     train, test = ([r for r in recordings if r.part == part] for part in ("train", "test"))
-    if task in (*FORECASTS, "language"):  # there are no classes to keep in proportion, and often one recording only: its end is held out
+    if (
+        task in (*FORECASTS, "language")
+    ):  # there are no classes to keep in proportion, and often one recording only: its end is held out
         borders = [(r, len(r.x) - round(len(r.x) * config.val)) for r in train]
         return {
             "train": [r.piece(0, border) for r, border in borders if border > 0],
@@ -93,7 +99,10 @@ def _stratified(recordings: list[Recording], fraction: float, seed: int) -> set[
     """Groups for validation, the same share of each class; whole groups, so that no subject is on both sides."""
     classes: dict[str, list[str]] = {}
     for group in dict.fromkeys(r.group for r in recordings):
-        labels = np.concatenate([r.labels for r in recordings if r.group == group and r.labels is not None] or [np.array([""])])
+        labels = np.concatenate(
+            [r.labels for r in recordings if r.group == group and r.labels is not None]
+            or [np.array([""])]
+        )
         names, counts = np.unique(labels, return_counts=True)
         classes.setdefault(str(names[np.argmax(counts)]), []).append(group)
     rng = np.random.default_rng(seed)

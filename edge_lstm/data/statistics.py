@@ -20,8 +20,15 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the means and standard deviations of the training split. Raises DataError."""
     model = config.model
     if model.task == "language":
-        sizes = {"hidden_size": model.hidden_size, "num_layers": model.num_layers, "input_mean": (0.0,), "input_std": (1.0,)}
-        return ModelSpec.from_dict({"task": "language", "channels": splits.channels, "classes": splits.classes, **sizes})
+        sizes = {
+            "hidden_size": model.hidden_size,
+            "num_layers": model.num_layers,
+            "input_mean": (0.0,),
+            "input_std": (1.0,),
+        }
+        return ModelSpec.from_dict(
+            {"task": "language", "channels": splits.channels, "classes": splits.classes, **sizes}
+        )
     usual, clock = _scaled_dt(config, np.concatenate([s.normal for s in splits.train]))
     mean, std = _mean_std(usual, splits.channels)
     common = {
@@ -35,7 +42,14 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         **clock,
     }
     if model.task == "classify":
-        return ModelSpec.from_dict({"task": "classify", "classes": splits.classes, "bidirectional": model.bidirectional, **common})
+        return ModelSpec.from_dict(
+            {
+                "task": "classify",
+                "classes": splits.classes,
+                "bidirectional": model.bidirectional,
+                **common,
+            }
+        )
     answer: dict[str, Any]
     if model.task == "regress":
         assert config.data.target is not None
@@ -43,15 +57,30 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     else:
         targets = model.targets or tuple(c for c in splits.channels if c != config.data.dt_name)
         if absent := [t for t in targets if t not in splits.channels]:
-            raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
-        answer = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
+            raise DataError(
+                f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}"
+            )
+        answer = {
+            "task": "forecast",
+            "targets": targets,
+            "horizon": model.horizon,
+            "residual": model.residual,
+        }
     outputs = (model.horizon or 1) * len(answer["targets"])
-    spec = ModelSpec.from_dict({**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
-    wanted = np.concatenate([network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train])
+    spec = ModelSpec.from_dict(
+        {**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs}
+    )
+    wanted = np.concatenate(
+        [network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train]
+    )
     if spec.task == "forecast" and np.isnan(wanted).all(axis=0).any():
-        raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
+        raise DataError(
+            f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]"
+        )
     offset, scale = _mean_std(wanted, spec.output_names)
-    return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))
+    return dataclasses.replace(
+        spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist())
+    )
 
 
 def _scaled_dt(config: Config, x: Float64) -> tuple[Float64, dict[str, Any]]:
@@ -72,12 +101,16 @@ def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[Float64, Float64]:
     known = ~np.isnan(x)
     count = known.sum(axis=0)
     if not count.all():
-        raise DataError(f"channel {names[int(np.argmin(count))]!r} has no value in the training split; take it out of `channels`")
+        raise DataError(
+            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; take it out of `channels`"
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
         mean = np.where(known, x, 0).sum(axis=0) / count
         std = np.sqrt(np.where(known, (x - mean) ** 2, 0).sum(axis=0) / count)
     if not np.isfinite(std).all():
         k = int(np.argmin(np.isfinite(std)))
-        raise DataError(f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to normalise; correct them")
+        raise DataError(
+            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to normalise; correct them"
+        )
     # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
     return mean, np.where(std <= 1e-12 * np.abs(mean), 1.0, std)

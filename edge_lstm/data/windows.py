@@ -56,7 +56,9 @@ def truth_of(spec: ModelSpec, sequence: Sequence) -> Float64:
 def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Float64:
     """(T, O) the network outputs from which `Postprocessor` makes the truth; NaN where that is. filled: as of `features`."""
     truth = truth_of(spec, sequence)
-    if spec.task == "forecast" and sequence.anomalous is not None:  # nothing is learned from what is known as wrong
+    if (
+        spec.task == "forecast" and sequence.anomalous is not None
+    ):  # nothing is learned from what is known as wrong
         truth = np.where(sequence.anomalous[:, None], np.nan, future(spec, sequence.normal))
     if spec.residual:
         truth = truth - filled[:, spec.target_channels * spec.horizon]
@@ -88,7 +90,9 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return starts
 
 
-def _cuts(sequence: Sequence, window: int | None, stride: int | None, short: str) -> Iterator[slice]:
+def _cuts(
+    sequence: Sequence, window: int | None, stride: int | None, short: str
+) -> Iterator[slice]:
     length = len(sequence.x)
     if window is None:
         yield slice(0, length)
@@ -129,15 +133,29 @@ def examples(
             target = network_targets(spec, sequence, filled)
             known[:] = ~np.isnan(target).any(axis=1)
         if streams is not None and len(xs) <= streams:
-            raise DataError(f"text {sequence.name!r} has {len(xs)} characters, too few for {streams} streams; lower batch_size in [train]")
-        for piece in _cuts(sequence, window, stride, short) if streams is None else stream_cuts(len(xs) - 1, window or len(xs), streams):
+            raise DataError(
+                f"text {sequence.name!r} has {len(xs)} characters, too few for {streams} streams; lower batch_size in [train]"
+            )
+        for piece in (
+            _cuts(sequence, window, stride, short)
+            if streams is None
+            else stream_cuts(len(xs) - 1, window or len(xs), streams)
+        ):
             if streams is not None or known[piece].any():
-                cut.append((xs[piece], known[piece], sequence.label if target is None else target[piece]))
+                cut.append(
+                    (xs[piece], known[piece], sequence.label if target is None else target[piece])
+                )
     if not cut:
-        need = f"no step is followed by {spec.horizon} known values" if spec.horizon else "no step has a known target"
+        need = (
+            f"no step is followed by {spec.horizon} known values"
+            if spec.horizon
+            else "no step has a known target"
+        )
         if window is not None and all(len(s.x) < window for s in sequences) and short == "drop":
             need = f"every sequence is shorter than the window ({window})"
-        raise DataError(f"{len(sequences)} sequences give nothing to learn or to measure: {need}; longer ones are needed")
+        raise DataError(
+            f"{len(sequences)} sequences give nothing to learn or to measure: {need}; longer ones are needed"
+        )
     longest = window or max(len(xs) for xs, _, _ in cut)
     x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
     mask = np.zeros((len(cut), longest), bool)
@@ -150,7 +168,9 @@ def examples(
         if spec.task == "classify":
             y[k] = target
         else:
-            y[k, : len(xs)] = target if spec.task == "language" else np.where(known[:, None], target, 0)
+            y[k, : len(xs)] = (
+                target if spec.task == "language" else np.where(known[:, None], target, 0)
+            )
     return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
 
 

@@ -32,7 +32,10 @@ def straight_through(values: Tensor) -> Tensor:
 
 def grid_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state of a CompactLSTM, the matrices of its LSTM layers on the kernel's grid."""
-    return {name: on_grid(tensor) if name.startswith("lstm.weight") else tensor for name, tensor in weights.items()}
+    return {
+        name: on_grid(tensor) if name.startswith("lstm.weight") else tensor
+        for name, tensor in weights.items()
+    }
 
 
 class RoundedLSTM(CompactLSTM):
@@ -71,7 +74,9 @@ class QuantisedLSTM(RoundedLSTM):
     """A CompactLSTM whose answers are the int8 kernel's."""
 
     def _layer(self, k: int, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        W_x, W_h = (straight_through(getattr(self.lstm, f"weight_{name}_l{k}")) for name in ("ih", "hh"))
+        W_x, W_h = (
+            straight_through(getattr(self.lstm, f"weight_{name}_l{k}")) for name in ("ih", "hh")
+        )
         sums = linear(straight_through(inputs), W_x, self._bias(k))  # (T, N, 4 H)
         return _Recurrence.apply(sums, W_h, h, c)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -110,7 +115,10 @@ class _Recurrence(Function):
         i, f, g, o = gates.chunk(4, dim=2)
         # All that doesn't depend on the steps to come, for all steps at once: c's slope by h, and the sums' slopes by c and, of o, by h.
         c_by_h = o * (1 - tanh_c.square())
-        slopes = torch.cat([g * i * (1 - i), cs[:-1] * f * (1 - f), i * (1 - g.square()), tanh_c * o * (1 - o)], dim=2)
+        slopes = torch.cat(
+            [g * i * (1 - i), cs[:-1] * f * (1 - f), i * (1 - g.square()), tanh_c * o * (1 - o)],
+            dim=2,
+        )
         d_sums = torch.empty_like(gates)
         d_h = torch.zeros_like(d_c)
         for t in range(len(gates) - 1, -1, -1):

@@ -46,11 +46,21 @@ def layer_sums(
     of the new h by that of o.
     """
     H = h.shape[1]
-    W_x, W_h, b = (reorder(weights[f"layer{layer}.{name}"].astype(np.float64), ORDER) for name in ("W_x", "W_h", "b"))
+    W_x, W_h, b = (
+        reorder(weights[f"layer{layer}.{name}"].astype(np.float64), ORDER)
+        for name in ("W_x", "W_h", "b")
+    )
     sums = inputs @ W_x + h @ W_h + b
-    i, f, o, g = sigmoid(sums[:, :H]), sigmoid(sums[:, H : 2 * H]), sigmoid(sums[:, 2 * H : 3 * H]), np.tanh(sums[:, 3 * H :])
+    i, f, o, g = (
+        sigmoid(sums[:, :H]),
+        sigmoid(sums[:, H : 2 * H]),
+        sigmoid(sums[:, 2 * H : 3 * H]),
+        np.tanh(sums[:, 3 * H :]),
+    )
     tanh_c = np.tanh(f * c + i * g)
-    slopes = np.concatenate([g * i * (1 - i), c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], axis=1)
+    slopes = np.concatenate(
+        [g * i * (1 - i), c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], axis=1
+    )
     return sums, slopes**2 + 1e-8, o * tanh_c
 
 

@@ -40,7 +40,14 @@ class NpuLSTM(RoundedLSTM):
     them back to where they began, not to 0.
     """
 
-    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, cell: Cell = "lstm", embedding: int | None = None):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        dropout: float = 0.0,
+        cell: Cell = "lstm",
+        embedding: int | None = None,
+    ):
         super().__init__(spec, dropout=dropout, cell=cell, embedding=embedding)
         shape = spec.num_layers, 4 * spec.hidden_size
         self.x_range: Tensor
@@ -54,10 +61,14 @@ class NpuLSTM(RoundedLSTM):
     def _layer(self, k: int, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """What rounding h left out begins at 0 with every call."""
         steps, count, _ = inputs.shape
-        slow = (count * steps * 127) ** -0.5  # so that the few ranges don't outweigh the weights' gradients
+        slow = (
+            count * steps * 127
+        ) ** -0.5  # so that the few ranges don't outweigh the weights' gradients
         scale, centre = (slow * part[k] + (1 - slow) * part[k].detach() for part in self.ranges())
         if k == 0:
-            v = _spread(inputs, self.x_range, input_parts(self.spec.feature_size))  # (T, N, parts F)
+            v = _spread(
+                inputs, self.x_range, input_parts(self.spec.feature_size)
+            )  # (T, N, parts F)
         else:
             v = inputs + (_on_grid(inputs.detach()) - inputs.detach())
         W_x, W_h = self._product(k)
@@ -66,7 +77,10 @@ class NpuLSTM(RoundedLSTM):
 
     def ranges(self) -> tuple[Tensor, Tensor]:
         """The sums' scales and centres, (layers, 4 H) each, gates in the order i, f, g, o."""
-        return self.start_scale * self.width.exp(), self.start_centre + self.start_scale * self.shift
+        return (
+            self.start_scale * self.width.exp(),
+            self.start_centre + self.start_scale * self.shift,
+        )
 
     def integers(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of a layer's product: x's weights (4 H, inputs), which `share_out` divides among its parts, h's (4 H, H), the step (4 H, 1).
@@ -88,12 +102,16 @@ class NpuLSTM(RoundedLSTM):
         x_range, parts = self._inputs(layer)
         q_x, q_h, step = self.integers(layer)
         exact = (W_x * (x_range / parts)).repeat(1, parts)
-        return exact + (share_out(q_x, parts) * step - exact.detach()), W_h + (q_h * step - W_h.detach())
+        return exact + (share_out(q_x, parts) * step - exact.detach()), W_h + (
+            q_h * step - W_h.detach()
+        )
 
 
 def integers(W_x: Tensor, W_h: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
     """W_x: (4 H, inputs) for the sum of all parts, W_h: (4 H, H) -> both in whole steps, up to 127 parts and 127, and the step (4 H, 1)."""
-    largest = torch.maximum(W_x.abs().amax(dim=1, keepdim=True) / parts, W_h.abs().amax(dim=1, keepdim=True))
+    largest = torch.maximum(
+        W_x.abs().amax(dim=1, keepdim=True) / parts, W_h.abs().amax(dim=1, keepdim=True)
+    )
     step = largest.clamp_min(1e-9) / 127
     return torch.round(W_x / step), torch.round(W_h / step), step
 
@@ -104,7 +122,9 @@ def share_out(q: Tensor, parts: int) -> Tensor:
     return torch.cat([low + (q - parts * low > part) for part in range(parts)], dim=1)
 
 
-def starting_ranges(spec: ModelSpec, weights: dict[str, Tensor], sequences: Many[Sequence]) -> dict[str, Tensor]:
+def starting_ranges(
+    spec: ModelSpec, weights: dict[str, Tensor], sequences: Many[Sequence]
+) -> dict[str, Tensor]:
     """What NpuLSTM has beside a CompactLSTM's `weights`, from the sums that occur in training recordings, reset and carried."""
     net = CompactLSTM(spec)
     net.load_state_dict(weights)
@@ -126,14 +146,25 @@ def starting_ranges(spec: ModelSpec, weights: dict[str, Tensor], sequences: Many
     for layer in range(spec.num_layers):
         sums, importance, x = layer_sums(canonical, layer, x, h[:, layer], c[:, layer])
         scale, centre = search_ranges(sums, importance)
-        scales.append(reorder(scale, ORDER))  # back into the order i, f, g, o: the two orders are each other's inverse
+        scales.append(
+            reorder(scale, ORDER)
+        )  # back into the order i, f, g, o: the two orders are each other's inverse
         centres.append(reorder(centre, ORDER))
-    ranges = {"x_range": input_range(np.concatenate(inputs)), "start_scale": np.stack(scales), "start_centre": np.stack(centres)}
+    ranges = {
+        "x_range": input_range(np.concatenate(inputs)),
+        "start_scale": np.stack(scales),
+        "start_centre": np.stack(centres),
+    }
     zeros = torch.zeros(spec.num_layers, 4 * spec.hidden_size)
-    return {name: torch.from_numpy(array).float() for name, array in ranges.items()} | {"width": zeros, "shift": zeros.clone()}
+    return {name: torch.from_numpy(array).float() for name, array in ranges.items()} | {
+        "width": zeros,
+        "shift": zeros.clone(),
+    }
 
 
-def settled(spec: ModelSpec, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def settled(
+    spec: ModelSpec, state: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The state of an NpuLSTM as that of a CompactLSTM with its weights on the grid, and the learned ranges.
 
     Ranges: x_range (F,) and, of each layer, layer{k}.scale and layer{k}.centre (4 H,), gates in the order i, f, g, o.
@@ -146,14 +177,22 @@ def settled(spec: ModelSpec, state: dict[str, Tensor]) -> tuple[dict[str, Tensor
     scales, centres = (part.detach() for part in net.ranges())
     for k in range(spec.num_layers):
         q_x, q_h, step = net.integers(k)
-        weights[f"lstm.weight_ih_l{k}"], weights[f"lstm.weight_hh_l{k}"] = q_x * step / net._inputs(k)[0], q_h * step
+        weights[f"lstm.weight_ih_l{k}"], weights[f"lstm.weight_hh_l{k}"] = (
+            q_x * step / net._inputs(k)[0],
+            q_h * step,
+        )
         learned |= {f"layer{k}.scale": scales[k].clone(), f"layer{k}.centre": centres[k].clone()}
     return weights, learned
 
 
-def product(weights: Mapping[str, Float32], layer: int, x_range: NDArray[Any], parts: int) -> tuple[Float64, Float64]:
+def product(
+    weights: Mapping[str, Float32], layer: int, x_range: NDArray[Any], parts: int
+) -> tuple[Float64, Float64]:
     """Canonical weights that lie on the grid -> the integers (parts inputs + H, 4 H) of a layer's product, and the steps (4 H,)."""
-    W_x, W_h = (torch.from_numpy(weights[f"layer{layer}.{name}"].astype(np.float64).T) for name in ("W_x", "W_h"))
+    W_x, W_h = (
+        torch.from_numpy(weights[f"layer{layer}.{name}"].astype(np.float64).T)
+        for name in ("W_x", "W_h")
+    )
     q_x, q_h, step = integers(W_x * torch.from_numpy(np.asarray(x_range, np.float64)), W_h, parts)
     return torch.cat([share_out(q_x, parts), q_h], dim=1).T.numpy(), step[:, 0].numpy()
 
@@ -175,9 +214,13 @@ class _Recurrence(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, W: Tensor, scale: Tensor, centre: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, sums: Tensor, W: Tensor, scale: Tensor, centre: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor]:
         steps, count, hidden = len(sums), *h.shape
-        gates, inside, left_out = (torch.empty_like(sums, memory_format=torch.contiguous_format) for _ in range(3))
+        gates, inside, left_out = (
+            torch.empty_like(sums, memory_format=torch.contiguous_format) for _ in range(3)
+        )
         rounded, hs, tanh_c = (sums.new_empty(steps, count, hidden) for _ in range(3))
         cs = sums.new_empty(steps + 1, count, hidden)
         cs[0] = c
@@ -207,7 +250,10 @@ class _Recurrence(Function):
         W, gates, inside, left_out, rounded, cs, tanh_c = ctx.saved_tensors
         i, f, g, o = gates.chunk(4, dim=2)
         c_by_h = o * (1 - tanh_c.square())
-        slopes = torch.cat([g * i * (1 - i), cs[:-1] * f * (1 - f), i * (1 - g.square()), tanh_c * o * (1 - o)], dim=2)
+        slopes = torch.cat(
+            [g * i * (1 - i), cs[:-1] * f * (1 - f), i * (1 - g.square()), tanh_c * o * (1 - o)],
+            dim=2,
+        )
         d_gates = torch.empty_like(gates)  # by the sums on their grid
         d_h = torch.zeros_like(d_c)
         for t in range(len(gates) - 1, -1, -1):
@@ -218,4 +264,11 @@ class _Recurrence(Function):
             d_c = d_c * f[t]
         d_sums = d_gates * inside
         d_W = d_sums.flatten(0, 1).t() @ rounded.flatten(0, 1)
-        return d_sums, d_W, (d_gates * left_out).sum(dim=(0, 1)), (d_gates - d_sums).sum(dim=(0, 1)), d_h, d_c
+        return (
+            d_sums,
+            d_W,
+            (d_gates * left_out).sum(dim=(0, 1)),
+            (d_gates - d_sums).sum(dim=(0, 1)),
+            d_h,
+            d_c,
+        )

@@ -45,7 +45,9 @@ def recipes() -> list[Recipe]:
     for path in sorted(FOLDER.glob("*.toml")):
         config = load_config(path)
         data, missing = config.data, ""
-        files = [p for p in (data.path, data.train, data.test, data.rul, data.windows) if p is not None]
+        files = [
+            p for p in (data.path, data.train, data.test, data.rul, data.windows) if p is not None
+        ]
         for file in files:
             try:
                 locate(file, config.folder)

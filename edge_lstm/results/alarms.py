@@ -23,7 +23,9 @@ NORMAL = 1.4826  # times the median absolute deviation is the standard deviation
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
 
-def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers: Answers) -> ModelSpec:
+def fit(
+    spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers: Answers
+) -> ModelSpec:
     """The specification with the detector's numbers. sequences, answers: of the training split; known anomalies count nowhere.
 
     Raises DataError where no forecast could be compared with a value.
@@ -34,16 +36,26 @@ def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers:
         anomaly_centre=(0.0,) * outputs,
         anomaly_scale=(1.0,) * outputs,
         anomaly_threshold=0.0,
-        anomaly_smoothing=2 / (model.smoothing + 1),  # the weight whose average is as old as that of so many equal ones
+        anomaly_smoothing=2
+        / (model.smoothing + 1),  # the weight whose average is as old as that of so many equal ones
     )
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
         detector = AnomalyDetector(open_spec)
-        errors = np.array([detector.errors(x, y).ravel() for x, y in zip(sequence.x, answer, strict=True)])
+        errors = np.array(
+            [detector.errors(x, y).ravel() for x, y in zip(sequence.x, answer, strict=True)]
+        )
         found.append(errors[normal_steps(sequence)])
     centre, scale = robust(np.concatenate(found), spec.output_names)
-    fitted = dataclasses.replace(open_spec, anomaly_centre=tuple(centre.tolist()), anomaly_scale=tuple(scale.tolist()))
-    usual = np.concatenate([s[normal_steps(q)] for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)])
+    fitted = dataclasses.replace(
+        open_spec, anomaly_centre=tuple(centre.tolist()), anomaly_scale=tuple(scale.tolist())
+    )
+    usual = np.concatenate(
+        [
+            s[normal_steps(q)]
+            for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)
+        ]
+    )
     return dataclasses.replace(fitted, anomaly_threshold=threshold(usual, model.false_alarms))
 
 
@@ -54,7 +66,9 @@ def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
     """
     known = ~np.isnan(values)
     if not known.any(axis=0).all():
-        raise DataError(f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split falls on a known, normal value")
+        raise DataError(
+            f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split falls on a known, normal value"
+        )
     centre = np.nanmedian(values, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(values - centre), axis=0)
     for instead in (np.nanstd(values, axis=0), np.ones_like(spread)):
@@ -66,7 +80,9 @@ def threshold(scores: Float64, rate: float) -> float:
     """The score that a share `rate` of them is above, or the next smaller share that can be; NaN is no score."""
     ranked = np.sort(scores[~np.isnan(scores)])[::-1]
     if not len(ranked):
-        raise DataError("no step of the training split has a score: every value is missing or in a window of `windows`")
+        raise DataError(
+            "no step of the training split has a score: every value is missing or in a window of `windows`"
+        )
     return min(float(ranked[int(rate * len(ranked))]), LARGEST)
 
 
@@ -79,7 +95,9 @@ def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
         detector = AnomalyDetector(spec)
-        found.append(np.array([detector(x, y).score for x, y in zip(sequence.x, answer, strict=True)]))
+        found.append(
+            np.array([detector(x, y).score for x, y in zip(sequence.x, answer, strict=True)])
+        )
     return found
 
 
@@ -121,7 +139,9 @@ def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
         "false_alarms_per_day": false_alarms / days if days else None,
         "precision": detected / (detected + false_alarms) if detected + false_alarms else None,
         "recall": detected / windows if windows else None,
-        "f1": 2 * detected / (detected + false_alarms + windows) if false_alarms + windows else None,
+        "f1": 2 * detected / (detected + false_alarms + windows)
+        if false_alarms + windows
+        else None,
         "delay_hours": sum(delays) / detected if detected else None,
     }
 
@@ -147,6 +167,14 @@ def sentence(found: dict[str, Any]) -> str:
     """What `judge` found, in words."""
     if "windows" not in found:
         return f"{100 * (found['flagged'] or 0):.3g} % of the steps flagged"
-    rate = "" if found["false_alarms_per_day"] is None else f" ({found['false_alarms_per_day']:.2g} a day)"
-    delay = "" if found["delay_hours"] is None or math.isnan(found["delay_hours"]) else f", {found['delay_hours']:.1f} h after its start"
+    rate = (
+        ""
+        if found["false_alarms_per_day"] is None
+        else f" ({found['false_alarms_per_day']:.2g} a day)"
+    )
+    delay = (
+        ""
+        if found["delay_hours"] is None or math.isnan(found["delay_hours"])
+        else f", {found['delay_hours']:.1f} h after its start"
+    )
     return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"

@@ -41,13 +41,17 @@ def answers(model: CompactLSTM, sequences: list[Sequence]) -> list[NDArray[np.fl
     spec, finish = model.spec, Postprocessor(model.spec)
     inputs = [features(spec, s.x) for s in sequences]
     lengths = np.array([len(s.x) for s in sequences])
-    found: list[NDArray[np.float32]] = [np.empty((n, spec.output_size), np.float32) for n in lengths]
+    found: list[NDArray[np.float32]] = [
+        np.empty((n, spec.output_size), np.float32) for n in lengths
+    ]
     model.eval()
     for batch in batches(lengths):
         x = np.zeros((len(batch), lengths[batch].max(), spec.feature_size), np.float32)
         for row, k in enumerate(batch):
             x[row, : lengths[k]] = inputs[k][0]
-        for steps, outputs in stream(model, torch.from_numpy(x).to(device), torch.from_numpy(lengths[batch])):
+        for steps, outputs in stream(
+            model, torch.from_numpy(x).to(device), torch.from_numpy(lengths[batch])
+        ):
             values = outputs.float().cpu().numpy()
             for row, k in enumerate(batch):
                 part = found[k][steps]

@@ -17,7 +17,13 @@ from ..data.recordings import Float64, Sequence
 from ..data.windows import next_characters, truth_of
 
 
-def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], *, season: int | None = None) -> dict[str, Any]:
+def evaluate(
+    spec: ModelSpec,
+    sequences: Many[Sequence],
+    answers: Many[NDArray[Any]],
+    *,
+    season: int | None = None,
+) -> dict[str, Any]:
     """The metrics of the model's task, ready for JSON.
 
     answers: per sequence (T, O), streamed from the zero state: logits, else raw units.
@@ -31,14 +37,20 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     accuracy of the likeliest character, and the verdict.
     """
     if len(sequences) != len(answers) or not sequences:
-        raise DataError(f"{len(answers)} answers for {len(sequences)} sequences; expected one (T, O) array for each, and at least one")
+        raise DataError(
+            f"{len(answers)} answers for {len(sequences)} sequences; expected one (T, O) array for each, and at least one"
+        )
     for sequence, answer in zip(sequences, answers, strict=True):
         expected = (len(sequence.x), spec.output_size)
         if answer.shape != expected:
-            raise DataError(f"sequence {sequence.name!r}: the answers have shape {answer.shape}, expected {expected}")
+            raise DataError(
+                f"sequence {sequence.name!r}: the answers have shape {answer.shape}, expected {expected}"
+            )
         if not np.isfinite(answer).all():
             step = int(np.argwhere(~np.isfinite(answer))[0, 0])
-            raise DataError(f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there is nothing to measure")
+            raise DataError(
+                f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there is nothing to measure"
+            )
     if spec.task == "classify":
         return _classify(spec, sequences, answers)
     if spec.task == "language":
@@ -48,9 +60,15 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     return _forecast(spec, sequences, answers, season)
 
 
-def _classify(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
+def _classify(
+    spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]
+) -> dict[str, Any]:
     import torch
-    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix, multiclass_f1_score
+    from torchmetrics.functional.classification import (
+        multiclass_accuracy,
+        multiclass_confusion_matrix,
+        multiclass_f1_score,
+    )
 
     count = len(spec.classes)
     truth = torch.tensor([s.label for s in sequences])
@@ -71,12 +89,18 @@ def _classify(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     }
 
 
-def _language(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
+def _language(
+    spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]
+) -> dict[str, Any]:
     truth = np.concatenate([next_characters(s) for s in sequences])
     if not len(truth):
-        raise DataError(f"no text of the {len(sequences)} has two characters, so there is no next one to measure; expected longer ones")
+        raise DataError(
+            f"no text of the {len(sequences)} has two characters, so there is no next one to measure; expected longer ones"
+        )
     logits = np.concatenate([a[:-1] for a in answers])
-    bits = float(np.concatenate([bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]).mean())
+    bits = float(
+        np.concatenate([bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]).mean()
+    )
     perplexity = 2 ** min(bits, 1000.0)
     verdict = f"Of {len(truth):,} characters of held-out text the LSTM needs {bits:.3f} bits each, perplexity {perplexity:.3g}; with all "
     return {
@@ -85,7 +109,8 @@ def _language(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
         "accuracy": float((logits.argmax(axis=1) == truth).mean()),
         "sequences": len(sequences),
         "steps": len(truth),
-        "verdict": verdict + f"{len(spec.classes)} alike it would be {math.log2(len(spec.classes)):.3f} and {len(spec.classes)}.",
+        "verdict": verdict
+        + f"{len(spec.classes)} alike it would be {math.log2(len(spec.classes)):.3f} and {len(spec.classes)}.",
     }
 
 
@@ -98,7 +123,9 @@ def bits_of(sequence: Sequence, logits: NDArray[Any]) -> Float64:
     return bits
 
 
-def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], season: int | None) -> dict[str, Any]:
+def _forecast(
+    spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], season: int | None
+) -> dict[str, Any]:
     rows: dict[str, list[Float64]] = {"truth": [], "model": [], "naive": []}
     seasonal_rows: list[Float64] = []
     known: list[NDArray[np.bool_]] = []
@@ -127,15 +154,22 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
         else:
             note = f" No stretch is longer than a season of {season} steps, so there is no seasonal naive forecast to compare with."
     if not chosen.any():
-        raise DataError(f"no step of the {len(sequences)} sequences is followed by {spec.horizon} known values; expected longer ones")
+        raise DataError(
+            f"no step of the {len(sequences)} sequences is followed by {spec.horizon} known values; expected longer ones"
+        )
     stacked = {name: np.concatenate(parts)[chosen] for name, parts in rows.items()}
     truth = stacked.pop("truth")
     measured = {name: _errors(spec, forecast, truth) for name, forecast in stacked.items()}
     result = measured.pop("model")
     result["steps"] = int(chosen.sum())
-    result["baselines"] = {name: {k: m[k] for k in ("mae", "rmse", "nrmse")} for name, m in measured.items()}
+    result["baselines"] = {
+        name: {k: m[k] for k in ("mae", "rmse", "nrmse")} for name, m in measured.items()
+    }
     sentences = []
-    for name, title in (("naive", "naive forecast (last value)"), ("seasonal", f"seasonal naive forecast ({season} steps before)")):
+    for name, title in (
+        ("naive", "naive forecast (last value)"),
+        ("seasonal", f"seasonal naive forecast ({season} steps before)"),
+    ):
         if name in measured:
             result[f"beats_{name}"], sentence = _compare(result, measured[name], title)
             sentences.append(sentence)
@@ -143,31 +177,53 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     return result
 
 
-def _regress(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
+def _regress(
+    spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]
+) -> dict[str, Any]:
     truths = [truth_of(spec, s) for s in sequences]
     known = [np.asarray(np.isfinite(t).all(axis=1)) for t in truths]
     chosen = np.concatenate(known)
     if not chosen.any():
-        raise DataError(f"no step of the {len(sequences)} sequences has a known target; expected at least one")
-    truth, answer = np.concatenate(truths)[chosen], np.concatenate(answers).astype(np.float64)[chosen]
-    ends = np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1  # rows of `truth`: each sequence's last known step
+        raise DataError(
+            f"no step of the {len(sequences)} sequences has a known target; expected at least one"
+        )
+    truth, answer = (
+        np.concatenate(truths)[chosen],
+        np.concatenate(answers).astype(np.float64)[chosen],
+    )
+    ends = (
+        np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1
+    )  # rows of `truth`: each sequence's last known step
     # The answers' offset is the mean of the training split's targets.
     mean = np.tile(np.asarray(spec.output_offset), (len(truth), 1))
-    result, baseline = ({**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)} for rows in (answer, mean))
+    result, baseline = (
+        {**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)}
+        for rows in (answer, mean)
+    )
     beats, sentence = _compare(result, baseline, "mean of the training split")
     return {
         **{key: value for key, value in result.items() if key != "per_step"},
         "sequences": len(ends),
         "steps": len(truth),
-        "baselines": {"mean": {key: baseline[key] for key in ("mae", "rmse", "nrmse", "mae_last", "rmse_last")}},
+        "baselines": {
+            "mean": {
+                key: baseline[key] for key in ("mae", "rmse", "nrmse", "mae_last", "rmse_last")
+            }
+        },
         "beats_mean": beats,
         "verdict": sentence,
     }
 
 
-def _at_ends(spec: ModelSpec, answer: Float64, truth: Float64, ends: NDArray[np.int64]) -> dict[str, float]:
+def _at_ends(
+    spec: ModelSpec, answer: Float64, truth: Float64, ends: NDArray[np.int64]
+) -> dict[str, float]:
     """answer, truth: (steps, O), raw units; ends: the rows to measure."""
-    return {f"{key}_last": value for key, value in _errors(spec, answer[ends], truth[ends]).items() if key in ("mae", "rmse")}
+    return {
+        f"{key}_last": value
+        for key, value in _errors(spec, answer[ends], truth[ends]).items()
+        if key in ("mae", "rmse")
+    }
 
 
 def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
@@ -190,12 +246,20 @@ def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any
     def figures(mae: Float64, mse: Float64) -> dict[str, float | None]:
         """mae, mse: (targets,)"""
         rmse = np.sqrt(mse)
-        return {"mae": float(mae.mean()), "rmse": float(np.sqrt(mse.mean())), "nrmse": over_std(rmse)}
+        return {
+            "mae": float(mae.mean()),
+            "rmse": float(np.sqrt(mse.mean())),
+            "nrmse": over_std(rmse),
+        }
 
     per_target = {}
     for j, name in enumerate(spec.targets):
         rmse = math.sqrt(mse[:, j].mean())
-        per_target[name] = {"mae": float(mae[:, j].mean()), "rmse": rmse, "nrmse": float(rmse / std[j]) if std[j] > 0 else None}
+        per_target[name] = {
+            "mae": float(mae[:, j].mean()),
+            "rmse": rmse,
+            "nrmse": float(rmse / std[j]) if std[j] > 0 else None,
+        }
     return {
         **figures(mae.mean(axis=0), mse.mean(axis=0)),
         "per_target": per_target,
@@ -210,14 +274,29 @@ def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tup
     """
     ratios = {}
     for key in ("mae", "rmse"):
-        pairs = [(model["per_target"][t][key], baseline["per_target"][t][key]) for t in model["per_target"]]
-        ratios[key] = sum(a / b if b > 0 else (1.0 if a == b else math.inf) for a, b in pairs) / len(pairs)
+        pairs = [
+            (model["per_target"][t][key], baseline["per_target"][t][key])
+            for t in model["per_target"]
+        ]
+        ratios[key] = sum(
+            a / b if b > 0 else (1.0 if a == b else math.inf) for a, b in pairs
+        ) / len(pairs)
     beats = all(ratio < 1 for ratio in ratios.values())
     mixed = not beats and any(ratio < 1 for ratio in ratios.values())
-    verb = "beats" if beats else "is better in one measure and worse in the other than" if mixed else "does not beat"
+    verb = (
+        "beats"
+        if beats
+        else "is better in one measure and worse in the other than"
+        if mixed
+        else "does not beat"
+    )
     parts = []
     for key in ("mae", "rmse"):
         change = 100 * (ratios[key] - 1)
-        words = "the same" if abs(change) < 0.05 else f"{abs(change):.1f} % {'lower' if change < 0 else 'higher'}"
+        words = (
+            "the same"
+            if abs(change) < 0.05
+            else f"{abs(change):.1f} % {'lower' if change < 0 else 'higher'}"
+        )
         parts.append(f"{key.upper()} {model[key]:.4g} against {baseline[key]:.4g} ({words})")
     return beats, f"The LSTM {verb} the {title}: {', '.join(parts)}."

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
-TEST_FIGURES = {"classify": "confusion.png", "forecast": "forecast.png", "regress": "regression.png", "language": "language.png"}
+TEST_FIGURES = {
+    "classify": "confusion.png",
+    "forecast": "forecast.png",
+    "regress": "regression.png",
+    "language": "language.png",
+}
 ANOMALY_FIGURE = "anomaly.png"
 TITLES = {
     "bits_per_character": "bits per character",
@@ -40,8 +45,16 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     figure = _figure(4.2 * (len(metrics) + 2), 3.4)
     axes = [figure.add_subplot(1, len(metrics) + 2, k + 1) for k in range(len(metrics) + 2)]
     marker = "o" if len(history) == 1 else None
-    axes[0].plot(epochs, [row["train_loss"] for row in history], color=TRAIN, marker=marker, label="training")
-    axes[0].plot(epochs, [row["val_loss"] for row in history], color=VALIDATION, marker=marker, label="validation")
+    axes[0].plot(
+        epochs, [row["train_loss"] for row in history], color=TRAIN, marker=marker, label="training"
+    )
+    axes[0].plot(
+        epochs,
+        [row["val_loss"] for row in history],
+        color=VALIDATION,
+        marker=marker,
+        label="validation",
+    )
     if min(row[key] for row in history for key in ("train_loss", "val_loss")) > 0:
         axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
@@ -55,7 +68,11 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str = "Confusion matrix, test split") -> Figure:
+def plot_confusion(
+    matrix: Sequence[Sequence[int]],
+    classes: Sequence[str],
+    title: str = "Confusion matrix, test split",
+) -> Figure:
     """matrix: rows are the truth, columns the answer; cells show counts, colours the share of the row."""
     counts = np.asarray(matrix)
     size = len(classes)
@@ -69,7 +86,14 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], titl
     ax.set_yticks(range(size), classes)
     if size <= 25:  # beyond it the numbers cover each other
         for (row, column), count in np.ndenumerate(counts):
-            ax.text(column, row, str(count), ha="center", va="center", color="white" if share[row, column] > 0.5 else "black")
+            ax.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                color="white" if share[row, column] > 0.5 else "black",
+            )
     ax.set_title(title)
     ax.set_xlabel("answer")
     ax.set_ylabel("truth")
@@ -77,7 +101,13 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], titl
 
 
 def plot_forecast(
-    truth: NDArray[Any], forecast: NDArray[Any], target: str, *, ahead: int = 1, baseline: NDArray[Any] | None = None, steps: int = 600
+    truth: NDArray[Any],
+    forecast: NDArray[Any],
+    target: str,
+    *,
+    ahead: int = 1,
+    baseline: NDArray[Any] | None = None,
+    steps: int = 600,
 ) -> Figure:
     """Forecast against truth: over time, and one against the other.
 
@@ -89,18 +119,27 @@ def plot_forecast(
     start = max(0, len(truth) - steps)
     moments = np.arange(start, len(truth)) + ahead
     if baseline is not None:
-        over_time.plot(moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)")
+        over_time.plot(
+            moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)"
+        )
     over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
     over_time.legend(frameon=False, ncols=3)
     steps_ahead = f"{ahead} step{'s' if ahead > 1 else ''} ahead"
-    _label(over_time, f"{target}: forecast {steps_ahead}, test split", "step of the sequence that is forecast", f"{target} (raw units)")
+    _label(
+        over_time,
+        f"{target}: forecast {steps_ahead}, test split",
+        "step of the sequence that is forecast",
+        f"{target} (raw units)",
+    )
     _against(against, truth, forecast, markersize=2)
     _label(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
     return figure
 
 
-def plot_regression(truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any]], target: str) -> Figure:
+def plot_regression(
+    truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any]], target: str
+) -> Figure:
     """The longest recording over time, and the answer at each recording's last known step against its truth.
 
     truth, answers: per recording (T,), raw units; NaN where unknown.
@@ -111,14 +150,33 @@ def plot_regression(truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any
     over_time.plot(truth[longest], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(answers[longest], color=VALIDATION, linewidth=1.2, label="answer")
     over_time.legend(frameon=False, ncols=2)
-    _label(over_time, f"{target}: the longest recording of the test split", "step of the recording", f"{target} (raw units)")
-    last = [(k, int(np.flatnonzero(known)[-1])) for k, t in enumerate(truth) if (known := np.isfinite(t)).any()]
-    _against(against, np.array([truth[k][n] for k, n in last]), np.array([answers[k][n] for k, n in last]), markersize=6)
+    _label(
+        over_time,
+        f"{target}: the longest recording of the test split",
+        "step of the recording",
+        f"{target} (raw units)",
+    )
+    last = [
+        (k, int(np.flatnonzero(known)[-1]))
+        for k, t in enumerate(truth)
+        if (known := np.isfinite(t)).any()
+    ]
+    _against(
+        against,
+        np.array([truth[k][n] for k, n in last]),
+        np.array([answers[k][n] for k, n in last]),
+        markersize=6,
+    )
     _label(against, "At the last step of each recording", f"truth, {target}", f"answer, {target}")
     return figure
 
 
-def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]], window: int = 500) -> Figure:
+def plot_language(
+    spec: ModelSpec,
+    sequences: Sequence[Recorded],
+    answers: Sequence[NDArray[Any]],
+    window: int = 500,
+) -> Figure:
     """Bits per character along the longest text, the mean of each `window`, and by character over all texts. answers: per text (T, V)."""
     figure = _figure(12, 3.8)
     along, by_character = figure.subplots(1, 2, width_ratios=(1, 1.4))
@@ -128,7 +186,12 @@ def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Seque
     means = longest[: len(longest) // window * window].reshape(-1, window).mean(axis=1)
     along.plot(window * (np.arange(len(means)) + 0.5), means, color=VALIDATION, linewidth=1.2)
     along.set_ylim(bottom=0)
-    _label(along, f"Held-out text, means of {window} characters", "character of the text", "bits per character")
+    _label(
+        along,
+        f"Held-out text, means of {window} characters",
+        "character of the text",
+        "bits per character",
+    )
     truth, values = np.concatenate([next_characters(s) for s in sequences]), np.concatenate(bits)
     count = np.bincount(truth, minlength=len(spec.classes))
     shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
@@ -138,23 +201,43 @@ def plot_language(spec: ModelSpec, sequences: Sequence[Recorded], answers: Seque
     return figure
 
 
-def plot_anomalies(sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]) -> Figure:
+def plot_anomalies(
+    sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]
+) -> Figure:
     """A panel for each detector, the longest sequence's scores over time; windows are shaded, the threshold is a line.
 
     detectors: title -> the scores (T,) of each sequence, NaN where there is none, and the threshold.
     """
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     sequence = sequences[longest]
-    days = np.arange(len(sequence.x)) if sequence.time is None else (sequence.time - sequence.time[0]) / 86400
+    days = (
+        np.arange(len(sequence.x))
+        if sequence.time is None
+        else (sequence.time - sequence.time[0]) / 86400
+    )
     figure = _figure(12, 0.8 + 2.2 * len(detectors))
     axes = np.atleast_1d(figure.subplots(len(detectors), 1, sharex=True))
     for ax, (title, (scores, threshold)) in zip(axes, detectors.items(), strict=True):
         if sequence.anomalous is not None:
             bottom_to_top = ax.get_xaxis_transform()
-            ax.fill_between(days, 0, 1, where=sequence.anomalous, transform=bottom_to_top, color=VALIDATION, alpha=0.2, linewidth=0)
+            ax.fill_between(
+                days,
+                0,
+                1,
+                where=sequence.anomalous,
+                transform=bottom_to_top,
+                color=VALIDATION,
+                alpha=0.2,
+                linewidth=0,
+            )
         ax.plot(days, scores[longest], color=TRAIN, linewidth=0.8)
         ax.axhline(threshold, color=TRUTH, linewidth=1, linestyle="--")
-        _label(ax, f"{title}, test split: score, and the threshold from the training split", "", "score")
+        _label(
+            ax,
+            f"{title}, test split: score, and the threshold from the training split",
+            "",
+            "score",
+        )
     axes[-1].set_xlabel("step" if sequence.time is None else "days; shaded: known anomalies")
     return figure
 
@@ -166,7 +249,9 @@ def _against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: fl
     ax.plot(ends, ends, color=TRUTH, linewidth=1)
 
 
-def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]) -> Figure:
+def plot_test(
+    spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]
+) -> Figure:
     """The first target, of a forecast as far ahead as it goes in the longest sequence. answers: per sequence (T, O), raw units.
 
     Of text: see `plot_language`.
@@ -175,13 +260,19 @@ def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[
         return plot_language(spec, sequences, answers)
     target = spec.targets[0]
     if spec.task == "regress":
-        return plot_regression([truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target)
+        return plot_regression(
+            [truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target
+        )
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     x = sequences[longest].x
     output = -len(spec.targets)
     now = x[:, spec.channels.index(target)]
     return plot_forecast(
-        truth_of(spec, sequences[longest])[:, output], answers[longest][:, output], target, ahead=spec.horizon, baseline=now
+        truth_of(spec, sequences[longest])[:, output],
+        answers[longest][:, output],
+        target,
+        ahead=spec.horizon,
+        baseline=now,
     )
 
 
@@ -193,7 +284,15 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
     parameters = [row["parameters"] for row in rows]
     for part, colour in (("val", VALIDATION), ("test", TRAIN)):
         values = [row[part][metric] for row in rows]
-        ax.plot(parameters, values, "o-", color=colour, linewidth=0.8, markersize=4, label="validation" if part == "val" else part)
+        ax.plot(
+            parameters,
+            values,
+            "o-",
+            color=colour,
+            linewidth=0.8,
+            markersize=4,
+            label="validation" if part == "val" else part,
+        )
     for row in rows:
         place = (row["parameters"], row["test"][metric])
         ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)

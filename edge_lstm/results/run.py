@@ -68,11 +68,25 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
         spec.check_weights(weights)
         learned = {name: tensor.numpy() for name, tensor in contents.get("w8a8", {}).items()}
     except (BundleError, ValueError, RuntimeError) as e:
-        raise TrainingError(f"{file}: {str(e).splitlines()[0]}; the checkpoint doesn't fit this version: train again") from e
+        raise TrainingError(
+            f"{file}: {str(e).splitlines()[0]}; the checkpoint doesn't fit this version: train again"
+        ) from e
     try:
         metrics = json.loads((path / checkpoints.METRICS).read_text())
     except FileNotFoundError:
         metrics = {}
     except ValueError as e:
-        raise TrainingError(f"{path / checkpoints.METRICS}: damaged ({e}); delete it and run train with --resume to write it again") from e
-    return Run(path, config, spec, weights, contents["progress"]["history"], metrics, contents["fingerprint"], model, learned)
+        raise TrainingError(
+            f"{path / checkpoints.METRICS}: damaged ({e}); delete it and run train with --resume to write it again"
+        ) from e
+    return Run(
+        path,
+        config,
+        spec,
+        weights,
+        contents["progress"]["history"],
+        metrics,
+        contents["fingerprint"],
+        model,
+        learned,
+    )

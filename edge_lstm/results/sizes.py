@@ -27,16 +27,35 @@ TITLES = {
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
     """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
     _, *shown = MONITORS[spec.task]  # but the loss
-    sizes = {"hidden_size": spec.hidden_size, "parameters": spec.parameters, "bytes": 4 * spec.parameters, "macs": spec.macs_per_step}
-    return {"model": title, **sizes, **{part: {name: metrics[name] for name in shown} for part, metrics in found.items()}}
+    sizes = {
+        "hidden_size": spec.hidden_size,
+        "parameters": spec.parameters,
+        "bytes": 4 * spec.parameters,
+        "macs": spec.macs_per_step,
+    }
+    return {
+        "model": title,
+        **sizes,
+        **{part: {name: metrics[name] for name in shown} for part, metrics in found.items()},
+    }
 
 
-def measure(title: str, spec: ModelSpec, weights: Mapping[str, Any], splits: Splits, season: int | None = None) -> Row:
+def measure(
+    title: str,
+    spec: ModelSpec,
+    weights: Mapping[str, Any],
+    splits: Splits,
+    season: int | None = None,
+) -> Row:
     """weights: the state of a CompactLSTM, which answers the validation and the test split here."""
     net = CompactLSTM(spec)
     net.load_state_dict(weights)
     found = {part: getattr(splits, part) for part in ("val", "test")}
-    return row(title, spec, {part: evaluate(spec, s, answers(net, s), season=season) for part, s in found.items()})
+    return row(
+        title,
+        spec,
+        {part: evaluate(spec, s, answers(net, s), season=season) for part, s in found.items()},
+    )
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -45,13 +64,23 @@ def table(rows: Sequence[Row]) -> list[str]:
     lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
     for r in rows:
         numbers = [f"{r[name]:,}" for name in ("hidden_size", "parameters", "bytes", "macs")]
-        lines.append((r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test"))))
+        lines.append(
+            (r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test")))
+        )
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return ["  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]) for first, *rest in lines]
+    return [
+        "  ".join(
+            [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+        )
+        for first, *rest in lines
+    ]
 
 
 def sentence(rows: Sequence[Row]) -> str:
     """For a report: each model's size and first metric on the test split."""
     metric = next(iter(rows[0]["test"]))
-    parts = [f"{r['model']}: {r['hidden_size']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}" for r in rows]
+    parts = [
+        f"{r['model']}: {r['hidden_size']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}"
+        for r in rows
+    ]
     return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

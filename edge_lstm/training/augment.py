@@ -31,11 +31,17 @@ class Augment:
             (config.noise, values.shape),
         ):
             if deviation:
-                values = values + deviation * torch.randn(shape, generator=self._generator, device=x.device, dtype=x.dtype)
+                values = values + deviation * torch.randn(
+                    shape, generator=self._generator, device=x.device, dtype=x.dtype
+                )
         if config.mask_steps:
-            values = values.masked_fill(self._runs(lengths, config.mask_steps, steps)[:, :, None], 0)
+            values = values.masked_fill(
+                self._runs(lengths, config.mask_steps, steps)[:, :, None], 0
+            )
         if config.mask_channels:
-            runs = self._runs(torch.full_like(lengths, self._channels), config.mask_channels, self._channels)
+            runs = self._runs(
+                torch.full_like(lengths, self._channels), config.mask_channels, self._channels
+            )
             values = values.masked_fill(runs[:, None, :], 0)
         return torch.cat([values, rest], dim=2)
 

@@ -14,7 +14,13 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write
 
 FORMAT = 1
-BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"
+BEST, LAST, CONFIG, HISTORY, METRICS = (
+    "best.pt",
+    "last.pt",
+    "config.toml",
+    "history.csv",
+    "metrics.json",
+)
 FIRST = "first.pt"  # the best model before it was trained anew on more data
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
 FULL = "full.pt"  # the best model before it was pruned
@@ -30,7 +36,9 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
     if resume and not started:
         raise TrainingError(f"{out}: there is no {what} to resume; leave out --resume to start one")
     if started and not resume:
-        raise TrainingError(f"{out}: holds a {what} already; go on with it by --resume, or name another folder")
+        raise TrainingError(
+            f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -55,19 +63,30 @@ def save(path: Path, contents: Mapping[str, Any]) -> None:
         torch.save({"format": FORMAT, **contents}, file)
 
 
-def load(path: Path, keys: tuple[str, ...] = ("model", "spec", "config", "folder", "fingerprint", "progress")) -> dict[str, Any]:
+def load(
+    path: Path,
+    keys: tuple[str, ...] = ("model", "spec", "config", "folder", "fingerprint", "progress"),
+) -> dict[str, Any]:
     """A checkpoint, its tensors on the CPU; nothing but tensors and plain values is unpickled."""
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
-        raise TrainingError(f"{path.parent}: there is no {path.name}; expected the folder of a training run") from e
+        raise TrainingError(
+            f"{path.parent}: there is no {path.name}; expected the folder of a training run"
+        ) from e
     except Exception as e:  # torch raises many types for a damaged file
         raise TrainingError(
             f"{path}: damaged, or no checkpoint of edge-lstm ({type(e).__name__}); restore the file, or train again in another folder"
         ) from e
-    if not isinstance(contents, dict) or contents.get("format") != FORMAT or not set(keys) <= set(contents):
+    if (
+        not isinstance(contents, dict)
+        or contents.get("format") != FORMAT
+        or not set(keys) <= set(contents)
+    ):
         found = contents.get("format") if isinstance(contents, dict) else None
-        raise TrainingError(f"{path}: checkpoint format {found!r}, expected {FORMAT}; it was written by another version: train again")
+        raise TrainingError(
+            f"{path}: checkpoint format {found!r}, expected {FORMAT}; it was written by another version: train again"
+        )
     return contents
 
 

@@ -16,7 +16,9 @@ from edge_lstm_runtime.errors import TrainingError
 from ..network import State
 
 WARM_UP = 3  # steps before the recording, in which libraries set up what they can't while it runs
-SAME = 1e-3  # of the loss: the most by which the first replay may differ from the step without a graph
+SAME = (
+    1e-3  # of the loss: the most by which the first replay may differ from the step without a graph
+)
 
 
 class Recorded:
@@ -27,7 +29,10 @@ class Recorded:
     """
 
     def __init__(
-        self, forward: Callable[..., tuple[Tensor, State]], update: Callable[..., tuple[Tensor, Tensor, State]], zero: State
+        self,
+        forward: Callable[..., tuple[Tensor, State]],
+        update: Callable[..., tuple[Tensor, Tensor, State]],
+        zero: State,
     ) -> None:
         self._forward, self._update, self._zero = forward, update, zero
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -36,7 +41,9 @@ class Recorded:
         self._found: tuple[Tensor, Tensor, State] | None = None  # and that it writes
         self._steps = 0
 
-    def __call__(self, x: Tensor, y: Tensor, mask: Tensor, last: Tensor, share: float, state: State | None) -> tuple[Tensor, Tensor, State]:
+    def __call__(
+        self, x: Tensor, y: Tensor, mask: Tensor, last: Tensor, share: float, state: State | None
+    ) -> tuple[Tensor, Tensor, State]:
         """The state that it returns is valid until the next call. Raises TrainingError where recording fails or changes the step."""
         batch = (x, y, mask, last, torch.full((), share, device=x.device), *(state or self._zero))
         self._steps += 1
@@ -57,7 +64,9 @@ class Recorded:
         loss, norm, left = self._found
         if expected is not None and not torch.allclose(loss, expected, rtol=SAME, equal_nan=True):
             differ = f"the recorded step has a loss of {float(loss):g}, and without a graph it is {float(expected):g}"
-            raise TrainingError(f"[train] cuda_graph = true: {differ}; set it to false, and report this")
+            raise TrainingError(
+                f"[train] cuda_graph = true: {differ}; set it to false, and report this"
+            )
         return loss.clone(), norm.clone(), left
 
     def _record(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, State]:
@@ -67,4 +76,6 @@ class Recorded:
             with torch.cuda.graph(self._graph, stream=self._stream):
                 return self._update(*self._given[:5], self._given[5:])
         except RuntimeError as e:
-            raise TrainingError(f"[train] cuda_graph = true: the step can't be recorded ({str(e).splitlines()[0]}); set it to false") from e
+            raise TrainingError(
+                f"[train] cuda_graph = true: the step can't be recorded ({str(e).splitlines()[0]}); set it to false"
+            ) from e

@@ -32,7 +32,9 @@ class Teacher:
     weight: float
 
     @torch.no_grad()
-    def answer(self, x: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def answer(
+        self, x: Tensor, state: State | None, lengths: Tensor | None
+    ) -> tuple[Tensor, State]:
         """As CompactLSTM's, without gradients."""
         return self.model(x, state, lengths)  # type: ignore[no-any-return]
 
@@ -43,7 +45,9 @@ class Teacher:
 def teacher_config(config: Config, hidden_size: int) -> Config:
     """Of the teacher that is trained first: the same but for its size, and neither taught, pruned nor quantised."""
     model = config.model.model_copy(update={"hidden_size": hidden_size})
-    return config.model_copy(update={"model": model, "distill": None, "prune": None, "quantize": None})
+    return config.model_copy(
+        update={"model": model, "distill": None, "prune": None, "quantize": None}
+    )
 
 
 def keep_teacher(config: Config, teacher: str, out: Path) -> None:
@@ -56,7 +60,9 @@ def keep_teacher(config: Config, teacher: str, out: Path) -> None:
     if (kept / checkpoint.METRICS).exists():
         return
     if not (source / checkpoint.METRICS).exists():
-        raise TrainingError(f"[distill] teacher = {teacher!r}: there is no finished run in {source}; train it first, or set `hidden_size`")
+        raise TrainingError(
+            f"[distill] teacher = {teacher!r}: there is no finished run in {source}; train it first, or set `hidden_size`"
+        )
     kept.mkdir(exist_ok=True)
     for name in (checkpoint.BEST, checkpoint.METRICS):
         with atomic_write(kept / name) as file:
@@ -66,17 +72,27 @@ def keep_teacher(config: Config, teacher: str, out: Path) -> None:
 def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     """The teacher's run. Raises TrainingError, in one line, where it answers something else than a student of this specification."""
     theirs, ours = (
-        {k: v for k, v in s.to_dict().items() if k not in ("hidden_size", "num_layers") and not k.startswith("anomaly_")}
+        {
+            k: v
+            for k, v in s.to_dict().items()
+            if k not in ("hidden_size", "num_layers") and not k.startswith("anomaly_")
+        }
         for s in (run.spec, spec)  # a detector's threshold is set after the training
     )
     if changed := checkpoint.differences(theirs, ours):
-        raise TrainingError(f"[distill] the teacher {run.path} does not fit: its {changed[0]}; expected one of the same data and task")
+        raise TrainingError(
+            f"[distill] the teacher {run.path} does not fit: its {changed[0]}; expected one of the same data and task"
+        )
     if run.fingerprint != fingerprint:
-        raise TrainingError(f"[distill] the teacher {run.path} was trained on other data or another split; expected a run of the same data")
+        raise TrainingError(
+            f"[distill] the teacher {run.path} was trained on other data or another split; expected a run of the same data"
+        )
     return run
 
 
-def load_teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, device: torch.device) -> Teacher:
+def load_teacher(
+    config: Config, spec: ModelSpec, fingerprint: str, out: Path, device: torch.device
+) -> Teacher:
     """The one in RUN/teacher. Raises TrainingError where it does not fit."""
     assert config.distill is not None
     run = checked(load_run(out / FOLDER), spec, fingerprint)

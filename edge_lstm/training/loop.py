@@ -34,7 +34,9 @@ from .metrics import Validation
 from .progress import Reporter
 
 LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
-SAVE_EVERY = 2.0  # seconds between checkpoints: an epoch of a small model is shorter than a write to disk
+SAVE_EVERY = (
+    2.0  # seconds between checkpoints: an epoch of a small model is shorter than a write to disk
+)
 
 
 def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
@@ -66,7 +68,13 @@ class Training:
         cell: Cell = "lstm",
         teacher: Teacher | None = None,
     ):
-        self.config, self.spec, self.out, self.fabric, self.reporter = config, spec, out, fabric, reporter
+        self.config, self.spec, self.out, self.fabric, self.reporter = (
+            config,
+            spec,
+            out,
+            fabric,
+            reporter,
+        )
         self.fingerprint = splits.fingerprint
         self.teacher = teacher
         self.progress = Progress()
@@ -74,28 +82,47 @@ class Training:
         data = config.data
         # A text is read in order, `batch_size` streams of it side by side.
         self._streams = config.train.batch_size if spec.task == "language" else None
-        self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short, streams=self._streams)
+        self._data = examples(
+            spec,
+            splits.train,
+            window=data.window,
+            stride=data.stride,
+            short=data.short,
+            streams=self._streams,
+        )
         self._counts = self._loss.counts(self._data)
         self._both = spec.bidirectional
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = network(spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding)
+        self.net = network(
+            spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding
+        )
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         decay, fused = config.train.weight_decay, fabric.device.type in ("cpu", "cuda")
         graph = config.train.cuda_graph and network is CompactLSTM
         if graph and not self._even:
-            reporter.line("[train] cuda_graph: the sequences are of unequal lengths, so that no step can be recorded")
+            reporter.line(
+                "[train] cuda_graph: the sequences are of unequal lengths, so that no step can be recorded"
+            )
             graph = False
         # A graph reads the rate from the device's memory.
-        rate = torch.tensor(config.train.learning_rate, device=fabric.device) if graph else config.train.learning_rate
-        optimizer = kind(self._parameters, lr=rate, weight_decay=decay, fused=fused, capturable=graph)
+        rate = (
+            torch.tensor(config.train.learning_rate, device=fabric.device)
+            if graph
+            else config.train.learning_rate
+        )
+        optimizer = kind(
+            self._parameters, lr=rate, weight_decay=decay, fused=fused, capturable=graph
+        )
         self._model, self._optimizer = fabric.setup(self.net, optimizer)
         self._recorded = None
         if graph:
-            zero = torch.zeros(spec.num_layers, config.train.batch_size, spec.hidden_size, device=fabric.device)
+            zero = torch.zeros(
+                spec.num_layers, config.train.batch_size, spec.hidden_size, device=fabric.device
+            )
             self._recorded = Recorded(self._forward, self._update, (zero, zero))
         self._best = copy.deepcopy(self.net.state_dict())
         self._best_unsaved = False
@@ -139,10 +166,17 @@ class Training:
             self.reporter.close()
 
     def _epoch(self) -> dict[str, float]:
-        config, progress, rank, world = self.config.train, self.progress, self.fabric.global_rank, self.fabric.world_size
+        config, progress, rank, world = (
+            self.config.train,
+            self.progress,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
         n, size = len(self._data), config.batch_size
         epoch = progress.epoch + 1
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
+        order = torch.randperm(
+            n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch))
+        )
         share_carried = 0.0 if self._both else config.carry
         if self._streams:
             order, share_carried = torch.arange(n), 1.0
@@ -161,17 +195,33 @@ class Training:
         taught: State | None = None  # the teacher's
         # Which of a batch's sequences begin in a state that was left behind; a teacher in its own where its student does.
         draws = torch.Generator().manual_seed(_seed(config.seed, epoch, rank, 1))
-        carried = torch.rand(len(starts), max(1, len(range(rank, size, world))), generator=draws) < share_carried
+        carried = (
+            torch.rand(len(starts), max(1, len(range(rank, size, world))), generator=draws)
+            < share_carried
+        )
         carried = carried.to(self.fabric.device, torch.float32)
         augment = None
         if self.config.augment is not None:
-            augment = Augment(self.config.augment, self.spec.input_size, _seed(config.seed, epoch, rank, 2), self.fabric.device)
+            augment = Augment(
+                self.config.augment,
+                self.spec.input_size,
+                _seed(config.seed, epoch, rank, 2),
+                self.fabric.device,
+            )
         self._model.train()
         for k, start in enumerate(starts):
-            self._set_rate(learning_rate(progress.step, total_steps, config.warmup, config.learning_rate))
-            index = order[start : start + size][rank::world] if world > 1 else order[start : start + size]
+            self._set_rate(
+                learning_rate(progress.step, total_steps, config.warmup, config.learning_rate)
+            )
+            index = (
+                order[start : start + size][rank::world]
+                if world > 1
+                else order[start : start + size]
+            )
             share = world / int(totals[k])
-            if not len(index):  # a rank without a sequence still takes part in the exchange of gradients
+            if not len(
+                index
+            ):  # a rank without a sequence still takes part in the exchange of gradients
                 index, share = order[:1], 0.0
             x, y, mask, last = self._x[index], self._y[index], self._mask[index], self._last[index]
             lengths = None
@@ -179,7 +229,9 @@ class Training:
                 steps = int(longest[k])
                 if self._both:
                     rows = host[start : start + size][rank::world]
-                    lengths = torch.from_numpy(self._data.lengths[rows if len(rows) else host[:1]].clip(max=steps))
+                    lengths = torch.from_numpy(
+                        self._data.lengths[rows if len(rows) else host[:1]].clip(max=steps)
+                    )
                 x, mask = x[:, :steps], mask[:, :steps]
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
                 y = y if self._loss.classify else y[:, :steps]
@@ -192,18 +244,31 @@ class Training:
             if self._recorded is not None and len(index) == size:
                 loss, norm, left = self._recorded(x, y, mask, last, share, _carried(left, keep))
             else:
-                loss, norm, left = self._update(x, y, mask, last, share, _carried(left, keep), lengths, wanted)
+                loss, norm, left = self._update(
+                    x, y, mask, last, share, _carried(left, keep), lengths, wanted
+                )
             losses.append(loss)
             norms.append(norm)
             progress.step += 1
             if time.perf_counter() >= look:
                 value = loss.item()
-                if not math.isfinite(value) and world == 1:  # with more ranks all of them stop together, at the epoch's end
+                if (
+                    not math.isfinite(value) and world == 1
+                ):  # with more ranks all of them stop together, at the epoch's end
                     self._not_finite(epoch, losses, norms)
                 self.reporter.samples((epoch - 1) * n + min(start + size, n), value)
                 look = time.perf_counter() + LOOK_EVERY
-        weights = torch.as_tensor(totals / totals.sum(), dtype=torch.float64, device=self.fabric.device)
-        mean = float(cast(Tensor, self.fabric.all_reduce((torch.stack(losses).double() * weights).sum(), reduce_op="mean")))
+        weights = torch.as_tensor(
+            totals / totals.sum(), dtype=torch.float64, device=self.fabric.device
+        )
+        mean = float(
+            cast(
+                Tensor,
+                self.fabric.all_reduce(
+                    (torch.stack(losses).double() * weights).sum(), reduce_op="mean"
+                ),
+            )
+        )
         mean_norm = float(torch.stack(norms).mean())
         if not (math.isfinite(mean) and math.isfinite(mean_norm)):
             self._not_finite(epoch, losses, norms)
@@ -212,8 +277,18 @@ class Training:
         if not math.isfinite(validation["val_loss"]):
             self._not_finite(epoch, losses, norms)
         progress.epoch = epoch
-        rates = {"learning_rate": float(self._optimizer.param_groups[0]["lr"]), "grad_norm": mean_norm}
-        return {"epoch": epoch, "train_loss": mean, **validation, **rates, "seconds": seconds, "samples_per_s": n / seconds}
+        rates = {
+            "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
+            "grad_norm": mean_norm,
+        }
+        return {
+            "epoch": epoch,
+            "train_loss": mean,
+            **validation,
+            **rates,
+            "seconds": seconds,
+            "samples_per_s": n / seconds,
+        }
 
     def _forward(
         self,
@@ -230,7 +305,9 @@ class Training:
         outputs, (h, c) = self._model(x, begin, lengths)
         loss = self._loss(outputs, y, mask, last)
         if self.teacher is not None and wanted is not None:
-            loss = self.teacher.mix(loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature))
+            loss = self.teacher.mix(
+                loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature)
+            )
         return loss * share, (h.detach(), c.detach())
 
     def _update(self, *batch: Any) -> tuple[Tensor, Tensor, State]:
@@ -271,7 +348,11 @@ class Training:
         return value if self.config.train.monitor in HIGHER_IS_BETTER else -value, -row["val_loss"]
 
     def _keep(self, score: tuple[float, float]) -> None:
-        self.progress.best_score, self.progress.best_epoch, self.progress.epochs_without_better = score, self.progress.epoch, 0
+        self.progress.best_score, self.progress.best_epoch, self.progress.epochs_without_better = (
+            score,
+            self.progress.epoch,
+            0,
+        )
         self._best = copy.deepcopy(self.net.state_dict())
         self._best_unsaved = True
 
@@ -287,11 +368,18 @@ class Training:
 
     def _save(self) -> None:
         now = time.monotonic()
-        if not self.fabric.is_global_zero or not (self.progress.finished or now - self._saved_at >= SAVE_EVERY):
+        if not self.fabric.is_global_zero or not (
+            self.progress.finished or now - self._saved_at >= SAVE_EVERY
+        ):
             return
-        self._best_unsaved |= bool(self.progress.finished)  # with the whole history, whenever it was that it was saved before
+        self._best_unsaved |= bool(
+            self.progress.finished
+        )  # with the whole history, whenever it was that it was saved before
         self._save_best()  # first: last.pt counts on it
-        checkpoint.save(self.out / checkpoint.LAST, self._contents(self.net.state_dict()) | {"optimizer": self._optimizer.state_dict()})
+        checkpoint.save(
+            self.out / checkpoint.LAST,
+            self._contents(self.net.state_dict()) | {"optimizer": self._optimizer.state_dict()},
+        )
         self._saved_at = time.monotonic()
 
     def _save_best(self) -> None:
@@ -300,7 +388,10 @@ class Training:
             self._best_unsaved = False
 
     def _not_finite(self, epoch: int, losses: list[Tensor], norms: list[Tensor]) -> NoReturn:
-        loss, norm = torch.stack(losses).double().cpu().numpy(), torch.stack(norms).double().cpu().numpy()
+        loss, norm = (
+            torch.stack(losses).double().cpu().numpy(),
+            torch.stack(norms).double().cpu().numpy(),
+        )
         bad = ~(np.isfinite(loss) & np.isfinite(norm))
         step = int(np.argmax(bad)) if bad.any() else len(bad) - 1
         largest = float(self._x.abs().max())
@@ -311,7 +402,9 @@ class Training:
         elif len(before) and before.max() > 10 * config.clip_norm:
             why = f"the gradients grew to {before.max():.3g} before: lower learning_rate (it is {config.learning_rate:g}) or clip_norm"
         else:
-            why = f"the learning rate is too high: try learning_rate = {config.learning_rate / 10:g}"
+            why = (
+                f"the learning rate is too high: try learning_rate = {config.learning_rate / 10:g}"
+            )
             if config.precision == "bf16":
                 why += ", or precision = 'fp32'"
         kept = (

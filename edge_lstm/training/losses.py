@@ -34,7 +34,11 @@ class Loss:
     @classmethod
     def of(cls, spec: ModelSpec, config: TrainConfig) -> Loss:
         return cls(
-            spec.task == "classify", config.loss_steps == "last", config.label_smoothing, config.loss == "huber", spec.task == "language"
+            spec.task == "classify",
+            config.loss_steps == "last",
+            config.label_smoothing,
+            config.loss == "huber",
+            spec.task == "language",
         )
 
     def counts(self, examples: Examples) -> NDArray[np.int64]:
@@ -48,18 +52,37 @@ class Loss:
         """outputs: (N, T, O); y, mask: as in `Examples`; last: (N,) each sequence's last step. Returns the sum of the terms."""
         outputs = outputs.float()
         if self.language:
-            return cross_entropy(outputs.flatten(0, 1), torch.where(mask, y, IGNORED).flatten(), ignore_index=IGNORED, reduction="sum")
+            return cross_entropy(
+                outputs.flatten(0, 1),
+                torch.where(mask, y, IGNORED).flatten(),
+                ignore_index=IGNORED,
+                reduction="sum",
+            )
         if not self.classify:
             error = torch.where(mask[..., None], outputs - y, 0)
             # Twice Huber's loss, so that small errors count as in the squared error.
-            return 2 * huber_loss(error, torch.zeros_like(error), reduction="sum") if self.huber else error.square().sum()
+            return (
+                2 * huber_loss(error, torch.zeros_like(error), reduction="sum")
+                if self.huber
+                else error.square().sum()
+            )
         if self.last_step:
-            return cross_entropy(_at(outputs, last), y, reduction="sum", label_smoothing=self.label_smoothing)
+            return cross_entropy(
+                _at(outputs, last), y, reduction="sum", label_smoothing=self.label_smoothing
+            )
         every = torch.where(mask, y[:, None], IGNORED)
         smoothing = self.label_smoothing
-        return cross_entropy(outputs.flatten(0, 1), every.flatten(), ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
+        return cross_entropy(
+            outputs.flatten(0, 1),
+            every.flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=smoothing,
+        )
 
-    def towards(self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float) -> Tensor:
+    def towards(
+        self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float
+    ) -> Tensor:
         """As the loss itself, but of what a teacher answers: wanted (N, T, O).
 
         Classes and characters: the Kullback-Leibler divergence of the softened classes, times the squared temperature, so that gradients
@@ -69,8 +92,15 @@ class Loss:
         if not (self.classify or self.language):
             return torch.where(mask[..., None], outputs - wanted, 0).square().sum()
         if self.last_step:
-            outputs, wanted, mask = _at(outputs, last), _at(wanted, last), torch.ones_like(last, dtype=torch.bool)
-        ours, theirs = log_softmax(outputs / temperature, dim=-1), log_softmax(wanted / temperature, dim=-1)
+            outputs, wanted, mask = (
+                _at(outputs, last),
+                _at(wanted, last),
+                torch.ones_like(last, dtype=torch.bool),
+            )
+        ours, theirs = (
+            log_softmax(outputs / temperature, dim=-1),
+            log_softmax(wanted / temperature, dim=-1),
+        )
         divergence = kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
         return temperature**2 * torch.where(mask, divergence, 0).sum()
 

@@ -34,8 +34,15 @@ class Validation:
         for batch in batches(data.lengths)[fabric.global_rank :: fabric.world_size]:
             longest = int(data.lengths[batch].max())
             y = data.y[batch] if loss.classify else data.y[batch, :longest]
-            arrays = (data.x[batch, :longest], y, data.mask[batch, :longest], data.lengths[batch] - 1)
-            tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays)
+            arrays = (
+                data.x[batch, :longest],
+                y,
+                data.mask[batch, :longest],
+                data.lengths[batch] - 1,
+            )
+            tensors = tuple(
+                torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays
+            )
             self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))  # type: ignore[arg-type]
 
     @torch.no_grad()
@@ -61,7 +68,9 @@ class Validation:
                 else:
                     total += self._loss(outputs, y[:, steps], seen, last)
                     error = torch.where(seen[..., None], outputs - y[:, steps], 0).double()
-                    errors += torch.stack([error.abs().sum(dim=(0, 1)), error.square().sum(dim=(0, 1))])
+                    errors += torch.stack(
+                        [error.abs().sum(dim=(0, 1)), error.square().sum(dim=(0, 1))]
+                    )
             if self._loss.classify:
                 confusion += multiclass_confusion_matrix(final.argmax(dim=1), y, size)
                 if self._loss.last_step:
@@ -71,10 +80,16 @@ class Validation:
             return result | _classify(self._sum(confusion).cpu().numpy())
         if self._loss.language:
             nats = result["val_loss"]
-            return result | {"val_bits_per_character": nats / math.log(2), "val_perplexity": math.exp(min(nats, 700.0))}
+            return result | {
+                "val_bits_per_character": nats / math.log(2),
+                "val_perplexity": math.exp(min(nats, 700.0)),
+            }
         scale = np.asarray(self._spec.output_scale)
         absolute, squared = self._sum(errors).cpu().numpy() / self._steps
-        return result | {"val_mae": float((absolute * scale).mean()), "val_rmse": math.sqrt(float((squared * scale**2).mean()))}
+        return result | {
+            "val_mae": float((absolute * scale).mean()),
+            "val_rmse": math.sqrt(float((squared * scale**2).mean())),
+        }
 
     def _sum(self, tensor: Tensor) -> Tensor:
         return cast(Tensor, self._fabric.all_reduce(tensor, reduce_op="sum"))

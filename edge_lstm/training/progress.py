@@ -25,7 +25,12 @@ class Reporter:
 
     def start(self, epoch: int, epochs: int, samples: int) -> None:
         """epoch: how many are done; samples: per epoch."""
-        self._first_epoch, self._epochs, self._samples, self._started = epoch, epochs, samples, time.monotonic()
+        self._first_epoch, self._epochs, self._samples, self._started = (
+            epoch,
+            epochs,
+            samples,
+            time.monotonic(),
+        )
         if not self._quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -49,11 +54,18 @@ class Reporter:
     def epoch(self, row: Mapping[str, float], monitor: str, *, best: bool) -> None:
         epoch = int(row["epoch"])
         shown = (
-            monitor if monitor != "loss" else next((k.removeprefix("val_") for k in row if k.startswith("val_") and k != "val_loss"), "")
+            monitor
+            if monitor != "loss"
+            else next(
+                (k.removeprefix("val_") for k in row if k.startswith("val_") and k != "val_loss"),
+                "",
+            )
         )
         self._metric = f", val loss {row['val_loss']:.4g}, {shown} {row[f'val_{shown}']:.4g}"
         if self._bar is not None:
-            self._bar.set_description(f"epoch {min(epoch + 1, self._epochs)}/{self._epochs}", refresh=False)
+            self._bar.set_description(
+                f"epoch {min(epoch + 1, self._epochs)}/{self._epochs}", refresh=False
+            )
             self.samples(epoch * self._samples, row["train_loss"])
             return
         spent = time.monotonic() - self._started

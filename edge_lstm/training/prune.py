@@ -43,7 +43,9 @@ def sizes(before: int, after: int, steps: int) -> list[int]:
     return [size for size in dict.fromkeys(found) if size < before]
 
 
-def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bool) -> list[compact.Row]:
+def prune(
+    training: Training, config: PruneConfig, splits: Splits, *, resume: bool
+) -> list[compact.Row]:
     """Make a smaller model of the best one of a `training` that has ended, in RUN/best.pt. Returns the rows of the comparison.
 
     resume: go on with what is in RUN/prune. Every rank calls this. Raises TrainingError on a loss that is not finite.
@@ -62,14 +64,29 @@ def prune(training: Training, config: PruneConfig, splits: Splits, *, resume: bo
             keep = strongest(importance(spec, weights, _looked_at(training, splits)), hidden_size)
             checkpoint.save(out / "cut.pt", {"model": keep_units(spec, weights, keep)})
         training.fabric.barrier()
-        spec, weights = dataclasses.replace(spec, hidden_size=hidden_size), checkpoint.load(out / "cut.pt", ("model",))["model"]
+        spec, weights = (
+            dataclasses.replace(spec, hidden_size=hidden_size),
+            checkpoint.load(out / "cut.pt", ("model",))["model"],
+        )
         if first:
             rows.append(compact.measure(f"cut to {hidden_size}", spec, weights, splits, season))
         what = f"[prune] fine-tuning with {hidden_size} units"
-        train_stage(training, spec, short, splits, out, what, begin=weights, resume=resume, teacher=training.teacher)
+        train_stage(
+            training,
+            spec,
+            short,
+            splits,
+            out,
+            what,
+            begin=weights,
+            resume=resume,
+            teacher=training.teacher,
+        )
         weights = checkpoint.load(out / checkpoint.BEST)["model"]
         if first:
-            rows.append(compact.measure(f"{hidden_size}, fine-tuned", spec, weights, splits, season))
+            rows.append(
+                compact.measure(f"{hidden_size}, fine-tuned", spec, weights, splits, season)
+            )
     if first:
         checkpoint.save(run / checkpoint.BEST, full | {"model": weights, "spec": spec.to_dict()})
     training.fabric.barrier()
@@ -87,18 +104,25 @@ def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> U
     lengths = torch.from_numpy(data.lengths)
     for layer in range(spec.num_layers):
         below = CompactLSTM(dataclasses.replace(spec, num_layers=layer + 1))
-        below.lstm.load_state_dict({name: weights[f"lstm.{name}"] for name in below.lstm.state_dict()})
+        below.lstm.load_state_dict(
+            {name: weights[f"lstm.{name}"] for name in below.lstm.state_dict()}
+        )
         below.head = nn.Identity()  # type: ignore[assignment]
         moments = torch.zeros(2, spec.directions * spec.hidden_size, dtype=torch.float64)
         for start in range(0, len(data), TOGETHER):
             part = slice(start, start + TOGETHER)
             with torch.no_grad():
-                hs = below(torch.from_numpy(data.x[part]), lengths=lengths[part] if spec.bidirectional else None)[0].double()
+                hs = below(
+                    torch.from_numpy(data.x[part]),
+                    lengths=lengths[part] if spec.bidirectional else None,
+                )[0].double()
             hs = hs[torch.arange(hs.shape[1]) < lengths[part, None]]  # (steps, directions H)
             moments += torch.stack([hs.sum(dim=0), hs.square().sum(dim=0)])
         mean, square = moments / int(lengths.sum())
         deviations = (square - mean.square()).clamp_min(0).sqrt().chunk(spec.directions)
-        for block, deviation in zip((b for b in blocks(spec) if b[0] == layer), deviations, strict=True):
+        for block, deviation in zip(
+            (b for b in blocks(spec) if b[0] == layer), deviations, strict=True
+        ):
             met = torch.cat([weights[name][:, columns] for name, columns in outgoing(spec, block)])
             scores[block] = deviation * met.double().norm(dim=0)
     return scores
@@ -106,7 +130,10 @@ def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> U
 
 def strongest(scores: Units, count: int) -> Units:
     """The `count` units of each layer and direction with the highest scores, in their order."""
-    return {block: score.argsort(descending=True, stable=True)[:count].sort().values for block, score in scores.items()}
+    return {
+        block: score.argsort(descending=True, stable=True)[:count].sort().values
+        for block, score in scores.items()
+    }
 
 
 def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict[str, Tensor]:
@@ -122,13 +149,19 @@ def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict
             kept[f"lstm.weight_hh_{name}"] = weights[f"lstm.weight_hh_{name}"][rows][:, keep[block]]
             for bias in ("bias_ih", "bias_hh"):
                 kept[f"lstm.{bias}_{name}"] = weights[f"lstm.{bias}_{name}"][rows]
-        inputs = torch.cat([direction * hidden + keep[block] for direction, block in enumerate(here)])
+        inputs = torch.cat(
+            [direction * hidden + keep[block] for direction, block in enumerate(here)]
+        )
     return kept | {"head.weight": weights["head.weight"][:, inputs]}
 
 
 def blocks(spec: ModelSpec) -> list[Block]:
     """Every layer and direction, in order."""
-    return [(layer, suffix) for layer in range(spec.num_layers) for suffix in ("", "_reverse")[: spec.directions]]
+    return [
+        (layer, suffix)
+        for layer in range(spec.num_layers)
+        for suffix in ("", "_reverse")[: spec.directions]
+    ]
 
 
 def outgoing(spec: ModelSpec, block: Block) -> Iterator[tuple[str, slice]]:
@@ -144,6 +177,10 @@ def outgoing(spec: ModelSpec, block: Block) -> Iterator[tuple[str, slice]]:
 
 def _looked_at(training: Training, splits: Splits) -> Examples:
     data: Any = training.config.data
-    found = examples(training.spec, splits.train, window=data.window, stride=data.stride, short=data.short)
-    chosen = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:LOOKED_AT].numpy()
+    found = examples(
+        training.spec, splits.train, window=data.window, stride=data.stride, short=data.short
+    )
+    chosen = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[
+        :LOOKED_AT
+    ].numpy()
     return Examples(found.x[chosen], found.lengths[chosen], found.mask[chosen], found.y[chosen])

@@ -38,7 +38,9 @@ def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
     return shorter(train, quantize, 0.1)
 
 
-def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool) -> dict[str, Any]:
+def fine_tune(
+    training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool
+) -> dict[str, Any]:
     """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
 
     Not where rounding costs nothing: an epoch that is better by chance on the validation split is no better elsewhere.
@@ -47,32 +49,65 @@ def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, r
 
     resume: go on with what is in RUN/int8 or RUN/w8a8. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
-    run, scheme, what = training.out, quantize.scheme, f"[quantize] fine-tuning for {quantize.scheme}"
+    run, scheme, what = (
+        training.out,
+        quantize.scheme,
+        f"[quantize] fine-tuning for {quantize.scheme}",
+    )
     refitted = training.config.train.refit
     float_best = kept(training, checkpoint.FLOAT)
     spec, weights = ModelSpec.from_dict(float_best["spec"]), float_best["model"]
     start = _start(spec, weights, scheme, splits)
-    unseen = checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights  # of a model that the validation split can judge
+    unseen = (
+        checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights
+    )  # of a model that the validation split can judge
     chosen_by = _start(spec, unseen, scheme, splits) if refitted else start
     short, network = settings(training.config.train, quantize), NETWORKS[scheme]
     metrics: dict[str, Any] = {"scheme": scheme, "epochs": 0, "best_epoch": 0}
     share, nrmse = _cost(training, spec, scheme, unseen, chosen_by, splits)
     if share > quantize.tolerance or nrmse > INT8.limit or not quantize.tolerance:
-        tuning = train_stage(training, spec, short, splits, run / scheme, what, begin=chosen_by, resume=resume, network=network)
+        tuning = train_stage(
+            training,
+            spec,
+            short,
+            splits,
+            run / scheme,
+            what,
+            begin=chosen_by,
+            resume=resume,
+            network=network,
+        )
         metrics |= {"epochs": tuning.progress.epoch, "best_epoch": tuning.progress.best_epoch}
     else:
         loss = f"{100 * share:.2g} % of {training.config.train.monitor} and an NRMSE of {nrmse:.1e} on the validation split"
-        training.reporter.line(f"{run}: {what}: nothing to win back: rounding costs {loss}; tolerance = 0 would try all the same")
+        training.reporter.line(
+            f"{run}: {what}: nothing to win back: rounding costs {loss}; tolerance = 0 would try all the same"
+        )
     epochs = metrics["best_epoch"]
     trained = run / scheme / checkpoint.BEST
     if refitted and epochs:
-        again, out = short.model_copy(update={"epochs": epochs, "patience": 0}), run / scheme / "refit"
+        again, out = (
+            short.model_copy(update={"epochs": epochs, "patience": 0}),
+            run / scheme / "refit",
+        )
         begin = _start(spec, weights, scheme, joined(splits))
-        train_stage(training, spec, again, joined(splits), out, what, begin=begin, resume=resume, network=network)
+        train_stage(
+            training,
+            spec,
+            again,
+            joined(splits),
+            out,
+            what,
+            begin=begin,
+            resume=resume,
+            network=network,
+        )
         trained = out / checkpoint.LAST
     if not training.fabric.is_global_zero:
         return {}
-    metrics["before"] = metrics["after"] = _both(training.config, spec, scheme, weights, start, splits)
+    metrics["before"] = metrics["after"] = _both(
+        training.config, spec, scheme, weights, start, splits
+    )
     best = float_best
     if epochs:
         state = checkpoint.load(trained)["model"]
@@ -88,7 +123,14 @@ def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> We
     return weights | (starting_ranges(spec, weights, splits.train) if scheme == "w8a8" else {})
 
 
-def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, state: Weights, splits: Splits) -> tuple[float, float]:
+def _cost(
+    training: Training,
+    spec: ModelSpec,
+    scheme: str,
+    weights: Weights,
+    state: Weights,
+    splits: Splits,
+) -> tuple[float, float]:
     """What rounding takes from the monitor on the validation split, as a share of it, negative where it gains; and the NRMSE it brings."""
     monitor = training.config.train.monitor
     nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
@@ -99,18 +141,29 @@ def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, st
     return worse / max(abs(exact), 1e-12), nrmse
 
 
-def _both(config: Config, spec: ModelSpec, scheme: str, weights: dict[str, Any], state: dict[str, Any], splits: Splits) -> dict[str, Any]:
+def _both(
+    config: Config,
+    spec: ModelSpec,
+    scheme: str,
+    weights: dict[str, Any],
+    state: dict[str, Any],
+    splits: Splits,
+) -> dict[str, Any]:
     """Validation and test metrics of these weights and of the network that rounds: {"float32": {"val": ..., "test": ...}, scheme: ...}."""
     found: dict[str, Any] = {}
     for name, net in zip(("float32", scheme), _nets(spec, scheme, weights, state), strict=True):
         found[name] = {}
         for part in ("val", "test"):
             sequences = getattr(splits, part)
-            found[name][part] = evaluate(spec, sequences, answers(net, sequences), season=config.data.season)
+            found[name][part] = evaluate(
+                spec, sequences, answers(net, sequences), season=config.data.season
+            )
     return found
 
 
-def _nets(spec: ModelSpec, scheme: str, weights: Weights, state: Weights) -> tuple[CompactLSTM, CompactLSTM]:
+def _nets(
+    spec: ModelSpec, scheme: str, weights: Weights, state: Weights
+) -> tuple[CompactLSTM, CompactLSTM]:
     """The one in float32, of `weights`, and the one that rounds, of `state`."""
     exact, rounded = CompactLSTM(spec), NETWORKS[scheme](spec)
     exact.load_state_dict(weights)

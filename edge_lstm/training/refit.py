@@ -27,11 +27,26 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
     resume: go on with what is in RUN/refit. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
     first = kept(training, checkpoint.FIRST)
-    settings = training.config.train.model_copy(update={"epochs": training.progress.best_epoch, "patience": 0})
+    settings = training.config.train.model_copy(
+        update={"epochs": training.progress.best_epoch, "patience": 0}
+    )
     out = training.out / FOLDER
     what = "[train] refit on training and validation split together"
     together, cell = joined(splits), training.net.cell
-    train_stage(training, training.spec, settings, together, out, what, resume=resume, cell=cell, teacher=training.teacher)
+    train_stage(
+        training,
+        training.spec,
+        settings,
+        together,
+        out,
+        what,
+        resume=resume,
+        cell=cell,
+        teacher=training.teacher,
+    )
     if training.fabric.is_global_zero:
-        checkpoint.save(training.out / checkpoint.BEST, first | {"model": checkpoint.load(out / checkpoint.LAST)["model"]})
+        checkpoint.save(
+            training.out / checkpoint.BEST,
+            first | {"model": checkpoint.load(out / checkpoint.LAST)["model"]},
+        )
     training.fabric.barrier()

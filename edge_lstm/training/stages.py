@@ -22,7 +22,12 @@ from .loop import Training
 def shorter(train: TrainConfig, asked: PruneConfig | QuantizeConfig, rate: float) -> TrainConfig:
     """Of a fine-tuning: the training's settings, but for its epochs and learning rate. rate: unless asked for, of the training's."""
     epochs = asked.epochs or max(1, round(0.2 * train.epochs))
-    return train.model_copy(update={"epochs": epochs, "learning_rate": asked.learning_rate or rate * train.learning_rate})
+    return train.model_copy(
+        update={
+            "epochs": epochs,
+            "learning_rate": asked.learning_rate or rate * train.learning_rate,
+        }
+    )
 
 
 def kept(training: Training, name: str) -> dict[str, Any]:
@@ -58,13 +63,19 @@ def train_stage(
         out.mkdir(parents=True, exist_ok=True)
     fabric.barrier()
     config = training.config.model_copy(update={"train": settings})
-    stage = Training(config, spec, splits, out, fabric, training.reporter, network, cell=cell, teacher=teacher)
+    stage = Training(
+        config, spec, splits, out, fabric, training.reporter, network, cell=cell, teacher=teacher
+    )
     stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
     if resume and (out / checkpoint.LAST).exists():
-        stage.restore(checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST))
+        stage.restore(
+            checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST)
+        )
     elif begin is not None:
         stage.begin_with(begin)
-    training.reporter.line(f"{out}: {what}, after {stage.progress.epoch} of {settings.epochs} epochs")
+    training.reporter.line(
+        f"{out}: {what}, after {stage.progress.epoch} of {settings.epochs} epochs"
+    )
     try:
         stage.run()
     except TrainingError as e:

@@ -52,7 +52,9 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
             leftover.unlink()
     fabric.launch()
     fabric.barrier()
-    return _train(config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume)
+    return _train(
+        config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume
+    )
 
 
 def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
@@ -64,7 +66,11 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     from .qat import fine_tune
     from .refit import refit
 
-    last = checkpoint.load(out / checkpoint.LAST) if resume and (out / checkpoint.LAST).exists() else None
+    last = (
+        checkpoint.load(out / checkpoint.LAST)
+        if resume and (out / checkpoint.LAST).exists()
+        else None
+    )
     splits = load_data(config)
     spec = make_spec(config, splits)
     if last is not None:
@@ -75,26 +81,47 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     if last is None and fabric.is_global_zero:
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
-    teacher = _teacher(config, spec, splits.fingerprint, out, fabric, reporter) if config.distill is not None else None
+    teacher = (
+        _teacher(config, spec, splits.fingerprint, out, fabric, reporter)
+        if config.distill is not None
+        else None
+    )
     training = Training(config, spec, splits, out, fabric, reporter, teacher=teacher)
     if last is not None:
         # best.pt may be the model of a later stage already.
         names = (checkpoint.FIRST, checkpoint.FULL, checkpoint.FLOAT, checkpoint.BEST)
-        training.restore(last, checkpoint.load(next((out / name for name in names if (out / name).exists()), out / checkpoint.BEST)))
-        reporter.line(f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}")
+        training.restore(
+            last,
+            checkpoint.load(
+                next((out / name for name in names if (out / name).exists()), out / checkpoint.BEST)
+            ),
+        )
+        reporter.line(
+            f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}"
+        )
     training.run()
     if config.train.refit:
         refit(training, splits, resume=resume)
-    pruned = prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
-    quantised = fine_tune(training, config.quantize, splits, resume=resume) if config.quantize is not None else None
+    pruned = (
+        prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
+    )
+    quantised = (
+        fine_tune(training, config.quantize, splits, resume=resume)
+        if config.quantize is not None
+        else None
+    )
     if fabric.is_global_zero:
         _finish(training, splits, out, pruned, quantised)
-        reporter.line(f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}")
+        reporter.line(
+            f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}"
+        )
     fabric.barrier()
     return load_run(out)
 
 
-def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter) -> Teacher:
+def _teacher(
+    config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter
+) -> Teacher:
     from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
 
@@ -107,7 +134,13 @@ def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabri
         reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
-        _train(teacher_config(config, config.distill.hidden_size), folder, fabric, reporter, resume=resume)
+        _train(
+            teacher_config(config, config.distill.hidden_size),
+            folder,
+            fabric,
+            reporter,
+            resume=resume,
+        )
     elif config.distill.teacher is not None:
         if fabric.is_global_zero:
             keep_teacher(config, config.distill.teacher, out)
@@ -121,27 +154,54 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
     try:
-        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy, precision=precision)
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy=settings.strategy,
+            precision=precision,
+        )
     except (RuntimeError, ValueError) as e:  # Fabric's own exceptions derive from these
-        raise ConfigError(f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}") from e
+        raise ConfigError(
+            f"[train] accelerator = {settings.accelerator!r}, devices = {settings.devices}: {e}"
+        ) from e
     if settings.cuda_graph and fabric.device.type != "cuda":
-        raise ConfigError(f"[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on {fabric.device.type!r}; remove it")
+        raise ConfigError(
+            f"[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on {fabric.device.type!r}; remove it"
+        )
     return fabric
 
 
-def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path) -> None:
+def _check_same(
+    last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path
+) -> None:
     from .checkpoint import differences
 
-    before = Config.from_dict(last["config"], last["folder"])  # with the defaults of keys that came later
-    changed = [f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())]
+    before = Config.from_dict(
+        last["config"], last["folder"]
+    )  # with the defaults of keys that came later
+    changed = [
+        f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
+    ]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
     changed = changed or [f"the model's {text}" for text in differences(last["spec"], spec)]
     if changed:
-        verb = "; ".join(changed) if changed != ["the data"] else "the data has changed since it was started"
-        raise TrainingError(f"{out}: can't resume this run: {verb}; undo the change, or train in another folder")
+        verb = (
+            "; ".join(changed)
+            if changed != ["the data"]
+            else "the data has changed since it was started"
+        )
+        raise TrainingError(
+            f"{out}: can't resume this run: {verb}; undo the change, or train in another folder"
+        )
 
 
-def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], quantised: dict[str, Any] | None) -> None:
+def _finish(
+    training: Training,
+    splits: Splits,
+    out: Path,
+    pruned: list[Row],
+    quantised: dict[str, Any] | None,
+) -> None:
     """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
     from ..results import plots, sizes
     from ..results.answers import answers
@@ -151,7 +211,10 @@ def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], qu
 
     net = load_run(out).model.to(training.fabric.device)
     spec, season = net.spec, training.config.data.season
-    metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
+    metrics: dict[str, Any] = {
+        "best_epoch": training.progress.best_epoch,
+        "epochs": training.progress.epoch,
+    }
     if quantised is not None:
         metrics["quantize"] = quantised
     unseen = net
@@ -164,25 +227,44 @@ def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], qu
     rows = pruned
     if training.teacher is not None:
         teacher = load_run(out / FOLDER)
-        rows = [sizes.row("teacher", teacher.spec, {part: teacher.metrics[part] for part in ("val", "test")}), *rows]
+        rows = [
+            sizes.row(
+                "teacher", teacher.spec, {part: teacher.metrics[part] for part in ("val", "test")}
+            ),
+            *rows,
+        ]
         if not pruned:
-            rows.append(sizes.row("student", spec, {part: metrics[part] for part in ("val", "test")}))
+            rows.append(
+                sizes.row("student", spec, {part: metrics[part] for part in ("val", "test")})
+            )
     if rows:
         metrics["compact"] = rows
         plots.save_figure(plots.plot_compact(rows), out / "compact.png")
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
     if spec.task == "classify":
-        plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
+        plots.save_figure(
+            plots.plot_confusion(metrics["test"]["confusion"], spec.classes),
+            out / plots.TEST_FIGURES[spec.task],
+        )
     else:
-        plots.save_figure(plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task])
+        plots.save_figure(
+            plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task]
+        )
     if training.config.model.task == "anomaly":
         from ..results import alarms
 
         found["train"] = answers(net, splits.train)
         spec = alarms.fit(spec, training.config.model, splits.train, found["train"])
-        checkpoint.save(out / checkpoint.BEST, {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()})
+        checkpoint.save(
+            out / checkpoint.BEST,
+            {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
+        )
         for part, answered in found.items():
-            metrics.setdefault(part, {})["anomaly"] = alarms.measure(spec, getattr(splits, part), answered)
+            metrics.setdefault(part, {})["anomaly"] = alarms.measure(
+                spec, getattr(splits, part), answered
+            )
         drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.anomaly_threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
-    checkpoint.save_json(out / checkpoint.METRICS, metrics)  # last: it says that the run is complete
+    checkpoint.save_json(
+        out / checkpoint.METRICS, metrics
+    )  # last: it says that the run is complete

@@ -64,7 +64,9 @@ def export_run(
     out = Path(out)
     if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
         expected = f"a whole number from {CHUNKS[0]} to {CHUNKS[-1]}"
-        raise ConfigError(f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone")
+        raise ConfigError(
+            f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone"
+        )
     wanted: dict[str, tuple[str, ...]] = {}
     for target in dict.fromkeys(targets) if schemes is None or schemes else ():
         wanted[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
@@ -75,7 +77,14 @@ def export_run(
     if not isinstance(run, Run):
         run = load_run(Path(run))
     with contextlib.ExitStack() as resources:
-        work = Work(run=run, schemes=wanted, out=out, say=say, resources=resources, chunk=chunk if wanted else None)
+        work = Work(
+            run=run,
+            schemes=wanted,
+            out=out,
+            say=say,
+            resources=resources,
+            chunk=chunk if wanted else None,
+        )
         for number, (label, step) in enumerate(STEPS, start=1):
             start = time.perf_counter()
             work = step(work)

@@ -60,7 +60,11 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
-        found = {"nrmse": self.nrmse, "cycles": self.cycles, "on_cpu": self.on_cpu} if self.comparison else {"refused": self.refused}
+        found = (
+            {"nrmse": self.nrmse, "cycles": self.cycles, "on_cpu": self.on_cpu}
+            if self.comparison
+            else {"refused": self.refused}
+        )
         steps = {"steps": self.steps} if self.steps > 1 else {}
         return {"form": self.form, **steps, **found, **({"kept": self.why} if self.why else {})}
 
@@ -98,19 +102,43 @@ class Work:
     resources: ExitStack  # closed when the export ends, however it ends
     # Steps of the further artifacts that take several at once; of a bidirectional model, draw_stream: of the artifacts, None for none.
     chunk: int | None = None
-    stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, C) raw units
-    lengths: Lengths = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))  # draw_stream: of the sequences in the stream
-    reference: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # draw_stream: (steps, O)
-    graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)  # build_graphs, simplify: form -> graph
-    calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)  # calibrate: x (N, F), h and c (N, layers, H); x (N, T, F)
-    convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)  # calibrate: samples -> emulated NRMSE of the int8 cell
+    stream: Float64 = dataclasses.field(
+        default_factory=lambda: np.empty((0, 0))
+    )  # draw_stream: (steps, C) raw units
+    lengths: Lengths = dataclasses.field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  # draw_stream: of the sequences in the stream
+    reference: Float64 = dataclasses.field(
+        default_factory=lambda: np.empty((0, 0))
+    )  # draw_stream: (steps, O)
+    graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(
+        default_factory=dict
+    )  # build_graphs, simplify: form -> graph
+    calibration: Mapping[str, Float32] = dataclasses.field(
+        default_factory=dict
+    )  # calibrate: x (N, F), h and c (N, layers, H); x (N, T, F)
+    convergence: Mapping[int, float] = dataclasses.field(
+        default_factory=dict
+    )  # calibrate: samples -> emulated NRMSE of the int8 cell
     native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantise_native: of int8.npz
-    artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
-    candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
-    inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
-    accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
-    metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
-    answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
+    artifacts: Mapping[str, Artifact] = dataclasses.field(
+        default_factory=dict
+    )  # convert_rknn: member name -> what was kept
+    candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(
+        default_factory=dict
+    )  # convert_rknn: member -> all that were tried
+    inspections: Mapping[str, Inspection] = dataclasses.field(
+        default_factory=dict
+    )  # inspect_rknn: member ->
+    accuracy: Mapping[str, Accuracy] = dataclasses.field(
+        default_factory=dict
+    )  # verify_float, simulate: backend -> accuracy
+    metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )  # evaluate_task: backend -> task metrics
+    answers: Sequence[
+        NDArray[Any]
+    ] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
     bundle: Bundle | None = None  # pack
 

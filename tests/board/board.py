@@ -65,16 +65,34 @@ class Architecture(NamedTuple):
     cpu: str  # where none is asked for
     platform: str  # of the wheel
     debian_packages: tuple[str, ...]
-    extras: tuple[str, ...] | None  # of the project, whose requirements pip installs there, besides NumPy; None: Debian has NumPy
+    extras: (
+        tuple[str, ...] | None
+    )  # of the project, whose requirements pip installs there, besides NumPy; None: Debian has NumPy
 
 
 ARCHITECTURES = {
     a.debian: a
     for a in (
         # NumPy's wheel needs libstdc++6, which every real installation has.
-        Architecture("arm64", "aarch64", "qemu-aarch64", "max", "manylinux2014_aarch64", ("python3-pip", "libstdc++6"), ("npu",)),
+        Architecture(
+            "arm64",
+            "aarch64",
+            "qemu-aarch64",
+            "max",
+            "manylinux2014_aarch64",
+            ("python3-pip", "libstdc++6"),
+            ("npu",),
+        ),
         # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, of which Debian's pip takes no wheel.
-        Architecture("armhf", "armv7l", "qemu-arm", "cortex-a7", "manylinux2014_armv7l", ("python3-pip", "python3-numpy"), None),
+        Architecture(
+            "armhf",
+            "armv7l",
+            "qemu-arm",
+            "cortex-a7",
+            "manylinux2014_armv7l",
+            ("python3-pip", "python3-numpy"),
+            None,
+        ),
     )
 }
 
@@ -98,29 +116,68 @@ class Board:
         """pip there. It reads the file of the Python that runs it, to tell what wheels that takes, so the launcher must not be that."""
         root = self.folder / "root"
         cpu = ["-cpu", self.architecture.cpu]
-        return [_qemu(self.architecture), "-L", str(root), *cpu, str(root / "usr/bin/python3"), "-m", "pip", *map(str, arguments)]
+        return [
+            _qemu(self.architecture),
+            "-L",
+            str(root),
+            *cpu,
+            str(root / "usr/bin/python3"),
+            "-m",
+            "pip",
+            *map(str, arguments),
+        ]
 
     def with_library(self, library: Path, root: Path) -> None:
         """Make the folder `root`: the board's own, of links, with this file as /usr/lib/librknnrt.so."""
         shutil.copytree(self.folder / "root", root, symlinks=True, copy_function=os.symlink)
         (root / "usr/lib/librknnrt.so").symlink_to(library)
 
-    def variables(self, project: Path | None = None, *, npu: bool = True, root: Path | None = None, cpu: str = "") -> dict[str, str]:
+    def variables(
+        self,
+        project: Path | None = None,
+        *,
+        npu: bool = True,
+        root: Path | None = None,
+        cpu: str = "",
+    ) -> dict[str, str]:
         """The environment variables of a process there. project: a folder that `install` has made. npu: with rknn-toolkit-lite2?
         root: what it sees as / where it isn't this board's own, see `with_library`. cpu: as the emulator calls it."""
-        paths = [str(path) for path in (project, self.folder / "numpy", self.folder / "npu" if npu else None) if path]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QEMU_"))}
-        emulated = {"QEMU_LD_PREFIX": str(root or self.folder / "root"), "QEMU_CPU": cpu or self.architecture.cpu}
+        paths = [
+            str(path)
+            for path in (project, self.folder / "numpy", self.folder / "npu" if npu else None)
+            if path
+        ]
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "QEMU_"))
+        }
+        emulated = {
+            "QEMU_LD_PREFIX": str(root or self.folder / "root"),
+            "QEMU_CPU": cpu or self.architecture.cpu,
+        }
         return {**kept, **emulated, "PYTHONPATH": os.pathsep.join(paths), "PYTHONNOUSERSITE": "1"}
 
     def install(self, wheel: Path, project: Path) -> None:
         """Install the project's wheel into the folder `project`, by the board's own pip."""
-        _run(self.pip("install", "--no-index", "--no-deps", "--target", project, wheel), variables=self.variables())
+        _run(
+            self.pip("install", "--no-index", "--no-deps", "--target", project, wheel),
+            variables=self.variables(),
+        )
 
 
 def build_wheel(architecture: Architecture, out: Path) -> Path:
     """The wheel of this working tree for such a board, in the folder `out`."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(PROJECT)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(out),
+        str(PROJECT),
+    ]
     _run(command, variables={**os.environ, "EDGE_LSTM_WHEEL": architecture.platform})
     (path,) = out.glob("*.whl")
     return path
@@ -131,9 +188,15 @@ def cached(architecture: Architecture) -> Board:
     from edge_lstm_export.npu.rknn import environment
 
     # This file says how it is made.
-    parts = Path(__file__).read_bytes(), CONSTRAINTS.read_bytes(), "\n".join(requirements(architecture)).encode()
+    parts = (
+        Path(__file__).read_bytes(),
+        CONSTRAINTS.read_bytes(),
+        "\n".join(requirements(architecture)).encode(),
+    )
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
-    return make(environment.location().parent / f"board-{architecture.debian}-{digest}", architecture)
+    return make(
+        environment.location().parent / f"board-{architecture.debian}-{digest}", architecture
+    )
 
 
 def requirements(architecture: Architecture) -> list[str]:
@@ -142,7 +205,11 @@ def requirements(architecture: Architecture) -> list[str]:
         return []
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    return [line.split(";")[0] for lines in (project["dependencies"], *(extras[name] for name in architecture.extras)) for line in lines]
+    return [
+        line.split(";")[0]
+        for lines in (project["dependencies"], *(extras[name] for name in architecture.extras))
+        for line in lines
+    ]
 
 
 def make(home: Path, architecture: Architecture) -> Board:
@@ -152,7 +219,9 @@ def make(home: Path, architecture: Architecture) -> Board:
     qemu = _qemu(architecture)
     if (home / "npu").exists():
         if architecture.qemu not in (home / LAUNCHER_PATH).read_text():
-            raise BoardError(f"{home} has a board of another architecture; name another folder for {architecture.debian}")
+            raise BoardError(
+                f"{home} has a board of another architecture; name another folder for {architecture.debian}"
+            )
         return board
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
@@ -162,14 +231,18 @@ def make(home: Path, architecture: Architecture) -> Board:
     try:
         _unpack_debian(building / "root", architecture)
         launcher = building / LAUNCHER_PATH
-        launcher.write_text(LAUNCHER.replace("EMULATOR", Path(qemu).name).replace("DEFAULT", architecture.cpu))
+        launcher.write_text(
+            LAUNCHER.replace("EMULATOR", Path(qemu).name).replace("DEFAULT", architecture.cpu)
+        )
         launcher.chmod(0o755)
         _install_packages(Board(building, architecture))
         building.chmod(0o755)
         try:
             building.rename(home)
         except OSError as e:
-            if not (home / "npu").exists():  # else somebody made it meanwhile: theirs serves as well
+            if not (
+                home / "npu"
+            ).exists():  # else somebody made it meanwhile: theirs serves as well
                 raise BoardError(f"can't make a board in {home}: {e.strerror}") from e
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -183,10 +256,15 @@ def _unpack_debian(root: Path, architecture: Architecture) -> None:
             (folder / part).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text(SOURCE.replace("ARCHITECTURE", architecture.debian))
-        (folder / "apt.conf").write_text(APT.replace("FOLDER", name).replace("ARCHITECTURE", architecture.debian))
+        (folder / "apt.conf").write_text(
+            APT.replace("FOLDER", name).replace("ARCHITECTURE", architecture.debian)
+        )
         variables = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
         _run(["apt-get", "update", "--error-on=any"], variables=variables)
-        _run(["apt-get", "install", "--yes", "--download-only", *architecture.debian_packages], variables=variables)
+        _run(
+            ["apt-get", "install", "--yes", "--download-only", *architecture.debian_packages],
+            variables=variables,
+        )
         root.mkdir()
         for package in sorted((folder / "archives").glob("*.deb")):
             _run(["dpkg-deb", "--extract", str(package), str(root)])
@@ -204,7 +282,16 @@ def _install_packages(board: Board) -> None:
     for folder in (npu, numpy):
         folder.mkdir()
     if wanted := requirements(board.architecture):
-        pip = board.pip("install", "--only-binary", ":all:", "--constraint", CONSTRAINTS, "--target", npu, *wanted)
+        pip = board.pip(
+            "install",
+            "--only-binary",
+            ":all:",
+            "--constraint",
+            CONSTRAINTS,
+            "--target",
+            npu,
+            *wanted,
+        )
         _run(pip, variables=board.variables())
     for path in list(npu.glob("numpy*")):
         path.rename(numpy / path.name)
@@ -214,21 +301,38 @@ def _qemu(architecture: Architecture) -> str:
     for name in (f"{architecture.qemu}-static", architecture.qemu):
         if found := shutil.which(name):
             return found
-    raise BoardError(f"{architecture.qemu}, the emulator, is not here; run: apt-get install qemu-user-static")
+    raise BoardError(
+        f"{architecture.qemu}, the emulator, is not here; run: apt-get install qemu-user-static"
+    )
 
 
 def _run(command: Sequence[str], *, variables: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     if done.returncode != 0:
-        lines = [line for line in (done.stderr.strip() or done.stdout.strip()).splitlines() if not line.startswith(("W", "  "))]
+        lines = [
+            line
+            for line in (done.stderr.strip() or done.stdout.strip()).splitlines()
+            if not line.startswith(("W", "  "))
+        ]
         shown = " ".join(Path(part).name for part in command[:7])
-        raise BoardError(f"`{shown} ...` failed: {' / '.join(lines[-2:]) or f'exit code {done.returncode}'}")
+        raise BoardError(
+            f"`{shown} ...` failed: {' / '.join(lines[-2:]) or f'exit code {done.returncode}'}"
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("board.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where it is made, or is already")
-    parser.add_argument("--arch", choices=ARCHITECTURES, default="arm64", help="as Debian calls it (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        "board.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="where it is made, or is already"
+    )
+    parser.add_argument(
+        "--arch",
+        choices=ARCHITECTURES,
+        default="arm64",
+        help="as Debian calls it (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     architecture = ARCHITECTURES[options.arch]
     try:
@@ -240,8 +344,13 @@ def main(arguments: Sequence[str]) -> None:
     except BoardError as e:
         raise SystemExit(f"board: error: {e}") from e
     path = board.variables(project)["PYTHONPATH"]
-    print(f"PYTHONPATH={shlex.quote(path)} {shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}")
-    print("QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a board's.", file=sys.stderr)
+    print(
+        f"PYTHONPATH={shlex.quote(path)} {shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}"
+    )
+    print(
+        "QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a board's.",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def installed(debian: str, wheels: dict[str, Path], folder: Path) -> Machine:
         board = cached(ARCHITECTURES[debian])
     except BoardError as e:
         pytest.skip(str(e))
-    machine = Machine(board, wheels[board.architecture.platform], folder / "native", folder / "pure")
+    machine = Machine(
+        board, wheels[board.architecture.platform], folder / "native", folder / "pure"
+    )
     board.install(machine.wheel, machine.project)
     board.install(wheels["any"], machine.pure)
     return machine

@@ -54,7 +54,9 @@ def python(machine: Machine, tmp_path: Path) -> OnBoard:
 def edge_lstm(python: OnBoard, machine: Machine) -> OnBoard:
     """Run the command there."""
 
-    def run(*arguments: str | Path, project: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, project: Path | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         command = (project or machine.project) / "bin/edge-lstm"
         return python("-W", "error", command, *arguments, project=project, **options)
 

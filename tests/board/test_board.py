@@ -40,7 +40,9 @@ def test_without_an_npu_one_line_says_so(edge_lstm: OnBoard, bundle: Path, tmp_p
     done = edge_lstm("check", bundle, "--backend", "rknn")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Can not find dynamic library on RK3588" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"edge-lstm: error: the NPU did not take {ARTIFACT} (its message is above): ")
+    assert done.stderr.splitlines()[-1].startswith(
+        f"edge-lstm: error: the NPU did not take {ARTIFACT} (its message is above): "
+    )
     assert "librknnrt.so in /usr/lib?" in done.stderr.splitlines()[-1]
     assert "edge_lstm_runtime" not in done.stderr, "a traceback of ours"
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -49,18 +51,26 @@ def test_without_an_npu_one_line_says_so(edge_lstm: OnBoard, bundle: Path, tmp_p
 def test_auto_takes_another_and_says_why(edge_lstm: OnBoard, bundle: Path, tmp_path: Path) -> None:
     done = edge_lstm("run", bundle, "--input", "-", text="[0.1, -0.3, 0.2, 0.0, 0.1, 0.0]\n")
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == [1], "the vendor's lines are not among the answers"
+    assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == [1], (
+        "the vendor's lines are not among the answers"
+    )
     expected = rf"edge-lstm: runs on (native|native-int8|numpy); rknn \({ARTIFACT}\): not here: the NPU did not take {ARTIFACT}"
     assert re.search(expected, done.stderr), done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_a_model_for_another_chip_is_refused_before_the_vendor_sees_it(edge_lstm: OnBoard, bundle: Path, tmp_path: Path) -> None:
+def test_a_model_for_another_chip_is_refused_before_the_vendor_sees_it(
+    edge_lstm: OnBoard, bundle: Path, tmp_path: Path
+) -> None:
     """/proc/device-tree/compatible of the board says rk3588."""
     whole = rt.load(bundle).bundle
     entry = {**whole.manifest["artifacts"][ARTIFACT], "target": "rk3576"}
-    members = {name: whole.member(name) for name in whole.manifest["members"] if name != "weights.npz"}
-    rt.write_bundle(tmp_path / "other.edge", whole.spec, whole.weights, members, artifacts={ARTIFACT: entry})
+    members = {
+        name: whole.member(name) for name in whole.manifest["members"] if name != "weights.npz"
+    }
+    rt.write_bundle(
+        tmp_path / "other.edge", whole.spec, whole.weights, members, artifacts={ARTIFACT: entry}
+    )
     done = edge_lstm("check", tmp_path / "other.edge", "--backend", "rknn")
     assert done.returncode == 2
     assert done.stderr == (
@@ -108,9 +118,16 @@ def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Pat
     """The board's file system with librknnrt.c of this folder, whose answers are known and are not the model's."""
     compiler = shutil.which("aarch64-linux-gnu-gcc")
     if compiler is None:
-        pytest.skip("no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+        pytest.skip(
+            "no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+        )
     spec = rt.load(bundle).spec
-    sizes = {"FEATURES": spec.feature_size, "HIDDEN": spec.hidden_size, "STATES": 2 * spec.num_layers, "OUTPUTS": spec.output_size}
+    sizes = {
+        "FEATURES": spec.feature_size,
+        "HIDDEN": spec.hidden_size,
+        "STATES": 2 * spec.num_layers,
+        "OUTPUTS": spec.output_size,
+    }
     library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
     options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
     options += [f"-D{name}={size}" for name, size in {**sizes, "DIMS": dims}.items()]
@@ -125,15 +142,26 @@ def root(emulated: Board, bundle: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def fused_root(emulated: Board, fused_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fused_root(
+    emulated: Board, fused_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return with_stand_in(emulated, fused_bundle, tmp_path_factory.mktemp("fused_library"), 3)
 
 
 @pytest.mark.parametrize("form", ["cell", "lstm"])
-def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard, form: str, request: pytest.FixtureRequest) -> None:
+def test_inputs_states_and_outputs_go_through_the_vendors_python(
+    python: OnBoard, form: str, request: pytest.FixtureRequest
+) -> None:
     """Four-dimensional tensors of the cell, three-dimensional ones of the fused operator."""
-    root, bundle = (request.getfixturevalue(n) for n in (("root", "bundle") if form == "cell" else ("fused_root", "fused_bundle")))
-    rows = np.random.default_rng(0).normal(size=(4, rt.load(bundle).spec.feature_size)).astype(np.float32)
+    root, bundle = (
+        request.getfixturevalue(n)
+        for n in (("root", "bundle") if form == "cell" else ("fused_root", "fused_bundle"))
+    )
+    rows = (
+        np.random.default_rng(0)
+        .normal(size=(4, rt.load(bundle).spec.feature_size))
+        .astype(np.float32)
+    )
     script = (
         "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
         "from edge_lstm_runtime.backends import open_backend\n"
@@ -161,7 +189,9 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard
     for n, x in enumerate(rows.astype(np.float64)):
         if n == 2:
             np.testing.assert_allclose(saved, [states[0::2], states[1::2]], rtol=1e-5)
-        expected = np.resize(x, spec.output_size) + ((numbers + 1) * states[:, : spec.output_size]).sum(0)
+        expected = np.resize(x, spec.output_size) + (
+            (numbers + 1) * states[:, : spec.output_size]
+        ).sum(0)
         np.testing.assert_allclose(outputs[n], expected, rtol=1e-5, atol=1e-5)
         states = states / 2 + np.resize(x, spec.hidden_size) + numbers
     assert "the NPU's run failed with code -1" in done.stderr, "RKNNLite drops this code by itself"
@@ -172,21 +202,37 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
     script = "import sys; from edge_lstm_runtime import backends, load; backends.open_backend('rknn', load(sys.argv[1]).bundle)"
     assert "built by" not in python("-c", script, bundle, root=root).stderr
-    done = python("-c", script, bundle, root=root, variables={"TEST_API_VERSION": "1.4.0", "TEST_DRIVER_VERSION": "0.8.2"})
+    done = python(
+        "-c",
+        script,
+        bundle,
+        root=root,
+        variables={"TEST_API_VERSION": "1.4.0", "TEST_DRIVER_VERSION": "0.8.2"},
+    )
     assert done.returncode == 0, done.stderr
-    assert "rk3588-fp16.rknn: built by rknn-toolkit2 2.5.0, and the board's librknnrt.so is 1.4.0, driver 0.8.2: " in done.stderr
+    assert (
+        "rk3588-fp16.rknn: built by rknn-toolkit2 2.5.0, and the board's librknnrt.so is 1.4.0, driver 0.8.2: "
+        in done.stderr
+    )
     done = python("-c", script, bundle, root=root, variables={"TEST_DRIVER_VERSION": "0.8.2"})
     assert "the NPU driver of this board is 0.8.2; Rockchip advises 0.9.2 or later" in done.stderr
 
 
-def test_an_npu_that_answers_wrongly_is_found_out(edge_lstm: OnBoard, root: Path, bundle: Path) -> None:
+def test_an_npu_that_answers_wrongly_is_found_out(
+    edge_lstm: OnBoard, root: Path, bundle: Path
+) -> None:
     done = edge_lstm("check", bundle, "--backend", "rknn", root=root)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith(f"rknn {ARTIFACT}"), done.stdout
     assert " BAD " in done.stdout
-    done = edge_lstm("run", bundle, "--input", "-", text="[0.1, -0.3, 0.2, 0.0, 0.1, 0.0]\n", root=root)
+    done = edge_lstm(
+        "run", bundle, "--input", "-", text="[0.1, -0.3, 0.2, 0.0, 0.1, 0.0]\n", root=root
+    )
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"edge-lstm: runs on (native|native-int8|numpy); rknn \({ARTIFACT}\): WRONG \(nrmse ", done.stderr), done.stderr
+    assert re.search(
+        rf"edge-lstm: runs on (native|native-int8|numpy); rknn \({ARTIFACT}\): WRONG \(nrmse ",
+        done.stderr,
+    ), done.stderr
 
 
 # --- making the board ---
@@ -194,12 +240,17 @@ def test_an_npu_that_answers_wrongly_is_found_out(edge_lstm: OnBoard, root: Path
 
 def test_without_qemu_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BoardError, match=r"^qemu-aarch64, the emulator, is not here; run: apt-get install qemu-user-static$"):
+    with pytest.raises(
+        BoardError,
+        match=r"^qemu-aarch64, the emulator, is not here; run: apt-get install qemu-user-static$",
+    ):
         make(tmp_path / "board", ARCHITECTURES["arm64"])
 
 
 @pytest.mark.usefixtures("emulated")  # skipped where there is no emulator
-def test_without_a_network_one_line_says_so_and_nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_one_line_says_so_and_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("board.SOURCE", SOURCE.replace("deb.debian.org", "127.0.0.1:9"))
     with pytest.raises(BoardError, match=r"^`apt-get update .*` failed: .*127\.0\.0\.1") as caught:
         make(tmp_path / "board", ARCHITECTURES["arm64"])

@@ -21,7 +21,10 @@ from edge_lstm_runtime.verify.error import FLOAT32, compare
 pytestmark = pytest.mark.slow
 ARTIFACT = "rk3588-fp16.rknn"
 SAMPLE = "[0.1, -0.3, 0.2, 0.0, 0.1, 0.0]\n"
-KERNELS = {"arm64": ["neon-dotprod", "neon"], "armhf": ["neon", "portable"]}  # on a board's default CPU
+KERNELS = {
+    "arm64": ["neon-dotprod", "neon"],
+    "armhf": ["neon", "portable"],
+}  # on a board's default CPU
 # (architecture, the emulator's CPU) -> the kernels that must be found there, the fastest first
 CPUS = {
     ("arm64", "cortex-a53"): ["neon"],
@@ -56,7 +59,9 @@ def test_numpy_is_all_that_is_imported(python: OnBoard, machine: Machine) -> Non
     )
     done = python("-W", "error", "-c", script, npu=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{machine.board.architecture.machine} linux numpy\n[] "), done.stdout
+    assert done.stdout.startswith(f"{machine.board.architecture.machine} linux numpy\n[] "), (
+        done.stdout
+    )
     assert str(machine.project) in done.stdout
 
 
@@ -71,7 +76,11 @@ def test_check_passes(edge_lstm: OnBoard, bundle: Path) -> None:
     assert done.returncode == 0, done.stderr
     results = {result["backend"]: result for result in map(json.loads, done.stdout.splitlines())}
     promised = rt.load(bundle).manifest["native_int8"]["tolerance"]
-    limits = {"numpy": {"max_abs": 1e-5}, "native": {"max_abs": 1e-5}, "native-int8": {"nrmse": promised["limit"]}}
+    limits = {
+        "numpy": {"max_abs": 1e-5},
+        "native": {"max_abs": 1e-5},
+        "native-int8": {"nrmse": promised["limit"]},
+    }
     assert {name: result["limit"] for name, result in results.items()} == limits
     assert all(result["passed"] and result["steps"] == 1000 for result in results.values())
 
@@ -89,7 +98,9 @@ def test_every_cpu_takes_its_kernel_and_answers_as_the_desktop(
     for name in ("numpy", "native"):
         assert compare(found[name], y).within(FLOAT32), name
         for here in ("numpy", "native"):
-            assert np.abs(found[name] - desktop[here]).max() <= BETWEEN, f"{name} there and {here} here"
+            assert np.abs(found[name] - desktop[here]).max() <= BETWEEN, (
+                f"{name} there and {here} here"
+            )
     errors = [compare(answers["native-int8"], y).nrmse for answers in (found, desktop)]
     assert max(errors) <= int8_limit, f"int8 there and here: {errors}"
 
@@ -98,13 +109,23 @@ def test_every_cpu_takes_its_kernel_and_answers_as_the_desktop(
 def test_run_answers_as_on_the_desktop(edge_lstm: OnBoard, bundle: Path, backend: str) -> None:
     model = rt.load(bundle)
     xs = np.round(model.bundle.golden[0][:20], 4)
-    done = edge_lstm("run", bundle, "--input", "-", "--backend", backend, text="".join(json.dumps(x) + "\n" for x in xs.tolist()))
+    done = edge_lstm(
+        "run",
+        bundle,
+        "--input",
+        "-",
+        "--backend",
+        backend,
+        text="".join(json.dumps(x) + "\n" for x in xs.tolist()),
+    )
     assert (done.returncode, done.stderr) == (0, "")
     with model.session("numpy") as session:
         for line, x in zip(done.stdout.splitlines(), xs, strict=True):
             here, there = rt.describe(model.spec, session.step(x)), json.loads(line)
             assert there["label"] == here["label"]
-            assert there["probabilities"] == pytest.approx(here["probabilities"], abs=2e-6)  # printed to 6 places
+            assert there["probabilities"] == pytest.approx(
+                here["probabilities"], abs=2e-6
+            )  # printed to 6 places
 
 
 def test_bench_prints_its_table(edge_lstm: OnBoard, bundle: Path) -> None:
@@ -116,7 +137,9 @@ def test_bench_prints_its_table(edge_lstm: OnBoard, bundle: Path) -> None:
     assert re.fullmatch(r"native( +\d+(\.\d)?){7}", row), row
 
 
-def test_auto_asks_in_its_order_and_remembers(python: OnBoard, bundle: Path, tmp_path: Path) -> None:
+def test_auto_asks_in_its_order_and_remembers(
+    python: OnBoard, bundle: Path, tmp_path: Path
+) -> None:
     """Without the extra `npu`, so that nothing fails that may be back tomorrow."""
     script = (
         "import json, sys, edge_lstm_runtime as rt\n"
@@ -124,7 +147,12 @@ def test_auto_asks_in_its_order_and_remembers(python: OnBoard, bundle: Path, tmp
         "choices = [choose_backend(rt.load(sys.argv[1]).bundle) for _ in range(2)]\n"
         "print(json.dumps([[c.name, *c.reasons] for c in choices]))"
     )
-    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "EDGE_LSTM_CACHE": "", "EDGE_LSTM_REMEMBER": "1"}
+    home = {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": "",
+        "EDGE_LSTM_CACHE": "",
+        "EDGE_LSTM_REMEMBER": "1",
+    }
     done = python("-W", "error", "-c", script, bundle, npu=False, variables=home)
     assert (done.returncode, done.stderr) == (0, "")
     (first, *reasons), (again, *remembered) = json.loads(done.stdout)
@@ -140,7 +168,9 @@ def test_auto_asks_in_its_order_and_remembers(python: OnBoard, bundle: Path, tmp
     assert entry["backend"] == first
 
 
-def test_the_pure_wheel_does_without_native(edge_lstm: OnBoard, machine: Machine, bundle: Path) -> None:
+def test_the_pure_wheel_does_without_native(
+    edge_lstm: OnBoard, machine: Machine, bundle: Path
+) -> None:
     done = edge_lstm("check", bundle, "--backend", "native", project=machine.pure)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -153,8 +183,12 @@ def test_the_pure_wheel_does_without_native(edge_lstm: OnBoard, machine: Machine
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_the_wheel_of_another_architecture_is_refused(machine: Machine, wheels: dict[str, Path], tmp_path: Path) -> None:
-    other = {"arm64": "manylinux2014_armv7l", "armhf": "manylinux2014_aarch64"}[machine.board.architecture.debian]
+def test_the_wheel_of_another_architecture_is_refused(
+    machine: Machine, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    other = {"arm64": "manylinux2014_armv7l", "armhf": "manylinux2014_aarch64"}[
+        machine.board.architecture.debian
+    ]
     with pytest.raises(BoardError, match=r"is not a supported wheel on this platform"):
         machine.board.install(wheels[other], tmp_path)
 
@@ -171,17 +205,24 @@ def test_without_the_extra_the_message_names_it(edge_lstm: OnBoard, bundle: Path
 
 def test_the_extra_npu_is_what_the_board_has(machine: Machine) -> None:
     """pip itself, there, reads the extra's markers: nothing of it is missing, and the desktop's packages are not asked for."""
-    command = machine.board.pip("install", "--dry-run", "--no-index", "--break-system-packages", f"{machine.wheel}[npu]")
+    command = machine.board.pip(
+        "install", "--dry-run", "--no-index", "--break-system-packages", f"{machine.wheel}[npu]"
+    )
     environment = machine.board.variables(machine.project)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert "Requirement already satisfied: numpy" in done.stdout
-    assert ("Requirement already satisfied: rknn-toolkit-lite2" in done.stdout) == (machine.board.architecture.debian == "arm64")
+    assert ("Requirement already satisfied: rknn-toolkit-lite2" in done.stdout) == (
+        machine.board.architecture.debian == "arm64"
+    )
     assert "torch" not in done.stdout
 
 
 def test_by_hand_it_prints_a_command_that_works(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "a board"
     folder.mkdir()
@@ -197,5 +238,8 @@ def test_by_hand_it_prints_a_command_that_works(
 
 
 def test_a_folder_with_another_board_is_refused(arm64: Machine, armhf: Machine) -> None:
-    with pytest.raises(BoardError, match=r"^\S+ has a board of another architecture; name another folder for armhf$"):
+    with pytest.raises(
+        BoardError,
+        match=r"^\S+ has a board of another architecture; name another folder for armhf$",
+    ):
         make(arm64.board.folder, armhf.board.architecture)

@@ -67,7 +67,15 @@ def random_model() -> Callable[..., Model]:
     return _random_model
 
 
-def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int = 4, seed: int = 0, bidirectional: bool = False) -> Model:
+def _random_model(
+    layers: int,
+    hidden: int,
+    *,
+    channels: int = 6,
+    outputs: int = 4,
+    seed: int = 0,
+    bidirectional: bool = False,
+) -> Model:
     rng = np.random.default_rng(seed)
     spec = ModelSpec(
         task="classify",
@@ -80,7 +88,9 @@ def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int =
         bidirectional=bidirectional,
     )
     weights = {
-        name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(np.float32)
+        name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(
+            np.float32
+        )
         for name, shape in spec.weight_shapes().items()
     }
     return spec, weights

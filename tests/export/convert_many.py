@@ -24,13 +24,20 @@ def convert(graph: str, target: str, scheme: str) -> str:
             names = []
             for value in onnx.load(graph).graph.input:
                 names.append(f"{value.name}{sample}.npy")
-                np.save(names[-1], rng.uniform(-1, 1, [d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32))
+                np.save(
+                    names[-1],
+                    rng.uniform(
+                        -1, 1, [d.dim_value for d in value.type.tensor_type.shape.dim]
+                    ).astype(np.float32),
+                )
             lines.append(" ".join(names))
         Path("dataset.txt").write_text("\n".join(lines) + "\n")
         dataset = "dataset.txt"
     rknn = RKNN(verbose=True)
     steps = {
-        "config": lambda: rknn.config(target_platform=target, **({} if scheme == "fp16" else {"quantized_dtype": scheme})),
+        "config": lambda: rknn.config(
+            target_platform=target, **({} if scheme == "fp16" else {"quantized_dtype": scheme})
+        ),
         "load_onnx": lambda: rknn.load_onnx(model=graph),
         "build": lambda: rknn.build(do_quantization=scheme != "fp16", dataset=dataset),
         "export_rknn": lambda: rknn.export_rknn("model.rknn"),
@@ -60,14 +67,24 @@ def main() -> None:
                 Path("outcome.txt").write_text(outcome)
                 os._exit(0)
             _, status = os.waitpid(child, 0)
-            text = re.sub(r"\x1b\[[0-9;]*m", "", (Path(folder) / "log.txt").read_text(errors="replace"))
+            text = re.sub(
+                r"\x1b\[[0-9;]*m", "", (Path(folder) / "log.txt").read_text(errors="replace")
+            )
             crashed = os.WIFSIGNALED(status)
             model = Path(folder) / "model.rknn"
-            rows = re.findall(r"^D RKNN: \[[0-9:.]+\] +\d+ +(\w+) +\w+ +(CPU|NPU) ", text, re.MULTILINE)
+            rows = re.findall(
+                r"^D RKNN: \[[0-9:.]+\] +\d+ +(\w+) +\w+ +(CPU|NPU) ", text, re.MULTILINE
+            )
             result = {
-                "outcome": signal.Signals(os.WTERMSIG(status)).name if crashed else (Path(folder) / "outcome.txt").read_text(),
+                "outcome": signal.Signals(os.WTERMSIG(status)).name
+                if crashed
+                else (Path(folder) / "outcome.txt").read_text(),
                 "errors": re.findall(r"^E (.*)", text, re.MULTILINE),
-                "cpu": [o for o, place in rows if place == "CPU" and o not in ("InputOperator", "OutputOperator")],
+                "cpu": [
+                    o
+                    for o, place in rows
+                    if place == "CPU" and o not in ("InputOperator", "OutputOperator")
+                ],
                 "operators": len(rows),
                 "bytes": model.stat().st_size if model.exists() else 0,
             }

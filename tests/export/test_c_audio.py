@@ -20,12 +20,17 @@ from edge_lstm_runtime import native as native_package
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.npz import write_npz
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("make") is None,
+    reason="gcc and make are not installed",
+)
 
 FRONT_ENDS = {
     "log-mel": FrontEnd("log-mel", 8000, 200, 80, 256, 40, 0, 20.0, 4000.0),
     "mfcc": FrontEnd("mfcc", 16000, 400, 160, 512, 40, 13, 60.0, 7600.0),
-    "whole": FrontEnd("mfcc", 8000, 256, 256, 256, 24, 24, 0.0, 4000.0),  # frames side by side, to the last bin
+    "whole": FrontEnd(
+        "mfcc", 8000, 256, 256, 256, 24, 24, 0.0, 4000.0
+    ),  # frames side by side, to the last bin
     "least": FrontEnd("log-mel", 100, 3, 1, 4, 1, 0, 0.0, 50.0),
 }
 every = pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=FRONT_ENDS.keys())
@@ -33,21 +38,30 @@ every = pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=FRONT_ENDS
 
 class CFrontEnd(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc")),
+        *(
+            (name, ctypes.c_uint32)
+            for name in ("frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
+        ),
         ("floor", ctypes.c_float),
         *((name, ctypes.c_void_p) for name in ("window", "waves", "bands", "weights", "dct")),
     )
 
 
 class CSound(ctypes.Structure):
-    _fields_ = (("samples", ctypes.c_void_p), ("work", ctypes.c_void_p), ("filled", ctypes.c_uint32))
+    _fields_ = (
+        ("samples", ctypes.c_void_p),
+        ("work", ctypes.c_void_p),
+        ("filled", ctypes.c_uint32),
+    )
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     out = tmp_path_factory.mktemp("audio") / "audio.so"
     source = Path(native_package.__file__).with_name("edge_lstm_audio.c")
-    done = run("gcc", "-std=c99", "-O2", *STRICT.split(), "-shared", "-fPIC", source, "-lm", "-o", out)
+    done = run(
+        "gcc", "-std=c99", "-O2", *STRICT.split(), "-shared", "-fPIC", source, "-lm", "-o", out
+    )
     assert done.returncode == 0, done.stderr
     return ctypes.CDLL(str(out))
 
@@ -57,10 +71,21 @@ class Listener:
 
     def __init__(self, library: ctypes.CDLL, front_end: FrontEnd):
         tables = sound_tables(front_end)
-        kinds = {"window": np.float32, "waves": np.float32, "bands": np.uint16, "weights": np.float32, "dct": np.float32}
+        kinds = {
+            "window": np.float32,
+            "waves": np.float32,
+            "bands": np.uint16,
+            "weights": np.float32,
+            "dct": np.float32,
+        }
         self._kept = {name: np.array(tables[name], kind) for name, kind in kinds.items()}
-        sizes = (getattr(front_end, name) for name in ("frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc"))
-        self._front_end = CFrontEnd(*sizes, front_end.floor, *(a.ctypes.data for a in self._kept.values()))
+        sizes = (
+            getattr(front_end, name)
+            for name in ("frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
+        )
+        self._front_end = CFrontEnd(
+            *sizes, front_end.floor, *(a.ctypes.data for a in self._kept.values())
+        )
         self._samples = np.full(front_end.frame_length, 12345, np.int16)
         self._work = np.full(front_end.n_fft + front_end.n_mels, np.nan, np.float32)
         self.sound = CSound(self._samples.ctypes.data, self._work.ctypes.data, 0)
@@ -99,7 +124,9 @@ def test_c_and_numpy_agree(library: ctypes.CDLL, front_end: FrontEnd) -> None:
     np.testing.assert_allclose(frames, expected, atol=1e-4, rtol=0)
     listener.sound.filled = 0  # a new stream
     pieces = np.array_split(pcm, 97)
-    np.testing.assert_array_equal(np.concatenate([listener.push(piece) for piece in pieces]), frames)
+    np.testing.assert_array_equal(
+        np.concatenate([listener.push(piece) for piece in pieces]), frames
+    )
 
 
 @every
@@ -109,7 +136,9 @@ def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
     quiet = listener.push(np.zeros(front_end.frame_length, np.int16))
     np.testing.assert_allclose(quiet, front_end.frames(np.zeros(front_end.frame_length)), atol=1e-4)
     for value in (-32768, 32767):
-        loud = np.where(np.random.default_rng(1).random(front_end.frame_length) < 0.5, value, -value - 1).astype(np.int16)
+        loud = np.where(
+            np.random.default_rng(1).random(front_end.frame_length) < 0.5, value, -value - 1
+        ).astype(np.int16)
         listener.sound.filled = 0
         np.testing.assert_allclose(listener.push(loud), front_end.frames(loud), atol=1e-4)
 
@@ -123,8 +152,13 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     rng, names = np.random.default_rng(3), front_end.names
     x = front_end.frames(speech_like(front_end, front_end.sample_rate))
     mean, std = tuple(x.mean(axis=0).tolist()), tuple(x.std(axis=0).tolist())
-    spec = ModelSpec("classify", names, 12, 1, mean, std, classes=("yes", "no", "other"), front_end=front_end)
-    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    spec = ModelSpec(
+        "classify", names, 12, 1, mean, std, classes=("yes", "no", "other"), front_end=front_end
+    )
+    weights = {
+        name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
     path = tmp_path_factory.mktemp("sound") / "sound.edge"
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})
@@ -146,12 +180,20 @@ def made(exported: Path, tmp_path: Path) -> Path:
 def test_the_folder_builds_and_passes(made: Path) -> None:
     done = run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=made)
     passed(done)
-    assert re.search(r"^sound: 20 frames, largest error \S+, limit 0.0001$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(
+        r"^sound: 20 frames, largest error \S+, limit 0.0001$", done.stdout, re.MULTILINE
+    ), done.stdout
 
 
 def test_example_of_the_readme_compiles(made: Path) -> None:
-    first, second = re.findall(r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    head = "#include <stdio.h>\n" + first.split("double sample")[0] + "uint32_t read_microphone(int16_t *pcm, uint32_t count);\n"
+    first, second = re.findall(
+        r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    head = (
+        "#include <stdio.h>\n"
+        + first.split("double sample")[0]
+        + "uint32_t read_microphone(int16_t *pcm, uint32_t count);\n"
+    )
     head += "float answer[MODEL_OUTPUTS];\nint main(void) {\n"
     (made / "example.c").write_text(head + second + "return 0; }\n")
     done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made)
@@ -159,13 +201,24 @@ def test_example_of_the_readme_compiles(made: Path) -> None:
 
 
 def test_sanitizers_find_nothing(made: Path) -> None:
-    passed(run("make", "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all", "test", cwd=made))
+    passed(
+        run(
+            "make",
+            "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all",
+            "test",
+            cwd=made,
+        )
+    )
 
 
 def test_cmake(made: Path) -> None:
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
-    for command in ("cmake -S . -B build/cmake", "cmake --build build/cmake", "ctest --test-dir build/cmake"):
+    for command in (
+        "cmake -S . -B build/cmake",
+        "cmake --build build/cmake",
+        "ctest --test-dir build/cmake",
+    ):
         done = run(*command.split(), cwd=made)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -174,21 +227,33 @@ def test_cmake(made: Path) -> None:
 @pytest.mark.parametrize("cpu", [None, "cortex-m3", "cortex-m4"])
 def test_boards(made: Path, cpu: str | None) -> None:
     """aarch64 Linux, and microcontrollers without and with an FPU, as QEMU has them."""
-    compiler, emulator = ("arm-none-eabi-gcc", "qemu-system-arm") if cpu else ("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    compiler, emulator = (
+        ("arm-none-eabi-gcc", "qemu-system-arm")
+        if cpu
+        else ("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    )
     for program in (compiler, emulator):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     if cpu is None:
-        options = [f"CC={compiler}", f"RUN={emulator} -L /usr/aarch64-linux-gnu", "BUILD=build/aarch64"]
+        options = [
+            f"CC={compiler}",
+            f"RUN={emulator} -L /usr/aarch64-linux-gnu",
+            "BUILD=build/aarch64",
+        ]
         passed(run("make", *options, f"CFLAGS=-O2 {STRICT}", "test", cwd=made))
         return
     options = ["MACHINE=mps2-an385", "FPU=-mfloat-abi=soft"] if cpu == "cortex-m3" else []
-    passed(run("make", f"CPU={cpu}", *options, f"CFLAGS=-O2 {STRICT}", "test", cwd=made / "cortex-m"))
+    passed(
+        run("make", f"CPU={cpu}", *options, f"CFLAGS=-O2 {STRICT}", "test", cwd=made / "cortex-m")
+    )
 
 
 def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
     source = (made / "model.c").read_text()
-    (made / "model.c").write_text(re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source))  # which a silence shows
+    (made / "model.c").write_text(
+        re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source)
+    )  # which a silence shows
     done = run("make", "test", cwd=made)
     assert done.returncode != 0
     assert "; BAD" in done.stdout
@@ -218,7 +283,10 @@ def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_pa
     sources = [made / name for name in ("model.c", "edge_lstm.c", "edge_lstm_audio.c")]
     done = run("gcc", "-I", made, tmp_path / "use.c", *sources, "-lm", "-o", tmp_path / "use")
     assert done.returncode == 0, done.stderr
-    found = np.array([line.split() for line in run(tmp_path / "use", tmp_path / "pcm.raw").stdout.splitlines()], float)
+    found = np.array(
+        [line.split() for line in run(tmp_path / "use", tmp_path / "pcm.raw").stdout.splitlines()],
+        float,
+    )
     with model.session("reference") as session:
         np.testing.assert_allclose(found, session.listen(pcm), atol=1e-4)
 
@@ -228,9 +296,17 @@ def test_sizes_and_files(made: Path) -> None:
     assert sound_ram(front_end) == 2 * 200 + 4 * (256 + 40)
     run("make", "CFLAGS=-O2", "build/model.o", cwd=made)
     sections = run("size", "-A", "build/model.o", cwd=made).stdout
-    ram = sum(int(line.split()[1]) for line in sections.splitlines() if re.match(r"\.(bss|data)(\.|\s)", line) and ".rel" not in line)
+    ram = sum(
+        int(line.split()[1])
+        for line in sections.splitlines()
+        if re.match(r"\.(bss|data)(\.|\s)", line) and ".rel" not in line
+    )
     said = int(re.search(r'"ram": (\d+)', (made / "model.json").read_text())[1])
     assert 0 <= ram - said <= 160  # addresses in el_sound, and what aligns the arrays
-    tables = re.findall(r"^static const (float|uint16_t) (?:window|waves|bands|weights|dct)\[(\d+)\]", (made / "model.c").read_text(), re.M)
+    tables = re.findall(
+        r"^static const (float|uint16_t) (?:window|waves|bands|weights|dct)\[(\d+)\]",
+        (made / "model.c").read_text(),
+        re.M,
+    )
     flash = sum({"float": 4, "uint16_t": 2}[kind] * int(count) for kind, count in tables)
     assert json.loads((made / "model.json").read_text())["bytes"]["flash_front_end"] == flash

@@ -19,7 +19,10 @@ from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bund
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("make") is None,
+    reason="gcc and make are not installed",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,9 @@ def detector(tmp_path_factory):
 
 @pytest.fixture(params=["classify", "ffill", "mask", "detector"])
 def source(request, trained, forecast_run, mask, detector):
-    return {"classify": trained, "ffill": forecast_run, "mask": mask, "detector": detector}[request.param]
+    return {"classify": trained, "ffill": forecast_run, "mask": mask, "detector": detector}[
+        request.param
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +76,12 @@ def kernel(tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", block.PRECISIONS)
 @pytest.mark.parametrize(
-    ("layers", "hidden", "channels", "outputs"), [(1, 1, 1, 2), (1, 8, 4, 4), (2, 5, 3, 5), (3, 17, 6, 7), (2, 64, 9, 12)]
+    ("layers", "hidden", "channels", "outputs"),
+    [(1, 1, 1, 2), (1, 8, 4, 4), (2, 5, 3, 5), (3, 17, 6, 7), (2, 64, 9, 12)],
 )
-def test_block_and_sizes_are_the_kernels_own_byte_for_byte(kernel, random_model, scheme, layers, hidden, channels, outputs):
+def test_block_and_sizes_are_the_kernels_own_byte_for_byte(
+    kernel, random_model, scheme, layers, hidden, channels, outputs
+):
     spec, weights = random_model(layers, hidden, channels=channels, outputs=outputs)
     weights["layer0.W_h"][:, 0] = 0  # a column without a scale
     sizes = (ctypes.c_uint32 * 5)(channels, hidden, layers, outputs, block.PRECISIONS[scheme])
@@ -84,7 +92,12 @@ def test_block_and_sizes_are_the_kernels_own_byte_for_byte(kernel, random_model,
     memory = memory[start : start + size.value]
     flat = np.concatenate([weights[name].ravel() for name in spec.weight_shapes()])
     pointer = memory.ctypes.data_as(ctypes.c_void_p)
-    assert kernel.el_model_init(pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p), None) == 0
+    assert (
+        kernel.el_model_init(
+            pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p), None
+        )
+        == 0
+    )
     packed = block.pack(spec, weights, scheme, block.plain_int8(spec, weights))
     assert len(packed) == block.model_bytes(spec, scheme)
     assert packed == memory.tobytes()
@@ -114,14 +127,25 @@ def test_builds_without_a_warning_and_answers_as_the_reference(source, scheme, t
 @pytest.mark.usefixtures("unbuilt")
 def test_sanitizers_find_nothing(mask, scheme, tmp_path):
     made = export_c(mask, tmp_path / "model", scheme=scheme).folder
-    passed(run("make", "CFLAGS=-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all", "test", cwd=made))
+    passed(
+        run(
+            "make",
+            "CFLAGS=-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all",
+            "test",
+            cwd=made,
+        )
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 def test_cmake_builds_and_tests_it_and_takes_it_as_a_part_of_a_project(made, tmp_path):
     tree = tmp_path / "tree"
-    for command in (("cmake", "-S", made, "-B", tree), ("cmake", "--build", tree), ("ctest", "--test-dir", tree)):
+    for command in (
+        ("cmake", "-S", made, "-B", tree),
+        ("cmake", "--build", tree),
+        ("ctest", "--test-dir", tree),
+    ):
         done = run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "1/1 Test #1: selftest" in done.stdout
@@ -131,7 +155,11 @@ def test_cmake_builds_and_tests_it_and_takes_it_as_a_part_of_a_project(made, tmp
         "cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_subdirectory(motions)\nadd_executable(app app.c)\n"
         "target_link_libraries(app edge_lstm_model)\n"
     )
-    for command in (("cmake", "-S", tmp_path, "-B", tmp_path / "own"), ("cmake", "--build", tmp_path / "own"), (tmp_path / "own" / "app",)):
+    for command in (
+        ("cmake", "-S", tmp_path, "-B", tmp_path / "own"),
+        ("cmake", "--build", tmp_path / "own"),
+        (tmp_path / "own" / "app",),
+    ):
         done = run(*command)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -140,7 +168,9 @@ def test_a_golden_value_that_is_off_makes_it_say_fail(made):
     golden = made / "golden.h"
     head, answers = golden.read_text().split("golden_answers", 1)
     value = re.search(r"-?\d+\.\d+", answers)[0]
-    golden.write_text(head + "golden_answers" + answers.replace(value, repr(float(value) + 2e-5), 1))
+    golden.write_text(
+        head + "golden_answers" + answers.replace(value, repr(float(value) + 2e-5), 1)
+    )
     done = run("make", "test", cwd=made)
     assert done.returncode != 0
     assert "\nFAIL\n" in done.stdout
@@ -220,7 +250,16 @@ def test_statuses_of_the_small_interface(made, tmp_path):
         "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return 4; /* nothing had changed */\n"
         "    return strcmp(model_output_names[3], \"walking\") ? 5 : 0;\n}\n"
     )  # fmt: skip
-    done = run("gcc", "-I", made, tmp_path / "use.c", made / "model.c", made / "edge_lstm.c", "-o", tmp_path / "use")
+    done = run(
+        "gcc",
+        "-I",
+        made,
+        tmp_path / "use.c",
+        made / "model.c",
+        made / "edge_lstm.c",
+        "-o",
+        tmp_path / "use",
+    )
     assert done.returncode == 0, done.stderr
     assert run(tmp_path / "use").returncode == 0
 
@@ -235,10 +274,16 @@ def test_options_that_would_break_it_are_refused(made, option):
 @pytest.mark.usefixtures("unbuilt")
 def test_example_of_the_readme_compiles(source, tmp_path):
     made = export_c(source, tmp_path / "model").folder
-    (code,) = re.findall(r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(
+        r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     declared, statements = code.split("if (model_init", 1)
     program = (
-        "#include <stdio.h>\nint read_sensor(double *sample);\n" + declared + "int main(void) { if (model_init" + statements + "return 0; }"
+        "#include <stdio.h>\nint read_sensor(double *sample);\n"
+        + declared
+        + "int main(void) { if (model_init"
+        + statements
+        + "return 0; }"
     )
     (made / "example.c").write_text(program)
     done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made)
@@ -279,8 +324,22 @@ def test_odd_names_come_through(mask, tmp_path):
     done = run("make", f"CFLAGS=-O0 {STRICT} -Wtrigraphs", "test", cwd=made)
     passed(done)
     assert done.stdout.count('x "y" *, float32') == 1
-    (tmp_path / "name.c").write_text('#include <stdio.h>\n#include "model.h"\nint main(void) { puts(model_channel_names[0]); return 0; }\n')
-    assert run("gcc", "-I", made, tmp_path / "name.c", made / "model.c", made / "edge_lstm.c", "-o", tmp_path / "name").returncode == 0
+    (tmp_path / "name.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\nint main(void) { puts(model_channel_names[0]); return 0; }\n'
+    )
+    assert (
+        run(
+            "gcc",
+            "-I",
+            made,
+            tmp_path / "name.c",
+            made / "model.c",
+            made / "edge_lstm.c",
+            "-o",
+            tmp_path / "name",
+        ).returncode
+        == 0
+    )
     assert run(tmp_path / "name").stdout == ODD + "\n"
 
 
@@ -297,31 +356,44 @@ def test_a_compiler_that_fails_is_named(trained, tmp_path, monkeypatch):
     fake.write_text("#!/bin/sh\necho 'stdint.h: No such file' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert export_c(trained, tmp_path / "motions").built.verdict == "not run here: cc: stdint.h: No such file"
+    assert (
+        export_c(trained, tmp_path / "motions").built.verdict
+        == "not run here: cc: stdint.h: No such file"
+    )
 
 
 # --- refusals ---
 
 
 def test_source_that_is_out_of_tolerance_here_is_not_exported(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_tolerance", lambda *_: Tolerance("max_abs", 1e-12, "nothing is that good"))
-    with pytest.raises(ConversionError, match=r"out of tolerance here, built by cc [0-9.]+ -O2 for \w+: .*FAIL"):
+    monkeypatch.setattr(
+        export, "_tolerance", lambda *_: Tolerance("max_abs", 1e-12, "nothing is that good")
+    )
+    with pytest.raises(
+        ConversionError, match=r"out of tolerance here, built by cc [0-9.]+ -O2 for \w+: .*FAIL"
+    ):
         export_c(trained, tmp_path / "motions")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_int8_that_is_not_usable_is_refused(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "run_int8", lambda *_: np.zeros((200, 4)))
-    with pytest.raises(ConversionError, match=r"int8 is out of tolerance: NRMSE .* use --scheme float32"):
+    with pytest.raises(
+        ConversionError, match=r"int8 is out of tolerance: NRMSE .* use --scheme float32"
+    ):
         export_c(trained, tmp_path / "motions", scheme="int8")
 
 
 def test_models_that_the_kernel_does_not_take(random_model):
     spec, _ = random_model(1, 8)
     wide = ModelSpec(**{**vars(spec), "hidden_size": 16385})
-    with pytest.raises(ConversionError, match="hidden_size is 16385; the C kernel takes up to 16384"):
+    with pytest.raises(
+        ConversionError, match="hidden_size is 16385; the C kernel takes up to 16384"
+    ):
         block.check_sizes(wide, "float32")
-    with pytest.raises(ConversionError, match=r"the model has \d+ bytes; the C kernel takes up to 2147483647"):
+    with pytest.raises(
+        ConversionError, match=r"the model has \d+ bytes; the C kernel takes up to 2147483647"
+    ):
         block.check_sizes(ModelSpec(**{**vars(spec), "hidden_size": 16384}), "float32")
     with pytest.raises(ConversionError, match="the model is bidirectional"):
         block.check_sizes(dataclasses.replace(spec, bidirectional=True), "float32")
@@ -330,16 +402,27 @@ def test_models_that_the_kernel_does_not_take(random_model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--scheme", "w8a8"], "scheme 'w8a8' is not offered for target c; expected one of float32, int8"),
-        (["--scheme", "int8", "--scheme", "float32"], "a C folder holds one model and --scheme names 2"),
-        (["--target", "rk3588"], "--target c writes a folder of C source and an NPU's target a bundle"),
+        (
+            ["--scheme", "w8a8"],
+            "scheme 'w8a8' is not offered for target c; expected one of float32, int8",
+        ),
+        (
+            ["--scheme", "int8", "--scheme", "float32"],
+            "a C folder holds one model and --scheme names 2",
+        ),
+        (
+            ["--target", "rk3588"],
+            "--target c writes a folder of C source and an NPU's target a bundle",
+        ),
         (["--chunk", "8"], "--chunk is for an NPU's bundle"),
         (["--no-npu"], "--no-npu is for an NPU's bundle"),
         (["-o", "there.edge"], "leave .edge out"),
         (["-o", "nowhere/motions"], "is not there"),
     ],
 )
-def test_command_line_refuses_in_one_line(trained, tmp_path, monkeypatch, capsys, arguments, message):
+def test_command_line_refuses_in_one_line(
+    trained, tmp_path, monkeypatch, capsys, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(trained.path), "--target", "c", "-o", "motions", *arguments]) == 2
     error = capsys.readouterr().err
@@ -354,10 +437,17 @@ def test_a_bundle_is_exported_to_c_alone(mask, tmp_path):
 
 def test_command_line(trained, tmp_path, capsys):
     out = tmp_path / "motions"
-    assert main(["export", str(trained.path), "--target", "c", "--scheme", "int8", "-o", str(out)]) == 0
+    assert (
+        main(["export", str(trained.path), "--target", "c", "--scheme", "int8", "-o", str(out)])
+        == 0
+    )
     said = capsys.readouterr().out
     info = json.loads((out / "model.json").read_text())
-    assert re.search(rf"^int8 +{info['bytes']['flash_model']} B +{info['bytes']['ram']} B .*<- in the folder$", said, re.MULTILINE)
+    assert re.search(
+        rf"^int8 +{info['bytes']['flash_model']} B +{info['bytes']['ram']} B .*<- in the folder$",
+        said,
+        re.MULTILINE,
+    )
     assert re.search(r"^self-test  largest error .*limit of the NRMSE", said, re.MULTILINE)
     assert main(["targets"]) == 0
     assert re.search(r"^c .*float32, int8", capsys.readouterr().out, re.MULTILINE)
@@ -368,7 +458,9 @@ def test_command_line(trained, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("unbuilt")
-def test_an_export_is_replaced_with_its_builds_and_leaves_nothing_beside_it(trained, made, tmp_path):
+def test_an_export_is_replaced_with_its_builds_and_leaves_nothing_beside_it(
+    trained, made, tmp_path
+):
     passed(run("make", "test", cwd=made))
     export_c(trained, made, scheme="int8")
     assert json.loads((made / "model.json").read_text())["scheme"] == "int8"
@@ -381,7 +473,11 @@ def test_an_export_is_replaced_with_its_builds_and_leaves_nothing_beside_it(trai
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("main.c", "mine", "files that the export did not write, or that were changed since: main.c;"),
+        (
+            "main.c",
+            "mine",
+            "files that the export did not write, or that were changed since: main.c;",
+        ),
         ("mine.c", "mine", "were changed since: mine.c;"),
         ("model.json", '{"made_by": "somebody"}', "is no C export of edge-lstm"),
         ("model.json", "[]", "is no C export of edge-lstm"),
@@ -402,7 +498,11 @@ def test_a_foreign_folder_a_file_and_a_link_are_refused(trained, tmp_path):
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "mine.c").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "foreign")
-    for name, message in (("file", "is no folder"), ("foreign", "is no C export"), ("link", "is no folder")):
+    for name, message in (
+        ("file", "is no folder"),
+        ("foreign", "is no C export"),
+        ("link", "is no folder"),
+    ):
         with pytest.raises(ConversionError, match=message):
             export_c(trained, tmp_path / name)
     assert (tmp_path / "foreign" / "mine.c").read_text() == "mine"
@@ -416,7 +516,10 @@ def test_a_full_disk_leaves_the_old_one(trained, made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(folder, "fill", full)
     monkeypatch.setattr(build, "fill", full)
-    with pytest.raises(ConversionError, match=r"can't write .*: No space left on device; what was there before is unchanged"):
+    with pytest.raises(
+        ConversionError,
+        match=r"can't write .*: No space left on device; what was there before is unchanged",
+    ):
         export_c(trained, made, scheme="int8")
     assert contents(made) == before
     assert [p.name for p in tmp_path.iterdir()] == ["motions"]

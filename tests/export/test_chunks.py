@@ -62,7 +62,9 @@ class OrtChunks:
         self.calls += 1
         if self.calls == self.fail_at:
             return None
-        outputs = self._session.run(None, {i.name: a for i, a in zip(self._session.get_inputs(), inputs, strict=True)})
+        outputs = self._session.run(
+            None, {i.name: a for i, a in zip(self._session.get_inputs(), inputs, strict=True)}
+        )
         self._buffers = self._buffers or [np.empty_like(o) for o in outputs]
         for buffer, output in zip(self._buffers, outputs, strict=True):
             buffer[...] = output
@@ -76,7 +78,12 @@ def chunks(spec, weights, steps=T):
     """The backend, and the runtime inside."""
     form = lstm(spec, weights, {}, steps=steps)
     runtime = OrtChunks(form.graph.SerializeToString())
-    packing = Packing(form.recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    packing = Packing(
+        form.recipe["io"],
+        features=spec.feature_size,
+        hidden=spec.hidden_size,
+        layers=spec.num_layers,
+    )
     return any_length(RknnBackend(runtime, packing), packing.steps, spec, weights), runtime
 
 
@@ -130,7 +137,10 @@ def test_steps_and_runs_mixed_with_the_state_saved_in_the_middle(model):
         start += length
     assert_right(np.concatenate(found), expected)
     assert runtime.calls == sum(length // T for length in lengths)
-    for start, state in saved:  # from each of them on, whatever held the state then and holds it now
+    for (
+        start,
+        state,
+    ) in saved:  # from each of them on, whatever held the state then and holds it now
         backend.state = state
         assert_right(backend.run(rows[start:]), expected[start:])
     backend.reset()
@@ -167,7 +177,9 @@ def test_single_steps_are_said_once(model, caplog):
         assert not caplog.records
         for row in stream(model[0], 3):
             backend.step(row)
-    assert [r.message for r in caplog.records] == ["this converted model takes 8 steps at a time; single steps are computed by NumPy"]
+    assert [r.message for r in caplog.records] == [
+        "this converted model takes 8 steps at a time; single steps are computed by NumPy"
+    ]
     assert caplog.records[0].levelname == "INFO"
     assert runtime.calls == 1
 
@@ -209,12 +221,21 @@ def make_bundle(model, tmp_path, monkeypatch, *, golden=20 * T + 3, steps=T, onl
 
     spec, weights = model
     xs = stream(spec, golden).astype(np.float64)
-    rows = {"a.rknn": {"io": {"form": "lstm", "steps": 1}}, "a-t.rknn": {"io": {"form": "lstm", "steps": steps}}}
+    rows = {
+        "a.rknn": {"io": {"form": "lstm", "steps": 1}},
+        "a-t.rknn": {"io": {"form": "lstm", "steps": steps}},
+    }
     if only_chunk:
         del rows["a.rknn"]
     tolerance = {"metric": "max_abs", "limit": FLOAT32, "reason": "float32"}
-    entries = {name: {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": recipe} for name, recipe in rows.items()}
-    members = {"golden.npz": write_npz({"x": xs, "y": Reference(spec, weights).run(xs)}), **dict.fromkeys(rows, b"RKNN")}
+    entries = {
+        name: {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": recipe}
+        for name, recipe in rows.items()
+    }
+    members = {
+        "golden.npz": write_npz({"x": xs, "y": Reference(spec, weights).run(xs)}),
+        **dict.fromkeys(rows, b"RKNN"),
+    }
     module = types.ModuleType("backend_of_chunk_tests")
     module.opened = []
 
@@ -247,19 +268,27 @@ def test_the_check_finds_a_wrong_chunk(bundle):
     weights["layer0.W_h"][:, :4] += 1e-2
     inner = chunks(made.spec, weights)[0]._chunks
     with pytest.raises(BackendError, match=r"wrong answers with a-t\.rknn"):
-        verify_backend(made, ChunkBackend(inner, NumpyBackend(made.spec, made.weights), T), "rknn", "a-t.rknn")
+        verify_backend(
+            made, ChunkBackend(inner, NumpyBackend(made.spec, made.weights), T), "rknn", "a-t.rknn"
+        )
 
 
 def test_a_chunk_longer_than_the_first_check_still_runs(random_model, tmp_path, monkeypatch):
-    made, _ = make_bundle(random_model(1, 8), tmp_path, monkeypatch, golden=1000, steps=300, only_chunk=True)
+    made, _ = make_bundle(
+        random_model(1, 8), tmp_path, monkeypatch, golden=1000, steps=300, only_chunk=True
+    )
     backend, runtime = chunks(made.spec, made.weights, 300)
     verify_backend(made, backend, "rknn", "a-t.rknn")
     assert runtime.calls == 1 + 2, "once to warm up, twice to be compared"
 
 
 def test_a_chunk_longer_than_the_golden_stream_is_no_pass(random_model, tmp_path, monkeypatch):
-    made, _ = make_bundle(random_model(1, 8), tmp_path, monkeypatch, golden=50, steps=64, only_chunk=True)
-    with pytest.raises(BackendError, match="takes 64 steps at once, and the bundle has 50 golden samples"):
+    made, _ = make_bundle(
+        random_model(1, 8), tmp_path, monkeypatch, golden=50, steps=64, only_chunk=True
+    )
+    with pytest.raises(
+        BackendError, match="takes 64 steps at once, and the bundle has 50 golden samples"
+    ):
         check_backend(made, "rknn")
 
 
@@ -269,9 +298,14 @@ def test_auto_takes_no_chunk(bundle):
     assert choice.artifact == "a.rknn"
     assert module.opened == ["a.rknn"]
     (reason,) = [r for r in choice.reasons if "a-t.rknn" in r]
-    assert reason == "rknn (a-t.rknn): not tried: it takes 8 steps at once, and single steps gain nothing from it"
+    assert (
+        reason
+        == "rknn (a-t.rknn): not tried: it takes 8 steps at once, and single steps gain nothing from it"
+    )
     assert choose_backend(made, ("rknn", "numpy"), artifact="a-t.rknn").backend.name == "numpy"
-    with pytest.raises(BackendError, match=r"no backend gives right answers here: rknn \(a-t\.rknn\): not tried"):
+    with pytest.raises(
+        BackendError, match=r"no backend gives right answers here: rknn \(a-t\.rknn\): not tried"
+    ):
         choose_backend(made, ("rknn",), artifact="a-t.rknn")
 
 
@@ -324,7 +358,9 @@ def test_the_board_opens_a_chunk_as_any_other_artifact(bundle, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 0, -8, 1025, 5000, 8.0, "8", True])
 def test_chunks_that_are_not_offered(trained, tmp_path, chunk):
-    with pytest.raises(ConfigError, match=re.escape(f"chunk is {chunk!r}; expected a whole number from 2 to 1024")):
+    with pytest.raises(
+        ConfigError, match=re.escape(f"chunk is {chunk!r}; expected a whole number from 2 to 1024")
+    ):
         export_run(trained, tmp_path / "x.edge", chunk=chunk)
     assert not list(tmp_path.iterdir())
 
@@ -366,7 +402,13 @@ def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path)
 
     spec, weights = random_model(2, 8)
     form = lstm(spec, weights, {}, steps=40)
-    process._write_dataset(tmp_path, spec, form.graph.SerializeToString(), form.recipe["io"], calibration_for(spec, weights, 30))
+    process._write_dataset(
+        tmp_path,
+        spec,
+        form.graph.SerializeToString(),
+        form.recipe["io"],
+        calibration_for(spec, weights, 30),
+    )
     lines = [line.split() for line in (tmp_path / "dataset.txt").read_text().splitlines()]
     assert len(lines) == 30
     arrays = [[np.load(path) for path in line] for line in lines]
@@ -382,7 +424,9 @@ def work_for(run, tmp_path, **more):
 
     said = []
     more = {"schemes": {"rk3588": ("fp16",)}, **more}
-    return Work(run=run, out=tmp_path / "x.edge", say=said.append, resources=ExitStack(), **more), said
+    return Work(
+        run=run, out=tmp_path / "x.edge", say=said.append, resources=ExitStack(), **more
+    ), said
 
 
 class Simulated:
@@ -394,7 +438,12 @@ class Simulated:
         self._spec, self.steps, self.closed = spec, recipe["io"].get("steps", 1), False
         if self.steps > 1 and Simulated.refuses:
             raise ConversionError("rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)")
-        packing = Packing(recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+        packing = Packing(
+            recipe["io"],
+            features=spec.feature_size,
+            hidden=spec.hidden_size,
+            layers=spec.num_layers,
+        )
         self._backend = RknnBackend(OrtShaped(graph), packing)
 
     def reset(self):
@@ -430,7 +479,12 @@ def converted(trained, tmp_path, monkeypatch):
     def convert(chunk, refuses=False, **more):
         Simulated.refuses = refuses
         work, said = work_for(
-            trained, tmp_path, chunk=chunk, stream=xs, reference=Reference(trained.spec, trained.weights).run(rows), **more
+            trained,
+            tmp_path,
+            chunk=chunk,
+            stream=xs,
+            reference=Reference(trained.spec, trained.weights).run(rows),
+            **more,
         )
         return convert_rknn.call(work), said
 
@@ -456,7 +510,9 @@ def test_a_chunk_is_a_further_artifact(converted):
 def test_a_chunk_that_is_refused_is_a_note(converted):
     work, said = converted(T, refuses=True)
     assert list(work.artifacts) == ["rk3588-fp16.rknn"]
-    assert work.notes == ("rk3588-fp16-t8.rknn was not made: rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)",)
+    assert work.notes == (
+        "rk3588-fp16-t8.rknn was not made: rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)",
+    )
     assert any(work.notes[0] in line for line in said)
 
 
@@ -464,7 +520,10 @@ def test_a_chunk_that_lint_refuses_is_a_note(converted):
     work, _ = converted(T, schemes={"rv1103b": ("w8a8",)})
     assert list(work.artifacts) == ["rv1103b-w8a8.rknn"]
     (note,) = work.notes
-    assert re.match(r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'layer0_y' on rv1103b, whose NPU has no", note)
+    assert re.match(
+        r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'layer0_y' on rv1103b, whose NPU has no",
+        note,
+    )
 
 
 def test_a_chunk_out_of_tolerance_is_left_out(converted):
@@ -473,7 +532,9 @@ def test_a_chunk_out_of_tolerance_is_left_out(converted):
     work, _ = converted(T)
     chunk = work.artifacts["rk3588-fp16-t8.rknn"]
     wrong = dataclasses.replace(chunk, outputs=chunk.outputs + 1)
-    work = simulate.call(dataclasses.replace(work, artifacts={**work.artifacts, "rk3588-fp16-t8.rknn": wrong}))
+    work = simulate.call(
+        dataclasses.replace(work, artifacts={**work.artifacts, "rk3588-fp16-t8.rknn": wrong})
+    )
     assert list(work.artifacts) == ["rk3588-fp16.rknn"]
     assert "rk3588-fp16-t8.rknn was not kept: NRMSE" in work.notes[0]
     assert chunk.converter.closed
@@ -495,7 +556,9 @@ def test_a_metric_that_is_numpys_is_said_to_be(converted):
 
 real = [
     pytest.mark.slow,
-    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+    pytest.mark.skipif(
+        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+    ),
 ]
 
 
@@ -513,13 +576,22 @@ def exported(trained, tmp_path_factory):
 @slow
 def test_export_with_chunks(exported, record_property):
     bundle = load(exported.out).bundle
-    assert sorted(bundle.manifest["artifacts"]) == [f"rk3588-{s}{t}.rknn" for s in ("fp16", "w8a8") for t in ("-t8", "")]
+    assert sorted(bundle.manifest["artifacts"]) == [
+        f"rk3588-{s}{t}.rknn" for s in ("fp16", "w8a8") for t in ("-t8", "")
+    ]
     assert not exported.notes
-    for scheme, limit in (("fp16", FLOAT16.limit), ("w8a8", 0.05)):  # w8a8 of a small net, hardly trained
+    for scheme, limit in (
+        ("fp16", FLOAT16.limit),
+        ("w8a8", 0.05),
+    ):  # w8a8 of a small net, hardly trained
         member = f"rk3588-{scheme}-t8.rknn"
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")
-        assert (row["form"], row["graph"], row["recipe"]["io"]) == ("lstm", "npu-lstm-t8.onnx", {"form": "lstm", "steps": 8})
+        assert (row["form"], row["graph"], row["recipe"]["io"]) == (
+            "lstm",
+            "npu-lstm-t8.onnx",
+            {"form": "lstm", "steps": 8},
+        )
         assert "npu-lstm-t8.onnx" in bundle.members
         nrmse = exported.accuracy[f"rknn-sim {member}"].comparison.nrmse
         record_property(member, f"NRMSE {nrmse:.1e}")
@@ -537,7 +609,20 @@ def test_export_with_chunks(exported, record_property):
 def test_check_of_chunks_on_the_simulator(exported, capsys):
     for scheme in ("fp16", "w8a8"):
         member = f"rk3588-{scheme}-t8.rknn"
-        assert main(["check", str(exported.out), "--backend", "rknn-sim", "--artifact", member, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "check",
+                    str(exported.out),
+                    "--backend",
+                    "rknn-sim",
+                    "--artifact",
+                    member,
+                    "--json",
+                ]
+            )
+            == 0
+        )
         result = json.loads(capsys.readouterr().out)
         assert result["max_abs"] == exported.accuracy[f"rknn-sim {member}"].comparison.max_abs
         assert result["steps"] == 1000
@@ -547,7 +632,9 @@ def test_check_of_chunks_on_the_simulator(exported, capsys):
 def test_session_on_a_chunk(exported, trained):
     xs = trained.splits.test[0].x[:30]
     expected = load(exported.out).session("reference").run(xs)
-    with load(exported.out).session("rknn-sim", artifact="rk3588-fp16-t8.rknn", verify=False) as session:
+    with load(exported.out).session(
+        "rknn-sim", artifact="rk3588-fp16-t8.rknn", verify=False
+    ) as session:
         answers = [session.run(xs[:11]), session.step(xs[11])[None]]
         saved = session.state
         rest = session.run(xs[12:])
@@ -560,13 +647,20 @@ def test_session_on_a_chunk(exported, trained):
 @slow
 @pytest.mark.parametrize("scheme", ["fp16", "w8a8"])
 @pytest.mark.parametrize("steps", [3, 300])
-def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set(random_model, scheme, steps):
+def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set(
+    random_model, scheme, steps
+):
     """3 is no multiple of 4, which the manual advises, nor a divisor of 1000; 300 is more than the 128 calibration samples."""
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 128)
     form = lstm(spec, weights, calibration, steps=steps)
     rows = stream(spec, 1200)
-    with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
+    with Converter(
+        spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
+    ) as converter:
         found, expected = converter.run(rows), Reference(spec, weights).run(rows)
-        assert np.sqrt(np.mean((found - expected) ** 2)) / expected.std() <= {"fp16": FLOAT16.limit, "w8a8": 0.1}[scheme]
+        assert (
+            np.sqrt(np.mean((found - expected) ** 2)) / expected.std()
+            <= {"fp16": FLOAT16.limit, "w8a8": 0.1}[scheme]
+        )
         assert {r["target"] for r in converter.inner_operators} == {"NPU"}

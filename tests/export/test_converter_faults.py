@@ -29,7 +29,9 @@ from edge_lstm_runtime.verify.error import FLOAT16
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+    pytest.mark.skipif(
+        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+    ),
 ]
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
@@ -40,7 +42,10 @@ def processes(text: str) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if text in (folder / "cmdline").read_bytes().decode(errors="replace") and int(folder.name) != os.getpid():
+            if (
+                text in (folder / "cmdline").read_bytes().decode(errors="replace")
+                and int(folder.name) != os.getpid()
+            ):
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -57,14 +62,18 @@ def gone(text: str, seconds: float = 5) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def tmp(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tmp(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """TMPDIR, empty before and after; no process of the converter is left, nor anything half made beside its environment."""
     folder = tmp_path_factory.mktemp("TMPDIR")
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     yield folder
     assert gone(str(folder)), "a process was left"
-    assert not [p for p in folder.iterdir() if p.name != ".ses"], "a file was left in TMPDIR"  # .ses: this process's onnxruntime
+    assert not [p for p in folder.iterdir() if p.name != ".ses"], (
+        "a file was left in TMPDIR"
+    )  # .ses: this process's onnxruntime
     cache = environment.location().parent
     assert not [p.name for p in cache.glob(".building-*")], "a half-made environment was left"
 
@@ -74,12 +83,26 @@ def model(random_model):
     return random_model(1, 16)
 
 
-def convert(model, *, scheme: str = "fp16", form: str = "cell", graph: bytes | None = None, **options) -> Converter:
+def convert(
+    model, *, scheme: str = "fp16", form: str = "cell", graph: bytes | None = None, **options
+) -> Converter:
     spec, weights = model
-    samples = {"x": np.zeros((4, spec.feature_size)), "h": np.zeros((4, 1, spec.hidden_size)), "c": np.zeros((4, 1, spec.hidden_size))}
+    samples = {
+        "x": np.zeros((4, spec.feature_size)),
+        "h": np.zeros((4, 1, spec.hidden_size)),
+        "c": np.zeros((4, 1, spec.hidden_size)),
+    }
     calibration = {name: array.astype(np.float32) for name, array in samples.items()}
     made = FORMS[form](spec, weights, calibration)
-    return Converter(spec, graph or made.graph.SerializeToString(), made.recipe, "rk3588", scheme, calibration, **options)
+    return Converter(
+        spec,
+        graph or made.graph.SerializeToString(),
+        made.recipe,
+        "rk3588",
+        scheme,
+        calibration,
+        **options,
+    )
 
 
 def works(model) -> None:
@@ -131,7 +154,9 @@ def while_building(tmp: Path, action: Callable[[int], None]) -> threading.Thread
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the environment, in a cache of its own, without a network to mend it from."""
     whole = environment.python(lambda _: None).parent.parent
-    shutil.copytree(whole, tmp_path / "cache" / whole.name, symlinks=True, copy_function=link_or_copy)
+    shutil.copytree(
+        whole, tmp_path / "cache" / whole.name, symlinks=True, copy_function=link_or_copy
+    )
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     without_network(tmp_path, monkeypatch)
     return environment.location()
@@ -147,7 +172,14 @@ def link_or_copy(source: str, target: str) -> None:
 def without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in os.environ if n.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+    for name in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ):
         monkeypatch.setenv(name, NOWHERE)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("UV_OFFLINE", "1")
@@ -159,7 +191,10 @@ def without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_killed_while_it_builds(model, tmp, tmp_path):
     watcher = while_building(tmp, lambda worker: os.kill(worker, signal.SIGKILL))
-    fails(lambda: convert(model, log_file=tmp_path / "vendor.log"), r"rk3588 fp16\) .*killed \(SIGKILL\).*vendor\.log$")
+    fails(
+        lambda: convert(model, log_file=tmp_path / "vendor.log"),
+        r"rk3588 fp16\) .*killed \(SIGKILL\).*vendor\.log$",
+    )
     watcher.join()
     assert (tmp_path / "vendor.log").stat().st_size > 0
     works(model)
@@ -168,7 +203,10 @@ def test_killed_while_it_builds(model, tmp, tmp_path):
 def test_crash_names_the_signal(model):
     with convert(model) as converter:
         os.kill(converter._process.pid, signal.SIGSEGV)
-        fails(lambda: converter.run(np.zeros((5, 6), np.float32)), r"rk3588 fp16\) crashed \(SIGSEGV\)$")
+        fails(
+            lambda: converter.run(np.zeros((5, 6), np.float32)),
+            r"rk3588 fp16\) crashed \(SIGSEGV\)$",
+        )
     works(model)
 
 
@@ -184,7 +222,9 @@ def test_export_whose_converter_is_killed_leaves_the_old_bundle(trained, tmp, tm
     watchers.append(threading.Thread(target=kill_all))
     watchers[1].start()
     try:
-        export_fails(trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*SIGKILL.*; lstm: .*SIGKILL")
+        export_fails(
+            trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*SIGKILL.*; lstm: .*SIGKILL"
+        )
     finally:
         done.set()
         for watcher in watchers:
@@ -198,13 +238,17 @@ def test_export_whose_converter_is_killed_leaves_the_old_bundle(trained, tmp, tm
 def test_hung_while_it_builds(model, tmp):
     watcher = while_building(tmp, lambda worker: os.kill(worker, signal.SIGSTOP))
     start = time.monotonic()
-    fails(lambda: convert(model, timeout=3), r"gave no answer in time \(3 s in build\) and was ended")
+    fails(
+        lambda: convert(model, timeout=3), r"gave no answer in time \(3 s in build\) and was ended"
+    )
     watcher.join()
     assert time.monotonic() - start < 15
     works(model)
 
 
-def test_export_whose_converter_hangs_leaves_the_old_bundle(trained, tmp, tmp_path, monkeypatch, model):
+def test_export_whose_converter_hangs_leaves_the_old_bundle(
+    trained, tmp, tmp_path, monkeypatch, model
+):
     """It is stopped as soon as it is there, while the vendor's code is being loaded."""
     monkeypatch.setattr(process, "STEP_TIMEOUT", 3.0)
     done = threading.Event()
@@ -217,7 +261,11 @@ def test_export_whose_converter_hangs_leaves_the_old_bundle(trained, tmp, tmp_pa
     watcher = threading.Thread(target=stop_all)
     watcher.start()
     try:
-        export_fails(trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*no answer in time.*; lstm: .*no answer in time")
+        export_fails(
+            trained,
+            tmp_path,
+            r"rk3588 fp16 can't be made: cell: .*no answer in time.*; lstm: .*no answer in time",
+        )
     finally:
         done.set()
         watcher.join()
@@ -229,7 +277,10 @@ def test_hung_while_it_is_given_more_than_a_pipe_holds(model):
     with convert(model) as converter:
         worker = converter._process
         os.kill(worker.pid, signal.SIGSTOP)
-        fails(lambda: converter._ask("run", np.zeros((100_000, 6)), timeout=0.5), r"gave no answer in time \(0.5 s in run\) and was ended")
+        fails(
+            lambda: converter._ask("run", np.zeros((100_000, 6)), timeout=0.5),
+            r"gave no answer in time \(0.5 s in run\) and was ended",
+        )
         assert worker.returncode == -signal.SIGKILL
     works(model)
 
@@ -258,7 +309,9 @@ def test_export_out_of_memory_leaves_the_old_bundle(trained, tmp_path, monkeypat
 @pytest.mark.parametrize("text", ["much", "0", "-1", "nan", "inf"])
 def test_memory_limit_that_is_no_number(model, monkeypatch, text):
     monkeypatch.setenv("EDGE_LSTM_CONVERTER_MEMORY_GB", text)
-    with pytest.raises(ConfigError, match=rf"EDGE_LSTM_CONVERTER_MEMORY_GB is '{text}'; expected a number of GiB"):
+    with pytest.raises(
+        ConfigError, match=rf"EDGE_LSTM_CONVERTER_MEMORY_GB is '{text}'; expected a number of GiB"
+    ):
         convert(model)
 
 
@@ -278,7 +331,9 @@ def test_no_network(trained, tmp_path, monkeypatch, model):
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     without_network(tmp_path, monkeypatch)
     export_fails(
-        trained, tmp_path, r"can't make the converter's environment: `uv pip install` failed \(.*(network|offline|cache).*UV_FIND_LINKS"
+        trained,
+        tmp_path,
+        r"can't make the converter's environment: `uv pip install` failed \(.*(network|offline|cache).*UV_FIND_LINKS",
     )
     assert not list((tmp_path / "cache").iterdir())
     monkeypatch.undo()
@@ -301,7 +356,12 @@ def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
     def mount(size: str) -> Path:
         folder = tmp_path / f"disk-{size}"
         folder.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
         mounted.append(folder)
@@ -318,7 +378,10 @@ def test_disk_full(model, small_disk, tmp_path, monkeypatch, size):
     disk = small_disk(size)
     monkeypatch.setenv("TMPDIR", str(disk))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    said = fails(lambda: convert(model, log_file=tmp_path / "vendor.log"), "No space left on device|no space left in")
+    said = fails(
+        lambda: convert(model, log_file=tmp_path / "vendor.log"),
+        "No space left on device|no space left in",
+    )
     assert str(disk) in said
     assert not list(disk.iterdir())
     monkeypatch.undo()
@@ -348,7 +411,10 @@ def test_log_that_cannot_be_kept(model, small_disk, tmp):
 def test_disk_full_while_the_environment_is_made(small_disk, monkeypatch, model):
     disk = small_disk("30m")
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(disk / "cache"))
-    fails(lambda: environment.python(lambda _: None), r"can't make the converter's environment.*No space left on device")
+    fails(
+        lambda: environment.python(lambda _: None),
+        r"can't make the converter's environment.*No space left on device",
+    )
     assert not list((disk / "cache").iterdir())
     monkeypatch.undo()
     works(model)
@@ -387,10 +453,14 @@ DAMAGES = [delete_package, cut_a_file, break_the_interpreter, remove_half, garbl
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
-def test_damaged_environment_is_noticed_and_ends_in_one_line_without_a_network(copied, model, monkeypatch, damage, capsys):
+def test_damaged_environment_is_noticed_and_ends_in_one_line_without_a_network(
+    copied, model, monkeypatch, damage, capsys
+):
     damage(copied)
     said: list[str] = []
-    fails(lambda: convert(model, say=said.append), "can't make the converter's environment: .* failed")
+    fails(
+        lambda: convert(model, say=said.append), "can't make the converter's environment: .* failed"
+    )
     assert "is damaged" in said[0]
     assert main(["converter"]) == 0
     assert "damaged: " in capsys.readouterr().out
@@ -423,7 +493,10 @@ def test_damage_that_only_an_import_finds_names_the_command_that_mends_it(copied
     content = file.read_bytes()
     file.unlink()
     file.write_bytes(b"(" * len(content))  # as long as it was
-    fails(lambda: convert(model), r"can't be loaded: SyntaxError: .*seems damaged: `edge-lstm converter remove` removes it")
+    fails(
+        lambda: convert(model),
+        r"can't be loaded: SyntaxError: .*seems damaged: `edge-lstm converter remove` removes it",
+    )
     assert main(["converter", "remove"]) == 0
 
 
@@ -437,7 +510,11 @@ def test_wrong_python(trained, tmp_path, monkeypatch, model):
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     monkeypatch.setenv("UV_PYTHON_PREFERENCE", "only-managed")
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "pythons"))
-    said = export_fails(trained, tmp_path, r"`uv venv` found no Python 3\.10 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),")
+    said = export_fails(
+        trained,
+        tmp_path,
+        r"`uv venv` found no Python 3\.10 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),",
+    )
     assert "install Python 3.11" in said
     assert not list((tmp_path / "cache").iterdir())
     monkeypatch.undo()
@@ -452,12 +529,17 @@ def test_traceback_in_the_vendors_code_is_kept_and_ends_in_one_line(model, tmp_p
     graph = FORMS["cell"](spec, weights, {}).graph
     graph.opset_import[0].version = 21
     log_file = tmp_path / "vendor.log"
-    fails(lambda: convert(model, graph=graph.SerializeToString(), log_file=log_file), r"failed in build: \w+: .*opset 21.*vendor\.log$")
+    fails(
+        lambda: convert(model, graph=graph.SerializeToString(), log_file=log_file),
+        r"failed in build: \w+: .*opset 21.*vendor\.log$",
+    )
     assert "Traceback (most recent call last)" in log_file.read_text()
     works(model)
 
 
-@pytest.mark.parametrize(("target", "message"), [("/dev/null", "returned success and wrote no model")])
+@pytest.mark.parametrize(
+    ("target", "message"), [("/dev/null", "returned success and wrote no model")]
+)
 def test_file_of_zero_length(model, monkeypatch, target, message):
     """The vendor's code writes, returns 0, and nothing is there."""
     claim = process._claim_folder
@@ -475,7 +557,11 @@ def test_file_of_zero_length(model, monkeypatch, target, message):
 
 def test_file_that_is_cut(model, monkeypatch):
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path)[:5000] if path.name == "model.rknn" else read(path))
+    monkeypatch.setattr(
+        Path,
+        "read_bytes",
+        lambda path: read(path)[:5000] if path.name == "model.rknn" else read(path),
+    )
     fails(lambda: convert(model), r"wrote only a part of the model \(5000 bytes\)")
 
 
@@ -483,8 +569,12 @@ def test_file_that_is_cut(model, monkeypatch):
 
 
 def test_interrupted_while_it_builds(model, tmp):
-    watcher = while_building(tmp, lambda worker: (os.kill(worker, signal.SIGSTOP), os.kill(os.getpid(), signal.SIGINT)))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background with it ignored
+    watcher = while_building(
+        tmp, lambda worker: (os.kill(worker, signal.SIGSTOP), os.kill(os.getpid(), signal.SIGINT))
+    )
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts what it puts into the background with it ignored
     try:
         with pytest.raises(KeyboardInterrupt):
             convert(model, timeout=60)
@@ -573,9 +663,13 @@ def probe_wheel(folder: Path) -> Path:
     folder.mkdir()
     with zipfile.ZipFile(folder / "edge_lstm_probe-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("edge_lstm_probe.py", "")
-        wheel.writestr("edge_lstm_probe-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: edge-lstm-probe\nVersion: 1\n")
         wheel.writestr(
-            "edge_lstm_probe-1.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            "edge_lstm_probe-1.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: edge-lstm-probe\nVersion: 1\n",
+        )
+        wheel.writestr(
+            "edge_lstm_probe-1.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         wheel.writestr("edge_lstm_probe-1.dist-info/RECORD", "")
     return folder
@@ -602,7 +696,15 @@ def test_wheel_folder_is_used(tmp_path, monkeypatch, way):
 
 def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
     without_network(tmp_path, monkeypatch)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "SSL_CERT_FILE"):
+    for name in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "SSL_CERT_FILE",
+    ):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pip.conf").write_text(
         "[global]\nindex-url = https://a.example/simple\nextra-index-url =\n  https://b.example\n  https://c.example\n"
@@ -619,7 +721,13 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_TORCH_BACKEND": "cpu",
     }
-    for name, value in (("UV_DEFAULT_INDEX", "x"), ("UV_INDEX", "y"), ("UV_FIND_LINKS", "z"), ("https_proxy", "q"), ("SSL_CERT_FILE", "r")):
+    for name, value in (
+        ("UV_DEFAULT_INDEX", "x"),
+        ("UV_INDEX", "y"),
+        ("UV_FIND_LINKS", "z"),
+        ("https_proxy", "q"),
+        ("SSL_CERT_FILE", "r"),
+    ):
         monkeypatch.setenv(name, value)
     assert environment._index_settings("cp311") == {"UV_TORCH_BACKEND": "cpu"}
 
@@ -627,7 +735,10 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
 def test_package_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-has-no-such-package==1\n")
-    fails(lambda: environment.python(lambda _: None), r"`uv pip install` failed .*edge-lstm-has-no-such-package")
+    fails(
+        lambda: environment.python(lambda _: None),
+        r"`uv pip install` failed .*edge-lstm-has-no-such-package",
+    )
     assert not list((tmp_path / "cache").iterdir())
 
 

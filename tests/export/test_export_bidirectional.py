@@ -18,7 +18,14 @@ from edge_lstm_export.graphs.npu import bidirectional
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, evaluate_task, inspect_rknn, simulate
+from edge_lstm_export.steps import (
+    calibrate,
+    convert_rknn,
+    draw_stream,
+    evaluate_task,
+    inspect_rknn,
+    simulate,
+)
 from edge_lstm_export.steps.simplify import _simplify
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import compare, load
@@ -49,7 +56,12 @@ class OrtRuntime:
 
 
 def packing_for(spec, form):
-    return Packing(form.recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    return Packing(
+        form.recipe["io"],
+        features=spec.feature_size,
+        hidden=spec.hidden_size,
+        layers=spec.num_layers,
+    )
 
 
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 1), (1, 16), (2, 10), (4, 7)])
@@ -63,7 +75,9 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
     assert [(o.name, o.shape) for o in session.get_outputs()] == [("y", ["steps", 4])]
     backend, judge = onnx_backend(spec, graph.SerializeToString()), reference(spec, weights)
     for steps in (1, 250, 7):
-        assert compare(backend.run(rows_of(spec, steps)), judge.run(rows_of(spec, steps))).within(FLOAT32)
+        assert compare(backend.run(rows_of(spec, steps)), judge.run(rows_of(spec, steps))).within(
+            FLOAT32
+        )
 
 
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 16), (2, 10), (3, 1)])
@@ -71,8 +85,14 @@ def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
     """Its hidden units are filled up to a multiple of 8; that changes nothing."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
     form = bidirectional(spec, weights, 12)
-    assert (form.name, form.label, form.recipe["io"]) == ("lstm", "lstm-t12", {"form": "lstm", "steps": 12, "bidirectional": True})
-    assert [node.op_type for node in form.graph.graph.node] == ["LSTM", "Reshape"] * layers + ["Conv"]
+    assert (form.name, form.label, form.recipe["io"]) == (
+        "lstm",
+        "lstm-t12",
+        {"form": "lstm", "steps": 12, "bidirectional": True},
+    )
+    assert [node.op_type for node in form.graph.graph.node] == ["LSTM", "Reshape"] * layers + [
+        "Conv"
+    ]
     backend = RknnBackend(OrtRuntime(form.graph.SerializeToString()), packing_for(spec, form))
     judge = reference(spec, weights)
     for seed in (1, 2):  # nothing stays behind
@@ -82,7 +102,9 @@ def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
     assert h.shape == c.shape == (0, hidden)
 
 
-@pytest.mark.parametrize(("target", "scheme"), [(t.name, s) for t in targets().values() if t.lstm_npu for s in t.schemes])
+@pytest.mark.parametrize(
+    ("target", "scheme"), [(t.name, s) for t in targets().values() if t.lstm_npu for s in t.schemes]
+)
 def test_lint_has_nothing_against_it_where_the_npu_has_the_operator(random_model, target, scheme):
     spec, weights = random_model(2, 10, bidirectional=True)
     found = {f.rule for f in lint(bidirectional(spec, weights, 12).graph, target, scheme)}
@@ -105,18 +127,26 @@ def test_the_bundle_has_whole_recordings_and_runs(exported, both_run):
     for part in np.split(bundle.golden[0], 10):
         assert any(np.array_equal(part, x) for x in recordings)
     assert set(bundle.manifest["accuracy"]) == {"numpy", "onnx model.onnx"}
-    assert all(a.comparison.within(FLOAT32) and a.comparison.steps == 1000 for a in exported.accuracy.values())
+    assert all(
+        a.comparison.within(FLOAT32) and a.comparison.steps == 1000
+        for a in exported.accuracy.values()
+    )
     assert main(["check", str(exported.out)]) == 0
 
 
 def test_the_metric_is_torchs_and_there_is_no_stream_to_carry(exported, both_run):
     assert set(exported.metrics) == {"numpy"}
     for key in ("accuracy", "macro_f1", "accuracy_all_steps"):
-        assert exported.metrics["numpy"][key] == pytest.approx(both_run.metrics["test"][key], abs=1e-6)
+        assert exported.metrics["numpy"][key] == pytest.approx(
+            both_run.metrics["test"][key], abs=1e-6
+        )
 
 
 def test_the_same_run_gives_the_same_bytes_and_a_report(exported, both_run, tmp_path):
-    assert export_run(both_run, tmp_path / "b.edge", schemes=()).out.read_bytes() == exported.out.read_bytes()
+    assert (
+        export_run(both_run, tmp_path / "b.edge", schemes=()).out.read_bytes()
+        == exported.out.read_bytes()
+    )
     html = exported.out.with_suffix(".html").read_text()
     assert "1000 steps of real test data, 10 whole sequences, each from the zero state" in html
     assert "state carried" not in html
@@ -132,12 +162,16 @@ def test_a_bundle_without_a_cell_can_be_linted(exported, capsys):
 
 def work_for(run, recordings, **more):
     """recordings: the lengths of the test split."""
-    splits = dataclasses.replace(run.splits, test=[Sequence(str(n), "g", rows_of(run.spec, n, n), 0) for n in recordings])
+    splits = dataclasses.replace(
+        run.splits, test=[Sequence(str(n), "g", rows_of(run.spec, n, n), 0) for n in recordings]
+    )
     copy = dataclasses.replace(run)
     copy.__dict__["splits"] = splits
     said = []
     options = {"schemes": {"rk3588": ("fp16",)}, **more}
-    return Work(run=copy, out=Path("x.edge"), say=said.append, resources=ExitStack(), **options), said
+    return Work(
+        run=copy, out=Path("x.edge"), say=said.append, resources=ExitStack(), **options
+    ), said
 
 
 @pytest.mark.parametrize(
@@ -149,11 +183,17 @@ def work_for(run, recordings, **more):
         ([600] * 4, None, 600, [600, 600]),  # no more than a thousand steps need
     ],
 )
-def test_the_length_is_that_of_the_recordings_or_as_asked(both_run, recordings, chunk, steps, lengths):
+def test_the_length_is_that_of_the_recordings_or_as_asked(
+    both_run, recordings, chunk, steps, lengths
+):
     work, said = work_for(both_run, recordings, chunk=chunk)
     work = draw_stream.call(work)
     assert (work.chunk, work.lengths.tolist(), said) == (steps, lengths, [])
-    parts = zip(np.split(work.stream, np.cumsum(lengths)[:-1]), np.split(work.reference, np.cumsum(lengths)[:-1]), strict=True)
+    parts = zip(
+        np.split(work.stream, np.cumsum(lengths)[:-1]),
+        np.split(work.reference, np.cumsum(lengths)[:-1]),
+        strict=True,
+    )
     judge = reference(work.spec, work.weights)
     for x, y in parts:
         rows = (x - work.spec.input_mean) / np.asarray(work.spec.input_std)
@@ -163,17 +203,32 @@ def test_the_length_is_that_of_the_recordings_or_as_asked(both_run, recordings, 
 @pytest.mark.parametrize(
     ("recordings", "chunk", "why"),
     [
-        ([30, 31], None, "the test recordings have 30 to 31 steps, and a converted model takes sequences of one length"),
-        ([30, 31], 32, "the longest test recording has 31 steps, too few to check it with sequences of 32"),
+        (
+            [30, 31],
+            None,
+            "the test recordings have 30 to 31 steps, and a converted model takes sequences of one length",
+        ),
+        (
+            [30, 31],
+            32,
+            "the longest test recording has 31 steps, too few to check it with sequences of 32",
+        ),
         ([1, 1], None, "the test recordings have 1 steps, and a converted model takes 2 to 1024"),
-        ([1025], None, "the test recordings have 1025 steps, and a converted model takes 2 to 1024"),
+        (
+            [1025],
+            None,
+            "the test recordings have 1025 steps, and a converted model takes 2 to 1024",
+        ),
     ],
 )
 def test_no_length_is_a_note_and_the_rest_is_made(both_run, recordings, chunk, why):
     work, said = work_for(both_run, recordings, chunk=chunk)
     work = draw_stream.call(work)
     (note,) = work.notes
-    assert note == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+    assert (
+        note
+        == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+    )
     assert said == [f"  {note}"]
     assert not work.schemes
     assert sorted(work.lengths) == sorted(min(n, 1000) for n in recordings)
@@ -181,11 +236,21 @@ def test_no_length_is_a_note_and_the_rest_is_made(both_run, recordings, chunk, w
 
 
 def test_calibration_is_sequences_of_that_length_the_classes_in_turn():
-    recordings = [np.full((length, 2), 10.0 * n) + np.arange(length)[:, None] for n, length in enumerate((5, 8, 3))]
+    recordings = [
+        np.full((length, 2), 10.0 * n) + np.arange(length)[:, None]
+        for n, length in enumerate((5, 8, 3))
+    ]
     x = calibrate.sequences(recordings, ["a", "b", "a"], 4)["x"]
     assert x.dtype == np.float32
-    assert sorted(map(tuple, x[:, :, 0].tolist())) == [(0, 1, 2, 3), (10, 11, 12, 13), (14, 15, 16, 17), (20, 21, 22, 20)]
-    assert {int(x[0, 0, 0]) // 10 == 1, int(x[1, 0, 0]) // 10 == 1} == {True, False}, "one of each class first"
+    assert sorted(map(tuple, x[:, :, 0].tolist())) == [
+        (0, 1, 2, 3),
+        (10, 11, 12, 13),
+        (14, 15, 16, 17),
+        (20, 21, 22, 20),
+    ]
+    assert {int(x[0, 0, 0]) // 10 == 1, int(x[1, 0, 0]) // 10 == 1} == {True, False}, (
+        "one of each class first"
+    )
     assert len(calibrate.sequences([np.zeros((400, 1))], ["a"], 2)["x"]) == calibrate.SEQUENCES
 
 
@@ -199,7 +264,12 @@ class Simulated:
 
     def __init__(self, spec, graph, recipe, *_, **__):
         self._spec, self.steps, self.closed = spec, recipe["io"]["steps"], False
-        packing = Packing(recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+        packing = Packing(
+            recipe["io"],
+            features=spec.feature_size,
+            hidden=spec.hidden_size,
+            layers=spec.num_layers,
+        )
         self._backend = RknnBackend(OrtRuntime(graph), packing)
 
     def run(self, rows):
@@ -218,7 +288,9 @@ def convert(monkeypatch):
 
 
 def test_one_model_for_each_target_and_scheme(both_run, convert):
-    work = simulate.call(convert(work_for(both_run, [20, 20, 9], chunk=20, schemes={"rk3588": ("fp16", "w8a8")})[0]))
+    work = simulate.call(
+        convert(work_for(both_run, [20, 20, 9], chunk=20, schemes={"rk3588": ("fp16", "w8a8")})[0])
+    )
     assert list(work.artifacts) == ["rk3588-fp16-t20.rknn", "rk3588-w8a8-t20.rknn"]
     (row,) = work.candidates["rk3588-fp16-t20.rknn"]
     assert (row.form, row.steps, row.why) == ("lstm", 20, "the only form for sequences of 20")
@@ -229,7 +301,11 @@ def test_one_model_for_each_target_and_scheme(both_run, convert):
     assert "good: NRMSE" in found.verdict
     assert "over 40 steps" in found.verdict
     work = evaluate_task.call(work)
-    assert set(work.metrics) == {"numpy", "rknn-sim rk3588-fp16-t20.rknn", "rknn-sim rk3588-w8a8-t20.rknn"}
+    assert set(work.metrics) == {
+        "numpy",
+        "rknn-sim rk3588-fp16-t20.rknn",
+        "rknn-sim rk3588-w8a8-t20.rknn",
+    }
 
 
 def test_a_model_that_answers_little_of_the_test_split_is_said_to(both_run, convert):
@@ -246,11 +322,16 @@ def test_a_refused_or_a_wrong_one_is_a_note(both_run, convert, monkeypatch):
     assert not work.artifacts
     assert work.notes[0].startswith("rv1103b-w8a8-t20.rknn was not made: no-lstm-operator: ")
     monkeypatch.setattr(Simulated, "wrong", 0.2)
-    work = simulate.call(convert(work_for(both_run, [20, 20], schemes={"rk3588": ("fp16", "w8a8")})[0]))
+    work = simulate.call(
+        convert(work_for(both_run, [20, 20], schemes={"rk3588": ("fp16", "w8a8")})[0])
+    )
     assert list(work.artifacts) == ["rk3588-w8a8-t20.rknn"]
     assert "rk3588-fp16-t20.rknn was not kept: NRMSE" in work.notes[0]
     assert "rk3588-w8a8-t20.rknn is not usable" in work.notes[1]
-    assert "worse than it should be" in inspect_rknn.call(work).inspections["rk3588-w8a8-t20.rknn"].verdict
+    assert (
+        "worse than it should be"
+        in inspect_rknn.call(work).inspections["rk3588-w8a8-t20.rknn"].verdict
+    )
 
 
 # --- the real converter ---
@@ -269,9 +350,15 @@ def converted(both_run, tmp_path_factory):
 @slow
 def test_export_for_rk3588(converted, record_property):
     bundle = load(converted.out).bundle
-    assert sorted(bundle.manifest["artifacts"]) == ["rk3588-fp16-t100.rknn", "rk3588-w8a8-t100.rknn"]
+    assert sorted(bundle.manifest["artifacts"]) == [
+        "rk3588-fp16-t100.rknn",
+        "rk3588-w8a8-t100.rknn",
+    ]
     assert not converted.notes
-    for scheme, limit in (("fp16", FLOAT16.limit), ("w8a8", 0.05)):  # w8a8 of a small net, hardly trained
+    for scheme, limit in (
+        ("fp16", FLOAT16.limit),
+        ("w8a8", 0.05),
+    ):  # w8a8 of a small net, hardly trained
         member = f"rk3588-{scheme}-t100.rknn"
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")
@@ -279,7 +366,9 @@ def test_export_for_rk3588(converted, record_property):
         nrmse = converted.accuracy[f"rknn-sim {member}"].comparison.nrmse
         record_property(member, f"NRMSE {nrmse:.1e}")
         assert nrmse <= limit
-        inside = [r for r in row["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
+        inside = [
+            r for r in row["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")
+        ]
         assert {r["target"] for r in inside} == {"NPU"}
         assert [r["operator"] for r in inside].count("exLSTM") == 2
         assert {r["dtype"] for r in inside} == {{"fp16": "FLOAT16", "w8a8": "INT8"}[scheme]}
@@ -292,7 +381,20 @@ def test_export_for_rk3588(converted, record_property):
 def test_check_and_session_on_the_simulator(converted, both_run, capsys):
     for scheme in ("fp16", "w8a8"):
         member = f"rk3588-{scheme}-t100.rknn"
-        assert main(["check", str(converted.out), "--backend", "rknn-sim", "--artifact", member, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "check",
+                    str(converted.out),
+                    "--backend",
+                    "rknn-sim",
+                    "--artifact",
+                    member,
+                    "--json",
+                ]
+            )
+            == 0
+        )
         result = json.loads(capsys.readouterr().out)
         assert result["max_abs"] == converted.accuracy[f"rknn-sim {member}"].comparison.max_abs
     recording = both_run.splits.test[1].x
@@ -301,20 +403,33 @@ def test_check_and_session_on_the_simulator(converted, both_run, capsys):
         whole, again = session.run(recording), session.run(recording)
         np.testing.assert_array_equal(whole, again)
         assert compare(whole, expected.run(recording)).within(FLOAT16)
-        assert compare(session.run(recording[:31]), expected.run(recording[:31])).within(FLOAT32), "NumPy's"
+        assert compare(session.run(recording[:31]), expected.run(recording[:31])).within(FLOAT32), (
+            "NumPy's"
+        )
 
 
 @slow
-@pytest.mark.parametrize(("layers", "hidden", "steps"), [(1, 10, 2), (2, 20, 7), (4, 1, 12), (2, 64, 100)])
+@pytest.mark.parametrize(
+    ("layers", "hidden", "steps"), [(1, 10, 2), (2, 20, 7), (4, 1, 12), (2, 64, 100)]
+)
 @pytest.mark.parametrize(("scheme", "limit"), [("fp16", FLOAT16.limit), ("w8a8", 0.1)])
-def test_the_operator_is_clean_and_stays_on_the_npu(random_model, layers, hidden, steps, scheme, limit):
+def test_the_operator_is_clean_and_stays_on_the_npu(
+    random_model, layers, hidden, steps, scheme, limit
+):
     """Hidden sizes that are no multiple of 8 too; without filling up, the converter logs an error with them."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
     form, lengths = bidirectional(spec, weights, steps), np.array([steps] * 6)
     rows = rows_of(spec, 6 * steps)
     calibration = {"x": np.stack([rows_of(spec, steps, seed) for seed in range(100, 132)])}
-    with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
-        assert compare(converter.run(rows), run_sequences(reference(spec, weights), rows, lengths)).nrmse <= limit
+    with Converter(
+        spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
+    ) as converter:
+        assert (
+            compare(
+                converter.run(rows), run_sequences(reference(spec, weights), rows, lengths)
+            ).nrmse
+            <= limit
+        )
         assert {r["target"] for r in converter.inner_operators} == {"NPU"}
 
 
@@ -322,6 +437,11 @@ def test_the_operator_is_clean_and_stays_on_the_npu(random_model, layers, hidden
 @pytest.mark.parametrize("target", ["rk3566", "rk3576", "rk3562", "rv1106"])
 def test_other_targets_take_it(random_model, target):
     spec, weights = random_model(2, 16, bidirectional=True)
-    form, calibration = bidirectional(spec, weights, 12), {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])}
-    with Converter(spec, form.graph.SerializeToString(), form.recipe, target, "w8a8", calibration) as converter:
+    form, calibration = (
+        bidirectional(spec, weights, 12),
+        {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])},
+    )
+    with Converter(
+        spec, form.graph.SerializeToString(), form.recipe, target, "w8a8", calibration
+    ) as converter:
         assert {r["target"] for r in converter.inner_operators} == {"NPU"}

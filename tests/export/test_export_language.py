@@ -39,7 +39,9 @@ def work(prose_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Work:
     return export_run(prose_run, tmp_path_factory.mktemp("exported") / "prose.edge", schemes=())
 
 
-def test_every_backend_writes_the_same_text_and_measures_the_same_bits(prose_run: Run, work: Work) -> None:
+def test_every_backend_writes_the_same_text_and_measures_the_same_bits(
+    prose_run: Run, work: Work
+) -> None:
     model = load(work.out)
     test = prose_run.splits.test[0].x
     for backend in ("numpy", "native", "native-int8", "onnx"):
@@ -47,27 +49,50 @@ def test_every_backend_writes_the_same_text_and_measures_the_same_bits(prose_run
         with model.session(backend) as session:
             logits = np.stack([session.step(x) for x in test])[:-1].astype(np.float64)
             session.reset()
-            assert "".join(generate(session, "the quick", length=60, temperature=0)) == (PHRASE * 3).lower()[9:69]
+            assert (
+                "".join(generate(session, "the quick", length=60, temperature=0))
+                == (PHRASE * 3).lower()[9:69]
+            )
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         bits = -np.log2(p[np.arange(len(p)), test[1:, 0].astype(int)]).mean()
         assert bits < 0.3
         if backend in work.metrics:
             assert work.metrics[backend]["bits_per_character"] == pytest.approx(bits, rel=1e-3)
-    assert work.metrics["numpy"]["perplexity"] == pytest.approx(prose_run.metrics["test"]["perplexity"], rel=1e-4)
+    assert work.metrics["numpy"]["perplexity"] == pytest.approx(
+        prose_run.metrics["test"]["perplexity"], rel=1e-4
+    )
 
 
-def test_the_report_speaks_of_bits_and_the_command_generates(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_report_speaks_of_bits_and_the_command_generates(
+    work: Work, capfd: pytest.CaptureFixture[str]
+) -> None:
     html = work.out.with_suffix(".html").read_text("utf-8")
     assert '<th class="n">bits per character</th>' in html
     assert re.search(r"Of \d+ characters of held-out text the LSTM needs 0\.\d+ bits each", html)
     assert re.search(r"native-int8 on this machine.*% bits per character against float32", html)
-    assert main(["generate", str(work.out), "--prompt", "the quick", "--length", "40", "--temperature", "0"]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                str(work.out),
+                "--prompt",
+                "the quick",
+                "--length",
+                "40",
+                "--temperature",
+                "0",
+            ]
+        )
+        == 0
+    )
     assert capfd.readouterr().out.splitlines()[-1] == (PHRASE * 3).lower()[:49]
 
 
 @pytest.mark.parametrize("scheme", ["float32", "int8"])
-def test_c_replays_the_golden_text_and_refuses_what_is_no_character(work: Work, scheme: str, tmp_path: Path) -> None:
+def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
+    work: Work, scheme: str, tmp_path: Path
+) -> None:
     made = export_c(work.out, tmp_path / "prose", scheme=scheme)
     passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=made.folder))
     (tmp_path / "use.c").write_text(
@@ -82,7 +107,13 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(work: Work, 
         '    return strcmp(model_output_names[1], " ") ? 4 : 0;\n}\n'
     )
     built = run(
-        "gcc", "-I", made.folder, tmp_path / "use.c", *(made.folder / n for n in ("model.c", "edge_lstm.c")), "-o", tmp_path / "use"
+        "gcc",
+        "-I",
+        made.folder,
+        tmp_path / "use.c",
+        *(made.folder / n for n in ("model.c", "edge_lstm.c")),
+        "-o",
+        tmp_path / "use",
     )
     assert built.returncode == 0, built.stderr
     assert run(tmp_path / "use").returncode == 0
@@ -96,14 +127,25 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(work: Work, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}")
+@pytest.mark.skipif(
+    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+)
 def test_the_simulator_writes_the_text_in_fp16_and_int8(prose_run: Run, tmp_path: Path) -> None:
-    work = export_run(prose_run, tmp_path / "prose.edge", targets=("rk3588",), schemes=("fp16", "w8a8"))
+    work = export_run(
+        prose_run, tmp_path / "prose.edge", targets=("rk3588",), schemes=("fp16", "w8a8")
+    )
     bits = work.metrics["numpy"]["bits_per_character"]
     assert set(work.artifacts) == {"rk3588-fp16.rknn", "rk3588-w8a8.rknn"}
-    assert work.metrics["rknn-sim rk3588-fp16.rknn"]["bits_per_character"] == pytest.approx(bits, abs=0.01)
-    assert work.metrics["rknn-sim rk3588-w8a8.rknn"]["bits_per_character"] == pytest.approx(bits, abs=0.1)
+    assert work.metrics["rknn-sim rk3588-fp16.rknn"]["bits_per_character"] == pytest.approx(
+        bits, abs=0.01
+    )
+    assert work.metrics["rknn-sim rk3588-w8a8.rknn"]["bits_per_character"] == pytest.approx(
+        bits, abs=0.1
+    )
     for member in work.artifacts:
         assert check_backend(load(work.out).bundle, "rknn-sim", member).passed
         with load(work.out).session("rknn-sim", artifact=member) as session:
-            assert "".join(generate(session, "the quick", length=30, temperature=0)) == (PHRASE * 2).lower()[9:39]
+            assert (
+                "".join(generate(session, "the quick", length=30, temperature=0))
+                == (PHRASE * 2).lower()[9:39]
+            )

@@ -29,8 +29,21 @@ def test_bundle_runs_on_a_cpu_within_tolerance(exported):
         result = check_backend(bundle, backend)
         assert result.passed, result
         assert result.comparison.steps == 1000
-    assert set(bundle.members) == {"weights.npz", "golden.npz", "calibration.npz", "int8.npz", "model.onnx", "cell.onnx"}
-    assert set(bundle.manifest["accuracy"]) == {"numpy", "native", "native-int8", "onnx model.onnx", "onnx cell.onnx"}
+    assert set(bundle.members) == {
+        "weights.npz",
+        "golden.npz",
+        "calibration.npz",
+        "int8.npz",
+        "model.onnx",
+        "cell.onnx",
+    }
+    assert set(bundle.manifest["accuracy"]) == {
+        "numpy",
+        "native",
+        "native-int8",
+        "onnx model.onnx",
+        "onnx cell.onnx",
+    }
     assert bundle.manifest["accuracy"]["native-int8"]["nrmse"] <= 5e-3
 
 
@@ -41,7 +54,9 @@ def test_golden_stream_is_real_test_data(exported, trained):
 
 def test_numpy_metric_equals_torch(exported, trained):
     for key in ("accuracy", "macro_f1"):
-        assert exported.metrics["numpy"][key] == pytest.approx(trained.metrics["test"][key], abs=1e-6)
+        assert exported.metrics["numpy"][key] == pytest.approx(
+            trained.metrics["test"][key], abs=1e-6
+        )
 
 
 def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
@@ -66,7 +81,13 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     from edge_lstm_runtime.inputs.channels import features
 
     said = []
-    work = Work(run=trained, schemes={"rk3588": ("w8a8",)}, out=Path("x.edge"), say=said.append, resources=ExitStack())
+    work = Work(
+        run=trained,
+        schemes={"rk3588": ("w8a8",)},
+        out=Path("x.edge"),
+        say=said.append,
+        resources=ExitStack(),
+    )
     first, second = calibrate.call(work), calibrate.call(work)
     for name in "xhc":
         np.testing.assert_array_equal(first.calibration[name], second.calibration[name])
@@ -74,9 +95,13 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     assert list(curve) == sorted(curve)
     assert curve[len(first.calibration["x"])] <= 1.1 * min(curve.values())
     assert f"{len(first.calibration['x'])} samples: emulated NRMSE" in said[0]
-    everything = np.concatenate([features(trained.spec, s.x)[0] for s in trained.splits.train]).astype(np.float32)
+    everything = np.concatenate(
+        [features(trained.spec, s.x)[0] for s in trained.splits.train]
+    ).astype(np.float32)
     for extreme in (everything.max(axis=0), everything.min(axis=0)):
-        assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), "the range would depend on the draw"
+        assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), (
+            "the range would depend on the draw"
+        )
     zero = (first.calibration["h"] == 0).all(axis=(1, 2)).mean()
     assert 0.03 < zero < 0.5, "the first step after a reset is a stratum of its own"
 
@@ -86,25 +111,50 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
     from edge_lstm_runtime import Comparison
 
     def tried(form, nrmse, cycles, on_cpu=0):
-        return Candidate("rk3588", "w8a8", form, Comparison(10, nrmse, nrmse, nrmse, (0, 0)), cycles, on_cpu)
+        return Candidate(
+            "rk3588", "w8a8", form, Comparison(10, nrmse, nrmse, nrmse, (0, 0)), cycles, on_cpu
+        )
 
     refused = Candidate("rk3588", "w8a8", "cell", refused="crashed (SIGABRT)")
     for candidates, form, why in (
-        ([tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)], "cell", "the cheapest within NRMSE 0.01 (700"),
-        ([tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused], "packed", "900 cycles, 1 of 3 forms within"),
-        ([tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)], "packed", "900 cycles, 2 of 2"),
-        ([tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)], "lstm", "the most accurate; none is within"),
+        (
+            [tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)],
+            "cell",
+            "the cheapest within NRMSE 0.01 (700",
+        ),
+        (
+            [tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused],
+            "packed",
+            "900 cycles, 1 of 3 forms within",
+        ),
+        (
+            [tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)],
+            "packed",
+            "900 cycles, 2 of 2",
+        ),
+        (
+            [tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)],
+            "lstm",
+            "the most accurate; none is within",
+        ),
         ([tried("lstm", 1e-3, None), refused], "lstm", "cycles not known"),
     ):
         kept = convert_rknn._choose(candidates)
         assert kept.form == form
         assert why in kept.why
-    with pytest.raises(ConversionError, match=r"rk3588 w8a8 can't be made: cell: crashed \(SIGABRT\)"):
+    with pytest.raises(
+        ConversionError, match=r"rk3588 w8a8 can't be made: cell: crashed \(SIGABRT\)"
+    ):
         convert_rknn._choose([refused])
 
 
 @pytest.mark.parametrize(
-    ("target", "advice"), [("rk3588", "Use fp16."), ("rv1106", "Use w16a16i_dfp."), ("rv1103b", "Use the numpy backend, ")]
+    ("target", "advice"),
+    [
+        ("rk3588", "Use fp16."),
+        ("rv1106", "Use w16a16i_dfp."),
+        ("rv1103b", "Use the numpy backend, "),
+    ],
 )
 def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, target, advice):
     from contextlib import ExitStack
@@ -115,7 +165,13 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
     from edge_lstm_export.work import Artifact, Work
 
     reference = np.random.default_rng(0).normal(size=(50, 1))
-    made = Artifact(target, "w8a8", SimpleNamespace(steps=1), SimpleNamespace(), (reference + 1).astype(np.float32))
+    made = Artifact(
+        target,
+        "w8a8",
+        SimpleNamespace(steps=1),
+        SimpleNamespace(),
+        (reference + 1).astype(np.float32),
+    )
     work = Work(
         run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None, resources=ExitStack(),
         reference=reference, artifacts={f"{target}-w8a8.rknn": made},
@@ -142,7 +198,9 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
         if figures and len(regress_run.splits.test) == 1:
             assert figures["mae"] == pytest.approx(error.mean(), rel=1e-4)
     (tmp_path / "in.csv").write_text("b,a\n0.5,-1\n")
-    assert main(["run", str(work.out), "--input", str(tmp_path / "in.csv"), "--backend", "numpy"]) == 0
+    assert (
+        main(["run", str(work.out), "--input", str(tmp_path / "in.csv"), "--backend", "numpy"]) == 0
+    )
     told = json.loads(capsys.readouterr().out)["value"]
     with model.session(backend="reference") as session:
         assert list(told.values()) == pytest.approx(session.step([-1, 0.5]).tolist(), rel=1e-5)
@@ -151,7 +209,9 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     assert "RMSE, last step" in report
     assert "the training split&#39;s mean" in report or "the training split's mean" in report
     assert "The LSTM beats the mean of the training split" in report
-    made = export_c(regress_run, tmp_path / "c")  # which builds it and runs its self-test with real data
+    made = export_c(
+        regress_run, tmp_path / "c"
+    )  # which builds it and runs its self-test with real data
     assert made.built.verdict.startswith("largest error")
     assert "LSTM regression" in (tmp_path / "c" / "model.c").read_text()
 
@@ -162,7 +222,10 @@ def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_pat
     assert metrics["mae"] == pytest.approx(forecast_run.metrics["test"]["mae"], rel=1e-4)
     assert "seasonal" in metrics["baselines"]
     html = work.out.with_suffix(".html").read_text()
-    assert re.search(r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the naive forecast", html)
+    assert re.search(
+        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the naive forecast",
+        html,
+    )
     assert check_backend(load(work.out).bundle, "onnx").passed
 
 
@@ -206,8 +269,14 @@ def test_wrong_weights_stop_the_export(trained, tmp_path, monkeypatch):
 
     monkeypatch.setattr(bundle, "_cell", bundle._cell)
     original = bundle.build
-    monkeypatch.setattr("edge_lstm_export.steps.build_graphs.build", lambda s, w, f: altered(s, w) if f == "cell" else original(s, w, f))
-    with pytest.raises(ConversionError, match=r"onnx cell.onnx differs from the float64 reference by 1\.0\de-03 at step \d+"):
+    monkeypatch.setattr(
+        "edge_lstm_export.steps.build_graphs.build",
+        lambda s, w, f: altered(s, w) if f == "cell" else original(s, w, f),
+    )
+    with pytest.raises(
+        ConversionError,
+        match=r"onnx cell.onnx differs from the float64 reference by 1\.0\de-03 at step \d+",
+    ):
         export_run(trained, tmp_path / "x.edge", schemes=())
     assert not list(tmp_path.iterdir())
 
@@ -215,7 +284,9 @@ def test_wrong_weights_stop_the_export(trained, tmp_path, monkeypatch):
 def test_missing_folder_and_missing_run(trained, tmp_path, capsys):
     with pytest.raises(ConversionError, match=r"the folder .*nowhere is not there"):
         export_run(trained, tmp_path / "nowhere" / "x.edge", schemes=())
-    assert main(["export", str(tmp_path / "no-run"), "-o", str(tmp_path / "x.edge"), "--no-npu"]) == 2
+    assert (
+        main(["export", str(tmp_path / "no-run"), "-o", str(tmp_path / "x.edge"), "--no-npu"]) == 2
+    )
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "no-run" in error
@@ -230,7 +301,9 @@ def test_failed_write_keeps_the_old_bundle(trained, exported, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BundleError, match=r"No space left on device; what was there before is unchanged"):
+    with pytest.raises(
+        BundleError, match=r"No space left on device; what was there before is unchanged"
+    ):
         export_run(trained, exported.out, schemes=())
     assert exported.out.read_bytes() == before
     assert {p.name for p in exported.out.parent.iterdir()} == {"motions.edge", "motions.html"}

@@ -27,18 +27,30 @@ def calibration_for(spec, weights, samples=2000):
     for row in stream(spec, samples):
         found.append((row, *backend.state))
         backend.step(row)
-    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*found, strict=True), strict=True)}
+    return {
+        name: np.stack(parts).astype(np.float32)
+        for name, parts in zip("xhc", zip(*found, strict=True), strict=True)
+    }
 
 
 def run_on_ort(spec, form, rows):
     """(steps, outputs), every output of each run, the state carried by the runtime's own packing."""
-    session = onnxruntime.InferenceSession(form.graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    packing = Packing(form.recipe["io"], features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    session = onnxruntime.InferenceSession(
+        form.graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    packing = Packing(
+        form.recipe["io"],
+        features=spec.feature_size,
+        hidden=spec.hidden_size,
+        layers=spec.num_layers,
+    )
     inputs = session.get_inputs()
     answers = []
     for n in range(0, len(rows), packing.steps):
         packing.put(rows[n : n + packing.steps] if packing.steps > 1 else rows[n])
-        feed = {i.name: array.reshape(i.shape) for i, array in zip(inputs, packing.inputs, strict=True)}
+        feed = {
+            i.name: array.reshape(i.shape) for i, array in zip(inputs, packing.inputs, strict=True)
+        }
         outputs = session.run(None, feed)
         answers.append((packing.take(outputs[: 1 + 2 * spec.num_layers]), outputs))
     return np.concatenate([y for y, _ in answers]), [outputs for _, outputs in answers]
@@ -63,7 +75,9 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
     found, _ = run_on_ort(spec, form, rows)
     assert compare(found, reference).nrmse < 1e-2
     x_range = input_range(calibration["x"])
-    emulated = npu_int8.emulate(weights, npu_int8.quantise(weights, calibration, x_range), x_range, rows)
+    emulated = npu_int8.emulate(
+        weights, npu_int8.quantise(weights, calibration, x_range), x_range, rows
+    )
     assert compare(emulated, reference).nrmse < 2e-2
 
 
@@ -76,8 +90,17 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
     from edge_lstm_runtime.layers.layout import reorder
 
     parts = input_parts(spec.feature_size)
-    v = np.concatenate([spread(calibration["x"].astype(np.float64), x_range, parts), on_grid(calibration["h"][:, 0])], axis=1)
-    W_x, W_h = (reorder(weights[f"layer0.{name}"].astype(np.float64), npu_int8.ORDER) for name in ("W_x", "W_h"))
+    v = np.concatenate(
+        [
+            spread(calibration["x"].astype(np.float64), x_range, parts),
+            on_grid(calibration["h"][:, 0]),
+        ],
+        axis=1,
+    )
+    W_x, W_h = (
+        reorder(weights[f"layer0.{name}"].astype(np.float64), npu_int8.ORDER)
+        for name in ("W_x", "W_h")
+    )
     exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / layer.scale
     step = np.abs(exact).max(axis=0) / 127
     nearest = step * np.rint(exact / step)
@@ -106,7 +129,9 @@ def test_traced_tensors_are_the_references(random_model, form, layers):
     assert len(sizes) == 1 + layers * (2 + len(TRACED[form]))
     _, runs = run_on_ort(spec, traced, rows)
     reference = reference_trace(spec, weights, rows)
-    limit = 1e-5 if form == "cell" else 0.2  # packed: int8 products; a tensor under a wrong name is off by about 1
+    limit = (
+        1e-5 if form == "cell" else 0.2
+    )  # packed: int8 products; a tensor under a wrong name is off by about 1
     for n, name in enumerate(sizes):
         found = np.stack([outputs[n].ravel() for outputs in runs])
         assert compare(found, reference[name]).nrmse < limit, name

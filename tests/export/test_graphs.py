@@ -19,7 +19,9 @@ from edge_lstm_runtime.verify.error import FLOAT32
 
 def torch_float64(spec, weights, rows):
     """(steps, F) -> (steps, O) by torch.nn.LSTM in double precision."""
-    lstm = torch.nn.LSTM(spec.feature_size, spec.hidden_size, spec.num_layers, batch_first=True).double()
+    lstm = torch.nn.LSTM(
+        spec.feature_size, spec.hidden_size, spec.num_layers, batch_first=True
+    ).double()
     assert GATES == "ifgo"  # the order of torch.nn.LSTM, by its documentation
     with torch.no_grad():
         for k in range(spec.num_layers):
@@ -28,7 +30,10 @@ def torch_float64(spec, weights, rows):
             getattr(lstm, f"bias_ih_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.b"]))
             getattr(lstm, f"bias_hh_l{k}").zero_()
         hidden, _ = lstm(torch.from_numpy(rows.astype(np.float64))[None])
-        return (hidden[0] @ torch.from_numpy(weights["head.W"]).double() + torch.from_numpy(weights["head.b"]).double()).numpy()
+        return (
+            hidden[0] @ torch.from_numpy(weights["head.W"]).double()
+            + torch.from_numpy(weights["head.b"]).double()
+        ).numpy()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -40,7 +45,9 @@ def test_streamed_graph_equals_torch(random_model, form, layers, hidden, simplif
     if simplified:
         graph = _simplify(graph, form)
     rows = np.random.default_rng(1).normal(size=(1000, spec.feature_size)).astype(np.float32)
-    comparison = compare(OnnxBackend(spec, graph.SerializeToString()).run(rows), torch_float64(spec, weights, rows))
+    comparison = compare(
+        OnnxBackend(spec, graph.SerializeToString()).run(rows), torch_float64(spec, weights, rows)
+    )
     assert comparison.within(FLOAT32), comparison
 
 
@@ -49,9 +56,16 @@ def test_names_shapes_and_opset_are_as_documented(random_model, form):
     spec, weights = random_model(2, 8)
     model = build(spec, weights, form)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    assert [i.name for i in session.get_inputs()] == ["x", "h0_in", "c0_in", "h1_in", "c1_in"] == ["x", *state_names(2, "in")]
+    assert (
+        [i.name for i in session.get_inputs()]
+        == ["x", "h0_in", "c0_in", "h1_in", "c1_in"]
+        == ["x", *state_names(2, "in")]
+    )
     assert [o.name for o in session.get_outputs()] == ["y", "h0_out", "c0_out", "h1_out", "c1_out"]
-    x, state, y = {"lstm": ([1, 1, 6], [1, 1, 8], [1, 4]), "cell": ([1, 6, 1, 1], [1, 8, 1, 1], [1, 4, 1, 1])}[form]
+    x, state, y = {
+        "lstm": ([1, 1, 6], [1, 1, 8], [1, 4]),
+        "cell": ([1, 6, 1, 1], [1, 8, 1, 1], [1, 4, 1, 1]),
+    }[form]
     assert [i.shape for i in session.get_inputs()] == [x] + [state] * 4
     assert [o.shape for o in session.get_outputs()] == [y] + [state] * 4
     assert {o.domain: o.version for o in model.opset_import} == {"": OPSET}
@@ -61,14 +75,26 @@ def test_names_shapes_and_opset_are_as_documented(random_model, form):
 def test_cell_form_has_only_operators_of_four_dimensions(random_model):
     spec, weights = random_model(1, 8)
     operators = {node.op_type for node in build(spec, weights, "cell").graph.node}
-    assert operators == {"Concat", "Conv", "Sigmoid", "Tanh", "Mul", "Add"}  # a MatMul, Gemm or Reshape would go to the CPU
+    assert operators == {
+        "Concat",
+        "Conv",
+        "Sigmoid",
+        "Tanh",
+        "Mul",
+        "Add",
+    }  # a MatMul, Gemm or Reshape would go to the CPU
 
 
 def test_every_gate_uses_its_own_columns(random_model):
     spec, weights = random_model(1, 3)
-    constants = {i.name: onnx.numpy_helper.to_array(i) for i in build(spec, weights, "cell").graph.initializer}
+    constants = {
+        i.name: onnx.numpy_helper.to_array(i)
+        for i in build(spec, weights, "cell").graph.initializer
+    }
     for name in GATES:
-        np.testing.assert_array_equal(constants[f"layer0_{name}_linear_b"], gate(weights["layer0.b"], name))
+        np.testing.assert_array_equal(
+            constants[f"layer0_{name}_linear_b"], gate(weights["layer0.b"], name)
+        )
 
 
 def test_simplify_refuses_a_changed_interface(random_model, monkeypatch):

@@ -39,7 +39,9 @@ def model(nodes, inputs, outputs, constants, opset=19):
 
 
 def node(operator, inputs, outputs, **attributes):
-    return helper.make_node(operator, inputs, outputs, name=next(o for o in outputs if o), **attributes)
+    return helper.make_node(
+        operator, inputs, outputs, name=next(o for o in outputs if o), **attributes
+    )
 
 
 def random(*shape):
@@ -65,61 +67,134 @@ def lstm(
     names = ["" if n == "-" else n for n in operands.split()]
     results = ["" if n == "-" else n for n in outputs.split()]
     batch_first = attributes.get("layout") == 1
-    x, state, y = ([B, T, F], [B, 1, H], [B, T, 1, H]) if batch_first else ([T, B, F], [1, B, H], [T, 1, B, H])
-    weights = {"W": random(1, 4 * H, F), "R": random(1, 4 * H, H), "B": random(1, 8 * H), "P": random(1, 3 * H)}
+    x, state, y = (
+        ([B, T, F], [B, 1, H], [B, T, 1, H])
+        if batch_first
+        else ([T, B, F], [1, B, H], [T, 1, B, H])
+    )
+    weights = {
+        "W": random(1, 4 * H, F),
+        "R": random(1, 4 * H, H),
+        "B": random(1, 8 * H),
+        "P": random(1, 3 * H),
+    }
     held = {n: a for n, a in weights.items() if n in names} | (constants or {})
     given = (inputs or {"x": x}) | {n: state for n in "hc" if n in names}
     shown = {n: y if n == "Y" else state for n in results if n} | (ends or {})
-    return model([*before, node("LSTM", names, results, hidden_size=H, **attributes), *after], given, shown, held)
+    return model(
+        [*before, node("LSTM", names, results, hidden_size=H, **attributes), *after],
+        given,
+        shown,
+        held,
+    )
 
 
 def lstm_of_4d(F):
     before = [node("Reshape", ["x4", "shape"], ["x"])]
-    return lstm(F=F, before=before, inputs={"x4": [1, F, 1, 1]}, constants={"shape": np.array([1, 1, F])})
+    return lstm(
+        F=F, before=before, inputs={"x4": [1, F, 1, 1]}, constants={"shape": np.array([1, 1, F])}
+    )
 
 
 def lstm_scaled(F):
-    return lstm(F=F, before=[node("Mul", ["x3", "k"], ["x"])], inputs={"x3": [1, 1, F]}, constants={"k": random(1)})
+    return lstm(
+        F=F,
+        before=[node("Mul", ["x3", "k"], ["x"])],
+        inputs={"x3": [1, 1, F]},
+        constants={"k": random(1)},
+    )
 
 
 def lstm_of_2d(F):
-    return lstm(F=F, before=[node("Unsqueeze", ["x2", "axes"], ["x"])], inputs={"x2": [1, F]}, constants={"axes": np.array([0])})
+    return lstm(
+        F=F,
+        before=[node("Unsqueeze", ["x2", "axes"], ["x"])],
+        inputs={"x2": [1, F]},
+        constants={"axes": np.array([0])},
+    )
 
 
 def lstm_head(H, of="Yh"):
-    after = [node("Reshape", [of, "shape"], ["h4"]), node("Conv", ["h4", "K"], ["y"], kernel_shape=[1, 1])]
-    return lstm(H=H, after=after, ends={"y": [1, 3, 1, 1]}, constants={"shape": np.array([1, H, 1, 1]), "K": random(3, H, 1, 1)})
+    after = [
+        node("Reshape", [of, "shape"], ["h4"]),
+        node("Conv", ["h4", "K"], ["y"], kernel_shape=[1, 1]),
+    ]
+    return lstm(
+        H=H,
+        after=after,
+        ends={"y": [1, 3, 1, 1]},
+        constants={"shape": np.array([1, H, 1, 1]), "K": random(3, H, 1, 1)},
+    )
 
 
 def lstm_gemm_head(size):
     after = [node("Squeeze", ["Yh", "axes"], ["hs"]), node("Gemm", ["hs", "K", "b"], ["y"])]
-    return lstm(after=after, ends={"y": [1, size]}, constants={"axes": np.array([0]), "K": random(16, size), "b": random(size)})
+    return lstm(
+        after=after,
+        ends={"y": [1, size]},
+        constants={"axes": np.array([0]), "K": random(16, size), "b": random(size)},
+    )
 
 
 def lstm_squeezed(H):
-    return lstm(H=H, after=[node("Squeeze", ["Yh", "axes"], ["hs"])], ends={"hs": [1, H]}, constants={"axes": np.array([0])})
+    return lstm(
+        H=H,
+        after=[node("Squeeze", ["Yh", "axes"], ["hs"])],
+        ends={"hs": [1, H]},
+        constants={"axes": np.array([0])},
+    )
 
 
 def conv(batch=1, opset=19):
     K = random(8, 8, 1, 1)
-    return model([node("Conv", ["x", "K"], ["y"], kernel_shape=[1, 1])], {"x": [batch, 8, 1, 1]}, {"y": [batch, 8, 1, 1]}, {"K": K}, opset)
+    return model(
+        [node("Conv", ["x", "K"], ["y"], kernel_shape=[1, 1])],
+        {"x": [batch, 8, 1, 1]},
+        {"y": [batch, 8, 1, 1]},
+        {"K": K},
+        opset,
+    )
 
 
 def conv_to(shape):
-    nodes = [node("Conv", ["x", "K"], ["p"], kernel_shape=[1, 1]), node("Reshape", ["p", "shape"], ["y"])]
-    return model(nodes, {"x": [1, 8, 1, 1]}, {"y": shape}, {"K": random(max(shape), 8, 1, 1), "shape": np.array(shape)})
+    nodes = [
+        node("Conv", ["x", "K"], ["p"], kernel_shape=[1, 1]),
+        node("Reshape", ["p", "shape"], ["y"]),
+    ]
+    return model(
+        nodes,
+        {"x": [1, 8, 1, 1]},
+        {"y": shape},
+        {"K": random(max(shape), 8, 1, 1), "shape": np.array(shape)},
+    )
 
 
 def conv_from(shape):
     size = max(shape)
-    nodes = [node("Reshape", ["x", "shape"], ["p"]), node("Conv", ["p", "K"], ["y"], kernel_shape=[1, 1])]
-    return model(nodes, {"x": shape}, {"y": [1, 8, 1, 1]}, {"K": random(8, size, 1, 1), "shape": np.array([1, size, 1, 1])})
+    nodes = [
+        node("Reshape", ["x", "shape"], ["p"]),
+        node("Conv", ["p", "K"], ["y"], kernel_shape=[1, 1]),
+    ]
+    return model(
+        nodes,
+        {"x": shape},
+        {"y": [1, 8, 1, 1]},
+        {"K": random(8, size, 1, 1), "shape": np.array([1, size, 1, 1])},
+    )
 
 
 def concat(a, b):
-    nodes = [node("Concat", ["x", "h"], ["xh"], axis=1), *(node("Conv", ["xh", f"K{n}"], [f"y{n}"], kernel_shape=[1, 1]) for n in "12")]
+    nodes = [
+        node("Concat", ["x", "h"], ["xh"], axis=1),
+        *(node("Conv", ["xh", f"K{n}"], [f"y{n}"], kernel_shape=[1, 1]) for n in "12"),
+    ]
     kernels = {f"K{n}": random(16, a + b, 1, 1) for n in "12"}
-    return model(nodes, {"x": [1, a, 1, 1], "h": [1, b, 1, 1]}, {f"y{n}": [1, 16, 1, 1] for n in "12"}, kernels)
+    return model(
+        nodes,
+        {"x": [1, a, 1, 1], "h": [1, b, 1, 1]},
+        {f"y{n}": [1, 16, 1, 1] for n in "12"},
+        kernels,
+    )
 
 
 def cell(F=6, H=16, layers=1):
@@ -230,22 +305,40 @@ def test_our_cell_in_int16_needs_aligned_inputs(target):
     assert lint(cell(F=8, H=20), target, "w16a16i_dfp") == []
 
 
-@pytest.mark.parametrize(("target", "scheme"), [(t, s) for t, s in OFFERED if targets()[t].lstm_npu and s != "w4a16"])
+@pytest.mark.parametrize(
+    ("target", "scheme"), [(t, s) for t, s in OFFERED if targets()[t].lstm_npu and s != "w4a16"]
+)
 def test_the_bare_operator_has_no_findings_where_the_npu_has_it(target, scheme):
     assert [str(f) for f in lint(lstm(), target, scheme)] == []
 
 
 def test_chained_operators_are_clean():
     """Y_h, or Y through Squeeze, as the next layer's x: observed clean, also where hidden is no multiple of the layout's."""
-    second = node("LSTM", ["x1", "W2", "R2", "B2", "", "h", "c"], ["Y2", "Yh2", "Yc2"], hidden_size=20)
-    constants = {"axes": np.array([1]), "W2": random(1, 80, 20), "R2": random(1, 80, 20), "B2": random(1, 160)}
-    graph = lstm(T=4, H=20, after=[node("Squeeze", ["Y", "axes"], ["x1"]), second], ends={"Y2": [4, 1, 1, 20]}, constants=constants)
+    second = node(
+        "LSTM", ["x1", "W2", "R2", "B2", "", "h", "c"], ["Y2", "Yh2", "Yc2"], hidden_size=20
+    )
+    constants = {
+        "axes": np.array([1]),
+        "W2": random(1, 80, 20),
+        "R2": random(1, 80, 20),
+        "B2": random(1, 160),
+    }
+    graph = lstm(
+        T=4,
+        H=20,
+        after=[node("Squeeze", ["Y", "axes"], ["x1"]), second],
+        ends={"Y2": [4, 1, 1, 20]},
+        constants=constants,
+    )
     assert {f.rule for f in lint(graph, "rk3566", "fp16")} == {"hidden-not-aligned"}
 
 
 @pytest.mark.parametrize(
     ("target", "scheme", "message"),
-    [("rk9999", "fp16", "target 'rk9999' is unknown; known: rk3588"), ("rk3588", "w8a9", "scheme 'w8a9' is unknown; known: fp16, w8a8")],
+    [
+        ("rk9999", "fp16", "target 'rk9999' is unknown; known: rk3588"),
+        ("rk3588", "w8a9", "scheme 'w8a9' is unknown; known: fp16, w8a8"),
+    ],
 )
 def test_unknown_names(target, scheme, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
@@ -256,7 +349,10 @@ def test_unknown_names(target, scheme, message):
 
 
 def test_every_scheme_of_the_converter_is_offered_or_refused_with_a_reason():
-    assert " ".join(targets()) == "rk3588 rk3576 rk3566 rk3568 rk3562 rv1126b rv1103 rv1106 rv1103b rv1106b rk2118"
+    assert (
+        " ".join(targets())
+        == "rk3588 rk3576 rk3566 rk3568 rk3562 rv1126b rv1103 rv1106 rv1103b rv1106b rk2118"
+    )
     for t in targets().values():
         assert set(t.schemes) | set(t.refused) == set(schemes()), t.name
         assert not set(t.schemes) & set(t.refused), t.name
@@ -273,7 +369,9 @@ def test_every_scheme_of_the_converter_is_offered_or_refused_with_a_reason():
             "reshape": t.reshape,
         }
         for fact, value in stated.items():
-            assert bool(value) == (fact in t.sources), f"{t.name}: {fact} is {value!r}, and its sources say otherwise"
+            assert bool(value) == (fact in t.sources), (
+                f"{t.name}: {fact} is {value!r}, and its sources say otherwise"
+            )
         assert ("python" in t.sources) == (t.python != "unknown"), t.name
 
 
@@ -281,8 +379,16 @@ def test_every_scheme_of_the_converter_is_offered_or_refused_with_a_reason():
     ("target", "scheme", "reason"),
     [
         ("rv1106", "fp16", "(fp16 on rv1106: this NPU has no float16)"),
-        ("rk3588", "w16a16i_dfp", "(w16a16i_dfp on rk3588: the manual allows it on rv1103 and rv1106 only)"),
-        ("rk3562", "w8a16", "expected one of fp16, w8a8 (w8a16 on rk3562: the manual allows it, but the cell form crashes"),
+        (
+            "rk3588",
+            "w16a16i_dfp",
+            "(w16a16i_dfp on rk3588: the manual allows it on rv1103 and rv1106 only)",
+        ),
+        (
+            "rk3562",
+            "w8a16",
+            "expected one of fp16, w8a8 (w8a16 on rk3562: the manual allows it, but the cell form crashes",
+        ),
     ],
 )
 def test_a_refusal_says_why(target, scheme, reason):
@@ -294,7 +400,9 @@ def test_targets_are_shown(capsys):
     assert main(["targets"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 120
-    assert re.search(r"^rk3576 +2 +fp16, w8a8, w4a16 +yes, observed +yes +ArmSoM Sige5", shown, re.MULTILINE)
+    assert re.search(
+        r"^rk3576 +2 +fp16, w8a8, w4a16 +yes, observed +yes +ArmSoM Sige5", shown, re.MULTILINE
+    )
     for name in targets():
         assert main(["targets", name]) == 0
         shown = capsys.readouterr().out
@@ -308,17 +416,29 @@ def test_targets_are_shown(capsys):
 
 def rows(heading):
     body = DOCUMENT.split(heading)[1].split("\n## ")[0]
-    return [[c.strip() for c in line.strip("|").split("|")] for line in body.splitlines() if line.startswith("| `")]
+    return [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in body.splitlines()
+        if line.startswith("| `")
+    ]
 
 
 def test_document_names_every_rule_with_its_level():
-    assert [(cells[0].strip("`"), cells[1]) for cells in rows("# What the RKNN")] == [(n, r.level) for n, r in RULES.items()]
+    assert [(cells[0].strip("`"), cells[1]) for cells in rows("# What the RKNN")] == [
+        (n, r.level) for n, r in RULES.items()
+    ]
     assert all(rule.doc.endswith((".", '"', '".')) for rule in RULES.values())
 
 
 def test_document_names_every_target_with_its_schemes():
-    shown = [(c[0].strip("`"), c[1], re.findall(r"`(\w+)`", c[2]), c[3], c[4]) for c in rows("## Targets")]
-    assert shown == [(t.name, str(t.cores or "unknown"), list(t.schemes), t.lstm, t.python) for t in targets().values()]
+    shown = [
+        (c[0].strip("`"), c[1], re.findall(r"`(\w+)`", c[2]), c[3], c[4])
+        for c in rows("## Targets")
+    ]
+    assert shown == [
+        (t.name, str(t.cores or "unknown"), list(t.schemes), t.lstm, t.python)
+        for t in targets().values()
+    ]
 
 
 # --- the verb ---
@@ -334,7 +454,10 @@ def test_verb_on_a_graph(tmp_path, capsys):
     path = saved(lstm(B=2, H=60), tmp_path)
     assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[:2] for line in lines] == [["error", "lstm-batch"], ["warning", "hidden-not-aligned"]]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["error", "lstm-batch"],
+        ["warning", "hidden-not-aligned"],
+    ]
     assert lines[1].endswith("LSTM 'Y' has hidden size 60; 64 is the next multiple of 8")
     path = saved(lstm(H=60), tmp_path)
     assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 0
@@ -345,15 +468,33 @@ def test_verb_on_a_graph(tmp_path, capsys):
 
 
 def test_verb_on_a_bundle(tmp_path, capsys):
-    spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+    spec = ModelSpec(
+        "forecast",
+        ("a",),
+        8,
+        1,
+        (0.0,),
+        (1.0,),
+        targets=("a",),
+        horizon=1,
+        output_offset=(0.0,),
+        output_scale=(1.0,),
+    )
     weights = {n: random(*s) for n, s in spec.weight_shapes().items()}
     golden = write_npz({"x": np.zeros((3, 1)), "y": np.zeros((3, 1))})
     path = tmp_path / "a.edge"
-    write_bundle(path, spec, weights, {"golden.npz": golden, "cell.onnx": build(spec, weights, "cell").SerializeToString()})
+    write_bundle(
+        path,
+        spec,
+        weights,
+        {"golden.npz": golden, "cell.onnx": build(spec, weights, "cell").SerializeToString()},
+    )
     assert main(["lint", str(path), "--target", "rk3588", "--scheme", "w8a8"]) == 0
     assert capsys.readouterr().out == "no findings\n"
     assert main(["lint", str(path), "--target", "rv1106", "--scheme", "fp16"]) == 1
-    assert capsys.readouterr().out.startswith("error: scheme-not-allowed: fp16 on rv1106: this NPU has no float16")
+    assert capsys.readouterr().out.startswith(
+        "error: scheme-not-allowed: fp16 on rv1106: this NPU has no float16"
+    )
 
 
 def test_verb_lists_its_rules(capsys):
@@ -385,7 +526,9 @@ def test_verb_answers_a_mistake_in_one_line(tmp_path, capsys, content, arguments
 
 # --- the real converter ---
 
-on_the_converter = pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}")
+on_the_converter = pytest.mark.skipif(
+    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+)
 
 
 def convert_all(jobs, folder):
@@ -397,35 +540,69 @@ def convert_all(jobs, folder):
     script = Path(__file__).with_name("convert_many.py")
     command = [environment.python(print), str(script)]
     done = subprocess.run(
-        command, input="".join(lines), env={"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True, timeout=600
+        command,
+        input="".join(lines),
+        env={"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
     )
-    results = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    results = [
+        json.loads(line.removeprefix("RESULT "))
+        for line in done.stdout.splitlines()
+        if line.startswith("RESULT ")
+    ]
     assert len(results) == len(jobs)
     return results
 
 
 def clean(result):
-    return result["outcome"] == "ok" and not result["errors"] and not result["cpu"] and result["operators"] > 0
+    return (
+        result["outcome"] == "ok"
+        and not result["errors"]
+        and not result["cpu"]
+        and result["operators"] > 0
+    )
 
 
 @pytest.mark.slow
 @on_the_converter
 def test_converter_does_what_the_rules_say(tmp_path):
-    jobs = [job for _, wrong, there, right, here, _ in PAIRS for job in ((wrong(), *there), (right(), *here))]
+    jobs = [
+        job
+        for _, wrong, there, right, here, _ in PAIRS
+        for job in ((wrong(), *there), (right(), *here))
+    ]
     results = convert_all(jobs, tmp_path)
-    for (rule, _, there, _, here, _), wrong, right in zip(PAIRS, results[::2], results[1::2], strict=True):
+    for (rule, _, there, _, here, _), wrong, right in zip(
+        PAIRS, results[::2], results[1::2], strict=True
+    ):
         assert not clean(wrong), f"{rule} on {there}: the converter takes the wrong graph: {wrong}"
         if RULES[rule].level == "warning":
             assert wrong["outcome"] == "ok", f"{rule} on {there} is only a warning: {wrong}"
-        assert clean(right), f"{rule} on {here}: the converter does not take the right graph: {right}"
+        assert clean(right), (
+            f"{rule} on {here}: the converter does not take the right graph: {right}"
+        )
 
 
 @pytest.mark.slow
 @on_the_converter
 def test_converter_takes_what_lint_lets_pass(tmp_path):
     """Our cell in every scheme that is offered, and the operator with heads and chains wherever lint has no error for it."""
-    graphs = [cell(F=8, H=20), lstm(), lstm(T=4, H=20), lstm_head(20), lstm_of_2d(6), lstm_scaled(6), lstm_gemm_head(3), conv_from([1, 6])]
-    jobs = [(g, *p) for g in graphs for p in OFFERED if not any(f.level == "error" for f in lint(g, *p))]
+    graphs = [
+        cell(F=8, H=20),
+        lstm(),
+        lstm(T=4, H=20),
+        lstm_head(20),
+        lstm_of_2d(6),
+        lstm_scaled(6),
+        lstm_gemm_head(3),
+        conv_from([1, 6]),
+    ]
+    jobs = [
+        (g, *p) for g in graphs for p in OFFERED if not any(f.level == "error" for f in lint(g, *p))
+    ]
     assert {job[1:] for job in jobs if job[0] is graphs[0]} == set(OFFERED)
     for (graph, *where), result in zip(jobs, convert_all(jobs, tmp_path), strict=True):
         assert clean(result), f"{[n.op_type for n in graph.graph.node]} on {where}: {result}"
@@ -433,12 +610,18 @@ def test_converter_takes_what_lint_lets_pass(tmp_path):
 
 @pytest.mark.slow
 @on_the_converter
-@pytest.mark.parametrize(("target", "scheme"), [("rk3576", "w4a16"), ("rv1126b", "w4a16"), ("rk3562", "w8a16")])
+@pytest.mark.parametrize(
+    ("target", "scheme"), [("rk3576", "w4a16"), ("rv1126b", "w4a16"), ("rk3562", "w8a16")]
+)
 def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
-    quantised, float16 = convert_all([(lstm(H=64), target, scheme), (lstm(H=64), target, "fp16")], tmp_path)
+    quantised, float16 = convert_all(
+        [(lstm(H=64), target, scheme), (lstm(H=64), target, "fp16")], tmp_path
+    )
     assert quantised["bytes"] == float16["bytes"] > 0
     if scheme in targets()[target].schemes:
-        quantised, float16 = convert_all([(cell(H=256), target, scheme), (cell(H=256), target, "fp16")], tmp_path)
+        quantised, float16 = convert_all(
+            [(cell(H=256), target, scheme), (cell(H=256), target, "fp16")], tmp_path
+        )
         weights = 4 * 256 * (6 + 256)  # two bytes each in float16; int8 would save one of them
         assert 1.2 * weights < float16["bytes"] - quantised["bytes"] < 1.5 * weights
 
@@ -452,13 +635,28 @@ def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
         (lambda: lstm(operands="x W R - - h c"), "rk3588", r"crashed \(SIGSEGV\)"),
         (lambda: lstm(B=2), "rk3588", "logged an error although it returned success: .*op target"),
         (lambda: lstm(H=1), "rk3588", r"crashed \(SIGSEGV\)"),
-        (lambda: conv_to([1, 3]), "rk3588", "logged an error although it returned success: .*op target"),
+        (
+            lambda: conv_to([1, 3]),
+            "rk3588",
+            "logged an error although it returned success: .*op target",
+        ),
         (lambda: conv(opset=20), "rk3588", "need <= 19"),
         (cell, "rv1106", "build"),
     ],
 )
 def test_what_lint_calls_an_error_ends_in_a_conversion_error(graph, target, message):
     assert any(f.level == "error" for f in lint(graph(), target, "fp16"))
-    spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+    spec = ModelSpec(
+        "forecast",
+        ("a",),
+        8,
+        1,
+        (0.0,),
+        (1.0,),
+        targets=("a",),
+        horizon=1,
+        output_offset=(0.0,),
+        output_scale=(1.0,),
+    )
     with pytest.raises(ConversionError, match=message):
         Converter(spec, graph().SerializeToString(), {"io": {"form": "cell"}}, target, "fp16", {})

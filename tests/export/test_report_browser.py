@@ -10,7 +10,9 @@ import pytest
 
 from edge_lstm_export import export_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 PROBE = """<script>addEventListener("load", () => {
   const pictures = [...document.images];
@@ -20,34 +22,55 @@ PROBE = """<script>addEventListener("load", () => {
   document.body.dataset.rows = document.querySelectorAll("#accuracy tr").length;
 })</script></body>"""
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install it to render the report")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium here; install it to render the report"
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=["classify", "forecast"])
 def report(request, tmp_path_factory):
-    run = request.getfixturevalue({"classify": "trained", "forecast": "forecast_run"}[request.param])
+    run = request.getfixturevalue(
+        {"classify": "trained", "forecast": "forecast_run"}[request.param]
+    )
     work = export_run(run, tmp_path_factory.mktemp("report") / "model.edge", schemes=())
     return work.out.with_suffix(".html")
 
 
 def browse(*arguments):
-    return subprocess.run([CHROMIUM, *FLAGS.split(), *arguments], capture_output=True, check=True, timeout=120).stdout
+    return subprocess.run(
+        [CHROMIUM, *FLAGS.split(), *arguments], capture_output=True, check=True, timeout=120
+    ).stdout
 
 
 @pytest.mark.parametrize("width", [420, 1280])
 def test_rendered(report, tmp_path, width):
     page = tmp_path / "report.html"
     page.write_text(report.read_text().replace("</body>", PROBE))
-    dom = browse(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom", page.as_uri()).decode()
+    dom = browse(
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},900",
+        "--dump-dom",
+        page.as_uri(),
+    ).decode()
     assert 'data-pictures="4"' in dom
     assert 'data-decoded="4"' in dom
     assert 'data-overflow="0"' in dom
-    assert 'data-rows="6"' in dom  # the header, numpy, native in float32 and int8, and both ONNX forms
+    assert (
+        'data-rows="6"' in dom
+    )  # the header, numpy, native in float32 and int8, and both ONNX forms
 
 
 def test_screenshot_is_not_blank(report, tmp_path):
     picture = tmp_path / "page.png"
-    browse(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,3000", f"--screenshot={picture}", report.as_uri())
+    browse(
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1200,3000",
+        f"--screenshot={picture}",
+        report.as_uri(),
+    )
     data = picture.read_bytes()
     assert struct.unpack(">II", data[16:24]) == (1200, 3000)
     assert len(data) > 100_000  # a blank page of this size compresses to a few kilobytes

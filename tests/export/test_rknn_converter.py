@@ -25,7 +25,9 @@ from edge_lstm_runtime.verify.error import FLOAT16
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+    pytest.mark.skipif(
+        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+    ),
 ]
 
 
@@ -39,23 +41,34 @@ def calibration_for(spec, weights):
     for row in rows_for(spec, 128):
         samples.append((row, *backend.state))
         backend.step(row)
-    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*samples, strict=True), strict=True)}
+    return {
+        name: np.stack(parts).astype(np.float32)
+        for name, parts in zip("xhc", zip(*samples, strict=True), strict=True)
+    }
 
 
 def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):
     calibration = calibration_for(spec, weights)
     made = FORMS[form](spec, weights, calibration)
-    return Converter(spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options)
+    return Converter(
+        spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options
+    )
 
 
 @pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
-def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, layers, hidden, outputs):
+def test_fp16_streams_like_the_reference_and_stays_on_the_npu(
+    random_model, layers, hidden, outputs
+):
     spec, weights = random_model(layers, hidden, outputs=max(outputs, 2))
     rows = rows_for(spec)
     with convert(spec, weights) as converter:
         comparison = compare(converter.run(rows), Reference(spec, weights).run(rows))
         assert comparison.within(FLOAT16), comparison
-        inside = [r for r in converter.operators if r["operator"] not in ("InputOperator", "OutputOperator")]
+        inside = [
+            r
+            for r in converter.operators
+            if r["operator"] not in ("InputOperator", "OutputOperator")
+        ]
         assert {r["target"] for r in inside} == {"NPU"}
         assert {r["dtype"] for r in inside} == {"FLOAT16"}
         assert converter.memory_kb["weight"] > 0
@@ -80,7 +93,9 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
     form = FORMS["lstm"](spec, weights, calibration, steps=4)
     reference = Reference(spec, weights).run(rows)
     for scheme, limit in (("fp16", 2e-3), ("w8a8", 0.1)):
-        with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
+        with Converter(
+            spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
+        ) as converter:
             assert compare(converter.run(rows), reference).nrmse <= limit
             with pytest.raises(ConversionError, match="takes 4 steps at once, and 5 came"):
                 converter.run(rows[:5])
@@ -94,7 +109,9 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
     calibration, rows = calibration_for(spec, weights), rows_for(spec, 40)
     x_range = input_range(calibration["x"])
     quantised = npu_int8.quantise(weights, calibration, x_range)
-    emulated = np.concatenate([npu_int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
+    emulated = np.concatenate(
+        [npu_int8.emulate(weights, quantised, x_range, row[None]) for row in rows]
+    )
     found = []
     with convert(spec, weights, "w8a8", "packed") as converter:
         for row in rows:
@@ -108,9 +125,15 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
 
 
 def test_several_targets_side_by_side(trained, tmp_path):
-    work = export_run(trained, tmp_path / "many.edge", targets=("rk3576", "rk3566"), schemes=("fp16",))
+    work = export_run(
+        trained, tmp_path / "many.edge", targets=("rk3576", "rk3566"), schemes=("fp16",)
+    )
     assert sorted(load(work.out).manifest["artifacts"]) == ["rk3566-fp16.rknn", "rk3576-fp16.rknn"]
-    assert all(a.comparison.within(FLOAT16) for name, a in work.accuracy.items() if name.startswith("rknn-sim"))
+    assert all(
+        a.comparison.within(FLOAT16)
+        for name, a in work.accuracy.items()
+        if name.startswith("rknn-sim")
+    )
 
 
 def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
@@ -130,14 +153,33 @@ def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
 
 def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
     """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
-    W, b = (numpy_helper.from_array(a.astype(np.float32), n) for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4))))
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, size]) for n, size in (("x", 8), ("y", 4))]
-    graph = helper.make_graph([helper.make_node("Gemm", ["x", "W", "b"], ["y"])], "linear", values[:1], values[1:], [W, b])
+    W, b = (
+        numpy_helper.from_array(a.astype(np.float32), n)
+        for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4)))
+    )
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, size])
+        for n, size in (("x", 8), ("y", 4))
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "W", "b"], ["y"])], "linear", values[:1], values[1:], [W, b]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     onnx.checker.check_model(model)
     log_file = tmp_path / "vendor.log"
-    with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
-        Converter(_any_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
+    with pytest.raises(
+        ConversionError,
+        match=r"rk3588 fp16.*logged an error although it returned success: .*op target",
+    ) as caught:
+        Converter(
+            _any_spec(),
+            model.SerializeToString(),
+            {"io": {"form": "cell"}},
+            "rk3588",
+            "fp16",
+            {},
+            log_file=log_file,
+        )
     assert str(log_file) in str(caught.value)
     assert "Unkown op target" in log_file.read_text()
 
@@ -145,7 +187,18 @@ def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
 def _any_spec():
     from edge_lstm_runtime import ModelSpec
 
-    return ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+    return ModelSpec(
+        "forecast",
+        ("a",),
+        8,
+        1,
+        (0.0,),
+        (1.0,),
+        targets=("a",),
+        horizon=1,
+        output_offset=(0.0,),
+        output_scale=(1.0,),
+    )
 
 
 def test_a_graph_that_is_no_model_fails_in_one_line():
@@ -194,10 +247,20 @@ def test_export_for_rk3588(converted):
     assert converted.accuracy["rknn-sim rk3588-fp16.rknn"].comparison.nrmse <= FLOAT16.limit
     quantised = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
     assert quantised["form"] == "packed"
-    assert converted.accuracy["rknn-sim rk3588-w8a8.rknn"].comparison.nrmse <= 2e-2  # a small net, hardly trained
-    inside = [r for r in quantised["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
+    assert (
+        converted.accuracy["rknn-sim rk3588-w8a8.rknn"].comparison.nrmse <= 2e-2
+    )  # a small net, hardly trained
+    inside = [
+        r
+        for r in quantised["operators"]
+        if r["operator"] not in ("InputOperator", "OutputOperator")
+    ]
     assert {r["target"] for r in inside} == {"NPU"}
-    products = [r["dtype"] for r in inside if r["operator"].startswith("Conv") and r["name"].endswith("_linear")]
+    products = [
+        r["dtype"]
+        for r in inside
+        if r["operator"].startswith("Conv") and r["name"].endswith("_linear")
+    ]
     assert products == ["INT8", "INT8"], "those of both layers"
     assert bundle.manifest["artifacts"]["rk3588-fp16.rknn"]["form"] == "cell"
     for row in bundle.manifest["artifacts"].values():

@@ -51,11 +51,66 @@ def test_operators():
 @pytest.mark.parametrize(
     ("name", "product"),
     [
-        ("rk3588-fp16-cell", ("ConvSigmoid", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "50/32/50", 1.0)),
-        ("rk2118-fp16-cell", ("Conv", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "123/192/192", 0.0)),
-        ("rv1126b-fp16-cell", ("ConvSigmoid", "FLOAT16", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "157/32/157", 1.0)),
-        ("rk3576-w8a8-cell", ("ConvSigmoid", "INT8", "NPU", "(1,22,1,1),(16,22,1,1),(16)", "(1,16,1,1)", "110/64/110", 0.0)),
-        ("rk3588-fp16-lstm", ("exLSTM", "FLOAT16", "NPU", "(1,1,6),(16,6,1,1),(16,16,1,1),(128),...", "(1,1,16),(1,1,16)", "0/0/0", 12.0)),
+        (
+            "rk3588-fp16-cell",
+            (
+                "ConvSigmoid",
+                "FLOAT16",
+                "NPU",
+                "(1,22,1,1),(16,22,1,1),(16)",
+                "(1,16,1,1)",
+                "50/32/50",
+                1.0,
+            ),
+        ),
+        (
+            "rk2118-fp16-cell",
+            (
+                "Conv",
+                "FLOAT16",
+                "NPU",
+                "(1,22,1,1),(16,22,1,1),(16)",
+                "(1,16,1,1)",
+                "123/192/192",
+                0.0,
+            ),
+        ),
+        (
+            "rv1126b-fp16-cell",
+            (
+                "ConvSigmoid",
+                "FLOAT16",
+                "NPU",
+                "(1,22,1,1),(16,22,1,1),(16)",
+                "(1,16,1,1)",
+                "157/32/157",
+                1.0,
+            ),
+        ),
+        (
+            "rk3576-w8a8-cell",
+            (
+                "ConvSigmoid",
+                "INT8",
+                "NPU",
+                "(1,22,1,1),(16,22,1,1),(16)",
+                "(1,16,1,1)",
+                "110/64/110",
+                0.0,
+            ),
+        ),
+        (
+            "rk3588-fp16-lstm",
+            (
+                "exLSTM",
+                "FLOAT16",
+                "NPU",
+                "(1,1,6),(16,6,1,1),(16,16,1,1),(128),...",
+                "(1,1,16),(1,1,16)",
+                "0/0/0",
+                12.0,
+            ),
+        ),
     ],
 )
 def test_operators_of_each_layout(name, product):
@@ -90,7 +145,10 @@ def test_memory():
     ("line", "message"),
     [
         ("E RKNN: [11:36:37.689] Unkown op target: 0", "RKNN: [11:36:37.689] Unkown op target: 0"),
-        ("\x1b[1;31mE\x1b[0m \x1b[1;31minit_runtime: not supported\x1b[0m", "init_runtime: not supported"),
+        (
+            "\x1b[1;31mE\x1b[0m \x1b[1;31minit_runtime: not supported\x1b[0m",
+            "init_runtime: not supported",
+        ),
     ],
 )
 def test_an_error_line_is_found(line, message):
@@ -110,4 +168,9 @@ def test_an_operator_that_the_converter_has_put_in_has_no_name():
         "D RKNN: [16:22:01.000] <<<<<<<< end\n"
     )
     (row,) = log.operators(table)
-    assert (row["operator"], row["name"], row["cycles"], row["traffic_kb"]) == ("Conv", "", "2/32/32", 0.0)
+    assert (row["operator"], row["name"], row["cycles"], row["traffic_kb"]) == (
+        "Conv",
+        "",
+        "2/32/32",
+        0.0,
+    )

@@ -60,11 +60,26 @@ def test_from_wav_files_to_answers(tmp_path, capsys):
         assert check_backend(bundle, backend).passed
     for label in ("low", "high"):
         capsys.readouterr()
-        assert main(["run", str(done.out), "--input", str(tmp_path / "tones" / f"{label}_1.wav"), "--backend", "numpy"]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    str(done.out),
+                    "--input",
+                    str(tmp_path / "tones" / f"{label}_1.wav"),
+                    "--backend",
+                    "numpy",
+                ]
+            )
+            == 0
+        )
         answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert len(answers) == 1 + (1520 - 128) // 40
         assert answers[-1]["label"] == label
-    folders = [export_c(source, tmp_path / name).folder for name, source in (("of_run", run), ("of_bundle", done.out))]
+    folders = [
+        export_c(source, tmp_path / name).folder
+        for name, source in (("of_run", run), ("of_bundle", done.out))
+    ]
     assert (folders[0] / "edge_lstm_audio.c").is_file()
     for name in ("edge_lstm_audio.c", "golden.h"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()

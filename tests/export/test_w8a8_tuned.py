@@ -19,14 +19,19 @@ ARTIFACT = "rknn-sim rk3588-w8a8.rknn"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+    pytest.mark.skipif(
+        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("w8a8")
-    config = load_config("recipe:activity", {"model.hidden_size": 16, "quantize.scheme": "w8a8", "quantize.tolerance": 0.0})
+    config = load_config(
+        "recipe:activity",
+        {"model.hidden_size": 16, "quantize.scheme": "w8a8", "quantize.tolerance": 0.0},
+    )
     run = train(config, folder / "run", quiet=True)
     return run, export_run(run, folder / "tuned.edge", schemes=("w8a8",))
 
@@ -40,17 +45,25 @@ def test_the_converted_model_is_what_training_emulated(tuned):
     found = run.metrics["quantize"]
     assert found["best_epoch"] >= 1
     assert work.artifacts["rk3588-w8a8.rknn"].form.name == "packed"
-    assert "rk3588-w8a8.rknn: weights and ranges are those that it was fine-tuned with" in work.notes
+    assert (
+        "rk3588-w8a8.rknn: weights and ranges are those that it was fine-tuned with" in work.notes
+    )
     assert work.accuracy[ARTIFACT].comparison.nrmse <= 1e-2
     for metric in ("accuracy", "accuracy_all_steps"):
         assert points_lost(work, metric) <= 0.5
         # The simulator's float16 moves an answer or two of 4,000 that training emulated.
-        assert work.metrics[ARTIFACT][metric] == pytest.approx(found["after"]["w8a8"]["test"][metric], abs=5e-3)
+        assert work.metrics[ARTIFACT][metric] == pytest.approx(
+            found["after"]["w8a8"]["test"][metric], abs=5e-3
+        )
     # One step from zero each, where no rounding can go on its own way: NumPy's integers, and float16 alone beside them.
     layers = npu_int8.learned_layers(run.weights, run.w8a8)
     converter, rows, emulated = work.artifacts["rk3588-w8a8.rknn"].converter, work.rows[:40], []
     for row in rows:
-        emulated.append(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None])[0])
+        emulated.append(
+            npu_int8.emulate(
+                run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None]
+            )[0]
+        )
     with load(work.out).session("rknn-sim", artifact="rk3588-w8a8.rknn") as session:
         simulated = []
         for x in work.stream[:40]:
@@ -71,6 +84,9 @@ def test_without_fine_tuning_the_same_net_is_rounded_afterwards(tuned, tmp_path,
     assert not any("fine-tuned with" in note for note in rounded.notes)
     for name, made in (("rounded", rounded), ("fine-tuned", work)):
         record_property(f"NRMSE on the simulator, {name}", made.accuracy[ARTIFACT].comparison.nrmse)
-        record_property(f"accuracy on the simulator, every step, {name}", made.metrics[ARTIFACT]["accuracy_all_steps"])
+        record_property(
+            f"accuracy on the simulator, every step, {name}",
+            made.metrics[ARTIFACT]["accuracy_all_steps"],
+        )
     assert rounded.accuracy[ARTIFACT].comparison.nrmse <= 0.1
     assert points_lost(rounded, "accuracy") <= 0.5

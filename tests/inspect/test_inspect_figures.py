@@ -58,7 +58,9 @@ def classify_spec(**changes: object) -> ModelSpec:
 
 def language_spec() -> ModelSpec:
     sizes = {"hidden_size": 5, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,)}
-    return ModelSpec(task="language", channels=("character",), classes=("<unk>", *" abcde"), **sizes)  # type: ignore[arg-type]
+    return ModelSpec(
+        task="language", channels=("character",), classes=("<unk>", *" abcde"), **sizes
+    )  # type: ignore[arg-type]
 
 
 def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequence]:
@@ -82,14 +84,21 @@ def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Ru
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     model.eval()
-    task = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers, "bidirectional": spec.bidirectional}
+    task = {
+        "task": spec.task,
+        "hidden_size": spec.hidden_size,
+        "num_layers": spec.num_layers,
+        "bidirectional": spec.bidirectional,
+    }
     data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
     if spec.task == "language":
         data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
     train = {"epochs": 1, "loss_steps": loss_steps}
     config = Config.from_dict({"data": data, "model": task, "train": train}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
-    run.__dict__["splits"] = Splits(test, test, test, spec.channels, spec.classes)  # in place of the data that there is not
+    run.__dict__["splits"] = Splits(
+        test, test, test, spec.channels, spec.classes
+    )  # in place of the data that there is not
     return run
 
 
@@ -108,12 +117,20 @@ def test_gates_are_those_of_torch_by_hand() -> None:
         for sequence in test:
             inputs = list(torch.from_numpy(normalised(spec, sequence.x)))
             for k in range(2):
-                w_x, w_h, b_x, b_h = (getattr(lstm, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+                w_x, w_h, b_x, b_h = (
+                    getattr(lstm, f"{name}_l{k}")
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
                 h = c = torch.zeros(5, dtype=torch.float64)
                 outputs = []
                 for x in inputs:
                     a = w_x @ x + b_x + w_h @ h + b_h
-                    values = {"i": a[:5].sigmoid(), "f": a[5:10].sigmoid(), "g": a[10:15].tanh(), "o": a[15:].sigmoid()}
+                    values = {
+                        "i": a[:5].sigmoid(),
+                        "f": a[5:10].sigmoid(),
+                        "g": a[10:15].tanh(),
+                        "o": a[15:].sigmoid(),
+                    }
                     c = values["f"] * c + values["i"] * values["g"]
                     h = values["o"] * c.tanh()
                     outputs.append(h)
@@ -163,7 +180,9 @@ def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> 
     (recording,) = sequences(spec, 40)
     run = run_of(spec, [recording])
     found = measure_memory(spec, run.weights, recording)
-    features = np.concatenate([found.x, np.zeros_like(found.x)], axis=1) if missing == "mask" else found.x
+    features = (
+        np.concatenate([found.x, np.zeros_like(found.x)], axis=1) if missing == "mask" else found.x
+    )
 
     def cells(xs: np.ndarray) -> np.ndarray:
         """(T, layers, H)"""
@@ -186,7 +205,9 @@ def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> 
                 moved.append(cells(xs)[start : start + 21])
             squares += (((moved[0] - moved[1]) / 2e-5) ** 2).sum(axis=2)
         for layer in range(2):
-            np.testing.assert_allclose(found.effect[layer][row], np.sqrt(squares[:, layer]), rtol=1e-5, atol=1e-9)
+            np.testing.assert_allclose(
+                found.effect[layer][row], np.sqrt(squares[:, layer]), rtol=1e-5, atol=1e-9
+            )
 
 
 def test_where_a_curve_falls_below() -> None:
@@ -224,7 +245,11 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
             answers.append(answer + filled[:, [1, 0, 1, 0]] if residual else answer)
         return evaluate(spec, test, answers)
 
-    for measured, channel in ((found.intact, None), (found.occluded["a"], 0), (found.occluded["b"], 1)):
+    for measured, channel in (
+        (found.intact, None),
+        (found.occluded["a"], 0),
+        (found.occluded["b"], 1),
+    ):
         expected = metrics(channel)
         assert measured == {key: pytest.approx(expected[key], rel=1e-5) for key in ("rmse", "mae")}
     assert found.occluded["a"]["rmse"] != pytest.approx(found.intact["rmse"], rel=1e-4)
@@ -240,7 +265,9 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
         run.model.lstm.weight_ih_l0 *= 4  # and the others count enough to change an answer
         run.model.head.bias.zero_()
         for sequence in test:  # answers are right by definition, so that any change is a loss
-            answer = Session(spec, numpy_backend(spec, canonical_weights(run.model))).run(sequence.x)
+            answer = Session(spec, numpy_backend(spec, canonical_weights(run.model))).run(
+                sequence.x
+            )
             object.__setattr__(sequence, "label", int(answer[-1].argmax()))
     found = measure_channels(run)
     assert found.intact["accuracy"] == 1
@@ -251,7 +278,11 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
     assert found.sentences()[-1].endswith("each by itself: b.")
 
 
-@pytest.mark.parametrize("spec", [classify_spec(), forecast_spec(residual=True), language_spec()], ids=lambda spec: spec.task)
+@pytest.mark.parametrize(
+    "spec",
+    [classify_spec(), forecast_spec(residual=True), language_spec()],
+    ids=lambda spec: spec.task,
+)
 def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
     (sequence,) = test = sequences(spec, 16)
     run = run_of(spec, test)
@@ -261,11 +292,16 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
     xs = normalised(spec, sequence.x)[:steps]
     label = sequence.label
     if spec.task == "language":
-        xs, label = np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)], int(sequence.x[steps, 0])
-    if spec.task == "forecast":
-        truth = (sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]] - sequence.x[13, [1, 0, 1, 0]] - spec.output_offset) / np.array(
-            spec.output_scale
+        xs, label = (
+            np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)],
+            int(sequence.x[steps, 0]),
         )
+    if spec.task == "forecast":
+        truth = (
+            sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]]
+            - sequence.x[13, [1, 0, 1, 0]]
+            - spec.output_offset
+        ) / np.array(spec.output_scale)
 
     def loss(state: tuple[np.ndarray, np.ndarray], start: int) -> float:
         reference = Reference(spec, run.weights)
@@ -293,9 +329,13 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
                 for change in (1e-5, -1e-5):
                     state = reference.state
                     state[which][-1, unit] += change
-                    if which == 1:  # h = o tanh(c) follows from c in the step itself, so its part is carried along
+                    if (
+                        which == 1
+                    ):  # h = o tanh(c) follows from c in the step itself, so its part is carried along
                         h, c = reference.state
-                        state[0][-1, unit] = h[-1, unit] / np.tanh(c[-1, unit]) * np.tanh(c[-1, unit] + change)
+                        state[0][-1, unit] = (
+                            h[-1, unit] / np.tanh(c[-1, unit]) * np.tanh(c[-1, unit] + change)
+                        )
                     moved.append(loss(state, t + 1))
                 squares += ((moved[0] - moved[1]) / 2e-5) ** 2
             assert measured[-1][0, back] == pytest.approx(np.sqrt(squares), rel=2e-4), (t, which)
@@ -335,11 +375,25 @@ def test_all_figures_are_json_and_every_look_says_something() -> None:
     for spec in (
         classify_spec(),
         language_spec(),
-        forecast_spec(num_layers=1, channels=("a",), input_mean=(0.0,), input_std=(1.0,), targets=("a",), horizon=4),
+        forecast_spec(
+            num_layers=1,
+            channels=("a",),
+            input_mean=(0.0,),
+            input_std=(1.0,),
+            targets=("a",),
+            horizon=4,
+        ),
     ):
         run = run_of(spec, sequences(spec, 60, 20))
         figures = json.loads(json.dumps(inspect_run(run).to_dict(), allow_nan=False))
-        looks = {"gates", "memory", "context" if spec.task == "language" else "channels", "gradients"}
-        assert {name for name, look in figures.items() if isinstance(look, dict) and look["sentences"]} == looks
+        looks = {
+            "gates",
+            "memory",
+            "context" if spec.task == "language" else "channels",
+            "gradients",
+        }
+        assert {
+            name for name, look in figures.items() if isinstance(look, dict) and look["sentences"]
+        } == looks
         assert len(figures["gates"]["layers"]) == spec.num_layers
         assert figures["memory"]["recording"] == "s0"

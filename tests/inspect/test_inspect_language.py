@@ -54,17 +54,26 @@ def of_test(run: Run) -> list[int]:
 def test_context_is_what_the_reference_takes_after_a_reset(prose: Run) -> None:
     text = of_test(prose)
     found = measure_context(prose, longest=9, most=10**6)
-    whole = [bits(row, after) for row, after in zip(read(prose, text, Reference(prose.spec, prose.weights)), text[1:], strict=False)]
+    whole = [
+        bits(row, after)
+        for row, after in zip(
+            read(prose, text, Reference(prose.spec, prose.weights)), text[1:], strict=False
+        )
+    ]
     more = []
     places = range(9, len(whole) - 8)  # of each, the 9 characters that are read have a next one
     for start in places:
         rows = read(prose, text[start : start + 9], Reference(prose.spec, prose.weights))
-        more.append([bits(row, text[start + k + 1]) - whole[start + k] for k, row in enumerate(rows)])
+        more.append(
+            [bits(row, text[start + k + 1]) - whole[start + k] for k, row in enumerate(rows)]
+        )
     assert found.places == len(places)
     assert found.whole == pytest.approx(np.mean(whole), rel=1e-5)
     assert found.whole == pytest.approx(prose.metrics["test"]["bits_per_character"], rel=1e-5)
     np.testing.assert_allclose(found.bits, np.mean(whole) + np.mean(more, axis=0), rtol=1e-5)
-    assert found.bits[0] > found.whole + 0.2  # the training did teach it more than pairs of characters
+    assert (
+        found.bits[0] > found.whole + 0.2
+    )  # the training did teach it more than pairs of characters
     assert measure_context(prose, longest=9, most=20).places == 20
 
 
@@ -77,7 +86,9 @@ def test_a_model_that_forgets_at_once_uses_one_character(prose: Run) -> None:
     with torch.no_grad():
         for k in range(2):
             getattr(run.model.lstm, f"weight_hh_l{k}").zero_()
-            getattr(run.model.lstm, f"bias_ih_l{k}")[12:24] = -40  # the forget gate: nothing is kept
+            getattr(run.model.lstm, f"bias_ih_l{k}")[
+                12:24
+            ] = -40  # the forget gate: nothing is kept
     found = measure_context(run)
     np.testing.assert_allclose(found.bits, found.whole, rtol=1e-5)
     assert found.used == 1
@@ -113,14 +124,21 @@ def test_a_characters_effect_is_that_of_another_in_its_place(prose: Run) -> None
         others = sorted(set(text) - {text[start]})
         squares = np.zeros((later, 2))
         for other in others:
-            moved = cells([*text[:start], other, *text[start + 1 :]])[start : start + later] - as_it_is[start : start + later]
+            moved = (
+                cells([*text[:start], other, *text[start + 1 :]])[start : start + later]
+                - as_it_is[start : start + later]
+            )
             squares += (moved**2).sum(axis=2) / len(others)
         for layer in range(2):
-            np.testing.assert_allclose(found.effect[layer][row], np.sqrt(squares[:, layer]), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                found.effect[layer][row], np.sqrt(squares[:, layer]), rtol=1e-9, atol=1e-12
+            )
     assert "a character's effect on the cell" in found.effect_sentences()[0]
     logits = read(prose, text, Reference(prose.spec, prose.weights))
     assert np.isnan(found.x[0, 0])
-    np.testing.assert_allclose(found.x[1:, 0], [bits(row, k) for row, k in zip(logits, text[1:], strict=False)], rtol=1e-9)
+    np.testing.assert_allclose(
+        found.x[1:, 0], [bits(row, k) for row, k in zip(logits, text[1:], strict=False)], rtol=1e-9
+    )
 
 
 def test_the_characters_stand_below_the_cell_and_beside_each_other(prose: Run) -> None:
@@ -150,7 +168,10 @@ def test_the_page_speaks_of_characters(prose: Run, capsys: pytest.CaptureFixture
     for word in ("channel", "sample", "std"):
         assert word not in words + out
     plain = re.sub(r"\s+", " ", out)
-    assert f"takes {prose.metrics['test']['bits_per_character']:.3f} bits with all of the text before it known" in plain
+    assert (
+        f"takes {prose.metrics['test']['bits_per_character']:.3f} bits with all of the text before it known"
+        in plain
+    )
 
 
 def test_a_text_of_ones_own(prose: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +184,9 @@ def test_a_text_of_ones_own(prose: Run, tmp_path: Path, capsys: pytest.CaptureFi
     left = "the rat s hat a math o mat.\n" * 2 + " "
     assert figures["memory"]["steps"] == figures["memory"]["length"] == len(left)
     assert "channels" not in figures
-    assert figures["context"]["whole"] == pytest.approx(prose.metrics["test"]["bits_per_character"], rel=1e-5)
+    assert figures["context"]["whole"] == pytest.approx(
+        prose.metrics["test"]["bits_per_character"], rel=1e-5
+    )
     for content, message in (
         ("hat", "recording 'letter.txt' has 3 steps; expected at least 4"),
         ("aaaaaa", "text 'letter.txt' has one character again and again"),
@@ -180,6 +203,8 @@ def test_a_test_split_too_short_to_reset_in(prose: Run) -> None:
     (recording,) = prose.splits.test
     short = dataclasses.replace(recording, x=recording.x[:4])
     run = dataclasses.replace(prose)
-    run.__dict__["splits"] = Splits(prose.splits.train, prose.splits.val, [short], prose.splits.channels, prose.splits.classes)
+    run.__dict__["splits"] = Splits(
+        prose.splits.train, prose.splits.val, [short], prose.splits.channels, prose.splits.classes
+    )
     with pytest.raises(DataError, match="have 4 characters or fewer; expected at least 5"):
         measure_context(run)

@@ -33,7 +33,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        self.addresses += [
+            value for name, value in attrs if name in ("src", "href", "srcset", "data")
+        ]
 
 
 def test_the_page_is_whole_and_alone(trained, capsys):
@@ -66,8 +68,12 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS)
 def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
-    rows = [(n, f"u{n // 60}", f"{(n % 7) / 3:.3f}", f"{(n % 11) - 5:.3f}", n % 5) for n in range(180)]
-    (tmp_path / "data.csv").write_text("\n".join(",".join(map(str, row)) for row in [("time", "unit", "a", "b", "level"), *rows]))
+    rows = [
+        (n, f"u{n // 60}", f"{(n % 7) / 3:.3f}", f"{(n % 11) - 5:.3f}", n % 5) for n in range(180)
+    ]
+    (tmp_path / "data.csv").write_text(
+        "\n".join(",".join(map(str, row)) for row in [("time", "unit", "a", "b", "level"), *rows])
+    )
     (tmp_path / "own.csv").write_text("a,b\n" + "\n".join(f"{n % 3},{n % 2}" for n in range(20)))
     (tmp_path / "config.toml").write_text(
         f'[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\n{TASKS[task]}\n'
@@ -75,11 +81,26 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     )
     run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
     page = tmp_path / "inside.html"
-    assert main(["inspect", str(run.path), "--input", str(tmp_path / "own.csv"), "--json", "-o", str(page)]) == 0
+    assert (
+        main(
+            [
+                "inspect",
+                str(run.path),
+                "--input",
+                str(tmp_path / "own.csv"),
+                "--json",
+                "-o",
+                str(page),
+            ]
+        )
+        == 0
+    )
     figures = json.loads(capsys.readouterr().out)
     assert figures["task"] == task
     assert figures["memory"]["recording"] == "own.csv"
-    assert figures["channels"]["intact"] == {name: pytest.approx(run.metrics["test"][name]) for name in ("rmse", "mae")}
+    assert figures["channels"]["intact"] == {
+        name: pytest.approx(run.metrics["test"][name]) for name in ("rmse", "mae")
+    }
     assert f"{task} · 1 layer of 4 units · channels: a, b" in page.read_text()
     assert page.read_text().count("base64,") == 5
 
@@ -88,14 +109,31 @@ def test_json_and_a_recording_of_ones_own(trained, tmp_path, capsys):
     recording = tmp_path / "mine.csv"
     names = "ax,ay,az,gx,gy,gz"
     rows = [",".join(str(round(0.1 * ((n + k) % 7), 2)) for k in range(6)) for n in range(30)]
-    recording.write_text("\n".join([f"time,{names}", *(f"{n},{row}" for n, row in enumerate(rows))]))
+    recording.write_text(
+        "\n".join([f"time,{names}", *(f"{n},{row}" for n, row in enumerate(rows))])
+    )
     assert main(["inspect", str(trained.path), "--input", str(recording), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["memory"]["recording"] == "mine.csv"
     assert figures["memory"]["steps"] == figures["memory"]["length"] == 30
-    assert figures["channels"]["intact"]["accuracy"] == pytest.approx(trained.metrics["test"]["accuracy"])
+    assert figures["channels"]["intact"]["accuracy"] == pytest.approx(
+        trained.metrics["test"]["accuracy"]
+    )
     assert set(figures["channels"]["occluded"]) == set(names.split(","))
-    assert main(["inspect", str(trained.path), "--input", str(recording), "--json", "-o", str(tmp_path / "x.html")]) == 0
+    assert (
+        main(
+            [
+                "inspect",
+                str(trained.path),
+                "--input",
+                str(recording),
+                "--json",
+                "-o",
+                str(tmp_path / "x.html"),
+            ]
+        )
+        == 0
+    )
     assert "mine.csv" in (tmp_path / "x.html").read_text()
 
 

@@ -75,7 +75,12 @@ def bases() -> list[dict[str, bytes]]:
         xs = samples(spec, 3)
         golden = {"x": xs, "y": reference(spec, weights).run(features(spec, xs)[0])}
         tolerance = {"metric": "nrmse", "limit": 2e-3, "reason": "measured"}
-        entry = {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}
+        entry = {
+            "kind": "rknn",
+            "target": "rk3588",
+            "tolerance": tolerance,
+            "recipe": {"io": {"form": "lstm", "steps": 2}},
+        }
         facts: dict[str, Any] = {"artifacts": {"a.rknn": entry}}
         members = {"a.rknn": b"model"}
         if spec.bidirectional:
@@ -86,7 +91,15 @@ def bases() -> list[dict[str, bytes]]:
         members["golden.npz"] = write_npz(golden)
         accuracy = {"numpy": {"max_abs": 1e-7, "nrmse": 1e-7, "steps": 3}}
         with tempfile.TemporaryDirectory() as folder:
-            bundle = rt.write_bundle(Path(folder) / "a", spec, weights, members, accuracy=accuracy, versions={"numpy": "2"}, **facts)
+            bundle = rt.write_bundle(
+                Path(folder) / "a",
+                spec,
+                weights,
+                members,
+                accuracy=accuracy,
+                versions={"numpy": "2"},
+                **facts,
+            )
         found.append({**bundle.members, "manifest.json": json.dumps(bundle.manifest).encode()})
     return found
 
@@ -95,7 +108,11 @@ def change_value(data: atheris.FuzzedDataProvider, root: Any) -> None:
     """One value somewhere in the JSON is replaced, removed, or moved to another key."""
     place = root
     while isinstance(place, (dict, list)) and place:
-        key: Any = data.PickValueInList(sorted(place)) if isinstance(place, dict) else data.ConsumeIntInRange(0, len(place) - 1)
+        key: Any = (
+            data.PickValueInList(sorted(place))
+            if isinstance(place, dict)
+            else data.ConsumeIntInRange(0, len(place) - 1)
+        )
         inner = place[key]
         if isinstance(inner, (dict, list)) and inner and data.ConsumeProbability() < 0.95:
             place = inner
@@ -146,16 +163,25 @@ def changed_bundle(data: atheris.FuzzedDataProvider, base: dict[str, bytes]) -> 
         if data.ConsumeProbability() < 0.2:
             members[name] = change_bytes(data, members[name])
     manifest = json.loads(members.pop("manifest.json"))
-    manifest["members"] = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in members.items()}
+    manifest["members"] = {
+        name: {"bytes": len(content), "sha256": sha256(content)}
+        for name, content in members.items()
+    }
     for _ in range(data.ConsumeIntInRange(0, 3)):
         change_value(data, manifest)
     text = json.dumps(manifest).encode()
     if data.ConsumeProbability() < 0.1:
         text = change_bytes(data, text)
     content = _pack({"manifest.json": text, **members})
-    if data.ConsumeProbability() < 0.1:  # the archive itself; the checksum at its end is made right again
+    if (
+        data.ConsumeProbability() < 0.1
+    ):  # the archive itself; the checksum at its end is made right again
         for _ in range(data.ConsumeIntInRange(1, 4)):
-            content = change_bytes(data, content[:-64]) if data.ConsumeBool() else content[:-64][-data.ConsumeIntInRange(0, 200) :]
+            content = (
+                change_bytes(data, content[:-64])
+                if data.ConsumeBool()
+                else content[:-64][-data.ConsumeIntInRange(0, 200) :]
+            )
             content += sha256(content).encode()
     return content
 
@@ -164,13 +190,19 @@ def use(bundle: rt.Bundle) -> None:
     """All that a bundle promises, and the backends that read it."""
     spec = bundle.spec
     assert bundle.lengths.sum() == len(bundle.golden[0])
-    for name in ("reference", "numpy", *(("native", "native-int8") if WITH_LIBRARY and not spec.bidirectional else ())):
+    for name in (
+        "reference",
+        "numpy",
+        *(("native", "native-int8") if WITH_LIBRARY and not spec.bidirectional else ()),
+    ):
         open_backend(name, bundle).run(np.ones((2, spec.feature_size), np.float32))
     rt.Model(bundle).session("numpy").run(bundle.golden[0])
 
 
 BASES = bases()
-FILE = Path(f"/proc/self/fd/{os.memfd_create('bundle')}")  # in memory: libFuzzer ends the process without cleaning up
+FILE = Path(
+    f"/proc/self/fd/{os.memfd_create('bundle')}"
+)  # in memory: libFuzzer ends the process without cleaning up
 
 
 def test_one_input(raw: bytes) -> None:
@@ -182,7 +214,9 @@ def test_one_input(raw: bytes) -> None:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # NumPy warns of sums that overflow, of odd headers; they change nothing
+    warnings.simplefilter(
+        "ignore"
+    )  # NumPy warns of sums that overflow, of odd headers; they change nothing
     for base in BASES:  # unchanged they are right, or nothing would be tested
         FILE.write_bytes(_pack(base))
         use(rt.read_bundle(FILE))
@@ -190,7 +224,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(32):  # lists of changes to start from
         (folder / f"start{k}").write_bytes(np.random.default_rng(k).bytes(40 + 8 * k))
-    atheris.Setup([sys.argv[0], "-len_control=0", "-max_len=400", "-rss_limit_mb=700", *sys.argv[1:]], test_one_input)
+    atheris.Setup(
+        [sys.argv[0], "-len_control=0", "-max_len=400", "-rss_limit_mb=700", *sys.argv[1:]],
+        test_one_input,
+    )
     atheris.Fuzz()
 
 

@@ -21,16 +21,31 @@ APART = ("sh", "-c", '"$@"; exit $?', "sh")
 def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
     """What libFuzzer says at its end; AssertionError with the input that crashes, where there is one."""
     flags = (*SANITISED, "-fsanitize=fuzzer-no-link,address,undefined")
-    program = build(folder, *flags, cc="clang", kernels=HOST, sources=["fuzz.c"], link=["-fsanitize=fuzzer,address,undefined"])
+    program = build(
+        folder,
+        *flags,
+        cc="clang",
+        kernels=HOST,
+        sources=["fuzz.c"],
+        link=["-fsanitize=fuzzer,address,undefined"],
+    )
     (folder / "corpus").mkdir(exist_ok=True)
     limits = ("-max_len=8192", "-rss_limit_mb=1024", "-timeout=20", f"-artifact_prefix={folder}/")
-    return run([*APART, program, folder / "corpus", f"-max_total_time={seconds}", *limits, *options], seconds + 120)
+    return run(
+        [*APART, program, folder / "corpus", f"-max_total_time={seconds}", *limits, *options],
+        seconds + 120,
+    )
 
 
 def fuzz_bundles(folder: Path, seconds: int, *options: str) -> str:
     """The same of atheris."""
     limits = ("-timeout=20", f"-artifact_prefix={folder}/")
-    fuzzer = sys.executable, HERE / "fuzz_bundle.py", folder / "corpus", f"-max_total_time={seconds}"
+    fuzzer = (
+        sys.executable,
+        HERE / "fuzz_bundle.py",
+        folder / "corpus",
+        f"-max_total_time={seconds}",
+    )
     return run([*APART, *fuzzer, *limits, *options], seconds + 120)
 
 

@@ -26,7 +26,9 @@ def test_every_kernel_of_this_cpu(tmp_path):
     assert "portable  done" in output
 
 
-@pytest.mark.parametrize("flags", [("-O2",), ("-O2", "-DEL_GROUP=1u")], ids=["alone", "one stream at a time"])
+@pytest.mark.parametrize(
+    "flags", [("-O2",), ("-O2", "-DEL_GROUP=1u")], ids=["alone", "one stream at a time"]
+)
 def test_alone_as_in_a_firmware(tmp_path, flags):
     assert passes(build(tmp_path, *flags, kernels=ALONE), "100").count("done") == 1
 
@@ -55,7 +57,13 @@ def test_valgrind(tmp_path):
     passes(
         build(tmp_path, "-g", "-O2"),
         "10",
-        before=("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=all"),
+        before=(
+            "valgrind",
+            "-q",
+            "--error-exitcode=99",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=all",
+        ),
     )
 
 
@@ -68,20 +76,27 @@ def test_32_bit(tmp_path):
     except AssertionError:
         pytest.skip("needs gcc's 32-bit libraries (Debian: gcc-12-multilib)")
     passes(build(tmp_path, "-m32", "-msse2", "-mfpmath=sse", "-O2", kernels=ALONE), "300")
-    with pytest.raises(AssertionError, match="compile with -msse2 -mfpmath=sse"):  # rather than wrong numbers
+    with pytest.raises(
+        AssertionError, match="compile with -msse2 -mfpmath=sse"
+    ):  # rather than wrong numbers
         build(tmp_path, "-m32", "-mno-sse", "-O2", kernels=ALONE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("machine", "target", "emulator"),
-    [("aarch64", "aarch64-linux-gnu", "qemu-aarch64-static"), ("armv7l", "arm-linux-gnueabihf", "qemu-arm-static")],
+    [
+        ("aarch64", "aarch64-linux-gnu", "qemu-aarch64-static"),
+        ("armv7l", "arm-linux-gnueabihf", "qemu-arm-static"),
+    ],
 )
 def test_emulated_arm(tmp_path, machine, target, emulator):
     cc, kernels = f"{target}-gcc", MACHINES[machine]
     if not compiler(cc) or not compiler(emulator):
         pytest.skip(f"needs {cc} and {emulator}")
-    output = passes(build(tmp_path, "-O2", "-static", cc=cc, kernels=kernels), "50", before=(emulator,))
+    output = passes(
+        build(tmp_path, "-O2", "-static", cc=cc, kernels=kernels), "50", before=(emulator,)
+    )
     assert output.count(" done") == len(kernels)
 
 
@@ -117,13 +132,28 @@ def test_a_wrong_kernel_is_found(tmp_path):
     """The tests are no good if they pass with a kernel that forgets the last unit's forget gate, or with a coarse exponential."""
     text = SOURCE.read_text()
     for k, (right, wrong) in enumerate(
-        [("c / (1.0f + ef)", "c / (1.0f + ei)"), ("0.693147182f", "0.6931f"), ("127.0f / largest", "126.0f / largest")]
+        [
+            ("c / (1.0f + ef)", "c / (1.0f + ei)"),
+            ("0.693147182f", "0.6931f"),
+            ("127.0f / largest", "126.0f / largest"),
+        ]
     ):
         assert right in text
         folder = tmp_path / str(k)
         folder.mkdir()
         (folder / "edge_lstm.c").write_text(text.replace(right, wrong))
         sources = [folder / "edge_lstm.c", *(HERE / s for s in SUITE)]
-        run(["gcc", "-std=c99", "-O1", f"-I{SOURCE.parent}", *sources, "-lm", "-o", folder / "program"])
+        run(
+            [
+                "gcc",
+                "-std=c99",
+                "-O1",
+                f"-I{SOURCE.parent}",
+                *sources,
+                "-lm",
+                "-o",
+                folder / "program",
+            ]
+        )
         with pytest.raises(AssertionError, match="FAILED"):
             run([folder / "program", "20"])

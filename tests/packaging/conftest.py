@@ -22,20 +22,46 @@ def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("board")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    numpy = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), "numpy"]
+    numpy = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+        "numpy",
+    ]
     done = subprocess.run(numpy, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"NumPy can't be installed here, from no index: {done.stderr[-300:]}")
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheels["any"])], check=True)
+    subprocess.run(
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            str(wheels["any"]),
+        ],
+        check=True,
+    )
     return python
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made here, for the board to run."""
-    spec = rt.ModelSpec("classify", ("a", "b"), 16, 2, (0.0, 1.0), (1.0, 2.0), classes=("still", "moving"))
+    spec = rt.ModelSpec(
+        "classify", ("a", "b"), 16, 2, (0.0, 1.0), (1.0, 2.0), classes=("still", "moving")
+    )
     rng = np.random.default_rng(0)
-    weights = {name: rng.uniform(-0.25, 0.25, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    weights = {
+        name: rng.uniform(-0.25, 0.25, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
     x = rng.standard_normal((100, 2))
     y = rt.Reference(spec, weights).run(features(spec, x)[0])
     path = tmp_path_factory.mktemp("bundle") / "small.edge"

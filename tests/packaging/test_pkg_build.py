@@ -23,24 +23,40 @@ WITHOUT = "edge-lstm without its native kernel, so the runtime will use NumPy: "
 slow = pytest.mark.slow
 
 
-def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_compiler_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ziglang" else find(name))
-    with pytest.raises(CompileError, match=r"^there is no C compiler here, neither cc nor ziglang$"):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ziglang" else find(name)
+    )
+    with pytest.raises(
+        CompileError, match=r"^there is no C compiler here, neither cc nor ziglang$"
+    ):
         hatch_build.compile_here(tmp_path / "library.so")
-    with pytest.raises(CompileError, match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip install "):
+    with pytest.raises(
+        CompileError,
+        match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip install ",
+    ):
         hatch_build.compile_for("manylinux2014_aarch64", tmp_path / "library.so")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_compiler_that_fails_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for script, told in (("echo 'x.c: error: no such thing' >&2; exit 1", "x.c: error: no such thing"), ("exit 3", "exit code 3")):
+def test_a_compiler_that_fails_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for script, told in (
+        ("echo 'x.c: error: no such thing' >&2; exit 1", "x.c: error: no such thing"),
+        ("exit 3", "exit code 3"),
+    ):
         (tmp_path / "broken").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "broken").chmod(0o755)
         monkeypatch.setenv("CC", str(tmp_path / "broken"))
-        with pytest.raises(CompileError, match=rf"^`broken -std=c99 -O3 -ffp-contract=fast \.\.\.` failed: {told}$"):
+        with pytest.raises(
+            CompileError, match=rf"^`broken -std=c99 -O3 -ffp-contract=fast \.\.\.` failed: {told}$"
+        ):
             hatch_build.compile_here(tmp_path / "library.so")
     assert not (tmp_path / "library.so").exists()
 
@@ -48,12 +64,18 @@ def test_a_compiler_that_fails_one_line_says_so(monkeypatch: pytest.MonkeyPatch,
 def test_no_kernel_for_other_machines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for tag in ("macosx_14_0_arm64", "linux_riscv64", "linux_armv6l", "win_amd64"):
         monkeypatch.setattr(hatch_build, "platform_tags", lambda tag=tag: iter([tag]))
-        with pytest.raises(CompileError, match=rf"^there is none for {tag}, only for Linux on x86_64, aarch64, armv7l$"):
+        with pytest.raises(
+            CompileError,
+            match=rf"^there is none for {tag}, only for Linux on x86_64, aarch64, armv7l$",
+        ):
             hatch_build.compile_here(tmp_path / "library.so")
 
 
 def test_a_wrong_platform_names_the_right_ones(tmp_path: Path) -> None:
-    with pytest.raises(CompileError, match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, "):
+    with pytest.raises(
+        CompileError,
+        match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, ",
+    ):
         hatch_build.compile_for("aarch64", tmp_path / "library.so")
 
 
@@ -63,7 +85,9 @@ def test_the_compiler_has_one_version() -> None:
     assert re.findall(r'"(ziglang[^"]*)"', text) == [hatch_build.ZIGLANG]
     assert f"\n{hatch_build.ZIGLANG}\n" in (hatch_build.ROOT / "constraints.txt").read_text("utf-8")
     (required,) = re.findall(r"^requires = \[(.*)\]$", text, re.MULTILINE)
-    assert f'{required}, "{hatch_build.ZIGLANG}"' in text, "dev builds with the same backend as everybody"
+    assert f'{required}, "{hatch_build.ZIGLANG}"' in text, (
+        "dev builds with the same backend as everybody"
+    )
 
 
 # --- whole builds, in a copy of the working tree ---
@@ -73,7 +97,11 @@ def test_the_compiler_has_one_version() -> None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is in the repository or would be, in another folder and with other times."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=hatch_build.ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=hatch_build.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if listed.returncode != 0:
         pytest.skip("no git repository here")
@@ -85,9 +113,18 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(command: Sequence[str | Path], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str | Path], folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("CC", hatch_build.VARIABLE)}
-    return subprocess.run(list(map(str, command)), cwd=folder, env={**kept, **variables}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def pip(board: Path, folder: Path, *arguments: str | Path, **variables: str) -> str:
@@ -102,7 +139,9 @@ def pip(board: Path, folder: Path, *arguments: str | Path, **variables: str) -> 
 @slow
 def test_the_same_bytes_elsewhere(copy: Path, wheels: dict[str, Path], tmp_path: Path) -> None:
     """Another folder, other times, another umask, and a compiler that has nothing in its cache."""
-    caches = {name: str(tmp_path / name) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+    caches = {
+        name: str(tmp_path / name) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    }
     old = os.umask(0o077)
     try:
         done = run([sys.executable, "hatch_build.py", "wheels", tmp_path / "dist"], copy, **caches)
@@ -114,36 +153,60 @@ def test_the_same_bytes_elsewhere(copy: Path, wheels: dict[str, Path], tmp_path:
     for platform, wheel in wheels.items():
         with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again[platform]) as two:
             assert one.namelist() == two.namelist()
-            assert [name for name in one.namelist() if one.read(name) != two.read(name)] == [], platform
+            assert [name for name in one.namelist() if one.read(name) != two.read(name)] == [], (
+                platform
+            )
         assert wheel.read_bytes() == again[platform].read_bytes(), platform
 
 
 @slow
-def test_a_wheel_that_names_its_platform_has_its_library_or_fails(copy: Path, tmp_path: Path) -> None:
+def test_a_wheel_that_names_its_platform_has_its_library_or_fails(
+    copy: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path]
     done = run(command, copy, **{hatch_build.VARIABLE: "aarch64"})
     assert done.returncode != 0
-    assert "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, " in done.stderr
+    assert (
+        "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, "
+        in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @slow
-def test_an_editable_install_has_this_machines_library(copy: Path, board: Path, tmp_path: Path) -> None:
+def test_an_editable_install_has_this_machines_library(
+    copy: Path, board: Path, tmp_path: Path
+) -> None:
     library = copy / hatch_build.LIBRARY.relative_to(hatch_build.ROOT)
     # Without --ignore-installed pip takes the board's own edge-lstm away, prefix or not.
-    install = ["-m", "pip", "install", "-v", "--no-deps", "--ignore-installed", "--prefix", tmp_path, "--editable", "."]
+    install = [
+        "-m",
+        "pip",
+        "install",
+        "-v",
+        "--no-deps",
+        "--ignore-installed",
+        "--prefix",
+        tmp_path,
+        "--editable",
+        ".",
+    ]
     with_compiler = pip(board, copy, *install)
     if shutil.which("cc"):
         assert WITHOUT not in with_compiler
         assert ctypes.CDLL(str(library)).el_step
-    assert f"{WITHOUT}there is no C compiler here, neither nowhere nor ziglang" in pip(board, copy, *install, CC="nowhere")
+    assert f"{WITHOUT}there is no C compiler here, neither nowhere nor ziglang" in pip(
+        board, copy, *install, CC="nowhere"
+    )
     assert not library.exists(), "an old one would be taken for the source's"
 
 
 @slow
 def test_from_the_sdist_as_on_a_board(copy: Path, board: Path, tmp_path: Path) -> None:
     """pip there builds with cc, or without a library where there is none, and never fetches a compiler."""
-    done = run([sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path], copy)
+    done = run(
+        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path], copy
+    )
     assert done.returncode == 0, done.stderr
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -152,10 +215,24 @@ def test_from_the_sdist_as_on_a_board(copy: Path, board: Path, tmp_path: Path) -
     for path in (os.environ["PATH"], str(tmp_path / "bin")):
         pure = shutil.which("cc", path=path) is None
         out = tmp_path / f"{'pure' if pure else 'native'}"
-        said = pip(board, tmp_path, "-m", "pip", "wheel", "-v", "--no-deps", "--wheel-dir", out, sdist, PATH=path)
+        said = pip(
+            board,
+            tmp_path,
+            "-m",
+            "pip",
+            "wheel",
+            "-v",
+            "--no-deps",
+            "--wheel-dir",
+            out,
+            sdist,
+            PATH=path,
+        )
         assert (f"{WITHOUT}there is no C compiler here, neither cc nor ziglang" in said) == pure
         assert "ziglang-" not in said, "a compiler was fetched"
         (wheel,) = out.glob("*.whl")
-        assert re.search(r"-py3-none-any\.whl$" if pure else r"-py3-none-linux_\w+\.whl$", wheel.name), wheel.name
+        assert re.search(
+            r"-py3-none-any\.whl$" if pure else r"-py3-none-linux_\w+\.whl$", wheel.name
+        ), wheel.name
         with zipfile.ZipFile(wheel) as archive:
             assert (hatch_build.IN_WHEEL in archive.namelist()) != pure

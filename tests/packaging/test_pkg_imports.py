@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"edge_lstm_runtime": ROOT / "deploy", "edge_lstm": ROOT, "edge_lstm_export": ROOT / "export"}
+PACKAGES = {
+    "edge_lstm_runtime": ROOT / "deploy",
+    "edge_lstm": ROOT,
+    "edge_lstm_export": ROOT / "export",
+}
 FORBIDDEN = {
     "edge_lstm_runtime": {"edge_lstm", "edge_lstm_export"},
     "edge_lstm": {"edge_lstm_export"},
@@ -36,14 +40,22 @@ def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
                     yield alias.name.split(".")[0], not inside, child.lineno
             elif isinstance(child, ast.ImportFrom) and child.level == 0:
                 yield (child.module or "").split(".")[0], not inside, child.lineno
-            yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+            yield from walk(
+                child,
+                inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)),
+            )
 
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), False)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_go_one_way(package: str) -> None:
-    wrong = [f"{path}:{line} imports {name}" for path in sources(package) for name, _, line in imports(path) if name in FORBIDDEN[package]]
+    wrong = [
+        f"{path}:{line} imports {name}"
+        for path in sources(package)
+        for name, _, line in imports(path)
+        if name in FORBIDDEN[package]
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -17,10 +17,25 @@ import hatch_build
 from edge_lstm_runtime.backends.reference import sigmoid
 
 pytestmark = pytest.mark.slow
-WARNINGS = ["-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion", "-Wconversion", "-Werror"]
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wdouble-promotion",
+    "-Wfloat-conversion",
+    "-Wconversion",
+    "-Werror",
+]
 HARNESS = Path(__file__).with_name("kernels.c")
-PREFIX = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf"}  # of Debian's cross compilers
-LIBC = {"x86_64": "lib/x86_64-linux-gnu/libc.so.6", "aarch64": "lib/libc.so.6", "armv7l": "lib/libc.so.6"}
+PREFIX = {
+    "x86_64": "x86_64-linux-gnu",
+    "aarch64": "aarch64-linux-gnu",
+    "armv7l": "arm-linux-gnueabihf",
+}  # of Debian's cross compilers
+LIBC = {
+    "x86_64": "lib/x86_64-linux-gnu/libc.so.6",
+    "aarch64": "lib/libc.so.6",
+    "armv7l": "lib/libc.so.6",
+}
 STEPS = 1000
 FLOAT32 = 2e-6  # max abs over 1,000 steps; rounding of 6e-8 in a contracting recurrence
 INT8 = 1e-6  # one step from the same state: the integers are exact, so only the float32 arithmetic around them differs
@@ -43,15 +58,22 @@ CPUS = [
     Cpu("aarch64", "cortex-a53", ["neon"]),
     Cpu("aarch64", "cortex-a76", ["neon-dotprod", "neon"]),
     Cpu("armv7l", "cortex-a7", ["neon", "portable"]),
-    Cpu("armv7l", "cortex-r5f", ["portable"]),  # VFPv3 with 16 registers, no NEON, as Debian's armhf allows
+    Cpu(
+        "armv7l", "cortex-r5f", ["portable"]
+    ),  # VFPv3 with 16 registers, no NEON, as Debian's armhf allows
 ]
 
 
 def model(layers: int) -> tuple[rt.ModelSpec, dict[str, Float32]]:
     """With sizes that fill neither lanes nor tiles."""
-    spec = rt.ModelSpec("classify", tuple("abcde"), 19, layers, (0.0,) * 5, (1.0,) * 5, classes=("u", "v", "w"))
+    spec = rt.ModelSpec(
+        "classify", tuple("abcde"), 19, layers, (0.0,) * 5, (1.0,) * 5, classes=("u", "v", "w")
+    )
     rng = np.random.default_rng(layers)
-    return spec, {name: rng.uniform(-0.3, 0.3, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    return spec, {
+        name: rng.uniform(-0.3, 0.3, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +83,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
     for machine, prefix in PREFIX.items():
         if gcc := shutil.which(f"{prefix}-gcc"):
             found["gcc", machine] = folder = tmp_path_factory.mktemp("gcc")
-            hatch_build.compile_library(folder / "libedge_lstm.so", machine, [gcc], options=WARNINGS)
+            hatch_build.compile_library(
+                folder / "libedge_lstm.so", machine, [gcc], options=WARNINGS
+            )
             link(folder, [gcc])
     for platform in hatch_build.PLATFORMS:
         found["zig", platform] = folder = tmp_path_factory.mktemp("zig")
@@ -69,37 +93,93 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
         machine = hatch_build.machine_of(platform)
         # The program is always for glibc, which Debian has for every machine; see `emulator`.
         compiler = hatch_build.compiler_for(f"manylinux2014_{machine}")
-        link(folder, [*compiler, *hatch_build.MACHINES[machine][0].options(zig=True), "-Wl,--allow-shlib-undefined"])
+        link(
+            folder,
+            [
+                *compiler,
+                *hatch_build.MACHINES[machine][0].options(zig=True),
+                "-Wl,--allow-shlib-undefined",
+            ],
+        )
     return found
 
 
 def link(folder: Path, compiler: list[str]) -> None:
     include = hatch_build.SOURCE.parent
-    options = ["-std=c99", "-O1", "-I", str(include), str(HARNESS), "-L", str(folder), "-ledge_lstm", "-Wl,-rpath,$ORIGIN"]
-    done = subprocess.run([*compiler, *options, "-o", str(folder / "kernels")], capture_output=True, text=True, check=False)
+    options = [
+        "-std=c99",
+        "-O1",
+        "-I",
+        str(include),
+        str(HARNESS),
+        "-L",
+        str(folder),
+        "-ledge_lstm",
+        "-Wl,-rpath,$ORIGIN",
+    ]
+    done = subprocess.run(
+        [*compiler, *options, "-o", str(folder / "kernels")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
-def answers(folder: Path, cpu: Cpu | None, layers: int, x: Float32, *, int8: bool, states: Float32 | None = None) -> dict[str, Float64]:
+def answers(
+    folder: Path,
+    cpu: Cpu | None,
+    layers: int,
+    x: Float32,
+    *,
+    int8: bool,
+    states: Float32 | None = None,
+) -> dict[str, Float64]:
     """Name of each kernel, the fastest first -> y (steps, streams, O). x: (steps, streams, I); states: h and c, (2, steps, layers, H)."""
     spec, weights = model(layers)
-    head = [spec.feature_size, spec.hidden_size, layers, spec.output_size, int8, x.shape[1], len(x), states is not None]
-    arrays = [np.array(head, np.uint32), *weights.values(), x, *([] if states is None else [states])]
+    head = [
+        spec.feature_size,
+        spec.hidden_size,
+        layers,
+        spec.output_size,
+        int8,
+        x.shape[1],
+        len(x),
+        states is not None,
+    ]
+    arrays = [
+        np.array(head, np.uint32),
+        *weights.values(),
+        x,
+        *([] if states is None else [states]),
+    ]
     (folder / "input").write_bytes(b"".join(array.tobytes() for array in arrays))
     command = [str(folder / "kernels"), str(folder / "input")]
     if cpu is not None:
         command = [*emulator(cpu, folder), *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={"LD_LIBRARY_PATH": str(folder)})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={"LD_LIBRARY_PATH": str(folder)},
+    )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    return {name: np.array(rest, np.float64).reshape(len(x), x.shape[1], spec.output_size) for name, *rest in lines}
+    return {
+        name: np.array(rest, np.float64).reshape(len(x), x.shape[1], spec.output_size)
+        for name, *rest in lines
+    }
 
 
 def emulator(cpu: Cpu, folder: Path) -> list[str]:
     root = Path("/" if cpu.machine == "x86_64" else f"/usr/{PREFIX[cpu.machine]}")
     qemu = shutil.which(f"qemu-{'arm' if cpu.machine == 'armv7l' else cpu.machine}-static")
     if qemu is None or not root.is_dir():
-        pytest.skip("run: apt-get install qemu-user-static libc6-dev-arm64-cross libc6-dev-armhf-cross")
+        pytest.skip(
+            "run: apt-get install qemu-user-static libc6-dev-arm64-cross libc6-dev-armhf-cross"
+        )
     if not (folder / "libc.so").exists():
         # What the libraries for musl ask for, by the name of musl's, is in glibc too. musl itself is not tested here.
         (folder / "libc.so").symlink_to((root / LIBC[cpu.machine]).resolve())
@@ -108,7 +188,11 @@ def emulator(cpu: Cpu, folder: Path) -> list[str]:
 
 def folders(built: dict[tuple[str, str], Path], machine: str) -> dict[str, Path]:
     """ "gcc" or the platform -> the folder of what runs on this machine."""
-    return {"gcc" if compiler == "gcc" else name: folder for (compiler, name), folder in built.items() if name.endswith(machine)}
+    return {
+        "gcc" if compiler == "gcc" else name: folder
+        for (compiler, name), folder in built.items()
+        if name.endswith(machine)
+    }
 
 
 def noise(*shape: int) -> Float32:
@@ -146,9 +230,13 @@ def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
     for v, W in ((x, w["layer0.W_x"]), (h, w["layer0.W_h"])):
         largest, largest_w = np.abs(v).max(1, keepdims=True), np.abs(W).max(0)
         q = np.rint(v.astype(np.float64) * (np.float32(127) / largest))
-        scaled = W * (np.float32(127) / largest_w)  # float32, as in the kernel: it decides what is half-way
+        scaled = W * (
+            np.float32(127) / largest_w
+        )  # float32, as in the kernel: it decides what is half-way
         q_w = np.sign(scaled) * np.floor(np.abs(scaled) + np.float32(0.5))
-        a = a + (q @ q_w) * (largest.astype(np.float64) / 127) * (largest_w.astype(np.float64) / 127)
+        a = a + (q @ q_w) * (largest.astype(np.float64) / 127) * (
+            largest_w.astype(np.float64) / 127
+        )
     i, f, g, o = np.split(a, 4, axis=1)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return (sigmoid(o) * np.tanh(c)) @ w["head.W"].astype(np.float64) + w["head.b"]
@@ -164,11 +252,19 @@ def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
     for name, folder in folders(built, "x86_64").items():
         if name.startswith("musl"):
             continue
-        found, found8 = answers(folder, None, 2, x, int8=False), answers(folder, None, 1, x[:, :1], int8=True, states=states)
+        found, found8 = (
+            answers(folder, None, 2, x, int8=False),
+            answers(folder, None, 1, x[:, :1], int8=True, states=states),
+        )
         assert list(found)[-1] == "portable"
         for kernel in found:
             assert np.abs(found[kernel] - expected).max() <= FLOAT32, f"{name} {kernel}"
-            assert np.abs(found8[kernel][:, 0] - int8_steps(x[:, 0], states[0, :, 0], states[1, :, 0])).max() <= INT8, f"{name} {kernel}"
+            assert (
+                np.abs(
+                    found8[kernel][:, 0] - int8_steps(x[:, 0], states[0, :, 0], states[1, :, 0])
+                ).max()
+                <= INT8
+            ), f"{name} {kernel}"
 
 
 def test_musl(built: dict[tuple[str, str], Path], tmp_path: Path) -> None:

@@ -46,7 +46,13 @@ def test_machine(elf: Any, platform: str) -> None:
 
 
 def test_it_shows_the_functions_of_the_header_alone(elf: Any) -> None:
-    api = set(re.findall(r"^EL_API [^;]*?\b(el_\w+)\(", hatch_build.SOURCE.with_suffix(".h").read_text("utf-8"), re.MULTILINE))
+    api = set(
+        re.findall(
+            r"^EL_API [^;]*?\b(el_\w+)\(",
+            hatch_build.SOURCE.with_suffix(".h").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
     assert len(api) > 10
     symbols = elf.get_section_by_name(".dynsym").iter_symbols()
     assert {s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF"} == api
@@ -54,22 +60,38 @@ def test_it_shows_the_functions_of_the_header_alone(elf: Any) -> None:
 
 def test_it_needs_the_c_library_alone(elf: Any, platform: str) -> None:
     tags = list(elf.get_section_by_name(".dynamic").iter_tags())
-    assert [t.needed for t in tags if t["d_tag"] == "DT_NEEDED"] == ["libc.so.6" if "manylinux" in platform else "libc.so"]
+    assert [t.needed for t in tags if t["d_tag"] == "DT_NEEDED"] == [
+        "libc.so.6" if "manylinux" in platform else "libc.so"
+    ]
     assert not {t["d_tag"] for t in tags} & {"DT_RPATH", "DT_RUNPATH", "DT_TEXTREL"}
-    asked = {s.name for s in elf.get_section_by_name(".dynsym").iter_symbols() if s["st_shndx"] == "SHN_UNDEF"}
-    assert asked <= {"", "memcpy", "memset", "strcmp", "getauxval"}, "nothing that allocates, locks or prints"
+    asked = {
+        s.name
+        for s in elf.get_section_by_name(".dynsym").iter_symbols()
+        if s["st_shndx"] == "SHN_UNDEF"
+    }
+    assert asked <= {"", "memcpy", "memset", "strcmp", "getauxval"}, (
+        "nothing that allocates, locks or prints"
+    )
 
 
 def test_no_newer_glibc_than_2_17(elf: Any, platform: str) -> None:
     versions = elf.get_section_by_name(".gnu.version_r")
-    found = {aux.name for _, needs in versions.iter_versions() for aux in needs} if versions else set()
+    found = (
+        {aux.name for _, needs in versions.iter_versions() for aux in needs} if versions else set()
+    )
     assert bool(found) == ("manylinux" in platform)
-    assert all(tuple(map(int, re.fullmatch(r"GLIBC_([\d.]+)", name)[1].split("."))) <= (2, 17) for name in found), found
+    assert all(
+        tuple(map(int, re.fullmatch(r"GLIBC_([\d.]+)", name)[1].split("."))) <= (2, 17)
+        for name in found
+    ), found
 
 
 def test_memory(elf: Any) -> None:
     """No executable stack, nothing both writable and executable, and pages of 16 KiB (a Raspberry Pi 5) fit on ARM."""
-    segments = {kind: [s for s in elf.iter_segments() if s["p_type"] == kind] for kind in ("PT_GNU_STACK", "PT_LOAD")}
+    segments = {
+        kind: [s for s in elf.iter_segments() if s["p_type"] == kind]
+        for kind in ("PT_GNU_STACK", "PT_LOAD")
+    }
     assert [s["p_flags"] & 1 for s in segments["PT_GNU_STACK"]] == [0]
     for segment in segments["PT_LOAD"]:
         assert segment["p_flags"] & 3 != 3

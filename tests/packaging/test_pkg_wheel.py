@@ -19,13 +19,19 @@ import hatch_build
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"edge_lstm": ROOT, "edge_lstm_export": ROOT / "export", "edge_lstm_runtime": ROOT / "deploy"}
+PACKAGES = {
+    "edge_lstm": ROOT,
+    "edge_lstm_export": ROOT / "export",
+    "edge_lstm_runtime": ROOT / "deploy",
+}
 INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
 MAX_KB = 400
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
-def on_board(python: Path, *arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def on_board(
+    python: Path, *arguments: str | Path, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python.with_name("edge-lstm")), *map(str, arguments)],
         input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120, check=False,
@@ -48,7 +54,9 @@ def names(wheel: Path) -> list[str]:
 
 
 def test_size(wheel: Path) -> None:
-    assert wheel.stat().st_size <= MAX_KB * 1000, f"{wheel.stat().st_size} bytes, of which most in {sorted(names(wheel))}"
+    assert wheel.stat().st_size <= MAX_KB * 1000, (
+        f"{wheel.stat().st_size} bytes, of which most in {sorted(names(wheel))}"
+    )
 
 
 def test_name_and_version(wheel: Path, platform: str) -> None:
@@ -66,14 +74,37 @@ def test_record(wheel: Path) -> None:
         for name, digest, size in rows:
             content = archive.read(name)
             sha256 = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
-            assert (digest, size) == (("", "") if name.endswith("/RECORD") else (f"sha256={sha256}", str(len(content)))), name
+            assert (digest, size) == (
+                ("", "") if name.endswith("/RECORD") else (f"sha256={sha256}", str(len(content)))
+            ), name
 
 
 @pytest.mark.parametrize("asked", [*hatch_build.PLATFORMS, "linux_riscv64"])
-def test_pip_takes_the_right_one_of_all(wheels: dict[str, Path], asked: str, tmp_path: Path) -> None:
+def test_pip_takes_the_right_one_of_all(
+    wheels: dict[str, Path], asked: str, tmp_path: Path
+) -> None:
     expected = wheels.get(asked, wheels["any"])
-    options = ["--no-deps", "--no-index", "--only-binary", ":all:", "--platform", asked, "--find-links", str(expected.parent)]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "--dest", str(tmp_path), "edge-lstm"]
+    options = [
+        "--no-deps",
+        "--no-index",
+        "--only-binary",
+        ":all:",
+        "--platform",
+        asked,
+        "--find-links",
+        str(expected.parent),
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        *options,
+        "--dest",
+        str(tmp_path),
+        "edge-lstm",
+    ]
     subprocess.run(command, check=True)
     assert [path.name for path in tmp_path.iterdir()] == [expected.name]
 
@@ -92,16 +123,28 @@ def test_exactly_the_three_packages(wheel: Path, platform: str) -> None:
     for package, root in PACKAGES.items():
         assert f"{package}/__init__.py" in found
         assert f"{package}/py.typed" in found
-        files = [p for p in (root / package).rglob("*") if p.is_file() and "__pycache__" not in p.parts and p != hatch_build.LIBRARY]
-        library = {hatch_build.IN_WHEEL} if package == "edge_lstm_runtime" and platform != "any" else set()
-        assert {name for name in found if name.startswith(f"{package}/")} == {p.relative_to(root).as_posix() for p in files} | library
+        files = [
+            p
+            for p in (root / package).rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts and p != hatch_build.LIBRARY
+        ]
+        library = (
+            {hatch_build.IN_WHEEL}
+            if package == "edge_lstm_runtime" and platform != "any"
+            else set()
+        )
+        assert {name for name in found if name.startswith(f"{package}/")} == {
+            p.relative_to(root).as_posix() for p in files
+        } | library
 
 
 def test_data_files_licence_and_entry_points(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         found = archive.namelist()
         for suffix in (".toml", ".txt", ".j2"):
-            assert any(name.startswith("edge_lstm_export/") and name.endswith(suffix) for name in found), f"no {suffix} file of export"
+            assert any(
+                name.startswith("edge_lstm_export/") and name.endswith(suffix) for name in found
+            ), f"no {suffix} file of export"
         assert b"Apache License" in archive.read(f"{INFO}/licenses/LICENSE")
         points = archive.read(f"{INFO}/entry_points.txt").decode()
         metadata = archive.read(f"{INFO}/METADATA").decode()
@@ -109,12 +152,27 @@ def test_data_files_licence_and_entry_points(wheel: Path) -> None:
     assert "rknn-sim = edge_lstm_export.rknn.sim:open_backend" in points
     assert re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
     assert "Requires-Python: >=3.10" in metadata
-    assert set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE)) == {"train", "export", "desktop", "npu", "dev"}
+    assert set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE)) == {
+        "train",
+        "export",
+        "desktop",
+        "npu",
+        "dev",
+    }
 
 
 def test_nothing_but_numpy_is_there(board: Path) -> None:
-    done = subprocess.run([str(board), "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True, env=CLEAN)
-    assert {p["name"] for p in json.loads(done.stdout)} - {"pip", "setuptools"} == {"edge-lstm", "numpy"}
+    done = subprocess.run(
+        [str(board), "-m", "pip", "list", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=CLEAN,
+    )
+    assert {p["name"] for p in json.loads(done.stdout)} - {"pip", "setuptools"} == {
+        "edge-lstm",
+        "numpy",
+    }
 
 
 def test_import_and_stream(board: Path, bundle: Path) -> None:
@@ -126,7 +184,12 @@ def test_import_and_stream(board: Path, bundle: Path) -> None:
         "print(rt.__file__)"
     )
     done = subprocess.run(
-        [str(board), "-W", "error", "-c", script, str(bundle)], capture_output=True, text=True, env=CLEAN, cwd=board.parent, check=False
+        [str(board), "-W", "error", "-c", script, str(bundle)],
+        capture_output=True,
+        text=True,
+        env=CLEAN,
+        cwd=board.parent,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     shape, foreign, file = done.stdout.splitlines()
@@ -158,14 +221,22 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
 
 @pytest.mark.parametrize(
     ("verb", "extra"),
-    [("train", "train"), ("export", "export"), ("demo", "desktop"), ("targets", "export"), ("lint", "export"), ("converter", "export")],
+    [
+        ("train", "train"),
+        ("export", "export"),
+        ("demo", "desktop"),
+        ("targets", "export"),
+        ("lint", "export"),
+        ("converter", "export"),
+    ],
 )
 def test_desktop_verbs_name_the_exact_command(board: Path, verb: str, extra: str) -> None:
     done = on_board(board, verb)
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.fullmatch(
-        rf'edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed; run: pip install "edge-lstm\[{extra}\]"\n', done.stderr
+        rf'edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed; run: pip install "edge-lstm\[{extra}\]"\n',
+        done.stderr,
     ), done.stderr
 
 

@@ -43,5 +43,8 @@ def classify_file(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def forecast_file(shared: Path) -> Path:
     """Two targets, three steps ahead, gaps filled forward, residual; no model.onnx."""
-    make_bundle(shared / "forecast.edge", make_spec(task="forecast", outputs=3, missing="ffill", residual=True))
+    make_bundle(
+        shared / "forecast.edge",
+        make_spec(task="forecast", outputs=3, missing="ffill", residual=True),
+    )
     return shared / "forecast.edge"

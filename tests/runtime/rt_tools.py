@@ -26,10 +26,19 @@ class Limit(NamedTuple):
 
 
 TOLERANCES = {
-    "float64": Limit(1e-12, "the same equations in float64, summed in another order and with another form of the sigmoid"),
-    "float32": Limit(1e-5, "float32 rounds at 6e-8; sums of ~100 terms, carried 1,000 steps through a contracting recurrence"),
+    "float64": Limit(
+        1e-12,
+        "the same equations in float64, summed in another order and with another form of the sigmoid",
+    ),
+    "float32": Limit(
+        1e-5,
+        "float32 rounds at 6e-8; sums of ~100 terms, carried 1,000 steps through a contracting recurrence",
+    ),
     "exact": Limit(0.0, "the same operations on the same numbers in the same order"),
-    "features": Limit(1e-12, "float64; a division by the deviation in one place, a product with its inverse in the other"),
+    "features": Limit(
+        1e-12,
+        "float64; a division by the deviation in one place, a product with its inverse in the other",
+    ),
 }
 
 # No example database: a test run leaves no files in the working folder.
@@ -39,7 +48,9 @@ PROPERTY = settings(database=None, deadline=None, max_examples=60)
 def assert_close(actual: Array, expected: Array, tolerance: str, tensor: str) -> None:
     """Fail with the tensor, the largest difference and its place. Shapes must agree; NaN equals nothing."""
     limit = TOLERANCES[tolerance]
-    assert actual.shape == expected.shape, f"{tensor}: shape {actual.shape}, expected {expected.shape}"
+    assert actual.shape == expected.shape, (
+        f"{tensor}: shape {actual.shape}, expected {expected.shape}"
+    )
     if not actual.size:
         return
     difference = np.abs(np.asarray(actual, np.float64) - np.asarray(expected, np.float64))
@@ -65,18 +76,28 @@ def make_spec(
     std: Sequence[float] | None = None,
 ) -> rt.ModelSpec:
     """outputs: the number of classes, or the horizon of a forecast of the first channel and, where there is one, the second."""
-    names = tuple(f"ch{k}" for k in range(channels)) if isinstance(channels, int) else tuple(channels)
+    names = (
+        tuple(f"ch{k}" for k in range(channels)) if isinstance(channels, int) else tuple(channels)
+    )
     common: dict[str, Any] = {
         "task": task,
         "channels": names,
         "hidden_size": hidden,
         "num_layers": layers,
-        "input_mean": tuple(mean) if mean is not None else tuple(0.5 * k - 1.0 for k in range(len(names))),
-        "input_std": tuple(std) if std is not None else tuple(1.0 + 0.25 * k for k in range(len(names))),
+        "input_mean": tuple(mean)
+        if mean is not None
+        else tuple(0.5 * k - 1.0 for k in range(len(names))),
+        "input_std": tuple(std)
+        if std is not None
+        else tuple(1.0 + 0.25 * k for k in range(len(names))),
         "missing": missing,
     }
     if task == "classify":
-        return rt.ModelSpec(**common, classes=tuple(f"class{k}" for k in range(outputs)), bidirectional=bidirectional)
+        return rt.ModelSpec(
+            **common,
+            classes=tuple(f"class{k}" for k in range(outputs)),
+            bidirectional=bidirectional,
+        )
     targets = names[:2]
     size = outputs * len(targets)
     return rt.ModelSpec(
@@ -93,7 +114,10 @@ def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
     """Uniform in +-1/sqrt(H), as PyTorch starts; the forget gate open, so that the cell remembers for long."""
     rng = np.random.default_rng(seed)
     bound = 1.0 / np.sqrt(max(spec.hidden_size, 4))
-    weights = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    weights = {
+        name: rng.uniform(-bound, bound, shape).astype(np.float32)
+        for name, shape in spec.weight_shapes().items()
+    }
     for name in weights:
         if name.startswith("layer") and name.endswith(".b"):
             weights[name][spec.hidden_size : 2 * spec.hidden_size] += 1
@@ -128,7 +152,9 @@ def network_outputs(spec: rt.ModelSpec, weights: Weights, xs: Array) -> NDArray[
     return outputs
 
 
-def members_of(spec: rt.ModelSpec, weights: Weights, *, steps: int = 40, form: str | None = None) -> dict[str, bytes]:
+def members_of(
+    spec: rt.ModelSpec, weights: Weights, *, steps: int = 40, form: str | None = None
+) -> dict[str, bytes]:
     """golden.npz, and model.onnx in the given form."""
     xs = samples(spec, steps)
     members = {"golden.npz": write_npz({"x": xs, "y": network_outputs(spec, weights, xs)})}
@@ -140,21 +166,39 @@ def members_of(spec: rt.ModelSpec, weights: Weights, *, steps: int = 40, form: s
 
 
 def make_bundle(
-    path: Path, spec: rt.ModelSpec | None = None, *, seed: int = 0, steps: int = 40, form: str | None = None, **facts: Any
+    path: Path,
+    spec: rt.ModelSpec | None = None,
+    *,
+    seed: int = 0,
+    steps: int = 40,
+    form: str | None = None,
+    **facts: Any,
 ) -> rt.Bundle:
     spec = spec or make_spec()
     weights = random_weights(spec, seed)
-    return rt.write_bundle(path, spec, weights, members_of(spec, weights, steps=steps, form=form), **facts)
+    return rt.write_bundle(
+        path, spec, weights, members_of(spec, weights, steps=steps, form=form), **facts
+    )
 
 
-def artifact_entry(target: str = "rk3588", metric: str = "nrmse", limit: float = 2e-3) -> dict[str, Any]:
-    return {"kind": "rknn", "target": target, "tolerance": {"metric": metric, "limit": limit, "reason": "as the export found it"}}
+def artifact_entry(
+    target: str = "rk3588", metric: str = "nrmse", limit: float = 2e-3
+) -> dict[str, Any]:
+    return {
+        "kind": "rknn",
+        "target": target,
+        "tolerance": {"metric": metric, "limit": limit, "reason": "as the export found it"},
+    }
 
 
 def environment(*folders: Path) -> dict[str, str]:
     """For a child process: the packages under test, wherever this process found them, then `folders`."""
     here = [*map(str, folders), str(Path(rt.__file__).parents[1]), *(p for p in sys.path if p)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(here)), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(here)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -162,14 +206,24 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def edge_lstm(
-    *arguments: str | Path, text: str | bytes | None = None, folders: Sequence[Path] = (), **environ: str
+    *arguments: str | Path,
+    text: str | bytes | None = None,
+    folders: Sequence[Path] = (),
+    **environ: str,
 ) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     data = text.encode() if isinstance(text, str) else text
     done = subprocess.run(
-        command(*arguments), input=data, capture_output=True, env={**environment(*folders), **environ}, timeout=60, check=False
+        command(*arguments),
+        input=data,
+        capture_output=True,
+        env={**environment(*folders), **environ},
+        timeout=60,
+        check=False,
     )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
 
 
 class OrtRuntime:
@@ -195,7 +249,9 @@ class OrtRuntime:
         for array in inputs:
             assert array.dtype == np.float32, array.dtype
             assert array.shape[:3] == (1, 1, 1), array.shape
-        outputs = self._session.run(None, {n: a.reshape(1, -1, 1, 1) for n, a in zip(self._names, inputs, strict=True)})
+        outputs = self._session.run(
+            None, {n: a.reshape(1, -1, 1, 1) for n, a in zip(self._names, inputs, strict=True)}
+        )
         if not self._buffers:
             self._buffers = [np.empty_like(o) for o in outputs]
         for buffer, output in zip(self._buffers, outputs, strict=True):
@@ -214,7 +270,13 @@ def rknn_on_ort(spec: rt.ModelSpec, weights: Weights) -> tuple[rt.Backend, OrtRu
 
     runtime = OrtRuntime(build(spec, weights, "cell").SerializeToString())
     return RknnBackend(
-        runtime, Packing({"form": "cell"}, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+        runtime,
+        Packing(
+            {"form": "cell"},
+            features=spec.feature_size,
+            hidden=spec.hidden_size,
+            layers=spec.num_layers,
+        ),
     ), runtime
 
 

@@ -51,7 +51,11 @@ def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
             if deviations:
                 raw.append(sum(deviations) / len(deviations))
         if raw:
-            score = max(raw) if math.isnan(score) else (1 - spec.anomaly_smoothing) * score + spec.anomaly_smoothing * max(raw)
+            score = (
+                max(raw)
+                if math.isnan(score)
+                else (1 - spec.anomaly_smoothing) * score + spec.anomaly_smoothing * max(raw)
+            )
         found.append(score if raw else math.nan)
     return np.array(found)
 
@@ -127,12 +131,16 @@ def test_a_wrong_specification_is_refused(changes: dict[str, Any], message: str)
 def test_only_a_forecast_detects_and_an_older_specification_loads() -> None:
     with pytest.raises(rt.BundleError, match="for task 'forecast'"):
         dataclasses.replace(make_spec(), anomaly_centre=(0.0,) * 4, anomaly_scale=(1.0,) * 4)
-    older = {k: v for k, v in make_spec(task="forecast").to_dict().items() if not k.startswith("anomaly")}
+    older = {
+        k: v for k, v in make_spec(task="forecast").to_dict().items() if not k.startswith("anomaly")
+    }
     assert rt.ModelSpec.from_dict(older) == make_spec(task="forecast")
     assert rt.ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
 
 
-def test_the_command_prints_score_and_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_score_and_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "watch.edge"
     make_bundle(path, spec=detecting(make_spec(task="forecast", missing="ffill", outputs=HORIZON)))
     lines = [json.dumps(row) for row in RECORDING.tolist()]
@@ -140,7 +148,10 @@ def test_the_command_prints_score_and_flag(tmp_path: Path, capsys: pytest.Captur
     lines[12] = '{"reset": true}'
     lines[15] = "what?"
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
-    assert cli.main(["run", str(path), "--input", str(tmp_path / "in.jsonl"), "--backend", "numpy"]) == 1
+    assert (
+        cli.main(["run", str(path), "--input", str(tmp_path / "in.jsonl"), "--backend", "numpy"])
+        == 1
+    )
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert found[0]["score"] is None
     assert found[0]["anomaly"] is False

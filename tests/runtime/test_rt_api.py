@@ -41,7 +41,9 @@ def test_public_names() -> None:
     assert len(rt.__all__) == len(PUBLIC) + 1
     for name in PUBLIC:
         assert getattr(rt, name) is not None
-        assert inspect.getdoc(getattr(rt, name)) or issubclass(getattr(rt, name), Exception), f"{name} has no docstring"
+        assert inspect.getdoc(getattr(rt, name)) or issubclass(getattr(rt, name), Exception), (
+            f"{name} has no docstring"
+        )
 
 
 def test_version() -> None:
@@ -49,7 +51,11 @@ def test_version() -> None:
 
 
 def test_error_tree() -> None:
-    found = {name: kind.__base__ for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+    found = {
+        name: kind.__base__
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and issubclass(kind, Exception)
+    }
     assert found == TREE
     for name, kind in vars(errors).items():
         if name in TREE:
@@ -62,10 +68,15 @@ def test_error_tree_is_drawn_at_the_top_of_its_file() -> None:
 
 
 def test_missing_dependency_message() -> None:
-    assert str(rt.MissingDependencyError("torch", "train")) == 'torch is not installed; run: pip install "edge-lstm[train]"'
+    assert (
+        str(rt.MissingDependencyError("torch", "train"))
+        == 'torch is not installed; run: pip install "edge-lstm[train]"'
+    )
 
 
-@pytest.mark.parametrize("module", ["edge_lstm_runtime", "edge_lstm_runtime.cli", "edge_lstm_runtime.feeds.lines"])
+@pytest.mark.parametrize(
+    "module", ["edge_lstm_runtime", "edge_lstm_runtime.cli", "edge_lstm_runtime.feeds.lines"]
+)
 def test_an_import_brings_in_numpy_alone(module: str) -> None:
     script = (
         f"import sys, numpy; before = set(sys.modules); import {module}\n"
@@ -73,6 +84,11 @@ def test_an_import_brings_in_numpy_alone(module: str) -> None:
         "print(sorted(new))"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, env=environment(), check=True, timeout=60
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+        timeout=60,
     )
     assert done.stdout.strip() in ("['edge_lstm_runtime']", "['edge_lstm_runtime', 'numpy']")

@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 BIG = make_spec(hidden=64, layers=2)  # about 200 kB
 
 
-def child(script: str, *arguments: str | Path, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def child(
+    script: str, *arguments: str | Path, prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*prefix, sys.executable, "-c", script, *map(str, arguments)],
         env=environment(HERE),
@@ -54,7 +56,9 @@ def test_a_limit_on_the_file_size(tmp_path: Path) -> None:
 def can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
-    trial = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
+    trial = subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+    )
     return trial.returncode == 0
 
 
@@ -73,13 +77,26 @@ def test_a_full_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     # 300 kB hold one bundle and not a second one beside it.
-    done = child(script, disk, prefix=("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=300k none "{disk}" && exec "$@"', "sh"))
+    done = child(
+        script,
+        disk,
+        prefix=(
+            "unshare",
+            "-rm",
+            "sh",
+            "-c",
+            f'mount -t tmpfs -o size=300k none "{disk}" && exec "$@"',
+            "sh",
+        ),
+    )
     assert "No space left on device; what was there before is unchanged" in done.stdout, done.stderr
     assert done.stdout.endswith("whole\n"), done.stderr
 
 
 @pytest.mark.parametrize("call", ["fsync", "fdopen"])
-def test_an_error_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_an_error_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     make_bundle(tmp_path / "a.edge", seed=1)
     old = (tmp_path / "a.edge").read_bytes()
 
@@ -115,7 +132,9 @@ def test_kill_during_the_write(tmp_path: Path) -> None:
     left = 0
     for n in range(5):
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(path), *map(str, sources)], env=environment(HERE), stdout=subprocess.PIPE
+            [sys.executable, "-c", script, str(path), *map(str, sources)],
+            env=environment(HERE),
+            stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -147,7 +166,9 @@ def test_readable_by_others_as_a_plain_file_would_be(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "a") as file:
         file.write(b"x")
     (tmp_path / "b").write_bytes(b"x")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "b").stat().st_mode
+    )
 
 
 def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

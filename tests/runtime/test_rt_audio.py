@@ -37,7 +37,16 @@ def sound(front_end: rt.FrontEnd, seconds: float = 0.6) -> np.ndarray[Any, Any]:
 
 def make_spec(front_end: rt.FrontEnd, **changes: Any) -> rt.ModelSpec:
     names = front_end.names
-    spec = rt.ModelSpec("classify", names, 8, 1, (-5.0,) * len(names), (3.0,) * len(names), classes=("a", "b", "c"), front_end=front_end)
+    spec = rt.ModelSpec(
+        "classify",
+        names,
+        8,
+        1,
+        (-5.0,) * len(names),
+        (3.0,) * len(names),
+        classes=("a", "b", "c"),
+        front_end=front_end,
+    )
     return dataclasses.replace(spec, **changes)
 
 
@@ -46,7 +55,9 @@ def write_whole(path: Path) -> None:
     spec = make_spec(LOG_MEL, bidirectional=True)
     weights, x, lengths = random_weights(spec), LOG_MEL.frames(sound(LOG_MEL)), np.array([40, 18])
     y = run_sequences(reference(spec, weights), golden_features(spec, x, lengths), lengths)
-    rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})})
+    rt.write_bundle(
+        path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})}
+    )
 
 
 def open_session(front_end: rt.FrontEnd) -> rt.Session:
@@ -62,7 +73,13 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
     librosa = pytest.importorskip("librosa")
     pcm = sound(front_end)
     # librosa pads the window to n_fft on both sides; zeros before the first sample put its frames where ours are.
-    y = np.concatenate([np.zeros((front_end.n_fft - front_end.frame_length) // 2), pcm / 32768, np.zeros(front_end.n_fft)])
+    y = np.concatenate(
+        [
+            np.zeros((front_end.n_fft - front_end.frame_length) // 2),
+            pcm / 32768,
+            np.zeros(front_end.n_fft),
+        ]
+    )
     mel = librosa.feature.melspectrogram(
         y=y, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length, win_length=front_end.frame_length,
         window="hann", center=False, power=2.0, n_mels=front_end.n_mels, fmin=front_end.f_min, fmax=front_end.f_max, htk=True, norm=None,
@@ -70,7 +87,9 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
     )  # fmt: skip
     expected = np.log(np.maximum(mel, front_end.floor))
     if front_end.kind == "mfcc":
-        expected = librosa.feature.mfcc(S=expected, n_mfcc=front_end.n_mfcc, dct_type=2, norm="ortho")
+        expected = librosa.feature.mfcc(
+            S=expected, n_mfcc=front_end.n_mfcc, dct_type=2, norm="ortho"
+        )
     frames = front_end.frames(pcm)
     assert len(frames) == 1 + (len(pcm) - front_end.frame_length) // front_end.hop_length
     np.testing.assert_allclose(frames, expected.T[: len(frames)], atol=1e-4, rtol=0)
@@ -88,19 +107,37 @@ def test_a_frame_by_the_formulas() -> None:
     low, high = (2595 * np.log10(1 + f / 700) for f in (MFCC.f_min, MFCC.f_max))
     logs = []
     for band in range(MFCC.n_mels):
-        left, peak, right = (hz(low + (high - low) * (band + j) / (MFCC.n_mels + 1)) for j in range(3))
-        triangle = [max(0.0, min((f - left) / (peak - left), (right - f) / (right - peak))) for f in k * 16000 / MFCC.n_fft]
+        left, peak, right = (
+            hz(low + (high - low) * (band + j) / (MFCC.n_mels + 1)) for j in range(3)
+        )
+        triangle = [
+            max(0.0, min((f - left) / (peak - left), (right - f) / (right - peak)))
+            for f in k * 16000 / MFCC.n_fft
+        ]
         logs.append(np.log(max(float(power @ triangle), MFCC.floor)))
     m = np.arange(MFCC.n_mels)
     scale = [np.sqrt((2 if c else 1) / MFCC.n_mels) for c in range(MFCC.n_mfcc)]
-    expected = [s * (logs * np.cos(np.pi * c * (2 * m + 1) / (2 * MFCC.n_mels))).sum() for c, s in enumerate(scale)]
+    expected = [
+        s * (logs * np.cos(np.pi * c * (2 * m + 1) / (2 * MFCC.n_mels))).sum()
+        for c, s in enumerate(scale)
+    ]
     np.testing.assert_allclose(MFCC.frames(pcm), [expected], atol=1e-9, rtol=0)
 
 
 def test_a_tone_is_in_its_band_and_silence_is_the_floor() -> None:
     t = np.arange(800) / 8000
     frames = LOG_MEL.frames(0.5 * np.sin(2 * np.pi * 1000 * t))
-    centres = 700 * (10 ** (np.linspace(2595 * np.log10(1 + 20 / 700), 2595 * np.log10(1 + 4000 / 700), 42) / 2595) - 1)[1:-1]
+    centres = (
+        700
+        * (
+            10
+            ** (
+                np.linspace(2595 * np.log10(1 + 20 / 700), 2595 * np.log10(1 + 4000 / 700), 42)
+                / 2595
+            )
+            - 1
+        )[1:-1]
+    )
     assert set(frames.argmax(axis=1)) == {int(np.abs(centres - 1000).argmin())}
     np.testing.assert_array_equal(LOG_MEL.frames(np.zeros(800)), np.full((8, 40), np.log(1e-4)))
 
@@ -108,7 +145,9 @@ def test_a_tone_is_in_its_band_and_silence_is_the_floor() -> None:
 def test_16_bits_are_the_floats_that_they_stand_for() -> None:
     pcm = sound(LOG_MEL)
     np.testing.assert_array_equal(LOG_MEL.frames(pcm), LOG_MEL.frames(pcm / 32768))
-    np.testing.assert_array_equal(LOG_MEL.frames(pcm), LOG_MEL.frames((pcm / 32768).astype(np.float32)))  # exact: 16 of 24 bits
+    np.testing.assert_array_equal(
+        LOG_MEL.frames(pcm), LOG_MEL.frames((pcm / 32768).astype(np.float32))
+    )  # exact: 16 of 24 bits
 
 
 # --- the stream ---
@@ -120,7 +159,10 @@ def test_16_bits_are_the_floats_that_they_stand_for() -> None:
 def test_any_chunking_gives_the_same_frames(front_end: rt.FrontEnd, sizes: list[int]) -> None:
     pcm = sound(front_end, 0.3)
     stream = rt.FrontEndStream(front_end)
-    parts = [stream.push(part) for part in np.split(pcm, np.minimum(np.cumsum(sizes, dtype=int), len(pcm)))]
+    parts = [
+        stream.push(part)
+        for part in np.split(pcm, np.minimum(np.cumsum(sizes, dtype=int), len(pcm)))
+    ]
     assert len(stream.pending) < front_end.frame_length
     np.testing.assert_allclose(np.concatenate(parts), front_end.frames(pcm), atol=1e-12, rtol=0)
 
@@ -145,7 +187,9 @@ def test_reset_and_pending() -> None:
     stream.reset()
     assert len(stream.push(pcm[:199])) == 0
     np.testing.assert_array_equal(stream.push(pcm[199:200]), LOG_MEL.frames(pcm[:200]))
-    with pytest.raises(rt.SampleError, match=r"200 pending samples, expected fewer than a frame has \(200\)"):
+    with pytest.raises(
+        rt.SampleError, match=r"200 pending samples, expected fewer than a frame has \(200\)"
+    ):
         stream.pending = np.zeros(200)
 
 
@@ -188,7 +232,10 @@ def test_a_session_listens_as_it_runs_frames() -> None:
         assert session.state["pcm"].shape == (100,)
         with pytest.raises(rt.SampleError, match="PCM sample 0 is nan"):
             session.listen([float("nan")])
-        for bad, message in (({}, "keys .*expected the keys .*'pcm'"), ({"pcm": np.zeros(200)}, "state 'pcm': 200 pending")):
+        for bad, message in (
+            ({}, "keys .*expected the keys .*'pcm'"),
+            ({"pcm": np.zeros(200)}, "state 'pcm': 200 pending"),
+        ):
             with pytest.raises(rt.BackendError, match=message):
                 session.state = {**{k: v for k, v in saved.items() if k != "pcm"}, **bad}
         with pytest.raises(rt.BackendError):
@@ -214,13 +261,22 @@ def test_what_a_failing_backend_has_not_heard_is_kept(monkeypatch: pytest.Monkey
 
 def test_who_takes_frames_only(tmp_path: Any) -> None:
     make_bundle(tmp_path / "plain.edge")
-    with rt.load(tmp_path / "plain.edge").session() as session, pytest.raises(rt.ConfigError, match="takes no sound"):
+    with (
+        rt.load(tmp_path / "plain.edge").session() as session,
+        pytest.raises(rt.ConfigError, match="takes no sound"),
+    ):
         session.listen(np.zeros(10))
     make_bundle(tmp_path / "sound.edge", make_spec(LOG_MEL))
-    with rt.load(tmp_path / "sound.edge").session(streams=2) as several, pytest.raises(rt.ConfigError, match="streams takes frames"):
+    with (
+        rt.load(tmp_path / "sound.edge").session(streams=2) as several,
+        pytest.raises(rt.ConfigError, match="streams takes frames"),
+    ):
         several.listen(np.zeros(10))
     write_whole(tmp_path / "whole.edge")
-    with rt.load(tmp_path / "whole.edge").session() as whole, pytest.raises(rt.ConfigError, match="a bidirectional model takes frames"):
+    with (
+        rt.load(tmp_path / "whole.edge").session() as whole,
+        pytest.raises(rt.ConfigError, match="a bidirectional model takes frames"),
+    ):
         whole.listen(np.zeros(10))
 
 

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, rknn_on_ort, samples
+from rt_tools import (
+    artifact_entry,
+    assert_close,
+    make_bundle,
+    make_spec,
+    members_of,
+    random_weights,
+    rknn_on_ort,
+    samples,
+)
 
 from edge_lstm_runtime import (
     Backend,
@@ -56,7 +65,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def with_artifacts(path: Path, *entries: str, **more: Any) -> Bundle:
     weights = random_weights(SPEC)
     members = {**members_of(SPEC, weights), **dict.fromkeys(entries, b"RKNN")}
-    return write_bundle(path / "npu.edge", SPEC, weights, members, artifacts={name: artifact_entry(**more) for name in entries})
+    return write_bundle(
+        path / "npu.edge",
+        SPEC,
+        weights,
+        members,
+        artifacts={name: artifact_entry(**more) for name in entries},
+    )
 
 
 def register(monkeypatch: pytest.MonkeyPatch, name: str, opener: Any) -> None:
@@ -83,7 +98,10 @@ def test_known_names() -> None:
 
 
 def test_an_unknown_backend_is_told_the_known_ones(full: Bundle) -> None:
-    with pytest.raises(BackendError, match=r"unknown backend 'tpu'; known here: auto, .*numpy, onnx.*reference, rknn") as caught:
+    with pytest.raises(
+        BackendError,
+        match=r"unknown backend 'tpu'; known here: auto, .*numpy, onnx.*reference, rknn",
+    ) as caught:
         open_backend("tpu", full)
     assert not isinstance(caught.value, BackendUnavailableError)
 
@@ -98,18 +116,25 @@ def test_every_backend_of_a_session(tmp_path: Path) -> None:
             assert_close(session.run(xs), expected, "float32", f"{name} answers")
 
 
-def test_a_plug_in_is_found_by_its_entry_point(full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_is_found_by_its_entry_point(
+    full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = tmp_path / "other_npu-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-npu\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[edge_lstm.backends]\nother = other_npu_of_the_test:open_backend\nbroken = no_such_module_anywhere:open_backend\n"
     )
-    (tmp_path / "other_npu_of_the_test.py").write_text("from edge_lstm_runtime.backends.numpy import open_backend\n")
+    (tmp_path / "other_npu_of_the_test.py").write_text(
+        "from edge_lstm_runtime.backends.numpy import open_backend\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     assert {"other", "broken"} <= set(names())
     assert check_backend(full, "other").passed
-    with pytest.raises(BackendUnavailableError, match=r"'broken' can't be loaded: No module named 'no_such_module_anywhere'"):
+    with pytest.raises(
+        BackendUnavailableError,
+        match=r"'broken' can't be loaded: No module named 'no_such_module_anywhere'",
+    ):
         open_backend("broken", full)
 
 
@@ -126,7 +151,13 @@ def test_compare_figures() -> None:
     assert (result.steps, result.max_abs, result.worst) == (2, 0.5, (1, 1))
     assert result.rmse == pytest.approx(0.25)
     assert result.nrmse == pytest.approx(0.25)  # the deviation of the reference is 1
-    assert result.to_dict() == {"steps": 2, "max_abs": 0.5, "rmse": 0.25, "nrmse": 0.25, "worst": [1, 1]}
+    assert result.to_dict() == {
+        "steps": 2,
+        "max_abs": 0.5,
+        "rmse": 0.25,
+        "nrmse": 0.25,
+        "worst": [1, 1],
+    }
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -178,7 +209,9 @@ def test_check_finds_an_altered_golden_answer(tmp_path: Path) -> None:
     x, y = make_bundle(tmp_path / "a.edge", SPEC).golden
     y = y.copy()
     y[17, 2] += 1e-3
-    bundle = write_bundle(tmp_path / "a.edge", SPEC, weights, {"golden.npz": write_npz({"x": x, "y": y})})
+    bundle = write_bundle(
+        tmp_path / "a.edge", SPEC, weights, {"golden.npz": write_npz({"x": x, "y": y})}
+    )
     result = check_backend(bundle, "numpy")
     assert not result.passed
     assert result.comparison.worst == (17, 2)
@@ -194,7 +227,9 @@ def test_check_starts_from_the_zero_state(full: Bundle, monkeypatch: pytest.Monk
     assert check_backend(full, "numpy").passed
 
 
-def test_the_tolerance_of_an_artifact_is_the_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tolerance_of_an_artifact_is_the_manifests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = with_artifacts(tmp_path, "rk3588-w8a8.rknn", metric="nrmse", limit=0.5)
     register(monkeypatch, "rknn", perturbed)
     # By name, and where the only one is meant.
@@ -203,7 +238,9 @@ def test_the_tolerance_of_an_artifact_is_the_manifests(tmp_path: Path, monkeypat
         assert result.artifact == "rk3588-w8a8.rknn"
         assert result.tolerance == Tolerance("nrmse", 0.5, "as the export found it")
         assert result.passed
-    with pytest.raises(BackendUnavailableError, match=r"no artifact 'other\.rknn'; it holds rk3588-w8a8\.rknn"):
+    with pytest.raises(
+        BackendUnavailableError, match=r"no artifact 'other\.rknn'; it holds rk3588-w8a8\.rknn"
+    ):
         check_backend(bundle, "rknn", "other.rknn")
 
 
@@ -213,7 +250,9 @@ def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
     assert check_backend(full, "numpy", "rk3588-fp16.rknn").passed
 
 
-def test_outputs_of_another_shape_are_a_backend_error(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_of_another_shape_are_a_backend_error(
+    full: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def shortened(_: Bundle, **__: Any) -> NumpyBackend:
         spec = make_spec(hidden=16, layers=2, outputs=3)
         return NumpyBackend(spec, random_weights(spec))
@@ -260,7 +299,9 @@ def test_auto_takes_the_fastest_right_one(full: Bundle, monkeypatch: pytest.Monk
     assert not isinstance(choose_backend(full).backend, Slow)
 
 
-def test_auto_rejects_a_fast_wrong_one_and_says_why(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_rejects_a_fast_wrong_one_and_says_why(
+    full: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register(monkeypatch, "numpy", lambda bundle, **_: Slow(bundle.spec, bundle.weights))
     register(monkeypatch, "onnx", perturbed)
     choice = choose_backend(full)
@@ -283,7 +324,10 @@ def test_auto_starts_from_the_zero_state(full: Bundle) -> None:
 def test_auto_with_no_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("numpy", "onnx"):
         register(monkeypatch, name, perturbed)
-    with pytest.raises(BackendError, match=r"no backend gives right answers here: rknn: not here: .*onnx: WRONG.*numpy: WRONG"):
+    with pytest.raises(
+        BackendError,
+        match=r"no backend gives right answers here: rknn: not here: .*onnx: WRONG.*numpy: WRONG",
+    ):
         choose_backend(full)
 
 
@@ -299,7 +343,9 @@ def test_auto_says_what_became_of_every_candidate(plain: Bundle) -> None:
 
 
 @pytest.mark.parametrize("when", ["open", "step", "reset"])
-def test_auto_survives_a_backend_that_fails(full: Bundle, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_auto_survives_a_backend_that_fails(
+    full: Bundle, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     closed = []
 
     class Failing(NumpyBackend):
@@ -344,7 +390,9 @@ def test_auto_keeps_to_the_named_artifact(tmp_path: Path, monkeypatch: pytest.Mo
     assert opened == ["rk3588-w8a8.rknn"]
 
 
-def test_auto_does_not_hold_the_first_steps_against_a_backend(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_does_not_hold_the_first_steps_against_a_backend(
+    full: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import time
 
     class Lazy(NumpyBackend):
@@ -409,7 +457,9 @@ def test_onnx_with_the_graph_of_another_model() -> None:
 
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
 def test_rknn_without_its_library(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailableError, match=r'needs rknn-toolkit-lite2 .*pip install "edge-lstm\[npu\]"'):
+    with pytest.raises(
+        BackendUnavailableError, match=r'needs rknn-toolkit-lite2 .*pip install "edge-lstm\[npu\]"'
+    ):
         open_backend("rknn", with_artifacts(tmp_path, "rk3588-fp16.rknn"))
 
 
@@ -424,7 +474,9 @@ def test_pick_artifact(tmp_path: Path, plain: Bundle) -> None:
         pick_artifact(one, "b.rknn")
     two = with_artifacts(tmp_path, "b.rknn", "a.rknn")
     assert pick_artifact(two, "b.rknn")[0] == "b.rknn"
-    with pytest.raises(BackendUnavailableError, match=r"holds a\.rknn, b\.rknn; say which with --artifact"):
+    with pytest.raises(
+        BackendUnavailableError, match=r"holds a\.rknn, b\.rknn; say which with --artifact"
+    ):
         pick_artifact(two, None)
     assert artifacts(two, "rknn") == artifacts(two, "rknn-sim") == ["a.rknn", "b.rknn"]
 
@@ -481,7 +533,9 @@ class Driver:
     ids=["nothing", "too few", "raises", "other sizes"],
 )
 def test_rknn_adapter_with_a_wrong_result(result: Any, match: str) -> None:
-    backend = RknnBackend(Driver(result), Packing({"form": "cell"}, features=3, hidden=16, layers=2))
+    backend = RknnBackend(
+        Driver(result), Packing({"form": "cell"}, features=3, hidden=16, layers=2)
+    )
     with pytest.raises(BackendError, match=match):
         backend.step(np.zeros(3, np.float32))
     assert not backend.state[0].any()
@@ -492,21 +546,29 @@ def test_rknn_adapter_with_a_wrong_result(result: Any, match: str) -> None:
     [
         ("2.5.0", "RKNN VERSION:\n  API: 2.5.0 (c949ad889d@2026-01-01)\n  DRV: 0.9.8\n", None),
         ("2.5.0", "  API: 2.5.1 (c949ad889d@2026-01-01)\n  DRV: 0.9.8\n", None),
-        ("2.5.0", "  API: 1.4.0 (a10f100eb@2022-09-09)\n  DRV: 0.8.2\n", ["2.5.0", "1.4.0", "driver 0.8.2"]),
+        (
+            "2.5.0",
+            "  API: 1.4.0 (a10f100eb@2022-09-09)\n  DRV: 0.8.2\n",
+            ["2.5.0", "1.4.0", "driver 0.8.2"],
+        ),
         ("2.5.0", "  API: 2.3.2\n  DRV: 0.9.8\n", ["2.5.0", "2.3.2", "driver 0.9.8"]),
         ("2.5.0", "  API: 2.5.0\n  DRV: 0.8.2\n", ["0.8.2", "0.9.2 or later"]),
         ("2.5.0", None, None),
         (None, "  API: 1.4.0\n  DRV: 0.9.8\n", None),
     ],
 )
-def test_versions_on_the_board(compiler: str | None, board: str | None, words: list[str] | None) -> None:
+def test_versions_on_the_board(
+    compiler: str | None, board: str | None, words: list[str] | None
+) -> None:
     found = version_mismatch(compiler, board)
     assert (found is None) == (words is None)
     for word in words or []:
         assert word in found  # type: ignore[operator]
 
 
-def test_a_session_on_an_npu_that_answers_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_on_an_npu_that_answers_wrongly_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The self-check at load: the same network with its head's bias moved, as a driver with other rounding or a wrong layout would."""
     bundle = with_artifacts(tmp_path, "rk3588-fp16.rknn")
     opened = []
@@ -523,8 +585,15 @@ def test_a_session_on_an_npu_that_answers_wrongly_is_refused(tmp_path: Path, mon
     with Model(bundle).session("rknn") as session:
         assert opened[-1].calls == 10 + len(bundle.golden[0]), "a warm-up and all golden samples"
         assert not session.state["h"].any(), "the golden samples' state is left behind"
-    register(monkeypatch, "rknn", opener({**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(1)}))
-    with pytest.raises(BackendError, match=r"'rknn' gives wrong answers with rk3588-fp16\.rknn here: nrmse .* at most 2\.0e-03 is right"):
+    register(
+        monkeypatch,
+        "rknn",
+        opener({**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(1)}),
+    )
+    with pytest.raises(
+        BackendError,
+        match=r"'rknn' gives wrong answers with rk3588-fp16\.rknn here: nrmse .* at most 2\.0e-03 is right",
+    ):
         Model(bundle).session("rknn")
     assert opened[-1].released == 1
     with Model(bundle).session("rknn", verify=False):
@@ -547,7 +616,9 @@ def test_cores_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("EDGE_LSTM_NPU_CORES", name)
         assert _core_mask(Lite) == mask
     monkeypatch.setenv("EDGE_LSTM_NPU_CORES", "7")
-    with pytest.raises(BackendError, match=r"EDGE_LSTM_NPU_CORES is '7'; expected one of 0, 0_1, all, auto"):
+    with pytest.raises(
+        BackendError, match=r"EDGE_LSTM_NPU_CORES is '7'; expected one of 0, 0_1, all, auto"
+    ):
         _core_mask(Lite)
 
 
@@ -564,5 +635,8 @@ def test_rknn_adapter_closes_once() -> None:
 def test_a_bundle_read_again_gives_the_same_answers(tmp_path: Path) -> None:
     make_bundle(tmp_path / "a.edge", SPEC)
     xs = samples(SPEC, 10)
-    a, b = (NumpyBackend(SPEC, read_bundle(tmp_path / "a.edge").weights).run(xs.astype(np.float32)) for _ in range(2))
+    a, b = (
+        NumpyBackend(SPEC, read_bundle(tmp_path / "a.edge").weights).run(xs.astype(np.float32))
+        for _ in range(2)
+    )
     assert_close(a, b, "exact", "outputs")

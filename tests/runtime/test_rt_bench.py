@@ -58,7 +58,9 @@ def test_a_fresh_process(name: str, classify_file: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
 def test_memory_is_what_the_backend_brings(classify_file: Path) -> None:
     """ONNX Runtime's library alone has more than a megabyte; a small net on NumPy has a few hundred kB at most."""
-    memory_of = {name: measure(classify_file, name, None, 1, 1).memory_kb for name in ("numpy", "onnx")}
+    memory_of = {
+        name: measure(classify_file, name, None, 1, 1).memory_kb for name in ("numpy", "onnx")
+    }
     assert memory_of["onnx"] is not None
     assert memory_of["numpy"] is not None
     assert memory_of["onnx"] > 3000 > memory_of["numpy"] >= 0
@@ -81,7 +83,9 @@ def test_latencies(classify_file: Path) -> None:
 # --- the command ---
 
 
-def test_all_of_them(classify_file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_them(
+    classify_file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(auto_cache, "recall", lambda _: pytest.fail("auto asks what it remembers"))
     remembered: list[auto_cache.Remembered] = []
     monkeypatch.setattr(auto_cache, "remember", lambda _, answer: remembered.append(answer))
@@ -89,16 +93,29 @@ def test_all_of_them(classify_file: Path, capfd: pytest.CaptureFixture[str], mon
     assert code == 0
     assert out.endswith(bench.LEGEND)
     head, *rows = out.removesuffix(bench.LEGEND).splitlines()
-    assert re.split(r"  +", head) == ["backend", "p50 µs", "p99 µs", "p99.9 µs", "run 1/s", "3 streams 1/s", "memory kB", "load ms"]
+    assert re.split(r"  +", head) == [
+        "backend",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "run 1/s",
+        "3 streams 1/s",
+        "memory kB",
+        "load ms",
+    ]
     assert {"numpy", "onnx"} <= {row.split()[0] for row in rows}
     for row in rows:
         p50, p99, p99_9, *others = (float(v) for v in row.split()[1:])
         assert 0 < p50 <= p99 <= p99_9
         assert len(others) == 4
     for name in ("rknn", "rknn-sim"):
-        assert re.search(rf"^{name} +not here: the bundle holds no converted model", err, re.MULTILINE), err
+        assert re.search(
+            rf"^{name} +not here: the bundle holds no converted model", err, re.MULTILINE
+        ), err
     one, several = (answer.backend for answer in remembered)
-    assert err.endswith(f"edge-lstm: auto takes {one}\nedge-lstm: auto takes {several} for 3 streams\n")
+    assert err.endswith(
+        f"edge-lstm: auto takes {one}\nedge-lstm: auto takes {several} for 3 streams\n"
+    )
 
 
 def test_json(classify_file: Path) -> None:
@@ -110,7 +127,9 @@ def test_json(classify_file: Path) -> None:
 
 
 def test_auto(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, out, err = here(capfd, "bench", classify_file, "--backend", "auto", "--steps", "30", "--json")
+    code, out, err = here(
+        capfd, "bench", classify_file, "--backend", "auto", "--steps", "30", "--json"
+    )
     assert code == 0
     (line,) = out.splitlines()
     assert f"edge-lstm: measuring {json.loads(line)['backend']}\n" in err
@@ -124,10 +143,17 @@ def test_none_of_it(option: str, classify_file: Path, capfd: pytest.CaptureFixtu
     assert f"--{option} is 0; expected at least 1" in err
 
 
-def test_a_backend_that_fails_is_a_finding_and_the_others_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_backend_that_fails_is_a_finding_and_the_others_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     spec = make_spec()
     weights = random_weights(spec)
-    write_bundle(tmp_path / "a.edge", spec, weights, {**members_of(spec, weights), "model.onnx": b"not a graph"})
+    write_bundle(
+        tmp_path / "a.edge",
+        spec,
+        weights,
+        {**members_of(spec, weights), "model.onnx": b"not a graph"},
+    )
     code, out, err = here(capfd, "bench", tmp_path / "a.edge", "--steps", "5", "--json")
     assert code == 1
     names = [json.loads(line)["backend"] for line in out.splitlines()]
@@ -158,12 +184,16 @@ def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
     info = folder / "strange_npu-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nstrange = strange_npu:open_backend\n")
+    (info / "entry_points.txt").write_text(
+        "[edge_lstm.backends]\nstrange = strange_npu:open_backend\n"
+    )
     (folder / "strange_npu.py").write_text(STRANGE.format(then=then))
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
-def test_a_noisy_library(classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_noisy_library(
+    classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plug_in(tmp_path, monkeypatch, "pass")
     assert_sensible(vars(measure(classify_file, "strange", None, 5, 2)))
 
@@ -172,10 +202,15 @@ def test_a_noisy_library(classify_file: Path, tmp_path: Path, monkeypatch: pytes
     ("then", "words"),
     [
         ("os.abort()", r"'strange' ended its process with code -6$"),
-        ("raise ZeroDivisionError('by zero')", r"'strange' ended its process with code 1: ZeroDivisionError: by zero$"),
+        (
+            "raise ZeroDivisionError('by zero')",
+            r"'strange' ended its process with code 1: ZeroDivisionError: by zero$",
+        ),
     ],
 )
-def test_a_process_that_dies(then: str, words: str, classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies(
+    then: str, words: str, classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plug_in(tmp_path, monkeypatch, then)
     with pytest.raises(BackendError, match=words):
         measure(classify_file, "strange", None, 5, 2)
@@ -212,7 +247,9 @@ def test_a_simulator_says_so(classify_file: Path, monkeypatch: pytest.MonkeyPatc
     assert row.endswith("  (a simulator: not the speed of a board)\n")
 
 
-def test_a_device_without_room_for_so_many(classify_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_device_without_room_for_so_many(
+    classify_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     opened = []
 
     def opener(bundle: Any, **_: Any) -> Backend:
@@ -231,4 +268,12 @@ def test_a_device_without_room_for_so_many(classify_file: Path, monkeypatch: pyt
 def test_runs_of_several_steps_say_so() -> None:
     figures = Figures("rknn", "a-t8.rknn", False, 800, 8, 1.0, 2.0, 3.0, 1e6, 16, 1e5, 12.0, 3.0)
     assert bench.row(figures).endswith("  (in runs of 8)\n")
-    assert np.array(bench.row(figures).split()[2:9], float).tolist() == [1.0, 2.0, 3.0, 1e6, 1e5, 12.0, 3.0]
+    assert np.array(bench.row(figures).split()[2:9], float).tolist() == [
+        1.0,
+        2.0,
+        3.0,
+        1e6,
+        1e5,
+        12.0,
+        3.0,
+    ]

@@ -10,11 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rt_tools import Weights, artifact_entry, assert_close, edge_lstm, make_spec, random_weights, samples
+from rt_tools import (
+    Weights,
+    artifact_entry,
+    assert_close,
+    edge_lstm,
+    make_spec,
+    random_weights,
+    samples,
+)
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.bundle import build
-from edge_lstm_runtime import Backend, BackendError, Bundle, BundleError, ModelSpec, SampleError, Session, load, write_bundle
+from edge_lstm_runtime import (
+    Backend,
+    BackendError,
+    Bundle,
+    BundleError,
+    ModelSpec,
+    SampleError,
+    Session,
+    load,
+    write_bundle,
+)
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
 from edge_lstm_runtime.backends.reference import reference
@@ -37,14 +55,22 @@ def open_any(name: str, spec: ModelSpec, weights: Weights) -> Backend:
     return {"reference": reference, "numpy": numpy_backend}[name](spec, weights)
 
 
-def write(path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any) -> Bundle:
+def write(
+    path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any
+) -> Bundle:
     """lengths: of the golden sequences; what else is written for them, or None for no such array."""
     weights, xs = random_weights(spec, seed), samples(spec, sum(LENGTHS))
     right = np.array(LENGTHS)
-    golden = {"x": xs, "y": run_sequences(reference(spec, weights), golden_features(spec, xs, right), right)}
+    golden = {
+        "x": xs,
+        "y": run_sequences(reference(spec, weights), golden_features(spec, xs, right), right),
+    }
     if lengths is not None:
         golden["lengths"] = np.asarray(lengths)
-    members = {"golden.npz": write_npz(golden), "model.onnx": build(spec, weights, "lstm").SerializeToString(deterministic=True)}
+    members = {
+        "golden.npz": write_npz(golden),
+        "model.onnx": build(spec, weights, "lstm").SerializeToString(deterministic=True),
+    }
     members |= dict.fromkeys(facts.get("artifacts", {}), b"converted")
     return write_bundle(path, spec, weights, members, **facts)
 
@@ -69,11 +95,22 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     lstm = torch.nn.LSTM(spec.input_size, hidden, layers, dtype=torch.float64, bidirectional=True)
     head = torch.nn.Linear(2 * hidden, spec.output_size, dtype=torch.float64)
     with torch.no_grad():
-        for parameter in (*lstm.parameters(), *head.parameters()):  # numbers that float32 holds exactly, as their sums
-            parameter.copy_(((torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5) * 2048).round() / 4096)
+        for parameter in (
+            *lstm.parameters(),
+            *head.parameters(),
+        ):  # numbers that float32 holds exactly, as their sums
+            parameter.copy_(
+                (
+                    (torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5)
+                    * 2048
+                ).round()
+                / 4096
+            )
         xs = np.random.default_rng(layers).standard_normal((90, spec.input_size))
         expected = head(lstm(torch.from_numpy(xs)[:, None])[0][:, 0]).numpy()
-    weights = from_torch(*({k: v.numpy() for k, v in module.state_dict().items()} for module in (lstm, head)), layers)
+    weights = from_torch(
+        *({k: v.numpy() for k, v in module.state_dict().items()} for module in (lstm, head)), layers
+    )
     spec.check_weights(weights)
     assert_close(reference(spec, weights).run(xs), expected, "float64", "outputs")
 
@@ -98,7 +135,9 @@ def test_both_ends_matter() -> None:
     rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
     other = rows.copy()
     other[-1] += 1
-    assert np.abs(backend.run(other)[:5] - backend.run(rows)[:5]).max() > 1e-6, "the last sample changes the first answers"
+    assert np.abs(backend.run(other)[:5] - backend.run(rows)[:5]).max() > 1e-6, (
+        "the last sample changes the first answers"
+    )
     assert not np.array_equal(backend.run(rows[:10]), backend.run(rows)[:10])
 
 
@@ -136,9 +175,15 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
         session.reset()
         np.testing.assert_array_equal(session.run(xs), first)
         for sample in (xs[0], xs, "x"):
-            with pytest.raises(BackendError, match=r"bidirectional: it reads a whole sequence from both ends.*use run"):
+            with pytest.raises(
+                BackendError,
+                match=r"bidirectional: it reads a whole sequence from both ends.*use run",
+            ):
                 session.step(sample)
-        with pytest.raises(BackendError, match=r"state h is float64\(2, 6\), expected floating point of shape \(0, 6\)"):
+        with pytest.raises(
+            BackendError,
+            match=r"state h is float64\(2, 6\), expected floating point of shape \(0, 6\)",
+        ):
             session.state = {"h": np.zeros((2, 6)), "c": np.zeros((2, 6)), "last": np.zeros(3)}
         assert session.run([]).shape == (0, 4)
 
@@ -167,7 +212,9 @@ def test_golden_sequences_come_back(file: Path) -> None:
         result = check_backend(bundle, name)
         assert result.passed, result
         assert result.comparison.steps == 40
-        assert check_backend(bundle, name, steps=5).comparison.steps == 17, "a sequence is never cut"
+        assert check_backend(bundle, name, steps=5).comparison.steps == 17, (
+            "a sequence is never cut"
+        )
         assert check_backend(bundle, name, steps=18).comparison.steps == 18
     assert choose_backend(bundle).backend.name in ("onnx", "numpy")
     times = latencies(bundle, "numpy", None, 100)
@@ -202,7 +249,9 @@ def test_malformed_lengths_are_refused(lengths: Any, words: str, tmp_path: Path)
 
 
 def test_lengths_without_a_bidirectional_model_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="has an array 'lengths', which bidirectional models alone have"):
+    with pytest.raises(
+        BundleError, match="has an array 'lengths', which bidirectional models alone have"
+    ):
         write(tmp_path / "b.edge", make_spec(hidden=6))
 
 
@@ -254,14 +303,20 @@ class Fixed(Backend):
         self.closed = True
 
 
-def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0) -> tuple[Bundle, Fixed]:
+def converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0
+) -> tuple[Bundle, Fixed]:
     from edge_lstm_runtime.backends import chunks
     from edge_lstm_runtime.backends.rknn import board
 
-    entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}}
+    entry = artifact_entry() | {
+        "recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}
+    }
     bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
     fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
-    monkeypatch.setattr(board, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
+    monkeypatch.setattr(
+        board, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights)
+    )
     return bundle, fixed
 
 
@@ -270,21 +325,30 @@ def test_a_sequence_of_its_length_goes_to_the_converted_model(
 ) -> None:
     bundle, fixed = converted(tmp_path, monkeypatch, 22)
     judge = reference(SPEC, bundle.weights)
-    with caplog.at_level(logging.INFO, "edge_lstm"), rt.Model(bundle).session("rknn", verify=False) as session:
+    with (
+        caplog.at_level(logging.INFO, "edge_lstm"),
+        rt.Model(bundle).session("rknn", verify=False) as session,
+    ):
         for length, runs in ((22, 1), (21, 1), (23, 1), (44, 1), (1, 1), (22, 2)):
             xs = samples(SPEC, length, seed=length)
-            assert_close(session.run(xs), judge.run(features(SPEC, xs)[0]), "float32", f"{length} steps")
+            assert_close(
+                session.run(xs), judge.run(features(SPEC, xs)[0]), "float32", f"{length} steps"
+            )
             assert fixed.runs == runs
         assert session.backend.state[0].shape == (0, 6)
         with pytest.raises(BackendError, match="bidirectional"):
             session.step(samples(SPEC, 1)[0])
-    assert [r.getMessage() for r in caplog.records] == ["this converted model takes sequences of 22 steps; one of 21 is computed by NumPy"]
+    assert [r.getMessage() for r in caplog.records] == [
+        "this converted model takes sequences of 22 steps; one of 21 is computed by NumPy"
+    ]
     assert fixed.closed
     with pytest.raises(BackendError, match="closed"):
         session.run(samples(SPEC, 3))
 
 
-def test_the_self_check_and_auto_run_the_converted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_self_check_and_auto_run_the_converted_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle, fixed = converted(tmp_path, monkeypatch, 22)
     rt.Model(bundle).session("rknn").close()
     assert fixed.runs == 1, "one of the golden sequences has its length"
@@ -294,7 +358,9 @@ def test_the_self_check_and_auto_run_the_converted_model(tmp_path: Path, monkeyp
     assert latencies(bundle, "rknn", None, 22).shape == (1,)
 
 
-def test_wrong_answers_of_the_converted_model_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_answers_of_the_converted_model_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle, fixed = converted(tmp_path, monkeypatch, 22, wrong=0.1)
     with pytest.raises(BackendError, match=r"gives wrong answers with rk3588-fp16-t22\.rknn here"):
         rt.Model(bundle).session("rknn")
@@ -302,9 +368,14 @@ def test_wrong_answers_of_the_converted_model_are_found(tmp_path: Path, monkeypa
     assert choose_backend(bundle, ("rknn", "numpy")).backend.name == "numpy"
 
 
-def test_a_length_that_no_golden_sequence_has_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_length_that_no_golden_sequence_has_is_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle, _ = converted(tmp_path, monkeypatch, 8)
-    with pytest.raises(BackendError, match="takes 8 steps at once, and the bundle has golden sequences of 1 to 22: it can't be checked"):
+    with pytest.raises(
+        BackendError,
+        match="takes 8 steps at once, and the bundle has golden sequences of 1 to 22: it can't be checked",
+    ):
         check_backend(bundle, "rknn")
 
 
@@ -354,9 +425,19 @@ def test_sequences_of_n_lines(file: Path) -> None:
 
 def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = samples(SPEC, 4).round(3).tolist()
-    done = edge_lstm("run", file, "--backend", "numpy", "--input", "-", text="\n".join(json.dumps(row) for row in rows))
+    done = edge_lstm(
+        "run",
+        file,
+        "--backend",
+        "numpy",
+        "--input",
+        "-",
+        text="\n".join(json.dumps(row) for row in rows),
+    )
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line) for line in done.stdout.splitlines()] == expected_lines(rows, [1, 2, 3, 4])
+    assert [json.loads(line) for line in done.stdout.splitlines()] == expected_lines(
+        rows, [1, 2, 3, 4]
+    )
     assert edge_lstm("run", file, "--input", "-", text="").stdout == ""
     assert main(["check", str(file)]) == 0
     assert "over 40 steps" in capsys.readouterr().out

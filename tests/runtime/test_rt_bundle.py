@@ -16,9 +16,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, assert_close, environment, make_bundle, make_spec, members_of, random_weights
+from rt_tools import (
+    artifact_entry,
+    assert_close,
+    environment,
+    make_bundle,
+    make_spec,
+    members_of,
+    random_weights,
+)
 
-from edge_lstm_runtime import Bundle, BundleError, ModelSpec, NewerFormatError, load, read_bundle, write_bundle
+from edge_lstm_runtime import (
+    Bundle,
+    BundleError,
+    ModelSpec,
+    NewerFormatError,
+    load,
+    read_bundle,
+    write_bundle,
+)
 from edge_lstm_runtime.model import bundle as module
 from edge_lstm_runtime.model.bundle import FORMAT, MAX_BYTES, sha256
 from edge_lstm_runtime.model.npz import read_npz, write_npz
@@ -66,7 +82,9 @@ def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, bytes]], 
         for name, entry in manifest["members"].items():
             if name in members and isinstance(entry, dict):
                 entry.update(bytes=len(members[name]), sha256=sha256(members[name]))
-    return packed({**members, "manifest.json": json.dumps(manifest if result is None else result).encode()})
+    return packed(
+        {**members, "manifest.json": json.dumps(manifest if result is None else result).encode()}
+    )
 
 
 # --- what comes back ---
@@ -79,7 +97,12 @@ def test_round_trip(tmp_path: Path) -> None:
     facts = {"accuracy": {}, "notes": ["ä", "\u2028"], "versions": {"numpy": "2"}}
     written = write_bundle(tmp_path / "a.edge", spec, weights, members, **facts)
     read = read_bundle(tmp_path / "a.edge")
-    for bundle in (written, read, load(tmp_path / "a.edge").bundle, read_bundle(str(tmp_path / "a.edge"))):
+    for bundle in (
+        written,
+        read,
+        load(tmp_path / "a.edge").bundle,
+        read_bundle(str(tmp_path / "a.edge")),
+    ):
         assert bundle.spec == spec
         assert set(bundle.members) == {*members, "weights.npz"}
         assert all(bundle.member(name) == content for name, content in members.items())
@@ -93,7 +116,13 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_facts_can_not_replace_what_the_format_owns(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "a.edge", SMALL, random_weights(SMALL), members_of(SMALL, random_weights(SMALL)), format=99)
+    bundle = write_bundle(
+        tmp_path / "a.edge",
+        SMALL,
+        random_weights(SMALL),
+        members_of(SMALL, random_weights(SMALL)),
+        format=99,
+    )
     assert bundle.manifest["format"] == FORMAT
 
 
@@ -115,7 +144,9 @@ def test_same_inputs_same_bytes_in_any_process(tmp_path: Path) -> None:
     for seed in ("1", "12345"):
         path = tmp_path / f"{seed}.edge"
         environ = {**environment(Path(__file__).parent), "PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", script, str(path)], env=environ, check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", script, str(path)], env=environ, check=True, timeout=60
+        )
         digests.add(sha256(path.read_bytes()))
     make_bundle(tmp_path / "here.edge", versions={"a": "2", "b": "1"})
     digests.add(sha256((tmp_path / "here.edge").read_bytes()))
@@ -124,7 +155,9 @@ def test_same_inputs_same_bytes_in_any_process(tmp_path: Path) -> None:
 
 def test_a_member_that_is_not_there_is_named(small: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.edge").write_bytes(small)
-    with pytest.raises(BundleError, match=r"has no model\.onnx; it holds golden\.npz, weights\.npz"):
+    with pytest.raises(
+        BundleError, match=r"has no model\.onnx; it holds golden\.npz, weights\.npz"
+    ):
         read_bundle(tmp_path / "a.edge").member("model.onnx")
 
 
@@ -144,7 +177,9 @@ def test_every_altered_byte_is_found(small: bytes, tmp_path: Path) -> None:
         except BundleError:
             continue
         survivors.append(position)
-    assert not survivors, f"{len(survivors)} altered bytes of {len(small)} were not found, the first at {survivors[0]}"
+    assert not survivors, (
+        f"{len(survivors)} altered bytes of {len(small)} were not found, the first at {survivors[0]}"
+    )
 
 
 @pytest.mark.slow
@@ -152,7 +187,11 @@ def test_every_value_of_every_structural_byte_is_found(small: bytes) -> None:
     # The zip's own fields (methods, flags, sizes, offsets) take the reader down paths that altered content does not.
     start = small.index(b"PK\x01\x02")
     with zipfile.ZipFile(io.BytesIO(small)) as archive:
-        headers = [p for info in archive.infolist() for p in range(info.header_offset, info.header_offset + 30 + len(info.filename))]
+        headers = [
+            p
+            for info in archive.infolist()
+            for p in range(info.header_offset, info.header_offset + 30 + len(info.filename))
+        ]
     for position in [*headers, *range(start, len(small))]:
         altered = bytearray(small)
         for value in range(256):
@@ -169,11 +208,20 @@ def test_every_truncation_is_found(small: bytes, tmp_path: Path) -> None:
 
 
 def test_appended_and_prepended_bytes_are_found(small: bytes, tmp_path: Path) -> None:
-    for data in (small + b"\0", small + b"0" * 64, b"\0" + small, b"#!/bin/sh\n" + small, small + small):
+    for data in (
+        small + b"\0",
+        small + b"0" * 64,
+        b"\0" + small,
+        b"#!/bin/sh\n" + small,
+        small + small,
+    ):
         refused(tmp_path / "longer.edge", data)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"not a bundle at all" * 50, b"\x7fELF" + bytes(500), b"PK\x05\x06" + bytes(18)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK", b"not a bundle at all" * 50, b"\x7fELF" + bytes(500), b"PK\x05\x06" + bytes(18)],
+)
 def test_some_other_file(data: bytes, tmp_path: Path) -> None:
     refused(tmp_path / "other.edge", data, "is not a whole bundle")
 
@@ -203,7 +251,9 @@ def test_a_newer_format_names_both_versions(small: bytes, tmp_path: Path, versio
         members["weights.bin"] = b"laid out in another way"
 
     error = refused(
-        tmp_path / "newer.edge", rewritten(small, newer), f"bundle format {version} .*reads up to {FORMAT}.*pip install --upgrade"
+        tmp_path / "newer.edge",
+        rewritten(small, newer),
+        f"bundle format {version} .*reads up to {FORMAT}.*pip install --upgrade",
     )
     assert isinstance(error, NewerFormatError)
 
@@ -211,21 +261,33 @@ def test_a_newer_format_names_both_versions(small: bytes, tmp_path: Path, versio
 def test_a_newer_format_may_close_in_another_way(small: bytes, tmp_path: Path) -> None:
     members = {**unpacked(small), "manifest.json": b'{"format": 2}'}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # no checksum in the comment, and compressed members
+    with zipfile.ZipFile(
+        buffer, "w", zipfile.ZIP_DEFLATED
+    ) as archive:  # no checksum in the comment, and compressed members
         for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_STORED if name == "manifest.json" else zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(name),
+                content,
+                zipfile.ZIP_STORED if name == "manifest.json" else zipfile.ZIP_DEFLATED,
+            )
     assert isinstance(refused(tmp_path / "newer.edge", buffer.getvalue()), NewerFormatError)
 
 
 @pytest.mark.parametrize("version", [0, -1, "1", None, 1.5, [1]])
 def test_a_format_that_never_was(small: bytes, tmp_path: Path, version: Any) -> None:
     data = rewritten(small, lambda manifest, _: manifest.update(format=version))
-    assert not isinstance(refused(tmp_path / "odd.edge", data, "has bundle format"), NewerFormatError)
+    assert not isinstance(
+        refused(tmp_path / "odd.edge", data, "has bundle format"), NewerFormatError
+    )
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "golden.npz"])
 def test_a_missing_member(small: bytes, tmp_path: Path, name: str) -> None:
-    refused(tmp_path / "a.edge", rewritten(small, lambda _, members: members.pop(name) and None), f"lacks {name}")
+    refused(
+        tmp_path / "a.edge",
+        rewritten(small, lambda _, members: members.pop(name) and None),
+        f"lacks {name}",
+    )
 
     def unlisted(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
         del members[name], manifest["members"][name]
@@ -246,7 +308,9 @@ def test_an_extra_member(small: bytes, tmp_path: Path) -> None:
     refused(tmp_path / "a.edge", rewritten(small, extra), r"does not list: \['payload.sh'\]")
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile's own, while the bad file is made
+@pytest.mark.filterwarnings(
+    "ignore:Duplicate name:UserWarning"
+)  # zipfile's own, while the bad file is made
 def test_a_member_twice(small: bytes, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -278,7 +342,9 @@ def bounded(path: Path, data: bytes, match: str) -> None:
     finally:
         tracemalloc.stop()
     assert elapsed < 1.0
-    assert peak < 4 * len(data) + (8 << 20), f"{peak >> 20} MB were taken for a file of {len(data) >> 10} kB"
+    assert peak < 4 * len(data) + (8 << 20), (
+        f"{peak >> 20} MB were taken for a file of {len(data) >> 10} kB"
+    )
 
 
 def test_a_huge_declared_member(small: bytes, tmp_path: Path) -> None:
@@ -286,7 +352,11 @@ def test_a_huge_declared_member(small: bytes, tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(small)) as archive:
         position = small.index(b"PK\x01\x02", archive.start_dir)
     data[position + 24 : position + 28] = (3 << 30).to_bytes(4, "little")
-    bounded(tmp_path / "a.edge", bytes(data), rf"declares members of \d+ bytes; a bundle has at most {MAX_BYTES}")
+    bounded(
+        tmp_path / "a.edge",
+        bytes(data),
+        rf"declares members of \d+ bytes; a bundle has at most {MAX_BYTES}",
+    )
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "golden.npz", "more.bin"])
@@ -301,7 +371,11 @@ def test_a_compressed_bomb(small: bytes, tmp_path: Path, name: str, lie: bool) -
         while data[position + 46 : position + 46 + len(name)] != name.encode():
             position = data.index(b"PK\x01\x02", position + 4)
         data[position + 24 : position + 28] = (100).to_bytes(4, "little")
-    bounded(tmp_path / "a.edge", bytes(data) + sha256(bytes(data)).encode(), "compressed|is not a whole bundle")
+    bounded(
+        tmp_path / "a.edge",
+        bytes(data) + sha256(bytes(data)).encode(),
+        "compressed|is not a whole bundle",
+    )
 
 
 def test_a_bomb_inside_an_npz(small: bytes, tmp_path: Path) -> None:
@@ -311,15 +385,32 @@ def test_a_bomb_inside_an_npz(small: bytes, tmp_path: Path) -> None:
     bounded(tmp_path / "a.edge", data, r"golden\.npz.*compressed")
 
 
-@pytest.mark.parametrize("shape", ["(1000000000000000,)", "(100000000, 1)", "(-1, 1)", "(18446744073709551616,)", "(2.5,)", "'x'"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(1000000000000000,)",
+        "(100000000, 1)",
+        "(-1, 1)",
+        "(18446744073709551616,)",
+        "(2.5,)",
+        "'x'",
+    ],
+)
 def test_an_npz_that_promises_more_than_it_holds(small: bytes, tmp_path: Path, shape: str) -> None:
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    header = (
+        f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117)
+        + b"\n"
+    )
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("x.npy", array)
         archive.writestr("y.npy", array)
-    bounded(tmp_path / "a.edge", rewritten(small, lambda _, m: m.update({"golden.npz": buffer.getvalue()})), r"golden\.npz")
+    bounded(
+        tmp_path / "a.edge",
+        rewritten(small, lambda _, m: m.update({"golden.npz": buffer.getvalue()})),
+        r"golden\.npz",
+    )
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
@@ -338,7 +429,12 @@ def test_pickled_arrays_are_refused(small: bytes, tmp_path: Path) -> None:
 
 
 def test_a_bare_pickle_is_refused(small: bytes, tmp_path: Path) -> None:
-    data = rewritten(small, lambda _, members: members.update({"weights.npz": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00."}))
+    data = rewritten(
+        small,
+        lambda _, members: members.update(
+            {"weights.npz": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00."}
+        ),
+    )
     refused(tmp_path / "a.edge", data, r"weights\.npz is not a readable \.npz file")
 
 
@@ -367,7 +463,10 @@ def test_malformed_golden_samples(small: bytes, tmp_path: Path, content: bytes) 
 
 
 WEIGHTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "shape": (lambda w: w.update({"head.W": np.zeros((2, 1), np.float32)}), r"head\.W is float32\(2, 1\), expected float32\(1, 2\)"),
+    "shape": (
+        lambda w: w.update({"head.W": np.zeros((2, 1), np.float32)}),
+        r"head\.W is float32\(2, 1\), expected float32\(1, 2\)",
+    ),
     "float64": (lambda w: w.update({"head.W": np.zeros((1, 2))}), r"head\.W is float64"),
     "NaN": (lambda w: w.update({"head.W": np.full((1, 2), np.nan, np.float32)}), "not finite"),
     "missing": (lambda w: w.pop("head.W"), "weights are"),
@@ -377,7 +476,9 @@ WEIGHTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "match"), WEIGHTS.values(), ids=WEIGHTS)
-def test_wrong_weights(small: bytes, tmp_path: Path, change: Callable[[dict[str, Any]], Any], match: str) -> None:
+def test_wrong_weights(
+    small: bytes, tmp_path: Path, change: Callable[[dict[str, Any]], Any], match: str
+) -> None:
     def apply(_: dict[str, Any], members: dict[str, bytes]) -> None:
         weights = read_npz(members["weights.npz"], "weights.npz")
         change(weights)
@@ -421,11 +522,15 @@ MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
 
 
 @pytest.mark.parametrize("change", MANIFESTS.values(), ids=MANIFESTS)
-def test_malformed_manifest(small: bytes, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Any]) -> None:
+def test_malformed_manifest(
+    small: bytes, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Any]
+) -> None:
     refused(tmp_path / "a.edge", rewritten(small, change))
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b'{"format": 1', b"[" * 100_000, b'{"format": NaN}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff\xfe", b'{"format": 1', b"[" * 100_000, b'{"format": NaN}']
+)
 def test_a_manifest_that_is_no_json(small: bytes, tmp_path: Path, text: bytes) -> None:
     refused(tmp_path / "a.edge", packed({**unpacked(small), "manifest.json": text}))
 
@@ -456,7 +561,9 @@ def test_what_can_not_be_read_back_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["folder/that/is/not/there.edge", "file.txt/a.edge"])
 def test_nowhere_to_write(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").write_text("a file")
-    with pytest.raises(BundleError, match=r"can't write .*\.edge: .*; what was there before is unchanged"):
+    with pytest.raises(
+        BundleError, match=r"can't write .*\.edge: .*; what was there before is unchanged"
+    ):
         make_bundle(tmp_path / name, SMALL)
 
 

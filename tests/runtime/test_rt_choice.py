@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, artifact_entry, edge_lstm, make_bundle, make_spec, members_of, random_weights
+from rt_tools import (
+    Array,
+    artifact_entry,
+    edge_lstm,
+    make_bundle,
+    make_spec,
+    members_of,
+    random_weights,
+)
 
 from edge_lstm_runtime import (
     Backend,
@@ -91,7 +99,9 @@ def slow(bundle: Bundle) -> Backend:
 
 
 def wrong(bundle: Bundle) -> NumpyBackend:
-    return NumpyBackend(bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(0.1)})
+    return NumpyBackend(
+        bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(0.1)}
+    )
 
 
 def broken(_: Bundle) -> Backend:
@@ -120,8 +130,16 @@ def test_a_remembered_one_is_opened_alone(bundle: Bundle, backends: Backends, ca
     assert (backends.opened, backends.closed) == (["onnx"], [])
     assert REMEMBERED in second.reasons[0]
     # What became of the others is still said.
-    assert [reason.split(":")[0] for reason in second.reasons] == ["onnx", "rknn", "native", "native-int8", "numpy"]
-    assert not any(part.any() for part in second.backend.state), "the golden samples' state is left behind"
+    assert [reason.split(":")[0] for reason in second.reasons] == [
+        "onnx",
+        "rknn",
+        "native",
+        "native-int8",
+        "numpy",
+    ]
+    assert not any(part.any() for part in second.backend.state), (
+        "the golden samples' state is left behind"
+    )
 
 
 def test_a_session_remembers(bundle: Bundle, backends: Backends, cache: Path) -> None:
@@ -133,20 +151,26 @@ def test_a_session_remembers(bundle: Bundle, backends: Backends, cache: Path) ->
 
 
 @pytest.mark.usefixtures("cache")
-def test_speed_is_remembered_and_not_that_it_is_right(bundle: Bundle, backends: Backends, caplog: pytest.LogCaptureFixture) -> None:
+def test_speed_is_remembered_and_not_that_it_is_right(
+    bundle: Bundle, backends: Backends, caplog: pytest.LogCaptureFixture
+) -> None:
     choose_backend(bundle)
     backends.forget()
     backends.put("onnx", wrong)
     with caplog.at_level(logging.INFO, "edge_lstm"):
         choice = choose_backend(bundle)
     assert choice.name == "numpy"
-    assert "onnx was the fastest here and is not right any more: WRONG (max_abs 1.0e-01" in caplog.text
+    assert (
+        "onnx was the fastest here and is not right any more: WRONG (max_abs 1.0e-01" in caplog.text
+    )
     assert backends.closed == ["onnx", "onnx"]
     assert any(reason.startswith("onnx: WRONG") for reason in choice.reasons)
     backends.forget()
     choice = choose_backend(bundle)
     assert backends.opened == ["numpy"], "the new choice is remembered"
-    assert any(reason.startswith("onnx: WRONG") for reason in choice.reasons), "and why it is not the other"
+    assert any(reason.startswith("onnx: WRONG") for reason in choice.reasons), (
+        "and why it is not the other"
+    )
 
 
 @pytest.mark.usefixtures("cache")
@@ -162,7 +186,9 @@ def test_one_that_has_gone(bundle: Bundle, backends: Backends) -> None:
     assert "onnx: not here: it was uninstalled" in choice.reasons
 
 
-def test_nothing_is_remembered_while_a_backend_fails(bundle: Bundle, backends: Backends, cache: Path) -> None:
+def test_nothing_is_remembered_while_a_backend_fails(
+    bundle: Bundle, backends: Backends, cache: Path
+) -> None:
     """It may be back tomorrow, and should be asked then."""
     backends.put("onnx", broken)
     assert choose_backend(bundle).name == "numpy"
@@ -177,7 +203,9 @@ def test_an_npu_that_is_away_is_asked_again_and_one_that_was_never_there_is_not(
 ) -> None:
     weights = random_weights(SPEC)
     members = {**members_of(SPEC, weights), "a.rknn": b"RKNN"}
-    made = write_bundle(tmp_path / "n.edge", SPEC, weights, members, artifacts={"a.rknn": artifact_entry()})
+    made = write_bundle(
+        tmp_path / "n.edge", SPEC, weights, members, artifacts={"a.rknn": artifact_entry()}
+    )
 
     def away(_: Bundle) -> Backend:
         raise BackendUnavailableError("no NPU") from cause
@@ -205,7 +233,9 @@ def test_what_is_asked_is_part_of_the_question(bundle: Bundle, cache: Path) -> N
 
 
 @pytest.mark.usefixtures("cache")
-def test_another_bundle_is_another_question(bundle: Bundle, backends: Backends, tmp_path: Path) -> None:
+def test_another_bundle_is_another_question(
+    bundle: Bundle, backends: Backends, tmp_path: Path
+) -> None:
     choose_backend(bundle)
     backends.forget()
     choose_backend(make_bundle(tmp_path / "b.edge", SPEC, seed=1, form="lstm"))
@@ -213,7 +243,9 @@ def test_another_bundle_is_another_question(bundle: Bundle, backends: Backends, 
 
 
 @pytest.mark.usefixtures("backends", "cache")
-def test_another_machine_is_another_question(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_machine_is_another_question(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     before = auto_cache.question(bundle)
     assert auto_cache.question(bundle) == before
     monkeypatch.setenv("EDGE_LSTM_NPU_CORES", "0")
@@ -278,7 +310,9 @@ def altered(file: Path, change: Callable[[dict[str, Any]], Any]) -> bytes:
         "keys",
     ],
 )
-def test_a_file_that_makes_no_sense_is_none(content: Callable[[Path], bytes], bundle: Bundle, backends: Backends, cache: Path) -> None:
+def test_a_file_that_makes_no_sense_is_none(
+    content: Callable[[Path], bytes], bundle: Bundle, backends: Backends, cache: Path
+) -> None:
     choose_backend(bundle)
     backends.forget()
     cache.write_bytes(content(cache))
@@ -288,9 +322,16 @@ def test_a_file_that_makes_no_sense_is_none(content: Callable[[Path], bytes], bu
     assert REMEMBERED in choose_backend(bundle).reasons[0], "and is remembered again"
 
 
-@pytest.mark.parametrize("what", ["a file in place of the folder", "a folder in place of the file", "no home"])
+@pytest.mark.parametrize(
+    "what", ["a file in place of the folder", "a folder in place of the file", "no home"]
+)
 def test_where_nothing_can_be_written(
-    what: str, bundle: Bundle, backends: Backends, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    what: str,
+    bundle: Bundle,
+    backends: Backends,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     if what == "no home":
         monkeypatch.delenv("EDGE_LSTM_CACHE")
@@ -324,12 +365,18 @@ def test_the_oldest_are_forgotten(cache: Path) -> None:
         auto_cache.remember(str(n), answer)
     auto_cache.remember("6", answer)  # the newest again
     auto_cache.remember("new", answer)
-    assert list(json.loads(cache.read_text())) == [*(str(n) for n in range(7, auto_cache.KEPT + 5)), "6", "new"]
+    assert list(json.loads(cache.read_text())) == [
+        *(str(n) for n in range(7, auto_cache.KEPT + 5)),
+        "6",
+        "new",
+    ]
     assert auto_cache.recall("5") is None
     assert auto_cache.recall("6") == answer
 
 
-def test_switched_off(bundle: Bundle, backends: Backends, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switched_off(
+    bundle: Bundle, backends: Backends, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EDGE_LSTM_REMEMBER", "0")
     choose_backend(bundle)
     assert not cache.exists()
@@ -342,7 +389,9 @@ def test_switched_off(bundle: Bundle, backends: Backends, cache: Path, monkeypat
 
 
 @pytest.mark.usefixtures("cache", "backends")
-def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bundle: Bundle) -> None:
+def test_the_folder_of_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bundle: Bundle
+) -> None:
     monkeypatch.delenv("EDGE_LSTM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     choose_backend(bundle)
@@ -353,9 +402,19 @@ def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_run_says_why_it_does_without_the_npu_each_time(tmp_path: Path) -> None:
     weights = random_weights(SPEC)
     members = {**members_of(SPEC, weights), "a.rknn": b"RKNN"}
-    write_bundle(tmp_path / "n.edge", SPEC, weights, members, artifacts={"a.rknn": artifact_entry()})
+    write_bundle(
+        tmp_path / "n.edge", SPEC, weights, members, artifacts={"a.rknn": artifact_entry()}
+    )
     said = [
-        edge_lstm("run", tmp_path / "n.edge", "--input", "-", text="1,2,3\n", EDGE_LSTM_CACHE=str(tmp_path / "c"), EDGE_LSTM_REMEMBER="")
+        edge_lstm(
+            "run",
+            tmp_path / "n.edge",
+            "--input",
+            "-",
+            text="1,2,3\n",
+            EDGE_LSTM_CACHE=str(tmp_path / "c"),
+            EDGE_LSTM_REMEMBER="",
+        )
         for _ in range(2)
     ]
     assert (tmp_path / "c" / "auto.json").exists()
@@ -410,7 +469,9 @@ def test_int8_is_judged_by_its_own_tolerance(promised: Bundle, backends: Backend
     assert result.tolerance == Tolerance("nrmse", 1e-2, "as the export found it")
     assert choose_backend(promised).name == "native-int8"
     backends.put("native", quantised)
-    assert any(reason.startswith("native: WRONG (max_abs") for reason in choose_backend(promised).reasons)
+    assert any(
+        reason.startswith("native: WRONG (max_abs") for reason in choose_backend(promised).reasons
+    )
 
 
 def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backends) -> None:
@@ -419,7 +480,10 @@ def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backe
     choice = choose_backend(bundle)
     assert choice.name in ("onnx", "numpy")
     assert "native-int8" not in backends.opened
-    assert "native-int8: not here: the bundle promises no accuracy for native-int8; export it again to have it measured" in choice.reasons
+    assert (
+        "native-int8: not here: the bundle promises no accuracy for native-int8; export it again to have it measured"
+        in choice.reasons
+    )
     with pytest.raises(BackendUnavailableError, match="promises no accuracy"):
         check_backend(bundle, "native-int8")
     Model(bundle).session("native-int8").close()  # by name it is the user's own choice
@@ -429,12 +493,24 @@ def test_int8_is_checked_when_a_session_opens_it(promised: Bundle, backends: Bac
     backends.put("native-int8", quantised)
     Model(promised).session("native-int8").close()
     backends.put("native-int8", wrong)
-    with pytest.raises(BackendError, match=r"'native-int8' gives wrong answers here: nrmse .* at most 1\.0e-02 is right"):
+    with pytest.raises(
+        BackendError,
+        match=r"'native-int8' gives wrong answers here: nrmse .* at most 1\.0e-02 is right",
+    ):
         Model(promised).session("native-int8")
     Model(promised).session("native-int8", verify=False).close()
 
 
-@pytest.mark.parametrize("entry", [{}, {"tolerance": {"metric": "nrmse"}}, {"tolerance": {**INT8, "limit": -1.0}}, {"tolerance": None}, 3])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"tolerance": {"metric": "nrmse"}},
+        {"tolerance": {**INT8, "limit": -1.0}},
+        {"tolerance": None},
+        3,
+    ],
+)
 def test_an_int8_entry_that_is_malformed(entry: Any, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"malformed"):
         make_bundle(tmp_path / "m.edge", SPEC, native_int8=entry)
@@ -443,20 +519,26 @@ def test_an_int8_entry_that_is_malformed(entry: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["native", "native-int8"])
 @pytest.mark.parametrize("streams", [None, 3])
 def test_without_the_native_library(name: str, streams: int | None, promised: Bundle) -> None:
-    with pytest.raises(BackendUnavailableError, match="the native library is not in this installation"):
+    with pytest.raises(
+        BackendUnavailableError, match="the native library is not in this installation"
+    ):
         Model(promised).session(name, streams=streams)
 
 
 def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: Path) -> None:
     """Over the first samples the outputs of this bundle hardly vary, so that an error relative to their own spread would be enormous."""
-    spec = make_spec(task="forecast", channels=1, outputs=1)  # of one output: the spread of several is that between them, too
+    spec = make_spec(
+        task="forecast", channels=1, outputs=1
+    )  # of one output: the spread of several is that between them, too
     weights = random_weights(spec)
     x = np.repeat(np.asarray(spec.input_mean)[None], 300, axis=0)
     x[250:] += 10 * np.random.default_rng(0).standard_normal(x[250:].shape)
     y = Reference(spec, weights).run(features(spec, x)[0])
     calm = y[:200].std() / y.std()
     golden = {"golden.npz": write_npz({"x": x, "y": y})}
-    bundle = write_bundle(tmp_path / "calm.edge", spec, weights, golden, native_int8={"tolerance": INT8})
+    bundle = write_bundle(
+        tmp_path / "calm.edge", spec, weights, golden, native_int8={"tolerance": INT8}
+    )
     result = check_opened(bundle, quantised(bundle), "native-int8", None, 200)
     assert calm < 0.5
     assert result.passed

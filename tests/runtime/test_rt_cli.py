@@ -17,7 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, command, edge_lstm, environment, make_bundle, make_spec, members_of, random_weights, samples
+from rt_tools import (
+    artifact_entry,
+    command,
+    edge_lstm,
+    environment,
+    make_bundle,
+    make_spec,
+    members_of,
+    random_weights,
+    samples,
+)
 
 import edge_lstm_runtime
 from edge_lstm_runtime import cli, load, native, write_bundle
@@ -55,7 +65,9 @@ def labels(out: str) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", RUNTIME_VERBS)
-def test_every_verb_explains_itself_with_an_example(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_explains_itself_with_an_example(
+    verb: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, out, _ = here(capfd, verb, "--help")
     assert code == 0
     assert out.startswith(f"usage: edge-lstm {verb}")
@@ -64,7 +76,9 @@ def test_every_verb_explains_itself_with_an_example(verb: str, capfd: pytest.Cap
 
 
 @pytest.mark.parametrize("verb", sorted(set(cli.verbs()) - set(RUNTIME_VERBS)))
-def test_desktop_verbs_explain_themselves_or_name_what_is_missing(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_desktop_verbs_explain_themselves_or_name_what_is_missing(
+    verb: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, out, err = here(capfd, verb, "--help")
     if code == 0:
         assert out.startswith(f"usage: edge-lstm {verb}")
@@ -95,10 +109,18 @@ def test_an_unknown_verb(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("run",), ("run", "a.edge"), ("check",), ("info", "a.edge", "--nonsense"), ("bench", "a.edge", "--steps", "many")],
+    [
+        ("run",),
+        ("run", "a.edge"),
+        ("check",),
+        ("info", "a.edge", "--nonsense"),
+        ("bench", "a.edge", "--steps", "many"),
+    ],
     ids=" ".join,
 )
-def test_wrong_arguments_are_exit_code_2(arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_exit_code_2(
+    arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
     code, out, err = here(capfd, *arguments)
     assert code == 2
     assert not out
@@ -106,7 +128,9 @@ def test_wrong_arguments_are_exit_code_2(arguments: tuple[str, ...], capfd: pyte
 
 
 @pytest.mark.parametrize("verb", RUNTIME_VERBS)
-def test_a_bundle_that_is_none(verb: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bundle_that_is_none(
+    verb: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     more = {"run": ("--input", "-"), "generate": ("--prompt", "a")}.get(verb, ())
     (tmp_path / "bad.edge").write_bytes(b"nothing")
     for name, message in (("none.edge", "No such file"), ("bad.edge", "is not a whole bundle")):
@@ -118,7 +142,9 @@ def test_a_bundle_that_is_none(verb: str, tmp_path: Path, capfd: pytest.CaptureF
 
 
 @pytest.mark.parametrize("verb", ["run", "check", "bench"])
-def test_an_unknown_backend(verb: str, classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_backend(
+    verb: str, classify_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     more = ("--input", os.devnull) if verb == "run" else ()
     code, out, err = here(capfd, verb, classify_file, "--backend", "tpu", *more)
     assert (code, out) == (2, "")
@@ -128,32 +154,48 @@ def test_an_unknown_backend(verb: str, classify_file: Path, capfd: pytest.Captur
 # --- run ---
 
 
-def test_run_is_the_session(classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_is_the_session(
+    classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 30)
     answers = model.session().run(xs)
     (tmp_path / "a.csv").write_text(csv_of(xs[:, ::-1], "ch2,ch1,ch0\n"))
     (tmp_path / "b.csv").write_text(csv_of(xs))
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in xs.tolist()))
-    (tmp_path / "d.jsonl").write_text("".join(json.dumps(dict(zip(model.spec.channels, row, strict=True))) + "\n" for row in xs.tolist()))
+    (tmp_path / "d.jsonl").write_text(
+        "".join(
+            json.dumps(dict(zip(model.spec.channels, row, strict=True))) + "\n"
+            for row in xs.tolist()
+        )
+    )
     for name in "abcd":
         file = next(tmp_path.glob(f"{name}.*"))
         code, out, err = here(capfd, "run", classify_file, "--backend", "numpy", "--input", file)
         assert (code, err) == (0, ""), file
         assert labels(out) == [model.spec.classes[k] for k in answers.argmax(axis=1)], file
-        assert [json.loads(line)["line"] for line in out.splitlines()] == [n + (2 if name == "a" else 1) for n in range(30)]
+        assert [json.loads(line)["line"] for line in out.splitlines()] == [
+            n + (2 if name == "a" else 1) for n in range(30)
+        ]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "onnx", "reference", "auto"])
-def test_run_on_every_backend(backend: str, classify_file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_run_on_every_backend(
+    backend: str, classify_file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     xs = samples(load(classify_file).spec, 10)
     (tmp_path / "a.csv").write_text(csv_of(xs))
-    code, out, _ = here(capfd, "run", classify_file, "--backend", backend, "--input", tmp_path / "a.csv")
+    code, out, _ = here(
+        capfd, "run", classify_file, "--backend", backend, "--input", tmp_path / "a.csv"
+    )
     assert code == 0
     expected = load(classify_file).session("reference").run(xs)
     for line, logits in zip(out.splitlines(), expected, strict=True):
         probabilities = np.exp(logits) / np.exp(logits).sum()
-        assert np.abs(np.array(list(json.loads(line)["probabilities"].values())) - probabilities).max() < 1e-5
+        assert (
+            np.abs(np.array(list(json.loads(line)["probabilities"].values())) - probabilities).max()
+            < 1e-5
+        )
 
 
 def test_run_with_bad_lines_in_the_middle(classify_file: Path) -> None:
@@ -166,23 +208,44 @@ def test_run_with_bad_lines_in_the_middle(classify_file: Path) -> None:
     assert "expected 3 (ch0, ch1, ch2)" in found[1]["error"]
     assert found[3] == {"line": 4, "reset": True}
     assert {**found[4], "line": 1} == found[0]
-    assert done.stderr == 'edge-lstm: 4 line(s) could not be used; see the answers with an "error"\n'
+    assert (
+        done.stderr == 'edge-lstm: 4 line(s) could not be used; see the answers with an "error"\n'
+    )
 
 
 def test_run_forecast_with_gaps(forecast_file: Path) -> None:
-    done = edge_lstm("run", forecast_file, "--input", "-", text="ch0,ch1,ch2\n1,,3\n[null, null, null]\n")
+    done = edge_lstm(
+        "run", forecast_file, "--input", "-", text="ch0,ch1,ch2\n1,,3\n[null, null, null]\n"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     for line in done.stdout.splitlines():
-        assert {name: len(values) for name, values in json.loads(line)["forecast"].items()} == {"ch0": 3, "ch1": 3}
+        assert {name: len(values) for name, values in json.loads(line)["forecast"].items()} == {
+            "ch0": 3,
+            "ch1": 3,
+        }
 
 
-def test_run_reset_every(classify_file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_run_reset_every(
+    classify_file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "a.csv").write_text("1,2,3\n-1,0.5,0.25\n" * 3)
-    code, out, _ = here(capfd, "run", classify_file, "--input", tmp_path / "a.csv", "--reset-every", "2", "--backend", "numpy")
+    code, out, _ = here(
+        capfd,
+        "run",
+        classify_file,
+        "--input",
+        tmp_path / "a.csv",
+        "--reset-every",
+        "2",
+        "--backend",
+        "numpy",
+    )
     found = [json.loads(line)["probabilities"] for line in out.splitlines()]
     assert code == 0
     assert found[:2] * 3 == found
-    code, _, err = here(capfd, "run", classify_file, "--input", tmp_path / "a.csv", "--reset-every", "-1")
+    code, _, err = here(
+        capfd, "run", classify_file, "--input", tmp_path / "a.csv", "--reset-every", "-1"
+    )
     assert code == 2
     assert "--reset-every is -1" in err
 
@@ -191,11 +254,15 @@ def test_run_an_empty_file(classify_file: Path, capfd: pytest.CaptureFixture[str
     assert here(capfd, "run", classify_file, "--input", os.devnull) == (0, "", "")
 
 
-def test_run_a_missing_file_and_a_folder(classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_a_missing_file_and_a_folder(
+    classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for path, message in ((tmp_path / "none.csv", "No such file"), (tmp_path, "Is a directory")):
         code, out, err = here(capfd, "run", classify_file, "--input", path)
         assert (code, out) == (2, "")
-        assert err == f"edge-lstm: error: can't read {path}: {message}" + (" or directory\n" if "No" in message else "\n")
+        assert err == f"edge-lstm: error: can't read {path}: {message}" + (
+            " or directory\n" if "No" in message else "\n"
+        )
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
@@ -204,16 +271,22 @@ def test_run_binary_garbage(classify_file: Path, locale: str) -> None:
     done = edge_lstm("run", classify_file, "--input", "-", text=garbage, LC_ALL=locale)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("edge-lstm: error: the input's header lacks the channels ['ch0', 'ch1', 'ch2']")
+    assert done.stderr.startswith(
+        "edge-lstm: error: the input's header lacks the channels ['ch0', 'ch1', 'ch2']"
+    )
     assert len(done.stderr) < 500
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_run_garbage_after_a_sample(classify_file: Path, locale: str, tmp_path: Path) -> None:
-    data = b"1,2,3\n" + "1,2,3 grüße\n".encode("latin-1") + b"\x00\x00,\x01,\x02\n" + b"-1,0.5,0.25\n"
+    data = (
+        b"1,2,3\n" + "1,2,3 grüße\n".encode("latin-1") + b"\x00\x00,\x01,\x02\n" + b"-1,0.5,0.25\n"
+    )
     (tmp_path / "a.csv").write_bytes(data)
     for source, text in (("-", data), (str(tmp_path / "a.csv"), None)):
-        done = edge_lstm("run", classify_file, "--input", source, "--backend", "numpy", text=text, LC_ALL=locale)
+        done = edge_lstm(
+            "run", classify_file, "--input", source, "--backend", "numpy", text=text, LC_ALL=locale
+        )
         found = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == 1, done.stderr
         assert [("error" in a) for a in found] == [False, True, True, False]
@@ -223,7 +296,9 @@ def test_run_a_device_that_goes_away(classify_file: Path) -> None:
     # Reading the memory of the process at address 0 opens and then fails, as an unplugged device does.
     done = edge_lstm("run", classify_file, "--input", "/proc/self/mem")
     assert done.returncode == 2
-    assert done.stderr == "edge-lstm: error: can't go on reading /proc/self/mem: Input/output error\n"
+    assert (
+        done.stderr == "edge-lstm: error: can't go on reading /proc/self/mem: Input/output error\n"
+    )
 
 
 class Pipe:
@@ -231,7 +306,12 @@ class Pipe:
 
     def __init__(self, *arguments: str | Path, folders: tuple[Path, ...] = ()):
         self.process = subprocess.Popen(
-            command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(*folders), bufsize=0
+            command(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(*folders),
+            bufsize=0,
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -270,18 +350,36 @@ def test_run_answers_each_line_before_the_next(classify_file: Path) -> None:
 
 
 def test_run_into_head_is_quiet(classify_file: Path) -> None:
-    run = " ".join(f"'{part}'" for part in command("run", classify_file, "--input", "-", "--backend", "numpy"))
+    run = " ".join(
+        f"'{part}'" for part in command("run", classify_file, "--input", "-", "--backend", "numpy")
+    )
     script = f"set -o pipefail; yes 1,2,3 | {run} | head -n 1"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
     assert json.loads(done.stdout)["line"] == 1
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [("info",), ("check", "--backend", "numpy"), ("--help",)], ids=["info", "check", "help"])
-def test_a_reader_that_has_gone_is_no_error(arguments: tuple[str, ...], classify_file: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("info",), ("check", "--backend", "numpy"), ("--help",)],
+    ids=["info", "check", "help"],
+)
+def test_a_reader_that_has_gone_is_no_error(
+    arguments: tuple[str, ...], classify_file: Path
+) -> None:
     bundle = [] if arguments == ("--help",) else [classify_file]
     process = subprocess.Popen(
-        command(arguments[0], *bundle, *arguments[1:]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        command(arguments[0], *bundle, *arguments[1:]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -325,14 +423,25 @@ def test_a_noisy_library_does_not_reach_the_answers(classify_file: Path, tmp_pat
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-npu\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu:open_backend\n")
     (tmp_path / "noisy_npu.py").write_text(NOISY)
-    done = edge_lstm("run", classify_file, "--input", "-", "--backend", "noisy", text="1,2,3\n-1,0.5,0.25\n", folders=[tmp_path])
+    done = edge_lstm(
+        "run",
+        classify_file,
+        "--input",
+        "-",
+        "--backend",
+        "noisy",
+        text="1,2,3\n-1,0.5,0.25\n",
+        folders=[tmp_path],
+    )
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == [1, 2]
     for noise in ("raw write", "rknn-toolkit-lite2: print", "printf", "version: 2.3.2"):
         assert noise in done.stderr
 
 
-def test_standard_output_is_given_back(classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_standard_output_is_given_back(
+    classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.csv").write_text("1,2,3\n")
     here(capfd, "run", classify_file, "--input", tmp_path / "a.csv")
     os.write(1, b"still here\n")
@@ -341,7 +450,9 @@ def test_standard_output_is_given_back(classify_file: Path, tmp_path: Path, capf
     assert capfd.readouterr().out == "still here\nand here\n"
 
 
-def test_run_from_python_with_replaced_streams(classify_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_from_python_with_replaced_streams(
+    classify_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("1,2,3\n"))
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
@@ -355,7 +466,11 @@ def test_run_from_python_with_replaced_streams(classify_file: Path, monkeypatch:
 def test_check_all(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, err = here(capfd, "check", classify_file)
     assert code == 0
-    assert [line.split()[:2] for line in out.splitlines()] == [["native", "ok"], ["numpy", "ok"], ["onnx", "ok"]]
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["native", "ok"],
+        ["numpy", "ok"],
+        ["onnx", "ok"],
+    ]
     assert "over 40 steps  (limit: max_abs 1.0e-05)" in out
     assert "rknn" in err
     assert "not here: " in err
@@ -384,23 +499,33 @@ def altered(path: Path) -> Path:
 def test_check_an_altered_golden_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = here(capfd, "check", altered(tmp_path / "a.edge"))
     assert code == 1
-    assert re.search(r"^numpy +BAD  max abs 1\.00e-02 .*; worst at step 17, output 'class2'$", out, re.MULTILINE)
+    assert re.search(
+        r"^numpy +BAD  max abs 1\.00e-02 .*; worst at step 17, output 'class2'$", out, re.MULTILINE
+    )
     code, out, _ = here(capfd, "check", tmp_path / "a.edge", "--json", "--backend", "numpy")
     assert code == 1
     assert json.loads(out)["passed"] is False
     assert json.loads(out)["worst"] == [17, 2]
 
 
-def test_check_goes_on_after_a_backend_that_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_check_goes_on_after_a_backend_that_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     spec = make_spec()
     members = {**members_of(spec, random_weights(spec)), "model.onnx": b"not a graph"}
     write_bundle(tmp_path / "a.edge", spec, random_weights(spec), members)
     code, out, _ = here(capfd, "check", tmp_path / "a.edge")
     assert code == 1
     assert re.search(r"^numpy +ok ", out, re.MULTILINE)
-    assert re.search(r"^onnx +BAD  failed: ONNX Runtime did not take model\.onnx", out, re.MULTILINE)
+    assert re.search(
+        r"^onnx +BAD  failed: ONNX Runtime did not take model\.onnx", out, re.MULTILINE
+    )
     code, out, _ = here(capfd, "check", tmp_path / "a.edge", "--json")
-    assert {e["backend"]: e["passed"] for e in map(json.loads, out.splitlines())} == {"native": True, "numpy": True, "onnx": False}
+    assert {e["backend"]: e["passed"] for e in map(json.loads, out.splitlines())} == {
+        "native": True,
+        "numpy": True,
+        "onnx": False,
+    }
     code, _, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "onnx")
     assert code == 2
     assert "did not take model.onnx" in err
@@ -410,26 +535,49 @@ def test_check_goes_on_after_a_backend_that_fails(tmp_path: Path, capfd: pytest.
 def test_check_where_there_is_no_npu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     spec = make_spec()
     members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
-    write_bundle(tmp_path / "a.edge", spec, random_weights(spec), members, artifacts={"rk3588-fp16.rknn": artifact_entry()})
+    write_bundle(
+        tmp_path / "a.edge",
+        spec,
+        random_weights(spec),
+        members,
+        artifacts={"rk3588-fp16.rknn": artifact_entry()},
+    )
     code, out, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "rknn")
     assert (code, out) == (2, "")
-    assert err.startswith("edge-lstm: error: backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board")
-    code, _, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "rknn", "--artifact", "rk3566-fp16.rknn")
+    assert err.startswith(
+        "edge-lstm: error: backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board"
+    )
+    code, _, err = here(
+        capfd, "check", tmp_path / "a.edge", "--backend", "rknn", "--artifact", "rk3566-fp16.rknn"
+    )
     assert code == 2
     assert "no artifact 'rk3566-fp16.rknn'; it holds rk3588-fp16.rknn" in err
 
 
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
-def test_run_says_why_it_does_without_the_npu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_says_why_it_does_without_the_npu(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     spec = make_spec()
     members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
-    write_bundle(tmp_path / "a.edge", spec, random_weights(spec), members, artifacts={"rk3588-fp16.rknn": artifact_entry()})
+    write_bundle(
+        tmp_path / "a.edge",
+        spec,
+        random_weights(spec),
+        members,
+        artifacts={"rk3588-fp16.rknn": artifact_entry()},
+    )
     (tmp_path / "a.csv").write_text("1,2,3\n")
     code, out, err = here(capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv")
     assert code == 0
     assert len(labels(out)) == 1
-    assert re.fullmatch(r"edge-lstm: runs on \w+; rknn \(rk3588-fp16\.rknn\): not here: backend 'rknn' needs .*\n", err), err
-    code, _, err = here(capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv", "--backend", "numpy")
+    assert re.fullmatch(
+        r"edge-lstm: runs on \w+; rknn \(rk3588-fp16\.rknn\): not here: backend 'rknn' needs .*\n",
+        err,
+    ), err
+    code, _, err = here(
+        capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv", "--backend", "numpy"
+    )
     assert (code, err) == (0, "")
 
 
@@ -466,14 +614,20 @@ def test_info_names_the_native_kernel_or_why_there_is_none(
     monkeypatch.setattr(native, "kernels", lambda: ("neon-dotprod", "neon"))
     code, out, _ = here(capfd, "info", tmp_path / "a.edge")
     assert code == 0
-    assert "\nnative    neon-dotprod, neon (the kernels that this machine runs, the fastest first)\n" in out
+    assert (
+        "\nnative    neon-dotprod, neon (the kernels that this machine runs, the fastest first)\n"
+        in out
+    )
     monkeypatch.undo()
     monkeypatch.setattr(native, "LIBRARY", tmp_path / "libedge_lstm.so")
     native.library.cache_clear()
     code, out, err = here(capfd, "info", tmp_path / "a.edge")
     native.library.cache_clear()  # the next test's is there again
     assert (code, err) == (0, "")
-    assert "\nnative    not here: the native library is not in this installation, which is the pure wheel or a source folder" in out
+    assert (
+        "\nnative    not here: the native library is not in this installation, which is the pure wheel or a source folder"
+        in out
+    )
     assert "(docs/native.md), or run there: python hatch_build.py\n" in out
 
 

@@ -24,7 +24,13 @@ XS = np.column_stack([np.linspace(-1, 1, len(DT)), np.ones(len(DT)), DT])
 
 
 def timed(missing: str = "refuse", **changes: Any) -> rt.ModelSpec:
-    spec = make_spec(task="forecast", channels=["a", "b", "dt"], missing=missing, mean=[0.0, 1.0, 0.6], std=[1.0, 2.0, 0.5])
+    spec = make_spec(
+        task="forecast",
+        channels=["a", "b", "dt"],
+        missing=missing,
+        mean=[0.0, 1.0, 0.6],
+        std=[1.0, 2.0, 0.5],
+    )
     return dataclasses.replace(spec, **{"dt": "dt", "dt_unit": UNIT, "time": "when", **changes})
 
 
@@ -37,7 +43,9 @@ def test_the_feature_is_the_normalised_logarithm(missing: str) -> None:
     np.testing.assert_allclose(rows[:, 1], (XS[:, 1] - 1) / 2)
     one_by_one = Preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in XS]), rows, "features", "step by step")
-    assert_close(Preprocessor(spec, np.float64).run(as_samples(spec, XS))[0], rows, "features", "all at once")
+    assert_close(
+        Preprocessor(spec, np.float64).run(as_samples(spec, XS))[0], rows, "features", "all at once"
+    )
 
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
@@ -49,7 +57,9 @@ def test_a_missing_one_is_filled_on_its_scale(missing: str) -> None:
     np.testing.assert_allclose(rows[3:5, 2], kept)
     one_by_one = Preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in xs]), rows, "features", "step by step")
-    assert_close(Preprocessor(spec, np.float64).run(as_samples(spec, xs))[0], rows, "features", "all at once")
+    assert_close(
+        Preprocessor(spec, np.float64).run(as_samples(spec, xs))[0], rows, "features", "all at once"
+    )
 
 
 @pytest.mark.parametrize("value", [-1e-9, -5.0, math.inf, -math.inf])
@@ -90,10 +100,18 @@ def test_the_mean_in_seconds() -> None:
 def test_times_are_numbers_or_datetimes() -> None:
     assert seconds("12.5", "when") == 12.5
     assert seconds(7, "when") == 7.0
-    assert seconds("2024-05-31 23:55:00", "when") - seconds("2024-05-31T23:50:00.5", "when") == 299.5
-    assert seconds("1970-01-01T01:00:00Z", "when") == seconds("1970-01-01 02:00+01:00", "when") == 3600.0
+    assert (
+        seconds("2024-05-31 23:55:00", "when") - seconds("2024-05-31T23:50:00.5", "when") == 299.5
+    )
+    assert (
+        seconds("1970-01-01T01:00:00Z", "when")
+        == seconds("1970-01-01 02:00+01:00", "when")
+        == 3600.0
+    )
     for wrong in ("soon", "", "nan", "inf", None, True, [1]):
-        with pytest.raises(rt.SampleError, match=r"time 'when' is .*; expected seconds or a datetime"):
+        with pytest.raises(
+            rt.SampleError, match=r"time 'when' is .*; expected seconds or a datetime"
+        ):
             seconds(wrong, "when")
 
 
@@ -112,33 +130,55 @@ def forecasts(found: list[dict[str, Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "native"])
-def test_run_works_the_time_out(tmp_path: Path, backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_works_the_time_out(
+    tmp_path: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "timed.edge"
     make_bundle(path, spec=timed("ffill"))
-    when = ["2024-05-31 23:50:00", "2024-05-31 23:55:00", "2024-05-31 23:55:00", "2024-06-01 23:55:00", "2024-06-01 23:54:00"]
+    when = [
+        "2024-05-31 23:50:00",
+        "2024-05-31 23:55:00",
+        "2024-05-31 23:55:00",
+        "2024-06-01 23:55:00",
+        "2024-06-01 23:54:00",
+    ]
     dts = [0.0, 300.0, 0.0, 86400.0, 0.0]
     rows = [(0.1 * k, 1.0 - 0.2 * k) for k in range(5)]
     text = "b,when,a\n" + "".join(f"{b},{w},{a}\n" for (a, b), w in zip(rows, when, strict=True))
     (tmp_path / "in.csv").write_text(text)
-    assert cli.main(["run", str(path), "--input", str(tmp_path / "in.csv"), "--backend", backend]) == 0
+    assert (
+        cli.main(["run", str(path), "--input", str(tmp_path / "in.csv"), "--backend", backend]) == 0
+    )
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     with rt.load(path).session(backend) as session:
         expected = [session.step([a, b, dt]) for (a, b), dt in zip(rows, dts, strict=True)]
         for answer, y in zip(found, expected, strict=True):
-            np.testing.assert_array_equal([v for pair in zip(*answer["forecast"].values(), strict=True) for v in pair], y)
+            np.testing.assert_array_equal(
+                [v for pair in zip(*answer["forecast"].values(), strict=True) for v in pair], y
+            )
 
         def again(lines: list[str], reset_every: int = 0) -> list[dict[str, Any]]:
             session.reset()
             return list(answers(session, lines, reset_every))
 
-        objects = [json.dumps({"a": a, "b": b, "when": w}) for (a, b), w in zip(rows, when, strict=True)]
+        objects = [
+            json.dumps({"a": a, "b": b, "when": w}) for (a, b), w in zip(rows, when, strict=True)
+        ]
         assert forecasts(again(objects)) == forecasts(found)
         in_place = [json.dumps([a, b, dt]) for (a, b), dt in zip(rows, dts, strict=True)]
         assert forecasts(again(in_place)) == forecasts(found)
-        own = [json.dumps({"a": a, "b": b, "dt": dt, "when": "not read"}) for (a, b), dt in zip(rows, dts, strict=True)]
+        own = [
+            json.dumps({"a": a, "b": b, "dt": dt, "when": "not read"})
+            for (a, b), dt in zip(rows, dts, strict=True)
+        ]
         assert forecasts(again(own)) == forecasts(found)
         # A line that is refused doesn't move the clock; a reset sets it back.
-        bad = [*objects[:1], '{"a": "x", "b": 1, "when": "2024-05-31 23:54:00"}', '{"a": 1, "b": 1, "when": "soon"}', *objects[1:]]
+        bad = [
+            *objects[:1],
+            '{"a": "x", "b": 1, "when": "2024-05-31 23:54:00"}',
+            '{"a": 1, "b": 1, "when": "soon"}',
+            *objects[1:],
+        ]
         answered = again(bad)
         assert ["error" in a for a in answered] == [False, True, True, False, False, False, False]
         assert [f for f in forecasts(answered) if f] == forecasts(found)
@@ -146,7 +186,10 @@ def test_run_works_the_time_out(tmp_path: Path, backend: str, capsys: pytest.Cap
         assert restarted[2]["forecast"] == again([objects[3]])[0]["forecast"]
         assert again(objects, reset_every=1)[3]["forecast"] == restarted[2]["forecast"]
     assert cli.main(["info", str(path)]) == 0
-    assert "dt is the seconds since the sample before; `run` takes them, or works them out from 'when'" in capsys.readouterr().out
+    assert (
+        "dt is the seconds since the sample before; `run` takes them, or works them out from 'when'"
+        in capsys.readouterr().out
+    )
 
 
 def test_streams_are_scaled_too() -> None:
@@ -154,4 +197,6 @@ def test_streams_are_scaled_too() -> None:
     several = Preprocessor(spec, np.float64, 2)
     rows = features(spec, XS)[0]
     for k in range(len(XS)):
-        np.testing.assert_allclose(several(np.stack([XS[k], XS[k]])), np.stack([rows[k], rows[k]]), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            several(np.stack([XS[k], XS[k]])), np.stack([rows[k], rows[k]]), rtol=1e-9, atol=1e-12
+        )

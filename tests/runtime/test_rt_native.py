@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, environment, int8_arrays, make_bundle, make_spec, random_weights, samples
+from rt_tools import (
+    Array,
+    environment,
+    int8_arrays,
+    make_bundle,
+    make_spec,
+    random_weights,
+    samples,
+)
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
@@ -33,7 +41,11 @@ def farthest(actual: Array, expected: Array) -> float:
 
 
 def features_of(spec: rt.ModelSpec, steps: int, *streams: int, seed: int = 3) -> Array:
-    return np.random.default_rng(seed).normal(size=(steps, *streams, spec.feature_size)).astype(np.float32)
+    return (
+        np.random.default_rng(seed)
+        .normal(size=(steps, *streams, spec.feature_size))
+        .astype(np.float32)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +63,10 @@ def test_float32_over_10000_steps(long_run, kernel):
     backend = NativeBackend(spec, weights, kernel=kernel)
     assert farthest(backend.run(x), expected) <= FLOAT_LIMIT
     stepped = NativeBackend(spec, weights, kernel=kernel)
-    np.testing.assert_array_equal([stepped.step(row) for row in x[:200]], NativeBackend(spec, weights, kernel=kernel).run(x[:200]))
+    np.testing.assert_array_equal(
+        [stepped.step(row) for row in x[:200]],
+        NativeBackend(spec, weights, kernel=kernel).run(x[:200]),
+    )
 
 
 @every_kernel
@@ -62,9 +77,13 @@ def test_float32_against_pytorch(kernel):
     weights = random_weights(spec)
     lstm = torch.nn.LSTM(spec.feature_size, spec.hidden_size, spec.num_layers, dtype=torch.float64)
     with torch.no_grad():
-        for k in range(spec.num_layers):  # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases
+        for k in range(
+            spec.num_layers
+        ):  # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases
             for name, value in (("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b")):
-                getattr(lstm, f"{name}_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.{value}"].T.astype(np.float64)))
+                getattr(lstm, f"{name}_l{k}").copy_(
+                    torch.from_numpy(weights[f"layer{k}.{value}"].T.astype(np.float64))
+                )
             getattr(lstm, f"bias_hh_l{k}").zero_()
         x = features_of(spec, 1000)
         h, (h_n, c_n) = lstm(torch.from_numpy(x).double())
@@ -94,10 +113,16 @@ def test_int8_against_integers(kernel, with_steps):
     for k in range(spec.num_layers):
         for part in "xh":
             W = weights[f"layer{k}.W_{part}"]
-            steps[k, part] = np.abs(W).max(axis=0) / np.float32(127) * np.float32(1.1 if with_steps else 1)
+            steps[k, part] = (
+                np.abs(W).max(axis=0) / np.float32(127) * np.float32(1.1 if with_steps else 1)
+            )
             whole[k, part] = np.rint(W / steps[k, part])
             weights[f"layer{k}.W_{part}"] = whole[k, part].astype(np.float32) * steps[k, part]
-    grid = np.concatenate([steps[k, part] for k in range(spec.num_layers) for part in "xh"]) if with_steps else None
+    grid = (
+        np.concatenate([steps[k, part] for k in range(spec.num_layers) for part in "xh"])
+        if with_steps
+        else None
+    )
     backend = NativeBackend(spec, weights, "int8", kernel=kernel, steps=grid)
     worst = []
     for x in features_of(spec, 200):
@@ -115,7 +140,10 @@ def test_int8_against_integers(kernel, with_steps):
             c = sigmoid(f) * c0[k] + sigmoid(i) * np.tanh(g)
             worst.append(max(farthest(c1[k], c), farthest(h1[k], sigmoid(o) * np.tanh(c))))
             below = h1[k]
-        assert farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"]) <= FLOAT_LIMIT
+        assert (
+            farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"])
+            <= FLOAT_LIMIT
+        )
     # The exception: a value so near the middle between two whole numbers that float32 and float64 round it apart.
     assert np.mean(np.array(worst) > 5e-6) < 0.01
     assert max(worst) < 0.01
@@ -138,8 +166,16 @@ def test_streams_are_as_alone(precision, streams):
     x = features_of(spec, 60, streams)
     together = NativeBackend(spec, weights, precision, streams=streams)
     alone = [NativeBackend(spec, weights, precision) for _ in range(streams)]
-    limit = FLOAT_LIMIT if precision == "float32" else 0.01  # the gates' rounding differs, so that int8 may take the other neighbour
-    assert farthest(together.run(x[:30]), np.stack([b.run(x[:30, s]) for s, b in enumerate(alone)], axis=1).astype(np.float64)) <= limit
+    limit = (
+        FLOAT_LIMIT if precision == "float32" else 0.01
+    )  # the gates' rounding differs, so that int8 may take the other neighbour
+    assert (
+        farthest(
+            together.run(x[:30]),
+            np.stack([b.run(x[:30, s]) for s, b in enumerate(alone)], axis=1).astype(np.float64),
+        )
+        <= limit
+    )
     together.reset(stream=streams - 1)
     alone[-1].reset()
     h, c = together.state
@@ -148,7 +184,10 @@ def test_streams_are_as_alone(precision, streams):
     assert not c[-1].any()
     assert all(h[s].any() for s in range(streams - 1))
     assert (
-        farthest(np.stack([together.step(row) for row in x[30:]]), np.stack([b.run(x[30:, s]) for s, b in enumerate(alone)], axis=1))
+        farthest(
+            np.stack([together.step(row) for row in x[30:]]),
+            np.stack([b.run(x[30:, s]) for s, b in enumerate(alone)], axis=1),
+        )
         <= limit
     )
     for wrong in (streams, -1, 2**32, 2**32 + 1):
@@ -167,7 +206,12 @@ def test_state_is_carried_over():
     np.testing.assert_array_equal(first.run(x[20:]), second.run(x[20:]))
     before = first.state
     h = before[0]
-    for wrong in (h[:1], h.astype(np.int64), np.where(h > 0, np.nan, h), np.where(h > 0, np.float64(1e300), h)):
+    for wrong in (
+        h[:1],
+        h.astype(np.int64),
+        np.where(h > 0, np.nan, h),
+        np.where(h > 0, np.float64(1e300), h),
+    ):
         with pytest.raises(BackendError):
             first.state = (wrong, before[1])
     np.testing.assert_array_equal(first.state, before)
@@ -186,7 +230,13 @@ def test_features_of_other_kinds(streams):
     wide = np.random.default_rng(0).integers(-3, 3, (*batch, 6)).astype(np.float32)
     x = wide[..., ::2]
     expected = other.step(np.ascontiguousarray(x))
-    for kind in (x, x.astype(np.float64), x.astype(np.int64), x.astype(">f4"), np.asfortranarray(x)):
+    for kind in (
+        x,
+        x.astype(np.float64),
+        x.astype(np.int64),
+        x.astype(">f4"),
+        np.asfortranarray(x),
+    ):
         backend.reset()
         np.testing.assert_array_equal(backend.step(kind), expected)
     before = backend.state
@@ -199,7 +249,12 @@ def test_features_of_other_kinds(streams):
         np.float32(1),
         np.zeros((0,), np.float32),
     ]
-    for wrong in (*wrong_shapes, good * np.float32(np.nan), good * np.inf, np.full(good.shape, 1e300)):
+    for wrong in (
+        *wrong_shapes,
+        good * np.float32(np.nan),
+        good * np.inf,
+        np.full(good.shape, 1e300),
+    ):
         with pytest.raises(BackendError):
             backend.step(wrong)
     for wrong in (good[0], np.stack([good * np.nan, good]), np.stack([good, good])[..., :2]):
@@ -224,10 +279,16 @@ def test_what_is_refused_at_opening():
     with pytest.raises(BackendError, match="EL_NO_KERNEL"):
         NativeBackend(spec, weights, kernel="mmx")
     name = next(iter(weights))
-    for wrong in (weights[name][1:], weights[name].astype(np.float64), weights[name] * np.float32(np.inf)):
+    for wrong in (
+        weights[name][1:],
+        weights[name].astype(np.float64),
+        weights[name] * np.float32(np.inf),
+    ):
         with pytest.raises(BundleError, match=name):
             NativeBackend(spec, {**weights, name: wrong})
-    with pytest.raises(BackendError, match="EL_NOT_FINITE"):  # finite, and times 2 log2(e) it would not be
+    with pytest.raises(
+        BackendError, match="EL_NOT_FINITE"
+    ):  # finite, and times 2 log2(e) it would not be
         NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
     count = 8 * spec.hidden_size
     good = np.full(count, 0.01, np.float32)
@@ -246,10 +307,20 @@ def test_int8_arrays():
     arrays = int8_arrays(spec)
     layers, steps = read_int8(spec, arrays)
     for k in range(2):
-        np.testing.assert_array_equal(layers[f"layer{k}.W_h"], arrays[f"layer{k}.W_h"] * arrays[f"layer{k}.step_h"])
-    np.testing.assert_array_equal(steps, np.concatenate([arrays[f"layer{k}.step_{p}"] for k in range(2) for p in "xh"]))
+        np.testing.assert_array_equal(
+            layers[f"layer{k}.W_h"], arrays[f"layer{k}.W_h"] * arrays[f"layer{k}.step_h"]
+        )
+    np.testing.assert_array_equal(
+        steps, np.concatenate([arrays[f"layer{k}.step_{p}"] for k in range(2) for p in "xh"])
+    )
     for name, array in arrays.items():
-        bad_values = [-128] if array.dtype == np.int8 else [np.nan, np.inf] if name.endswith("b") else [np.nan, np.inf, 0, -1, 1e31]
+        bad_values = (
+            [-128]
+            if array.dtype == np.int8
+            else [np.nan, np.inf]
+            if name.endswith("b")
+            else [np.nan, np.inf, 0, -1, 1e31]
+        )
         for bad in bad_values:
             wrong = array.copy()
             wrong.flat[3] = bad
@@ -334,7 +405,9 @@ def test_sessions_process_as_the_reference(tmp_path, missing, task):
 def fails_with(tmp_path: Path, library: bytes | None) -> str:
     """What the backend says in a copy of the package with this library."""
     package = tmp_path / "edge_lstm_runtime"
-    shutil.copytree(Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(
+        Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
     if library is not None:
         (package / "native" / native.LIBRARY.name).write_bytes(library)
     program = """
@@ -350,18 +423,31 @@ except rt.BackendUnavailableError as e:
     env = environment()
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path)], capture_output=True, text=True, env=env, check=True
+        [sys.executable, "-W", "error", "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=True,
     )
     return done.stdout
 
 
 def test_no_library(tmp_path):
-    assert "install the wheel for this board (docs/native.md), or run there: python hatch_build.py" in fails_with(tmp_path, None)
+    assert (
+        "install the wheel for this board (docs/native.md), or run there: python hatch_build.py"
+        in fails_with(tmp_path, None)
+    )
 
 
-@pytest.mark.parametrize("content", [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)], ids=["empty", "text", "header only"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)],
+    ids=["empty", "text", "header only"],
+)
 def test_damaged_library(tmp_path, content):
-    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(tmp_path, content)
+    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(
+        tmp_path, content
+    )
 
 
 @built
@@ -369,7 +455,9 @@ def test_damaged_library(tmp_path, content):
 def test_library_cut_off(tmp_path, part):
     """As by a full disk; the loader itself would end the process with SIGBUS."""
     content = native.LIBRARY.read_bytes()
-    assert "can't be loaded here: it ends in the middle" in fails_with(tmp_path, content[: int(part * len(content))])
+    assert "can't be loaded here: it ends in the middle" in fails_with(
+        tmp_path, content[: int(part * len(content))]
+    )
 
 
 @built

@@ -27,12 +27,19 @@ def test_parts_are_clipped_not_wrapped() -> None:
 
 
 def packed() -> Packing:
-    return Packing({"form": "packed", "parts": 2, "x_range": [1.0, 2.0, 3.0]}, features=3, hidden=4, layers=2)
+    return Packing(
+        {"form": "packed", "parts": 2, "x_range": [1.0, 2.0, 3.0]}, features=3, hidden=4, layers=2
+    )
 
 
 def test_packed_inputs_hold_zeros_parts_and_h() -> None:
     packing = packed()
-    assert [a.shape for a in packing.inputs] == [(1, 1, 1, PINS + 6 + 4), (1, 1, 1, 4), (1, 1, 1, PINS + 4), (1, 1, 1, 4)]
+    assert [a.shape for a in packing.inputs] == [
+        (1, 1, 1, PINS + 6 + 4),
+        (1, 1, 1, 4),
+        (1, 1, 1, PINS + 4),
+        (1, 1, 1, 4),
+    ]
     h, c = np.full((2, 4), 0.5, np.float32), RNG.normal(size=(2, 4)).astype(np.float32)
     packing.state = h, c
     packing.put(np.array([1.0, -2.0, 0.0]))
@@ -65,10 +72,16 @@ def test_the_state_is_exact_although_the_input_is_rounded() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("io", [{"form": "cell"}, {"form": "lstm", "steps": 1}, {"form": "lstm", "steps": 4}])
+@pytest.mark.parametrize(
+    "io", [{"form": "cell"}, {"form": "lstm", "steps": 1}, {"form": "lstm", "steps": 4}]
+)
 def test_outputs_are_copied(io: dict[str, object]) -> None:
     packing = Packing(io, features=3, hidden=4, layers=1)
-    y, h, c = RNG.normal(size=(packing.steps, 2)).astype(np.float32), np.ones(4, np.float32), np.ones(4, np.float32)
+    y, h, c = (
+        RNG.normal(size=(packing.steps, 2)).astype(np.float32),
+        np.ones(4, np.float32),
+        np.ones(4, np.float32),
+    )
     answer = packing.take([y, h, c])
     y[:], h[:], c[:] = 9, 9, 9
     assert answer.max() < 9

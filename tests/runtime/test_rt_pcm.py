@@ -23,7 +23,14 @@ PCM = sound(LOG_MEL)
 FRAMES = 1 + (len(PCM) - 200) // 80
 
 
-def write_wav(path: Path, pcm: np.ndarray[Any, Any] = PCM, *, rate: int = 8000, channels: int = 1, width: int = 2) -> Path:
+def write_wav(
+    path: Path,
+    pcm: np.ndarray[Any, Any] = PCM,
+    *,
+    rate: int = 8000,
+    channels: int = 1,
+    width: int = 2,
+) -> Path:
     with wave.open(str(path), "wb") as wav:
         wav.setnchannels(channels)
         wav.setsampwidth(width)
@@ -68,14 +75,19 @@ def test_a_wav_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_other_chunks_of_a_wav_file_are_passed_over(tmp_path: Path) -> None:
     content = write_wav(tmp_path / "a.wav").read_bytes()
     riff = content[:4] + struct.pack("<I", len(content) + 4) + content[8:36]
-    (tmp_path / "list.wav").write_bytes(riff + b"LIST" + struct.pack("<I", 4) + b"INFO" + content[36:])
+    (tmp_path / "list.wav").write_bytes(
+        riff + b"LIST" + struct.pack("<I", 4) + b"INFO" + content[36:]
+    )
     np.testing.assert_array_equal(read_wav(tmp_path / "list.wav", 8000), PCM)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rate": 16000}, r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i \S+a.wav -ac 1 -ar 8000"),
+        (
+            {"rate": 16000},
+            r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i \S+a.wav -ac 1 -ar 8000",
+        ),
         ({"channels": 2}, r"has 2 channels, expected one \(mono\); convert it"),
         ({"width": 1}, "has 8 bits a sample, expected 16; convert it"),
     ],
@@ -89,13 +101,20 @@ def test_broken_wavs(tmp_path: Path) -> None:
     content = write_wav(tmp_path / "a.wav").read_bytes()
     for size in range(44):
         (tmp_path / "cut.wav").write_bytes(content[:size])
-        with pytest.raises(rt.DataError, match=r"cut.wav: (can't be read as a wav file of 16-bit PCM|is cut off)"):
+        with pytest.raises(
+            rt.DataError, match=r"cut.wav: (can't be read as a wav file of 16-bit PCM|is cut off)"
+        ):
             read_wav(tmp_path / "cut.wav", 8000)
     (tmp_path / "cut.wav").write_bytes(content[:-1001])
-    with pytest.raises(rt.DataError, match=rf"is cut off: its header says {len(PCM)} samples, and there are {len(PCM) - 501}"):
+    with pytest.raises(
+        rt.DataError,
+        match=rf"is cut off: its header says {len(PCM)} samples, and there are {len(PCM) - 501}",
+    ):
         read_wav(tmp_path / "cut.wav", 8000)
     (tmp_path / "float.wav").write_bytes(content[:20] + struct.pack("<H", 3) + content[22:])
-    with pytest.raises(rt.DataError, match="can't be read as a wav file of 16-bit PCM: unknown format: 3"):
+    with pytest.raises(
+        rt.DataError, match="can't be read as a wav file of 16-bit PCM: unknown format: 3"
+    ):
         read_wav(tmp_path / "float.wav", 8000)
     with pytest.raises(rt.DataError, match=r"absent.wav: can't be read: No such file"):
         read_wav(tmp_path / "absent.wav", 8000)
@@ -130,8 +149,12 @@ def test_raw_samples_cut_anywhere() -> None:
 # --- the command ---
 
 
-def test_a_wav_file_is_answered_at_each_frame(model: Path, expected: list[dict[str, Any]], tmp_path: Path) -> None:
-    found = answers_of(edge_lstm("run", model, "--input", write_wav(tmp_path / "a.WAV"), "--backend", "numpy"))
+def test_a_wav_file_is_answered_at_each_frame(
+    model: Path, expected: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    found = answers_of(
+        edge_lstm("run", model, "--input", write_wav(tmp_path / "a.WAV"), "--backend", "numpy")
+    )
     assert [a["frame"] for a in found] == list(range(1, FRAMES + 1))
     for answer in found:
         assert_right(answer, expected)
@@ -139,12 +162,30 @@ def test_a_wav_file_is_answered_at_each_frame(model: Path, expected: list[dict[s
 
 def test_a_wav_file_in_a_pipe(model: Path, expected: list[dict[str, Any]], tmp_path: Path) -> None:
     data = write_wav(tmp_path / "a.wav").read_bytes()
-    found = answers_of(edge_lstm("run", model, "--input", "-", "--format", "wav", "--every", "20", "--backend", "numpy", text=data))
+    found = answers_of(
+        edge_lstm(
+            "run",
+            model,
+            "--input",
+            "-",
+            "--format",
+            "wav",
+            "--every",
+            "20",
+            "--backend",
+            "numpy",
+            text=data,
+        )
+    )
     assert [a["frame"] for a in found] == [20, 40, FRAMES]
     for answer in found:
         assert_right(answer, expected)
-    cut = edge_lstm("run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000])
-    assert len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80  # nobody could have known its length
+    cut = edge_lstm(
+        "run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000]
+    )
+    assert (
+        len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80
+    )  # nobody could have known its length
 
 
 def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_path: Path) -> None:
@@ -157,7 +198,19 @@ def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_p
 
 def test_every_so_many_and_the_last_one(model: Path, expected: list[dict[str, Any]]) -> None:
     data = PCM.astype("<i2").tobytes()
-    done = edge_lstm("run", model, "--input", "-", "--format", "s16le", "--every", "10", "--backend", "numpy", text=data)
+    done = edge_lstm(
+        "run",
+        model,
+        "--input",
+        "-",
+        "--format",
+        "s16le",
+        "--every",
+        "10",
+        "--backend",
+        "numpy",
+        text=data,
+    )
     found = answers_of(done)
     assert [a["frame"] for a in found] == [10, 20, 30, 40, 50, FRAMES]
     for answer in found:
@@ -181,18 +234,28 @@ def test_it_answers_while_the_sound_goes_on(model: Path) -> None:
 
 def test_reset_every_sets_the_state_to_zero(model: Path, tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "a.wav", np.tile(PCM[:800], 3))
-    found = answers_of(edge_lstm("run", model, "--input", wav, "--reset-every", "10", "--backend", "numpy"))
-    assert found[10]["probabilities"] == pytest.approx(found[0]["probabilities"])  # 10 frames on, 800 samples on
+    found = answers_of(
+        edge_lstm("run", model, "--input", wav, "--reset-every", "10", "--backend", "numpy")
+    )
+    assert found[10]["probabilities"] == pytest.approx(
+        found[0]["probabilities"]
+    )  # 10 frames on, 800 samples on
     assert found[9]["probabilities"] != pytest.approx(found[0]["probabilities"])
 
 
 def test_a_bidirectional_model_answers_at_the_end(tmp_path: Path) -> None:
     write_whole(tmp_path / "whole.edge")
     wav = write_wav(tmp_path / "a.wav")
-    found = answers_of(edge_lstm("run", tmp_path / "whole.edge", "--input", wav, "--every", "20", "--backend", "numpy"))
+    found = answers_of(
+        edge_lstm(
+            "run", tmp_path / "whole.edge", "--input", wav, "--every", "20", "--backend", "numpy"
+        )
+    )
     assert [a["frame"] for a in found] == [20, 40, FRAMES]
     with rt.load(tmp_path / "whole.edge").session() as session:
-        assert_right(found[-1], [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))])
+        assert_right(
+            found[-1], [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))]
+        )
 
 
 def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
@@ -201,7 +264,10 @@ def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ((model, "--input", wav), "the sample rate is 16000 Hz, and the model's 8000 Hz"),
         ((model, "--input", tmp_path / "absent.wav"), "can't read .*absent.wav: No such file"),
-        ((tmp_path / "plain.edge", "--input", wav), "plain.edge takes no sound: its model was trained without"),
+        (
+            (tmp_path / "plain.edge", "--input", wav),
+            "plain.edge takes no sound: its model was trained without",
+        ),
         ((model, "--input", wav, "--every", "0"), "--every is 0; expected at least 1"),
         ((model, "--input", "-", "--every", "2"), "--every is for sound"),
     ):
@@ -212,4 +278,7 @@ def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
 
 
 def test_info_shows_the_front_end(model: Path) -> None:
-    assert "sound     8000 Hz mono, log-mel of frames of 200 samples, 80 apart: 100 a second" in edge_lstm("info", model).stdout
+    assert (
+        "sound     8000 Hz mono, log-mel of frames of 200 samples, 80 apart: 100 a second"
+        in edge_lstm("info", model).stdout
+    )

@@ -27,7 +27,13 @@ def recordings(draw: st.DrawFn) -> tuple[ModelSpec, np.ndarray[Any, Any]]:
     mean = draw(st.lists(number, min_size=channels, max_size=channels))
     std = draw(st.lists(st.floats(1e-3, 1e3), min_size=channels, max_size=channels))
     spec = make_spec(channels=channels, missing=missing, mean=mean, std=std)
-    rows = draw(st.lists(st.lists(st.one_of(number, st.just(nan)), min_size=channels, max_size=channels), min_size=1, max_size=12))
+    rows = draw(
+        st.lists(
+            st.lists(st.one_of(number, st.just(nan)), min_size=channels, max_size=channels),
+            min_size=1,
+            max_size=12,
+        )
+    )
     return spec, np.array(rows)
 
 
@@ -60,7 +66,9 @@ def test_features_are_the_naive_ones(case: tuple[ModelSpec, np.ndarray[Any, Any]
 
 @PROPERTY
 @given(recordings(), st.data())
-def test_preprocessor_is_features_with_a_reset_anywhere(case: tuple[ModelSpec, np.ndarray[Any, Any]], data: st.DataObject) -> None:
+def test_preprocessor_is_features_with_a_reset_anywhere(
+    case: tuple[ModelSpec, np.ndarray[Any, Any]], data: st.DataObject
+) -> None:
     spec, xs = case
     cut = data.draw(st.integers(0, len(xs)), label="reset before")
     pre = Preprocessor(spec, np.float64)
@@ -71,7 +79,9 @@ def test_preprocessor_is_features_with_a_reset_anywhere(case: tuple[ModelSpec, n
         expected, filled = features(spec, xs[start:stop])
         for n, x in enumerate(xs[start:stop]):
             scale = np.maximum(1.0, np.abs(expected[n]))
-            assert_close(pre(x) / scale, expected[n] / scale, "features", f"features of step {start + n}")
+            assert_close(
+                pre(x) / scale, expected[n] / scale, "features", f"features of step {start + n}"
+            )
             if spec.missing == "ffill":
                 assert_close(pre.last, filled[n], "exact", f"filled values of step {start + n}")
 
@@ -117,7 +127,9 @@ def test_inf_is_refused(missing: str, value: float) -> None:
 
 def test_nan_is_refused_with_advice() -> None:
     spec = make_spec(missing="refuse")
-    with pytest.raises(SampleError, match=r"channel 'ch2' is NaN.*train with missing = 'ffill' or 'mask'"):
+    with pytest.raises(
+        SampleError, match=r"channel 'ch2' is NaN.*train with missing = 'ffill' or 'mask'"
+    ):
         Preprocessor(spec)([0.0, 0.0, nan])
     with pytest.raises(SampleError, match="step 0: channel 'ch2' is NaN"):
         features(spec, [[0.0, 0.0, nan]])
@@ -128,7 +140,9 @@ def test_nan_is_refused_with_advice() -> None:
 def test_huge_values_are_refused_for_what_they_are(missing: str, value: float) -> None:
     # In float32 they are inf, and inf - inf in a gate would leave NaN in the state for good.
     spec = make_spec(missing=missing)
-    with pytest.raises(SampleError, match=r"channel 'ch0' is -?1.*e\+\d+, more than 1e\+30 standard deviations"):
+    with pytest.raises(
+        SampleError, match=r"channel 'ch0' is -?1.*e\+\d+, more than 1e\+30 standard deviations"
+    ):
         Preprocessor(spec)([value, 0.0, 0.0])
     with pytest.raises(SampleError, match=r"step 0: channel 'ch0' is .*standard deviations"):
         features(spec, [[value, 0.0, 0.0]])
@@ -156,7 +170,10 @@ def test_the_largest_sample_leaves_a_finite_state() -> None:
 
 
 @PROPERTY
-@given(st.lists(st.floats(width=64), min_size=2, max_size=2), st.sampled_from(["refuse", "ffill", "mask"]))
+@given(
+    st.lists(st.floats(width=64), min_size=2, max_size=2),
+    st.sampled_from(["refuse", "ffill", "mask"]),
+)
 def test_any_floats_are_features_or_refused_alike(x: list[float], missing: str) -> None:
     spec = make_spec(channels=2, missing=missing)
     whole, reason = attempt(lambda: features(spec, [x])[0][0])
@@ -176,7 +193,18 @@ def attempt(call: Callable[[], np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, A
         return None, str(e)
 
 
-@pytest.mark.parametrize("bad", [[["a", "b", "c"]], [[1.0, 2.0]], [[1.0, 2.0, 3.0], [1.0]], [1.0, 2.0, 3.0], [[None, 1.0, 2.0]], "text", 3])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [["a", "b", "c"]],
+        [[1.0, 2.0]],
+        [[1.0, 2.0, 3.0], [1.0]],
+        [1.0, 2.0, 3.0],
+        [[None, 1.0, 2.0]],
+        "text",
+        3,
+    ],
+)
 def test_features_refuse_what_is_no_recording(bad: Any) -> None:
     with pytest.raises(SampleError, match="samples"):
         features(make_spec(), bad)
@@ -192,12 +220,16 @@ def test_features_of_nothing() -> None:
             assert filled.shape == (0, 3)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int16, np.float16, np.float32, np.bool_, np.longdouble])
+@pytest.mark.parametrize(
+    "dtype", [np.int64, np.uint8, np.int16, np.float16, np.float32, np.bool_, np.longdouble]
+)
 def test_any_number_type_will_do(dtype: type[np.generic]) -> None:
     spec = make_spec()
     x = np.array([1, 0, 1]).astype(dtype)
     expected = features(spec, [[1.0, 0.0, 1.0]])[0]
-    assert_close(Preprocessor(spec, np.float64)(x), expected[0], "features", f"{dtype.__name__} sample")
+    assert_close(
+        Preprocessor(spec, np.float64)(x), expected[0], "features", f"{dtype.__name__} sample"
+    )
     assert_close(features(spec, x[None])[0], expected, "features", f"{dtype.__name__} recording")
 
 
@@ -213,21 +245,30 @@ def test_features_leave_the_input_alone() -> None:
 
 
 def test_forecast_layout_and_residual() -> None:
-    spec = make_spec(task="forecast", channels=["a", "b", "c"], outputs=2, missing="ffill", residual=True)
+    spec = make_spec(
+        task="forecast", channels=["a", "b", "c"], outputs=2, missing="ffill", residual=True
+    )
     assert spec.output_names == ("a+1", "b+1", "a+2", "b+2")
     outputs, now = np.array([1.0, 2.0, 3.0, 4.0]), np.array([100.0, 200.0, 300.0])
     offset, scale = spec.output_offset, spec.output_scale
     expected = [offset[k] + scale[k] * outputs[k] + (100.0, 200.0)[k % 2] for k in range(4)]
     answer = Postprocessor(spec)(outputs, now)
     assert_close(answer, np.array(expected), "float64", "forecast")
-    assert describe(spec, answer) == {"forecast": {"a": [expected[0], expected[2]], "b": [expected[1], expected[3]]}}
+    assert describe(spec, answer) == {
+        "forecast": {"a": [expected[0], expected[2]], "b": [expected[1], expected[3]]}
+    }
 
 
 def test_residual_follows_the_target_not_the_position() -> None:
     spec = make_spec(task="forecast", channels=["a", "b", "c"], outputs=1, residual=True)
     spec = ModelSpec(**{**spec.__dict__, "targets": ("c", "a")})
     answer = Postprocessor(spec)(np.zeros((1, 2)), np.array([[1.0, 2.0, 3.0]]))
-    assert_close(answer, np.array([[3.0 + spec.output_offset[0], 1.0 + spec.output_offset[1]]]), "float64", "forecast")
+    assert_close(
+        answer,
+        np.array([[3.0 + spec.output_offset[0], 1.0 + spec.output_offset[1]]]),
+        "float64",
+        "forecast",
+    )
 
 
 def test_residual_forecast_from_a_gap_starts_at_the_filled_value() -> None:
@@ -241,7 +282,9 @@ def test_residual_forecast_from_a_gap_starts_at_the_filled_value() -> None:
 
 
 def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:
-    spec = make_spec(task="forecast", channels=1, outputs=1, mean=[101_325.0], std=[1.0], residual=True)
+    spec = make_spec(
+        task="forecast", channels=1, outputs=1, mean=[101_325.0], std=[1.0], residual=True
+    )
     weights = random_weights(spec)
     xs = 101_325 + np.sin(np.arange(200) / 9)[:, None]
     single = Session(spec, open_any("numpy", spec, weights)).run(xs)
@@ -263,7 +306,9 @@ def test_describe_classify() -> None:
     assert described["label"] == "class2"
     expected = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
     assert list(described["probabilities"]) == ["class0", "class1", "class2"]
-    assert np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7  # rounded to six places
+    assert (
+        np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7
+    )  # rounded to six places
 
 
 def test_describe_classify_does_not_overflow() -> None:

@@ -10,16 +10,33 @@ import torch
 from rt_tools import assert_close, make_spec, open_any, random_weights
 
 from edge_lstm_runtime import Reference
-from edge_lstm_runtime.layers.layout import GATES, ONNX_GATES, from_torch, fused, gate, reorder, to_onnx
+from edge_lstm_runtime.layers.layout import (
+    GATES,
+    ONNX_GATES,
+    from_torch,
+    fused,
+    gate,
+    reorder,
+    to_onnx,
+)
 
 
-def torch_model(inputs: int, hidden: int, layers: int, outputs: int, seed: int) -> tuple[torch.nn.LSTM, torch.nn.Linear]:
+def torch_model(
+    inputs: int, hidden: int, layers: int, outputs: int, seed: int
+) -> tuple[torch.nn.LSTM, torch.nn.Linear]:
     """In float64, of numbers that float32 holds exactly, the sums of the two biases included: then only the arithmetic can differ."""
     generator = torch.Generator().manual_seed(seed)
-    lstm, head = torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64), torch.nn.Linear(hidden, outputs, dtype=torch.float64)
+    lstm, head = (
+        torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64),
+        torch.nn.Linear(hidden, outputs, dtype=torch.float64),
+    )
     with torch.no_grad():
         for parameter in (*lstm.parameters(), *head.parameters()):
-            values = (torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5) * 2 / max(hidden, 4) ** 0.5
+            values = (
+                (torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5)
+                * 2
+                / max(hidden, 4) ** 0.5
+            )
             parameter.copy_((values * 4096).round() / 4096)
     return lstm, head
 
@@ -28,8 +45,13 @@ def torch_model(inputs: int, hidden: int, layers: int, outputs: int, seed: int) 
 @pytest.mark.parametrize("hidden", [1, 7, 64])
 def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     spec = make_spec(hidden=hidden, layers=layers)
-    lstm, head = torch_model(spec.input_size, hidden, layers, spec.output_size, seed=10 * hidden + layers)
-    arrays = [{name: tensor.numpy() for name, tensor in module.state_dict().items()} for module in (lstm, head)]
+    lstm, head = torch_model(
+        spec.input_size, hidden, layers, spec.output_size, seed=10 * hidden + layers
+    )
+    arrays = [
+        {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+        for module in (lstm, head)
+    ]
     reference = Reference(spec, from_torch(arrays[0], arrays[1], layers))
     xs = np.random.default_rng(layers).standard_normal((150, spec.input_size))
     with torch.no_grad():
@@ -56,7 +78,9 @@ def test_saturated_gates_stay_right() -> None:
     # Inputs a thousand deviations away drive every gate to its end; exp() would overflow there.
     spec = make_spec(hidden=16, layers=2)
     weights = random_weights(spec)
-    rows = (1000 * np.random.default_rng(5).standard_normal((50, spec.feature_size))).astype(np.float32)
+    rows = (1000 * np.random.default_rng(5).standard_normal((50, spec.feature_size))).astype(
+        np.float32
+    )
     for name in ("numpy", "onnx-lstm", "onnx-cell"):
         outputs = open_any(name, spec, weights).run(rows)
         # The pre-activations, of hundreds, are rounded at 3e-5 each; only gates between the ends feel it.
@@ -66,20 +90,30 @@ def test_saturated_gates_stay_right() -> None:
 class TestLayout:
     def test_from_torch_transposes_and_sums(self) -> None:
         lstm, head = torch_model(3, 5, 2, 4, seed=1)
-        weights = from_torch({k: v.numpy() for k, v in lstm.state_dict().items()}, {k: v.numpy() for k, v in head.state_dict().items()}, 2)
+        weights = from_torch(
+            {k: v.numpy() for k, v in lstm.state_dict().items()},
+            {k: v.numpy() for k, v in head.state_dict().items()},
+            2,
+        )
         spec = make_spec(hidden=5, layers=2)
         spec.check_weights(weights)
         back = {}
         for k in range(2):
-            back[f"weight_ih_l{k}"] = torch.from_numpy(weights[f"layer{k}.W_x"].T.astype(np.float64))
-            back[f"weight_hh_l{k}"] = torch.from_numpy(weights[f"layer{k}.W_h"].T.astype(np.float64))
+            back[f"weight_ih_l{k}"] = torch.from_numpy(
+                weights[f"layer{k}.W_x"].T.astype(np.float64)
+            )
+            back[f"weight_hh_l{k}"] = torch.from_numpy(
+                weights[f"layer{k}.W_h"].T.astype(np.float64)
+            )
             back[f"bias_ih_l{k}"] = torch.from_numpy(weights[f"layer{k}.b"].astype(np.float64))
             back[f"bias_hh_l{k}"] = torch.zeros(20, dtype=torch.float64)
         again = torch.nn.LSTM(3, 5, 2, dtype=torch.float64)
         again.load_state_dict(back)
         xs = torch.randn(20, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
         with torch.no_grad():
-            assert_close(again(xs)[0].numpy(), lstm(xs)[0].numpy(), "float64", "torch after the round trip")
+            assert_close(
+                again(xs)[0].numpy(), lstm(xs)[0].numpy(), "float64", "torch after the round trip"
+            )
 
     def test_gates_stand_in_torch_order(self) -> None:
         columns = np.repeat(np.arange(4), 3)[None]
@@ -89,7 +123,9 @@ class TestLayout:
         array = np.arange(2 * 4 * 5).reshape(2, 20)
         there = reorder(array, ONNX_GATES)
         # In the reordered array the canonical names point at ONNX's blocks: i, o, f, g.
-        back = np.concatenate([gate(there, GATES[ONNX_GATES.index(name)]) for name in GATES], axis=-1)
+        back = np.concatenate(
+            [gate(there, GATES[ONNX_GATES.index(name)]) for name in GATES], axis=-1
+        )
         assert (back == array).all()
         assert not (there == array).all()
 

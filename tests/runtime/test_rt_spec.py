@@ -15,7 +15,11 @@ from edge_lstm_runtime import BundleError, ModelSpec
 
 @pytest.mark.parametrize(
     "spec",
-    [make_spec(), make_spec(task="forecast", missing="mask", residual=True, layers=3), make_spec(bidirectional=True)],
+    [
+        make_spec(),
+        make_spec(task="forecast", missing="mask", residual=True, layers=3),
+        make_spec(bidirectional=True),
+    ],
     ids=["classify", "forecast", "bidirectional"],
 )
 def test_round_trip_through_json(spec: ModelSpec) -> None:
@@ -72,11 +76,17 @@ CLASSIFY: dict[str, tuple[dict[str, Any], str]] = {
     "classes that are numbers": ({"classes": [1, 2]}, "classes"),
     "residual classification": ({"residual": True}, "residual"),
     "residual as text": ({"residual": "no"}, "residual"),
-    "bidirectional as a number": ({"bidirectional": 1}, "bidirectional is 1, expected true or false"),
+    "bidirectional as a number": (
+        {"bidirectional": 1},
+        "bidirectional is 1, expected true or false",
+    ),
     "unknown key": ({"depth": 3}, "unknown keys.*depth"),
 }
 FORECAST: dict[str, tuple[dict[str, Any], str]] = {
-    "bidirectional": ({"bidirectional": True}, "bidirectional is for task 'classify'.*read the future"),
+    "bidirectional": (
+        {"bidirectional": True},
+        "bidirectional is for task 'classify'.*read the future",
+    ),
     "no horizon": ({"horizon": 0}, "horizon is 0"),
     "fractional horizon": ({"horizon": 1.5}, "horizon"),
     "no targets": ({"targets": [], "output_offset": [], "output_scale": []}, "targets"),
@@ -100,7 +110,9 @@ def test_refused_for_forecast(change: dict[str, Any], message: str) -> None:
         ModelSpec.from_dict({**make_spec(task="forecast").to_dict(), **change})
 
 
-@pytest.mark.parametrize("key", ["task", "channels", "hidden_size", "num_layers", "input_mean", "input_std"])
+@pytest.mark.parametrize(
+    "key", ["task", "channels", "hidden_size", "num_layers", "input_mean", "input_std"]
+)
 def test_a_missing_key_is_named(key: str) -> None:
     values = make_spec().to_dict()
     del values[key]

@@ -71,7 +71,9 @@ def test_channels_named_like_numbers() -> None:
     named.reset()
     assert (
         stream(named, '{"1": 5, "0": 7}')[0]["label"]
-        == describe(spec, Session(spec, NumpyBackend(spec, random_weights(spec))).step([7, 5]))["label"]
+        == describe(spec, Session(spec, NumpyBackend(spec, random_weights(spec))).step([7, 5]))[
+            "label"
+        ]
     )
 
 
@@ -124,7 +126,13 @@ def test_reset_every(session: Session) -> None:
 
 
 def test_reset_every_counts_samples_not_lines(session: Session) -> None:
-    found = [a for a in stream(session, "1,2,3\nx,y,z\n-1,.5,.25\n\n[1]\n0,0,1000\nx,x,x\n" + BODY, reset_every=3) if "error" not in a]
+    found = [
+        a
+        for a in stream(
+            session, "1,2,3\nx,y,z\n-1,.5,.25\n\n[1]\n0,0,1000\nx,x,x\n" + BODY, reset_every=3
+        )
+        if "error" not in a
+    ]
     for answer in found:
         answer.pop("line")
     assert found[:3] == found[3:]
@@ -160,7 +168,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("line", "message"), BAD.values(), ids=BAD)
-def test_a_bad_line_is_an_error_line_and_the_stream_goes_on(session: Session, line: str, message: str) -> None:
+def test_a_bad_line_is_an_error_line_and_the_stream_goes_on(
+    session: Session, line: str, message: str
+) -> None:
     found = stream(session, f"1,2,3\n{line}\n-1,0.5,0.25\n")
     assert [a["line"] for a in found] == [1, 2, 3]
     assert message in found[1]["error"]
@@ -176,7 +186,9 @@ def test_a_short_row_below_a_header(session: Session) -> None:
 
 
 def test_a_header_without_a_channel(session: Session) -> None:
-    with pytest.raises(ConfigError, match=r"header lacks the channels \['ch2'\]; it has \['ch0', 'ch1', 'other'\]"):
+    with pytest.raises(
+        ConfigError, match=r"header lacks the channels \['ch2'\]; it has \['ch0', 'ch1', 'other'\]"
+    ):
         stream(session, "ch0,ch1,other\n1,2,3\n")
 
 

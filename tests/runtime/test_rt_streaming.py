@@ -7,11 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import BACKENDS, TOLERANCES, assert_close, make_bundle, make_spec, open_any, random_weights, rknn_on_ort, samples
+from rt_tools import (
+    BACKENDS,
+    TOLERANCES,
+    assert_close,
+    make_bundle,
+    make_spec,
+    open_any,
+    random_weights,
+    rknn_on_ort,
+    samples,
+)
 
 from edge_lstm_runtime import BackendError, Model, ModelSpec, Reference, SampleError, Session, load
 
-FORECAST = make_spec(task="forecast", outputs=2, missing="ffill", residual=True, hidden=12, layers=2)
+FORECAST = make_spec(
+    task="forecast", outputs=2, missing="ffill", residual=True, hidden=12, layers=2
+)
 CLASSIFY = make_spec(hidden=12, layers=2)
 
 
@@ -68,7 +80,9 @@ def test_dtype_and_shape(name: str) -> None:
     assert session.run(np.zeros((4, 3))).shape == (4, 4)
 
 
-@pytest.mark.parametrize("empty", [[], np.empty((0, 3)), np.empty(0)], ids=["list", "two-dimensional", "one-dimensional"])
+@pytest.mark.parametrize(
+    "empty", [[], np.empty((0, 3)), np.empty(0)], ids=["list", "two-dimensional", "one-dimensional"]
+)
 def test_no_samples_no_answers(name: str, empty: Any) -> None:
     session = open_session(name)
     session.step([1.0, 2.0, 3.0])
@@ -94,7 +108,9 @@ def test_unequal_lengths_do_not_touch_each_other(name: str) -> None:
     recordings = [with_gaps(FORECAST, n) for n in (1, 17, 5)]
     for xs in recordings:
         session.reset()
-        assert_close(session.run(xs), open_session(name).run(xs), "exact", f"{name}, {len(xs)} steps")
+        assert_close(
+            session.run(xs), open_session(name).run(xs), "exact", f"{name}, {len(xs)} steps"
+        )
 
 
 def test_two_sessions_of_one_model_are_independent(classify_file: Path) -> None:
@@ -129,7 +145,9 @@ def test_saved_state_is_a_copy(name: str) -> None:
     for value in saved.values():
         value[...] = 0.0
     for key, value in kept.items():
-        assert_close(session.state[key], value, "exact", f"{name} {key} after the caller's copy was zeroed")
+        assert_close(
+            session.state[key], value, "exact", f"{name} {key} after the caller's copy was zeroed"
+        )
 
 
 @pytest.mark.parametrize("other", BACKENDS)
@@ -142,7 +160,9 @@ def test_state_moves_between_backends_through_a_file(name: str, other: str, tmp_
         target.state = file
     reference = Session(FORECAST, Reference(FORECAST, random_weights(FORECAST)))
     reference.run(xs[:100])
-    assert_close(target.run(xs[100:]), reference.run(xs[100:]), "float32", f"{name} continued on {other}")
+    assert_close(
+        target.run(xs[100:]), reference.run(xs[100:]), "float32", f"{name} continued on {other}"
+    )
 
 
 def test_the_carried_value_is_part_of_the_state(name: str) -> None:
@@ -158,7 +178,11 @@ def test_the_carried_value_is_part_of_the_state(name: str) -> None:
 @pytest.mark.parametrize("key", ["h", "c", "last"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_state_refuses_what_is_not_finite(name: str, key: str, value: float) -> None:
-    refused(name, key, lambda array: np.where(np.arange(array.size).reshape(array.shape) == 1, value, array))
+    refused(
+        name,
+        key,
+        lambda array: np.where(np.arange(array.size).reshape(array.shape) == 1, value, array),
+    )
 
 
 @pytest.mark.parametrize("key", ["h", "c", "last"])
@@ -190,13 +214,17 @@ def refused(name: str, key: str, change: Any) -> None:
         assert_close(value, before[k], "exact", f"{name} {k} after a refused state")
 
 
-@pytest.mark.parametrize("value", [{}, {"h": 0, "c": 0}, {"h": 0, "c": 0, "last": 0, "more": 0}, None, 3, (1, 2, 3)])
+@pytest.mark.parametrize(
+    "value", [{}, {"h": 0, "c": 0}, {"h": 0, "c": 0, "last": 0, "more": 0}, None, 3, (1, 2, 3)]
+)
 def test_state_refuses_what_is_no_state(value: Any) -> None:
     with pytest.raises(BackendError, match="state"):
         open_session("numpy").state = value
 
 
-@pytest.mark.parametrize("value", [None, 3, (1,), (np.zeros((2, 12)),), (np.zeros((2, 12)),) * 3, "hc"])
+@pytest.mark.parametrize(
+    "value", [None, 3, (1,), (np.zeros((2, 12)),), (np.zeros((2, 12)),) * 3, "hc"]
+)
 def test_a_backends_state_refuses_what_is_no_pair(name: str, value: Any) -> None:
     with pytest.raises(BackendError, match="state"):
         open_any(name, CLASSIFY, random_weights(CLASSIFY)).state = value
@@ -229,7 +257,9 @@ def test_a_refused_sample_leaves_the_state_whole(name: str, bad: Any) -> None:
     undisturbed.run(xs[:10])
     with pytest.raises(SampleError):
         session.step(bad)
-    assert_close(session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", f"{name} after a refused sample")
+    assert_close(
+        session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", f"{name} after a refused sample"
+    )
 
 
 @pytest.mark.parametrize("row", [0, 7, 9])
@@ -242,11 +272,22 @@ def test_a_refused_row_leaves_the_state_whole(name: str, row: int) -> None:
     bad[row, 1] = np.inf
     with pytest.raises(SampleError, match=rf"row {row}: channel 'ch1' is inf"):
         session.run(bad)
-    assert_close(session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", f"{name} after a refused run")
+    assert_close(
+        session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", f"{name} after a refused run"
+    )
 
 
 @pytest.mark.parametrize(
-    "bad", [[[1.0, 2.0, 3.0], [1.0]], [["a", "b", "c"]], [1.0, 2.0, 3.0], np.zeros((2, 4)), np.zeros((2, 2, 3)), 5, "abc"]
+    "bad",
+    [
+        [[1.0, 2.0, 3.0], [1.0]],
+        [["a", "b", "c"]],
+        [1.0, 2.0, 3.0],
+        np.zeros((2, 4)),
+        np.zeros((2, 2, 3)),
+        5,
+        "abc",
+    ],
 )
 def test_run_refuses_what_is_no_recording(bad: Any) -> None:
     session = open_session("numpy")
@@ -264,7 +305,9 @@ def test_a_backend_that_fails_in_mid_run_leaves_the_state_whole() -> None:
     runtime.fail_at = runtime.calls + 6
     with pytest.raises(BackendError, match="no result"):
         session.run(xs[10:])
-    assert_close(session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", "answers after a failed run")
+    assert_close(
+        session.run(xs[10:]), undisturbed.run(xs[10:]), "exact", "answers after a failed run"
+    )
 
 
 def test_drift_over_10_000_steps() -> None:
@@ -274,9 +317,15 @@ def test_drift_over_10_000_steps() -> None:
     expected = Session(spec, Reference(spec, weights)).run(xs)
     for name in ("numpy", "onnx-lstm", "onnx-cell"):
         answers = Session(spec, open_any(name, spec, weights)).run(xs)
-        assert_close(answers[-1000:], expected[-1000:], "float32", f"{name}, last 1,000 of 10,000 steps")
-        early, late = (np.abs(answers - expected)[part].max() for part in (slice(0, 1000), slice(-1000, None)))
-        assert late <= max(3 * early, TOLERANCES["float32"].absolute / 10), f"{name}: the error grows from {early:.1e} to {late:.1e}"
+        assert_close(
+            answers[-1000:], expected[-1000:], "float32", f"{name}, last 1,000 of 10,000 steps"
+        )
+        early, late = (
+            np.abs(answers - expected)[part].max() for part in (slice(0, 1000), slice(-1000, None))
+        )
+        assert late <= max(3 * early, TOLERANCES["float32"].absolute / 10), (
+            f"{name}: the error grows from {early:.1e} to {late:.1e}"
+        )
 
 
 def test_the_session_closes_its_backend_once_or_twice() -> None:

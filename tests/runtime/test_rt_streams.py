@@ -11,9 +11,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, samples
+from rt_tools import (
+    Array,
+    artifact_entry,
+    assert_close,
+    make_bundle,
+    make_spec,
+    members_of,
+    random_weights,
+    samples,
+)
 
-from edge_lstm_runtime import Backend, BackendError, Bundle, ConfigError, Model, ModelSpec, SampleError, StreamsSession, write_bundle
+from edge_lstm_runtime import (
+    Backend,
+    BackendError,
+    Bundle,
+    ConfigError,
+    Model,
+    ModelSpec,
+    SampleError,
+    StreamsSession,
+    write_bundle,
+)
 from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.looped import LoopedStreams
 from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
@@ -29,7 +48,9 @@ def bundle_of(path: Path, spec: ModelSpec) -> Bundle:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    spec = make_spec(task="forecast", outputs=2, missing="ffill", residual=True, hidden=12, layers=2)
+    spec = make_spec(
+        task="forecast", outputs=2, missing="ffill", residual=True, hidden=12, layers=2
+    )
     return Model(bundle_of(tmp_path_factory.mktemp("streams"), spec))
 
 
@@ -41,7 +62,9 @@ def recordings(spec: ModelSpec, steps: int, streams: int = N) -> Array:
     return xs
 
 
-def assert_state(session: StreamsSession, expected: dict[str, Array], tensor: str, tolerance: str = "exact") -> None:
+def assert_state(
+    session: StreamsSession, expected: dict[str, Array], tensor: str, tolerance: str = "exact"
+) -> None:
     for key, value in session.state.items():
         assert_close(value, expected[key], tolerance, f"{tensor} {key}")
 
@@ -55,7 +78,9 @@ def tolerance_of(name: str) -> str:
 @pytest.mark.parametrize("kind", ["classify", "forecast", "residual"])
 def test_streams_are_separate_sessions(name: str, missing: str, kind: str, tmp_path: Path) -> None:
     task = "classify" if kind == "classify" else "forecast"
-    spec = make_spec(task=task, outputs=3, missing=missing, residual=kind == "residual", hidden=12, layers=2)
+    spec = make_spec(
+        task=task, outputs=3, missing=missing, residual=kind == "residual", hidden=12, layers=2
+    )
     model = Model(bundle_of(tmp_path, spec))
     xs = recordings(spec, 40)
     together = model.session(name, streams=N)
@@ -119,7 +144,8 @@ def test_answers_are_not_aliased(name: str, model: Model) -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize(
-    ("options", "chosen"), [({}, range(N)), ({"stream": 2}, [2]), ({"streams": [0, 3]}, [0, 3]), ({"streams": []}, [])]
+    ("options", "chosen"),
+    [({}, range(N)), ({"stream": 2}, [2]), ({"streams": [0, 3]}, [0, 3]), ({"streams": []}, [])],
 )
 def test_reset_of_some(name: str, options: dict[str, Any], chosen: list[int], model: Model) -> None:
     xs = recordings(model.spec, 30)
@@ -136,15 +162,28 @@ def test_reset_of_some(name: str, options: dict[str, Any], chosen: list[int], mo
         alone = model.session(name)
         if k not in chosen:
             alone.run(xs[:, k])
-        assert_close(answers[:, k], alone.run(xs[:, k]), tolerance_of(name), f"stream {k} after the reset")
+        assert_close(
+            answers[:, k], alone.run(xs[:, k]), tolerance_of(name), f"stream {k} after the reset"
+        )
 
 
-@pytest.mark.parametrize("options", [{"stream": N}, {"stream": -1}, {"streams": [0, N]}, {"stream": "0"}, {"stream": 0, "streams": [1]}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stream": N},
+        {"stream": -1},
+        {"streams": [0, N]},
+        {"stream": "0"},
+        {"stream": 0, "streams": [1]},
+    ],
+)
 def test_reset_of_what_is_not_there(options: dict[str, Any], model: Model) -> None:
     session = model.session(streams=N)
     session.run(recordings(model.spec, 3))
     before = session.state
-    with pytest.raises(ConfigError, match=r"stream .* is not there; expected 0 to 4|expected one of the two"):
+    with pytest.raises(
+        ConfigError, match=r"stream .* is not there; expected 0 to 4|expected one of the two"
+    ):
         session.reset(**options)
     assert_state(session, before, "state")
 
@@ -164,8 +203,14 @@ def test_save_and_restore(name: str, other: str, model: Model) -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("key", ["h", "c", "last"])
-@pytest.mark.parametrize("change", [lambda a: a[:-1], lambda a: a[0], lambda a: np.full_like(a, np.nan)], ids=["fewer", "one", "NaN"])
-def test_a_refused_state_changes_nothing(name: str, key: str, change: Callable[[Array], Array], model: Model) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [lambda a: a[:-1], lambda a: a[0], lambda a: np.full_like(a, np.nan)],
+    ids=["fewer", "one", "NaN"],
+)
+def test_a_refused_state_changes_nothing(
+    name: str, key: str, change: Callable[[Array], Array], model: Model
+) -> None:
     session = model.session(name, streams=N)
     session.run(recordings(model.spec, 5))
     before = session.state
@@ -178,7 +223,9 @@ def test_a_refused_state_changes_nothing(name: str, key: str, change: Callable[[
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_refused_sample_names_stream_and_channel_and_changes_nothing(name: str, model: Model) -> None:
+def test_a_refused_sample_names_stream_and_channel_and_changes_nothing(
+    name: str, model: Model
+) -> None:
     xs = recordings(model.spec, 20)
     session = model.session(name, streams=N)
     session.run(xs[:10])
@@ -203,7 +250,10 @@ def test_a_gap_that_is_refused(tmp_path: Path) -> None:
 def test_a_value_too_far_off_among_good_ones(model: Model) -> None:
     x = np.zeros((N, 3))
     x[4, 2] = -1e300
-    with pytest.raises(SampleError, match=r"^stream 4: channel 'ch2' is -1e\+300, more than 1e\+30 standard deviations"):
+    with pytest.raises(
+        SampleError,
+        match=r"^stream 4: channel 'ch2' is -1e\+300, more than 1e\+30 standard deviations",
+    ):
         model.session(streams=N).step(x)
 
 
@@ -239,17 +289,25 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> No
     monkeypatch.setitem(registry.BUILT_IN, name, module.__name__)
 
 
-def test_a_plug_in_that_answers_them_together(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plug_in_that_answers_them_together(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = tmp_path / "together-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: together\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\ntogether = together_of_the_test:open_backend\n")
-    (tmp_path / "together_of_the_test.py").write_text("from edge_lstm_runtime.backends.numpy import open_backend, open_streams\n")
+    (info / "entry_points.txt").write_text(
+        "[edge_lstm.backends]\ntogether = together_of_the_test:open_backend\n"
+    )
+    (tmp_path / "together_of_the_test.py").write_text(
+        "from edge_lstm_runtime.backends.numpy import open_backend, open_streams\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     assert isinstance(model.session("together", streams=N).backend, NumpyStreams)
 
 
-def test_backends_are_closed_where_one_can_not_be_opened(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backends_are_closed_where_one_can_not_be_opened(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[Backend] = []
     closed: list[Backend] = []
 
@@ -274,7 +332,9 @@ def test_backends_are_closed_where_one_can_not_be_opened(model: Model, monkeypat
     assert closed == opened
 
 
-def test_a_run_that_fails_in_one_stream_leaves_all_as_they_were(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_in_one_stream_leaves_all_as_they_were(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = itertools.count()
 
     class Failing(NumpyBackend):
@@ -283,7 +343,9 @@ def test_a_run_that_fails_in_one_stream_leaves_all_as_they_were(model: Model, mo
                 raise BackendError("the device is gone")
             return super().run(features)
 
-    register(monkeypatch, "onnx", open_backend=lambda bundle, **_: Failing(bundle.spec, bundle.weights))
+    register(
+        monkeypatch, "onnx", open_backend=lambda bundle, **_: Failing(bundle.spec, bundle.weights)
+    )
     xs = recordings(model.spec, 20)
     session = model.session("onnx", streams=N)
     session.run(xs[:10])
@@ -297,7 +359,9 @@ def test_auto_is_right_and_starts_at_zero(model: Model) -> None:
     session = model.session("auto", streams=N)
     assert not session.state["h"].any()
     xs = recordings(model.spec, 30)
-    assert_close(session.run(xs), model.session("reference", streams=N).run(xs), "float32", "answers")
+    assert_close(
+        session.run(xs), model.session("reference", streams=N).run(xs), "float32", "answers"
+    )
 
 
 def test_one_wrong_stream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,12 +370,16 @@ def test_one_wrong_stream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     weights = random_weights(spec)
     members = {**members_of(spec, weights), "a.rknn": b"RKNN"}
     entry = artifact_entry()
-    model = Model(write_bundle(tmp_path / "m.edge", spec, weights, members, artifacts={"a.rknn": entry}))
+    model = Model(
+        write_bundle(tmp_path / "m.edge", spec, weights, members, artifacts={"a.rknn": entry})
+    )
     off = {**weights, "head.b": weights["head.b"] + np.float32(1.5 * entry["tolerance"]["limit"])}
 
     def opener(wrong: bool) -> Callable[..., Backend]:
         numbers = itertools.count(1)
-        return lambda *_, **__: NumpyBackend(spec, off if wrong and next(numbers) == 20 else weights)
+        return lambda *_, **__: NumpyBackend(
+            spec, off if wrong and next(numbers) == 20 else weights
+        )
 
     register(monkeypatch, "rknn", open_backend=opener(wrong=False))
     model.session("rknn", streams=20).close()

@@ -52,6 +52,8 @@ def configure(tmp_path: Path) -> Callable[..., Config]:
             assert old in text
             text = text.replace(old, new)
         (tmp_path / "config.toml").write_text(text)
-        return load_config(tmp_path / "config.toml", {k.replace("__", "."): v for k, v in overrides.items()})
+        return load_config(
+            tmp_path / "config.toml", {k.replace("__", "."): v for k, v in overrides.items()}
+        )
 
     return make

@@ -14,7 +14,18 @@ from edge_lstm import Config, Sequence, load_config, load_data, train
 from edge_lstm.compare import compare
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import network_targets
-from edge_lstm.results.alarms import JOINED, NORMAL, fit, judge, normal_steps, robust, runs, scores, sentence, threshold
+from edge_lstm.results.alarms import (
+    JOINED,
+    NORMAL,
+    fit,
+    judge,
+    normal_steps,
+    robust,
+    runs,
+    scores,
+    sentence,
+    threshold,
+)
 from edge_lstm.results.answers import answers
 from edge_lstm.results.run import load_run
 from edge_lstm_runtime import AnomalyDetector
@@ -67,11 +78,15 @@ def machine(tmp_path: Path) -> None:
     value = np.sin(2 * np.pi * n / 12) + 0.05 * rng.normal(size=ROWS)
     for start, end in WINDOWS:
         value[start : end + 1] = 2.5
-    when = [str(np.datetime64("2024-03-01T00:00:00") + np.timedelta64(STEP * k, "s")).replace("T", " ") for k in n.tolist()]
+    when = [
+        str(np.datetime64("2024-03-01T00:00:00") + np.timedelta64(STEP * k, "s")).replace("T", " ")
+        for k in n.tolist()
+    ]
     cells = ["" if k in (50, 51) else f"{v:.5f}" for k, v in enumerate(value)]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "machine.csv").write_text(
-        "when,value,other\n" + "".join(f"{w},{c},{k % 7}\n" for k, (w, c) in enumerate(zip(when, cells, strict=True)))
+        "when,value,other\n"
+        + "".join(f"{w},{c},{k % 7}\n" for k, (w, c) in enumerate(zip(when, cells, strict=True)))
     )
     windows = {"data/machine.csv": [[when[a] + ".000000", when[b]] for a, b in WINDOWS]}
     (tmp_path / "windows.json").write_text(json.dumps(windows))
@@ -84,7 +99,14 @@ def machine(tmp_path: Path) -> None:
 def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Configure) -> None:
     config = configure(ANOMALY)
     splits = load_data(config)
-    marked = np.concatenate([s.anomalous for part in (splits.train, splits.val, splits.test) for s in part if s.anomalous is not None])
+    marked = np.concatenate(
+        [
+            s.anomalous
+            for part in (splits.train, splits.val, splits.test)
+            for s in part
+            if s.anomalous is not None
+        ]
+    )
     expected = np.zeros(ROWS, bool)
     for start, end in WINDOWS:
         expected[start : end + 1] = True
@@ -99,7 +121,12 @@ def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Confi
     wanted = network_targets(spec, sequence, sequence.x)
     for t in range(len(wanted)):
         for k in range(2):
-            unknown = t + 1 + k >= len(wanted) or expected[t] or expected[t + 1 + k] or t + 1 + k in (50, 51)
+            unknown = (
+                t + 1 + k >= len(wanted)
+                or expected[t]
+                or expected[t + 1 + k]
+                or t + 1 + k in (50, 51)
+            )
             assert np.isnan(wanted[t, k]) == unknown, (t, k)
 
 
@@ -111,11 +138,16 @@ def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Confi
         ("[]", "has no windows for 'data/machine.csv'"),
         ('{"machine.csv": []}', r"has no windows for 'data/machine.csv' \(it has machine.csv\)"),
         ('{"data/machine.csv": [["2024-03-01 00:00:00"]]}', r"expected \[\[start, end\], ...\]"),
-        ('{"data/machine.csv": [["soon", "2024-03-01 00:00:00"]]}', "'soon' in the windows .* is neither a number nor a datetime"),
+        (
+            '{"data/machine.csv": [["soon", "2024-03-01 00:00:00"]]}',
+            "'soon' in the windows .* is neither a number nor a datetime",
+        ),
         ('{"data/machine.csv": [["2024-03-02", "2024-03-01"]]}', "ends before it starts"),
     ],
 )
-def test_a_wrong_file_of_windows_is_named(configure: Configure, tmp_path: Path, content: str, message: str) -> None:
+def test_a_wrong_file_of_windows_is_named(
+    configure: Configure, tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "windows.json").write_text(content)
     with pytest.raises(DataError, match=message):
         load_data(configure(ANOMALY))
@@ -130,7 +162,9 @@ def test_the_fingerprint_notices_other_windows(configure: Configure, tmp_path: P
 
 def test_numbers_are_times_too(tmp_path: Path, configure: Configure) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "machine.csv").write_text("when,value,other\n" + "".join(f"{5 * k},{k % 3},1\n" for k in range(50)))
+    (tmp_path / "data" / "machine.csv").write_text(
+        "when,value,other\n" + "".join(f"{5 * k},{k % 3},1\n" for k in range(50))
+    )
     (tmp_path / "windows.json").write_text('{"data/machine.csv": [[10, 20.0]]}')
     (sequence,) = load_data(configure(ANOMALY)).train
     assert sequence.anomalous is not None
@@ -140,15 +174,26 @@ def test_numbers_are_times_too(tmp_path: Path, configure: Configure) -> None:
 @pytest.mark.parametrize(
     ("replacements", "message"),
     [
-        ((('task = "anomaly"', 'task = "forecast"'), ("false_alarms = 0.02\nsmoothing = 3\n", "")), r"windows .* is for task 'anomaly'"),
-        ((('task = "anomaly"', 'task = "forecast"'), ('windows = "windows.json"\n', "")), r"false_alarms .* is for task 'anomaly'"),
+        (
+            (
+                ('task = "anomaly"', 'task = "forecast"'),
+                ("false_alarms = 0.02\nsmoothing = 3\n", ""),
+            ),
+            r"windows .* is for task 'anomaly'",
+        ),
+        (
+            (('task = "anomaly"', 'task = "forecast"'), ('windows = "windows.json"\n', "")),
+            r"false_alarms .* is for task 'anomaly'",
+        ),
         ((('time = "when"\n', ""),), r"time: .*expected the name of the time column"),
         ((("horizon = 2\n", ""),), r"horizon: .*for task 'anomaly'"),
         ((("false_alarms = 0.02", "false_alarms = 1.5"),), "false_alarms = 1.5"),
         ((("horizon = 2", "horizon = 2\nbidirectional = true"),), "bidirectional"),
     ],
 )
-def test_contradictions(configure: Configure, replacements: tuple[tuple[str, str], ...], message: str) -> None:
+def test_contradictions(
+    configure: Configure, replacements: tuple[tuple[str, str], ...], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         configure(ANOMALY, *replacements)
 
@@ -165,7 +210,15 @@ def test_the_threshold_gives_the_share_that_was_asked_for(rate: float) -> None:
 
 
 def test_robust_numbers_and_what_stands_in_for_them() -> None:
-    values = np.array([[1.0, 5.0, 4.0], [2.0, 5.0, 4.0], [4.0, 5.0, 4.0], [100.0, 9.0, 4.0], [np.nan, np.nan, np.nan]])
+    values = np.array(
+        [
+            [1.0, 5.0, 4.0],
+            [2.0, 5.0, 4.0],
+            [4.0, 5.0, 4.0],
+            [100.0, 9.0, 4.0],
+            [np.nan, np.nan, np.nan],
+        ]
+    )
     centre, spread = robust(values, ("a", "b", "c"))
     assert centre.tolist() == [3.0, 5.0, 4.0]
     assert spread.tolist() == [NORMAL * 1.5, np.std([5, 5, 5, 9]), 1.0]
@@ -203,7 +256,9 @@ def test_fit_against_numpy(configure: Configure) -> None:
 def sequence_of(anomalous: str, step: float = 1800.0) -> Sequence:
     """'.' normal, 'x' in a window; every half hour."""
     marks = np.array([c == "x" for c in anomalous])
-    return Sequence("s", "s", np.zeros((len(marks), 1)), None, None, step * np.arange(len(marks)), marks)
+    return Sequence(
+        "s", "s", np.zeros((len(marks), 1)), None, None, step * np.arange(len(marks)), marks
+    )
 
 
 def test_windows_by_hand() -> None:
@@ -225,10 +280,14 @@ def test_windows_by_hand() -> None:
 
 def test_measures_that_are_undefined_are_none() -> None:
     calm = judge([sequence_of("......")], [np.zeros(6, bool)])
-    assert [calm[key] for key in ("precision", "recall", "f1", "delay_hours", "false_alarms_per_day")] == [None, None, None, None, 0.0]
+    assert [
+        calm[key] for key in ("precision", "recall", "f1", "delay_hours", "false_alarms_per_day")
+    ] == [None, None, None, None, 0.0]
     silent = judge([sequence_of("..xx..")], [np.zeros(6, bool)])
     assert (silent["precision"], silent["recall"], silent["f1"]) == (None, 0.0, 0.0)
-    unlabelled = judge([Sequence("s", "s", np.zeros((4, 1)))], [np.array([True, False, False, False])])
+    unlabelled = judge(
+        [Sequence("s", "s", np.zeros((4, 1)))], [np.array([True, False, False, False])]
+    )
     assert unlabelled == {"flagged": 0.25}
     assert sentence(unlabelled) == "25 % of the steps flagged"
     assert sentence(silent) == "0 of 1 windows detected; 0 false alarms (0 a day)"
@@ -247,7 +306,9 @@ def test_runs_are_joined_within_an_hour_and_a_clock_set_back_takes_no_time() -> 
 
 
 @pytest.mark.usefixtures("machine")
-def test_train_compare_and_stream(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_compare_and_stream(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edge_lstm.compare.rows.MEASURED", 0.0)
     config = configure(ANOMALY)
     found = compare(config, tmp_path / "out", quiet=True)
@@ -259,7 +320,12 @@ def test_train_compare_and_stream(configure: Configure, tmp_path: Path, monkeypa
     assert run.metrics["train"]["anomaly"]["windows"] == 1
     assert found.rows[0].metrics == test
     assert "F1 by window" in found.markdown
-    for name in ("out/anomaly.png", "out/compare.png", "out/lstm/anomaly.png", "out/lstm/forecast.png"):
+    for name in (
+        "out/anomaly.png",
+        "out/compare.png",
+        "out/lstm/anomaly.png",
+        "out/lstm/forecast.png",
+    ):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     # The distance from the median, by itself: 2.5 is far from a wave between -1 and 1.
     raw = next(row for row in found.rows if row.name == "raw")
@@ -280,7 +346,9 @@ def test_train_compare_and_stream(configure: Configure, tmp_path: Path, monkeypa
 
 
 @pytest.mark.usefixtures("machine")
-def test_without_windows_everything_is_normal_and_a_finished_run_resumes(configure: Configure, tmp_path: Path) -> None:
+def test_without_windows_everything_is_normal_and_a_finished_run_resumes(
+    configure: Configure, tmp_path: Path
+) -> None:
     config = configure(ANOMALY, ('windows = "windows.json"\n', ""), train__epochs=1)
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["train"]["anomaly"]["flagged"] == pytest.approx(0.02, abs=0.003)

@@ -38,7 +38,9 @@ def test_a_level_is_one_of_a_sequence() -> None:
 
 def test_masks_hide_one_run_within_the_length() -> None:
     lengths = torch.arange(300) % 30 + 10
-    change = Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
+    change = (
+        Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
+    )
     assert not change[..., 3:].any()
     steps, channels = change[..., :3].all(dim=2), change[..., :3].all(dim=1)
     for n, length in enumerate(lengths.tolist()):
@@ -69,7 +71,9 @@ def test_both_add_up_and_the_seed_decides() -> None:
     assert torch.equal(added(noise=0.1), added(noise=0.1))
     assert not torch.equal(added(noise=0.1), added(1, noise=0.1))
     draw = Augment(AugmentConfig(noise=0.1), 3, 0, X.device)
-    assert not torch.equal(draw(X, LENGTHS), draw(X, LENGTHS)), "the next batch has the noise of the first"
+    assert not torch.equal(draw(X, LENGTHS), draw(X, LENGTHS)), (
+        "the next batch has the noise of the first"
+    )
 
 
 @pytest.mark.usefixtures("classify_csv")
@@ -77,7 +81,9 @@ def test_it_changes_the_training_alone(configure: Callable[..., Config], tmp_pat
     """The validation loss before any step can differ is the same: nothing is added to the validation split."""
     rows = []
     for name, settings in (("plain", {}), ("noisy", {"augment__noise": 3.0})):
-        config = configure(CLASSIFY, **settings, train__learning_rate=1e-12, train__epochs=1, train__carry=0.0)
+        config = configure(
+            CLASSIFY, **settings, train__learning_rate=1e-12, train__epochs=1, train__carry=0.0
+        )
         rows.append(train(config, tmp_path / name, quiet=True).history[0])
     assert rows[0]["val_loss"] == pytest.approx(rows[1]["val_loss"], rel=1e-6)
     assert abs(rows[0]["train_loss"] - rows[1]["train_loss"]) > 1e-3

@@ -45,7 +45,9 @@ def test_a_random_share_of_each_epoch_is_carried(
         return loss, norm, left
 
     monkeypatch.setattr(loop.Training, "_update", watched)
-    run = train(configure(FORECAST, train__carry=share, train__epochs=10), tmp_path / "run", quiet=True)
+    run = train(
+        configure(FORECAST, train__carry=share, train__epochs=10), tmp_path / "run", quiet=True
+    )
     steps = len(begins) // len(run.history)
     assert steps > 3
     assert all(begin is None for begin in begins[::steps])  # an epoch begins anew

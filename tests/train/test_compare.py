@@ -99,8 +99,14 @@ def test_parameters_are_those_of_a_deployed_model() -> None:
     spec = make_spec(2)
     assert parameters(CompactLSTM(spec)) == spec.parameters
     head = 10 * 3 + 3
-    assert parameters(CompactLSTM(spec, cell="rnn")) == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
-    assert parameters(CompactLSTM(spec, cell="gru")) == (3 * (3 * 10 + 10 * 10) + 40) + (3 * 2 * 10 * 10 + 40) + head
+    assert (
+        parameters(CompactLSTM(spec, cell="rnn"))
+        == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
+    )
+    assert (
+        parameters(CompactLSTM(spec, cell="gru"))
+        == (3 * (3 * 10 + 10 * 10) + 40) + (3 * 2 * 10 * 10 + 40) + head
+    )
 
 
 def test_another_cell_is_not_exported() -> None:
@@ -115,17 +121,31 @@ def test_another_cell_is_not_exported() -> None:
 def test_naive_rows_are_the_baselines_of_evaluate(configure: Configure, tmp_path: Path) -> None:
     config = configure(FORECAST, ('targets = ["b"]', 'targets = ["b", "a"]'), data__season=10)
     case = make_case(config, tmp_path)
-    of_zeros = evaluate(case.spec, case.splits.test, [np.zeros((len(s.x), 6)) for s in case.splits.test], season=10)
+    of_zeros = evaluate(
+        case.spec, case.splits.test, [np.zeros((len(s.x), 6)) for s in case.splits.test], season=10
+    )
     for row in (last_value(case), seasonal(case)):
         assert row.metrics is not None
-        assert {k: row.metrics[k] for k in ("mae", "rmse", "nrmse")} == of_zeros["baselines"][row.name]
+        assert {k: row.metrics[k] for k in ("mae", "rmse", "nrmse")} == of_zeros["baselines"][
+            row.name
+        ]
         assert row.metrics["steps"] == of_zeros["steps"]
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_a_season_that_is_unknown_or_too_long_is_skipped_with_the_reason(configure: Configure, tmp_path: Path) -> None:
-    for season, reason in ((None, "no `season`"), (40, "no test sequence is longer than a season of 40")):
-        row = seasonal(make_case(configure(FORECAST, **({} if season is None else {"data__season": season})), tmp_path))
+def test_a_season_that_is_unknown_or_too_long_is_skipped_with_the_reason(
+    configure: Configure, tmp_path: Path
+) -> None:
+    for season, reason in (
+        (None, "no `season`"),
+        (40, "no test sequence is longer than a season of 40"),
+    ):
+        row = seasonal(
+            make_case(
+                configure(FORECAST, **({} if season is None else {"data__season": season})),
+                tmp_path,
+            )
+        )
         assert row.metrics is None
         assert reason in row.note
 
@@ -136,7 +156,9 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
 
     rng = np.random.default_rng(0)
     series = np.cumsum(rng.normal(size=160)) + np.sin(np.arange(160))
-    result = ARIMA(series[:100], order=order).smooth([0.3, 0.4, 1.0] if order == (1, 1, 1) else [0.3, -0.2, 0.4, 0.1, 1.0])
+    result = ARIMA(series[:100], order=order).smooth(
+        [0.3, 0.4, 1.0] if order == (1, 1, 1) else [0.3, -0.2, 0.4, 0.1, 1.0]
+    )
     test = series[100:].copy()
     test[20:23] = np.nan
     ahead = forecasts(result, test, 4)
@@ -196,11 +218,15 @@ def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     mean, std = np.array(case.spec.input_mean), np.array(case.spec.input_std)
     line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
-    np.testing.assert_allclose(found, [2, -4, math.sqrt(2), 2 * math.sqrt(2), 0, -8, 4, 0, 1, -2], atol=1e-12)
+    np.testing.assert_allclose(
+        found, [2, -4, math.sqrt(2), 2 * math.sqrt(2), 0, -8, 4, 0, 1, -2], atol=1e-12
+    )
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_dtw_that_takes_too_long_is_skipped(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dtw_that_takes_too_long_is_skipped(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edge_lstm.compare.classifiers.MAX_CELLS", 100)
     row = nearest(make_case(configure(CLASSIFY), tmp_path))
     assert row.metrics is None
@@ -211,7 +237,9 @@ def test_dtw_that_takes_too_long_is_skipped(configure: Configure, tmp_path: Path
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_forecast_table_and_resume(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forecast_table_and_resume(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = configure(FORECAST, data__season=10)
     out = tmp_path / "compared"
     found = compare(config, out, quiet=True)
@@ -226,10 +254,14 @@ def test_forecast_table_and_resume(configure: Configure, tmp_path: Path, monkeyp
     assert len({row.metrics["steps"] for row in found.rows if row.metrics}) == 1
     run = train(config, tmp_path / "run", quiet=True)
     assert found.rows[0].metrics is not None
-    assert found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]  # seeded: the same as `edge-lstm train`
+    assert (
+        found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]
+    )  # seeded: the same as `edge-lstm train`
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "compare.md").read_text() == found.markdown
-    assert [Row.from_dict(row) for row in json.loads((out / "compare.json").read_text())["rows"]] == list(found.rows)
+    assert [
+        Row.from_dict(row) for row in json.loads((out / "compare.json").read_text())["rows"]
+    ] == list(found.rows)
 
     with pytest.raises(TrainingError, match="holds a comparison already"):
         compare(config, out, quiet=True)
@@ -245,9 +277,20 @@ def test_forecast_table_and_resume(configure: Configure, tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_classify_table_on_the_command_line(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classify_table_on_the_command_line(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure(CLASSIFY)
-    code = cli.main(["compare", str(tmp_path / "config.toml"), "-o", str(tmp_path / "out"), "--set", "train.epochs=1"])
+    code = cli.main(
+        [
+            "compare",
+            str(tmp_path / "config.toml"),
+            "-o",
+            str(tmp_path / "out"),
+            "--set",
+            "train.epochs=1",
+        ]
+    )
     printed = capsys.readouterr()
     assert code == 0
     for title in ("LSTM", "GRU", "plain RNN (tanh)", "logistic regression", "1-NN DTW"):
@@ -258,14 +301,25 @@ def test_classify_table_on_the_command_line(configure: Configure, tmp_path: Path
 
 
 def test_a_skipped_row_is_in_the_table_with_its_note() -> None:
-    text = markdown([Row("a", "A", {"accuracy": 0.5, "macro_f1": 0.25}, 1234, 0.5, "it", 2.0), Row("b", "B", None, note="skipped: why")])
-    assert "| A     |   0.5000 |   0.2500 |      1,234 | 4,936 |       0.500 |        2.00 |" in text
-    assert "| B     |        – |        – |          – |     – |           – |           – |" in text
+    text = markdown(
+        [
+            Row("a", "A", {"accuracy": 0.5, "macro_f1": 0.25}, 1234, 0.5, "it", 2.0),
+            Row("b", "B", None, note="skipped: why"),
+        ]
+    )
+    assert (
+        "| A     |   0.5000 |   0.2500 |      1,234 | 4,936 |       0.500 |        2.00 |" in text
+    )
+    assert (
+        "| B     |        – |        – |          – |     – |           – |           – |" in text
+    )
     assert "- B: skipped: why" in text
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_errors_say_what_to_do(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_say_what_to_do(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ConfigError, match=r"devices = 2.*train\.devices=1"):
         compare(configure(FORECAST, train__devices=2, train__strategy="ddp"), tmp_path / "out")
     with pytest.raises(TrainingError, match="no comparison to resume"):
@@ -312,7 +366,9 @@ def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_luck(tmp_path: Path) -> None:
+def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_luck(
+    tmp_path: Path,
+) -> None:
     found = agreement(tmp_path, quiet=True)
     assert np.min(found.accuracy["lstm"]) > 0.95
     assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75
@@ -322,8 +378,16 @@ def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_
 def test_basic_motions_from_the_command_line(tmp_path: Path) -> None:
     config = Path("recipe:activity")
     assert cli.main(["compare", str(config), "-o", str(tmp_path / "out")]) == 0
-    rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]}
+    rows = {
+        row["name"]: row
+        for row in json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
+    }
     assert rows["lstm"]["metrics"]["accuracy"] >= 0.9
     assert rows["logistic"]["metrics"]["accuracy"] >= 0.9
     assert all(row["metrics"]["sequences"] == 40 for row in rows.values())
-    assert cli.main(["export", str(tmp_path / "out" / "lstm"), "--no-npu", "-o", str(tmp_path / "m.edge")]) == 0
+    assert (
+        cli.main(
+            ["export", str(tmp_path / "out" / "lstm"), "--no-npu", "-o", str(tmp_path / "m.edge")]
+        )
+        == 0
+    )

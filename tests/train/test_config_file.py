@@ -25,21 +25,93 @@ def line_of(text: str, start: str) -> int:
 @pytest.mark.parametrize(
     ("base", "old", "new", "at", "words"),
     [
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 0", "hidden_size", ["[model] hidden_size = 0", "greater than or equal to 1"]),
-        (CLASSIFY, "hidden_size = 6", "hiden_size = 6", "hiden_size", ["[model] has no key 'hiden_size'", "did you mean 'hidden_size'"]),
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nzzz = 1", "zzz", ["has no key 'zzz'", "known here: task, hidden_size"]),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 0",
+            "hidden_size",
+            ["[model] hidden_size = 0", "greater than or equal to 1"],
+        ),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hiden_size = 6",
+            "hiden_size",
+            ["[model] has no key 'hiden_size'", "did you mean 'hidden_size'"],
+        ),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\nzzz = 1",
+            "zzz",
+            ["has no key 'zzz'", "known here: task, hidden_size"],
+        ),
         (CLASSIFY, "[train]", "[trian]", "[trian]", ["'trian'", "did you mean 'train'"]),
-        (CLASSIFY, "epochs = 2", 'epochs = "2"', "epochs", ['[train] epochs = "2"', "valid integer"]),
+        (
+            CLASSIFY,
+            "epochs = 2",
+            'epochs = "2"',
+            "epochs",
+            ['[train] epochs = "2"', "valid integer"],
+        ),
         (CLASSIFY, "epochs = 2", "epochs = true", "epochs", ["valid integer"]),
-        (CLASSIFY, 'val = ["s4"]', "val = 1.5", "val", ["[data.split] val = 1.5", "fraction between 0 and 1, or a list of groups"]),
+        (
+            CLASSIFY,
+            'val = ["s4"]',
+            "val = 1.5",
+            "val",
+            ["[data.split] val = 1.5", "fraction between 0 and 1, or a list of groups"],
+        ),
         (CLASSIFY, 'label = "activity"\n', "", "[data]", ["[data] label", "label column"]),
-        (CLASSIFY, 'by = "group"', 'by = "time"', "val", ["names of groups are for split by 'group'"]),
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\ndropout = 0.5", "dropout", ["between layers, and num_layers is 1"]),
-        (CLASSIFY, "epochs = 2", 'epochs = 2\nmonitor = "mae"', "monitor", ["one of loss, accuracy, macro_f1"]),
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nhorizon = 2", "horizon", ["is for task 'forecast'"]),
-        (CLASSIFY, 'label = "activity"', 'label = "activity"\nstride = 3', "stride", ["without `window`"]),
-        (CLASSIFY, 'path = "data.csv"', 'path = "data.csv"\nname = "BasicMotions"', "name", ["is for source 'aeon'"]),
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nbidirectional = 1", "bidirectional", ["[model] bidirectional = 1", "boolean"]),
+        (
+            CLASSIFY,
+            'by = "group"',
+            'by = "time"',
+            "val",
+            ["names of groups are for split by 'group'"],
+        ),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\ndropout = 0.5",
+            "dropout",
+            ["between layers, and num_layers is 1"],
+        ),
+        (
+            CLASSIFY,
+            "epochs = 2",
+            'epochs = 2\nmonitor = "mae"',
+            "monitor",
+            ["one of loss, accuracy, macro_f1"],
+        ),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\nhorizon = 2",
+            "horizon",
+            ["is for task 'forecast'"],
+        ),
+        (
+            CLASSIFY,
+            'label = "activity"',
+            'label = "activity"\nstride = 3',
+            "stride",
+            ["without `window`"],
+        ),
+        (
+            CLASSIFY,
+            'path = "data.csv"',
+            'path = "data.csv"\nname = "BasicMotions"',
+            "name",
+            ["is for source 'aeon'"],
+        ),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\nbidirectional = 1",
+            "bidirectional",
+            ["[model] bidirectional = 1", "boolean"],
+        ),
         (
             CLASSIFY + "carry = 0.5\n",
             "hidden_size = 6",
@@ -47,20 +119,64 @@ def line_of(text: str, start: str) -> int:
             "carry",
             ["[train] carry = 0.5: expected 0: a bidirectional model carries no state"],
         ),
-        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nbidirectional = true\n[quantize]\nscheme = 'int8'", "scheme", ["no bidirectional"]),
-        (CLASSIFY, "[train]", "[quantize]\nscheme = 'int4'\n[train]", "scheme", ['[quantize] scheme = "int4"', "'int8'"]),
-        (CLASSIFY, "[train]", "[quantize]\nepoch = 1\n[train]", "epoch", ["[quantize] has no key 'epoch'", "did you mean 'epochs'"]),
-        (CLASSIFY, "[train]", "[quantize]\nlearning_rate = 0.1\n[train]", "[quantize]", ["[quantize] scheme", "is missing"]),
-        (FORECAST, "horizon = 3", "horizon = 3\nbidirectional = true", "bidirectional", ["is for task 'classify'", "read the future"]),
-        (FORECAST, "horizon = 3\n", "", "[model]", ["[model] horizon", "number of steps to forecast"]),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\nbidirectional = true\n[quantize]\nscheme = 'int8'",
+            "scheme",
+            ["no bidirectional"],
+        ),
+        (
+            CLASSIFY,
+            "[train]",
+            "[quantize]\nscheme = 'int4'\n[train]",
+            "scheme",
+            ['[quantize] scheme = "int4"', "'int8'"],
+        ),
+        (
+            CLASSIFY,
+            "[train]",
+            "[quantize]\nepoch = 1\n[train]",
+            "epoch",
+            ["[quantize] has no key 'epoch'", "did you mean 'epochs'"],
+        ),
+        (
+            CLASSIFY,
+            "[train]",
+            "[quantize]\nlearning_rate = 0.1\n[train]",
+            "[quantize]",
+            ["[quantize] scheme", "is missing"],
+        ),
+        (
+            FORECAST,
+            "horizon = 3",
+            "horizon = 3\nbidirectional = true",
+            "bidirectional",
+            ["is for task 'classify'", "read the future"],
+        ),
+        (
+            FORECAST,
+            "horizon = 3\n",
+            "",
+            "[model]",
+            ["[model] horizon", "number of steps to forecast"],
+        ),
         (FORECAST, 'targets = ["b"]', 'targets = ["c"]', "targets", ["'c' is not"]),
         (FORECAST, "test = 0.2", "test = 0.8", "test", ["val + test below 1, not 1"]),
-        (FORECAST, "window = 12", "window = 12\nseason = 2", "season", ["at least the horizon (3)"]),
+        (
+            FORECAST,
+            "window = 12",
+            "window = 12\nseason = 2",
+            "season",
+            ["at least the horizon (3)"],
+        ),
         (FORECAST, "window = 12", "window = 0", "window", ["window = 0"]),
         (FORECAST, 'by = "time"', 'by = "given"', "[data]", ["needs both `train` and `test`"]),
     ],
 )
-def test_a_wrong_key_is_named_with_its_line(tmp_path: Path, base: str, old: str, new: str, at: str, words: list[str]) -> None:
+def test_a_wrong_key_is_named_with_its_line(
+    tmp_path: Path, base: str, old: str, new: str, at: str, words: list[str]
+) -> None:
     text = base.replace(old, new)
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
@@ -84,10 +200,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_keys_of_an_inline_table_are_found_in_its_line(tmp_path: Path) -> None:
-    text = CLASSIFY.replace('[data.split]\nby = "group"\nval = ["s4"]\ntest = ["s5"]\n', "").replace(
-        'group = "subject"\n', 'group = "subject"\nsplit = { by = "grup" }\n'
-    )
-    with pytest.raises(ConfigError, match=rf":{line_of(text, 'split')}: \[data.split\] by = \"grup\": expected 'time', 'group' or 'given'"):
+    text = CLASSIFY.replace(
+        '[data.split]\nby = "group"\nval = ["s4"]\ntest = ["s5"]\n', ""
+    ).replace('group = "subject"\n', 'group = "subject"\nsplit = { by = "grup" }\n')
+    with pytest.raises(
+        ConfigError,
+        match=rf":{line_of(text, 'split')}: \[data.split\] by = \"grup\": expected 'time', 'group' or 'given'",
+    ):
         load_config(write(tmp_path, text))
 
 
@@ -102,7 +221,9 @@ def test_overrides_take_the_place_of_values_and_are_blamed_by_name(tmp_path: Pat
         load_config(path, {"train.epoch": 3})
 
 
-@pytest.mark.parametrize("base", [CLASSIFY, FORECAST, FORECAST + "[quantize]\nscheme = 'int8'\nepochs = 3\n"])
+@pytest.mark.parametrize(
+    "base", [CLASSIFY, FORECAST, FORECAST + "[quantize]\nscheme = 'int8'\nepochs = 3\n"]
+)
 def test_what_is_written_back_reads_the_same(tmp_path: Path, base: str) -> None:
     config = load_config(write(tmp_path, base))
     (tmp_path / "again").mkdir()

@@ -39,20 +39,33 @@ def test_csv_with_groups_and_labels(classify_csv: Path, configure: Configure) ->
         ("data:s5[20:35]", "s5", 15, 0),
     ]
     written = pl.read_csv(classify_csv).filter(pl.col("subject") == "s5")
-    np.testing.assert_array_equal(np.concatenate([s.x for s in splits.test]), written["a", "b"].to_numpy())
+    np.testing.assert_array_equal(
+        np.concatenate([s.x for s in splits.test]), written["a", "b"].to_numpy()
+    )
     assert {s.group for s in splits.train} == {"s1", "s2", "s3"}
 
 
-def test_a_folder_of_recordings_and_parquet_give_the_same(classify_csv: Path, configure: Configure, tmp_path: Path) -> None:
+def test_a_folder_of_recordings_and_parquet_give_the_same(
+    classify_csv: Path, configure: Configure, tmp_path: Path
+) -> None:
     frame = pl.read_csv(classify_csv)
     for suffix in ("csv", "parquet"):
         (tmp_path / suffix).mkdir()
-        for (subject,), part in frame.partition_by("subject", as_dict=True, maintain_order=True).items():
+        for (subject,), part in frame.partition_by(
+            "subject", as_dict=True, maintain_order=True
+        ).items():
             write = part.write_csv if suffix == "csv" else part.write_parquet
             write(tmp_path / suffix / f"{subject}.{suffix}")
     one_file = load_data(configure(CLASSIFY))
     found = [
-        load_data(configure(CLASSIFY, ('"csv"', f'"{suffix}"'), ('path = "data.csv"', f'path = "{suffix}"'), ('group = "subject"\n', "")))
+        load_data(
+            configure(
+                CLASSIFY,
+                ('"csv"', f'"{suffix}"'),
+                ('path = "data.csv"', f'path = "{suffix}"'),
+                ('group = "subject"\n', ""),
+            )
+        )
         for suffix in ("csv", "parquet")
     ]
     assert found[0].fingerprint == found[1].fingerprint
@@ -62,10 +75,15 @@ def test_a_folder_of_recordings_and_parquet_give_the_same(classify_csv: Path, co
 
 
 def test_space_separated_without_a_header(configure: Configure, tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("".join(f"{unit} {t}   {unit + t / 10:.1f}  \n" for unit in (1, 2, 3) for t in range(10)))
+    (tmp_path / "data.csv").write_text(
+        "".join(f"{unit} {t}   {unit + t / 10:.1f}  \n" for unit in (1, 2, 3) for t in range(10))
+    )
     config = configure(
         FORECAST,
-        ('channels = ["a", "b"]', 'channels = ["s"]\ncolumns = ["unit", "t", "s"]\nseparator = " "\ngroup = "unit"\ntime = "t"'),
+        (
+            'channels = ["a", "b"]',
+            'channels = ["s"]\ncolumns = ["unit", "t", "s"]\nseparator = " "\ngroup = "unit"\ntime = "t"',
+        ),
         ('targets = ["b"]\n', ""),
         ('by = "time"\nval = 0.2\ntest = 0.2', 'by = "group"\nval = [2]\ntest = [3]'),
         ("window = 12\nstride = 6\n", ""),
@@ -86,8 +104,13 @@ def test_npz_padded_and_flat_give_the_same(configure: Configure, tmp_path: Path)
     found = []
     for x in (padded, np.concatenate(cases)):
         np.savez(tmp_path / "data.npz", x=x, lengths=lengths, y=y)
-        text = CLASSIFY.replace('"csv"', '"npz"').replace("data.csv", "data.npz").replace(COLUMNS, "")
-        groups = (('val = ["s4"]', 'val = ["data:0", "data:1"]'), ('test = ["s5"]', 'test = ["data:2", "data:5"]'))
+        text = (
+            CLASSIFY.replace('"csv"', '"npz"').replace("data.csv", "data.npz").replace(COLUMNS, "")
+        )
+        groups = (
+            ('val = ["s4"]', 'val = ["data:0", "data:1"]'),
+            ('test = ["s5"]', 'test = ["data:2", "data:5"]'),
+        )
         found.append(load_data(configure(text, *groups)))
     assert found[0].fingerprint == found[1].fingerprint
     np.testing.assert_array_equal(found[0].test[1].x, cases[5])
@@ -122,7 +145,9 @@ def test_paths_are_looked_for_beside_the_file_and_in_the_data_folder(
     here = load_data(config).fingerprint
     (tmp_path / "elsewhere").mkdir()
     classify_csv.rename(tmp_path / "elsewhere" / "data.csv")
-    with pytest.raises(DataError, match=r"data.csv: there is no such file or folder.*EDGE_LSTM_DATA .*not set"):
+    with pytest.raises(
+        DataError, match=r"data.csv: there is no such file or folder.*EDGE_LSTM_DATA .*not set"
+    ):
         load_data(config)
     monkeypatch.setenv("EDGE_LSTM_DATA", str(tmp_path / "elsewhere"))
     assert load_data(config).fingerprint == here
@@ -139,7 +164,9 @@ def test_paths_are_looked_for_beside_the_file_and_in_the_data_folder(
         (1, "", ["label column 'activity', row 3", "no label"]),
     ],
 )
-def test_a_bad_cell_is_named_with_its_row(classify_csv: Path, configure: Configure, cell: int, text: str, words: list[str]) -> None:
+def test_a_bad_cell_is_named_with_its_row(
+    classify_csv: Path, configure: Configure, cell: int, text: str, words: list[str]
+) -> None:
     lines = classify_csv.read_text().splitlines()
     cells = lines[3].split(",")
     cells[cell] = text
@@ -152,9 +179,14 @@ def test_a_bad_cell_is_named_with_its_row(classify_csv: Path, configure: Configu
 
 
 @pytest.mark.parametrize("blank", ["", "NaN", "NA", "null", " "])
-def test_a_blank_is_refused_or_kept_as_nan_by_the_policy(forecast_csv: Path, configure: Configure, blank: str) -> None:
+def test_a_blank_is_refused_or_kept_as_nan_by_the_policy(
+    forecast_csv: Path, configure: Configure, blank: str
+) -> None:
     edit(forecast_csv, 6, "5,", f"{blank},")
-    with pytest.raises(DataError, match=r"column 'a', row 6: the value is missing \(NaN\).*missing = 'ffill' or 'mask'"):
+    with pytest.raises(
+        DataError,
+        match=r"column 'a', row 6: the value is missing \(NaN\).*missing = 'ffill' or 'mask'",
+    ):
         load_data(configure(FORECAST))
     for policy in ("ffill", "mask"):
         splits = load_data(configure(FORECAST, data__missing=policy))
@@ -170,8 +202,15 @@ def test_inf_is_refused_whatever_the_policy(forecast_csv: Path, configure: Confi
 
 @pytest.mark.usefixtures("classify_csv")
 def test_missing_columns_are_named_with_the_nearest(configure: Configure) -> None:
-    for old, new, key in (('["a", "b"]', '["a", "bb"]', "bb"), ('"activity"', '"activty"', "activty"), ('"subject"', '"subjet"', "subjet")):
-        with pytest.raises(DataError, match=rf"no column '{key}' .*did you mean .*the columns are subject, activity, a, b"):
+    for old, new, key in (
+        ('["a", "b"]', '["a", "bb"]', "bb"),
+        ('"activity"', '"activty"', "activty"),
+        ('"subject"', '"subjet"', "subjet"),
+    ):
+        with pytest.raises(
+            DataError,
+            match=rf"no column '{key}' .*did you mean .*the columns are subject, activity, a, b",
+        ):
             load_data(configure(CLASSIFY, (old, new)))
 
 
@@ -190,7 +229,9 @@ def test_an_empty_folder(configure: Configure, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["parquet", "npz", "ts"])
 @pytest.mark.parametrize("content", [b"", b"garbage\x00\xff"])
-def test_a_file_that_is_not_what_it_says(configure: Configure, tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_a_file_that_is_not_what_it_says(
+    configure: Configure, tmp_path: Path, suffix: str, content: bytes
+) -> None:
     (tmp_path / "data.csv").write_bytes(content)
     text = CLASSIFY.replace('"csv"', f'"{suffix}"')
     if suffix != "parquet":
@@ -205,26 +246,55 @@ def test_a_ragged_csv(forecast_csv: Path, configure: Configure) -> None:
         load_data(configure(FORECAST))
 
 
-@pytest.mark.parametrize("stamps", [["3", "4", "4"], ["2024-01-01 00:00:00", "2024-01-01 00:05:00", "2023-12-31 23:00:00"]])
+@pytest.mark.parametrize(
+    "stamps",
+    [["3", "4", "4"], ["2024-01-01 00:00:00", "2024-01-01 00:05:00", "2023-12-31 23:00:00"]],
+)
 def test_time_must_increase(configure: Configure, tmp_path: Path, stamps: list[str]) -> None:
-    (tmp_path / "data.csv").write_text("t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps)))
+    (tmp_path / "data.csv").write_text(
+        "t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps))
+    )
     config = configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"'))
-    with pytest.raises(DataError, match=rf"time column 't', row 3: {stamps[2]} comes after {stamps[1]}"):
+    with pytest.raises(
+        DataError, match=rf"time column 't', row 3: {stamps[2]} comes after {stamps[1]}"
+    ):
         load_data(config)
-    kept = load_data(configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"\ntime_back = "keep"')))
+    kept = load_data(
+        configure(
+            FORECAST,
+            ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"\ntime_back = "keep"'),
+        )
+    )
     assert rows_of(kept) == 3
 
 
 def test_a_time_that_is_none(configure: Configure, tmp_path: Path) -> None:
-    for stamps, row in ((["1", "later", "3"], 2), (["soon", "later", "x"], 1), (["2024-01-01 00:00", "2024-01-01 00:05", ""], 3)):
-        (tmp_path / "data.csv").write_text("t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps)))
-        with pytest.raises(DataError, match=rf"time column 't', row {row}: .*neither a number nor a datetime"):
-            load_data(configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"')))
+    for stamps, row in (
+        (["1", "later", "3"], 2),
+        (["soon", "later", "x"], 1),
+        (["2024-01-01 00:00", "2024-01-01 00:05", ""], 3),
+    ):
+        (tmp_path / "data.csv").write_text(
+            "t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps))
+        )
+        with pytest.raises(
+            DataError, match=rf"time column 't', row {row}: .*neither a number nor a datetime"
+        ):
+            load_data(
+                configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"'))
+            )
 
 
 def test_an_unknown_aeon_name_lists_what_there_is(configure: Configure) -> None:
-    text = CLASSIFY.replace('"csv"', '"aeon"').replace('path = "data.csv"', 'name = "BasicMotion"').replace('channels = ["a", "b"]\n', "")
-    with pytest.raises(DataError, match=r"no data set 'BasicMotion'; expected one of .*BasicMotions.*JapaneseVowels"):
+    text = (
+        CLASSIFY.replace('"csv"', '"aeon"')
+        .replace('path = "data.csv"', 'name = "BasicMotion"')
+        .replace('channels = ["a", "b"]\n', "")
+    )
+    with pytest.raises(
+        DataError,
+        match=r"no data set 'BasicMotion'; expected one of .*BasicMotions.*JapaneseVowels",
+    ):
         load_data(configure(text, (COLUMNS, "")))
 
 

@@ -49,18 +49,29 @@ def identity_spec(horizon: int) -> ModelSpec:
     window=st.integers(6, 12),
     stride=st.integers(1, 15),
 )
-def test_no_row_is_in_two_splits_by_time(lengths: list[int], val: float, test: float, horizon: int, window: int, stride: int) -> None:
+def test_no_row_is_in_two_splits_by_time(
+    lengths: list[int], val: float, test: float, horizon: int, window: int, stride: int
+) -> None:
     first = np.cumsum([0, *lengths])
-    recordings = [Recording(f"r{k}", f"r{k}", np.arange(first[k], first[k + 1], dtype=np.float64)[:, None]) for k in range(len(lengths))]
+    recordings = [
+        Recording(f"r{k}", f"r{k}", np.arange(first[k], first[k + 1], dtype=np.float64)[:, None])
+        for k in range(len(lengths))
+    ]
     parts = split(recordings, SplitConfig(by="time", val=val, test=test), "forecast")
     seen: dict[str, set[int]] = {}
     for part, pieces in parts.items():
         sequences = [Sequence(p.full_name, p.group, p.x) for p in pieces]
-        made = examples(identity_spec(horizon), sequences, window=window, stride=stride, short="pad")
+        made = examples(
+            identity_spec(horizon), sequences, window=window, stride=stride, short="pad"
+        )
         inside = np.arange(made.x.shape[1]) < made.lengths[:, None]
-        seen[part] = set(made.x[inside].astype(int).ravel()) | set(made.y[made.mask].astype(int).ravel())
+        seen[part] = set(made.x[inside].astype(int).ravel()) | set(
+            made.y[made.mask].astype(int).ravel()
+        )
         # Every target is the row that many steps later, so none skips from one recording into another.
-        np.testing.assert_array_equal(made.y[made.mask], (made.x[made.mask] + 1 + np.arange(horizon)))
+        np.testing.assert_array_equal(
+            made.y[made.mask], (made.x[made.mask] + 1 + np.arange(horizon))
+        )
     assert not seen["train"] & seen["val"]
     assert not seen["train"] & seen["test"]
     assert not seen["val"] & seen["test"]
@@ -70,7 +81,12 @@ def test_no_row_is_in_two_splits_by_time(lengths: list[int], val: float, test: f
 
 
 @settings(max_examples=30, deadline=None)
-@given(groups=st.integers(3, 30), seed=st.integers(0, 99), val=st.floats(0.05, 0.3), test=st.floats(0.05, 0.3))
+@given(
+    groups=st.integers(3, 30),
+    seed=st.integers(0, 99),
+    val=st.floats(0.05, 0.3),
+    test=st.floats(0.05, 0.3),
+)
 def test_groups_stay_whole(groups: int, seed: int, val: float, test: float) -> None:
     recordings = [Recording(f"r{k}", f"g{k % groups}", np.zeros((3, 1))) for k in range(2 * groups)]
     parts = split(recordings, SplitConfig(by="group", val=val, test=test, seed=seed), "classify")
@@ -82,7 +98,10 @@ def test_groups_stay_whole(groups: int, seed: int, val: float, test: float) -> N
 
 
 def test_given_keeps_every_class_in_proportion() -> None:
-    recordings = [Recording(f"r{k}", f"r{k}", np.zeros((3, 1)), np.full(3, f"c{k % 4}"), "train") for k in range(40)]
+    recordings = [
+        Recording(f"r{k}", f"r{k}", np.zeros((3, 1)), np.full(3, f"c{k % 4}"), "train")
+        for k in range(40)
+    ]
     recordings += [Recording("t", "t", np.zeros((3, 1)), np.full(3, "c0"), "test")]
     parts = split(recordings, SplitConfig(by="given", val=0.2), "classify")
     for part, each in (("train", 8), ("val", 2)):
@@ -117,7 +136,9 @@ def test_a_class_seen_only_in_the_test_is_named(classify_csv: Path, configure: C
         ('test = ["s5"]', 'test = ["s5"]\ntrain = ["s1"]', None),
     ],
 )
-def test_lists_of_groups(classify_csv: Path, configure: Configure, old: str, new: str, words: str | None) -> None:
+def test_lists_of_groups(
+    classify_csv: Path, configure: Configure, old: str, new: str, words: str | None
+) -> None:
     assert classify_csv.exists()
     config = configure(CLASSIFY, (old, new))
     if words is None:
@@ -138,7 +159,10 @@ def test_a_sequence_shorter_than_the_window(classify_csv: Path, configure: Confi
     config = configure(CLASSIFY, ('label = "activity"', 'label = "activity"\nwindow = 18'))
     splits = load_data(config)
     spec = make_spec(config, splits)
-    with pytest.raises(DataError, match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 .*'pad'.*'drop'"):
+    with pytest.raises(
+        DataError,
+        match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 .*'pad'.*'drop'",
+    ):
         examples(spec, splits.train, window=18)
     # Walks of 20 rows give two windows, the last at their end; rests of 15 give one with padding, or none.
     assert len(examples(spec, splits.train, window=18, short="drop")) == 6
@@ -150,7 +174,9 @@ def test_a_sequence_shorter_than_the_window(classify_csv: Path, configure: Confi
 
 
 def test_a_piece_shorter_than_the_horizon_has_nothing_to_measure() -> None:
-    with pytest.raises(DataError, match=r"1 sequences give nothing .*: no step is followed by 4 known values"):
+    with pytest.raises(
+        DataError, match=r"1 sequences give nothing .*: no step is followed by 4 known values"
+    ):
         examples(identity_spec(4), [Sequence("s", "s", np.zeros((4, 1)))], window=6, short="pad")
 
 
@@ -180,13 +206,17 @@ def test_statistics_are_those_of_training_alone(forecast_csv: Path, configure: C
     rows = np.genfromtxt(forecast_csv, delimiter=",", skip_header=1)[:120]
     np.testing.assert_allclose(spec.input_mean, rows.mean(axis=0))
     np.testing.assert_allclose(spec.input_std, rows.std(axis=0))
-    np.testing.assert_allclose(spec.output_offset, [rows[k:, 1].mean() for k in (1, 2, 3)], atol=0.02)
+    np.testing.assert_allclose(
+        spec.output_offset, [rows[k:, 1].mean() for k in (1, 2, 3)], atol=0.02
+    )
     changed = forecast_csv.read_text().splitlines()
     forecast_csv.write_text("\n".join(changed[:121] + ["1e6,1e6"] * 80) + "\n")
     assert make_spec(config, load_data(config)) == spec
 
 
-def test_residual_scale_is_that_of_the_differences(forecast_csv: Path, configure: Configure) -> None:
+def test_residual_scale_is_that_of_the_differences(
+    forecast_csv: Path, configure: Configure
+) -> None:
     config = configure(FORECAST, model__residual=True)
     spec = make_spec(config, load_data(config))
     b = np.genfromtxt(forecast_csv, delimiter=",", skip_header=1)[:120, 1]
@@ -200,20 +230,27 @@ def test_residual_scale_is_that_of_the_differences(forecast_csv: Path, configure
 
 def test_a_constant_channel_has_std_1(forecast_csv: Path, configure: Configure) -> None:
     rows = forecast_csv.read_text().splitlines()
-    forecast_csv.write_text("\n".join([rows[0], *(f"0.1,{r.split(',')[1]}" for r in rows[1:])]) + "\n")
+    forecast_csv.write_text(
+        "\n".join([rows[0], *(f"0.1,{r.split(',')[1]}" for r in rows[1:])]) + "\n"
+    )
     config = configure(FORECAST)
     spec = make_spec(config, load_data(config))
     assert spec.input_std[0] == 1.0
     assert spec.input_mean[0] == pytest.approx(0.1)
 
 
-def test_a_channel_without_a_value_and_one_too_large(forecast_csv: Path, configure: Configure) -> None:
+def test_a_channel_without_a_value_and_one_too_large(
+    forecast_csv: Path, configure: Configure
+) -> None:
     rows = forecast_csv.read_text().splitlines()
     config = configure(FORECAST, data__missing="mask")
     forecast_csv.write_text("\n".join([rows[0], *(f",{r.split(',')[1]}" for r in rows[1:])]) + "\n")
     with pytest.raises(DataError, match="channel 'a' has no value in the training split"):
         make_spec(config, load_data(config))
-    forecast_csv.write_text("\n".join([rows[0], *(f"{k % 2}e300,{r.split(',')[1]}" for k, r in enumerate(rows[1:]))]) + "\n")
+    forecast_csv.write_text(
+        "\n".join([rows[0], *(f"{k % 2}e300,{r.split(',')[1]}" for k, r in enumerate(rows[1:]))])
+        + "\n"
+    )
     with pytest.raises(DataError, match="channel 'a' has values up to 1e\\+300, too large"):
         make_spec(config, load_data(config))
 
@@ -271,11 +308,17 @@ def test_future_against_a_plain_loop() -> None:
                     expected[t, k * 2 + j] = x[t + 1 + k, channel]
     np.testing.assert_array_equal(future(spec, x), expected)
     made = examples(spec, [Sequence("s", "s", x)])
-    np.testing.assert_array_equal(made.mask[0], [True, False, False, False, True, True, False, False, False])
+    np.testing.assert_array_equal(
+        made.mask[0], [True, False, False, False, True, True, False, False, False]
+    )
 
 
 def test_splits_are_plain_lists_of_sequences(forecast_csv: Path, configure: Configure) -> None:
     assert forecast_csv.exists()
     splits = load_data(configure(FORECAST))
     assert isinstance(splits, Splits)
-    assert [s.name for s in (*splits.train, *splits.val, *splits.test)] == ["data[0:120]", "data[120:160]", "data[160:200]"]
+    assert [s.name for s in (*splits.train, *splits.val, *splits.test)] == [
+        "data[0:120]",
+        "data[120:160]",
+        "data[160:200]",
+    ]

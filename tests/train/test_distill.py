@@ -35,15 +35,23 @@ def test_classes_are_compared_by_the_divergence_of_the_softened_ones() -> None:
     terms = T**2 * (p * np.log(p / q)).sum(axis=-1)
     mask = np.arange(5) < lengths[:, None]
     arguments = [torch.from_numpy(a) for a in (ours, theirs, mask, lengths - 1)]
-    assert float(Loss(classify=True).towards(*arguments, T)) == pytest.approx(terms[mask].sum(), rel=1e-5)
+    assert float(Loss(classify=True).towards(*arguments, T)) == pytest.approx(
+        terms[mask].sum(), rel=1e-5
+    )
     last = terms[np.arange(3), lengths - 1].sum()
-    assert float(Loss(classify=True, last_step=True).towards(*arguments, T)) == pytest.approx(last, rel=1e-5)
+    assert float(Loss(classify=True, last_step=True).towards(*arguments, T)) == pytest.approx(
+        last, rel=1e-5
+    )
     squared = (ours - theirs)[mask] ** 2
-    assert float(Loss(classify=False).towards(*arguments, T)) == pytest.approx(squared.sum(), rel=1e-5)
+    assert float(Loss(classify=False).towards(*arguments, T)) == pytest.approx(
+        squared.sum(), rel=1e-5
+    )
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_a_student_that_only_follows_ends_near_its_teacher(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_a_student_that_only_follows_ends_near_its_teacher(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     settings: dict[str, object] = {"train__epochs": 30, "train__learning_rate": 0.02}
     teacher = train(configure(FORECAST, **settings), tmp_path / "teacher", quiet=True)
     text = FORECAST + "[distill]\nteacher = 'teacher'\nweight = 1.0\n"
@@ -72,7 +80,9 @@ def test_a_teacher_is_trained_first_and_either_part_resumes(
     plain = train(configure(CLASSIFY, train__epochs=3), tmp_path / "plain", quiet=True)
     assert expected.spec.hidden_size == 6
     assert expected.history[0]["train_loss"] != plain.history[0]["train_loss"]
-    alone = train(configure(CLASSIFY, train__epochs=3, model__hidden_size=9), tmp_path / "alone", quiet=True)
+    alone = train(
+        configure(CLASSIFY, train__epochs=3, model__hidden_size=9), tmp_path / "alone", quiet=True
+    )
     assert expected.metrics["compact"][0]["test"]["macro_f1"] == alone.metrics["test"]["macro_f1"]
     assert "teacher" in closing(expected)
     interrupt(config, tmp_path / "run", where, 2, monkeypatch)
@@ -83,10 +93,17 @@ def test_a_teacher_is_trained_first_and_either_part_resumes(
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     text = CLASSIFY + DISTILL + "[prune]\nhidden_size = 4\nsteps = 1\n"
     run = train(configure(text, model__bidirectional=True), tmp_path / "run", quiet=True)
-    assert [row["model"] for row in run.metrics["compact"]] == ["teacher", "before pruning", "cut to 4", "4, fine-tuned"]
+    assert [row["model"] for row in run.metrics["compact"]] == [
+        "teacher",
+        "before pruning",
+        "cut to 4",
+        "4, fine-tuned",
+    ]
     assert run.weights["head.W"].shape == (8, 2)
 
 
@@ -94,8 +111,14 @@ def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(configure: Calla
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"data__channels": ["b", "a"]}, r"does not fit: its channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of"),
-        ({"data__split__val": ["s3"]}, "does not fit: its input_mean was|trained on other data or another split"),
+        (
+            {"data__channels": ["b", "a"]},
+            r"does not fit: its channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of",
+        ),
+        (
+            {"data__split__val": ["s3"]},
+            "does not fit: its input_mean was|trained on other data or another split",
+        ),
         ({"model__bidirectional": True}, "its bidirectional was True and is False"),
     ],
 )
@@ -104,27 +127,45 @@ def test_a_teacher_of_other_data_is_refused(
 ) -> None:
     train(configure(CLASSIFY, **changes), tmp_path / "teacher", quiet=True)
     with pytest.raises(TrainingError, match=expected) as caught:
-        train(configure(CLASSIFY + "[distill]\nteacher = 'teacher'\n"), tmp_path / "run", quiet=True)
+        train(
+            configure(CLASSIFY + "[distill]\nteacher = 'teacher'\n"), tmp_path / "run", quiet=True
+        )
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("classify_csv")
 def test_no_teacher_there_is_one_line(configure: Callable[..., Config], tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"\[distill\] teacher = 'nowhere': there is no finished run in .*; train it first"):
-        train(configure(CLASSIFY + "[distill]\nteacher = 'nowhere'\n"), tmp_path / "run", quiet=True)
+    with pytest.raises(
+        TrainingError,
+        match=r"\[distill\] teacher = 'nowhere': there is no finished run in .*; train it first",
+    ):
+        train(
+            configure(CLASSIFY + "[distill]\nteacher = 'nowhere'\n"), tmp_path / "run", quiet=True
+        )
 
 
 @pytest.mark.usefixtures("classify_csv")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (CLASSIFY + "[distill]\nweight = 0.5\n", "expected either `teacher`, a run's folder, or `hidden_size`"),
+        (
+            CLASSIFY + "[distill]\nweight = 0.5\n",
+            "expected either `teacher`, a run's folder, or `hidden_size`",
+        ),
         (CLASSIFY + "[distill]\nhidden_size = 6\n", "expected more than the 6 units"),
-        (FORECAST + "[distill]\nhidden_size = 8\ntemperature = 2.0\n", "is for tasks 'classify' and 'language'"),
+        (
+            FORECAST + "[distill]\nhidden_size = 8\ntemperature = 2.0\n",
+            "is for tasks 'classify' and 'language'",
+        ),
         (CLASSIFY + "[prune]\nhidden_size = 6\n", "expected less than the 6 units"),
-        (CLASSIFY + "[prune]\nhidden_size = 4\nstep = 2\n", r"\[prune\] has no key 'step'; did you mean 'steps'"),
+        (
+            CLASSIFY + "[prune]\nhidden_size = 4\nstep = 2\n",
+            r"\[prune\] has no key 'step'; did you mean 'steps'",
+        ),
     ],
 )
-def test_contradictions_are_one_line(configure: Callable[..., Config], text: str, expected: str) -> None:
+def test_contradictions_are_one_line(
+    configure: Callable[..., Config], text: str, expected: str
+) -> None:
     with pytest.raises(ConfigError, match=expected):
         configure(text)

@@ -41,17 +41,39 @@ batch_size = 16
 learning_rate = 0.02
 accelerator = "cpu"
 """
-WHEN = ["2024-01-01 00:00", "2024-01-01 00:05", "2024-01-01 00:05", "2024-01-01 00:15", "2024-01-02 00:15"]
+WHEN = [
+    "2024-01-01 00:00",
+    "2024-01-01 00:05",
+    "2024-01-01 00:05",
+    "2024-01-01 00:15",
+    "2024-01-02 00:15",
+]
 WITHOUT = ("dt = true\n", "")
 
 
-def write(folder: Path, when: list[object], values: list[float], header: str = "when,value") -> None:
-    (folder / "data.csv").write_text(f"{header}\n" + "".join(f"{w},{v}\n" for w, v in zip(when, values, strict=True)))
+def write(
+    folder: Path, when: list[object], values: list[float], header: str = "when,value"
+) -> None:
+    (folder / "data.csv").write_text(
+        f"{header}\n" + "".join(f"{w},{v}\n" for w, v in zip(when, values, strict=True))
+    )
 
 
-def test_the_channel_is_the_seconds_since_the_row_before(tmp_path: Path, configure: Configure) -> None:
-    write(tmp_path, [*WHEN, *(f"2024-01-03 00:{5 * k:02d}" for k in range(10))], [float(k % 4) for k in range(15)])
-    config = configure(TIMED, ("window = 48\nstride = 24\n", ""), data__dt="gap", data__split__val=0.2, data__split__test=0.2)
+def test_the_channel_is_the_seconds_since_the_row_before(
+    tmp_path: Path, configure: Configure
+) -> None:
+    write(
+        tmp_path,
+        [*WHEN, *(f"2024-01-03 00:{5 * k:02d}" for k in range(10))],
+        [float(k % 4) for k in range(15)],
+    )
+    config = configure(
+        TIMED,
+        ("window = 48\nstride = 24\n", ""),
+        data__dt="gap",
+        data__split__val=0.2,
+        data__split__test=0.2,
+    )
     splits = load_data(config)
     assert splits.channels == ("value", "gap")
     expected = np.array([0, 300, 0, 600, 86400, 85500, 300, 300, 300], float)
@@ -78,10 +100,18 @@ def test_duplicates_and_clocks_set_back(tmp_path: Path, configure: Configure) ->
         load_data(configure(TIMED, whole, WITHOUT))
 
 
-def test_the_pieces_of_a_recording_keep_their_first_gap_and_groups_begin_at_zero(tmp_path: Path, configure: Configure) -> None:
+def test_the_pieces_of_a_recording_keep_their_first_gap_and_groups_begin_at_zero(
+    tmp_path: Path, configure: Configure
+) -> None:
     rows = [(f"u{k % 2}", 7 * k) for k in range(40)]
-    (tmp_path / "data.csv").write_text("unit,when,value\n" + "".join(f"{u},{w},1\n" for u, w in rows))
-    config = configure(TIMED, ("window = 48\nstride = 24\n", ""), ('time = "when"', 'time = "when"\ngroup = "unit"'))
+    (tmp_path / "data.csv").write_text(
+        "unit,when,value\n" + "".join(f"{u},{w},1\n" for u, w in rows)
+    )
+    config = configure(
+        TIMED,
+        ("window = 48\nstride = 24\n", ""),
+        ('time = "when"', 'time = "when"\ngroup = "unit"'),
+    )
     splits = load_data(config)
     for sequence in splits.train:
         assert sequence.x[:2, 1].tolist() == [0, 14]
@@ -93,14 +123,22 @@ def test_the_pieces_of_a_recording_keep_their_first_gap_and_groups_begin_at_zero
     ("replacements", "message"),
     [
         ((('time = "when"\n', ""),), "time: .*from which `dt` is made"),
-        ((("dt = true", 'dt = "value"'),), "dt = .*expected a new name, and 'value' is in `channels` or `time`"),
+        (
+            (("dt = true", 'dt = "value"'),),
+            "dt = .*expected a new name, and 'value' is in `channels` or `time`",
+        ),
         ((("dt = true", 'dt = "when"'),), "dt = .*expected a new name"),
-        ((('channels = ["value"]', 'channels = ["value", "when"]'),), "channels = .*expected no 'when'"),
+        (
+            (('channels = ["value"]', 'channels = ["value", "when"]'),),
+            "channels = .*expected no 'when'",
+        ),
         ((("dt = true", "dt = 3"),), "dt = 3"),
         ((("horizon = 1", 'horizon = 1\ntargets = ["dt"]'),), "targets = .*'dt' is not"),
     ],
 )
-def test_contradictions(configure: Configure, replacements: tuple[tuple[str, str], ...], message: str) -> None:
+def test_contradictions(
+    configure: Configure, replacements: tuple[tuple[str, str], ...], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         configure(TIMED, *replacements)
 
@@ -126,11 +164,15 @@ def oscillation(folder: Path, seed: int, rows: int = 3000) -> None:
 
 
 @pytest.mark.slow
-def test_irregular_samples_are_forecast_better_with_their_times(tmp_path: Path, configure: Configure) -> None:
+def test_irregular_samples_are_forecast_better_with_their_times(
+    tmp_path: Path, configure: Configure
+) -> None:
     found = []
     for seed in range(3):
         oscillation(tmp_path, seed)
         with_dt = train(configure(TIMED, train__seed=seed), tmp_path / f"with{seed}", quiet=True)
-        without = train(configure(TIMED, WITHOUT, train__seed=seed), tmp_path / f"without{seed}", quiet=True)
+        without = train(
+            configure(TIMED, WITHOUT, train__seed=seed), tmp_path / f"without{seed}", quiet=True
+        )
         found.append((with_dt.metrics["test"]["rmse"], without.metrics["test"]["rmse"]))
     assert all(better < 0.95 * worse for better, worse in found), found

@@ -14,7 +14,9 @@ from edge_lstm_runtime.model.spec import ModelSpec
 CLASSIFY = ModelSpec("classify", ("a",), 2, 1, (0.0,), (1.0,), classes=("x", "y", "z"))
 
 
-def forecast_spec(horizon: int, targets: tuple[str, ...] = ("a",), missing: str = "refuse") -> ModelSpec:
+def forecast_spec(
+    horizon: int, targets: tuple[str, ...] = ("a",), missing: str = "refuse"
+) -> ModelSpec:
     outputs = horizon * len(targets)
     return ModelSpec.from_dict(
         {
@@ -39,9 +41,13 @@ def logits(*classes: int) -> np.ndarray:
 
 def test_classify_by_hand() -> None:
     truth = [0, 0, 1, 2]
-    sequences = [Sequence(f"s{k}", "g", np.zeros((3 if k else 2, 1)), label) for k, label in enumerate(truth)]
+    sequences = [
+        Sequence(f"s{k}", "g", np.zeros((3 if k else 2, 1)), label) for k, label in enumerate(truth)
+    ]
     # The last answers are x, y, y, x.
-    found = evaluate(CLASSIFY, sequences, [logits(2, 0), logits(0, 0, 1), logits(1, 1, 1), logits(2, 2, 0)])
+    found = evaluate(
+        CLASSIFY, sequences, [logits(2, 0), logits(0, 0, 1), logits(1, 1, 1), logits(2, 2, 0)]
+    )
     assert found["accuracy"] == 0.5
     assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     # F1: x has 1 right of 2 answers and 2 truths, y 1 of 2 and 1, z none: (1/2 + 2/3 + 0) / 3.
@@ -53,7 +59,9 @@ def test_classify_by_hand() -> None:
 @pytest.mark.parametrize("season", [None, 5])
 @pytest.mark.parametrize("targets", [("a",), ("b", "a")])
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_forecast_against_a_plain_loop(season: int | None, targets: tuple[str, ...], horizon: int) -> None:
+def test_forecast_against_a_plain_loop(
+    season: int | None, targets: tuple[str, ...], horizon: int
+) -> None:
     spec = forecast_spec(horizon, targets, "ffill")
     rng = np.random.default_rng(0)
     sequences, answers = [], []
@@ -72,8 +80,14 @@ def test_forecast_against_a_plain_loop(season: int | None, targets: tuple[str, .
             if t + horizon >= len(x) or (season and t < season):
                 continue
             truth = np.array([[x[t + k, c] for c in columns] for k in range(1, horizon + 1)])
-            last = np.array([x[max(i for i in range(t + 1) if np.isfinite(x[i, c])), c] for c in columns])
-            before = np.array([[x[t + k - season, c] for c in columns] for k in range(1, horizon + 1)]) if season else truth
+            last = np.array(
+                [x[max(i for i in range(t + 1) if np.isfinite(x[i, c])), c] for c in columns]
+            )
+            before = (
+                np.array([[x[t + k - season, c] for c in columns] for k in range(1, horizon + 1)])
+                if season
+                else truth
+            )
             if np.isnan(truth).any() or np.isnan(before).any():
                 continue
             truths.append(truth)
@@ -94,7 +108,9 @@ def test_forecast_against_a_plain_loop(season: int | None, targets: tuple[str, .
         assert step["mae"] == pytest.approx(np.abs(e[:, k]).mean())
         assert step["rmse"] == pytest.approx(np.sqrt((e[:, k] ** 2).mean()))
     for j, target in enumerate(targets):
-        assert found["per_target"][target]["rmse"] == pytest.approx(np.sqrt((e[:, :, j] ** 2).mean()))
+        assert found["per_target"][target]["rmse"] == pytest.approx(
+            np.sqrt((e[:, :, j] ** 2).mean())
+        )
     assert set(found["baselines"]) == ({"naive", "seasonal"} if season else {"naive"})
     json.dumps(found, allow_nan=False)
 
@@ -115,7 +131,10 @@ def test_the_verdict_says_who_wins() -> None:
     # One large error: a lower MAE, a higher RMSE.
     spiky = after.copy()
     spiky[5] += 10
-    assert "better in one measure and worse in the other" in evaluate(spec, [sequence], [spiky])["verdict"]
+    assert (
+        "better in one measure and worse in the other"
+        in evaluate(spec, [sequence], [spiky])["verdict"]
+    )
     short = evaluate(spec, [sequence], [after], season=100)
     assert "beats_seasonal" not in short
     assert "No stretch is longer than a season of 100 steps" in short["verdict"]

@@ -17,10 +17,24 @@ from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.model.spec import ModelSpec
 
-BASE = {"channels": ["a", "b"], "hidden_size": 5, "num_layers": 1, "input_mean": [0.0, 1.0], "input_std": [1.0, 2.0]}
+BASE = {
+    "channels": ["a", "b"],
+    "hidden_size": 5,
+    "num_layers": 1,
+    "input_mean": [0.0, 1.0],
+    "input_std": [1.0, 2.0],
+}
 CLASSIFY = ModelSpec.from_dict({"task": "classify", "classes": ["x", "y", "z"], **BASE})
 FORECAST = ModelSpec.from_dict(
-    {"task": "forecast", "targets": ["b"], "horizon": 2, "output_offset": [1.0, 1.5], "output_scale": [2.0, 3.0], "missing": "mask", **BASE}
+    {
+        "task": "forecast",
+        "targets": ["b"],
+        "horizon": 2,
+        "output_offset": [1.0, 1.5],
+        "output_scale": [2.0, 3.0],
+        "missing": "mask",
+        **BASE,
+    }
 )
 LENGTHS = (9, 4, 7, 6)
 
@@ -36,9 +50,13 @@ def sequences(spec: ModelSpec) -> list[Sequence]:
     return made
 
 
-def loss_and_gradients(model: CompactLSTM, data: Examples, loss: Loss, keep: slice = slice(None)) -> tuple[float, list[torch.Tensor]]:
+def loss_and_gradients(
+    model: CompactLSTM, data: Examples, loss: Loss, keep: slice = slice(None)
+) -> tuple[float, list[torch.Tensor]]:
     model.zero_grad()
-    x, y, mask, last = (torch.from_numpy(a[keep]) for a in (data.x, data.y, data.mask, data.lengths - 1))
+    x, y, mask, last = (
+        torch.from_numpy(a[keep]) for a in (data.x, data.y, data.mask, data.lengths - 1)
+    )
     total = loss(model(x)[0], y, mask, last)
     total.backward()
     return total.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -60,9 +78,16 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(spec: ModelSpec, config: Tra
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
     for k, gradient in enumerate(gradients):
-        torch.testing.assert_close(gradient, torch.stack([each[k] for _, each in alone]).sum(dim=0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            gradient, torch.stack([each[k] for _, each in alone]).sum(dim=0), rtol=1e-4, atol=1e-6
+        )
     junk = Examples(
-        np.where(np.arange(9)[None, :, None] < data.lengths[:, None, None], data.x, 1e3).astype(np.float32), data.lengths, data.mask, data.y
+        np.where(np.arange(9)[None, :, None] < data.lengths[:, None, None], data.x, 1e3).astype(
+            np.float32
+        ),
+        data.lengths,
+        data.mask,
+        data.y,
     )
     assert loss_and_gradients(model, junk, loss)[0] == together
 
@@ -87,7 +112,10 @@ def test_losses_against_numpy() -> None:
         for t in range(LENGTHS[n]):
             truth = [sequence.x[t + k, 1] if t + k < LENGTHS[n] else np.nan for k in (1, 2)]
             if np.isfinite(truth).all():
-                expected += sum((outputs[n, t, k] - (truth[k] - (1.0, 1.5)[k]) / (2.0, 3.0)[k]) ** 2 for k in range(2))
+                expected += sum(
+                    (outputs[n, t, k] - (truth[k] - (1.0, 1.5)[k]) / (2.0, 3.0)[k]) ** 2
+                    for k in range(2)
+                )
                 terms += 2
     assert loss_and_gradients(model, data, loss)[0] == pytest.approx(expected, rel=1e-5)
     assert loss.counts(data).sum() == terms
@@ -96,7 +124,9 @@ def test_losses_against_numpy() -> None:
 @pytest.mark.parametrize("spec", [CLASSIFY, FORECAST])
 @pytest.mark.parametrize("chunk", [4096, 3])
 @pytest.mark.parametrize("steps", ["all", "last"])
-def test_validation_is_what_evaluate_says(spec: ModelSpec, chunk: int, steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_is_what_evaluate_says(
+    spec: ModelSpec, chunk: int, steps: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
     model, data = CompactLSTM(spec), sequences(spec)

@@ -15,7 +15,9 @@ from edge_lstm_runtime.inputs.channels import Postprocessor, features
 from edge_lstm_runtime.model.spec import ModelSpec
 
 
-def make_spec(layers: int, hidden: int = 10, task: str = "classify", missing: str = "refuse") -> ModelSpec:
+def make_spec(
+    layers: int, hidden: int = 10, task: str = "classify", missing: str = "refuse"
+) -> ModelSpec:
     common = {
         "channels": ["a", "b", "c"],
         "hidden_size": hidden,
@@ -26,7 +28,13 @@ def make_spec(layers: int, hidden: int = 10, task: str = "classify", missing: st
     }
     if task == "classify":
         return ModelSpec.from_dict({"task": task, "classes": ["n", "y", "z"], **common})
-    forecast = {"targets": ["c", "a"], "horizon": 2, "output_offset": [0.5, 1, 2, 3], "output_scale": [2.0, 3, 4, 5], "residual": True}
+    forecast = {
+        "targets": ["c", "a"],
+        "horizon": 2,
+        "output_offset": [0.5, 1, 2, 3],
+        "output_scale": [2.0, 3, 4, 5],
+        "residual": True,
+    }
     return ModelSpec.from_dict({"task": task, **common, **forecast})
 
 
@@ -62,7 +70,9 @@ def test_initial_weights() -> None:
             inputs = weights[f"layer{k}.W_x"][:, 16 * gate : 16 * (gate + 1)]
             bound = np.sqrt(6 / (inputs.shape[0] + 16))
             assert 0.8 * bound < np.abs(inputs).max() <= bound
-        np.testing.assert_array_equal(weights[f"layer{k}.b"], np.repeat([0, 1, 0, 0], 16).astype(np.float32))
+        np.testing.assert_array_equal(
+            weights[f"layer{k}.b"], np.repeat([0, 1, 0, 0], 16).astype(np.float32)
+        )
     np.testing.assert_array_equal(weights["head.b"], 0)
 
 
@@ -99,8 +109,12 @@ def test_dropout_works_between_layers_and_in_training_only() -> None:
 
 @pytest.mark.parametrize("task", ["classify", "forecast"])
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
-def test_streamed_answers_are_the_reference_in_raw_units(task: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)  # several chunks, and the state between them
+def test_streamed_answers_are_the_reference_in_raw_units(
+    task: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edge_lstm.results.answers.CHUNK", 7
+    )  # several chunks, and the state between them
     spec = make_spec(2, task=task, missing=missing)
     torch.manual_seed(0)
     model = CompactLSTM(spec)

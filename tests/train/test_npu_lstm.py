@@ -47,14 +47,19 @@ def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tenso
 
 
 @pytest.mark.parametrize(("layers", "hidden", "channels"), [(1, 16, 1), (1, 13, 6), (2, 8, 3)])
-def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, hidden: int, channels: int) -> None:
+def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
+    layers: int, hidden: int, channels: int
+) -> None:
     """Against NumPy in float64, from the weights and ranges that a run keeps."""
     spec = make_spec(layers, hidden, channels)
     net, state = calibrated(spec, layers)
     weights, learned = settled(spec, state)
     exact = CompactLSTM(spec)
     exact.load_state_dict(weights)
-    canonical, ranges = canonical_weights(exact), {name: tensor.numpy() for name, tensor in learned.items()}
+    canonical, ranges = (
+        canonical_weights(exact),
+        {name: tensor.numpy() for name, tensor in learned.items()},
+    )
     quantised = npu_int8.learned_layers(canonical, ranges)
     for k, layer in enumerate(quantised):
         integers = layer.weights[PINS:] / (layer.weights[0] / 127)
@@ -76,7 +81,9 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, 
         assert compare(answers, emulated).nrmse < 5e-3
         with torch.autocast("cpu", torch.bfloat16):
             np.testing.assert_array_equal(net(torch.from_numpy(rows)[None])[0][0].numpy(), answers)
-    assert compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3  # the rounding is there
+    assert (
+        compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
+    )  # the rounding is there
 
 
 def test_weights_are_shared_out_evenly_and_whole() -> None:
@@ -87,9 +94,13 @@ def test_weights_are_shared_out_evenly_and_whole() -> None:
     assert found.abs().max() == 127
 
 
-def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clone())
-    monkeypatch.setattr(npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts))
+    monkeypatch.setattr(
+        npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts)
+    )
     monkeypatch.setattr(torch, "round", lambda values: values)
     monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
     spec = make_spec(2, 7, 3)
@@ -104,7 +115,13 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
         state = tuple(part.clone().requires_grad_() for part in start)
         answers, (h, c) = net(x, state)
         ((answers * weight).sum() + h.square().sum() + c.sin().sum()).backward()
-        found.append([answers.detach(), *(net.get_parameter(n).grad for n, _ in plain.named_parameters()), *(s.grad for s in state)])
+        found.append(
+            [
+                answers.detach(),
+                *(net.get_parameter(n).grad for n, _ in plain.named_parameters()),
+                *(s.grad for s in state),
+            ]
+        )
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
     torch.testing.assert_close(ours.width.grad, torch.zeros_like(ours.width), atol=1e-12, rtol=0)
@@ -131,12 +148,18 @@ def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -
             slope = (values[0] - values[1]) / 2e-6
             assert parameter.grad is not None
             # What is clipped by less than half a step counts as inside.
-            assert float(parameter.grad[0, column]) / slow == pytest.approx(slope, rel=0.1, abs=2e-3)
+            assert float(parameter.grad[0, column]) / slow == pytest.approx(
+                slope, rel=0.1, abs=2e-3
+            )
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_run_keeps_weights_and_ranges_for_the_export(configure: Callable[..., Config], tmp_path: Path) -> None:
-    run = train(configure(FORECAST + QUANTIZE, train__learning_rate=0.01), tmp_path / "run", quiet=True)
+def test_run_keeps_weights_and_ranges_for_the_export(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    run = train(
+        configure(FORECAST + QUANTIZE, train__learning_rate=0.01), tmp_path / "run", quiet=True
+    )
     found = run.metrics["quantize"]
     assert (found["scheme"], found["epochs"]) == ("w8a8", 3)
     assert found["best_epoch"] >= 1  # this net is far from its best: any training helps
@@ -152,14 +175,27 @@ def test_run_keeps_weights_and_ranges_for_the_export(configure: Callable[..., Co
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
     layers = npu_int8.learned_layers(run.weights, run.w8a8)
-    assert compare(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows), answers).nrmse < 2e-3
+    assert (
+        compare(
+            npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows),
+            answers,
+        ).nrmse
+        < 2e-3
+    )
     form = FORMS["packed"](run.spec, run.weights, {}, learned=run.w8a8)
     assert form.recipe["io"]["x_range"] == run.w8a8["x_range"].astype(np.float64).tolist()
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_where_no_epoch_helps_there_are_no_ranges(configure: Callable[..., Config], tmp_path: Path) -> None:
-    config = configure(FORECAST + QUANTIZE, train__epochs=6, train__learning_rate=0.01, quantize__learning_rate=10.0)
+def test_where_no_epoch_helps_there_are_no_ranges(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = configure(
+        FORECAST + QUANTIZE,
+        train__epochs=6,
+        train__learning_rate=0.01,
+        quantize__learning_rate=10.0,
+    )
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["quantize"]["best_epoch"] == 0
     assert run.metrics["quantize"]["before"] == run.metrics["quantize"]["after"]

@@ -27,7 +27,11 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.inputs.channels import features
 
 QUANTIZE = "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
-LEARNT: dict[str, Any] = {"train__monitor": "rmse", "train__learning_rate": 0.02, "train__epochs": 10}
+LEARNT: dict[str, Any] = {
+    "train__monitor": "rmse",
+    "train__learning_rate": 0.02,
+    "train__epochs": 10,
+}
 
 
 def make_spec(layers: int, hidden: int, channels: int) -> ModelSpec:
@@ -54,18 +58,24 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         parts = torch.cat([net(x[:, :25])[0], net(x[:, 25:], net(x[:, :25])[1])[0]], dim=1)
     backend = NativeBackend(spec, canonical_weights(net), "int8", streams=3)
     # float32 rounding of the gates alone; an h that falls between two steps may move by one of 127, and none does here.
-    np.testing.assert_allclose(answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), atol=2e-6)
+    np.testing.assert_allclose(
+        answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), atol=2e-6
+    )
     for ours, theirs in zip((h, c), backend.state, strict=True):
         np.testing.assert_allclose(ours.transpose(0, 1), theirs, atol=2e-6)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(net(x)[0], answers, atol=0, rtol=0)  # training in bf16 changes nothing here
+        torch.testing.assert_close(
+            net(x)[0], answers, atol=0, rtol=0
+        )  # training in bf16 changes nothing here
     exact = CompactLSTM(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there
 
 
-def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cpu_int8, "on_grid", lambda values: values.clone())
     torch.manual_seed(0)
     spec = make_spec(2, 7, 3)
@@ -79,7 +89,9 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
         state = tuple(part.clone().requires_grad_() for part in start)
         answers, (h, c) = net(x, state)
         ((answers * weight).sum() + h.square().sum() + c.sin().sum()).backward()
-        found.append([answers.detach(), *(p.grad for p in net.parameters()), *(s.grad for s in state)])
+        found.append(
+            [answers.detach(), *(p.grad for p in net.parameters()), *(s.grad for s in state)]
+        )
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-10)
 
@@ -91,16 +103,26 @@ def test_weights_on_the_grid_stay_there_in_the_export() -> None:
     net.load_state_dict(grid_weights(net.state_dict()))
     weights = canonical_weights(net)
     rng = np.random.default_rng(0)
-    samples = {"x": rng.normal(size=(200, 5)), "h": rng.uniform(-1, 1, (200, 2, 24)), "c": rng.normal(size=(200, 2, 24))}
+    samples = {
+        "x": rng.normal(size=(200, 5)),
+        "h": rng.uniform(-1, 1, (200, 2, 24)),
+        "c": rng.normal(size=(200, 2, 24)),
+    }
     samples["x"][:, 1] = samples["x"][:, 0]  # GPTQ would move much between these two
-    layers, _ = read_int8(spec, quantise(weights, {k: v.astype(np.float32) for k, v in samples.items()}))
+    layers, _ = read_int8(
+        spec, quantise(weights, {k: v.astype(np.float32) for k, v in samples.items()})
+    )
     for name, array in layers.items():
         np.testing.assert_allclose(array, weights[name], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_run_keeps_the_best_in_int8_on_the_grid(configure: Callable[..., Config], tmp_path: Path) -> None:
-    run = train(configure(FORECAST + QUANTIZE, train__learning_rate=0.01), tmp_path / "run", quiet=True)
+def test_run_keeps_the_best_in_int8_on_the_grid(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    run = train(
+        configure(FORECAST + QUANTIZE, train__learning_rate=0.01), tmp_path / "run", quiet=True
+    )
     found = run.metrics["quantize"]
     assert (found["scheme"], found["epochs"]) == ("int8", 3)
     assert found["best_epoch"] >= 1  # this net is far from its best: any training helps
@@ -119,7 +141,9 @@ def test_run_keeps_the_best_in_int8_on_the_grid(configure: Callable[..., Config]
         net = QuantisedLSTM(run.spec)
         net.load_state_dict(run.model.state_dict())
         rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
-        np.testing.assert_allclose(net(torch.from_numpy(rows)[None])[0][0], answers := kernel.run(rows), atol=1e-4)
+        np.testing.assert_allclose(
+            net(torch.from_numpy(rows)[None])[0][0], answers := kernel.run(rows), atol=1e-4
+        )
         np.testing.assert_allclose(exported.run(rows), answers, atol=1e-4)
     assert len((run.path / "int8" / "history.csv").read_text().splitlines()) == 4
     assert len(run.history) == 2
@@ -128,8 +152,15 @@ def test_run_keeps_the_best_in_int8_on_the_grid(configure: Callable[..., Config]
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_where_no_epoch_helps_the_float_model_stays(configure: Callable[..., Config], tmp_path: Path) -> None:
-    config = configure(FORECAST + QUANTIZE, train__epochs=6, train__learning_rate=0.01, quantize__learning_rate=10.0)
+def test_where_no_epoch_helps_the_float_model_stays(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = configure(
+        FORECAST + QUANTIZE,
+        train__epochs=6,
+        train__learning_rate=0.01,
+        quantize__learning_rate=10.0,
+    )
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["quantize"]["best_epoch"] == 0
     before = torch.load(run.path / "float.pt", weights_only=True)["model"]
@@ -145,7 +176,9 @@ def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
 ) -> None:
     run = train(configure(FORECAST + "\n[quantize]\nscheme = 'int8'\n", **LEARNT), tmp_path / "run")
     found = run.metrics["quantize"]
-    assert found["before"]["int8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
+    assert (
+        found["before"]["int8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
+    )
     assert (found["epochs"], found["best_epoch"]) == (0, 0)
     assert found["before"] == found["after"]
     assert not (run.path / "int8").exists()
@@ -156,11 +189,15 @@ def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_answers_that_rounding_moves_are_won_back_though_the_metric_stays(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_answers_that_rounding_moves_are_won_back_though_the_metric_stays(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     config = configure(FORECAST + "\n[quantize]\nscheme = 'w8a8'\n", **LEARNT)
     run = train(config, tmp_path / "run", quiet=True)
     found = run.metrics["quantize"]
-    assert found["before"]["w8a8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
+    assert (
+        found["before"]["w8a8"]["val"]["rmse"] < 1.005 * found["before"]["float32"]["val"]["rmse"]
+    )
     assert found["epochs"] == 2
 
 
@@ -174,25 +211,40 @@ def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
     interrupt(config, tmp_path / "run", "int8", epochs, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics
-    (resumed.path / "metrics.json").unlink()  # as if killed before it was written: best.pt is the fine-tuned model already
+    (
+        resumed.path / "metrics.json"
+    ).unlink()  # as if killed before it was written: best.pt is the fine-tuned model already
     again = train(config, tmp_path / "run", resume=True, quiet=True)
     assert again.metrics == expected.metrics
     for name, array in expected.weights.items():
         np.testing.assert_array_equal(array, again.weights[name])
     with pytest.raises(TrainingError, match=r"quantize\.epochs was 3 and is 4"):
-        train(configure(CLASSIFY + QUANTIZE, quantize__epochs=4), tmp_path / "run", resume=True, quiet=True)
+        train(
+            configure(CLASSIFY + QUANTIZE, quantize__epochs=4),
+            tmp_path / "run",
+            resume=True,
+            quiet=True,
+        )
     assert load_run(tmp_path / "run").metrics == expected.metrics
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_training_goes_through_the_rounding(configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_goes_through_the_rounding(
+    configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a grid so coarse that it ruins the answers, most of the loss is won back."""
     monkeypatch.setattr(cpu_int8, "LEVELS", 1)
-    settings = {"train__epochs": 20, "train__learning_rate": 0.02, "quantize__epochs": 20, "quantize__learning_rate": 0.01}
+    settings = {
+        "train__epochs": 20,
+        "train__learning_rate": 0.02,
+        "quantize__epochs": 20,
+        "quantize__learning_rate": 0.01,
+    }
     config = configure(FORECAST + QUANTIZE, **settings, quantize__tolerance=0.005)
     found = train(config, tmp_path / "run", quiet=True).metrics["quantize"]
     exact, rounded, tuned = (
-        found[when][kind]["val"]["rmse"] for when, kind in (("before", "float32"), ("before", "int8"), ("after", "int8"))
+        found[when][kind]["val"]["rmse"]
+        for when, kind in (("before", "float32"), ("before", "int8"), ("after", "int8"))
     )
     assert rounded > 1.5 * exact
     assert tuned - exact < 0.5 * (rounded - exact)
@@ -200,5 +252,7 @@ def test_training_goes_through_the_rounding(configure: Callable[..., Config], tm
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (5, 1), (30, 6)])
 def test_defaults_follow_from_the_training(epochs: int, expected: int) -> None:
-    found = settings(TrainConfig(epochs=epochs, learning_rate=0.02, carry=0.25), QuantizeConfig(scheme="int8"))
+    found = settings(
+        TrainConfig(epochs=epochs, learning_rate=0.02, carry=0.25), QuantizeConfig(scheme="int8")
+    )
     assert found == TrainConfig(epochs=expected, learning_rate=0.002, carry=0.25)

@@ -29,16 +29,24 @@ def test_a_path_is_taken_as_it_is_and_a_wrong_name_is_answered_with_the_right_on
     assert recipe_path("some/file.toml") == Path("some/file.toml")
     assert recipe_path(Path("recipe:turbofan")) == FOLDER / "turbofan.toml"
     for wrong in ("recipe:turbo", "recipe:", "recipe:../recipes/turbofan"):
-        with pytest.raises(ConfigError, match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, recipe:digits"):
+        with pytest.raises(
+            ConfigError,
+            match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, recipe:digits",
+        ):
             recipe_path(wrong)
 
 
-def test_the_list_says_whose_data_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_says_whose_data_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("EDGE_LSTM_DATA", raising=False)
     assert cli.main(["recipes"]) == 0
     out = capsys.readouterr().out
     assert "data: BasicMotions, inside the package aeon (there)" in out
-    assert "(MISSING: cmapss/train_FD001.txt is not below the folder in EDGE_LSTM_DATA, which is not set)" in out
+    assert (
+        "(MISSING: cmapss/train_FD001.txt is not below the folder in EDGE_LSTM_DATA, which is not set)"
+        in out
+    )
     monkeypatch.setenv("EDGE_LSTM_DATA", str(tmp_path))
     (tmp_path / "cmapss").mkdir()
     for name in ("train", "test"):

@@ -79,14 +79,18 @@ def table(tmp_path: Path) -> Path:
         level = swing = 0.0
         for row, (a, b) in enumerate(rng.normal(size=(38 + 2 * unit, 2))):
             level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 30 * abs(b)
-            lines.append(f"u{unit},{a:.5f},{b:.5f},{'' if row % 10 == 9 else f'{level:.5f}'},{swing:.5f}")
+            lines.append(
+                f"u{unit},{a:.5f},{b:.5f},{'' if row % 10 == 9 else f'{level:.5f}'},{swing:.5f}"
+            )
     path = tmp_path / "data.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 @pytest.mark.usefixtures("table")
-def test_metrics_are_those_of_the_reference_by_a_plain_loop(configure: Configure, tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_reference_by_a_plain_loop(
+    configure: Configure, tmp_path: Path
+) -> None:
     run = train(configure(REGRESS), tmp_path / "run", quiet=True)
     assert run.spec.targets == run.spec.output_names == ("level", "swing")
     assert (run.path / "regression.png").exists()
@@ -98,7 +102,11 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(configure: Configure
     np.testing.assert_allclose(run.spec.output_scale, np.nanstd(truths, axis=0), rtol=1e-12)
     outputs = Reference(run.spec, run.weights).run(features(run.spec, sequence.x)[0])
     answers = outputs * run.spec.output_scale + run.spec.output_offset
-    errors = [(a - y, np.asarray(run.spec.output_offset) - y) for a, y in zip(answers, sequence.y, strict=True) if np.isfinite(y).all()]
+    errors = [
+        (a - y, np.asarray(run.spec.output_offset) - y)
+        for a, y in zip(answers, sequence.y, strict=True)
+        if np.isfinite(y).all()
+    ]
     assert test["steps"] == len(errors) == 44  # of 48
     model, mean = (np.array(e) for e in zip(*errors, strict=True))
     for found, error in ((test, model), (test["baselines"]["mean"], mean)):
@@ -110,12 +118,16 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(configure: Configure
     assert test["beats_mean"] is True
     assert "The LSTM beats the mean of the training split" in test["verdict"]
     rows = [row["val_rmse"] for row in run.history]
-    assert run.metrics["val"]["rmse"] == pytest.approx(rows[run.metrics["best_epoch"] - 1], rel=1e-4)
+    assert run.metrics["val"]["rmse"] == pytest.approx(
+        rows[run.metrics["best_epoch"] - 1], rel=1e-4
+    )
     told = describe(run.spec, answers[-1])
     assert told == {"value": {"level": answers[-1][0], "swing": answers[-1][1]}}
 
 
-def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(table: Path, configure: Configure) -> None:
+def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(
+    table: Path, configure: Configure
+) -> None:
     config = configure(REGRESS)
     splits = load_data(config)
     spec = make_spec(config, splits)
@@ -124,20 +136,42 @@ def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(
     assert made.mask[:, :9].all()
     y = splits.train[0].y
     assert y is not None
-    np.testing.assert_allclose(made.y[0][:9] * spec.output_scale + spec.output_offset, y[:9], rtol=1e-5)
+    np.testing.assert_allclose(
+        made.y[0][:9] * spec.output_scale + spec.output_offset, y[:9], rtol=1e-5
+    )
     table.write_text(table.read_text().rsplit(",", 1)[0] + ",12345\n")
     changed = load_data(config)
     assert changed.fingerprint != splits.fingerprint
-    table.write_text("\n".join(line if k == 0 else line.rsplit(",", 2)[0] + ",,1" for k, line in enumerate(table.read_text().splitlines())))
+    table.write_text(
+        "\n".join(
+            line if k == 0 else line.rsplit(",", 2)[0] + ",,1"
+            for k, line in enumerate(table.read_text().splitlines())
+        )
+    )
     with pytest.raises(DataError, match="'level' has no value in the training split"):
         make_spec(config, load_data(config))
 
 
 def test_the_last_known_step_of_each_sequence_is_the_one_that_counts() -> None:
-    spec = ModelSpec("regress", ("a",), 2, 1, (0.0,), (1.0,), targets=("life",), output_offset=(2.0,), output_scale=(1.0,))
+    spec = ModelSpec(
+        "regress",
+        ("a",),
+        2,
+        1,
+        (0.0,),
+        (1.0,),
+        targets=("life",),
+        output_offset=(2.0,),
+        output_scale=(1.0,),
+    )
     truths = [[1.0, 4.0, math.nan], [math.nan], [3.0]]
-    sequences = [Sequence(str(k), "g", np.zeros((len(y), 1)), y=np.array(y)[:, None]) for k, y in enumerate(truths)]
-    found = evaluate(spec, sequences, [np.array([[1.0], [5.0], [99.0]]), np.array([[7.0]]), np.array([[6.0]])])
+    sequences = [
+        Sequence(str(k), "g", np.zeros((len(y), 1)), y=np.array(y)[:, None])
+        for k, y in enumerate(truths)
+    ]
+    found = evaluate(
+        spec, sequences, [np.array([[1.0], [5.0], [99.0]]), np.array([[7.0]]), np.array([[6.0]])]
+    )
     assert (found["sequences"], found["steps"]) == (2, 3)
     assert (found["mae"], found["mae_last"]) == pytest.approx((4 / 3, 2))
     assert found["rmse_last"] == pytest.approx(math.sqrt((1 + 9) / 2))
@@ -157,7 +191,14 @@ def test_the_last_known_step_of_each_sequence_is_the_one_that_counts() -> None:
     ],
 )
 def test_a_specification_that_contradicts_itself(values: dict[str, object], words: str) -> None:
-    good = {"task": "regress", "channels": ["a"], "hidden_size": 2, "num_layers": 1, "input_mean": [0.0], "input_std": [1.0]}
+    good = {
+        "task": "regress",
+        "channels": ["a"],
+        "hidden_size": 2,
+        "num_layers": 1,
+        "input_mean": [0.0],
+        "input_std": [1.0],
+    }
     good |= {"targets": ["life"], "output_offset": [0.0], "output_scale": [1.0]}
     assert ModelSpec.from_dict(good).output_size == 1
     with pytest.raises(BundleError, match=words):
@@ -167,22 +208,59 @@ def test_a_specification_that_contradicts_itself(values: dict[str, object], word
 @pytest.mark.parametrize(
     ("text", "old", "new", "words"),
     [
-        (REGRESS, 'target = ["level", "swing"]\n', "", "[data] target: expected the names of the columns to answer"),
+        (
+            REGRESS,
+            'target = ["level", "swing"]\n',
+            "",
+            "[data] target: expected the names of the columns to answer",
+        ),
         (REGRESS, '["level", "swing"]', '["level", "a"]', "'a' is an input (`channels`) too"),
         (REGRESS, '["level", "swing"]', '["level", "level"]', "expected each name once"),
-        (REGRESS, 'task = "regress"', 'task = "regress"\nhorizon = 2', "horizon = 2: is for task 'forecast'"),
-        (REGRESS, 'task = "regress"', 'task = "regress"\ntargets = ["level"]', "the columns to answer stand in [data] `target`"),
-        (REGRESS, 'task = "regress"', 'task = "regress"\nbidirectional = true', "is for task 'classify'"),
-        (REGRESS, "epochs = 25", 'epochs = 25\nmonitor = "accuracy"', "expected one of loss, mae, rmse for task 'regress'"),
+        (
+            REGRESS,
+            'task = "regress"',
+            'task = "regress"\nhorizon = 2',
+            "horizon = 2: is for task 'forecast'",
+        ),
+        (
+            REGRESS,
+            'task = "regress"',
+            'task = "regress"\ntargets = ["level"]',
+            "the columns to answer stand in [data] `target`",
+        ),
+        (
+            REGRESS,
+            'task = "regress"',
+            'task = "regress"\nbidirectional = true',
+            "is for task 'classify'",
+        ),
+        (
+            REGRESS,
+            "epochs = 25",
+            'epochs = 25\nmonitor = "accuracy"',
+            "expected one of loss, mae, rmse for task 'regress'",
+        ),
         (REGRESS, "epochs = 25", 'epochs = 25\nloss_steps = "last"', "is for task 'classify'"),
-        (REGRESS, 'task = "regress"', 'task = "forecast"\nhorizon = 1', "is for task 'regress', and task is 'forecast'"),
+        (
+            REGRESS,
+            'task = "regress"',
+            'task = "forecast"\nhorizon = 1',
+            "is for task 'regress', and task is 'forecast'",
+        ),
         (REGRESS, 'group = "unit"', 'group = "unit"\nrul = "x.txt"', "is for source 'cmapss'"),
         (TURBOFAN, 'rul = "rul.txt"\n', "", "rul: expected the path of the file"),
-        (TURBOFAN, 'rul = "rul.txt"', 'rul = "rul.txt"\ngroup = "unit"', "source 'cmapss' knows its columns"),
+        (
+            TURBOFAN,
+            'rul = "rul.txt"',
+            'rul = "rul.txt"\ngroup = "unit"',
+            "source 'cmapss' knows its columns",
+        ),
         (TURBOFAN, 'by = "given"', 'by = "group"', "expected 'given' for source 'cmapss'"),
     ],
 )
-def test_a_configuration_that_contradicts_itself(tmp_path: Path, text: str, old: str, new: str, words: str) -> None:
+def test_a_configuration_that_contradicts_itself(
+    tmp_path: Path, text: str, old: str, new: str, words: str
+) -> None:
     assert old in text
     (tmp_path / "config.toml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError) as caught:
@@ -197,8 +275,15 @@ LENGTHS = {"train": (6, 4, 5), "test": (2, 3)}
 def turbofan(tmp_path: Path) -> Path:
     """Three engines until they fail, two stopped 7 and 1 cycles before; sensor_21 is the row's number in the file."""
     for part, lengths in LENGTHS.items():
-        rows = [(unit, cycle) for unit, length in enumerate(lengths, 1) for cycle in range(1, length + 1)]
-        lines = [f"{unit} {cycle} {cycle / 10} " + "0 " * 22 + f"{number}  " for number, (unit, cycle) in enumerate(rows)]
+        rows = [
+            (unit, cycle)
+            for unit, length in enumerate(lengths, 1)
+            for cycle in range(1, length + 1)
+        ]
+        lines = [
+            f"{unit} {cycle} {cycle / 10} " + "0 " * 22 + f"{number}  "
+            for number, (unit, cycle) in enumerate(rows)
+        ]
         (tmp_path / f"{part}.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "rul.txt").write_text("7 \n1 \n")
     return tmp_path
@@ -228,14 +313,18 @@ def test_the_life_that_is_left(turbofan: Path, configure: Configure) -> None:
         ("test.txt", "1 1 0.1\n", "line 1 has 3 values; expected 26"),
     ],
 )
-def test_a_file_that_is_not_as_it_should_be(turbofan: Path, configure: Configure, file: str, text: str, words: str) -> None:
+def test_a_file_that_is_not_as_it_should_be(
+    turbofan: Path, configure: Configure, file: str, text: str, words: str
+) -> None:
     (turbofan / file).write_text(text)
     with pytest.raises(DataError, match=words) as caught:
         load_data(configure(TURBOFAN))
     assert file in str(caught.value)
 
 
-def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(turbofan: Path, configure: Configure, tmp_path: Path) -> None:
+def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(
+    turbofan: Path, configure: Configure, tmp_path: Path
+) -> None:
     from edge_lstm.cli.train import closing
 
     assert turbofan.is_dir()
@@ -252,7 +341,9 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     config = configure(REGRESS, train__epochs=1)
     splits = load_data(config)
     case = Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
-    of_zeros = evaluate(case.spec, splits.test, [np.zeros((len(s.x), case.spec.output_size)) for s in splits.test])
+    of_zeros = evaluate(
+        case.spec, splits.test, [np.zeros((len(s.x), case.spec.output_size)) for s in splits.test]
+    )
     of_mean = mean(case).metrics
     assert of_mean is not None
     for key in ("mae", "rmse", "mae_last", "rmse_last"):
@@ -262,11 +353,16 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
     x, y = x[known], y[known]
-    W = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + PENALTY * np.eye(x.shape[1]), (x - x.mean(0)).T @ (y - y.mean(0)))
+    W = np.linalg.solve(
+        (x - x.mean(0)).T @ (x - x.mean(0)) + PENALTY * np.eye(x.shape[1]),
+        (x - x.mean(0)).T @ (y - y.mean(0)),
+    )
     answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
     of_linear = linear(case).metrics
     assert of_linear is not None
-    assert of_linear["rmse"] == pytest.approx(evaluate(case.spec, splits.test, answers)["rmse"], rel=1e-9)
+    assert of_linear["rmse"] == pytest.approx(
+        evaluate(case.spec, splits.test, answers)["rmse"], rel=1e-9
+    )
     found = compare(config, tmp_path / "out", quiet=True)
     assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "mean", "linear"]
     assert "RMSE at the end" in found.markdown

@@ -70,7 +70,9 @@ def tones(tmp_path: Path) -> Path:
         for voice in ("ann", "bob", "yuki", "zoe"):
             for index in range(3):
                 t = np.arange(rng.integers(600, 900)) / 4000
-                pcm = 8000 * np.sin(2 * np.pi * hz * rng.uniform(0.9, 1.1) * t) + rng.normal(0, 200, len(t))
+                pcm = 8000 * np.sin(2 * np.pi * hz * rng.uniform(0.9, 1.1) * t) + rng.normal(
+                    0, 200, len(t)
+                )
                 write_wav(folder / f"{label}_{voice}_{index}.wav", np.round(pcm))
     return folder
 
@@ -92,7 +94,9 @@ def test_files_are_frames_with_labels_and_groups(tones: Path, configure: Configu
 @pytest.mark.usefixtures("tones")
 def test_test_files_by_name(configure: Configure) -> None:
     splits = load_data(configure(SOUND, *GIVEN))
-    assert {s.name for s in splits.test} == {f"{c}_{v}_0" for c in ("low", "high") for v in ("ann", "bob", "yuki", "zoe")}
+    assert {s.name for s in splits.test} == {
+        f"{c}_{v}_0" for c in ("low", "high") for v in ("ann", "bob", "yuki", "zoe")
+    }
     assert len(splits.val) == 2  # 0.15 of 8 of each class
     assert len(splits.train) == 14
 
@@ -103,15 +107,24 @@ def test_the_specification_carries_the_front_end(configure: Configure) -> None:
     spec = make_spec(config, load_data(config))
     assert spec.front_end == FRONT_END
     whole = configure(
-        SOUND, ('kind = "mfcc"\n', ""), ("n_mels = 20", "n_mels = 24\nn_fft = 256\nf_min = 50.0\nf_max = 1900.0\nfloor = 1e-4")
+        SOUND,
+        ('kind = "mfcc"\n', ""),
+        ("n_mels = 20", "n_mels = 24\nn_fft = 256\nf_min = 50.0\nf_max = 1900.0\nfloor = 1e-4"),
     )
     assert whole.front_end is not None
-    assert whole.front_end.front_end() == FrontEnd("log-mel", 4000, 100, 40, 256, 24, 0, 50.0, 1900.0, 1e-4)
+    assert whole.front_end.front_end() == FrontEnd(
+        "log-mel", 4000, 100, 40, 256, 24, 0, 50.0, 1900.0, 1e-4
+    )
 
 
 def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path) -> None:
     config = configure(
-        SOUND, ("[model]", "[augment]\nmask_steps = 0.2\nmask_channels = 0.2\nlevel = 0.1\nnoise = 0.1\n\n[model]"), train__epochs=12
+        SOUND,
+        (
+            "[model]",
+            "[augment]\nmask_steps = 0.2\nmask_channels = 0.2\nlevel = 0.1\nnoise = 0.1\n\n[model]",
+        ),
+        train__epochs=12,
     )
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["test"]["accuracy"] == 1.0
@@ -134,17 +147,45 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
     ("old", "new", "words"),
     [
         ('path = "tones"\n', "", "[data] path: expected the folder with the .wav files"),
-        ('path = "tones"', 'path = "tones"\nchannels = ["a"]', "the channels of source 'wav' are the front end's"),
-        ('path = "tones"', 'path = "tones"\nlabel = "a"', "names a column, and source 'wav' has none"),
+        (
+            'path = "tones"',
+            'path = "tones"\nchannels = ["a"]',
+            "the channels of source 'wav' are the front end's",
+        ),
+        (
+            'path = "tones"',
+            'path = "tones"\nlabel = "a"',
+            "names a column, and source 'wav' has none",
+        ),
         ('path = "tones"', 'train = "tones"', "path: expected the folder"),
         ("(?P<label>[a-z]+)", "[a-z]+", "with a part (?P<label>...), for task 'classify'"),
         ("(?P<label>", "(?P<label", "is no regular expression: "),
-        ('pattern = "', 'test_pattern = "a"\npattern = "', "goes with split by 'given' of source 'wav', and by is 'group'"),
-        ('by = "group"\nval = ["yuki"]\ntest = ["zoe"]', 'by = "given"', "goes with split by 'given' of source 'wav', and by is 'given'"),
+        (
+            'pattern = "',
+            'test_pattern = "a"\npattern = "',
+            "goes with split by 'given' of source 'wav', and by is 'group'",
+        ),
+        (
+            'by = "group"\nval = ["yuki"]\ntest = ["zoe"]',
+            'by = "given"',
+            "goes with split by 'given' of source 'wav', and by is 'given'",
+        ),
         ("hop_length = 40\n", "", "[front_end] hop_length: is missing"),
-        ("hop_length = 40", "hop_length = 101", "[front_end] hop_length = 101: hop_length is 101, expected 1 to frame_length (100)"),
-        ("n_mels = 20", "n_mels = 64\nf_max = 1000.0", "[front_end] n_mels = 64: mel band 2 is narrower than an FFT bin"),
-        ("n_mels = 20", "n_mels = 20\nn_fft = 100", "[front_end] n_fft = 100: n_fft is 100, expected a power of two"),
+        (
+            "hop_length = 40",
+            "hop_length = 101",
+            "[front_end] hop_length = 101: hop_length is 101, expected 1 to frame_length (100)",
+        ),
+        (
+            "n_mels = 20",
+            "n_mels = 64\nf_max = 1000.0",
+            "[front_end] n_mels = 64: mel band 2 is narrower than an FFT bin",
+        ),
+        (
+            "n_mels = 20",
+            "n_mels = 20\nn_fft = 100",
+            "[front_end] n_fft = 100: n_fft is 100, expected a power of two",
+        ),
         (
             'source = "wav"',
             'source = "csv"',
@@ -167,25 +208,42 @@ def test_the_section_goes_with_the_source(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(SOUND.replace(front_end, ""))
     with pytest.raises(ConfigError, match="front_end: expected a section with sample_rate"):
         load_config(tmp_path / "c.toml")
-    other = SOUND.replace('pattern = "(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*"\n', "").replace('"wav"', '"npz"')
+    other = SOUND.replace('pattern = "(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*"\n', "").replace(
+        '"wav"', '"npz"'
+    )
     (tmp_path / "c.toml").write_text(other)
-    with pytest.raises(ConfigError, match="front_end: is for source 'wav', and source is 'npz'; remove the section"):
+    with pytest.raises(
+        ConfigError, match="front_end: is for source 'wav', and source is 'npz'; remove the section"
+    ):
         load_config(tmp_path / "c.toml")
 
 
 def test_files_that_cannot_be_used(tones: Path, configure: Configure) -> None:
     config = configure(SOUND)
     for name, rate, samples, message in (
-        ("low_ann_3", 8000, 500, r"low_ann_3.wav: the sample rate is 8000 Hz, and the model's 4000 Hz; convert it"),
+        (
+            "low_ann_3",
+            8000,
+            500,
+            r"low_ann_3.wav: the sample rate is 8000 Hz, and the model's 4000 Hz; convert it",
+        ),
         ("low_ann_3", 4000, 99, r"low_ann_3.wav: is shorter than a frame \(100 samples\)"),
-        ("low-ann-3", 4000, 500, r"low-ann-3.wav: the name doesn't look like `pattern` in \[data\]"),
+        (
+            "low-ann-3",
+            4000,
+            500,
+            r"low-ann-3.wav: the name doesn't look like `pattern` in \[data\]",
+        ),
     ):
         write_wav(tones / f"{name}.wav", np.zeros(samples), rate)
         with pytest.raises(DataError, match=message):
             load_data(config)
         (tones / f"{name}.wav").unlink()
     (tones / "low_ann_3.wav").write_bytes((tones / "low_ann_2.wav").read_bytes()[:700])
-    with pytest.raises(DataError, match=r"low_ann_3.wav: is cut off: its header says \d+ samples, and there are 328"):
+    with pytest.raises(
+        DataError,
+        match=r"low_ann_3.wav: is cut off: its header says \d+ samples, and there are 328",
+    ):
         load_data(config)
     for file in tones.iterdir():
         file.unlink()

@@ -28,20 +28,44 @@ LENGTHS = (9, 4, 1, 7)
 
 
 def make_spec(layers: int = 2, missing: str = "refuse") -> ModelSpec:
-    values = {"task": "classify", "channels": ["a", "b"], "classes": ["n", "y", "z"], "hidden_size": 6, "num_layers": layers}
-    return ModelSpec.from_dict({**values, "input_mean": [1, -2], "input_std": [2, 0.5], "missing": missing, "bidirectional": True})
+    values = {
+        "task": "classify",
+        "channels": ["a", "b"],
+        "classes": ["n", "y", "z"],
+        "hidden_size": 6,
+        "num_layers": layers,
+    }
+    return ModelSpec.from_dict(
+        {
+            **values,
+            "input_mean": [1, -2],
+            "input_std": [2, 0.5],
+            "missing": missing,
+            "bidirectional": True,
+        }
+    )
 
 
 def sequences() -> list[Sequence]:
     rng = np.random.default_rng(3)
-    return [Sequence(f"s{n}", "g", rng.normal(size=(length, 2)), n % 3) for n, length in enumerate(LENGTHS)]
+    return [
+        Sequence(f"s{n}", "g", rng.normal(size=(length, 2)), n % 3)
+        for n, length in enumerate(LENGTHS)
+    ]
 
 
-def gradients_of(model: CompactLSTM, loss: Loss, some: list[Sequence], *, padding: float = 0.0) -> tuple[float, list[torch.Tensor]]:
+def gradients_of(
+    model: CompactLSTM, loss: Loss, some: list[Sequence], *, padding: float = 0.0
+) -> tuple[float, list[torch.Tensor]]:
     data = examples(model.spec, some)
     x = torch.from_numpy(np.where(data.mask[..., None], data.x, np.float32(padding)))
     lengths = torch.from_numpy(data.lengths)
-    value = loss(model(x, lengths=lengths)[0], torch.from_numpy(data.y), torch.from_numpy(data.mask), lengths - 1)
+    value = loss(
+        model(x, lengths=lengths)[0],
+        torch.from_numpy(data.y),
+        torch.from_numpy(data.mask),
+        lengths - 1,
+    )
     model.zero_grad()
     value.backward()
     return value.item(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -56,19 +80,31 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
     weights = canonical_weights(model)
     spec.check_weights(weights)
     for sequence, answer in zip(data, answers(model, data), strict=True):
-        np.testing.assert_allclose(answer, reference(spec, weights).run(features(spec, sequence.x)[0]), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            answer,
+            reference(spec, weights).run(features(spec, sequence.x)[0]),
+            rtol=1e-5,
+            atol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model, loss = CompactLSTM(make_spec()), Loss.of(make_spec(), TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    model, loss = (
+        CompactLSTM(make_spec()),
+        Loss.of(
+            make_spec(), TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all")
+        ),
+    )
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
     assert value == pytest.approx(sum(each for each, _ in alone), rel=1e-6)
     assert len(gradients) == len(list(model.parameters())) == 2 * 2 * 4 + 2
     for k, gradient in enumerate(gradients):
-        torch.testing.assert_close(gradient, torch.stack([each[k] for _, each in alone]).sum(dim=0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            gradient, torch.stack([each[k] for _, each in alone]).sum(dim=0), rtol=1e-4, atol=1e-6
+        )
     assert gradients_of(model, loss, sequences(), padding=1e3)[0] == value
 
 
@@ -77,10 +113,14 @@ def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
     model, data = CompactLSTM(make_spec()), sequences()
-    loss = Loss.of(model.spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    loss = Loss.of(
+        model.spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all")
+    )
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)
-    assert found["val_loss"] == pytest.approx(total / loss.counts(examples(model.spec, data)).sum(), rel=1e-5)
+    assert found["val_loss"] == pytest.approx(
+        total / loss.counts(examples(model.spec, data)).sum(), rel=1e-5
+    )
     measured = evaluate(model.spec, data, answers(model, data))
     for key in ("accuracy", "macro_f1"):
         assert found[f"val_{key}"] == pytest.approx(measured[key], rel=1e-5)
@@ -91,7 +131,9 @@ def test_initial_weights_of_both_directions() -> None:
     for prefix in ("layer0", "layer0.reverse", "layer1", "layer1.reverse"):
         for block in np.split(weights[f"{prefix}.W_h"], 4, axis=1):
             np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
-        np.testing.assert_array_equal(weights[f"{prefix}.b"], np.repeat([0, 1, 0, 0], 6).astype(np.float32))
+        np.testing.assert_array_equal(
+            weights[f"{prefix}.b"], np.repeat([0, 1, 0, 0], 6).astype(np.float32)
+        )
         inputs = weights[f"{prefix}.W_x"]
         bound = np.sqrt(6 / (len(inputs) + 6))
         assert 0.7 * bound < np.abs(inputs).max() <= bound
@@ -109,31 +151,52 @@ def test_summary_counts_by_hand() -> None:
 
 @pytest.mark.usefixtures("classify_csv")
 @pytest.mark.parametrize("steps", ["all", "last"])
-def test_a_run_learns_from_unequal_lengths(configure: Configure, tmp_path: Path, steps: str) -> None:
+def test_a_run_learns_from_unequal_lengths(
+    configure: Configure, tmp_path: Path, steps: str
+) -> None:
     """The subjects walk 20 rows and rest 15."""
-    config = configure(CLASSIFY, model__bidirectional=True, train__epochs=8, train__learning_rate=0.02, train__loss_steps=steps)
+    config = configure(
+        CLASSIFY,
+        model__bidirectional=True,
+        train__epochs=8,
+        train__learning_rate=0.02,
+        train__loss_steps=steps,
+    )
     run = train(config, tmp_path / "run", quiet=True)
     assert run.spec.bidirectional
     assert {len(s.x) for s in run.splits.train} == {15, 20}
     assert run.metrics["test"]["accuracy"] == 1.0
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
-    by_reference = [reference(run.spec, run.weights).run(features(run.spec, s.x)[0]) for s in run.splits.test]
-    assert evaluate(run.spec, run.splits.test, by_reference)["confusion"] == run.metrics["test"]["confusion"]
+    by_reference = [
+        reference(run.spec, run.weights).run(features(run.spec, s.x)[0]) for s in run.splits.test
+    ]
+    assert (
+        evaluate(run.spec, run.splits.test, by_reference)["confusion"]
+        == run.metrics["test"]["confusion"]
+    )
     assert load_run(tmp_path / "run").weights.keys() == run.spec.weight_shapes().keys()
     assert load_config(run.path / "config.toml").model.bidirectional
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_nothing_is_carried(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_carried(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The default of `carry` is simply off."""
     states = []
     forward = CompactLSTM.forward
 
-    def watched(self: CompactLSTM, features: torch.Tensor, state: object = None, lengths: object = None) -> object:
+    def watched(
+        self: CompactLSTM, features: torch.Tensor, state: object = None, lengths: object = None
+    ) -> object:
         states.append(state)
         return forward(self, features, state, lengths)  # type: ignore[arg-type]
 
     monkeypatch.setattr(CompactLSTM, "forward", watched)
-    train(configure(CLASSIFY, model__bidirectional=True, train__batch_size=2), tmp_path / "run", quiet=True)
+    train(
+        configure(CLASSIFY, model__bidirectional=True, train__batch_size=2),
+        tmp_path / "run",
+        quiet=True,
+    )
     assert len(states) > 6
     assert set(states) == {None}

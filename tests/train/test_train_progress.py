@@ -19,7 +19,13 @@ from edge_lstm.results import plots
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.errors import ConfigError
 
-ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75, "val_macro_f1": 0.7} | {
+ROW = {
+    "epoch": 1.0,
+    "train_loss": 0.5,
+    "val_loss": 0.25,
+    "val_accuracy": 0.75,
+    "val_macro_f1": 0.7,
+} | {
     "learning_rate": 1e-3,
     "samples_per_s": 99.0,
 }
@@ -46,7 +52,9 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "loss 0.5, val loss 0.25, accuracy 0.75" in shown
 
 
-def test_a_line_per_epoch_elsewhere_and_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_per_epoch_elsewhere_and_nothing_when_quiet(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for quiet in (False, True):
         reporter = Reporter(quiet=quiet)
         reporter.start(0, 4, 100)
@@ -55,11 +63,19 @@ def test_a_line_per_epoch_elsewhere_and_nothing_when_quiet(capsys: pytest.Captur
         reporter.line("done")
         reporter.close()
         err = capsys.readouterr().err
-        assert err == "" if quiet else err.splitlines()[0].startswith("epoch 1/4  loss 0.5  val loss 0.25  macro_f1 0.7  99 samples/s")
+        assert (
+            err == ""
+            if quiet
+            else err.splitlines()[0].startswith(
+                "epoch 1/4  loss 0.5  val loss 0.25  macro_f1 0.7  99 samples/s"
+            )
+        )
 
 
 def texts(figure: Figure) -> set[str]:
-    return {text for ax in figure.axes for text in (ax.get_title(), ax.get_xlabel(), ax.get_ylabel())}
+    return {
+        text for ax in figure.axes for text in (ax.get_title(), ax.get_xlabel(), ax.get_ylabel())
+    }
 
 
 def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
@@ -83,11 +99,23 @@ def parse(*arguments: str) -> argparse.Namespace:
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_the_command(configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure(CLASSIFY)
     arguments = [str(tmp_path / "config.toml"), "-o", str(tmp_path / "run"), "--device", "cpu"]
     assert (
-        train_verb.main(parse(*arguments, "--set", "train.epochs=1", "--set", "train.optimizer=adam", "--set", 'data.split.val=["s3"]'))
+        train_verb.main(
+            parse(
+                *arguments,
+                "--set",
+                "train.epochs=1",
+                "--set",
+                "train.optimizer=adam",
+                "--set",
+                'data.split.val=["s3"]',
+            )
+        )
         == 0
     )
     out = capsys.readouterr().out

@@ -38,7 +38,9 @@ SETTINGS = {
 
 
 def start(config: Path, out: Path, mode: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(out), mode], env=os.environ)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(config), str(out), mode], env=os.environ
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes], newer_than: int) -> None:
@@ -50,7 +52,9 @@ def wait_for(path: Path, process: subprocess.Popen[bytes], newer_than: int) -> N
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_killed_twice_and_resumed_equals_uninterrupted(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_killed_twice_and_resumed_equals_uninterrupted(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     config = configure(CLASSIFY, **SETTINGS)
     # The overrides as a file, for the other process.
     (tmp_path / "config.toml").write_text(config.to_toml())
@@ -81,7 +85,10 @@ def test_killed_twice_and_resumed_equals_uninterrupted(configure: Callable[..., 
             np.testing.assert_array_equal(array, other.weights[name])
     assert resumed.metrics == expected.metrics
     timings = {"seconds", "samples_per_s"}
-    rows = [[{k: v for k, v in row.items() if k not in timings} for row in run.history] for run in (expected, resumed)]
+    rows = [
+        [{k: v for k, v in row.items() if k not in timings} for row in run.history]
+        for run in (expected, resumed)
+    ]
     assert rows[0] == rows[1]
     assert not list(out.glob(".*.tmp"))
     lines = (out / "history.csv").read_text().splitlines()
@@ -89,7 +96,9 @@ def test_killed_twice_and_resumed_equals_uninterrupted(configure: Callable[..., 
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_killed_before_the_first_checkpoint_starts_over(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_killed_before_the_first_checkpoint_starts_over(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     config = configure(CLASSIFY)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.toml").write_text(config.to_toml())
@@ -97,7 +106,9 @@ def test_killed_before_the_first_checkpoint_starts_over(configure: Callable[...,
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_killed_between_the_last_epoch_and_the_metrics(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_killed_between_the_last_epoch_and_the_metrics(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     config = configure(CLASSIFY)
     run = train(config, tmp_path / "run", quiet=True)
     (run.path / "metrics.json").unlink()
@@ -105,7 +116,9 @@ def test_killed_between_the_last_epoch_and_the_metrics(configure: Callable[..., 
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_a_run_from_before_a_key_was_there_goes_on(configure: Callable[..., Config], tmp_path: Path) -> None:
+def test_a_run_from_before_a_key_was_there_goes_on(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
     run = train(configure(CLASSIFY), tmp_path / "run", quiet=True)
     (run.path / "metrics.json").unlink()
     last = torch.load(run.path / "last.pt", weights_only=True)
@@ -117,7 +130,9 @@ def test_a_run_from_before_a_key_was_there_goes_on(configure: Callable[..., Conf
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_an_interrupt_keeps_the_best_epoch(configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_keeps_the_best_epoch(
+    configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY", 3600.0)
     monkeypatch.setattr(loop.Training, "_epoch", interrupted_after(3, loop.Training._epoch))
     with pytest.raises(KeyboardInterrupt):
@@ -125,7 +140,9 @@ def test_an_interrupt_keeps_the_best_epoch(configure: Callable[..., Config], tmp
     assert len(load_run(tmp_path / "run").history) <= 3
 
 
-def interrupted_after(epochs: int, run: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
+def interrupted_after(
+    epochs: int, run: Callable[..., dict[str, float]]
+) -> Callable[..., dict[str, float]]:
     def epoch(self: loop.Training) -> dict[str, float]:
         if self.progress.epoch == epochs:
             raise KeyboardInterrupt
@@ -134,12 +151,16 @@ def interrupted_after(epochs: int, run: Callable[..., dict[str, float]]) -> Call
     return epoch
 
 
-def interrupt(config: Config, out: Path, stage: str, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt(
+    config: Config, out: Path, stage: str, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Train until the stage that writes a folder of this name has done so many epochs, and no further. Saves after every epoch."""
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     whole = loop.Training._epoch
     stopped = interrupted_after(epochs, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == stage else whole)(self))
+    monkeypatch.setattr(
+        loop.Training, "_epoch", lambda self: (stopped if self.out.name == stage else whole)(self)
+    )
     with pytest.raises(KeyboardInterrupt):
         train(config, out, quiet=True)
     monkeypatch.setattr(loop.Training, "_epoch", whole)

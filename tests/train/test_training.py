@@ -22,11 +22,21 @@ from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
 
 Configure = Callable[..., Config]
-FILES = {"best.pt", "last.pt", "config.toml", "history.csv", "metrics.json", "curves.png", "tensorboard"}
+FILES = {
+    "best.pt",
+    "last.pt",
+    "config.toml",
+    "history.csv",
+    "metrics.json",
+    "curves.png",
+    "tensorboard",
+}
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_classify_learns_and_writes_its_run(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classify_learns_and_writes_its_run(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = configure(CLASSIFY, train__epochs=10, train__learning_rate=0.02)
     run = train(config, tmp_path / "run")
     assert {p.name for p in run.path.iterdir()} == FILES | {"confusion.png"}
@@ -42,7 +52,11 @@ def test_classify_learns_and_writes_its_run(configure: Configure, tmp_path: Path
     for name in ("curves.png", "confusion.png"):
         assert (run.path / name).read_bytes().startswith(b"\x89PNG")
     again = load_config(run.path / "config.toml")
-    assert (again.model, again.train, again.data.split) == (config.model, config.train, config.data.split)
+    assert (again.model, again.train, again.data.split) == (
+        config.model,
+        config.train,
+        config.data.split,
+    )
     assert load_data(again).fingerprint == run.fingerprint
     text = closing(run)
     assert "test accuracy   1.0000" in text
@@ -51,9 +65,17 @@ def test_classify_learns_and_writes_its_run(configure: Configure, tmp_path: Path
 
 @pytest.mark.usefixtures("forecast_csv")
 @pytest.mark.parametrize("residual", [False, True])
-def test_forecast_metrics_are_those_of_the_reference(configure: Configure, tmp_path: Path, residual: bool) -> None:
+def test_forecast_metrics_are_those_of_the_reference(
+    configure: Configure, tmp_path: Path, residual: bool
+) -> None:
     run = train(
-        configure(FORECAST, train__epochs=15, train__learning_rate=0.02, model__residual=residual, data__season=10),
+        configure(
+            FORECAST,
+            train__epochs=15,
+            train__learning_rate=0.02,
+            model__residual=residual,
+            data__season=10,
+        ),
         tmp_path / "run",
         quiet=True,
     )
@@ -74,7 +96,10 @@ def test_forecast_metrics_are_those_of_the_reference(configure: Configure, tmp_p
 
 @pytest.mark.usefixtures("classify_csv")
 def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Path) -> None:
-    runs = [train(configure(CLASSIFY, train__seed=seed), tmp_path / name, quiet=True) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    runs = [
+        train(configure(CLASSIFY, train__seed=seed), tmp_path / name, quiet=True)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
     for name, array in runs[0].weights.items():
         np.testing.assert_array_equal(array, runs[1].weights[name])
     assert not np.array_equal(runs[0].weights["layer0.W_x"], runs[2].weights["layer0.W_x"])
@@ -93,41 +118,71 @@ def test_unequal_lengths_train(tmp_path: Path) -> None:
     assert min(lengths) == 7
     assert max(lengths) == 29
     assert run.metrics["test"]["accuracy"] > 0.85
-    assert run.metrics["best_epoch"] == max(run.history, key=lambda r: (r["val_accuracy"], -r["val_loss"]))["epoch"]
+    assert (
+        run.metrics["best_epoch"]
+        == max(run.history, key=lambda r: (r["val_accuracy"], -r["val_loss"]))["epoch"]
+    )
 
 
 @pytest.mark.usefixtures("classify_csv")
 def test_bf16_runs_on_the_cpu(configure: Configure, tmp_path: Path) -> None:
-    run = train(configure(CLASSIFY, train__precision="bf16", train__epochs=6, train__learning_rate=0.02), tmp_path / "run", quiet=True)
+    run = train(
+        configure(CLASSIFY, train__precision="bf16", train__epochs=6, train__learning_rate=0.02),
+        tmp_path / "run",
+        quiet=True,
+    )
     assert all(w.dtype == np.float32 for w in run.weights.values())
     assert run.metrics["test"]["accuracy"] == 1.0
 
 
 @pytest.mark.usefixtures("classify_csv")
 @pytest.mark.parametrize(
-    "settings", [{"train__optimizer": "adam"}, {"model__num_layers": 3, "model__dropout": 0.2}, {"train__batch_size": 1000}]
+    "settings",
+    [
+        {"train__optimizer": "adam"},
+        {"model__num_layers": 3, "model__dropout": 0.2},
+        {"train__batch_size": 1000},
+    ],
 )
-def test_other_settings_train(configure: Configure, tmp_path: Path, settings: dict[str, object]) -> None:
+def test_other_settings_train(
+    configure: Configure, tmp_path: Path, settings: dict[str, object]
+) -> None:
     run = train(configure(CLASSIFY, **settings), tmp_path / "run", quiet=True)
     assert len(run.history) == 2
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_early_stopping_keeps_the_best(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = train(configure(FORECAST, train__epochs=200, train__learning_rate=0.3, train__patience=3), tmp_path / "run")
+def test_early_stopping_keeps_the_best(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(
+        configure(FORECAST, train__epochs=200, train__learning_rate=0.3, train__patience=3),
+        tmp_path / "run",
+    )
     values = [r["val_loss"] for r in run.history]
     assert len(values) < 200
     assert run.metrics["best_epoch"] == 1 + int(np.argmin(values)) == len(values) - 3
-    assert f"stopped after epoch {len(values)}: 3 epochs without a better loss" in capsys.readouterr().err
+    assert (
+        f"stopped after epoch {len(values)}: 3 epochs without a better loss"
+        in capsys.readouterr().err
+    )
     assert load_run(run.path, "last").history == run.history
 
 
 @pytest.mark.usefixtures("forecast_csv")
-def test_a_loss_that_is_not_finite_stops_with_the_reason(configure: Configure, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_with_the_reason(
+    configure: Configure, tmp_path: Path
+) -> None:
     config = configure(FORECAST, train__learning_rate=1e30, train__warmup=0.0)
     with pytest.raises(TrainingError) as caught:
         train(config, tmp_path / "first", quiet=True)
-    for words in ("epoch 1, step ", "the loss is ", "the gradient norm ", "too high: try learning_rate = 1e+29", "no checkpoint"):
+    for words in (
+        "epoch 1, step ",
+        "the loss is ",
+        "the gradient norm ",
+        "too high: try learning_rate = 1e+29",
+        "no checkpoint",
+    ):
         assert words in str(caught.value)
 
 
@@ -138,7 +193,11 @@ def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
     from edge_lstm.training import loop
 
     rates = loop.learning_rate
-    monkeypatch.setattr(loop, "learning_rate", lambda step, total, warmup, peak: 1e30 if step > 15 else rates(step, total, warmup, peak))
+    monkeypatch.setattr(
+        loop,
+        "learning_rate",
+        lambda step, total, warmup, peak: 1e30 if step > 15 else rates(step, total, warmup, peak),
+    )
     with pytest.raises(TrainingError, match=r"the best checkpoint, of epoch \d, is kept"):
         train(configure(FORECAST, train__epochs=8), tmp_path / "run", quiet=True)
     run = load_run(tmp_path / "run")
@@ -150,12 +209,17 @@ def test_an_outlier_is_named_as_the_reason(configure: Configure, tmp_path: Path)
     rows = [f"{1e6 if k == 6 else k % 2},{k % 3}" for k in range(20_000)]
     (tmp_path / "data.csv").write_text("a,b\n" + "\n".join(rows) + "\n")
     config = configure(FORECAST, train__learning_rate=1e30, train__warmup=0.0)
-    with pytest.raises(TrainingError, match="likely an input is 110 standard deviations from the training mean: look for wrong values"):
+    with pytest.raises(
+        TrainingError,
+        match="likely an input is 110 standard deviations from the training mean: look for wrong values",
+    ):
         train(config, tmp_path / "run", quiet=True)
 
 
 @pytest.mark.usefixtures("classify_csv")
-def test_a_folder_with_a_run_is_not_overwritten(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_a_run_is_not_overwritten(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = configure(CLASSIFY)
     train(config, tmp_path / "run", quiet=True)
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()}
@@ -172,10 +236,20 @@ def test_a_folder_with_a_run_is_not_overwritten(configure: Configure, tmp_path: 
         train(config, tmp_path / "file" / "run", quiet=True)
 
 
-def test_a_resume_with_something_changed_says_what(classify_csv: Path, configure: Configure, tmp_path: Path) -> None:
+def test_a_resume_with_something_changed_says_what(
+    classify_csv: Path, configure: Configure, tmp_path: Path
+) -> None:
     train(configure(CLASSIFY), tmp_path / "run", quiet=True)
-    with pytest.raises(TrainingError, match=r"model.hidden_size was 6 and is 7; the configuration's train.epochs was 2 and is 3"):
-        train(configure(CLASSIFY, train__epochs=3, model__hidden_size=7), tmp_path / "run", resume=True, quiet=True)
+    with pytest.raises(
+        TrainingError,
+        match=r"model.hidden_size was 6 and is 7; the configuration's train.epochs was 2 and is 3",
+    ):
+        train(
+            configure(CLASSIFY, train__epochs=3, model__hidden_size=7),
+            tmp_path / "run",
+            resume=True,
+            quiet=True,
+        )
     classify_csv.write_text(classify_csv.read_text() + "s1,rest,1,1\n")
     with pytest.raises(TrainingError, match="the data has changed"):
         train(configure(CLASSIFY), tmp_path / "run", resume=True, quiet=True)
@@ -201,7 +275,9 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
     torch.save(contents, best)
     with pytest.raises(TrainingError, match="doesn't fit this version"):
         load_run(tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"there is no best.pt; expected the folder of a training run"):
+    with pytest.raises(
+        TrainingError, match=r"there is no best.pt; expected the folder of a training run"
+    ):
         load_run(tmp_path)
     best.write_bytes(whole)
     (tmp_path / "run" / "metrics.json").write_text("{")
@@ -225,20 +301,30 @@ def test_a_device_that_is_not_there(configure: Configure, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("classify_csv")
 def test_a_graph_is_recorded_on_a_gpu_alone(configure: Configure, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it"):
+    with pytest.raises(
+        ConfigError,
+        match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it",
+    ):
         train(configure(CLASSIFY, train__cuda_graph=True), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ConfigError, match=r"cuda_graph = true: expected false: only a step with `dropout` = 0 is recorded"):
+    with pytest.raises(
+        ConfigError,
+        match=r"cuda_graph = true: expected false: only a step with `dropout` = 0 is recorded",
+    ):
         configure(CLASSIFY, train__cuda_graph=True, model__num_layers=2, model__dropout=0.1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.usefixtures("forecast_csv")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_recorded_steps_train_as_steps_do(configure: Configure, tmp_path: Path, precision: str) -> None:
+def test_recorded_steps_train_as_steps_do(
+    configure: Configure, tmp_path: Path, precision: str
+) -> None:
     settings = {"train__accelerator": "cuda", "train__precision": precision, "train__epochs": 6}
     plain = train(configure(FORECAST, **settings), tmp_path / "plain", quiet=True)
-    recorded = train(configure(FORECAST, **settings, train__cuda_graph=True), tmp_path / "recorded", quiet=True)
+    recorded = train(
+        configure(FORECAST, **settings, train__cuda_graph=True), tmp_path / "recorded", quiet=True
+    )
     for expected, found in zip(plain.history, recorded.history, strict=True):
         assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-3)
         assert found["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)

@@ -28,7 +28,9 @@ class Backend(ABC):
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
-    at_once: int = 1  # steps that it answers together where `run` brings as many; any number is right
+    at_once: int = (
+        1  # steps that it answers together where `run` brings as many; any number is right
+    )
 
     @abstractmethod
     def reset(self) -> None:
@@ -38,7 +40,9 @@ class Backend(ABC):
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (F,) -> outputs: (O,), a new array."""
 
-    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], NDArray[Any] | None] | None:  # noqa: ARG002
+    def answerer(
+        self, spec: ModelSpec, last: NDArray[np.float64]
+    ) -> Callable[[ArrayLike], NDArray[Any] | None] | None:  # noqa: ARG002
         """A backend may do the pre- and post-processing of a step as well, faster than it is done for it.
 
         last: (C,), the Preprocessor's, read and written. Returns what takes a raw sample and gives the answer, or None, with nothing
@@ -99,10 +103,14 @@ def check_state(value: State, shape: tuple[int, ...]) -> State:
     try:
         h, c = (np.asarray(part) for part in value)
     except (TypeError, ValueError) as e:
-        raise BackendError(f"state must be the pair (h, c) of arrays, not {type(value).__name__}: {e}") from e
+        raise BackendError(
+            f"state must be the pair (h, c) of arrays, not {type(value).__name__}: {e}"
+        ) from e
     for label, part in (("h", h), ("c", c)):
         if part.shape != shape or part.dtype.kind != "f":
-            raise BackendError(f"state {label} is {part.dtype}{part.shape}, expected floating point of shape {shape}")
+            raise BackendError(
+                f"state {label} is {part.dtype}{part.shape}, expected floating point of shape {shape}"
+            )
         if not (np.abs(part) <= _FLOAT32_MAX).all():
             raise BackendError(f"state {label} has values that are not finite in float32")
     return h, c

@@ -37,14 +37,19 @@ class ChunkBackend(Backend):
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         if not self._said:
-            _log.info("this converted model takes %d steps at a time; single steps are computed by NumPy", self.at_once)
+            _log.info(
+                "this converted model takes %d steps at a time; single steps are computed by NumPy",
+                self.at_once,
+            )
             self._said = True
         return self._with_state(self._single).step(features)
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         whole = len(features) - len(features) % self.at_once
         parts = [(self._chunks, features[:whole]), (self._single, features[whole:])]
-        return np.concatenate([self._with_state(backend).run(rows) for backend, rows in parts if len(rows)])
+        return np.concatenate(
+            [self._with_state(backend).run(rows) for backend, rows in parts if len(rows)]
+        )
 
     def _with_state(self, backend: Backend) -> Backend:
         if self._closed:
@@ -83,7 +88,11 @@ class SequenceBackend(WholeSequence):
         if len(features) == self.at_once:
             return self._converted.run(features)
         if not self._said:
-            _log.info("this converted model takes sequences of %d steps; one of %d is computed by NumPy", self.at_once, len(features))
+            _log.info(
+                "this converted model takes sequences of %d steps; one of %d is computed by NumPy",
+                self.at_once,
+                len(features),
+            )
             self._said = True
         return self._other.run(features)
 
@@ -92,7 +101,9 @@ class SequenceBackend(WholeSequence):
         self._converted.close()
 
 
-def any_length(backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
+def any_length(
+    backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]
+) -> Backend:
     """The backend itself where it takes one step at a time, else a ChunkBackend around it; a SequenceBackend for a bidirectional model."""
     if spec.bidirectional:
         return SequenceBackend(backend, numpy_backend(spec, weights), steps, spec.hidden_size)

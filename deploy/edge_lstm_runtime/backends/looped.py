@@ -16,7 +16,11 @@ class LoopedStreams(Backend):
 
     def __init__(self, backends: Sequence[Backend]):
         self._backends = backends
-        self.name, self.dtype, self.at_once = backends[0].name, backends[0].dtype, backends[0].at_once
+        self.name, self.dtype, self.at_once = (
+            backends[0].name,
+            backends[0].dtype,
+            backends[0].at_once,
+        )
 
     def reset(self) -> None:
         for backend in self._backends:
@@ -24,12 +28,17 @@ class LoopedStreams(Backend):
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (N, F) -> outputs: (N, O)."""
-        return np.stack([backend.step(row) for backend, row in zip(self._backends, features, strict=True)])
+        return np.stack(
+            [backend.step(row) for backend, row in zip(self._backends, features, strict=True)]
+        )
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (steps, N, F) -> outputs: (steps, N, O)."""
         recordings = np.ascontiguousarray(features.swapaxes(0, 1))
-        return np.stack([backend.run(rows) for backend, rows in zip(self._backends, recordings, strict=True)], axis=1)
+        return np.stack(
+            [backend.run(rows) for backend, rows in zip(self._backends, recordings, strict=True)],
+            axis=1,
+        )
 
     @property
     def state(self) -> State:
@@ -39,7 +48,9 @@ class LoopedStreams(Backend):
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = check_state(value, (len(self._backends), *self._backends[0].state[0].shape))  # all of it, before any is set
+        h, c = check_state(
+            value, (len(self._backends), *self._backends[0].state[0].shape)
+        )  # all of it, before any is set
         for k, backend in enumerate(self._backends):
             backend.state = h[k], c[k]
 

@@ -44,18 +44,25 @@ class NativeBackend(Backend):
         steps: Float32 | None = None,
     ):
         if spec.bidirectional:
-            raise BackendUnavailableError("the native kernel answers single steps; a bidirectional model has none, so NumPy runs it")
+            raise BackendUnavailableError(
+                "the native kernel answers single steps; a bidirectional model has none, so NumPy runs it"
+            )
         if precision == "int8":
             self.name = "native-int8"
         self._model = native.make_model(spec, weights, precision, kernel, steps)
         self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
         batch = () if streams is None else (streams,)
-        self._features_shape, self._outputs_shape = (*batch, spec.feature_size), (*batch, spec.output_size)
+        self._features_shape, self._outputs_shape = (
+            (*batch, spec.feature_size),
+            (*batch, spec.output_size),
+        )
         self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
         # All that stays the same from step to step, as bytes: ctypes hands these over as they are, and finding an array's address takes
         # longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
-        self._bound = bytes(native.Bound(address(self._model), address(self._states), address(self._y)))
+        self._bound = bytes(
+            native.Bound(address(self._model), address(self._states), address(self._y))
+        )
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
 
     @property
@@ -65,16 +72,27 @@ class NativeBackend(Backend):
 
     def reset(self, stream: int | None = None) -> None:
         """stream: of several the only one to set to zero. Raises BackendError where there is none of this number."""
-        if stream is not None and not 0 <= stream < native.MAX_STREAMS:  # ctypes would take it modulo 2^32
+        if (
+            stream is not None and not 0 <= stream < native.MAX_STREAMS
+        ):  # ctypes would take it modulo 2^32
             raise BackendError(f"no stream {stream}; expected 0 or more")
         self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
-        call, bound, shape, copy = native.without_lock()["el_step_bound"], self._bound, self._features_shape, self._y.copy
+        call, bound, shape, copy = (
+            native.without_lock()["el_step_bound"],
+            self._bound,
+            self._features_shape,
+            self._y.copy,
+        )
         any_step = self.step
 
         def step(features: NDArray[Any]) -> Float32:
-            if features.dtype is not _FLOAT32 or features.shape != shape or call(bound, features.tobytes()):
+            if (
+                features.dtype is not _FLOAT32
+                or features.shape != shape
+                or call(bound, features.tobytes())
+            ):
                 return any_step(features)
             return copy()
 
@@ -88,24 +106,44 @@ class NativeBackend(Backend):
         with np.errstate(over="ignore"):  # what overflows is refused below
             rows = np.ascontiguousarray(features, np.float32)
         if rows.shape[1:] != self._features_shape:
-            raise BackendError(f"features have shape {rows.shape}, expected (steps, {', '.join(map(str, self._features_shape))})")
+            raise BackendError(
+                f"features have shape {rows.shape}, expected (steps, {', '.join(map(str, self._features_shape))})"
+            )
         if not np.isfinite(rows).all():
             raise BackendError("features are not finite in float32")
         outputs = np.empty((len(rows), *self._outputs_shape), np.float32)
         self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
         return outputs
 
-    def answerer(self, spec: ModelSpec, last: NDArray[np.float64]) -> Callable[[ArrayLike], Float32 | None] | None:
-        if spec.task == "language":  # an index and its one-hot row are not of one size, which the kernel's processing expects
+    def answerer(
+        self, spec: ModelSpec, last: NDArray[np.float64]
+    ) -> Callable[[ArrayLike], Float32 | None] | None:
+        if (
+            spec.task == "language"
+        ):  # an index and its one-hot row are not of one size, which the kernel's processing expects
             return None
-        arrays: dict[str, NDArray[Any]] = {"mean": np.array(spec.input_mean, np.float64), "std": np.array(spec.input_std, np.float64)}
+        arrays: dict[str, NDArray[Any]] = {
+            "mean": np.array(spec.input_mean, np.float64),
+            "std": np.array(spec.input_std, np.float64),
+        }
         if spec.task != "classify":
-            arrays |= {"offset": np.array(spec.output_offset, np.float64), "scale": np.array(spec.output_scale, np.float64)}
+            arrays |= {
+                "offset": np.array(spec.output_offset, np.float64),
+                "scale": np.array(spec.output_scale, np.float64),
+            }
         if spec.residual:
             arrays["residual"] = np.array(spec.target_channels * spec.horizon, np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
-        processing = native.Processing(spec.input_size, native.MISSING.index(spec.missing), **places)
-        pointers = address(self._model), address(self._states), address(self._y), ctypes.addressof(processing), address(last)
+        processing = native.Processing(
+            spec.input_size, native.MISSING.index(spec.missing), **places
+        )
+        pointers = (
+            address(self._model),
+            address(self._states),
+            address(self._y),
+            ctypes.addressof(processing),
+            address(last),
+        )
         bound = bytes(native.Bound(*pointers))
         call, shape, copy = native.without_lock()["el_answer_bound"], last.shape, self._y.copy
 
@@ -132,7 +170,9 @@ class NativeBackend(Backend):
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = (np.ascontiguousarray(part, np.float32) for part in check_state(value, self._state_shape))
+        h, c = (
+            np.ascontiguousarray(part, np.float32) for part in check_state(value, self._state_shape)
+        )
         self._call("el_set_state", ctypes.c_uint32(native.ALL), address(h), address(c))
 
 

@@ -20,7 +20,9 @@ _LARGEST_STEP = 1e30  # 127 times as much is far from overflow
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arrays, NDArray[np.float32]]:
+def read_int8(
+    spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]
+) -> tuple[Arrays, NDArray[np.float32]]:
     """The arrays of int8.npz -> each layer's W_x, W_h and b in float32, and the steps for the kernel, see native/edge_lstm.h.
 
     Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not above 0 and below 1e30, or b that is
@@ -29,11 +31,18 @@ def read_int8(spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]) -> tuple[Arra
     gates = 4 * spec.hidden_size
     expected: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {}
     for k in range(spec.num_layers):
-        expected |= {f"layer{k}.W_x": (np.int8, (spec.layer_input_size(k), gates)), f"layer{k}.W_h": (np.int8, (spec.hidden_size, gates))}
-        expected |= {f"layer{k}.{name}": (np.float32, (gates,)) for name in ("b", "step_x", "step_h")}
+        expected |= {
+            f"layer{k}.W_x": (np.int8, (spec.layer_input_size(k), gates)),
+            f"layer{k}.W_h": (np.int8, (spec.hidden_size, gates)),
+        }
+        expected |= {
+            f"layer{k}.{name}": (np.float32, (gates,)) for name in ("b", "step_x", "step_h")
+        }
     found = {name: (array.dtype.type, array.shape) for name, array in arrays.items()}
     if found != expected:
-        raise BundleError(f"{MEMBER} holds other arrays than this model's int8 weights; export the bundle again")
+        raise BundleError(
+            f"{MEMBER} holds other arrays than this model's int8 weights; export the bundle again"
+        )
     for name, array in arrays.items():
         if array.dtype == np.int8:
             good = array.min() >= -127
@@ -66,4 +75,6 @@ def _open(bundle: Bundle, streams: int | None) -> NativeBackend:
     if MEMBER not in bundle.members:
         return NativeBackend(bundle.spec, bundle.weights, "int8", streams=streams)
     layers, steps = read_int8(bundle.spec, bundle.arrays(MEMBER))
-    return NativeBackend(bundle.spec, {**bundle.weights, **layers}, "int8", streams=streams, steps=steps)
+    return NativeBackend(
+        bundle.spec, {**bundle.weights, **layers}, "int8", streams=streams, steps=steps
+    )

@@ -27,7 +27,9 @@ class NumpyBackend(Backend):
 
     name = "numpy"
 
-    def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32], batch: tuple[int, ...] = ()):
+    def __init__(
+        self, spec: ModelSpec, weights: Mapping[str, Float32], batch: tuple[int, ...] = ()
+    ):
         """batch: a last dimension of every buffer, for what is computed side by side."""
         F, H, L = spec.feature_size, spec.hidden_size, spec.num_layers
         self._vectors = np.ones((F + 1 + L * (H + 1), *batch), np.float32)
@@ -41,7 +43,9 @@ class NumpyBackend(Backend):
         self._cells = []
         for k in range(L):
             before = F if k == 0 else H
-            inputs = self._vectors[starts[k] - 1 - before : starts[k] + H]  # [x or the h below, 1, h]
+            inputs = self._vectors[
+                starts[k] - 1 - before : starts[k] + H
+            ]  # [x or the h below, 1, h]
             self._cells.append(_cell(fused(weights, k), inputs, self._gates[k], self._h[k]))
         self.reset()
 
@@ -80,7 +84,9 @@ class NumpyStreams(NumpyBackend):
     @property
     def state(self) -> State:
         """(h, c), (N, layers, H) each."""
-        return np.stack(self._h).transpose(2, 0, 1).copy(), np.stack(self._c).transpose(2, 0, 1).copy()
+        return np.stack(self._h).transpose(2, 0, 1).copy(), np.stack(self._c).transpose(
+            2, 0, 1
+        ).copy()
 
     @state.setter
     def state(self, value: State) -> None:
@@ -98,7 +104,10 @@ class BidirectionalNumpyBackend(WholeSequence):
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32]):
         self._hidden = spec.hidden_size
         self._layers = [
-            [_Direction(fused(weights, k, reverse=reverse), spec.layer_input_size(k)) for reverse in (False, True)]
+            [
+                _Direction(fused(weights, k, reverse=reverse), spec.layer_input_size(k))
+                for reverse in (False, True)
+            ]
             for k in range(spec.num_layers)
         ]
         self._head = _head(weights).T  # (2 H + 1, O)
@@ -137,7 +146,9 @@ class _Direction:
 
 def _head(weights: Mapping[str, Float32]) -> Float32:
     """(O, inputs + 1), the bias in the last column."""
-    return np.ascontiguousarray(np.vstack([weights["head.W"], weights["head.b"]]).T, dtype=np.float32)
+    return np.ascontiguousarray(
+        np.vstack([weights["head.W"], weights["head.b"]]).T, dtype=np.float32
+    )
 
 
 def _cell(W: Float32, inputs: Float32, gates: Float32, h: Float32) -> Callable[[], None]:
@@ -148,7 +159,9 @@ def _cell(W: Float32, inputs: Float32, gates: Float32, h: Float32) -> Callable[[
     products = np.empty((2 * H, *batch), np.float32)
     i_g, f_c = products[:H], products[H:]
     tanh_c = np.empty((H, *batch), np.float32)
-    half = np.full((3 * H, *batch), 0.5, np.float32)  # an array: NumPy converts a scalar anew at each call
+    half = np.full(
+        (3 * H, *batch), 0.5, np.float32
+    )  # an array: NumPy converts a scalar anew at each call
     product, tanh, multiply, add = W.dot, np.tanh, np.multiply, np.add
 
     def cell() -> None:
@@ -166,7 +179,11 @@ def _cell(W: Float32, inputs: Float32, gates: Float32, h: Float32) -> Callable[[
 
 def numpy_backend(spec: ModelSpec, weights: Mapping[str, Float32]) -> Backend:
     """The backend of a model of one direction or both."""
-    return BidirectionalNumpyBackend(spec, weights) if spec.bidirectional else NumpyBackend(spec, weights)
+    return (
+        BidirectionalNumpyBackend(spec, weights)
+        if spec.bidirectional
+        else NumpyBackend(spec, weights)
+    )
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:

@@ -32,7 +32,9 @@ class OnnxBackend(Backend):
         self.reset()
 
     def reset(self) -> None:
-        self._feed: dict[str, NDArray[Any]] = {name: np.zeros(self._state_shape, np.float32) for name in self._inputs}
+        self._feed: dict[str, NDArray[Any]] = {
+            name: np.zeros(self._state_shape, np.float32) for name in self._inputs
+        }
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -68,20 +70,30 @@ class BidirectionalOnnxBackend(WholeSequence):
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         try:
-            outputs: NDArray[Any] = self._session.run(["y"], {"x": np.asarray(features, np.float32)[:, None]})[0]
+            outputs: NDArray[Any] = self._session.run(
+                ["y"], {"x": np.asarray(features, np.float32)[:, None]}
+            )[0]
         except Exception as e:
-            raise BackendError(f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}") from e
+            raise BackendError(
+                f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}"
+            ) from e
         return outputs
 
 
-def _open(model: bytes, inputs: set[str], outputs: set[str]) -> tuple[Any, dict[str, tuple[int, ...]]]:
+def _open(
+    model: bytes, inputs: set[str], outputs: set[str]
+) -> tuple[Any, dict[str, tuple[int, ...]]]:
     """The session and the shapes of its inputs by name. Raises BackendUnavailableError, or BackendError for another graph than expected."""
     try:
         import onnxruntime
     except ImportError as e:
-        raise BackendUnavailableError("backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime") from e
+        raise BackendUnavailableError(
+            "backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime"
+        ) from e
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a net this small only loses time by handing work to other threads
+    options.intra_op_num_threads = (
+        1  # a net this small only loses time by handing work to other threads
+    )
     options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -90,7 +102,9 @@ def _open(model: bytes, inputs: set[str], outputs: set[str]) -> tuple[Any, dict[
     shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
     found = {o.name for o in session.get_outputs()}
     if set(shapes) != inputs or found != outputs:
-        raise BackendError(f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(found)}, expected those of docs/bundle.md")
+        raise BackendError(
+            f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(found)}, expected those of docs/bundle.md"
+        )
     return session, shapes
 
 
@@ -101,5 +115,7 @@ def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if MEMBER not in bundle.members:
-        raise BackendUnavailableError(f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}")
+        raise BackendUnavailableError(
+            f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}"
+        )
     return onnx_backend(bundle.spec, bundle.member(MEMBER))

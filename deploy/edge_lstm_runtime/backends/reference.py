@@ -22,11 +22,19 @@ Float64 = NDArray[np.float64]
 
 
 def sigmoid(a: Float64) -> Float64:
-    return 0.5 * (1.0 + np.tanh(0.5 * a))  # the logistic function, without overflow for large negative a
+    return 0.5 * (
+        1.0 + np.tanh(0.5 * a)
+    )  # the logistic function, without overflow for large negative a
 
 
 def lstm_cell(
-    x: Float64, h: Float64, c: Float64, W_x: Float64, W_h: Float64, b: Float64, record: dict[str, Float64] | None = None
+    x: Float64,
+    h: Float64,
+    c: Float64,
+    W_x: Float64,
+    W_h: Float64,
+    b: Float64,
+    record: dict[str, Float64] | None = None,
 ) -> tuple[Float64, Float64]:
     """One step of one layer. x: (inputs,), h and c: (H,) -> the new h and c, (H,) each. record: takes what lies between."""
     a = x @ W_x + h @ W_h + b  # (4 H,)
@@ -59,12 +67,16 @@ class Reference(Backend):
         shape = (self._spec.num_layers, self._spec.hidden_size)
         self._h, self._c = np.zeros(shape), np.zeros(shape)
 
-    def step(self, features: NDArray[Any], records: list[dict[str, Float64]] | None = None) -> Float64:
+    def step(
+        self, features: NDArray[Any], records: list[dict[str, Float64]] | None = None
+    ) -> Float64:
         """records: one for each layer, which takes what lies between, as of `lstm_cell`."""
         x = np.asarray(features, np.float64)
         for k in range(self._spec.num_layers):
             W_x, W_h, b = (self._weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            self._h[k], self._c[k] = lstm_cell(x, self._h[k], self._c[k], W_x, W_h, b, records[k] if records else None)
+            self._h[k], self._c[k] = lstm_cell(
+                x, self._h[k], self._c[k], W_x, W_h, b, records[k] if records else None
+            )
             x = self._h[k]
         return x @ self._weights["head.W"] + self._weights["head.b"]
 

@@ -29,7 +29,9 @@ ENTRY_POINT_GROUP = "edge_lstm.backends"
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # here: it takes 15 ms, and the built-in backends don't need it
+    from importlib.metadata import (
+        entry_points,
+    )  # here: it takes 15 ms, and the built-in backends don't need it
 
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
 
@@ -39,7 +41,9 @@ def names() -> list[str]:
     return sorted({*BUILT_IN, *(p.name for p in _entry_points())})
 
 
-def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None, streams: int | None = None) -> Backend:
+def open_backend(
+    name: str, bundle: Bundle, *, artifact: str | None = None, streams: int | None = None
+) -> Backend:
     """Open a backend on a bundle.
 
     artifact: for NPU backends, which converted member of the bundle to run; None where the bundle has only one.
@@ -48,7 +52,9 @@ def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None, stre
     bidirectional model.
     """
     if streams is not None and bundle.spec.bidirectional:
-        raise BackendError(f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`")
+        raise BackendError(
+            f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`"
+        )
     target: Any
     if name in BUILT_IN:
         module = importlib.import_module(BUILT_IN[name])

@@ -92,15 +92,21 @@ def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
 def _run_verb(name: str, verb: Verb, arguments: list[str]) -> int:
     try:
         module: Any = importlib.import_module(verb.module)
-        parser = argparse.ArgumentParser(f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser = argparse.ArgumentParser(
+            f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         module.add_arguments(parser)
         result: int = module.main(parser.parse_args(arguments))
     except ModuleNotFoundError as e:
         if verb.extra is None or (e.name or "").split(".")[0] in PACKAGES:
             raise
-        raise MissingDependencyError(f"{e.name}, which `edge-lstm {name}` needs,", verb.extra) from e
+        raise MissingDependencyError(
+            f"{e.name}, which `edge-lstm {name}` needs,", verb.extra
+        ) from e
     except MissingDependencyError as e:  # from below the verb's module: the verb's own extra holds that package and what else it needs
         if verb.extra is None:
             raise
-        raise MissingDependencyError(f"{e.package}, which `edge-lstm {name}` needs,", verb.extra) from e
+        raise MissingDependencyError(
+            f"{e.package}, which `edge-lstm {name}` needs,", verb.extra
+        ) from e
     return result

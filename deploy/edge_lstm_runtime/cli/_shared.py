@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 
 
 def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that `edge-lstm export` made, NAME.edge")
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        metavar="BUNDLE",
+        help="the file that `edge-lstm export` made, NAME.edge",
+    )
     if backend is not None:
         parser.add_argument(
             "--backend",
             default=backend,
             metavar="NAME",
-            help=("all of them, " if backend == "all" else "auto (the fastest that is right here), ")
+            help=(
+                "all of them, " if backend == "all" else "auto (the fastest that is right here), "
+            )
             + "numpy, native, native-int8, onnx, rknn, rknn-sim or reference (default: %(default)s)",
         )
         parser.add_argument(
-            "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
+            "--artifact",
+            metavar="MEMBER",
+            help="the converted model to run, such as rk3588-fp16.rknn, if there are several",
         )
 
 
@@ -37,7 +46,10 @@ def own_stdout() -> Iterator[io.TextIOBase]:
     """Standard output for the answers alone: what a vendor's library prints to it goes to standard error meanwhile."""
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # replaced by something that is no file, as when called from Python
+    except (
+        OSError,
+        ValueError,
+    ):  # replaced by something that is no file, as when called from Python
         yield sys.stdout  # type: ignore[misc]
         return
     sys.stdout.flush()
@@ -62,7 +74,9 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
     from ..backends.registry import names
     from ..verify.check import artifacts
 
-    for name in [n for n in names() if n != "reference"] if backend in ("all", "auto") else [backend]:
+    for name in (
+        [n for n in names() if n != "reference"] if backend in ("all", "auto") else [backend]
+    ):
         for member in artifacts(bundle, name, artifact) or [None]:
             yield name, member
 

@@ -22,9 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
     add_bundle(parser, backend="all")
-    parser.add_argument("--steps", type=int, default=10000, metavar="N", help="single steps to time (default: %(default)s)")
-    parser.add_argument("--streams", type=int, default=16, metavar="N", help="streams to answer together (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=10000,
+        metavar="N",
+        help="single steps to time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--streams",
+        type=int,
+        default=16,
+        metavar="N",
+        help="streams to answer together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each backend"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -49,13 +63,17 @@ def main(arguments: argparse.Namespace) -> int:
             label = f"{name} {artifact or ''}".rstrip()
             print(f"edge-lstm: measuring {label}", file=sys.stderr)
             try:
-                figures = measure(arguments.bundle, name, artifact, arguments.steps, arguments.streams)
+                figures = measure(
+                    arguments.bundle, name, artifact, arguments.steps, arguments.streams
+                )
             except BackendError as e:
                 if not everything:
                     raise
                 unavailable = isinstance(e, BackendUnavailableError)
                 failed += not unavailable
-                print(f"{label:<34} {'not here' if unavailable else 'failed'}: {e}", file=sys.stderr)
+                print(
+                    f"{label:<34} {'not here' if unavailable else 'failed'}: {e}", file=sys.stderr
+                )
                 continue
             if arguments.json:
                 out.write(json.dumps(dataclasses.asdict(figures)) + "\n")
@@ -67,8 +85,13 @@ def main(arguments: argparse.Namespace) -> int:
             out.write(LEGEND)
         if everything:
             for streams in (None,) if bundle.spec.bidirectional else (None, arguments.streams):
-                choice = choose_backend(bundle, artifact=arguments.artifact, streams=streams, recall=False)
+                choice = choose_backend(
+                    bundle, artifact=arguments.artifact, streams=streams, recall=False
+                )
                 choice.backend.close()
                 purpose = f" for {streams} streams" if streams else ""
-                print(f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}", file=sys.stderr)
+                print(
+                    f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}",
+                    file=sys.stderr,
+                )
     return 1 if failed or not measured else 0

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "examples:\n  edge-lstm check har.edge\n  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
     add_bundle(parser, backend="all")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each backend")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object for each backend"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -44,7 +46,11 @@ def main(arguments: argparse.Namespace) -> int:
                 raise
             ran, failed = ran + 1, failed + 1
             if arguments.json:
-                print(json.dumps({"backend": name, "artifact": artifact, "passed": False, "error": str(e)}))
+                print(
+                    json.dumps(
+                        {"backend": name, "artifact": artifact, "passed": False, "error": str(e)}
+                    )
+                )
             else:
                 print(f"{label:<34} BAD  failed: {e}")
             continue
@@ -52,9 +58,23 @@ def main(arguments: argparse.Namespace) -> int:
         failed += not result.passed
         c, t = result.comparison, result.tolerance
         if arguments.json:
-            print(json.dumps({"backend": name, "artifact": artifact, "passed": result.passed, **c.to_dict(), "limit": {t.metric: t.limit}}))
+            print(
+                json.dumps(
+                    {
+                        "backend": name,
+                        "artifact": artifact,
+                        "passed": result.passed,
+                        **c.to_dict(),
+                        "limit": {t.metric: t.limit},
+                    }
+                )
+            )
             continue
-        place = "" if result.passed else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+        place = (
+            ""
+            if result.passed
+            else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+        )
         print(
             f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
             f"  (limit: {t.metric} {t.limit:.1e}){place}"

@@ -22,8 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  edge-lstm generate prose.edge --prompt "the " --length 1000 --temperature 0.5 --seed 7 --backend native-int8'
     )
     add_bundle(parser)
-    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to go on from, in characters that the model knows")
-    parser.add_argument("--length", type=int, default=200, metavar="N", help="characters to generate (default: %(default)s)")
+    parser.add_argument(
+        "--prompt",
+        required=True,
+        metavar="TEXT",
+        help="what to go on from, in characters that the model knows",
+    )
+    parser.add_argument(
+        "--length",
+        type=int,
+        default=200,
+        metavar="N",
+        help="characters to generate (default: %(default)s)",
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -31,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="1: the model's own probabilities; less: the likelier characters more often; 0: always the likeliest (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -39,7 +52,11 @@ def main(arguments: argparse.Namespace) -> int:
     from ..load import load
 
     model = load(arguments.bundle)
-    options = {"length": arguments.length, "temperature": arguments.temperature, "seed": arguments.seed}
+    options = {
+        "length": arguments.length,
+        "temperature": arguments.temperature,
+        "seed": arguments.seed,
+    }
     with own_stdout() as out, open_named(model, arguments.backend, arguments.artifact) as session:
         text = generate(session, arguments.prompt, **options)
         out.write(arguments.prompt)

@@ -31,7 +31,9 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
         return 0
     spec = bundle.spec
-    outputs = repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
+    outputs = (
+        repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
+    )
     print(f"task      {spec.task}: {outputs}")
     if spec.anomaly_scale:
         print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
@@ -42,13 +44,17 @@ def main(arguments: argparse.Namespace) -> int:
             f"{sound.frame_rate:g} a second"
         )
     if spec.dt:
-        print(f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}")
+        print(
+            f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}"
+        )
     both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
     print(
         f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
     )
     try:
-        print(f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)")
+        print(
+            f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)"
+        )
     except BackendUnavailableError as e:
         print(f"native    not here: {e}")
     print("members")
@@ -57,7 +63,9 @@ def main(arguments: argparse.Namespace) -> int:
     if bundle.manifest.get("accuracy"):
         print("accuracy, measured at export against the float64 reference")
         for name, entry in sorted(bundle.manifest["accuracy"].items()):
-            print(f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+            print(
+                f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps"
+            )
     if bundle.manifest.get("versions"):
         print("made with")
     for name, value in sorted(bundle.manifest.get("versions", {}).items()):

@@ -37,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
     )
     add_bundle(parser)
-    parser.add_argument("--input", required=True, metavar="FILE|-", help="CSV, JSON lines or a .wav file; - for standard input")
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="FILE|-",
+        help="CSV, JSON lines or a .wav file; - for standard input",
+    )
     parser.add_argument(
         "--format",
         choices=("auto", "text", "wav", "s16le"),
@@ -45,10 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, s16le (raw 16-bit little-endian PCM)",
     )
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="of sound: answer every Nth frame and the last one (default: %(default)s)"
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of sound: answer every Nth frame and the last one (default: %(default)s)",
     )
     parser.add_argument(
-        "--reset-every", type=int, default=0, metavar="N", help="set the state to zero after every N samples or frames (default: never)"
+        "--reset-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="set the state to zero after every N samples or frames (default: never)",
     )
 
 
@@ -62,10 +75,18 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.every < 1:
         raise ConfigError(f"--every is {arguments.every}; expected at least 1")
     given = arguments.format
-    if (format_ := given if given != "auto" else "wav" if arguments.input.lower().endswith(".wav") else "text") != "text":
+    if (
+        format_ := given
+        if given != "auto"
+        else "wav"
+        if arguments.input.lower().endswith(".wav")
+        else "text"
+    ) != "text":
         return _run_sound(arguments, format_)
     if arguments.every != 1:
-        raise ConfigError("--every is for sound (--format wav or s16le); every line of text is answered")
+        raise ConfigError(
+            "--every is for sound (--format wav or s16le); every line of text is answered"
+        )
     model = load(arguments.bundle)
     errors = 0
     with (
@@ -78,7 +99,10 @@ def main(arguments: argparse.Namespace) -> int:
             out.write(json.dumps(answer, allow_nan=False) + "\n")
             out.flush()
     if errors:
-        print(f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"', file=sys.stderr)
+        print(
+            f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"',
+            file=sys.stderr,
+        )
     return 1 if errors else 0
 
 
@@ -89,16 +113,26 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
 
     model, name = load(arguments.bundle), arguments.input
     if (front_end := model.spec.front_end) is None:
-        raise ConfigError(f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples")
+        raise ConfigError(
+            f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples"
+        )
     try:
         with (
-            contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file,
+            contextlib.nullcontext(sys.stdin.buffer)
+            if name == "-"
+            else Path(name).open("rb") as file,
             own_stdout() as out,
             open_named(model, arguments.backend, arguments.artifact) as session,
         ):
             rate = front_end.sample_rate
-            chunks = raw_chunks(file) if format_ == "s16le" else wav_chunks(file, name, rate, complete=name != "-")
-            for answer in answers(session, chunks, every=arguments.every, reset_every=arguments.reset_every):
+            chunks = (
+                raw_chunks(file)
+                if format_ == "s16le"
+                else wav_chunks(file, name, rate, complete=name != "-")
+            )
+            for answer in answers(
+                session, chunks, every=arguments.every, reset_every=arguments.reset_every
+            ):
                 out.write(json.dumps(answer, allow_nan=False) + "\n")
                 out.flush()
     except BrokenPipeError:

@@ -23,7 +23,9 @@ RESET = "reset"
 _MISSING = frozenset({"", "nan", "null", "na", "none"})
 
 
-def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Iterator[dict[str, Any]]:
+def answers(
+    session: Session, lines: Iterable[str], reset_every: int = 0
+) -> Iterator[dict[str, Any]]:
     """One object for every line: {"line": n, ...answer} or {"line": n, "error": "..."}.
 
     CSV has a header with the channels' names (other columns are ignored) or exactly one number for each channel; an empty cell or NaN is
@@ -39,7 +41,10 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     """
     channels = session.spec.channels
     columns: list[int] | None = None
-    names, clock = channels, Clock()  # names: of the values, the time's in dt's place where it is given
+    names, clock = (
+        channels,
+        Clock(),
+    )  # names: of the values, the time's in dt's place where it is given
     first, samples = True, 0
     answering: _Answering = _Whole(session) if session.spec.bidirectional else _Stepwise(session)
     for number, text in enumerate(lines, start=1):
@@ -140,7 +145,10 @@ class _Whole:
 
     def end(self) -> list[dict[str, Any]]:
         outputs = self._session.run([values for _, values in self._samples])
-        lines = self._errors | {n: _answer(self._session, n, y) for (n, _), y in zip(self._samples, outputs, strict=True)}
+        lines = self._errors | {
+            n: _answer(self._session, n, y)
+            for (n, _), y in zip(self._samples, outputs, strict=True)
+        }
         self._samples, self._errors = [], {}
         return [lines[number] for number in sorted(lines)]
 
@@ -152,7 +160,9 @@ def _answer(session: Session, number: int, outputs: NDArray[Any]) -> dict[str, A
 def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:
     """`describe`, of outputs (O,) that are finite; else BackendError, with the place in the input."""
     if not np.isfinite(outputs).all():
-        raise BackendError(f"backend {session.backend.name!r} answered {place} with values that are not finite: {outputs}")
+        raise BackendError(
+            f"backend {session.backend.name!r} answered {place} with values that are not finite: {outputs}"
+        )
     return describe(session.spec, outputs)
 
 
@@ -165,7 +175,9 @@ def _cells(line: str) -> list[str]:
 
 def _is_header(cells: list[str], channels: tuple[str, ...]) -> bool:
     """Names in place of numbers, or the channels' own names where these look like numbers."""
-    return not all(_is_number(cell) for cell in cells) or {cell.strip() for cell in cells} >= set(channels)
+    return not all(_is_number(cell) for cell in cells) or {cell.strip() for cell in cells} >= set(
+        channels
+    )
 
 
 def _is_number(cell: str) -> bool:
@@ -186,7 +198,9 @@ def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
     names = [cell.strip() for cell in cells]
     absent = [name for name in channels if name not in names]
     if absent:
-        raise ConfigError(f"the input's header lacks the channels {absent}; it has {reprlib.repr(names)}; expected {list(channels)}")
+        raise ConfigError(
+            f"the input's header lacks the channels {absent}; it has {reprlib.repr(names)}; expected {list(channels)}"
+        )
     return [names.index(name) for name in channels]
 
 
@@ -194,14 +208,22 @@ def _is_time(spec: ModelSpec, name: str) -> bool:
     return bool(spec.dt) and name == spec.time
 
 
-def _from_csv(cells: list[str], columns: list[int] | None, channels: tuple[str, ...], spec: ModelSpec) -> list[float]:
+def _from_csv(
+    cells: list[str], columns: list[int] | None, channels: tuple[str, ...], spec: ModelSpec
+) -> list[float]:
     if columns is None:
         if len(cells) != len(channels):
-            raise SampleError(f"{len(cells)} values, expected {len(channels)} ({', '.join(channels)})")
+            raise SampleError(
+                f"{len(cells)} values, expected {len(channels)} ({', '.join(channels)})"
+            )
         columns = list(range(len(channels)))
     elif len(cells) <= max(columns):
-        raise SampleError(f"{len(cells)} values, expected at least {max(columns) + 1} as in the header")
-    return [_number(cells[column], name, spec) for column, name in zip(columns, channels, strict=True)]
+        raise SampleError(
+            f"{len(cells)} values, expected at least {max(columns) + 1} as in the header"
+        )
+    return [
+        _number(cells[column], name, spec) for column, name in zip(columns, channels, strict=True)
+    ]
 
 
 def _number(cell: str, channel: str, spec: ModelSpec) -> float:
@@ -212,7 +234,9 @@ def _number(cell: str, channel: str, spec: ModelSpec) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise SampleError(f"channel {channel!r} is {reprlib.repr(cell)}; expected a number") from None
+        raise SampleError(
+            f"channel {channel!r} is {reprlib.repr(cell)}; expected a number"
+        ) from None
 
 
 def _from_json(line: str, spec: ModelSpec) -> tuple[list[float] | None, tuple[str, ...]]:

@@ -24,12 +24,16 @@ def read_wav(path: Path, sample_rate: int) -> Int16:
     """(samples,) of a whole wav file. Raises DataError unless it is mono, 16-bit PCM of this rate, in Hz, and complete."""
     try:
         with path.open("rb") as file:
-            return np.concatenate([np.empty(0, np.int16), *wav_chunks(file, str(path), sample_rate)])
+            return np.concatenate(
+                [np.empty(0, np.int16), *wav_chunks(file, str(path), sample_rate)]
+            )
     except OSError as e:
         raise DataError(f"{path}: can't be read: {e.strerror or e}; expected a wav file") from e
 
 
-def wav_chunks(file: IO[bytes], name: str, sample_rate: int, *, complete: bool = True) -> Iterator[Int16]:
+def wav_chunks(
+    file: IO[bytes], name: str, sample_rate: int, *, complete: bool = True
+) -> Iterator[Int16]:
     """The samples of an open wav file, in pieces. name: for the messages. complete: DataError where it ends before its header says so,
     as it does when a recorder in a pipe didn't know its length. Raises DataError as `read_wav` does."""
     advice = f"convert it: ffmpeg -i {name} -ac 1 -ar {sample_rate} -c:a pcm_s16le new.wav"
@@ -37,25 +41,37 @@ def wav_chunks(file: IO[bytes], name: str, sample_rate: int, *, complete: bool =
     try:
         with wave.open(file, "rb") as wav:
             if wav.getframerate() != sample_rate:
-                raise DataError(f"{name}: the sample rate is {wav.getframerate()} Hz, and the model's {sample_rate} Hz; {advice}")
+                raise DataError(
+                    f"{name}: the sample rate is {wav.getframerate()} Hz, and the model's {sample_rate} Hz; {advice}"
+                )
             if wav.getnchannels() != 1:
-                raise DataError(f"{name}: has {wav.getnchannels()} channels, expected one (mono); {advice}")
+                raise DataError(
+                    f"{name}: has {wav.getnchannels()} channels, expected one (mono); {advice}"
+                )
             if wav.getsampwidth() != 2:
-                raise DataError(f"{name}: has {8 * wav.getsampwidth()} bits a sample, expected 16; {advice}")
+                raise DataError(
+                    f"{name}: has {8 * wav.getsampwidth()} bits a sample, expected 16; {advice}"
+                )
             expected = wav.getnframes()
             while data := wav.readframes(WAV_CHUNK):
                 samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
                 taken += len(samples)
                 yield samples
     except (wave.Error, EOFError) as e:
-        raise DataError(f"{name}: can't be read as a wav file of 16-bit PCM: {e or 'it ends too early'}; {advice}") from e
+        raise DataError(
+            f"{name}: can't be read as a wav file of 16-bit PCM: {e or 'it ends too early'}; {advice}"
+        ) from e
     if complete and taken < expected:
-        raise DataError(f"{name}: is cut off: its header says {expected} samples, and there are {taken}; get the whole file")
+        raise DataError(
+            f"{name}: is cut off: its header says {expected} samples, and there are {taken}; get the whole file"
+        )
 
 
 def raw_chunks(file: IO[bytes]) -> Iterator[Int16]:
     """16-bit little-endian PCM as it comes, for as long as it comes; half a sample at the end is dropped."""
-    read = getattr(file, "read1", None) or file.read  # what is there now: a pipe's reader must not wait for a whole chunk
+    read = (
+        getattr(file, "read1", None) or file.read
+    )  # what is there now: a pipe's reader must not wait for a whole chunk
     rest = b""
     while data := read(CHUNK):
         data = rest + data
@@ -64,7 +80,9 @@ def raw_chunks(file: IO[bytes]) -> Iterator[Int16]:
         yield np.frombuffer(data[:whole], "<i2").astype(np.int16)
 
 
-def answers(session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_every: int = 0) -> Iterator[dict[str, Any]]:
+def answers(
+    session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_every: int = 0
+) -> Iterator[dict[str, Any]]:
     """{"frame": n, "time": seconds, ...answer} for every `every`th frame, counted from 1, and for the last one.
 
     chunks: (samples,) PCM each. time: of the frame's last sample, from the start. reset_every: frames after which the state is set to zero;
@@ -73,7 +91,9 @@ def answers(session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_
     """
     front_end = session.spec.front_end
     if front_end is None:
-        raise ConfigError(f"this model takes no sound: it was trained without [front_end], on {', '.join(session.spec.channels)}")
+        raise ConfigError(
+            f"this model takes no sound: it was trained without [front_end], on {', '.join(session.spec.channels)}"
+        )
     stream, whole = FrontEndStream(front_end), session.spec.bidirectional
     held: list[NDArray[Any]] = []
     last: dict[str, Any] | None = None
@@ -84,7 +104,9 @@ def answers(session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_
         return {"frame": n, "time": round(seconds, 6), **answer_of(session, outputs, f"frame {n}")}
 
     def of_held() -> Iterator[dict[str, Any]]:
-        for n, outputs in enumerate(session.run(np.array(held)) if held else (), start=number - len(held) + 1):
+        for n, outputs in enumerate(
+            session.run(np.array(held)) if held else (), start=number - len(held) + 1
+        ):
             if n % every == 0 or n == number:
                 yield found(outputs, n)
         held.clear()

@@ -31,7 +31,9 @@ def as_samples(spec: ModelSpec, xs: ArrayLike, streams: int | None = None) -> ND
     if array.shape == (0,):  # an empty list can't say how many columns it has
         array = array.reshape(0, *shape)
     if not array.ndim or array.shape[1:] != shape:
-        raise SampleError(f"samples have shape {array.shape}, expected {expected} for channels {', '.join(spec.channels)}")
+        raise SampleError(
+            f"samples have shape {array.shape}, expected {expected} for channels {', '.join(spec.channels)}"
+        )
     if array.dtype.kind not in NUMBERS:
         raise SampleError(f"samples have type {array.dtype}, expected numbers")
     return array
@@ -47,7 +49,9 @@ def scaled(spec: ModelSpec, xs: Float64) -> Float64:
         return xs
     xs, channel = xs.copy(), spec.channels.index(spec.dt)
     seconds = xs[..., channel]
-    xs[..., channel] = np.where(seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / spec.dt_unit))
+    xs[..., channel] = np.where(
+        seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / spec.dt_unit)
+    )
     return xs
 
 
@@ -72,11 +76,15 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
         if spec.missing == "ffill":
             seen = np.where(missing, -1, np.arange(len(xs))[:, None])
             source = np.maximum.accumulate(seen, axis=0)
-            filled = np.where(source < 0, mean, np.take_along_axis(xs, np.maximum(source, 0), axis=0))
+            filled = np.where(
+                source < 0, mean, np.take_along_axis(xs, np.maximum(source, 0), axis=0)
+            )
         else:
             filled = np.where(missing, mean, xs)
     normalised = (filled - mean) / std
-    return (np.concatenate([normalised, missing], axis=1) if spec.missing == "mask" else normalised), filled
+    return (
+        np.concatenate([normalised, missing], axis=1) if spec.missing == "mask" else normalised
+    ), filled
 
 
 class Preprocessor:
@@ -85,12 +93,19 @@ class Preprocessor:
     last: (C,) float64, raw units (`dt` scaled): the latest known value of each channel; (N, C) for N streams.
     """
 
-    def __init__(self, spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        dtype: type[np.floating[Any]] = np.float32,
+        streams: int | None = None,
+    ):
         self._spec = spec
         self._single = streams is None
         self._mean = np.asarray(spec.input_mean, np.float64)
         self._inverse_std = 1.0 / np.asarray(spec.input_std, np.float64)
-        self._largest = MAX_FEATURE * np.asarray(spec.input_std, np.float64)  # distance from the mean, raw units
+        self._largest = MAX_FEATURE * np.asarray(
+            spec.input_std, np.float64
+        )  # distance from the mean, raw units
         self._surely_good = float(self._largest.min())
         self._shape = _sample_shape(spec, streams)
         # Subtracting in float64 keeps what a large offset (101,325 Pa, say) would cost in float32.
@@ -115,11 +130,17 @@ class Preprocessor:
         try:
             x = np.asarray(x)
         except (TypeError, ValueError) as e:
-            raise SampleError(f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}") from e
+            raise SampleError(
+                f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}"
+            ) from e
         if x.shape != self._shape:
-            raise SampleError(f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}")
+            raise SampleError(
+                f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}"
+            )
         if x.dtype.kind not in NUMBERS:
-            raise SampleError(f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers")
+            raise SampleError(
+                f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers"
+            )
         if self._spec.dt:
             x = scaled(self._spec, x.astype(np.float64))
         centred = self._centred
@@ -127,7 +148,10 @@ class Preprocessor:
         np.subtract(centred, self._mean, centred)
         # One length instead of several tests: not below the limit for NaN, for inf, and for values that may be too far off. For a few
         # channels Python's is faster than NumPy's, and it doesn't warn when squares overflow; for many the largest value will do.
-        if not (math.hypot(*centred.tolist()) if self._single else np.abs(centred).max()) < self._surely_good:
+        if (
+            not (math.hypot(*centred.tolist()) if self._single else np.abs(centred).max())
+            < self._surely_good
+        ):
             x = self._fill(np.asarray(x, np.float64))
         elif self._mask.size:
             self._mask[:] = 0
@@ -146,7 +170,9 @@ class Preprocessor:
         xs = scaled(self._spec, raw)
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
         centred = xs - self._mean
-        if (np.abs(centred) <= self._largest).all():  # which NaN is not: nothing is missing, and all rows can be done at once
+        if (
+            np.abs(centred) <= self._largest
+        ).all():  # which NaN is not: nothing is missing, and all rows can be done at once
             rows[..., : self._spec.input_size] = centred * self._inverse_std
             if self._keep:
                 self.last[:] = xs[-1]
@@ -163,7 +189,9 @@ class Preprocessor:
 
     def _fill(self, x: Float64) -> Float64:
         missing = np.isnan(x)
-        bad = (np.abs(x - self._mean) > self._largest) | (missing if self._spec.missing == "refuse" else False)
+        bad = (np.abs(x - self._mean) > self._largest) | (
+            missing if self._spec.missing == "refuse" else False
+        )
         if bad.any():
             place = tuple(np.argwhere(bad)[0])
             stream = "" if self._single else f"stream {place[0]}: "
@@ -186,10 +214,16 @@ class CharacterPreprocessor(Preprocessor):
         try:
             x = np.asarray(x)
         except (TypeError, ValueError) as e:
-            raise SampleError(f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}") from e
+            raise SampleError(
+                f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}"
+            ) from e
         if x.shape != self._shape or x.dtype.kind not in NUMBERS:
-            raise SampleError(f"sample {reprlib.repr(x.tolist())} is no index of a character; expected {' x '.join(map(str, self._shape))}")
-        if self._single and 0 <= (value := x.item()) < len(self._features) and value == int(value):  # many times faster than `one_hot`
+            raise SampleError(
+                f"sample {reprlib.repr(x.tolist())} is no index of a character; expected {' x '.join(map(str, self._shape))}"
+            )
+        if (
+            self._single and 0 <= (value := x.item()) < len(self._features) and value == int(value)
+        ):  # many times faster than `one_hot`
             self._features[:] = 0
             self._features[int(value)] = 1
         else:
@@ -200,9 +234,13 @@ class CharacterPreprocessor(Preprocessor):
         return one_hot(self._spec, xs, "row").astype(self._features.dtype), xs.astype(np.float64)
 
 
-def preprocessor(spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None) -> Preprocessor:
+def preprocessor(
+    spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None
+) -> Preprocessor:
     """The one that the task needs."""
-    return (CharacterPreprocessor if spec.task == "language" else Preprocessor)(spec, dtype, streams)
+    return (CharacterPreprocessor if spec.task == "language" else Preprocessor)(
+        spec, dtype, streams
+    )
 
 
 def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
@@ -211,7 +249,9 @@ def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
         return f"channel {name!r} is negative or infinite; expected the seconds since the sample before, 0 or more"
     if math.isnan(value):
         advice = "send a number, or train with missing = 'ffill' or 'mask'"
-        return f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; {advice}"
+        return (
+            f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; {advice}"
+        )
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
     return f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations from its mean {spec.input_mean[channel]:g}"
@@ -243,10 +283,16 @@ def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
         return {"value": {t: float(v) for t, v in zip(spec.targets, answer, strict=True)}}
     if spec.task == "forecast":
         steps = answer.reshape(spec.horizon, len(spec.targets))
-        return {"forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(spec.targets)}}
+        return {
+            "forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(spec.targets)}
+        }
     exponentials = np.exp(answer.astype(np.float64) - answer.max())
     probabilities = exponentials / exponentials.sum()
-    shown = range(len(probabilities)) if spec.task == "classify" else np.argsort(-probabilities, kind="stable")[:TOLD].tolist()
+    shown = (
+        range(len(probabilities))
+        if spec.task == "classify"
+        else np.argsort(-probabilities, kind="stable")[:TOLD].tolist()
+    )
     return {
         "label": spec.classes[int(answer.argmax())],
         "probabilities": {spec.classes[k]: round(float(probabilities[k]), 6) for k in shown},

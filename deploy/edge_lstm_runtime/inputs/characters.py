@@ -38,7 +38,9 @@ def index_of(spec: ModelSpec, character: str) -> int:
         return spec.classes.index(character)
     known = "".join(c for c in spec.classes if c != UNKNOWN)
     hint = "; use lower case" if character.lower() in spec.classes else ""
-    raise SampleError(f"character {reprlib.repr(character)} is not one that the model knows; expected one of {known!r}{hint}")
+    raise SampleError(
+        f"character {reprlib.repr(character)} is not one that the model knows; expected one of {known!r}{hint}"
+    )
 
 
 def encode(spec: ModelSpec, text: str) -> NDArray[np.float64]:

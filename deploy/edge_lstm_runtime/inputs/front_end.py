@@ -65,28 +65,57 @@ class FrontEnd:
                 raise BundleError(f"front end: {what}")
 
         for name in ("sample_rate", "frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc"):
-            require(type(getattr(self, name)) is int, f"{name} is {getattr(self, name)!r}, expected a whole number")
+            require(
+                type(getattr(self, name)) is int,
+                f"{name} is {getattr(self, name)!r}, expected a whole number",
+            )
         for name in ("f_min", "f_max", "floor"):
             value = getattr(self, name)
-            require(type(value) in (int, float) and math.isfinite(value), f"{name} is {value!r}, expected a finite number")
-        require(self.kind in get_args(Kind), f"kind is {self.kind!r}, expected one of {get_args(Kind)}")
-        require(1 <= self.sample_rate <= MAX_RATE, f"sample_rate is {self.sample_rate}, expected 1 to {MAX_RATE} Hz")
+            require(
+                type(value) in (int, float) and math.isfinite(value),
+                f"{name} is {value!r}, expected a finite number",
+            )
+        require(
+            self.kind in get_args(Kind), f"kind is {self.kind!r}, expected one of {get_args(Kind)}"
+        )
+        require(
+            1 <= self.sample_rate <= MAX_RATE,
+            f"sample_rate is {self.sample_rate}, expected 1 to {MAX_RATE} Hz",
+        )
         power_of_two = 4 <= self.n_fft <= MAX_FFT and self.n_fft & (self.n_fft - 1) == 0
         require(power_of_two, f"n_fft is {self.n_fft}, expected a power of two from 4 to {MAX_FFT}")
-        require(2 <= self.frame_length <= self.n_fft, f"frame_length is {self.frame_length}, expected 2 to n_fft ({self.n_fft})")
+        require(
+            2 <= self.frame_length <= self.n_fft,
+            f"frame_length is {self.frame_length}, expected 2 to n_fft ({self.n_fft})",
+        )
         length = self.frame_length
-        require(1 <= self.hop_length <= length, f"hop_length is {self.hop_length}, expected 1 to frame_length ({length})")
+        require(
+            1 <= self.hop_length <= length,
+            f"hop_length is {self.hop_length}, expected 1 to frame_length ({length})",
+        )
         half = self.sample_rate / 2
-        require(0 <= self.f_min < self.f_max, f"f_min is {self.f_min:g}, expected 0 to below f_max ({self.f_max:g})")
-        require(self.f_max <= half, f"f_max is {self.f_max:g}, expected at most half of sample_rate ({half:g})")
+        require(
+            0 <= self.f_min < self.f_max,
+            f"f_min is {self.f_min:g}, expected 0 to below f_max ({self.f_max:g})",
+        )
+        require(
+            self.f_max <= half,
+            f"f_max is {self.f_max:g}, expected at most half of sample_rate ({half:g})",
+        )
         require(1e-30 <= self.floor <= 1, f"floor is {self.floor:g}, expected 1e-30 to 1")
-        require(1 <= self.n_mels <= self.n_fft // 2, f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})")
+        require(
+            1 <= self.n_mels <= self.n_fft // 2,
+            f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})",
+        )
         coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
         expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
         require(coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
         # A band without a bin would be constant; the narrowest are the lowest.
         empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
-        require(empty is None, f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min")
+        require(
+            empty is None,
+            f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min",
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +130,9 @@ class FrontEnd:
 
     def window(self) -> Float64:
         """(frame_length,) the periodic Hann window."""
-        values: Float64 = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.frame_length) / self.frame_length)
+        values: Float64 = 0.5 - 0.5 * np.cos(
+            2 * np.pi * np.arange(self.frame_length) / self.frame_length
+        )
         return values
 
     def mel_weights(self) -> Float64:
@@ -118,7 +149,9 @@ class FrontEnd:
     def dct(self) -> Float64:
         """(n_mfcc, n_mels) the first rows of the orthonormal DCT-II."""
         k, n = np.arange(self.n_mfcc)[:, None], np.arange(self.n_mels)
-        rows: Float64 = np.cos(np.pi * k * (2 * n + 1) / (2 * self.n_mels)) * math.sqrt(2 / self.n_mels)
+        rows: Float64 = np.cos(np.pi * k * (2 * n + 1) / (2 * self.n_mels)) * math.sqrt(
+            2 / self.n_mels
+        )
         rows[:1] *= math.sqrt(0.5)
         return rows
 
@@ -163,7 +196,9 @@ class FrontEndStream:
     def pending(self, value: ArrayLike) -> None:
         samples = as_pcm(value)
         if len(samples) >= self.front_end.frame_length:
-            raise SampleError(f"{len(samples)} pending samples, expected fewer than a frame has ({self.front_end.frame_length})")
+            raise SampleError(
+                f"{len(samples)} pending samples, expected fewer than a frame has ({self.front_end.frame_length})"
+            )
         self._pending = samples.copy()
 
     def push(self, pcm: ArrayLike) -> Float64:
@@ -200,9 +235,13 @@ def as_pcm(pcm: ArrayLike) -> Float64:
     try:
         array = np.asarray(pcm)
     except (TypeError, ValueError) as e:
-        raise SampleError(f"PCM {reprlib.repr(pcm)} is no list of numbers; expected (samples,) of int16, or of floats in -1 to 1") from e
+        raise SampleError(
+            f"PCM {reprlib.repr(pcm)} is no list of numbers; expected (samples,) of int16, or of floats in -1 to 1"
+        ) from e
     if array.ndim != 1 or not (array.dtype == np.int16 or array.dtype.kind == "f"):
-        raise SampleError(f"PCM is {array.dtype}{array.shape}; expected (samples,) of int16, or of floats in -1 to 1")
+        raise SampleError(
+            f"PCM is {array.dtype}{array.shape}; expected (samples,) of int16, or of floats in -1 to 1"
+        )
     if array.dtype == np.int16:
         return array / FULL_SCALE
     samples = array.astype(np.float64)

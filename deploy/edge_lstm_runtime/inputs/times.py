@@ -28,7 +28,9 @@ class Clock:
 
 def of_datetime(text: str) -> float:
     """Seconds since 1970 of an ISO datetime, UTC where it names no zone. Raises ValueError for another text."""
-    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 doesn't know the Z
+    at = datetime.datetime.fromisoformat(
+        text.replace("Z", "+00:00")
+    )  # Python 3.10 doesn't know the Z
     return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
@@ -44,7 +46,13 @@ def seconds(cell: object, column: str) -> float:
             except ValueError:
                 moment = math.nan
     else:
-        moment = float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else math.nan
+        moment = (
+            float(cell)
+            if isinstance(cell, (int, float)) and not isinstance(cell, bool)
+            else math.nan
+        )
     if not math.isfinite(moment):
-        raise SampleError(f"time {column!r} is {reprlib.repr(cell)}; expected seconds or a datetime such as 2024-05-31 23:55:00")
+        raise SampleError(
+            f"time {column!r} is {reprlib.repr(cell)}; expected seconds or a datetime such as 2024-05-31 23:55:00"
+        )
     return moment

@@ -37,7 +37,9 @@ def reorder(array: NDArray[Any], order: str) -> NDArray[Any]:
     return np.concatenate([gate(array, name) for name in order], axis=-1)
 
 
-def from_torch(lstm: Mapping[str, NDArray[Any]], head: Mapping[str, NDArray[Any]], num_layers: int) -> dict[str, Float32]:
+def from_torch(
+    lstm: Mapping[str, NDArray[Any]], head: Mapping[str, NDArray[Any]], num_layers: int
+) -> dict[str, Float32]:
     """Canonical weights from the state dicts, as NumPy arrays, of a torch.nn.LSTM, of one direction or both, and a torch.nn.Linear."""
 
     def float32(array: NDArray[Any]) -> Float32:
@@ -49,7 +51,9 @@ def from_torch(lstm: Mapping[str, NDArray[Any]], head: Mapping[str, NDArray[Any]
             if f"weight_ih_{theirs}" in lstm:
                 weights[f"{ours}.W_x"] = float32(lstm[f"weight_ih_{theirs}"].T)
                 weights[f"{ours}.W_h"] = float32(lstm[f"weight_hh_{theirs}"].T)
-                weights[f"{ours}.b"] = float32(lstm[f"bias_ih_{theirs}"].astype(np.float64) + lstm[f"bias_hh_{theirs}"])
+                weights[f"{ours}.b"] = float32(
+                    lstm[f"bias_ih_{theirs}"].astype(np.float64) + lstm[f"bias_hh_{theirs}"]
+                )
     weights["head.W"] = float32(head["weight"].T)
     weights["head.b"] = float32(head["bias"])
     return weights
@@ -60,7 +64,9 @@ def to_onnx(weights: Mapping[str, Float32], layer: int) -> tuple[Float32, Float3
     found: tuple[list[Float32], list[Float32], list[Float32]] = ([], [], [])
     for prefix in prefixes(weights, layer):
         w, r, b = (reorder(weights[f"{prefix}.{name}"], ONNX_GATES) for name in ("W_x", "W_h", "b"))
-        for parts, array in zip(found, (w.T, r.T, np.concatenate([b, np.zeros_like(b)])), strict=True):
+        for parts, array in zip(
+            found, (w.T, r.T, np.concatenate([b, np.zeros_like(b)])), strict=True
+        ):
             parts.append(array)
     W, R, B = (np.stack(parts) for parts in found)
     return W, R, B
@@ -68,7 +74,11 @@ def to_onnx(weights: Mapping[str, Float32], layer: int) -> tuple[Float32, Float3
 
 def prefixes(weights: Mapping[str, Float32], layer: int) -> list[str]:
     """What the names of a layer's weights begin with, for each direction: "layer0" and, where there is one, "layer0.reverse"."""
-    return [prefix for prefix in (f"layer{layer}", f"layer{layer}.reverse") if f"{prefix}.W_x" in weights]
+    return [
+        prefix
+        for prefix in (f"layer{layer}", f"layer{layer}.reverse")
+        if f"{prefix}.W_x" in weights
+    ]
 
 
 def fused(weights: Mapping[str, Float32], layer: int, *, reverse: bool = False) -> Float32:
@@ -80,5 +90,13 @@ def fused(weights: Mapping[str, Float32], layer: int, *, reverse: bool = False) 
     prefix = f"layer{layer}.reverse" if reverse else f"layer{layer}"
     w, r, b = (weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b"))
     columns = np.concatenate([w, b[None], r])  # (inputs + 1 + H, 4 H)
-    halved = np.concatenate([0.5 * gate(columns, "i"), 0.5 * gate(columns, "f"), 0.5 * gate(columns, "o"), gate(columns, "g")], axis=1)
+    halved = np.concatenate(
+        [
+            0.5 * gate(columns, "i"),
+            0.5 * gate(columns, "f"),
+            0.5 * gate(columns, "o"),
+            gate(columns, "g"),
+        ],
+        axis=1,
+    )
     return np.asfortranarray(halved.T, dtype=np.float32)

@@ -34,7 +34,9 @@ from .npz import _stored, read_npz, write_npz
 from .spec import ModelSpec
 
 FORMAT = 1
-MAX_BYTES = 1 << 28  # of a whole bundle and of every member: far above any compact LSTM, far below a board's memory
+MAX_BYTES = (
+    1 << 28
+)  # of a whole bundle and of every member: far above any compact LSTM, far below a board's memory
 REQUIRED = ("weights.npz", "golden.npz")
 _COMMENT_SIZE = 64
 _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
@@ -53,7 +55,9 @@ class Bundle:
         try:
             return self.members[name]
         except KeyError:
-            raise BundleError(f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}") from None
+            raise BundleError(
+                f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
+            ) from None
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of a member that is an .npz file."""
@@ -69,8 +73,15 @@ class Bundle:
             raise BundleError(f"golden.npz has no array {e}") from e
         steps = x.shape[0] if x.ndim else 0
         expected = (steps, self.spec.input_size), (steps, self.spec.output_size)
-        if (x.shape, y.shape) != expected or x.dtype != np.float64 or y.dtype != np.float64 or steps == 0:
-            raise BundleError(f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, expected float64 of {expected}")
+        if (
+            (x.shape, y.shape) != expected
+            or x.dtype != np.float64
+            or y.dtype != np.float64
+            or steps == 0
+        ):
+            raise BundleError(
+                f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, expected float64 of {expected}"
+            )
         if not np.isfinite(y).all():
             raise BundleError("golden.npz has reference outputs that are not finite")
         return x, y
@@ -82,11 +93,25 @@ class Bundle:
         if lengths is None and not self.spec.bidirectional:
             return np.array([steps])
         if lengths is None or not self.spec.bidirectional:
-            raise BundleError(f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which bidirectional models alone have")
+            raise BundleError(
+                f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which bidirectional models alone have"
+            )
         shape = lengths.ndim == 1 and lengths.dtype == np.int64
-        if not shape or not len(lengths) or lengths.min() < 1 or lengths.max() > steps or lengths.sum() != steps:
-            found = lengths.tolist() if shape and len(lengths) < 20 else f"{lengths.dtype}{lengths.shape}"
-            raise BundleError(f"golden.npz has the lengths {found}, expected int64 of at least 1 each, {steps} in all")
+        if (
+            not shape
+            or not len(lengths)
+            or lengths.min() < 1
+            or lengths.max() > steps
+            or lengths.sum() != steps
+        ):
+            found = (
+                lengths.tolist()
+                if shape and len(lengths) < 20
+                else f"{lengths.dtype}{lengths.shape}"
+            )
+            raise BundleError(
+                f"golden.npz has the lengths {found}, expected int64 of at least 1 each, {steps} in all"
+            )
         return lengths
 
 
@@ -95,7 +120,11 @@ def sha256(data: bytes) -> str:
 
 
 def write_bundle(
-    path: str | os.PathLike[str], spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], members: Mapping[str, bytes], **facts: Any
+    path: str | os.PathLike[str],
+    spec: ModelSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    members: Mapping[str, bytes],
+    **facts: Any,
 ) -> Bundle:
     """Write a bundle atomically and return it as it was read back.
 
@@ -107,15 +136,27 @@ def write_bundle(
         **facts,
         "format": FORMAT,
         "spec": spec.to_dict(),
-        "members": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in sorted(members.items())},
+        "members": {
+            name: {"bytes": len(data), "sha256": sha256(data)}
+            for name, data in sorted(members.items())
+        },
     }
-    data = _pack({"manifest.json": json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode(), **members})
+    data = _pack(
+        {
+            "manifest.json": json.dumps(
+                manifest, indent=1, sort_keys=True, allow_nan=False
+            ).encode(),
+            **members,
+        }
+    )
     bundle = _unpack(data, str(path))
     try:
         with atomic_write(path) as file:
             file.write(data)
     except OSError as e:
-        raise BundleError(f"can't write {os.fspath(path)}: {e.strerror or e}; what was there before is unchanged") from e
+        raise BundleError(
+            f"can't write {os.fspath(path)}: {e.strerror or e}; what was there before is unchanged"
+        ) from e
     return bundle
 
 
@@ -124,7 +165,9 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     try:
         size = Path(path).stat().st_size
         if size > MAX_BYTES:
-            raise BundleError(f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}")
+            raise BundleError(
+                f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
+            )
         data = Path(path).read_bytes()
     except OSError as e:
         raise BundleError(f"can't read {os.fspath(path)}: {e.strerror or e}") from e
@@ -155,7 +198,9 @@ def _unpack(data: bytes, path: str) -> Bundle:
             infos = archive.infolist()
             declared = sum(i.file_size for i in infos)
             if declared > MAX_BYTES:
-                raise BundleError(f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}")
+                raise BundleError(
+                    f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}"
+                )
             if not _stored([archive.getinfo("manifest.json")], len(data)):
                 raise refuse("holds a compressed manifest, which no edge-lstm writes")
             manifest = json.loads(archive.read("manifest.json"))
@@ -166,24 +211,51 @@ def _unpack(data: bytes, path: str) -> Bundle:
                 )
             if version != FORMAT:
                 raise refuse(f"has bundle format {version!r}, expected {FORMAT}")
-            end = _END_OF_ARCHIVE.unpack_from(data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0))
-            if end[0] != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != sha256(data[:-_COMMENT_SIZE]).encode():
-                raise refuse("is damaged: its checksum does not match, so it was truncated or altered")
+            end = _END_OF_ARCHIVE.unpack_from(
+                data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
+            )
+            if (
+                end[0] != b"PK\x05\x06"
+                or data[-_COMMENT_SIZE:] != sha256(data[:-_COMMENT_SIZE]).encode()
+            ):
+                raise refuse(
+                    "is damaged: its checksum does not match, so it was truncated or altered"
+                )
             if not _stored(infos, len(data)):
                 raise refuse("holds compressed members, which no edge-lstm writes")
-            members = {info.filename: archive.read(info) for info in infos if info.filename != "manifest.json"}
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, EOFError, struct.error, OSError) as e:
-        raise refuse(f"is not a whole bundle: it was truncated or altered, or is some other file ({e})", e) from e
+            members = {
+                info.filename: archive.read(info)
+                for info in infos
+                if info.filename != "manifest.json"
+            }
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        OSError,
+    ) as e:
+        raise refuse(
+            f"is not a whole bundle: it was truncated or altered, or is some other file ({e})", e
+        ) from e
     try:
         listed = manifest["members"]
         missing = [name for name in {*listed, *REQUIRED} if name not in members]
         if missing:
             raise refuse(f"lacks {', '.join(sorted(missing))}")
         if len(infos) != len(members) + 1 or set(members) != set(listed):
-            raise refuse(f"has members that its manifest does not list: {sorted(set(members) - set(listed)) or 'a name twice'}")
+            raise refuse(
+                f"has members that its manifest does not list: {sorted(set(members) - set(listed)) or 'a name twice'}"
+            )
         for name, content in members.items():
             if listed[name] != {"bytes": len(content), "sha256": sha256(content)}:
-                raise refuse(f"is damaged: {name} does not have the size and sha256 of the manifest")
+                raise refuse(
+                    f"is damaged: {name} does not have the size and sha256 of the manifest"
+                )
         _check_facts(manifest, members)
         spec = ModelSpec.from_dict(manifest["spec"])
         weights = read_npz(members["weights.npz"], "weights.npz")
@@ -204,16 +276,24 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
         return type(value) in (int, float) and value >= 0  # NaN is not
 
     def tolerance(t: Any) -> bool:
-        return set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
+        return (
+            set(t) == {"metric", "limit", "reason"}
+            and t["metric"] in ("max_abs", "nrmse")
+            and number(t["limit"])
+        )
 
     if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
-        raise BundleError(f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}")
+        raise BundleError(
+            f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}"
+        )
     for name, entry in manifest.get("artifacts", {}).items():
         known = tolerance(entry["tolerance"])
         steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
         known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:
-            raise BundleError(f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}")
+            raise BundleError(
+                f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}"
+            )
     for name, entry in manifest.get("accuracy", {}).items():
         if not all(number(entry[key]) for key in ("max_abs", "nrmse", "steps")):
             raise BundleError(f"the manifest's accuracy of {name!r} is malformed: {entry}")

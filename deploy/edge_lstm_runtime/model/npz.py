@@ -28,14 +28,20 @@ def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if not _stored(archive.infolist(), len(data)):
                 raise ValueError("it is compressed")
-            return {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in archive.infolist()}
+            return {
+                info.filename.removesuffix(".npy"): _array(archive.read(info))
+                for info in archive.infolist()
+            }
     except Exception as e:  # the parsers answer hostile bytes with almost any exception
         raise BundleError(f"{name} is not a readable .npz file: {e}") from e
 
 
 def _stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
     """Whether these members of an archive of that size are stored as they are, so that reading them can't take more than they have."""
-    return all(info.compress_type == zipfile.ZIP_STORED for info in infos) and sum(info.file_size for info in infos) <= size
+    return (
+        all(info.compress_type == zipfile.ZIP_STORED for info in infos)
+        and sum(info.file_size for info in infos) <= size
+    )
 
 
 def _array(content: bytes) -> NDArray[Any]:

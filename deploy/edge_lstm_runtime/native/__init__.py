@@ -29,7 +29,9 @@ Float32 = NDArray[np.float32]
 class Sizes(ctypes.Structure):
     """el_sizes"""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")]
+    _fields_ = [
+        (name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")
+    ]
 
 
 class Bound(ctypes.Structure):
@@ -53,7 +55,11 @@ def _cut_off() -> bool:
         head = file.read(64)
     if len(head) < 64 or head[:4] != b"\x7fELF":  # which the loader refuses by itself
         return False
-    start, size, count = struct.unpack_from("<Q10xHH", head, 40) if head[4] == 2 else struct.unpack_from("<L10xHH", head, 32)
+    start, size, count = (
+        struct.unpack_from("<Q10xHH", head, 40)
+        if head[4] == 2
+        else struct.unpack_from("<L10xHH", head, 32)
+    )
     return LIBRARY.stat().st_size < int(start + size * count)
 
 
@@ -98,7 +104,9 @@ def call(function: str, *arguments: Any) -> None:
     if status:
         describe = library().el_status_name
         describe.restype = ctypes.c_char_p
-        raise BackendError(f"{function} of the native library answered {describe(status).decode()}; arguments: see native/edge_lstm.h")
+        raise BackendError(
+            f"{function} of the native library answered {describe(status).decode()}; arguments: see native/edge_lstm.h"
+        )
 
 
 def address(array: NDArray[Any]) -> ctypes.c_void_p:
@@ -113,7 +121,11 @@ def _aligned(size: int) -> Bytes:
 
 
 def make_model(
-    spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], precision: str, kernel: str | None = None, steps: Float32 | None = None
+    spec: ModelSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    precision: str,
+    kernel: str | None = None,
+    steps: Float32 | None = None,
 ) -> Bytes:
     """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`. steps: for "int8", see the header.
 
@@ -121,17 +133,37 @@ def make_model(
     """
     spec.check_weights(weights)
     count = 8 * spec.hidden_size * spec.num_layers
-    if steps is not None and (steps.dtype != np.float32 or steps.shape != (count,) or not steps.flags.c_contiguous):
-        raise BackendError(f"steps are {steps.dtype}{steps.shape}, expected contiguous float32({count},)")
+    if steps is not None and (
+        steps.dtype != np.float32 or steps.shape != (count,) or not steps.flags.c_contiguous
+    ):
+        raise BackendError(
+            f"steps are {steps.dtype}{steps.shape}, expected contiguous float32({count},)"
+        )
     if precision not in PRECISIONS:
         raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    sizes = Sizes(spec.feature_size, spec.hidden_size, spec.num_layers, spec.output_size, PRECISIONS.index(precision))
+    sizes = Sizes(
+        spec.feature_size,
+        spec.hidden_size,
+        spec.num_layers,
+        spec.output_size,
+        PRECISIONS.index(precision),
+    )
     name = kernel.encode() if kernel else None
     size = ctypes.c_size_t()
     call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))
     model = _aligned(size.value)
-    flat = np.concatenate([np.ravel(weights[n]) for n in spec.weight_shapes()]).astype(np.float32, copy=False)
-    call("el_model_init", address(model), size, ctypes.byref(sizes), name, address(flat), None if steps is None else address(steps))
+    flat = np.concatenate([np.ravel(weights[n]) for n in spec.weight_shapes()]).astype(
+        np.float32, copy=False
+    )
+    call(
+        "el_model_init",
+        address(model),
+        size,
+        ctypes.byref(sizes),
+        name,
+        address(flat),
+        None if steps is None else address(steps),
+    )
     return model
 
 

@@ -65,7 +65,11 @@ def choose_backend(
     streams: N, for the fastest one with N streams.
     recall: the choice that this machine remembers for the bundle is opened alone, and taken where it is still right; False asks anew.
     """
-    offered = [(name, member) for name in candidates for member in artifacts(bundle, name, artifact) or [None]]
+    offered = [
+        (name, member)
+        for name in candidates
+        for member in artifacts(bundle, name, artifact) or [None]
+    ]
     key = auto_cache.question(bundle, offered, streams)
     known = auto_cache.recall(key) if recall else None
     if known is not None and (known.backend, known.artifact) in offered:
@@ -76,15 +80,21 @@ def choose_backend(
             _log.info("%s was the fastest here and is not right any more: %s", label, e)
         else:
             said = f"{label}: right ({_error(taken.check)}), remembered as the fastest here"
-            others = tuple(reason for reason in known.reasons if not reason.startswith(f"{label}: "))
+            others = tuple(
+                reason for reason in known.reasons if not reason.startswith(f"{label}: ")
+            )
             return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
     choice, lasting = _choose(bundle, offered, streams)
     if lasting:
-        auto_cache.remember(key, auto_cache.Remembered(choice.name, choice.artifact, choice.reasons))
+        auto_cache.remember(
+            key, auto_cache.Remembered(choice.name, choice.artifact, choice.reasons)
+        )
     return choice
 
 
-def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: int | None) -> tuple[Choice, bool]:
+def _choose(
+    bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: int | None
+) -> tuple[Choice, bool]:
     """The choice, and whether it would be the same tomorrow: not where a device failed that may be back then."""
     reasons: dict[str, str] = {}
     right: list[_Candidate] = []
@@ -92,8 +102,14 @@ def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: 
     try:
         for name, artifact in offered:
             label = _label(name, artifact)
-            if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1 and not bundle.spec.bidirectional:
-                reasons[label] = f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
+            if (
+                artifact is not None
+                and (at_once := steps_at_once(bundle, artifact)) > 1
+                and not bundle.spec.bidirectional
+            ):
+                reasons[label] = (
+                    f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
+                )
                 continue
             try:
                 right.append(_open(bundle, name, artifact, streams))
@@ -115,7 +131,9 @@ def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: 
     said = tuple(f"{label}: {reason}" for label, reason in reasons.items())
     if best is None:
         raise BackendError("no backend gives right answers here: " + "; ".join(said))
-    return Choice(best.backend, best.name, best.artifact, said), lasting and len(times) == len(right)
+    return Choice(best.backend, best.name, best.artifact, said), lasting and len(times) == len(
+        right
+    )
 
 
 class _WrongError(BackendError):
@@ -129,7 +147,9 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
     try:
         check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
         if not check.passed:
-            raise _WrongError(f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)")
+            raise _WrongError(
+                f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)"
+            )
         backend.reset()
     except BaseException:
         backend.close()
@@ -137,7 +157,9 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
     return _Candidate(name, artifact, backend, check)
 
 
-def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[str, str]) -> dict[_Candidate, float]:
+def _race(
+    bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[str, str]
+) -> dict[_Candidate, float]:
     """Microseconds of a step of each, raw sample to answer, as a session's user calls it. Whatever fails here is left out.
 
     In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
@@ -147,14 +169,20 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
     if whole:  # is answered a sequence at a time
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
     samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]
-    sessions = {candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right}
+    sessions = {
+        candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right
+    }
     times = dict.fromkeys(right, math.inf)
     clock = time.perf_counter
     for _ in range(ROUNDS):
         for candidate in list(times):
             step, turn = sessions[candidate].run if whole else sessions[candidate].step, []
             try:
-                for n in range(min(max(int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step), 3), 50)):
+                for n in range(
+                    min(
+                        max(int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step), 3), 50
+                    )
+                ):
                     sample = samples[n % len(samples)]
                     start = clock()
                     step(sample)
@@ -164,9 +192,13 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
                 del times[candidate]
                 reasons[candidate.label] = f"failed: {e}"
                 continue
-            times[candidate] = min(times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1))
+            times[candidate] = min(
+                times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1)
+            )
     for candidate, microseconds in times.items():
-        reasons[candidate.label] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
+        reasons[candidate.label] = (
+            f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
+        )
     return times
 
 

@@ -24,8 +24,17 @@ from ..version import __version__
 
 KEPT = 100  # answers; the oldest go
 _log = logging.getLogger("edge_lstm")
-_PROCESSOR = ("model name", "CPU implementer", "CPU part", "Hardware")  # x86 has the first, Arm the others
-_NPU_FILES = ("/sys/kernel/debug/rknpu/version", "/proc/rknpu/version", "/proc/device-tree/model")  # root alone may read the first
+_PROCESSOR = (
+    "model name",
+    "CPU implementer",
+    "CPU part",
+    "Hardware",
+)  # x86 has the first, Arm the others
+_NPU_FILES = (
+    "/sys/kernel/debug/rknpu/version",
+    "/proc/rknpu/version",
+    "/proc/device-tree/model",
+)  # root alone may read the first
 _VARIABLES = ("EDGE_LSTM_NPU_CORES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -40,7 +49,9 @@ class Remembered:
 
 def question(bundle: Bundle, *asked: Any) -> str:
     """The key of an answer: the bundle, which its manifest tells by every member's sha256, the machine, and what was asked."""
-    return sha256(json.dumps([bundle.manifest, machine(), asked], sort_keys=True, default=str).encode())
+    return sha256(
+        json.dumps([bundle.manifest, machine(), asked], sort_keys=True, default=str).encode()
+    )
 
 
 def recall(key: str) -> Remembered | None:
@@ -70,13 +81,29 @@ def remember(key: str, answer: Remembered) -> None:
 
 def machine() -> list[str]:
     """What a backend's speed hangs on, as far as this machine says it."""
-    facts = [f"edge-lstm {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}", platform.machine()]
-    facts += [f"{os.cpu_count()} cores", platform.system(), platform.release(), platform.version()]  # the NPU's driver is in the kernel
-    facts += sorted({line for line in _text("/proc/cpuinfo").splitlines() if line.startswith(_PROCESSOR)})
+    facts = [
+        f"edge-lstm {__version__}",
+        f"Python {platform.python_version()}",
+        f"NumPy {np.__version__}",
+        platform.machine(),
+    ]
+    facts += [
+        f"{os.cpu_count()} cores",
+        platform.system(),
+        platform.release(),
+        platform.version(),
+    ]  # the NPU's driver is in the kernel
+    facts += sorted(
+        {line for line in _text("/proc/cpuinfo").splitlines() if line.startswith(_PROCESSOR)}
+    )
     facts += [_text(path) for path in _NPU_FILES]
     facts += [f"{name}={os.environ.get(name)}" for name in _VARIABLES]
     # A library in place of another has another date; its version would take 30 ms to ask for.
-    own = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".so", ".dylib", ".dll", ".pyd"))
+    own = sorted(
+        path
+        for path in Path(__file__).parents[1].rglob("*")
+        if path.suffix in (".so", ".dylib", ".dll", ".pyd")
+    )
     libraries = [*own, *(_origin(package) for package in ("onnxruntime", "rknnlite"))]
     return facts + [_stamp(path) for path in (*libraries, Path("/usr/lib/librknnrt.so"))]
 
@@ -119,7 +146,12 @@ def _read() -> dict[str, Any]:
         answers = json.loads(_file().read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: there is no home
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        RecursionError,
+    ) as e:  # RuntimeError: there is no home
         _log.info("what 'auto' took before can't be read: %s", e)
         return {}
     return answers if isinstance(answers, dict) else {}

@@ -59,26 +59,36 @@ class Figures:
     load_ms: float
 
 
-def measure(path: str | os.PathLike[str], name: str, artifact: str | None, steps: int, streams: int) -> Figures:
+def measure(
+    path: str | os.PathLike[str], name: str, artifact: str | None, steps: int, streams: int
+) -> Figures:
     """Measure in a process of its own. Raises BackendUnavailableError and BackendError as the backend does, or where the process died."""
     request = json.dumps([os.fspath(path), name, artifact, steps, streams])
-    here = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    here = os.pathsep.join(
+        [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     done = subprocess.run(
         [sys.executable, "-m", "edge_lstm_runtime.verify.bench", request],
         stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, "PYTHONPATH": here}, check=False,
     )  # fmt: skip
     # The vendors' libraries print to the same descriptor, before it and after it.
-    lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
+    lines = [
+        line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
+    ]
     if not lines:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise BackendError(f"backend {name!r} ended its process with code {done.returncode}{': ' + said[0] if said else ''}")
+        raise BackendError(
+            f"backend {name!r} ended its process with code {done.returncode}{': ' + said[0] if said else ''}"
+        )
     answer: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
     if "error" in answer:
         raise (BackendUnavailableError if answer["unavailable"] else BackendError)(answer["error"])
     return Figures(**answer)
 
 
-def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, streams: int) -> Figures:
+def measure_here(
+    bundle: Bundle, name: str, artifact: str | None, steps: int, streams: int
+) -> Figures:
     """As `measure`, in this process: memory and load time are only right where nothing was opened before."""
     simulator = name in SIMULATORS
     steps = min(steps, 500) if simulator else steps
@@ -90,7 +100,11 @@ def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, st
         load_ms, after = 1e3 * (time.perf_counter() - start), resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
     times = 1e6 * latencies(bundle, name, artifact, steps)
-    streams_per_second = None if simulator or bundle.spec.bidirectional else _streams_per_second(bundle, name, artifact, streams)
+    streams_per_second = (
+        None
+        if simulator or bundle.spec.bidirectional
+        else _streams_per_second(bundle, name, artifact, streams)
+    )
     p50, p99, p99_9 = (float(p) for p in np.percentile(times, (50, 99, 99.9)))
     memory = None if before is None or after is None or simulator else after - before
     return Figures(
@@ -98,7 +112,9 @@ def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, st
     )  # fmt: skip
 
 
-def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def latencies(
+    bundle: Bundle, name: str, artifact: str | None, steps: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round.
 
     Of a converted model that takes T steps at once: of each run of T, divided by T. Of a bidirectional model: of each run of a whole
@@ -111,14 +127,22 @@ def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np
     times = np.empty(runs)
     answer: Callable[[NDArray[np.float32]], object]
     if whole:
-        samples, answer = [part.astype(np.float32) for part in sequences(x, bundle.lengths)], session.run
+        samples, answer = (
+            [part.astype(np.float32) for part in sequences(x, bundle.lengths)],
+            session.run,
+        )
     elif chunk == 1:
         samples, answer = [np.asarray(row, np.float32) for row in x], session.step
     else:
-        samples, answer = list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)), session.run
+        samples, answer = (
+            list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)),
+            session.run,
+        )
     clock, count = time.perf_counter, len(samples)
     try:
-        for n in range(-min(-(-100 // chunk), runs), runs):  # the first ones warm the caches and are overwritten
+        for n in range(
+            -min(-(-100 // chunk), runs), runs
+        ):  # the first ones warm the caches and are overwritten
             sample = samples[n % count]
             start = clock()
             answer(sample)
@@ -128,12 +152,20 @@ def latencies(bundle: Bundle, name: str, artifact: str | None, steps: int) -> np
     return times
 
 
-def _streams_per_second(bundle: Bundle, name: str, artifact: str | None, streams: int) -> float | None:
+def _streams_per_second(
+    bundle: Bundle, name: str, artifact: str | None, streams: int
+) -> float | None:
     samples = np.repeat(bundle.golden[0].astype(np.float32)[:, None], streams, axis=1)
     try:
-        with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams) as session:
+        with open_session(
+            bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams
+        ) as session:
             step = session.step
-            return streams * len(samples) * _calls_per_second(lambda: [step(sample) for sample in samples])
+            return (
+                streams
+                * len(samples)
+                * _calls_per_second(lambda: [step(sample) for sample in samples])
+            )
     except BackendError as e:  # a device that has no room for so many; its other figures stand
         _log.warning("backend %r with %d streams: %s", name, streams, e)
         return None
@@ -174,7 +206,9 @@ def head(streams: int) -> str:
 
 def row(f: Figures) -> str:
     label = f"{f.backend} {f.artifact or ''}".rstrip()
-    streams, memory = ("n/a" if v is None else f"{v:.0f}" for v in (f.streams_per_second, f.memory_kb))
+    streams, memory = (
+        "n/a" if v is None else f"{v:.0f}" for v in (f.streams_per_second, f.memory_kb)
+    )
     note = f"  (in runs of {f.at_once})" if f.at_once > 1 else ""
     note += "  (a simulator: not the speed of a board)" if f.simulator else ""
     times = f"{f.p50_us:>10.1f}{f.p99_us:>10.1f}{f.p99_9_us:>10.1f}"

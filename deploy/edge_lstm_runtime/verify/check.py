@@ -55,10 +55,14 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:
-        raise BackendUnavailableError("the bundle promises no accuracy for native-int8; export it again to have it measured") from e
+        raise BackendUnavailableError(
+            "the bundle promises no accuracy for native-int8; export it again to have it measured"
+        ) from e
 
 
-def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None) -> Check:
+def check_backend(
+    bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None
+) -> Check:
     """Run `steps` golden samples (all when None) through a backend and compare. Raises BackendError as opening and running do."""
     # The tolerance is the artifact's own, also where the only one is meant and not named.
     artifact = pick_artifact(bundle, artifact)[0] if runs_artifacts(name) else None
@@ -70,30 +74,53 @@ def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps:
         backend.close()
 
 
-def check_opened(bundle: Bundle, backend: Backend, name: str, artifact: str | None, steps: int | None, streams: int | None = None) -> Check:
+def check_opened(
+    bundle: Bundle,
+    backend: Backend,
+    name: str,
+    artifact: str | None,
+    steps: int | None,
+    streams: int | None = None,
+) -> Check:
     """As `check_backend`, of a backend that is open; of one for N streams each gets the golden samples, and the worst one counts."""
     tolerance = tolerance_of(bundle, name, artifact)
     x, y, lengths = first(bundle, steps)
     rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
     at_once, whole = backend.at_once, bundle.spec.bidirectional
-    if (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once:  # NumPy would answer all of it
-        held = f"golden sequences of {lengths.min()} to {lengths.max()}" if whole else f"{len(rows)} golden samples"
-        raise BackendError(f"{artifact} takes {at_once} steps at once, and the bundle has {held}: it can't be checked")
+    if (
+        (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once
+    ):  # NumPy would answer all of it
+        held = (
+            f"golden sequences of {lengths.min()} to {lengths.max()}"
+            if whole
+            else f"{len(rows)} golden samples"
+        )
+        raise BackendError(
+            f"{artifact} takes {at_once} steps at once, and the bundle has {held}: it can't be checked"
+        )
     if streams is not None:
         rows, y = (np.repeat(array[:, None], streams, axis=1) for array in (rows, y))
-    backend.run(rows[: lengths[0] if whole else max(10, at_once)])  # what a library sets up at its first steps is not the speed of a step
+    backend.run(
+        rows[: lengths[0] if whole else max(10, at_once)]
+    )  # what a library sets up at its first steps is not the speed of a step
     start = time.perf_counter()
     outputs = run_sequences(backend, rows, lengths)
     elapsed = time.perf_counter() - start
     if outputs.shape != y.shape:
         raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")
     each = [(outputs, y)] if streams is None else [(outputs[:, k], y[:, k]) for k in range(streams)]
-    spread = float(bundle.golden[1].std())  # of all of them: the outputs of a few steps may hardly vary
-    worst = max((compare(*pair, spread) for pair in each), key=lambda c: float(getattr(c, tolerance.metric)))
+    spread = float(
+        bundle.golden[1].std()
+    )  # of all of them: the outputs of a few steps may hardly vary
+    worst = max(
+        (compare(*pair, spread) for pair in each), key=lambda c: float(getattr(c, tolerance.metric))
+    )
     return Check(name, artifact, worst, tolerance, 1e6 * elapsed / len(x))
 
 
-def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | None, streams: int | None = None) -> None:
+def verify_backend(
+    bundle: Bundle, backend: Backend, name: str, artifact: str | None, streams: int | None = None
+) -> None:
     """The self-check at load, for what runs in a number format that the bundle promises something for; the rest is float32 code of ours.
 
     Resets the state. Raises BackendError, and closes the backend, when its golden samples come out wrong.
@@ -103,7 +130,9 @@ def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | 
     artifact = pick_artifact(bundle, artifact)[0] if runs_artifacts(name) else None
     try:
         # Of a chunk two, so that its own state comes back to it.
-        result = check_opened(bundle, backend, name, artifact, max(AUTO_STEPS, 2 * backend.at_once), streams)
+        result = check_opened(
+            bundle, backend, name, artifact, max(AUTO_STEPS, 2 * backend.at_once), streams
+        )
         if not result.passed:
             metric = result.tolerance.metric
             model = f" with {artifact}" if artifact else ""

@@ -20,7 +20,9 @@ class Tolerance:
 
 
 # float32 rounds at 6e-8; over a thousand steps of a contracting recurrence the rounding of sums of ~100 terms stays below 1e-5.
-FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1")
+FLOAT32 = Tolerance(
+    "max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1"
+)
 # fp16 has 11 bits: 5e-4 per rounding, of which a trained cell averages most.
 FLOAT16 = Tolerance("nrmse", 2e-3, "fp16 rounding of weights, activations and state")
 # What an int8 net should keep to; what it is held to is measured at its export.
@@ -32,7 +34,9 @@ def float32_tolerance(reference: NDArray[Any]) -> Tolerance:
 
     reference: (steps, O) the network's outputs.
     """
-    return dataclasses.replace(FLOAT32, limit=FLOAT32.limit * max(1.0, float(np.abs(reference).max(initial=0.0))))
+    return dataclasses.replace(
+        FLOAT32, limit=FLOAT32.limit * max(1.0, float(np.abs(reference).max(initial=0.0)))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +53,14 @@ class Comparison:
         return bool(getattr(self, tolerance.metric) <= tolerance.limit)  # NaN is not within
 
     def to_dict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
+        }
 
 
-def compare(outputs: NDArray[Any], reference: NDArray[np.float64], spread: float | None = None) -> Comparison:
+def compare(
+    outputs: NDArray[Any], reference: NDArray[np.float64], spread: float | None = None
+) -> Comparison:
     """Both (steps, O). An output that is not finite makes every figure infinite.
 
     spread: what the NRMSE is relative to, where these steps are a part of a longer stream; unless given the standard deviation of

@@ -37,12 +37,16 @@ def run_sequences(backend: Backend, rows: NDArray[Any], lengths: Lengths) -> NDA
     return np.concatenate(answers)
 
 
-def first(bundle: Bundle, steps: int | None) -> tuple[NDArray[np.float64], NDArray[np.float64], Lengths]:
+def first(
+    bundle: Bundle, steps: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Lengths]:
     """x, y and lengths of the first `steps` golden samples, all when None; of a bidirectional model the whole sequences that reach that."""
     (x, y), lengths = bundle.golden, bundle.lengths
     if steps is None or steps >= len(x):
         return x, y, lengths
     whole = bundle.spec.bidirectional
-    lengths = lengths[: np.searchsorted(np.cumsum(lengths), steps) + 1] if whole else np.array([steps])
+    lengths = (
+        lengths[: np.searchsorted(np.cumsum(lengths), steps) + 1] if whole else np.array([steps])
+    )
     total = int(lengths.sum())
     return x[:total], y[:total], lengths

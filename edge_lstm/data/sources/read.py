@@ -25,7 +25,9 @@ def locate(path: str, folder: str) -> Path:
     hint = "correct the path in [data]"
     if not Path(path).is_absolute():
         hint += f", or set {DATA_FOLDER} to the folder that holds it ({'it is ' + shared if shared else 'it is not set'})"
-    raise DataError(f"{path}: there is no such file or folder; looked for {' and '.join(dict.fromkeys(map(str, tried)))}; {hint}")
+    raise DataError(
+        f"{path}: there is no such file or folder; looked for {' and '.join(dict.fromkeys(map(str, tried)))}; {hint}"
+    )
 
 
 def recordings(config: Config) -> list[Recording]:
@@ -33,13 +35,23 @@ def recordings(config: Config) -> list[Recording]:
     if data.source == "aeon":
         return cases.read_aeon(data)
     if data.source == "cmapss":
-        files = [locate(path, config.folder) for path in (data.train, data.test, data.rul) if path is not None]  # load_config sees to it
+        files = [
+            locate(path, config.folder)
+            for path in (data.train, data.test, data.rul)
+            if path is not None
+        ]  # load_config sees to it
         return cmapss.read(files, data)
     if data.source == "wav":
         assert data.path is not None
         assert config.front_end is not None
         return wavs.read(locate(data.path, config.folder), data, config.front_end.front_end())
-    read = {"csv": tables.read, "parquet": tables.read, "ts": cases.read_ts, "npz": cases.read_npz, "text": text.read}[data.source]
+    read = {
+        "csv": tables.read,
+        "parquet": tables.read,
+        "ts": cases.read_ts,
+        "npz": cases.read_npz,
+        "text": text.read,
+    }[data.source]
     found: list[Recording] = []
     for path, part in ((data.path, None), (data.train, "train"), (data.test, "test")):
         if path is not None:

@@ -29,17 +29,25 @@ def read(path: Path, data: DataConfig, part: str | None) -> list[Recording]:
         text = re.sub(f"[^{re.escape(data.keep)}]+", " ", text)
     text = text[: data.first]
     if len(text) < 2:
-        raise DataError(f"{path}: has {len(text)} characters, of those that `keep` leaves; expected a text")
-    return [Recording(path.stem, path.stem, np.array([[ord(c)] for c in text], np.float64), part=part)]
+        raise DataError(
+            f"{path}: has {len(text)} characters, of those that `keep` leaves; expected a text"
+        )
+    return [
+        Recording(path.stem, path.stem, np.array([[ord(c)] for c in text], np.float64), part=part)
+    ]
 
 
 def of_characters(parts: Parts) -> Splits:
     """The vocabulary is the unknown and the characters of the training split, by code point; others become the unknown."""
     known = sorted({int(point) for recording in parts["train"] for point in np.unique(recording.x)})
     if len(known) < 2:
-        raise DataError(f"the training split has one character, {chr(known[0])!r}, again and again; expected at least 2")
+        raise DataError(
+            f"the training split has one character, {chr(known[0])!r}, again and again; expected at least 2"
+        )
     classes = (UNKNOWN, *map(chr, known))
-    train, val, test = ([Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS)
+    train, val, test = (
+        [Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS
+    )
     return Splits(train, val, test, (CHANNEL,), classes)
 
 

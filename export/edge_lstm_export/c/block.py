@@ -28,7 +28,9 @@ MAGIC, VERSION = 0x4D4C4C45, 1
 MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_BYTES = 2**31 - 1
 STATE_HEADER = 128  # sizeof(struct el_state), rounded up, with pointers of 32 and of 64 bits
-FACTORS = -np.log2(np.e) * np.array([1.0, 1.0, 2.0, 1.0])  # of the gates i, f, g, o: the kernel works with powers of two
+FACTORS = -np.log2(np.e) * np.array(
+    [1.0, 1.0, 2.0, 1.0]
+)  # of the gates i, f, g, o: the kernel works with powers of two
 
 
 def _up(n: int, unit: int) -> int:
@@ -38,12 +40,22 @@ def _up(n: int, unit: int) -> int:
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError for a model that the kernel does not take."""
     if spec.bidirectional:
-        raise ConversionError("the model is bidirectional and the C kernel streams forward only; train with bidirectional = false")
-    for what, size in (("hidden_size", spec.hidden_size), ("input features", spec.feature_size), ("outputs", spec.output_size)):
+        raise ConversionError(
+            "the model is bidirectional and the C kernel streams forward only; train with bidirectional = false"
+        )
+    for what, size in (
+        ("hidden_size", spec.hidden_size),
+        ("input features", spec.feature_size),
+        ("outputs", spec.output_size),
+    ):
         if size > MAX_SIZE:
-            raise ConversionError(f"{what} is {size}; the C kernel takes up to {MAX_SIZE}: train a smaller model")
+            raise ConversionError(
+                f"{what} is {size}; the C kernel takes up to {MAX_SIZE}: train a smaller model"
+            )
     if (size := model_bytes(spec, scheme)) > MAX_BYTES:
-        raise ConversionError(f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: train a smaller model")
+        raise ConversionError(
+            f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: train a smaller model"
+        )
 
 
 def model_bytes(spec: ModelSpec, scheme: str) -> int:
@@ -60,8 +72,15 @@ def model_bytes(spec: ModelSpec, scheme: str) -> int:
 
 def state_bytes(spec: ModelSpec, scheme: str) -> int:
     """What el_state_bytes answers for one stream: the RAM that the kernel needs."""
-    x, row = _up(spec.feature_size, 16), _up(spec.hidden_size, 16)  # values, in rows of a multiple of 64 bytes
-    size = STATE_HEADER + 4 * (x + 3 * spec.num_layers * row) + _up(4 * _up(spec.output_size, HEAD_LANES), ALIGNMENT)
+    x, row = (
+        _up(spec.feature_size, 16),
+        _up(spec.hidden_size, 16),
+    )  # values, in rows of a multiple of 64 bytes
+    size = (
+        STATE_HEADER
+        + 4 * (x + 3 * spec.num_layers * row)
+        + _up(4 * _up(spec.output_size, HEAD_LANES), ALIGNMENT)
+    )
     if scheme == "int8":
         size += _up(max(x, row), ALIGNMENT) + _up(row, ALIGNMENT) + ALIGNMENT
     return size
@@ -94,7 +113,9 @@ def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
     arrays: Arrays = {}
     for k in range(spec.num_layers):
         for part in "xh":
-            arrays[f"layer{k}.W_{part}"], arrays[f"layer{k}.step_{part}"] = quantise(weights[f"layer{k}.W_{part}"])
+            arrays[f"layer{k}.W_{part}"], arrays[f"layer{k}.step_{part}"] = quantise(
+                weights[f"layer{k}.W_{part}"]
+            )
         arrays[f"layer{k}.b"] = weights[f"layer{k}.b"]
     return arrays
 
@@ -132,13 +153,21 @@ def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arr
     """
     check_sizes(spec, scheme)
     size = model_bytes(spec, scheme)
-    sizes = (spec.feature_size, spec.hidden_size, spec.num_layers, spec.output_size, PRECISIONS[scheme])
+    sizes = (
+        spec.feature_size,
+        spec.hidden_size,
+        spec.num_layers,
+        spec.output_size,
+        PRECISIONS[scheme],
+    )
     block = struct.pack("<9I28x", MAGIC, VERSION, LANES, *sizes, size)
     for k in range(spec.num_layers):
         given: Mapping[str, NDArray[Any]] = int8 if scheme == "int8" else weights
         W_x, W_h, b = (given[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
         if scheme == "int8":
-            block += _int8_layer((W_x, W_h), (int8[f"layer{k}.step_x"], int8[f"layer{k}.step_h"]), b)
+            block += _int8_layer(
+                (W_x, W_h), (int8[f"layer{k}.step_x"], int8[f"layer{k}.step_h"]), b
+            )
         else:
             block += _float_layer(W_x, W_h, b)
     W, b = weights["head.W"], weights["head.b"]
@@ -148,10 +177,14 @@ def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arr
     return block.ljust(size, b"\0")
 
 
-def run_int8(spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64) -> Float64:
+def run_int8(
+    spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64
+) -> Float64:
     """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to int8 as the kernel does, else float64."""
     layers = read_int8(spec, int8)[0]
-    used: dict[str, Float64] = {name: W.astype(np.float64) for name, W in {**weights, **layers}.items()}
+    used: dict[str, Float64] = {
+        name: W.astype(np.float64) for name, W in {**weights, **layers}.items()
+    }
     h, c = np.zeros((2, spec.num_layers, spec.hidden_size))
     outputs = []
     for row in rows:

@@ -42,15 +42,23 @@ def build_and_run(contents: Mapping[str, bytes]) -> Built:
 
 def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
     fill(folder, contents)
-    sources = [source for source in ("edge_lstm", "edge_lstm_audio", "model", "main") if f"{source}.c" in contents]
+    sources = [
+        source
+        for source in ("edge_lstm", "edge_lstm_audio", "model", "main")
+        if f"{source}.c" in contents
+    ]
     for source in sources:
         _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
     _run([compiler, *(f"{source}.o" for source in sources), "-lm", "-o", "selftest"], folder)
     label = f"{Path(compiler).name} {_run([compiler, '-dumpversion'], folder).strip()} -O2 for {platform.machine()}"
-    done = subprocess.run([folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    done = subprocess.run(
+        [folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
     lines = done.stdout.split("\n")
     if done.returncode != 0:
-        raise ConversionError(f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}")
+        raise ConversionError(
+            f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}"
+        )
     return Built(lines[1], label, _code_bytes(folder))
 
 
@@ -64,4 +72,6 @@ def _code_bytes(folder: Path) -> int | None:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    ).stdout

@@ -55,9 +55,13 @@ def export_c(
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
     if scheme not in PRECISIONS:
-        raise ConfigError(f"scheme {scheme!r} is not offered for target c; expected one of {', '.join(PRECISIONS)}")
+        raise ConfigError(
+            f"scheme {scheme!r} is not offered for target c; expected one of {', '.join(PRECISIONS)}"
+        )
     if out.suffix == ".edge":
-        raise ConfigError(f"the C export is a folder and {out.name} is a bundle's name; leave .edge out")
+        raise ConfigError(
+            f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"
+        )
     check_replaceable(out)
     found = read_source(source, scheme)
     schemes = {name: _measured(found, name) for name in PRECISIONS}
@@ -76,8 +80,14 @@ def export_c(
 
 def _measured(source: Source, scheme: str) -> Scheme:
     spec, weights, rows = source.spec, source.weights, source.rows
-    outputs = run_int8(spec, weights, source.int8, rows) if scheme == "int8" else NumpyBackend(spec, weights).run(rows.astype(np.float32))
-    return Scheme(model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs))
+    outputs = (
+        run_int8(spec, weights, source.int8, rows)
+        if scheme == "int8"
+        else NumpyBackend(spec, weights).run(rows.astype(np.float32))
+    )
+    return Scheme(
+        model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs)
+    )
 
 
 def _tolerance(scheme: str, comparison: Comparison, reference: NDArray[np.float64]) -> Tolerance:

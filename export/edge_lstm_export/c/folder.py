@@ -24,8 +24,14 @@ def check_replaceable(out: Path) -> None:
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():
-        raise ConversionError(f"{out} is there and is no folder; the C export is a folder: choose another name for it")
-    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink()}
+        raise ConversionError(
+            f"{out} is there and is no folder; the C export is a folder: choose another name for it"
+        )
+    present = {
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
     present = {path for path in present if not path.startswith(f"{BUILD}/")}
     if not present and not any(out.iterdir()):
         return
@@ -36,9 +42,13 @@ def check_replaceable(out: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
-        raise ConversionError(f"{out} is there and is no C export of edge-lstm; choose another folder, or remove it yourself")
+        raise ConversionError(
+            f"{out} is there and is no C export of edge-lstm; choose another folder, or remove it yourself"
+        )
     strange = sorted(present - {INFO, *listed})
-    strange += sorted(path for path in present & set(listed) if sha256((out / path).read_bytes()) != listed[path])
+    strange += sorted(
+        path for path in present & set(listed) if sha256((out / path).read_bytes()) != listed[path]
+    )
     if strange:
         shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
         raise ConversionError(
@@ -72,4 +82,6 @@ def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as e:
-        raise ConversionError(f"can't write {out}: {e.strerror or e}; what was there before is unchanged") from e
+        raise ConversionError(
+            f"can't write {out}: {e.strerror or e}; what was there before is unchanged"
+        ) from e

@@ -21,23 +21,38 @@ from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c")
 AUDIO = ("edge_lstm_audio.h", "edge_lstm_audio.c")  # for models that take sound
-AS_THEY_ARE = ("main.c", "Makefile", "CMakeLists.txt", "cortex-m/Makefile", "cortex-m/start.c", "cortex-m/link.ld")
+AS_THEY_ARE = (
+    "main.c",
+    "Makefile",
+    "CMakeLists.txt",
+    "cortex-m/Makefile",
+    "cortex-m/start.c",
+    "cortex-m/link.ld",
+)
 RENDERED = ("model.h", "model.c", "golden.h", "README.md")
 INFO = "model.json"
 FORMAT = 1
 
 
-def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]) -> dict[str, bytes]:
+def render(
+    source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]
+) -> dict[str, bytes]:
     """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
     spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    kind = {"classify": "classifier", "forecast": "forecast", "regress": "regression", "language": "character model"}[spec.task]
+    kind = {
+        "classify": "classifier",
+        "forecast": "forecast",
+        "regress": "regression",
+        "language": "character model",
+    }[spec.task]
     scores = _scores(source)
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(spec, scheme),
         "ram": ram_bytes(source, scheme),
-        "golden_bytes": 8 * (source.samples.size + source.answers.size + spec.output_size + len(scores)),
+        "golden_bytes": 8
+        * (source.samples.size + source.answers.size + spec.output_size + len(scores)),
     }
     facts = {
         "name": name,
@@ -57,20 +72,35 @@ def render(source: Source, name: str, scheme: str, tolerance: Tolerance, accurac
         "scores": scores,
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
-        "unit": [abs(s) or 1.0 for s in spec.output_scale] if spec.output_scale else [1.0] * spec.output_size,
+        "unit": [abs(s) or 1.0 for s in spec.output_scale]
+        if spec.output_scale
+        else [1.0] * spec.output_size,
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
         "sound": sound_tables(spec.front_end) if spec.front_end else None,
     }
-    contents = {path: (files("edge_lstm_runtime") / "native" / path).read_bytes() for path in KERNEL + (AUDIO if spec.front_end else ())}
-    contents |= {path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes() for path in AS_THEY_ARE}
-    contents |= {path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace") for path in RENDERED}
+    contents = {
+        path: (files("edge_lstm_runtime") / "native" / path).read_bytes()
+        for path in KERNEL + (AUDIO if spec.front_end else ())
+    }
+    contents |= {
+        path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes()
+        for path in AS_THEY_ARE
+    }
+    contents |= {
+        path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace")
+        for path in RENDERED
+    }
     info = {
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
         **{key: facts[key] for key in ("name", "scheme", "weights_sha256")},
-        "bytes": {"flash_model": sizes["model_bytes"], "ram": sizes["ram"], "flash_golden": sizes["golden_bytes"]}
+        "bytes": {
+            "flash_model": sizes["model_bytes"],
+            "ram": sizes["ram"],
+            "flash_golden": sizes["golden_bytes"],
+        }
         | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {}),
         "accuracy": accuracy,
         "spec": spec.to_dict(),
@@ -97,7 +127,10 @@ def _scores(source: Source) -> list[float]:
     if not source.spec.anomaly_scale:
         return []
     detector = AnomalyDetector(source.spec)
-    return [detector(x, y).score for x, y in zip(source.samples, source.answers.astype(np.float32), strict=True)]
+    return [
+        detector(x, y).score
+        for x, y in zip(source.samples, source.answers.astype(np.float32), strict=True)
+    ]
 
 
 def _environment() -> Environment:
@@ -108,14 +141,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(quoted=_quoted, comment=_comment, number=_number, row=_row, floats=_floats, lines=_lines)
+    environment.filters.update(
+        quoted=_quoted, comment=_comment, number=_number, row=_row, floats=_floats, lines=_lines
+    )
     return environment
 
 
 def _escaped(text: str, also: str = "") -> str:
     """ASCII: all else, and what C reads as something (a trigraph's ? too), in octal, which can't swallow what follows as hex does."""
     plain = (
-        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}" for byte in text.encode("utf-8", "replace")
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "replace")
     )
     return "".join(plain)
 

@@ -53,10 +53,22 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     samples = stream[start : start + STEPS]
     rows, filled = features(spec, samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
-    return Source(spec, source.weights, samples, rows, outputs, Postprocessor(spec)(outputs, filled), _int8(source))
+    return Source(
+        spec,
+        source.weights,
+        samples,
+        rows,
+        outputs,
+        Postprocessor(spec)(outputs, filled),
+        _int8(source),
+    )
 
 
 def _int8(source: Run | Bundle) -> Arrays:
     if isinstance(source, Run):
         return of_run(source)
-    return source.arrays(MEMBER) if MEMBER in source.members else plain_int8(source.spec, source.weights)
+    return (
+        source.arrays(MEMBER)
+        if MEMBER in source.members
+        else plain_int8(source.spec, source.weights)
+    )

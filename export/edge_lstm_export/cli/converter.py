@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "EDGE_LSTM_CONVERTER_MEMORY_GB limits the memory of a conversion (default: 8)."
     )
     parser.add_argument(
-        "action", nargs="?", choices=("status", "make", "remove"), default="status", help="what to do (default: %(default)s)"
+        "action",
+        nargs="?",
+        choices=("status", "make", "remove"),
+        default="status",
+        help="what to do (default: %(default)s)",
     )
 
 
@@ -39,7 +43,10 @@ def main(arguments: argparse.Namespace) -> int:
         environment.python(say)
     elif arguments.action == "remove":
         removed = environment.remove(say)
-        print("\n".join(f"removed {path}" for path in removed) or f"nothing to remove: {environment.location()} is not there")
+        print(
+            "\n".join(f"removed {path}" for path in removed)
+            or f"nothing to remove: {environment.location()} is not there"
+        )
         return 0
     found = environment.state()
     print(f"folder         {found.home}")
@@ -54,5 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     if found.toolkit:
         print(f"python         {found.python}\nrknn-toolkit2  {found.toolkit}")
     for other in environment.others():
-        print(f"not in use     {other} (of another version; `edge-lstm converter remove` removes it too)")
+        print(
+            f"not in use     {other} (of another version; `edge-lstm converter remove` removes it too)"
+        )
     return 0

@@ -23,18 +23,29 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     start = time.perf_counter()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    say("1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities")
+    say(
+        "1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities"
+    )
     run = train(load_config("recipe:activity"), out / "run")
-    say("\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference")
-    work = export_run(run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say)
+    say(
+        "\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference"
+    )
+    work = export_run(
+        run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say
+    )
     print(summary(work))
 
     say("\n3. Stream one test recording from the bundle, sample by sample")
     model = load(out / "motions.edge")
     recording = run.splits.test[0]
     header = ",".join(model.spec.channels)
-    np.savetxt(out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
-    backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.artifacts)]
+    np.savetxt(
+        out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g"
+    )
+    backends: list[tuple[str, str | None]] = [
+        ("numpy", None),
+        *(("rknn-sim", member) for member in work.artifacts),
+    ]
     last = {}
     for name, member in backends:
         with model.session(name, artifact=member) as session:
@@ -57,7 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "check every backend that runs here, stream one recording, and write the report."
     )
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("build/demo"), metavar="FOLDER", help="default: %(default)s; replaced if there"
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("build/demo"),
+        metavar="FOLDER",
+        help="default: %(default)s; replaced if there",
     )
 
 

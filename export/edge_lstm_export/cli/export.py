@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm export runs/har --target c -o har-c\n"
         "  edge-lstm export har.edge --target c --scheme int8 -o har-c"
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made; for --target c also a bundle")
+    parser.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="the folder that `edge-lstm train -o RUN` made; for --target c also a bundle",
+    )
     parser.add_argument(
         "-o",
         "--out",
@@ -62,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for whole sequences of T steps (default: the length of the test "
         "recordings, where they all have the same); sequences of another length run on NumPy",
     )
-    parser.add_argument("--no-npu", action="store_true", help="ONNX and NumPy only: don't run the vendor's converter")
+    parser.add_argument(
+        "--no-npu",
+        action="store_true",
+        help="ONNX and NumPy only: don't run the vendor's converter",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -71,13 +80,28 @@ def main(arguments: argparse.Namespace) -> int:
     from ..pipeline import export_run
 
     if arguments.run.suffix == ".edge":
-        raise ConfigError(f"{arguments.run} is a bundle, from which --target c alone is exported; give the run that it was made from")
+        raise ConfigError(
+            f"{arguments.run} is a bundle, from which --target c alone is exported; give the run that it was made from"
+        )
     for option in ("scheme", "chunk"):
         if arguments.no_npu and getattr(arguments, option) is not None:
             raise ConfigError(f"--no-npu and --{option} contradict each other; leave one out")
-    schemes = () if arguments.no_npu else tuple(dict.fromkeys(arguments.scheme)) if arguments.scheme else None
+    schemes = (
+        ()
+        if arguments.no_npu
+        else tuple(dict.fromkeys(arguments.scheme))
+        if arguments.scheme
+        else None
+    )
     targets = arguments.target or ("rk3588",)
-    work = export_run(arguments.run, arguments.out, targets=targets, schemes=schemes, chunk=arguments.chunk, say=say)
+    work = export_run(
+        arguments.run,
+        arguments.out,
+        targets=targets,
+        schemes=schemes,
+        chunk=arguments.chunk,
+        say=say,
+    )
     print(summary(work))
     return 0
 
@@ -91,7 +115,9 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
         )
     for option in ("chunk", "no_npu"):
         if getattr(arguments, option):
-            raise ConfigError(f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c")
+            raise ConfigError(
+                f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"
+            )
     schemes = dict.fromkeys(arguments.scheme or ("float32",))
     if len(schemes) > 1:
         raise ConfigError(
@@ -99,14 +125,21 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
         )
     (scheme,) = schemes
     made = export_c(arguments.run, arguments.out, scheme=scheme, say=say)
-    print(f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}  figures from NumPy, of the network's outputs")
+    print(
+        f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}  figures from NumPy, of the network's outputs"
+    )
     for name, s in made.schemes.items():
         mark = "  <- in the folder" if name == scheme else ""
-        print(f"{name:<12}{s.flash:>8} B{s.ram:>8} B{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}")
+        print(
+            f"{name:<12}{s.flash:>8} B{s.ram:>8} B{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}"
+        )
     built = made.built
     print(f"\nself-test  {built.verdict}")
     if built.compiler:
-        print(f"built by   {built.compiler}" + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else ""))
+        print(
+            f"built by   {built.compiler}"
+            + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else "")
+        )
     print(f"folder     {arguments.out}\nnext       make -C {arguments.out} test")
     return 0
 
@@ -115,7 +148,9 @@ def summary(work: Work) -> str:
     """The closing lines of an export: accuracy of each backend, then where things are."""
     lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  figures from"]
     for name, a in work.accuracy.items():
-        lines.append(f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
+        lines.append(
+            f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}"
+        )
     for name, metrics in work.metrics.items():
         shown = {
             "classify": ("accuracy", "macro_f1"),
@@ -123,11 +158,17 @@ def summary(work: Work) -> str:
             "regress": ("mae", "rmse", "rmse_last"),
             "language": ("bits_per_character", "perplexity"),
         }[work.spec.task]
-        lines.append(f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
+        lines.append(
+            f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)"
+        )
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
-    stream = f'generate {work.out} --prompt "the "' if work.spec.task == "language" else f"run {work.out} --input FILE.csv"
+    stream = (
+        f'generate {work.out} --prompt "the "'
+        if work.spec.task == "language"
+        else f"run {work.out} --input FILE.csv"
+    )
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
     return "\n".join(lines)
 
@@ -138,8 +179,13 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
 
     if path.suffix == ".edge":
         bundle = read_bundle(path)
-        names = dict.fromkeys(entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values())
-        streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"  # a bidirectional model has no cell
+        names = dict.fromkeys(
+            entry.get("graph", "cell.onnx")
+            for entry in bundle.manifest.get("artifacts", {}).values()
+        )
+        streamed = (
+            "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
+        )  # a bidirectional model has no cell
         contents = {name: bundle.member(name) for name in names or (streamed,)}
     else:
         try:
@@ -151,7 +197,9 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
         try:
             graphs[name] = onnx.load_model_from_string(content)
             onnx.checker.check_model(graphs[name])
-        except Exception as e:  # the parser and the checker answer a wrong file with almost any exception
+        except (
+            Exception
+        ) as e:  # the parser and the checker answer a wrong file with almost any exception
             reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
             raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
     return graphs

@@ -25,8 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm inspect runs/har --json > har-inside.json\n"
         "  edge-lstm inspect runs/prose --input letter.txt"
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made")
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE.html", help="the page to write (default: RUN/inspect.html)")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="the folder that `edge-lstm train -o RUN` made"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE.html",
+        help="the page to write (default: RUN/inspect.html)",
+    )
     parser.add_argument(
         "--input",
         type=Path,
@@ -34,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the recording on which the cell's memory is shown: CSV of the model's channels, raw units; for a language model a text "
         "(default: the longest of the test split)",
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object; a page is then written with -o only")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the figures as one JSON object; a page is then written with -o only",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -51,6 +63,10 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     for look in inside.looks:
         for sentence in figures[look]["sentences"]:
-            print(textwrap.fill(sentence, 118, initial_indent=f"{look:<11}", subsequent_indent=" " * 11))
+            print(
+                textwrap.fill(
+                    sentence, 118, initial_indent=f"{look:<11}", subsequent_indent=" " * 11
+                )
+            )
     print(f"\npage       {out}")
     return 0

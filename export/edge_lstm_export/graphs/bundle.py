@@ -42,14 +42,26 @@ def _both(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     H = spec.hidden_size
     inputs = "x"
     for k in range(spec.num_layers):
-        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)]
-        y = g.add("LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH)  # (steps, 2, 1, H)
+        constants = [
+            g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)
+        ]
+        y = g.add(
+            "LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH
+        )  # (steps, 2, 1, H)
         last = k == spec.num_layers - 1
         # 0: the size that stands there. The two directions lie side by side already.
-        shape = g.constant(f"layer{k}_shape", np.array([0, 2 * H] if last else [0, 1, 2 * H], np.int64))
+        shape = g.constant(
+            f"layer{k}_shape", np.array([0, 2 * H] if last else [0, 1, 2 * H], np.int64)
+        )
         inputs = g.add("Reshape", [y, shape], f"layer{k}_sequence")
-    g.add("Gemm", [inputs, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])], "y")
-    return g.model(spec, "lstm", {"x": ("steps", 1, spec.feature_size), "y": ("steps", spec.output_size)})
+    g.add(
+        "Gemm",
+        [inputs, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])],
+        "y",
+    )
+    return g.model(
+        spec, "lstm", {"x": ("steps", 1, spec.feature_size), "y": ("steps", spec.output_size)}
+    )
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
@@ -60,11 +72,26 @@ def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
         constants = [g.constant(f"layer{k}_{n}", a) for n, a in (("W", W), ("R", R), ("B", B))]
         # With one step, Y_h is the layer's whole output, so Y itself is left out.
         operands = [inputs, *constants, "", f"h{k}_in", f"c{k}_in"]
-        inputs = g.add("LSTM", operands, ["", f"h{k}_out", f"c{k}_out"], hidden_size=spec.hidden_size)
+        inputs = g.add(
+            "LSTM", operands, ["", f"h{k}_out", f"c{k}_out"], hidden_size=spec.hidden_size
+        )
     last = g.add("Squeeze", [inputs, g.constant("axes", np.array([0], np.int64))], "h_last")
-    g.add("Gemm", [last, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])], "y")
+    g.add(
+        "Gemm",
+        [last, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])],
+        "y",
+    )
     H = spec.hidden_size
-    return g.model(spec, "lstm", {"x": (1, 1, spec.feature_size), "h": (1, 1, H), "c": (1, 1, H), "y": (1, spec.output_size)})
+    return g.model(
+        spec,
+        "lstm",
+        {
+            "x": (1, 1, spec.feature_size),
+            "h": (1, 1, H),
+            "c": (1, 1, H),
+            "y": (1, spec.output_size),
+        },
+    )
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
@@ -74,10 +101,14 @@ def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     for k in range(spec.num_layers):
         p = f"layer{k}_"
         joined = g.add("Concat", [inputs, f"h{k}_in"], f"{p}xh", axis=1)
-        W = np.concatenate([weights[f"layer{k}.W_x"], weights[f"layer{k}.W_h"]])  # (inputs + H, 4 H)
+        W = np.concatenate(
+            [weights[f"layer{k}.W_x"], weights[f"layer{k}.W_h"]]
+        )  # (inputs + H, 4 H)
         a = {}
         for name in GATES:
-            z = g.convolution(joined, gate(W, name), gate(weights[f"layer{k}.b"], name), f"{p}{name}_linear")
+            z = g.convolution(
+                joined, gate(W, name), gate(weights[f"layer{k}.b"], name), f"{p}{name}_linear"
+            )
             a[name] = g.add("Tanh" if name == "g" else "Sigmoid", [z], f"{p}{name}")
         fc = g.add("Mul", [a["f"], f"c{k}_in"], f"{p}fc")
         ig = g.add("Mul", [a["i"], a["g"]], f"{p}ig")
@@ -85,5 +116,10 @@ def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
         inputs = g.add("Mul", [a["o"], g.add("Tanh", [c], f"{p}tanh_c")], f"h{k}_out")
     g.convolution(inputs, weights["head.W"], weights["head.b"], "y")
     H = spec.hidden_size
-    sizes = {"x": (1, spec.feature_size, 1, 1), "h": (1, H, 1, 1), "c": (1, H, 1, 1), "y": (1, spec.output_size, 1, 1)}
+    sizes = {
+        "x": (1, spec.feature_size, 1, 1),
+        "h": (1, H, 1, 1),
+        "c": (1, H, 1, 1),
+        "y": (1, spec.output_size, 1, 1),
+    }
     return g.model(spec, "cell", sizes)

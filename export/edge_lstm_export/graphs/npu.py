@@ -27,7 +27,11 @@ from .bundle import BOTH, Weights
 Calibration = Mapping[str, NDArray[np.float32]]
 # What a traced graph gives of each layer besides h and c. The converter crashes (SIGFPE) when a part of a Split is an output, as i, f and o
 # of the packed form are, so there it is the three as one.
-TRACED = {"cell": ("i", "f", "g", "o", "fc", "ig", "tanh_c"), "packed": ("ifo", "g", "fc", "ig", "tanh_c"), "lstm": ()}
+TRACED = {
+    "cell": ("i", "f", "g", "o", "fc", "ig", "tanh_c"),
+    "packed": ("ifo", "g", "fc", "ig", "tanh_c"),
+    "lstm": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,18 +86,33 @@ def lstm(
     H = spec.hidden_size
     inputs = "x"
     for k in range(spec.num_layers):
-        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)]
+        constants = [
+            g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)
+        ]
         outputs = [f"layer{k}_y", f"h{k}_out", f"c{k}_out"]
         g.add("LSTM", [inputs, *constants, "", f"h{k}_in", f"c{k}_in"], outputs, hidden_size=H)
         if steps == 1:
             inputs = f"h{k}_out"
         elif k < spec.num_layers - 1:
-            inputs = g.add("Squeeze", [f"layer{k}_y", g.constant(f"axis{k}", np.array([1], np.int64))], f"layer{k}_sequence")
+            inputs = g.add(
+                "Squeeze",
+                [f"layer{k}_y", g.constant(f"axis{k}", np.array([1], np.int64))],
+                f"layer{k}_sequence",
+            )
         else:
             inputs = f"layer{k}_y"
-    last = g.add("Reshape", [inputs, g.constant("last_shape", np.array([steps, H, 1, 1], np.int64))], "h_last")
+    last = g.add(
+        "Reshape",
+        [inputs, g.constant("last_shape", np.array([steps, H, 1, 1], np.int64))],
+        "h_last",
+    )
     g.convolution(last, weights["head.W"], weights["head.b"], "y")
-    sizes = {"x": (steps, 1, spec.feature_size), "h": (1, 1, H), "c": (1, 1, H), "y": (steps, spec.output_size, 1, 1)}
+    sizes = {
+        "x": (steps, 1, spec.feature_size),
+        "h": (1, 1, H),
+        "c": (1, 1, H),
+        "y": (steps, spec.output_size, 1, 1),
+    }
     return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps}})
 
 
@@ -114,26 +133,57 @@ def bidirectional(spec: ModelSpec, weights: Weights, steps: int) -> Form:
         gates = len(ONNX_GATES)
         if k:
             W = _padded(W, 2, 2, more)
-        parts = _padded(W, 1, gates, more), _padded(_padded(R, 1, gates, more), 2, 1, more), _padded(B, 1, 2 * gates, more)
+        parts = (
+            _padded(W, 1, gates, more),
+            _padded(_padded(R, 1, gates, more), 2, 1, more),
+            _padded(B, 1, 2 * gates, more),
+        )
         constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", parts, strict=True)]
-        y = g.add("LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH)  # (steps, 2, 1, H)
+        y = g.add(
+            "LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH
+        )  # (steps, 2, 1, H)
         shape = [steps, 1, 2 * H] if k < spec.num_layers - 1 else [steps, 2 * H, 1, 1]
-        inputs = g.add("Reshape", [y, g.constant(f"layer{k}_shape", np.array(shape, np.int64))], f"layer{k}_sequence")
+        inputs = g.add(
+            "Reshape",
+            [y, g.constant(f"layer{k}_shape", np.array(shape, np.int64))],
+            f"layer{k}_sequence",
+        )
     g.convolution(inputs, _padded(weights["head.W"], 0, 2, more), weights["head.b"], "y")
     sizes = {"x": (steps, 1, spec.feature_size), "y": (steps, spec.output_size, 1, 1)}
-    return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps, "bidirectional": True}})
+    return Form(
+        "lstm",
+        g.model(spec, "lstm", sizes),
+        {"io": {"form": "lstm", "steps": steps, "bidirectional": True}},
+    )
 
 
 def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> NDArray[np.float32]:
     """`more` zeros at the end of each of the equal blocks into which the axis falls."""
     parts = np.split(array, blocks, axis)
-    return np.concatenate([np.pad(part, [(0, more if n == axis else 0) for n in range(array.ndim)]) for part in parts], axis)
+    return np.concatenate(
+        [
+            np.pad(part, [(0, more if n == axis else 0) for n in range(array.ndim)])
+            for part in parts
+        ],
+        axis,
+    )
 
 
-def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, learned: Calibration | None = None, trace: bool = False) -> Form:
+def packed(
+    spec: ModelSpec,
+    weights: Weights,
+    calibration: Calibration,
+    *,
+    learned: Calibration | None = None,
+    trace: bool = False,
+) -> Form:
     """The cell with int8 products and everything else in float16; see `int8`. learned: the ranges that the model was fine-tuned with."""
     x_range = learned["x_range"].astype(np.float64) if learned else input_range(calibration["x"])
-    layers = npu_int8.learned_layers(weights, learned) if learned else npu_int8.quantise(weights, calibration, x_range)
+    layers = (
+        npu_int8.learned_layers(weights, learned)
+        if learned
+        else npu_int8.quantise(weights, calibration, x_range)
+    )
     g = Graph()
     H, L = spec.hidden_size, spec.num_layers
     unit, float16 = [], []
@@ -151,7 +201,10 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, learn
             unit.append(f"v{k}")
         for name in ("h", "c"):
             sizes[f"{name}{k}_out"] = sizes[f"{name}{k}_in"] = (1, H, 1, 1)
-        unit += [v, g.convolution(v, W.astype(np.float32), layer.bias.astype(np.float32), f"{p}linear")]
+        unit += [
+            v,
+            g.convolution(v, W.astype(np.float32), layer.bias.astype(np.float32), f"{p}linear"),
+        ]
         scale = g.constant(f"{p}scale", layer.scale.reshape(1, -1, 1, 1).astype(np.float32))
         centre = g.constant(f"{p}centre", layer.centre.reshape(1, -1, 1, 1).astype(np.float32))
         sums = g.add("Add", [g.add("Mul", [f"{p}linear", scale], f"{p}scaled"), centre], f"{p}sums")
@@ -160,16 +213,40 @@ def packed(spec: ModelSpec, weights: Weights, calibration: Calibration, *, learn
         g.add("Sigmoid", [f"{p}ifo_linear"], f"{p}ifo")
         g.add("Split", [f"{p}ifo"], [p + n for n in "ifo"], axis=1, num_outputs=3)
         g.add("Tanh", [f"{p}g_linear"], f"{p}g")
-        g.add("Add", [g.add("Mul", [f"{p}f", f"c{k}_in"], f"{p}fc"), g.add("Mul", [f"{p}i", f"{p}g"], f"{p}ig")], f"c{k}_out")
+        g.add(
+            "Add",
+            [
+                g.add("Mul", [f"{p}f", f"c{k}_in"], f"{p}fc"),
+                g.add("Mul", [f"{p}i", f"{p}g"], f"{p}ig"),
+            ],
+            f"c{k}_out",
+        )
         g.add("Mul", [f"{p}o", g.add("Tanh", [f"c{k}_out"], f"{p}tanh_c")], f"h{k}_out")
-        float16 += [p + n for n in ("scaled", "sums", "ifo_linear", "g_linear", "ifo", *"ifog", "fc", "ig", "tanh_c")] + [
+        float16 += [
+            p + n
+            for n in (
+                "scaled",
+                "sums",
+                "ifo_linear",
+                "g_linear",
+                "ifo",
+                *"ifog",
+                "fc",
+                "ig",
+                "tanh_c",
+            )
+        ] + [
             f"c{k}_out",
             f"h{k}_out",
         ]
     g.convolution(f"h{L - 1}_out", weights["head.W"], weights["head.b"], "y")
     graph = g.model(spec, "packed", sizes, [n for k in range(L) for n in (f"v{k}", f"c{k}_in")])
     recipe = {
-        "io": {"form": "packed", "parts": input_parts(spec.feature_size), "x_range": x_range.tolist()},
+        "io": {
+            "form": "packed",
+            "parts": input_parts(spec.feature_size),
+            "x_range": x_range.tolist(),
+        },
         "float16": [*float16, "y"],
         "ranges": {name: list(npu_int8.UNIT) for name in unit},
         # They would put the sums' scales back into the weights that were divided by them, and cut the product in two.
@@ -183,14 +260,26 @@ FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "lstm":
 
 def candidates(target: str, scheme: str) -> tuple[str, ...]:
     """The forms that are tried, best first where they measure alike. `packed` is w8a8's own, on NPUs that have float16 as well."""
-    return ("packed", "cell", "lstm") if scheme == "w8a8" and "fp16" in known(target).schemes else ("cell", "lstm")
+    return (
+        ("packed", "cell", "lstm")
+        if scheme == "w8a8" and "fp16" in known(target).schemes
+        else ("cell", "lstm")
+    )
 
 
 def traced_outputs(spec: ModelSpec, form: str) -> dict[str, int]:
     """The outputs of a graph built with `trace`, in order, and their sizes."""
-    sizes = {"y": spec.output_size, **dict.fromkeys(state_names(spec.num_layers, "out"), spec.hidden_size)}
+    sizes = {
+        "y": spec.output_size,
+        **dict.fromkeys(state_names(spec.num_layers, "out"), spec.hidden_size),
+    }
     for k in range(spec.num_layers):
-        sizes.update({f"layer{k}_{name}": spec.hidden_size * (3 if name == "ifo" else 1) for name in TRACED[form]})
+        sizes.update(
+            {
+                f"layer{k}_{name}": spec.hidden_size * (3 if name == "ifo" else 1)
+                for name in TRACED[form]
+            }
+        )
     return sizes
 
 
@@ -198,6 +287,8 @@ def _traced(graph: onnx.ModelProto, spec: ModelSpec, form: str) -> onnx.ModelPro
     known = {value.name for value in graph.graph.output}
     for name, size in traced_outputs(spec, form).items():
         if name not in known:
-            graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size, 1, 1]))
+            graph.graph.output.append(
+                onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size, 1, 1])
+            )
     onnx.checker.check_model(graph, full_check=True)
     return graph

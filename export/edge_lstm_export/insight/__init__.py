@@ -40,14 +40,26 @@ class Inside:
     @property
     def looks(self) -> dict[str, Gates | Memory | Channels | Context | Gradients]:
         """Those that there are, in the order in which they are shown."""
-        found = {name: getattr(self, name) for name in ("gates", "memory", "channels", "context", "gradients")}
+        found = {
+            name: getattr(self, name)
+            for name in ("gates", "memory", "channels", "context", "gradients")
+        }
         return {name: look for name, look in found.items() if look is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, ready for JSON; layers in order, the first one reads the samples."""
-        found = {name: {**look.to_dict(), "sentences": look.sentences()} for name, look in self.looks.items()}
+        found = {
+            name: {**look.to_dict(), "sentences": look.sentences()}
+            for name, look in self.looks.items()
+        }
         spec, task = self.spec, self.run.config.model.task
-        return {"run": str(self.run.path), "task": task, "num_layers": spec.num_layers, "hidden_size": spec.hidden_size, **found}
+        return {
+            "run": str(self.run.path),
+            "task": task,
+            "num_layers": spec.num_layers,
+            "hidden_size": spec.hidden_size,
+            **found,
+        }
 
 
 def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
@@ -65,7 +77,9 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
             f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
             "train with `bidirectional = false` to look inside"
         )
-    shown: Sequence = longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
+    shown: Sequence = (
+        longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
+    )
     memory = measure_memory(run.spec, run.weights, shown)  # first: it may refuse the recording
     language = run.spec.task == "language"
     return Inside(

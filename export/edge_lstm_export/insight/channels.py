@@ -37,14 +37,23 @@ class Channels:
     @property
     def order(self) -> list[str]:
         """The channels, the one that matters most first: by the first metric, then by the next."""
-        return sorted(self.occluded, key=lambda name: [-self.harm(name, metric) for metric in self.intact])
+        return sorted(
+            self.occluded, key=lambda name: [-self.harm(name, metric) for metric in self.intact]
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"intact": self.intact, "occluded": {name: self.occluded[name] for name in self.order}}
+        return {
+            "intact": self.intact,
+            "occluded": {name: self.occluded[name] for name in self.order},
+        }
 
     def sentences(self) -> list[str]:
         # Where the first metric moves for no channel (few sequences, all right), the next one may.
-        moved = [m for m in self.intact if any(found[m] != self.intact[m] for found in self.occluded.values())]
+        moved = [
+            m
+            for m in self.intact
+            if any(found[m] != self.intact[m] for found in self.occluded.values())
+        ]
         metric = next(iter(moved or self.intact))
         words, higher = METRICS[metric]
         ranked = sorted(self.occluded, key=lambda name: -self.harm(name, metric))
@@ -55,12 +64,18 @@ class Channels:
                 f"With {names} held at its mean the {words} gets no worse than it is, {self.intact[metric]:.4g}: nothing hangs on it alone."
             ]
         verb = "falls" if higher else "rises"
-        first, *others = (f"without {name} to {self.occluded[name][metric]:.4g}" for name in hurt[:TOLD])
+        first, *others = (
+            f"without {name} to {self.occluded[name][metric]:.4g}" for name in hurt[:TOLD]
+        )
         most = f" {hurt[0]} matters most." if len(ranked) > 1 else ""
-        said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}.{most}"]
+        said = [
+            f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}.{most}"
+        ]
         if idle := [name for name in ranked if self.harm(name, metric) <= 0]:
             names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-            said.append(f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}.")
+            said.append(
+                f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}."
+            )
         return said
 
 
@@ -72,7 +87,11 @@ def measure_channels(run: Run) -> Channels:
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
-        return {key: float(figures[key]) for key in METRICS if isinstance(figures.get(key), (int, float))}
+        return {
+            key: float(figures[key])
+            for key in METRICS
+            if isinstance(figures.get(key), (int, float))
+        }
 
     occluded = {}
     for n, name in enumerate(spec.channels):

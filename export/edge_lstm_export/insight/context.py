@@ -44,7 +44,12 @@ class Context:
         return used if used <= len(self.bits) else None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"places": self.places, "whole": self.whole, "bits": self.bits.tolist(), "used": self.used}
+        return {
+            "places": self.places,
+            "whole": self.whole,
+            "bits": self.bits.tolist(),
+            "used": self.used,
+        }
 
     def sentences(self) -> list[str]:
         longest = len(self.bits)
@@ -55,7 +60,10 @@ class Context:
             f"{', '.join(map(str, told))} characters of it alone."
         )
         if self.used is None:
-            return [said, f"With {longest} characters 1 % or more is still lost: it uses more context than that."]
+            return [
+                said,
+                f"With {longest} characters 1 % or more is still lost: it uses more context than that.",
+            ]
         least = f"{self.used} character{'s' if self.used > 1 else ''}"
         return [said, f"It uses a context of {least}: less than 1 % is lost by knowing no more."]
 
@@ -66,15 +74,35 @@ def measure_context(run: Run, longest: int = LONGEST, most: int = MOST) -> Conte
     Raises DataError where no text of the test split has 5 characters.
     """
     test = run.splits.test
-    streamed = [bits_of(sequence, answer) for sequence, answer in zip(test, answers(run.model, test), strict=True)]
+    streamed = [
+        bits_of(sequence, answer)
+        for sequence, answer in zip(test, answers(run.model, test), strict=True)
+    ]
     steps = min(longest, max(map(len, streamed)) // 4)  # so that the places are not all alike
     if not steps:
-        raise DataError(f"the texts of the test split have {max(len(s.x) for s in test)} characters or fewer; expected at least 5")
+        raise DataError(
+            f"the texts of the test split have {max(len(s.x) for s in test)} characters or fewer; expected at least 5"
+        )
     # Before each place lie as many characters as are read after it: less would hardly be "all of the text".
-    places = [(n, start) for n, bits in enumerate(streamed) for start in range(steps, len(bits) - steps + 1)]
-    chosen = [places[k] for k in np.unique(np.linspace(0, len(places) - 1, most).round().astype(np.int64))]
-    pieces = [dataclasses.replace(test[n], x=test[n].x[start : start + steps + 1]) for n, start in chosen]
-    reset = np.array([bits_of(piece, answer) for piece, answer in zip(pieces, answers(run.model, pieces), strict=True)])
-    known: NDArray[np.float64] = np.array([streamed[n][start : start + steps] for n, start in chosen])
+    places = [
+        (n, start)
+        for n, bits in enumerate(streamed)
+        for start in range(steps, len(bits) - steps + 1)
+    ]
+    chosen = [
+        places[k] for k in np.unique(np.linspace(0, len(places) - 1, most).round().astype(np.int64))
+    ]
+    pieces = [
+        dataclasses.replace(test[n], x=test[n].x[start : start + steps + 1]) for n, start in chosen
+    ]
+    reset = np.array(
+        [
+            bits_of(piece, answer)
+            for piece, answer in zip(pieces, answers(run.model, pieces), strict=True)
+        ]
+    )
+    known: NDArray[np.float64] = np.array(
+        [streamed[n][start : start + steps] for n, start in chosen]
+    )
     whole = float(np.concatenate(streamed).mean())
     return Context(len(chosen), whole, whole + (reset - known).mean(axis=0))

@@ -45,12 +45,24 @@ class Gates:
     def to_dict(self) -> dict[str, Any]:
         layers = [
             {
-                **{g: {"near_low": self.low[k][g], "near_high": self.high[k][g], "mean": self.mean[k][g]} for g in GATES},
+                **{
+                    g: {
+                        "near_low": self.low[k][g],
+                        "near_high": self.high[k][g],
+                        "mean": self.mean[k][g],
+                    }
+                    for g in GATES
+                },
                 "memory_steps": {f"p{q}": float(np.percentile(memory, q)) for q in (10, 50, 90)},
             }
             for k, memory in enumerate(self.memory)
         ]
-        return {"steps": self.steps, "steps_available": self.available, "near": NEAR, "layers": layers}
+        return {
+            "steps": self.steps,
+            "steps_available": self.available,
+            "near": NEAR,
+            "layers": layers,
+        }
 
     def sentences(self) -> list[str]:
         said = []
@@ -63,16 +75,24 @@ class Gates:
                 f"{_percent(low['o'])}. By its mean forget gate half of the units hold a value for {half:.3g} steps or more, and the "
                 f"slowest for {'more than a million' if long >= LONGEST else f'{long:.3g}'}."
             )
-        ends = {(k, g): (self.low[k][g], self.high[k][g]) for k in range(len(self.memory)) for g in GATES}
+        ends = {
+            (k, g): (self.low[k][g], self.high[k][g])
+            for k in range(len(self.memory))
+            for g in GATES
+        }
         (layer, gate), shares = max(ends.items(), key=lambda item: max(item[1]))
         worst = max(shares)
         where = f"at its {'high' if shares[1] >= shares[0] else 'low'} end in {_percent(worst)} of all cases"
         if worst > STUCK:
             said.append(f"Gate {gate} of layer {layer + 1} is {where}: it hardly decides anything.")
         else:
-            said.append(f"No gate is stuck: the most one-sided, {gate} of layer {layer + 1}, is {where}.")
+            said.append(
+                f"No gate is stuck: the most one-sided, {gate} of layer {layer + 1}, is {where}."
+            )
         if self.steps < self.available:
-            said.append(f"Measured on {self.steps:,} of the {self.available:,} steps of the test split: the beginning of each sequence.")
+            said.append(
+                f"Measured on {self.steps:,} of the {self.available:,} steps of the test split: the beginning of each sequence."
+            )
         return said
 
 
@@ -80,7 +100,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def measure_gates(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], sequences: Many[Sequence], most: int = MOST_STEPS) -> Gates:
+def measure_gates(
+    spec: ModelSpec,
+    weights: Mapping[str, NDArray[Any]],
+    sequences: Many[Sequence],
+    most: int = MOST_STEPS,
+) -> Gates:
     """Each sequence is streamed from the zero state; of more than `most` steps in all the same share of each sequence."""
     available = sum(len(s.x) for s in sequences)
     share = min(1.0, most / available)

@@ -45,7 +45,14 @@ class Gradients:
         for k in range(len(self.h)):
             h, c = self.curves(k)
             tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
-            layers.append({"h": h.tolist(), "c": c.tolist(), "c_tenth_before": tenth, "c_hundredth_before": hundredth})
+            layers.append(
+                {
+                    "h": h.tolist(),
+                    "c": c.tolist(),
+                    "c_tenth_before": tenth,
+                    "c_hundredth_before": hundredth,
+                }
+            )
         return {"windows": self.windows, "steps": self.h[0].shape[1], "layers": layers}
 
     def sentences(self) -> list[str]:
@@ -56,15 +63,25 @@ class Gradients:
             tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
             if c.max() > 10 * c[0] > 0:
                 times, peak = c.max() / c[0], int(c.argmax())
-                said.append(f"{start} grows to {times:.3g} times its size, {peak} steps back; if training is unsteady, this may be why.")
+                said.append(
+                    f"{start} grows to {times:.3g} times its size, {peak} steps back; if training is unsteady, this may be why."
+                )
             elif tenth is None:
                 left = 100 * c[-1] / c.max()
-                said.append(f"{start} is still {left:.2g} % of its largest after {len(c) - 1} steps: training sees that far.")
+                said.append(
+                    f"{start} is still {left:.2g} % of its largest after {len(c) - 1} steps: training sees that far."
+                )
             elif hundredth is None:
-                said.append(f"{start} falls to a tenth after {tenth} steps and stays above a hundredth for all {len(c) - 1}.")
+                said.append(
+                    f"{start} falls to a tenth after {tenth} steps and stays above a hundredth for all {len(c) - 1}."
+                )
             else:
-                further = f"falls to a tenth after {tenth} steps and to a hundredth after {hundredth}"
-                said.append(f"{start} {further}; what lies further back hardly teaches it anything.")
+                further = (
+                    f"falls to a tenth after {tenth} steps and to a hundredth after {hundredth}"
+                )
+                said.append(
+                    f"{start} {further}; what lies further back hardly teaches it anything."
+                )
         return said
 
 
@@ -79,14 +96,21 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
     outputs, hidden, cells = unroll(spec, run.weights, torch.from_numpy(data.x).double())
     mask = torch.zeros(data.mask.shape, dtype=torch.bool)
     mask[range(len(data)), last] = True
-    loss = Loss.of(spec, run.config.train)(outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last))
+    loss = Loss.of(spec, run.config.train)(
+        outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last)
+    )
     nodes = [node for layer in (*hidden, *cells) for node in layer]
     # The topmost h after the loss, and with it whatever follows, does not reach the loss.
     found = torch.autograd.grad(loss, nodes, allow_unused=True)
-    norms = torch.stack([torch.zeros(len(data), dtype=torch.float64) if g is None else g.norm(dim=1) for g in found])
+    norms = torch.stack(
+        [torch.zeros(len(data), dtype=torch.float64) if g is None else g.norm(dim=1) for g in found]
+    )
     table = norms.reshape(2 * spec.num_layers, steps, len(data)).numpy()
     back = last[:, None] - np.arange(steps)  # (N, W) the step that lies n before the loss
-    aligned = [np.where(back >= 0, np.take_along_axis(layer.T, np.maximum(back, 0), axis=1), np.nan) for layer in table]
+    aligned = [
+        np.where(back >= 0, np.take_along_axis(layer.T, np.maximum(back, 0), axis=1), np.nan)
+        for layer in table
+    ]
     used = int(last.max()) + 1
     aligned = [layer[:, :used] for layer in aligned]
     return Gradients(len(data), aligned[: spec.num_layers], aligned[spec.num_layers :])
@@ -98,7 +122,9 @@ def _some(data: Examples, most: int) -> Examples:
     return dataclasses.replace(data, **fields)
 
 
-def unroll(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], x: Tensor) -> tuple[Tensor, list[list[Tensor]], list[list[Tensor]]]:
+def unroll(
+    spec: ModelSpec, weights: Mapping[str, NDArray[Any]], x: Tensor
+) -> tuple[Tensor, list[list[Tensor]], list[list[Tensor]]]:
     """The network step by step, so that every state is a node of its own: nn.LSTM shows the last one only.
 
     x: (N, T, F) float64 -> outputs (N, T, O), and per layer T times h and c, (N, H) each.

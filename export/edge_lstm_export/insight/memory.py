@@ -60,7 +60,13 @@ class Memory:
             }
             for c, effect in zip(self.c, self.effect, strict=True)
         ]
-        return {"recording": self.name, "steps": self.steps, "length": self.length, "samples": self.starts.tolist(), "layers": layers}
+        return {
+            "recording": self.name,
+            "steps": self.steps,
+            "length": self.length,
+            "samples": self.starts.tolist(),
+            "layers": layers,
+        }
 
     def sentences(self) -> list[str]:
         return self.cell_sentences() + self.effect_sentences()
@@ -69,7 +75,13 @@ class Memory:
         said = []
         for k, c in enumerate(self.c):
             change = growth(c)
-            trend = "it is still filling up" if change > 1.25 else "it is emptying again" if change < 0.8 else "it has found its level"
+            trend = (
+                "it is still filling up"
+                if change > 1.25
+                else "it is emptying again"
+                if change < 0.8
+                else "it has found its level"
+            )
             said.append(
                 f"Layer {k + 1}: on {self.name} the cell stays within ±{np.abs(c).max():.3g}, 95 % of it within "
                 f"±{np.percentile(np.abs(c), 95):.3g}; its mean size in the last quarter of these {self.steps} steps is {change:.2f} "
@@ -86,10 +98,18 @@ class Memory:
             peak = int(curve.argmax())
             begin = f"Layer {k + 1}: a {sample}'s effect on the cell is largest {'at once' if not peak else f'{_steps(peak)} later'}"
             if half is None:
-                said.append(f"{begin}, and after {_steps(last)} more than half of it is still there: its memory is longer than that.")
+                said.append(
+                    f"{begin}, and after {_steps(last)} more than half of it is still there: its memory is longer than that."
+                )
                 continue
-            rest = f"a tenth after {tenth}" if tenth is not None else f"is still above a tenth after {last}, as far as it was followed"
-            said.append(f"{begin}, falls to half of that after {_steps(half)} and {'to ' if tenth is not None else ''}{rest}.")
+            rest = (
+                f"a tenth after {tenth}"
+                if tenth is not None
+                else f"is still above a tenth after {last}, as far as it was followed"
+            )
+            said.append(
+                f"{begin}, falls to half of that after {_steps(half)} and {'to ' if tenth is not None else ''}{rest}."
+            )
         return said
 
 
@@ -110,14 +130,18 @@ def falls_below(curve: Float64, share: float) -> int | None:
     return None if above[-1] == len(curve) - 1 else int(above[-1]) + 1
 
 
-def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recording: Sequence) -> Memory:
+def measure_memory(
+    spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recording: Sequence
+) -> Memory:
     """On the recording's first steps, from the zero state.
 
     Raises DataError for a recording of fewer than 4 steps, and for a text of one character again and again.
     """
     length = len(recording.x)
     if length < 4:
-        raise DataError(f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last")
+        raise DataError(
+            f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last"
+        )
     xs = features(spec, recording.x)[0][:SHOWN_STEPS]
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     layers = trace(spec, weights, xs)
@@ -126,7 +150,9 @@ def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recordi
     cells = [layer.c for layer in layers]
     if spec.task != "language":
         effect = sample_effect(spec, weights, layers, starts, later)
-        return Memory(recording.name, len(xs), length, xs[:, : spec.input_size], cells, starts, effect, None)
+        return Memory(
+            recording.name, len(xs), length, xs[:, : spec.input_size], cells, starts, effect, None
+        )
     characters = recording.x[: len(xs)]
     logits = layers[-1].h @ weights["head.W"] + weights["head.b"]
     bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
@@ -136,7 +162,11 @@ def measure_memory(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], recordi
 
 
 def sample_effect(
-    spec: ModelSpec, weights: Mapping[str, Float64], layers: Many[Trace], starts: NDArray[np.int64], later: int
+    spec: ModelSpec,
+    weights: Mapping[str, Float64],
+    layers: Many[Trace],
+    starts: NDArray[np.int64],
+    later: int,
 ) -> list[Float64]:
     """Per layer (S, later + 1), as `Memory.effect`: the derivative of `lstm_cell`, carried forward from each start."""
     S, C, H = len(starts), spec.input_size, spec.hidden_size
@@ -144,15 +174,22 @@ def sample_effect(
     dc = [np.zeros((S, C, H)) for _ in layers]
     norms = [np.zeros((S, later + 1)) for _ in layers]
     sample = np.zeros((S, C, spec.feature_size))
-    sample[:, range(C), range(C)] = 1.0  # the indicators of missing values, which some models have behind the channels, are no sample
+    sample[:, range(C), range(C)] = (
+        1.0  # the indicators of missing values, which some models have behind the channels, are no sample
+    )
     for n in range(later + 1):
         dx = sample if n == 0 else np.zeros_like(sample)
         for k, layer in enumerate(layers):
             W_x, W_h = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h"))
             values = (layer.i, layer.f, layer.g, layer.o, layer.tanh_c, before(layer.c))
-            i, f, g, o, tanh_c, c_before = (value[starts + n][:, None] for value in values)  # (S, 1, H) each
+            i, f, g, o, tanh_c, c_before = (
+                value[starts + n][:, None] for value in values
+            )  # (S, 1, H) each
             da = dx @ W_x + dh[k] @ W_h  # (S, C, 4 H)
-            di, df, do = (value * (1 - value) * gate(da, name) for name, value in (("i", i), ("f", f), ("o", o)))
+            di, df, do = (
+                value * (1 - value) * gate(da, name)
+                for name, value in (("i", i), ("f", f), ("o", o))
+            )
             dg = (1 - g * g) * gate(da, "g")
             dc[k] = f * dc[k] + c_before * df + g * di + i * dg
             dh[k] = tanh_c * do + o * (1 - tanh_c**2) * dc[k]
@@ -165,7 +202,9 @@ def frequent(text: Sequence) -> NDArray[np.int64]:
     """The most frequent characters of a text, at most OTHERS."""
     found, counts = np.unique(text.x, return_counts=True)
     if len(found) < 2:
-        raise DataError(f"text {text.name!r} has one character again and again; expected at least 2, to see what another would change")
+        raise DataError(
+            f"text {text.name!r} has one character again and again; expected at least 2, to see what another would change"
+        )
     return found[np.argsort(-counts, kind="stable")[:OTHERS]].astype(np.int64)
 
 
@@ -183,8 +222,13 @@ def character_effect(
     xs: (T, V), one-hot.
     """
     replaced = np.eye(spec.feature_size)[others]  # (M, V)
-    truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(axis=1)  # (S,) of the others: the character itself changes nothing
-    h, c = ([before(values)[starts][:, None] for values in which] for which in ([v.h for v in layers], [v.c for v in layers]))
+    truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(
+        axis=1
+    )  # (S,) of the others: the character itself changes nothing
+    h, c = (
+        [before(values)[starts][:, None] for values in which]
+        for which in ([v.h for v in layers], [v.c for v in layers])
+    )
     norms = [np.zeros((len(starts), later + 1)) for _ in layers]
     for n in range(later + 1):
         x = xs[starts + n][:, None] if n else replaced[None]

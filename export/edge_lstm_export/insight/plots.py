@@ -34,8 +34,17 @@ def plot_gates(gates: Gates) -> Figure:
             start = -1.0 if g == "g" else 0.0
             width = (1 - start) / BINS
             counts = gates.counts[k][g]
-            ax.bar(start + width * np.arange(BINS), counts / counts.sum(), width, align="edge", color=COLOURS[GATES.index(g)])
-            ax.set_title(f"{NAMES[g]}\n{100 * gates.low[k][g]:.3g} % low, {100 * gates.high[k][g]:.3g} % high", fontsize=9)
+            ax.bar(
+                start + width * np.arange(BINS),
+                counts / counts.sum(),
+                width,
+                align="edge",
+                color=COLOURS[GATES.index(g)],
+            )
+            ax.set_title(
+                f"{NAMES[g]}\n{100 * gates.low[k][g]:.3g} % low, {100 * gates.high[k][g]:.3g} % high",
+                fontsize=9,
+            )
             ax.set_yticks([])
             ax.set_xlim(start, 1)
         row[0].set_ylabel(f"layer {k + 1}")
@@ -60,15 +69,29 @@ def plot_cell(memory: Memory, hold: list[np.ndarray[tuple[int], np.dtype[np.floa
     top.grid(visible=True, alpha=0.25)
     for k, (ax, c) in enumerate(zip(maps, memory.c, strict=True)):
         c = c[:steps]
-        limit = float(np.percentile(np.abs(c), 99.5)) or 1.0  # one unit that runs away would leave the others white
-        image = ax.imshow(c[:, np.argsort(-hold[k])].T, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        limit = (
+            float(np.percentile(np.abs(c), 99.5)) or 1.0
+        )  # one unit that runs away would leave the others white
+        image = ax.imshow(
+            c[:, np.argsort(-hold[k])].T,
+            aspect="auto",
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            interpolation="nearest",
+        )
         figure.colorbar(image, ax=ax, label="c", pad=0.01)
         ax.set_ylabel(f"units of layer {k + 1}")
         ax.set_yticks([])
     if memory.text is None:
         maps[-1].set_xlabel("step of the recording")
     else:
-        maps[-1].set_xticks(range(steps), [_visible(character) for character in memory.text[:steps]], family="monospace", fontsize=8)
+        maps[-1].set_xticks(
+            range(steps),
+            [_visible(character) for character in memory.text[:steps]],
+            family="monospace",
+            fontsize=8,
+        )
         maps[-1].set_xlabel("the text")
     return figure
 
@@ -78,8 +101,20 @@ def plot_effect(memory: Memory) -> Figure:
     ax = figure.add_subplot()
     for k, effect in enumerate(memory.effect):
         later = np.arange(effect.shape[1])
-        ax.fill_between(later, effect.min(axis=0), effect.max(axis=0), color=COLOURS[3 - k], alpha=0.15, linewidth=0)
-        ax.plot(later, np.median(effect, axis=0), color=COLOURS[3 - k], label=f"layer {k + 1}: median, least and most")
+        ax.fill_between(
+            later,
+            effect.min(axis=0),
+            effect.max(axis=0),
+            color=COLOURS[3 - k],
+            alpha=0.15,
+            linewidth=0,
+        )
+        ax.plot(
+            later,
+            np.median(effect, axis=0),
+            color=COLOURS[3 - k],
+            label=f"layer {k + 1}: median, least and most",
+        )
     _logarithmic(ax, [effect.max() for effect in memory.effect])
     ax.set_xlabel(f"steps after the {'sample' if memory.text is None else 'character'}")
     ax.set_ylabel("norm of d c / d x" if memory.text is None else "norm of the change of c")
@@ -106,7 +141,13 @@ def plot_context(context: Context) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     ax = figure.add_subplot()
     ax.axhline(context.whole, color="#444444", linewidth=1, linestyle="--")
-    ax.plot(np.arange(1, len(context.bits) + 1), context.bits, color=COLOURS[3], marker=".", markersize=4)
+    ax.plot(
+        np.arange(1, len(context.bits) + 1),
+        context.bits,
+        color=COLOURS[3],
+        marker=".",
+        markersize=4,
+    )
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(visible=True, which="both", alpha=0.25)
@@ -121,8 +162,17 @@ def plot_gradients(gradients: Gradients) -> Figure:
     for k in range(len(gradients.h)):
         h, c = gradients.curves(k)
         ax.plot(-np.arange(len(c)), c, color=COLOURS[3 - k], label=f"layer {k + 1}: by c")
-        ax.plot(-np.arange(len(h)), h, color=COLOURS[3 - k], linestyle="--", linewidth=1, label=f"layer {k + 1}: by h")
-    _logarithmic(ax, [max(curve.max() for curve in gradients.curves(k)) for k in range(len(gradients.h))])
+        ax.plot(
+            -np.arange(len(h)),
+            h,
+            color=COLOURS[3 - k],
+            linestyle="--",
+            linewidth=1,
+            label=f"layer {k + 1}: by h",
+        )
+    _logarithmic(
+        ax, [max(curve.max() for curve in gradients.curves(k)) for k in range(len(gradients.h))]
+    )
     ax.set_xlabel("steps before the loss")
     ax.set_ylabel("norm of d loss / d state")
     ax.legend(frameon=False, fontsize=8)
@@ -130,7 +180,9 @@ def plot_gradients(gradients: Gradients) -> Figure:
 
 
 def _visible(character: str) -> str:
-    return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(character, character if len(character) == 1 and character.isprintable() else "�")
+    return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(
+        character, character if len(character) == 1 and character.isprintable() else "�"
+    )
 
 
 def _logarithmic(ax: Axes, peaks: list[float]) -> None:

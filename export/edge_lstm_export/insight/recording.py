@@ -44,16 +44,23 @@ def before(values: Float64) -> Float64:
     return np.concatenate([np.zeros_like(values[:1]), values[:-1]])
 
 
-def trace(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], features: NDArray[Any]) -> list[Trace]:
+def trace(
+    spec: ModelSpec, weights: Mapping[str, NDArray[Any]], features: NDArray[Any]
+) -> list[Trace]:
     """features: (T, F), normalised -> a trace for each layer, by the float64 reference."""
     reference = Reference(spec, weights)
     rows: list[list[dict[str, Float64]]] = []
     for x in features:
         records: list[dict[str, Float64]] = [{} for _ in range(spec.num_layers)]
         reference.step(x, records)
-        rows.append([{**record, "c": c} for record, c in zip(records, reference.state[1], strict=True)])
+        rows.append(
+            [{**record, "c": c} for record, c in zip(records, reference.state[1], strict=True)]
+        )
     names = [field.name for field in dataclasses.fields(Trace)]
-    return [Trace(*(np.array([row[k][name] for row in rows]) for name in names)) for k in range(spec.num_layers)]
+    return [
+        Trace(*(np.array([row[k][name] for row in rows]) for name in names))
+        for k in range(spec.num_layers)
+    ]
 
 
 def longest(sequences: Many[Sequence]) -> Sequence:
@@ -69,8 +76,16 @@ def read_recording(run: Run, path: Path) -> Sequence:
     if run.spec.task == "language":
         (recording,) = text.read(path, data.model_copy(update={"first": None}), None)
         return Sequence(path.name, path.name, text.indices(recording, run.spec.classes))
-    own = {"separator": data.separator, "columns": data.columns} if data.source == "csv" else {"separator": ",", "columns": None}
+    own = (
+        {"separator": data.separator, "columns": data.columns}
+        if data.source == "csv"
+        else {"separator": ",", "columns": None}
+    )
     # What a recording of one's own need not have: only the channels are read.
-    alone = {"source": "csv", "channels": run.spec.channels, **dict.fromkeys(("time", "label", "group", "target"))}
+    alone = {
+        "source": "csv",
+        "channels": run.spec.channels,
+        **dict.fromkeys(("time", "label", "group", "target")),
+    }
     (recording,) = tables.read(path, data.model_copy(update={**alone, **own}), None)
     return Sequence(path.name, path.name, recording.x)

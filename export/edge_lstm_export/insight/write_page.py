@@ -29,10 +29,18 @@ def write_page(inside: Inside, out: str | Path) -> None:
         (
             "What the cell remembers",
             f"The cell c of every unit while {memory.name} is read from the zero state"
-            + (f", the first {memory.steps} of {memory.length:,} steps" if memory.steps < memory.length else "")
+            + (
+                f", the first {memory.steps} of {memory.length:,} steps"
+                if memory.steps < memory.length
+                else ""
+            )
             + "; the units with the longest memory on top."
             + (" Above it the bits that each character took." if text else "")
-            + (f" The first {plots.MOST_CHARACTERS} characters are shown." if text and memory.steps > plots.MOST_CHARACTERS else ""),
+            + (
+                f" The first {plots.MOST_CHARACTERS} characters are shown."
+                if text and memory.steps > plots.MOST_CHARACTERS
+                else ""
+            ),
             memory.cell_sentences(),
             plots.plot_cell(memory, inside.gates.memory),
         ),
@@ -60,7 +68,10 @@ def write_page(inside: Inside, out: str | Path) -> None:
         name=inside.run.path.resolve().name,
         spec=inside.spec,
         task=inside.run.config.model.task,
-        looks=[(title, caption, sentences, page.png(figure)) for title, caption, sentences, figure in looks],
+        looks=[
+            (title, caption, sentences, page.png(figure))
+            for title, caption, sentences, figure in looks
+        ],
     )
     try:
         with atomic_write(out) as file:
@@ -75,7 +86,11 @@ def _inputs(inside: Inside) -> Iterator[tuple[str, str, list[str], Figure]]:
         yield (
             "Which channels matter",
             "The task's metric on the test split while one channel after the other is held at its training mean."
-            + (f" The {plots.MOST_CHANNELS} that matter most are shown." if inside.spec.input_size > plots.MOST_CHANNELS else ""),
+            + (
+                f" The {plots.MOST_CHANNELS} that matter most are shown."
+                if inside.spec.input_size > plots.MOST_CHANNELS
+                else ""
+            ),
             channels.sentences(),
             plots.plot_channels(channels),
         )

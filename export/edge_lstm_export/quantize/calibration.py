@@ -34,13 +34,17 @@ POOL = 100_000  # training steps that are looked at
 SEQUENCES = 64  # of a bidirectional model
 
 
-def sequences(recordings: Sequence[NDArray[Any]], labels: Sequence[object], steps: int) -> dict[str, Float32]:
+def sequences(
+    recordings: Sequence[NDArray[Any]], labels: Sequence[object], steps: int
+) -> dict[str, Float32]:
     """x (N, steps, F): pieces of the training recordings (T, F), with the class of each; one that is too short is repeated."""
     groups: dict[object, list[NDArray[Any]]] = defaultdict(list)
     for n in np.random.default_rng(0).permutation(len(recordings)):
         x = recordings[n]
         x = np.resize(x, (max(steps, len(x)), x.shape[1]))
-        groups[labels[n]] += [x[start : start + steps] for start in range(0, len(x) - steps + 1, steps)]
+        groups[labels[n]] += [
+            x[start : start + steps] for start in range(0, len(x) - steps + 1, steps)
+        ]
     return {"x": np.stack(_in_turns(list(groups.values()))[:SEQUENCES]).astype(np.float32)}
 
 
@@ -57,7 +61,9 @@ def calibrate(
     """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
-    chosen = order[: np.searchsorted(np.cumsum([len(recordings[n]) for n in order]), POOL) + 1].tolist()
+    chosen = order[
+        : np.searchsorted(np.cumsum([len(recordings[n]) for n in order]), POOL) + 1
+    ].tolist()
     pool = [np.asarray(recordings[n], np.float32) for n in chosen]
     total = sum(map(len, pool))
     strata: dict[tuple[object, ...], list[int]] = defaultdict(list)
@@ -69,8 +75,13 @@ def calibrate(
                 strata[carried, labels[n], (since + 1).bit_length()].append(position)
                 position += 1
     everything = np.concatenate(pool)
-    extremes = {*everything.argmin(axis=0).tolist(), *everything.argmax(axis=0).tolist()}  # always in it: ranges must not depend on luck
-    priority = _in_turns([rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)])
+    extremes = {
+        *everything.argmin(axis=0).tolist(),
+        *everything.argmax(axis=0).tolist(),
+    }  # always in it: ranges must not depend on luck
+    priority = _in_turns(
+        [rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)]
+    )
     priority = [*extremes, *(p for p in priority if p not in extremes)][: SIZES[-1]]
     samples = _states(spec, weights, pool, sorted(priority))
     rank = {position: k for k, position in enumerate(priority)}
@@ -87,7 +98,9 @@ def calibrate(
         x_range = input_range(of_size(size)["x"])
         layers = npu_int8.quantise(weights, of_size(size), x_range)
         curve[size] = compare(npu_int8.emulate(weights, layers, x_range, stream), reference).nrmse
-    return of_size(next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))), curve
+    return of_size(
+        next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))
+    ), curve
 
 
 def _in_turns(groups: list[list[T]]) -> list[T]:
@@ -97,14 +110,21 @@ def _in_turns(groups: list[list[T]]) -> list[T]:
 
 
 def _states(
-    spec: ModelSpec, weights: Mapping[str, Float32], recordings: list[NDArray[np.float32]], positions: list[int]
+    spec: ModelSpec,
+    weights: Mapping[str, Float32],
+    recordings: list[NDArray[np.float32]],
+    positions: list[int],
 ) -> dict[str, Float32]:
     """x (N, F), h and c (N, layers, H) before the steps at `positions`: of all recordings from the zero state, then of all carried."""
-    starts = set(np.cumsum([0, *map(len, recordings)]).tolist())  # the last of them is where the carried pass begins
+    starts = set(
+        np.cumsum([0, *map(len, recordings)]).tolist()
+    )  # the last of them is where the carried pass begins
     backend = NumpyBackend(spec, weights)
     xs, hs, cs = [], [], []
     wanted = set(positions)
-    for position, row in enumerate(row for _ in range(2) for recording in recordings for row in recording):
+    for position, row in enumerate(
+        row for _ in range(2) for recording in recordings for row in recording
+    ):
         if position in starts:
             backend.reset()
         if position in wanted:

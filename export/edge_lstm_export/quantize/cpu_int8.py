@@ -27,15 +27,26 @@ def quantise(weights: Mapping[str, Float32], calibration: Mapping[str, Float32])
     inputs = calibration["x"].astype(np.float64)
     for k in range(calibration["h"].shape[1]):
         h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
-        W_x, W_h, b = (weights[f"layer{k}.{name}"].astype(np.float64) for name in ("W_x", "W_h", "b"))
+        W_x, W_h, b = (
+            weights[f"layer{k}.{name}"].astype(np.float64) for name in ("W_x", "W_h", "b")
+        )
         F = len(W_x)
         # As float32, which is what the kernel divides by.
-        step_x, step_h = ((np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32) for W in (W_x, W_h))
-        step = np.concatenate([np.tile(step_x, (F, 1)), np.tile(step_h, (len(W_h), 1))]).astype(np.float64)
+        step_x, step_h = (
+            (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32) for W in (W_x, W_h)
+        )
+        step = np.concatenate([np.tile(step_x, (F, 1)), np.tile(step_h, (len(W_h), 1))]).astype(
+            np.float64
+        )
         W, v = np.concatenate([W_x, W_h]), np.concatenate([inputs, h], axis=1)
         rounded = gptq(W, v, step)
         whole = np.rint(rounded / step).astype(np.int8)
-        arrays |= {f"layer{k}.W_x": whole[:F], f"layer{k}.W_h": whole[F:], f"layer{k}.step_x": step_x, f"layer{k}.step_h": step_h}
+        arrays |= {
+            f"layer{k}.W_x": whole[:F],
+            f"layer{k}.W_h": whole[F:],
+            f"layer{k}.step_x": step_x,
+            f"layer{k}.step_h": step_h,
+        }
         arrays[f"layer{k}.b"] = (b + (v @ (W - rounded)).mean(axis=0)).astype(np.float32)
         sums = v @ W + b
         c = sigmoid(gate(sums, "f")) * c + sigmoid(gate(sums, "i")) * np.tanh(gate(sums, "g"))

@@ -17,7 +17,9 @@ def gptq(W: Float64, v: Float64, step: Float64) -> Float64:
     """
     moments = v.T @ v / len(v)
     moments += DAMPING * max(np.trace(moments) / len(moments), 1e-9) * np.eye(len(moments))
-    order = np.argsort(-np.diag(moments))  # the inputs that matter most are rounded first, while others can still make up for it
+    order = np.argsort(
+        -np.diag(moments)
+    )  # the inputs that matter most are rounded first, while others can still make up for it
     factor = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
     steps = np.broadcast_to(step, W.shape)
     rest, rounded = W[order].copy(), np.empty_like(W)

@@ -44,7 +44,11 @@ class Layer:
     centre: Float64
 
 
-def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[str, NDArray[np.float32]], x_range: Float64) -> list[Layer]:
+def quantise(
+    weights: Mapping[str, NDArray[np.float32]],
+    calibration: Mapping[str, NDArray[np.float32]],
+    x_range: Float64,
+) -> list[Layer]:
     """Each layer's product with int8 inputs v = [0, 0, x in parts or the h below, h].
 
     calibration: x (N, F), h and c (N, layers, H), the states before the step.
@@ -54,7 +58,10 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
     layers = []
     for k in range(calibration["h"].shape[1]):
         h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
-        W_x, W_h, b = (reorder(weights[f"layer{k}.{name}"].astype(np.float64), ORDER) for name in ("W_x", "W_h", "b"))
+        W_x, W_h, b = (
+            reorder(weights[f"layer{k}.{name}"].astype(np.float64), ORDER)
+            for name in ("W_x", "W_h", "b")
+        )
         sums, importance, h_after = layer_sums(weights, k, inputs, h, c)
         share = importance / importance.sum(axis=0)
         scale, centre = search_ranges(sums, importance)
@@ -62,7 +69,10 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
             v = np.concatenate([spread(inputs, x_range, parts), on_grid(h)], axis=1)
             W = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / scale
         else:
-            v, W = np.concatenate([on_grid(inputs), on_grid(h)], axis=1), np.concatenate([W_x, W_h]) / scale
+            v, W = (
+                np.concatenate([on_grid(inputs), on_grid(h)], axis=1),
+                np.concatenate([W_x, W_h]) / scale,
+            )
         step = np.maximum(np.abs(W).max(axis=0), 1e-9) / 127
         W = gptq(W, v, step)
         exact = v @ W
@@ -74,12 +84,16 @@ def quantise(weights: Mapping[str, NDArray[np.float32]], calibration: Mapping[st
     return layers
 
 
-def learned_layers(weights: Mapping[str, NDArray[np.float32]], learned: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
+def learned_layers(
+    weights: Mapping[str, NDArray[np.float32]], learned: Mapping[str, NDArray[np.float32]]
+) -> list[Layer]:
     """The products of a model that was fine-tuned for them: its weights lie on the grid, and its ranges are those of `learned`.
 
     learned: x_range (F,) and, of each layer, layer{k}.scale and layer{k}.centre (4 H,), gates in canonical order.
     """
-    from edge_lstm.emulate.npu_w8a8 import product  # imports torch, which the rest here does without
+    from edge_lstm.emulate.npu_w8a8 import (
+        product,
+    )  # imports torch, which the rest here does without
 
     layers = []
     for k in range(sum(name.endswith(".scale") for name in learned)):
@@ -88,10 +102,16 @@ def learned_layers(weights: Mapping[str, NDArray[np.float32]], learned: Mapping[
         q, step = product(weights, k, x_range, parts)
         scale, centre, b = (
             reorder(array.astype(np.float64), ORDER)
-            for array in (learned[f"layer{k}.scale"], learned[f"layer{k}.centre"], weights[f"layer{k}.b"])
+            for array in (
+                learned[f"layer{k}.scale"],
+                learned[f"layer{k}.centre"],
+                weights[f"layer{k}.b"],
+            )
         )
         step = reorder(step, ORDER) / scale
-        layers.append(Layer(_pinned(reorder(q, ORDER) * step, step), (b - centre) / scale, scale, centre))
+        layers.append(
+            Layer(_pinned(reorder(q, ORDER) * step, step), (b - centre) / scale, scale, centre)
+        )
     return layers
 
 
@@ -103,7 +123,12 @@ def _pinned(W: Float64, step: Float64) -> Float64:
     return np.concatenate([127 * step[None], -128 * step[None], W])
 
 
-def emulate(weights: Mapping[str, NDArray[np.float32]], layers: list[Layer], x_range: Float64, features: NDArray[np.floating]) -> Float64:
+def emulate(
+    weights: Mapping[str, NDArray[np.float32]],
+    layers: list[Layer],
+    x_range: Float64,
+    features: NDArray[np.floating],
+) -> Float64:
     """What the int8 cell answers, by NumPy: the products and sums as the NPU rounds them, the rest exact. (steps, F) -> (steps, O)"""
     H = weights["layer0.W_h"].shape[0]
     h, c, error = (np.zeros((len(layers), H)) for _ in range(3))
@@ -114,7 +139,11 @@ def emulate(weights: Mapping[str, NDArray[np.float32]], layers: list[Layer], x_r
             wanted = h[k] + error[k]
             rounded = on_grid(wanted)
             error[k] = wanted - rounded
-            sums = on_grid(np.concatenate([v, rounded]) @ layer.weights[PINS:] + layer.bias) * layer.scale + layer.centre
+            sums = (
+                on_grid(np.concatenate([v, rounded]) @ layer.weights[PINS:] + layer.bias)
+                * layer.scale
+                + layer.centre
+            )
             i, f, o = sigmoid(sums[: 3 * H]).reshape(3, H)
             c[k] = f * c[k] + i * np.tanh(sums[3 * H :])
             h[k] = o * np.tanh(c[k])

@@ -15,14 +15,22 @@ COLOURS = ("#1f77b4", "#7fb3d5", "#17a589", "#d95f02", "#7b3294", "#b2182b")
 MAX_OUTPUTS = 4
 
 
-def plot_errors(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], window: int = 25) -> Figure:
+def plot_errors(
+    outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], window: int = 25
+) -> Figure:
     """The largest absolute error within each `window` of steps, a line for each backend, on a logarithmic scale. outputs: (steps, O)."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     ax = figure.add_subplot()
     starts = np.arange(0, len(reference), window)
     for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
         error = np.abs(values - reference).max(axis=1)
-        ax.plot(starts, np.maximum(np.maximum.reduceat(error, starts), 1e-9), label=name, color=colour, linewidth=1.3)
+        ax.plot(
+            starts,
+            np.maximum(np.maximum.reduceat(error, starts), 1e-9),
+            label=name,
+            color=colour,
+            linewidth=1.3,
+        )
     ax.set_yscale("log")
     ax.set_xlabel("step of the stream")
     ax.set_ylabel(f"max abs error in {window} steps")
@@ -31,7 +39,12 @@ def plot_errors(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
     return figure
 
 
-def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300) -> Figure:
+def plot_stream(
+    outputs: Mapping[str, NDArray[Any]],
+    reference: NDArray[np.float64],
+    names: Sequence[str],
+    steps: int = 300,
+) -> Figure:
     """The first `steps` of the first few outputs: the reference as a wide grey line, the converted models over it."""
     count = min(len(names), MAX_OUTPUTS)
     figure = Figure(figsize=(11, 1.7 * count + 0.6), layout="constrained")
@@ -43,14 +56,18 @@ def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
                 ax.plot(values[:steps, k], color=colour, linewidth=1, label=name)
         ax.set_ylabel(names[k])
         ax.grid(visible=True, alpha=0.25)
-    axes[0].legend(frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes[0].legend(
+        frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )
     axes[-1].set_xlabel("step of the stream (network output, before scaling to units)")
     return figure
 
 
 def plot_inspection(inspection: Inspection) -> Figure:
     """Left: the NRMSE of each tensor. Right: that of the outputs, for each window of steps."""
-    figure = Figure(figsize=(11, max(2.6, 0.24 * len(inspection.tensors) + 1)), layout="constrained")
+    figure = Figure(
+        figsize=(11, max(2.6, 0.24 * len(inspection.tensors) + 1)), layout="constrained"
+    )
     *lefts, right = figure.subplots(1, 2 if inspection.tensors else 1, squeeze=False)[0]
     for left in lefts:
         names = [row["name"] for row in inspection.tensors]
@@ -59,7 +76,12 @@ def plot_inspection(inspection: Inspection) -> Figure:
         left.invert_yaxis()
         left.set_xlabel("NRMSE")
         left.tick_params(axis="y", labelsize=8)
-    right.plot(np.arange(1, len(inspection.drift) + 1) * inspection.window / 1000, inspection.drift, marker="o", color=COLOURS[3])
+    right.plot(
+        np.arange(1, len(inspection.drift) + 1) * inspection.window / 1000,
+        inspection.drift,
+        marker="o",
+        color=COLOURS[3],
+    )
     right.set_ylim(bottom=0)
     right.set_xlabel("thousands of steps since the last reset")
     right.set_ylabel("NRMSE of the outputs")

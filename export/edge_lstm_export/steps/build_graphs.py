@@ -9,4 +9,6 @@ from ..work import Work
 
 
 def call(work: Work) -> Work:
-    return dataclasses.replace(work, graphs={form: build(work.spec, work.weights, form) for form in forms_of(work.spec)})
+    return dataclasses.replace(
+        work, graphs={form: build(work.spec, work.weights, form) for form in forms_of(work.spec)}
+    )

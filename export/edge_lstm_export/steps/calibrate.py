@@ -25,12 +25,26 @@ def call(work: Work) -> Work:
     splits = work.run.splits
     recordings = [features(work.spec, s.x)[0] for s in splits.train]
     if work.spec.bidirectional:
-        calibration = sequences(recordings, [s.label for s in splits.train], work.chunk) if work.chunk and work.schemes else {}
+        calibration = (
+            sequences(recordings, [s.label for s in splits.train], work.chunk)
+            if work.chunk and work.schemes
+            else {}
+        )
         return dataclasses.replace(work, calibration=calibration)
-    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[:STREAMED]
+    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[
+        :STREAMED
+    ]
     quantised = any("w8a8" in schemes for schemes in work.schemes.values())
-    calibration, curve = calibrate(work.spec, work.weights, recordings, [s.label for s in splits.train], stream if quantised else None)
+    calibration, curve = calibrate(
+        work.spec,
+        work.weights,
+        recordings,
+        [s.label for s in splits.train],
+        stream if quantised else None,
+    )
     if curve:
         size, best = len(calibration["x"]), min(curve.values())
-        work.say(f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, {best:.1e} with the best size")
+        work.say(
+            f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, {best:.1e} with the best size"
+        )
     return dataclasses.replace(work, calibration=calibration, convergence=curve)

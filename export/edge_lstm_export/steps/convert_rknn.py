@@ -42,9 +42,18 @@ def call(work: Work) -> Work:
     python(work.say)  # made once, before several conversions ask for it
     rows = work.rows
     whole = work.spec.bidirectional
-    jobs = [(t, s, f) for t, schemes in work.schemes.items() for s in schemes for f in candidates(t, s) if not whole]
+    jobs = [
+        (t, s, f)
+        for t, schemes in work.schemes.items()
+        for s in schemes
+        for f in candidates(t, s)
+        if not whole
+    ]
     names = dict.fromkeys(f for _, _, f in jobs)
-    forms = {name: FORMS[name](work.spec, work.weights, work.calibration, learned=work.run.w8a8) for name in names}
+    forms = {
+        name: FORMS[name](work.spec, work.weights, work.calibration, learned=work.run.w8a8)
+        for name in names
+    }
     offered = [(t, s, forms[f]) for t, s, f in jobs]
     if work.chunk:
         if whole:
@@ -64,7 +73,9 @@ def call(work: Work) -> Work:
                 candidate_rows[member] = tuple(mine)
                 artifacts[member] = _artifact(kept, forms[kept.form])
                 if (kept.form, scheme) == ("packed", "w8a8") and work.run.w8a8:
-                    notes.append(f"{member}: weights and ranges are those that it was fine-tuned with")
+                    notes.append(
+                        f"{member}: weights and ranges are those that it was fine-tuned with"
+                    )
                     work.say(f"  {notes[-1]}")
                 for warning in lint(forms[kept.form].graph, target, scheme):
                     notes.append(f"{member}: {warning}")
@@ -80,10 +91,16 @@ def call(work: Work) -> Work:
                     notes.append(f"{member} was not made: {one.refused}")
                     work.say(f"  {notes[-1]}")
                     continue
-                one.why = f"the only form for sequences of {one.steps}" if whole else f"asked for, beside {target}-{scheme}.rknn"
+                one.why = (
+                    f"the only form for sequences of {one.steps}"
+                    if whole
+                    else f"asked for, beside {target}-{scheme}.rknn"
+                )
                 candidate_rows[member] = (one,)
                 artifacts[member] = _artifact(one, chunk)
-    return dataclasses.replace(work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes))
+    return dataclasses.replace(
+        work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes)
+    )
 
 
 def _artifact(made: Candidate, form: Form) -> Artifact:
@@ -98,12 +115,25 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     label = f"{target} {scheme} {form.label}"
     errors = [finding for finding in lint(form.graph, target, scheme) if finding.level == "error"]
     if errors:
-        return Candidate(target, scheme, form.name, refused=f"{errors[0].rule}: {errors[0].message}", steps=form.steps)
+        return Candidate(
+            target,
+            scheme,
+            form.name,
+            refused=f"{errors[0].rule}: {errors[0].message}",
+            steps=form.steps,
+        )
     log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
     converter = None
     try:
         converter = Converter(
-            work.spec, form.graph.SerializeToString(), form.recipe, target, scheme, work.calibration, say=work.say, log_file=log_file
+            work.spec,
+            form.graph.SerializeToString(),
+            form.recipe,
+            target,
+            scheme,
+            work.calibration,
+            say=work.say,
+            log_file=log_file,
         )
         work.resources.callback(converter.close)
         outputs = run_sequences(simulated(converter, work.weights), rows, work.lengths)
@@ -115,8 +145,20 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
-    work.say(f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)")
-    return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs, steps=form.steps)
+    work.say(
+        f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)"
+    )
+    return Candidate(
+        target,
+        scheme,
+        form.name,
+        comparison,
+        cycles,
+        on_cpu,
+        converter=converter,
+        outputs=outputs,
+        steps=form.steps,
+    )
 
 
 def _choose(mine: list[Candidate]) -> Candidate:
@@ -124,7 +166,10 @@ def _choose(mine: list[Candidate]) -> Candidate:
     converted = [c for c in mine if c.comparison is not None]
     if not converted:
         first = mine[0]
-        raise ConversionError(f"{first.target} {first.scheme} can't be made: " + "; ".join(f"{c.form}: {c.refused}" for c in mine))
+        raise ConversionError(
+            f"{first.target} {first.scheme} can't be made: "
+            + "; ".join(f"{c.form}: {c.refused}" for c in mine)
+        )
     limit = good_enough(mine[0].scheme)
     right = [c for c in converted if c.nrmse <= limit]
     if right:

@@ -45,9 +45,13 @@ def call(work: Work) -> Work:
     else:
         sequences = [golden_stream(test, max(STEPS, 2 * (work.chunk or 1)))]
     stream, lengths = np.concatenate(sequences), np.array([len(x) for x in sequences])
-    outputs = run_sequences(reference(work.spec, work.weights), golden_features(work.spec, stream, lengths), lengths)
+    outputs = run_sequences(
+        reference(work.spec, work.weights), golden_features(work.spec, stream, lengths), lengths
+    )
     if not np.isfinite(outputs).all():
-        raise ConversionError("the reference's outputs are not finite on the test data; train the model again")
+        raise ConversionError(
+            "the reference's outputs are not finite on the test data; train the model again"
+        )
     return dataclasses.replace(work, stream=stream, lengths=lengths, reference=outputs)
 
 
@@ -74,7 +78,11 @@ def _sequences(recordings: list[Float64], steps: int | None) -> list[Float64]:
     """Recordings until there are STEPS, a long one cut to these; pieces of exactly `steps` where that is given."""
     chosen: list[Float64] = []
     for x in recordings:
-        chosen += [x[n : n + steps] for n in range(0, len(x) - steps + 1, steps)] if steps else [x[:STEPS]]
+        chosen += (
+            [x[n : n + steps] for n in range(0, len(x) - steps + 1, steps)]
+            if steps
+            else [x[:STEPS]]
+        )
         if sum(map(len, chosen)) >= STEPS:
             break
     return chosen

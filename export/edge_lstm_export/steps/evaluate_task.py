@@ -29,9 +29,17 @@ def call(work: Work) -> Work:
     backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
     if work.native_int8:
         backends[NAME] = native_backend(work, work.native_int8)
-    backends.update({f"rknn-sim {member}": simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
+    backends.update(
+        {
+            f"rknn-sim {member}": simulated(a.converter, work.weights)
+            for member, a in work.artifacts.items()
+        }
+    )
     metrics, answers = test_metrics(work.run, backends)
-    notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
+    notes = (
+        *work.notes,
+        *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)),
+    )
     return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"], notes=notes)
 
 
@@ -39,19 +47,31 @@ def _answered_by_numpy(work: Work, member: str) -> str | None:
     """A note where a model that takes several steps at once answers so little of the recordings that its metric is NumPy's above all."""
     steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
     whole = work.spec.bidirectional
-    left, total = sum(length * (length != steps) if whole else length % steps for length in lengths), sum(lengths)
+    left, total = (
+        sum(length * (length != steps) if whole else length % steps for length in lengths),
+        sum(lengths),
+    )
     if 2 * left <= total:
         return None
-    which = f"are in recordings of other than {steps} steps" if whole else f"fill no chunk of {steps} in their recording"
+    which = (
+        f"are in recordings of other than {steps} steps"
+        if whole
+        else f"fill no chunk of {steps} in their recording"
+    )
     advice = "test with recordings of that length" if whole else "choose a smaller chunk"
     share = f"{member}: {100 * left / total:.0f} % of the steps of the test split {which}"
     return f"{share} and were computed by NumPy, so its metric says little; {advice}"
 
 
-def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
+def test_metrics(
+    run: Run, backends: Mapping[str, Backend]
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
     """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
     spec, test, season = run.spec, run.splits.test, run.config.data.season
-    answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
+    answers = {
+        name: _answers(Session(spec, backend), test, carried=False)
+        for name, backend in backends.items()
+    }
     metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
     if spec.anomaly_scale:
         for name, found in answers.items():

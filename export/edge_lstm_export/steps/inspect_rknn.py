@@ -26,12 +26,20 @@ from .simulate import good_enough
 TRACED_STEPS = 300
 DRIFT_STEPS = 10_000
 PER_WINDOW = 1000  # steps; of a model that takes several at once, a multiple of those
-GROWTH = 1.5  # of the error of the last window over that of the first: from here on it counts as growing
+GROWTH = (
+    1.5  # of the error of the last window over that of the first: from here on it counts as growing
+)
 
 
 def call(work: Work) -> Work:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip(work.artifacts, pool.map(partial(_inspect, work), work.artifacts.values()), strict=True))
+        found = dict(
+            zip(
+                work.artifacts,
+                pool.map(partial(_inspect, work), work.artifacts.values()),
+                strict=True,
+            )
+        )
     for member, inspection in found.items():
         work.say(f"  {member}: {inspection.verdict}")
     return dataclasses.replace(work, inspections=found)
@@ -39,7 +47,9 @@ def call(work: Work) -> Work:
 
 def _inspect(work: Work, artifact: Artifact) -> Inspection:
     if work.spec.bidirectional:
-        return Inspection((), (), 0, f"{_quality(artifact.scheme, compare(artifact.outputs, work.reference))}.")
+        return Inspection(
+            (), (), 0, f"{_quality(artifact.scheme, compare(artifact.outputs, work.reference))}."
+        )
     rows = work.rows
     window = drift_window(artifact.form.steps)
     # The same samples over and over, so that windows differ in what the state has been through and in nothing else.
@@ -60,22 +70,32 @@ def drift_window(steps: int) -> int:
     return steps * max(1, PER_WINDOW // steps)
 
 
-def _tensors(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> tuple[dict[str, Any], ...]:
+def _tensors(
+    work: Work, artifact: Artifact, rows: NDArray[np.float32]
+) -> tuple[dict[str, Any], ...]:
     spec = work.spec
-    form = FORMS[artifact.form.name](spec, work.weights, work.calibration, learned=work.run.w8a8, trace=True)
+    form = FORMS[artifact.form.name](
+        spec, work.weights, work.calibration, learned=work.run.w8a8, trace=True
+    )
     sizes = traced_outputs(spec, form.name)
     graph = form.graph.SerializeToString()
     try:
-        with Converter(spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration) as converter:
+        with Converter(
+            spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
+        ) as converter:
             traced = np.split(converter.trace(rows), np.cumsum(list(sizes.values()))[:-1], axis=1)
     except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
         work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
         return ()
     reference = reference_trace(spec, work.weights, rows)
-    return tuple(_row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True))
+    return tuple(
+        _row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True)
+    )
 
 
-def reference_trace(spec: ModelSpec, weights: Any, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def reference_trace(
+    spec: ModelSpec, weights: Any, rows: NDArray[Any]
+) -> dict[str, NDArray[np.float64]]:
     """Every tensor of the float64 reference over a stream, by the names of the graphs: (steps, size) each."""
     reference = Reference(spec, weights)
     trace: dict[str, list[NDArray[np.float64]]] = {}
@@ -112,10 +132,18 @@ def _quality(scheme: str, comparison: Comparison) -> str:
     return f"{quality}: NRMSE {comparison.nrmse:.1e} over {comparison.steps:,} steps (good is at most {limit:g})"
 
 
-def _verdict(scheme: str, drift: tuple[float, ...], window: int, whole: Comparison, tensors: tuple[dict[str, Any], ...]) -> str:
+def _verdict(
+    scheme: str,
+    drift: tuple[float, ...],
+    window: int,
+    whole: Comparison,
+    tensors: tuple[dict[str, Any], ...],
+) -> str:
     growth = drift[-1] / drift[0] if drift[0] else 1.0
     words = [_quality(scheme, whole)]
-    words.append(f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last {window:,} over first: {growth:.2f})")
+    words.append(
+        f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last {window:,} over first: {growth:.2f})"
+    )
     if tensors:
         worst = max(tensors, key=lambda row: row["nrmse"])
         words.append(f"largest inside: {worst['name']} ({worst['nrmse']:.1e})")

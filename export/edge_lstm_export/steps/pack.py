@@ -20,9 +20,14 @@ PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 
 def call(work: Work) -> Work:
-    members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
+    members = {
+        MEMBERS[form]: graph.SerializeToString(deterministic=True)
+        for form, graph in work.graphs.items()
+    }
     golden = {"x": work.stream, "y": work.reference}
-    members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
+    members["golden.npz"] = write_npz(
+        golden | {"lengths": work.lengths} if work.spec.bidirectional else golden
+    )
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))
     facts: dict[str, Any] = {}
@@ -32,7 +37,10 @@ def call(work: Work) -> Work:
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.label}.onnx"
+        converter, graph = (
+            artifact.converter,
+            MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.label}.onnx",
+        )
         if graph not in members:
             members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
@@ -48,7 +56,11 @@ def call(work: Work) -> Work:
             "operators": converter.operators,
             "memory_kb": converter.memory_kb,
             "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
-            **({"inspection": dataclasses.asdict(work.inspections[member])} if member in work.inspections else {}),
+            **(
+                {"inspection": dataclasses.asdict(work.inspections[member])}
+                if member in work.inspections
+                else {}
+            ),
         }
         if match := re.search(r"librknnc version: ([0-9.]+) \((\w+)", converter.log()):
             artifacts[member]["compiler"] = match[1]
@@ -59,7 +71,10 @@ def call(work: Work) -> Work:
         work.weights,
         members,
         artifacts=artifacts,
-        accuracy={name: {**a.comparison.to_dict(), "source": a.source} for name, a in work.accuracy.items()},
+        accuracy={
+            name: {**a.comparison.to_dict(), "source": a.source}
+            for name, a in work.accuracy.items()
+        },
         metrics={name: dict(values) for name, values in work.metrics.items()},
         notes=list(work.notes),
         versions=versions,

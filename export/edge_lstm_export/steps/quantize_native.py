@@ -39,7 +39,10 @@ def call(work: Work) -> Work:
     if came_of_it := fine_tuned(work.run):
         work.say(f"  {came_of_it}")
         notes = (*notes, came_of_it)
-    accuracy = {**work.accuracy, NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")}
+    accuracy = {
+        **work.accuracy,
+        NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine"),
+    }
     return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
 
 
@@ -57,7 +60,10 @@ def fine_tuned(run: Run) -> str | None:
 
 def of_run(run: Run) -> Arrays:
     """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
-    recordings, labels = [features(run.spec, s.x)[0] for s in run.splits.train], [s.label for s in run.splits.train]
+    recordings, labels = (
+        [features(run.spec, s.x)[0] for s in run.splits.train],
+        [s.label for s in run.splits.train],
+    )
     calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
     return quantise(run.weights, calibration)
 

@@ -13,14 +13,18 @@ from ..work import Work
 
 
 def call(work: Work) -> Work:
-    return dataclasses.replace(work, graphs={form: _simplify(graph, form) for form, graph in work.graphs.items()})
+    return dataclasses.replace(
+        work, graphs={form: _simplify(graph, form) for form, graph in work.graphs.items()}
+    )
 
 
 def _simplify(graph: onnx.ModelProto, form: str) -> onnx.ModelProto:
     simplified: onnx.ModelProto
     simplified, consistent = onnxsim.simplify(graph)
     if not consistent:
-        raise ConversionError(f"onnxsim's result for the {form} form does not compute the same as the graph it was made from")
+        raise ConversionError(
+            f"onnxsim's result for the {form} form does not compute the same as the graph it was made from"
+        )
     if _interface(simplified) != _interface(graph):
         raise ConversionError(
             f"onnxsim changed the inputs or outputs of the {form} form: {_interface(simplified)}, expected {_interface(graph)}"

@@ -30,7 +30,9 @@ def call(work: Work) -> Work:
         comparison = compare(artifact.outputs, work.reference)
         tolerance = FLOAT16
         if artifact.scheme != "fp16":
-            tolerance = quantised_tolerance(artifact.outputs, work.reference, "on the converter's simulator")
+            tolerance = quantised_tolerance(
+                artifact.outputs, work.reference, "on the converter's simulator"
+            )
             if not comparison.within(tolerance):
                 notes.append(
                     f"{member} is not usable: quantisation ruins its state (NRMSE {comparison.nrmse:.2f} on the simulator, at most "
@@ -51,11 +53,15 @@ def call(work: Work) -> Work:
                 "leave this scheme out, or train with inputs and a state of a smaller range"
             )
         kept[member] = artifact
-        accuracy[f"rknn-sim {member}"] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
+        accuracy[f"rknn-sim {member}"] = Accuracy(
+            artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board"
+        )
     return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes), artifacts=kept)
 
 
-def quantised_tolerance(outputs: NDArray[Any], reference: NDArray[np.float64], where: str) -> Tolerance:
+def quantised_tolerance(
+    outputs: NDArray[Any], reference: NDArray[np.float64], where: str
+) -> Tolerance:
     """What a board is held to where this was measured, with MARGIN for rounding in other places; also over the steps that a load checks."""
     first = compare(outputs[:AUTO_STEPS], reference[:AUTO_STEPS], float(reference.std()))
     return with_margin(max(compare(outputs, reference).nrmse, first.nrmse), where)
@@ -63,13 +69,23 @@ def quantised_tolerance(outputs: NDArray[Any], reference: NDArray[np.float64], w
 
 def with_margin(nrmse: float, where: str) -> Tolerance:
     """where: the figure was measured, in words."""
-    return Tolerance("nrmse", min(float(f"{MARGIN * nrmse:.2g}"), USABLE), f"{MARGIN} x the NRMSE {where}, at most {USABLE}")
+    return Tolerance(
+        "nrmse",
+        min(float(f"{MARGIN * nrmse:.2g}"), USABLE),
+        f"{MARGIN} x the NRMSE {where}, at most {USABLE}",
+    )
 
 
 def _instead(artifact: Artifact) -> str:
     """What to do about a scheme that ruins the state; not every NPU has fp16."""
-    others = [scheme for scheme in ("fp16", "w16a16i_dfp") if scheme in known(artifact.target).schemes]
-    return f"Use {others[0]}" if others else "Use the numpy backend, or train with inputs and a state of a smaller range"
+    others = [
+        scheme for scheme in ("fp16", "w16a16i_dfp") if scheme in known(artifact.target).schemes
+    ]
+    return (
+        f"Use {others[0]}"
+        if others
+        else "Use the numpy backend, or train with inputs and a state of a smaller range"
+    )
 
 
 def good_enough(scheme: str) -> float:

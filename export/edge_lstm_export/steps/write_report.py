@@ -22,10 +22,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = {
-    "classify": {"accuracy": "accuracy, last step", "macro_f1": "macro F1", "accuracy_all_steps": "accuracy, every step"},
+    "classify": {
+        "accuracy": "accuracy, last step",
+        "macro_f1": "macro F1",
+        "accuracy_all_steps": "accuracy, every step",
+    },
     "forecast": {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"},
-    "regress": {"mae": "MAE, every step", "rmse": "RMSE, every step", "mae_last": "MAE, last step", "rmse_last": "RMSE, last step"},
-    "language": {"bits_per_character": "bits per character", "perplexity": "perplexity", "accuracy": "accuracy of the likeliest"},
+    "regress": {
+        "mae": "MAE, every step",
+        "rmse": "RMSE, every step",
+        "mae_last": "MAE, last step",
+        "rmse_last": "RMSE, last step",
+    },
+    "language": {
+        "bits_per_character": "bits per character",
+        "perplexity": "perplexity",
+        "accuracy": "accuracy of the likeliest",
+    },
 }
 
 WORDS = {"rmse": "RMSE", "bits_per_character": "bits per character"}
@@ -40,12 +53,21 @@ def call(work: Work) -> Work:
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
         lengths=work.lengths,
-        worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
+        worst={
+            name: np.abs(a.outputs - work.reference).max(axis=0).tolist()
+            for name, a in work.accuracy.items()
+        },
         shown=SHOWN[work.spec.task],
         trained=work.run.metrics["test"],
         verdict=verdict(work),
-        figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
+        figures={
+            name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()
+        },
+        inspected={
+            member: page.png(plot_inspection(inspection))
+            for member, inspection in work.inspections.items()
+            if inspection.drift
+        },
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -54,7 +76,9 @@ def call(work: Work) -> Work:
         with atomic_write(work.out.with_suffix(".html")) as file:
             file.write(html.encode())
     except OSError as e:
-        raise ConversionError(f"the bundle {work.out} is written, but not its report: {e.strerror or e}") from e
+        raise ConversionError(
+            f"the bundle {work.out} is written, but not its report: {e.strerror or e}"
+        ) from e
     return work
 
 
@@ -83,8 +107,14 @@ def verdict(work: Work) -> list[str]:
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
         )
-        where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
-        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+        where = (
+            f"{name.removeprefix('rknn-sim ')} on the simulator"
+            if name.startswith("rknn-sim ")
+            else f"{name} on this machine's CPU"
+        )
+        sentences.append(
+            f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32."
+        )
     return [*sentences, *work.notes]
 
 
@@ -98,7 +128,11 @@ def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> s
     else:
         change = f"the RMSE is {carried['rmse']:.4g} instead of {reset['rmse']:.4g}"
         worse = carried["rmse"] > 1.02 * reset["rmse"]
-    advice = " Reset it at the start of each recording (`--reset-every`, `Session.reset`), or train with a larger `carry`." if worse else ""
+    advice = (
+        " Reset it at the start of each recording (`--reset-every`, `Session.reset`), or train with a larger `carry`."
+        if worse
+        else ""
+    )
     return f"When the state is never reset, {change}.{advice}"
 
 
@@ -106,14 +140,31 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     figures = {"curves": ("Training", plot_curves(work.run.history))}
     metrics = work.metrics["numpy"]
     if work.spec.task == "classify":
-        figures["confusion"] = ("Test split, answer at the last step, float32", plot_confusion(metrics["confusion"], work.spec.classes))
+        figures["confusion"] = (
+            "Test split, answer at the last step, float32",
+            plot_confusion(metrics["confusion"], work.spec.classes),
+        )
     else:
-        figures["truth"] = ("Test split, float32", plot_test(work.spec, work.run.splits.test, work.answers))
+        figures["truth"] = (
+            "Test split, float32",
+            plot_test(work.spec, work.run.splits.test, work.answers),
+        )
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
-    how = "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
-    figures["errors"] = (f"Error against the float64 reference, {how}", plot_errors(outputs, work.reference))
-    figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
+    how = (
+        "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
+    )
+    figures["errors"] = (
+        f"Error against the float64 reference, {how}",
+        plot_errors(outputs, work.reference),
+    )
+    figures["stream"] = (
+        "The golden stream, output by output",
+        plot_stream(outputs, work.reference, work.spec.output_names),
+    )
     if work.convergence:
         caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"
-        figures["calibration"] = (caption, plot_convergence(work.convergence, len(work.calibration["x"])))
+        figures["calibration"] = (
+            caption,
+            plot_convergence(work.convergence, len(work.calibration["x"])),
+        )
     return figures

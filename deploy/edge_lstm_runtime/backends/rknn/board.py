@@ -54,8 +54,12 @@ class RknnBackend(Backend):
         """features: (steps, F); the steps a multiple of those that the graph takes at once."""
         at_once = self._packing.steps
         if len(features) % at_once:
-            raise BackendError(f"this converted model takes {at_once} steps at once, and {len(features)} came")
-        return np.concatenate([self._infer(features[n : n + at_once]) for n in range(0, len(features), at_once)])
+            raise BackendError(
+                f"this converted model takes {at_once} steps at once, and {len(features)} came"
+            )
+        return np.concatenate(
+            [self._infer(features[n : n + at_once]) for n in range(0, len(features), at_once)]
+        )
 
     def _infer(self, features: NDArray[Any]) -> NDArray[np.float32]:
         if self._runtime is None:
@@ -66,11 +70,15 @@ class RknnBackend(Backend):
         except Exception as e:  # whatever the vendor's library raises
             raise BackendError(f"the NPU runtime failed in this step: {e}") from e
         if outputs is None:  # the toolkit logs its reason and returns None
-            raise BackendError("the NPU runtime returned no result for this step; its own message is above")
+            raise BackendError(
+                "the NPU runtime returned no result for this step; its own message is above"
+            )
         try:
             return self._packing.take(outputs)
         except ValueError as e:
-            raise BackendError(f"the NPU runtime returned something else than this model's outputs: {e}") from e
+            raise BackendError(
+                f"the NPU runtime returned something else than this model's outputs: {e}"
+            ) from e
 
     @property
     def state(self) -> State:
@@ -91,18 +99,30 @@ def pick_artifact(bundle: Bundle, artifact: str | None) -> tuple[str, dict[str, 
     known = bundle.manifest.get("artifacts", {})
     if artifact is None:
         if not known:
-            raise BackendUnavailableError("the bundle holds no converted model; export it on Linux x86-64 with --target and --scheme")
+            raise BackendUnavailableError(
+                "the bundle holds no converted model; export it on Linux x86-64 with --target and --scheme"
+            )
         if len(known) > 1:
-            raise BackendUnavailableError(f"the bundle holds {', '.join(sorted(known))}; say which with --artifact")
+            raise BackendUnavailableError(
+                f"the bundle holds {', '.join(sorted(known))}; say which with --artifact"
+            )
         (artifact,) = known
     if artifact not in known:
-        raise BackendUnavailableError(f"the bundle has no artifact {artifact!r}; it holds {', '.join(sorted(known)) or 'none'}")
+        raise BackendUnavailableError(
+            f"the bundle has no artifact {artifact!r}; it holds {', '.join(sorted(known)) or 'none'}"
+        )
     return artifact, known[artifact]
 
 
 def steps_at_once(bundle: Bundle, artifact: str) -> int:
     """T of a converted model that takes T steps in one run, as `edge-lstm export --chunk T` makes it; else 1."""
-    steps: int = bundle.manifest.get("artifacts", {}).get(artifact, {}).get("recipe", {}).get("io", {}).get("steps", 1)
+    steps: int = (
+        bundle.manifest.get("artifacts", {})
+        .get(artifact, {})
+        .get("recipe", {})
+        .get("io", {})
+        .get("steps", 1)
+    )
     return steps
 
 
@@ -119,11 +139,18 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
         from rknnlite.api import RKNNLite
     except ImportError as e:
         raise BackendUnavailableError(
-            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: " + 'pip install "edge-lstm[npu]"'
+            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: "
+            + 'pip install "edge-lstm[npu]"'
         ) from e
-    soc = _SOC_FILE.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() if _SOC_FILE.exists() else ""
+    soc = (
+        _SOC_FILE.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        if _SOC_FILE.exists()
+        else ""
+    )
     if "rockchip," in soc and entry["target"] not in soc:
-        raise BackendUnavailableError(f"{artifact} is for {entry['target']} and this board is {soc}; export with its own --target")
+        raise BackendUnavailableError(
+            f"{artifact} is for {entry['target']} and this board is {soc}; export with its own --target"
+        )
     runtime = RKNNLite(verbose=False)
     with tempfile.NamedTemporaryFile(suffix=".rknn") as file:  # load_rknn takes a path only
         file.write(bundle.member(artifact))
@@ -150,7 +177,11 @@ def _core_mask(lite: Any) -> int:
     wanted = os.environ.get("EDGE_LSTM_NPU_CORES") or "auto"
     mask = getattr(lite, f"NPU_CORE_{wanted.upper()}", None)
     if mask is None:
-        known = sorted(name.removeprefix("NPU_CORE_").lower() for name in vars(lite) if name.startswith("NPU_CORE_"))
+        known = sorted(
+            name.removeprefix("NPU_CORE_").lower()
+            for name in vars(lite)
+            if name.startswith("NPU_CORE_")
+        )
         raise BackendError(f"EDGE_LSTM_NPU_CORES is {wanted!r}; expected one of {', '.join(known)}")
     return int(mask)
 

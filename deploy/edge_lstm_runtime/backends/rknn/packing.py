@@ -44,23 +44,36 @@ class Packing:
         self.steps: int = io.get("steps", 1)
         layers = 0 if io.get("bidirectional") else layers  # that carry a state
         self._hidden, self._layers = hidden, layers
-        self._first = 0 if self.form == "packed" else 1  # position of the first layer's pair of states
+        self._first = (
+            0 if self.form == "packed" else 1
+        )  # position of the first layer's pair of states
         if self.form == "packed":
             self._parts, self._range = io["parts"], np.asarray(io["x_range"], np.float64)
             self._before = [PINS + (self._parts * features if k == 0 else 0) for k in range(layers)]
-            shapes: list[tuple[int, ...]] = [(1, 1, 1, size) for before in self._before for size in (before + hidden, hidden)]
+            shapes: list[tuple[int, ...]] = [
+                (1, 1, 1, size) for before in self._before for size in (before + hidden, hidden)
+            ]
         else:
             self._before = [0] * layers
             state: tuple[int, ...] = (1, 1, hidden) if self.form == "lstm" else (1, 1, 1, hidden)
-            shapes = [(self.steps, 1, features) if self.form == "lstm" else (1, 1, 1, features), *[state] * (2 * layers)]
+            shapes = [
+                (self.steps, 1, features) if self.form == "lstm" else (1, 1, 1, features),
+                *[state] * (2 * layers),
+            ]
         self.inputs = [np.zeros(shape, np.float32) for shape in shapes]
         flat = [array.reshape(-1) for array in self.inputs]  # views
         self._x = flat[0]
         pairs = [flat[self._first + 2 * k : self._first + 2 * k + 2] for k in range(layers)]
         self._h_in = [v[before:] for (v, _), before in zip(pairs, self._before, strict=True)]
         self._c = [c for _, c in pairs]
-        self._h = [np.zeros(hidden, np.float32) for _ in range(layers)] if self.form == "packed" else self._h_in
-        self._error = [np.zeros(hidden, np.float32) for _ in range(layers)]  # what rounding h has left out so far
+        self._h = (
+            [np.zeros(hidden, np.float32) for _ in range(layers)]
+            if self.form == "packed"
+            else self._h_in
+        )
+        self._error = [
+            np.zeros(hidden, np.float32) for _ in range(layers)
+        ]  # what rounding h has left out so far
 
     def put(self, features: NDArray[Any]) -> None:
         """features: (F,), or (T, F) where the graph takes T steps."""
@@ -77,7 +90,9 @@ class Packing:
         y, *states = outputs
         sizes = [np.size(part) for part in states]
         if sizes != [self._hidden] * (2 * self._layers):
-            raise ValueError(f"states of {sizes} values, expected {2 * self._layers} of {self._hidden}")
+            raise ValueError(
+                f"states of {sizes} values, expected {2 * self._layers} of {self._hidden}"
+            )
         for k in range(self._layers):
             self._h[k][:], self._c[k][:] = np.ravel(states[2 * k]), np.ravel(states[2 * k + 1])
         self._round()
@@ -94,7 +109,10 @@ class Packing:
     @property
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(h, c), (layers, H) each: copies."""
-        h, c = (np.array(part, np.float32).reshape(self._layers, self._hidden) for part in (self._h, self._c))
+        h, c = (
+            np.array(part, np.float32).reshape(self._layers, self._hidden)
+            for part in (self._h, self._c)
+        )
         return h, c
 
     @state.setter

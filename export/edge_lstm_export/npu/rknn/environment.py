@@ -25,7 +25,10 @@ from edge_lstm_runtime.files import cache_folder
 
 from . import uv
 
-SUPPORTED = (3, 10), (3, 12)  # the Pythons that have both the vendor's wheel and our worker's syntax
+SUPPORTED = (
+    (3, 10),
+    (3, 12),
+)  # the Pythons that have both the vendor's wheel and our worker's syntax
 PREFERRED = "3.11"
 LAYOUT = 2  # of the environment's folder
 STAMP = "edge-lstm.json"
@@ -57,7 +60,9 @@ def unsupported_reason() -> str | None:
     """Why the vendor's converter can't run on this machine, or None where it can."""
     if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
         return None
-    return f"rknn-toolkit2 runs on Linux x86-64 only, and this is {sys.platform} {platform.machine()}"
+    return (
+        f"rknn-toolkit2 runs on Linux x86-64 only, and this is {sys.platform} {platform.machine()}"
+    )
 
 
 def location() -> Path:
@@ -74,12 +79,22 @@ def state() -> State:
     count, size = _contents(home)
     try:
         stamp = json.loads((home / STAMP).read_text("utf-8"))
-        wanted, version, toolkit = (stamp["files"], stamp["bytes"]), str(stamp["python"]), str(stamp["rknn-toolkit2"])
+        wanted, version, toolkit = (
+            (stamp["files"], stamp["bytes"]),
+            str(stamp["python"]),
+            str(stamp["rknn-toolkit2"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        return State(home, f"it was not made to the end, or partly removed: {STAMP} is missing or not readable", size)
+        return State(
+            home,
+            f"it was not made to the end, or partly removed: {STAMP} is missing or not readable",
+            size,
+        )
     damage = None
     if not os.access(home / "bin/python", os.X_OK):
-        damage = f"its Python {version} is gone: {home / 'bin/python'} leads to nothing that can be run"
+        damage = (
+            f"its Python {version} is gone: {home / 'bin/python'} leads to nothing that can be run"
+        )
     elif (count, size) != wanted:
         damage = f"{count} files of {size} bytes are there, and {wanted[0]} of {wanted[1]} bytes should be"
     return State(home, damage, size, version, toolkit)
@@ -94,9 +109,13 @@ def python(say: Callable[[str], None]) -> Path:
         with _locked(say) as lock:
             found = state()  # somebody else may have made it meanwhile
             if found.damage:
-                say(f"the converter's environment in {found.home} is damaged ({found.damage}); making it again")
+                say(
+                    f"the converter's environment in {found.home} is damaged ({found.damage}); making it again"
+                )
             elif found.damage is not None:
-                say(f"making the converter's environment in {found.home} (once; downloads about 400 MB unless they are cached)")
+                say(
+                    f"making the converter's environment in {found.home} (once; downloads about 400 MB unless they are cached)"
+                )
             if found.damage is not None:
                 _make(found, say, lock)
     return location() / "bin/python"
@@ -111,7 +130,9 @@ def remove(say: Callable[[str], None]) -> list[Path]:
     with _locked(say), _building(home) as building:
         for path in [home, *others()]:
             if os.path.lexists(path):
-                path.rename(building / path.name)  # at once: nothing half-removed stays under its name
+                path.rename(
+                    building / path.name
+                )  # at once: nothing half-removed stays under its name
                 removed.append(path)
     return removed
 
@@ -136,7 +157,15 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
             version = _make_empty(made, say, lock)
             variables = {**os.environ, **_index_settings("cp{}{}".format(*version.split(".")))}
             interpreter = made / "bin/python"
-            install = ["pip", "install", "--no-deps", "--python", str(interpreter), "-r", str(requirements)]
+            install = [
+                "pip",
+                "install",
+                "--no-deps",
+                "--python",
+                str(interpreter),
+                "-r",
+                str(requirements),
+            ]
             if problem := uv.call(install, variables, say, lock=lock):
                 raise ConversionError(
                     f"can't make the converter's environment: `uv pip install` failed ({problem}); "
@@ -144,16 +173,22 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
                 )
             versions = _try_out(interpreter)
             count, size = _contents(made)
-            (made / STAMP).write_text(json.dumps({"files": count, "bytes": size, **versions}, indent=1) + "\n", "utf-8")
+            (made / STAMP).write_text(
+                json.dumps({"files": count, "bytes": size, **versions}, indent=1) + "\n", "utf-8"
+            )
             try:
                 if os.path.lexists(home):
                     home.rename(building / "damaged")
                 made.rename(home)
             except OSError:
-                if state().damage is not None:  # without locks somebody else may have made it meanwhile: theirs serves as well
+                if (
+                    state().damage is not None
+                ):  # without locks somebody else may have made it meanwhile: theirs serves as well
                     raise
     except OSError as e:
-        raise ConversionError(f"can't make the converter's environment in {home}: {e.strerror or e}") from e
+        raise ConversionError(
+            f"can't make the converter's environment in {home}: {e.strerror or e}"
+        ) from e
 
 
 def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
@@ -163,17 +198,33 @@ def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
     choices = [sys.executable] if fits else [PREFERRED, f">={low},<={high}.99"]
     problem = None
     for choice in choices:
-        problem = uv.call(["venv", "--relocatable", "--python", choice, str(made)], os.environ, lambda _: None, lock=lock)
+        problem = uv.call(
+            ["venv", "--relocatable", "--python", choice, str(made)],
+            os.environ,
+            lambda _: None,
+            lock=lock,
+        )
         if problem is None:
-            settings = dict(line.partition(" = ")[::2] for line in (made / "pyvenv.cfg").read_text("utf-8").splitlines())
+            settings = dict(
+                line.partition(" = ")[::2]
+                for line in (made / "pyvenv.cfg").read_text("utf-8").splitlines()
+            )
             version = ".".join(settings["version_info"].split(".")[:2])
             say(f"  with Python {version}")
             return version
-    why = "failed" if fits else f"found no Python {low} to {high}, which rknn-toolkit2 needs (this is {'.'.join(map(str, _running()))}),"
-    way_out = (
-        "" if fits else f"; install Python {PREFERRED}, or let uv fetch it (UV_PYTHON_DOWNLOADS, UV_OFFLINE, UV_PYTHON_INSTALL_MIRROR)"
+    why = (
+        "failed"
+        if fits
+        else f"found no Python {low} to {high}, which rknn-toolkit2 needs (this is {'.'.join(map(str, _running()))}),"
     )
-    raise ConversionError(f"can't make the converter's environment: `uv venv` {why} ({problem}){way_out}")
+    way_out = (
+        ""
+        if fits
+        else f"; install Python {PREFERRED}, or let uv fetch it (UV_PYTHON_DOWNLOADS, UV_OFFLINE, UV_PYTHON_INSTALL_MIRROR)"
+    )
+    raise ConversionError(
+        f"can't make the converter's environment: `uv venv` {why} ({problem}){way_out}"
+    )
 
 
 def _try_out(interpreter: Path) -> dict[str, str]:
@@ -187,7 +238,11 @@ def _try_out(interpreter: Path) -> dict[str, str]:
     try:
         done = subprocess.run(
             [interpreter, "-c", code],
-            env={**variables, "PYTHONNOUSERSITE": "1", "TMPDIR": str(interpreter.parents[2])},  # onnxruntime leaves a file there
+            env={
+                **variables,
+                "PYTHONNOUSERSITE": "1",
+                "TMPDIR": str(interpreter.parents[2]),
+            },  # onnxruntime leaves a file there
             cwd=interpreter.parent,
             capture_output=True,
             text=True,
@@ -197,9 +252,14 @@ def _try_out(interpreter: Path) -> dict[str, str]:
         )
         versions: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired as e:
-        raise ConversionError("the converter's environment was made, but rknn-toolkit2 can't be imported there within 300 s") from e
+        raise ConversionError(
+            "the converter's environment was made, but rknn-toolkit2 can't be imported there within 300 s"
+        ) from e
     except (ValueError, IndexError) as e:
-        message = ([line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"])[-1]
+        message = (
+            [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            or [f"exit code {done.returncode}"]
+        )[-1]
         raise ConversionError(
             f"the converter's environment was made, but rknn-toolkit2 can't be imported there ({message}); "
             "`uv cache clean` makes uv fetch the packages anew"
@@ -275,22 +335,42 @@ def _index_settings(tag: str) -> dict[str, str]:
 
     uv's own variables win. tag: of the environment's Python, such as "cp311".
     """
-    listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
     pip = {}
     for line in listing.splitlines():
         key, _, value = line.partition("=")
-        pip[key.rsplit(".", 1)[-1]] = " ".join(value.strip().strip("'\"").replace("\\n", " ").split())
+        pip[key.rsplit(".", 1)[-1]] = " ".join(
+            value.strip().strip("'\"").replace("\\n", " ").split()
+        )
     for key in _HANDED_ON:  # these beat pip's files, and hold where there is no pip to ask
         if given := os.environ.get("PIP_" + key.upper().replace("-", "_")):
             pip[key] = " ".join(given.split())
     settings = {}
     for key, variable in _HANDED_ON.items():
-        known = {variable} if key != "proxy" else {n for p in ("ALL", "HTTPS", "HTTP") for n in (f"{p}_PROXY", f"{p.lower()}_proxy")}
+        known = (
+            {variable}
+            if key != "proxy"
+            else {n for p in ("ALL", "HTTPS", "HTTP") for n in (f"{p}_PROXY", f"{p.lower()}_proxy")}
+        )
         if pip.get(key) and not known & os.environ.keys():
             settings[variable] = pip[key].replace(" ", "," if variable == "UV_FIND_LINKS" else " ")
     if "UV_INDEX" in settings:
-        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does with these: every index counts alike; all versions are pinned
-    links = (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", "")).replace(",", " ").split()
-    if not any(wheel for folder in links for wheel in Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl")):
-        settings["UV_TORCH_BACKEND"] = os.environ.get("UV_TORCH_BACKEND", "cpu")  # the converter never uses a GPU
+        settings["UV_INDEX_STRATEGY"] = (
+            "unsafe-best-match"  # as pip does with these: every index counts alike; all versions are pinned
+        )
+    links = (
+        (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", ""))
+        .replace(",", " ")
+        .split()
+    )
+    if not any(
+        wheel
+        for folder in links
+        for wheel in Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl")
+    ):
+        settings["UV_TORCH_BACKEND"] = os.environ.get(
+            "UV_TORCH_BACKEND", "cpu"
+        )  # the converter never uses a GPU
     return settings

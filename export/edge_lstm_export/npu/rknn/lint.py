@@ -49,7 +49,11 @@ def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
     if scheme not in schemes():
         raise ConfigError(f"scheme {scheme!r} is unknown; known: {', '.join(schemes())}")
     facts = _Graph(graph, row, scheme)
-    return [Finding(name, rule.level, message, advice) for name, rule in RULES.items() for message, advice in rule.check(facts)]
+    return [
+        Finding(name, rule.level, message, advice)
+        for name, rule in RULES.items()
+        for message, advice in rule.check(facts)
+    ]
 
 
 class _Graph:
@@ -57,7 +61,9 @@ class _Graph:
 
     def __init__(self, model: onnx.ModelProto, target: Target, scheme: str):
         self.target, self.scheme, self.limits = target, scheme, limits()
-        self.opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+        self.opset = max(
+            (o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0
+        )
         graph = onnx.shape_inference.infer_shapes(model).graph
         self.nodes = list(graph.node)
         self.producer = {name: node for node in self.nodes for name in node.output if name}
@@ -90,13 +96,20 @@ class _Graph:
 class _Lstm:
     def __init__(self, node: onnx.NodeProto, shapes: dict[str, Shape]):
         self.node, self.name = node, _name(node)
-        self.operands = [*node.input, *[""] * (8 - len(node.input))]  # X W R B sequence_lens initial_h initial_c P
-        self.attributes: dict[str, Any] = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        self.operands = [
+            *node.input,
+            *[""] * (8 - len(node.input)),
+        ]  # X W R B sequence_lens initial_h initial_c P
+        self.attributes: dict[str, Any] = {
+            a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
+        }
         x = shapes.get(self.operands[0], ())
         self.steps, self.batch, self.features = (*x, 0, 0, 0)[:3]
         if self.attributes.get("layout"):
             self.steps, self.batch = self.batch, self.steps
-        self.hidden = int(self.attributes.get("hidden_size") or (*shapes.get(self.operands[2], ()), 0, 0, 0)[2])
+        self.hidden = int(
+            self.attributes.get("hidden_size") or (*shapes.get(self.operands[2], ()), 0, 0, 0)[2]
+        )
 
 
 def _name(node: onnx.NodeProto) -> str:
@@ -184,7 +197,10 @@ def _int16_concat(g: _Graph) -> Places:
         if g.scheme not in g.target.schemes:
             yield f"{_name(node)} in {g.scheme}", advice
         elif odd:
-            yield f"{_name(node)} joins {' + '.join(map(str, sizes))}", f"pad {odd[0]} to {_next(odd[0], 8)}, or {advice}"
+            yield (
+                f"{_name(node)} joins {' + '.join(map(str, sizes))}",
+                f"pad {odd[0]} to {_next(odd[0], 8)}, or {advice}",
+            )
 
 
 # --- the LSTM operator ---
@@ -209,7 +225,10 @@ def _lstm_output_unnamed(g: _Graph) -> Places:
     for lstm in g.lstms:
         for name, value in zip(("Y", "Y_h", "Y_c"), lstm.node.output, strict=False):
             if not value:
-                yield f"{lstm.name} leaves out {name} by an empty name", f"name {name}, even though nothing reads it"
+                yield (
+                    f"{lstm.name} leaves out {name} by an empty name",
+                    f"name {name}, even though nothing reads it",
+                )
 
 
 def _lstm_bias_missing(g: _Graph) -> Places:
@@ -224,7 +243,10 @@ def _lstm_batch(g: _Graph) -> Places:
     return code is 0."""
     for lstm in g.lstms:
         if lstm.batch > 1 and lstm.batch % g.limits.batch_multiple:
-            yield f"{lstm.name} has a batch of {lstm.batch}", f"use 1 or {_next(lstm.batch, g.limits.batch_multiple)}"
+            yield (
+                f"{lstm.name} has a batch of {lstm.batch}",
+                f"use 1 or {_next(lstm.batch, g.limits.batch_multiple)}",
+            )
 
 
 def _lstm_hidden_one(g: _Graph) -> Places:
@@ -245,7 +267,10 @@ def _lstm_attributes(g: _Graph) -> Places:
         if lstm.attributes.get("input_forget"):
             yield f"{lstm.name} has input_forget 1", "train it without the coupled gate"
         if "layout" in lstm.attributes:
-            yield f"{lstm.name} has layout {lstm.attributes['layout']}", "leave the attribute out, and give x as (steps, batch, inputs)"
+            yield (
+                f"{lstm.name} has layout {lstm.attributes['layout']}",
+                "leave the attribute out, and give x as (steps, batch, inputs)",
+            )
 
 
 def _lstm_attributes_unlisted(g: _Graph) -> Places:
@@ -253,10 +278,18 @@ def _lstm_attributes_unlisted(g: _Graph) -> Places:
     them; whether an NPU does is not known."""
     for lstm in g.lstms:
         if lstm.attributes.get("clip"):
-            yield f"{lstm.name} has clip {lstm.attributes['clip']:g}", "train it without, or compare on the board"
+            yield (
+                f"{lstm.name} has clip {lstm.attributes['clip']:g}",
+                "train it without, or compare on the board",
+            )
         activations = [a.decode() for a in lstm.attributes.get("activations", [])]
-        if activations and [a.lower() for a in activations] != ["sigmoid", "tanh", "tanh"] * (len(activations) // 3):
-            yield f"{lstm.name} has the activations {', '.join(activations)}", "use Sigmoid, Tanh, Tanh, or compare on the board"
+        if activations and [a.lower() for a in activations] != ["sigmoid", "tanh", "tanh"] * (
+            len(activations) // 3
+        ):
+            yield (
+                f"{lstm.name} has the activations {', '.join(activations)}",
+                "use Sigmoid, Tanh, Tanh, or compare on the board",
+            )
 
 
 def _size_limit(g: _Graph) -> Places:
@@ -264,7 +297,10 @@ def _size_limit(g: _Graph) -> Places:
     for lstm in g.lstms:
         for what in ("steps", "batch", "features", "hidden"):
             if getattr(lstm, what) > g.limits.size:
-                yield f"{lstm.name} has {getattr(lstm, what)} {what}", f"stay within {g.limits.size}"
+                yield (
+                    f"{lstm.name} has {getattr(lstm, what)} {what}",
+                    f"stay within {g.limits.size}",
+                )
 
 
 def _lstm_x_reshaped(g: _Graph) -> Places:
@@ -274,7 +310,9 @@ def _lstm_x_reshaped(g: _Graph) -> Places:
         x = lstm.operands[0]
         source = g.through(x, {*_SHAPE_ONLY, "Transpose", "Reshape"})
         computed = source in g.producer and g.producer[source].op_type != "LSTM"
-        if (computed or (source in g.inputs and len(g.shapes[source]) == 4)) and (multiple := g.unaligned_size(lstm.features)):
+        if (computed or (source in g.inputs and len(g.shapes[source]) == 4)) and (
+            multiple := g.unaligned_size(lstm.features)
+        ):
             yield (
                 f"{lstm.name} reads {x!r}, which is made from {source!r} and has {lstm.features} values a step",
                 f"make x of three dimensions an input of the graph, or pad it to {_next(lstm.features, multiple)} values",
@@ -286,9 +324,15 @@ def _lstm_head_reshaped(g: _Graph) -> Places:
     Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0."""
     for lstm in g.lstms if g.target.generation == 3 else ():
         for name in lstm.node.output[1:2]:
-            reshaped = any(n.op_type == "Reshape" and len(g.shapes.get(n.output[0], ())) == 4 for n in g.readers(name))
+            reshaped = any(
+                n.op_type == "Reshape" and len(g.shapes.get(n.output[0], ())) == 4
+                for n in g.readers(name)
+            )
             if reshaped and (multiple := g.unaligned_size(lstm.hidden)):
-                yield f"{name!r} of {lstm.name} is reshaped, hidden {lstm.hidden}", f"make hidden {_next(lstm.hidden, multiple)}"
+                yield (
+                    f"{name!r} of {lstm.name} is reshaped, hidden {lstm.hidden}",
+                    f"make hidden {_next(lstm.hidden, multiple)}",
+                )
 
 
 def _conv_on_lstm_y(g: _Graph) -> Places:
@@ -297,8 +341,13 @@ def _conv_on_lstm_y(g: _Graph) -> Places:
         if lstm.attributes.get("direction") == b"bidirectional":
             continue
         for reader in g.readers(lstm.node.output[0]) if lstm.node.output[0] else ():
-            if reader.op_type in ("Transpose", "Reshape") and any(n.op_type == "Conv" for n in g.readers(reader.output[0])):
-                yield f"a Conv reads Y of {lstm.name} through {_name(reader)}", "take Y_h, reshape it to (1, hidden, 1, 1), then Conv"
+            if reader.op_type in ("Transpose", "Reshape") and any(
+                n.op_type == "Conv" for n in g.readers(reader.output[0])
+            ):
+                yield (
+                    f"a Conv reads Y of {lstm.name} through {_name(reader)}",
+                    "take Y_h, reshape it to (1, hidden, 1, 1), then Conv",
+                )
 
 
 def _int8_chunk_calibration(g: _Graph) -> Places:
@@ -307,7 +356,10 @@ def _int8_chunk_calibration(g: _Graph) -> Places:
     tell. Without initial_h it is clean."""
     for lstm in g.lstms if g.scheme == "w8a8" and g.target.lstm_npu else ():
         if lstm.steps > 1 and lstm.operands[5]:
-            yield f"{lstm.name} has {lstm.steps} steps in w8a8", "let the calibration samples of every initial_h span -1 to 1"
+            yield (
+                f"{lstm.name} has {lstm.steps} steps in w8a8",
+                "let the calibration samples of every initial_h span -1 to 1",
+            )
 
 
 def _hidden_not_aligned(g: _Graph) -> Places:
@@ -315,14 +367,20 @@ def _hidden_not_aligned(g: _Graph) -> Places:
     for lstm in g.lstms:
         if lstm.hidden % g.limits.hidden_multiple:
             wanted = _next(lstm.hidden, g.limits.hidden_multiple)
-            yield f"{lstm.name} has hidden size {lstm.hidden}", f"{wanted} is the next multiple of {g.limits.hidden_multiple}"
+            yield (
+                f"{lstm.name} has hidden size {lstm.hidden}",
+                f"{wanted} is the next multiple of {g.limits.hidden_multiple}",
+            )
 
 
 def _steps_not_aligned(g: _Graph) -> Places:
     """The manual advises a number of steps of the LSTM operator that is a multiple of 4. One step at a time is not reported."""
     for lstm in g.lstms:
         if lstm.steps > 1 and lstm.steps % g.limits.steps_multiple:
-            yield f"{lstm.name} has {lstm.steps} steps", f"{_next(lstm.steps, g.limits.steps_multiple)} is the next multiple of 4"
+            yield (
+                f"{lstm.name} has {lstm.steps} steps",
+                f"{_next(lstm.steps, g.limits.steps_multiple)} is the next multiple of 4",
+            )
 
 
 RULES: dict[str, Rule] = {

@@ -47,18 +47,27 @@ def operators(text: str) -> list[dict[str, Any]]:
         if line.startswith("ID "):
             found = [(match[0], match.start()) for match in re.finditer(r"\S+", line)]
             ends = [start for _, start in found[1:]] + [len(line)]
-            columns = [(_COLUMNS.get(name, name), start, end) for (name, start), end in zip(found, ends, strict=True)]
+            columns = [
+                (_COLUMNS.get(name, name), start, end)
+                for (name, start), end in zip(found, ends, strict=True)
+            ]
             if missing := set(_COLUMNS.values()) - {name for name, _, _ in columns}:
                 raise ValueError(f"no column for {', '.join(sorted(missing))} in: {line.strip()}")
         elif columns and line[:1].isdigit():
             # Only a column of some targets' own is ever blank.
-            names = [name for name, start, end in columns if name in _COLUMNS.values() or line[start:end].strip()]
+            names = [
+                name
+                for name, start, end in columns
+                if name in _COLUMNS.values() or line[start:end].strip()
+            ]
             cells = line.split(maxsplit=len(names) - 1)
             if len(cells) == len(names) - 1 and names[-1] == "name":
                 cells.append("")  # an operator that the converter has put in
             if len(cells) != len(names):
                 raise ValueError(f"not a row of {len(names)} cells: {line.strip()}")
-            row: dict[str, Any] = {n: c.strip() for n, c in zip(names, cells, strict=True) if n in _COLUMNS.values()}
+            row: dict[str, Any] = {
+                n: c.strip() for n, c in zip(names, cells, strict=True) if n in _COLUMNS.values()
+            }
             rows.append({**row, "id": int(row["id"]), "traffic_kb": float(row["traffic_kb"])})
     return rows
 

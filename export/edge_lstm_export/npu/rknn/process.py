@@ -93,15 +93,23 @@ class Converter:
             try:
                 self.operators, self.memory_kb = log.operators(text), log.memory_kb(text)
             except ValueError as e:
-                raise self._failure(f"printed a table of operators that is not known here: {e}") from e
+                raise self._failure(
+                    f"printed a table of operators that is not known here: {e}"
+                ) from e
             if not self.operators:
-                raise self._failure("printed no table of operators; is this a version of rknn-toolkit2 that is not known here?")
+                raise self._failure(
+                    "printed no table of operators; is this a version of rknn-toolkit2 that is not known here?"
+                )
             path = self._folder / "model.rknn"
             self.rknn = path.read_bytes() if path.exists() else b""
             if not self.rknn:
                 raise self._failure("returned success and wrote no model")
-            if not (self.rknn.startswith(b"RKNN") and self.rknn.endswith(b"}")):  # binary, then JSON
-                raise self._failure(f"returned success and wrote only a part of the model ({len(self.rknn)} bytes)")
+            if not (
+                self.rknn.startswith(b"RKNN") and self.rknn.endswith(b"}")
+            ):  # binary, then JSON
+                raise self._failure(
+                    f"returned success and wrote only a part of the model ({len(self.rknn)} bytes)"
+                )
         except BaseException:
             self.close()
             raise
@@ -119,8 +127,12 @@ class Converter:
         os.set_blocking(self._pipes[0], False)
         blocked = {"PYTHONHOME", "VIRTUAL_ENV"}
         variables = {k: v for k, v in os.environ.items() if k not in blocked}
-        variables.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # several run side by side
-        variables.update({"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+        variables.update(
+            dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        )  # several run side by side
+        variables.update(
+            {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        )
         start = Path(__file__).with_name("start.py")
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
@@ -136,7 +148,9 @@ class Converter:
                         start_new_session=True,
                     )
                 except OSError as e:
-                    raise ConversionError(f"can't start {interpreter}: {e.strerror}; {environment.advice()}") from e
+                    raise ConversionError(
+                        f"can't start {interpreter}: {e.strerror}; {environment.advice()}"
+                    ) from e
         finally:
             for end in ends:
                 os.close(end)
@@ -157,7 +171,9 @@ class Converter:
         """features: (steps, F) -> (steps, O) on the simulator, the state carried."""
         steps = len(features)
         outputs = np.empty((steps, self._spec.output_size), np.float32)
-        some = self.steps * max(1, 1000 // self.steps)  # so that each answer comes well inside the time-out
+        some = self.steps * max(
+            1, 1000 // self.steps
+        )  # so that each answer comes well inside the time-out
         for start in range(0, steps, some):
             part = np.asarray(features[start : start + some], np.float32)
             outputs[start : start + some] = self._ask("run", part).reshape(len(part), -1)
@@ -165,19 +181,29 @@ class Converter:
 
     def trace(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """features: (steps, F) -> (steps, values): every output of each step, in the graph's order, the state carried."""
-        return self._ask("trace", np.asarray(features, np.float32), timeout=BUILD_TIMEOUT).reshape(len(features), -1)
+        return self._ask("trace", np.asarray(features, np.float32), timeout=BUILD_TIMEOUT).reshape(
+            len(features), -1
+        )
 
     @property
     def inner_operators(self) -> list[dict[str, Any]]:
         """The rows of the converter's table but those of the graph's inputs and outputs."""
-        return [row for row in self.operators if row["operator"] not in ("InputOperator", "OutputOperator")]
+        return [
+            row
+            for row in self.operators
+            if row["operator"] not in ("InputOperator", "OutputOperator")
+        ]
 
     @property
     def cycles(self) -> int | None:
         """Of one run, as the converter estimates them; None where it gives none for its operators, as for the fused LSTM."""
         totals = [row["cycles"].rsplit("/", 1)[-1] for row in self.inner_operators]
         total = sum(int(cycles) for cycles in totals if cycles.isdigit())
-        return None if not total or any(row["operator"] == "exLSTM" for row in self.inner_operators) else total
+        return (
+            None
+            if not total or any(row["operator"] == "exLSTM" for row in self.inner_operators)
+            else total
+        )
 
     def reset(self) -> None:
         self._ask("reset")
@@ -217,16 +243,28 @@ class Converter:
     def __enter__(self) -> Converter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _ask(
-        self, operation: str, array: NDArray[Any] | None = None, *, job: Mapping[str, Any] | None = None, timeout: float = STEP_TIMEOUT
+        self,
+        operation: str,
+        array: NDArray[Any] | None = None,
+        *,
+        job: Mapping[str, Any] | None = None,
+        timeout: float = STEP_TIMEOUT,
     ) -> NDArray[np.float32]:
         content = b"" if array is None else np.ascontiguousarray(array, np.float32).tobytes()
         if self._process is None:
             raise ConversionError(f"the simulator of {self._label} is closed")
-        header = json.dumps({"operation": operation, "job": job, "bytes": len(content)}).encode() + b"\n"
+        header = (
+            json.dumps({"operation": operation, "job": job, "bytes": len(content)}).encode() + b"\n"
+        )
         deadline = time.monotonic() + timeout
         try:
             self._send(header + content, deadline)
@@ -235,10 +273,14 @@ class Converter:
             raise self._failure(self._how_it_ended()) from None
         except TimeoutError:
             self._kill()
-            raise self._failure(f"gave no answer in time ({timeout:g} s in {operation}) and was ended") from None
+            raise self._failure(
+                f"gave no answer in time ({timeout:g} s in {operation}) and was ended"
+            ) from None
         if error:
             messages = log.errors(self.log())
-            raise self._failure(f"failed in {operation}: {error}" + (f" ({messages[0]})" if messages else ""))
+            raise self._failure(
+                f"failed in {operation}: {error}" + (f" ({messages[0]})" if messages else "")
+            )
         return np.frombuffer(result, np.float32)
 
     def _send(self, data: bytes, deadline: float) -> None:
@@ -293,7 +335,10 @@ class Converter:
             return "was killed (SIGKILL), by hand or by the system for want of memory"
         if code < 0:
             return f"crashed ({signal.Signals(-code).name})"
-        messages = log.errors(self.log()) or [line for line in self.log().splitlines() if line.strip()][-1:]
+        messages = (
+            log.errors(self.log())
+            or [line for line in self.log().splitlines() if line.strip()][-1:]
+        )
         return f"ended with exit code {code}" + (f": {messages[-1]}" if messages else "")
 
     def _failure(self, what: str, *, advice: str = "") -> ConversionError:
@@ -302,8 +347,13 @@ class Converter:
         if _NO_MEMORY.search(what) or _NO_MEMORY.search(text):
             what, advice = f"ran {limit}: {what}", ""
         elif _is_full(self._folder):
-            what, advice = f"found no space left in {self._folder.parent} (less than 1 MiB): {what}", ""
-        elif self._peak > 0.7 * self._memory:  # without memory the vendor's code fails in many ways, most of which name another cause
+            what, advice = (
+                f"found no space left in {self._folder.parent} (less than 1 MiB): {what}",
+                "",
+            )
+        elif (
+            self._peak > 0.7 * self._memory
+        ):  # without memory the vendor's code fails in many ways, most of which name another cause
             what, advice = f"probably ran {limit}; it had {self._peak / 2**30:.2f} GiB: {what}", ""
         kept = f"; {advice}" if advice else ""
         if self._log_file is not None:
@@ -327,7 +377,9 @@ def _memory_limit() -> int:
     except (ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise ConfigError(f"{MEMORY_VARIABLE} is {text!r}; expected a number of GiB above 0, such as {MEMORY_GB:g}")
+        raise ConfigError(
+            f"{MEMORY_VARIABLE} is {text!r}; expected a number of GiB above 0, such as {MEMORY_GB:g}"
+        )
     return size
 
 
@@ -349,7 +401,9 @@ def _claim_folder() -> tuple[Path, int | None]:
                     os.close(claim)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     except OSError as e:
-        raise ConversionError(_no_folder(Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"), e)) from e
+        raise ConversionError(
+            _no_folder(Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"), e)
+        ) from e
     mine = None
     with contextlib.suppress(OSError):  # a file system without locks
         mine = os.open(folder, os.O_RDONLY)
@@ -363,7 +417,9 @@ def _no_folder(folder: Path, error: OSError) -> str:
 
 def _is_full(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(folder).free < 2**20  # the vendor's code may have removed some of its own already
+        return (
+            shutil.disk_usage(folder).free < 2**20
+        )  # the vendor's code may have removed some of its own already
     except OSError:
         return False
 
@@ -376,11 +432,20 @@ def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray
 
 
 def _write_dataset(
-    folder: Path, spec: ModelSpec, graph: bytes, io: Mapping[str, Any], calibration: Mapping[str, NDArray[np.float32]]
+    folder: Path,
+    spec: ModelSpec,
+    graph: bytes,
+    io: Mapping[str, Any],
+    calibration: Mapping[str, NDArray[np.float32]],
 ) -> None:
     """The vendor's format: a text file, a line for each sample, an .npy file for each input in the graph's order and shape."""
-    packing = Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
-    shapes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in onnx.load_from_string(graph).graph.input]
+    packing = Packing(
+        io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers
+    )
+    shapes = [
+        [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in onnx.load_from_string(graph).graph.input
+    ]
     samples, steps = dataset(calibration), packing.steps
     xs = samples["x"]
     lines = []
@@ -389,10 +454,14 @@ def _write_dataset(
             packing.put(xs[n])
         else:
             h, c = samples["h"][n], samples["c"][n]
-            if steps > 1 and n < 2:  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
+            if (
+                steps > 1 and n < 2
+            ):  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
                 h = np.full_like(h, 1 - 2 * n)
             packing.state = h, c
-            packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n])
+            packing.put(
+                np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n]
+            )
         names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
         for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
             np.save(name, array.reshape(shape))

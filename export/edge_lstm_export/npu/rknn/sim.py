@@ -61,7 +61,12 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:
         converter = Converter(
-            bundle.spec, bundle.member(entry["graph"]), entry["recipe"], entry["target"], entry["scheme"], bundle.arrays("calibration.npz")
+            bundle.spec,
+            bundle.member(entry["graph"]),
+            entry["recipe"],
+            entry["target"],
+            entry["scheme"],
+            bundle.arrays("calibration.npz"),
         )
     except MissingDependencyError as e:
         raise BackendUnavailableError(str(e)) from e

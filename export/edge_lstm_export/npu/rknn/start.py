@@ -40,17 +40,23 @@ def limit_memory(size: int) -> None:
 def peak_memory() -> int:
     """Bytes of address space."""
     with open("/proc/self/status", "rb") as status:  # noqa: PTH123
-        return next((int(line.split()[1]) * 1024 for line in status if line.startswith(b"VmPeak:")), 0)
+        return next(
+            (int(line.split()[1]) * 1024 for line in status if line.startswith(b"VmPeak:")), 0
+        )
 
 
 def in_one_line(error: BaseException) -> str:
     traceback.print_exception(error)  # into the log
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]  # the vendor puts a whole traceback in here
+    lines = [
+        line.strip() for line in str(error).splitlines() if line.strip()
+    ]  # the vendor puts a whole traceback in here
     return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
 
 
 def load() -> Any:
-    place = importlib.util.spec_from_file_location("edge_lstm_worker", Path(__file__).with_name("worker.py"))
+    place = importlib.util.spec_from_file_location(
+        "edge_lstm_worker", Path(__file__).with_name("worker.py")
+    )
     assert place is not None
     assert place.loader is not None
     module = importlib.util.module_from_spec(place)
@@ -65,7 +71,11 @@ def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory:
     with os.fdopen(requests_fd, "rb") as requests, os.fdopen(answers_fd, "wb") as answers:
 
         def answer(error: str | None, content: bytes = b"") -> None:
-            answers.write(json.dumps({"error": error, "bytes": len(content), "peak": peak_memory()}).encode() + b"\n" + content)
+            answers.write(
+                json.dumps({"error": error, "bytes": len(content), "peak": peak_memory()}).encode()
+                + b"\n"
+                + content
+            )
             answers.flush()
 
         try:

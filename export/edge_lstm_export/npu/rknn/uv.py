@@ -16,7 +16,9 @@ _PROGRESS = ("Downloading", "Downloaded", "Resolved", "Prepared", "Installed")
 _COMPLAINT = re.compile(r"^(error\b|Caused by|×|╰|├|hint)")
 
 
-def call(arguments: Sequence[str], variables: Mapping[str, str], say: Callable[[str], None], *, lock: int) -> str | None:
+def call(
+    arguments: Sequence[str], variables: Mapping[str, str], say: Callable[[str], None], *, lock: int
+) -> str | None:
     """None, or why uv failed, in one line.
 
     lock: a descriptor that uv keeps open, so that what it locks stays locked until uv ends, even if this process is killed.
@@ -24,7 +26,9 @@ def call(arguments: Sequence[str], variables: Mapping[str, str], say: Callable[[
     try:
         from uv import find_uv_bin
     except ImportError as e:
-        raise MissingDependencyError("uv, which makes the converter's environment,", "export") from e
+        raise MissingDependencyError(
+            "uv, which makes the converter's environment,", "export"
+        ) from e
     terminal = sys.stderr.isatty()
     ours, theirs = _terminal_like_stderr() if terminal else os.pipe()
     try:
@@ -86,7 +90,13 @@ def _parts(descriptor: int) -> Iterator[str]:
 
 
 def _message(text: str) -> str:
-    lines = [line.strip() for line in _ANSI.sub("", text).replace("\r", "\n").splitlines() if line.strip()]
-    first = next((n for n, line in enumerate(lines) if _COMPLAINT.match(line)), max(0, len(lines) - 3))
+    lines = [
+        line.strip()
+        for line in _ANSI.sub("", text).replace("\r", "\n").splitlines()
+        if line.strip()
+    ]
+    first = next(
+        (n for n, line in enumerate(lines) if _COMPLAINT.match(line)), max(0, len(lines) - 3)
+    )
     message = " ".join(line.lstrip("×╰├─▶│ ") for line in lines[first:])
     return message if len(message) <= 600 else f"{message[:400]} ... {message[-200:]}"

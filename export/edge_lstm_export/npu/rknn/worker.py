@@ -33,11 +33,17 @@ def build(job: dict[str, Any], folder: Path) -> RKNN:
     _checked("load_onnx", rknn.load_onnx(model=str(folder / "model.onnx")))
     if recipe.get("float16") or recipe.get("ranges"):
         _checked("hybrid_quantization_step1", rknn.hybrid_quantization_step1(dataset=dataset))
-        files = {name: str(folder / f"model.{suffix}") for name, suffix in (("model_input", "model"), ("data_input", "data"))}
+        files = {
+            name: str(folder / f"model.{suffix}")
+            for name, suffix in (("model_input", "model"), ("data_input", "data"))
+        }
         settings = folder / "model.quantization.cfg"
         _edit(settings, recipe)
         rknn = configured()  # the second step fails on the object that did the first
-        _checked("hybrid_quantization_step2", rknn.hybrid_quantization_step2(**files, model_quantization_cfg=str(settings)))
+        _checked(
+            "hybrid_quantization_step2",
+            rknn.hybrid_quantization_step2(**files, model_quantization_cfg=str(settings)),
+        )
     else:
         _checked("build", rknn.build(do_quantization=quantised, dataset=dataset))
     _checked("export_rknn", rknn.export_rknn(str(folder / "model.rknn")))
@@ -51,7 +57,9 @@ def _checked(call: str, code: Any) -> None:
 
 def _edit(settings: Path, recipe: dict[str, Any]) -> None:
     """Put our number formats and ranges into what the converter's first step proposes."""
-    yaml = YAML(typ="safe", pure=True)  # the default kind rounds floats, and the converter refuses what has changed
+    yaml = YAML(
+        typ="safe", pure=True
+    )  # the default kind rounds floats, and the converter refuses what has changed
     content = yaml.load(settings)
     content["custom_quantize_layers"] = dict.fromkeys(recipe.get("float16", []), "float16")
     parameters = content["quantize_parameters"]
@@ -69,7 +77,12 @@ class Simulator:
             raise RuntimeError("rknn-toolkit2's simulator did not start")
         self._rknn = rknn
         self._features = job["features"]
-        self._packing = Packing(job["recipe"]["io"], features=job["features"], hidden=job["hidden"], layers=job["layers"])
+        self._packing = Packing(
+            job["recipe"]["io"],
+            features=job["features"],
+            hidden=job["hidden"],
+            layers=job["layers"],
+        )
         self._backend = RknnBackend(rknn, self._packing)
 
     def answer(self, operation: str, array: Any) -> Any:
@@ -118,4 +131,6 @@ class Worker:
         if self._simulator is None:
             assert self._rknn is not None, "build comes first"
             self._simulator = Simulator(self._rknn, self._job)
-        return np.ascontiguousarray(self._simulator.answer(operation, np.frombuffer(data, np.float32)), np.float32).tobytes()
+        return np.ascontiguousarray(
+            self._simulator.answer(operation, np.frombuffer(data, np.float32)), np.float32
+        ).tobytes()
