@@ -68,7 +68,7 @@ def small(way: str, recipe: str, size: int, seed: int, teacher: Run, folder: Pat
 
 def step(run: Run) -> float:
     backend = NativeBackend(run.spec, run.weights)
-    rows = cycle(features(run.spec, run.splits.test[0].x)[0].astype(np.float32))
+    rows = cycle(run.spec.inputs.features(run.splits.test[0].x)[0].astype(np.float32))
     return microseconds(lambda: backend.step(next(rows)))
 
 
@@ -125,7 +125,7 @@ def main() -> None:
 
 def row(recipe: str, way: str, runs: list[Run]) -> None:
     spec = runs[0].spec
-    sizes = f"{spec.parameters:,} | {spec.macs_per_step:,} | {step(runs[0]):.2f}"
+    sizes = f"{spec.network.parameters:,} | {spec.network.macs_per_step:,} | {step(runs[0]):.2f}"
     print(f"| {recipe} | {spec.hidden_size} | {way} | {figures(runs)} | {sizes} |", flush=True)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from edge_lstm import Run, Sequence, evaluate, load_config, train
 from edge_lstm.config.schema import QuantizeConfig
 from edge_lstm.emulate.cpu_int8 import grid_weights
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training import checkpoint
 from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_export.steps.quantize_native import of_run
@@ -29,7 +29,7 @@ from edge_lstm_runtime.inputs.channels import features
 
 def with_weights(run: Run, file: str, *, rounded: bool = False) -> Run:
     """The run with the weights of another of its checkpoints, or those rounded to the int8 grid."""
-    model, weights = CompactLSTM(run.spec), checkpoint.load(run.path / file)["model"]
+    model, weights = CompactNet(run.spec), checkpoint.load(run.path / file)["model"]
     model.load_state_dict(grid_weights(weights) if rounded else weights)
     return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model))
 
@@ -89,7 +89,7 @@ def measure(file: Path, seed: int, out: Path) -> None:
     )
     for label, run, backend in rows:
         stream = np.concatenate(
-            [features(run.spec, s.x)[0] for s in shuffled(run.splits.test)]
+            [run.spec.inputs.features(s.x)[0] for s in shuffled(run.splits.test)]
         ).astype(np.float32)
         backend.reset()
         nrmse = compare(backend.run(stream), Reference(run.spec, run.weights).run(stream)).nrmse
@@ -112,7 +112,7 @@ def figure(run: Run, recordings: list[Sequence], backend: NativeBackend) -> str:
         session.reset()
         answers.append(session.run(recording.x))
     metrics = evaluate(run.spec, recordings, answers)
-    if run.spec.task == "forecast":
+    if run.spec.answer.task == "forecast":
         return f"RMSE {metrics['rmse']:.5g}, MAE {metrics['mae']:.5g}"
     logits = np.array([a[-1] for a in answers], np.float64)
     right = logits[np.arange(len(logits)), [s.label for s in recordings]]

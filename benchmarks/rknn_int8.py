@@ -19,7 +19,7 @@ import machine
 import numpy as np
 import torch
 
-from edge_lstm import CompactLSTM, Sequence, evaluate, load_config, train
+from edge_lstm import CompactNet, Sequence, evaluate, load_config, train
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn.environment import python
@@ -58,7 +58,7 @@ def example(name: str, title: str, metric: str) -> Task:
         return float(evaluate(spec, test, finished(spec, test, outputs))[metric])
 
     def rows(sequences: list[Sequence]) -> list[Array]:
-        return [features(spec, s.x)[0] for s in sequences]
+        return [spec.inputs.features(s.x)[0] for s in sequences]
 
     labels: list[object] = [s.label for s in splits.train]
     return Task(
@@ -78,7 +78,7 @@ def finished(spec: ModelSpec, sequences: list[Sequence], outputs: Array) -> list
     finish, answers, start = Postprocessor(spec), [], 0
     for sequence in sequences:
         part = outputs[start : start + len(sequence.x)].astype(np.float64)
-        answers.append(np.asarray(finish(part, features(spec, sequence.x)[1])))
+        answers.append(np.asarray(finish(part, spec.inputs.features(sequence.x)[1])))
         start += len(part)
     return answers
 
@@ -113,7 +113,7 @@ def turbofan(epochs: int) -> Task:
         output_scale=(1.0,),
     )
     torch.manual_seed(0)
-    net = CompactLSTM(spec)
+    net = CompactNet(spec)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=10 * epochs)
     for _ in range(epochs):  # windows of all engines' lives as one stream, as a board sees them

@@ -41,7 +41,7 @@ def model(hidden: int, layers: int) -> tuple[ModelSpec, dict[str, np.ndarray]]:
     rng, bound = np.random.default_rng(SEED), hidden**-0.5
     return spec, {
         name: rng.uniform(-bound, bound, shape).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
 
 

@@ -32,7 +32,7 @@ def measured(name: str, hidden_size: int, seeds: int, epochs: int | None) -> Poi
             int8, weight_bytes = in_int8(run)
             values[FP32].append(task.metric(in_float32(run)))
             values[INT8].append(task.metric(int8))
-    return {"parameters": run.spec.parameters, "bytes": weight_bytes} | {
+    return {"parameters": run.spec.network.parameters, "bytes": weight_bytes} | {
         name: statistics.mean(found) for name, found in values.items()
     }
 

@@ -22,7 +22,7 @@ import machine
 import numpy as np
 
 from edge_lstm import Run, load_config, load_data, train
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.recipes import recipes
 from edge_lstm.training import checkpoint
 from edge_lstm_export.pipeline import export_run
@@ -80,7 +80,7 @@ def trained(name: str, folder: Path, overrides: dict[str, Any]) -> Run:
 
 def before(run: Run) -> Run:
     """The float model that fine-tuning began with."""
-    model = CompactLSTM(run.spec)
+    model = CompactNet(run.spec)
     model.load_state_dict(checkpoint.load(run.path / checkpoint.FLOAT)["model"])
     return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model), w8a8={})
 

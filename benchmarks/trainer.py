@@ -17,7 +17,7 @@ import machine
 import numpy as np
 import torch
 
-from edge_lstm import CompactLSTM, load_config, load_data, train
+from edge_lstm import CompactNet, load_config, load_data, train
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import make_spec
 from edge_lstm_runtime import ModelSpec
@@ -78,7 +78,7 @@ def bare(
 ) -> list[float]:
     """The loop that one would write by hand: shuffle, slice, forward, loss at every step, backward, clip, step."""
     torch.manual_seed(0)
-    net = CompactLSTM(spec).to(x.device)
+    net = CompactNet(spec).to(x.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
     rates = []
     for _ in range(arguments.epochs):
@@ -107,7 +107,7 @@ def bare(
 
 def lstm_alone(spec: ModelSpec, x: torch.Tensor, arguments: argparse.Namespace) -> list[float]:
     """PyTorch's own LSTM (cuDNN's on a GPU), forward and backward through it: no head, no loss, no optimizer, no shuffling."""
-    lstm = CompactLSTM(spec).to(x.device).lstm
+    lstm = CompactNet(spec).to(x.device).lstm
     rates = []
     for _ in range(arguments.epochs):
         start = time.perf_counter()

@@ -20,7 +20,7 @@ except ModuleNotFoundError as e:
     raise MissingDependencyError(e.name or "a package", "train") from e
 
 if TYPE_CHECKING:
-    from .network import CompactLSTM
+    from .network import CompactNet
 
 __all__ = [  # noqa: RUF022  (in the order of use)
     # configuration and data
@@ -30,7 +30,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "Sequence",
     "Splits",
     # model and training
-    "CompactLSTM",
+    "CompactNet",
     "train",
     # what came of it
     "load_run",
@@ -42,8 +42,8 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 
 def __getattr__(name: str) -> Any:
     # The module imports torch, which takes seconds and which reading a configuration doesn't need.
-    if name == "CompactLSTM":
-        from .network import CompactLSTM
+    if name == "CompactNet":
+        from .network import CompactNet
 
-        return CompactLSTM
+        return CompactNet
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,148 +1,133 @@
-"""The network: torch.nn.LSTM, so that cuDNN serves, and a dense head."""
+"""The torch model that a specification describes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.functional import dropout as drop
 
-from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.layers import layout
+from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.model.spec import ModelSpec
 
-State = tuple[Tensor, Tensor]
-Cell = Literal["lstm", "gru", "rnn"]
-_CELLS: dict[Cell, tuple[Callable[..., nn.RNNBase], int]] = {
-    "lstm": (nn.LSTM, 4),
-    "gru": (nn.GRU, 3),
-    "rnn": (nn.RNN, 1),
-}  # and their gates
+from .layers import LayerModule, module_of
+from .layers.ops import TORCH
+
+Float32 = NDArray[np.float32]
+State = dict[str, Tensor]  # by the network's names, "lstm0.h", (N, size) each
 
 
-class CompactLSTM(nn.Module):
-    """1 to 4 LSTM layers and a linear head that answers at every step.
+class CompactNet(nn.Module):
+    """The layers of a network, in order; the last one, the head, answers at every step.
 
-    dropout: share of the values between two layers that is zeroed in training. A bidirectional model reads whole sequences from both ends.
-    embedding: size of the vector that each feature is turned into first; of task "language" alone, whose features are one-hot.
-    cell: what `edge-lstm compare` trains beside the LSTM, a GRU or a plain RNN (tanh) in its place; those can't be exported.
+    dropout: the share of the values between two layers with a state that is zeroed in training.
+    embedding: the size of the vector that each feature is turned into first; for one-hot features.
     """
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        *,
-        dropout: float = 0.0,
-        cell: Cell = "lstm",
-        embedding: int | None = None,
-    ):
+        self, spec: ModelSpec, *, dropout: float = 0.0, embedding: int | None = None
+    ) -> None:
         super().__init__()
         self.spec = spec
-        self.cell = cell
-        kind, self._gates = _CELLS[cell]
+        self.network = spec.network
+        self.dropout = dropout
         # Of one-hot rows a product is a look-up.
         self.embedding = (
             None if embedding is None else nn.Linear(spec.feature_size, embedding, bias=False)
         )
-        self.lstm = kind(
-            embedding or spec.feature_size,
-            spec.hidden_size,
-            spec.num_layers,
-            batch_first=True,
-            dropout=dropout if spec.num_layers > 1 else 0.0,
-            bidirectional=spec.bidirectional,
-        )
-        self.head = nn.Linear(spec.directions * spec.hidden_size, spec.output_size)
+        self.layers = nn.ModuleDict()
+        for layer in self.network.layers:
+            inputs, _ = self.network.sizes[layer.name]
+            if embedding is not None and FEATURES in layer.inputs:
+                inputs += embedding - spec.feature_size
+            self.layers[layer.name] = module_of(layer, inputs)
+        stateful = [n.name for n in self.network.layers if n.whole or n.state(1)]
+        self._dropped = set(stateful[:-1])  # the layers whose outputs lose values in training
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new weights: per gate, recurrent ones orthogonal and input ones Xavier uniform; forget-gate bias 1, other biases 0.
-
-        A GRU's update gate, which keeps what there is, has the bias 1 too.
-        """
-        keeping = {"lstm": layout.GATES.index("f"), "gru": 1, "rnn": None}[self.cell]
-        for name, parameter in self.lstm.named_parameters():
-            kind = name.split("_l")[0]  # of weight_hh_l0 and weight_hh_l0_reverse
-            if kind == "weight_hh":
-                for block in parameter.chunk(self._gates):
-                    nn.init.orthogonal_(block)
-            elif kind == "weight_ih":
-                for block in parameter.chunk(self._gates):
-                    nn.init.xavier_uniform_(block)
-            else:
-                nn.init.zeros_(parameter)
-                if (
-                    kind == "bias_ih" and keeping is not None
-                ):  # in one of the two, for they are summed
-                    nn.init.ones_(parameter.chunk(self._gates)[keeping])
+        """Draw new weights, as each layer type does it."""
+        *inner, last = (self.module(layer.name) for layer in self.network.layers)
+        for module in inner:
+            module.initialize()
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight)  # as nn.Embedding begins
-        nn.init.xavier_uniform_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        last.initialize()
 
     def forward(
         self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """features: (N, T, F), normalised; state: h and c of (layers, N, H) each, None for zero -> (N, T, O), the state after step T.
+        """features: (N, T, F), normalized; state: (N, size) each, by the network's names, None for
+        zero -> (N, T, O), the state after step T.
 
-        A GRU and a plain RNN have no c; h stands in its place.
-
-        lengths: bidirectional, (N,) int64 on the CPU: the steps of each sequence before its padding, which the backward direction must not
-        read; None where there is none. The answers in the padding say nothing.
+        lengths: for a network that needs whole sequences, (N,) int64 on the CPU: the steps of each
+        before its padding; None if there is none. The answers in the padding say nothing.
         """
-        before = state if state is None or self.cell == "lstm" else state[0]
-        if self.embedding is not None:
-            features = self.embedding(features)
-        if lengths is None:
-            hidden, after = self.lstm(features, before)
-        else:
-            packed = pack_padded_sequence(
-                features, lengths.cpu(), batch_first=True, enforce_sorted=False
-            )  # DDP moves it to the device
-            packed, after = self.lstm(packed, before)
-            hidden, _ = pad_packed_sequence(
-                packed, batch_first=True, total_length=features.shape[1]
-            )
-        return self.head(hidden), after if self.cell == "lstm" else (after, after)
+        values, after = self.run(features, state, lengths)
+        return values[self.network.layers[-1].name], after
+
+    def run(
+        self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], State]:
+        """As `forward`, with the output (N, T, size) of every layer, by its name."""
+        values = {FEATURES: features if self.embedding is None else self.embedding(features)}
+        after: State = {}
+        for layer in self.network.layers:
+            own = None if state is None else self.network.own(layer, state)
+            x = TORCH.join([values[name] for name in layer.inputs])
+            y, new = self.run_layer(layer.name, x, own, lengths)
+            if self.dropout and layer.name in self._dropped:
+                # Time first, as torch's own modules of several layers do it.
+                y = drop(y.transpose(0, 1), self.dropout, self.training).transpose(0, 1)
+            values[layer.name] = y
+            after.update({f"{layer.name}.{name}": part for name, part in new.items()})
+        return values, after
+
+    def module(self, name: str) -> LayerModule:
+        """The module of a layer."""
+        return cast(LayerModule, self.layers[name])
+
+    def run_layer(
+        self, name: str, x: Tensor, state: State | None, lengths: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """One layer over all steps; number formats override this."""
+        answered: tuple[Tensor, State] = self.module(name)(x, state, lengths)
+        return answered
 
     def summary(self) -> str:
         """Size and work, a line each."""
         spec = self.spec
-        answers = (
-            f"{len(spec.classes)} classes" if spec.task == "classify" else ", ".join(spec.targets)
-        )
-        answers = "the next character" if spec.task == "language" else answers
-        answers = f"{spec.horizon} steps of {answers}" if spec.task == "forecast" else answers
-        both = ", both directions" if spec.bidirectional else ""
+        network = spec.network
+        layers = " -> ".join(layer.title for layer in network.layers)
         # int8 keeps the biases and nothing else in 4 bytes.
-        biases = sum(shape[0] for shape in spec.weight_shapes().values() if len(shape) == 1)
+        biases = sum(shape[0] for shape in network.weights.values() if len(shape) == 1)
+        names = spec.answer.names
+        answers = ", ".join(names) if len(names) < 8 else f"{len(names)} values"
+        in_int8 = network.parameters + 3 * biases
         return "\n".join(
             (
-                f"CompactLSTM     {spec.feature_size} features -> {spec.num_layers} x {spec.hidden_size} units{both} -> {answers}",
-                f"parameters      {spec.parameters:,}",
-                f"bytes           {4 * spec.parameters:,} in fp32, {spec.parameters + 3 * biases:,} in int8 (biases in 32 bits)",
-                f"MACs per step   {spec.macs_per_step:,}",
+                f"network         {spec.feature_size} features -> {layers} -> {answers}",
+                f"parameters      {network.parameters:,}",
+                f"bytes           {4 * network.parameters:,} in fp32, {in_int8:,} in int8 (biases in 32 bits)",
+                f"MACs per step   {network.macs_per_step:,}",
             )
         )
 
 
-def canonical_weights(model: CompactLSTM) -> dict[str, layout.Float32]:
-    """The weights of an LSTM as `layout` describes them: float32 copies. Raises TrainingError for another cell."""
-    if model.cell != "lstm":
-        raise TrainingError(
-            f"a model of the cell {model.cell!r} can't be exported; expected 'lstm'; other cells are there to be compared with"
-        )
+def canonical_weights(model: CompactNet) -> dict[str, Float32]:
+    """The weights by the runtime's names and shapes: float32 copies."""
 
-    def arrays(module: nn.Module) -> dict[str, NDArray[np.float32]]:
-        return {
-            name: tensor.detach().float().cpu().numpy().copy()
-            for name, tensor in module.state_dict().items()
-        }
+    def array(tensor: Tensor) -> Float32:
+        return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float32)
 
-    lstm = arrays(model.lstm)
-    if model.embedding is not None:
-        lstm["weight_ih_l0"] = lstm["weight_ih_l0"] @ arrays(model.embedding)["weight"]
-    return layout.from_torch(lstm, arrays(model.head), model.spec.num_layers)
+    found = {}
+    for layer in model.network.layers:
+        for name, tensor in model.module(layer.name).canonical().items():
+            found[f"{layer.name}.{name}"] = array(tensor)
+        if model.embedding is not None and FEATURES in layer.inputs:
+            name = f"{layer.name}.W_x"  # the embedding is folded into the first layer
+            embedding = array(model.embedding.weight)  # (E, F)
+            found[name] = np.ascontiguousarray((np.ascontiguousarray(found[name].T) @ embedding).T)
+    return {name: found[name] for name in model.network.weights}

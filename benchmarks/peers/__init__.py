@@ -57,5 +57,5 @@ def network(hidden: int, layers: int, inputs: int) -> tuple[ModelSpec, dict[str,
     rng, bound = np.random.default_rng(0), hidden**-0.5
     return spec, {
         name: rng.uniform(-bound, bound, shape).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }

@@ -25,11 +25,10 @@ from .errors import (
     TrainingError,
 )
 from .generate import generate
-from .inputs.channels import describe
 from .inputs.front_end import FrontEnd, FrontEndStream
 from .load import Model, load
 from .model.bundle import Bundle, read_bundle, write_bundle
-from .model.spec import ModelSpec
+from .model.spec import ModelSpec, describe
 from .session import Session, StreamsSession
 from .verify.auto import choose_backend
 from .verify.check import Check, check_backend

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import BackendError, ConfigError, SampleError
 from .model.spec import ModelSpec
+from .tasks.forecast import Forecast
 
 Float64 = NDArray[np.float64]
 
@@ -39,18 +40,19 @@ class AnomalyDetector:
 
     def __init__(self, spec: ModelSpec):
         """Raises ConfigError for a model that is no detector."""
-        if not spec.anomaly_scale:
+        answer = spec.answer
+        detector = spec.detector
+        if not isinstance(answer, Forecast) or detector is None:
             raise ConfigError("this model is no anomaly detector; train one with task = 'anomaly'")
-        shape = spec.horizon, len(spec.targets)
+        shape = (answer.horizon, len(answer.targets))
         self._spec = spec
-        self._channels = spec.target_channels
-        self._lead = np.arange(spec.horizon)
-        self._centre, self._scale = (
-            np.reshape(spec.anomaly_centre, shape),
-            np.reshape(spec.anomaly_scale, shape),
-        )
+        self._detector = detector
+        self._channels = answer.channels(spec.inputs)
+        self._lead = np.arange(answer.horizon)
+        self._centre = np.reshape(detector.centre, shape)
+        self._scale = np.reshape(detector.scale, shape)
         self._due = np.empty(
-            (spec.horizon, *shape)
+            (answer.horizon, *shape)
         )  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
         self._score = math.nan
         self.reset()
@@ -68,9 +70,9 @@ class AnomalyDetector:
         raw = float((np.where(known, deviations, 0).sum(axis=0) / np.maximum(counts, 1)).max())
         before = self._score
         self._score = (
-            raw if math.isnan(before) else before + self._spec.anomaly_smoothing * (raw - before)
+            raw if math.isnan(before) else before + self._detector.smoothing * (raw - before)
         )
-        return Detection(self._score, self._score > self._spec.anomaly_threshold)
+        return Detection(self._score, self._score > self._detector.threshold)
 
     def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
         """The first half of a call: (horizon, targets) raw units, how far x is from its forecasts; NaN where one of the two is missing."""

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends.registry import open_backend
 from .errors import ConfigError
-from .inputs.channels import features
 from .model.bundle import Bundle, read_bundle
 from .model.spec import ModelSpec
 from .session import Session, StreamsSession, open_session
@@ -83,7 +82,7 @@ class Model:
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units from the start of a recording -> (steps, F) what the network sees."""
-        return features(self.spec, xs)[0]
+        return self.spec.features(xs)
 
 
 def load(path: str | os.PathLike[str]) -> Model:

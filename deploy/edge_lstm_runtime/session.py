@@ -12,9 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends.base import Backend
 from .errors import BackendError, ConfigError, SampleError
-from .inputs.channels import Postprocessor, as_samples, preprocessor
+from .inputs import as_samples
 from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
+from .tasks import Scaling
+
+LAST = "last"  # names in a session's state beside the network's own
+PCM = "pcm"
+
+
+def answers(scaling: Scaling, outputs: NDArray[Any], filled: NDArray[np.float64]) -> NDArray[Any]:
+    """Outputs (..., O) -> raw units. filled: (..., C) the samples. The dtype of `outputs` is kept."""
+    answer = outputs * scaling.scale + scaling.offset
+    if scaling.residual is not None:
+        answer += filled[..., scaling.residual]
+    return answer.astype(outputs.dtype)
 
 
 class Session:
@@ -29,19 +41,16 @@ class Session:
         self.spec = spec
         self.backend = backend
         self.streams = streams
-        self._pre = preprocessor(spec, backend.dtype, streams)
-        self._post = Postprocessor(spec)
-        self._raw_output = self._post.identity
+        self._scaling = spec.answer.scaling(spec.inputs)
+        keep_last = self._scaling is not None and self._scaling.residual is not None
+        self._pre = spec.inputs.preprocessor(backend.dtype, streams, keep_last=keep_last)
         self._step = backend.step
-        # The backend refuses a step of a bidirectional model in a clear line; no sample is looked at for that.
-        self._features: Callable[..., NDArray[Any]] = (
-            backend.step if spec.bidirectional else self._pre
-        )
-        self._answer = None if spec.dt else backend.answerer(spec, self._pre.last)
+        # The backend refuses a step of such a model in a clear line; no sample is looked at for that.
+        self._features: Callable[..., NDArray[Any]] = backend.step if spec.whole else self._pre
+        self._answer = backend.answerer(spec, self._pre.last)
+        front_end = spec.inputs.sound
         self._sound = (
-            FrontEndStream(spec.front_end)
-            if spec.front_end is not None and streams is None
-            else None
+            FrontEndStream(front_end) if front_end is not None and streams is None else None
         )
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
@@ -52,7 +61,9 @@ class Session:
         if self._answer is not None and (answer := self._answer(x)) is not None:
             return answer
         outputs = self._step(self._features(x))
-        return outputs if self._raw_output else self._post(outputs, self._pre.last)
+        if self._scaling is None:
+            return outputs
+        return answers(self._scaling, outputs, self._pre.last)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row, the state carried in and out.
@@ -62,11 +73,11 @@ class Session:
 
         Of a bidirectional model the rows are one whole sequence, from the zero state and with no value known before it ("ffill").
         """
-        xs = as_samples(self.spec, xs, self.streams)
+        xs = as_samples(self.spec.inputs, xs, self.streams)
         if not len(xs):
             return np.empty((*xs.shape[:-1], self.spec.output_size), self.backend.dtype)
         before = self.state
-        if self.spec.bidirectional:
+        if self.spec.whole:
             self._pre.reset()
         rows, filled = self._pre.run(xs)
         try:
@@ -77,7 +88,7 @@ class Session:
             ):  # where it can't even take its state back, its own error says more
                 self.state = before
             raise
-        return self._post(outputs, filled)
+        return outputs if self._scaling is None else answers(self._scaling, outputs, filled)
 
     def listen(self, pcm: ArrayLike) -> NDArray[Any]:
         """pcm: (samples,) mono, int16 or floats in -1 to 1, pieces of any length -> (n, O) the answers to the frames that are now complete.
@@ -85,10 +96,11 @@ class Session:
         For a model with a front end: `run` for its frames; samples that no frame has used up are part of the state. Raises SampleError
         for other numbers, the state as before, and ConfigError for a model, or a session, that takes frames only.
         """
-        if self._sound is None or self.spec.bidirectional:
-            if self.spec.front_end is None:
+        if self._sound is None or self.spec.whole:
+            if self.spec.inputs.sound is None:
+                names = ", ".join(self.spec.inputs.names)
                 raise ConfigError(
-                    f"this model takes no sound: it was trained without [front_end], on {', '.join(self.spec.channels)}"
+                    f"this model takes no sound: it was trained without [front_end], on {names}"
                 )
             what = (
                 "a session of several streams"
@@ -96,7 +108,7 @@ class Session:
                 else "a bidirectional model"
             )
             raise ConfigError(
-                f"{what} takes frames: make them by spec.front_end.frames(pcm) or FrontEndStream, and call `run`"
+                f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) or FrontEndStream, and call `run`"
             )
         before = self._sound.pending
         frames = self._sound.push(pcm)
@@ -110,13 +122,13 @@ class Session:
     def state(self) -> dict[str, NDArray[Any]]:
         """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values; of a model with a front end "pcm" (samples,) too,
         what no frame has used up. Assigning restores all of it."""
-        h, c = self.backend.state
-        values = {"h": h, "c": c, "last": self._pre.last.copy()}
-        return values if self._sound is None else {**values, "pcm": self._sound.pending}
+        values = {**self.backend.state, LAST: self._pre.last.copy()}
+        return values if self._sound is None else {**values, PCM: self._sound.pending}
 
     @state.setter
     def state(self, value: Mapping[str, NDArray[Any]]) -> None:
-        keys = {"h", "c", "last"} | (set() if self._sound is None else {"pcm"})
+        names = list(self.backend.state)
+        keys = {*names, LAST} | (set() if self._sound is None else {PCM})
         if not isinstance(value, Mapping) or set(value) != keys:
             found = (
                 f"keys {sorted(value)}"
@@ -127,7 +139,7 @@ class Session:
                 f"state has {found}, expected the keys {sorted(keys)} as Session.state gives them"
             )
         try:
-            last = np.asarray(value["last"], np.float64)
+            last = np.asarray(value[LAST], np.float64)
         except (TypeError, ValueError) as e:
             raise BackendError(f"state 'last' is not numeric: {e}") from e
         if last.shape != self._pre.last.shape or not np.isfinite(last).all():
@@ -137,11 +149,11 @@ class Session:
         before = None if self._sound is None else self._sound.pending
         if self._sound is not None:
             try:
-                self._sound.pending = value["pcm"]
+                self._sound.pending = value[PCM]
             except SampleError as e:
                 raise BackendError(f"state 'pcm': {e}") from e
         try:
-            self.backend.state = value["h"], value["c"]
+            self.backend.state = {name: value[name] for name in names}
         except BackendError:
             if self._sound is not None and before is not None:
                 self._sound.pending = before
@@ -195,9 +207,10 @@ class StreamsSession(Session):
         for k in chosen:
             if not isinstance(k, (int, np.integer)) or not 0 <= k < self.streams:
                 raise ConfigError(f"stream {k!r} is not there; expected 0 to {self.streams - 1}")
-        h, c = self.backend.state
-        h[chosen] = c[chosen] = 0
-        self.backend.state = h, c
+        state = dict(self.backend.state)
+        for array in state.values():
+            array[chosen] = 0
+        self.backend.state = state
         self._pre.reset(chosen)
         return None
 

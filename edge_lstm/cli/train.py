@@ -77,13 +77,13 @@ def closing(run: Run) -> str:
         run.model.summary(),
         f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}",
     ]
-    if run.spec.task == "classify":
+    if run.spec.answer.task == "classify":
         lines += [
             f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} sequences, "
             f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
-    elif run.spec.task == "language":
+    elif run.spec.answer.task == "language":
         lines.append(test["verdict"])
     else:
         nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
@@ -91,7 +91,7 @@ def closing(run: Run) -> str:
             f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps",
             test["verdict"],
         ]
-        if run.spec.task == "regress":
+        if run.spec.answer.task == "regress":
             at_end = f"MAE {test['mae_last']:.4g}, RMSE {test['rmse_last']:.4g}"
             lines.insert(
                 -1, f"at the end      {at_end} at the last step of {test['sequences']} sequences"
@@ -104,7 +104,7 @@ def closing(run: Run) -> str:
             for part in ("train", "val", "test")
         ]
     lines += [
-        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.task]}, tensorboard/",
+        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.answer.task]}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
     if "compact" in run.metrics:

@@ -15,7 +15,7 @@ def unigram(case: Case) -> Row:
     began = time.perf_counter()
     counts = np.bincount(
         np.concatenate([s.x[:, 0] for s in case.learned]).astype(np.int64),
-        minlength=len(case.spec.classes),
+        minlength=len(case.spec.answer.classes),
     )
     logits = _log_share(counts)
     seconds = time.perf_counter() - began
@@ -34,7 +34,7 @@ def unigram(case: Case) -> Row:
 
 def bigram(case: Case) -> Row:
     began = time.perf_counter()
-    counts = np.zeros((len(case.spec.classes),) * 2, np.int64)
+    counts = np.zeros((len(case.spec.answer.classes),) * 2, np.int64)
     for sequence in case.learned:
         characters = sequence.x[:, 0].astype(np.int64)
         np.add.at(counts, (characters[:-1], characters[1:]), 1)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.inputs.channels import features
-
 from ..data.recordings import Float64, Sequence
 from .rows import Case, Row, microseconds, repeated
 
@@ -51,7 +49,7 @@ def logistic(case: Case) -> Row:
 
 def statistics(case: Case, sequence: Sequence) -> Float64:
     """(5 F,) of the normalised features: mean, standard deviation, least, most, slope per step."""
-    x = features(case.spec, sequence.x)[0]
+    x = case.spec.inputs.features(sequence.x)[0]
     t = np.arange(len(x)) - (len(x) - 1) / 2
     slope = t @ x / max(float(t @ t), 1.0)
     found: Float64 = np.concatenate(
@@ -93,7 +91,7 @@ def nearest(case: Case) -> Row:
     began = time.perf_counter()
     distances = dtw_pairwise_distance(asked, known, window=window)
     duration = 1e6 * (time.perf_counter() - began) / int(steps[1].sum())
-    scores = np.zeros((len(test), len(case.spec.classes)))
+    scores = np.zeros((len(test), len(case.spec.answer.classes)))
     labels = np.array([s.label for s in train])
     scores[np.arange(len(test)), labels[distances.argmin(axis=1)]] = 1
     note = f"against {len(known)} training sequences; warps up to {100 * window:.0f} % of {longest} steps"
@@ -111,7 +109,7 @@ def nearest(case: Case) -> Row:
 
 def _channels_first(case: Case, sequence: Sequence) -> Float64:
     """(F, T)"""
-    return np.ascontiguousarray(features(case.spec, sequence.x)[0].T)
+    return np.ascontiguousarray(case.spec.inputs.features(sequence.x)[0].T)
 
 
 def _whole(case: Case, scores: NDArray[Any]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.files import atomic_write
-from edge_lstm_runtime.inputs.channels import features
 
 from ..data.recordings import Float64
 from ..data.recordings import Sequence as Recorded
@@ -39,7 +38,7 @@ def lstm(case: Case) -> Row:
     row = recurrent.lstm(case)
     run = load_run(case.out / "lstm")
     scores = alarms.scores(run.spec, case.splits.test, answers(run.model, case.splits.test))
-    return _judged(case, row, scores, run.spec.anomaly_threshold)
+    return _judged(case, row, scores, run.spec.detector.threshold)
 
 
 def last_value(case: Case) -> Row:
@@ -56,10 +55,12 @@ def season_before(case: Case) -> Row:
         return dataclasses.replace(row, note="skipped: no `season` in [data]")
 
     def answer(sequence: Recorded) -> Float64:
-        before = repeated_last(case, sequence)[:, : len(case.spec.targets)]
-        found = np.full((len(before), case.spec.horizon, len(case.spec.targets)), np.nan)
+        before = repeated_last(case, sequence)[:, : len(case.spec.answer.targets)]
+        found = np.full(
+            (len(before), case.spec.answer.horizon, len(case.spec.answer.targets)), np.nan
+        )
         for k in range(
-            case.spec.horizon
+            case.spec.answer.horizon
         ):  # of step t + 1 + k: the value of step t + 1 + k - season
             start = season - 1 - k
             found[start:, k] = before[: max(len(before) - start, 0)]
@@ -70,9 +71,9 @@ def season_before(case: Case) -> Row:
 
 def raw_value(case: Case) -> Row:
     """The distance from the training split's median, in its robust deviations."""
-    channels = case.spec.target_channels
+    channels = case.spec.answer.channels(case.spec.inputs)
     usual = np.concatenate([s.normal[:, channels] for s in case.splits.train])
-    centre, scale = alarms.robust(usual, case.spec.targets)
+    centre, scale = alarms.robust(usual, case.spec.answer.targets)
     row = Row(
         "raw",
         "distance from the median",
@@ -121,15 +122,15 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     seconds = time.perf_counter() - began
     scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
     row = dataclasses.replace(row, parameters=2 * spec.output_size + 1, seconds=seconds)
-    return _judged(case, row, scores, spec.anomaly_threshold)
+    return _judged(case, row, scores, spec.detector.threshold)
 
 
 def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row:
     """score: (T, targets) raw units -> (T, targets)"""
-    channels = case.spec.target_channels
+    channels = case.spec.answer.channels(case.spec.inputs)
 
     def largest(sequence: Recorded) -> Float64:
-        found = score(features(case.spec, sequence.x)[1][:, channels])
+        found = score(case.spec.inputs.features(sequence.x)[1][:, channels])
         known = ~np.isnan(sequence.x[:, channels]) & ~np.isnan(found)
         highest: Float64 = np.where(known, found, -np.inf).max(axis=1)
         return np.where(known.any(axis=1), highest, np.nan)

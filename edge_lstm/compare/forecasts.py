@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.channels import Channels
 
 from ..data.recordings import Float64, Sequence
 from ..data.windows import future
@@ -58,12 +58,12 @@ def seasonal(case: Case) -> Row:
 def arima(case: Case) -> Row:
     """A model of each target, alone. The order of the lowest AIC on the training split; the test split is appended without a refit."""
     name, spec = "arima", case.spec
-    if len(spec.targets) > MAX_TARGETS:
+    if len(spec.answer.targets) > MAX_TARGETS:
         return Row(
             name,
             "ARIMA",
             None,
-            note=f"skipped: {len(spec.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})",
+            note=f"skipped: {len(spec.answer.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})",
         )
     train = max(case.learned, key=lambda s: len(s.x)).x[-FIT_STEPS:]
     found = [
@@ -71,9 +71,11 @@ def arima(case: Case) -> Row:
     ]  # where nothing is known yet, the mean, as for the LSTM
     seconds = filtering = 0.0
     learned, orders = 0, []
-    for j, target in enumerate(spec.targets):
-        channel = spec.channels.index(target)
-        mean, std = spec.input_mean[channel], spec.input_std[channel]
+    for j, target in enumerate(spec.answer.targets):
+        channel = spec.inputs.names.index(target)
+        inputs = case.spec.inputs
+        assert isinstance(inputs, Channels)
+        mean, std = inputs.mean[channel], inputs.std[channel]
         case.reporter.line(
             f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps"
         )
@@ -87,11 +89,11 @@ def arima(case: Case) -> Row:
         learned += order[0] + order[2]
         for answer, sequence in zip(found, case.splits.test, strict=True):
             began = time.perf_counter()
-            ahead = forecasts(result, (sequence.x[:, channel] - mean) / std, spec.horizon)
+            ahead = forecasts(result, (sequence.x[:, channel] - mean) / std, spec.answer.horizon)
             filtering += time.perf_counter() - began
             known = ~np.isnan(sequence.x[:, channel])
             seen = np.logical_or.accumulate(known)
-            answer[seen, j :: len(spec.targets)] = mean + std * ahead[seen]
+            answer[seen, j :: len(spec.answer.targets)] = mean + std * ahead[seen]
     duration = 1e6 * filtering / sum(len(s.x) for s in case.splits.test)
     title = f"ARIMA{', '.join(dict.fromkeys(orders))}"
     note = f"order by AIC on the last {len(train)} steps of the longest training sequence"
@@ -156,7 +158,9 @@ def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
 def repeated_last(case: Case, sequence: Sequence) -> Float64:
     """(T, O) the value now, for every step ahead."""
     spec = case.spec
-    repeated: Float64 = features(spec, sequence.x)[1][:, spec.target_channels * spec.horizon]
+    repeated: Float64 = spec.inputs.features(sequence.x)[1][
+        :, spec.answer.channels(spec.inputs) * spec.answer.horizon
+    ]
     return repeated
 
 

@@ -21,7 +21,7 @@ from torch.nn.utils import clip_grad_norm_
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..network import Cell, CompactLSTM
+from ..network import Cell, CompactNet
 from ..results import plots
 from ..results.plots import TRAIN, VALIDATION, _figure, _label
 from ..training import checkpoint
@@ -148,7 +148,7 @@ def sentences(
     return words, number
 
 
-def accuracy(model: CompactLSTM, gap: int, seed: int) -> float:
+def accuracy(model: CompactNet, gap: int, seed: int) -> float:
     """Over SENTENCES new sentences."""
     words, number = sentences(SENTENCES, gap, np.random.default_rng((seed, 1, gap)))
     with torch.inference_mode():
@@ -156,7 +156,7 @@ def accuracy(model: CompactLSTM, gap: int, seed: int) -> float:
     return float((answer == number).mean())
 
 
-def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactLSTM:
+def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactNet:
     spec = ModelSpec(
         "classify",
         VOCABULARY,
@@ -167,7 +167,7 @@ def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Report
         classes=VERBS,
     )
     torch.manual_seed(seed)
-    model = CompactLSTM(spec, cell=cell)
+    model = CompactNet(spec, cell=cell)
     optimizer = torch.optim.Adam(model.parameters(), lr=PEAK)
     rng = np.random.default_rng((seed, 0))
     for step in range(steps):

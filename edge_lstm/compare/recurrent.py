@@ -12,33 +12,22 @@ import torch
 
 from edge_lstm_runtime.backends.base import Backend
 from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.backends.numpy import BidirectionalNumpyBackend, NumpyBackend
+from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.errors import BackendUnavailableError, TrainingError
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.layers import Float32
+from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import Session
 
-from ..network import Cell, CompactLSTM
+from ..data.statistics import make_spec
+from ..network import CompactNet, canonical_weights
 from ..results.answers import answers
-from ..results.run import Run
 from ..training import checkpoint
 from ..training.loop import Training
 from ..training.refit import refit
 from ..training.train import make_fabric, train
 from .rows import Case, Row, microseconds
 
-TITLES: dict[Cell, str] = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
-# PyTorch has two biases per gate, which add up to one but in the GRU's candidate, whose second is multiplied by the reset gate.
-_MERGED = {"lstm": 4, "gru": 2, "rnn": 1}
-
-
-def parameters(model: CompactLSTM) -> int:
-    """What a deployed model would hold: biases that are summed count once."""
-    spec = model.spec
-    merged = _MERGED[model.cell] * spec.hidden_size * spec.num_layers * spec.directions
-    if model.embedding is not None:  # folded into the first layer
-        first = model.lstm.get_parameter("weight_ih_l0")
-        merged += first.numel() + model.embedding.weight.numel() - len(first) * spec.feature_size
-    return sum(p.numel() for p in model.parameters()) - merged
+TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
 
 
 def lstm(case: Case) -> Row:
@@ -46,13 +35,13 @@ def lstm(case: Case) -> Row:
     folder = case.out / "lstm"
     run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
     metrics = case.measure(answers(run.model, case.splits.test))
-    duration, how = _deployed_step(run, case)
-    note = f"one step by PyTorch, as for the GRU and the RNN: {_torch_step(run.model, case):.0f} µs"
+    duration, how = _deployed_step(run.spec, run.weights, case)
+    note = f"one step by PyTorch, {_torch_step(run.model, case):.0f} µs"
     return Row(
         "lstm",
         TITLES["lstm"],
         metrics,
-        parameters(run.model),
+        run.spec.network.parameters,
         duration,
         how,
         _seconds(run.history),
@@ -68,36 +57,37 @@ def rnn(case: Case) -> Row:
     return _peer("rnn", case)
 
 
-def _peer(cell: Cell, case: Case) -> Row:
+def _peer(kind: str, case: Case) -> Row:
     """The checkpoints are temporary: this model is there to be measured, not to be exported."""
+    config = case.config.model_copy(
+        update={"model": case.config.model.model_copy(update={"type": kind})}
+    )
+    spec = make_spec(config, case.splits)
+    parameters = spec.network.parameters
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
-            case.config,
-            case.spec,
-            case.splits,
-            Path(folder),
-            make_fabric(case.config.train),
-            case.reporter,
-            cell=cell,
+            config, spec, case.splits, Path(folder), make_fabric(config.train), case.reporter
         )
         try:
             training.run()
-            if case.config.train.refit:
+            if config.train.refit:
                 refit(training, case.splits, resume=False)
         except TrainingError as e:  # it is this model's result
-            return Row(cell, TITLES[cell], None, parameters(training.net), note=f"failed: {e}")
+            return Row(kind, TITLES[kind], None, parameters, note=f"failed: {e}")
         training.net.load_state_dict(checkpoint.load(Path(folder) / checkpoint.BEST)["model"])
     metrics = case.measure(answers(training.net, case.splits.test))
     model = training.net.cpu()
-    how = "PyTorch, single step" if not case.spec.bidirectional else "PyTorch, whole sequence"
+    duration, how = _deployed_step(spec, canonical_weights(model), case)
+    note = f"one step by PyTorch: {_torch_step(model, case):.0f} µs"
     return Row(
-        cell,
-        TITLES[cell],
+        kind,
+        TITLES[kind],
         metrics,
-        parameters(model),
-        _torch_step(model, case),
+        parameters,
+        duration,
         how,
         _seconds(training.progress.history),
+        note,
     )
 
 
@@ -105,28 +95,28 @@ def _seconds(history: list[dict[str, float]]) -> float:
     return sum(row["seconds"] for row in history)
 
 
-def _deployed_step(run: Run, case: Case) -> tuple[float, str]:
+def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> tuple[float, str]:
     """Raw sample to answer, by the fastest float32 backend that is here."""
-    spec, x = run.spec, case.splits.test[0].x
+    x = case.splits.test[0].x
     backend: Backend
-    if spec.bidirectional:
-        with Session(spec, BidirectionalNumpyBackend(spec, run.weights)) as session:
+    if spec.whole:
+        with Session(spec, numpy_backend(spec, weights)) as session:
             return microseconds(lambda: session.run(x), len(x)), "NumPy, whole sequence"
     try:
-        backend, how = NativeBackend(spec, run.weights), "native kernel, single step"
+        backend, how = NativeBackend(spec, weights), "native kernel, single step"
     except BackendUnavailableError:
-        backend, how = NumpyBackend(spec, run.weights), "NumPy, single step"
+        backend, how = numpy_backend(spec, weights), "NumPy, single step"
     with Session(spec, backend) as session:
         samples = cycle(x)
         return microseconds(lambda: session.step(next(samples))), how
 
 
-def _torch_step(model: CompactLSTM, case: Case) -> float:
+def _torch_step(model: CompactNet, case: Case) -> float:
     """Features to outputs; one thread, for a net of this size loses by more."""
-    x = torch.from_numpy(features(model.spec, case.splits.test[0].x)[0]).float()[None]
+    x = torch.from_numpy(model.spec.inputs.features(case.splits.test[0].x)[0]).float()[None]
     model.eval()
     with one_thread(), torch.inference_mode():
-        if model.spec.bidirectional:
+        if model.spec.whole:
             return microseconds(lambda: model(x), x.shape[1])
         state = model(x)[1]
         return microseconds(lambda: model(x[:, :1], state))

@@ -6,8 +6,6 @@ import time
 
 import numpy as np
 
-from edge_lstm_runtime.inputs.channels import features
-
 from ..data.windows import truth_of
 from .rows import Case, Row, microseconds
 
@@ -18,7 +16,7 @@ PENALTY = (
 
 def mean(case: Case) -> Row:
     """The answers' offset is the mean of the training split's targets."""
-    answer = np.asarray(case.spec.output_offset)
+    answer = np.asarray(case.spec.answer.offset)
     found = [np.tile(answer, (len(s.x), 1)) for s in case.splits.test]
     return Row("mean", "training mean", case.measure(found), len(answer), None, "", 0.0)
 
@@ -26,15 +24,15 @@ def mean(case: Case) -> Row:
 def linear(case: Case) -> Row:
     from sklearn.linear_model import Ridge
 
-    x = np.concatenate([features(case.spec, s.x)[0] for s in case.learned])
+    x = np.concatenate([case.spec.inputs.features(s.x)[0] for s in case.learned])
     y = np.concatenate([truth_of(case.spec, s) for s in case.learned])
     known = np.isfinite(y).all(axis=1)
     began = time.perf_counter()
     model = Ridge(alpha=PENALTY).fit(x[known], y[known])
     seconds = time.perf_counter() - began
     W, b = np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
-    found = [features(case.spec, s.x)[0] @ W + b for s in case.splits.test]
-    row = features(case.spec, case.splits.test[0].x)[0][0]
+    found = [case.spec.inputs.features(s.x)[0] @ W + b for s in case.splits.test]
+    row = case.spec.inputs.features(case.splits.test[0].x)[0][0]
     duration = microseconds(lambda: row @ W + b)
     return Row(
         "linear",

@@ -10,14 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.front_end import FrontEnd
-from edge_lstm_runtime.model.spec import MAX_LAYERS, Missing
 
 if sys.version_info >= (3, 11):
     pass
 else:
     pass
 
+MAX_LAYERS = 4
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -129,6 +130,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """[model]: the network and what it answers.
 
+    type      of the recurrent layers: "lstm", or another one that is installed
     dropout   between layers, so only with two or more
     bidirectional  task "classify": read each sequence from both ends; the model then answers whole sequences only, never a live stream
     targets   task "forecast": the channels to forecast; all when left out
@@ -139,6 +141,7 @@ class ModelConfig(_Section):
     """
 
     task: Literal["classify", "forecast", "regress", "anomaly", "language"]
+    type: str = "lstm"
     hidden_size: Count
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

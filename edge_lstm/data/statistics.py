@@ -8,79 +8,81 @@ from typing import Any
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs import Inputs
+from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.characters import Characters
+from edge_lstm_runtime.layers import FEATURES
+from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.tasks import Answer
+from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.forecast import Forecast
+from edge_lstm_runtime.tasks.language import Language
+from edge_lstm_runtime.tasks.regress import Regress
 
-from ..config.schema import Config
+from ..config.schema import Config, ModelConfig
 from .recordings import Float64, Splits
 from .windows import network_targets
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
-    """The specification, with the means and standard deviations of the training split. Raises DataError."""
+    """The specification, with the means and deviations of the training split. Raises DataError."""
     model = config.model
     if model.task == "language":
-        sizes = {
-            "hidden_size": model.hidden_size,
-            "num_layers": model.num_layers,
-            "input_mean": (0.0,),
-            "input_std": (1.0,),
-        }
-        return ModelSpec.from_dict(
-            {"task": "language", "channels": splits.channels, "classes": splits.classes, **sizes}
-        )
+        inputs: Inputs = Characters(splits.classes)
+        return _assembled(model, inputs, Language(splits.classes))
     usual, clock = _scaled_dt(config, np.concatenate([s.normal for s in splits.train]))
     mean, std = _mean_std(usual, splits.channels)
-    common = {
-        "channels": splits.channels,
-        "hidden_size": model.hidden_size,
-        "num_layers": model.num_layers,
-        "input_mean": tuple(mean.tolist()),
-        "input_std": tuple(std.tolist()),
-        "missing": config.data.missing,
-        "front_end": config.front_end and config.front_end.front_end(),
+    inputs = Channels(
+        splits.channels,
+        tuple(mean.tolist()),
+        tuple(std.tolist()),
+        missing=config.data.missing,
+        front_end=config.front_end.front_end() if config.front_end else None,
         **clock,
-    }
+    )
     if model.task == "classify":
-        return ModelSpec.from_dict(
-            {
-                "task": "classify",
-                "classes": splits.classes,
-                "bidirectional": model.bidirectional,
-                **common,
-            }
-        )
-    answer: dict[str, Any]
+        return _assembled(model, inputs, Classify(splits.classes))
     if model.task == "regress":
         assert config.data.target is not None
-        answer = {"task": "regress", "targets": config.data.target}
+        count = len(config.data.target)
+        answer: Answer = Regress(config.data.target, (0.0,) * count, (1.0,) * count)
     else:
+        assert model.horizon is not None
         targets = model.targets or tuple(c for c in splits.channels if c != config.data.dt_name)
         if absent := [t for t in targets if t not in splits.channels]:
             raise DataError(
                 f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}"
             )
-        answer = {
-            "task": "forecast",
-            "targets": targets,
-            "horizon": model.horizon,
-            "residual": model.residual,
-        }
-    outputs = (model.horizon or 1) * len(answer["targets"])
-    spec = ModelSpec.from_dict(
-        {**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs}
-    )
+        count = model.horizon * len(targets)
+        zeros = (0.0,) * count
+        answer = Forecast(targets, model.horizon, zeros, (1.0,) * count, model.residual)
+    spec = _assembled(model, inputs, answer)
     wanted = np.concatenate(
-        [network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train]
+        [network_targets(spec, s, inputs.features(s.x)[1]) for s in splits.train]
     )
-    if spec.task == "forecast" and np.isnan(wanted).all(axis=0).any():
+    if spec.answer.task == "forecast" and np.isnan(wanted).all(axis=0).any():
         raise DataError(
             f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]"
         )
-    offset, scale = _mean_std(wanted, spec.output_names)
-    return dataclasses.replace(
-        spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist())
+    offset, scale = _mean_std(wanted, spec.answer.names)
+    scaled = dataclasses.replace(
+        spec.answer, offset=tuple(offset.tolist()), scale=tuple(scale.tolist())
     )
+    return dataclasses.replace(spec, answer=scaled)
+
+
+def _assembled(model: ModelConfig, inputs: Inputs, answer: Answer) -> ModelSpec:
+    """`hidden_size` and `num_layers` are shorthand for the common net: so many layers and a head."""
+    layers: list[dict[str, Any]] = []
+    for k in range(model.num_layers):
+        layer: dict[str, Any] = {"type": model.type, "units": model.hidden_size}
+        if model.bidirectional:
+            layer = {"type": "both_ways", "layer": layer}
+        before = layers[-1]["name"] if layers else FEATURES
+        layers.append({**layer, "name": f"{model.type}{k}", "inputs": [before]})
+    head = {"type": "dense", "name": "head", "units": answer.size, "inputs": [layers[-1]["name"]]}
+    return ModelSpec(inputs, network_from(inputs.feature_size, [*layers, head]), answer)
 
 
 def _scaled_dt(config: Config, x: Float64) -> tuple[Float64, dict[str, Any]]:
@@ -93,7 +95,7 @@ def _scaled_dt(config: Config, x: Float64) -> tuple[Float64, dict[str, Any]]:
     steps = x[:, -1][x[:, -1] > 0]
     unit = float(np.median(steps)) if len(steps) else 1.0
     scaled = np.column_stack([x[:, :-1], np.log1p(x[:, -1] / unit)])
-    return scaled, {"dt": config.data.dt_name, "dt_unit": unit, "time": config.data.time}
+    return scaled, {"dt": config.data.dt_name, "dt_unit": unit, "time": config.data.time or ""}
 
 
 def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[Float64, Float64]:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.channels import features
-from edge_lstm_runtime.model.spec import VOCABULARY, ModelSpec
+from edge_lstm_runtime.model.spec import ModelSpec
 
 from .recordings import Float64, Sequence
 
@@ -38,16 +37,16 @@ class Examples:
 
 def future(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) what a forecast at each step should say, raw units; NaN past the end and where missing."""
-    channels = spec.target_channels
-    padded = np.concatenate([x[:, channels], np.full((spec.horizon, len(channels)), np.nan)])
-    steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.horizon)
+    channels = spec.answer.channels(spec.inputs)
+    padded = np.concatenate([x[:, channels], np.full((spec.answer.horizon, len(channels)), np.nan)])
+    steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.answer.horizon)
     truth: Float64 = padded[steps].reshape(len(x), spec.output_size)
     return truth
 
 
 def truth_of(spec: ModelSpec, sequence: Sequence) -> Float64:
     """(T, O) what the answer at each step should be, raw units; NaN where that is unknown. For "forecast" and "regress"."""
-    if spec.task == "forecast":
+    if spec.answer.task == "forecast":
         return future(spec, sequence.x)
     assert sequence.y is not None
     return sequence.y
@@ -57,12 +56,12 @@ def network_targets(spec: ModelSpec, sequence: Sequence, filled: Float64) -> Flo
     """(T, O) the network outputs from which `Postprocessor` makes the truth; NaN where that is. filled: as of `features`."""
     truth = truth_of(spec, sequence)
     if (
-        spec.task == "forecast" and sequence.anomalous is not None
+        spec.answer.task == "forecast" and sequence.anomalous is not None
     ):  # nothing is learned from what is known as wrong
         truth = np.where(sequence.anomalous[:, None], np.nan, future(spec, sequence.normal))
-    if spec.residual:
-        truth = truth - filled[:, spec.target_channels * spec.horizon]
-    targets: Float64 = (truth - np.asarray(spec.output_offset)) / np.asarray(spec.output_scale)
+    if getattr(spec.answer, "residual", False):
+        truth = truth - filled[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
+    targets: Float64 = (truth - np.asarray(spec.answer.offset)) / np.asarray(spec.answer.scale)
     return targets
 
 
@@ -123,13 +122,13 @@ def examples(
     """
     cut: list[tuple[Float64, NDArray[np.bool_], Any]] = []
     for sequence in sequences:
-        xs, filled = features(spec, sequence.x)
+        xs, filled = spec.inputs.features(sequence.x)
         known = np.ones(len(xs), bool)
         target: Any = None
-        if spec.task == "language":
+        if spec.answer.task == "language":
             target = np.append(next_characters(sequence), 0)
             known[-1] = False
-        elif spec.task != "classify":
+        elif spec.answer.task != "classify":
             target = network_targets(spec, sequence, filled)
             known[:] = ~np.isnan(target).any(axis=1)
         if streams is not None and len(xs) <= streams:
@@ -147,8 +146,8 @@ def examples(
                 )
     if not cut:
         need = (
-            f"no step is followed by {spec.horizon} known values"
-            if spec.horizon
+            f"no step is followed by {spec.answer.horizon} known values"
+            if spec.answer.task == "forecast"
             else "no step has a known target"
         )
         if window is not None and all(len(s.x) < window for s in sequences) and short == "drop":
@@ -160,16 +159,16 @@ def examples(
     x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
     mask = np.zeros((len(cut), longest), bool)
     y: NDArray[Any] = np.zeros((len(cut), longest, spec.output_size), np.float32)
-    if spec.task in VOCABULARY:
-        y = np.zeros(len(cut) if spec.task == "classify" else (len(cut), longest), np.int64)
+    if spec.answer.logits:
+        y = np.zeros(len(cut) if spec.answer.task == "classify" else (len(cut), longest), np.int64)
     for k, (xs, known, target) in enumerate(cut):
         x[k, : len(xs)] = xs
         mask[k, : len(xs)] = known
-        if spec.task == "classify":
+        if spec.answer.task == "classify":
             y[k] = target
         else:
             y[k, : len(xs)] = (
-                target if spec.task == "language" else np.where(known[:, None], target, 0)
+                target if spec.answer.task == "language" else np.where(known[:, None], target, 0)
             )
     return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
 

@@ -5,17 +5,21 @@ Everything int8 but the weights lies on one grid: 1/127 apart, from -128/127 to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.backends.reference import sigmoid
-from edge_lstm_runtime.layers.layout import reorder
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
+from edge_lstm_runtime.model.network import Network
+
+from ..layers import MODULES, LayerModule
 
 Float64 = NDArray[np.float64]
-ORDER = "ifog"  # of the columns: the three sigmoids side by side
 X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
 WIDTHS = np.arange(0.4, 1.11, 0.1)  # of the half range of a sum, and
 SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
@@ -37,31 +41,66 @@ def input_parts(features: int) -> int:
     return min(16, max(2, 30 // features))
 
 
-def layer_sums(
-    weights: Mapping[str, NDArray[np.float32]], layer: int, inputs: Float64, h: Float64, c: Float64
-) -> tuple[Float64, Float64, Float64]:
-    """One step of a layer: the gates' sums, the importance of each (N, 4 H), in ORDER, and the new h (N, H).
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What happens in one step of a layer with a state, for N samples.
 
-    inputs (N, F or H), h and c (N, H): before the step. Importance: the squared derivatives of the new c by the sums of i, f and g, and
-    of the new h by that of o.
+    weights: its own, canonical, float64. inputs: (N, inputs). state: before the step, (N, size) each.
+    sums: (N, S) with the importance of each. products: what each matrix is multiplied with.
     """
-    H = h.shape[1]
-    W_x, W_h, b = (
-        reorder(weights[f"layer{layer}.{name}"].astype(np.float64), ORDER)
-        for name in ("W_x", "W_h", "b")
-    )
-    sums = inputs @ W_x + h @ W_h + b
-    i, f, o, g = (
-        sigmoid(sums[:, :H]),
-        sigmoid(sums[:, H : 2 * H]),
-        sigmoid(sums[:, 2 * H : 3 * H]),
-        np.tanh(sums[:, 3 * H :]),
-    )
-    tanh_c = np.tanh(f * c + i * g)
-    slopes = np.concatenate(
-        [g * i * (1 - i), c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], axis=1
-    )
-    return sums, slopes**2 + 1e-8, o * tanh_c
+
+    layer: Layer
+    weights: Mapping[str, Float64]
+    inputs: Float64
+    state: Mapping[str, Float64]
+    sums: Float64
+    importance: Float64
+    products: Mapping[str, Float64]
+
+
+class _Sums(NumpyOps):
+    """Keeps the sums of a cell."""
+
+    kept: Float64
+
+    def sums(self, value: Any) -> Any:
+        self.kept = value
+        return value
+
+
+def walk(
+    network: Network,
+    weights: Mapping[str, NDArray[Any]],
+    x: NDArray[Any],
+    states: Mapping[str, NDArray[Any]],
+) -> Iterator[Seen]:
+    """One step of a network in float64, a layer with a state after the other.
+
+    weights: canonical. x: (N, F); states: before the step, (N, size) each, by the network's names.
+    """
+    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    values = {FEATURES: x.astype(np.float64)}
+    for layer in network.layers:
+        own = network.own(layer, exact)
+        inputs = NUMPY.join([values[name] for name in layer.inputs])
+        state = {n: a.astype(np.float64) for n, a in network.own(layer, states).items()}
+        products: dict[str, Float64] = {}
+
+        def product(
+            name: str, v: Float64, own: Any = own, products: dict[str, Float64] = products
+        ) -> Float64:
+            products[name] = v
+            result: Float64 = v @ own[name]
+            return result
+
+        ops = _Sums()
+        values[layer.name], _ = layer.cell(ops, product, own, inputs, state)
+        if not state:
+            continue
+        kind = MODULES.load(layer.type) if layer.type in MODULES else LayerModule
+        before = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in state.items()}
+        importance = kind.importance(layer, torch.from_numpy(ops.kept), before).numpy() + 1e-8
+        yield Seen(layer, own, inputs, state, ops.kept, importance, products)
 
 
 def search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import AnomalyDetector, ModelSpec
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.model.spec import LARGEST, SMALLEST_STD
+from edge_lstm_runtime.inputs.channels import LARGEST, SMALLEST_STD
+from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 
 from ..config.schema import ModelConfig
 from ..data.recordings import Float64, Sequence
@@ -31,32 +32,33 @@ def fit(
     Raises DataError where no forecast could be compared with a value.
     """
     outputs = spec.output_size
-    open_spec = dataclasses.replace(
-        spec,
-        anomaly_centre=(0.0,) * outputs,
-        anomaly_scale=(1.0,) * outputs,
-        anomaly_threshold=0.0,
-        anomaly_smoothing=2
-        / (model.smoothing + 1),  # the weight whose average is as old as that of so many equal ones
-    )
+    # A sample's weight whose average is as old as that of `smoothing` equal ones.
+    smoothing = 2 / (model.smoothing + 1)
+    open_spec = _with(spec, Detector((0.0,) * outputs, (1.0,) * outputs, 0.0, smoothing))
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
-        detector = AnomalyDetector(open_spec)
+        open_detector = AnomalyDetector(open_spec)
         errors = np.array(
-            [detector.errors(x, y).ravel() for x, y in zip(sequence.x, answer, strict=True)]
+            [open_detector.errors(x, y).ravel() for x, y in zip(sequence.x, answer, strict=True)]
         )
         found.append(errors[normal_steps(sequence)])
-    centre, scale = robust(np.concatenate(found), spec.output_names)
-    fitted = dataclasses.replace(
-        open_spec, anomaly_centre=tuple(centre.tolist()), anomaly_scale=tuple(scale.tolist())
-    )
+    centre, scale = robust(np.concatenate(found), spec.answer.names)
+    detector = Detector(tuple(centre.tolist()), tuple(scale.tolist()), 0.0, smoothing)
+    fitted = _with(spec, detector)
     usual = np.concatenate(
         [
             s[normal_steps(q)]
             for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)
         ]
     )
-    return dataclasses.replace(fitted, anomaly_threshold=threshold(usual, model.false_alarms))
+    return _with(
+        spec, dataclasses.replace(detector, threshold=threshold(usual, model.false_alarms))
+    )
+
+
+def _with(spec: ModelSpec, detector: Detector) -> ModelSpec:
+    assert isinstance(spec.answer, Forecast)
+    return dataclasses.replace(spec, answer=dataclasses.replace(spec.answer, detector=detector))
 
 
 def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
@@ -160,7 +162,7 @@ def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
 
 def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dict[str, Any]:
     """`judge` of a fitted specification's own flags. A score that is not there is no flag."""
-    return judge(sequences, [s > spec.anomaly_threshold for s in scores(spec, sequences, answers)])
+    return judge(sequences, [s > spec.detector.threshold for s in scores(spec, sequences, answers)])
 
 
 def sentence(found: dict[str, Any]) -> str:

@@ -9,22 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_lstm_runtime.inputs.channels import Postprocessor, features
+from edge_lstm_runtime.session import answers as scaled
 
 from ..data.recordings import Sequence
 from ..data.windows import batches
-from ..network import CompactLSTM, State
+from ..network import CompactNet, State
 
 # Steps whose hidden values are held at once; a recording of days doesn't fit otherwise.
 CHUNK = 4096
 
 
-def stream(model: CompactLSTM, x: Tensor, lengths: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def stream(model: CompactNet, x: Tensor, lengths: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """x: (N, T, F), lengths: (N,) steps before the padding, on the CPU -> the steps and their outputs (N, steps, O), a chunk at a time.
 
     Of a bidirectional model all steps at once: a chunk would hide what follows it.
     """
-    if model.spec.bidirectional:
+    if model.spec.whole:
         yield slice(0, x.shape[1]), model(x, lengths=lengths)[0]
         return
     state: State | None = None
@@ -35,11 +35,12 @@ def stream(model: CompactLSTM, x: Tensor, lengths: Tensor) -> Iterator[tuple[sli
 
 
 @torch.no_grad()
-def answers(model: CompactLSTM, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
+def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
     """Per sequence (T, O): logits, else raw units."""
-    device = model.head.weight.device
-    spec, finish = model.spec, Postprocessor(model.spec)
-    inputs = [features(spec, s.x) for s in sequences]
+    device = next(model.parameters()).device
+    spec = model.spec
+    scaling = spec.answer.scaling(spec.inputs)
+    inputs = [spec.inputs.features(s.x) for s in sequences]
     lengths = np.array([len(s.x) for s in sequences])
     found: list[NDArray[np.float32]] = [
         np.empty((n, spec.output_size), np.float32) for n in lengths
@@ -56,5 +57,6 @@ def answers(model: CompactLSTM, sequences: list[Sequence]) -> list[NDArray[np.fl
             for row, k in enumerate(batch):
                 part = found[k][steps]
                 # Raw units need float64: in float32 a forecast of 101,325 Pa keeps two decimals.
-                part[:] = finish(values[row, : len(part)].astype(np.float64), inputs[k][1][steps])
+                exact = values[row, : len(part)].astype(np.float64)
+                part[:] = exact if scaling is None else scaled(scaling, exact, inputs[k][1][steps])
     return found

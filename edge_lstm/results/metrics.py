@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Float64, Sequence
@@ -51,11 +50,11 @@ def evaluate(
             raise DataError(
                 f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there is nothing to measure"
             )
-    if spec.task == "classify":
+    if spec.answer.task == "classify":
         return _classify(spec, sequences, answers)
-    if spec.task == "language":
+    if spec.answer.task == "language":
         return _language(spec, sequences, answers)
-    if spec.task == "regress":
+    if spec.answer.task == "regress":
         return _regress(spec, sequences, answers)
     return _forecast(spec, sequences, answers, season)
 
@@ -70,7 +69,7 @@ def _classify(
         multiclass_f1_score,
     )
 
-    count = len(spec.classes)
+    count = len(spec.answer.classes)
     truth = torch.tensor([s.label for s in sequences])
     last = torch.tensor(np.array([a[-1].argmax() for a in answers]))
     all_steps = torch.tensor(np.concatenate([a.argmax(axis=1) for a in answers]))
@@ -83,7 +82,7 @@ def _classify(
     return {
         **{name: round(float(value), 6) for name, value in figures.items()},
         "confusion": multiclass_confusion_matrix(last, truth, count).tolist(),
-        "classes": list(spec.classes),
+        "classes": list(spec.answer.classes),
         "sequences": len(sequences),
         "steps": len(all_steps),
     }
@@ -110,7 +109,7 @@ def _language(
         "sequences": len(sequences),
         "steps": len(truth),
         "verdict": verdict
-        + f"{len(spec.classes)} alike it would be {math.log2(len(spec.classes)):.3f} and {len(spec.classes)}.",
+        + f"{len(spec.answer.classes)} alike it would be {math.log2(len(spec.answer.classes)):.3f} and {len(spec.answer.classes)}.",
     }
 
 
@@ -130,10 +129,10 @@ def _forecast(
     seasonal_rows: list[Float64] = []
     known: list[NDArray[np.bool_]] = []
     known_season: list[NDArray[np.bool_]] = []
-    channels = spec.target_channels * spec.horizon
+    channels = spec.answer.channels(spec.inputs) * spec.answer.horizon
     for sequence, answer in zip(sequences, answers, strict=True):
         truth = truth_of(spec, sequence)
-        last_value = features(spec, sequence.x)[1][:, channels]
+        last_value = spec.inputs.features(sequence.x)[1][:, channels]
         rows["truth"].append(truth)
         rows["model"].append(answer.astype(np.float64))
         rows["naive"].append(last_value)
@@ -155,7 +154,7 @@ def _forecast(
             note = f" No stretch is longer than a season of {season} steps, so there is no seasonal naive forecast to compare with."
     if not chosen.any():
         raise DataError(
-            f"no step of the {len(sequences)} sequences is followed by {spec.horizon} known values; expected longer ones"
+            f"no step of the {len(sequences)} sequences is followed by {spec.answer.horizon} known values; expected longer ones"
         )
     stacked = {name: np.concatenate(parts)[chosen] for name, parts in rows.items()}
     truth = stacked.pop("truth")
@@ -195,7 +194,7 @@ def _regress(
         np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1
     )  # rows of `truth`: each sequence's last known step
     # The answers' offset is the mean of the training split's targets.
-    mean = np.tile(np.asarray(spec.output_offset), (len(truth), 1))
+    mean = np.tile(np.asarray(spec.answer.offset), (len(truth), 1))
     result, baseline = (
         {**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)}
         for rows in (answer, mean)
@@ -231,7 +230,7 @@ def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any
     import torch
     from torchmetrics.functional import mean_absolute_error, mean_squared_error
 
-    shape = (max(spec.horizon, 1), len(spec.targets))
+    shape = (max(spec.answer.horizon, 1), len(spec.answer.targets))
     prediction, target = torch.from_numpy(forecast), torch.from_numpy(truth)
     outputs = spec.output_size
     # With one output torchmetrics gives a scalar.
@@ -253,7 +252,7 @@ def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any
         }
 
     per_target = {}
-    for j, name in enumerate(spec.targets):
+    for j, name in enumerate(spec.answer.targets):
         rmse = math.sqrt(mse[:, j].mean())
         per_target[name] = {
             "mae": float(mae[:, j].mean()),

@@ -193,10 +193,10 @@ def plot_language(
         "bits per character",
     )
     truth, values = np.concatenate([next_characters(s) for s in sequences]), np.concatenate(bits)
-    count = np.bincount(truth, minlength=len(spec.classes))
+    count = np.bincount(truth, minlength=len(spec.answer.classes))
     shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
-    mean = np.bincount(truth, values, minlength=len(spec.classes))[shown] / count[shown]
-    by_character.bar([repr(spec.classes[k]).strip("'") for k in shown], mean, color=TRAIN)
+    mean = np.bincount(truth, values, minlength=len(spec.answer.classes))[shown] / count[shown]
+    by_character.bar([repr(spec.answer.classes[k]).strip("'") for k in shown], mean, color=TRAIN)
     _label(by_character, "By the character that came, the most frequent first", "character", "bits")
     return figure
 
@@ -256,22 +256,22 @@ def plot_test(
 
     Of text: see `plot_language`.
     """
-    if spec.task == "language":
+    if spec.answer.task == "language":
         return plot_language(spec, sequences, answers)
-    target = spec.targets[0]
-    if spec.task == "regress":
+    target = spec.answer.targets[0]
+    if spec.answer.task == "regress":
         return plot_regression(
             [truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target
         )
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     x = sequences[longest].x
-    output = -len(spec.targets)
-    now = x[:, spec.channels.index(target)]
+    output = -len(spec.answer.targets)
+    now = x[:, spec.inputs.names.index(target)]
     return plot_forecast(
         truth_of(spec, sequences[longest])[:, output],
         answers[longest][:, output],
         target,
-        ahead=spec.horizon,
+        ahead=spec.answer.horizon,
         baseline=now,
     )
 

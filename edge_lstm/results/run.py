@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_lstm_runtime.errors import BundleError, DataError, TrainingError
-from edge_lstm_runtime.layers.layout import Float32
+from edge_lstm_runtime.layers import Float32
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
 from ..data.load import Splits, load_data
 
 if TYPE_CHECKING:
-    from ..network import CompactLSTM
+    from ..network import CompactNet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Run:
     history: list[dict[str, float]]
     metrics: dict[str, Any]
     fingerprint: str
-    model: CompactLSTM = dataclasses.field(repr=False)
+    model: CompactNet = dataclasses.field(repr=False)
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict, repr=False)
 
     @functools.cached_property
@@ -50,7 +50,7 @@ class Run:
 
 def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     """checkpoint: "best" or "last". Raises TrainingError for a folder that is no run and for a damaged checkpoint."""
-    from ..network import CompactLSTM, canonical_weights
+    from ..network import CompactNet, canonical_weights
     from ..training import checkpoint as checkpoints
 
     path = Path(path)
@@ -61,11 +61,11 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     try:
         spec = ModelSpec.from_dict(contents["spec"])
         config = Config.from_dict(contents["config"], contents["folder"])
-        model = CompactLSTM(spec, embedding=config.model.embedding)
+        model = CompactNet(spec, embedding=config.model.embedding)
         model.load_state_dict(contents["model"])
         model.eval()
         weights = canonical_weights(model)
-        spec.check_weights(weights)
+        spec.network.check_weights(weights)
         learned = {name: tensor.numpy() for name, tensor in contents.get("w8a8", {}).items()}
     except (BundleError, ValueError, RuntimeError) as e:
         raise TrainingError(

@@ -9,7 +9,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import MONITORS
 from ..data.recordings import Splits
-from ..network import CompactLSTM
+from ..network import CompactNet
 from .answers import answers
 from .metrics import evaluate
 
@@ -26,12 +26,14 @@ TITLES = {
 
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
     """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
-    _, *shown = MONITORS[spec.task]  # but the loss
+    _, *shown = MONITORS[spec.answer.task]  # but the loss
+    network = spec.network
+    units = [n.outputs(1) // (2 if n.whole else 1) for n in network.layers if n.whole or n.state(1)]
     sizes = {
-        "hidden_size": spec.hidden_size,
-        "parameters": spec.parameters,
-        "bytes": 4 * spec.parameters,
-        "macs": spec.macs_per_step,
+        "units": ", ".join(map(str, sorted(set(units)))),
+        "parameters": network.parameters,
+        "bytes": 4 * network.parameters,
+        "macs": network.macs_per_step,
     }
     return {
         "model": title,
@@ -47,8 +49,8 @@ def measure(
     splits: Splits,
     season: int | None = None,
 ) -> Row:
-    """weights: the state of a CompactLSTM, which answers the validation and the test split here."""
-    net = CompactLSTM(spec)
+    """weights: the state of a CompactNet, which answers the validation and the test split here."""
+    net = CompactNet(spec)
     net.load_state_dict(weights)
     found = {part: getattr(splits, part) for part in ("val", "test")}
     return row(
@@ -63,7 +65,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     metric = next(iter(rows[0]["test"]))
     lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
     for r in rows:
-        numbers = [f"{r[name]:,}" for name in ("hidden_size", "parameters", "bytes", "macs")]
+        numbers = [r["units"], *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
         lines.append(
             (r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test")))
         )
@@ -80,7 +82,7 @@ def sentence(rows: Sequence[Row]) -> str:
     """For a report: each model's size and first metric on the test split."""
     metric = next(iter(rows[0]["test"]))
     parts = [
-        f"{r['model']}: {r['hidden_size']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}"
+        f"{r['model']}: {r['units']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}"
         for r in rows
     ]
     return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.model import format1
 
-FORMAT = 1
+FORMAT = 2
 BEST, LAST, CONFIG, HISTORY, METRICS = (
     "best.pt",
     "last.pt",
@@ -80,14 +82,31 @@ def load(
         ) from e
     if (
         not isinstance(contents, dict)
-        or contents.get("format") != FORMAT
+        or contents.get("format") not in (1, FORMAT)
         or not set(keys) <= set(contents)
     ):
         found = contents.get("format") if isinstance(contents, dict) else None
         raise TrainingError(
             f"{path}: checkpoint format {found!r}, expected {FORMAT}; it was written by another version: train again"
         )
-    return contents
+    return _of_format_1(contents) if contents["format"] == 1 else contents
+
+
+def _of_format_1(contents: dict[str, Any]) -> dict[str, Any]:
+    """What a version wrote that knew LSTM layers alone, as it is written now."""
+
+    def renamed(name: str) -> str:
+        name = re.sub(r"^lstm\.(\w+)_l(\d+)(_reverse)?$", r"layers.lstm\2.rnn.\1_l0\3", name)
+        return re.sub(r"^head\.", "layers.head.linear.", name)
+
+    found = dict(contents)
+    if "model" in found:
+        found["model"] = {renamed(name): tensor for name, tensor in found["model"].items()}
+    if "spec" in found:
+        found["spec"] = format1.specification(found["spec"])
+    if "w8a8" in found:
+        found["w8a8"] = format1.renamed(found["w8a8"])
+    return found
 
 
 def save_json(path: Path, values: Mapping[str, Any]) -> None:

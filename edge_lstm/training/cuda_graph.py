@@ -25,7 +25,7 @@ class Recorded:
     """Takes the place of `update` for batches of one shape.
 
     forward: (x, y, mask, last, share, state) -> the loss and the state that is left; update: the same, and a step of the optimizer ->
-    the loss, the gradients' norm and the state. zero: the state of a batch that has none, h and c of (layers, N, H).
+    the loss, the gradients' norm and the state. zero: the state of a batch that has none, (N, size) each.
     """
 
     def __init__(
@@ -45,18 +45,19 @@ class Recorded:
         self, x: Tensor, y: Tensor, mask: Tensor, last: Tensor, share: float, state: State | None
     ) -> tuple[Tensor, Tensor, State]:
         """The state that it returns is valid until the next call. Raises TrainingError where recording fails or changes the step."""
-        batch = (x, y, mask, last, torch.full((), share, device=x.device), *(state or self._zero))
+        before = state or self._zero
+        batch = (x, y, mask, last, torch.full((), share, device=x.device), *before.values())
         self._steps += 1
         if self._steps <= WARM_UP:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
-                found = self._update(*batch[:5], batch[5:])
+                found = self._update(*batch[:5], before)
             torch.cuda.current_stream().wait_stream(self._stream)
             return found
         expected = None
         if self._found is None:
             with torch.no_grad():
-                expected = self._forward(*batch[:5], batch[5:])[0]
+                expected = self._forward(*batch[:5], before)[0]
             self._found = self._record(batch)
         for place, tensor in zip(self._given, batch, strict=True):
             place.copy_(tensor)
@@ -74,7 +75,8 @@ class Recorded:
         self._given = tuple(tensor.clone() for tensor in batch)
         try:
             with torch.cuda.graph(self._graph, stream=self._stream):
-                return self._update(*self._given[:5], self._given[5:])
+                state = dict(zip(self._zero, self._given[5:], strict=True))
+                return self._update(*self._given[:5], state)
         except RuntimeError as e:
             raise TrainingError(
                 f"[train] cuda_graph = true: the step can't be recorded ({str(e).splitlines()[0]}); set it to false"

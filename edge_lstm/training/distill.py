@@ -16,7 +16,7 @@ from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..network import CompactLSTM, State
+from ..network import CompactNet, State
 from ..results.run import Run, load_run
 from . import checkpoint
 
@@ -27,7 +27,7 @@ FOLDER = "teacher"
 class Teacher:
     """model: on the training's device. temperature: of classes. weight: the teacher's share of the loss."""
 
-    model: CompactLSTM
+    model: CompactNet
     temperature: float
     weight: float
 
@@ -35,7 +35,7 @@ class Teacher:
     def answer(
         self, x: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
-        """As CompactLSTM's, without gradients."""
+        """As CompactNet's, without gradients."""
         return self.model(x, state, lengths)  # type: ignore[no-any-return]
 
     def mix(self, loss: Tensor, towards: Tensor) -> Tensor:
@@ -71,13 +71,10 @@ def keep_teacher(config: Config, teacher: str, out: Path) -> None:
 
 def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     """The teacher's run. Raises TrainingError, in one line, where it answers something else than a student of this specification."""
+    # A detector's threshold is set after the training, and the network may be another one.
     theirs, ours = (
-        {
-            k: v
-            for k, v in s.to_dict().items()
-            if k not in ("hidden_size", "num_layers") and not k.startswith("anomaly_")
-        }
-        for s in (run.spec, spec)  # a detector's threshold is set after the training
+        {**s.to_dict(), "network": None, "answer": {**s.to_dict()["answer"], "detector": None}}
+        for s in (run.spec, spec)
     )
     if changed := checkpoint.differences(theirs, ours):
         raise TrainingError(

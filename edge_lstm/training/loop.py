@@ -23,7 +23,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.schema import HIGHER_IS_BETTER, Config
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
-from ..network import Cell, CompactLSTM, State
+from ..network import CompactNet, State
 from . import checkpoint
 from .augment import Augment
 from .checkpoint import Progress
@@ -63,9 +63,8 @@ class Training:
         out: Path,
         fabric: Fabric,
         reporter: Reporter,
-        network: type[CompactLSTM] = CompactLSTM,
+        network: type[CompactNet] = CompactNet,
         *,
-        cell: Cell = "lstm",
         teacher: Teacher | None = None,
     ):
         self.config, self.spec, self.out, self.fabric, self.reporter = (
@@ -81,7 +80,7 @@ class Training:
         self._loss = Loss.of(spec, config.train)
         data = config.data
         # A text is read in order, `batch_size` streams of it side by side.
-        self._streams = config.train.batch_size if spec.task == "language" else None
+        self._streams = config.train.batch_size if spec.answer.task == "language" else None
         self._data = examples(
             spec,
             splits.train,
@@ -91,18 +90,16 @@ class Training:
             streams=self._streams,
         )
         self._counts = self._loss.counts(self._data)
-        self._both = spec.bidirectional
+        self._both = spec.whole
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = network(
-            spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding
-        )
+        self.net = network(spec, dropout=config.model.dropout, embedding=config.model.embedding)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         decay, fused = config.train.weight_decay, fabric.device.type in ("cpu", "cuda")
-        graph = config.train.cuda_graph and network is CompactLSTM
+        graph = config.train.cuda_graph and network is CompactNet
         if graph and not self._even:
             reporter.line(
                 "[train] cuda_graph: the sequences are of unequal lengths, so that no step can be recorded"
@@ -120,17 +117,15 @@ class Training:
         self._model, self._optimizer = fabric.setup(self.net, optimizer)
         self._recorded = None
         if graph:
-            zero = torch.zeros(
-                spec.num_layers, config.train.batch_size, spec.hidden_size, device=fabric.device
-            )
-            self._recorded = Recorded(self._forward, self._update, (zero, zero))
+            count = config.train.batch_size
+            zero = {
+                n: torch.zeros(count, s, device=fabric.device)
+                for n, s in spec.network.state.items()
+            }
+            self._recorded = Recorded(self._forward, self._update, zero)
         self._best = copy.deepcopy(self.net.state_dict())
         self._best_unsaved = False
         self._saved_at = 0.0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self._data) / self.config.train.batch_size)
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Train these; until an epoch is better, the best ones."""
@@ -302,13 +297,13 @@ class Training:
         wanted: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """The loss of a batch, and the state that it leaves. share: of the loss's sum; wanted: a teacher's answers."""
-        outputs, (h, c) = self._model(x, begin, lengths)
+        outputs, left = self._model(x, begin, lengths)
         loss = self._loss(outputs, y, mask, last)
         if self.teacher is not None and wanted is not None:
             loss = self.teacher.mix(
                 loss, self._loss.towards(outputs, wanted, mask, last, self.teacher.temperature)
             )
-        return loss * share, (h.detach(), c.detach())
+        return loss * share, {name: part.detach() for name, part in left.items()}
 
     def _update(self, *batch: Any) -> tuple[Tensor, Tensor, State]:
         """One step of the optimizer: the loss and the gradients' norm before it, and the state. batch: as of `_forward`."""
@@ -420,10 +415,9 @@ class Training:
 
 def _carried(left: State | None, keep: Tensor | None) -> State | None:
     """The states in which a batch begins. keep: (N,) 1 where it is the one that another sequence left behind, 0 where it is zero."""
-    if left is None or keep is None or left[0].shape[1] < len(keep):
+    if not left or keep is None or len(next(iter(left.values()))) < len(keep):
         return None
-    h, c = left
-    return h[:, : len(keep)] * keep[:, None], c[:, : len(keep)] * keep[:, None]
+    return {name: part[: len(keep)] * keep[:, None] for name, part in left.items()}
 
 
 def _tensors(data: Examples, device: torch.device) -> tuple[Tensor, ...]:

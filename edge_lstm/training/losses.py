@@ -34,11 +34,11 @@ class Loss:
     @classmethod
     def of(cls, spec: ModelSpec, config: TrainConfig) -> Loss:
         return cls(
-            spec.task == "classify",
+            spec.answer.task == "classify",
             config.loss_steps == "last",
             config.label_smoothing,
             config.loss == "huber",
-            spec.task == "language",
+            spec.answer.task == "language",
         )
 
     def counts(self, examples: Examples) -> NDArray[np.int64]:

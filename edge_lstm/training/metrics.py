@@ -14,7 +14,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Sequence
 from ..data.windows import batches, examples
-from ..network import CompactLSTM
+from ..network import CompactNet
 from ..results.answers import stream
 from .losses import Loss
 
@@ -46,7 +46,7 @@ class Validation:
             self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))  # type: ignore[arg-type]
 
     @torch.no_grad()
-    def __call__(self, model: CompactLSTM) -> dict[str, float]:
+    def __call__(self, model: CompactNet) -> dict[str, float]:
         """val_loss and the task's metrics; errors in raw units."""
         model.eval()
         size, device = self._spec.output_size, self._fabric.device
@@ -84,7 +84,7 @@ class Validation:
                 "val_bits_per_character": nats / math.log(2),
                 "val_perplexity": math.exp(min(nats, 700.0)),
             }
-        scale = np.asarray(self._spec.output_scale)
+        scale = np.asarray(self._spec.answer.scale)
         absolute, squared = self._sum(errors).cpu().numpy() / self._steps
         return result | {
             "val_mae": float((absolute * scale).mean()),

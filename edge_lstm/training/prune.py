@@ -8,18 +8,19 @@ RUN/best.pt          becomes the best of the last round: an ordinary model of fe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import PruneConfig, TrainConfig
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
-from ..network import CompactLSTM
+from ..network import CompactNet
 from ..results import sizes as compact
 from . import checkpoint
 from .loop import Training
@@ -28,8 +29,7 @@ from .stages import kept, shorter, train_stage
 FOLDER = "prune"
 LOOKED_AT = 2048  # training sequences, at most, from which a unit's importance follows
 TOGETHER = 64  # of them at once
-Block = tuple[int, str]  # a layer and the suffix of its direction in PyTorch's names
-Units = dict[Block, Tensor]
+Units = dict[str, Tensor]  # by layer: scores, or places, of its outputs
 
 
 def settings(train: TrainConfig, prune: PruneConfig) -> TrainConfig:
@@ -56,18 +56,19 @@ def prune(
     short = settings(training.config.train, config)
     spec, weights = training.spec, full["model"]
     rows = [compact.measure("before pruning", spec, weights, splits, season)] if first else []
-    rounds = sizes(spec.hidden_size, config.hidden_size, config.steps)
+    widest = max(units_of(layer) for layer in pruned(spec))
+    rounds = sizes(widest, config.hidden_size, config.steps)
     for number, hidden_size in enumerate(rounds, start=1):
         out = run / FOLDER / f"round{number}"
         if first and not (out / "cut.pt").exists():
             out.mkdir(parents=True, exist_ok=True)
-            keep = strongest(importance(spec, weights, _looked_at(training, splits)), hidden_size)
+            keep = strongest(
+                spec, importance(spec, weights, _looked_at(training, splits)), hidden_size
+            )
             checkpoint.save(out / "cut.pt", {"model": keep_units(spec, weights, keep)})
         training.fabric.barrier()
-        spec, weights = (
-            dataclasses.replace(spec, hidden_size=hidden_size),
-            checkpoint.load(out / "cut.pt", ("model",))["model"],
-        )
+        spec = resized(spec, hidden_size)
+        weights = checkpoint.load(out / "cut.pt", ("model",))["model"]
         if first:
             rows.append(compact.measure(f"cut to {hidden_size}", spec, weights, splits, season))
         what = f"[prune] fine-tuning with {hidden_size} units"
@@ -93,86 +94,111 @@ def prune(
     return rows
 
 
-def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> Units:
-    """(H,) for each layer and direction: how much of what a unit says changes, the standard deviation of its h over the data, times the
-    norm of the weights that h meets.
+def pruned(spec: ModelSpec) -> list[Layer]:
+    """The layers whose units are removed: those with a state, in one direction or both."""
+    return [layer for layer in spec.network.layers if layer.whole or layer.state(1)]
 
-    Measured to be the better of two, see docs/compact.md: the loss's slope by a factor on h says little of a net that fits its training
-    data.
+
+def units_of(layer: Layer) -> int:
+    """Of one direction."""
+    return layer.outputs(1) // (2 if layer.whole else 1)
+
+
+def resized(spec: ModelSpec, units: int) -> ModelSpec:
+    """The specification with at most so many units in each pruned layer."""
+    names = {layer.name for layer in pruned(spec)}
+    described = spec.network.to_list()
+    for values in described:
+        if values["name"] in names:
+            own = values.get("layer", values)
+            own["units"] = min(own["units"], units)
+    network = network_from(spec.feature_size, described)
+    return dataclasses.replace(spec, network=network)
+
+
+def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> Units:
+    """(outputs,) of each pruned layer: how much of what a unit says changes, the standard deviation
+    of its output over the data, times the norm of the weights that this output meets.
+
+    Measured to be the better of two, see docs/compact.md: the loss's slope by a factor on h says
+    little of a net that fits its training data.
     """
-    scores: Units = {}
+    net = CompactNet(spec)
+    net.load_state_dict(weights)
     lengths = torch.from_numpy(data.lengths)
-    for layer in range(spec.num_layers):
-        below = CompactLSTM(dataclasses.replace(spec, num_layers=layer + 1))
-        below.lstm.load_state_dict(
-            {name: weights[f"lstm.{name}"] for name in below.lstm.state_dict()}
-        )
-        below.head = nn.Identity()  # type: ignore[assignment]
-        moments = torch.zeros(2, spec.directions * spec.hidden_size, dtype=torch.float64)
-        for start in range(0, len(data), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            with torch.no_grad():
-                hs = below(
-                    torch.from_numpy(data.x[part]),
-                    lengths=lengths[part] if spec.bidirectional else None,
-                )[0].double()
-            hs = hs[torch.arange(hs.shape[1]) < lengths[part, None]]  # (steps, directions H)
-            moments += torch.stack([hs.sum(dim=0), hs.square().sum(dim=0)])
-        mean, square = moments / int(lengths.sum())
-        deviations = (square - mean.square()).clamp_min(0).sqrt().chunk(spec.directions)
-        for block, deviation in zip(
-            (b for b in blocks(spec) if b[0] == layer), deviations, strict=True
-        ):
-            met = torch.cat([weights[name][:, columns] for name, columns in outgoing(spec, block)])
-            scores[block] = deviation * met.double().norm(dim=0)
+    names = [layer.name for layer in pruned(spec)]
+    sizes_ = {name: spec.network.sizes[name][1] for name in names}
+    moments = {name: torch.zeros(2, size, dtype=torch.float64) for name, size in sizes_.items()}
+    for start in range(0, len(data), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        with torch.no_grad():
+            given = lengths[part] if spec.whole else None
+            values, _ = net.run(torch.from_numpy(data.x[part]), lengths=given)
+        for name in names:
+            hs = values[name].double()
+            hs = hs[torch.arange(hs.shape[1]) < lengths[part, None]]  # (steps, outputs)
+            moments[name] += torch.stack([hs.sum(dim=0), hs.square().sum(dim=0)])
+    scores: Units = {}
+    for name in names:
+        mean, square = moments[name] / int(lengths.sum())
+        deviation = (square - mean.square()).clamp_min(0).sqrt()
+        scores[name] = deviation * met(net, name).double().norm(dim=0)
     return scores
 
 
-def strongest(scores: Units, count: int) -> Units:
-    """The `count` units of each layer and direction with the highest scores, in their order."""
-    return {
-        block: score.argsort(descending=True, stable=True)[:count].sort().values
-        for block, score in scores.items()
-    }
+def met(net: CompactNet, name: str) -> Tensor:
+    """(rows, outputs): every weight that meets each output of a layer, in it and in its readers."""
+    network = net.network
+    size = network.sizes[name][1]
+    own = net.module(name).canonical()
+    blocks = [W.t() for weight, W in own.items() if weight.endswith("W_h")]
+    # Each direction's recurrent weights meet that direction's outputs.
+    rows = [torch.cat(blocks, dim=1)]
+    for reader in network.layers:
+        at = 0
+        for source in reader.inputs:
+            width = net.spec.feature_size if source == FEATURES else network.sizes[source][1]
+            if source == name:
+                for weight, W in net.module(reader.name).canonical().items():
+                    if W.dim() == 2 and weight.split(".")[-1] in ("W_x", "W"):
+                        rows.append(W.t()[:, at : at + size])
+            at += width
+    return torch.cat(rows)
+
+
+def strongest(spec: ModelSpec, scores: Units, count: int) -> Units:
+    """The `count` outputs of each layer, and of each direction, with the highest scores, in order."""
+    kept: Units = {}
+    for layer in pruned(spec):
+        halves = torch.split(scores[layer.name], units_of(layer))
+        kept[layer.name] = torch.cat(
+            [
+                half.argsort(descending=True, stable=True)[:count].sort().values
+                + k * units_of(layer)
+                for k, half in enumerate(halves)
+            ]
+        )
+    return kept
 
 
 def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict[str, Tensor]:
-    """The state of a CompactLSTM of these units alone. keep: for each layer and direction, units in increasing order."""
-    hidden, kept = spec.hidden_size, {"head.bias": weights["head.bias"]}
-    inputs = torch.arange(spec.feature_size)
-    for layer in range(spec.num_layers):
-        here = [block for block in keep if block[0] == layer]
-        for block in here:
-            rows = torch.cat([gate * hidden + keep[block] for gate in range(4)])
-            name = f"l{layer}{block[1]}"
-            kept[f"lstm.weight_ih_{name}"] = weights[f"lstm.weight_ih_{name}"][rows][:, inputs]
-            kept[f"lstm.weight_hh_{name}"] = weights[f"lstm.weight_hh_{name}"][rows][:, keep[block]]
-            for bias in ("bias_ih", "bias_hh"):
-                kept[f"lstm.{bias}_{name}"] = weights[f"lstm.{bias}_{name}"][rows]
-        inputs = torch.cat(
-            [direction * hidden + keep[block] for direction, block in enumerate(here)]
-        )
-    return kept | {"head.weight": weights["head.weight"][:, inputs]}
-
-
-def blocks(spec: ModelSpec) -> list[Block]:
-    """Every layer and direction, in order."""
-    return [
-        (layer, suffix)
-        for layer in range(spec.num_layers)
-        for suffix in ("", "_reverse")[: spec.directions]
-    ]
-
-
-def outgoing(spec: ModelSpec, block: Block) -> Iterator[tuple[str, slice]]:
-    """The matrices that a block's h meets, and which of their columns."""
-    layer, suffix = block
-    hidden = spec.hidden_size
-    start = hidden if suffix else 0
-    yield f"lstm.weight_hh_l{layer}{suffix}", slice(0, hidden)
-    above = [f"lstm.weight_ih_l{layer + 1}{s}" for n, s in blocks(spec) if n == layer + 1]
-    for name in above or ["head.weight"]:
-        yield name, slice(start, start + hidden)
+    """The state of a CompactNet of these units alone. keep: as of `strongest`."""
+    net = CompactNet(spec)
+    outputs = {FEATURES: torch.arange(spec.feature_size)}
+    kept: dict[str, Tensor] = {}
+    for layer in spec.network.layers:
+        at = 0
+        inputs = []
+        for source in layer.inputs:
+            inputs.append(outputs[source] + at)
+            at += spec.feature_size if source == FEATURES else spec.network.sizes[source][1]
+        size = spec.network.sizes[layer.name][1]
+        outputs[layer.name] = keep.get(layer.name, torch.arange(size))
+        prefix = f"layers.{layer.name}."
+        own = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+        smaller = net.module(layer.name).smaller(outputs[layer.name], torch.cat(inputs), own)
+        kept |= {prefix + name: tensor for name, tensor in smaller.items()}
+    return kept
 
 
 def _looked_at(training: Training, splits: Splits) -> Examples:

@@ -19,9 +19,9 @@ from edge_lstm_runtime.verify.error import INT8, compare
 
 from ..config.schema import HIGHER_IS_BETTER, Config, QuantizeConfig, TrainConfig
 from ..data.recordings import Splits
-from ..emulate.cpu_int8 import QuantisedLSTM, grid_weights
-from ..emulate.npu_w8a8 import NpuLSTM, settled, starting_ranges
-from ..network import CompactLSTM
+from ..emulate.cpu_int8 import Int8Net, grid_weights
+from ..emulate.npu_w8a8 import NpuNet, settled, starting_ranges
+from ..network import CompactNet
 from ..results.answers import answers
 from ..results.metrics import evaluate
 from . import checkpoint
@@ -30,7 +30,7 @@ from .refit import joined
 from .stages import kept, shorter, train_stage
 
 Weights = dict[str, Any]
-NETWORKS: dict[str, type[CompactLSTM]] = {"int8": QuantisedLSTM, "w8a8": NpuLSTM}
+NETWORKS: dict[str, type[CompactNet]] = {"int8": Int8Net, "w8a8": NpuNet}
 
 
 def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
@@ -111,7 +111,11 @@ def fine_tune(
     best = float_best
     if epochs:
         state = checkpoint.load(trained)["model"]
-        weights, learned = settled(spec, state) if scheme == "w8a8" else (grid_weights(state), {})
+        weights, learned = (
+            settled(spec, state)
+            if scheme == "w8a8"
+            else (grid_weights(CompactNet(spec), state), {})
+        )
         metrics["after"] = _both(training.config, spec, scheme, weights, state, splits)
         best = float_best | {"model": weights} | ({"w8a8": learned} if learned else {})
     checkpoint.save(run / checkpoint.BEST, best)
@@ -163,9 +167,9 @@ def _both(
 
 def _nets(
     spec: ModelSpec, scheme: str, weights: Weights, state: Weights
-) -> tuple[CompactLSTM, CompactLSTM]:
+) -> tuple[CompactNet, CompactNet]:
     """The one in float32, of `weights`, and the one that rounds, of `state`."""
-    exact, rounded = CompactLSTM(spec), NETWORKS[scheme](spec)
+    exact, rounded = CompactNet(spec), NETWORKS[scheme](spec)
     exact.load_state_dict(weights)
     rounded.load_state_dict(state)
     return exact, rounded

@@ -32,7 +32,7 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
     )
     out = training.out / FOLDER
     what = "[train] refit on training and validation split together"
-    together, cell = joined(splits), training.net.cell
+    together = joined(splits)
     train_stage(
         training,
         training.spec,
@@ -41,7 +41,6 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
         out,
         what,
         resume=resume,
-        cell=cell,
         teacher=training.teacher,
     )
     if training.fabric.is_global_zero:

@@ -12,7 +12,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import PruneConfig, QuantizeConfig, TrainConfig
 from ..data.recordings import Splits
-from ..network import Cell, CompactLSTM
+from ..network import CompactNet
 from ..results import plots
 from . import checkpoint
 from .distill import Teacher
@@ -49,23 +49,20 @@ def train_stage(
     *,
     begin: dict[str, Tensor] | None = None,
     resume: bool,
-    network: type[CompactLSTM] = CompactLSTM,
-    cell: Cell = "lstm",
+    network: type[CompactNet] = CompactNet,
     teacher: Teacher | None = None,
 ) -> Training:
     """Train in the folder `out` of a run whose first `training` has ended.
 
     begin: the weights to train on from; new ones when left out. what: for the messages. resume: go on with what is in the folder. network,
-    cell, teacher: as of `Training`. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    teacher: as of `Training`. Every rank calls this. Raises TrainingError on a loss that is not finite.
     """
     fabric = training.fabric
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
     fabric.barrier()
     config = training.config.model_copy(update={"train": settings})
-    stage = Training(
-        config, spec, splits, out, fabric, training.reporter, network, cell=cell, teacher=teacher
-    )
+    stage = Training(config, spec, splits, out, fabric, training.reporter, network, teacher=teacher)
     stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
     if resume and (out / checkpoint.LAST).exists():
         stage.restore(

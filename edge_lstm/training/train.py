@@ -241,14 +241,15 @@ def _finish(
         metrics["compact"] = rows
         plots.save_figure(plots.plot_compact(rows), out / "compact.png")
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
-    if spec.task == "classify":
+    if spec.answer.task == "classify":
         plots.save_figure(
-            plots.plot_confusion(metrics["test"]["confusion"], spec.classes),
-            out / plots.TEST_FIGURES[spec.task],
+            plots.plot_confusion(metrics["test"]["confusion"], spec.answer.classes),
+            out / plots.TEST_FIGURES[spec.answer.task],
         )
     else:
         plots.save_figure(
-            plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task]
+            plots.plot_test(spec, splits.test, found["test"]),
+            out / plots.TEST_FIGURES[spec.answer.task],
         )
     if training.config.model.task == "anomaly":
         from ..results import alarms
@@ -263,7 +264,7 @@ def _finish(
             metrics.setdefault(part, {})["anomaly"] = alarms.measure(
                 spec, getattr(splits, part), answered
             )
-        drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.anomaly_threshold)}
+        drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
     checkpoint.save_json(
         out / checkpoint.METRICS, metrics

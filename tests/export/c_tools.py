@@ -39,11 +39,11 @@ def masked_bundle(path: Path) -> Path:
     )  # fmt: skip
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
-    x = np.asarray(spec.input_mean) + np.asarray(spec.input_std) * rng.normal(size=(1000, 3))
+    x = np.asarray(spec.inputs.mean) + np.asarray(spec.inputs.std) * rng.normal(size=(1000, 3))
     x[rng.random(x.shape) < 0.1] = np.nan
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.inputs.features(x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
 
@@ -60,7 +60,7 @@ def timed_detector_bundle(path: Path) -> Path:
     )  # fmt: skip
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
     x = np.stack(
         [
@@ -72,6 +72,6 @@ def timed_detector_bundle(path: Path) -> Path:
     )
     gaps = rng.random(x.shape) < 0.1
     x[gaps] = np.nan
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.inputs.features(x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path

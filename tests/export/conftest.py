@@ -91,6 +91,6 @@ def _random_model(
         name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(
             np.float32
         )
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
     return spec, weights

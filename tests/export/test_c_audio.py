@@ -157,10 +157,10 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     )
     weights = {
         name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
     path = tmp_path_factory.mktemp("sound") / "sound.edge"
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.inputs.features(x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
 
@@ -262,7 +262,7 @@ def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
 
 def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_path: Path) -> None:
     model = load(bundle)
-    front_end = model.spec.front_end
+    front_end = model.spec.inputs.sound
     assert front_end is not None
     pcm = speech_like(front_end, front_end.sample_rate // 2)
     (tmp_path / "pcm.raw").write_bytes(pcm.astype("<i2").tobytes())

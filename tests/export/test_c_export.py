@@ -90,7 +90,7 @@ def test_block_and_sizes_are_the_kernels_own_byte_for_byte(
     memory = np.zeros(size.value + 64, np.uint8)[:]
     start = -memory.ctypes.data % 64
     memory = memory[start : start + size.value]
-    flat = np.concatenate([weights[name].ravel() for name in spec.weight_shapes()])
+    flat = np.concatenate([weights[name].ravel() for name in spec.network.weights])
     pointer = memory.ctypes.data_as(ctypes.c_void_p)
     assert (
         kernel.el_model_init(

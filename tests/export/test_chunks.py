@@ -474,7 +474,7 @@ def converted(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
     monkeypatch.setattr(convert_rknn, "python", lambda _: None)
     xs = stream(trained.spec, 100).astype(np.float64)
-    rows = np.float64((xs - trained.spec.input_mean) / trained.spec.input_std)
+    rows = np.float64((xs - trained.spec.inputs.mean) / trained.spec.inputs.std)
 
     def convert(chunk, refuses=False, **more):
         Simulated.refuses = refuses

@@ -592,7 +592,7 @@ import numpy as np
 sys.modules["conftest"] = None
 from edge_lstm_runtime import ModelSpec
 spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
-convert((spec, {{n: np.zeros(s, np.float32) for n, s in spec.weight_shapes().items()}}))
+convert((spec, {{n: np.zeros(s, np.float32) for n, s in spec.network.weights.items()}}))
 """
 
 

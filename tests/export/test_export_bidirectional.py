@@ -196,7 +196,7 @@ def test_the_length_is_that_of_the_recordings_or_as_asked(
     )
     judge = reference(work.spec, work.weights)
     for x, y in parts:
-        rows = (x - work.spec.input_mean) / np.asarray(work.spec.input_std)
+        rows = (x - work.spec.inputs.mean) / np.asarray(work.spec.inputs.std)
         np.testing.assert_allclose(y, judge.run(rows), rtol=0, atol=1e-12)
 
 

@@ -96,7 +96,7 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     assert curve[len(first.calibration["x"])] <= 1.1 * min(curve.values())
     assert f"{len(first.calibration['x'])} samples: emulated NRMSE" in said[0]
     everything = np.concatenate(
-        [features(trained.spec, s.x)[0] for s in trained.splits.train]
+        [trained.spec.inputs.features(s.x)[0] for s in trained.splits.train]
     ).astype(np.float32)
     for extreme in (everything.max(axis=0), everything.min(axis=0)):
         assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), (

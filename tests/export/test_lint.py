@@ -202,7 +202,7 @@ def cell(F=6, H=16, layers=1):
         "forecast", tuple(f"c{n}" for n in range(F)), H, layers, (0.0,) * F, (1.0,) * F,
         targets=("c0",), horizon=1, output_offset=(0.0,), output_scale=(1.0,),
     )  # fmt: skip
-    return build(spec, {n: random(*s) for n, s in spec.weight_shapes().items()}, "cell")
+    return build(spec, {n: random(*s) for n, s in spec.network.weights.items()}, "cell")
 
 
 # rule, the graph that breaks it, its target and scheme, the nearest that does not, a part of the finding
@@ -480,7 +480,7 @@ def test_verb_on_a_bundle(tmp_path, capsys):
         output_offset=(0.0,),
         output_scale=(1.0,),
     )
-    weights = {n: random(*s) for n, s in spec.weight_shapes().items()}
+    weights = {n: random(*s) for n, s in spec.network.weights.items()}
     golden = write_npz({"x": np.zeros((3, 1)), "y": np.zeros((3, 1))})
     path = tmp_path / "a.edge"
     write_bundle(

@@ -52,7 +52,7 @@ def test_from_wav_files_to_answers(tmp_path, capsys):
             write_tone(tmp_path / "tones" / f"{label}_{k}.wav", hz, k)
     (tmp_path / "config.toml").write_text(CONFIG)
     run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
-    assert run.spec.front_end is not None
+    assert run.spec.inputs.sound is not None
     done = export_run(run, tmp_path / "tones.edge", schemes=())
     bundle = load(done.out).bundle
     assert bundle.spec == run.spec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_lstm import load_config, train
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training import checkpoint
 from edge_lstm_export import export_run
 from edge_lstm_export.npu.rknn import environment
@@ -77,7 +77,7 @@ def test_the_converted_model_is_what_training_emulated(tuned):
 def test_without_fine_tuning_the_same_net_is_rounded_afterwards(tuned, tmp_path, record_property):
     """The float model that fine-tuning began with. No claim that it is worse: the report has both figures."""
     run, work = tuned
-    model = CompactLSTM(run.spec)
+    model = CompactNet(run.spec)
     model.load_state_dict(checkpoint.load(run.path / "float.pt")["model"])
     plain = dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model), w8a8={})
     rounded = export_run(plain, tmp_path / "plain.edge", schemes=("w8a8",))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_lstm import CompactLSTM, Run, Sequence, Splits, evaluate
+from edge_lstm import CompactNet, Run, Sequence, Splits, evaluate
 from edge_lstm.config.schema import Config
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.insight import inspect_run
@@ -67,43 +67,43 @@ def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequen
     rng = np.random.default_rng(SEED)
     found = []
     for k, length in enumerate(lengths):
-        x = rng.normal(spec.input_mean, spec.input_std, (length, spec.input_size))
-        if spec.task == "language":
-            x = rng.integers(1, len(spec.classes), (length, 1)).astype(float)
+        x = rng.normal(spec.inputs.mean, spec.inputs.std, (length, spec.input_size))
+        if spec.answer.task == "language":
+            x = rng.integers(1, len(spec.answer.classes), (length, 1)).astype(float)
         if gaps:
             x[rng.random(x.shape) < 0.1] = np.nan
-        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.task == "classify" else None))
+        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.answer.task == "classify" else None))
     return found
 
 
 def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Run:
     """A run of random weights, without a training."""
     torch.manual_seed(SEED)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     model.eval()
     task = {
-        "task": spec.task,
+        "task": spec.answer.task,
         "hidden_size": spec.hidden_size,
         "num_layers": spec.num_layers,
-        "bidirectional": spec.bidirectional,
+        "bidirectional": spec.whole,
     }
     data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
-    if spec.task == "language":
+    if spec.answer.task == "language":
         data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
     train = {"epochs": 1, "loss_steps": loss_steps}
     config = Config.from_dict({"data": data, "model": task, "train": train}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
     run.__dict__["splits"] = Splits(
-        test, test, test, spec.channels, spec.classes
+        test, test, test, spec.inputs.names, spec.answer.classes
     )  # in place of the data that there is not
     return run
 
 
 def normalised(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
-    return (x - np.array(spec.input_mean)) / np.array(spec.input_std)
+    return (x - np.array(spec.inputs.mean)) / np.array(spec.inputs.std)
 
 
 def test_gates_are_those_of_torch_by_hand() -> None:
@@ -227,14 +227,16 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
     test = sequences(spec, 40, 25, gaps=missing != "refuse")
     run = run_of(spec, test)
     found = measure_channels(run)
-    scale, offset = np.array(spec.output_scale), np.array(spec.output_offset)
+    scale, offset = np.array(spec.answer.scale), np.array(spec.answer.offset)
 
     def metrics(channel: int | None) -> dict[str, float]:
         answers = []
         for sequence in test:
-            filled, last = sequence.x.copy(), np.array(spec.input_mean)
+            filled, last = sequence.x.copy(), np.array(spec.inputs.mean)
             for row in filled:
-                last = np.where(np.isnan(row), last if missing == "ffill" else spec.input_mean, row)
+                last = np.where(
+                    np.isnan(row), last if missing == "ffill" else spec.inputs.mean, row
+                )
                 row[:] = last
             xs = normalised(spec, filled)
             if missing == "mask":
@@ -281,27 +283,27 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
 @pytest.mark.parametrize(
     "spec",
     [classify_spec(), forecast_spec(residual=True), language_spec()],
-    ids=lambda spec: spec.task,
+    ids=lambda spec: spec.answer.task,
 )
 def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
     (sequence,) = test = sequences(spec, 16)
     run = run_of(spec, test)
     found = measure_gradients(run)
     # Of a forecast the last two are not followed by two known values; a text's last character by none.
-    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.task]
+    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.answer.task]
     xs = normalised(spec, sequence.x)[:steps]
     label = sequence.label
-    if spec.task == "language":
+    if spec.answer.task == "language":
         xs, label = (
-            np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)],
+            np.eye(len(spec.answer.classes))[sequence.x[:steps, 0].astype(int)],
             int(sequence.x[steps, 0]),
         )
-    if spec.task == "forecast":
+    if spec.answer.task == "forecast":
         truth = (
             sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]]
             - sequence.x[13, [1, 0, 1, 0]]
-            - spec.output_offset
-        ) / np.array(spec.output_scale)
+            - spec.answer.offset
+        ) / np.array(spec.answer.scale)
 
     def loss(state: tuple[np.ndarray, np.ndarray], start: int) -> float:
         reference = Reference(spec, run.weights)
@@ -310,7 +312,7 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
             outputs = reference.step(x)
         if start == steps:
             outputs = state[0][-1] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
-        if spec.task != "forecast":
+        if spec.answer.task != "forecast":
             return float(np.log(np.exp(outputs).sum()) - outputs[label])
         return float(((outputs - truth) ** 2).sum())
 
@@ -389,7 +391,7 @@ def test_all_figures_are_json_and_every_look_says_something() -> None:
         looks = {
             "gates",
             "memory",
-            "context" if spec.task == "language" else "channels",
+            "context" if spec.answer.task == "language" else "channels",
             "gradients",
         }
         assert {

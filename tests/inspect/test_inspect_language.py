@@ -38,7 +38,7 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def read(run: Run, text: list[int], reference: Reference) -> np.ndarray:
     """From the reference's state on -> (T, V) logits."""
-    return np.array([reference.step(np.eye(len(run.spec.classes))[k]) for k in text])
+    return np.array([reference.step(np.eye(len(run.spec.answer.classes))[k]) for k in text])
 
 
 def bits(logits: np.ndarray, character: int) -> float:
@@ -148,7 +148,7 @@ def test_the_characters_stand_below_the_cell_and_beside_each_other(prose: Run) -
     figure = plot_cell(memory, [np.arange(12.0)] * 2)
     figure.canvas.draw()
     labels = figure.axes[2].get_xticklabels()
-    text = "".join(prose.spec.classes[k] for k in of_test(prose)[:MOST_CHARACTERS])
+    text = "".join(prose.spec.answer.classes[k] for k in of_test(prose)[:MOST_CHARACTERS])
     assert "\n" in text
     assert [label.get_text() for label in labels] == list(text.replace(" ", "␣").replace("\n", "↵"))
     boxes = [label.get_window_extent() for label in labels]
@@ -164,7 +164,7 @@ def test_the_page_speaks_of_characters(prose: Run, capsys: pytest.CaptureFixture
     titles = re.findall(r"<h2>(.*?)</h2>", html)
     assert titles[2:4] == ["How long one character is felt", "How much context it uses"]
     words = re.sub(r"base64,[^\"]*", "", html).split("<body>")[1]
-    assert f"language · 2 layers of 12 units · {len(prose.spec.classes)} characters" in words
+    assert f"language · 2 layers of 12 units · {len(prose.spec.answer.classes)} characters" in words
     for word in ("channel", "sample", "std"):
         assert word not in words + out
     plain = re.sub(r"\s+", " ", out)

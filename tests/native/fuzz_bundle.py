@@ -73,7 +73,7 @@ def bases() -> list[dict[str, bytes]]:
     ):
         weights = random_weights(spec)
         xs = samples(spec, 3)
-        golden = {"x": xs, "y": reference(spec, weights).run(features(spec, xs)[0])}
+        golden = {"x": xs, "y": reference(spec, weights).run(spec.inputs.features(xs)[0])}
         tolerance = {"metric": "nrmse", "limit": 2e-3, "reason": "measured"}
         entry = {
             "kind": "rknn",
@@ -83,7 +83,7 @@ def bases() -> list[dict[str, bytes]]:
         }
         facts: dict[str, Any] = {"artifacts": {"a.rknn": entry}}
         members = {"a.rknn": b"model"}
-        if spec.bidirectional:
+        if spec.whole:
             golden["lengths"] = np.array([3])
         else:
             members["int8.npz"] = write_npz(int8_arrays(spec))
@@ -193,7 +193,7 @@ def use(bundle: rt.Bundle) -> None:
     for name in (
         "reference",
         "numpy",
-        *(("native", "native-int8") if WITH_LIBRARY and not spec.bidirectional else ()),
+        *(("native", "native-int8") if WITH_LIBRARY and not spec.whole else ()),
     ):
         open_backend(name, bundle).run(np.ones((2, spec.feature_size), np.float32))
     rt.Model(bundle).session("numpy").run(bundle.golden[0])

@@ -60,10 +60,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     weights = {
         name: rng.uniform(-0.25, 0.25, shape).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
     x = rng.standard_normal((100, 2))
-    y = rt.Reference(spec, weights).run(features(spec, x)[0])
+    y = rt.Reference(spec, weights).run(spec.inputs.features(x)[0])
     path = tmp_path_factory.mktemp("bundle") / "small.edge"
     rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y})})
     return path

@@ -72,7 +72,7 @@ def model(layers: int) -> tuple[rt.ModelSpec, dict[str, Float32]]:
     rng = np.random.default_rng(layers)
     return spec, {
         name: rng.uniform(-0.3, 0.3, shape).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
 
 

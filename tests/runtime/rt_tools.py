@@ -116,7 +116,7 @@ def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
     bound = 1.0 / np.sqrt(max(spec.hidden_size, 4))
     weights = {
         name: rng.uniform(-bound, bound, shape).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
+        for name, shape in spec.network.weights.items()
     }
     for name in weights:
         if name.startswith("layer") and name.endswith(".b"):
@@ -130,7 +130,7 @@ def int8_arrays(spec: rt.ModelSpec) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for k in range(spec.num_layers):
         for part in "xh":
-            shape = spec.weight_shapes()[f"layer{k}.W_{part}"]
+            shape = spec.network.weights[f"layer{k}.W_{part}"]
             arrays[f"layer{k}.W_{part}"] = rng.integers(-127, 128, shape, np.int8)
             arrays[f"layer{k}.step_{part}"] = rng.uniform(1e-4, 1e-3, shape[1]).astype(np.float32)
         arrays[f"layer{k}.b"] = np.ones(4 * spec.hidden_size, np.float32)
@@ -142,13 +142,13 @@ def samples(spec: rt.ModelSpec, steps: int, seed: int = 1) -> NDArray[np.float64
     rng = np.random.default_rng(seed)
     waves = np.sin(np.arange(steps)[:, None] / (7.0 + 3.0 * np.arange(spec.input_size)))
     noise = rng.standard_normal((steps, spec.input_size))
-    return np.asarray(spec.input_mean) + np.asarray(spec.input_std) * (waves + 0.5 * noise)
+    return np.asarray(spec.inputs.mean) + np.asarray(spec.inputs.std) * (waves + 0.5 * noise)
 
 
 def network_outputs(spec: rt.ModelSpec, weights: Weights, xs: Array) -> NDArray[np.float64]:
     from edge_lstm_runtime.inputs.channels import features
 
-    outputs: NDArray[np.float64] = rt.Reference(spec, weights).run(features(spec, xs)[0])
+    outputs: NDArray[np.float64] = rt.Reference(spec, weights).run(spec.inputs.features(xs)[0])
     return outputs
 
 

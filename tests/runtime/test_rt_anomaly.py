@@ -40,14 +40,14 @@ def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
     score, found = math.nan, []
     for t, x in enumerate(xs.tolist()):
         raw = []
-        for j, target in enumerate(spec.targets):
-            value = x[spec.channels.index(target)]
+        for j, target in enumerate(spec.answer.targets):
+            value = x[spec.inputs.names.index(target)]
             deviations = []
-            for k in range(spec.horizon):
+            for k in range(spec.answer.horizon):
                 if t - 1 - k >= 0 and not math.isnan(value):
-                    n = k * len(spec.targets) + j
+                    n = k * len(spec.answer.targets) + j
                     error = value - float(forecasts[t - 1 - k][n])
-                    deviations.append(abs(error - spec.anomaly_centre[n]) / spec.anomaly_scale[n])
+                    deviations.append(abs(error - spec.anomaly_centre[n]) / spec.detector[n])
             if deviations:
                 raw.append(sum(deviations) / len(deviations))
         if raw:

@@ -285,8 +285,8 @@ def test_who_takes_frames_only(tmp_path: Any) -> None:
 
 def test_through_a_bundle(tmp_path: Any) -> None:
     bundle = make_bundle(tmp_path / "sound.edge", make_spec(MFCC))
-    assert bundle.spec.front_end == MFCC
-    assert bundle.spec.channels[:2] == ("mfcc0", "mfcc1")
+    assert bundle.spec.inputs.sound == MFCC
+    assert bundle.spec.inputs.names[:2] == ("mfcc0", "mfcc1")
     assert rt.check_backend(bundle, "numpy").passed
 
 

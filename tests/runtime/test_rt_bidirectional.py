@@ -111,7 +111,7 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     weights = from_torch(
         *({k: v.numpy() for k, v in module.state_dict().items()} for module in (lstm, head)), layers
     )
-    spec.check_weights(weights)
+    spec.network.check_weights(weights)
     assert_close(reference(spec, weights).run(xs), expected, "float64", "outputs")
 
 

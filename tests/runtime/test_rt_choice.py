@@ -531,9 +531,9 @@ def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: 
         task="forecast", channels=1, outputs=1
     )  # of one output: the spread of several is that between them, too
     weights = random_weights(spec)
-    x = np.repeat(np.asarray(spec.input_mean)[None], 300, axis=0)
+    x = np.repeat(np.asarray(spec.inputs.mean)[None], 300, axis=0)
     x[250:] += 10 * np.random.default_rng(0).standard_normal(x[250:].shape)
-    y = Reference(spec, weights).run(features(spec, x)[0])
+    y = Reference(spec, weights).run(spec.inputs.features(x)[0])
     calm = y[:200].std() / y.std()
     golden = {"golden.npz": write_npz({"x": x, "y": y})}
     bundle = write_bundle(

@@ -165,7 +165,7 @@ def test_run_is_the_session(
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in xs.tolist()))
     (tmp_path / "d.jsonl").write_text(
         "".join(
-            json.dumps(dict(zip(model.spec.channels, row, strict=True))) + "\n"
+            json.dumps(dict(zip(model.spec.inputs.names, row, strict=True))) + "\n"
             for row in xs.tolist()
         )
     )
@@ -173,7 +173,7 @@ def test_run_is_the_session(
         file = next(tmp_path.glob(f"{name}.*"))
         code, out, err = here(capfd, "run", classify_file, "--backend", "numpy", "--input", file)
         assert (code, err) == (0, ""), file
-        assert labels(out) == [model.spec.classes[k] for k in answers.argmax(axis=1)], file
+        assert labels(out) == [model.spec.answer.classes[k] for k in answers.argmax(axis=1)], file
         assert [json.loads(line)["line"] for line in out.splitlines()] == [
             n + (2 if name == "a" else 1) for n in range(30)
         ]
@@ -596,7 +596,7 @@ def test_info(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for expected in (
         "forecast: ch0+1, ch1+1, ch0+2",
         "ch0, ch1, ch2 (raw units; missing values: mask)",
-        f"1 layer(s) of 8, {bundle.spec.parameters} parameters",
+        f"1 layer(s) of 8, {bundle.spec.network.parameters} parameters",
         bundle.manifest["members"]["weights.npz"]["sha256"][:12],
         "max abs 1.00e-07  NRMSE 2.00e-07  over 1000 steps",
         "2.3.5",

@@ -38,7 +38,7 @@ def timed(missing: str = "refuse", **changes: Any) -> rt.ModelSpec:
 def test_the_feature_is_the_normalised_logarithm(missing: str) -> None:
     spec = timed(missing)
     expected = np.array([(math.log(1 + dt / UNIT) - 0.6) / 0.5 for dt in DT])
-    rows = features(spec, XS)[0]
+    rows = spec.inputs.features(XS)[0]
     np.testing.assert_allclose(rows[:, 2], expected, rtol=1e-9)
     np.testing.assert_allclose(rows[:, 1], (XS[:, 1] - 1) / 2)
     one_by_one = Preprocessor(spec, np.float64)
@@ -52,7 +52,7 @@ def test_the_feature_is_the_normalised_logarithm(missing: str) -> None:
 def test_a_missing_one_is_filled_on_its_scale(missing: str) -> None:
     spec, xs = timed(missing), XS.copy()
     xs[3:5, 2] = np.nan
-    rows = features(spec, xs)[0]
+    rows = spec.inputs.features(xs)[0]
     kept = (math.log(1 + 0.0) - 0.6) / 0.5 if missing == "ffill" else 0.0
     np.testing.assert_allclose(rows[3:5, 2], kept)
     one_by_one = Preprocessor(spec, np.float64)
@@ -68,7 +68,7 @@ def test_negative_and_infinite_times_are_refused(value: float) -> None:
     xs[4, 2] = value
     message = "channel 'dt' is negative or infinite; expected the seconds since the sample before"
     with pytest.raises(rt.SampleError, match=f"step 4: {message}"):
-        features(spec, xs)
+        spec.inputs.features(xs)
     with pytest.raises(rt.SampleError, match=message):
         Preprocessor(spec)(xs[4])
     with pytest.raises(rt.SampleError, match=f"row 4: {message}"):
@@ -195,7 +195,7 @@ def test_run_works_the_time_out(
 def test_streams_are_scaled_too() -> None:
     spec = timed("ffill")
     several = Preprocessor(spec, np.float64, 2)
-    rows = features(spec, XS)[0]
+    rows = spec.inputs.features(XS)[0]
     for k in range(len(XS)):
         np.testing.assert_allclose(
             several(np.stack([XS[k], XS[k]])), np.stack([rows[k], rows[k]]), rtol=1e-9, atol=1e-12

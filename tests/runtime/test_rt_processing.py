@@ -39,19 +39,19 @@ def recordings(draw: st.DrawFn) -> tuple[ModelSpec, np.ndarray[Any, Any]]:
 
 def naive(spec: ModelSpec, xs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Features, value by value, in plain Python."""
-    known = list(spec.input_mean)
+    known = list(spec.inputs.mean)
     rows = []
     for x in xs:
         row, mask = [], []
         for k, value in enumerate(x):
             gap = value != value
             if gap:
-                value = known[k] if spec.missing == "ffill" else spec.input_mean[k]
-            elif spec.missing == "ffill":
+                value = known[k] if spec.inputs.missing == "ffill" else spec.inputs.mean[k]
+            elif spec.inputs.missing == "ffill":
                 known[k] = value
-            row.append((value - spec.input_mean[k]) / spec.input_std[k])
+            row.append((value - spec.inputs.mean[k]) / spec.inputs.std[k])
             mask.append(float(gap))
-        rows.append(row + mask if spec.missing == "mask" else row)
+        rows.append(row + mask if spec.inputs.missing == "mask" else row)
     return np.array(rows)
 
 
@@ -61,7 +61,7 @@ def test_features_are_the_naive_ones(case: tuple[ModelSpec, np.ndarray[Any, Any]
     spec, xs = case
     expected = naive(spec, xs)
     scale = np.maximum(1.0, np.abs(expected))
-    assert_close(features(spec, xs)[0] / scale, expected / scale, "features", "features")
+    assert_close(spec.inputs.features(xs)[0] / scale, expected / scale, "features", "features")
 
 
 @PROPERTY
@@ -76,13 +76,13 @@ def test_preprocessor_is_features_with_a_reset_anywhere(
         pre.reset()
         if start == stop:
             continue
-        expected, filled = features(spec, xs[start:stop])
+        expected, filled = spec.inputs.features(xs[start:stop])
         for n, x in enumerate(xs[start:stop]):
             scale = np.maximum(1.0, np.abs(expected[n]))
             assert_close(
                 pre(x) / scale, expected[n] / scale, "features", f"features of step {start + n}"
             )
-            if spec.missing == "ffill":
+            if spec.inputs.missing == "ffill":
                 assert_close(pre.last, filled[n], "exact", f"filled values of step {start + n}")
 
 
@@ -90,9 +90,9 @@ def test_preprocessor_is_features_with_a_reset_anywhere(
 def test_leading_gaps_are_the_mean(missing: str) -> None:
     spec = make_spec(channels=2, missing=missing)
     xs = [[nan, 2.0], [nan, nan], [3.0, nan]]
-    rows, filled = features(spec, xs)
+    rows, filled = spec.inputs.features(xs)
     assert (rows[:2, 0] == 0).all()
-    assert (filled[:2, 0] == spec.input_mean[0]).all()
+    assert (filled[:2, 0] == spec.inputs.mean[0]).all()
     assert rows[1, 1] == (rows[0, 1] if missing == "ffill" else 0.0)
     if missing == "mask":
         assert rows[:, 2:].tolist() == [[1, 0], [1, 1], [0, 1]]
@@ -122,7 +122,7 @@ def test_inf_is_refused(missing: str, value: float) -> None:
     with pytest.raises(SampleError, match=r"channel 'ch1' is -?inf; expected a finite number"):
         Preprocessor(spec)([0.0, value, 0.0])
     with pytest.raises(SampleError, match=r"step 1: channel 'ch1' is -?inf"):
-        features(spec, [[0.0, 0.0, 0.0], [0.0, value, 0.0]])
+        spec.inputs.features([[0.0, 0.0, 0.0], [0.0, value, 0.0]])
 
 
 def test_nan_is_refused_with_advice() -> None:
@@ -132,7 +132,7 @@ def test_nan_is_refused_with_advice() -> None:
     ):
         Preprocessor(spec)([0.0, 0.0, nan])
     with pytest.raises(SampleError, match="step 0: channel 'ch2' is NaN"):
-        features(spec, [[0.0, 0.0, nan]])
+        spec.inputs.features([[0.0, 0.0, nan]])
 
 
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
@@ -145,7 +145,7 @@ def test_huge_values_are_refused_for_what_they_are(missing: str, value: float) -
     ):
         Preprocessor(spec)([value, 0.0, 0.0])
     with pytest.raises(SampleError, match=r"step 0: channel 'ch0' is .*standard deviations"):
-        features(spec, [[value, 0.0, 0.0]])
+        spec.inputs.features([[value, 0.0, 0.0]])
 
 
 @pytest.mark.parametrize("std", [1e-30, 1e-6, 1.0, 1e30])
@@ -155,7 +155,7 @@ def test_large_values_below_the_limit_pass(missing: str, std: float) -> None:
     value = 0.9 * MAX_FEATURE * std
     for xs in ([value, 1.0], [-value, -0.9 * MAX_FEATURE]):
         got = Preprocessor(spec)(xs)
-        expected = features(spec, [xs])[0][0]
+        expected = spec.inputs.features([xs])[0][0]
         assert np.isfinite(got).all()
         assert np.allclose(got, expected, rtol=1e-6, atol=0)
 
@@ -176,7 +176,7 @@ def test_the_largest_sample_leaves_a_finite_state() -> None:
 )
 def test_any_floats_are_features_or_refused_alike(x: list[float], missing: str) -> None:
     spec = make_spec(channels=2, missing=missing)
-    whole, reason = attempt(lambda: features(spec, [x])[0][0])
+    whole, reason = attempt(lambda: spec.inputs.features([x])[0][0])
     single, same_reason = attempt(lambda: Preprocessor(spec)(x))
     assert (whole is None) == (single is None)
     if whole is None or single is None:
@@ -215,7 +215,7 @@ def test_features_of_nothing() -> None:
         spec = make_spec(missing=missing)
         empties: list[Any] = [[], np.empty((0, 3))]
         for empty in empties:
-            rows, filled = features(spec, empty)
+            rows, filled = spec.inputs.features(empty)
             assert rows.shape == (0, spec.feature_size)
             assert filled.shape == (0, 3)
 
@@ -226,11 +226,13 @@ def test_features_of_nothing() -> None:
 def test_any_number_type_will_do(dtype: type[np.generic]) -> None:
     spec = make_spec()
     x = np.array([1, 0, 1]).astype(dtype)
-    expected = features(spec, [[1.0, 0.0, 1.0]])[0]
+    expected = spec.inputs.features([[1.0, 0.0, 1.0]])[0]
     assert_close(
         Preprocessor(spec, np.float64)(x), expected[0], "features", f"{dtype.__name__} sample"
     )
-    assert_close(features(spec, x[None])[0], expected, "features", f"{dtype.__name__} recording")
+    assert_close(
+        spec.inputs.features(x[None])[0], expected, "features", f"{dtype.__name__} recording"
+    )
 
 
 def test_features_leave_the_input_alone() -> None:
@@ -248,9 +250,9 @@ def test_forecast_layout_and_residual() -> None:
     spec = make_spec(
         task="forecast", channels=["a", "b", "c"], outputs=2, missing="ffill", residual=True
     )
-    assert spec.output_names == ("a+1", "b+1", "a+2", "b+2")
+    assert spec.answer.names == ("a+1", "b+1", "a+2", "b+2")
     outputs, now = np.array([1.0, 2.0, 3.0, 4.0]), np.array([100.0, 200.0, 300.0])
-    offset, scale = spec.output_offset, spec.output_scale
+    offset, scale = spec.answer.offset, spec.answer.scale
     expected = [offset[k] + scale[k] * outputs[k] + (100.0, 200.0)[k % 2] for k in range(4)]
     answer = Postprocessor(spec)(outputs, now)
     assert_close(answer, np.array(expected), "float64", "forecast")
@@ -265,7 +267,7 @@ def test_residual_follows_the_target_not_the_position() -> None:
     answer = Postprocessor(spec)(np.zeros((1, 2)), np.array([[1.0, 2.0, 3.0]]))
     assert_close(
         answer,
-        np.array([[3.0 + spec.output_offset[0], 1.0 + spec.output_offset[1]]]),
+        np.array([[3.0 + spec.answer.offset[0], 1.0 + spec.answer.offset[1]]]),
         "float64",
         "forecast",
     )
@@ -278,7 +280,7 @@ def test_residual_forecast_from_a_gap_starts_at_the_filled_value() -> None:
     session = Session(spec, open_any("reference", spec, weights))
     first = session.step([10.0, 20.0, 30.0])
     assert_close(session.step([nan, nan, nan]), first, "exact", "forecast in a gap")
-    assert_close(first, np.array([10.0, 20.0]) + spec.output_offset, "float64", "forecast")
+    assert_close(first, np.array([10.0, 20.0]) + spec.answer.offset, "float64", "forecast")
 
 
 def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:

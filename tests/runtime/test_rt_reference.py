@@ -96,7 +96,7 @@ class TestLayout:
             2,
         )
         spec = make_spec(hidden=5, layers=2)
-        spec.check_weights(weights)
+        spec.network.check_weights(weights)
         back = {}
         for k in range(2):
             back[f"weight_ih_l{k}"] = torch.from_numpy(

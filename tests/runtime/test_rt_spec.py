@@ -40,8 +40,10 @@ def test_sizes_and_counts() -> None:
     spec = make_spec(channels=3, hidden=8, layers=2, outputs=4, missing="mask")
     assert (spec.input_size, spec.feature_size, spec.output_size) == (3, 6, 4)
     parameters = 6 * 32 + 8 * 32 + 32 + 8 * 32 + 8 * 32 + 32 + 8 * 4 + 4
-    assert spec.parameters == parameters == sum(a.size for a in random_weights(spec).values())
-    assert spec.macs_per_step == 6 * 32 + 8 * 32 + 8 * 32 + 8 * 32 + 8 * 4 + 3 * 8 * 2
+    assert (
+        spec.network.parameters == parameters == sum(a.size for a in random_weights(spec).values())
+    )
+    assert spec.network.macs_per_step == 6 * 32 + 8 * 32 + 8 * 32 + 8 * 32 + 8 * 4 + 3 * 8 * 2
 
 
 CLASSIFY: dict[str, tuple[dict[str, Any], str]] = {
@@ -123,7 +125,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_weights_are_checked() -> None:
     spec = make_spec()
     good = random_weights(spec)
-    spec.check_weights(good)
+    spec.network.check_weights(good)
     cases: dict[str, Any] = {
         "expected float32": {**good, "head.b": good["head.b"].astype(np.float64)},
         r"float32\(32,\), expected float32\(4,\)": {**good, "head.b": good["layer0.b"]},
@@ -133,4 +135,4 @@ def test_weights_are_checked() -> None:
     }
     for message, weights in cases.items():
         with pytest.raises(BundleError, match=message):
-            spec.check_weights(weights)
+            spec.network.check_weights(weights)

@@ -57,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def recordings(spec: ModelSpec, steps: int, streams: int = N) -> Array:
     """(steps, N, C), every stream its own, with gaps where the model takes them."""
     xs = np.stack([samples(spec, steps, seed=k) for k in range(streams)], axis=1)
-    if spec.missing != "refuse":
+    if spec.inputs.missing != "refuse":
         xs[np.random.default_rng(9).random(xs.shape) < 0.2] = np.nan
     return xs
 

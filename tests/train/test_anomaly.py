@@ -116,8 +116,8 @@ def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Confi
     np.testing.assert_array_equal(np.diff(sequence.time), STEP)
     spec = make_spec(config, splits)
     usual = sequence.x[~expected[: len(sequence.x)], 0]
-    assert spec.input_mean[0] == pytest.approx(np.nanmean(usual), rel=1e-12)
-    assert spec.input_std[0] == pytest.approx(np.nanstd(usual), rel=1e-12)
+    assert spec.inputs.mean[0] == pytest.approx(np.nanmean(usual), rel=1e-12)
+    assert spec.inputs.std[0] == pytest.approx(np.nanstd(usual), rel=1e-12)
     wanted = network_targets(spec, sequence, sequence.x)
     for t in range(len(wanted)):
         for k in range(2):
@@ -243,11 +243,11 @@ def test_fit_against_numpy(configure: Configure) -> None:
     centre = np.nanmedian(errors[usual], axis=0)
     scale = 1.4826 * np.nanmedian(np.abs(errors[usual] - centre), axis=0)
     np.testing.assert_allclose(spec.anomaly_centre, centre, rtol=1e-12)
-    np.testing.assert_allclose(spec.anomaly_scale, scale, rtol=1e-12)
+    np.testing.assert_allclose(spec.detector, scale, rtol=1e-12)
     assert spec.anomaly_smoothing == 0.5
     (found,) = scores(spec, splits.train, [y])
     scored = usual & ~np.isnan(found)
-    assert int((found[scored] > spec.anomaly_threshold).sum()) == int(0.02 * scored.sum()) > 0
+    assert int((found[scored] > spec.detector.threshold).sum()) == int(0.02 * scored.sum()) > 0
 
 
 # --- the measures ---

@@ -23,7 +23,7 @@ from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import make_spec as spec_of
-from edge_lstm.network import Cell, CompactLSTM, canonical_weights
+from edge_lstm.network import Cell, CompactNet, canonical_weights
 from edge_lstm.results.metrics import evaluate
 from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
@@ -53,7 +53,7 @@ def make_case(config: Config, tmp_path: Path) -> Case:
 def test_each_cell_against_its_equations(cell: Cell, layers: int) -> None:
     """Float64, step by step, from PyTorch's weights."""
     torch.manual_seed(layers)
-    model = CompactLSTM(make_spec(layers), cell=cell).double()
+    model = CompactNet(make_spec(layers), cell=cell).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
@@ -88,7 +88,7 @@ def test_initial_biases_keep_the_state() -> None:
     """1 for the LSTM's forget gate and the GRU's update gate, 0 for all others."""
     places = {"lstm": slice(10, 20), "gru": slice(10, 20), "rnn": slice(0, 0)}
     for cell in CELLS:
-        model = CompactLSTM(make_spec(1), cell=cell)
+        model = CompactNet(make_spec(1), cell=cell)
         biases = (model.lstm.bias_ih_l0 + model.lstm.bias_hh_l0).detach().numpy()
         expected = np.zeros(len(biases))
         expected[places[cell]] = 1
@@ -97,21 +97,21 @@ def test_initial_biases_keep_the_state() -> None:
 
 def test_parameters_are_those_of_a_deployed_model() -> None:
     spec = make_spec(2)
-    assert parameters(CompactLSTM(spec)) == spec.parameters
+    assert parameters(CompactNet(spec)) == spec.network.parameters
     head = 10 * 3 + 3
     assert (
-        parameters(CompactLSTM(spec, cell="rnn"))
+        parameters(CompactNet(spec, cell="rnn"))
         == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
     )
     assert (
-        parameters(CompactLSTM(spec, cell="gru"))
+        parameters(CompactNet(spec, cell="gru"))
         == (3 * (3 * 10 + 10 * 10) + 40) + (3 * 2 * 10 * 10 + 40) + head
     )
 
 
 def test_another_cell_is_not_exported() -> None:
     with pytest.raises(TrainingError, match="'gru' can't be exported"):
-        canonical_weights(CompactLSTM(make_spec(1), cell="gru"))
+        canonical_weights(CompactNet(make_spec(1), cell="gru"))
 
 
 # --- forecasts ---
@@ -215,7 +215,7 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(CLASSIFY), tmp_path)
     sequence = case.splits.test[0]
-    mean, std = np.array(case.spec.input_mean), np.array(case.spec.input_std)
+    mean, std = np.array(case.spec.inputs.mean), np.array(case.spec.inputs.std)
     line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
     np.testing.assert_allclose(

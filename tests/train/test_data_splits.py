@@ -204,10 +204,10 @@ def test_statistics_are_those_of_training_alone(forecast_csv: Path, configure: C
     config = configure(FORECAST)
     spec = make_spec(config, load_data(config))
     rows = np.genfromtxt(forecast_csv, delimiter=",", skip_header=1)[:120]
-    np.testing.assert_allclose(spec.input_mean, rows.mean(axis=0))
-    np.testing.assert_allclose(spec.input_std, rows.std(axis=0))
+    np.testing.assert_allclose(spec.inputs.mean, rows.mean(axis=0))
+    np.testing.assert_allclose(spec.inputs.std, rows.std(axis=0))
     np.testing.assert_allclose(
-        spec.output_offset, [rows[k:, 1].mean() for k in (1, 2, 3)], atol=0.02
+        spec.answer.offset, [rows[k:, 1].mean() for k in (1, 2, 3)], atol=0.02
     )
     changed = forecast_csv.read_text().splitlines()
     forecast_csv.write_text("\n".join(changed[:121] + ["1e6,1e6"] * 80) + "\n")
@@ -223,9 +223,9 @@ def test_residual_scale_is_that_of_the_differences(
     differences = np.array([[b[t + k] - b[t] for k in (1, 2, 3)] for t in range(117)])
     # Each step ahead has the steps that it can: 119, 118 and 117 of them.
     each = [b[k:] - b[:-k] for k in (1, 2, 3)]
-    np.testing.assert_allclose(spec.output_offset, [d.mean() for d in each])
-    np.testing.assert_allclose(spec.output_scale, [d.std() for d in each])
-    np.testing.assert_allclose(spec.output_scale, differences.std(axis=0), rtol=0.05)
+    np.testing.assert_allclose(spec.answer.offset, [d.mean() for d in each])
+    np.testing.assert_allclose(spec.answer.scale, [d.std() for d in each])
+    np.testing.assert_allclose(spec.answer.scale, differences.std(axis=0), rtol=0.05)
 
 
 def test_a_constant_channel_has_std_1(forecast_csv: Path, configure: Configure) -> None:
@@ -235,8 +235,8 @@ def test_a_constant_channel_has_std_1(forecast_csv: Path, configure: Configure) 
     )
     config = configure(FORECAST)
     spec = make_spec(config, load_data(config))
-    assert spec.input_std[0] == 1.0
-    assert spec.input_mean[0] == pytest.approx(0.1)
+    assert spec.inputs.std[0] == 1.0
+    assert spec.inputs.mean[0] == pytest.approx(0.1)
 
 
 def test_a_channel_without_a_value_and_one_too_large(

@@ -80,10 +80,10 @@ def test_the_channel_is_the_seconds_since_the_row_before(
     np.testing.assert_array_equal(splits.train[0].x[:, 1], expected)
     spec = make_spec(config, splits)
     assert (spec.dt, spec.time, spec.dt_unit) == ("gap", "when", np.median(expected[expected > 0]))
-    assert spec.targets == ("value",)  # what is not told is not the time either
+    assert spec.answer.targets == ("value",)  # what is not told is not the time either
     logarithms = np.log(1 + expected / spec.dt_unit)
-    assert spec.input_mean[1] == pytest.approx(logarithms.mean())
-    assert spec.input_std[1] == pytest.approx(logarithms.std())
+    assert spec.inputs.mean[1] == pytest.approx(logarithms.mean())
+    assert spec.inputs.std[1] == pytest.approx(logarithms.std())
     x = examples(spec, splits.train).x[0, :, 1]
     np.testing.assert_allclose(x, (logarithms - logarithms.mean()) / logarithms.std(), rtol=1e-6)
 

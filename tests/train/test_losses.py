@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from edge_lstm import CompactLSTM, evaluate
+from edge_lstm import CompactNet, evaluate
 from edge_lstm.config.schema import TrainConfig
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import Examples, examples
@@ -44,14 +44,14 @@ def sequences(spec: ModelSpec) -> list[Sequence]:
     made = []
     for k, length in enumerate(LENGTHS):
         x = rng.normal(size=(length, 2))
-        if spec.missing == "mask":
+        if spec.inputs.missing == "mask":
             x[3] = np.nan
         made.append(Sequence(f"s{k}", f"s{k}", x, k % 3))
     return made
 
 
 def loss_and_gradients(
-    model: CompactLSTM, data: Examples, loss: Loss, keep: slice = slice(None)
+    model: CompactNet, data: Examples, loss: Loss, keep: slice = slice(None)
 ) -> tuple[float, list[torch.Tensor]]:
     model.zero_grad()
     x, y, mask, last = (
@@ -73,7 +73,7 @@ def loss_and_gradients(
 )
 def test_a_padded_batch_is_the_sum_of_its_sequences(spec: ModelSpec, config: TrainConfig) -> None:
     torch.manual_seed(0)
-    model, loss, data = CompactLSTM(spec), Loss.of(spec, config), examples(spec, sequences(spec))
+    model, loss, data = CompactNet(spec), Loss.of(spec, config), examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
@@ -94,7 +94,7 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(spec: ModelSpec, config: Tra
 
 def test_losses_against_numpy() -> None:
     torch.manual_seed(0)
-    model = CompactLSTM(CLASSIFY)
+    model = CompactNet(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
     loss = Loss.of(CLASSIFY, TrainConfig(epochs=1))
     logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
@@ -103,7 +103,7 @@ def test_losses_against_numpy() -> None:
     assert loss_and_gradients(model, data, loss)[0] == pytest.approx(expected, rel=1e-6)
     assert loss.counts(data).tolist() == list(LENGTHS)
 
-    model = CompactLSTM(FORECAST)
+    model = CompactNet(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
     loss = Loss.of(FORECAST, TrainConfig(epochs=1))
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
@@ -129,7 +129,7 @@ def test_validation_is_what_evaluate_says(
 ) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
-    model, data = CompactLSTM(spec), sequences(spec)
+    model, data = CompactNet(spec), sequences(spec)
     loss = Loss.of(spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)

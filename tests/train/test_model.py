@@ -1,4 +1,4 @@
-"""CompactLSTM is the model that the reference describes."""
+"""CompactNet is the model that the reference describes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_lstm import CompactLSTM
+from edge_lstm import CompactNet
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
@@ -42,12 +42,12 @@ def make_spec(
 def test_against_the_reference(layers: int) -> None:
     spec = make_spec(layers)
     torch.manual_seed(layers)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
     weights = canonical_weights(model)
-    spec.check_weights(weights)
+    spec.network.check_weights(weights)
     xs = np.random.default_rng(layers).normal(size=(200, 3))
     expected = Reference(spec, weights).run(xs)
     outputs = model(torch.from_numpy(xs).float()[None])[0].detach().numpy()[0]
@@ -62,7 +62,7 @@ def test_against_the_reference(layers: int) -> None:
 
 def test_initial_weights() -> None:
     spec = make_spec(2, hidden=16)
-    weights = canonical_weights(CompactLSTM(spec))
+    weights = canonical_weights(CompactNet(spec))
     for k in range(2):
         for gate in range(4):
             block = weights[f"layer{k}.W_h"][:, 16 * gate : 16 * (gate + 1)]
@@ -77,7 +77,7 @@ def test_initial_weights() -> None:
 
 
 def test_canonical_weights_are_copies() -> None:
-    model = CompactLSTM(make_spec(1))
+    model = CompactNet(make_spec(1))
     weights = canonical_weights(model)
     before = weights["layer0.W_h"].copy(), weights["head.b"].copy()
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_canonical_weights_are_copies() -> None:
 def test_summary_counts_by_hand() -> None:
     # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
     parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
-    text = CompactLSTM(make_spec(1)).summary()
+    text = CompactNet(make_spec(1)).summary()
     assert f"{parameters:,}" in text
     assert f"{4 * parameters:,} in fp32" in text
     assert f"{parameters + 3 * (40 + 3):,} in int8" in text
@@ -99,12 +99,12 @@ def test_summary_counts_by_hand() -> None:
 
 def test_dropout_works_between_layers_and_in_training_only() -> None:
     x = torch.randn(1, 5, 3)
-    model = CompactLSTM(make_spec(2), dropout=0.5)
+    model = CompactNet(make_spec(2), dropout=0.5)
     model.train()
     assert not torch.equal(model(x)[0], model(x)[0])
     model.eval()
     assert torch.equal(model(x)[0], model(x)[0])
-    CompactLSTM(make_spec(1), dropout=0.5)  # torch warns of it, and warnings are errors here
+    CompactNet(make_spec(1), dropout=0.5)  # torch warns of it, and warnings are errors here
 
 
 @pytest.mark.parametrize("task", ["classify", "forecast"])
@@ -117,15 +117,15 @@ def test_streamed_answers_are_the_reference_in_raw_units(
     )  # several chunks, and the state between them
     spec = make_spec(2, task=task, missing=missing)
     torch.manual_seed(0)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     rng = np.random.default_rng(0)
     sequences = []
     for length in (30, 12, 25):
-        x = rng.normal(size=(length, 3)) * spec.input_std + spec.input_mean
+        x = rng.normal(size=(length, 3)) * spec.inputs.std + spec.inputs.mean
         x[rng.random(x.shape) < 0.2] = np.nan
         sequences.append(Sequence("s", "s", x, 0))
     weights = canonical_weights(model)
     for sequence, answer in zip(sequences, answers(model, sequences), strict=True):
-        xs, filled = features(spec, sequence.x)
+        xs, filled = spec.inputs.features(sequence.x)
         expected = Postprocessor(spec)(Reference(spec, weights).run(xs), filled)
         np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-5)

@@ -20,7 +20,7 @@ from edge_lstm.config.schema import Config
 from edge_lstm.emulate import npu_w8a8
 from edge_lstm.emulate.npu_ranges import input_parts
 from edge_lstm.emulate.npu_w8a8 import NpuLSTM, settled, share_out, starting_ranges
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.quantize_native import fine_tuned
@@ -35,7 +35,7 @@ def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tenso
     """A random net with the ranges of random sequences, a few of them moved as training moves them."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    plain = CompactLSTM(spec)
+    plain = CompactNet(spec)
     sequences = [SimpleNamespace(x=rng.normal(size=(80, spec.input_size))) for _ in range(20)]
     state = plain.state_dict() | starting_ranges(spec, plain.state_dict(), sequences)  # type: ignore[arg-type]
     net = NpuLSTM(spec).eval()
@@ -54,7 +54,7 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     spec = make_spec(layers, hidden, channels)
     net, state = calibrated(spec, layers)
     weights, learned = settled(spec, state)
-    exact = CompactLSTM(spec)
+    exact = CompactNet(spec)
     exact.load_state_dict(weights)
     canonical, ranges = (
         canonical_weights(exact),
@@ -105,7 +105,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
     monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
     spec = make_spec(2, 7, 3)
     ours = calibrated(spec)[0].double()
-    plain = CompactLSTM(spec).double()
+    plain = CompactNet(spec).double()
     plain.load_state_dict({name: ours.state_dict()[name] for name in plain.state_dict()})
     x = torch.randn(4, 9, 3, dtype=torch.float64)
     start = [torch.randn(2, 4, 7, dtype=torch.float64) for _ in range(2)]
@@ -171,7 +171,7 @@ def test_run_keeps_weights_and_ranges_for_the_export(
     state = torch.load(run.path / "w8a8" / "best.pt", weights_only=True)["model"]
     net = NpuLSTM(run.spec)
     net.load_state_dict(state)
-    rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
+    rows = run.spec.inputs.features(run.splits.test[0].x)[0].astype(np.float32)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
     layers = npu_int8.learned_layers(run.weights, run.w8a8)

@@ -16,7 +16,7 @@ from edge_lstm import train
 from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config, PruneConfig, TrainConfig
 from edge_lstm.data.windows import Examples
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.results.sizes import sentence
 from edge_lstm.training.prune import (
     blocks,
@@ -60,7 +60,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
 ) -> None:
     spec = make_spec(layers, 10, bidirectional=bidirectional)
     torch.manual_seed(layers)
-    net = CompactLSTM(spec)
+    net = CompactNet(spec)
     rng = np.random.default_rng(1)
     idle = {block: torch.from_numpy(rng.permutation(10)[:4]) for block in blocks(spec)}
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
     for block in blocks(spec):
         assert sorted([*keep[block].tolist(), *idle[block].tolist()]) == list(range(10))
         assert scores[block][keep[block]].min() > 0
-    small = CompactLSTM(dataclasses.replace(spec, hidden_size=6))
+    small = CompactNet(dataclasses.replace(spec, hidden_size=6))
     small.load_state_dict(keep_units(spec, net.state_dict(), keep))
     rows = rng.normal(size=(200, 3))
     before = reference(spec, canonical_weights(net)).run(rows)
@@ -88,7 +88,7 @@ def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> N
     """By the float64 reference, which streams each sequence without its padding."""
     spec, data = make_spec(2, 4), random_examples(8)
     torch.manual_seed(0)
-    net = CompactLSTM(spec)
+    net = CompactNet(spec)
     scores = importance(spec, net.state_dict(), data)
     weights = canonical_weights(net)
     backend, found = Reference(spec, weights), []
@@ -144,15 +144,15 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(
     ]
     assert [row["hidden_size"] for row in rows] == [6, 4, 4, 3, 3]
     assert rows[-1]["test"]["rmse"] == run.metrics["test"]["rmse"]
-    assert rows[-1]["parameters"] == run.spec.parameters < rows[0]["parameters"]
-    assert rows[-1]["macs"] == run.spec.macs_per_step
+    assert rows[-1]["parameters"] == run.spec.network.parameters < rows[0]["parameters"]
+    assert rows[-1]["macs"] == run.spec.network.macs_per_step
     assert (
         rows[-1]["val"]["rmse"] < rows[-2]["val"]["rmse"]
     )  # this net is far from its best: any training helps
     assert (run.path / "compact.png").stat().st_size > 5000
     assert len((run.path / "prune" / "round2" / "history.csv").read_text().splitlines()) == 3
     assert "3, fine-tuned" in closing(run)
-    assert f"cut to 3: 3 units, {run.spec.parameters:,} parameters, " in sentence(rows)
+    assert f"cut to 3: 3 units, {run.spec.network.parameters:,} parameters, " in sentence(rows)
     assert Config.from_dict(run.config.to_dict(), run.config.folder) == run.config
 
 

@@ -17,7 +17,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config, QuantizeConfig, TrainConfig
 from edge_lstm.emulate import cpu_int8
 from edge_lstm.emulate.cpu_int8 import QuantisedLSTM, grid_weights
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training.qat import settings
 from edge_lstm_export.quantize.cpu_int8 import quantise
 from edge_lstm_export.steps.quantize_native import fine_tuned, of_run
@@ -68,7 +68,7 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         torch.testing.assert_close(
             net(x)[0], answers, atol=0, rtol=0
         )  # training in bf16 changes nothing here
-    exact = CompactLSTM(spec)
+    exact = CompactNet(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there
 
@@ -79,7 +79,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
     monkeypatch.setattr(cpu_int8, "on_grid", lambda values: values.clone())
     torch.manual_seed(0)
     spec = make_spec(2, 7, 3)
-    nets = [CompactLSTM(spec).double(), QuantisedLSTM(spec).double()]
+    nets = [CompactNet(spec).double(), QuantisedLSTM(spec).double()]
     nets[1].load_state_dict(nets[0].state_dict())
     x = torch.randn(4, 9, 3, dtype=torch.float64)
     start = [torch.randn(2, 4, 7, dtype=torch.float64) for _ in range(2)]
@@ -140,7 +140,7 @@ def test_run_keeps_the_best_in_int8_on_the_grid(
     with torch.no_grad():
         net = QuantisedLSTM(run.spec)
         net.load_state_dict(run.model.state_dict())
-        rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
+        rows = run.spec.inputs.features(run.splits.test[0].x)[0].astype(np.float32)
         np.testing.assert_allclose(
             net(torch.from_numpy(rows)[None])[0][0], answers := kernel.run(rows), atol=1e-4
         )

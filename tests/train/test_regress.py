@@ -92,18 +92,18 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(
     configure: Configure, tmp_path: Path
 ) -> None:
     run = train(configure(REGRESS), tmp_path / "run", quiet=True)
-    assert run.spec.targets == run.spec.output_names == ("level", "swing")
+    assert run.spec.answer.targets == run.spec.answer.names == ("level", "swing")
     assert (run.path / "regression.png").exists()
     test = run.metrics["test"]
     (sequence,) = run.splits.test
     assert sequence.y is not None
     truths = np.concatenate([s.y for s in run.splits.train if s.y is not None])
-    np.testing.assert_allclose(run.spec.output_offset, np.nanmean(truths, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(run.spec.output_scale, np.nanstd(truths, axis=0), rtol=1e-12)
-    outputs = Reference(run.spec, run.weights).run(features(run.spec, sequence.x)[0])
-    answers = outputs * run.spec.output_scale + run.spec.output_offset
+    np.testing.assert_allclose(run.spec.answer.offset, np.nanmean(truths, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(run.spec.answer.scale, np.nanstd(truths, axis=0), rtol=1e-12)
+    outputs = Reference(run.spec, run.weights).run(run.spec.inputs.features(sequence.x)[0])
+    answers = outputs * run.spec.answer.scale + run.spec.answer.offset
     errors = [
-        (a - y, np.asarray(run.spec.output_offset) - y)
+        (a - y, np.asarray(run.spec.answer.offset) - y)
         for a, y in zip(answers, sequence.y, strict=True)
         if np.isfinite(y).all()
     ]
@@ -137,7 +137,7 @@ def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(
     y = splits.train[0].y
     assert y is not None
     np.testing.assert_allclose(
-        made.y[0][:9] * spec.output_scale + spec.output_offset, y[:9], rtol=1e-5
+        made.y[0][:9] * spec.answer.scale + spec.answer.offset, y[:9], rtol=1e-5
     )
     table.write_text(table.read_text().rsplit(",", 1)[0] + ",12345\n")
     changed = load_data(config)
@@ -349,7 +349,7 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     for key in ("mae", "rmse", "mae_last", "rmse_last"):
         assert of_mean[key] == of_zeros["baselines"]["mean"][key]
     # Ridge by its normal equations, the intercept not penalised.
-    x = np.concatenate([features(case.spec, s.x)[0] for s in splits.train])
+    x = np.concatenate([case.spec.inputs.features(s.x)[0] for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
     x, y = x[known], y[known]
@@ -357,7 +357,7 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
         (x - x.mean(0)).T @ (x - x.mean(0)) + PENALTY * np.eye(x.shape[1]),
         (x - x.mean(0)).T @ (y - y.mean(0)),
     )
-    answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
+    answers = [(case.spec.inputs.features(s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
     of_linear = linear(case).metrics
     assert of_linear is not None
     assert of_linear["rmse"] == pytest.approx(

@@ -105,7 +105,7 @@ def test_test_files_by_name(configure: Configure) -> None:
 def test_the_specification_carries_the_front_end(configure: Configure) -> None:
     config = configure(SOUND)
     spec = make_spec(config, load_data(config))
-    assert spec.front_end == FRONT_END
+    assert spec.inputs.sound == FRONT_END
     whole = configure(
         SOUND,
         ('kind = "mfcc"\n', ""),
@@ -137,7 +137,7 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
         pcm = np.frombuffer(wav.readframes(9999), "<i2").astype(np.int16)
     with Session(run.spec, NumpyBackend(run.spec, run.weights)) as session:
         answers = session.listen(pcm)
-    assert run.spec.classes[int(answers[-1].argmax())] == "high"
+    assert run.spec.answer.classes[int(answers[-1].argmax())] == "high"
 
 
 # --- mistakes ---

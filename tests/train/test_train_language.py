@@ -162,7 +162,7 @@ def test_examples_are_the_windows_with_their_next_characters(configure: Configur
     ):
         here = range(cut.start, cut.stop)
         assert length == mask.sum() == len(here)
-        assert np.array_equal(x[:length], np.eye(len(spec.classes))[text[list(here)]])
+        assert np.array_equal(x[:length], np.eye(len(spec.answer.classes))[text[list(here)]])
         assert y[:length].tolist() == [text[t + 1] for t in here]
     with pytest.raises(DataError, match=r"too few for 1000 streams; lower batch_size"):
         examples(spec, splits.train, window=7, streams=1000)
@@ -235,7 +235,7 @@ def test_metrics_are_those_of_pytorch_and_of_the_reference(
     assert measured["bits_per_character"] == pytest.approx(
         -np.log2([row[k] for row, k in zip(p, truth, strict=True)]).mean()
     )
-    assert features(run.spec, test.x)[0].shape == (len(test.x), run.spec.feature_size)
+    assert run.spec.inputs.features(test.x)[0].shape == (len(test.x), run.spec.feature_size)
     assert run.weights["layer0.W_x"].shape == (11, 36)
 
 
@@ -293,7 +293,9 @@ def test_a_taught_pruned_and_refitted_model_says_what_it_lost(
     assert "bits per character" in closing(small)
     refitted = train(configure(LANGUAGE, train__refit=True), tmp_path / "refitted", quiet=True)
     (text,) = refitted.splits.test
-    logits = Reference(refitted.spec, refitted.weights).run(features(refitted.spec, text.x)[0])
+    logits = Reference(refitted.spec, refitted.weights).run(
+        refitted.spec.inputs.features(text.x)[0]
+    )
     assert refitted.metrics["test"]["bits_per_character"] == pytest.approx(
         evaluate(refitted.spec, [text], [logits])["bits_per_character"], rel=1e-5
     )
@@ -377,7 +379,7 @@ def test_the_comparison_counts_characters(
         assert metrics["bits_per_character"] == pytest.approx(bits)
     assert rows["bigram"].parameters == V * V
     spec = make_spec(config, splits)
-    assert rows["lstm"].parameters == spec.parameters  # the embedding is folded
+    assert rows["lstm"].parameters == spec.network.parameters  # the embedding is folded
     assert "| bits per character |" in found.markdown
     assert (
         json.loads((tmp_path / "compared" / "compare.json").read_text())["rows"][0]["metrics"][

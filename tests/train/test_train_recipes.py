@@ -98,7 +98,7 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         270,
         300,
     ]
-    assert run.spec.parameters <= 100_000
+    assert run.spec.network.parameters <= 100_000
     assert run.metrics["test"]["accuracy"] >= 0.98  # docs/recipes.md has ours over three seeds
     # From the file to the answer, as a board hears it.
     (sequence,) = [s for s in run.splits.test if s.name == "7_jackson_0"]
@@ -124,7 +124,7 @@ def test_timemachine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         8671,
         8671,
     ]
-    assert len(run.spec.classes) == 28
+    assert len(run.spec.answer.classes) == 28
     assert (
         run.metrics["test"]["bits_per_character"] < 2.8
     )  # a bigram's is 3.3; docs/recipes.md has ours after all epochs

@@ -82,7 +82,7 @@ def test_forecast_metrics_are_those_of_the_reference(
     assert {p.name for p in run.path.iterdir()} == FILES | {"forecast.png"}
     streamed = []
     for sequence in run.splits.test:
-        xs, filled = features(run.spec, sequence.x)
+        xs, filled = run.spec.inputs.features(sequence.x)
         streamed.append(Postprocessor(run.spec)(Reference(run.spec, run.weights).run(xs), filled))
     by_reference = evaluate(run.spec, run.splits.test, streamed, season=10)
     assert run.metrics["test"]["rmse"] == pytest.approx(by_reference["rmse"], rel=1e-4)
@@ -112,8 +112,8 @@ def test_unequal_lengths_train(tmp_path: Path) -> None:
         '[train]\nepochs = 12\nbatch_size = 16\nlearning_rate = 0.01\naccelerator = "cpu"\nmonitor = "accuracy"\n'
     )
     run = train(load_config(tmp_path / "c.toml"), tmp_path / "run", quiet=True)
-    assert run.spec.classes == tuple(str(k) for k in range(1, 10))
-    assert len(run.spec.channels) == 12
+    assert run.spec.answer.classes == tuple(str(k) for k in range(1, 10))
+    assert len(run.spec.inputs.names) == 12
     lengths = {len(s.x) for s in run.splits.test}
     assert min(lengths) == 7
     assert max(lengths) == 29

@@ -8,7 +8,7 @@ answers N streams together has `open_streams(bundle, streams, *, artifact=None) 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..errors import BackendError
 if TYPE_CHECKING:
     from ..model.spec import ModelSpec
 
-State = tuple[NDArray[Any], NDArray[Any]]
+State = Mapping[str, NDArray[Any]]  # by name, such as "lstm0.h", in the network's order
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -34,7 +34,7 @@ class Backend(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Set h and c of every layer to zero."""
+        """Set every state to zero."""
 
     @abstractmethod
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
@@ -42,7 +42,7 @@ class Backend(ABC):
 
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
-    ) -> Callable[[ArrayLike], NDArray[Any] | None] | None:  # noqa: ARG002
+    ) -> Callable[[ArrayLike], NDArray[Any] | None] | None:
         """A backend may do the pre- and post-processing of a step as well, faster than it is done for it.
 
         last: (C,), the Preprocessor's, read and written. Returns what takes a raw sample and gives the answer, or None, with nothing
@@ -57,7 +57,10 @@ class Backend(ABC):
     @property
     @abstractmethod
     def state(self) -> State:
-        """(h, c), (layers, H) each: copies. Assigning restores it; BackendError if the shapes are wrong or a value is not finite."""
+        """Copies, by name, in order: (size,) each, (N, size) for N streams. Assigning restores it.
+
+        Raises BackendError for other names or shapes, and for a value that is not finite.
+        """
 
     @state.setter
     @abstractmethod
@@ -68,12 +71,10 @@ class Backend(ABC):
 
 
 class WholeSequence(Backend):
-    """A bidirectional network: each `run` takes one whole sequence, every direction of every layer from the zero state; nothing is carried.
+    """A network that needs whole sequences: each `run` takes one, from the zero state.
 
-    Its state is (h, c) of no layers, (0, H) each.
+    Nothing is carried, so there is no state.
     """
-
-    _hidden: int
 
     def reset(self) -> None:
         """There is nothing to set back."""
@@ -81,8 +82,8 @@ class WholeSequence(Backend):
     def step(self, features: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
         """Raises BackendError, always."""
         raise BackendError(
-            "this model is bidirectional: it reads a whole sequence from both ends, so there is no answer to a single step; "
-            "use run with all rows of a sequence"
+            "this model is bidirectional: it reads a whole sequence from both ends, so there is no "
+            "answer to a single step; use run with all rows of a sequence"
         )
 
     @abstractmethod
@@ -91,26 +92,29 @@ class WholeSequence(Backend):
 
     @property
     def state(self) -> State:
-        return np.empty((0, self._hidden), self.dtype), np.empty((0, self._hidden), self.dtype)
+        return {}
 
     @state.setter
     def state(self, value: State) -> None:
-        check_state(value, (0, self._hidden))
+        check_state(value, {})
 
 
-def check_state(value: State, shape: tuple[int, ...]) -> State:
-    """(h, c) as arrays, or BackendError."""
-    try:
-        h, c = (np.asarray(part) for part in value)
-    except (TypeError, ValueError) as e:
-        raise BackendError(
-            f"state must be the pair (h, c) of arrays, not {type(value).__name__}: {e}"
-        ) from e
-    for label, part in (("h", h), ("c", c)):
-        if part.shape != shape or part.dtype.kind != "f":
+def check_state(value: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """The state as arrays, in the order of `shapes`; BackendError for anything else."""
+    if not isinstance(value, Mapping) or set(value) != set(shapes):
+        found = f"{sorted(value)}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+        raise BackendError(f"state is {found}; expected arrays named {list(shapes)}")
+    arrays = {}
+    for name, shape in shapes.items():
+        try:
+            array = np.asarray(value[name])
+        except (TypeError, ValueError) as e:
+            raise BackendError(f"state {name!r} is no array: {e}") from e
+        if array.shape != shape or array.dtype.kind != "f":
             raise BackendError(
-                f"state {label} is {part.dtype}{part.shape}, expected floating point of shape {shape}"
+                f"state {name!r} is {array.dtype}{array.shape}, expected floating point of shape {shape}"
             )
-        if not (np.abs(part) <= _FLOAT32_MAX).all():
-            raise BackendError(f"state {label} has values that are not finite in float32")
-    return h, c
+        if not (np.abs(array) <= _FLOAT32_MAX).all():
+            raise BackendError(f"state {name!r} has values that are not finite in float32")
+        arrays[name] = array
+    return arrays

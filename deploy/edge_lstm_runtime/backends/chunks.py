@@ -76,10 +76,10 @@ class ChunkBackend(Backend):
 class SequenceBackend(WholeSequence):
     """Bidirectional: sequences of just the length that the converted model has go to it, NumPy computes the others."""
 
-    def __init__(self, converted: Backend, other: Backend, steps: int, hidden: int):
+    def __init__(self, converted: Backend, other: Backend, steps: int):
         self.name = converted.name
         self.at_once = steps
-        self._converted, self._other, self._hidden = converted, other, hidden
+        self._converted, self._other = converted, other
         self._said = self._closed = False
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
@@ -105,6 +105,6 @@ def any_length(
     backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]
 ) -> Backend:
     """The backend itself where it takes one step at a time, else a ChunkBackend around it; a SequenceBackend for a bidirectional model."""
-    if spec.bidirectional:
-        return SequenceBackend(backend, numpy_backend(spec, weights), steps, spec.hidden_size)
+    if spec.whole:
+        return SequenceBackend(backend, numpy_backend(spec, weights), steps)
     return backend if steps == 1 else ChunkBackend(backend, NumpyBackend(spec, weights), steps)

@@ -12,7 +12,7 @@ from .base import Backend, State, check_state
 
 
 class LoopedStreams(Backend):
-    """N networks with N states: the shapes of a `Backend`, with N before F, O, and (layers, H)."""
+    """N networks with N states: the shapes of a `Backend`, with N before F, O, and the sizes of the states."""
 
     def __init__(self, backends: Sequence[Backend]):
         self._backends = backends
@@ -42,17 +42,18 @@ class LoopedStreams(Backend):
 
     @property
     def state(self) -> State:
-        """(h, c), (N, layers, H) each."""
-        h, c = zip(*(backend.state for backend in self._backends), strict=True)
-        return np.stack(h), np.stack(c)
+        """(N, size) each."""
+        each = [backend.state for backend in self._backends]
+        return {name: np.stack([state[name] for state in each]) for name in each[0]}
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = check_state(
-            value, (len(self._backends), *self._backends[0].state[0].shape)
-        )  # all of it, before any is set
+        one = self._backends[0].state
+        count = len(self._backends)
+        shapes = {name: (count, *array.shape) for name, array in one.items()}
+        arrays = check_state(value, shapes)  # all of it, before any is set
         for k, backend in enumerate(self._backends):
-            backend.state = h[k], c[k]
+            backend.state = {name: array[k] for name, array in arrays.items()}
 
     def close(self) -> None:
         for backend in self._backends:

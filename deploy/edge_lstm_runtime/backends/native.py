@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..errors import BackendError, BackendUnavailableError
-from ..inputs.channels import NUMBERS
+from ..inputs import NUMBERS
+from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
 from ..native import address
 from .base import Backend, State, check_state
@@ -26,7 +27,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 class NativeBackend(Backend):
     """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
 
-    streams: where given, features are (streams, F), outputs (streams, O) and states (streams, layers, H). kernel: one of
+    streams: where given, features are (streams, F), outputs (streams, O) and states (streams, size). kernel: one of
     `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
     native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
     """
@@ -43,7 +44,7 @@ class NativeBackend(Backend):
         kernel: str | None = None,
         steps: Float32 | None = None,
     ):
-        if spec.bidirectional:
+        if spec.whole:
             raise BackendUnavailableError(
                 "the native kernel answers single steps; a bidirectional model has none, so NumPy runs it"
             )
@@ -56,7 +57,8 @@ class NativeBackend(Backend):
             (*batch, spec.feature_size),
             (*batch, spec.output_size),
         )
-        self._state_shape = (*batch, spec.num_layers, spec.hidden_size)
+        self._shapes = {name: (*batch, size) for name, size in spec.network.state.items()}
+        self._pair_shape = (*batch, len(self._shapes) // 2, next(iter(spec.network.state.values())))
         # All that stays the same from step to step, as bytes: ctypes hands these over as they are, and finding an array's address takes
         # longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
@@ -118,25 +120,23 @@ class NativeBackend(Backend):
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
-        if (
-            spec.task == "language"
-        ):  # an index and its one-hot row are not of one size, which the kernel's processing expects
+        inputs = spec.inputs
+        # The kernel knows channels of numbers, without an elapsed time.
+        if not isinstance(inputs, Channels) or inputs.dt:
             return None
         arrays: dict[str, NDArray[Any]] = {
-            "mean": np.array(spec.input_mean, np.float64),
-            "std": np.array(spec.input_std, np.float64),
+            "mean": np.array(inputs.mean, np.float64),
+            "std": np.array(inputs.std, np.float64),
         }
-        if spec.task != "classify":
+        if (scaling := spec.answer.scaling(inputs)) is not None:
             arrays |= {
-                "offset": np.array(spec.output_offset, np.float64),
-                "scale": np.array(spec.output_scale, np.float64),
+                "offset": scaling.offset.astype(np.float64),
+                "scale": scaling.scale.astype(np.float64),
             }
-        if spec.residual:
-            arrays["residual"] = np.array(spec.target_channels * spec.horizon, np.uint32)
+            if scaling.residual is not None:
+                arrays["residual"] = scaling.residual.astype(np.uint32)
         places = {name: address(array) for name, array in arrays.items()}
-        processing = native.Processing(
-            spec.input_size, native.MISSING.index(spec.missing), **places
-        )
+        processing = native.Processing(inputs.size, native.MISSING.index(inputs.missing), **places)
         pointers = (
             address(self._model),
             address(self._states),
@@ -164,15 +164,14 @@ class NativeBackend(Backend):
 
     @property
     def state(self) -> State:
-        h, c = np.empty(self._state_shape, np.float32), np.empty(self._state_shape, np.float32)
-        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(h), address(c))
-        return h, c
+        pair = np.empty(self._pair_shape, np.float32), np.empty(self._pair_shape, np.float32)
+        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(pair[0]), address(pair[1]))
+        return {n: pair[k % 2][..., k // 2, :].copy() for k, n in enumerate(self._shapes)}
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = (
-            np.ascontiguousarray(part, np.float32) for part in check_state(value, self._state_shape)
-        )
+        arrays = [a.astype(np.float32) for a in check_state(value, self._shapes).values()]
+        h, c = (np.ascontiguousarray(np.stack(arrays[k::2], axis=-2)) for k in range(2))
         self._call("el_set_state", ctypes.c_uint32(native.ALL), address(h), address(c))
 
 

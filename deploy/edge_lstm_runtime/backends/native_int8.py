@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError
+from ..layers import Shape
+from ..model.network import Network
 from ..model.spec import ModelSpec
 from .native import NativeBackend
 
@@ -20,24 +22,35 @@ _LARGEST_STEP = 1e30  # 127 times as much is far from overflow
 Arrays = dict[str, NDArray[np.float32]]
 
 
+def int8_products(network: Network) -> dict[str, Shape]:
+    """The matrices that the kernel computes in int8, "lstm0.W_x" -> shape: those of the layers with
+    a state. The others, such as a dense head, stay float32."""
+    found: dict[str, Shape] = {}
+    for layer in network.layers:
+        inputs, _ = network.sizes[layer.name]
+        if layer.state(inputs):
+            shapes = layer.weights(inputs)
+            found |= {f"{layer.name}.{n}": shape for n, shape in shapes.items() if len(shape) == 2}
+    return found
+
+
 def read_int8(
     spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]
 ) -> tuple[Arrays, NDArray[np.float32]]:
-    """The arrays of int8.npz -> each layer's W_x, W_h and b in float32, and the steps for the kernel, see native/edge_lstm.h.
+    """The arrays of int8.npz -> the weights that they replace, in float32, and the kernel's steps.
 
-    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not above 0 and below 1e30, or b that is
-    not finite.
+    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not
+    above 0 and below 1e30, or biases that are not finite.
     """
-    gates = 4 * spec.hidden_size
-    expected: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {}
-    for k in range(spec.num_layers):
-        expected |= {
-            f"layer{k}.W_x": (np.int8, (spec.layer_input_size(k), gates)),
-            f"layer{k}.W_h": (np.int8, (spec.hidden_size, gates)),
-        }
-        expected |= {
-            f"layer{k}.{name}": (np.float32, (gates,)) for name in ("b", "step_x", "step_h")
-        }
+    network = spec.network
+    products = int8_products(network)
+    expected: dict[str, tuple[type[np.generic], Shape]] = {}
+    for name, shape in products.items():
+        expected |= {name: (np.int8, shape), f"{name}.step": (np.float32, shape[1:])}
+    layers = {name.split(".")[0] for name in products}
+    for name, shape in network.weights.items():
+        if name.split(".")[0] in layers and name not in products:
+            expected[name] = (np.float32, shape)
     found = {name: (array.dtype.type, array.shape) for name, array in arrays.items()}
     if found != expected:
         raise BundleError(
@@ -46,21 +59,20 @@ def read_int8(
     for name, array in arrays.items():
         if array.dtype == np.int8:
             good = array.min() >= -127
-        elif name.endswith(".b"):
-            good = np.isfinite(array).all()
-        else:
+        elif name.endswith(".step"):
             good = ((array > 0) & (array < _LARGEST_STEP)).all()
+        else:
+            good = np.isfinite(array).all()
         if not good:
             raise BundleError(f"{MEMBER}: {name} has values out of bounds; export the bundle again")
-    layers: Arrays = {}
-    steps = []
-    for k in range(spec.num_layers):
-        for part in "xh":
-            step = arrays[f"layer{k}.step_{part}"].astype(np.float32)
-            layers[f"layer{k}.W_{part}"] = arrays[f"layer{k}.W_{part}"].astype(np.float32) * step
-            steps.append(step)
-        layers[f"layer{k}.b"] = arrays[f"layer{k}.b"].astype(np.float32)
-    return layers, np.concatenate(steps)
+    weights = {
+        name: arrays[name].astype(np.float32) * arrays[f"{name}.step"]
+        if name in products
+        else arrays[name].astype(np.float32)
+        for name in expected
+        if not name.endswith(".step")
+    }
+    return weights, np.concatenate([arrays[f"{name}.step"] for name in products])
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> NativeBackend:

@@ -1,4 +1,4 @@
-"""The base backend: float32, NumPy alone, one fused gate product per layer and step."""
+"""The base backend: float32, NumPy alone, each layer's own fast step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers.layout import fused
+from ..layers import FEATURES
+from ..model.network import Network
 from ..model.spec import ModelSpec
 from .base import Backend, State, WholeSequence, check_state
 
@@ -19,60 +20,102 @@ Float32 = NDArray[np.float32]
 
 
 class NumpyBackend(Backend):
-    """Only the answer is allocated in a step; everything else lives in buffers that are made once.
+    """Only the answer is allocated in a step; everything else lies in buffers that are made once.
 
-    The vectors stand in one buffer, [x, 1, h0, 1, h1, 1, ...]. A layer's input, its bias's 1 and its h are then one slice of it, and so
-    are the head's: nothing is ever copied together.
+    The vectors stand in one buffer, [x, 1, y0, 1, y1, ...]: the input of a layer, its bias's 1 and
+    its output are one slice of it, so that nothing is copied together in a chain of layers.
     """
 
     name = "numpy"
 
     def __init__(
         self, spec: ModelSpec, weights: Mapping[str, Float32], batch: tuple[int, ...] = ()
-    ):
-        """batch: a last dimension of every buffer, for what is computed side by side."""
-        F, H, L = spec.feature_size, spec.hidden_size, spec.num_layers
-        self._vectors = np.ones((F + 1 + L * (H + 1), *batch), np.float32)
-        self._x = self._vectors[:F]
-        starts = [F + 1 + k * (H + 1) for k in range(L)]  # of each layer's h
-        self._h = [self._vectors[s : s + H] for s in starts]
-        # Per layer [i, f, o, g, c]: with g and c side by side, i*g and f*c are one product.
-        self._gates = [np.zeros((5 * H, *batch), np.float32) for _ in range(L)]
-        self._c = [gates[4 * H :] for gates in self._gates]
-        self._head, self._head_input = _head(weights).dot, self._vectors[starts[-1] :]
-        self._cells = []
-        for k in range(L):
-            before = F if k == 0 else H
-            inputs = self._vectors[
-                starts[k] - 1 - before : starts[k] + H
-            ]  # [x or the h below, 1, h]
-            self._cells.append(_cell(fused(weights, k), inputs, self._gates[k], self._h[k]))
+    ) -> None:
+        """batch: a last dimension of every buffer, for streams that are computed side by side."""
+        network = spec.network
+        *inner, last = network.layers
+        starts, joins, size = _places(network)
+        self._vectors = np.ones((size, *batch), np.float32)
+        self._x = self._vectors[: network.features]
+        self._state: dict[str, Float32] = {}
+        self._steps: list[Callable[[], None]] = []
+        for layer in (*inner, last):
+            inputs, outputs = network.sizes[layer.name]
+            start = starts[layer.name]
+            vector = self._vectors[start : start + inputs + 1 + outputs]
+            if layer.name in joins:
+                self._steps.append(self._join(vector, joins[layer.name]))
+            own = network.own(layer, weights)
+            if layer is last:
+                self._answer, state = layer.answer(own, vector, inputs, batch)
+            else:
+                step, state = layer.fast(own, vector, inputs, batch)
+                self._steps.append(step)
+            self._state |= {f"{layer.name}.{name}": view for name, view in state.items()}
+        self._state = {name: self._state[name] for name in network.state}
         self.reset()
 
+    def _join(self, vector: Float32, places: list[slice]) -> Callable[[], None]:
+        """Copies what a layer reads to the beginning of its vector."""
+        pairs = []
+        at = 0
+        for place in places:
+            source = self._vectors[place]
+            pairs.append((vector[at : at + len(source)], source))
+            at += len(source)
+
+        def step() -> None:
+            for to, source in pairs:
+                to[:] = source
+
+        return step
+
     def reset(self) -> None:
-        for part in (*self._h, *self._c):
+        for part in self._state.values():
             part[:] = 0
 
     def step(self, features: Float32) -> Float32:
         self._x[:] = features
-        for cell in self._cells:
-            cell()
-        outputs: Float32 = self._head(self._head_input)
-        return outputs
+        for step in self._steps:
+            step()
+        return self._answer()
 
     @property
     def state(self) -> State:
-        return np.stack(self._h), np.stack(self._c)
+        return {name: part.copy() for name, part in self._state.items()}
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = check_state(value, (len(self._h), *self._h[0].shape))
-        for k in range(len(self._h)):
-            self._h[k][:], self._c[k][:] = h[k], c[k]
+        shapes = {name: part.shape for name, part in self._state.items()}
+        for name, array in check_state(value, shapes).items():
+            self._state[name][:] = array
+
+
+def _places(network: Network) -> tuple[dict[str, int], dict[str, list[slice]], int]:
+    """Where each layer's vector [inputs, 1, outputs] begins, what must be copied there, the size.
+
+    A layer that reads the one before it shares that one's output; any other has its inputs copied.
+    """
+    outputs = {FEATURES: slice(0, network.features)}
+    size = network.features
+    starts: dict[str, int] = {}
+    joins: dict[str, list[slice]] = {}
+    for layer in network.layers:
+        inputs, count = network.sizes[layer.name]
+        only = outputs[layer.inputs[0]]
+        if len(layer.inputs) == 1 and only.stop == size:
+            starts[layer.name] = only.start
+        else:
+            joins[layer.name] = [outputs[name] for name in layer.inputs]
+            starts[layer.name] = size
+            size += inputs
+        outputs[layer.name] = slice(size + 1, size + 1 + count)
+        size += 1 + count
+    return starts, joins, size
 
 
 class NumpyStreams(NumpyBackend):
-    """N streams as N columns: one matrix product a layer and step for all of them, the weights read once."""
+    """N streams as N columns: one matrix product a layer and step for all, the weights read once."""
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32], streams: int):
         super().__init__(spec, weights, (streams,))
@@ -83,107 +126,39 @@ class NumpyStreams(NumpyBackend):
 
     @property
     def state(self) -> State:
-        """(h, c), (N, layers, H) each."""
-        return np.stack(self._h).transpose(2, 0, 1).copy(), np.stack(self._c).transpose(
-            2, 0, 1
-        ).copy()
+        """(N, size) each."""
+        return {name: part.T.copy() for name, part in self._state.items()}
 
     @state.setter
     def state(self, value: State) -> None:
-        layers, (hidden, streams) = len(self._h), self._h[0].shape
-        h, c = check_state(value, (streams, layers, hidden))
-        for k in range(layers):
-            self._h[k][:], self._c[k][:] = h[:, k].T, c[:, k].T
+        shapes = {name: part.T.shape for name, part in self._state.items()}
+        for name, array in check_state(value, shapes).items():
+            self._state[name][:] = array.T
 
 
-class BidirectionalNumpyBackend(WholeSequence):
-    """The same cells, over a whole sequence forward and backward, a layer after the other."""
+class WholeNumpyBackend(WholeSequence):
+    """The same steps over a whole sequence, a layer after the other."""
 
     name = "numpy"
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32]):
-        self._hidden = spec.hidden_size
+        self._network = spec.network
         self._layers = [
-            [
-                _Direction(fused(weights, k, reverse=reverse), spec.layer_input_size(k))
-                for reverse in (False, True)
-            ]
-            for k in range(spec.num_layers)
+            layer.whole_run(spec.network.own(layer, weights), spec.network.sizes[layer.name][0])
+            for layer in spec.network.layers
         ]
-        self._head = _head(weights).T  # (2 H + 1, O)
 
     def run(self, features: Float32) -> Float32:
-        steps, H = len(features), self._hidden
-        x = features
-        for forward, backward in self._layers:
-            hidden = np.ones((steps, 2 * H + 1), np.float32)  # [forward h, backward h, 1]
-            forward.run(x, hidden[:, :H])
-            backward.run(x[::-1], hidden[::-1, H : 2 * H])
-            x = hidden[:, : 2 * H]
-        outputs: Float32 = hidden @ self._head
-        return outputs
-
-
-class _Direction:
-    """One direction of one layer."""
-
-    def __init__(self, W: Float32, inputs: int):
-        """W: (4 H, inputs + 1 + H) from `layout.fused`."""
-        H = W.shape[0] // 4
-        vector = np.ones(inputs + 1 + H, np.float32)  # [x, 1, h]
-        self._gates = np.zeros(5 * H, np.float32)
-        self._x, self._h, self._c = vector[:inputs], vector[inputs + 1 :], self._gates[4 * H :]
-        self._cell = _cell(W, vector, self._gates, self._h)
-
-    def run(self, x: Float32, hidden: Float32) -> None:
-        """x: (steps, inputs), in the order in which they are read; hidden: takes (steps, H)."""
-        self._h[:] = self._c[:] = 0
-        for row, h in zip(x, hidden, strict=True):
-            self._x[:] = row
-            self._cell()
-            h[:] = self._h
-
-
-def _head(weights: Mapping[str, Float32]) -> Float32:
-    """(O, inputs + 1), the bias in the last column."""
-    return np.ascontiguousarray(
-        np.vstack([weights["head.W"], weights["head.b"]]).T, dtype=np.float32
-    )
-
-
-def _cell(W: Float32, inputs: Float32, gates: Float32, h: Float32) -> Callable[[], None]:
-    """A function that does one layer's step in place. W: (4 H, inputs + 1 + H) from `layout.fused`."""
-    H, batch = h.shape[0], h.shape[1:]
-    activations, sigmoids = gates[: 4 * H], gates[: 3 * H]
-    i_f, o, g_c, c = gates[: 2 * H], gates[2 * H : 3 * H], gates[3 * H :], gates[4 * H :]
-    products = np.empty((2 * H, *batch), np.float32)
-    i_g, f_c = products[:H], products[H:]
-    tanh_c = np.empty((H, *batch), np.float32)
-    half = np.full(
-        (3 * H, *batch), 0.5, np.float32
-    )  # an array: NumPy converts a scalar anew at each call
-    product, tanh, multiply, add = W.dot, np.tanh, np.multiply, np.add
-
-    def cell() -> None:
-        product(inputs, activations)
-        tanh(activations, activations)
-        multiply(sigmoids, half, sigmoids)  # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2
-        add(sigmoids, half, sigmoids)
-        multiply(i_f, g_c, products)
-        add(f_c, i_g, c)  # c = f * c + i * g
-        tanh(c, tanh_c)
-        multiply(o, tanh_c, h)  # h = o * tanh(c)
-
-    return cell
+        values = {FEATURES: np.asarray(features, np.float32)}
+        for layer, run in zip(self._network.layers, self._layers, strict=True):
+            parts = [values[name] for name in layer.inputs]
+            values[layer.name] = run(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+        return values[self._network.layers[-1].name]
 
 
 def numpy_backend(spec: ModelSpec, weights: Mapping[str, Float32]) -> Backend:
-    """The backend of a model of one direction or both."""
-    return (
-        BidirectionalNumpyBackend(spec, weights)
-        if spec.bidirectional
-        else NumpyBackend(spec, weights)
-    )
+    """The backend of any model."""
+    return WholeNumpyBackend(spec, weights) if spec.whole else NumpyBackend(spec, weights)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:

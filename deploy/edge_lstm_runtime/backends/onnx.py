@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,61 +19,63 @@ MEMBER = "model.onnx"
 
 
 class OnnxBackend(Backend):
-    """Runs either graph form of one step; inputs and outputs are taken by name (docs/bundle.md)."""
+    """Runs either graph form of one step: x and the states in, y and the states out, in this order."""
 
     name = "onnx"
 
     def __init__(self, spec: ModelSpec, model: bytes):
-        self._layers, self._hidden = spec.num_layers, spec.hidden_size
-        states = [f"{part}{k}" for k in range(self._layers) for part in "hc"]
-        self._inputs = [f"{s}_in" for s in states]
-        self._outputs = ["y", *(f"{s}_out" for s in states)]
-        self._session, shapes = _open(model, {"x", *self._inputs}, set(self._outputs))
-        self._x_shape, self._state_shape = shapes["x"], shapes["h0_in"]
+        self._states = spec.network.state
+        self._session, shapes, self._outputs = _open(model, 1 + len(self._states))
+        self._inputs = list(shapes)
+        self._x, *states = shapes.items()
+        self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
+        for name, shape in self._shapes.items():
+            if math.prod(shape) != self._states[name]:
+                raise BackendError(
+                    f"model.onnx has a state of {shape}, expected {self._states[name]} values for {name}"
+                )
         self.reset()
 
     def reset(self) -> None:
-        self._feed: dict[str, NDArray[Any]] = {
-            name: np.zeros(self._state_shape, np.float32) for name in self._inputs
-        }
+        zeros = [np.zeros(shape, np.float32) for shape in self._shapes.values()]
+        self._feed: dict[str, NDArray[Any]] = dict(zip(self._inputs[1:], zeros, strict=True))
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        name, shape = self._x
         try:
-            self._feed["x"] = np.asarray(features, np.float32).reshape(self._x_shape)
+            self._feed[name] = np.asarray(features, np.float32).reshape(shape)
             y, *states = self._session.run(self._outputs, self._feed)
         except Exception as e:
             raise BackendError(f"ONNX Runtime failed in this step: {e}") from e
-        self._feed.update(zip(self._inputs, states, strict=True))
+        self._feed.update(zip(self._inputs[1:], states, strict=True))
         result: NDArray[Any] = y.ravel()
         return result
 
     @property
     def state(self) -> State:
-        parts = [self._feed[name].ravel() for name in self._inputs]
-        return np.stack(parts[0::2]), np.stack(parts[1::2])
+        arrays = [self._feed[name].ravel().copy() for name in self._inputs[1:]]
+        return dict(zip(self._states, arrays, strict=True))
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = check_state(value, (self._layers, self._hidden))
-        for k in range(self._layers):
-            for part, array in (("h", h), ("c", c)):
-                self._feed[f"{part}{k}_in"] = array[k].astype(np.float32).reshape(self._state_shape)
+        checked = check_state(value, {name: (size,) for name, size in self._states.items()})
+        for place, (name, array) in zip(self._inputs[1:], checked.items(), strict=True):
+            self._feed[place] = array.astype(np.float32).reshape(self._shapes[name])
 
 
-class BidirectionalOnnxBackend(WholeSequence):
+class WholeOnnxBackend(WholeSequence):
     """Runs the graph of a whole sequence: x (steps, 1, F) in, y (steps, O) out."""
 
     name = "onnx"
 
-    def __init__(self, spec: ModelSpec, model: bytes):
-        self._hidden = spec.hidden_size
-        self._session, _ = _open(model, {"x"}, {"y"})
+    def __init__(self, model: bytes):
+        self._session, shapes, self._outputs = _open(model, 1)
+        (self._x,) = shapes
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        rows = np.asarray(features, np.float32)[:, None]
         try:
-            outputs: NDArray[Any] = self._session.run(
-                ["y"], {"x": np.asarray(features, np.float32)[:, None]}
-            )[0]
+            outputs: NDArray[Any] = self._session.run(self._outputs, {self._x: rows})[0]
         except Exception as e:
             raise BackendError(
                 f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}"
@@ -80,10 +83,11 @@ class BidirectionalOnnxBackend(WholeSequence):
         return outputs
 
 
-def _open(
-    model: bytes, inputs: set[str], outputs: set[str]
-) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """The session and the shapes of its inputs by name. Raises BackendUnavailableError, or BackendError for another graph than expected."""
+def _open(model: bytes, count: int) -> tuple[Any, dict[str, tuple[int, ...]], list[str]]:
+    """The session, the shapes of its inputs by name, the names of its outputs, in order.
+
+    Raises BackendUnavailableError, or BackendError for a graph of another number of either.
+    """
     try:
         import onnxruntime
     except ImportError as e:
@@ -100,17 +104,17 @@ def _open(
     except Exception as e:  # ONNX Runtime's own derive from Exception alone
         raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
     shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
-    found = {o.name for o in session.get_outputs()}
-    if set(shapes) != inputs or found != outputs:
+    outputs = [o.name for o in session.get_outputs()]
+    if len(shapes) != count or len(outputs) != count:
         raise BackendError(
-            f"model.onnx has inputs {sorted(shapes)} and outputs {sorted(found)}, expected those of docs/bundle.md"
+            f"model.onnx has inputs {list(shapes)} and outputs {outputs}, expected {count} of each, as docs/bundle.md lists them"
         )
-    return session, shapes
+    return session, shapes, outputs
 
 
 def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
-    """The backend of a model of one direction or both."""
-    return BidirectionalOnnxBackend(spec, model) if spec.bidirectional else OnnxBackend(spec, model)
+    """The backend of any model."""
+    return WholeOnnxBackend(model) if spec.whole else OnnxBackend(spec, model)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:

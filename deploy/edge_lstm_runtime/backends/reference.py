@@ -1,6 +1,6 @@
-"""The float64 reference: the LSTM written like its equations. Every backend is judged by it; it is never optimised.
+"""The float64 reference: every layer's cell as its equations stand. Every backend is judged by it.
 
-Equations: Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, as in torch.nn.LSTM's documentation.
+It is never optimized.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers.layout import gate
+from ..layers import FEATURES, Array, Layer
+from ..layers.ops import NUMPY, Ops
 from ..model.spec import ModelSpec
-from .base import Backend, WholeSequence, check_state
+from .base import Backend, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -21,111 +22,73 @@ if TYPE_CHECKING:
 Float64 = NDArray[np.float64]
 
 
-def sigmoid(a: Float64) -> Float64:
-    return 0.5 * (
-        1.0 + np.tanh(0.5 * a)
-    )  # the logistic function, without overflow for large negative a
-
-
-def lstm_cell(
-    x: Float64,
-    h: Float64,
-    c: Float64,
-    W_x: Float64,
-    W_h: Float64,
-    b: Float64,
-    record: dict[str, Float64] | None = None,
-) -> tuple[Float64, Float64]:
-    """One step of one layer. x: (inputs,), h and c: (H,) -> the new h and c, (H,) each. record: takes what lies between."""
-    a = x @ W_x + h @ W_h + b  # (4 H,)
-    i = sigmoid(gate(a, "i"))
-    f = sigmoid(gate(a, "f"))
-    g = np.tanh(gate(a, "g"))
-    o = sigmoid(gate(a, "o"))
-    fc = f * c
-    ig = i * g
-    c = fc + ig
-    tanh_c = np.tanh(c)
-    h = o * tanh_c
-    if record is not None:
-        record.update(i=i, f=f, g=g, o=o, fc=fc, ig=ig, tanh_c=tanh_c)
-    return h, c
-
-
 class Reference(Backend):
-    """features (F,) -> outputs (O,), all in float64. For a model of one direction; `reference` gives the right one for any."""
+    """features (F,) -> outputs (O,), all in float64. `reference` gives the right one for any model."""
 
     name = "reference"
     dtype = np.float64
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, NDArray[Any]]):
-        self._spec = spec
-        self._weights = _float64(weights)
+        self._network = spec.network
+        self._weights = _float64(spec, weights)
         self.reset()
 
     def reset(self) -> None:
-        shape = (self._spec.num_layers, self._spec.hidden_size)
-        self._h, self._c = np.zeros(shape), np.zeros(shape)
+        self._state: State = self._network.zero_state(np.float64)
 
-    def step(
-        self, features: NDArray[Any], records: list[dict[str, Float64]] | None = None
-    ) -> Float64:
-        """records: one for each layer, which takes what lies between, as of `lstm_cell`."""
+    def step(self, features: NDArray[Any], ops: Ops = NUMPY) -> Float64:
+        """ops: a `layers.ops.Recorder` to look inside the cells."""
         x = np.asarray(features, np.float64)
-        for k in range(self._spec.num_layers):
-            W_x, W_h, b = (self._weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            self._h[k], self._c[k] = lstm_cell(
-                x, self._h[k], self._c[k], W_x, W_h, b, records[k] if records else None
-            )
-            x = self._h[k]
-        return x @ self._weights["head.W"] + self._weights["head.b"]
+        y: Float64
+        y, self._state = self._network.step(ops, self._product, self._weights, x, self._state)
+        return y
+
+    def _product(self, layer: Layer, name: str, v: Array) -> Array:
+        return v @ self._weights[layer.name][name]
 
     @property
-    def state(self) -> tuple[Float64, Float64]:
-        return self._h.copy(), self._c.copy()
+    def state(self) -> State:
+        return {name: array.copy() for name, array in self._state.items()}
 
     @state.setter
-    def state(self, value: tuple[NDArray[Any], NDArray[Any]]) -> None:
-        h, c = check_state(value, self._h.shape)
-        self._h, self._c = h.astype(np.float64), c.astype(np.float64)
+    def state(self, value: State) -> None:
+        shapes = {name: (size,) for name, size in self._network.state.items()}
+        checked = check_state(value, shapes)
+        self._state = {name: array.astype(np.float64) for name, array in checked.items()}
 
 
-class BidirectionalReference(WholeSequence):
+class WholeReference(WholeSequence):
     """features (steps, F) of a whole sequence -> outputs (steps, O), all in float64."""
 
     name = "reference"
     dtype = np.float64
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, NDArray[Any]]):
-        self._hidden, self._layers = spec.hidden_size, spec.num_layers
-        self._weights = _float64(weights)
+        self._network = spec.network
+        self._weights = _float64(spec, weights)
 
     def run(self, features: NDArray[Any]) -> Float64:
-        x = np.asarray(features, np.float64)  # (steps, inputs)
-        for k in range(self._layers):
-            forward = self._direction(x, f"layer{k}")
-            backward = self._direction(x[::-1], f"layer{k}.reverse")[::-1]
-            x = np.concatenate([forward, backward], axis=1)  # (steps, 2 H)
-        return x @ self._weights["head.W"] + self._weights["head.b"]
+        values = {FEATURES: np.asarray(features, np.float64)}  # (steps, inputs)
+        for layer in self._network.layers:
+            weights = self._weights[layer.name]
 
-    def _direction(self, x: Float64, prefix: str) -> Float64:
-        """x: (steps, inputs) in the order in which they are read -> every h, (steps, H)."""
-        W_x, W_h, b = (self._weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b"))
-        hidden = np.empty((len(x), self._hidden))
-        h, c = np.zeros(self._hidden), np.zeros(self._hidden)
-        for t in range(len(x)):
-            h, c = lstm_cell(x[t], h, c, W_x, W_h, b)
-            hidden[t] = h
-        return hidden
+            def product(name: str, v: Array, weights: Mapping[str, Array] = weights) -> Array:
+                return v @ weights[name]
+
+            x = NUMPY.join([values[name] for name in layer.inputs])
+            values[layer.name] = layer.sequence(NUMPY, product, weights, x)
+        return values[self._network.layers[-1].name]
 
 
 def reference(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> Backend:
-    """The reference of a model of one direction or both."""
-    return BidirectionalReference(spec, weights) if spec.bidirectional else Reference(spec, weights)
+    """The reference of any model."""
+    return WholeReference(spec, weights) if spec.whole else Reference(spec, weights)
 
 
-def _float64(weights: Mapping[str, NDArray[Any]]) -> dict[str, Float64]:
-    return {name: np.asarray(array, np.float64) for name, array in weights.items()}
+def _float64(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Float64]]:
+    """By layer, then by the layer's own names."""
+    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    return {layer.name: spec.network.own(layer, exact) for layer in spec.network.layers}
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:

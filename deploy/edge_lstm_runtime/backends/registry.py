@@ -51,7 +51,7 @@ def open_backend(
     Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name and for streams of a
     bidirectional model.
     """
-    if streams is not None and bundle.spec.bidirectional:
+    if streams is not None and bundle.spec.whole:
         raise BackendError(
             f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`"
         )

@@ -84,7 +84,7 @@ def main(arguments: argparse.Namespace) -> int:
         if measured and not arguments.json:
             out.write(LEGEND)
         if everything:
-            for streams in (None,) if bundle.spec.bidirectional else (None, arguments.streams):
+            for streams in (None,) if bundle.spec.whole else (None, arguments.streams):
                 choice = choose_backend(
                     bundle, artifact=arguments.artifact, streams=streams, recall=False
                 )

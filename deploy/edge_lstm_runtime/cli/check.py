@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
         place = (
             ""
             if result.passed
-            else f"; worst at step {c.worst[0]}, output {bundle.spec.output_names[c.worst[1]]!r}"
+            else f"; worst at step {c.worst[0]}, output {bundle.spec.answer.names[c.worst[1]]!r}"
         )
         print(
             f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"

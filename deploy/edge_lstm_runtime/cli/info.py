@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     from .. import native
     from ..errors import BackendUnavailableError
+    from ..inputs.characters import Characters
     from ..load import load
 
     bundle = load(arguments.bundle).bundle
@@ -31,25 +32,29 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
         return 0
     spec = bundle.spec
-    outputs = (
-        repr("".join(spec.classes)) if spec.task == "language" else ", ".join(spec.output_names)
-    )
-    print(f"task      {spec.task}: {outputs}")
-    if spec.anomaly_scale:
-        print(f"anomaly   a score above {spec.anomaly_threshold:.4g}")
-    print(f"channels  {', '.join(spec.channels)} (raw units; missing values: {spec.missing})")
-    if (sound := spec.front_end) is not None:
+    inputs = spec.inputs
+    network = spec.network
+    characters = isinstance(inputs, Characters)
+    outputs = repr("".join(spec.answer.names)) if characters else ", ".join(spec.answer.names)
+    print(f"task      {spec.answer.task}: {outputs}")
+    if spec.detector:
+        print(f"anomaly   a score above {spec.detector.threshold:.4g}")
+    missing = getattr(inputs, "missing", "refuse")
+    print(f"channels  {', '.join(inputs.names)} (raw units; missing values: {missing})")
+    if (sound := inputs.sound) is not None:
         print(
-            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} samples, {sound.hop_length} apart: "
-            f"{sound.frame_rate:g} a second"
+            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} "
+            f"samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
         )
-    if spec.dt:
+    if inputs.elapsed:
         print(
-            f"time      {spec.dt} is the seconds since the sample before; `run` takes them, or works them out from {spec.time!r}"
+            f"time      {inputs.elapsed} is the seconds since the sample before; `run` takes them, "
+            f"or works them out from {inputs.time_column!r}"
         )
-    both = ", bidirectional (whole sequences only)" if spec.bidirectional else ""
+    layers = " -> ".join(layer.title for layer in network.layers)
+    whole = ", whole sequences only" if spec.whole else ""
     print(
-        f"model     {spec.num_layers} layer(s) of {spec.hidden_size}{both}, {spec.parameters} parameters, {spec.macs_per_step} MACs a step"
+        f"model     {layers}{whole}, {network.parameters} parameters, {network.macs_per_step} MACs a step"
     )
     try:
         print(

@@ -112,7 +112,7 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
     from ..load import load
 
     model, name = load(arguments.bundle), arguments.input
-    if (front_end := model.spec.front_end) is None:
+    if (front_end := model.spec.inputs.sound) is None:
         raise ConfigError(
             f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples"
         )

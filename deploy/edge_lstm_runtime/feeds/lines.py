@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ..detector import AnomalyDetector
 from ..errors import BackendError, ConfigError, SampleError
-from ..inputs.channels import Preprocessor, describe
-from ..inputs.characters import index_of
+from ..inputs import Inputs
+from ..inputs.characters import Characters
 from ..inputs.times import Clock, seconds
-from ..model.spec import ModelSpec
+from ..model.spec import describe
 from ..session import Session
 
 RESET = "reset"
@@ -39,29 +39,29 @@ def answers(
     reset_every: samples after which the state is set to zero; 0 for never.
     Raises ConfigError when the header lacks a channel, BackendError when the backend fails.
     """
-    channels = session.spec.channels
+    channels = session.spec.inputs.names
     columns: list[int] | None = None
     names, clock = (
         channels,
         Clock(),
     )  # names: of the values, the time's in dt's place where it is given
     first, samples = True, 0
-    answering: _Answering = _Whole(session) if session.spec.bidirectional else _Stepwise(session)
+    answering: _Answering = _Whole(session) if session.spec.whole else _Stepwise(session)
     for number, text in enumerate(lines, start=1):
         line = text.strip().removeprefix("\ufeff")
         if not line:
             continue
         try:
             if line[0] in "[{":
-                values, given = _from_json(line, session.spec)
+                values, given = _from_json(line, session.spec.inputs)
             else:
                 cells = _cells(line)
                 if first and _is_header(cells, channels):
-                    names = _given(session.spec, [cell.strip() for cell in cells])
+                    names = _given(session.spec.inputs, [cell.strip() for cell in cells])
                     columns = _header(cells, names)
                     first = False
                     continue
-                values, given = _from_csv(cells, columns, names, session.spec), names
+                values, given = _from_csv(cells, columns, names, session.spec.inputs), names
             if values is None:
                 yield from answering.end()
                 session.reset()
@@ -75,7 +75,7 @@ def answers(
                 clock.reset()
             moment = None
             if given != channels:
-                place = channels.index(session.spec.dt)
+                place = channels.index(session.spec.inputs.elapsed)
                 moment = values[place]
                 values[place] = clock.since(moment)
             answered = answering.sample(number, values)
@@ -107,7 +107,7 @@ class _Stepwise:
 
     def __init__(self, session: Session):
         self._session = session
-        self._detector = AnomalyDetector(session.spec) if session.spec.anomaly_scale else None
+        self._detector = AnomalyDetector(session.spec) if session.spec.detector else None
 
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
@@ -130,7 +130,10 @@ class _Whole:
     """Samples are held, and answered together at the end of their sequence; a line that can't be used is no part of it."""
 
     def __init__(self, session: Session):
-        self._session, self._try = session, Preprocessor(session.spec)
+        self._session, self._try = (
+            session,
+            session.spec.inputs.preprocessor(np.float32, None, keep_last=False),
+        )
         self._samples: list[tuple[int, list[float]]] = []
         self._errors: dict[int, dict[str, Any]] = {}
 
@@ -158,7 +161,7 @@ def _answer(session: Session, number: int, outputs: NDArray[Any]) -> dict[str, A
 
 
 def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:
-    """`describe`, of outputs (O,) that are finite; else BackendError, with the place in the input."""
+    """The answer's description, of outputs (O,) that are finite; else BackendError, with the place in the input."""
     if not np.isfinite(outputs).all():
         raise BackendError(
             f"backend {session.backend.name!r} answered {place} with values that are not finite: {outputs}"
@@ -188,10 +191,11 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _given(spec: ModelSpec, names: Container[str]) -> tuple[str, ...]:
+def _given(inputs: Inputs, names: Container[str]) -> tuple[str, ...]:
     """The channels; the time in dt's place where it is there and dt is not."""
-    timed = spec.dt and spec.dt not in names and spec.time in names
-    return tuple(spec.time if timed and c == spec.dt else c for c in spec.channels)
+    elapsed = inputs.elapsed
+    timed = elapsed and elapsed not in names and inputs.time_column in names
+    return tuple(inputs.time_column if timed and c == elapsed else c for c in inputs.names)
 
 
 def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
@@ -204,12 +208,12 @@ def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
     return [names.index(name) for name in channels]
 
 
-def _is_time(spec: ModelSpec, name: str) -> bool:
-    return bool(spec.dt) and name == spec.time
+def _is_time(inputs: Inputs, name: str) -> bool:
+    return name != "" and name == inputs.time_column
 
 
 def _from_csv(
-    cells: list[str], columns: list[int] | None, channels: tuple[str, ...], spec: ModelSpec
+    cells: list[str], columns: list[int] | None, channels: tuple[str, ...], inputs: Inputs
 ) -> list[float]:
     if columns is None:
         if len(cells) != len(channels):
@@ -222,12 +226,12 @@ def _from_csv(
             f"{len(cells)} values, expected at least {max(columns) + 1} as in the header"
         )
     return [
-        _number(cells[column], name, spec) for column, name in zip(columns, channels, strict=True)
+        _number(cells[column], name, inputs) for column, name in zip(columns, channels, strict=True)
     ]
 
 
-def _number(cell: str, channel: str, spec: ModelSpec) -> float:
-    if _is_time(spec, channel):
+def _number(cell: str, channel: str, inputs: Inputs) -> float:
+    if _is_time(inputs, channel):
         return seconds(cell, channel)
     if cell.strip().lower() in _MISSING:
         return float("nan")
@@ -239,9 +243,9 @@ def _number(cell: str, channel: str, spec: ModelSpec) -> float:
         ) from None
 
 
-def _from_json(line: str, spec: ModelSpec) -> tuple[list[float] | None, tuple[str, ...]]:
+def _from_json(line: str, inputs: Inputs) -> tuple[list[float] | None, tuple[str, ...]]:
     """The values, or None for a request to reset; and their names."""
-    channels = spec.channels
+    channels = inputs.names
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as e:
@@ -249,17 +253,17 @@ def _from_json(line: str, spec: ModelSpec) -> tuple[list[float] | None, tuple[st
     if isinstance(value, dict):
         if value.get(RESET) is True:
             return None, channels
-        channels = _given(spec, value)
+        channels = _given(inputs, value)
         absent = [name for name in channels if name not in value]
         if absent:
             raise SampleError(f"channels {absent} are missing; expected {list(channels)}")
         value = [value[name] for name in channels]
     if len(value) != len(channels):
         raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
-    if spec.task == "language" and isinstance(value[0], str):
-        value = [index_of(spec, value[0])]
+    if isinstance(inputs, Characters) and isinstance(value[0], str):
+        value = [inputs.index(value[0])]
     for k, (name, item) in enumerate(zip(channels, value, strict=True)):
-        if _is_time(spec, name):
+        if _is_time(inputs, name):
             value[k] = seconds(item, name)
         elif item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")

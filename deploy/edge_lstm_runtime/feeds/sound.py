@@ -89,12 +89,12 @@ def answers(
     0 for never. A bidirectional model answers when the sound, or that many frames, have ended.
     Raises ConfigError for a model without a front end, BackendError when the backend fails.
     """
-    front_end = session.spec.front_end
+    front_end = session.spec.inputs.sound
     if front_end is None:
         raise ConfigError(
-            f"this model takes no sound: it was trained without [front_end], on {', '.join(session.spec.channels)}"
+            f"this model takes no sound: it was trained without [front_end], on {', '.join(session.spec.inputs.names)}"
         )
-    stream, whole = FrontEndStream(front_end), session.spec.bidirectional
+    stream, whole = FrontEndStream(front_end), session.spec.whole
     held: list[NDArray[Any]] = []
     last: dict[str, Any] | None = None
     number = 0

@@ -1,79 +1,170 @@
-"""From raw samples to the network's features, and from its outputs to answers: the same code at training and on the board."""
+"""Channels of numbers: normalized, gaps filled, the elapsed time on a logarithmic scale; or sound."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import SampleError
-from ..model.spec import VOCABULARY, ModelSpec
-from .characters import one_hot
+from ..errors import BundleError, SampleError
+from . import NUMBERS, Float64, Inputs, as_samples, sample_shape
+from .front_end import FrontEnd
 
-Float64 = NDArray[np.float64]
-MAX_FEATURE = 1e30  # deviations from the mean: sums of products with anything larger could overflow float32 and leave NaN in the state
-TOLD = 5  # characters that an answer of task "language" is described by
-NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
+Missing = Literal["refuse", "ffill", "mask"]
+LARGEST = (
+    1e30  # of a mean, a deviation: sums and products of them with samples stay far from overflow
+)
+SMALLEST_STD = 1e-30
+# Deviations from the mean: sums of products with anything larger could overflow float32 and leave
+# NaN in the state.
+MAX_FEATURE = 1e30
 
 
-def as_samples(spec: ModelSpec, xs: ArrayLike, streams: int | None = None) -> NDArray[Any]:
-    """(steps, C) numbers of any kind, (steps, N, C) for N streams; SampleError for anything else."""
-    shape = _sample_shape(spec, streams)
-    expected = f"(steps, {', '.join(map(str, shape))})"
-    try:
-        array = np.asarray(xs)
-    except (TypeError, ValueError) as e:
-        raise SampleError(f"samples are no table of numbers ({e}); expected {expected}") from e
-    if array.shape == (0,):  # an empty list can't say how many columns it has
-        array = array.reshape(0, *shape)
-    if not array.ndim or array.shape[1:] != shape:
-        raise SampleError(
-            f"samples have shape {array.shape}, expected {expected} for channels {', '.join(spec.channels)}"
+@dataclasses.dataclass(frozen=True)
+class Channels(Inputs):
+    """channels   names of the raw input values of one sample, in order; C of them
+    mean       (C,) raw units; statistics of the training split only
+    std        (C,) raw units, all >= 1e-30
+    missing    what a NaN in a sample means: "refuse" it, take the channel's last value ("ffill";
+               its mean before the first one), or 0 after normalization plus C more features that
+               are 1 if a value is missing ("mask")
+    front_end  how PCM becomes the channels, which then are its coefficients; None if samples come
+               from elsewhere
+    dt         the channel, if any, that is the time since the sample before in seconds, 0 for the
+               first; its feature is made of log(1 + dt / dt_unit), of which mean and std are
+    dt_unit    seconds
+    time       with `dt`: the column of times from which `edge-lstm run` works it out
+    """
+
+    kind = "channels"
+    channels: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    missing: Missing = "refuse"
+    front_end: FrontEnd | None = None
+    dt: str = ""
+    dt_unit: float = 1.0
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        names = self.channels
+        good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
+        _require(good, f"channels is {names!r}, expected a list of names")
+        _require(len(set(names)) == len(names), f"channels repeat a name: {names}")
+        _require(len(names) > 0, "no input channels")
+        expected = get_args(Missing)
+        _require(
+            self.missing in expected, f"missing is {self.missing!r}, expected one of {expected}"
         )
-    if array.dtype.kind not in NUMBERS:
-        raise SampleError(f"samples have type {array.dtype}, expected numbers")
-    return array
+        for field, least in (("mean", -LARGEST), ("std", SMALLEST_STD)):
+            values = getattr(self, field)
+            good = isinstance(values, tuple) and all(
+                type(v) in (int, float) and least <= v <= LARGEST for v in values
+            )
+            _require(good, f"{field} is {values!r}, expected numbers from {least:g} to {LARGEST:g}")
+            _require(
+                len(values) == len(names),
+                f"{field} has {len(values)} values for {len(names)} channels",
+            )
+        if self.front_end is not None:
+            _require(isinstance(self.front_end, FrontEnd), f"front_end is {self.front_end!r}")
+            made = self.front_end.names
+            _require(
+                names == made, f"channels are {list(names)}, and the front end makes {list(made)}"
+            )
+        self._check_dt()
+
+    def _check_dt(self) -> None:
+        for field in ("dt", "time"):
+            value = getattr(self, field)
+            _require(isinstance(value, str), f"{field} is {value!r}, expected a name")
+        if self.dt:
+            known = list(self.channels)
+            _require(
+                self.dt in known, f"dt is {self.dt!r}, which is not among the channels {known}"
+            )
+            _require(self.time not in known, f"time is {self.time!r}, which is a channel")
+        unit = self.dt_unit
+        good = type(unit) in (int, float) and SMALLEST_STD <= unit <= LARGEST
+        _require(good, f"dt_unit is {unit!r}, expected {SMALLEST_STD:g} or more")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.channels
+
+    @property
+    def feature_size(self) -> int:
+        return self.size * (2 if self.missing == "mask" else 1)
+
+    @property
+    def sound(self) -> FrontEnd | None:
+        return self.front_end
+
+    @property
+    def elapsed(self) -> str:
+        return self.dt
+
+    @property
+    def time_column(self) -> str:
+        return self.time if self.dt else ""
+
+    @property
+    def raw_mean(self) -> tuple[float, ...]:
+        """(C,) `mean` with `dt` in seconds too."""
+        pairs = zip(self.channels, self.mean, strict=True)
+        return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in pairs)
+
+    def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
+        """As of `Inputs`; of the filled values `dt` is scaled."""
+        return features(self, xs)
+
+    def preprocessor(
+        self, dtype: type[np.floating[Any]], streams: int | None, *, keep_last: bool
+    ) -> ChannelPreprocessor:
+        return ChannelPreprocessor(self, dtype, streams, keep_last=keep_last)
 
 
-def _sample_shape(spec: ModelSpec, streams: int | None) -> tuple[int, ...]:
-    return (spec.input_size,) if streams is None else (streams, spec.input_size)
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise BundleError(f"inputs: {what}")
 
 
-def scaled(spec: ModelSpec, xs: Float64) -> Float64:
+def scaled(inputs: Channels, xs: Float64) -> Float64:
     """xs: (..., C) raw units -> the same, the seconds of `dt` on its logarithmic scale; what is negative is -inf, which no model takes."""
-    if not spec.dt:
+    if not inputs.dt:
         return xs
-    xs, channel = xs.copy(), spec.channels.index(spec.dt)
+    xs, channel = xs.copy(), inputs.channels.index(inputs.dt)
     seconds = xs[..., channel]
     xs[..., channel] = np.where(
-        seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / spec.dt_unit)
+        seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / inputs.dt_unit)
     )
     return xs
 
 
-def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
+def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
     """The features of a whole recording, from its start.
 
     xs: (steps, C) raw units, NaN where missing. Returns (steps, F) normalised features and the (steps, C) raw values with the gaps
-    filled (`dt` scaled). Raises SampleError as `Preprocessor` does, naming the step.
+    filled (`dt` scaled). Raises SampleError as `ChannelPreprocessor` does, naming the step.
     """
-    xs = as_samples(spec, xs).astype(np.float64)
-    if spec.task == "language":
-        return one_hot(spec, xs, "step"), xs
-    xs = scaled(spec, xs)
-    mean, std = np.asarray(spec.input_mean, np.float64), np.asarray(spec.input_std, np.float64)
+    xs = as_samples(inputs, xs).astype(np.float64)
+    xs = scaled(inputs, xs)
+    mean, std = np.asarray(inputs.mean, np.float64), np.asarray(inputs.std, np.float64)
     missing = np.isnan(xs)
-    bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (missing if spec.missing == "refuse" else False)
+    bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (
+        missing if inputs.missing == "refuse" else False
+    )
     if bad.any():
         step, channel = np.argwhere(bad)[0]
-        raise SampleError(f"step {step}: {_bad_value(spec, int(channel), xs[step, channel])}")
+        raise SampleError(f"step {step}: {_bad_value(inputs, int(channel), xs[step, channel])}")
     filled = xs
     if missing.any():
-        if spec.missing == "ffill":
+        if inputs.missing == "ffill":
             seen = np.where(missing, -1, np.arange(len(xs))[:, None])
             source = np.maximum.accumulate(seen, axis=0)
             filled = np.where(
@@ -83,11 +174,11 @@ def features(spec: ModelSpec, xs: ArrayLike) -> tuple[Float64, Float64]:
             filled = np.where(missing, mean, xs)
     normalised = (filled - mean) / std
     return (
-        np.concatenate([normalised, missing], axis=1) if spec.missing == "mask" else normalised
+        np.concatenate([normalised, missing], axis=1) if inputs.missing == "mask" else normalised
     ), filled
 
 
-class Preprocessor:
+class ChannelPreprocessor:
     """`features`, a sample at a time, with the little state that "ffill" needs; for N streams, N samples at a time.
 
     last: (C,) float64, raw units (`dt` scaled): the latest known value of each channel; (N, C) for N streams.
@@ -95,25 +186,27 @@ class Preprocessor:
 
     def __init__(
         self,
-        spec: ModelSpec,
-        dtype: type[np.floating[Any]] = np.float32,
-        streams: int | None = None,
+        inputs: Channels,
+        dtype: type[np.floating[Any]],
+        streams: int | None,
+        *,
+        keep_last: bool,
     ):
-        self._spec = spec
+        self._inputs = inputs
         self._single = streams is None
-        self._mean = np.asarray(spec.input_mean, np.float64)
-        self._inverse_std = 1.0 / np.asarray(spec.input_std, np.float64)
+        self._mean = np.asarray(inputs.mean, np.float64)
+        self._inverse_std = 1.0 / np.asarray(inputs.std, np.float64)
         self._largest = MAX_FEATURE * np.asarray(
-            spec.input_std, np.float64
+            inputs.std, np.float64
         )  # distance from the mean, raw units
         self._surely_good = float(self._largest.min())
-        self._shape = _sample_shape(spec, streams)
+        self._shape = sample_shape(inputs, streams)
         # Subtracting in float64 keeps what a large offset (101,325 Pa, say) would cost in float32.
         self._centred = np.zeros(self._shape, np.float64)
-        self._features = np.zeros((*self._shape[:-1], spec.feature_size), dtype)
-        self._normalised = self._features[..., : spec.input_size]
-        self._mask = self._features[..., spec.input_size :]
-        self._keep = spec.missing == "ffill" or spec.residual
+        self._features = np.zeros((*self._shape[:-1], inputs.feature_size), dtype)
+        self._normalised = self._features[..., : inputs.size]
+        self._mask = self._features[..., inputs.size :]
+        self._keep = inputs.missing == "ffill" or keep_last
         self.last = np.empty(self._shape, np.float64)
         self.reset()
 
@@ -135,14 +228,14 @@ class Preprocessor:
             ) from e
         if x.shape != self._shape:
             raise SampleError(
-                f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._spec.channels)}"
+                f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._inputs.channels)}"
             )
         if x.dtype.kind not in NUMBERS:
             raise SampleError(
                 f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers"
             )
-        if self._spec.dt:
-            x = scaled(self._spec, x.astype(np.float64))
+        if self._inputs.dt:
+            x = scaled(self._inputs, x.astype(np.float64))
         centred = self._centred
         centred[:] = x
         np.subtract(centred, self._mean, centred)
@@ -167,13 +260,13 @@ class Preprocessor:
         Raises SampleError, naming the row, as a call does; `last` is then as before.
         """
         raw = xs.astype(np.float64)
-        xs = scaled(self._spec, raw)
+        xs = scaled(self._inputs, raw)
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
         centred = xs - self._mean
         if (
             np.abs(centred) <= self._largest
         ).all():  # which NaN is not: nothing is missing, and all rows can be done at once
-            rows[..., : self._spec.input_size] = centred * self._inverse_std
+            rows[..., : self._inputs.size] = centred * self._inverse_std
             if self._keep:
                 self.last[:] = xs[-1]
             return rows, xs
@@ -190,62 +283,22 @@ class Preprocessor:
     def _fill(self, x: Float64) -> Float64:
         missing = np.isnan(x)
         bad = (np.abs(x - self._mean) > self._largest) | (
-            missing if self._spec.missing == "refuse" else False
+            missing if self._inputs.missing == "refuse" else False
         )
         if bad.any():
             place = tuple(np.argwhere(bad)[0])
             stream = "" if self._single else f"stream {place[0]}: "
-            raise SampleError(stream + _bad_value(self._spec, int(place[-1]), x[place]))
-        filled = np.where(missing, self.last if self._spec.missing == "ffill" else self._mean, x)
+            raise SampleError(stream + _bad_value(self._inputs, int(place[-1]), x[place]))
+        filled = np.where(missing, self.last if self._inputs.missing == "ffill" else self._mean, x)
         np.subtract(filled, self._mean, self._centred)
         if self._mask.size:
             self._mask[:] = missing
         return filled
 
 
-class CharacterPreprocessor(Preprocessor):
-    """Of task "language": an index into the characters -> its one-hot row. Nothing is kept from one to the next."""
-
-    def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (1,) -> (F,), (N, 1) -> (N, F) for N streams, in a buffer that the next call overwrites.
-
-        Raises SampleError for what is no index of a character.
-        """
-        try:
-            x = np.asarray(x)
-        except (TypeError, ValueError) as e:
-            raise SampleError(
-                f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}"
-            ) from e
-        if x.shape != self._shape or x.dtype.kind not in NUMBERS:
-            raise SampleError(
-                f"sample {reprlib.repr(x.tolist())} is no index of a character; expected {' x '.join(map(str, self._shape))}"
-            )
-        if (
-            self._single and 0 <= (value := x.item()) < len(self._features) and value == int(value)
-        ):  # many times faster than `one_hot`
-            self._features[:] = 0
-            self._features[int(value)] = 1
-        else:
-            self._features[:] = one_hot(self._spec, x, "" if self._single else "stream")
-        return self._features
-
-    def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
-        return one_hot(self._spec, xs, "row").astype(self._features.dtype), xs.astype(np.float64)
-
-
-def preprocessor(
-    spec: ModelSpec, dtype: type[np.floating[Any]] = np.float32, streams: int | None = None
-) -> Preprocessor:
-    """The one that the task needs."""
-    return (CharacterPreprocessor if spec.task == "language" else Preprocessor)(
-        spec, dtype, streams
-    )
-
-
-def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
-    name = spec.channels[channel]
-    if name == spec.dt and not math.isnan(value):
+def _bad_value(inputs: Channels, channel: int, value: float) -> str:
+    name = inputs.channels[channel]
+    if name == inputs.dt and not math.isnan(value):
         return f"channel {name!r} is negative or infinite; expected the seconds since the sample before, 0 or more"
     if math.isnan(value):
         advice = "send a number, or train with missing = 'ffill' or 'mask'"
@@ -254,46 +307,4 @@ def _bad_value(spec: ModelSpec, channel: int, value: float) -> str:
         )
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
-    return f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations from its mean {spec.input_mean[channel]:g}"
-
-
-class Postprocessor:
-    """Network outputs (..., O) -> answers (..., O): logits for "classify" and "language", else raw units."""
-
-    def __init__(self, spec: ModelSpec):
-        self.identity = spec.task in VOCABULARY
-        self._offset = np.asarray(spec.output_offset, np.float64)
-        self._scale = np.asarray(spec.output_scale, np.float64)
-        self._residual_channels = spec.target_channels * spec.horizon if spec.residual else None
-
-    def __call__(self, outputs: NDArray[Any], filled: Float64) -> NDArray[Any]:
-        """outputs: (..., O); filled: (..., C) the raw samples, gaps filled. The dtype of `outputs` is kept."""
-        if self.identity:
-            return outputs
-        answer = outputs * self._scale + self._offset
-        if self._residual_channels is not None:
-            answer += filled[..., self._residual_channels]
-        return answer.astype(outputs.dtype)
-
-
-def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
-    """An answer (O,) as a JSON object: the label and every class's probability (softmax of the logits), the likeliest
-    next characters and the probability of each, each target's forecast, or each target's value."""
-    if spec.task == "regress":
-        return {"value": {t: float(v) for t, v in zip(spec.targets, answer, strict=True)}}
-    if spec.task == "forecast":
-        steps = answer.reshape(spec.horizon, len(spec.targets))
-        return {
-            "forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(spec.targets)}
-        }
-    exponentials = np.exp(answer.astype(np.float64) - answer.max())
-    probabilities = exponentials / exponentials.sum()
-    shown = (
-        range(len(probabilities))
-        if spec.task == "classify"
-        else np.argsort(-probabilities, kind="stable")[:TOLD].tolist()
-    )
-    return {
-        "label": spec.classes[int(answer.argmax())],
-        "probabilities": {spec.classes[k]: round(float(probabilities[k]), 6) for k in shown},
-    }
+    return f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations from its mean {inputs.mean[channel]:g}"

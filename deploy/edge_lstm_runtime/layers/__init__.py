@@ -1,1 +1,235 @@
-"""Layer types."""
+"""What a layer type is. Each type is a file of this folder; no other file of the runtime names one.
+
+A layer is products and one pointwise cell: each product multiplies a vector by a weight matrix,
+and the cell turns the sums into the output and the new state. `cell` is written once, for NumPy
+and for torch. From it alone a layer has a float64 reference, a NumPy backend, emulated number
+formats and ranges. A type adds a file only for what must be fast or has a form of its own: `fast`
+here, a C file, an ONNX operator, a torch module.
+
+A weight of two dimensions is a matrix: whoever calls `cell` computes its products, and may round
+its weights or the vectors on the way. That is why a cell never touches a matrix.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BundleError
+from ..registry import Registry
+from .ops import NUMPY, Ops
+
+FEATURES = "x"  # as an input of a layer: the network's features
+MAX_UNITS = 16384
+Array = Any  # of NumPy or torch
+Shape = tuple[int, ...]
+Float32 = NDArray[np.float32]
+Product = Callable[[str, Array], Array]  # (name of a matrix, vectors (..., in)) -> (..., out)
+
+
+class Fast(NamedTuple):
+    """step: computes one step in place. state: the views in which the state lies, by name."""
+
+    step: Callable[[], None]
+    state: dict[str, Float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer(ABC):
+    """One node of a network.
+
+    name    unique within the network; weights and states are called "NAME.W" and "NAME.h"
+    inputs  the names of the layers that it reads, FEATURES for the network's features; several are
+            concatenated in this order
+    """
+
+    type: ClassVar[str]
+    whole: ClassVar[bool] = False  # it needs the whole sequence, so it has no step
+    recurrent: ClassVar[str] = "h"  # the state that enters a product
+    name: str
+    inputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_field(self, field.name, get_type_hints(type(self))[field.name])
+
+    @abstractmethod
+    def outputs(self, inputs: int) -> int:
+        """The size of the output for an input of that size."""
+
+    @abstractmethod
+    def weights(self, inputs: int) -> dict[str, Shape]:
+        """Names and shapes of the weights, in the order in which they are stored."""
+
+    def state(self, inputs: int) -> dict[str, int]:
+        """Names and sizes of the states, in the order in which they are stored."""
+        return {}
+
+    @abstractmethod
+    def cell(
+        self,
+        ops: Ops,
+        product: Product,
+        weights: Mapping[str, Array],
+        x: Array,
+        state: Mapping[str, Array],
+    ) -> tuple[Array, dict[str, Array]]:
+        """One step: the output (..., outputs) and the new state, each (..., size).
+
+        product: computes the products; weights: those that are no matrices; x: (..., inputs).
+        """
+
+    def joined(self, weights: Mapping[str, Array]) -> tuple[Array, Array | None, Array]:
+        """All products as one: W_x (inputs, S), W_h (H, S) and b (S) of the sums that `ops.sums` gets.
+
+        W_h: what the state named `recurrent` is multiplied with; None if there is none.
+        """
+        W_h = weights.get("W_h")
+        return weights["W_x" if W_h is not None else "W"], W_h, weights["b"]
+
+    def separated(self, W_x: Array, W_h: Array) -> dict[str, Array]:
+        """The matrices by their own names, from those of `joined`, (rows, S) each."""
+        return {"W_x": W_x, "W_h": W_h}
+
+    @property
+    def title(self) -> str:
+        """In a word or two, for people."""
+        units = getattr(self, "units", "")
+        return f"{self.type} {units}".rstrip()
+
+    def macs(self, inputs: int) -> int:
+        """Multiply-accumulates of one step; here those of the products alone."""
+        return sum(math.prod(s) for s in self.weights(inputs).values() if len(s) == 2)
+
+    def sequence(self, ops: Ops, product: Product, weights: Mapping[str, Array], x: Array) -> Array:
+        """x: (steps, inputs) a whole sequence, NumPy -> (steps, outputs), from the zero state."""
+        state = {n: np.zeros(size, x.dtype) for n, size in self.state(x.shape[1]).items()}
+        found = np.empty((len(x), self.outputs(x.shape[1])), x.dtype)
+        for t, row in enumerate(x):
+            found[t], state = self.cell(ops, product, weights, row, state)
+        return found
+
+    def fast(
+        self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
+    ) -> Fast:
+        """A step in float32 NumPy, in place, as fast as it can be; here, as the cell has it.
+
+        vector: (inputs + 1 + outputs, *batch), [x, 1, y]: the caller fills in x, `step` writes y.
+        A state that is the output lies in y. batch: () or (streams,), the last dimension.
+        """
+        state = {n: np.zeros((size, *batch), np.float32) for n, size in self.state(inputs).items()}
+        x, y = vector[:inputs], vector[inputs + 1 :]
+
+        def product(name: str, v: Array) -> Array:
+            return v @ weights[name]
+
+        def step() -> None:
+            before = {name: array.T for name, array in state.items()}
+            output, after = self.cell(NUMPY, product, weights, x.T, before)
+            y[:] = output.T
+            for name, array in after.items():
+                state[name][:] = array.T
+
+        return Fast(step, state)
+
+    def answer(
+        self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
+    ) -> tuple[Callable[[], Float32], dict[str, Float32]]:
+        """As `fast`, for the last layer of a network: its step returns the output, a new array."""
+        step, state = self.fast(weights, vector, inputs, batch)
+        y = vector[inputs + 1 :]
+
+        def answer() -> Float32:
+            step()
+            return y.copy()
+
+        return answer, state
+
+    def whole_run(
+        self, weights: Mapping[str, Float32], inputs: int
+    ) -> Callable[[Float32], Float32]:
+        """A function for whole sequences: (steps, inputs) -> (steps, outputs), from the zero state."""
+        outputs = self.outputs(inputs)
+        vector = np.ones(inputs + 1 + outputs, np.float32)
+        x, y = vector[:inputs], vector[inputs + 1 :]
+        step, state = self.fast(weights, vector, inputs, ())
+
+        def run(rows: Float32) -> Float32:
+            for part in state.values():
+                part[:] = 0
+            found = np.empty((len(rows), outputs), np.float32)
+            for row, to in zip(rows, found, strict=True):
+                x[:] = row
+                step()
+                to[:] = y
+            return found
+
+        return run
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"type": self.type, **values, "inputs": list(self.inputs)}
+
+
+def check_layer(name: object, condition: bool, what: str) -> None:
+    """Raise BundleError, naming the layer, unless the condition holds."""
+    if not condition:
+        raise BundleError(f"network: layer {name!r}: {what}")
+
+
+def _check_field(layer: Layer, field: str, kind: Any) -> None:
+    """Types first: a layer comes from a JSON file, and 8.0, "8" and true pass many a comparison."""
+    value, name = getattr(layer, field), getattr(layer, "name", None)
+    if field == "name":
+        good = isinstance(value, str) and value != "" and not set(value) & set("./\\ ")
+        check_layer(name, good, "expected a name without dots, slashes and spaces")
+    elif field == "inputs":
+        good = isinstance(value, tuple) and value != () and all(isinstance(v, str) for v in value)
+        check_layer(name, good, f"inputs is {value!r}, expected a list of names, at least one")
+    elif get_origin(kind) is Literal:
+        expected = ", ".join(map(repr, get_args(kind)))
+        check_layer(
+            name, value in get_args(kind), f"{field} is {value!r}, expected one of {expected}"
+        )
+    elif kind is int:
+        good = type(value) is int and 1 <= value <= MAX_UNITS
+        check_layer(
+            name, good, f"{field} is {value!r}, expected a whole number from 1 to {MAX_UNITS}"
+        )
+
+
+LAYERS: Registry[type[Layer]] = Registry(__name__, "edge_lstm.layers", "layer type", "LAYER")
+
+
+def from_dict(values: object) -> Layer:
+    """The inverse of `to_dict`. Raises BundleError, naming the layer, for anything else."""
+    name = values.get("name") if isinstance(values, Mapping) else None
+    check_layer(name, isinstance(values, Mapping), f"is {values!r}, expected an object with a type")
+    assert isinstance(values, Mapping)
+    kind = values.get("type")
+    if not isinstance(kind, str) or kind not in LAYERS:
+        known = ", ".join(LAYERS.names())
+        check_layer(name, False, f"type is {kind!r}, expected one of {known}")
+    layer = LAYERS.load(str(kind))
+    known_keys = {f.name: f for f in dataclasses.fields(layer)}
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
+    if unknown := sorted(set(given) - set(known_keys)):
+        check_layer(
+            name, False, f"has unknown keys {unknown}; type {kind!r} has {list(known_keys)}"
+        )
+    needed = {k for k, f in known_keys.items() if f.default is dataclasses.MISSING}
+    if missing := sorted(needed - set(given)):
+        check_layer(name, False, f"lacks {missing}")
+    if "layer" in known_keys:  # a wrapper holds another one, which has its name and inputs
+        given["layer"] = from_dict(
+            {**dict(given["layer"]), "name": name, "inputs": given["inputs"]}
+        )
+    arguments: dict[str, Any] = given
+    return layer(**arguments)

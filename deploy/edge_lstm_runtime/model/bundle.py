@@ -3,7 +3,7 @@
 A zip archive, stored without compression, with fixed dates and sorted members, so that the same content is the same bytes:
 
     manifest.json   format version, model specification, members with sha256 and size, versions, measured accuracy
-    weights.npz     canonical float32 weights (see `layout`); never pickled
+    weights.npz     float32 weights by name, "lstm0.W_x" (see `layers`); never pickled
     golden.npz      x (steps, C) float64: real test samples in raw units; y (steps, O) float64: the reference's network outputs; of a
                     bidirectional model also lengths (sequences,) int64: x is whole sequences one after the other
     model.onnx ...  what an export step added: graphs, converted models, the calibration set
@@ -30,10 +30,12 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write
-from .npz import _stored, read_npz, write_npz
+from . import format1
+from .npz import read_npz, stored, write_npz
 from .spec import ModelSpec
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
 MAX_BYTES = (
     1 << 28
 )  # of a whole bundle and of every member: far above any compact LSTM, far below a board's memory
@@ -61,7 +63,8 @@ class Bundle:
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of a member that is an .npz file."""
-        return read_npz(self.member(name), name)
+        arrays = read_npz(self.member(name), name)
+        return format1.arrays(name, arrays) if self.manifest["format"] == 1 else arrays
 
     @functools.cached_property
     def golden(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -90,11 +93,11 @@ class Bundle:
     def lengths(self) -> NDArray[np.int64]:
         """(sequences,) the steps of each sequence in `golden`: one sequence, or those of a bidirectional model, each on its own."""
         steps, lengths = len(self.golden[0]), self.arrays("golden.npz").get("lengths")
-        if lengths is None and not self.spec.bidirectional:
+        if lengths is None and not self.spec.whole:
             return np.array([steps])
-        if lengths is None or not self.spec.bidirectional:
+        if lengths is None or not self.spec.whole:
             raise BundleError(
-                f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which bidirectional models alone have"
+                f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which models that need whole sequences alone have"
             )
         shape = lengths.ndim == 1 and lengths.dtype == np.int64
         if (
@@ -201,7 +204,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
                 raise BundleError(
                     f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}"
                 )
-            if not _stored([archive.getinfo("manifest.json")], len(data)):
+            if not stored([archive.getinfo("manifest.json")], len(data)):
                 raise refuse("holds a compressed manifest, which no edge-lstm writes")
             manifest = json.loads(archive.read("manifest.json"))
             version = manifest["format"]
@@ -209,8 +212,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
                 raise NewerFormatError(
                     f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; run: pip install --upgrade edge-lstm"
                 )
-            if version != FORMAT:
-                raise refuse(f"has bundle format {version!r}, expected {FORMAT}")
+            if version not in READS:
+                raise refuse(f"has bundle format {version!r}, expected one of {READS}")
             end = _END_OF_ARCHIVE.unpack_from(
                 data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
             )
@@ -221,7 +224,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
                 raise refuse(
                     "is damaged: its checksum does not match, so it was truncated or altered"
                 )
-            if not _stored(infos, len(data)):
+            if not stored(infos, len(data)):
                 raise refuse("holds compressed members, which no edge-lstm writes")
             members = {
                 info.filename: archive.read(info)
@@ -257,9 +260,12 @@ def _unpack(data: bytes, path: str) -> Bundle:
                     f"is damaged: {name} does not have the size and sha256 of the manifest"
                 )
         _check_facts(manifest, members)
-        spec = ModelSpec.from_dict(manifest["spec"])
+        described = manifest["spec"]
         weights = read_npz(members["weights.npz"], "weights.npz")
-        spec.check_weights(weights)
+        if version == 1:
+            described, weights = format1.specification(described), format1.renamed(weights)
+        spec = ModelSpec.from_dict(described)
+        spec.network.check_weights(weights)
         bundle = Bundle(spec, weights, manifest, members)
         _ = bundle.golden, bundle.lengths
     except (KeyError, TypeError, AttributeError) as e:

@@ -26,7 +26,7 @@ def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of an .npz file as `write_npz` makes it. Takes no more memory than the file has bytes, whatever the file says."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if not _stored(archive.infolist(), len(data)):
+            if not stored(archive.infolist(), len(data)):
                 raise ValueError("it is compressed")
             return {
                 info.filename.removesuffix(".npy"): _array(archive.read(info))
@@ -36,7 +36,7 @@ def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
         raise BundleError(f"{name} is not a readable .npz file: {e}") from e
 
 
-def _stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
+def stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
     """Whether these members of an archive of that size are stored as they are, so that reading them can't take more than they have."""
     return (
         all(info.compress_type == zipfile.ZIP_STORED for info in infos)

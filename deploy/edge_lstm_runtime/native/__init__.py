@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
-from ..model.spec import Missing, ModelSpec
+from ..inputs.channels import Missing
+from ..model.spec import ModelSpec
 
 LIBRARY = Path(__file__).with_name("libedge_lstm.so")
 PRECISIONS = ("float32", "int8")  # in the order of el_precision
 ALIGNMENT = 64
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
-NOT_FINITE = 5  # EL_NOT_FINITE
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
 Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -120,6 +120,23 @@ def _aligned(size: int) -> Bytes:
     return buffer[start : start + size]
 
 
+def _lstm_chain(spec: ModelSpec) -> tuple[int, int]:
+    """How many LSTM layers of how many units. Raises BackendUnavailableError for another network."""
+    *inner, head = spec.network.layers
+    sizes = {layer.outputs(0) for layer in inner}
+    chain = [spec.network.layers[k - 1].name if k else "x" for k in range(len(inner) + 1)]
+    known = {layer.type for layer in inner} == {"lstm"} and head.type == "dense"
+    if (
+        not known
+        or len(sizes) > 1
+        or [layer.inputs for layer in spec.network.layers] != [(n,) for n in chain]
+    ):
+        raise BackendUnavailableError(
+            "the native kernel runs LSTM layers of one size and a head; NumPy runs this network"
+        )
+    return len(inner), sizes.pop()
+
+
 def make_model(
     spec: ModelSpec,
     weights: Mapping[str, NDArray[np.float32]],
@@ -131,8 +148,9 @@ def make_model(
 
     Raises BackendError for a precision, kernel, size or steps that the library doesn't take, BundleError for weights of other shapes.
     """
-    spec.check_weights(weights)
-    count = 8 * spec.hidden_size * spec.num_layers
+    spec.network.check_weights(weights)
+    layers, hidden = _lstm_chain(spec)
+    count = 8 * hidden * layers
     if steps is not None and (
         steps.dtype != np.float32 or steps.shape != (count,) or not steps.flags.c_contiguous
     ):
@@ -141,18 +159,12 @@ def make_model(
         )
     if precision not in PRECISIONS:
         raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    sizes = Sizes(
-        spec.feature_size,
-        spec.hidden_size,
-        spec.num_layers,
-        spec.output_size,
-        PRECISIONS.index(precision),
-    )
+    sizes = Sizes(spec.feature_size, hidden, layers, spec.output_size, PRECISIONS.index(precision))
     name = kernel.encode() if kernel else None
     size = ctypes.c_size_t()
     call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))
     model = _aligned(size.value)
-    flat = np.concatenate([np.ravel(weights[n]) for n in spec.weight_shapes()]).astype(
+    flat = np.concatenate([np.ravel(weights[n]) for n in spec.network.weights]).astype(
         np.float32, copy=False
     )
     call(

@@ -105,7 +105,7 @@ def _choose(
             if (
                 artifact is not None
                 and (at_once := steps_at_once(bundle, artifact)) > 1
-                and not bundle.spec.bidirectional
+                and not bundle.spec.whole
             ):
                 reasons[label] = (
                     f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
@@ -165,7 +165,7 @@ def _race(
     In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
     least, which heeds no slow turn.
     """
-    x, whole = bundle.golden[0][:AUTO_STEPS], bundle.spec.bidirectional
+    x, whole = bundle.golden[0][:AUTO_STEPS], bundle.spec.whole
     if whole:  # is answered a sequence at a time
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
     samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]

@@ -102,7 +102,7 @@ def measure_here(
     times = 1e6 * latencies(bundle, name, artifact, steps)
     streams_per_second = (
         None
-        if simulator or bundle.spec.bidirectional
+        if simulator or bundle.spec.whole
         else _streams_per_second(bundle, name, artifact, streams)
     )
     p50, p99, p99_9 = (float(p) for p in np.percentile(times, (50, 99, 99.9)))
@@ -120,7 +120,7 @@ def latencies(
     Of a converted model that takes T steps at once: of each run of T, divided by T. Of a bidirectional model: of each run of a whole
     sequence, divided by its steps.
     """
-    x, whole = bundle.golden[0], bundle.spec.bidirectional
+    x, whole = bundle.golden[0], bundle.spec.whole
     session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
     chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)

@@ -86,7 +86,7 @@ def check_opened(
     tolerance = tolerance_of(bundle, name, artifact)
     x, y, lengths = first(bundle, steps)
     rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
-    at_once, whole = backend.at_once, bundle.spec.bidirectional
+    at_once, whole = backend.at_once, bundle.spec.whole
     if (
         (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once
     ):  # NumPy would answer all of it

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..backends.base import Backend
-from ..inputs.channels import features
 from ..model.bundle import Bundle
 from ..model.spec import ModelSpec
 
@@ -25,7 +24,7 @@ def sequences(samples: NDArray[Any], lengths: Lengths) -> list[NDArray[Any]]:
 
 def golden_features(spec: ModelSpec, x: ArrayLike, lengths: Lengths) -> NDArray[np.float64]:
     """x: (steps, C) raw units -> (steps, F), each sequence from its start."""
-    return np.concatenate([features(spec, part)[0] for part in sequences(np.asarray(x), lengths)])
+    return np.concatenate([spec.features(part) for part in sequences(np.asarray(x), lengths)])
 
 
 def run_sequences(backend: Backend, rows: NDArray[Any], lengths: Lengths) -> NDArray[Any]:
@@ -44,7 +43,7 @@ def first(
     (x, y), lengths = bundle.golden, bundle.lengths
     if steps is None or steps >= len(x):
         return x, y, lengths
-    whole = bundle.spec.bidirectional
+    whole = bundle.spec.whole
     lengths = (
         lengths[: np.searchsorted(np.cumsum(lengths), steps) + 1] if whole else np.array([steps])
     )

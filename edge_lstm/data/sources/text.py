@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.model.spec import UNKNOWN
+from edge_lstm_runtime.inputs.characters import UNKNOWN
 
 from ...config.schema import DataConfig
 from ..recordings import Float64, Recording, Sequence, Splits

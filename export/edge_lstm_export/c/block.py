@@ -39,7 +39,7 @@ def _up(n: int, unit: int) -> int:
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError for a model that the kernel does not take."""
-    if spec.bidirectional:
+    if spec.whole:
         raise ConversionError(
             "the model is bidirectional and the C kernel streams forward only; train with bidirectional = false"
         )

@@ -45,7 +45,7 @@ def render(
         "forecast": "forecast",
         "regress": "regression",
         "language": "character model",
-    }[spec.task]
+    }[spec.answer.task]
     scores = _scores(source)
     sizes = {
         "model_bytes": len(block),
@@ -67,22 +67,24 @@ def render(
     templates = _environment()
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
-        "residual": spec.target_channels * spec.horizon if spec.residual else [],
-        "watched": spec.target_channels if spec.anomaly_scale else [],
+        "residual": spec.answer.channels(spec.inputs) * spec.answer.horizon
+        if spec.answer.residual
+        else [],
+        "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
         "scores": scores,
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
-        "unit": [abs(s) or 1.0 for s in spec.output_scale]
-        if spec.output_scale
+        "unit": [abs(s) or 1.0 for s in spec.answer.scale]
+        if spec.answer.scale
         else [1.0] * spec.output_size,
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
-        "sound": sound_tables(spec.front_end) if spec.front_end else None,
+        "sound": sound_tables(spec.inputs.sound) if spec.inputs.sound else None,
     }
     contents = {
         path: (files("edge_lstm_runtime") / "native" / path).read_bytes()
-        for path in KERNEL + (AUDIO if spec.front_end else ())
+        for path in KERNEL + (AUDIO if spec.inputs.sound else ())
     }
     contents |= {
         path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes()
@@ -114,17 +116,17 @@ def ram_bytes(source: Source, scheme: str) -> int:
     """All static memory of model.c: the state, and each channel's last value; for sound the front end's and a frame, of a detector the
     forecasts that are due; task "language": a one-hot row in the place of the last value."""
     spec = source.spec
-    if spec.task == "language":
+    if spec.answer.task == "language":
         return state_bytes(spec, scheme) + 4 * spec.feature_size
-    detector = 4 * spec.horizon * spec.output_size + 4 + 8 if spec.anomaly_scale else 0
-    sound = spec.front_end
+    detector = 4 * spec.answer.horizon * spec.output_size + 4 + 8 if spec.detector else 0
+    sound = spec.inputs.sound
     frames = 8 * spec.input_size + sound_ram(sound) if sound else 0
     return state_bytes(spec, scheme) + 8 * spec.input_size + detector + frames
 
 
 def _scores(source: Source) -> list[float]:
     """(steps,) the detector's on the reference's answers, which the board has as floats; none where the model is no detector."""
-    if not source.spec.anomaly_scale:
+    if not source.spec.detector:
         return []
     detector = AnomalyDetector(source.spec)
     return [

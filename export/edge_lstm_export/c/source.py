@@ -12,7 +12,7 @@ import numpy as np
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
-from edge_lstm_runtime.inputs.channels import Float64, Postprocessor, features
+from edge_lstm_runtime.inputs.channels import Float64, Postprocessor
 
 from ..quantize.cpu_int8 import Arrays
 from ..steps.draw_stream import golden_stream
@@ -51,7 +51,7 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
     start = max(0, min(int(gaps[0]) - STEPS // 2, len(stream) - STEPS)) if len(gaps) else 0
     samples = stream[start : start + STEPS]
-    rows, filled = features(spec, samples)
+    rows, filled = spec.inputs.features(samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
     return Source(
         spec,

@@ -38,7 +38,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     say("\n3. Stream one test recording from the bundle, sample by sample")
     model = load(out / "motions.edge")
     recording = run.splits.test[0]
-    header = ",".join(model.spec.channels)
+    header = ",".join(model.spec.inputs.names)
     np.savetxt(
         out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g"
     )
@@ -51,7 +51,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
         with model.session(name, artifact=member) as session:
             answers = [session.step(x) for x in recording.x]
         last[f"{name} {member or ''}".strip()] = np.stack(answers)
-    truth = model.spec.classes[recording.label or 0]
+    truth = model.spec.answer.classes[recording.label or 0]
     for name, stream in last.items():
         print(
             f"   {name:<28} after 10, 50, 100 samples: "

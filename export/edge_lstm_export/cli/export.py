@@ -157,7 +157,7 @@ def summary(work: Work) -> str:
             "forecast": ("mae", "rmse", "nrmse"),
             "regress": ("mae", "rmse", "rmse_last"),
             "language": ("bits_per_character", "perplexity"),
-        }[work.spec.task]
+        }[work.spec.answer.task]
         lines.append(
             f"{name:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)"
         )
@@ -166,7 +166,7 @@ def summary(work: Work) -> str:
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     stream = (
         f'generate {work.out} --prompt "the "'
-        if work.spec.task == "language"
+        if work.spec.answer.task == "language"
         else f"run {work.out} --input FILE.csv"
     )
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,32 +10,29 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_lstm_runtime import ModelSpec
-
 OPSET = 19  # the newest that rknn-toolkit2 2.5.0 reads
-
-
 IR_VERSION = 9  # the one that came with opset 19
+Sizes = Mapping[str, tuple[int | str, ...]]  # a size that is not fixed has a name
 
 
-def state_names(layers: int, suffix: str) -> list[str]:
-    """h0, c0, h1, c1, ... with "_in" or "_out": the order of the graph's inputs and outputs, after x and y."""
-    return [f"{part}{k}_{suffix}" for k in range(layers) for part in "hc"]
+def state_name(state: str, suffix: str) -> str:
+    """Of "lstm0.h" the graph's input, "lstm0_h_in", or its output, "lstm0_h_out"."""
+    return f"{state.replace('.', '_')}_{suffix}"
 
 
 class Graph:
-    """Collects operators and constants; `model` makes the checked ONNX model."""
+    """Operators and constants; `model` makes the checked ONNX model."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, array: NDArray[np.generic]) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
     def add(
-        self, operator: str, inputs: list[str], outputs: str | list[str], **attributes: Any
+        self, operator: str, inputs: Sequence[str], outputs: str | list[str], **attributes: Any
     ) -> str:
         """One operator, named after its (first real) output; returns that output."""
         outputs = [outputs] if isinstance(outputs, str) else outputs
@@ -48,29 +45,35 @@ class Graph:
     ) -> str:
         """A 1x1 convolution. W: (in, out), b: (out,)."""
         kernel = self.constant(f"{name}_W", W.T[:, :, None, None])  # (out, in, 1, 1)
-        return self.add(
-            "Conv", [inputs, kernel, self.constant(f"{name}_b", b)], name, kernel_shape=[1, 1]
+        bias = self.constant(f"{name}_b", b)
+        return self.add("Conv", [inputs, kernel, bias], name, kernel_shape=[1, 1])
+
+    def rename(self, old: str, new: str) -> str:
+        """Give an operator's output another name; returns the new one. Nothing is done to inputs."""
+        for node in self.nodes:
+            if old in node.output:
+                node.output[list(node.output).index(old)] = new
+                node.name = new if node.name == old else node.name
+            for k, name in enumerate(node.input):
+                if name == old:
+                    node.input[k] = new
+        return new
+
+    def made(self, name: str) -> bool:
+        """Whether an operator of this graph has that output."""
+        return any(name in node.output for node in self.nodes)
+
+    def model(self, form: str, inputs: Sizes, outputs: Sizes) -> onnx.ModelProto:
+        """inputs, outputs: names and shapes, in order."""
+
+        def values(sizes: Sizes) -> list[onnx.ValueInfoProto]:
+            kind = TensorProto.FLOAT
+            return [helper.make_tensor_value_info(n, kind, s) for n, s in sizes.items()]
+
+        constants = list(self.initializers.values())
+        graph = helper.make_graph(
+            self.nodes, f"edge_lstm_{form}", values(inputs), values(outputs), constants
         )
-
-    def model(
-        self,
-        spec: ModelSpec,
-        form: str,
-        sizes: Mapping[str, tuple[int | str, ...]],
-        inputs: list[str] | None = None,
-    ) -> onnx.ModelProto:
-        """sizes: shapes by the name of an input or output, or by its first letter; a size that is not fixed has a name. inputs: their
-        names, x and the states unless given."""
-
-        def value(name: str) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(
-                name, TensorProto.FLOAT, sizes.get(name, sizes.get(name[0]))
-            )
-
-        carried = 0 if spec.bidirectional else spec.num_layers
-        ins = [value(n) for n in inputs or ("x", *state_names(carried, "in"))]
-        outs = [value(n) for n in ("y", *state_names(carried, "out"))]
-        graph = helper.make_graph(self.nodes, f"edge_lstm_{form}", ins, outs, self.initializers)
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

@@ -1,125 +1,179 @@
-"""The two ONNX forms of one streamed step, and the one of a whole sequence, written from the canonical weights, so that every name is ours
-and stays.
+"""The ONNX graphs of a bundle, written from the canonical weights, so that every name is ours.
 
-Inputs: x, then h{k}_in and c{k}_in of every layer k. Outputs: y, then h{k}_out and c{k}_out. All float32, all shapes static:
+Inputs: x, then each state NAME_in. Outputs: y, then each state NAME_out, in the network's order. All
+float32, all shapes static:
 
-    lstm    the ONNX LSTM operator; x (1, 1, F), states (1, 1, H), y (1, O)
-    cell    1x1 convolutions and element-wise operators; x (1, F, 1, 1), states (1, H, 1, 1), y (1, O, 1, 1). In four dimensions
-            the RKNN converter keeps every operator on the NPU; in two it puts some on the CPU and logs errors.
+    fused   ONNX's recurrent operators; x (1, 1, F), states (1, 1, H), y (1, O)
+    cell    1x1 convolutions and element-wise operators; x (1, F, 1, 1), states (1, size, 1, 1),
+            y (1, O, 1, 1), see `symbols`
 
-A bidirectional model has the first form alone, over any number of steps and without states: x (steps, 1, F), y (steps, O).
+A network that needs whole sequences has the first form alone, over any number of steps and without
+states: x (steps, 1, F), y (steps, O). One with a layer that ONNX has no operator for has the second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import GATES, gate, to_onnx
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.both_ways import BothWays, reverse_weights
+from edge_lstm_runtime.layers.dense import Dense
 
-from .builder import Graph
+from ..layers import Operator, operator_of
+from .builder import Graph, state_name
+from .symbols import Linear, Symbol, Tape
 
-FORMS = ("lstm", "cell")
-BOTH = "bidirectional"  # the LSTM operator's word
+FORMS = ("fused", "cell")
+ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
 Weights = Mapping[str, NDArray[np.float32]]
+Shape = tuple[int | str, ...]
 
 
 def forms_of(spec: ModelSpec) -> tuple[str, ...]:
     """Those of FORMS that the model has."""
-    return ("lstm",) if spec.bidirectional else FORMS
+    known = all(isinstance(n, Dense) or recurrent(n)[1] is not None for n in spec.network.layers)
+    forms = ("fused",) if known else ()
+    return forms if spec.whole else (*forms, "cell")
 
 
 def build(spec: ModelSpec, weights: Weights, form: str) -> onnx.ModelProto:
-    return {"lstm": _both if spec.bidirectional else _lstm, "cell": _cell}[form](spec, weights)
+    return {"fused": _fused, "cell": _cell}[form](spec, weights)
 
 
-def _both(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
+def recurrent(layer: Layer) -> tuple[Layer, Operator | None]:
+    """The layer of one direction, and ONNX's operator for it."""
+    inner = layer.layer if isinstance(layer, BothWays) else layer
+    return inner, operator_of(inner)
+
+
+def states(spec: ModelSpec, suffix: str, shape: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Names and shapes of the states as inputs ("in") or outputs ("out")."""
+    return {state_name(name, suffix): shape[name] for name in spec.network.state}
+
+
+def operator_arrays(g: Graph, layer: Layer, weights: Weights) -> list[str]:
+    """W, R and B of ONNX's operator, for one direction or both, as constants."""
+    inner, operator = recurrent(layer)
+    assert operator is not None
+    directions = [weights] if inner is layer else [weights, reverse_weights(weights)]
+    arrays = zip(*(operator.arrays(inner, own) for own in directions), strict=True)
+    named = zip("WRB", arrays, strict=True)
+    return [g.constant(f"{layer.name}_{name}", np.stack(parts)) for name, parts in named]
+
+
+def attributes(layer: Layer) -> dict[str, Any]:
+    inner, operator = recurrent(layer)
+    assert operator is not None
+    both = {"direction": "bidirectional"} if inner is not layer else {}
+    return {"hidden_size": inner.outputs(1), **both, **operator.attributes(inner)}
+
+
+def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
+    """Layers in between are (steps, 1, size), as the operators take them; y is (steps, O)."""
     g = Graph()
-    H = spec.hidden_size
-    inputs = "x"
-    for k in range(spec.num_layers):
-        constants = [
-            g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)
-        ]
-        y = g.add(
-            "LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH
-        )  # (steps, 2, 1, H)
-        last = k == spec.num_layers - 1
-        # 0: the size that stands there. The two directions lie side by side already.
-        shape = g.constant(
-            f"layer{k}_shape", np.array([0, 2 * H] if last else [0, 1, 2 * H], np.int64)
-        )
-        inputs = g.add("Reshape", [y, shape], f"layer{k}_sequence")
-    g.add(
-        "Gemm",
-        [inputs, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])],
-        "y",
-    )
-    return g.model(
-        spec, "lstm", {"x": ("steps", 1, spec.feature_size), "y": ("steps", spec.output_size)}
-    )
+    network = spec.network
+    values = {FEATURES: "x"}
+    for layer in network.layers:
+        own = network.own(layer, weights)
+        x = _joined(g, [values[name] for name in layer.inputs], layer.name, axis=2)
+        if isinstance(layer, Dense):
+            last = layer is network.layers[-1]
+            values[layer.name] = _dense(g, layer, own, x, last=last)
+        elif spec.whole:
+            size = network.sizes[layer.name][1]
+            operands = [x, *operator_arrays(g, layer, own)]
+            y = g.add(_name(layer), operands, f"{layer.name}_y", **attributes(layer))
+            # (steps, directions, 1, H): the two directions lie side by side already. 0: as it is.
+            shape = g.constant(f"{layer.name}_shape", np.array([0, 1, size], np.int64))
+            values[layer.name] = g.add("Reshape", [y, shape], f"{layer.name}_sequence")
+        else:
+            ins, outs = (_own_states(spec, layer, suffix) for suffix in ("in", "out"))
+            operands = [x, *operator_arrays(g, layer, own), "", *ins]
+            # With one step, Y_h is the layer's whole output, so Y itself is left out.
+            g.add(_name(layer), operands, ["", *outs], **attributes(layer))
+            values[layer.name] = outs[0]
+    if spec.whole:
+        sizes: dict[str, Shape] = {"x": ("steps", 1, spec.feature_size)}
+        return g.model("fused", sizes, {"y": ("steps", spec.output_size)})
+    shape = {name: (1, 1, size) for name, size in network.state.items()}
+    inputs = {"x": (1, 1, spec.feature_size), **states(spec, "in", shape)}
+    return g.model("fused", inputs, {"y": (1, spec.output_size), **states(spec, "out", shape)})
 
 
-def _lstm(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
-    g = Graph()
-    inputs = "x"
-    for k in range(spec.num_layers):
-        W, R, B = to_onnx(weights, k)
-        constants = [g.constant(f"layer{k}_{n}", a) for n, a in (("W", W), ("R", R), ("B", B))]
-        # With one step, Y_h is the layer's whole output, so Y itself is left out.
-        operands = [inputs, *constants, "", f"h{k}_in", f"c{k}_in"]
-        inputs = g.add(
-            "LSTM", operands, ["", f"h{k}_out", f"c{k}_out"], hidden_size=spec.hidden_size
-        )
-    last = g.add("Squeeze", [inputs, g.constant("axes", np.array([0], np.int64))], "h_last")
-    g.add(
-        "Gemm",
-        [last, g.constant("head_W", weights["head.W"]), g.constant("head_b", weights["head.b"])],
-        "y",
-    )
-    H = spec.hidden_size
-    return g.model(
-        spec,
-        "lstm",
-        {
-            "x": (1, 1, spec.feature_size),
-            "h": (1, 1, H),
-            "c": (1, 1, H),
-            "y": (1, spec.output_size),
-        },
-    )
+def _name(layer: Layer) -> str:
+    operator = recurrent(layer)[1]
+    assert operator is not None
+    return operator.name
+
+
+def _own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
+    inputs, _ = spec.network.sizes[layer.name]
+    return [state_name(f"{layer.name}.{name}", suffix) for name in layer.state(inputs)]
+
+
+def _joined(g: Graph, names: list[str], layer: str, axis: int) -> str:
+    return names[0] if len(names) == 1 else g.add("Concat", names, f"{layer}_inputs", axis=axis)
+
+
+def _dense(g: Graph, layer: Dense, weights: Weights, x: str, *, last: bool) -> str:
+    """(steps, 1, in) -> (steps, 1, units), or (steps, units) for the last layer."""
+    W = g.constant(f"{layer.name}_W", weights["W"])
+    b = g.constant(f"{layer.name}_b", weights["b"])
+    plain = layer.activation == "none"
+    end = "y" if last else f"{layer.name}_y"
+    linear = end if plain else f"{layer.name}_linear"
+    if last:
+        axis = g.constant("axes", np.array([1], np.int64))
+        rows = g.add("Squeeze", [x, axis], f"{layer.name}_rows")
+        g.add("Gemm", [rows, W, b], linear)
+    else:
+        g.add("Add", [g.add("MatMul", [x, W], f"{layer.name}_product"), b], linear)
+    return linear if plain else g.add(ACTIVATIONS[layer.activation], [linear], end)
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     g = Graph()
+    write_cells(g, spec, weights)
+    shape = {name: (1, size, 1, 1) for name, size in spec.network.state.items()}
+    inputs = {"x": (1, spec.feature_size, 1, 1), **states(spec, "in", shape)}
+    outputs = {"y": (1, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    return g.model("cell", inputs, outputs)
 
-    inputs = "x"
-    for k in range(spec.num_layers):
-        p = f"layer{k}_"
-        joined = g.add("Concat", [inputs, f"h{k}_in"], f"{p}xh", axis=1)
-        W = np.concatenate(
-            [weights[f"layer{k}.W_x"], weights[f"layer{k}.W_h"]]
-        )  # (inputs + H, 4 H)
-        a = {}
-        for name in GATES:
-            z = g.convolution(
-                joined, gate(W, name), gate(weights[f"layer{k}.b"], name), f"{p}{name}_linear"
-            )
-            a[name] = g.add("Tanh" if name == "g" else "Sigmoid", [z], f"{p}{name}")
-        fc = g.add("Mul", [a["f"], f"c{k}_in"], f"{p}fc")
-        ig = g.add("Mul", [a["i"], a["g"]], f"{p}ig")
-        c = g.add("Add", [fc, ig], f"c{k}_out")
-        inputs = g.add("Mul", [a["o"], g.add("Tanh", [c], f"{p}tanh_c")], f"h{k}_out")
-    g.convolution(inputs, weights["head.W"], weights["head.b"], "y")
-    H = spec.hidden_size
-    sizes = {
-        "x": (1, spec.feature_size, 1, 1),
-        "h": (1, H, 1, 1),
-        "c": (1, H, 1, 1),
-        "y": (1, spec.output_size, 1, 1),
-    }
-    return g.model(spec, "cell", sizes)
+
+def write_cells(g: Graph, spec: ModelSpec, weights: Weights) -> dict[str, Tape]:
+    """Every layer's cell, from x and the states to y and the new states. Returns the layers' tapes."""
+    network = spec.network
+    tapes = {}
+    values: dict[str, Any] = {}
+    for layer in network.layers:
+        tape = tapes[layer.name] = Tape(g, layer.name)
+        values[FEATURES] = Symbol(tape, "x")
+        own = network.own(layer, weights)
+        before = {
+            name: Symbol(tape, state_name(f"{layer.name}.{name}", "in"))
+            for name in layer.state(network.sizes[layer.name][0])
+        }
+
+        def product(name: str, v: Any, tape: Tape = tape, own: Weights = own) -> Linear:
+            return tape.product(v, own[name])
+
+        x = tape.join([values[name] for name in layer.inputs])
+        y, after = layer.cell(tape, product, own, x, before)
+        values[layer.name] = finish(spec, layer, tape, y, after)
+    return tapes
+
+
+def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str, Any]) -> Symbol:
+    """Give a layer's output and states their names in the graph; returns the output."""
+    output = tape.symbol(y)
+    for name, value in after.items():
+        tape.rename(tape.symbol(value), state_name(f"{layer.name}.{name}", "out"))
+    if layer is spec.network.layers[-1]:
+        tape.rename(output, "y")
+    return output

@@ -1,12 +1,13 @@
-"""The forms in which a model is offered to the converter, and how each is to be built. The best by measurement is kept.
+"""The forms in which a model is offered to an NPU's converter, and how each is to be built.
 
-`edge_lstm_runtime.backends.rknn.packing` says what the inputs and outputs of each form hold.
+The best by measurement is kept. `edge_lstm_runtime.backends.rknn.packing` says what the inputs and
+outputs of each form hold.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,39 +15,40 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_lstm.emulate.npu_ranges import input_parts, input_range
-from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.backends.rknn.packing import PINS
-from edge_lstm_runtime.layers.layout import ONNX_GATES, to_onnx
+from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.dense import Dense
 
 from ..npu.targets import known
 from ..quantize import npu_int8
 from . import bundle
-from .builder import Graph, state_names
-from .bundle import BOTH, Weights
+from .builder import Graph, state_name
+from .bundle import Weights, attributes, finish, operator_arrays, recurrent, states
+from .symbols import GivenSums, Symbol, Tape
 
 Calibration = Mapping[str, NDArray[np.float32]]
-# What a traced graph gives of each layer besides h and c. The converter crashes (SIGFPE) when a part of a Split is an output, as i, f and o
-# of the packed form are, so there it is the three as one.
-TRACED = {
-    "cell": ("i", "f", "g", "o", "fc", "ig", "tanh_c"),
-    "packed": ("ifo", "g", "fc", "ig", "tanh_c"),
-    "lstm": (),
-}
+ALIGNED = 8  # hidden units: with others the converter puts the Reshape before the head on the CPU
+SHAPES = ("Sigmoid", "Tanh", "Relu")
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """graph: ONNX. recipe: what the worker builds it with and the runtime feeds it by; JSON, kept in the artifact's manifest row:
+    """graph: ONNX. recipe: what the worker builds it with and the runtime feeds it by; JSON, kept in
+    the artifact's manifest row:
 
     io             see Packing
-    float16        tensors that are not quantised
-    ranges         tensor -> (min, max), where the calibration set does not decide
-    disable_rules  optimisations of the converter that would undo the recipe
+    float16        tensors that are not quantized
+    ranges         tensor -> (min, max), if the calibration set does not decide
+    disable_rules  optimizations of the converter that would undo the recipe
+
+    traced: tensors that can be looked at -> the layer and the names by which its cell calls the parts
     """
 
     name: str
     graph: onnx.ModelProto
     recipe: dict[str, Any]
+    traced: Mapping[str, tuple[str, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -56,8 +58,32 @@ class Form:
 
     @property
     def label(self) -> str:
-        """For names of files: the form, and its steps where it takes several."""
+        """For names of files: the form, and its steps if it takes several."""
         return self.name if self.steps == 1 else f"{self.name}-t{self.steps}"
+
+    def with_traces(self, spec: ModelSpec) -> Form:
+        """With the traced tensors as further outputs."""
+        graph = onnx.ModelProto()
+        graph.CopyFrom(self.graph)
+        there = {value.name for value in graph.graph.output}
+        for name, size in traced_outputs(spec, self).items():
+            if name not in there:
+                kind = onnx.TensorProto.FLOAT
+                graph.graph.output.append(
+                    onnx.helper.make_tensor_value_info(name, kind, [1, size, 1, 1])
+                )
+        onnx.checker.check_model(graph, full_check=True)
+        return dataclasses.replace(self, graph=graph)
+
+
+def traced_outputs(spec: ModelSpec, form: Form) -> dict[str, int]:
+    """The outputs of a graph with traces, in order, and their sizes."""
+    network = spec.network
+    sizes = {"y": spec.output_size}
+    sizes |= {state_name(name, "out"): size for name, size in network.state.items()}
+    for name, (layer, parts) in form.traced.items():
+        sizes.setdefault(name, len(parts) * network.sizes[layer][1])
+    return sizes
 
 
 def cell(
@@ -66,107 +92,135 @@ def cell(
     calibration: Calibration,  # noqa: ARG001
     *,
     learned: Calibration | None = None,  # noqa: ARG001
-    trace: bool = False,
 ) -> Form:
+    g = Graph()
+    tapes = bundle.write_cells(g, spec, weights)
+    traced = {
+        tensor: (layer, (part,))
+        for layer, tape in tapes.items()
+        for part, tensor in tape.kept.items()
+    }
     graph = bundle.build(spec, weights, "cell")
-    return Form("cell", _traced(graph, spec, "cell") if trace else graph, {"io": {"form": "cell"}})
+    return Form("cell", graph, {"io": {"form": "cell"}}, traced)
 
 
-def lstm(
+def fused(
     spec: ModelSpec,
     weights: Weights,
     calibration: Calibration,  # noqa: ARG001
     *,
     steps: int = 1,
     learned: Calibration | None = None,  # noqa: ARG001
-    trace: bool = False,  # noqa: ARG001
 ) -> Form:
-    """The fused operator. Its unused outputs have names and its head is a 1x1 convolution: otherwise the converter fails or logs errors."""
-    g = Graph()
-    H = spec.hidden_size
-    inputs = "x"
-    for k in range(spec.num_layers):
-        constants = [
-            g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", to_onnx(weights, k), strict=True)
-        ]
-        outputs = [f"layer{k}_y", f"h{k}_out", f"c{k}_out"]
-        g.add("LSTM", [inputs, *constants, "", f"h{k}_in", f"c{k}_in"], outputs, hidden_size=H)
-        if steps == 1:
-            inputs = f"h{k}_out"
-        elif k < spec.num_layers - 1:
-            inputs = g.add(
-                "Squeeze",
-                [f"layer{k}_y", g.constant(f"axis{k}", np.array([1], np.int64))],
-                f"layer{k}_sequence",
-            )
-        else:
-            inputs = f"layer{k}_y"
-    last = g.add(
-        "Reshape",
-        [inputs, g.constant("last_shape", np.array([steps, H, 1, 1], np.int64))],
-        "h_last",
-    )
-    g.convolution(last, weights["head.W"], weights["head.b"], "y")
-    sizes = {
-        "x": (steps, 1, spec.feature_size),
-        "h": (1, 1, H),
-        "c": (1, 1, H),
-        "y": (steps, spec.output_size, 1, 1),
-    }
-    return Form("lstm", g.model(spec, "lstm", sizes), {"io": {"form": "lstm", "steps": steps}})
+    """ONNX's operators, over `steps` steps. Raises ConversionError for a network without them.
 
-
-ALIGNED = 8  # hidden units: with others the converter puts the Reshape before the head on the CPU and logs an error
-
-
-def bidirectional(spec: ModelSpec, weights: Weights, steps: int) -> Form:
-    """The fused operator in both directions, over sequences of `steps`. Without initial states it needs no range for them in int8.
-
-    Hidden units are added until they are a multiple of ALIGNED. All of their weights are 0, and so is their h, always: nothing changes.
+    Their unused outputs have names, and dense layers are 1x1 convolutions: otherwise the converter
+    fails or logs errors.
     """
+    network = spec.network
+    *inner, head = _operator_chain(spec)
     g = Graph()
-    H = -(-spec.hidden_size // ALIGNED) * ALIGNED
-    more = H - spec.hidden_size
-    inputs = "x"
-    for k in range(spec.num_layers):
-        W, R, B = to_onnx(weights, k)
-        gates = len(ONNX_GATES)
+    x = "x"
+    for k, layer in enumerate(inner):
+        _, operator = recurrent(layer)
+        assert operator is not None
+        ins, outs = (_own_states(spec, layer, suffix) for suffix in ("in", "out"))
+        operands = [x, *operator_arrays(g, layer, network.own(layer, weights)), "", *ins]
+        y = f"{layer.name}_y"
+        g.add(operator.name, operands, [y, *outs], **attributes(layer))
+        if steps == 1 and not operator.y_consumed:
+            x = outs[0]
+        elif k < len(inner) - 1:
+            axis = g.constant(f"{layer.name}_axis", np.array([1], np.int64))
+            x = g.add("Squeeze", [y, axis], f"{layer.name}_sequence")
+        else:
+            x = y
+    size = network.sizes[inner[-1].name][1]
+    _conv_head(g, head, network.own(head, weights), x, steps, size)
+    shape = {name: (1, 1, count) for name, count in network.state.items()}
+    inputs = {"x": (steps, 1, spec.feature_size), **states(spec, "in", shape)}
+    outputs = {"y": (steps, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    io = {"form": "lstm", "steps": steps}
+    return Form("fused", g.model("fused", inputs, outputs), {"io": io})
+
+
+def _conv_head(g: Graph, head: Dense, weights: Weights, x: str, steps: int, size: int) -> None:
+    shape = g.constant("last_shape", np.array([steps, size, 1, 1], np.int64))
+    last = g.add("Reshape", [x, shape], "h_last")
+    plain = head.activation == "none"
+    linear = g.convolution(last, weights["W"], weights["b"], "y" if plain else "y_linear")
+    if not plain:
+        g.add(bundle.ACTIVATIONS[head.activation], [linear], "y")
+
+
+def _own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
+    inputs, _ = spec.network.sizes[layer.name]
+    return [state_name(f"{layer.name}.{name}", suffix) for name in layer.state(inputs)]
+
+
+def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
+    """Recurrent layers one after the other and a dense head; ConversionError for another network."""
+    *inner, head = spec.network.layers
+    before = [FEATURES, *(layer.name for layer in inner)]
+    chain = all(n.inputs == (b,) for n, b in zip(spec.network.layers, before, strict=True))
+    known = inner and all(recurrent(layer)[1] is not None for layer in inner)
+    if not (chain and known and isinstance(head, Dense)):
+        raise ConversionError(
+            "the fused form takes recurrent layers that ONNX has, one after the other, and a dense "
+            "head; this network is another one"
+        )
+    return (*inner, head)
+
+
+def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
+    """The operators in both directions, over sequences of `steps`. Without initial states they need no
+    range for them in int8.
+
+    Hidden units are added until they are a multiple of ALIGNED. All of their weights are 0, and so is
+    their h, always: nothing changes.
+    """
+    network = spec.network
+    *inner, head = _operator_chain(spec)
+    g = Graph()
+    x = "x"
+    more = 0
+    for k, layer in enumerate(inner):
+        one, operator = recurrent(layer)
+        assert operator is not None
+        own = network.own(layer, weights)
+        directions = [own, bundle.reverse_weights(own)] if one is not layer else [own]
+        before = more
+        size = one.outputs(1)
+        more = -size % ALIGNED
+        parts = zip(*(operator.arrays(one, w) for w in directions), strict=True)
+        W, R, B = (np.stack(arrays) for arrays in parts)
         if k:
-            W = _padded(W, 2, 2, more)
-        parts = (
-            _padded(W, 1, gates, more),
-            _padded(_padded(R, 1, gates, more), 2, 1, more),
-            _padded(B, 1, 2 * gates, more),
-        )
-        constants = [g.constant(f"layer{k}_{n}", a) for n, a in zip("WRB", parts, strict=True)]
-        y = g.add(
-            "LSTM", [inputs, *constants], f"layer{k}_y", hidden_size=H, direction=BOTH
-        )  # (steps, 2, 1, H)
-        shape = [steps, 1, 2 * H] if k < spec.num_layers - 1 else [steps, 2 * H, 1, 1]
-        inputs = g.add(
-            "Reshape",
-            [y, g.constant(f"layer{k}_shape", np.array(shape, np.int64))],
-            f"layer{k}_sequence",
-        )
-    g.convolution(inputs, _padded(weights["head.W"], 0, 2, more), weights["head.b"], "y")
-    sizes = {"x": (steps, 1, spec.feature_size), "y": (steps, spec.output_size, 1, 1)}
-    return Form(
-        "lstm",
-        g.model(spec, "lstm", sizes),
-        {"io": {"form": "lstm", "steps": steps, "bidirectional": True}},
+            W = _padded(W, 2, len(directions), before)
+        gates = operator.gates
+        R = _padded(_padded(R, 1, gates, more), 2, 1, more)
+        arrays = (_padded(W, 1, gates, more), R, _padded(B, 1, 2 * gates, more))
+        constants = [g.constant(f"{layer.name}_{n}", a) for n, a in zip("WRB", arrays, strict=True)]
+        given = attributes(layer) | {"hidden_size": size + more}
+        y = g.add(operator.name, [x, *constants], f"{layer.name}_y", **given)
+        width = len(directions) * (size + more)
+        shape = [steps, 1, width] if k < len(inner) - 1 else [steps, width, 1, 1]
+        constant = g.constant(f"{layer.name}_shape", np.array(shape, np.int64))
+        x = g.add("Reshape", [y, constant], f"{layer.name}_sequence")
+    own = network.own(head, weights)
+    g.convolution(x, _padded(own["W"], 0, 2, more), own["b"], "y")
+    graph = g.model(
+        "fused",
+        {"x": (steps, 1, spec.feature_size)},
+        {"y": (steps, spec.output_size, 1, 1)},
     )
+    return Form("fused", graph, {"io": {"form": "lstm", "steps": steps, "whole": True}})
 
 
 def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> NDArray[np.float32]:
     """`more` zeros at the end of each of the equal blocks into which the axis falls."""
     parts = np.split(array, blocks, axis)
-    return np.concatenate(
-        [
-            np.pad(part, [(0, more if n == axis else 0) for n in range(array.ndim)])
-            for part in parts
-        ],
-        axis,
-    )
+    widths = [(0, more if n == axis else 0) for n in range(array.ndim)]
+    return np.concatenate([np.pad(part, widths) for part in parts], axis)
 
 
 def packed(
@@ -175,120 +229,299 @@ def packed(
     calibration: Calibration,
     *,
     learned: Calibration | None = None,
-    trace: bool = False,
 ) -> Form:
-    """The cell with int8 products and everything else in float16; see `int8`. learned: the ranges that the model was fine-tuned with."""
-    x_range = learned["x_range"].astype(np.float64) if learned else input_range(calibration["x"])
-    layers = (
-        npu_int8.learned_layers(weights, learned)
-        if learned
-        else npu_int8.quantise(weights, calibration, x_range)
-    )
-    g = Graph()
-    H, L = spec.hidden_size, spec.num_layers
-    unit, float16 = [], []
-    sizes: dict[str, tuple[int, ...]] = {"y": (1, spec.output_size, 1, 1)}
-    for k, layer in enumerate(layers):
-        p = f"layer{k}_"
-        W = layer.weights
-        if k == 0:
-            v = "v0"
-            sizes[v] = (1, W.shape[0], 1, 1)
-        else:  # v holds the zeros and h, to which the h below comes inside the graph
-            sizes[f"v{k}"] = (1, PINS + H, 1, 1)
-            v = g.add("Concat", [f"v{k}", f"h{k - 1}_out"], f"{p}v", axis=1)
-            W = np.concatenate([W[:PINS], W[PINS + H :], W[PINS : PINS + H]])
-            unit.append(f"v{k}")
-        for name in ("h", "c"):
-            sizes[f"{name}{k}_out"] = sizes[f"{name}{k}_in"] = (1, H, 1, 1)
-        unit += [
-            v,
-            g.convolution(v, W.astype(np.float32), layer.bias.astype(np.float32), f"{p}linear"),
-        ]
-        scale = g.constant(f"{p}scale", layer.scale.reshape(1, -1, 1, 1).astype(np.float32))
-        centre = g.constant(f"{p}centre", layer.centre.reshape(1, -1, 1, 1).astype(np.float32))
-        sums = g.add("Add", [g.add("Mul", [f"{p}linear", scale], f"{p}scaled"), centre], f"{p}sums")
-        sizes_ifo_g = g.constant(f"{p}sizes", np.array([3 * H, H], np.int64))
-        g.add("Split", [sums, sizes_ifo_g], [f"{p}ifo_linear", f"{p}g_linear"], axis=1)
-        g.add("Sigmoid", [f"{p}ifo_linear"], f"{p}ifo")
-        g.add("Split", [f"{p}ifo"], [p + n for n in "ifo"], axis=1, num_outputs=3)
-        g.add("Tanh", [f"{p}g_linear"], f"{p}g")
-        g.add(
-            "Add",
-            [
-                g.add("Mul", [f"{p}f", f"c{k}_in"], f"{p}fc"),
-                g.add("Mul", [f"{p}i", f"{p}g"], f"{p}ig"),
-            ],
-            f"c{k}_out",
+    """The cells with int8 products and everything else in float16; see `npu_int8`.
+
+    learned: the ranges that the model was fine-tuned with. Raises ConversionError for a network that
+    reads the features in another place than its first layer with a state.
+    """
+    network = spec.network
+    stateful = [layer for layer in network.layers if layer.state(1)]
+    readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
+    if not stateful or readers != [stateful[0].name] or stateful[0].inputs != (FEATURES,):
+        raise ConversionError(
+            "the packed form takes a network whose features are read by its first layer with a state "
+            f"alone; here {', '.join(readers)} read them"
         )
-        g.add("Mul", [f"{p}o", g.add("Tanh", [f"c{k}_out"], f"{p}tanh_c")], f"h{k}_out")
-        float16 += [
-            p + n
-            for n in (
-                "scaled",
-                "sums",
-                "ifo_linear",
-                "g_linear",
-                "ifo",
-                *"ifog",
-                "fc",
-                "ig",
-                "tanh_c",
-            )
-        ] + [
-            f"c{k}_out",
-            f"h{k}_out",
-        ]
-    g.convolution(f"h{L - 1}_out", weights["head.W"], weights["head.b"], "y")
-    graph = g.model(spec, "packed", sizes, [n for k in range(L) for n in (f"v{k}", f"c{k}_in")])
+    if learned:
+        x_range = learned["x_range"].astype(np.float64)
+        products = npu_int8.learned_layers(spec, weights, learned)
+    else:
+        x_range = input_range(calibration["x"])
+        products = npu_int8.quantize(spec, weights, calibration, x_range)
+    builder = _Packed(spec, weights)
+    for layer in network.layers:
+        builder.add(layer, products.get(layer.name))
+    parts = input_parts(spec.feature_size)
+    io = {"form": "packed", "parts": parts, "x_range": x_range.tolist(), "inputs": builder.slots}
     recipe = {
-        "io": {
-            "form": "packed",
-            "parts": input_parts(spec.feature_size),
-            "x_range": x_range.tolist(),
-        },
-        "float16": [*float16, "y"],
-        "ranges": {name: list(npu_int8.UNIT) for name in unit},
-        # They would put the sums' scales back into the weights that were divided by them, and cut the product in two.
+        "io": io,
+        "float16": builder.float16(),
+        "ranges": {name: list(npu_int8.UNIT) for name in builder.unit},
+        # They would put the sums' scales back into the weights that were divided by them, and cut the
+        # product in two.
         "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
     }
-    return Form("packed", _traced(graph, spec, "packed") if trace else graph, recipe)
+    shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
+    outputs = {"y": (1, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    return Form(
+        "packed", builder.graph.model("packed", builder.inputs, outputs), recipe, builder.traced
+    )
 
 
-FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "lstm": lstm}
+class _Packed:
+    """The packed graph, a layer after the other. unit: the tensors on the grid of 1/127."""
+
+    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
+        self.graph = Graph()
+        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.slots: list[list[str]] = []
+        self.unit: list[str] = []
+        self.traced: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._spec = spec
+        self._weights = weights
+        self._values: dict[str, Symbol] = {}
+
+    def add(self, layer: Layer, product: npu_int8.Product | None) -> None:
+        own = self._spec.network.own(layer, self._weights)
+        if product is None:  # a layer without a state stays float16
+            tape = Tape(self.graph, layer.name)
+            x = tape.join([self._values[name] for name in layer.inputs])
+            y, after = layer.cell(tape, lambda name, v: tape.product(v, own[name]), own, x, {})
+            self._values[layer.name] = finish(self._spec, layer, tape, y, after)
+            return
+        prefix = layer.name
+        sums = self._sums(layer, product)
+        used = activations(layer)
+        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
+        size = len(product.bias) // len(used)
+        taps: dict[str, list[int]] = {}
+
+        def activate(_: list[str]) -> list[str]:
+            groups = [[k for k in order if used[k] == shape] for shape in (*SHAPES, "")]
+            groups = [group for group in groups if group]
+            ends = [f"{prefix}_group{n}" for n in range(len(groups))]
+            sizes = self.graph.constant(
+                f"{prefix}_sizes", np.array([size * len(group) for group in groups], np.int64)
+            )
+            if len(groups) > 1:
+                self.graph.add("Split", [sums, sizes], ends, axis=1)
+            else:
+                ends = [sums]
+            names = [""] * len(used)
+            for end, group in zip(ends, groups, strict=True):
+                if used[group[0]]:
+                    end = self.graph.add(used[group[0]], [end], f"{end}_active")
+                if len(group) == 1:
+                    names[group[0]] = end
+                    continue
+                own_names = [f"{prefix}_part{k}" for k in group]
+                self.graph.add("Split", [end], own_names, axis=1, num_outputs=len(group))
+                for k, name in zip(group, own_names, strict=True):
+                    names[k] = name
+                taps[end] = group
+            return names
+
+        tape = GivenSums(self.graph, prefix, activate, used)
+        exact: list[str] = []
+        before = {
+            name: _Read(tape, state_name(f"{prefix}.{name}", "in"), name, exact)
+            for name in layer.state(1)
+        }
+
+        def of_product(name: str, v: Any) -> Any:
+            return _Nothing() if name in ("W_x", "W_h") else tape.product(v, own[name])
+
+        y, after = layer.cell(_Ignoring(tape), of_product, own, _Nothing(), before)
+        for name in layer.state(1):
+            if name in exact:
+                self.slots.append([EXACT, f"{prefix}.{name}"])
+                shape = (1, self._spec.network.state[f"{prefix}.{name}"], 1, 1)
+                self.inputs[state_name(f"{prefix}.{name}", "in")] = shape
+        self._trace(layer, tape, taps)
+        self._values[prefix] = finish(self._spec, layer, tape, y, after)
+
+    def _sums(self, layer: Layer, product: npu_int8.Product) -> str:
+        """v, the int8 product, and its sums in float16; returns the sums' name."""
+        g = self.graph
+        prefix = layer.name
+        first = layer.inputs == (FEATURES,)
+        W = product.weights
+        H = self._spec.network.state[f"{prefix}.{layer.recurrent}"]
+        v = f"{prefix}_v"
+        self.slots.append([V, f"{prefix}.{layer.recurrent}"])
+        if first:
+            self.inputs[v] = (1, W.shape[0], 1, 1)
+        else:  # v holds the zeros and h, to which what the layer reads comes inside the graph
+            self.inputs[v] = (1, PINS + H, 1, 1)
+            self.unit.append(v)
+            read = [self._values[name].name for name in layer.inputs]
+            v = g.add("Concat", [v, *read], f"{prefix}_joined", axis=1)
+            W = np.concatenate([W[:PINS], W[len(W) - H :], W[PINS : len(W) - H]])
+        used = activations(layer)
+        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
+
+        def ordered(array: NDArray[Any]) -> NDArray[np.float32]:
+            blocks = np.split(array, len(used), axis=-1)
+            return np.concatenate([blocks[k] for k in order], axis=-1).astype(np.float32)
+
+        linear = g.convolution(v, ordered(W), ordered(product.bias), f"{prefix}_linear")
+        self.unit += [v, linear]
+        scale = g.constant(f"{prefix}_scale", ordered(product.scale).reshape(1, -1, 1, 1))
+        centre = g.constant(f"{prefix}_centre", ordered(product.centre).reshape(1, -1, 1, 1))
+        scaled = g.add("Mul", [linear, scale], f"{prefix}_scaled")
+        return g.add("Add", [scaled, centre], f"{prefix}_sums")
+
+    def _trace(self, layer: Layer, tape: Tape, taps: Mapping[str, list[int]]) -> None:
+        """The converter crashes (SIGFPE) if a part of a Split is an output: then all parts are one."""
+        parts_of = {name: part for part, name in tape.kept.items()}
+        hidden = set()
+        for end, group in taps.items():
+            node = next(n for n in self.graph.nodes if n.op_type == "Split" and end in n.input)
+            hidden |= set(node.output)
+            names = [parts_of.get(output, "") for output in node.output]
+            if all(names) and len(names) == len(group):
+                self.traced[end] = (layer.name, tuple(names))
+        for part, name in tape.kept.items():
+            if name not in hidden:
+                self.traced[name] = (layer.name, (part,))
+
+    def float16(self) -> list[str]:
+        """Every tensor but the int8 products and what they are taken with."""
+        made = [output for node in self.graph.nodes for output in node.output if output]
+        return [name for name in made if name not in self.unit]
+
+
+class _Read(Symbol):
+    """A state: an input of the graph only if the cell reads it beside its product."""
+
+    def __init__(self, tape: Tape, tensor: str, state: str, exact: list[str]) -> None:
+        super().__init__(tape, tensor)
+        self._state = state
+        self._exact = exact
+
+    @property
+    def name(self) -> str:
+        if self._state not in self._exact:
+            self._exact.append(self._state)
+        return super().name
+
+
+class _Nothing:
+    """Stands for what is not computed: the products of x and h, whose sums are given."""
+
+    def _nothing(self, _: Any) -> _Nothing:
+        return self
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _nothing
+
+
+class _Ignoring:
+    """The tape, for a cell whose products of x and h are not computed."""
+
+    def __init__(self, tape: GivenSums) -> None:
+        self._tape = tape
+
+    def join(self, parts: list[Any]) -> Any:
+        return parts[0] if isinstance(parts[0], _Nothing) else self._tape.join(parts)
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        return (sums,) * parts if isinstance(sums, _Nothing) else self._tape.split(sums, parts)
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tape, name)
+
+
+def activations(layer: Layer) -> list[str]:
+    """Which operator the cell applies to each part of its sums first; "" for none."""
+    probe = _Probe()
+    none = _Anything(probe, None)
+    layer.cell(probe, lambda *_: none, _Everything(none), none, _Everything(none))
+    return [part.used for part in probe.parts]
+
+
+def _rank(shape: str) -> int:
+    return (*SHAPES, "").index(shape)
+
+
+class _Everything(dict[str, Any]):
+    """A mapping that has the same value for each name."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self._value = value
+
+    def __missing__(self, key: str) -> Any:
+        return self._value
+
+
+class _Anything:
+    """A value that nothing is known of. part: the part of the sums that it is, untouched."""
+
+    def __init__(self, probe: _Probe, part: _Part | None) -> None:
+        self.probe = probe
+        self.part = part
+
+    def _touched(self, *_: Any) -> _Anything:
+        if self.part is not None:
+            self.part.touched = True
+        return _Anything(self.probe, None)
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _touched
+
+
+@dataclasses.dataclass
+class _Part:
+    used: str = ""
+    touched: bool = False
+
+
+class _Probe:
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+        self._sums = False
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:  # noqa: ARG002
+        if not self._sums:
+            return tuple(_Anything(self, None) for _ in range(parts))
+        self._sums = False
+        self.parts = [_Part() for _ in range(parts)]
+        return tuple(_Anything(self, part) for part in self.parts)
+
+    def join(self, parts: Sequence[Any]) -> Any:  # noqa: ARG002
+        return _Anything(self, None)
+
+    def sums(self, value: Any) -> Any:
+        self._sums = True
+        return value
+
+    def keep(self, name: str, value: Any) -> Any:  # noqa: ARG002
+        return value
+
+    def _apply(self, operator: str, a: _Anything) -> _Anything:
+        if a.part is not None and not a.part.touched:
+            a.part.used = operator
+            a.part.touched = True
+        return _Anything(self, None)
+
+    def sigmoid(self, a: Any) -> Any:
+        return self._apply("Sigmoid", a)
+
+    def tanh(self, a: Any) -> Any:
+        return self._apply("Tanh", a)
+
+    def relu(self, a: Any) -> Any:
+        return self._apply("Relu", a)
+
+
+FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "fused": fused}
 
 
 def candidates(target: str, scheme: str) -> tuple[str, ...]:
-    """The forms that are tried, best first where they measure alike. `packed` is w8a8's own, on NPUs that have float16 as well."""
-    return (
-        ("packed", "cell", "lstm")
-        if scheme == "w8a8" and "fp16" in known(target).schemes
-        else ("cell", "lstm")
-    )
-
-
-def traced_outputs(spec: ModelSpec, form: str) -> dict[str, int]:
-    """The outputs of a graph built with `trace`, in order, and their sizes."""
-    sizes = {
-        "y": spec.output_size,
-        **dict.fromkeys(state_names(spec.num_layers, "out"), spec.hidden_size),
-    }
-    for k in range(spec.num_layers):
-        sizes.update(
-            {
-                f"layer{k}_{name}": spec.hidden_size * (3 if name == "ifo" else 1)
-                for name in TRACED[form]
-            }
-        )
-    return sizes
-
-
-def _traced(graph: onnx.ModelProto, spec: ModelSpec, form: str) -> onnx.ModelProto:
-    known = {value.name for value in graph.graph.output}
-    for name, size in traced_outputs(spec, form).items():
-        if name not in known:
-            graph.graph.output.append(
-                onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size, 1, 1])
-            )
-    onnx.checker.check_model(graph, full_check=True)
-    return graph
+    """The forms that are tried, best first if they measure alike. `packed` is w8a8's own, on NPUs that
+    have float16 as well."""
+    both = scheme == "w8a8" and "fp16" in known(target).schemes
+    return ("packed", "cell", "fused") if both else ("cell", "fused")

@@ -72,7 +72,7 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
     """
     if not isinstance(run, Run):
         run = load_run(run)
-    if run.spec.bidirectional:
+    if run.spec.whole:
         raise ConfigError(
             f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
             "train with `bidirectional = false` to look inside"
@@ -81,7 +81,7 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
         longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
     )
     memory = measure_memory(run.spec, run.weights, shown)  # first: it may refuse the recording
-    language = run.spec.task == "language"
+    language = run.spec.answer.task == "language"
     return Inside(
         run=run,
         gates=measure_gates(run.spec, run.weights, run.splits.test),

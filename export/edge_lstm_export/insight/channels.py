@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.results.answers import answers
-from edge_lstm_runtime.inputs.channels import features
 
 METRICS = {  # key: (in words, whether higher is better); the first that the task has is the one that orders the channels
     "accuracy": ("accuracy at the last step", True),
@@ -94,13 +93,13 @@ def measure_channels(run: Run) -> Channels:
         }
 
     occluded = {}
-    for n, name in enumerate(spec.channels):
+    for n, name in enumerate(spec.inputs.names):
         found = answers(run.model, [without(sequence, n, spec.raw_mean[n]) for sequence in test])
-        if spec.residual:
-            now = spec.target_channels * spec.horizon
+        if spec.answer.residual:
+            now = spec.answer.channels(spec.inputs) * spec.answer.horizon
             for answer, sequence in zip(found, test, strict=True):
-                filled = features(spec, sequence.x)[1]
-                answer += np.where(np.array(now) == n, filled[:, now] - spec.input_mean[n], 0)
+                filled = spec.inputs.features(sequence.x)[1]
+                answer += np.where(np.array(now) == n, filled[:, now] - spec.inputs.mean[n], 0)
         occluded[name] = metrics(found)
     return Channels(metrics(answers(run.model, test)), occluded)
 

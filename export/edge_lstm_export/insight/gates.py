@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from edge_lstm import Sequence
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.layers.layout import GATES
 
 from .recording import trace
@@ -115,7 +114,7 @@ def measure_gates(
     forget = [np.zeros(spec.hidden_size) for _ in layers]
     steps = 0
     for sequence in sequences:
-        xs = features(spec, sequence.x)[0][: math.ceil(share * len(sequence.x))]
+        xs = spec.inputs.features(sequence.x)[0][: math.ceil(share * len(sequence.x))]
         steps += len(xs)
         for k, traced in enumerate(trace(spec, weights, xs)):
             forget[k] += traced.f.sum(axis=0)

@@ -14,7 +14,6 @@ from edge_lstm import Sequence
 from edge_lstm.results.metrics import bits_of
 from edge_lstm_runtime import DataError, ModelSpec
 from edge_lstm_runtime.backends.reference import lstm_cell
-from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.layers.layout import gate
 
 from .recording import Float64, Trace, before, trace
@@ -142,13 +141,13 @@ def measure_memory(
         raise DataError(
             f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last"
         )
-    xs = features(spec, recording.x)[0][:SHOWN_STEPS]
+    xs = spec.inputs.features(recording.x)[0][:SHOWN_STEPS]
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     layers = trace(spec, weights, xs)
     later = min(LATER, len(xs) // 2)
     starts = np.unique(np.linspace(0, len(xs) - 1 - later, SAMPLES).round().astype(np.int64))
     cells = [layer.c for layer in layers]
-    if spec.task != "language":
+    if spec.answer.task != "language":
         effect = sample_effect(spec, weights, layers, starts, later)
         return Memory(
             recording.name, len(xs), length, xs[:, : spec.input_size], cells, starts, effect, None
@@ -157,7 +156,7 @@ def measure_memory(
     logits = layers[-1].h @ weights["head.W"] + weights["head.b"]
     bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
     effect = character_effect(spec, weights, layers, xs, frequent(recording), starts, later)
-    text = tuple(spec.classes[int(k)] for k in characters[:, 0])
+    text = tuple(spec.answer.classes[int(k)] for k in characters[:, 0])
     return Memory(recording.name, len(xs), length, bits[:, None], cells, starts, effect, text)
 
 

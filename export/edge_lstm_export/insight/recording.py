@@ -73,9 +73,9 @@ def read_recording(run: Run, path: Path) -> Sequence:
     For a language model a text, reduced as the run's own is.
     """
     data = run.config.data
-    if run.spec.task == "language":
+    if run.spec.answer.task == "language":
         (recording,) = text.read(path, data.model_copy(update={"first": None}), None)
-        return Sequence(path.name, path.name, text.indices(recording, run.spec.classes))
+        return Sequence(path.name, path.name, text.indices(recording, run.spec.answer.classes))
     own = (
         {"separator": data.separator, "columns": data.columns}
         if data.source == "csv"
@@ -84,7 +84,7 @@ def read_recording(run: Run, path: Path) -> Sequence:
     # What a recording of one's own need not have: only the channels are read.
     alone = {
         "source": "csv",
-        "channels": run.spec.channels,
+        "channels": run.spec.inputs.names,
         **dict.fromkeys(("time", "label", "group", "target")),
     }
     (recording,) = tables.read(path, data.model_copy(update={**alone, **own}), None)

@@ -1,7 +1,8 @@
-"""Weights for the native kernel in int8: rounded with what they are multiplied with in sight, and the biases made up for the rest.
+"""Weights for the native kernel in int8: rounded with what they are multiplied with in sight, and the
+biases made up for the rest.
 
-Measured on trained nets (docs/int8.md), plain rounding of the weights makes nearly all of that kernel's error; x and h in int8, each step
-with a scale of its own, make a tenth of it.
+Measured on trained nets (docs/int8.md), plain rounding of the weights makes nearly all of that kernel's
+error; x and h in int8, each step with a scale of its own, make a tenth of it.
 """
 
 from __future__ import annotations
@@ -12,43 +13,55 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.backends.reference import sigmoid
-from edge_lstm_runtime.layers.layout import gate
+from edge_lstm.emulate.npu_ranges import walk
+from edge_lstm_runtime import ModelSpec
 
 from .gptq import gptq
+from .npu_int8 import rounded
 
 Float32 = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
 
-def quantise(weights: Mapping[str, Float32], calibration: Mapping[str, Float32]) -> Arrays:
-    """The arrays of int8.npz (docs/bundle.md). calibration: x (N, F), h and c (N, layers, H), the states before the step."""
+def quantize(
+    spec: ModelSpec, weights: Mapping[str, Float32], calibration: Mapping[str, Float32]
+) -> Arrays:
+    """The arrays of int8.npz (docs/bundle.md).
+
+    calibration: x (N, F), and every state (N, size) before the step, by name.
+    """
     arrays: Arrays = {}
-    inputs = calibration["x"].astype(np.float64)
-    for k in range(calibration["h"].shape[1]):
-        h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
-        W_x, W_h, b = (
-            weights[f"layer{k}.{name}"].astype(np.float64) for name in ("W_x", "W_h", "b")
-        )
-        F = len(W_x)
+    states = {name: calibration[name] for name in spec.network.state}
+    for seen in walk(spec.network, weights, calibration["x"], states):
+        layer = seen.layer
+        W_x, W_h, b = layer.joined(seen.weights)
+        assert W_h is not None
         # As float32, which is what the kernel divides by.
-        step_x, step_h = (
-            (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32) for W in (W_x, W_h)
-        )
-        step = np.concatenate([np.tile(step_x, (F, 1)), np.tile(step_h, (len(W_h), 1))]).astype(
-            np.float64
-        )
-        W, v = np.concatenate([W_x, W_h]), np.concatenate([inputs, h], axis=1)
-        rounded = gptq(W, v, step)
-        whole = np.rint(rounded / step).astype(np.int8)
-        arrays |= {
-            f"layer{k}.W_x": whole[:F],
-            f"layer{k}.W_h": whole[F:],
-            f"layer{k}.step_x": step_x,
-            f"layer{k}.step_h": step_h,
-        }
-        arrays[f"layer{k}.b"] = (b + (v @ (W - rounded)).mean(axis=0)).astype(np.float32)
-        sums = v @ W + b
-        c = sigmoid(gate(sums, "f")) * c + sigmoid(gate(sums, "i")) * np.tanh(gate(sums, "g"))
-        inputs = sigmoid(gate(sums, "o")) * np.tanh(c)
+        steps = [_step(W) for W in (W_x, W_h)]
+        step = np.concatenate(
+            [np.tile(s, (len(W), 1)) for s, W in zip(steps, (W_x, W_h), strict=True)]
+        ).astype(np.float64)
+        W = np.concatenate([W_x, W_h])
+        v = np.concatenate([seen.inputs, seen.state[layer.recurrent]], axis=1)
+        on_grid = rounded(W, v, step, len(W_x))
+        whole = np.rint(on_grid / step).astype(np.int8)
+        first = len(W_x)
+        matrices = layer.separated(whole[:first], whole[first:])
+        matrix_steps = layer.separated(steps[0][None], steps[1][None])
+        bias = b + (v @ (W - on_grid)).mean(axis=0)
+        for name, matrix in seen.weights.items():
+            if matrix.ndim == 2 and name not in matrices:  # a product of its own
+                matrix_steps[name] = _step(matrix)[None]
+                exact = matrix_steps[name][0].astype(np.float64)
+                tuned = gptq(matrix, seen.products[name], np.broadcast_to(exact, matrix.shape))
+                matrices[name] = np.rint(tuned / exact).astype(np.int8)
+        for name, matrix in matrices.items():
+            arrays[f"{layer.name}.{name}"] = matrix
+            arrays[f"{layer.name}.{name}.step"] = np.ascontiguousarray(matrix_steps[name][0])
+        arrays[f"{layer.name}.b"] = bias.astype(np.float32)
     return arrays
+
+
+def _step(W: NDArray[Any]) -> Float32:
+    """(columns,) so that the largest weight of a column is 127."""
+    return (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32)

@@ -1,41 +1,46 @@
-"""The int8 cell that keeps its state: what is quantised, and how, so that an error does not build up.
+"""The int8 cell that keeps its state: what is quantized, and how, so that an error does not build up.
 
-Measured on trained nets (docs/int8.md): nearly all of the error of a plain w8a8 cell comes from the cell state in int8, then from the
-gates' sums, the rounding of the weights, and x. So
+Measured on trained nets (docs/int8.md): nearly all of the error of a plain w8a8 cell comes from the
+cell state in int8, then from the sums, the rounding of the weights, and x. So
 
-    states        c, h and everything element-wise stay float16: H values each, against the 4 H (F + H) of the products;
-    x             is given to the int8 product in several channels, rounded at different offsets, whose sum is finer (packing.spread);
-    h             is rounded so that each step's rounding error is made up for in the next (packing.Packing);
-    gates' sums   each of the 4 H columns has a scale and a centre of its own, searched for the least error in c (gates i, f, g) or h (o):
-                  the weights are divided by the scale, the sums multiplied by it in float16, and the centre is added there;
-    weights       are rounded one input after the other, each rounding error handed on to the inputs that are still to come, weighted by
-                  what the inputs really are (`gptq`).
+    states   and everything element-wise stay float16: H values each, against the products' S (F + H)
+    x        is given to the int8 product in several channels, rounded at different offsets, whose sum
+             is finer (packing.spread)
+    h        is rounded so that each step's rounding error is made up for in the next (packing.Packing)
+    sums     each of the S columns has a scale and a centre of its own, searched for the least error in
+             the new state: the weights are divided by the scale, the sums multiplied by it in float16,
+             and the centre is added there
+    weights  are rounded one input after the other, each rounding error handed on to the inputs that are
+             still to come, weighted by what the inputs really are (`gptq`)
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.emulate.npu_ranges import ORDER, input_parts, layer_sums, on_grid, search_ranges
-from edge_lstm_runtime.backends.reference import sigmoid
+from edge_lstm.emulate.npu_ranges import input_parts, on_grid, search_ranges, walk
+from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import PINS, spread
-from edge_lstm_runtime.layers.layout import reorder
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.ops import NumpyOps
 
 from .gptq import gptq
 
 Float64 = NDArray[np.float64]
+Weights = Mapping[str, NDArray[np.float32]]
 UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer:
-    """weights: (PINS + inputs + H, 4 H), each column on an int8 grid; bias, scale, centre: (4 H,).
+class Product:
+    """weights: (PINS + inputs + H, S), each column on an int8 grid; bias, scale, centre: (S,).
 
-    The gates' sums are round(v @ weights + bias) * scale + centre, the rounding on the int8 grid of 1/127.
+    The sums are round(v @ weights + bias) * scale + centre, the rounding on the int8 grid of 1/127.
     """
 
     weights: Float64
@@ -44,75 +49,88 @@ class Layer:
     centre: Float64
 
 
-def quantise(
-    weights: Mapping[str, NDArray[np.float32]],
-    calibration: Mapping[str, NDArray[np.float32]],
-    x_range: Float64,
-) -> list[Layer]:
-    """Each layer's product with int8 inputs v = [0, 0, x in parts or the h below, h].
+def quantize(
+    spec: ModelSpec, weights: Weights, calibration: Weights, x_range: Float64
+) -> dict[str, Product]:
+    """The product of each layer with a state, with int8 inputs v = [0, 0, x in parts or what the layer
+    reads, h].
 
-    calibration: x (N, F), h and c (N, layers, H), the states before the step.
+    calibration: x (N, F), and every state (N, size) before the step, by name.
     """
-    inputs = calibration["x"].astype(np.float64)
-    parts = input_parts(inputs.shape[1])
-    layers = []
-    for k in range(calibration["h"].shape[1]):
-        h, c = (calibration[name][:, k].astype(np.float64) for name in "hc")
-        W_x, W_h, b = (
-            reorder(weights[f"layer{k}.{name}"].astype(np.float64), ORDER)
-            for name in ("W_x", "W_h", "b")
-        )
-        sums, importance, h_after = layer_sums(weights, k, inputs, h, c)
-        share = importance / importance.sum(axis=0)
-        scale, centre = search_ranges(sums, importance)
-        if k == 0:
-            v = np.concatenate([spread(inputs, x_range, parts), on_grid(h)], axis=1)
-            W = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / scale
+    states = {name: calibration[name] for name in spec.network.state}
+    products = {}
+    for seen in walk(spec.network, weights, calibration["x"], states):
+        layer = seen.layer
+        W_x, W_h, b = layer.joined(seen.weights)
+        assert W_h is not None
+        h = seen.state[layer.recurrent]
+        share = seen.importance / seen.importance.sum(axis=0)
+        scale, centre = search_ranges(seen.sums, seen.importance)
+        if layer.inputs == (FEATURES,):
+            parts = input_parts(spec.feature_size)
+            x = spread(seen.inputs, x_range, parts)
+            W_x = np.tile(W_x * x_range[:, None] / parts, (parts, 1))
         else:
-            v, W = (
-                np.concatenate([on_grid(inputs), on_grid(h)], axis=1),
-                np.concatenate([W_x, W_h]) / scale,
-            )
+            x = on_grid(seen.inputs)
+        v = np.concatenate([x, on_grid(h)], axis=1)
+        W = np.concatenate([W_x, W_h]) / scale
         step = np.maximum(np.abs(W).max(axis=0), 1e-9) / 127
-        W = gptq(W, v, step)
+        W = rounded(W, v, step, len(W_x))
         exact = v @ W
-        bias = (b - centre) / scale + (share * ((sums - b) / scale - exact)).sum(axis=0)
-        centre = centre + (share * (sums - on_grid(exact + bias) * scale - centre)).sum(axis=0)
-        layers.append(Layer(_pinned(W, step), bias, scale, centre))
-        assert len(layers[-1].weights) == PINS + v.shape[1]
-        inputs = h_after
-    return layers
+        bias = (b - centre) / scale + (share * ((seen.sums - b) / scale - exact)).sum(axis=0)
+        off = seen.sums - on_grid(exact + bias) * scale - centre
+        centre = centre + (share * off).sum(axis=0)
+        products[layer.name] = Product(_pinned(W, step), bias, scale, centre)
+    return products
 
 
-def learned_layers(
-    weights: Mapping[str, NDArray[np.float32]], learned: Mapping[str, NDArray[np.float32]]
-) -> list[Layer]:
-    """The products of a model that was fine-tuned for them: its weights lie on the grid, and its ranges are those of `learned`.
+def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
+    """W: (inputs, S) on the grid of `step`, by GPTQ. first: how many of the inputs are x's.
 
-    learned: x_range (F,) and, of each layer, layer{k}.scale and layer{k}.centre (4 H,), gates in canonical order.
+    A column that is zero for all of x, or all of h, stays so: its product has no such weights.
     """
-    from edge_lstm.emulate.npu_w8a8 import (
-        product,
-    )  # imports torch, which the rest here does without
+    from_x = (W[:first] != 0).any(axis=0)
+    from_h = (W[first:] != 0).any(axis=0)
+    found = np.zeros_like(W)
+    steps = np.broadcast_to(step, W.shape)
+    for x, h in ((True, True), (True, False), (False, True)):
+        columns = np.flatnonzero((from_x == x) & (from_h == h))
+        if len(columns):
+            rows = np.arange(len(W))[(0 if x else first) : (len(W) if h else first)]
+            place = np.ix_(rows, columns)
+            found[place] = gptq(W[place], v[:, rows], steps[place])
+    return found
 
-    layers = []
-    for k in range(sum(name.endswith(".scale") for name in learned)):
-        ones = np.ones(len(weights[f"layer{k}.W_x"]))
-        x_range, parts = (learned["x_range"], input_parts(len(ones))) if k == 0 else (ones, 1)
-        q, step = product(weights, k, x_range, parts)
+
+def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[str, Product]:
+    """The products of a model that was fine-tuned for them: its weights lie on the grid, and its ranges
+    are those of `learned`.
+
+    learned: x_range (F,) and, of each layer with a state, NAME.scale and NAME.centre (S,).
+    """
+    from edge_lstm.emulate.npu_w8a8 import product
+
+    products = {}
+    for layer in spec.network.layers:
+        if not layer.state(1):
+            continue
+        own = spec.network.own(layer, weights)
+        first = layer.inputs == (FEATURES,)
+        ones = np.ones(spec.network.sizes[layer.name][0])
+        x_range = learned["x_range"] if first else ones
+        parts = input_parts(spec.feature_size) if first else 1
+        q, step = product(layer, own, x_range, parts)
         scale, centre, b = (
-            reorder(array.astype(np.float64), ORDER)
+            array.astype(np.float64)
             for array in (
-                learned[f"layer{k}.scale"],
-                learned[f"layer{k}.centre"],
-                weights[f"layer{k}.b"],
+                learned[f"{layer.name}.scale"],
+                learned[f"{layer.name}.centre"],
+                layer.joined(own)[2],
             )
         )
-        step = reorder(step, ORDER) / scale
-        layers.append(
-            Layer(_pinned(reorder(q, ORDER) * step, step), (b - centre) / scale, scale, centre)
-        )
-    return layers
+        step = step / scale
+        products[layer.name] = Product(_pinned(q * step, step), (b - centre) / scale, scale, centre)
+    return products
 
 
 def _pinned(W: Float64, step: Float64) -> Float64:
@@ -123,30 +141,59 @@ def _pinned(W: Float64, step: Float64) -> Float64:
     return np.concatenate([127 * step[None], -128 * step[None], W])
 
 
+class _Given(NumpyOps):
+    """Puts given sums in place of a cell's own."""
+
+    given: Float64
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return self.given
+
+
 def emulate(
-    weights: Mapping[str, NDArray[np.float32]],
-    layers: list[Layer],
+    spec: ModelSpec,
+    weights: Weights,
+    products: Mapping[str, Product],
     x_range: Float64,
-    features: NDArray[np.floating],
+    features: NDArray[np.floating[Any]],
 ) -> Float64:
-    """What the int8 cell answers, by NumPy: the products and sums as the NPU rounds them, the rest exact. (steps, F) -> (steps, O)"""
-    H = weights["layer0.W_h"].shape[0]
-    h, c, error = (np.zeros((len(layers), H)) for _ in range(3))
+    """What the int8 cells answer, by NumPy: products and sums as the NPU rounds them, the rest exact.
+
+    (steps, F) -> (steps, O).
+    """
+    network = spec.network
+    exact = {n: np.asarray(array, np.float64) for n, array in weights.items()}
+    own = {layer.name: network.own(layer, exact) for layer in network.layers}
+    state = network.zero_state(np.float64)
+    error = {name: np.zeros(size) for name, size in network.state.items()}
+    given = _Given()
     parts = spread(np.asarray(features, np.float64), x_range, input_parts(features.shape[1]))
-    outputs = np.empty((len(features), len(weights["head.b"])))
+    outputs = np.empty((len(features), spec.output_size))
+
+    def round_sums(layer: Layer, x: Float64) -> None:
+        product = products[layer.name]
+        name = f"{layer.name}.{layer.recurrent}"
+        wanted = state[name] + error[name]
+        h = on_grid(wanted)
+        error[name] = wanted - h
+        linear = np.concatenate([x, h]) @ product.weights[PINS:] + product.bias
+        given.given = on_grid(linear) * product.scale + product.centre
+
     for t, v in enumerate(parts):
-        for k, layer in enumerate(layers):
-            wanted = h[k] + error[k]
-            rounded = on_grid(wanted)
-            error[k] = wanted - rounded
-            sums = (
-                on_grid(np.concatenate([v, rounded]) @ layer.weights[PINS:] + layer.bias)
-                * layer.scale
-                + layer.centre
-            )
-            i, f, o = sigmoid(sums[: 3 * H]).reshape(3, H)
-            c[k] = f * c[k] + i * np.tanh(sums[3 * H :])
-            h[k] = o * np.tanh(c[k])
-            v = on_grid(h[k])
-        outputs[t] = h[-1] @ weights["head.W"] + weights["head.b"]
+        values = {FEATURES: v}
+        for layer in network.layers:
+            x = np.concatenate([values[name] for name in layer.inputs])
+            if layer.name in products:
+                round_sums(layer, x if layer.inputs == (FEATURES,) else on_grid(x))
+                x = np.zeros(network.sizes[layer.name][0])
+            before = network.own(layer, state)
+
+            def product_of(name: str, v: Any, own: Any = own[layer.name]) -> Any:
+                return v @ own[name]
+
+            ops = given if layer.name in products else NumpyOps()
+            y, after = layer.cell(ops, product_of, own[layer.name], x, before)
+            state |= {f"{layer.name}.{name}": array for name, array in after.items()}
+            values[layer.name] = y
+        outputs[t] = values[network.layers[-1].name]
     return outputs

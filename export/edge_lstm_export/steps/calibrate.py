@@ -13,8 +13,6 @@ import dataclasses
 
 import numpy as np
 
-from edge_lstm_runtime.inputs.channels import features
-
 from ..quantize.calibration import calibrate, sequences
 from ..work import Work
 
@@ -23,17 +21,17 @@ STREAMED = 6000  # steps for a point of the curve
 
 def call(work: Work) -> Work:
     splits = work.run.splits
-    recordings = [features(work.spec, s.x)[0] for s in splits.train]
-    if work.spec.bidirectional:
+    recordings = [work.spec.inputs.features(s.x)[0] for s in splits.train]
+    if work.spec.whole:
         calibration = (
             sequences(recordings, [s.label for s in splits.train], work.chunk)
             if work.chunk and work.schemes
             else {}
         )
         return dataclasses.replace(work, calibration=calibration)
-    stream = np.concatenate([features(work.spec, s.x)[0] for s in (*splits.val, *splits.train)])[
-        :STREAMED
-    ]
+    stream = np.concatenate(
+        [work.spec.inputs.features(s.x)[0] for s in (*splits.val, *splits.train)]
+    )[:STREAMED]
     quantised = any("w8a8" in schemes for schemes in work.schemes.values())
     calibration, curve = calibrate(
         work.spec,

@@ -41,7 +41,7 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
     rows = work.rows
-    whole = work.spec.bidirectional
+    whole = work.spec.whole
     jobs = [
         (t, s, f)
         for t, schemes in work.schemes.items()

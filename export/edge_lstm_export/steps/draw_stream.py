@@ -38,7 +38,7 @@ def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:
 
 def call(work: Work) -> Work:
     test = work.run.splits.test
-    if work.spec.bidirectional:
+    if work.spec.whole:
         recordings = [s.x for s in shuffled(test)]
         work = _with_length(work, [len(x) for x in recordings])
         sequences = _sequences(recordings, work.chunk)

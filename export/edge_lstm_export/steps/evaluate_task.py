@@ -46,7 +46,7 @@ def call(work: Work) -> Work:
 def _answered_by_numpy(work: Work, member: str) -> str | None:
     """A note where a model that takes several steps at once answers so little of the recordings that its metric is NumPy's above all."""
     steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
-    whole = work.spec.bidirectional
+    whole = work.spec.whole
     left, total = (
         sum(length * (length != steps) if whole else length % steps for length in lengths),
         sum(lengths),
@@ -73,10 +73,10 @@ def test_metrics(
         for name, backend in backends.items()
     }
     metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
-    if spec.anomaly_scale:
+    if spec.detector:
         for name, found in answers.items():
             metrics[name]["anomaly"] = measure(spec, test, found)
-    if len(test) > 1 and not spec.bidirectional:
+    if len(test) > 1 and not spec.whole:
         for name, backend in backends.items():
             found = _answers(Session(spec, backend), shuffled(test), carried=True)
             metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled(test), found, season=season)

@@ -46,7 +46,7 @@ def call(work: Work) -> Work:
 
 
 def _inspect(work: Work, artifact: Artifact) -> Inspection:
-    if work.spec.bidirectional:
+    if work.spec.whole:
         return Inspection(
             (), (), 0, f"{_quality(artifact.scheme, compare(artifact.outputs, work.reference))}."
         )

@@ -26,7 +26,7 @@ def call(work: Work) -> Work:
     }
     golden = {"x": work.stream, "y": work.reference}
     members["golden.npz"] = write_npz(
-        golden | {"lengths": work.lengths} if work.spec.bidirectional else golden
+        golden | {"lengths": work.lengths} if work.spec.whole else golden
     )
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))

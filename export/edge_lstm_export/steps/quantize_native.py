@@ -12,7 +12,6 @@ from edge_lstm import Run
 from edge_lstm_runtime import BackendUnavailableError, compare
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.inputs.channels import features
 
 from ..quantize.calibration import calibrate
 from ..quantize.cpu_int8 import Arrays, quantise
@@ -23,7 +22,7 @@ NAME = "native-int8"
 
 
 def call(work: Work) -> Work:
-    if work.spec.bidirectional:  # which the kernel does not run
+    if work.spec.whole:  # which the kernel does not run
         return work
     try:
         backend = native_backend(work, arrays := of_run(work.run))
@@ -61,7 +60,7 @@ def fine_tuned(run: Run) -> str | None:
 def of_run(run: Run) -> Arrays:
     """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
     recordings, labels = (
-        [features(run.spec, s.x)[0] for s in run.splits.train],
+        [run.spec.inputs.features(s.x)[0] for s in run.splits.train],
         [s.label for s in run.splits.train],
     )
     calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)

@@ -37,6 +37,6 @@ def call(work: Work) -> Work:
             step, output = comparison.worst
             raise ConversionError(
                 f"{name} differs from the float64 reference by {comparison.max_abs:.2e} at step {step}, output "
-                f"{work.spec.output_names[output]!r}; at most {tolerance.limit:.1e} was expected"
+                f"{work.spec.answer.names[output]!r}; at most {tolerance.limit:.1e} was expected"
             )
     return dataclasses.replace(work, accuracy=accuracy)

@@ -57,7 +57,7 @@ def call(work: Work) -> Work:
             name: np.abs(a.outputs - work.reference).max(axis=0).tolist()
             for name, a in work.accuracy.items()
         },
-        shown=SHOWN[work.spec.task],
+        shown=SHOWN[work.spec.answer.task],
         trained=work.run.metrics["test"],
         verdict=verdict(work),
         figures={
@@ -86,7 +86,7 @@ def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
     numpy = work.metrics["numpy"]
     sentences = []
-    if work.spec.task != "classify":
+    if work.spec.answer.task != "classify":
         sentences.append(numpy["verdict"])
     else:
         count = numpy["sequences"]
@@ -95,7 +95,9 @@ def verdict(work: Work) -> list[str]:
         )
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
-    key = {"classify": "accuracy", "language": "bits_per_character"}.get(work.spec.task, "rmse")
+    key = {"classify": "accuracy", "language": "bits_per_character"}.get(
+        work.spec.answer.task, "rmse"
+    )
     if carried := work.metrics.get(f"numpy, {CARRIED}"):
         sentences.append(_carried_sentence(numpy, carried))
     for name, metrics in work.metrics.items():
@@ -139,10 +141,10 @@ def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> s
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     figures = {"curves": ("Training", plot_curves(work.run.history))}
     metrics = work.metrics["numpy"]
-    if work.spec.task == "classify":
+    if work.spec.answer.task == "classify":
         figures["confusion"] = (
             "Test split, answer at the last step, float32",
-            plot_confusion(metrics["confusion"], work.spec.classes),
+            plot_confusion(metrics["confusion"], work.spec.answer.classes),
         )
     else:
         figures["truth"] = (
@@ -150,16 +152,14 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
             plot_test(work.spec, work.run.splits.test, work.answers),
         )
     outputs = {name: a.outputs for name, a in work.accuracy.items()}
-    how = (
-        "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
-    )
+    how = "one sequence after the other" if work.spec.whole else "while the state is carried"
     figures["errors"] = (
         f"Error against the float64 reference, {how}",
         plot_errors(outputs, work.reference),
     )
     figures["stream"] = (
         "The golden stream, output by output",
-        plot_stream(outputs, work.reference, work.spec.output_names),
+        plot_stream(outputs, work.reference, work.spec.answer.names),
     )
     if work.convergence:
         caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"

@@ -43,8 +43,7 @@ class RknnBackend(Backend):
         self._packing = packing
 
     def reset(self) -> None:
-        h, c = self._packing.state
-        self._packing.state = np.zeros_like(h), np.zeros_like(c)
+        self._packing.state = {n: np.zeros_like(a) for n, a in self._packing.state.items()}
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         answer: NDArray[Any] = self.run(features[None])[0]
@@ -86,7 +85,8 @@ class RknnBackend(Backend):
 
     @state.setter
     def state(self, value: State) -> None:
-        self._packing.state = check_state(value, self._packing.state[0].shape)
+        shapes = {name: array.shape for name, array in self._packing.state.items()}
+        self._packing.state = check_state(value, shapes)
 
     def close(self) -> None:
         if self._runtime is not None:
@@ -128,7 +128,7 @@ def steps_at_once(bundle: Bundle, artifact: str) -> int:
 
 def packing_of(bundle: Bundle, artifact: str) -> Packing:
     spec, io = bundle.spec, bundle.manifest["artifacts"][artifact]["recipe"]["io"]
-    return Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
+    return Packing(io, features=spec.feature_size, states=spec.network.state)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:

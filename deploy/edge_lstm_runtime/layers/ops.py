@@ -1,0 +1,61 @@
+"""The pointwise functions that a cell may use, for NumPy. The trainer has the same for torch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Ops(Protocol):
+    """Arrays are (..., n); every function works on the last dimension, or on each value."""
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]: ...
+    def join(self, parts: list[Any]) -> Any: ...
+    def sigmoid(self, a: Any) -> Any: ...
+    def tanh(self, a: Any) -> Any: ...
+    def relu(self, a: Any) -> Any: ...
+    def sums(self, value: Any) -> Any:
+        """The sums of a layer's products as they are. A number format may round them here."""
+
+    def keep(self, name: str, value: Any) -> Any:
+        """The value as it is. Whoever looks inside a cell gets it by this name."""
+
+
+class NumpyOps:
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        size = sums.shape[-1] // parts
+        return tuple(sums[..., k * size : (k + 1) * size] for k in range(parts))
+
+    def join(self, parts: list[Any]) -> Any:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def sigmoid(self, a: Any) -> Any:
+        # The logistic function, without overflow for large negative a.
+        return 0.5 * (1.0 + np.tanh(0.5 * a))
+
+    def tanh(self, a: Any) -> Any:
+        return np.tanh(a)
+
+    def relu(self, a: Any) -> Any:
+        return np.maximum(a, 0)
+
+    def sums(self, value: Any) -> Any:
+        return value
+
+    def keep(self, name: str, value: Any) -> Any:
+        return value
+
+
+class Recorder(NumpyOps):
+    """Keeps what a cell calls by a name. found: name -> the value of the last step."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def keep(self, name: str, value: Any) -> Any:
+        self.found[name] = value
+        return value
+
+
+NUMPY = NumpyOps()

@@ -1,0 +1,158 @@
+"""The network of a model: an ordered list of named layers, each reading the outputs of earlier ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BundleError
+from ..layers import FEATURES, Array, Layer, Shape, check_layer, from_dict
+from ..layers.ops import Ops
+
+MAX_LAYERS = 64
+State = dict[str, NDArray[Any]]  # by name, "lstm0.h", in the order of `Network.state`
+LayerProduct = Callable[[Layer, str, Array], Array]  # (layer, name of its matrix, vectors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """features: F, the size of the input. The last layer's output is the network's.
+
+    A directed graph without cycles inside a step: a layer reads the features, or layers before it.
+    """
+
+    features: int
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise BundleError(f"network: has {len(self.layers)} layers, expected 1 to {MAX_LAYERS}")
+        names = [layer.name for layer in self.layers]
+        for k, layer in enumerate(self.layers):
+            check_layer(layer.name, layer.name != FEATURES, "the name stands for the features")
+            check_layer(layer.name, names.count(layer.name) == 1, "the name is there twice")
+            for name in layer.inputs:
+                check_layer(
+                    layer.name,
+                    name == FEATURES or name in names,
+                    f"reads {name!r}, and there is no such layer; expected one of {', '.join([FEATURES, *names[:k]])}",
+                )
+                check_layer(
+                    layer.name,
+                    name not in names[k:],
+                    f"reads {name!r}, which does not come before it: a cycle, or a wrong order",
+                )
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """The sizes of each layer's input and output, by its name."""
+        outputs = {FEATURES: self.features}
+        found = {}
+        for layer in self.layers:
+            inputs = sum(outputs[name] for name in layer.inputs)
+            outputs[layer.name] = layer.outputs(inputs)
+            found[layer.name] = (inputs, outputs[layer.name])
+        return found
+
+    @property
+    def outputs(self) -> int:
+        """O."""
+        return self.sizes[self.layers[-1].name][1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs a whole sequence, so that a single step has no answer."""
+        return any(layer.whole for layer in self.layers)
+
+    @functools.cached_property
+    def state(self) -> dict[str, int]:
+        """The states, "LAYER.NAME" -> size, in order. Empty if the network is `whole`."""
+        if self.whole:
+            return {}
+        return {
+            f"{layer.name}.{name}": size
+            for layer in self.layers
+            for name, size in layer.state(self.sizes[layer.name][0]).items()
+        }
+
+    @functools.cached_property
+    def weights(self) -> dict[str, Shape]:
+        """The weights, "LAYER.NAME" -> shape, in order."""
+        return {
+            f"{layer.name}.{name}": shape
+            for layer in self.layers
+            for name, shape in layer.weights(self.sizes[layer.name][0]).items()
+        }
+
+    def check_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Raise BundleError unless they are finite float32 arrays of `weights`' names and shapes."""
+        if set(weights) != set(self.weights):
+            raise BundleError(f"weights are {sorted(weights)}, expected {sorted(self.weights)}")
+        for name, shape in self.weights.items():
+            array = weights[name]
+            if array.shape != shape or array.dtype != np.float32:
+                raise BundleError(
+                    f"weight {name} is {array.dtype}{array.shape}, expected float32{shape}"
+                )
+            if not np.isfinite(array).all():
+                raise BundleError(f"weight {name} has values that are not finite")
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for shape in self.weights.values())
+
+    @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates: every matrix entry once, and the products inside the cells."""
+        return sum(layer.macs(self.sizes[layer.name][0]) for layer in self.layers)
+
+    def zero_state(self, dtype: type[np.floating[Any]] = np.float32) -> State:
+        return {name: np.zeros(size, dtype) for name, size in self.state.items()}
+
+    def own(self, layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of weights or states of the whole network, a layer's own, by their names in it."""
+        prefix = f"{layer.name}."
+        return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+
+    def step(
+        self,
+        ops: Ops,
+        product: LayerProduct,
+        weights: Mapping[str, Mapping[str, Array]],
+        x: Array,
+        state: Mapping[str, Array],
+    ) -> tuple[Array, dict[str, Array]]:
+        """One step: the outputs (..., O) and the new state. weights: `own` of each layer.
+
+        product: computes each layer's products. x: (..., F). ops and arrays: of NumPy or torch.
+        """
+        values = {FEATURES: x}
+        after: dict[str, Array] = {}
+        for layer in self.layers:
+
+            def of_layer(name: str, v: Array, layer: Layer = layer) -> Array:
+                return product(layer, name, v)
+
+            joined = ops.join([values[name] for name in layer.inputs])
+            before = self.own(layer, state)
+            y, new = layer.cell(ops, of_layer, weights[layer.name], joined, before)
+            values[layer.name] = y
+            after.update({f"{layer.name}.{name}": array for name, array in new.items()})
+        return values[self.layers[-1].name], after
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """As JSON has it."""
+        return [layer.to_dict() for layer in self.layers]
+
+
+def network_from(features: int, layers: object) -> Network:
+    """The inverse of `Network.to_list`. Raises BundleError, naming the layer."""
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
+        raise BundleError(f"network: is {layers!r}, expected a list of layers")
+    return Network(features, tuple(from_dict(values) for values in layers))

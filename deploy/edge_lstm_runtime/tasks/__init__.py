@@ -1,0 +1,118 @@
+"""What a model answers. Each task is a file of this folder; no other file of the runtime names one."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BundleError
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from ..inputs import Inputs
+    from ..model.network import Network
+
+LARGEST = 1e30  # of offsets, scales, means: sums and products with samples stay far from overflow
+SMALLEST = 1e-30  # of a deviation
+
+
+class Scaling(NamedTuple):
+    """answer = offset + scale * output, and plus the value now of the channel `residual`.
+
+    offset, scale: (O,) raw units; residual: (O,) channels, or None.
+    """
+
+    offset: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    residual: NDArray[np.int64] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer(ABC):
+    """What the network's outputs mean. A task's own dataclass derives from this."""
+
+    task: ClassVar[str]
+    logits: ClassVar[bool] = False  # the outputs are a logit for each of the names
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """(O,) a name for each output."""
+
+    @property
+    def size(self) -> int:
+        """O."""
+        return len(self.names)
+
+    def check(self, inputs: Inputs, network: Network) -> None:
+        """Raise BundleError if the other two parts of the specification don't go with this one."""
+        if network.outputs != self.size:
+            last = network.layers[-1].name
+            raise BundleError(
+                f"network: layer {last!r}: has {network.outputs} outputs, and the answer {self.size}"
+            )
+
+    def scaling(self, inputs: Inputs) -> Scaling | None:
+        """How outputs become answers in raw units; None if the outputs are the answer."""
+        return None
+
+    @abstractmethod
+    def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
+        """An answer (O,) as a JSON object."""
+
+
+def require(condition: bool, what: str) -> None:
+    if not condition:
+        raise BundleError(f"answer: {what}")
+
+
+def check_names(field: str, names: object, least: int) -> None:
+    """Raise BundleError unless `names` is a tuple of different names, at least so many."""
+    good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
+    require(good, f"{field} is {names!r}, expected a list of names")
+    assert isinstance(names, tuple)
+    require(len(set(names)) == len(names), f"{field} repeat a name: {names}")
+    require(len(names) >= least, f"{field} has {len(names)} names, expected at least {least}")
+
+
+def check_numbers(field: str, values: object, count: int, least: float = -LARGEST) -> None:
+    """Raise BundleError unless `values` is a tuple of so many finite numbers, at least `least`."""
+    good = isinstance(values, tuple) and all(
+        type(v) in (int, float) and least <= v <= LARGEST for v in values
+    )
+    require(good, f"{field} is {values!r}, expected a list of numbers, {least:g} to {LARGEST:g}")
+    assert isinstance(values, tuple)
+    require(len(values) == count, f"{field} has {len(values)} values, expected {count}")
+
+
+def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """The softmax of (O,) logits."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max())
+    shares: NDArray[np.float64] = exponentials / exponentials.sum()
+    return shares
+
+
+TASKS: Registry[type[Answer]] = Registry(__name__, "edge_lstm.tasks", "task", "ANSWER")
+
+
+def answer_from(values: object) -> Answer:
+    """The inverse of `Answer.to_dict`. Raises BundleError."""
+    require(isinstance(values, Mapping), f"is {values!r}, expected an object with a task")
+    assert isinstance(values, Mapping)
+    task = values.get("task")
+    if not isinstance(task, str) or task not in TASKS:
+        require(False, f"task is {task!r}, expected one of {', '.join(TASKS.names())}")
+    kind = TASKS.load(str(task))
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "task"}
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(given) - set(fields))
+    require(not unknown, f"has unknown keys {unknown}; task {task!r} has {list(fields)}")
+    needed = {k for k, f in fields.items() if f.default is dataclasses.MISSING}
+    lacking = sorted(needed - set(given))
+    require(not lacking, f"lacks {lacking}, which task {task!r} needs")
+    return kind(**given)

@@ -1,0 +1,110 @@
+"""Task "forecast": channels some steps ahead; with a detector, anomalies among them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import LARGEST, SMALLEST, Answer, Scaling, check_names, check_numbers, require
+
+if TYPE_CHECKING:
+    from ..inputs import Inputs
+    from ..model.network import Network
+
+
+@dataclasses.dataclass(frozen=True)
+class Detector:
+    """What `edge_lstm_runtime.detector` scores forecasts by.
+
+    centre, scale  (O,) raw units: the median of each output's errors on the training split, and
+                   their spread
+    threshold      a score above it is an anomaly
+    smoothing      0 to 1: the weight of a sample's own score beside the average of those before
+    """
+
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    threshold: float
+    smoothing: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast(Answer):
+    """targets   the channels that are forecast
+    horizon   steps ahead; output k * len(targets) + j is targets[j] at step t + 1 + k
+    offset, scale  (O,) raw units, answer = offset + scale * output
+    residual  the answer is added to the target's value now
+    detector  None if the model is no anomaly detector
+    """
+
+    task = "forecast"
+    targets: tuple[str, ...]
+    horizon: int
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    residual: bool = False
+    detector: Detector | None = None
+
+    def __post_init__(self) -> None:
+        check_names("targets", self.targets, 1)
+        good = type(self.horizon) is int and 1 <= self.horizon <= LARGEST
+        require(good, f"horizon is {self.horizon!r}, expected a whole number from 1")
+        require(
+            isinstance(self.residual, bool),
+            f"residual is {self.residual!r}, expected true or false",
+        )
+        for field in ("offset", "scale"):
+            check_numbers(field, getattr(self, field), self.size, -LARGEST)
+        given: Any = self.detector  # a JSON object, if it comes from a file
+        if isinstance(given, Mapping):
+            lists = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+            fields = {f.name for f in dataclasses.fields(Detector)}
+            good = fields - {"smoothing"} <= set(lists) <= fields
+            require(good, f"detector has the keys {sorted(lists)}, expected {sorted(fields)}")
+            arguments: dict[str, Any] = lists
+            object.__setattr__(self, "detector", Detector(**arguments))
+        if self.detector is not None:
+            self._check_detector(self.detector)
+
+    def _check_detector(self, detector: Detector) -> None:
+        require(isinstance(detector, Detector), f"detector is {detector!r}, expected an object")
+        check_numbers("detector.centre", detector.centre, self.size)
+        check_numbers("detector.scale", detector.scale, self.size, SMALLEST)
+        check_numbers("detector.threshold", (detector.threshold,), 1, 0.0)
+        smoothing = detector.smoothing
+        good = type(smoothing) in (int, float) and SMALLEST <= smoothing <= 1
+        require(good, f"detector.smoothing is {smoothing!r}, expected above 0 to 1")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
+
+    def channels(self, inputs: Inputs) -> list[int]:
+        """The places of the targets among the inputs' channels."""
+        return [inputs.names.index(t) for t in self.targets]
+
+    def check(self, inputs: Inputs, network: Network) -> None:
+        super().check(inputs, network)
+        absent = [t for t in self.targets if t not in inputs.names]
+        require(not absent, f"targets {absent} are not among the channels {list(inputs.names)}")
+        require(not network.whole, "reads both ways: it would read the future that it is to tell")
+        elapsed = inputs.elapsed
+        require(elapsed not in self.targets, f"dt is {elapsed!r}, which is among the targets")
+
+    def scaling(self, inputs: Inputs) -> Scaling:
+        residual = np.array(self.channels(inputs) * self.horizon) if self.residual else None
+        return Scaling(np.asarray(self.offset), np.asarray(self.scale), residual)
+
+    def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
+        """Each target's forecast, a list over the steps ahead."""
+        steps = answer.reshape(self.horizon, len(self.targets))
+        return {
+            "forecast": {t: [float(v) for v in steps[:, j]] for j, t in enumerate(self.targets)}
+        }
+
+
+ANSWER = Forecast

@@ -1,0 +1,54 @@
+"""Task "language": a logit for each character, of which the next one is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..inputs.characters import Characters
+from . import Answer, check_names, probabilities, require
+
+if TYPE_CHECKING:
+    from ..inputs import Inputs
+    from ..model.network import Network
+
+TOLD = 5  # characters that an answer is described by
+
+
+@dataclasses.dataclass(frozen=True)
+class Language(Answer):
+    """classes: the characters, in the order of the outputs; those of the inputs."""
+
+    task = "language"
+    logits = True
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_names("classes", self.classes, 2)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    def check(self, inputs: Inputs, network: Network) -> None:
+        super().check(inputs, network)
+        good = isinstance(inputs, Characters) and inputs.characters == self.classes
+        require(good, "the classes are not the characters of the inputs")
+        require(
+            not network.whole, "reads both ways: it would read the characters that it is to tell"
+        )
+
+    def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
+        """The likeliest next characters, and the probability of each."""
+        shares = probabilities(answer)
+        shown = np.argsort(-shares, kind="stable")[:TOLD].tolist()
+        return {
+            "label": self.classes[int(answer.argmax())],
+            "probabilities": {self.classes[k]: round(float(shares[k]), 6) for k in shown},
+        }
+
+
+ANSWER = Language

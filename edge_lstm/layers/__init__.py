@@ -1,0 +1,175 @@
+"""How a layer type is trained. A type has a file here only if torch has a fast module for it.
+
+Any other type is trained by its cell, step by step (`CellModule`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.registry import Registry
+
+from .ops import TORCH, TorchOps
+
+Float32 = NDArray[np.float32]
+State = dict[str, Tensor]  # by the layer's own names, (N, size) each
+
+
+class LayerModule(nn.Module):
+    """One layer with its parameters."""
+
+    def __init__(self, layer: Layer, inputs: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.inputs = inputs
+        self.outputs = layer.outputs(inputs)
+
+    @abstractmethod
+    def initialize(self) -> None:
+        """Draw new weights."""
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, state: State | None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """x: (N, T, inputs); state: None for zero -> (N, T, outputs), the state after step T.
+
+        lengths: (N,) int64 on the CPU, the steps before the padding, for a layer that reads whole
+        sequences from both ends; None if there is no padding.
+        """
+
+    @abstractmethod
+    def canonical(self) -> dict[str, Tensor]:
+        """The weights by the names and in the shapes of the runtime's layer; with gradients."""
+
+    # A recurrence with a gradient by hand, if the type has one: through autograd each step would
+    # cost several times as much. See `emulate`, which does without where it is None.
+    run_int8: Callable[..., tuple[Tensor, State]] | None = None
+    run_npu: Callable[..., tuple[Tensor, State]] | None = None
+
+    def rows(self) -> list[str]:
+        """The names of the parameters that are matrices with an output in each row, as torch's are.
+
+        Of each a number format has a step for each row.
+        """
+        return []
+
+    @staticmethod
+    def importance(layer: Layer, sums: Tensor, state: State) -> Tensor:
+        """(N, S) how much each sum of a step matters: the squared slope of the new state by it.
+
+        sums: (N, S), as `Ops.sums` gets them. state: before the step, (N, size) each.
+        """
+        sums = sums.detach().requires_grad_()
+        after = _given_sums(layer, sums, state)
+        (slopes,) = torch.autograd.grad(torch.stack([p.sum() for p in after.values()]).sum(), sums)
+        return slopes.square()
+
+    def from_joined(self, W_x: Tensor, W_h: Tensor) -> dict[str, Tensor]:
+        """The parameters that are matrices, from those of `Layer.joined`: (S, inputs), (S, H)."""
+        raise NotImplementedError(
+            f"layers of type {self.layer.type!r} can't be fine-tuned for an NPU"
+        )
+
+    @abstractmethod
+    def smaller(
+        self, units: Tensor, inputs: Tensor, weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The parameters of a module of these units and inputs alone, indices in increasing order.
+
+        weights: this module's parameters by name.
+        """
+
+
+class CellModule(LayerModule):
+    """Any layer type, by its cell: torch follows the gradient through every step."""
+
+    def __init__(self, layer: Layer, inputs: int) -> None:
+        super().__init__(layer, inputs)
+        shapes = layer.weights(inputs)
+        self.weights = nn.ParameterDict(
+            {n: nn.Parameter(torch.empty(s)) for n, s in shapes.items()}
+        )
+
+    def initialize(self) -> None:
+        for parameter in self.weights.values():
+            if parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: State | None,
+        lengths: Tensor | None = None,  # noqa: ARG002
+    ) -> tuple[Tensor, State]:
+        weights = dict(self.weights.items())
+        return run_cell(self.layer, weights, lambda name, v: v @ weights[name], x, state)
+
+    def canonical(self) -> dict[str, Tensor]:
+        return dict(self.weights.items())
+
+    def smaller(
+        self, units: Tensor, inputs: Tensor, weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        raise NotImplementedError(f"layers of type {self.layer.type!r} can't be pruned")
+
+
+def run_cell(
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    product: Callable[[str, Tensor], Tensor],
+    x: Tensor,
+    state: State | None,
+) -> tuple[Tensor, State]:
+    """A layer's cell over (N, T, inputs), with the products computed by `product`."""
+    if state is None:
+        sizes = layer.state(x.shape[2])
+        state = {name: x.new_zeros(len(x), size) for name, size in sizes.items()}
+    found = []
+    for t in range(x.shape[1]):
+        y, state = layer.cell(TORCH, product, weights, x[:, t], state)
+        found.append(y)
+    return torch.stack(found, dim=1), state
+
+
+class _Given(TorchOps):
+    """Puts sums that are given in place of a cell's own."""
+
+    def __init__(self, sums: Tensor) -> None:
+        self._sums = sums
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return self._sums
+
+
+def _given_sums(layer: Layer, sums: Tensor, state: State) -> State:
+    """The state after a step whose sums are given. The products are zero then, whatever they are."""
+    inputs = 1
+    shapes = layer.weights(inputs)
+
+    def product(name: str, v: Tensor) -> Tensor:
+        return v.new_zeros(len(v), shapes[name][1])
+
+    others = {n: sums.new_zeros(s) for n, s in shapes.items() if len(s) == 1}
+    x = sums.new_zeros(len(sums), inputs)
+    return layer.cell(_Given(sums), product, others, x, state)[1]
+
+
+MODULES: Registry[type[LayerModule]] = Registry(
+    __name__, "edge_lstm.layer_modules", "layer type", "MODULE"
+)
+
+
+def module_of(layer: Layer, inputs: int) -> LayerModule:
+    kind = MODULES.load(layer.type) if layer.type in MODULES else CellModule
+    return kind(layer, inputs)

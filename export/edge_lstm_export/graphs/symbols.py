@@ -1,0 +1,215 @@
+"""A layer's cell on symbols: what it computes becomes operators of a graph.
+
+Everything is in four dimensions, (1, channels, 1, 1), with 1x1 convolutions as products: the RKNN
+converter keeps such operators on the NPU. In two dimensions it puts some on the CPU and logs errors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .builder import Graph
+
+Float32 = NDArray[np.float32]
+
+
+class Symbol:
+    """A tensor of a graph."""
+
+    def __init__(self, tape: Tape, name: str) -> None:
+        self._tape = tape
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._tape.renamed.get(self._name, self._name)
+
+    def _with(self, operator: str, other: Any) -> Symbol:
+        return self._tape.node(operator, self, self._tape.symbol(other))
+
+    def __add__(self, other: Any) -> Symbol:
+        return self._with("Add", other)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return self._with("Mul", other)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self._with("Sub", other)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Columns of sums: for each vector that is multiplied its weights (in, columns), and the bias."""
+
+    terms: Mapping[str, tuple[Symbol, Float32]]
+    bias: Float32
+
+    def columns(self, start: int, stop: int) -> Block:
+        terms = {n: (symbol, W[:, start:stop]) for n, (symbol, W) in self.terms.items()}
+        return Block(terms, self.bias[start:stop])
+
+    @property
+    def size(self) -> int:
+        return len(self.bias)
+
+
+class Linear:
+    """Sums of products that are not in the graph yet, so that a split of them takes no operator."""
+
+    def __init__(self, tape: Tape, blocks: list[Block]) -> None:
+        self.tape = tape
+        self.blocks = blocks
+
+    @property
+    def size(self) -> int:
+        return sum(block.size for block in self.blocks)
+
+    def parts(self, count: int) -> list[Linear]:
+        if len(self.blocks) == count:
+            return [Linear(self.tape, [block]) for block in self.blocks]
+        (block,) = self.blocks
+        size = block.size // count
+        cut = [block.columns(k * size, (k + 1) * size) for k in range(count)]
+        return [Linear(self.tape, [part]) for part in cut]
+
+    def __add__(self, other: Any) -> Linear | Symbol:
+        if isinstance(other, Linear):
+            pairs = zip(self.blocks, other.blocks, strict=True)
+            added = [Block({**a.terms, **b.terms}, a.bias + b.bias) for a, b in pairs]
+            return Linear(self.tape, added)
+        if isinstance(other, np.ndarray):
+            biases = np.split(other, np.cumsum([block.size for block in self.blocks])[:-1])
+            pairs_ = zip(self.blocks, biases, strict=True)
+            return Linear(self.tape, [Block(block.terms, block.bias + b) for block, b in pairs_])
+        return self.tape.symbol(self) + other
+
+    def __mul__(self, other: Any) -> Symbol:
+        return self.tape.symbol(self) * other
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self.tape.symbol(self) - other
+
+
+class Tape:
+    """What a cell may call, `layers.ops.Ops`, writing operators of one layer into a graph.
+
+    kept: the tensors that the cell calls by a name, that name -> the tensor's.
+    """
+
+    def __init__(self, graph: Graph, prefix: str) -> None:
+        self.graph = graph
+        self.prefix = prefix
+        self.kept: dict[str, str] = {}
+        self.renamed: dict[str, str] = {}
+        self._count = 0
+        self._joined: dict[tuple[str, ...], str] = {}
+
+    def new_name(self, stem: str) -> str:
+        self._count += 1
+        return f"{self.prefix}_{stem}{self._count}"
+
+    def node(self, operator: str, *operands: Symbol) -> Symbol:
+        name = self.new_name(operator.lower())
+        self.graph.add(operator, [operand.name for operand in operands], name)
+        return Symbol(self, name)
+
+    def product(self, v: Any, W: Float32) -> Linear:
+        symbol = self.symbol(v)
+        return Linear(self, [Block({symbol.name: (symbol, W)}, np.zeros(W.shape[1], np.float32))])
+
+    def symbol(self, value: Any) -> Symbol:
+        """A tensor for it: sums become a convolution."""
+        if isinstance(value, Symbol):
+            return value
+        (block,) = value.blocks
+        names = tuple(symbol.name for symbol, _ in block.terms.values())
+        if len(names) > 1 and names not in self._joined:
+            self._joined[names] = self.graph.add("Concat", names, self.new_name("joined"), axis=1)
+        source = self._joined[names] if len(names) > 1 else names[0]
+        W = np.concatenate([W for _, W in block.terms.values()])
+        name = self.new_name("linear")
+        self.graph.convolution(source, W, block.bias, name)
+        return Symbol(self, name)
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        return tuple(sums.parts(parts))
+
+    def join(self, parts: list[Any]) -> Any:
+        if len(parts) == 1:
+            return parts[0]
+        if all(isinstance(part, Linear) for part in parts):
+            return Linear(self, [block for part in parts for block in part.blocks])
+        names = [self.symbol(part).name for part in parts]
+        return Symbol(self, self.graph.add("Concat", names, self.new_name("joined"), axis=1))
+
+    def sigmoid(self, a: Any) -> Any:
+        return self.node("Sigmoid", self.symbol(a))
+
+    def tanh(self, a: Any) -> Any:
+        return self.node("Tanh", self.symbol(a))
+
+    def relu(self, a: Any) -> Any:
+        return self.node("Relu", self.symbol(a))
+
+    def sums(self, value: Any) -> Any:
+        return value
+
+    def keep(self, name: str, value: Any) -> Any:
+        symbol = self.symbol(value)
+        self.kept[name] = self.rename(symbol, f"{self.prefix}_{name}")
+        return symbol
+
+    def rename(self, symbol: Symbol, new: str) -> str:
+        """Give a tensor another name; an input of the graph is copied instead."""
+        if not self.graph.made(symbol.name):
+            return self.graph.add("Identity", [symbol.name], new)
+        old = symbol.name
+        self.graph.rename(old, new)
+        self.renamed |= {k: new for k, v in self.renamed.items() if v == old} | {old: new}
+        return new
+
+
+class GivenSums(Tape):
+    """The sums stand in the graph already: `split` hands them out with their activations applied.
+
+    activate: (the activation of each part, in order) -> the parts as tensors.
+    """
+
+    def __init__(
+        self, graph: Graph, prefix: str, activate: Callable[[list[str]], list[str]], used: list[str]
+    ) -> None:
+        super().__init__(graph, prefix)
+        self._activate = activate
+        self._used = used
+        self._activated: set[str] = set()
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        if sums is not None:
+            return super().split(sums, parts)
+        names = self._activate(self._used)
+        self._activated = {n for n, used in zip(names, self._used, strict=True) if used}
+        return tuple(Symbol(self, name) for name in names)
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return None
+
+    def _done(self, a: Any) -> bool:
+        return isinstance(a, Symbol) and a.name in self._activated
+
+    def sigmoid(self, a: Any) -> Any:
+        return self._first(a) if self._done(a) else super().sigmoid(a)
+
+    def tanh(self, a: Any) -> Any:
+        return self._first(a) if self._done(a) else super().tanh(a)
+
+    def relu(self, a: Any) -> Any:
+        return self._first(a) if self._done(a) else super().relu(a)
+
+    def _first(self, a: Any) -> Any:
+        self._activated.discard(a.name)  # a second activation of the same tensor is one more
+        return a

@@ -1,0 +1,45 @@
+"""How a layer type is exported. A type has a file here only if ONNX has an operator for it.
+
+The cell of any type becomes a graph by itself: `graphs.cell` runs the layer's own `cell` on symbols.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.registry import Registry
+
+Weights = Mapping[str, NDArray[np.float32]]  # a layer's own, canonical
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """A recurrent operator of ONNX.
+
+    name        "LSTM", "GRU", "RNN"
+    gates       blocks of rows in W and R
+    outputs     how many: Y and the states
+    arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H), B (2 gates H)
+    attributes  of a layer, beside hidden_size and direction
+    y_consumed  of one step, whether Y must be read by something; else Y must not be read
+    """
+
+    name: str
+    gates: int
+    arrays: Callable[[Layer, Weights], tuple[NDArray[np.float32], ...]]
+    attributes: Callable[[Layer], dict[str, Any]] = lambda _: {}
+    y_consumed: bool = False
+
+
+OPERATORS: Registry[Operator] = Registry(__name__, "edge_lstm.operators", "layer type", "OPERATOR")
+
+
+def operator_of(layer: Layer) -> Operator | None:
+    """None if ONNX has no operator for layers of this type."""
+    return OPERATORS.load(layer.type) if layer.type in OPERATORS else None
