@@ -10,7 +10,8 @@ from torch import Tensor
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import PruneConfig, QuantizeConfig, TrainConfig
+from ..config.common import PruneConfig, QuantizeConfig
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..network import Cell, CompactLSTM
 from ..results import plots
@@ -67,6 +68,7 @@ def train_stage(
         config, spec, splits, out, fabric, training.reporter, network, cell=cell, teacher=teacher
     )
     stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
+    stage.threads.default = training.threads.default  # the training may have changed PyTorch's
     if resume and (out / checkpoint.LAST).exists():
         stage.restore(
             checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST)

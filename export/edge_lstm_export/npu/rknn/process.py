@@ -133,6 +133,7 @@ class Converter:
         variables.update(
             {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         )
+        variables["PYTHONUNBUFFERED"] = "1"  # else the end of the log is missing when it is read
         start = Path(__file__).with_name("start.py")
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
