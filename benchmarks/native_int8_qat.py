@@ -15,16 +15,15 @@ import machine
 import numpy as np
 
 from edge_lstm import Run, Sequence, evaluate, load_config, train
-from edge_lstm.config.schema import QuantizeConfig
+from edge_lstm.config.common import QuantizeConfig
+from edge_lstm.data.recordings import shuffled
 from edge_lstm.emulate.cpu_int8 import grid_weights
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training import checkpoint
-from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_export.steps.quantize_native import of_run
 from edge_lstm_runtime import Reference, Session, compare
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.inputs.channels import features
 
 
 def with_weights(run: Run, file: str, *, rounded: bool = False) -> Run:

@@ -60,6 +60,7 @@ def configuration(
         accelerator = "{arguments.device}"
         precision = "{arguments.precision}"
         cuda_graph = {str(graph).lower()}
+        threads = {torch.get_num_threads()}
         """
     )
     return load_config(folder / "config.toml")

@@ -35,13 +35,15 @@ class CompactNet(nn.Module):
         self.dropout = dropout
         # Of one-hot rows a product is a look-up.
         self.embedding = (
-            None if embedding is None else nn.Linear(spec.feature_size, embedding, bias=False)
+            None
+            if embedding is None
+            else nn.Linear(spec.inputs.feature_size, embedding, bias=False)
         )
         self.layers = nn.ModuleDict()
         for layer in self.network.layers:
             inputs, _ = self.network.sizes[layer.name]
             if embedding is not None and FEATURES in layer.inputs:
-                inputs += embedding - spec.feature_size
+                inputs += embedding - spec.inputs.feature_size
             self.layers[layer.name] = module_of(layer, inputs)
         stateful = [n.name for n in self.network.layers if n.whole or n.state(1)]
         self._dropped = set(stateful[:-1])  # the layers whose outputs lose values in training
@@ -108,7 +110,7 @@ class CompactNet(nn.Module):
         in_int8 = network.parameters + 3 * biases
         return "\n".join(
             (
-                f"network         {spec.feature_size} features -> {layers} -> {answers}",
+                f"network         {spec.inputs.feature_size} features -> {layers} -> {answers}",
                 f"parameters      {network.parameters:,}",
                 f"bytes           {4 * network.parameters:,} in fp32, {in_int8:,} in int8 (biases in 32 bits)",
                 f"MACs per step   {network.macs_per_step:,}",

@@ -150,7 +150,7 @@ def _model(
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.feature_size, spec.hidden_size, spec.output_size
+    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]  # the first one is the empty one
     codes: list[int] = []
     start, g = Graph(buffers, codes), Graph(buffers, codes)
@@ -187,7 +187,7 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.feature_size, spec.hidden_size, spec.output_size
+    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]
     codes: list[int] = []
     g = Graph(buffers, codes)

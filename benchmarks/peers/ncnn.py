@@ -23,7 +23,7 @@ InnerProduct head 1 1 all_h y 0={outputs} 1=1 2={head}
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
-    F, H, outputs = spec.feature_size, spec.hidden_size, spec.output_size
+    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = (

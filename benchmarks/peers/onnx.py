@@ -47,8 +47,8 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
     # Two bindings, so that a step never writes the state that it reads.
     array, value = {}, {}
     for name, size in (
-        ("x", (1, 1, spec.feature_size)),
-        ("y", (1, spec.output_size)),
+        ("x", (1, 1, spec.inputs.feature_size)),
+        ("y", (1, spec.answer.size)),
         *((f"{s}{k}", shape) for s in "hc" for k in "01"),
     ):
         array[name] = np.zeros(size, np.float32)

@@ -68,7 +68,7 @@ def _step(
 ) -> Callable[[Float32], Float32]:
     x, h, c = (
         opset13.parameter([1, size], np.float32)
-        for size in (spec.feature_size, spec.hidden_size, spec.hidden_size)
+        for size in (spec.inputs.feature_size, spec.hidden_size, spec.hidden_size)
     )
     h_out, c_out = cell(weights, x, h, c)
     y, h_out, c_out = (
@@ -83,8 +83,8 @@ def _step(
     )  # the variables start from zero
     request = openvino.Core().compile_model(model, "CPU", CONFIG).create_infer_request()
     inputs, outputs = (
-        np.zeros((1, spec.feature_size), np.float32),
-        np.zeros((1, spec.output_size), np.float32),
+        np.zeros((1, spec.inputs.feature_size), np.float32),
+        np.zeros((1, spec.answer.size), np.float32),
     )
     request.set_input_tensor(openvino.Tensor(inputs, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(outputs, shared_memory=True))

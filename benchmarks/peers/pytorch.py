@@ -26,8 +26,8 @@ class Module(nn.Module):
 
     def __init__(self, spec: ModelSpec, weights: Weights):
         super().__init__()
-        self.cell = nn.LSTMCell(spec.feature_size, spec.hidden_size)
-        self.head = nn.Linear(spec.hidden_size, spec.output_size)
+        self.cell = nn.LSTMCell(spec.inputs.feature_size, spec.hidden_size)
+        self.head = nn.Linear(spec.hidden_size, spec.answer.size)
         self.cell.bias_hh.zero_()
         for parameter, name in (
             (self.cell.weight_ih, "layer0.W_x"),
@@ -62,7 +62,7 @@ def eager(spec: ModelSpec, weights: Weights) -> Steps:
 
 
 def jit(spec: ModelSpec, weights: Weights) -> Steps:
-    sizes = spec.feature_size, spec.hidden_size, spec.hidden_size
+    sizes = spec.inputs.feature_size, spec.hidden_size, spec.hidden_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and says so at each call
         traced = torch.jit.trace(
@@ -73,7 +73,7 @@ def jit(spec: ModelSpec, weights: Weights) -> Steps:
 
 def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
     h = c = torch.zeros(1, spec.hidden_size)
-    inputs = torch.zeros(1, spec.feature_size)
+    inputs = torch.zeros(1, spec.inputs.feature_size)
     row = inputs.numpy()[0]
 
     def step(x: Float32) -> Float32:
@@ -87,7 +87,7 @@ def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
 
 def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]:
     """The cell by hand in buffers that are made once, laid out as in NumpyBackend: no operator allocates or copies together."""
-    F, H = spec.feature_size, spec.hidden_size
+    F, H = spec.inputs.feature_size, spec.hidden_size
     columns = np.concatenate(
         [weights["layer0.W_x"], weights["layer0.b"][None], weights["layer0.W_h"]]
     )
@@ -95,7 +95,7 @@ def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]
     head_W, head_b = (
         torch.from_numpy(np.ascontiguousarray(weights[name].T)) for name in ("head.W", "head.b")
     )
-    gates, products, tanh_c, y = (torch.zeros(size) for size in (5 * H, 2 * H, H, spec.output_size))
+    gates, products, tanh_c, y = (torch.zeros(size) for size in (5 * H, 2 * H, H, spec.answer.size))
     vectors = torch.cat([torch.zeros(F), torch.ones(1), torch.zeros(H)])  # [x, 1, h]
     row, h, outputs = vectors.numpy()[:F], vectors[F + 1 :], y.numpy()
     linear, sigmoids, i_f, o, g, g_c, c = (

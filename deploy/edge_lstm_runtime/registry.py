@@ -1,70 +1,85 @@
-"""Kinds of things that are found and not listed: one file for each, or a plug-in of another package.
-
-A built-in member is a module of the kind's folder that has the kind's attribute: `LAYER` in
-`layers/gru.py` is the layer type "gru". A plug-in is an entry point of the kind's group; it names
-the object itself. Plug-ins are asked for only if a name is not built in: that takes 15 ms.
-"""
+"""How a thing is found by its name: a file of a folder here, or a plug-in of another package."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import pkgutil
-from typing import Any, Generic, TypeVar, cast
+import sys
+from typing import TYPE_CHECKING, Any
 
-from .errors import BackendUnavailableError, EdgeLstmError, MissingDependencyError
+from .errors import ConfigError, EdgeLstmError, MissingDependencyError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
-class Registry(Generic[T]):
-    """The members of one kind, by name: the file's name, with "-" for "_" if `dash`."""
+@dataclasses.dataclass(frozen=True)
+class Registry:
+    """All things of one kind, by name. Nothing lists them: a new file, or an entry point, is enough.
 
-    def __init__(
-        self, package: str, group: str, kind: str, attribute: str, *, dash: bool = False
-    ) -> None:
-        """package: of the folder. kind: for messages, such as "layer type"."""
-        self._package = package
-        self._group = group
-        self._kind = kind
-        self._attribute = attribute
-        self._dash = dash
+    package  the folder, such as "edge_lstm_runtime.backends". A file or sub-package is one of the
+             things if it has the attribute `marker`; its name is the file's, with "-" for "_".
+    group    of the entry points of plug-ins: NAME = "module", a module with the same attribute.
+             They are asked only if a name is not built in, or if all are listed.
+    kind     in a word, for the messages
+    unknown  the error for a name that nothing has
+    broken   the error for a plug-in that can't be loaded
+    others   names that are valid too, but are no such thing
+    """
 
-    @functools.cached_property
-    def _files(self) -> list[str]:
-        folder = importlib.import_module(self._package).__path__
-        return sorted(found.name for found in pkgutil.iter_modules(folder))
-
-    def _built_in(self, name: str) -> T | None:
-        file = name.replace("-", "_") if self._dash else name
-        if file not in self._files:
-            return None
-        module = importlib.import_module(f"{self._package}.{file}")
-        return cast("T | None", getattr(module, self._attribute, None))
-
-    def _plug_ins(self) -> dict[str, Any]:
-        from importlib.metadata import entry_points  # slow to import
-
-        return {point.name: point for point in entry_points(group=self._group)}
+    package: str
+    group: str
+    kind: str
+    marker: str
+    unknown: type[EdgeLstmError] = ConfigError
+    broken: type[EdgeLstmError] = ConfigError
+    others: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
-        """Every member, plug-ins included, whether or not it can be used here."""
-        files = [f.replace("_", "-") if self._dash else f for f in self._files]
-        own = [name for name in files if self._built_in(name) is not None]
-        return sorted({*own, *self._plug_ins()})
+        """Everything that is known here, sorted. It may still lack something that it needs."""
+        here = [name for name in self._files() if self._built_in(name)]
+        return sorted({*here, *self._plug_ins()})
 
     def __contains__(self, name: str) -> bool:
-        return self._built_in(name) is not None or name in self._plug_ins()
+        return bool(self._built_in(name)) or name in self._plug_ins()
 
-    def load(self, name: str, error: type[EdgeLstmError] = EdgeLstmError) -> T:
-        """The member. Raises `error` for an unknown name, BackendUnavailableError if it can't load."""
-        if (member := self._built_in(name)) is not None:
-            return member
+    def load(self, name: str) -> Any:
+        """The module of this name. Raises `unknown`, or `broken`."""
+        if module := self._built_in(name):
+            return module
         point = self._plug_ins().get(name)
         if point is None:
-            known = ", ".join(self.names())
-            raise error(f"unknown {self._kind} {name!r}; known here: {known}")
+            known = ", ".join([*self.others, *self.names()])
+            raise self.unknown(f"unknown {self.kind} {name!r}; known here: {known}")
         try:
-            return cast("T", point.load())
+            module = importlib.import_module(point.module)
         except (ImportError, MissingDependencyError) as e:
-            raise BackendUnavailableError(f"{self._kind} {name!r} can't be loaded: {e}") from e
+            raise self.broken(f"{self.kind} {name!r} can't be loaded: {e}") from e
+        if not hasattr(module, self.marker):
+            why = f"its module {point.module} has no {self.marker}"
+            raise self.broken(f"{self.kind} {name!r} can't be loaded: {why}")
+        return module
+
+    def _built_in(self, name: str) -> Any:
+        if name not in (files := self._files()):
+            return None
+        module = importlib.import_module(f"{self.package}.{files[name]}")
+        return module if hasattr(module, self.marker) else None
+
+    def _files(self) -> dict[str, str]:
+        """Name -> file or sub-package of the folder."""
+        folder = importlib.import_module(self.package).__path__
+        return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folder)}
+
+    def _plug_ins(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in _entry_points(self.group, tuple(sys.path))}
+
+
+@functools.lru_cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
+    """path: sys.path, which decides what is found."""
+    from importlib.metadata import entry_points  # here: both take 15 ms, and few need them
+
+    return tuple(entry_points(group=group))

@@ -75,7 +75,7 @@ class Session:
         """
         xs = as_samples(self.spec.inputs, xs, self.streams)
         if not len(xs):
-            return np.empty((*xs.shape[:-1], self.spec.output_size), self.backend.dtype)
+            return np.empty((*xs.shape[:-1], self.spec.answer.size), self.backend.dtype)
         before = self.state
         if self.spec.whole:
             self._pre.reset()

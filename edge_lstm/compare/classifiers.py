@@ -68,7 +68,7 @@ def nearest(case: Case) -> Row:
         float(steps[0].sum())
         * float(steps[1].sum())
         * min(1.0, 2 * WINDOW)
-        * case.spec.feature_size
+        * case.spec.inputs.feature_size
     )
     if cells > MAX_CELLS:
         return Row(

@@ -64,7 +64,7 @@ def season_before(case: Case) -> Row:
         ):  # of step t + 1 + k: the value of step t + 1 + k - season
             start = season - 1 - k
             found[start:, k] = before[: max(len(before) - start, 0)]
-        return found.reshape(len(before), case.spec.output_size)
+        return found.reshape(len(before), case.spec.answer.size)
 
     return _of_forecasts(case, dataclasses.replace(row, note=f"{season} steps before"), answer)
 
@@ -118,10 +118,10 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     """The same score as the LSTM's, of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
-    spec = alarms.fit(case.spec, case.config.model, train, [answer(s) for s in train])
+    spec = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
     seconds = time.perf_counter() - began
     scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
-    row = dataclasses.replace(row, parameters=2 * spec.output_size + 1, seconds=seconds)
+    row = dataclasses.replace(row, parameters=2 * spec.answer.size + 1, seconds=seconds)
     return _judged(case, row, scores, spec.detector.threshold)
 
 
@@ -137,7 +137,8 @@ def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row
 
     began = time.perf_counter()
     usual = [largest(s)[alarms.normal_steps(s)] for s in case.splits.train]
-    threshold = alarms.threshold(np.concatenate(usual), case.config.model.false_alarms)
+    share = case.config.model.alarms["false_alarms"]
+    threshold = alarms.threshold(np.concatenate(usual), share)
     seconds = time.perf_counter() - began
     scores = [largest(s) for s in case.splits.test]
     x = case.splits.test[0]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from edge_lstm_runtime.session import Session
 from ..data.statistics import make_spec
 from ..network import CompactNet, canonical_weights
 from ..results.answers import answers
+from ..threads import using
 from ..training import checkpoint
 from ..training.loop import Training
 from ..training.refit import refit
@@ -35,8 +34,9 @@ def lstm(case: Case) -> Row:
     folder = case.out / "lstm"
     run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
     metrics = case.measure(answers(run.model, case.splits.test))
-    duration, how = _deployed_step(run.spec, run.weights, case)
-    note = f"one step by PyTorch, {_torch_step(run.model, case):.0f} µs"
+    duration, how = _deployed_step(run, case)
+    how_far = "a step of a whole sequence" if case.spec.whole else "one step"
+    note = f"{how_far} by PyTorch: {_torch_step(run.model, case):.0f} µs"
     return Row(
         "lstm",
         TITLES["lstm"],
@@ -57,6 +57,7 @@ def rnn(case: Case) -> Row:
     return _peer("rnn", case)
 
 
+@using()
 def _peer(kind: str, case: Case) -> Row:
     """The checkpoints are temporary: this model is there to be measured, not to be exported."""
     config = case.config.model_copy(
@@ -115,18 +116,8 @@ def _torch_step(model: CompactNet, case: Case) -> float:
     """Features to outputs; one thread, for a net of this size loses by more."""
     x = torch.from_numpy(model.spec.inputs.features(case.splits.test[0].x)[0]).float()[None]
     model.eval()
-    with one_thread(), torch.inference_mode():
+    with using(1), torch.inference_mode():
         if model.spec.whole:
             return microseconds(lambda: model(x), x.shape[1])
         state = model(x)[1]
         return microseconds(lambda: model(x[:, :1], state))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

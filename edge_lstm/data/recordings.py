@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import abc
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+T = TypeVar("T")
+PARTS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Recording:
     start   this recording's first row in the one it was cut from, and the `cut` flag that it was
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
-    file    it was read from, where that is a table
+    file    it was read from, if that is a table
     """
 
     name: str
@@ -57,6 +60,9 @@ class Recording:
         return f"{self.name}[{self.start}:{self.start + len(self.x)}]" if self.cut else self.name
 
 
+Parts = dict[str, list[Recording]]  # of PARTS
+
+
 @dataclasses.dataclass(frozen=True)
 class Sequence:
     """One stream with at most one label.
@@ -81,6 +87,11 @@ class Sequence:
         return (
             self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
         )
+
+
+def shuffled(recordings: abc.Sequence[T]) -> list[T]:
+    """In an order that is always the same and not the file's, which is often sorted by class."""
+    return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
 @dataclasses.dataclass(frozen=True)

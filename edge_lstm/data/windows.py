@@ -40,7 +40,7 @@ def future(spec: ModelSpec, x: Float64) -> Float64:
     channels = spec.answer.channels(spec.inputs)
     padded = np.concatenate([x[:, channels], np.full((spec.answer.horizon, len(channels)), np.nan)])
     steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.answer.horizon)
-    truth: Float64 = padded[steps].reshape(len(x), spec.output_size)
+    truth: Float64 = padded[steps].reshape(len(x), spec.answer.size)
     return truth
 
 
@@ -156,9 +156,9 @@ def examples(
             f"{len(sequences)} sequences give nothing to learn or to measure: {need}; longer ones are needed"
         )
     longest = window or max(len(xs) for xs, _, _ in cut)
-    x = np.zeros((len(cut), longest, spec.feature_size), np.float32)
+    x = np.zeros((len(cut), longest, spec.inputs.feature_size), np.float32)
     mask = np.zeros((len(cut), longest), bool)
-    y: NDArray[Any] = np.zeros((len(cut), longest, spec.output_size), np.float32)
+    y: NDArray[Any] = np.zeros((len(cut), longest, spec.answer.size), np.float32)
     if spec.answer.logits:
         y = np.zeros(len(cut) if spec.answer.task == "classify" else (len(cut), longest), np.int64)
     for k, (xs, known, target) in enumerate(cut):

@@ -17,7 +17,7 @@ from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
 from edge_lstm_runtime.model.network import Network
 
-from ..layers import MODULES, LayerModule
+from ..layers import kind_of
 
 Float64 = NDArray[np.float64]
 X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
@@ -97,9 +97,10 @@ def walk(
         values[layer.name], _ = layer.cell(ops, product, own, inputs, state)
         if not state:
             continue
-        kind = MODULES.load(layer.type) if layer.type in MODULES else LayerModule
         before = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in state.items()}
-        importance = kind.importance(layer, torch.from_numpy(ops.kept), before).numpy() + 1e-8
+        importance = (
+            kind_of(layer).importance(layer, torch.from_numpy(ops.kept), before).numpy() + 1e-8
+        )
         yield Seen(layer, own, inputs, state, ops.kept, importance, products)
 
 

@@ -47,7 +47,7 @@ class NpuNet(RoundedNet):
     ) -> None:
         super().__init__(spec, dropout=dropout, embedding=embedding)
         self.x_range: Tensor
-        self.register_buffer("x_range", torch.ones(spec.feature_size))
+        self.register_buffer("x_range", torch.ones(spec.inputs.feature_size))
         self.start_scale = nn.Module()
         self.start_centre = nn.Module()
         self.width = nn.ParameterDict()
@@ -76,7 +76,7 @@ class NpuNet(RoundedNet):
         """The range of a layer's input, and in how many parts it comes."""
         module = self.module(name)
         if module.layer.inputs == (FEATURES,):
-            return self.x_range, input_parts(self.spec.feature_size)
+            return self.x_range, input_parts(self.spec.inputs.feature_size)
         return self.x_range.new_ones(module.inputs), 1
 
     def _joined(self, name: str) -> tuple[Tensor, Tensor, Tensor]:

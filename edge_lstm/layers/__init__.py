@@ -165,11 +165,16 @@ def _given_sums(layer: Layer, sums: Tensor, state: State) -> State:
     return layer.cell(_Given(sums), product, others, x, state)[1]
 
 
-MODULES: Registry[type[LayerModule]] = Registry(
-    __name__, "edge_lstm.layer_modules", "layer type", "MODULE"
-)
+MODULES = Registry(__name__, "edge_lstm.layer_modules", "layer type", "MODULE")
 
 
 def module_of(layer: Layer, inputs: int) -> LayerModule:
-    kind = MODULES.load(layer.type) if layer.type in MODULES else CellModule
-    return kind(layer, inputs)
+    return kind_of(layer)(layer, inputs)
+
+
+def kind_of(layer: Layer) -> type[LayerModule]:
+    """By its own file, or the one that unrolls any cell."""
+    if layer.type not in MODULES:
+        return CellModule
+    kind: type[LayerModule] = MODULES.load(layer.type).MODULE
+    return kind

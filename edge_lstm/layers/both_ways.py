@@ -8,14 +8,14 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.both_ways import BothWays
 
-from . import MODULES, LayerModule
+from . import kind_of
 from .recurrent import RecurrentModule
 
 
 def both_ways(layer: Layer, inputs: int) -> RecurrentModule:
     """Raises TrainingError if torch has no such module."""
     inner = cast(BothWays, layer).layer
-    kind = MODULES.load(inner.type) if inner.type in MODULES else LayerModule
+    kind = kind_of(inner)
     if not issubclass(kind, RecurrentModule):
         raise TrainingError(f"layer {layer.name!r}: type {inner.type!r} can't be trained both ways")
     return kind(inner, inputs, both=True)

@@ -15,7 +15,6 @@ from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.channels import LARGEST, SMALLEST_STD
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 
-from ..config.schema import ModelConfig
 from ..data.recordings import Float64, Sequence
 
 Answers = Many[NDArray[Any]]
@@ -25,16 +24,23 @@ JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
 
 def fit(
-    spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers: Answers
+    spec: ModelSpec,
+    sequences: Many[Sequence],
+    answers: Answers,
+    *,
+    false_alarms: float,
+    smoothing: int,
 ) -> ModelSpec:
-    """The specification with the detector's numbers. sequences, answers: of the training split; known anomalies count nowhere.
+    """The specification with the detector's numbers.
 
-    Raises DataError where no forecast could be compared with a value.
+    sequences, answers: of the training split; known anomalies count nowhere.
+    false_alarms: the share of the steps that may be flagged; smoothing: of the score, in steps.
+    Raises DataError if no forecast could be compared with a value.
     """
-    outputs = spec.output_size
-    # A sample's weight whose average is as old as that of `smoothing` equal ones.
-    smoothing = 2 / (model.smoothing + 1)
-    open_spec = _with(spec, Detector((0.0,) * outputs, (1.0,) * outputs, 0.0, smoothing))
+    outputs = spec.answer.size
+    # A sample's weight whose average is as old as that of so many equal ones.
+    weight = 2 / (smoothing + 1)
+    open_spec = _with(spec, Detector((0.0,) * outputs, (1.0,) * outputs, 0.0, weight))
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
         open_detector = AnomalyDetector(open_spec)
@@ -51,9 +57,7 @@ def fit(
             for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)
         ]
     )
-    return _with(
-        spec, dataclasses.replace(detector, threshold=threshold(usual, model.false_alarms))
-    )
+    return _with(spec, dataclasses.replace(detector, threshold=threshold(usual, false_alarms)))
 
 
 def _with(spec: ModelSpec, detector: Detector) -> ModelSpec:
@@ -83,7 +87,7 @@ def threshold(scores: Float64, rate: float) -> float:
     ranked = np.sort(scores[~np.isnan(scores)])[::-1]
     if not len(ranked):
         raise DataError(
-            "no step of the training split has a score: every value is missing or in a window of `windows`"
+            "no step of the training split has a score: every value is missing or in a window of `known_anomalies`"
         )
     return min(float(ranked[int(rate * len(ranked))]), LARGEST)
 
@@ -168,15 +172,15 @@ def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dic
 def sentence(found: dict[str, Any]) -> str:
     """What `judge` found, in words."""
     if "windows" not in found:
-        return f"{100 * (found['flagged'] or 0):.3g} % of the steps flagged"
+        share = found["flagged"]
+        return "no step to judge" if share is None else f"{100 * share:.3g} % of the steps flagged"
     rate = (
         ""
         if found["false_alarms_per_day"] is None
         else f" ({found['false_alarms_per_day']:.2g} a day)"
     )
-    delay = (
-        ""
-        if found["delay_hours"] is None or math.isnan(found["delay_hours"])
-        else f", {found['delay_hours']:.1f} h after its start"
-    )
+    delay = ""
+    if found["delay_hours"] is not None and not math.isnan(found["delay_hours"]):
+        start = "its start" if found["detected"] == 1 else "their starts on average"
+        delay = f", {found['delay_hours']:.1f} h after {start}"
     return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,11 +44,11 @@ def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
     inputs = [spec.inputs.features(s.x) for s in sequences]
     lengths = np.array([len(s.x) for s in sequences])
     found: list[NDArray[np.float32]] = [
-        np.empty((n, spec.output_size), np.float32) for n in lengths
+        np.empty((n, spec.answer.size), np.float32) for n in lengths
     ]
     model.eval()
     for batch in batches(lengths):
-        x = np.zeros((len(batch), lengths[batch].max(), spec.feature_size), np.float32)
+        x = np.zeros((len(batch), lengths[batch].max(), spec.inputs.feature_size), np.float32)
         for row, k in enumerate(batch):
             x[row, : lengths[k]] = inputs[k][0]
         for steps, outputs in stream(
@@ -60,3 +61,10 @@ def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
                 exact = values[row, : len(part)].astype(np.float64)
                 part[:] = exact if scaling is None else scaled(scaling, exact, inputs[k][1][steps])
     return found
+
+
+def carried_answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
+    """As `answers`, of one stream through all sequences in their order, the state never reset."""
+    whole = dataclasses.replace(sequences[0], x=np.concatenate([s.x for s in sequences]))
+    (found,) = answers(model, [whole])
+    return np.split(found, np.cumsum([len(s.x) for s in sequences])[:-1])

@@ -7,26 +7,33 @@ from typing import Any
 
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import MONITORS
 from ..data.recordings import Splits
 from ..network import CompactNet
+from ..tasks import TASKS
 from .answers import answers
-from .metrics import evaluate
+from .metrics import evaluate, figure
 
 Row = dict[str, Any]
 TITLES = {
-    "accuracy": "accuracy",
+    "accuracy": "accuracy (last step)",
     "macro_f1": "macro F1",
     "mae": "MAE",
     "rmse": "RMSE",
+    "nrmse": "NRMSE (mean of the targets)",
     "bits_per_character": "bits per character",
     "perplexity": "perplexity",
 }
 
 
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The metric that speaks for a model: the NRMSE where several targets have no common unit."""
+    names = ("bits_per_character", "accuracy", "rmse")
+    return next((name for name in names if metrics.get(name) is not None), "nrmse")
+
+
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
     """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
-    _, *shown = MONITORS[spec.answer.task]  # but the loss
+    _, *shown = TASKS.load(spec.answer.task).Section.MONITORS  # but the loss
     network = spec.network
     units = [n.outputs(1) // (2 if n.whole else 1) for n in network.layers if n.whole or n.state(1)]
     sizes = {
@@ -62,13 +69,11 @@ def measure(
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Lines of text: a heading and a line for each row."""
-    metric = next(iter(rows[0]["test"]))
+    metric = headline(rows[0]["test"])
     lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
     for r in rows:
         numbers = [r["units"], *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
-        lines.append(
-            (r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test")))
-        )
+        lines.append((r["model"], *numbers, *(figure(r[part][metric]) for part in ("val", "test"))))
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
@@ -79,10 +84,10 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 def sentence(rows: Sequence[Row]) -> str:
-    """For a report: each model's size and first metric on the test split."""
-    metric = next(iter(rows[0]["test"]))
-    parts = [
-        f"{r['model']}: {r['units']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}"
-        for r in rows
-    ]
+    """For a report: each model's size and chief metric on the test split."""
+    metric = headline(rows[0]["test"])
+    parts = []
+    for r in rows:
+        size = f"{r['units']} units, {r['parameters']:,} parameters"
+        parts.append(f"{r['model']}: {size}, {figure(r['test'][metric])}")
     return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

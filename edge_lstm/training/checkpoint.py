@@ -15,6 +15,8 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model import format1
 
+from ..threads import Choice
+
 FORMAT = 2
 BEST, LAST, CONFIG, HISTORY, METRICS = (
     "best.pt",
@@ -49,7 +51,11 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
 
 @dataclasses.dataclass
 class Progress:
-    """How far training has come. history: one row per epoch. finished: "" or why training ended."""
+    """How far training has come.
+
+    finished: "" or why training ended. history: one row per epoch. threads: how many there were
+    from which epoch on, the first entry from epoch 1.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -58,6 +64,7 @@ class Progress:
     epochs_without_better: int = 0
     finished: str = ""
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    threads: list[Choice] = dataclasses.field(default_factory=list)
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ RUN/best.pt          becomes the best of the last round: an ordinary model of fe
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,8 @@ from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import PruneConfig, TrainConfig
+from ..config.common import PruneConfig
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
 from ..network import CompactNet
@@ -112,7 +112,7 @@ def resized(spec: ModelSpec, units: int) -> ModelSpec:
         if values["name"] in names:
             own = values.get("layer", values)
             own["units"] = min(own["units"], units)
-    network = network_from(spec.feature_size, described)
+    network = network_from(spec.inputs.feature_size, described)
     return dataclasses.replace(spec, network=network)
 
 
@@ -157,7 +157,7 @@ def met(net: CompactNet, name: str) -> Tensor:
     for reader in network.layers:
         at = 0
         for source in reader.inputs:
-            width = net.spec.feature_size if source == FEATURES else network.sizes[source][1]
+            width = net.spec.inputs.feature_size if source == FEATURES else network.sizes[source][1]
             if source == name:
                 for weight, W in net.module(reader.name).canonical().items():
                     if W.dim() == 2 and weight.split(".")[-1] in ("W_x", "W"):
@@ -184,14 +184,14 @@ def strongest(spec: ModelSpec, scores: Units, count: int) -> Units:
 def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict[str, Tensor]:
     """The state of a CompactNet of these units alone. keep: as of `strongest`."""
     net = CompactNet(spec)
-    outputs = {FEATURES: torch.arange(spec.feature_size)}
+    outputs = {FEATURES: torch.arange(spec.inputs.feature_size)}
     kept: dict[str, Tensor] = {}
     for layer in spec.network.layers:
         at = 0
         inputs = []
         for source in layer.inputs:
             inputs.append(outputs[source] + at)
-            at += spec.feature_size if source == FEATURES else spec.network.sizes[source][1]
+            at += spec.inputs.feature_size if source == FEATURES else spec.network.sizes[source][1]
         size = spec.network.sizes[layer.name][1]
         outputs[layer.name] = keep.get(layer.name, torch.arange(size))
         prefix = f"layers.{layer.name}."
@@ -202,10 +202,7 @@ def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict
 
 
 def _looked_at(training: Training, splits: Splits) -> Examples:
-    data: Any = training.config.data
-    found = examples(
-        training.spec, splits.train, window=data.window, stride=data.stride, short=data.short
-    )
+    found = examples(training.spec, splits.train, **training.config.data.cuts)
     chosen = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[
         :LOOKED_AT
     ].numpy()

@@ -10,7 +10,8 @@ from torch import Tensor
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import PruneConfig, QuantizeConfig, TrainConfig
+from ..config.common import PruneConfig, QuantizeConfig
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..network import CompactNet
 from ..results import plots
@@ -64,6 +65,7 @@ def train_stage(
     config = training.config.model_copy(update={"train": settings})
     stage = Training(config, spec, splits, out, fabric, training.reporter, network, teacher=teacher)
     stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
+    stage.threads.default = training.threads.default  # the training may have changed PyTorch's
     if resume and (out / checkpoint.LAST).exists():
         stage.restore(
             checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST)

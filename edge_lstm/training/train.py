@@ -7,7 +7,8 @@ RUN/full.pt, prune/     of [prune], see prune.py
 RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
-RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
+RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board: streamed
+                        from the zero state at each recording, and "test, state never reset"
 RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split; of a detector its scores
 """
 
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
-from ..config.schema import Config, TrainConfig
+from ..config.schema import Config
+from ..config.sections import TrainConfig
 from ..results.run import Run, load_run
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     checkpoint as if it had not been interrupted, or is left as it is when it was finished.
     quiet: no progress on standard error.
     """
+    from ..threads import using
     from . import checkpoint
     from .progress import Reporter
 
@@ -52,13 +55,13 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
             leftover.unlink()
     fabric.launch()
     fabric.barrier()
-    return _train(
-        config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume
-    )
+    reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+    with using():
+        return _train(config, out, fabric, reporter, resume=resume)
 
 
 def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
-    """In a folder that is there."""
+    """In a folder that is there. PyTorch is left with the number of threads that trained."""
     from ..data.load import load_data, make_spec
     from . import checkpoint
     from .loop import Training
@@ -122,6 +125,7 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
 def _teacher(
     config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter
 ) -> Teacher:
+    from ..threads import using
     from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
 
@@ -134,13 +138,9 @@ def _teacher(
         reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
-        _train(
-            teacher_config(config, config.distill.hidden_size),
-            folder,
-            fabric,
-            reporter,
-            resume=resume,
-        )
+        larger = teacher_config(config, config.distill.hidden_size)
+        with using():
+            _train(larger, folder, fabric, reporter, resume=resume)
     elif config.distill.teacher is not None:
         if fabric.is_global_zero:
             keep_teacher(config, config.distill.teacher, out)
@@ -203,9 +203,10 @@ def _finish(
     quantised: dict[str, Any] | None,
 ) -> None:
     """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
+    from ..data.recordings import shuffled
     from ..results import plots, sizes
-    from ..results.answers import answers
-    from ..results.metrics import evaluate
+    from ..results.answers import answers, carried_answers
+    from ..results.metrics import CARRIED, evaluate
     from . import checkpoint
     from .distill import FOLDER
 
@@ -215,6 +216,7 @@ def _finish(
         "best_epoch": training.progress.best_epoch,
         "epochs": training.progress.epoch,
     }
+    metrics["threads"] = training.progress.threads
     if quantised is not None:
         metrics["quantize"] = quantised
     unseen = net
@@ -224,6 +226,10 @@ def _finish(
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
     for part, answered in found.items():
         metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+    if len(splits.test) > 1 and not spec.whole:
+        stream = shuffled(splits.test)
+        carried = carried_answers(net, stream)
+        metrics[f"test, {CARRIED}"] = evaluate(spec, stream, carried, season=season)
     rows = pruned
     if training.teacher is not None:
         teacher = load_run(out / FOLDER)
@@ -251,11 +257,11 @@ def _finish(
             plots.plot_test(spec, splits.test, found["test"]),
             out / plots.TEST_FIGURES[spec.answer.task],
         )
-    if training.config.model.task == "anomaly":
+    if settings := training.config.model.alarms:
         from ..results import alarms
 
         found["train"] = answers(net, splits.train)
-        spec = alarms.fit(spec, training.config.model, splits.train, found["train"])
+        spec = alarms.fit(spec, splits.train, found["train"], **settings)
         checkpoint.save(
             out / checkpoint.BEST,
             {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},

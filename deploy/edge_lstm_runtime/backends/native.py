@@ -15,12 +15,17 @@ from ..inputs import NUMBERS
 from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
 from ..native import address
-from .base import Backend, State, check_state
+from .base import Backend, Facts, State, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 Float32 = NDArray[np.float32]
+FACTS = Facts(
+    "float32",
+    needs="the native library: the wheel for this machine, or `python hatch_build.py` in a source folder (docs/native.md)",
+    libraries=(str(native.LIBRARY),),
+)
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -54,8 +59,8 @@ class NativeBackend(Backend):
         self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (
-            (*batch, spec.feature_size),
-            (*batch, spec.output_size),
+            (*batch, spec.inputs.feature_size),
+            (*batch, spec.answer.size),
         )
         self._shapes = {name: (*batch, size) for name, size in spec.network.state.items()}
         self._pair_shape = (*batch, len(self._shapes) // 2, next(iter(spec.network.state.values())))

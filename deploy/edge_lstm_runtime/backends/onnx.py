@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
 from ..model.spec import ModelSpec
-from .base import Backend, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 MEMBER = "model.onnx"
+FACTS = Facts("float32", needs="ONNX Runtime: pip install onnxruntime", libraries=("onnxruntime",))
 
 
 class OnnxBackend(Backend):
@@ -119,7 +120,5 @@ def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if MEMBER not in bundle.members:
-        raise BackendUnavailableError(
-            f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}"
-        )
+        raise BackendUnavailableError(bundle.absent(MEMBER))
     return onnx_backend(bundle.spec, bundle.member(MEMBER))

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ..layers import FEATURES, Array, Layer
 from ..layers.ops import NUMPY, Ops
 from ..model.spec import ModelSpec
-from .base import Backend, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 Float64 = NDArray[np.float64]
+FACTS = Facts("float64", is_reference=True)
 
 
 class Reference(Backend):

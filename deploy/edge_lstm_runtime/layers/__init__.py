@@ -205,7 +205,13 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
         )
 
 
-LAYERS: Registry[type[Layer]] = Registry(__name__, "edge_lstm.layers", "layer type", "LAYER")
+LAYERS = Registry(__name__, "edge_lstm.layers", "layer type", "LAYER", unknown=BundleError)
+
+
+def recurrent_types() -> list[str]:
+    """Those that carry a state from step to step."""
+    kinds = {name: LAYERS.load(name).LAYER for name in LAYERS.names()}
+    return [name for name, k in kinds.items() if k.state is not Layer.state and not k.whole]
 
 
 def from_dict(values: object) -> Layer:
@@ -217,7 +223,7 @@ def from_dict(values: object) -> Layer:
     if not isinstance(kind, str) or kind not in LAYERS:
         known = ", ".join(LAYERS.names())
         check_layer(name, False, f"type is {kind!r}, expected one of {known}")
-    layer = LAYERS.load(str(kind))
+    layer: type[Layer] = LAYERS.load(str(kind)).LAYER
     known_keys = {f.name: f for f in dataclasses.fields(layer)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
     if unknown := sorted(set(given) - set(known_keys)):

@@ -23,7 +23,7 @@ REVERSE = "reverse."
 class BothWays(Layer):
     """layer: the one that is run in each direction; its name and inputs are this one's."""
 
-    type = "both_ways"
+    type = "both-ways"
     whole = True
     layer: Layer
 

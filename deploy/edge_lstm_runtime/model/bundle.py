@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write
 from . import format1
+from .measured import read_measured
 from .npz import read_npz, stored, write_npz
 from .spec import ModelSpec
 
@@ -57,9 +58,19 @@ class Bundle:
         try:
             return self.members[name]
         except KeyError:
-            raise BundleError(
-                f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
-            ) from None
+            raise BundleError(self.absent(name)) from None
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What the export left out because it was out of tolerance: the name -> the reason."""
+        reasons: Mapping[str, str] = self.manifest.get("left_out", {})
+        return reasons
+
+    def absent(self, name: str) -> str:
+        """Why there is no member or backend of this name, as a sentence."""
+        if name in self.left_out:
+            return f"the export left {name} out: {self.left_out[name]}"
+        return f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of a member that is an .npz file."""
@@ -75,7 +86,7 @@ class Bundle:
         except KeyError as e:
             raise BundleError(f"golden.npz has no array {e}") from e
         steps = x.shape[0] if x.ndim else 0
-        expected = (steps, self.spec.input_size), (steps, self.spec.output_size)
+        expected = (steps, self.spec.inputs.size), (steps, self.spec.answer.size)
         if (
             (x.shape, y.shape) != expected
             or x.dtype != np.float64
@@ -210,7 +221,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
             version = manifest["format"]
             if isinstance(version, int) and version > FORMAT:
                 raise NewerFormatError(
-                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; run: pip install --upgrade edge-lstm"
+                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; "
+                    "install a newer edge-lstm here, or export the model again with this one"
                 )
             if version not in READS:
                 raise refuse(f"has bundle format {version!r}, expected one of {READS}")
@@ -288,10 +300,12 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
             and number(t["limit"])
         )
 
-    if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
-        raise BundleError(
-            f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}"
-        )
+    for key, what in (("native_int8", "int8 on the CPU"), ("float32", "float32")):
+        if key in manifest and not tolerance(manifest[key]["tolerance"]):
+            raise BundleError(f"the manifest's entry for {what} is malformed: {manifest[key]}")
+    left_out = manifest.get("left_out", {})
+    if not all(isinstance(reason, str) for reason in left_out.values()):
+        raise BundleError(f"the manifest's entry for what was left out is malformed: {left_out}")
     for name, entry in manifest.get("artifacts", {}).items():
         known = tolerance(entry["tolerance"])
         steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
@@ -300,7 +314,10 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
             raise BundleError(
                 f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}"
             )
-    for name, entry in manifest.get("accuracy", {}).items():
-        if not all(number(entry[key]) for key in ("max_abs", "nrmse", "steps")):
-            raise BundleError(f"the manifest's accuracy of {name!r} is malformed: {entry}")
+    for measured, figures in read_measured(manifest.get("accuracy", [])).items():
+        if not all(number(figures[key]) for key in ("max_abs", "nrmse", "steps")):
+            raise BundleError(
+                f"the manifest's accuracy of {str(measured)!r} is malformed: {figures}"
+            )
+    read_measured(manifest.get("metrics", []))
     dict(manifest.get("versions", {}).items())

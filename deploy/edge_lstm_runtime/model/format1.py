@@ -49,7 +49,7 @@ def _network(old: Mapping[str, Any]) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = []
     for k in range(count):
         lstm: dict[str, Any] = {"type": "lstm", "units": units}
-        wrapped = {"type": "both_ways", "layer": lstm} if old.get("bidirectional") else lstm
+        wrapped = {"type": "both-ways", "layer": lstm} if old.get("bidirectional") else lstm
         layers.append({**wrapped, "name": f"lstm{k}", "inputs": [f"lstm{k - 1}" if k else "x"]})
     outputs = len(old.get("classes") or ()) or max(old.get("horizon", 0), 1) * len(old["targets"])
     head = {"type": "dense", "name": "head", "units": outputs, "inputs": [f"lstm{count - 1}"]}

@@ -159,7 +159,9 @@ def make_model(
         )
     if precision not in PRECISIONS:
         raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    sizes = Sizes(spec.feature_size, hidden, layers, spec.output_size, PRECISIONS.index(precision))
+    sizes = Sizes(
+        spec.inputs.feature_size, hidden, layers, spec.answer.size, PRECISIONS.index(precision)
+    )
     name = kernel.encode() if kernel else None
     size = ctypes.c_size_t()
     call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))

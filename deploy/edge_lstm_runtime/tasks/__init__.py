@@ -97,7 +97,7 @@ def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
     return shares
 
 
-TASKS: Registry[type[Answer]] = Registry(__name__, "edge_lstm.tasks", "task", "ANSWER")
+TASKS = Registry(__name__, "edge_lstm.answers", "task", marker="ANSWER", unknown=BundleError)
 
 
 def answer_from(values: object) -> Answer:
@@ -107,7 +107,7 @@ def answer_from(values: object) -> Answer:
     task = values.get("task")
     if not isinstance(task, str) or task not in TASKS:
         require(False, f"task is {task!r}, expected one of {', '.join(TASKS.names())}")
-    kind = TASKS.load(str(task))
+    kind: type[Answer] = TASKS.load(str(task)).ANSWER
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "task"}
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(given) - set(fields))

@@ -45,8 +45,8 @@ def check_sizes(spec: ModelSpec, scheme: str) -> None:
         )
     for what, size in (
         ("hidden_size", spec.hidden_size),
-        ("input features", spec.feature_size),
-        ("outputs", spec.output_size),
+        ("input features", spec.inputs.feature_size),
+        ("outputs", spec.answer.size),
     ):
         if size > MAX_SIZE:
             raise ConversionError(
@@ -66,20 +66,20 @@ def model_bytes(spec: ModelSpec, scheme: str) -> int:
     for k in range(spec.num_layers):
         values = _up(spec.layer_input_size(k), 4) + _up(H, 4)
         size += 4 * _up(H, LANES) * (4 * rows + per_weight * values)
-    size += 4 * _up(spec.output_size, HEAD_LANES) * (1 + H)
+    size += 4 * _up(spec.answer.size, HEAD_LANES) * (1 + H)
     return _up(size, ALIGNMENT)
 
 
 def state_bytes(spec: ModelSpec, scheme: str) -> int:
     """What el_state_bytes answers for one stream: the RAM that the kernel needs."""
     x, row = (
-        _up(spec.feature_size, 16),
+        _up(spec.inputs.feature_size, 16),
         _up(spec.hidden_size, 16),
     )  # values, in rows of a multiple of 64 bytes
     size = (
         STATE_HEADER
         + 4 * (x + 3 * spec.num_layers * row)
-        + _up(4 * _up(spec.output_size, HEAD_LANES), ALIGNMENT)
+        + _up(4 * _up(spec.answer.size, HEAD_LANES), ALIGNMENT)
     )
     if scheme == "int8":
         size += _up(max(x, row), ALIGNMENT) + _up(row, ALIGNMENT) + ALIGNMENT
@@ -154,10 +154,10 @@ def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arr
     check_sizes(spec, scheme)
     size = model_bytes(spec, scheme)
     sizes = (
-        spec.feature_size,
+        spec.inputs.feature_size,
         spec.hidden_size,
         spec.num_layers,
-        spec.output_size,
+        spec.answer.size,
         PRECISIONS[scheme],
     )
     block = struct.pack("<9I28x", MAGIC, VERSION, LANES, *sizes, size)

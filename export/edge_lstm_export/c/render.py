@@ -52,11 +52,11 @@ def render(
         "state_bytes": state_bytes(spec, scheme),
         "ram": ram_bytes(source, scheme),
         "golden_bytes": 8
-        * (source.samples.size + source.answers.size + spec.output_size + len(scores)),
+        * (source.samples.size + source.answers.size + spec.answer.size + len(scores)),
     }
     facts = {
         "name": name,
-        "title": f"a streaming LSTM {kind}, {spec.input_size} channels in, {spec.output_size} values out, {scheme}",
+        "title": f"a streaming LSTM {kind}, {spec.inputs.size} channels in, {spec.answer.size} values out, {scheme}",
         "version": __version__,
         "scheme": scheme,
         "spec": spec,
@@ -76,7 +76,7 @@ def render(
         "answers": source.answers.tolist(),
         "unit": [abs(s) or 1.0 for s in spec.answer.scale]
         if spec.answer.scale
-        else [1.0] * spec.output_size,
+        else [1.0] * spec.answer.size,
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
@@ -117,11 +117,11 @@ def ram_bytes(source: Source, scheme: str) -> int:
     forecasts that are due; task "language": a one-hot row in the place of the last value."""
     spec = source.spec
     if spec.answer.task == "language":
-        return state_bytes(spec, scheme) + 4 * spec.feature_size
-    detector = 4 * spec.answer.horizon * spec.output_size + 4 + 8 if spec.detector else 0
+        return state_bytes(spec, scheme) + 4 * spec.inputs.feature_size
+    detector = 4 * spec.answer.horizon * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
-    frames = 8 * spec.input_size + sound_ram(sound) if sound else 0
-    return state_bytes(spec, scheme) + 8 * spec.input_size + detector + frames
+    frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
+    return state_bytes(spec, scheme) + 8 * spec.inputs.size + detector + frames
 
 
 def _scores(source: Source) -> list[float]:

@@ -99,11 +99,11 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
             g.add(_name(layer), operands, ["", *outs], **attributes(layer))
             values[layer.name] = outs[0]
     if spec.whole:
-        sizes: dict[str, Shape] = {"x": ("steps", 1, spec.feature_size)}
-        return g.model("fused", sizes, {"y": ("steps", spec.output_size)})
+        sizes: dict[str, Shape] = {"x": ("steps", 1, spec.inputs.feature_size)}
+        return g.model("fused", sizes, {"y": ("steps", spec.answer.size)})
     shape = {name: (1, 1, size) for name, size in network.state.items()}
-    inputs = {"x": (1, 1, spec.feature_size), **states(spec, "in", shape)}
-    return g.model("fused", inputs, {"y": (1, spec.output_size), **states(spec, "out", shape)})
+    inputs = {"x": (1, 1, spec.inputs.feature_size), **states(spec, "in", shape)}
+    return g.model("fused", inputs, {"y": (1, spec.answer.size), **states(spec, "out", shape)})
 
 
 def _name(layer: Layer) -> str:
@@ -141,8 +141,8 @@ def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     g = Graph()
     write_cells(g, spec, weights)
     shape = {name: (1, size, 1, 1) for name, size in spec.network.state.items()}
-    inputs = {"x": (1, spec.feature_size, 1, 1), **states(spec, "in", shape)}
-    outputs = {"y": (1, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    inputs = {"x": (1, spec.inputs.feature_size, 1, 1), **states(spec, "in", shape)}
+    outputs = {"y": (1, spec.answer.size, 1, 1), **states(spec, "out", shape)}
     return g.model("cell", inputs, outputs)
 
 

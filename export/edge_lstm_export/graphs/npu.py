@@ -79,7 +79,7 @@ class Form:
 def traced_outputs(spec: ModelSpec, form: Form) -> dict[str, int]:
     """The outputs of a graph with traces, in order, and their sizes."""
     network = spec.network
-    sizes = {"y": spec.output_size}
+    sizes = {"y": spec.answer.size}
     sizes |= {state_name(name, "out"): size for name, size in network.state.items()}
     for name, (layer, parts) in form.traced.items():
         sizes.setdefault(name, len(parts) * network.sizes[layer][1])
@@ -138,8 +138,8 @@ def fused(
     size = network.sizes[inner[-1].name][1]
     _conv_head(g, head, network.own(head, weights), x, steps, size)
     shape = {name: (1, 1, count) for name, count in network.state.items()}
-    inputs = {"x": (steps, 1, spec.feature_size), **states(spec, "in", shape)}
-    outputs = {"y": (steps, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    inputs = {"x": (steps, 1, spec.inputs.feature_size), **states(spec, "in", shape)}
+    outputs = {"y": (steps, spec.answer.size, 1, 1), **states(spec, "out", shape)}
     io = {"form": "lstm", "steps": steps}
     return Form("fused", g.model("fused", inputs, outputs), {"io": io})
 
@@ -210,8 +210,8 @@ def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
     g.convolution(x, _padded(own["W"], 0, 2, more), own["b"], "y")
     graph = g.model(
         "fused",
-        {"x": (steps, 1, spec.feature_size)},
-        {"y": (steps, spec.output_size, 1, 1)},
+        {"x": (steps, 1, spec.inputs.feature_size)},
+        {"y": (steps, spec.answer.size, 1, 1)},
     )
     return Form("fused", graph, {"io": {"form": "lstm", "steps": steps, "whole": True}})
 
@@ -252,7 +252,7 @@ def packed(
     builder = _Packed(spec, weights)
     for layer in network.layers:
         builder.add(layer, products.get(layer.name))
-    parts = input_parts(spec.feature_size)
+    parts = input_parts(spec.inputs.feature_size)
     io = {"form": "packed", "parts": parts, "x_range": x_range.tolist(), "inputs": builder.slots}
     recipe = {
         "io": io,
@@ -263,7 +263,7 @@ def packed(
         "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
     }
     shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
-    outputs = {"y": (1, spec.output_size, 1, 1), **states(spec, "out", shape)}
+    outputs = {"y": (1, spec.answer.size, 1, 1), **states(spec, "out", shape)}
     return Form(
         "packed", builder.graph.model("packed", builder.inputs, outputs), recipe, builder.traced
     )

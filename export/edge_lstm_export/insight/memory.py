@@ -150,7 +150,7 @@ def measure_memory(
     if spec.answer.task != "language":
         effect = sample_effect(spec, weights, layers, starts, later)
         return Memory(
-            recording.name, len(xs), length, xs[:, : spec.input_size], cells, starts, effect, None
+            recording.name, len(xs), length, xs[:, : spec.inputs.size], cells, starts, effect, None
         )
     characters = recording.x[: len(xs)]
     logits = layers[-1].h @ weights["head.W"] + weights["head.b"]
@@ -168,11 +168,11 @@ def sample_effect(
     later: int,
 ) -> list[Float64]:
     """Per layer (S, later + 1), as `Memory.effect`: the derivative of `lstm_cell`, carried forward from each start."""
-    S, C, H = len(starts), spec.input_size, spec.hidden_size
+    S, C, H = len(starts), spec.inputs.size, spec.hidden_size
     dh = [np.zeros((S, C, H)) for _ in layers]
     dc = [np.zeros((S, C, H)) for _ in layers]
     norms = [np.zeros((S, later + 1)) for _ in layers]
-    sample = np.zeros((S, C, spec.feature_size))
+    sample = np.zeros((S, C, spec.inputs.feature_size))
     sample[:, range(C), range(C)] = (
         1.0  # the indicators of missing values, which some models have behind the channels, are no sample
     )
@@ -220,7 +220,7 @@ def character_effect(
 
     xs: (T, V), one-hot.
     """
-    replaced = np.eye(spec.feature_size)[others]  # (M, V)
+    replaced = np.eye(spec.inputs.feature_size)[others]  # (M, V)
     truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(
         axis=1
     )  # (S,) of the others: the character itself changes nothing

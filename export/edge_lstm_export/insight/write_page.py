@@ -88,7 +88,7 @@ def _inputs(inside: Inside) -> Iterator[tuple[str, str, list[str], Figure]]:
             "The task's metric on the test split while one channel after the other is held at its training mean."
             + (
                 f" The {plots.MOST_CHANNELS} that matter most are shown."
-                if inside.spec.input_size > plots.MOST_CHANNELS
+                if inside.spec.inputs.size > plots.MOST_CHANNELS
                 else ""
             ),
             channels.sentences(),

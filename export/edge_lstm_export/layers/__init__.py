@@ -37,9 +37,9 @@ class Operator:
     y_consumed: bool = False
 
 
-OPERATORS: Registry[Operator] = Registry(__name__, "edge_lstm.operators", "layer type", "OPERATOR")
+OPERATORS = Registry(__name__, "edge_lstm.operators", "layer type", "OPERATOR")
 
 
 def operator_of(layer: Layer) -> Operator | None:
     """None if ONNX has no operator for layers of this type."""
-    return OPERATORS.load(layer.type) if layer.type in OPERATORS else None
+    return OPERATORS.load(layer.type).OPERATOR if layer.type in OPERATORS else None

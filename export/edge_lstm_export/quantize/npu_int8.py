@@ -67,7 +67,7 @@ def quantize(
         share = seen.importance / seen.importance.sum(axis=0)
         scale, centre = search_ranges(seen.sums, seen.importance)
         if layer.inputs == (FEATURES,):
-            parts = input_parts(spec.feature_size)
+            parts = input_parts(spec.inputs.feature_size)
             x = spread(seen.inputs, x_range, parts)
             W_x = np.tile(W_x * x_range[:, None] / parts, (parts, 1))
         else:
@@ -118,7 +118,7 @@ def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[
         first = layer.inputs == (FEATURES,)
         ones = np.ones(spec.network.sizes[layer.name][0])
         x_range = learned["x_range"] if first else ones
-        parts = input_parts(spec.feature_size) if first else 1
+        parts = input_parts(spec.inputs.feature_size) if first else 1
         q, step = product(layer, own, x_range, parts)
         scale, centre, b = (
             array.astype(np.float64)
@@ -168,7 +168,7 @@ def emulate(
     error = {name: np.zeros(size) for name, size in network.state.items()}
     given = _Given()
     parts = spread(np.asarray(features, np.float64), x_range, input_parts(features.shape[1]))
-    outputs = np.empty((len(features), spec.output_size))
+    outputs = np.empty((len(features), spec.answer.size))
 
     def round_sums(layer: Layer, x: Float64) -> None:
         product = products[layer.name]

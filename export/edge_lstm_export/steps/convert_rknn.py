@@ -1,7 +1,8 @@
 """Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
-Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
-within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+Kept is the form that costs least among those that are good over the golden stream, by the cycles in
+the converter's own table of operators; if none is good, the most accurate. If the converter can't
+run, the bundle is made without it and says so.
 
 With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
 bidirectional model it is the only one.
@@ -19,12 +20,12 @@ from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..graphs.npu import FORMS, Form, bidirectional, candidates, lstm
+from ..measure import tolerances
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint
 from ..npu.rknn.process import Converter
 from ..npu.rknn.sim import simulated
 from ..work import Artifact, Candidate, Float32, Work
-from .simulate import good_enough
 
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
 
@@ -145,9 +146,9 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
-    work.say(
-        f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)"
-    )
+    seconds = time.perf_counter() - start
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {label}: {error} ({seconds:.1f} s)")
     return Candidate(
         target,
         scheme,
@@ -170,13 +171,26 @@ def _choose(mine: list[Candidate]) -> Candidate:
             f"{first.target} {first.scheme} can't be made: "
             + "; ".join(f"{c.form}: {c.refused}" for c in mine)
         )
-    limit = good_enough(mine[0].scheme)
+    limit = tolerances.good(mine[0].scheme)
+    within = f"within NRMSE {limit:g} over the golden samples"
     right = [c for c in converted if c.nrmse <= limit]
     if right:
-        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0))
+        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0, c.nrmse))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
-        kept.why = f"the cheapest within NRMSE {limit:g} ({cost}, {len(right)} of {len(mine)} forms within)"
+        facts = f"{cost}, {len(right)} of {len(mine)} forms within"
+        kept.why = f"{_what_is_best(kept, right)} {within} ({facts})"
     else:
         kept = min(converted, key=lambda c: c.nrmse)
-        kept.why = f"the most accurate; none is within NRMSE {limit:g}"
+        kept.why = f"the most accurate; none is {within}"
     return kept
+
+
+def _what_is_best(kept: Candidate, right: list[Candidate]) -> str:
+    """About the kept one, in words that fit the others' figures beside it."""
+    alike = [c for c in right if c.on_cpu == kept.on_cpu]  # the others have more on the CPU
+    if len(right) == 1:
+        return "the only one"
+    if len(alike) == 1:
+        return "the one with the fewest operators on the CPU"
+    best = "the most accurate" if kept.cycles is None else "the cheapest"
+    return best if len(alike) == len(right) else f"{best} with the fewest operators on the CPU"

@@ -13,12 +13,14 @@ from edge_lstm_runtime import BackendUnavailableError, compare
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 
+from ..measure import tolerances
+from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
 from ..quantize.cpu_int8 import Arrays, quantise
 from ..work import Accuracy, Work
-from .simulate import quantised_tolerance
 
-NAME = "native-int8"
+NAME = NATIVE_INT8.backend
+WHERE = "on the exporting machine's CPU"
 
 
 def call(work: Work) -> Work:
@@ -32,15 +34,16 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     outputs = backend.run(work.rows)
     comparison = compare(outputs, work.reference)
-    tolerance = quantised_tolerance(outputs, work.reference, "on the exporting machine's CPU")
-    work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
+    tolerance = tolerances.fewer_bits("int8", outputs, work.reference, WHERE)
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {NAME}: {error}, {backend.weight_bytes:,} bytes")
     notes = work.notes
     if came_of_it := fine_tuned(work.run):
         work.say(f"  {came_of_it}")
         notes = (*notes, came_of_it)
     accuracy = {
         **work.accuracy,
-        NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine"),
+        NATIVE_INT8: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine"),
     }
     return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
 
@@ -51,7 +54,8 @@ def fine_tuned(run: Run) -> str | None:
     if found is None or found["scheme"] != "int8":
         return None
     if not found["epochs"]:
-        return f"{NAME}: rounding costs nothing, so nothing was fine-tuned, and the float model's weights are rounded by GPTQ"
+        why = "rounding costs no more than `tolerance` allows, so nothing was fine-tuned"
+        return f"{NAME}: {why}, and the float model's weights are rounded by GPTQ"
     if not found["best_epoch"]:
         return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"
     return f"{NAME}: the weights lie on the grid that they were fine-tuned on, in epoch {found['best_epoch']}, and GPTQ leaves them there"

@@ -82,7 +82,7 @@ class Converter:
                 "target": target,
                 "scheme": scheme,
                 "recipe": dict(recipe),
-                "features": spec.feature_size,
+                "features": spec.inputs.feature_size,
                 "hidden": spec.hidden_size,
                 "layers": spec.num_layers,
             }
@@ -133,6 +133,7 @@ class Converter:
         variables.update(
             {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         )
+        variables["PYTHONUNBUFFERED"] = "1"  # else the end of the log is missing when it is read
         start = Path(__file__).with_name("start.py")
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
@@ -440,7 +441,7 @@ def _write_dataset(
 ) -> None:
     """The vendor's format: a text file, a line for each sample, an .npy file for each input in the graph's order and shape."""
     packing = Packing(
-        io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers
+        io, features=spec.inputs.feature_size, hidden=spec.hidden_size, layers=spec.num_layers
     )
     shapes = [
         [d.dim_value for d in value.type.tensor_type.shape.dim]

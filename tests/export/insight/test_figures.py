@@ -1,0 +1,437 @@
+"""What `edge-lstm inspect` measures, against PyTorch, loops written out, and finite differences of the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from edge_lstm import CompactLSTM, Run, Sequence, Splits, evaluate
+from edge_lstm.config.schema import Config
+from edge_lstm.network import canonical_weights
+from edge_lstm_export.insight import inspect_run
+from edge_lstm_export.insight.channels import Channels, measure_channels
+from edge_lstm_export.insight.gates import measure_gates
+from edge_lstm_export.insight.gradients import measure_gradients
+from edge_lstm_export.insight.memory import falls_below, growth, measure_memory
+from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.session import Session
+
+SEED = 0
+
+
+def forecast_spec(**changes: object) -> ModelSpec:
+    values = {
+        "task": "forecast",
+        "channels": ("a", "b"),
+        "hidden_size": 5,
+        "num_layers": 2,
+        "input_mean": (10.0, -2.0),
+        "input_std": (2.0, 0.5),
+        "targets": ("b", "a"),
+        "horizon": 2,
+        "output_offset": (-2.0, 10.0, -2.0, 10.0),
+        "output_scale": (0.5, 2.0, 0.5, 2.0),
+        **changes,
+    }
+    return ModelSpec(**values)  # type: ignore[arg-type]
+
+
+def classify_spec(**changes: object) -> ModelSpec:
+    values = {
+        "task": "classify",
+        "channels": ("a", "b", "c"),
+        "hidden_size": 5,
+        "num_layers": 2,
+        "input_mean": (10.0, -2.0, 0.0),
+        "input_std": (2.0, 0.5, 1.0),
+        "classes": ("x", "y", "z"),
+        **changes,
+    }
+    return ModelSpec(**values)  # type: ignore[arg-type]
+
+
+def language_spec() -> ModelSpec:
+    sizes = {"hidden_size": 5, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,)}
+    return ModelSpec(
+        task="language", channels=("character",), classes=("<unk>", *" abcde"), **sizes
+    )  # type: ignore[arg-type]
+
+
+def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequence]:
+    rng = np.random.default_rng(SEED)
+    found = []
+    for k, length in enumerate(lengths):
+        x = rng.normal(spec.input_mean, spec.input_std, (length, spec.input_size))
+        if spec.task == "language":
+            x = rng.integers(1, len(spec.classes), (length, 1)).astype(float)
+        if gaps:
+            x[rng.random(x.shape) < 0.1] = np.nan
+        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.task == "classify" else None))
+    return found
+
+
+def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Run:
+    """A run of random weights, without a training."""
+    torch.manual_seed(SEED)
+    model = CompactLSTM(spec)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    model.eval()
+    model_keys = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers}
+    data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
+    train_keys: dict[str, object] = {"epochs": 1}
+    if spec.task == "language":
+        data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
+    elif spec.task == "classify":
+        model_keys["bidirectional"] = spec.bidirectional
+        train_keys["loss_steps"] = loss_steps
+    else:
+        model_keys["horizon"] = spec.horizon
+    config = Config.from_dict({"data": data, "model": model_keys, "train": train_keys}, ".")
+    run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
+    run.__dict__["splits"] = Splits(
+        test, test, test, spec.channels, spec.classes
+    )  # in place of the data that there is not
+    return run
+
+
+def normalised(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
+    return (x - np.array(spec.input_mean)) / np.array(spec.input_std)
+
+
+def test_gates_are_those_of_torch_by_hand() -> None:
+    spec = classify_spec()
+    test = sequences(spec, 30, 12)
+    run = run_of(spec, test)
+    found = measure_gates(spec, run.weights, test)
+    lstm = run.model.lstm.double()
+    by_hand: dict[tuple[int, str], list[torch.Tensor]] = {}
+    with torch.no_grad():
+        for sequence in test:
+            inputs = list(torch.from_numpy(normalised(spec, sequence.x)))
+            for k in range(2):
+                w_x, w_h, b_x, b_h = (
+                    getattr(lstm, f"{name}_l{k}")
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
+                h = c = torch.zeros(5, dtype=torch.float64)
+                outputs = []
+                for x in inputs:
+                    a = w_x @ x + b_x + w_h @ h + b_h
+                    values = {
+                        "i": a[:5].sigmoid(),
+                        "f": a[5:10].sigmoid(),
+                        "g": a[10:15].tanh(),
+                        "o": a[15:].sigmoid(),
+                    }
+                    c = values["f"] * c + values["i"] * values["g"]
+                    h = values["o"] * c.tanh()
+                    outputs.append(h)
+                    for name, value in values.items():
+                        by_hand.setdefault((k, name), []).append(value)
+                inputs = outputs
+    for (k, name), parts in by_hand.items():
+        values = torch.stack(parts).numpy()  # (42, 5)
+        end = -1.0 if name == "g" else 0.0
+        assert found.mean[k][name] == pytest.approx(values.mean(), rel=1e-6)
+        assert found.low[k][name] == pytest.approx((values < end + 0.1).mean())
+        assert found.high[k][name] == pytest.approx((values > 0.9).mean())
+        assert found.counts[k][name].sum() == values.size
+        if name == "f":
+            np.testing.assert_allclose(found.memory[k], -1 / np.log(values.mean(axis=0)), rtol=1e-6)
+    assert any(found.high[k][g] > 0 for k, g in by_hand)
+    assert (found.steps, found.available) == (42, 42)
+
+
+def test_of_a_long_test_split_each_sequence_has_the_same_share() -> None:
+    spec = classify_spec()
+    test = sequences(spec, 40, 20)
+    run = run_of(spec, test)
+    found = measure_gates(spec, run.weights, test, most=30)
+    shorter = [dataclasses.replace(s, x=s.x[:n]) for s, n in zip(test, (20, 10), strict=True)]
+    assert found.mean == measure_gates(spec, run.weights, shorter).mean
+    assert (found.steps, found.available) == (30, 60)
+    assert "30 of the 60 steps" in found.sentences()[-1]
+
+
+def test_a_stuck_gate_is_named() -> None:
+    spec = classify_spec()
+    test = sequences(spec, 20)
+    run = run_of(spec, test)
+    assert "No gate is stuck" in measure_gates(spec, run.weights, test).sentences()[-1]
+    weights = {name: array.copy() for name, array in run.weights.items()}
+    weights["layer1.b"][5:10] = 40  # the forget gate of layer 2: it never forgets
+    found = measure_gates(spec, weights, test)
+    assert found.high[1]["f"] == 1
+    assert "more than a million" in found.sentences()[1]
+    assert "Gate f of layer 2 is at its high end in 100 % of all cases" in found.sentences()[-1]
+
+
+@pytest.mark.parametrize("missing", ["refuse", "mask"])
+def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> None:
+    spec = classify_spec(missing=missing)
+    (recording,) = sequences(spec, 40)
+    run = run_of(spec, [recording])
+    found = measure_memory(spec, run.weights, recording)
+    features = (
+        np.concatenate([found.x, np.zeros_like(found.x)], axis=1) if missing == "mask" else found.x
+    )
+
+    def cells(xs: np.ndarray) -> np.ndarray:
+        """(T, layers, H)"""
+        reference = Reference(spec, run.weights)
+        rows = []
+        for x in xs:
+            reference.step(x)
+            rows.append(reference.state[1])
+        return np.array(rows)
+
+    np.testing.assert_allclose(np.stack(found.c, axis=1), cells(features), atol=1e-12)
+    assert found.effect[0].shape == (len(found.starts), 21)
+    for row, start in enumerate(found.starts[:3]):
+        squares = np.zeros((21, 2))
+        for channel in range(3):
+            moved = []
+            for change in (1e-5, -1e-5):
+                xs = features.copy()
+                xs[start, channel] += change
+                moved.append(cells(xs)[start : start + 21])
+            squares += (((moved[0] - moved[1]) / 2e-5) ** 2).sum(axis=2)
+        for layer in range(2):
+            np.testing.assert_allclose(
+                found.effect[layer][row], np.sqrt(squares[:, layer]), rtol=1e-5, atol=1e-9
+            )
+
+
+def test_where_a_curve_falls_below() -> None:
+    curve = np.array([1.0, 4.0, 1.9, 2.1, 1.0, 0.3, 0.2])
+    assert falls_below(curve, 0.5) == 4
+    assert falls_below(curve, 0.1) == 5
+    assert falls_below(curve, 0.01) is None
+    assert growth(np.array([[9.0], [2.0], [5.0], [4.0]])) == 2
+    assert growth(np.zeros((8, 1))) == 1
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("missing", ["refuse", "mask", "ffill"])
+def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: bool) -> None:
+    """Each sequence again through the NumPy backend, its features set to the mean by hand."""
+    spec = forecast_spec(missing=missing, residual=residual)
+    test = sequences(spec, 40, 25, gaps=missing != "refuse")
+    run = run_of(spec, test)
+    found = measure_channels(run)
+    scale, offset = np.array(spec.output_scale), np.array(spec.output_offset)
+
+    def metrics(channel: int | None) -> dict[str, float]:
+        answers = []
+        for sequence in test:
+            filled, last = sequence.x.copy(), np.array(spec.input_mean)
+            for row in filled:
+                last = np.where(np.isnan(row), last if missing == "ffill" else spec.input_mean, row)
+                row[:] = last
+            xs = normalised(spec, filled)
+            if missing == "mask":
+                xs = np.concatenate([xs, np.isnan(sequence.x)], axis=1)
+            if channel is not None:
+                xs[:, channel :: spec.input_size] = 0
+            answer = numpy_backend(spec, run.weights).run(xs.astype(np.float32)) * scale + offset
+            answers.append(answer + filled[:, [1, 0, 1, 0]] if residual else answer)
+        return evaluate(spec, test, answers)
+
+    for measured, channel in (
+        (found.intact, None),
+        (found.occluded["a"], 0),
+        (found.occluded["b"], 1),
+    ):
+        expected = metrics(channel)
+        assert measured == {
+            key: pytest.approx(expected[key], rel=1e-5) for key in ("nrmse",)
+        }  # two targets have no common unit
+    assert found.occluded["a"]["nrmse"] != pytest.approx(found.intact["nrmse"], rel=1e-4)
+    assert found.harm("a", "nrmse") == found.occluded["a"]["nrmse"] - found.intact["nrmse"]
+
+
+def test_a_channel_that_nothing_reads_does_not_matter() -> None:
+    spec = classify_spec()
+    test = sequences(spec, *[20] * 12)
+    run = run_of(spec, test)
+    with torch.no_grad():
+        run.model.lstm.weight_ih_l0[:, 1] = 0
+        run.model.lstm.weight_ih_l0 *= 4  # and the others count enough to change an answer
+        run.model.head.bias.zero_()
+        for sequence in test:  # answers are right by definition, so that any change is a loss
+            answer = Session(spec, numpy_backend(spec, canonical_weights(run.model))).run(
+                sequence.x
+            )
+            object.__setattr__(sequence, "label", int(answer[-1].argmax()))
+    found = measure_channels(run)
+    assert found.intact["accuracy"] == 1
+    assert found.occluded["b"] == found.intact
+    assert found.harm("b", "accuracy") == 0
+    assert max(found.harm(name, "accuracy_all_steps") for name in "ac") > 0
+    assert found.order[-1] == "b"
+    assert found.sentences()[-1].endswith("each by itself: b.")
+
+
+@pytest.mark.parametrize(
+    ("intact", "a", "b", "said"),
+    [
+        (
+            2.0,
+            3.0,
+            2.5,
+            ["The RMSE is 2; it rises without a to 3; without b to 2.5. a matters most."],
+        ),
+        (2.0, 3.0, 3.0, ["The RMSE is 2; it rises without a to 3; without b to 3."]),
+        (2.0, 3.00001, 3.0, ["The RMSE is 2; it rises without a to 3; without b to 3."]),
+        (
+            2.0,
+            3.0,
+            2.00001,
+            [
+                "The RMSE is 2; it rises without a to 3. a matters most.",
+                "It gets no worse without 1 of the 2, each by itself: b.",
+            ],
+        ),
+        (
+            2.0,
+            2.00001,
+            1.0,
+            [
+                "With each channel in turn held at its mean the RMSE gets no worse than it is, 2: nothing hangs on it alone."
+            ],
+        ),
+    ],
+)
+def test_what_four_digits_do_not_show_is_no_difference(
+    intact: float, a: float, b: float, said: list[str]
+) -> None:
+    assert Channels({"rmse": intact}, {"a": {"rmse": a}, "b": {"rmse": b}}).sentences() == said
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [classify_spec(), forecast_spec(residual=True), language_spec()],
+    ids=lambda spec: spec.task,
+)
+def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
+    (sequence,) = test = sequences(spec, 16)
+    run = run_of(spec, test)
+    found = measure_gradients(run)
+    # Of a forecast the last two are not followed by two known values; a text's last character by none.
+    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.task]
+    xs = normalised(spec, sequence.x)[:steps]
+    label = sequence.label
+    if spec.task == "language":
+        xs, label = (
+            np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)],
+            int(sequence.x[steps, 0]),
+        )
+    if spec.task == "forecast":
+        truth = (
+            sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]]
+            - sequence.x[13, [1, 0, 1, 0]]
+            - spec.output_offset
+        ) / np.array(spec.output_scale)
+
+    def loss(state: tuple[np.ndarray, np.ndarray], start: int) -> float:
+        reference = Reference(spec, run.weights)
+        reference.state = state
+        for x in xs[start:]:
+            outputs = reference.step(x)
+        if start == steps:
+            outputs = state[0][-1] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
+        if spec.task != "forecast":
+            return float(np.log(np.exp(outputs).sum()) - outputs[label])
+        return float(((outputs - truth) ** 2).sum())
+
+    assert found.h[0].shape == (1, steps)
+    reference = Reference(spec, run.weights)
+    for t, x in enumerate(xs):
+        reference.step(x)
+        back = steps - 1 - t
+        if back not in (1, 2, 7, steps - 1):
+            continue
+        # The topmost layer alone: what a lower layer puts out at t also enters the layer above at t, which has taken its step here.
+        for which, measured in ((0, found.h), (1, found.c)):
+            squares = 0.0
+            for unit in range(spec.hidden_size):
+                moved = []
+                for change in (1e-5, -1e-5):
+                    state = reference.state
+                    state[which][-1, unit] += change
+                    if (
+                        which == 1
+                    ):  # h = o tanh(c) follows from c in the step itself, so its part is carried along
+                        h, c = reference.state
+                        state[0][-1, unit] = (
+                            h[-1, unit] / np.tanh(c[-1, unit]) * np.tanh(c[-1, unit] + change)
+                        )
+                    moved.append(loss(state, t + 1))
+                squares += ((moved[0] - moved[1]) / 2e-5) ** 2
+            assert measured[-1][0, back] == pytest.approx(np.sqrt(squares), rel=2e-4), (t, which)
+
+
+def test_gradients_of_windows_are_aligned_at_their_losses() -> None:
+    spec = classify_spec()
+    test = sequences(spec, 9, 30, 5)
+    run = run_of(spec, test, "last")
+    found = measure_gradients(run)
+    assert found.h[0].shape == (3, 30)
+    for row, sequence in enumerate(test):
+        alone = measure_gradients(run_of(spec, [sequence], "last"))
+        n = len(sequence.x)
+        np.testing.assert_allclose(found.c[1][row, :n], alone.c[1][0], rtol=1e-6)
+        assert np.isnan(found.c[1][row, n:]).all()
+    few = measure_gradients(run, window=7, most=2)
+    assert few.windows == 2
+    assert few.h[1].shape == (2, 7)
+
+
+def test_the_unrolled_network_answers_as_torch() -> None:
+    from edge_lstm_export.insight.gradients import unroll
+
+    spec = classify_spec(num_layers=3)
+    run = run_of(spec, [])
+    x = torch.randn(4, 11, 3, dtype=torch.float64)
+    with torch.no_grad():
+        expected, (h, c) = run.model.double()(x)
+        outputs, hidden, cells = unroll(spec, run.weights, x)
+    torch.testing.assert_close(outputs, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.stack([layer[-1] for layer in hidden]), h, atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.stack([layer[-1] for layer in cells]), c, atol=1e-6, rtol=0)
+
+
+def test_all_figures_are_json_and_every_look_says_something() -> None:
+    for spec in (
+        classify_spec(),
+        language_spec(),
+        forecast_spec(
+            num_layers=1,
+            channels=("a",),
+            input_mean=(0.0,),
+            input_std=(1.0,),
+            targets=("a",),
+            horizon=4,
+        ),
+    ):
+        run = run_of(spec, sequences(spec, 60, 20))
+        figures = json.loads(json.dumps(inspect_run(run).to_dict(), allow_nan=False))
+        looks = {
+            "gates",
+            "memory",
+            "context" if spec.task == "language" else "channels",
+            "gradients",
+        }
+        assert {
+            name for name, look in figures.items() if isinstance(look, dict) and look["sentences"]
+        } == looks
+        assert len(figures["gates"]["layers"]) == spec.num_layers
+        assert figures["memory"]["recording"] == "s0"
