@@ -15,6 +15,7 @@ from typing import Any
 import machine
 import numpy as np
 import torch
+from nets import hidden_size
 
 from edge_lstm import Run, load_config, train
 from edge_lstm.compare.rows import microseconds
@@ -125,7 +126,7 @@ def main() -> None:
 def row(recipe: str, way: str, runs: list[Run]) -> None:
     spec = runs[0].spec
     sizes = f"{spec.network.parameters:,} | {spec.network.macs_per_step:,} | {step(runs[0]):.2f}"
-    print(f"| {recipe} | {spec.hidden_size} | {way} | {figures(runs)} | {sizes} |", flush=True)
+    print(f"| {recipe} | {hidden_size(spec)} | {way} | {figures(runs)} | {sizes} |", flush=True)
 
 
 if __name__ == "__main__":

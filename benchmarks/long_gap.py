@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from nets import chain, plain_inputs
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
 from edge_lstm.compare.comparison import read_json, same_plan
-from edge_lstm.compare.recurrent import TITLES, parameters
-from edge_lstm.network import Cell, CompactNet
+from edge_lstm.compare.recurrent import TITLES
+from edge_lstm.network import CompactNet
 from edge_lstm.results import plots
 from edge_lstm.results.plots import TRAIN, VALIDATION, _figure, _label
 from edge_lstm.threads import using
@@ -29,7 +30,9 @@ from edge_lstm.training import checkpoint
 from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.layers import recurrent_types
 from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +54,9 @@ class Agreement:
     """accuracy: by cell, for each seed a share for each of `gaps`; chance is a half. seconds: of all seeds."""
 
     gaps: tuple[int, ...]
-    accuracy: dict[Cell, list[list[float]]]
-    parameters: dict[Cell, int]
-    seconds: dict[Cell, float]
+    accuracy: dict[str, list[list[float]]]
+    parameters: dict[str, int]
+    seconds: dict[str, float]
 
     @property
     def markdown(self) -> str:
@@ -80,7 +83,7 @@ def agreement(
     hidden_size: int = HIDDEN,
     quiet: bool = False,
 ) -> Agreement:
-    """Train the three cells alike and write OUT/agreement.md, .json and .png.
+    """Train the cells alike and write OUT/agreement.md, .json and .png.
 
     Each sees the same sentences in the same order; steps: of training, BATCH sentences each. With `resume` the cells that are done are
     kept, where seeds, steps and size are the same. Raises TrainingError for a folder that can't be used.
@@ -97,7 +100,7 @@ def agreement(
     (out / "rows").mkdir(exist_ok=True)
     reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
-    for cell in TITLES:
+    for cell in kinds():
         found.accuracy[cell], found.seconds[cell] = [], 0.0
         for seed in seeds:
             file = out / "rows" / f"{cell}-{seed}.json"
@@ -109,7 +112,7 @@ def agreement(
                     seconds = time.perf_counter() - began
                     row = {
                         "accuracy": [accuracy(model, gap, seed) for gap in GAPS],
-                        "parameters": parameters(model),
+                        "parameters": model.network.parameters,
                         "seconds": seconds,
                     }
                 checkpoint.save_json(file, row)
@@ -157,18 +160,17 @@ def accuracy(model: CompactNet, gap: int, seed: int) -> float:
     return float((answer == number).mean())
 
 
-def _train(cell: Cell, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactNet:
-    spec = ModelSpec(
-        "classify",
-        VOCABULARY,
-        hidden_size,
-        1,
-        (0.0,) * len(VOCABULARY),
-        (1.0,) * len(VOCABULARY),
-        classes=VERBS,
-    )
+def kinds() -> list[str]:
+    """The layer types that are compared: those of TITLES that the runtime has."""
+    known = recurrent_types()
+    return [kind for kind in TITLES if kind in known]
+
+
+def _train(cell: str, seed: int, steps: int, hidden_size: int, reporter: Reporter) -> CompactNet:
+    network = chain(len(VOCABULARY), hidden_size, 1, len(VERBS), cell)
+    spec = ModelSpec(plain_inputs(VOCABULARY), network, Classify(VERBS))
     torch.manual_seed(seed)
-    model = CompactNet(spec, cell=cell)
+    model = CompactNet(spec)
     optimizer = torch.optim.Adam(model.parameters(), lr=PEAK)
     rng = np.random.default_rng((seed, 0))
     for step in range(steps):
@@ -197,7 +199,7 @@ def picture(found: Agreement) -> Figure:
     figure = _figure(6.4, 4)
     ax: Any = figure.add_subplot()
     for k, (cell, colour) in enumerate(
-        zip(TITLES, (VALIDATION, TRAIN, "#777777"), strict=True)
+        zip(found.accuracy, (VALIDATION, TRAIN, "#777777"), strict=False)
     ):  # thinner ones over thicker ones
         for n, shares in enumerate(found.accuracy[cell]):
             label = TITLES[cell] if n == 0 else None

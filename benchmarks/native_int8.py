@@ -15,7 +15,7 @@ import numpy as np
 from rknn_int8 import DRIFT_STEPS, WINDOW, trained
 
 from edge_lstm_export.quantize.calibration import calibrate
-from edge_lstm_export.quantize.cpu_int8 import quantise
+from edge_lstm_export.quantize.cpu_int8 import quantize
 from edge_lstm_runtime import Reference, compare, native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
@@ -38,7 +38,7 @@ def main() -> None:
     )
     for task in trained(arguments.epochs):
         samples, _ = calibrate(task.spec, task.weights, task.train, task.labels, None)
-        layers, steps = read_int8(task.spec, quantise(task.weights, samples))
+        layers, steps = read_int8(task.spec, quantize(task.spec, task.weights, samples))
         backends = {
             "float32": NativeBackend(task.spec, task.weights),
             "int8, rounded": NativeBackend(task.spec, task.weights, "int8"),

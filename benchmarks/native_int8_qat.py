@@ -28,8 +28,9 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 
 def with_weights(run: Run, file: str, *, rounded: bool = False) -> Run:
     """The run with the weights of another of its checkpoints, or those rounded to the int8 grid."""
-    model, weights = CompactNet(run.spec), checkpoint.load(run.path / file)["model"]
-    model.load_state_dict(grid_weights(weights) if rounded else weights)
+    model = CompactNet(run.spec)
+    weights = checkpoint.load(run.path / file)["model"]
+    model.load_state_dict(grid_weights(model, weights) if rounded else weights)
     return dataclasses.replace(run, model=model.eval(), weights=canonical_weights(model))
 
 

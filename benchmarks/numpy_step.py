@@ -32,11 +32,11 @@ def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], objec
     backend, session = NumpyBackend(spec, weights), Session(spec, NumpyBackend(spec, weights))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    model = build(spec, weights, "lstm").SerializeToString()
-    run = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
-    states = [f"{part}{k}" for k in range(layers) for part in "hc"]
-    outputs, inputs_ = ["y", *(f"{s}_out" for s in states)], [f"{s}_in" for s in states]
-    feed = {name: np.zeros((1, 1, hidden), np.float32) for name in inputs_}
+    model = build(spec, weights, "fused").SerializeToString()
+    opened = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    run = opened.run
+    outputs = [node.name for node in opened.get_outputs()]  # y, and the states
+    feed = {n.name: np.zeros((1, 1, hidden), np.float32) for n in opened.get_inputs()}
     x = np.random.default_rng(1).standard_normal(inputs).astype(np.float32)
     feed["x"] = x.reshape(1, 1, inputs)
 

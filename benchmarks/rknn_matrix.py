@@ -16,6 +16,7 @@ from pathlib import Path
 
 import machine
 import numpy as np
+from nets import classifier
 
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.measure.tolerances import wrong
@@ -33,12 +34,9 @@ SIXTEEN_BITS = ("fp16", "w16a16i_dfp")
 
 def model(hidden: int, layers: int) -> tuple[ModelSpec, dict[str, np.ndarray]]:
     """Weights as PyTorch draws them at first."""
-    names = tuple(f"ch{k}" for k in range(INPUTS))
-    classes = tuple(f"class{k}" for k in range(OUTPUTS))
-    spec = ModelSpec(
-        "classify", names, hidden, layers, (0.0,) * INPUTS, (1.0,) * INPUTS, classes=classes
-    )
-    rng, bound = np.random.default_rng(SEED), hidden**-0.5
+    spec = classifier(INPUTS, hidden, layers, OUTPUTS)
+    rng = np.random.default_rng(SEED)
+    bound = hidden**-0.5
     return spec, {
         name: rng.uniform(-bound, bound, shape).astype(np.float32)
         for name, shape in spec.network.weights.items()
@@ -50,12 +48,9 @@ def calibration(
 ) -> dict[str, np.ndarray]:
     backend, found = NumpyBackend(spec, weights), []
     for row in np.random.default_rng(SEED + 1).normal(size=(samples, INPUTS)).astype(np.float32):
-        found.append((row, *backend.state))
+        found.append({"x": row, **backend.state})
         backend.step(row)
-    return {
-        name: np.stack(parts).astype(np.float32)
-        for name, parts in zip("xhc", zip(*found, strict=True), strict=True)
-    }
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 
 def cells(

@@ -16,7 +16,7 @@ import numpy as np
 import peers
 
 from edge_lstm_runtime import Reference
-from edge_lstm_runtime.backends.base import BackendUnavailableError
+from edge_lstm_runtime.errors import BackendUnavailableError
 from edge_lstm_runtime.verify.error import FLOAT32, Comparison, compare
 
 CHECKED = 100  # carried steps

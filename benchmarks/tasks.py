@@ -23,7 +23,7 @@ import numpy as np
 
 from edge_lstm import Run, load_config, load_data, train
 from edge_lstm.network import CompactNet, canonical_weights
-from edge_lstm.recipes import recipes
+from edge_lstm.recipes.listing import recipes
 from edge_lstm.training import checkpoint
 from edge_lstm_export.measure.keys import NATIVE_INT8, NUMPY, simulated
 from edge_lstm_export.pipeline import export_run

@@ -92,7 +92,7 @@ def bare(
             with torch.autocast(
                 x.device.type, torch.bfloat16, enabled=arguments.precision == "bf16"
             ):
-                outputs = net.head(net.lstm(x[index])[0])
+                outputs = net(x[index])[0]
             loss = torch.nn.functional.cross_entropy(
                 outputs.float().flatten(0, 1), y[index].repeat_interleave(x.shape[1])
             )
@@ -108,7 +108,8 @@ def bare(
 
 def lstm_alone(spec: ModelSpec, x: torch.Tensor, arguments: argparse.Namespace) -> list[float]:
     """PyTorch's own LSTM (cuDNN's on a GPU), forward and backward through it: no head, no loss, no optimizer, no shuffling."""
-    lstm = CompactNet(spec).to(x.device).lstm
+    sizes = spec.inputs.feature_size, arguments.hidden, arguments.layers
+    lstm = torch.nn.LSTM(*sizes, batch_first=True).to(x.device)
     rates = []
     for _ in range(arguments.epochs):
         start = time.perf_counter()

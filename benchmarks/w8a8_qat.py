@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import machine
+from nets import hidden_size
 from tasks import before
 
 from edge_lstm import load_config, train
@@ -68,7 +69,8 @@ def main() -> None:
                     nrmse = work.accuracy[simulated(ARTIFACT)].comparison.nrmse
                     form = work.artifacts[ARTIFACT].form.name
                     print(
-                        f"| {Path(file).stem} | {run.spec.hidden_size} | {seed} | {name} | {form} | {nrmse:.1e} | {shown} |",
+                        f"| {Path(file).stem} | {hidden_size(run.spec)} | {seed} | {name} | {form} "
+                        f"| {nrmse:.1e} | {shown} |",
                         flush=True,
                     )
 

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from nets import classifier
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
@@ -44,17 +45,9 @@ def make(name: str, spec: ModelSpec, weights: Weights) -> Steps:
 
 def network(hidden: int, layers: int, inputs: int) -> tuple[ModelSpec, dict[str, Float32]]:
     """A net of 4 outputs with random weights, as large as those that PyTorch starts from."""
-    names = tuple(f"ch{k}" for k in range(inputs))
-    spec = ModelSpec(
-        "classify",
-        names,
-        hidden,
-        layers,
-        (0.0,) * inputs,
-        (1.0,) * inputs,
-        classes=("a", "b", "c", "d"),
-    )
-    rng, bound = np.random.default_rng(0), hidden**-0.5
+    spec = classifier(inputs, hidden, layers, 4)
+    rng = np.random.default_rng(0)
+    bound = hidden**-0.5
     return spec, {
         name: rng.uniform(-bound, bound, shape).astype(np.float32)
         for name, shape in spec.network.weights.items()

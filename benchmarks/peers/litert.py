@@ -12,10 +12,11 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from nets import gate, hidden_size
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import GATES, gate
+from edge_lstm_runtime.layers.lstm import GATES
 
 from . import Float32, Steps, Weights
 
@@ -150,7 +151,7 @@ def _model(
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
+    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]  # the first one is the empty one
     codes: list[int] = []
     start, g = Graph(buffers, codes), Graph(buffers, codes)
@@ -164,9 +165,9 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
     g.add("READ_VARIABLE", [h_handle], [h])
     g.add("READ_VARIABLE", [c_handle], [c])
     g.add("CONCATENATION", [x, h], [xh], "ConcatenationOptions", axis=1)
-    W = np.concatenate([weights["layer0.W_x"], weights["layer0.W_h"]])
+    W = np.concatenate([weights["lstm0.W_x"], weights["lstm0.W_h"]])
     linear, parts = (
-        g.dense(xh, W, weights["layer0.b"], (1, 4 * H)),
+        g.dense(xh, W, weights["lstm0.b"], (1, 4 * H)),
         [g.tensor((1, H)) for _ in GATES],
     )
     g.add("SPLIT", [g.constant(np.array(1, np.int32)), linear], parts, "SplitOptions", numSplits=4)
@@ -187,13 +188,13 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
+    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]
     codes: list[int] = []
     g = Graph(buffers, codes)
     x, out = g.tensor((1, 1, F)), g.tensor((1, 1, H))
     W, R, b = (
-        [g.constant(gate(weights[f"layer0.{name}"], k).T) for k in "ifgo"]
+        [g.constant(gate(weights[f"lstm0.{name}"], k).T) for k in "ifgo"]
         for name in ("W_x", "W_h", "b")
     )
     h, c = g.tensor((1, H), variable=True), g.tensor((1, H), variable=True)

@@ -6,9 +6,9 @@ import tempfile
 
 import ncnn
 import numpy as np
+from nets import hidden_size, reorder
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 
@@ -23,14 +23,14 @@ InnerProduct head 1 1 all_h y 0={outputs} 1=1 2={head}
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
-    F, H, outputs = spec.inputs.feature_size, spec.hidden_size, spec.answer.size
+    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = (
         net.opt.use_bf16_storage
     ) = False
     net.load_param_mem(GRAPH.format(hidden=H, weights=4 * H * F, outputs=outputs, head=H * outputs))
-    lstm = [reorder(weights[f"layer0.{name}"], "ifog").T for name in ("W_x", "b", "W_h")]
+    lstm = [reorder(weights[f"lstm0.{name}"], "ifog").T for name in ("W_x", "b", "W_h")]
     with tempfile.NamedTemporaryFile() as file:
         for array in (*lstm, weights["head.W"].T):
             file.write(bytes(4) + array.tobytes())  # 4 zero bytes: float32 follows

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from nets import hidden_size
 from onnxruntime.quantization import quantize_dynamic
 
 from edge_lstm_export.graphs.bundle import build
@@ -18,13 +19,13 @@ from . import Float32, Steps, Weights
 
 
 def float32(spec: ModelSpec, weights: Weights) -> Steps:
-    return _steps(spec, build(spec, weights, "lstm").SerializeToString())
+    return _steps(spec, build(spec, weights, "fused").SerializeToString())
 
 
 def int8(spec: ModelSpec, weights: Weights) -> Steps:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
-        quantize_dynamic(build(spec, weights, "lstm"), path, op_types_to_quantize=["LSTM"])
+        quantize_dynamic(build(spec, weights, "fused"), path, op_types_to_quantize=["LSTM"])
         model = onnx.load(path)
     if "DynamicQuantizeLSTM" not in {node.op_type for node in model.graph.node}:
         raise RuntimeError("the quantiser left the LSTM as it was")
@@ -35,13 +36,15 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    shape = (1, 1, spec.hidden_size)
-    run, outputs = session.run, ["y", "h0_out", "c0_out"]
-    feed = {"h0_in": np.zeros(shape, np.float32), "c0_in": np.zeros(shape, np.float32)}
+    shape = (1, 1, hidden_size(spec))
+    run = session.run
+    _, h_in, c_in = (node.name for node in session.get_inputs())
+    outputs = [node.name for node in session.get_outputs()]  # y, h, c
+    feed = {h_in: np.zeros(shape, np.float32), c_in: np.zeros(shape, np.float32)}
 
     def step(x: Float32) -> Float32:
         feed["x"] = x.reshape(1, 1, -1)
-        y, feed["h0_in"], feed["c0_in"] = run(outputs, feed)
+        y, feed[h_in], feed[c_in] = run(outputs, feed)
         return y[0]
 
     # Two bindings, so that a step never writes the state that it reads.
@@ -58,9 +61,9 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
         binding = session.io_binding()
         binding.bind_ortvalue_input("x", value["x"])
         binding.bind_ortvalue_output("y", value["y"])
-        for s in "hc":
-            binding.bind_ortvalue_input(f"{s}0_in", value[s + old])
-            binding.bind_ortvalue_output(f"{s}0_out", value[s + new])
+        for s, name_in, name_out in zip("hc", (h_in, c_in), outputs[1:], strict=True):
+            binding.bind_ortvalue_input(name_in, value[s + old])
+            binding.bind_ortvalue_output(name_out, value[s + new])
         bindings.append(binding)
     turn, run_bound, x_bound, y_bound = (
         itertools.cycle(bindings),

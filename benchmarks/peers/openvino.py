@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import openvino
+from nets import hidden_size, reorder
 from openvino import Node, Output, opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 
@@ -35,7 +35,7 @@ def make(spec: ModelSpec, weights: Weights) -> Steps:
 
 def _lstm_cell(weights: Weights, x: Node, h: Node, c: Node) -> State:
     W, R, b = (
-        np.ascontiguousarray(reorder(weights[f"layer0.{name}"], "figo").T)
+        np.ascontiguousarray(reorder(weights[f"lstm0.{name}"], "figo").T)
         for name in ("W_x", "W_h", "b")
     )
     cell = opset13.lstm_cell(
@@ -45,9 +45,9 @@ def _lstm_cell(weights: Weights, x: Node, h: Node, c: Node) -> State:
 
 
 def _operators(weights: Weights, x: Node, h: Node, c: Node) -> State:
-    W = np.concatenate([weights["layer0.W_x"], weights["layer0.W_h"]])
+    W = np.concatenate([weights["lstm0.W_x"], weights["lstm0.W_h"]])
     i, f, g, o = opset13.split(
-        _dense(opset13.concat([x, h], 1), W, weights["layer0.b"]), opset13.constant(1), 4
+        _dense(opset13.concat([x, h], 1), W, weights["lstm0.b"]), opset13.constant(1), 4
     ).outputs()
     f_c, i_g = (
         opset13.multiply(opset13.sigmoid(f), c),
@@ -68,7 +68,7 @@ def _step(
 ) -> Callable[[Float32], Float32]:
     x, h, c = (
         opset13.parameter([1, size], np.float32)
-        for size in (spec.inputs.feature_size, spec.hidden_size, spec.hidden_size)
+        for size in (spec.inputs.feature_size, hidden_size(spec), hidden_size(spec))
     )
     h_out, c_out = cell(weights, x, h, c)
     y, h_out, c_out = (

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from nets import hidden_size, reorder
 from torch import Tensor, nn
 
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import reorder
 
 from . import Float32, Steps, Weights
 
@@ -26,13 +26,13 @@ class Module(nn.Module):
 
     def __init__(self, spec: ModelSpec, weights: Weights):
         super().__init__()
-        self.cell = nn.LSTMCell(spec.inputs.feature_size, spec.hidden_size)
-        self.head = nn.Linear(spec.hidden_size, spec.answer.size)
+        self.cell = nn.LSTMCell(spec.inputs.feature_size, hidden_size(spec))
+        self.head = nn.Linear(hidden_size(spec), spec.answer.size)
         self.cell.bias_hh.zero_()
         for parameter, name in (
-            (self.cell.weight_ih, "layer0.W_x"),
-            (self.cell.weight_hh, "layer0.W_h"),
-            (self.cell.bias_ih, "layer0.b"),
+            (self.cell.weight_ih, "lstm0.W_x"),
+            (self.cell.weight_hh, "lstm0.W_h"),
+            (self.cell.bias_ih, "lstm0.b"),
             (self.head.weight, "head.W"),
             (self.head.bias, "head.b"),
         ):
@@ -62,7 +62,7 @@ def eager(spec: ModelSpec, weights: Weights) -> Steps:
 
 
 def jit(spec: ModelSpec, weights: Weights) -> Steps:
-    sizes = spec.inputs.feature_size, spec.hidden_size, spec.hidden_size
+    sizes = spec.inputs.feature_size, hidden_size(spec), hidden_size(spec)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and says so at each call
         traced = torch.jit.trace(
@@ -72,7 +72,7 @@ def jit(spec: ModelSpec, weights: Weights) -> Steps:
 
 
 def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
-    h = c = torch.zeros(1, spec.hidden_size)
+    h = c = torch.zeros(1, hidden_size(spec))
     inputs = torch.zeros(1, spec.inputs.feature_size)
     row = inputs.numpy()[0]
 
@@ -87,10 +87,8 @@ def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
 
 def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]:
     """The cell by hand in buffers that are made once, laid out as in NumpyBackend: no operator allocates or copies together."""
-    F, H = spec.inputs.feature_size, spec.hidden_size
-    columns = np.concatenate(
-        [weights["layer0.W_x"], weights["layer0.b"][None], weights["layer0.W_h"]]
-    )
+    F, H = spec.inputs.feature_size, hidden_size(spec)
+    columns = np.concatenate([weights["lstm0.W_x"], weights["lstm0.b"][None], weights["lstm0.W_h"]])
     W = torch.from_numpy(np.ascontiguousarray(reorder(columns, "ifog").T))  # (4 H, F + 1 + H)
     head_W, head_b = (
         torch.from_numpy(np.ascontiguousarray(weights[name].T)) for name in ("head.W", "head.b")

@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.layers import recurrent_types
 
 from ..config.schema import Config
 from ..data.load import load_data, make_spec
@@ -44,7 +45,7 @@ ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
         "rolling": detectors.rolling_z,
     },
 }
-RECURRENT: dict[str, Callable[[Case], Row]] = {
+RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
     "lstm": recurrent.lstm,
     "gru": recurrent.gru,
     "rnn": recurrent.rnn,
@@ -83,7 +84,9 @@ def compare(
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
     task = config.model.task
-    wanted = ROWS[task] if task == "anomaly" else RECURRENT | ROWS[task]
+    types = recurrent_types()
+    recurrent_rows = {kind: make for kind, make in RECURRENT.items() if kind in types}
+    wanted = ROWS[task] if task == "anomaly" else recurrent_rows | ROWS[task]
     rows = []
     for k, (name, make) in enumerate(wanted.items()):
         file = out / "rows" / f"{name}.json"

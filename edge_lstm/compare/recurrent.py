@@ -34,7 +34,7 @@ def lstm(case: Case) -> Row:
     folder = case.out / "lstm"
     run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
     metrics = case.measure(answers(run.model, case.splits.test))
-    duration, how = _deployed_step(run, case)
+    duration, how = _deployed_step(run.spec, run.weights, case)
     how_far = "a step of a whole sequence" if case.spec.whole else "one step"
     note = f"{how_far} by PyTorch: {_torch_step(run.model, case):.0f} µs"
     return Row(

@@ -229,6 +229,9 @@ class CarriedTrainConfig(TrainConfig):
         return self.carry
 
 
+TrainClass = type[TrainConfig]  # `type` is a key of the section below
+
+
 class TaskSection(Section):
     """[model]: the network and what it answers; the keys of every task. A task derives from this.
 
@@ -248,7 +251,7 @@ class TaskSection(Section):
     MONITORS: ClassVar[tuple[str, ...]] = ("loss",)
     HIGHER_IS_BETTER: ClassVar[frozenset[str]] = frozenset()
     USES: ClassVar[frozenset[str]] = frozenset()
-    Train: ClassVar[type[TrainConfig]] = TrainConfig
+    Train: ClassVar[TrainClass] = TrainConfig
     needs_labels: ClassVar[bool] = False
     reads_characters: ClassVar[bool] = False
     splits_within_recordings: ClassVar[bool] = False

@@ -27,7 +27,7 @@ from .npu.rknn.process import Converter
 from .quantize.cpu_int8 import Arrays
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
-GRAPHS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
+GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -123,11 +123,11 @@ class Work:
     )  # build_graphs, simplify: form -> graph
     calibration: Mapping[str, Float32] = dataclasses.field(
         default_factory=dict
-    )  # calibrate: x (N, F), h and c (N, layers, H); x (N, T, F)
+    )  # calibrate: x (N, F), states (N, size) by name; x (N, T, F)
     convergence: Mapping[int, float] = dataclasses.field(
         default_factory=dict
     )  # calibrate: samples -> emulated NRMSE of the int8 cell
-    native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantise_native: of int8.npz
+    native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantize_native: of int8.npz
     artifacts: Mapping[str, Artifact] = dataclasses.field(
         default_factory=dict
     )  # convert_rknn: member name -> what was kept

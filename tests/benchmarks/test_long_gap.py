@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime.errors import TrainingError
+from edge_lstm_runtime.layers import recurrent_types
 
 
 def _benchmark(name: str) -> Any:
@@ -21,7 +22,9 @@ def _benchmark(name: str) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # for its dataclasses
+    sys.path.insert(0, str(file.parent))  # as Python itself does it for a script
     spec.loader.exec_module(module)
+    sys.path.remove(str(file.parent))
     return module
 
 
@@ -49,7 +52,8 @@ def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     one = long_gap.agreement(tmp_path / "one", steps=4, hidden_size=4, quiet=True)
     two = long_gap.agreement(tmp_path / "two", steps=4, hidden_size=4, quiet=True)
     assert one.accuracy == two.accuracy
-    assert len(one.accuracy["gru"]) == 5
+    kinds = [kind for kind in ("lstm", "gru", "rnn") if kind in recurrent_types()]
+    assert {kind: len(shares) for kind, shares in one.accuracy.items()} == dict.fromkeys(kinds, 5)
     assert (tmp_path / "one" / "agreement.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2, 3, 4\] and is \[1\]"):
         long_gap.agreement(
@@ -67,4 +71,5 @@ def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_
 ) -> None:
     found = long_gap.agreement(tmp_path, quiet=True)
     assert np.min(found.accuracy["lstm"]) > 0.95
-    assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75
+    if "rnn" in recurrent_types():
+        assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75

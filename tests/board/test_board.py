@@ -15,6 +15,7 @@ import edge_lstm_runtime as rt
 from edge_lstm import Run
 from helpers.board import ARCHITECTURES, SOURCE, Board, BoardError, cached, make
 from helpers.on_board import Machine, OnBoard, export
+from helpers.specs import hidden_size
 
 pytestmark = pytest.mark.slow
 ARTIFACT = "rk3588-fp16.rknn"
@@ -124,8 +125,8 @@ def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Pat
     spec = rt.load(bundle).spec
     sizes = {
         "FEATURES": spec.feature_size,
-        "HIDDEN": spec.hidden_size,
-        "STATES": 2 * spec.num_layers,
+        "HIDDEN": hidden_size(spec),
+        "STATES": len(spec.network.state),
         "OUTPUTS": spec.output_size,
     }
     library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
@@ -164,7 +165,7 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
     )
     script = (
         "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
-        "from edge_lstm_runtime.backends import open_backend\n"
+        "from edge_lstm_runtime.backends.registry import open_backend\n"
         "backend = open_backend('rknn', rt.load(sys.argv[1]).bundle)\n"
         "rows = np.array(json.loads(sys.argv[2]), np.float32)\n"
         "first = backend.run(rows[:2])\n"
@@ -178,29 +179,30 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
         "backend.reset()\n"
         "assert (backend.step(rows[0]) == first[0]).all()\n"
         "backend.close()\n"
-        "print(json.dumps([[*first.tolist(), *rest.tolist()], np.stack(saved).tolist()]))"
+        "print(json.dumps([[*first.tolist(), *rest.tolist()], [a.tolist() for a in saved.values()]]))"
     )
     done = python("-c", script, bundle, json.dumps(rows.tolist()), root=root)
     assert done.returncode == 0, done.stderr
     outputs, saved = json.loads(done.stdout.splitlines()[-1])
     spec = rt.load(bundle).spec
-    states = np.zeros((2 * spec.num_layers, spec.hidden_size))  # h0, c0, h1, ...
+    hidden = hidden_size(spec)
+    states = np.zeros((len(spec.network.state), hidden))  # h0, c0, h1, ...
     numbers = np.arange(len(states))[:, None]
     for n, x in enumerate(rows.astype(np.float64)):
         if n == 2:
-            np.testing.assert_allclose(saved, [states[0::2], states[1::2]], rtol=1e-5)
+            np.testing.assert_allclose(saved, states, rtol=1e-5)
         expected = np.resize(x, spec.output_size) + (
             (numbers + 1) * states[:, : spec.output_size]
         ).sum(0)
         np.testing.assert_allclose(outputs[n], expected, rtol=1e-5, atol=1e-5)
-        states = states / 2 + np.resize(x, spec.hidden_size) + numbers
+        states = states / 2 + np.resize(x, hidden) + numbers
     assert "the NPU's run failed with code -1" in done.stderr, "RKNNLite drops this code by itself"
     assert "the NPU runtime returned no result for this step" in done.stderr
     assert done.stderr.count("librknnrt: destroyed") == 1
 
 
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
-    script = "import sys; from edge_lstm_runtime import backends, load; backends.open_backend('rknn', load(sys.argv[1]).bundle)"
+    script = "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends import registry; registry.open_backend('rknn', load(sys.argv[1]).bundle)"
     assert "built by" not in python("-c", script, bundle, root=root).stderr
     done = python(
         "-c",

@@ -54,24 +54,17 @@ def rknn_on_ort(spec: rt.ModelSpec, weights: Weights) -> tuple[rt.Backend, OrtRu
     from edge_lstm_runtime.backends.rknn.packing import Packing
 
     runtime = OrtRuntime(build(spec, weights, "cell").SerializeToString())
-    return RknnBackend(
-        runtime,
-        Packing(
-            {"form": "cell"},
-            features=spec.feature_size,
-            hidden=spec.hidden_size,
-            layers=spec.num_layers,
-        ),
-    ), runtime
+    packing = Packing({"form": "cell"}, features=spec.feature_size, states=spec.network.state)
+    return RknnBackend(runtime, packing), runtime
 
 
-BACKENDS = ("reference", "numpy", "onnx-lstm", "onnx-cell", "rknn-adapter")
+BACKENDS = ("reference", "numpy", "onnx-fused", "onnx-cell", "rknn-adapter")
 
 
 def open_any(name: str, spec: rt.ModelSpec, weights: Weights) -> rt.Backend:
     """A backend by the names of BACKENDS, without a bundle."""
     from edge_lstm_runtime.backends.numpy import NumpyBackend
-    from edge_lstm_runtime.backends.onnx import OnnxBackend
+    from edge_lstm_runtime.backends.onnx import onnx_backend
 
     if name == "reference":
         return rt.Reference(spec, weights)
@@ -81,4 +74,5 @@ def open_any(name: str, spec: rt.ModelSpec, weights: Weights) -> rt.Backend:
         return rknn_on_ort(spec, weights)[0]
     from edge_lstm_export.graphs.bundle import build
 
-    return OnnxBackend(spec, build(spec, weights, name.removeprefix("onnx-")).SerializeToString())
+    graph = build(spec, weights, name.removeprefix("onnx-")).SerializeToString()
+    return onnx_backend(spec, graph)

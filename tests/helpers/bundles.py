@@ -16,9 +16,7 @@ from helpers.weights import random_weights
 
 
 def network_outputs(spec: rt.ModelSpec, weights: Weights, xs: Array) -> NDArray[np.float64]:
-    from edge_lstm_runtime.inputs.channels import features
-
-    outputs: NDArray[np.float64] = rt.Reference(spec, weights).run(features(spec, xs)[0])
+    outputs: NDArray[np.float64] = rt.Reference(spec, weights).run(spec.features(xs))
     return outputs
 
 

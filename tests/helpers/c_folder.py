@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.tasks.forecast import Detector, Forecast
+from helpers.specs import chain
 from helpers.weights import normal_weights
 
 STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
@@ -33,15 +35,17 @@ def passed(done: subprocess.CompletedProcess[str]) -> str:
 def masked_bundle(path: Path) -> Path:
     """A forecast of two targets with residual answers, whose missing values are told to the model; sizes that fill no tile; odd names."""
     rng = np.random.default_rng(5)
-    spec = ModelSpec(
-        task="forecast", channels=(ODD, "pressure", "flow"), hidden_size=13, num_layers=3, missing="mask",
-        input_mean=(20.0, 101325.0, -3e-4), input_std=(4.0, 130.5, 2e-5), targets=("pressure", ODD), horizon=3, residual=True,
-        output_offset=(0.5, 0.0) * 3, output_scale=(130.5, 4.0) * 3,
-    )  # fmt: skip
+    mean = (20.0, 101325.0, -3e-4)
+    std = (4.0, 130.5, 2e-5)
+    inputs = Channels((ODD, "pressure", "flow"), mean, std, missing="mask")
+    offset = (0.5, 0.0) * 3
+    scale = (130.5, 4.0) * 3
+    answer = Forecast(("pressure", ODD), 3, offset, scale, residual=True)
+    spec = ModelSpec(inputs, chain(6, 13, 3, 6), answer)
     weights = normal_weights(spec, rng)
-    x = np.asarray(spec.input_mean) + np.asarray(spec.input_std) * rng.normal(size=(1000, 3))
+    x = np.asarray(mean) + np.asarray(std) * rng.normal(size=(1000, 3))
     x[rng.random(x.shape) < 0.1] = np.nan
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
 
@@ -49,13 +53,25 @@ def masked_bundle(path: Path) -> Path:
 def timed_detector_bundle(path: Path) -> Path:
     """A detector over two targets and three steps ahead, with an irregular clock, gaps in the data, and a threshold amid the scores."""
     rng = np.random.default_rng(6)
-    spec = ModelSpec(
-        task="forecast", channels=("a", "elapsed", "b"), hidden_size=9, num_layers=1, missing="ffill",
-        input_mean=(1.0, 0.7, -2.0), input_std=(2.0, 0.4, 1.0), targets=("b", "a"), horizon=3, residual=True,
-        output_offset=(0.1, 0.0) * 3, output_scale=(1.5, 2.0) * 3, dt="elapsed", dt_unit=300.0, time="when",
-        anomaly_centre=(0.1, -0.2, 0.0, 0.3, 0.2, 0.1), anomaly_scale=(1.0, 1.5, 2.0, 1.1, 0.9, 1.3), anomaly_threshold=2.0,
-        anomaly_smoothing=0.5,
-    )  # fmt: skip
+    inputs = Channels(
+        ("a", "elapsed", "b"),
+        mean=(1.0, 0.7, -2.0),
+        std=(2.0, 0.4, 1.0),
+        missing="ffill",
+        dt="elapsed",
+        dt_unit=300.0,
+        time="when",
+    )
+    detector = Detector(
+        centre=(0.1, -0.2, 0.0, 0.3, 0.2, 0.1),
+        scale=(1.0, 1.5, 2.0, 1.1, 0.9, 1.3),
+        threshold=2.0,
+        smoothing=0.5,
+    )
+    answer = Forecast(
+        ("b", "a"), 3, (0.1, 0.0) * 3, (1.5, 2.0) * 3, residual=True, detector=detector
+    )
+    spec = ModelSpec(inputs, chain(3, 9, 1, 6), answer)
     weights = normal_weights(spec, rng)
     x = np.stack(
         [
@@ -67,6 +83,6 @@ def timed_detector_bundle(path: Path) -> Path:
     )
     gaps = rng.random(x.shape) < 0.1
     x[gaps] = np.nan
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path

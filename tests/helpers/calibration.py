@@ -11,13 +11,10 @@ from helpers.specs import feature_rows
 
 
 def calibration_for(spec: rt.ModelSpec, weights: Weights, samples: int = 2000) -> dict[str, Array]:
-    """x (samples, F) and the states h and c (samples, layers, H) that each meets."""
+    """x (samples, F), and each state, by its name, (samples, size), that a sample meets."""
     backend = NumpyBackend(spec, weights)
     found = []
     for row in feature_rows(spec, samples, seed=5):
-        found.append((row, *backend.state))
+        found.append({"x": row, **backend.state})
         backend.step(row)
-    return {
-        name: np.stack(parts).astype(np.float32)
-        for name, parts in zip("xhc", zip(*found, strict=True), strict=True)
-    }
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}

@@ -21,12 +21,8 @@ def convert(
     **options: Any,
 ) -> Converter:
     spec, weights = model
-    samples = {
-        "x": np.zeros((4, spec.feature_size)),
-        "h": np.zeros((4, 1, spec.hidden_size)),
-        "c": np.zeros((4, 1, spec.hidden_size)),
-    }
-    calibration = {name: array.astype(np.float32) for name, array in samples.items()}
+    sizes = {"x": spec.feature_size, **spec.network.state}
+    calibration = {name: np.zeros((4, size), np.float32) for name, size in sizes.items()}
     made = FORMS[form](spec, weights, calibration)
     return Converter(
         spec,

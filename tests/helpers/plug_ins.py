@@ -26,12 +26,16 @@ def replace_backend(
     return module
 
 
-def plug_in(folder: Path, distribution: str, **modules: str) -> None:
-    """An installed package with a backend for each name; the source of its module. `folder` is then put on the path."""
+def plug_in(
+    folder: Path, distribution: str, *, group: str = "edge_lstm.backends", **modules: str
+) -> None:
+    """An installed package with a thing of the group for each name; the source of its module.
+
+    `folder` is then put on the path."""
     info = folder / f"{distribution}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     lines = [f"{name} = {distribution}_{name}\n" for name in modules]
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\n" + "".join(lines))
+    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(lines))
     for name, source in modules.items():
         (folder / f"{distribution}_{name}.py").write_text(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ import numpy as np
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.specs import chain, changed
 from helpers.weights import random_weights
 
 LOG_MEL = rt.FrontEnd("log-mel", 8000, 200, 80, 256, 40, 0, 20.0, 4000.0)
@@ -26,19 +28,15 @@ def sound(front_end: rt.FrontEnd, seconds: float = 0.6) -> np.ndarray[Any, Any]:
     return np.round(32767 * np.clip(x, -1, 1)).astype(np.int16)
 
 
-def sound_spec(front_end: rt.FrontEnd, **changes: Any) -> rt.ModelSpec:
+def sound_spec(
+    front_end: rt.FrontEnd, *, bidirectional: bool = False, **changes: Any
+) -> rt.ModelSpec:
+    """changes: as of `helpers.specs.changed`."""
     names = front_end.names
-    spec = rt.ModelSpec(
-        "classify",
-        names,
-        8,
-        1,
-        (-5.0,) * len(names),
-        (3.0,) * len(names),
-        classes=("a", "b", "c"),
-        front_end=front_end,
-    )
-    return dataclasses.replace(spec, **changes)
+    inputs = Channels(names, (-5.0,) * len(names), (3.0,) * len(names), front_end=front_end)
+    answer = Classify(("a", "b", "c"))
+    network = chain(len(names), 8, 1, 3, bidirectional=bidirectional)
+    return changed(rt.ModelSpec(inputs, network, answer), **changes)
 
 
 def write_whole(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edge_lstm_runtime as rt
+from edge_lstm_runtime.inputs.channels import Channels, Missing
+from edge_lstm_runtime.inputs.characters import Characters
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.both_ways import BothWays
+from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.model.network import Network
+from edge_lstm_runtime.tasks import Answer
+from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.forecast import Forecast
+from edge_lstm_runtime.tasks.language import Language
+
+
+def chain(
+    features: int, hidden: int, layers: int, outputs: int, *, bidirectional: bool = False
+) -> Network:
+    """LSTM layers "lstm0", "lstm1" and so on, of one size, and a dense "head"."""
+
+    def lstm(k: int) -> Layer:
+        name = f"lstm{k}"
+        inputs = (f"lstm{k - 1}" if k else "x",)
+        layer = Lstm(name, inputs, hidden)
+        return BothWays(name, inputs, layer) if bidirectional else layer
+
+    head = Dense("head", (f"lstm{layers - 1}",), outputs)
+    return Network(features, (*map(lstm, range(layers)), head))
 
 
 def make_spec(
@@ -18,7 +45,7 @@ def make_spec(
     hidden: int = 8,
     layers: int = 1,
     outputs: int = 4,
-    missing: str = "refuse",
+    missing: Missing = "refuse",
     residual: bool = False,
     targets: Sequence[str] = (),
     bidirectional: bool = False,
@@ -30,35 +57,60 @@ def make_spec(
     names = (
         tuple(f"ch{k}" for k in range(channels)) if isinstance(channels, int) else tuple(channels)
     )
-    common: dict[str, Any] = {
-        "task": task,
-        "channels": names,
-        "hidden_size": hidden,
-        "num_layers": layers,
-        "input_mean": tuple(mean)
-        if mean is not None
-        else tuple(0.5 * k - 1.0 for k in range(len(names))),
-        "input_std": tuple(std)
-        if std is not None
-        else tuple(1.0 + 0.25 * k for k in range(len(names))),
-        "missing": missing,
-    }
-    if task == "classify":
-        return rt.ModelSpec(
-            **common,
-            classes=tuple(f"class{k}" for k in range(outputs)),
-            bidirectional=bidirectional,
-        )
-    targets = tuple(targets) or names[:2]
-    size = outputs * len(targets)
-    return rt.ModelSpec(
-        **common,
-        targets=targets,
-        horizon=outputs,
-        output_offset=tuple(0.1 * k for k in range(size)),
-        output_scale=tuple(1.0 + 0.5 * k for k in range(size)),
-        residual=residual,
+    inputs = Channels(
+        names,
+        tuple(mean) if mean is not None else tuple(0.5 * k - 1.0 for k in range(len(names))),
+        tuple(std) if std is not None else tuple(1.0 + 0.25 * k for k in range(len(names))),
+        missing=missing,
     )
+    answer: Answer
+    if task == "classify":
+        answer = Classify(tuple(f"class{k}" for k in range(outputs)))
+    else:
+        targets = tuple(targets) or names[:2]
+        size = outputs * len(targets)
+        answer = Forecast(
+            targets,
+            horizon=outputs,
+            offset=tuple(0.1 * k for k in range(size)),
+            scale=tuple(1.0 + 0.5 * k for k in range(size)),
+            residual=residual,
+        )
+    network = chain(inputs.feature_size, hidden, layers, answer.size, bidirectional=bidirectional)
+    return rt.ModelSpec(inputs, network, answer)
+
+
+def language_spec(characters: Sequence[str], *, hidden: int, layers: int = 1) -> rt.ModelSpec:
+    known = tuple(characters)
+    network = chain(len(known), hidden, layers, len(known))
+    return rt.ModelSpec(Characters(known), network, Language(known))
+
+
+def changed(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
+    """With other fields of its inputs or its answer, and a network that goes with them."""
+
+    def part(of: Any) -> Any:
+        own = {f.name for f in dataclasses.fields(of)}.intersection(changes)
+        return dataclasses.replace(of, **{name: changes.pop(name) for name in own})
+
+    inputs, answer = part(spec.inputs), part(spec.answer)
+    assert not changes, f"neither the inputs nor the answer have {sorted(changes)}"
+    *inner, head = spec.network.layers
+    assert isinstance(head, Dense)
+    layers = (*inner, dataclasses.replace(head, units=answer.size))
+    return rt.ModelSpec(inputs, Network(inputs.feature_size, layers), answer)
+
+
+def lstm_names(spec: rt.ModelSpec) -> list[str]:
+    """Of a `chain`: the layers without the head."""
+    return [layer.name for layer in spec.network.layers[:-1]]
+
+
+def hidden_size(spec: rt.ModelSpec) -> int:
+    """Of a `chain`: H of its LSTM layers."""
+    layer: Any = spec.network.layers[0]
+    units: int = getattr(layer, "layer", layer).units
+    return units
 
 
 def samples(spec: rt.ModelSpec, steps: int, seed: int = 1) -> NDArray[np.float64]:
@@ -66,7 +118,8 @@ def samples(spec: rt.ModelSpec, steps: int, seed: int = 1) -> NDArray[np.float64
     rng = np.random.default_rng(seed)
     waves = np.sin(np.arange(steps)[:, None] / (7.0 + 3.0 * np.arange(spec.input_size)))
     noise = rng.standard_normal((steps, spec.input_size))
-    return np.asarray(spec.input_mean) + np.asarray(spec.input_std) * (waves + 0.5 * noise)
+    assert isinstance(spec.inputs, Channels)
+    return np.asarray(spec.inputs.mean) + np.asarray(spec.inputs.std) * (waves + 0.5 * noise)
 
 
 def plain_spec(

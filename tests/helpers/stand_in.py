@@ -12,7 +12,7 @@ import pytest
 
 from edge_lstm_export.steps import convert_rknn, inspect_rknn
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
 
 Spoil = Callable[[np.ndarray], np.ndarray]
@@ -33,8 +33,8 @@ class OrtRuntime:
 
 
 def on_ort(spec, graph: bytes, io) -> RknnBackend:
-    sizes = {"features": spec.feature_size, "hidden": spec.hidden_size, "layers": spec.num_layers}
-    return RknnBackend(OrtRuntime(graph), Packing(io, **sizes))
+    packing = Packing(io, features=spec.feature_size, states=spec.network.state)
+    return RknnBackend(OrtRuntime(graph), packing)
 
 
 class StandIn:
@@ -61,10 +61,10 @@ class StandIn:
         return self._backend.run(self._spoil(rows))
 
     def get_state(self):
-        return np.stack(self._backend.state)
+        return self._backend.state
 
     def set_state(self, state):
-        self._backend.state = tuple(state)
+        self._backend.state = state
 
     def trace(self, _rows):
         raise ConversionError("a stand-in has no tensors inside")

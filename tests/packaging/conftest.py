@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.npz import write_npz
 from helpers.paths import ROOT
+from helpers.specs import make_spec
 from helpers.weights import random_weights
 
 
@@ -54,12 +54,12 @@ def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made here, for the board to run."""
-    spec = rt.ModelSpec(
-        "classify", ("a", "b"), 16, 2, (0.0, 1.0), (1.0, 2.0), classes=("still", "moving")
+    spec = make_spec(
+        channels=["a", "b"], hidden=16, layers=2, outputs=2, mean=[0.0, 1.0], std=[1.0, 2.0]
     )
     weights = random_weights(spec)
     x = np.random.default_rng(0).standard_normal((100, 2))
-    y = rt.Reference(spec, weights).run(features(spec, x)[0])
+    y = rt.Reference(spec, weights).run(spec.features(x))
     path = tmp_path_factory.mktemp("bundle") / "small.edge"
     rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y})})
     return path

@@ -14,7 +14,8 @@ from packaging.tags import platform_tags
 
 import edge_lstm_runtime as rt
 import hatch_build
-from edge_lstm_runtime.backends.reference import sigmoid
+from edge_lstm_runtime.layers.ops import NUMPY
+from helpers.specs import plain_spec
 
 pytestmark = pytest.mark.slow
 WARNINGS = [
@@ -37,6 +38,7 @@ LIBC = {
     "armv7l": "lib/libc.so.6",
 }
 STEPS = 1000
+HIDDEN = 19
 FLOAT32 = 2e-6  # max abs over 1,000 steps; rounding of 6e-8 in a contracting recurrence
 INT8 = 1e-6  # one step from the same state: the integers are exact, so only the float32 arithmetic around them differs
 
@@ -66,9 +68,7 @@ CPUS = [
 
 def model(layers: int) -> tuple[rt.ModelSpec, dict[str, Float32]]:
     """With sizes that fill neither lanes nor tiles."""
-    spec = rt.ModelSpec(
-        "classify", tuple("abcde"), 19, layers, (0.0,) * 5, (1.0,) * 5, classes=("u", "v", "w")
-    )
+    spec = plain_spec(layers, HIDDEN, channels=5)
     rng = np.random.default_rng(layers)
     return spec, {
         name: rng.uniform(-0.3, 0.3, shape).astype(np.float32)
@@ -139,7 +139,7 @@ def answers(
     spec, weights = model(layers)
     head = [
         spec.feature_size,
-        spec.hidden_size,
+        HIDDEN,
         layers,
         spec.output_size,
         int8,
@@ -214,7 +214,7 @@ def test_float32(built: dict[tuple[str, str], Path], cpu: Cpu, streams: int) -> 
 @pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
 def test_int8(built: dict[tuple[str, str], Path], cpu: Cpu) -> None:
     """Each step from a state that is the same for all, so that a value half-way between two integers can't lead them apart."""
-    x, states = noise(STEPS, 5), np.tanh(noise(2, STEPS, 1, 19))
+    x, states = noise(STEPS, 5), np.tanh(noise(2, STEPS, 1, HIDDEN))
     expected = int8_steps(x, states[0, :, 0], states[1, :, 0])
     for name, folder in folders(built, cpu.machine).items():
         found = answers(folder, cpu, 1, x[:, None], int8=True, states=states)
@@ -226,8 +226,8 @@ def test_int8(built: dict[tuple[str, str], Path], cpu: Cpu) -> None:
 def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
     """What the header says of int8, in integers and float64, for the model of one layer. x: (N, I), h and c: (N, H) -> (N, O)."""
     _, w = model(1)
-    a = w["layer0.b"].astype(np.float64)
-    for v, W in ((x, w["layer0.W_x"]), (h, w["layer0.W_h"])):
+    a = w["lstm0.b"].astype(np.float64)
+    for v, W in ((x, w["lstm0.W_x"]), (h, w["lstm0.W_h"])):
         largest, largest_w = np.abs(v).max(1, keepdims=True), np.abs(W).max(0)
         q = np.rint(v.astype(np.float64) * (np.float32(127) / largest))
         scaled = W * (
@@ -238,8 +238,8 @@ def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
             largest_w.astype(np.float64) / 127
         )
     i, f, g, o = np.split(a, 4, axis=1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return (sigmoid(o) * np.tanh(c)) @ w["head.W"].astype(np.float64) + w["head.b"]
+    c = NUMPY.sigmoid(f) * c + NUMPY.sigmoid(i) * np.tanh(g)
+    return (NUMPY.sigmoid(o) * np.tanh(c)) @ w["head.W"].astype(np.float64) + w["head.b"]
 
 
 def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
@@ -248,7 +248,7 @@ def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
         pytest.skip(f"this machine is {next(platform_tags())}")
     x = noise(STEPS, 3, 5)
     expected = np.stack([rt.Reference(*model(2)).run(x[:, s]) for s in range(3)], axis=1)
-    states = np.tanh(noise(2, STEPS, 1, 19))
+    states = np.tanh(noise(2, STEPS, 1, HIDDEN))
     for name, folder in folders(built, "x86_64").items():
         if name.startswith("musl"):
             continue

@@ -32,7 +32,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def classify_file(shared: Path) -> Path:
     """Three channels, four classes, gaps refused; with model.onnx."""
-    make_bundle(shared / "classify.edge", make_spec(hidden=16), form="lstm")
+    make_bundle(shared / "classify.edge", make_spec(hidden=16), form="fused")
     return shared / "classify.edge"
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.bundle import build
+from edge_lstm_export.layers.lstm import OPERATOR
 from edge_lstm_runtime import (
     Backend,
     BackendError,
@@ -29,9 +31,9 @@ from edge_lstm_runtime.backends.onnx import onnx_backend
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.inputs.channels import describe, features
-from edge_lstm_runtime.layers.layout import from_torch, to_onnx
+from edge_lstm_runtime.layers.both_ways import BothWays
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.model.spec import describe
 from edge_lstm_runtime.verify.auto import choose_backend
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import check_backend
@@ -41,14 +43,14 @@ from helpers.bundles import artifact_entry
 from helpers.commands import edge_lstm
 from helpers.specs import make_spec, samples
 from helpers.tolerances import assert_close
-from helpers.weights import random_weights
+from helpers.weights import from_torch, random_weights
 
 LENGTHS = [17, 1, 22]
 
 
 def open_any(name: str, spec: ModelSpec, weights: Weights) -> Backend:
     if name == "onnx":
-        return onnx_backend(spec, build(spec, weights, "lstm").SerializeToString())
+        return onnx_backend(spec, build(spec, weights, "fused").SerializeToString())
     return {"reference": reference, "numpy": numpy_backend}[name](spec, weights)
 
 
@@ -66,7 +68,7 @@ def write(
         golden["lengths"] = np.asarray(lengths)
     members = {
         "golden.npz": write_npz(golden),
-        "model.onnx": build(spec, weights, "lstm").SerializeToString(deterministic=True),
+        "model.onnx": build(spec, weights, "fused").SerializeToString(deterministic=True),
     }
     members |= dict.fromkeys(facts.get("artifacts", {}), b"converted")
     return write_bundle(path, spec, weights, members, **facts)
@@ -105,9 +107,7 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
             )
         xs = np.random.default_rng(layers).standard_normal((90, spec.input_size))
         expected = head(lstm(torch.from_numpy(xs)[:, None])[0][:, 0]).numpy()
-    weights = from_torch(
-        *({k: v.numpy() for k, v in module.state_dict().items()} for module in (lstm, head)), layers
-    )
+    weights = from_torch(lstm, head)
     spec.network.check_weights(weights)
     assert_close(reference(spec, weights).run(xs), expected, "float64", "outputs")
 
@@ -140,20 +140,25 @@ def test_both_ends_matter() -> None:
 
 def test_the_onnx_operands_hold_one_direction_after_the_other() -> None:
     weights = random_weights(SPEC)
-    for k, inputs in enumerate((3, 12)):
-        W, R, B = to_onnx(weights, k)
-        assert (W.shape, R.shape, B.shape) == ((2, 24, inputs), (2, 24, 6), (2, 48))
-        for n, prefix in enumerate((f"layer{k}", f"layer{k}.reverse")):
-            one = {f"layer{k}.{name}": weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b")}
-            for whole, part in zip((W, R, B), to_onnx(one, k), strict=True):
-                np.testing.assert_array_equal(whole[n], part[0])
+    graph = build(SPEC, weights, "fused").graph
+    constants = {c.name: onnx.numpy_helper.to_array(c) for c in graph.initializer}
+    operators = [node for node in graph.node if node.op_type == "LSTM"]
+    for k, (inputs, node) in enumerate(zip((3, 12), operators, strict=True)):
+        operands = [constants[name] for name in node.input[1:4]]
+        assert [a.shape for a in operands] == [(2, 24, inputs), (2, 24, 6), (2, 48)]
+        for n, prefix in enumerate((f"lstm{k}", f"lstm{k}.reverse")):
+            one = {name: weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b")}
+            layer = SPEC.network.layers[k]
+            assert isinstance(layer, BothWays)
+            for whole, part in zip(operands, OPERATOR.arrays(layer.layer, one), strict=True):
+                np.testing.assert_array_equal(whole[n], part)
 
 
 def test_sizes_and_counts() -> None:
-    assert SPEC.directions == 2
+    assert SPEC.whole
     parameters = 2 * 24 * (3 + 6 + 1) + 2 * 24 * (12 + 6 + 1) + 12 * 4 + 4
-    assert SPEC.parameters == parameters == sum(a.size for a in random_weights(SPEC).values())
-    assert SPEC.macs_per_step == 2 * 24 * 9 + 2 * 24 * 18 + 48 + 3 * 6 * 2 * 2
+    assert SPEC.network.parameters == parameters == sum(a.size for a in random_weights(SPEC).values())
+    assert SPEC.network.macs_per_step == 2 * 24 * 9 + 2 * 24 * 18 + 48 + 3 * 6 * 2 * 2
 
 
 # --- no state, no steps ---
@@ -164,8 +169,8 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
     with load(file).session(name) as session:
         xs = samples(SPEC, 12)
         first = session.run(xs)
-        h, c = session.backend.state
-        assert h.shape == c.shape == (0, 6)
+        assert session.backend.state == {}
+        assert list(session.state) == ["last"]
         np.testing.assert_array_equal(session.run(xs), first)
         saved = session.state
         session.state = saved
@@ -179,16 +184,16 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
                 session.step(sample)
         with pytest.raises(
             BackendError,
-            match=r"state h is float64\(2, 6\), expected floating point of shape \(0, 6\)",
+            match=r"state has keys \['last', 'lstm0.h'\], expected the keys \['last'\]",
         ):
-            session.state = {"h": np.zeros((2, 6)), "c": np.zeros((2, 6)), "last": np.zeros(3)}
+            session.state = {"lstm0.h": np.zeros(6), "last": np.zeros(3)}
         assert session.run([]).shape == (0, 4)
 
 
 def test_a_session_fills_gaps_from_the_sequence_alone(file: Path) -> None:
     session, xs = load(file).session(), samples(SPEC, 10)
     xs[0, 1] = xs[4] = np.nan
-    expected = reference(SPEC, random_weights(SPEC)).run(features(SPEC, xs)[0])
+    expected = reference(SPEC, random_weights(SPEC)).run(SPEC.features(xs))
     assert_close(session.run(xs), expected, "float32", "answers")
     assert_close(session.run(xs), expected, "float32", "answers, the same sequence again")
     bad = samples(SPEC, 5)
@@ -247,24 +252,18 @@ def test_malformed_lengths_are_refused(lengths: Any, words: str, tmp_path: Path)
 
 def test_lengths_without_a_bidirectional_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        BundleError, match="has an array 'lengths', which bidirectional models alone have"
+        BundleError, match="has an array 'lengths', which models that need whole sequences alone have"
     ):
         write(tmp_path / "b.edge", make_spec(hidden=6))
 
 
-def test_a_specification_of_before_is_of_one_direction() -> None:
-    values = make_spec().to_dict()
-    del values["bidirectional"]
-    assert ModelSpec.from_dict(values) == make_spec()
-
-
 def test_a_wrong_graph_is_refused() -> None:
     one = make_spec(hidden=6)
-    streamed = build(one, random_weights(one), "lstm").SerializeToString()
-    with pytest.raises(BackendError, match=r"expected those of docs/bundle\.md"):
+    streamed = build(one, random_weights(one), "fused").SerializeToString()
+    with pytest.raises(BackendError, match=r"expected [13] of each, as docs/bundle\.md lists them"):
         onnx_backend(SPEC, streamed)
-    with pytest.raises(BackendError, match=r"expected those of docs/bundle\.md"):
-        onnx_backend(one, build(SPEC, random_weights(SPEC), "lstm").SerializeToString())
+    with pytest.raises(BackendError, match=r"expected [13] of each, as docs/bundle\.md lists them"):
+        onnx_backend(one, build(SPEC, random_weights(SPEC), "fused").SerializeToString())
 
 
 # --- a converted model of one length, its runtime replaced by NumPy ---
@@ -306,7 +305,7 @@ def converted(
     from edge_lstm_runtime.backends import chunks, rknn
 
     entry = artifact_entry() | {
-        "recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}
+        "recipe": {"io": {"form": "lstm", "steps": steps, "whole": True}}
     }
     bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
     fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
@@ -328,10 +327,10 @@ def test_a_sequence_of_its_length_goes_to_the_converted_model(
         for length, runs in ((22, 1), (21, 1), (23, 1), (44, 1), (1, 1), (22, 2)):
             xs = samples(SPEC, length, seed=length)
             assert_close(
-                session.run(xs), judge.run(features(SPEC, xs)[0]), "float32", f"{length} steps"
+                session.run(xs), judge.run(SPEC.features(xs)), "float32", f"{length} steps"
             )
             assert fixed.runs == runs
-        assert session.backend.state[0].shape == (0, 6)
+        assert session.backend.state == {}
         with pytest.raises(BackendError, match="bidirectional"):
             session.step(samples(SPEC, 1)[0])
     assert [r.getMessage() for r in caplog.records] == [
@@ -440,4 +439,4 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(file), "--steps", "60"]) == 0
     assert "numpy" in capsys.readouterr().out
     assert main(["info", str(file)]) == 0
-    assert "2 layer(s) of 6, bidirectional (whole sequences only)" in capsys.readouterr().out
+    assert "model     lstm 6 both ways -> lstm 6 both ways -> dense 4, whole sequences only, " in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,9 +13,10 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.tasks.forecast import Detector
 from helpers.arrays import Array
 from helpers.bundles import make_bundle
-from helpers.specs import make_spec
+from helpers.specs import changed, make_spec
 
 HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
 
@@ -24,12 +24,12 @@ HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
 def detecting(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
     size = spec.output_size
     values: dict[str, Any] = {
-        "anomaly_centre": tuple(0.1 * k - 0.2 for k in range(size)),
-        "anomaly_scale": tuple(0.5 + 0.1 * k for k in range(size)),
-        "anomaly_threshold": THRESHOLD,
-        "anomaly_smoothing": SMOOTHING,
+        "centre": tuple(0.1 * k - 0.2 for k in range(size)),
+        "scale": tuple(0.5 + 0.1 * k for k in range(size)),
+        "threshold": THRESHOLD,
+        "smoothing": SMOOTHING,
     }
-    return dataclasses.replace(spec, **{**values, **changes})
+    return changed(spec, detector=Detector(**{**values, **changes}))
 
 
 SPEC = detecting(make_spec(task="forecast", channels=3, outputs=HORIZON))
@@ -49,14 +49,14 @@ def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
                 if t - 1 - k >= 0 and not math.isnan(value):
                     n = k * len(spec.answer.targets) + j
                     error = value - float(forecasts[t - 1 - k][n])
-                    deviations.append(abs(error - spec.anomaly_centre[n]) / spec.detector[n])
+                    deviations.append(abs(error - spec.detector.centre[n]) / spec.detector.scale[n])
             if deviations:
                 raw.append(sum(deviations) / len(deviations))
         if raw:
             score = (
                 max(raw)
                 if math.isnan(score)
-                else (1 - spec.anomaly_smoothing) * score + spec.anomaly_smoothing * max(raw)
+                else (1 - spec.detector.smoothing) * score + spec.detector.smoothing * max(raw)
             )
         found.append(score if raw else math.nan)
     return np.array(found)
@@ -116,13 +116,13 @@ def test_a_plain_forecast_is_no_detector() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"anomaly_centre": ()}, "anomaly_centre has 0 values, expected 6"),
-        ({"anomaly_scale": (1.0,) * 5}, "anomaly_scale has 5 values, expected 6"),
-        ({"anomaly_scale": (0.0,) * 6}, "anomaly_scale has 0.0"),
-        ({"anomaly_threshold": -1.0}, "anomaly_threshold is -1.0"),
-        ({"anomaly_threshold": math.nan}, "anomaly_threshold is nan"),
-        ({"anomaly_smoothing": 0.0}, "anomaly_smoothing is 0.0"),
-        ({"anomaly_smoothing": True}, "anomaly_smoothing is True"),
+        ({"centre": ()}, "detector.centre has 0 values, expected 6"),
+        ({"scale": (1.0,) * 5}, "detector.scale has 5 values, expected 6"),
+        ({"scale": (0.0,) * 6}, r"detector.scale is \(0.0, .*expected a list of numbers, 1e-30 to"),
+        ({"threshold": -1.0}, "detector.threshold is .*-1.0"),
+        ({"threshold": math.nan}, "detector.threshold is .*nan"),
+        ({"smoothing": 0.0}, "detector.smoothing is 0.0"),
+        ({"smoothing": True}, "detector.smoothing is True"),
     ],
 )
 def test_a_wrong_specification_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -130,13 +130,12 @@ def test_a_wrong_specification_is_refused(changes: dict[str, Any], message: str)
         detecting(make_spec(task="forecast", channels=3, outputs=HORIZON), **changes)
 
 
-def test_only_a_forecast_detects_and_an_older_specification_loads() -> None:
-    with pytest.raises(rt.BundleError, match="for task 'forecast'"):
-        dataclasses.replace(make_spec(), anomaly_centre=(0.0,) * 4, anomaly_scale=(1.0,) * 4)
-    older = {
-        k: v for k, v in make_spec(task="forecast").to_dict().items() if not k.startswith("anomaly")
-    }
-    assert rt.ModelSpec.from_dict(older) == make_spec(task="forecast")
+def test_only_a_forecast_detects_and_a_detector_is_read_as_it_was_written() -> None:
+    detector = SPEC.to_dict()["answer"]["detector"]
+    values = make_spec().to_dict()
+    with pytest.raises(rt.BundleError, match=r"answer: has unknown keys \['detector'\]"):
+        rt.ModelSpec.from_dict({**values, "answer": {**values["answer"], "detector": detector}})
+    assert "detector" not in make_spec(task="forecast").to_dict()["answer"]
     assert rt.ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
 
 

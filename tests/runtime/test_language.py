@@ -14,23 +14,23 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.inputs.channels import features
-from edge_lstm_runtime.inputs.characters import encode
+from edge_lstm_runtime.inputs.characters import UNKNOWN, Characters
 from edge_lstm_runtime.model.npz import write_npz
-from edge_lstm_runtime.model.spec import UNKNOWN
 from helpers.backends import open_any
 from helpers.commands import edge_lstm
+from helpers.specs import chain, language_spec, make_spec
 from helpers.tolerances import assert_close
 from helpers.weights import random_weights
 
 ALPHABET = (UNKNOWN, " ", "a", "b", "c", "d", "é")
-GOOD: dict[str, Any] = {
-    "task": "language", "channels": ("character",), "hidden_size": 12, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,),
-    "classes": ALPHABET,
-}  # fmt: skip
-SPEC = rt.ModelSpec(**GOOD)
+SPEC = language_spec(ALPHABET, hidden=12, layers=2)
 WEIGHTS = {name: 2 * array for name, array in random_weights(SPEC, 3).items()}
 TEXT = "abba cad é" * 20
+
+
+def encode(text: str) -> np.ndarray[Any, Any]:
+    assert isinstance(SPEC.inputs, Characters)
+    return SPEC.inputs.encode(text)
 
 
 def session(backend: str = "reference") -> rt.Session:
@@ -44,47 +44,57 @@ def one_hot(text: str) -> np.ndarray[Any, Any]:
 @pytest.fixture(scope="module")
 def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("language") / "prose.edge"
-    x = encode(SPEC, TEXT)
+    x = encode(TEXT)
     golden = write_npz({"x": x, "y": rt.Reference(SPEC, WEIGHTS).run(one_hot(TEXT))})
     rt.write_bundle(path, SPEC, WEIGHTS, {"golden.npz": golden})
     return path
 
 
 def test_the_sizes_follow_from_the_characters() -> None:
-    assert (SPEC.input_size, SPEC.feature_size, SPEC.output_size, SPEC.output_names) == (
+    assert (SPEC.input_size, SPEC.feature_size, SPEC.output_size, SPEC.answer.names) == (
         1,
         7,
         7,
         ALPHABET,
     )
-    assert SPEC.weight_shapes()["layer0.W_x"] == (7, 48)
+    assert SPEC.network.weights["lstm0.W_x"] == (7, 48)
     assert rt.ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": ("a",)}, "1 characters in classes"),
-        ({"classes": ("a", "bc")}, r"classes \['bc'\] are no characters"),
-        (
-            {"channels": ("a", "b"), "input_mean": (0.0, 0.0), "input_std": (1.0, 1.0)},
-            "has one, the index of a character",
-        ),
-        ({"missing": "mask"}, "can't be filled in"),
-        ({"input_std": (2.0,)}, "expected to be 0 and 1"),
-        ({"bidirectional": True}, "bidirectional is for task 'classify'"),
-        ({"targets": ("character",)}, "targets is not for task"),
-        ({"output_scale": (1.0,)}, "output_scale is not for task"),
-        ({"horizon": 1}, "expected 0"),
-        ({"residual": True}, "residual is for task 'forecast'"),
+        ({"inputs": {"characters": ["a"]}}, "1 characters, 1 of them different; expected at least 2"),
+        ({"inputs": {"characters": ["a", "a"]}}, "2 characters, 1 of them different"),
+        ({"inputs": {"characters": ["a", "bc"]}}, r"characters has \['bc'\]; each must be a single"),
+        ({"inputs": {"characters": "ab"}}, "characters is 'ab', expected a list of characters"),
+        ({"inputs": {"missing": "mask"}}, r"unknown keys \['missing'\]"),
+        ({"inputs": {"std": [2.0]}}, r"unknown keys \['std'\]"),
+        ({"answer": {"classes": list(ALPHABET[::-1])}}, "are not the characters of the inputs"),
+        ({"answer": {"classes": ["a", "b"]}}, "has 7 outputs, and the answer 2"),
+        ({"answer": {"targets": ["character"]}}, r"unknown keys \['targets'\]"),
+        ({"answer": {"scale": [1.0]}}, r"unknown keys \['scale'\]"),
+        ({"answer": {"horizon": 1}}, r"unknown keys \['horizon'\]"),
+        ({"answer": {"residual": True}}, r"unknown keys \['residual'\]"),
     ],
 )
-def test_contradictions_are_refused(change: dict[str, Any], message: str) -> None:
+def test_contradictions_are_refused(change: dict[str, dict[str, Any]], message: str) -> None:
+    good = SPEC.to_dict()
+    wrong = {part: {**good[part], **values} for part, values in change.items()}
     with pytest.raises(rt.BundleError, match=message):
-        rt.ModelSpec(**{**GOOD, **change})
+        rt.ModelSpec.from_dict({**good, **wrong})
 
 
-@pytest.mark.parametrize("backend", ["numpy", "onnx-lstm", "onnx-cell", "rknn-adapter", "native"])
+def test_one_that_reads_both_ways_and_one_of_channels_are_refused() -> None:
+    both = chain(len(ALPHABET), 12, 1, len(ALPHABET), bidirectional=True)
+    with pytest.raises(rt.BundleError, match="reads both ways: it would read the characters"):
+        rt.ModelSpec(SPEC.inputs, both, SPEC.answer)
+    channels = make_spec(channels=7).inputs
+    with pytest.raises(rt.BundleError, match="are not the characters of the inputs"):
+        rt.ModelSpec(channels, SPEC.network, SPEC.answer)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx-fused", "onnx-cell", "rknn-adapter", "native"])
 def test_each_backend_streams_as_the_reference_does_on_one_hot_rows(backend: str) -> None:
     from edge_lstm_runtime.backends.native import NativeBackend
 
@@ -93,14 +103,14 @@ def test_each_backend_streams_as_the_reference_does_on_one_hot_rows(backend: str
         rt.Session(SPEC, NativeBackend(SPEC, WEIGHTS)) if backend == "native" else session(backend)
     )
     assert_close(
-        np.stack([found.step(x) for x in encode(SPEC, TEXT)]),
+        np.stack([found.step(x) for x in encode(TEXT)]),
         expected,
         "float32",
         "logits, step by step",
     )
     found.reset()
-    assert_close(found.run(encode(SPEC, TEXT)), expected, "float32", "logits of the whole text")
-    assert_close(features(SPEC, encode(SPEC, TEXT))[0], one_hot(TEXT), "exact", "features")
+    assert_close(found.run(encode(TEXT)), expected, "float32", "logits of the whole text")
+    assert_close(SPEC.features(encode(TEXT)), one_hot(TEXT), "exact", "features")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +140,7 @@ def test_no_index_of_a_character_is_refused_and_leaves_the_state(backend: str, b
     with pytest.raises(
         rt.SampleError, match=r"^step 1: channel 'character' is .*expected the index"
     ):
-        features(SPEC, [[1], [bad]])
+        SPEC.features([[1], [bad]])
     for name, array in found.state.items():
         assert_close(array, before[name], "exact", name)
 
@@ -213,7 +223,7 @@ def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
 @pytest.mark.parametrize("seed", [0, 5])
 def test_text_is_that_of_a_loop_by_hand(temperature: float, seed: int) -> None:
     expected = by_hand("bad é", 60, temperature, seed)
-    for backend in ("reference", "numpy", "onnx-lstm"):
+    for backend in ("reference", "numpy", "onnx-fused"):
         assert (
             "".join(
                 rt.generate(
@@ -231,7 +241,7 @@ def test_the_state_goes_on_and_a_seed_decides() -> None:
     assert "".join(rt.generate(found, "ab", length=30, temperature=1)) == first
     assert "".join(rt.generate(session(), "ab", length=30, temperature=1, seed=1)) != first
     found.reset()
-    found.run(encode(SPEC, "a"))
+    found.run(encode("a"))
     assert (
         "".join(rt.generate(found, "b", length=30, temperature=1)) == first
     )  # the a is in the state

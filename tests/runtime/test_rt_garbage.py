@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 import pytest
-from edge_lstm_runtime.stream import answers
 from hypothesis import given
 from hypothesis import strategies as st
-from rt_tools import PROPERTY, make_spec, random_weights
 
 from edge_lstm_runtime import ModelSpec, Session
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.tasks.forecast import Detector
+from helpers.generated import PROPERTY
+from helpers.specs import changed, language_spec, make_spec
+from helpers.weights import random_weights
 
 FORECAST = make_spec(task="forecast", missing="ffill")
 TIMED = make_spec(task="forecast", channels=["a", "b", "dt"], mean=[0, 1, 1], std=[1, 1, 1])
-TEXT = ModelSpec("language", ("character",), 8, 1, (0.0,), (1.0,), classes=("a", "b", "c", "d"))
+TEXT = language_spec("abcd", hidden=8)
 SIZE = FORECAST.output_size
 MODELS = {
     "classify": make_spec(),
@@ -26,13 +28,10 @@ MODELS = {
     "channels named like numbers": make_spec(channels=["0", "1"]),
     "gaps filled": FORECAST,
     "gaps marked": make_spec(missing="mask"),
-    "time": dataclasses.replace(TIMED, dt="dt", dt_unit=60.0, time="when"),
-    "anomaly": dataclasses.replace(
+    "time": changed(TIMED, dt="dt", dt_unit=60.0, time="when"),
+    "anomaly": changed(
         FORECAST,
-        anomaly_centre=(0.0,) * SIZE,
-        anomaly_scale=(1.0,) * SIZE,
-        anomaly_threshold=2.0,
-        anomaly_smoothing=0.5,
+        detector=Detector((0.0,) * SIZE, (1.0,) * SIZE, threshold=2.0, smoothing=0.5),
     ),
     "bidirectional": make_spec(bidirectional=True),
     "language": TEXT,
@@ -88,24 +87,24 @@ def is_garbage(spec: ModelSpec, line: str) -> bool:
             return True
         return False
     cells = [cell.strip(' "') for cell in line.split(",")]
-    named = {*spec.channels, spec.time, "note"}.intersection(cells) - {""}
+    named = {*spec.inputs.names, spec.inputs.time_column, "note"}.intersection(cells) - {""}
     return bool(line) and not named and sum(map(is_number, cells)) < spec.input_size
 
 
 @st.composite
 def good_lines(draw: st.DrawFn, spec: ModelSpec, columns: list[str]) -> str:
     """One sample as CSV in this order of the columns, as a list, or as an object; or a reset."""
-    value = st.integers(0, 3) if spec.task == "language" else st.floats(-3, 3)
-    sample: dict[str, Any] = {name: draw(value) for name in spec.channels}
-    if spec.dt:
-        sample[spec.dt] = draw(st.integers(0, 100))
+    value = st.integers(0, 3) if spec.answer.task == "language" else st.floats(-3, 3)
+    sample: dict[str, Any] = {name: draw(value) for name in spec.inputs.names}
+    if spec.inputs.elapsed:
+        sample[spec.inputs.elapsed] = draw(st.integers(0, 100))
     form = draw(st.sampled_from(["csv", "csv", "list", "object", "reset"]))
     if form == "reset":
         return '{"reset": true}'
     if form == "list":
         return json.dumps(list(sample.values()))
-    if spec.dt and (form == "object" or spec.time in columns):
-        sample[spec.time] = sample.pop(spec.dt)
+    if spec.inputs.elapsed and (form == "object" or spec.inputs.time_column in columns):
+        sample[spec.inputs.time_column] = sample.pop(spec.inputs.elapsed)
     if form == "object":
         return json.dumps(sample)
     return ",".join(str(sample.get(name, "x")) for name in columns)
@@ -137,11 +136,11 @@ def test_good_lines_are_answered_as_without_the_garbage(
     name: str, backend: str, data: st.DataObject
 ) -> None:
     spec = MODELS[name]
-    columns, good = list(spec.channels), []
+    columns, good = list(spec.inputs.names), []
     if data.draw(st.booleans(), "header"):
         columns = [
             "note",
-            *(spec.time if channel == spec.dt else channel for channel in reversed(spec.channels)),
+            *(spec.inputs.time_column if channel == spec.inputs.elapsed else channel for channel in reversed(spec.inputs.names)),
         ]
         good = [",".join(columns)]
     good += data.draw(st.lists(good_lines(spec, columns), max_size=6), "good")

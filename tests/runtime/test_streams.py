@@ -36,7 +36,7 @@ BACKENDS = ("numpy", "onnx", "reference")
 
 
 def bundle_of(path: Path, spec: ModelSpec) -> Bundle:
-    return make_bundle(path / "m.edge", spec, form="lstm")
+    return make_bundle(path / "m.edge", spec, form="fused")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,8 @@ def test_shapes(name: str, streams: int, model: Model) -> None:
     for empty in ([], np.empty((0, streams, 3))):
         assert session.run(empty).shape == (0, streams, spec.output_size)
     state = session.state
-    assert state["h"].shape == state["c"].shape == (streams, 2, 12)
+    for name in ("lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"):
+        assert state[name].shape == (streams, 12)
     assert state["last"].shape == (streams, 3)
 
 
@@ -195,7 +196,7 @@ def test_save_and_restore(name: str, other: str, model: Model) -> None:
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-@pytest.mark.parametrize("key", ["h", "c", "last"])
+@pytest.mark.parametrize("key", ["lstm0.h", "lstm1.c", "last"])
 @pytest.mark.parametrize(
     "change",
     [lambda a: a[:-1], lambda a: a[0], lambda a: np.full_like(a, np.nan)],
@@ -343,7 +344,7 @@ def test_a_run_that_fails_in_one_stream_leaves_all_as_they_were(
 
 def test_auto_is_right_and_starts_at_zero(model: Model) -> None:
     session = model.session("auto", streams=N)
-    assert not session.state["h"].any()
+    assert not session.state["lstm0.h"].any()
     xs = recordings(model.spec, 30)
     assert_close(
         session.run(xs), model.session("reference", streams=N).run(xs), "float32", "answers"

@@ -16,6 +16,7 @@ from ..errors import BackendError, ConfigError, SampleError
 from ..inputs import Inputs
 from ..inputs.characters import Characters
 from ..inputs.times import Clock, seconds
+from ..model.spec import describe
 from ..session import Session
 
 RESET = "reset"
@@ -108,7 +109,8 @@ class _Whole:
     """Samples are held, and answered together at the end of their sequence; a line that can't be used is no part of it."""
 
     def __init__(self, session: Session):
-        self._session, self._try = session, Preprocessor(session.spec)
+        self._session = session
+        self._try = session.spec.inputs.preprocessor(np.float32, None, keep_last=False)
         self._samples: list[tuple[int, list[float]]] = []
         self._errors: dict[int, dict[str, Any]] = {}
 

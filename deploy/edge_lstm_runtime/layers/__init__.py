@@ -234,8 +234,9 @@ def from_dict(values: object) -> Layer:
     if missing := sorted(needed - set(given)):
         check_layer(name, False, f"lacks {missing}")
     if "layer" in known_keys:  # a wrapper holds another one, which has its name and inputs
-        given["layer"] = from_dict(
-            {**dict(given["layer"]), "name": name, "inputs": given["inputs"]}
-        )
+        inner: Any = given["layer"]
+        good = isinstance(inner, Mapping)
+        check_layer(name, good, f"layer is {inner!r}, expected an object with a type")
+        given["layer"] = from_dict({**inner, "name": name, "inputs": given["inputs"]})
     arguments: dict[str, Any] = given
     return layer(**arguments)

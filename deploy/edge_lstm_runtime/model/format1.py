@@ -32,6 +32,8 @@ def specification(old: Mapping[str, Any]) -> dict[str, Any]:
         return {"inputs": _inputs(old), "network": _network(old), "answer": _answer(old)}
     except KeyError as e:
         raise BundleError(f"model specification is malformed: it lacks {e}") from e
+    except (TypeError, ValueError) as e:
+        raise BundleError(f"model specification is malformed: {e}") from e
 
 
 def _inputs(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ class Classify(Answer):
     """classes: their names, in the order of the outputs."""
 
     task = "classify"
+    targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
     logits = True
     classes: tuple[str, ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ class Language(Answer):
     """classes: the characters, in the order of the outputs; those of the inputs."""
 
     task = "language"
+    targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
     logits = True
     classes: tuple[str, ...]
 

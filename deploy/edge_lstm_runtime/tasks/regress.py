@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class Regress(Answer):
     """targets: names of the quantities. offset, scale: (O,) raw units, answer = offset + scale * output."""
 
     task = "regress"
+    horizon: ClassVar[int] = 0  # steps ahead
     targets: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]

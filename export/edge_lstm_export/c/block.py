@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime import BackendUnavailableError, ConversionError, ModelSpec
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.backends.reference import Float64, lstm_cell
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.ops import NUMPY
+from edge_lstm_runtime.native import _lstm_chain
 
 from ..quantize.cpu_int8 import Arrays
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 PRECISIONS = {"float32": 0, "int8": 1}  # scheme -> el_precision
 LANES = HEAD_LANES = 4
 ALIGNMENT = 64
@@ -37,21 +40,38 @@ def _up(n: int, unit: int) -> int:
     return -(-n // unit) * unit
 
 
-def check_sizes(spec: ModelSpec, scheme: str) -> None:
-    """Raise ConversionError for a model that the kernel does not take."""
+def lstm_chain(spec: ModelSpec) -> tuple[int, int]:
+    """How many LSTM layers of how many units. Raises ConversionError for another network."""
     if spec.whole:
         raise ConversionError(
             "the model is bidirectional and the C kernel streams forward only; train with bidirectional = false"
         )
-    for what, size in (
-        ("hidden_size", spec.hidden_size),
-        ("input features", spec.inputs.feature_size),
-        ("outputs", spec.answer.size),
-    ):
-        if size > MAX_SIZE:
-            raise ConversionError(
-                f"{what} is {size}; the C kernel takes up to {MAX_SIZE}: train a smaller model"
-            )
+    try:
+        found = _lstm_chain(spec)
+    except BackendUnavailableError:
+        found = None
+    # `_lstm_chain` doesn't ask for the head's activation, and the kernel has none.
+    if found is None or getattr(spec.network.layers[-1], "activation", "none") != "none":
+        titles = " -> ".join(layer.title for layer in spec.network.layers)
+        raise ConversionError(
+            f"the network is {titles} and the C kernel takes LSTM layers of one size, each reading "
+            "the one before, and a dense head without activation; train such a network"
+        )
+    return found
+
+
+def _lstm_layers(spec: ModelSpec) -> tuple[Layer, ...]:
+    return spec.network.layers[:-1]
+
+
+def check_sizes(spec: ModelSpec, scheme: str) -> None:
+    """Raise ConversionError for a model that the kernel does not take."""
+    lstm_chain(spec)
+    if (features := spec.inputs.feature_size) > MAX_SIZE:  # no layer has more units than that
+        raise ConversionError(
+            f"{features} features enter the network; the C kernel takes up to {MAX_SIZE}: "
+            "train on fewer channels"
+        )
     if (size := model_bytes(spec, scheme)) > MAX_BYTES:
         raise ConversionError(
             f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: train a smaller model"
@@ -60,11 +80,13 @@ def check_sizes(spec: ModelSpec, scheme: str) -> None:
 
 def model_bytes(spec: ModelSpec, scheme: str) -> int:
     """What el_model_bytes answers: all of the model that lies in flash."""
-    H, per_weight = spec.hidden_size, 1 if scheme == "int8" else 4
+    _, H = lstm_chain(spec)
+    per_weight = 1 if scheme == "int8" else 4
     rows = 5 if scheme == "int8" else 1
     size = ALIGNMENT
-    for k in range(spec.num_layers):
-        values = _up(spec.layer_input_size(k), 4) + _up(H, 4)
+    for layer in _lstm_layers(spec):
+        inputs, _ = spec.network.sizes[layer.name]
+        values = _up(inputs, 4) + _up(H, 4)
         size += 4 * _up(H, LANES) * (4 * rows + per_weight * values)
     size += 4 * _up(spec.answer.size, HEAD_LANES) * (1 + H)
     return _up(size, ALIGNMENT)
@@ -72,21 +94,17 @@ def model_bytes(spec: ModelSpec, scheme: str) -> int:
 
 def state_bytes(spec: ModelSpec, scheme: str) -> int:
     """What el_state_bytes answers for one stream: the RAM that the kernel needs."""
-    x, row = (
-        _up(spec.inputs.feature_size, 16),
-        _up(spec.hidden_size, 16),
-    )  # values, in rows of a multiple of 64 bytes
-    size = (
-        STATE_HEADER
-        + 4 * (x + 3 * spec.num_layers * row)
-        + _up(4 * _up(spec.answer.size, HEAD_LANES), ALIGNMENT)
-    )
+    layers, hidden = lstm_chain(spec)
+    x = _up(spec.inputs.feature_size, 16)  # values, in rows of a multiple of 64 bytes
+    row = _up(hidden, 16)
+    outputs: int = _up(4 * _up(spec.answer.size, HEAD_LANES), ALIGNMENT)
+    size = STATE_HEADER + 4 * (x + 3 * layers * row) + outputs
     if scheme == "int8":
         size += _up(max(x, row), ALIGNMENT) + _up(row, ALIGNMENT) + ALIGNMENT
     return size
 
 
-def quantise(W: Float32) -> tuple[NDArray[np.int8], Float32]:
+def quantize(W: Float32) -> tuple[NDArray[np.int8], Float32]:
     """W (n, columns) -> q (n, columns) and the step of each column (columns,): W is about q * step, and the largest q is 127."""
     step = (np.abs(W).max(axis=0) / np.float32(127)).astype(np.float32)
     with np.errstate(divide="ignore", over="ignore"):
@@ -111,12 +129,10 @@ def _bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
 def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
     """The arrays of int8.npz (docs/bundle.md) as el_model_init makes them without being given any: plainly rounded."""
     arrays: Arrays = {}
-    for k in range(spec.num_layers):
-        for part in "xh":
-            arrays[f"layer{k}.W_{part}"], arrays[f"layer{k}.step_{part}"] = quantise(
-                weights[f"layer{k}.W_{part}"]
-            )
-        arrays[f"layer{k}.b"] = weights[f"layer{k}.b"]
+    for layer in _lstm_layers(spec):
+        for name in (f"{layer.name}.W_x", f"{layer.name}.W_h"):
+            arrays[name], arrays[f"{name}.step"] = quantize(weights[name])
+        arrays[f"{layer.name}.b"] = weights[f"{layer.name}.b"]
     return arrays
 
 
@@ -153,24 +169,19 @@ def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arr
     """
     check_sizes(spec, scheme)
     size = model_bytes(spec, scheme)
-    sizes = (
-        spec.inputs.feature_size,
-        spec.hidden_size,
-        spec.num_layers,
-        spec.answer.size,
-        PRECISIONS[scheme],
-    )
+    layers, hidden = lstm_chain(spec)
+    sizes = (spec.inputs.feature_size, hidden, layers, spec.answer.size, PRECISIONS[scheme])
     block = struct.pack("<9I28x", MAGIC, VERSION, LANES, *sizes, size)
-    for k in range(spec.num_layers):
-        given: Mapping[str, NDArray[Any]] = int8 if scheme == "int8" else weights
-        W_x, W_h, b = (given[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
+    given: Mapping[str, NDArray[Any]] = int8 if scheme == "int8" else weights
+    for layer in _lstm_layers(spec):
+        own = spec.network.own(layer, given)
+        W_x, W_h, b = (own[name] for name in ("W_x", "W_h", "b"))
         if scheme == "int8":
-            block += _int8_layer(
-                (W_x, W_h), (int8[f"layer{k}.step_x"], int8[f"layer{k}.step_h"]), b
-            )
+            block += _int8_layer((W_x, W_h), (own["W_x.step"], own["W_h.step"]), b)
         else:
             block += _float_layer(W_x, W_h, b)
-    W, b = weights["head.W"], weights["head.b"]
+    head = spec.network.own(spec.network.layers[-1], weights)
+    W, b = head["W"], head["b"]
     rows = np.zeros((1 + len(W), _up(len(b), HEAD_LANES)), np.float32)
     rows[:, : len(b)] = np.concatenate([b[None], W])
     block += rows.reshape(len(rows), -1, HEAD_LANES).transpose(1, 0, 2).tobytes()
@@ -181,19 +192,22 @@ def run_int8(
     spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64
 ) -> Float64:
     """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to int8 as the kernel does, else float64."""
-    layers = read_int8(spec, int8)[0]
-    used: dict[str, Float64] = {
-        name: W.astype(np.float64) for name, W in {**weights, **layers}.items()
-    }
-    h, c = np.zeros((2, spec.num_layers, spec.hidden_size))
+    network = spec.network
+    rounded = read_int8(spec, int8)[0]
+    exact = {name: W.astype(np.float64) for name, W in {**weights, **rounded}.items()}
+    used = {layer.name: network.own(layer, exact) for layer in network.layers}
+
+    def product(layer: Layer, name: str, v: Float64) -> Float64:
+        found: Float64 = (_rounded(v) if layer in _lstm_layers(spec) else v) @ used[layer.name][
+            name
+        ]
+        return found
+
+    state = network.zero_state(np.float64)
     outputs = []
     for row in rows:
-        x = row
-        for k in range(spec.num_layers):
-            W_x, W_h, b = (used[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            h[k], c[k] = lstm_cell(_rounded(x), _rounded(h[k]), c[k], W_x, W_h, b)
-            x = h[k]
-        outputs.append(x @ used["head.W"] + used["head.b"])
+        y, state = network.step(NUMPY, product, used, row, state)
+        outputs.append(y)
     return np.stack(outputs)
 
 

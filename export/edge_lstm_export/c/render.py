@@ -16,7 +16,7 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
-from .block import pack, state_bytes
+from .block import lstm_chain, pack, state_bytes
 from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c")
@@ -59,24 +59,33 @@ def render(
         "title": f"a streaming LSTM {kind}, {spec.inputs.size} channels in, {spec.answer.size} values out, {scheme}",
         "version": __version__,
         "scheme": scheme,
-        "spec": spec,
+        "inputs": spec.inputs,
+        "network": spec.network,
+        "answer": spec.answer,
+        "detector": spec.detector,
+        "front_end": spec.inputs.sound,
+        "missing": getattr(spec.inputs, "missing", "refuse"),
         "weights_sha256": sha256(write_npz(source.weights)),
         "steps": len(source.samples),
         **sizes,
     }
     templates = _environment()
+    scaling = spec.answer.scaling(spec.inputs)
+    residual = None if scaling is None else scaling.residual
+    layers, hidden = lstm_chain(spec)
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
-        "residual": spec.answer.channels(spec.inputs) * spec.answer.horizon
-        if spec.answer.residual
-        else [],
+        "layers": layers,
+        "hidden": hidden,
+        "scaling": scaling,
+        "residual": [] if residual is None else residual.tolist(),
         "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
         "scores": scores,
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
-        "unit": [abs(s) or 1.0 for s in spec.answer.scale]
-        if spec.answer.scale
-        else [1.0] * spec.answer.size,
+        "unit": [1.0] * spec.answer.size
+        if scaling is None
+        else [abs(s) or 1.0 for s in scaling.scale.tolist()],
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,

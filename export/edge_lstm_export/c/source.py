@@ -12,12 +12,12 @@ import numpy as np
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
-from edge_lstm_runtime.inputs.channels import Float64, Postprocessor
+from edge_lstm_runtime.session import answers
 
 from ..quantize.cpu_int8 import Arrays
 from ..steps.draw_stream import golden_stream
 from ..steps.quantize_native import of_run
-from .block import Float32, check_sizes, plain_int8
+from .block import Float32, Float64, check_sizes, plain_int8
 
 STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test's flash
 
@@ -53,15 +53,9 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     samples = stream[start : start + STEPS]
     rows, filled = spec.inputs.features(samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
-    return Source(
-        spec,
-        source.weights,
-        samples,
-        rows,
-        outputs,
-        Postprocessor(spec)(outputs, filled),
-        _int8(source),
-    )
+    scaling = spec.answer.scaling(spec.inputs)
+    answered = outputs if scaling is None else answers(scaling, outputs, filled)
+    return Source(spec, source.weights, samples, rows, outputs, answered, _int8(source))
 
 
 def _int8(source: Run | Bundle) -> Arrays:

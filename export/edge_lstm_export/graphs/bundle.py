@@ -43,7 +43,7 @@ def forms_of(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def build(spec: ModelSpec, weights: Weights, form: str) -> onnx.ModelProto:
-    return {"fused": _fused, "cell": _cell}[form](spec, weights)
+    return _fused(spec, weights) if form == "fused" else cells(spec, weights)[0]
 
 
 def recurrent(layer: Layer) -> tuple[Layer, Operator | None]:
@@ -101,9 +101,10 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     if spec.whole:
         sizes: dict[str, Shape] = {"x": ("steps", 1, spec.inputs.feature_size)}
         return g.model("fused", sizes, {"y": ("steps", spec.answer.size)})
-    shape = {name: (1, 1, size) for name, size in network.state.items()}
-    inputs = {"x": (1, 1, spec.inputs.feature_size), **states(spec, "in", shape)}
-    return g.model("fused", inputs, {"y": (1, spec.answer.size), **states(spec, "out", shape)})
+    shapes: dict[str, Shape] = {name: (1, 1, size) for name, size in network.state.items()}
+    inputs = {"x": (1, 1, spec.inputs.feature_size), **states(spec, "in", shapes)}
+    outputs = {"y": (1, spec.answer.size), **states(spec, "out", shapes)}
+    return g.model("fused", inputs, outputs)
 
 
 def _name(layer: Layer) -> str:
@@ -137,17 +138,10 @@ def _dense(g: Graph, layer: Dense, weights: Weights, x: str, *, last: bool) -> s
     return linear if plain else g.add(ACTIVATIONS[layer.activation], [linear], end)
 
 
-def _cell(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
+def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str, Tape]]:
+    """The graph of every layer's cell, from x and the states to y and the new states, and the layers'
+    tapes."""
     g = Graph()
-    write_cells(g, spec, weights)
-    shape = {name: (1, size, 1, 1) for name, size in spec.network.state.items()}
-    inputs = {"x": (1, spec.inputs.feature_size, 1, 1), **states(spec, "in", shape)}
-    outputs = {"y": (1, spec.answer.size, 1, 1), **states(spec, "out", shape)}
-    return g.model("cell", inputs, outputs)
-
-
-def write_cells(g: Graph, spec: ModelSpec, weights: Weights) -> dict[str, Tape]:
-    """Every layer's cell, from x and the states to y and the new states. Returns the layers' tapes."""
     network = spec.network
     tapes = {}
     values: dict[str, Any] = {}
@@ -166,7 +160,10 @@ def write_cells(g: Graph, spec: ModelSpec, weights: Weights) -> dict[str, Tape]:
         x = tape.join([values[name] for name in layer.inputs])
         y, after = layer.cell(tape, product, own, x, before)
         values[layer.name] = finish(spec, layer, tape, y, after)
-    return tapes
+    shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
+    inputs = {"x": (1, spec.inputs.feature_size, 1, 1), **states(spec, "in", shape)}
+    outputs = {"y": (1, spec.answer.size, 1, 1), **states(spec, "out", shape)}
+    return g.model("cell", inputs, outputs), tapes
 
 
 def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str, Any]) -> Symbol:

@@ -18,6 +18,7 @@ from edge_lstm.emulate.npu_ranges import input_parts, input_range
 from edge_lstm_runtime import ConversionError, ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V
 from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.both_ways import reverse_weights
 from edge_lstm_runtime.layers.dense import Dense
 
 from ..npu.targets import known
@@ -93,14 +94,12 @@ def cell(
     *,
     learned: Calibration | None = None,  # noqa: ARG001
 ) -> Form:
-    g = Graph()
-    tapes = bundle.write_cells(g, spec, weights)
+    graph, tapes = bundle.cells(spec, weights)
     traced = {
         tensor: (layer, (part,))
         for layer, tape in tapes.items()
         for part, tensor in tape.kept.items()
     }
-    graph = bundle.build(spec, weights, "cell")
     return Form("cell", graph, {"io": {"form": "cell"}}, traced)
 
 
@@ -188,7 +187,7 @@ def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
         one, operator = recurrent(layer)
         assert operator is not None
         own = network.own(layer, weights)
-        directions = [own, bundle.reverse_weights(own)] if one is not layer else [own]
+        directions = [own, reverse_weights(own)] if one is not layer else [own]
         before = more
         size = one.outputs(1)
         more = -size % ALIGNED
@@ -361,9 +360,9 @@ class _Packed:
         used = activations(layer)
         order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
 
-        def ordered(array: NDArray[Any]) -> NDArray[np.float32]:
-            blocks = np.split(array, len(used), axis=-1)
-            return np.concatenate([blocks[k] for k in order], axis=-1).astype(np.float32)
+        def ordered(array: NDArray[np.float64]) -> NDArray[np.float32]:
+            blocks = np.split(array.astype(np.float32), len(used), axis=-1)
+            return np.concatenate([blocks[k] for k in order], axis=-1)
 
         linear = g.convolution(v, ordered(W), ordered(product.bias), f"{prefix}_linear")
         self.unit += [v, linear]
@@ -381,7 +380,8 @@ class _Packed:
             hidden |= set(node.output)
             names = [parts_of.get(output, "") for output in node.output]
             if all(names) and len(names) == len(group):
-                self.traced[end] = (layer.name, tuple(names))
+                whole = tape.rename(Symbol(tape, end), f"{layer.name}_{'_'.join(names)}")
+                self.traced[whole] = (layer.name, tuple(names))
         for part, name in tape.kept.items():
             if name not in hidden:
                 self.traced[name] = (layer.name, (part,))

@@ -77,6 +77,9 @@ class Linear:
         cut = [block.columns(k * size, (k + 1) * size) for k in range(count)]
         return [Linear(self.tape, [part]) for part in cut]
 
+    def _with(self, operator: str, other: Any) -> Symbol:
+        return self.tape.node(operator, self.tape.symbol(self), self.tape.symbol(other))
+
     def __add__(self, other: Any) -> Linear | Symbol:
         if isinstance(other, Linear):
             pairs = zip(self.blocks, other.blocks, strict=True)
@@ -86,13 +89,13 @@ class Linear:
             biases = np.split(other, np.cumsum([block.size for block in self.blocks])[:-1])
             pairs_ = zip(self.blocks, biases, strict=True)
             return Linear(self.tape, [Block(block.terms, block.bias + b) for block, b in pairs_])
-        return self.tape.symbol(self) + other
+        return self._with("Add", other)
 
     def __mul__(self, other: Any) -> Symbol:
-        return self.tape.symbol(self) * other
+        return self._with("Mul", other)
 
     def __sub__(self, other: Any) -> Symbol:
-        return self.tape.symbol(self) - other
+        return self._with("Sub", other)
 
 
 class Tape:

@@ -19,7 +19,7 @@ from .context import Context, measure_context
 from .gates import Gates, measure_gates
 from .gradients import Gradients, measure_gradients
 from .memory import Memory, measure_memory
-from .recording import longest, read_recording
+from .recording import longest, lstm_layers, read_recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +55,10 @@ class Inside:
             name: {**look.to_dict(), "sentences": look.sentences()}
             for name, look in self.looks.items()
         }
-        spec, task = self.spec, self.run.config.model.task
         return {
             "run": str(self.run.path),
-            "task": task,
-            "num_layers": spec.num_layers,
-            "hidden_size": spec.hidden_size,
+            "task": self.run.config.model.task,
+            "units": [layer.units for layer in lstm_layers(self.spec)],
             **found,
         }
 
@@ -70,8 +68,9 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
 
     recording: a CSV of samples in raw units, for a language model a text, on which the cell's memory is shown; the longest sequence of the
     test split when left out.
-    Raises ConfigError for a bidirectional model, TrainingError for a folder that is no run, DataError when the run's data is not there any
-    more or the recording can't be read.
+    Raises ConfigError for a bidirectional model, and for any other network than LSTM layers one after
+    the other and a dense head; TrainingError for a folder that is no run; DataError when the run's data
+    is not there any more or the recording can't be read.
     """
     if not isinstance(run, Run):
         run = load_run(run)
@@ -80,10 +79,11 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
             f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
             "train with `bidirectional = false` to look inside"
         )
+    lstm_layers(run.spec)  # first: it may refuse the network
     shown: Sequence = (
         longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
     )
-    memory = measure_memory(run.spec, run.weights, shown)  # first: it may refuse the recording
+    memory = measure_memory(run.spec, run.weights, shown)  # then: it may refuse the recording
     language = run.spec.answer.task == "language"
     return Inside(
         run=run,

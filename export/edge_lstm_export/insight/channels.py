@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.results.answers import answers
+from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
 
 METRICS = {  # key: (in words, whether higher is better); the first that the task has is the one that orders the channels
     "accuracy": ("accuracy at the last step", True),
@@ -85,6 +86,10 @@ def measure_channels(run: Run) -> Channels | None:
     none changes.
     """
     spec, test, season = run.spec, run.splits.test, run.config.data.season
+    inputs = spec.inputs
+    assert isinstance(inputs, ChannelInputs)
+    scaling = spec.answer.scaling(inputs)
+    now = None if scaling is None else scaling.residual  # (O,) channels
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
@@ -94,13 +99,12 @@ def measure_channels(run: Run) -> Channels | None:
         return measured
 
     occluded = {}
-    for n, name in enumerate(spec.inputs.names):
-        found = answers(run.model, [without(sequence, n, spec.raw_mean[n]) for sequence in test])
-        if spec.answer.residual:
-            now = spec.answer.channels(spec.inputs) * spec.answer.horizon
+    for n, name in enumerate(inputs.names):
+        found = answers(run.model, [without(sequence, n, inputs.raw_mean[n]) for sequence in test])
+        if now is not None:
             for answer, sequence in zip(found, test, strict=True):
-                filled = spec.inputs.features(sequence.x)[1]
-                answer += np.where(np.array(now) == n, filled[:, now] - spec.inputs.mean[n], 0)
+                filled = inputs.features(sequence.x)[1]
+                answer += np.where(now == n, filled[:, now] - inputs.mean[n], 0)
         occluded[name] = metrics(found)
     intact = metrics(answers(run.model, test))
     return Channels(intact, occluded) if intact else None

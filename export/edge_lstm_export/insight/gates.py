@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from edge_lstm import Sequence
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers.layout import GATES
+from edge_lstm_runtime.layers.lstm import GATES
 
-from .recording import trace
+from .recording import lstm_layers, trace
 
 MOST_STEPS = 20_000  # of all sequences together: the reference takes them one by one
 NEAR = 0.1  # of an end: 0 and 1 for i, f, o; -1 and 1 for g, which is a tanh
@@ -107,10 +107,10 @@ def measure_gates(
     """Each sequence is streamed from the zero state; of more than `most` steps in all the same share of each sequence."""
     available = sum(len(s.x) for s in sequences)
     share = min(1.0, most / available)
-    layers = range(spec.num_layers)
+    layers = lstm_layers(spec)
     counts = [{g: np.zeros(BINS, np.int64) for g in GATES} for _ in layers]
     low, high, total = ([dict.fromkeys(GATES, 0.0) for _ in layers] for _ in range(3))
-    forget = [np.zeros(spec.hidden_size) for _ in layers]
+    forget = [np.zeros(layer.units) for layer in layers]
     steps = 0
     for sequence in sequences:
         xs = spec.inputs.features(sequence.x)[0][: math.ceil(share * len(sequence.x))]
@@ -123,10 +123,11 @@ def measure_gates(
                 low[k][g] += (values < end + NEAR).sum()
                 high[k][g] += (values > 1 - NEAR).sum()
                 total[k][g] += values.sum()
-    number = steps * spec.hidden_size
 
     def shares(sums: list[dict[str, float]]) -> list[dict[str, float]]:
-        return [{g: float(value / number) for g, value in layer.items()} for layer in sums]
+        numbers = [steps * layer.units for layer in layers]
+        pairs = zip(sums, numbers, strict=True)
+        return [{g: float(value / n) for g, value in each.items()} for each, n in pairs]
 
     memory = [-1 / np.log(np.minimum(f / steps, np.exp(-1 / LONGEST))) for f in forget]
     return Gates(steps, available, shares(low), shares(high), shares(total), counts, memory)

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from edge_lstm import Run
 from edge_lstm.data.windows import Examples, examples
+from edge_lstm.layers.ops import TORCH
 from edge_lstm.training.losses import Loss
 from edge_lstm_runtime import ModelSpec
 
 from .memory import falls_below
+from .recording import lstm_layers, products
 
 WINDOW = 200  # steps before the loss
 MOST = 32  # sequences or windows of the test split
@@ -105,7 +107,8 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
     norms = torch.stack(
         [torch.zeros(len(data), dtype=torch.float64) if g is None else g.norm(dim=1) for g in found]
     )
-    table = norms.reshape(2 * spec.num_layers, steps, len(data)).numpy()
+    layers = len(hidden)
+    table = norms.reshape(2 * layers, steps, len(data)).numpy()
     back = last[:, None] - np.arange(steps)  # (N, W) the step that lies n before the loss
     aligned = [
         np.where(back >= 0, np.take_along_axis(layer.T, np.maximum(back, 0), axis=1), np.nan)
@@ -113,7 +116,7 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
     ]
     used = int(last.max()) + 1
     aligned = [layer[:, :used] for layer in aligned]
-    return Gradients(len(data), aligned[: spec.num_layers], aligned[spec.num_layers :])
+    return Gradients(len(data), aligned[:layers], aligned[layers:])
 
 
 def _some(data: Examples, most: int) -> Examples:
@@ -130,22 +133,22 @@ def unroll(
     x: (N, T, F) float64 -> outputs (N, T, O), and per layer T times h and c, (N, H) each.
     """
     tensors = {name: torch.from_numpy(array).double() for name, array in weights.items()}
-    zero = x.new_zeros(len(x), spec.hidden_size).requires_grad_()
     hidden: list[list[Tensor]] = []
     cells: list[list[Tensor]] = []
     inputs = list(x.unbind(dim=1))
-    for k in range(spec.num_layers):
-        W_x, W_h, b = (tensors[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-        h, c = zero, zero
+    for layer in lstm_layers(spec):
+        own = spec.network.own(layer, tensors)
+        product = products(own)
+        zero = x.new_zeros(len(x), layer.units).requires_grad_()
+        state = {"h": zero, "c": zero}
         hs: list[Tensor] = []
         cs: list[Tensor] = []
         for step in inputs:
-            i, f, g, o = (step @ W_x + h @ W_h + b).chunk(4, dim=1)  # the order of layout.GATES
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            hs.append(h)
-            cs.append(c)
+            _, state = layer.cell(TORCH, product, own, step, state)
+            hs.append(state["h"])
+            cs.append(state["c"])
         hidden.append(hs)
         cells.append(cs)
         inputs = hs
-    return torch.stack(inputs, dim=1) @ tensors["head.W"] + tensors["head.b"], hidden, cells
+    head = spec.network.own(spec.network.layers[-1], tensors)
+    return torch.stack(inputs, dim=1) @ head["W"] + head["b"], hidden, cells

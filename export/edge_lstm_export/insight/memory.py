@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from edge_lstm import Sequence
 from edge_lstm.results.metrics import bits_of
 from edge_lstm_runtime import DataError, ModelSpec
-from edge_lstm_runtime.backends.reference import lstm_cell
-from edge_lstm_runtime.layers.layout import gate
+from edge_lstm_runtime.layers.ops import NUMPY
 
-from .recording import Float64, Trace, before, trace
+from .recording import Float64, Trace, before, lstm_layers, products, trace
 
 SHOWN_STEPS = 500
 LATER = 100  # steps after a sample in which its effect is followed
@@ -153,7 +152,8 @@ def measure_memory(
             recording.name, len(xs), length, xs[:, : spec.inputs.size], cells, starts, effect, None
         )
     characters = recording.x[: len(xs)]
-    logits = layers[-1].h @ weights["head.W"] + weights["head.b"]
+    head = spec.network.own(spec.network.layers[-1], weights)
+    logits = layers[-1].h @ head["W"] + head["b"]
     bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
     effect = character_effect(spec, weights, layers, xs, frequent(recording), starts, later)
     text = tuple(spec.answer.classes[int(k)] for k in characters[:, 0])
@@ -167,10 +167,11 @@ def sample_effect(
     starts: NDArray[np.int64],
     later: int,
 ) -> list[Float64]:
-    """Per layer (S, later + 1), as `Memory.effect`: the derivative of `lstm_cell`, carried forward from each start."""
-    S, C, H = len(starts), spec.inputs.size, spec.hidden_size
-    dh = [np.zeros((S, C, H)) for _ in layers]
-    dc = [np.zeros((S, C, H)) for _ in layers]
+    """Per layer (S, later + 1), as `Memory.effect`: the cell's derivative, from each start on."""
+    S, C = len(starts), spec.inputs.size
+    own = [spec.network.own(layer, weights) for layer in lstm_layers(spec)]
+    dh = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
+    dc = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
     norms = [np.zeros((S, later + 1)) for _ in layers]
     sample = np.zeros((S, C, spec.inputs.feature_size))
     sample[:, range(C), range(C)] = (
@@ -179,17 +180,14 @@ def sample_effect(
     for n in range(later + 1):
         dx = sample if n == 0 else np.zeros_like(sample)
         for k, layer in enumerate(layers):
-            W_x, W_h = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h"))
             values = (layer.i, layer.f, layer.g, layer.o, layer.tanh_c, before(layer.c))
             i, f, g, o, tanh_c, c_before = (
                 value[starts + n][:, None] for value in values
             )  # (S, 1, H) each
-            da = dx @ W_x + dh[k] @ W_h  # (S, C, 4 H)
-            di, df, do = (
-                value * (1 - value) * gate(da, name)
-                for name, value in (("i", i), ("f", f), ("o", o))
-            )
-            dg = (1 - g * g) * gate(da, "g")
+            da = dx @ own[k]["W_x"] + dh[k] @ own[k]["W_h"]  # (S, C, 4 H)
+            di, df, dg, do = np.split(da, 4, axis=-1)  # each (S, C, H)
+            di, df, do = (v * (1 - v) * d for v, d in ((i, di), (f, df), (o, do)))
+            dg = (1 - g * g) * dg
             dc[k] = f * dc[k] + c_before * df + g * di + i * dg
             dh[k] = tanh_c * do + o * (1 - tanh_c**2) * dc[k]
             norms[k][:, n] = np.sqrt((dc[k] ** 2).sum(axis=(1, 2)))
@@ -229,12 +227,14 @@ def character_effect(
         for which in ([v.h for v in layers], [v.c for v in layers])
     )
     norms = [np.zeros((len(starts), later + 1)) for _ in layers]
+    cells = lstm_layers(spec)
+    own = [spec.network.own(cell, weights) for cell in cells]
     for n in range(later + 1):
         x = xs[starts + n][:, None] if n else replaced[None]
         for k, layer in enumerate(layers):
-            W_x, W_h, b = (weights[f"layer{k}.{name}"] for name in ("W_x", "W_h", "b"))
-            x, c[k] = lstm_cell(x, h[k], c[k], W_x, W_h, b)  # (S, M, H)
-            h[k] = x
+            state = {"h": h[k], "c": c[k]}
+            x, state = cells[k].cell(NUMPY, products(own[k]), own[k], x, state)  # (S, M, H)
+            h[k], c[k] = state["h"], state["c"]
             change = c[k] - layer.c[starts + n][:, None]
             norms[k][:, n] = np.sqrt((change**2).sum(axis=(1, 2)) / truly)
     return norms

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge_lstm_runtime.layers.layout import GATES
+from edge_lstm_runtime.layers.lstm import GATES
 
 from ..report.plots import COLOURS
 from .channels import METRICS, Channels

@@ -14,10 +14,33 @@ from numpy.typing import NDArray
 from edge_lstm import Run, Sequence
 from edge_lstm.data.characters import indices
 from edge_lstm.data.tables import Columns, read_csv, recordings
-from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime import ConfigError, ModelSpec
+from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.layers import FEATURES, Product
+from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.layers.ops import Recorder
 
 Float64 = NDArray[np.float64]
+
+
+def lstm_layers(spec: ModelSpec) -> list[Lstm]:
+    """The LSTM layers, in order: each one reads the one before, and a dense head the last.
+
+    Raises ConfigError for any other network.
+    """
+    *inner, head = spec.network.layers
+    found = [layer for layer in inner if isinstance(layer, Lstm)]
+    read = [FEATURES, *(layer.name for layer in inner)]
+    chain = all(layer.inputs == (n,) for layer, n in zip(spec.network.layers, read, strict=True))
+    plain = isinstance(head, Dense) and head.activation == "none"
+    if not (found and len(found) == len(inner) and chain and plain):
+        titles = " -> ".join(layer.title for layer in spec.network.layers)
+        raise ConfigError(
+            f"the network is {titles}; inspect looks inside LSTM layers one after the other, "
+            "with a dense head after the last"
+        )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +71,32 @@ def before(values: Float64) -> Float64:
 def trace(
     spec: ModelSpec, weights: Mapping[str, NDArray[Any]], features: NDArray[Any]
 ) -> list[Trace]:
-    """features: (T, F), normalised -> a trace for each layer, by the float64 reference."""
-    reference = Reference(spec, weights)
-    rows: list[list[dict[str, Float64]]] = []
-    for x in features:
-        records: list[dict[str, Float64]] = [{} for _ in range(spec.num_layers)]
-        reference.step(x, records)
-        rows.append(
-            [{**record, "c": c} for record, c in zip(records, reference.state[1], strict=True)]
-        )
+    """features: (T, F), normalized -> a trace for each LSTM layer, by its cell in float64."""
     names = [field.name for field in dataclasses.fields(Trace)]
-    return [
-        Trace(*(np.array([row[k][name] for row in rows]) for name in names))
-        for k in range(spec.num_layers)
-    ]
+    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    xs = np.asarray(features, np.float64)
+    traces = []
+    for layer in lstm_layers(spec):
+        own = spec.network.own(layer, exact)
+        product = products(own)
+        state = {name: np.zeros(size) for name, size in layer.state(xs.shape[1]).items()}
+        rows = []
+        for x in xs:
+            recorder = Recorder()
+            _, state = layer.cell(recorder, product, own, x, state)
+            rows.append({**recorder.found, "c": state["c"]})
+        traces.append(Trace(*(np.array([row[name] for row in rows]) for name in names)))
+        xs = traces[-1].h
+    return traces
+
+
+def products(weights: Mapping[str, Any]) -> Product:
+    """Of a layer's own weights, NumPy or torch, as a cell takes them."""
+
+    def product(name: str, v: Any) -> Any:
+        return v @ weights[name]
+
+    return product
 
 
 def longest(sequences: Many[Sequence]) -> Sequence:
@@ -80,6 +115,7 @@ def read_recording(run: Run, path: Path) -> Sequence:
         assert recording is not None
         return Sequence(path.name, path.name, indices(recording, spec.answer.classes))
     if recording is None:
-        columns = Columns(spec.inputs.names, missing=spec.missing)
+        assert isinstance(spec.inputs, Channels)
+        columns = Columns(spec.inputs.names, missing=spec.inputs.missing)
         (recording,) = recordings(read_csv(path), path, columns, None)
     return Sequence(path.name, path.name, recording.x)

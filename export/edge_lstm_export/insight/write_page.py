@@ -66,7 +66,9 @@ def write_page(inside: Inside, out: str | Path) -> None:
     html = page.render(
         "inspect.html.j2",
         name=inside.run.path.resolve().name,
-        spec=inside.spec,
+        network=inside.spec.network,
+        inputs=inside.spec.inputs.names,
+        characters=len(inside.spec.answer.classes) if text else 0,
         task=inside.run.config.model.task,
         looks=[
             (title, caption, sentences, page.png(figure))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edge_lstm import Run
 from edge_lstm.data.recordings import shuffled
 from edge_lstm_runtime import Backend
-from edge_lstm_runtime.inputs.channels import Postprocessor, as_samples, preprocessor
+from edge_lstm_runtime.inputs import as_samples
+from edge_lstm_runtime.session import answers as scaled
 
 RESET, NEVER_RESET = "reset", "never reset"
 
@@ -44,14 +45,17 @@ def stream_test(run: Run, backend: Backend) -> dict[str, Streamed]:
 
 def _stream(run: Run, backend: Backend, order: Sequence[int], *, carried: bool) -> Streamed:
     """As `Session.run` does it, with the network's outputs kept."""
-    before, after = preprocessor(run.spec, backend.dtype), Postprocessor(run.spec)
-    outputs, answers = [], []
+    inputs = run.spec.inputs
+    before = inputs.preprocessor(backend.dtype, None, keep_last=True)
+    scaling = run.spec.answer.scaling(inputs)
+    outputs = []
+    answers = []
     backend.reset()
     for number in order:
         if not carried:
             backend.reset()
             before.reset()
-        rows, filled = before.run(as_samples(run.spec, run.splits.test[number].x))
+        rows, filled = before.run(as_samples(inputs, run.splits.test[number].x))
         outputs.append(backend.run(rows))
-        answers.append(after(outputs[-1], filled))
+        answers.append(outputs[-1] if scaling is None else scaled(scaling, outputs[-1], filled))
     return Streamed(order, outputs, answers)

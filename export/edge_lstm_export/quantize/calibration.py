@@ -96,8 +96,9 @@ def calibrate(
     curve = {}
     for size in sorted({min(size, len(priority)) for size in SIZES}):
         x_range = input_range(of_size(size)["x"])
-        layers = npu_int8.quantise(weights, of_size(size), x_range)
-        curve[size] = compare(npu_int8.emulate(weights, layers, x_range, stream), reference).nrmse
+        products = npu_int8.quantize(spec, weights, of_size(size), x_range)
+        emulated = npu_int8.emulate(spec, weights, products, x_range, stream)
+        curve[size] = compare(emulated, reference).nrmse
     return of_size(
         next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))
     ), curve
@@ -115,12 +116,13 @@ def _states(
     recordings: list[NDArray[np.float32]],
     positions: list[int],
 ) -> dict[str, Float32]:
-    """x (N, F), h and c (N, layers, H) before the steps at `positions`: of all recordings from the zero state, then of all carried."""
+    """x (N, F), and every state (N, size) by name before the steps at `positions`: of all recordings
+    from the zero state, then of all carried."""
     starts = set(
         np.cumsum([0, *map(len, recordings)]).tolist()
     )  # the last of them is where the carried pass begins
     backend = NumpyBackend(spec, weights)
-    xs, hs, cs = [], [], []
+    found = []
     wanted = set(positions)
     for position, row in enumerate(
         row for _ in range(2) for recording in recordings for row in recording
@@ -128,9 +130,6 @@ def _states(
         if position in starts:
             backend.reset()
         if position in wanted:
-            h, c = backend.state
-            xs.append(row)
-            hs.append(h)
-            cs.append(c)
+            found.append({"x": row, **backend.state})
         backend.step(row)
-    return {"x": np.stack(xs), "h": np.stack(hs), "c": np.stack(cs)}
+    return {name: np.stack([sample[name] for sample in found]) for name in found[0]}

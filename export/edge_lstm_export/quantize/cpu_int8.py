@@ -64,4 +64,5 @@ def quantize(
 
 def _step(W: NDArray[Any]) -> Float32:
     """(columns,) so that the largest weight of a column is 127."""
-    return (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32)
+    step: Float32 = (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32)
+    return step

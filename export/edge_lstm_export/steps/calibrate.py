@@ -1,4 +1,4 @@
-"""Step 5: what the quantiser sees: features of real training streams, with the states that really occur before them.
+"""Step 5: what the quantizer sees: features of real training streams, with the states that really occur before them.
 
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two), and whether the stream starts anew at each
 recording or is carried through all of them, because a board does either. How many are enough, a convergence curve says: the
@@ -32,13 +32,13 @@ def call(work: Work) -> Work:
     stream = np.concatenate(
         [work.spec.inputs.features(s.x)[0] for s in (*splits.val, *splits.train)]
     )[:STREAMED]
-    quantised = any("w8a8" in schemes for schemes in work.schemes.values())
+    quantized = any("w8a8" in schemes for schemes in work.schemes.values())
     calibration, curve = calibrate(
         work.spec,
         work.weights,
         recordings,
         [s.label for s in splits.train],
-        stream if quantised else None,
+        stream if quantized else None,
     )
     if curve:
         size, best = len(calibration["x"]), min(curve.values())

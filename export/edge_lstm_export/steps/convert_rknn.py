@@ -4,8 +4,8 @@ Kept is the form that costs least among those that are good over the golden stre
 the converter's own table of operators; if none is good, the most accurate. If the converter can't
 run, the bundle is made without it and says so.
 
-With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
-bidirectional model it is the only one.
+With a chunk of T steps, ONNX's operators over T steps are a further artifact of each pair; if it can't
+be made, a note says why. Of a network that needs whole sequences it is the only one.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.golden import run_sequences
 
-from ..graphs.npu import FORMS, Form, bidirectional, candidates, lstm
+from ..graphs.npu import FORMS, Form, candidates, whole
 from ..measure import tolerances
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint
 from ..npu.rknn.process import Converter
 from ..npu.rknn.sim import simulated
-from ..work import Artifact, Candidate, Float32, Work
+from ..work import Artifact, Candidate, Work
 
+Forms = Mapping[tuple[str, int], Form | str]  # by name and steps; the reason if there is none
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
 
 
@@ -41,30 +43,16 @@ def call(work: Work) -> Work:
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
-    rows = work.rows
-    whole = work.spec.whole
-    jobs = [
-        (t, s, f)
-        for t, schemes in work.schemes.items()
-        for s in schemes
-        for f in candidates(t, s)
-        if not whole
-    ]
-    names = dict.fromkeys(f for _, _, f in jobs)
-    forms = {
-        name: FORMS[name](work.spec, work.weights, work.calibration, learned=work.run.w8a8)
-        for name in names
-    }
-    offered = [(t, s, forms[f]) for t, s, f in jobs]
+    pairs = [(target, scheme) for target, schemes in work.schemes.items() for scheme in schemes]
+    jobs = [(t, s, form, 1) for t, s in pairs for form in candidates(t, s) if not work.spec.whole]
     if work.chunk:
-        if whole:
-            chunk = bidirectional(work.spec, work.weights, work.chunk)
-        else:
-            chunk = lstm(work.spec, work.weights, work.calibration, steps=work.chunk)
-        offered += [(t, s, chunk) for t, schemes in work.schemes.items() for s in schemes]
+        jobs += [(t, s, "fused", work.chunk) for t, s in pairs]
+    forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        tried = list(pool.map(partial(_try, work, rows), offered))
-    artifacts, candidate_rows, notes = {}, {}, list(work.notes)
+        tried = list(pool.map(partial(_try, work, forms), jobs))
+    artifacts = {}
+    candidate_rows = {}
+    notes = list(work.notes)
     for target, schemes in work.schemes.items():
         for scheme in schemes:
             mine = [c for c in tried if (c.target, c.scheme, c.steps) == (target, scheme, 1)]
@@ -72,13 +60,13 @@ def call(work: Work) -> Work:
                 kept = _choose(mine)
                 member = f"{target}-{scheme}.rknn"
                 candidate_rows[member] = tuple(mine)
-                artifacts[member] = _artifact(kept, forms[kept.form])
+                artifacts[member] = _artifact(kept, forms)
                 if (kept.form, scheme) == ("packed", "w8a8") and work.run.w8a8:
                     notes.append(
                         f"{member}: weights and ranges are those that it was fine-tuned with"
                     )
                     work.say(f"  {notes[-1]}")
-                for warning in lint(forms[kept.form].graph, target, scheme):
+                for warning in lint(artifacts[member].form.graph, target, scheme):
                     notes.append(f"{member}: {warning}")
                     work.say(f"  {notes[-1]}")
                 for other in mine:
@@ -94,35 +82,48 @@ def call(work: Work) -> Work:
                     continue
                 one.why = (
                     f"the only form for sequences of {one.steps}"
-                    if whole
+                    if work.spec.whole
                     else f"asked for, beside {target}-{scheme}.rknn"
                 )
                 candidate_rows[member] = (one,)
-                artifacts[member] = _artifact(one, chunk)
+                artifacts[member] = _artifact(one, forms)
     return dataclasses.replace(
         work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes)
     )
 
 
-def _artifact(made: Candidate, form: Form) -> Artifact:
+def _form(work: Work, name: str, steps: int) -> Form | str:
+    """The form, or the reason why this network has none of it."""
+    spec = work.spec
+    weights = work.weights
+    several = {"steps": steps} if steps > 1 else {}
+    try:
+        if spec.whole:
+            return whole(spec, weights, steps)
+        return FORMS[name](spec, weights, work.calibration, learned=work.run.w8a8, **several)
+    except ConversionError as e:
+        return str(e)
+
+
+def _artifact(made: Candidate, forms: Forms) -> Artifact:
+    form = forms[made.form, made.steps]
+    assert isinstance(form, Form)
     assert made.converter is not None
     assert made.outputs is not None
     return Artifact(made.target, made.scheme, form, made.converter, made.outputs)
 
 
-def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
-    target, scheme, form = job
+def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
+    target, scheme, name, steps = job
+    form = forms[name, steps]
+    candidate = partial(Candidate, target, scheme, name, steps=steps)
+    if isinstance(form, str):
+        return candidate(refused=form)
     start = time.perf_counter()
     label = f"{target} {scheme} {form.label}"
     errors = [finding for finding in lint(form.graph, target, scheme) if finding.level == "error"]
     if errors:
-        return Candidate(
-            target,
-            scheme,
-            form.name,
-            refused=f"{errors[0].rule}: {errors[0].message}",
-            steps=form.steps,
-        )
+        return candidate(refused=f"{errors[0].rule}: {errors[0].message}")
     log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
     converter = None
     try:
@@ -137,28 +138,20 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
             log_file=log_file,
         )
         work.resources.callback(converter.close)
-        outputs = run_sequences(simulated(converter, work.weights), rows, work.lengths)
+        outputs = run_sequences(simulated(converter, work.weights), work.rows, work.lengths)
     except ConversionError as e:
         if converter is not None:
             converter.close()
         work.say(f"  {label}: {e}")
-        return Candidate(target, scheme, form.name, refused=str(e), steps=form.steps)
+        return candidate(refused=str(e))
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
     seconds = time.perf_counter() - start
     error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
     work.say(f"  {label}: {error} ({seconds:.1f} s)")
-    return Candidate(
-        target,
-        scheme,
-        form.name,
-        comparison,
-        cycles,
-        on_cpu,
-        converter=converter,
-        outputs=outputs,
-        steps=form.steps,
+    return candidate(
+        comparison=comparison, cycles=cycles, on_cpu=on_cpu, converter=converter, outputs=outputs
     )
 
 

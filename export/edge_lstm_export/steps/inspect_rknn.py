@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
+from edge_lstm_runtime.layers import FEATURES
+from edge_lstm_runtime.layers.ops import NUMPY, Recorder
 
-from ..graphs.npu import FORMS, traced_outputs
+from ..graphs.builder import state_name
+from ..graphs.npu import Form, traced_outputs
 from ..measure.passes import NEVER_RESET
 from ..npu.rknn.process import Converter
 from ..work import Artifact, Inspection, Work
@@ -73,10 +76,8 @@ def _tensors(
     work: Work, artifact: Artifact, rows: NDArray[np.float32]
 ) -> tuple[dict[str, Any], ...]:
     spec = work.spec
-    form = FORMS[artifact.form.name](
-        spec, work.weights, work.calibration, learned=work.run.w8a8, trace=True
-    )
-    sizes = traced_outputs(spec, form.name)
+    form = artifact.form.with_traces(spec)
+    sizes = traced_outputs(spec, form)
     graph = form.graph.SerializeToString()
     try:
         with Converter(
@@ -86,29 +87,42 @@ def _tensors(
     except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
         work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
         return ()
-    reference = reference_trace(spec, work.weights, rows)
+    reference = reference_trace(spec, work.weights, rows, form)
     return tuple(
         _row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True)
     )
 
 
 def reference_trace(
-    spec: ModelSpec, weights: Any, rows: NDArray[Any]
+    spec: ModelSpec, weights: Any, rows: NDArray[Any], form: Form
 ) -> dict[str, NDArray[np.float64]]:
-    """Every tensor of the float64 reference over a stream, by the names of the graphs: (steps, size) each."""
-    reference = Reference(spec, weights)
-    trace: dict[str, list[NDArray[np.float64]]] = {}
-    for row in rows:
-        records: list[dict[str, NDArray[np.float64]]] = [{} for _ in range(spec.num_layers)]
-        found = {"y": reference.step(row, records)}
-        h, c = reference.state
-        for k, record in enumerate(records):
-            record["ifo"] = np.concatenate([record[name] for name in "ifo"])
-            found.update({f"layer{k}_{name}": value for name, value in record.items()})
-            found[f"h{k}_out"], found[f"c{k}_out"] = h[k], c[k]
-        for name, value in found.items():
-            trace.setdefault(name, []).append(value)
-    return {name: np.stack(values) for name, values in trace.items()}
+    """The outputs of a form with traces, by its names, over a stream (steps, F), as the float64 cells
+    compute them: (steps, size) each."""
+    network = spec.network
+    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
+    values = {FEATURES: np.asarray(rows, np.float64)}
+    kept: dict[str, dict[str, NDArray[np.float64]]] = {}
+    trace = {}
+    for layer in network.layers:
+        own = network.own(layer, exact)
+        state = network.own(layer, network.zero_state(np.float64))
+        recorder = Recorder()
+
+        def product(name: str, v: Any, own: Any = own) -> Any:
+            return v @ own[name]
+
+        steps = []
+        for x in NUMPY.join([values[name] for name in layer.inputs]):
+            y, state = layer.cell(recorder, product, own, x, state)
+            steps.append((y, state, dict(recorder.found)))
+        values[layer.name] = np.stack([y for y, _, _ in steps])
+        kept[layer.name] = {n: np.stack([found[n] for *_, found in steps]) for n in recorder.found}
+        for name in state:
+            end = state_name(f"{layer.name}.{name}", "out")
+            trace[end] = np.stack([after[name] for _, after, _ in steps])
+    for name, (of, parts) in form.traced.items():
+        trace[name] = np.concatenate([kept[of][part] for part in parts], axis=1)
+    return {**trace, "y": values[network.layers[-1].name]}
 
 
 def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 from ..measure import tolerances
 from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
-from ..quantize.cpu_int8 import Arrays, quantise
+from ..quantize.cpu_int8 import Arrays, quantize
 from ..work import Accuracy, Work
 
 NAME = NATIVE_INT8.backend
@@ -49,7 +49,7 @@ def call(work: Work) -> Work:
 
 
 def fine_tuned(run: Run) -> str | None:
-    """What came of quantisation-aware training for this kernel; None for a run without it."""
+    """What came of quantization-aware training for this kernel; None for a run without it."""
     found = run.metrics.get("quantize")
     if found is None or found["scheme"] != "int8":
         return None
@@ -68,7 +68,7 @@ def of_run(run: Run) -> Arrays:
         [s.label for s in run.splits.train],
     )
     calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
-    return quantise(run.weights, calibration)
+    return quantize(run.spec, run.weights, calibration)
 
 
 def native_backend(work: Work, arrays: Arrays) -> NativeBackend:

@@ -16,9 +16,11 @@ from edge_lstm_export import export_c
 from edge_lstm_export.c.audio import sound_ram, sound_tables
 from edge_lstm_runtime import FrontEnd, ModelSpec, Reference, load, write_bundle
 from edge_lstm_runtime import native as native_package
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.tasks.classify import Classify
 from helpers.c_folder import STRICT, passed, run
+from helpers.specs import chain
 from helpers.weights import normal_weights
 
 pytestmark = pytest.mark.skipif(
@@ -153,12 +155,11 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     rng, names = np.random.default_rng(3), front_end.names
     x = front_end.frames(speech_like(front_end, front_end.sample_rate))
     mean, std = tuple(x.mean(axis=0).tolist()), tuple(x.std(axis=0).tolist())
-    spec = ModelSpec(
-        "classify", names, 12, 1, mean, std, classes=("yes", "no", "other"), front_end=front_end
-    )
+    inputs = Channels(names, mean, std, front_end=front_end)
+    spec = ModelSpec(inputs, chain(len(names), 12, 1, 3), Classify(("yes", "no", "other")))
     weights = normal_weights(spec, rng)
     path = tmp_path_factory.mktemp("sound") / "sound.edge"
-    golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
 
@@ -260,7 +261,7 @@ def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
 
 def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_path: Path) -> None:
     model = load(bundle)
-    front_end = model.spec.front_end
+    front_end = model.spec.inputs.sound
     assert front_end is not None
     pcm = speech_like(front_end, front_end.sample_rate // 2)
     (tmp_path / "pcm.raw").write_bytes(pcm.astype("<i2").tobytes())

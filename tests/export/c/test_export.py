@@ -16,8 +16,12 @@ from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c import block, build, export, folder, render
 from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bundle
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
 from helpers.c_folder import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.specs import chain
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gcc") is None or shutil.which("make") is None,
@@ -83,7 +87,7 @@ def test_block_and_sizes_are_the_kernels_own_byte_for_byte(
     kernel, random_model, scheme, layers, hidden, channels, outputs
 ):
     spec, weights = random_model(layers, hidden, channels=channels, outputs=outputs)
-    weights["layer0.W_h"][:, 0] = 0  # a column without a scale
+    weights["lstm0.W_h"][:, 0] = 0  # a column without a scale
     sizes = (ctypes.c_uint32 * 5)(channels, hidden, layers, outputs, block.PRECISIONS[scheme])
     size = ctypes.c_size_t()
     assert kernel.el_model_bytes(sizes, b"portable", ctypes.byref(size)) == 0
@@ -307,7 +311,7 @@ def test_run_and_bundle_give_the_same_bytes_and_the_manifests_weights(trained, m
 def test_model_json_lists_every_file(made):
     info = json.loads((made / "model.json").read_text())
     assert set(info["files"]) == set(contents(made)) - {"model.json"}
-    assert ModelSpec.from_dict(info["spec"]).channels == ("ax", "ay", "az", "gx", "gy", "gz")
+    assert ModelSpec.from_dict(info["spec"]).inputs.names == ("ax", "ay", "az", "gx", "gy", "gz")
     assert f"{info['bytes']['flash_model']:,}" in (made / "README.md").read_text()
     assert f"{info['bytes']['ram']:,}" in (made / "README.md").read_text()
 
@@ -384,19 +388,46 @@ def test_int8_that_is_not_usable_is_refused(trained, tmp_path, monkeypatch):
         export_c(trained, tmp_path / "motions", scheme="int8")
 
 
+def with_network(spec, network):
+    return ModelSpec(spec.inputs, network, spec.answer)
+
+
 def test_models_that_the_kernel_does_not_take(random_model):
     spec, _ = random_model(1, 8)
-    wide = ModelSpec(**{**vars(spec), "hidden_size": 16385})
+    wide, _ = random_model(1, 8, channels=16385)
     with pytest.raises(
-        ConversionError, match="hidden_size is 16385; the C kernel takes up to 16384"
+        ConversionError, match="16385 features enter the network; the C kernel takes up to 16384"
     ):
         block.check_sizes(wide, "float32")
     with pytest.raises(
         ConversionError, match=r"the model has \d+ bytes; the C kernel takes up to 2147483647"
     ):
-        block.check_sizes(ModelSpec(**{**vars(spec), "hidden_size": 16384}), "float32")
+        block.check_sizes(with_network(spec, chain(6, 16384, 1, 4)), "float32")
     with pytest.raises(ConversionError, match="the model is bidirectional"):
-        block.check_sizes(dataclasses.replace(spec, bidirectional=True), "float32")
+        block.check_sizes(with_network(spec, chain(6, 8, 1, 4, bidirectional=True)), "float32")
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ((Lstm("a", ("x",), 8), Lstm("b", ("a",), 5)), "lstm 8 -> lstm 5 -> dense 4"),
+        ((Lstm("a", ("x",), 8), Dense("b", ("a",), 8)), "lstm 8 -> dense 8 -> dense 4"),
+        ((Lstm("a", ("x",), 8), Lstm("b", ("x",), 8)), "lstm 8 -> lstm 8 -> dense 4"),
+    ],
+)
+def test_networks_that_the_kernel_does_not_take(random_model, layers, told):
+    spec, _ = random_model(1, 8)
+    network = Network(6, (*layers, Dense("head", ("b",), 4)))
+    with pytest.raises(ConversionError, match=f"the network is {told} and the C kernel takes"):
+        block.check_sizes(with_network(spec, network), "float32")
+
+
+def test_a_head_with_an_activation_is_not_taken_as_one_without(random_model):
+    spec, _ = random_model(1, 8)
+    lstm, head = spec.network.layers
+    network = Network(6, (lstm, dataclasses.replace(head, activation="tanh")))
+    with pytest.raises(ConversionError, match="the C kernel takes"):
+        block.check_sizes(with_network(spec, network), "float32")
 
 
 @pytest.mark.parametrize(

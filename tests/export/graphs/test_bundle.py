@@ -8,26 +8,27 @@ import onnxruntime
 import pytest
 import torch
 
-from edge_lstm_export.graphs.builder import state_names
+from edge_lstm_export.graphs.builder import state_name
 from edge_lstm_export.graphs.bundle import FORMS, build
 from edge_lstm_export.steps.simplify import _simplify
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.backends.onnx import OnnxBackend
-from edge_lstm_runtime.layers.layout import GATES, gate
+from edge_lstm_runtime.layers.lstm import GATES
 from edge_lstm_runtime.verify.error import FLOAT32
+from helpers.specs import hidden_size, lstm_names
 
 
 def torch_float64(spec, weights, rows):
     """(steps, F) -> (steps, O) by torch.nn.LSTM in double precision."""
     lstm = torch.nn.LSTM(
-        spec.feature_size, spec.hidden_size, spec.num_layers, batch_first=True
+        spec.feature_size, hidden_size(spec), len(lstm_names(spec)), batch_first=True
     ).double()
     assert GATES == "ifgo"  # the order of torch.nn.LSTM, by its documentation
     with torch.no_grad():
-        for k in range(spec.num_layers):
-            getattr(lstm, f"weight_ih_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.W_x"].T))
-            getattr(lstm, f"weight_hh_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.W_h"].T))
-            getattr(lstm, f"bias_ih_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.b"]))
+        for k, name in enumerate(lstm_names(spec)):
+            getattr(lstm, f"weight_ih_l{k}").copy_(torch.from_numpy(weights[f"{name}.W_x"].T))
+            getattr(lstm, f"weight_hh_l{k}").copy_(torch.from_numpy(weights[f"{name}.W_h"].T))
+            getattr(lstm, f"bias_ih_l{k}").copy_(torch.from_numpy(weights[f"{name}.b"]))
             getattr(lstm, f"bias_hh_l{k}").zero_()
         hidden, _ = lstm(torch.from_numpy(rows.astype(np.float64))[None])
         return (
@@ -56,14 +57,12 @@ def test_names_shapes_and_opset_are_as_documented(random_model, form):
     spec, weights = random_model(2, 8)
     model = build(spec, weights, form)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    assert (
-        [i.name for i in session.get_inputs()]
-        == ["x", "h0_in", "c0_in", "h1_in", "c1_in"]
-        == ["x", *state_names(2, "in")]
-    )
-    assert [o.name for o in session.get_outputs()] == ["y", "h0_out", "c0_out", "h1_out", "c1_out"]
+    states = ["lstm0_h", "lstm0_c", "lstm1_h", "lstm1_c"]
+    assert [state_name(name, "in") for name in spec.network.state] == [f"{s}_in" for s in states]
+    assert [i.name for i in session.get_inputs()] == ["x", *(f"{s}_in" for s in states)]
+    assert [o.name for o in session.get_outputs()] == ["y", *(f"{s}_out" for s in states)]
     x, state, y = {
-        "lstm": ([1, 1, 6], [1, 1, 8], [1, 4]),
+        "fused": ([1, 1, 6], [1, 1, 8], [1, 4]),
         "cell": ([1, 6, 1, 1], [1, 8, 1, 1], [1, 4, 1, 1]),
     }[form]
     assert [i.shape for i in session.get_inputs()] == [x] + [state] * 4
@@ -88,13 +87,13 @@ def test_cell_form_has_only_operators_of_four_dimensions(random_model):
 
 def test_every_gate_uses_its_own_columns(random_model):
     spec, weights = random_model(1, 3)
-    constants = {
-        i.name: onnx.numpy_helper.to_array(i)
-        for i in build(spec, weights, "cell").graph.initializer
-    }
-    for name in GATES:
+    graph = build(spec, weights, "cell").graph
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    for k, gate in enumerate(GATES):
+        linear = made_by[made_by[f"lstm0_{gate}"].input[0]]
         np.testing.assert_array_equal(
-            constants[f"layer0_{name}_linear_b"], gate(weights["layer0.b"], name)
+            constants[linear.input[2]], weights["lstm0.b"][3 * k : 3 * k + 3]
         )
 
 

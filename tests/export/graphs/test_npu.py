@@ -8,11 +8,11 @@ import pytest
 
 from edge_lstm.emulate.npu_ranges import input_parts, input_range, on_grid
 from edge_lstm_export import targets
-from edge_lstm_export.graphs.npu import FORMS, candidates, lstm, traced_outputs
+from edge_lstm_export.graphs.npu import FORMS, candidates, fused, traced_outputs
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
-from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
+from edge_lstm_runtime.backends.rknn.packing import PINS, Packing, spread
 from helpers.calibration import calibration_for
 from helpers.specs import feature_rows
 
@@ -22,12 +22,8 @@ def run_on_ort(spec, form, rows):
     session = onnxruntime.InferenceSession(
         form.graph.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    packing = Packing(
-        form.recipe["io"],
-        features=spec.feature_size,
-        hidden=spec.hidden_size,
-        layers=spec.num_layers,
-    )
+    states = spec.network.state
+    packing = Packing(form.recipe["io"], features=spec.feature_size, states=states)
     inputs = session.get_inputs()
     answers = []
     for n in range(0, len(rows), packing.steps):
@@ -36,7 +32,7 @@ def run_on_ort(spec, form, rows):
             i.name: array.reshape(i.shape) for i, array in zip(inputs, packing.inputs, strict=True)
         }
         outputs = session.run(None, feed)
-        answers.append((packing.take(outputs[: 1 + 2 * spec.num_layers]), outputs))
+        answers.append((packing.take(outputs[: 1 + len(states)]), outputs))
     return np.concatenate([y for y, _ in answers]), [outputs for _, outputs in answers]
 
 
@@ -45,7 +41,7 @@ def run_on_ort(spec, form, rows):
 def test_the_fused_operator_with_its_head(random_model, layers, steps):
     spec, weights = random_model(layers, 16, outputs=3)
     rows = feature_rows(spec, 400)
-    found, _ = run_on_ort(spec, lstm(spec, weights, {}, steps=steps), rows)
+    found, _ = run_on_ort(spec, fused(spec, weights, {}, steps=steps), rows)
     assert compare(found, Reference(spec, weights).run(rows)).max_abs < 1e-5
 
 
@@ -59,9 +55,8 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
     found, _ = run_on_ort(spec, form, rows)
     assert compare(found, reference).nrmse < 1e-2
     x_range = input_range(calibration["x"])
-    emulated = npu_int8.emulate(
-        weights, npu_int8.quantise(weights, calibration, x_range), x_range, rows
-    )
+    products = npu_int8.quantize(spec, weights, calibration, x_range)
+    emulated = npu_int8.emulate(spec, weights, products, x_range, rows)
     assert compare(emulated, reference).nrmse < 2e-2
 
 
@@ -69,35 +64,32 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
     spec, weights = random_model(1, 32)
     calibration = calibration_for(spec, weights)
     x_range = input_range(calibration["x"])
-    (layer,) = npu_int8.quantise(weights, calibration, x_range)
-    from edge_lstm_runtime.backends.rknn.packing import spread
-    from edge_lstm_runtime.layers.layout import reorder
-
+    (product,) = npu_int8.quantize(spec, weights, calibration, x_range).values()
     parts = input_parts(spec.feature_size)
     v = np.concatenate(
         [
             spread(calibration["x"].astype(np.float64), x_range, parts),
-            on_grid(calibration["h"][:, 0]),
+            on_grid(calibration["lstm0.h"]),
         ],
         axis=1,
     )
-    W_x, W_h = (
-        reorder(weights[f"layer0.{name}"].astype(np.float64), npu_int8.ORDER)
-        for name in ("W_x", "W_h")
-    )
-    exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h]) / layer.scale
+    W_x, W_h = (weights[f"lstm0.{name}"].astype(np.float64) for name in ("W_x", "W_h"))
+    exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h])
+    exact /= product.scale
     step = np.abs(exact).max(axis=0) / 127
     nearest = step * np.rint(exact / step)
-    ours, plain = (np.square(v @ (W - exact)).mean() for W in (layer.weights[PINS:], nearest))
+    ours, plain = (np.square(v @ (W - exact)).mean() for W in (product.weights[PINS:], nearest))
     assert ours < 0.5 * plain
 
 
 def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_model):
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 300)
-    for layer in npu_int8.quantise(weights, calibration, input_range(calibration["x"])):
-        step = (layer.weights.max(axis=0) - layer.weights.min(axis=0)) / 255
-        integers = layer.weights / step
+    x_range = input_range(calibration["x"])
+    for product in npu_int8.quantize(spec, weights, calibration, x_range).values():
+        W = product.weights
+        step = (W.max(axis=0) - W.min(axis=0)) / 255
+        integers = W / step
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
         assert np.abs(integers).max() <= 128 + 1e-6
 
@@ -107,12 +99,13 @@ def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_mo
 def test_traced_tensors_are_the_references(random_model, form, layers):
     spec, weights = random_model(layers, 16)
     rows = feature_rows(spec, 60)
-    traced = FORMS[form](spec, weights, calibration_for(spec, weights), trace=True)
-    sizes = traced_outputs(spec, form)
+    made = FORMS[form](spec, weights, calibration_for(spec, weights))
+    traced = made.with_traces(spec)
+    sizes = traced_outputs(spec, made)
     assert [o.name for o in traced.graph.graph.output] == list(sizes)
     assert len(sizes) == 1 + layers * {"cell": 9, "packed": 7}[form]
     _, runs = run_on_ort(spec, traced, rows)
-    reference = reference_trace(spec, weights, rows)
+    reference = reference_trace(spec, weights, rows, made)
     limit = (
         1e-5 if form == "cell" else 0.2
     )  # packed: int8 products; a tensor under a wrong name is off by about 1

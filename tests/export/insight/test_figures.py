@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from edge_lstm import CompactLSTM, Run, Sequence, Splits, evaluate
+from edge_lstm import CompactNet, Run, Sequence, Splits, evaluate
 from edge_lstm.config.schema import Config
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.insight import inspect_run
@@ -17,93 +18,87 @@ from edge_lstm_export.insight.channels import Channels, measure_channels
 from edge_lstm_export.insight.gates import measure_gates
 from edge_lstm_export.insight.gradients import measure_gradients
 from edge_lstm_export.insight.memory import falls_below, growth, measure_memory
-from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
+from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.session import Session
+from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.forecast import Forecast
+from helpers.specs import chain, changed, language_spec, lstm_names
 
 SEED = 0
 
 
-def forecast_spec(**changes: object) -> ModelSpec:
-    values = {
-        "task": "forecast",
-        "channels": ("a", "b"),
-        "hidden_size": 5,
-        "num_layers": 2,
-        "input_mean": (10.0, -2.0),
-        "input_std": (2.0, 0.5),
-        "targets": ("b", "a"),
-        "horizon": 2,
-        "output_offset": (-2.0, 10.0, -2.0, 10.0),
-        "output_scale": (0.5, 2.0, 0.5, 2.0),
-        **changes,
-    }
-    return ModelSpec(**values)  # type: ignore[arg-type]
+def forecast_spec(**changes: Any) -> ModelSpec:
+    """changes: of the inputs and the answer."""
+    inputs = ChannelInputs(("a", "b"), (10.0, -2.0), (2.0, 0.5))
+    answer = Forecast(("b", "a"), 2, (-2.0, 10.0, -2.0, 10.0), (0.5, 2.0, 0.5, 2.0))
+    return changed(ModelSpec(inputs, chain(2, 5, 2, 4), answer), **changes)
 
 
-def classify_spec(**changes: object) -> ModelSpec:
-    values = {
-        "task": "classify",
-        "channels": ("a", "b", "c"),
-        "hidden_size": 5,
-        "num_layers": 2,
-        "input_mean": (10.0, -2.0, 0.0),
-        "input_std": (2.0, 0.5, 1.0),
-        "classes": ("x", "y", "z"),
-        **changes,
-    }
-    return ModelSpec(**values)  # type: ignore[arg-type]
+def classify_spec(layers: int = 2, **changes: Any) -> ModelSpec:
+    inputs = ChannelInputs(("a", "b", "c"), (10.0, -2.0, 0.0), (2.0, 0.5, 1.0))
+    spec = ModelSpec(inputs, chain(3, 5, layers, 3), Classify(("x", "y", "z")))
+    return changed(spec, **changes)
 
 
-def language_spec() -> ModelSpec:
-    sizes = {"hidden_size": 5, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,)}
-    return ModelSpec(
-        task="language", channels=("character",), classes=("<unk>", *" abcde"), **sizes
-    )  # type: ignore[arg-type]
+def text_spec() -> ModelSpec:
+    return language_spec(("<unk>", *" abcde"), hidden=5, layers=2)
+
+
+def uneven_spec() -> ModelSpec:
+    """Two LSTM layers of two sizes."""
+    spec = classify_spec()
+    layers = (Lstm("wide", ("x",), 7), Lstm("narrow", ("wide",), 4), Dense("out", ("narrow",), 3))
+    return ModelSpec(spec.inputs, Network(3, layers), spec.answer)
 
 
 def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequence]:
     rng = np.random.default_rng(SEED)
     found = []
     for k, length in enumerate(lengths):
-        x = rng.normal(spec.input_mean, spec.input_std, (length, spec.input_size))
-        if spec.task == "language":
-            x = rng.integers(1, len(spec.classes), (length, 1)).astype(float)
+        if spec.answer.task == "language":
+            x = rng.integers(1, len(spec.answer.classes), (length, 1)).astype(float)
+        else:
+            x = rng.normal(spec.inputs.mean, spec.inputs.std, (length, spec.inputs.size))
         if gaps:
             x[rng.random(x.shape) < 0.1] = np.nan
-        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.task == "classify" else None))
+        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.answer.task == "classify" else None))
     return found
 
 
 def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Run:
     """A run of random weights, without a training."""
     torch.manual_seed(SEED)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     model.eval()
-    model_keys = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers}
+    answer = spec.answer
+    model_keys = {"task": answer.task, "hidden_size": 5, "num_layers": 2}
     data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
     train_keys: dict[str, object] = {"epochs": 1}
-    if spec.task == "language":
+    if answer.task == "language":
         data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
-    elif spec.task == "classify":
-        model_keys["bidirectional"] = spec.bidirectional
+    elif answer.task == "classify":
         train_keys["loss_steps"] = loss_steps
     else:
-        model_keys["horizon"] = spec.horizon
+        model_keys["horizon"] = answer.horizon
     config = Config.from_dict({"data": data, "model": model_keys, "train": train_keys}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
     run.__dict__["splits"] = Splits(
-        test, test, test, spec.channels, spec.classes
+        test, test, test, spec.inputs.names, getattr(answer, "classes", ())
     )  # in place of the data that there is not
     return run
 
 
 def normalised(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
-    return (x - np.array(spec.input_mean)) / np.array(spec.input_std)
+    return (x - np.array(spec.inputs.mean)) / np.array(spec.inputs.std)
 
 
 def test_gates_are_those_of_torch_by_hand() -> None:
@@ -111,14 +106,14 @@ def test_gates_are_those_of_torch_by_hand() -> None:
     test = sequences(spec, 30, 12)
     run = run_of(spec, test)
     found = measure_gates(spec, run.weights, test)
-    lstm = run.model.lstm.double()
     by_hand: dict[tuple[int, str], list[torch.Tensor]] = {}
     with torch.no_grad():
         for sequence in test:
             inputs = list(torch.from_numpy(normalised(spec, sequence.x)))
             for k in range(2):
+                lstm = run.model.module(f"lstm{k}").double().rnn
                 w_x, w_h, b_x, b_h = (
-                    getattr(lstm, f"{name}_l{k}")
+                    getattr(lstm, f"{name}_l0")
                     for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 )
                 h = c = torch.zeros(5, dtype=torch.float64)
@@ -167,7 +162,7 @@ def test_a_stuck_gate_is_named() -> None:
     run = run_of(spec, test)
     assert "No gate is stuck" in measure_gates(spec, run.weights, test).sentences()[-1]
     weights = {name: array.copy() for name, array in run.weights.items()}
-    weights["layer1.b"][5:10] = 40  # the forget gate of layer 2: it never forgets
+    weights["lstm1.b"][5:10] = 40  # the forget gate of layer 2: it never forgets
     found = measure_gates(spec, weights, test)
     assert found.high[1]["f"] == 1
     assert "more than a million" in found.sentences()[1]
@@ -190,7 +185,7 @@ def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> 
         rows = []
         for x in xs:
             reference.step(x)
-            rows.append(reference.state[1])
+            rows.append([reference.state[f"{name}.c"] for name in lstm_names(spec)])
         return np.array(rows)
 
     np.testing.assert_allclose(np.stack(found.c, axis=1), cells(features), atol=1e-12)
@@ -227,20 +222,22 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
     test = sequences(spec, 40, 25, gaps=missing != "refuse")
     run = run_of(spec, test)
     found = measure_channels(run)
-    scale, offset = np.array(spec.output_scale), np.array(spec.output_offset)
+    scale, offset = np.array(spec.answer.scale), np.array(spec.answer.offset)
 
     def metrics(channel: int | None) -> dict[str, float]:
         answers = []
         for sequence in test:
-            filled, last = sequence.x.copy(), np.array(spec.input_mean)
+            filled, last = sequence.x.copy(), np.array(spec.inputs.mean)
             for row in filled:
-                last = np.where(np.isnan(row), last if missing == "ffill" else spec.input_mean, row)
+                last = np.where(
+                    np.isnan(row), last if missing == "ffill" else spec.inputs.mean, row
+                )
                 row[:] = last
             xs = normalised(spec, filled)
             if missing == "mask":
                 xs = np.concatenate([xs, np.isnan(sequence.x)], axis=1)
             if channel is not None:
-                xs[:, channel :: spec.input_size] = 0
+                xs[:, channel :: spec.inputs.size] = 0
             answer = numpy_backend(spec, run.weights).run(xs.astype(np.float32)) * scale + offset
             answers.append(answer + filled[:, [1, 0, 1, 0]] if residual else answer)
         return evaluate(spec, test, answers)
@@ -263,9 +260,10 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
     test = sequences(spec, *[20] * 12)
     run = run_of(spec, test)
     with torch.no_grad():
-        run.model.lstm.weight_ih_l0[:, 1] = 0
-        run.model.lstm.weight_ih_l0 *= 4  # and the others count enough to change an answer
-        run.model.head.bias.zero_()
+        weight = run.model.module("lstm0").rnn.weight_ih_l0
+        weight[:, 1] = 0
+        weight *= 4  # and the others count enough to change an answer
+        run.model.module("head").linear.bias.zero_()
         for sequence in test:  # answers are right by definition, so that any change is a loss
             answer = Session(spec, numpy_backend(spec, canonical_weights(run.model))).run(
                 sequence.x
@@ -318,37 +316,36 @@ def test_what_four_digits_do_not_show_is_no_difference(
 
 @pytest.mark.parametrize(
     "spec",
-    [classify_spec(), forecast_spec(residual=True), language_spec()],
-    ids=lambda spec: spec.task,
+    [classify_spec(), forecast_spec(residual=True), text_spec()],
+    ids=lambda spec: spec.answer.task,
 )
 def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
     (sequence,) = test = sequences(spec, 16)
     run = run_of(spec, test)
     found = measure_gradients(run)
     # Of a forecast the last two are not followed by two known values; a text's last character by none.
-    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.task]
-    xs = normalised(spec, sequence.x)[:steps]
+    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.answer.task]
     label = sequence.label
-    if spec.task == "language":
-        xs, label = (
-            np.eye(len(spec.classes))[sequence.x[:steps, 0].astype(int)],
-            int(sequence.x[steps, 0]),
-        )
-    if spec.task == "forecast":
+    if spec.answer.task == "language":
+        xs = np.eye(len(spec.answer.classes))[sequence.x[:steps, 0].astype(int)]
+        label = int(sequence.x[steps, 0])
+    else:
+        xs = normalised(spec, sequence.x)[:steps]
+    if spec.answer.task == "forecast":
         truth = (
             sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]]
             - sequence.x[13, [1, 0, 1, 0]]
-            - spec.output_offset
-        ) / np.array(spec.output_scale)
+            - spec.answer.offset
+        ) / np.array(spec.answer.scale)
 
-    def loss(state: tuple[np.ndarray, np.ndarray], start: int) -> float:
+    def loss(state: dict[str, np.ndarray], start: int) -> float:
         reference = Reference(spec, run.weights)
         reference.state = state
         for x in xs[start:]:
             outputs = reference.step(x)
         if start == steps:
-            outputs = state[0][-1] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
-        if spec.task != "forecast":
+            outputs = state["lstm1.h"] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
+        if spec.answer.task != "forecast":
             return float(np.log(np.exp(outputs).sum()) - outputs[label])
         return float(((outputs - truth) ** 2).sum())
 
@@ -360,20 +357,16 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
         if back not in (1, 2, 7, steps - 1):
             continue
         # The topmost layer alone: what a lower layer puts out at t also enters the layer above at t, which has taken its step here.
-        for which, measured in ((0, found.h), (1, found.c)):
+        for which, measured in (("h", found.h), ("c", found.c)):
             squares = 0.0
-            for unit in range(spec.hidden_size):
+            for unit in range(5):
                 moved = []
                 for change in (1e-5, -1e-5):
-                    state = reference.state
-                    state[which][-1, unit] += change
-                    if (
-                        which == 1
-                    ):  # h = o tanh(c) follows from c in the step itself, so its part is carried along
-                        h, c = reference.state
-                        state[0][-1, unit] = (
-                            h[-1, unit] / np.tanh(c[-1, unit]) * np.tanh(c[-1, unit] + change)
-                        )
+                    state = dict(reference.state)
+                    h, c = state["lstm1.h"][unit], state["lstm1.c"][unit]
+                    state[f"lstm1.{which}"][unit] += change
+                    if which == "c":  # h = o tanh(c) follows in the step itself: it goes along
+                        state["lstm1.h"][unit] = h / np.tanh(c) * np.tanh(c + change)
                     moved.append(loss(state, t + 1))
                 squares += ((moved[0] - moved[1]) / 2e-5) ** 2
             assert measured[-1][0, back] == pytest.approx(np.sqrt(squares), rel=2e-4), (t, which)
@@ -398,40 +391,54 @@ def test_gradients_of_windows_are_aligned_at_their_losses() -> None:
 def test_the_unrolled_network_answers_as_torch() -> None:
     from edge_lstm_export.insight.gradients import unroll
 
-    spec = classify_spec(num_layers=3)
-    run = run_of(spec, [])
-    x = torch.randn(4, 11, 3, dtype=torch.float64)
-    with torch.no_grad():
-        expected, (h, c) = run.model.double()(x)
-        outputs, hidden, cells = unroll(spec, run.weights, x)
-    torch.testing.assert_close(outputs, expected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(torch.stack([layer[-1] for layer in hidden]), h, atol=1e-6, rtol=0)
-    torch.testing.assert_close(torch.stack([layer[-1] for layer in cells]), c, atol=1e-6, rtol=0)
+    for spec in (classify_spec(layers=3), uneven_spec()):
+        run = run_of(spec, [])
+        x = torch.randn(4, 11, 3, dtype=torch.float64)
+        with torch.no_grad():
+            expected, state = run.model.double()(x)
+            outputs, hidden, cells = unroll(spec, run.weights, x)
+        torch.testing.assert_close(outputs, expected, atol=1e-6, rtol=0)
+        for k, name in enumerate(lstm_names(spec)):
+            for found, part in ((hidden, "h"), (cells, "c")):
+                last = state[f"{name}.{part}"]
+                torch.testing.assert_close(found[k][-1], last, atol=1e-6, rtol=0)
 
 
 def test_all_figures_are_json_and_every_look_says_something() -> None:
-    for spec in (
-        classify_spec(),
-        language_spec(),
-        forecast_spec(
-            num_layers=1,
-            channels=("a",),
-            input_mean=(0.0,),
-            input_std=(1.0,),
-            targets=("a",),
-            horizon=4,
-        ),
-    ):
+    alone = ChannelInputs(("a",), (0.0,), (1.0,))
+    ahead = Forecast(("a",), 4, (0.0,) * 4, (1.0,) * 4)
+    one_layer = ModelSpec(alone, chain(1, 5, 1, 4), ahead)
+    for spec in (classify_spec(), text_spec(), one_layer, uneven_spec()):
         run = run_of(spec, sequences(spec, 60, 20))
         figures = json.loads(json.dumps(inspect_run(run).to_dict(), allow_nan=False))
         looks = {
             "gates",
             "memory",
-            "context" if spec.task == "language" else "channels",
+            "context" if spec.answer.task == "language" else "channels",
             "gradients",
         }
         assert {
             name for name, look in figures.items() if isinstance(look, dict) and look["sentences"]
         } == looks
-        assert len(figures["gates"]["layers"]) == spec.num_layers
+        assert len(figures["gates"]["layers"]) == len(lstm_names(spec))
         assert figures["memory"]["recording"] == "s0"
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ((Dense("a", ("x",), 5), Dense("b", ("a",), 5)), "dense 5 -> dense 5 -> dense 3"),
+        ((Lstm("a", ("x",), 5), Dense("b", ("a",), 4)), "lstm 5 -> dense 4 -> dense 3"),
+        ((Lstm("a", ("x",), 5), Lstm("b", ("a", "x"), 4)), "lstm 5 -> lstm 4 -> dense 3"),
+    ],
+)
+def test_another_network_is_refused_in_one_line(layers: tuple[Any, ...], told: str) -> None:
+    spec = classify_spec()
+    spec = ModelSpec(spec.inputs, Network(3, (*layers, Dense("head", ("b",), 3))), spec.answer)
+    run = run_of(spec, sequences(spec, 20))
+    with pytest.raises(ConfigError) as refused:
+        inspect_run(run)
+    assert str(refused.value) == (
+        f"the network is {told}; inspect looks inside LSTM layers one after the other, "
+        "with a dense head after the last"
+    )

@@ -38,7 +38,7 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def read(run: Run, text: list[int], reference: Reference) -> np.ndarray:
     """From the reference's state on -> (T, V) logits."""
-    return np.array([reference.step(np.eye(len(run.spec.classes))[k]) for k in text])
+    return np.array([reference.step(np.eye(len(run.spec.answer.classes))[k]) for k in text])
 
 
 def bits(logits: np.ndarray, character: int) -> float:
@@ -85,10 +85,9 @@ def test_a_model_that_forgets_at_once_uses_one_character(prose: Run) -> None:
     run = load_run(prose.path)
     with torch.no_grad():
         for k in range(2):
-            getattr(run.model.lstm, f"weight_hh_l{k}").zero_()
-            getattr(run.model.lstm, f"bias_ih_l{k}")[
-                12:24
-            ] = -40  # the forget gate: nothing is kept
+            lstm = run.model.module(f"lstm{k}").rnn
+            lstm.weight_hh_l0.zero_()
+            lstm.bias_ih_l0[12:24] = -40  # the forget gate: nothing is kept
     found = measure_context(run)
     np.testing.assert_allclose(found.bits, found.whole, rtol=1e-5)
     assert found.used == 1
@@ -115,7 +114,11 @@ def test_a_characters_effect_is_that_of_another_in_its_place(prose: Run) -> None
     def cells(characters: list[int]) -> np.ndarray:
         """(T, layers, H)"""
         reference = Reference(prose.spec, prose.weights)
-        return np.array([(read(prose, [k], reference), reference.state[1])[1] for k in characters])
+        rows = []
+        for k in characters:
+            read(prose, [k], reference)
+            rows.append([reference.state["lstm0.c"], reference.state["lstm1.c"]])
+        return np.array(rows)
 
     as_it_is = cells(text)
     np.testing.assert_allclose(np.stack(found.c, axis=1), as_it_is, atol=1e-12)
@@ -148,7 +151,7 @@ def test_the_characters_stand_below_the_cell_and_beside_each_other(prose: Run) -
     figure = plot_cell(memory, [np.arange(12.0)] * 2)
     figure.canvas.draw()
     labels = figure.axes[2].get_xticklabels()
-    text = "".join(prose.spec.classes[k] for k in of_test(prose)[:100])
+    text = "".join(prose.spec.answer.classes[k] for k in of_test(prose)[:100])
     assert "\n" in text
     assert [label.get_text() for label in labels] == list(text.replace(" ", "␣").replace("\n", "↵"))
     boxes = [label.get_window_extent() for label in labels]
@@ -164,7 +167,8 @@ def test_the_page_speaks_of_characters(prose: Run, capsys: pytest.CaptureFixture
     titles = re.findall(r"<h2>(.*?)</h2>", html)
     assert titles[2:4] == ["How long one character is felt", "How much context it uses"]
     words = re.sub(r"base64,[^\"]*", "", html).split("<body>")[1]
-    assert f"language · 2 layers of 12 units · {len(prose.spec.classes)} characters" in words
+    known = len(prose.spec.answer.classes)
+    assert f"language · lstm 12 → lstm 12 → dense {known} · {known} characters" in words
     for word in ("channel", "sample", "std"):
         assert word not in words + out
     plain = re.sub(r"\s+", " ", out)

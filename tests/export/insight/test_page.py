@@ -101,12 +101,15 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     assert figures["task"] == task
     assert figures["memory"]["recording"] == "own.csv"
     names = (
-        ("rmse", "mae") if len(run.spec.targets) == 1 else ("nrmse",)
+        ("rmse", "mae") if len(run.spec.answer.targets) == 1 else ("nrmse",)
     )  # two targets have no common unit
     assert figures["channels"]["intact"] == {
         name: pytest.approx(run.metrics["test"][name]) for name in names
     }
-    assert f"{task} · 1 layer of 4 units · channels: a, b" in page.read_text()
+    outputs = {"regress": 1, "anomaly": 6}[task]
+    network = f"lstm 4 → dense {outputs}"
+    assert f"{task} · {network} · channels: a, b" in page.read_text()
+    assert figures["units"] == [4]
     assert page.read_text().count("base64,") == 5
 
 

@@ -19,7 +19,7 @@ def float32_backends(spec, weights):
     return {
         "numpy": NumpyBackend(spec, weights),
         "native": NativeBackend(spec, weights),
-        "lstm": OnnxBackend(spec, build(spec, weights, "lstm").SerializeToString()),
+        "fused": OnnxBackend(spec, build(spec, weights, "fused").SerializeToString()),
         "cell": OnnxBackend(spec, build(spec, weights, "cell").SerializeToString()),
     }
 
@@ -28,9 +28,9 @@ def remembering(random_model, layers, hidden, seed, *, gain):
     """A net with open forget gates: its cell state is a sum over hundreds of steps."""
     spec, weights = random_model(layers, hidden, seed=seed)
     for k in range(layers):
-        weights[f"layer{k}.b"][hidden : 2 * hidden] += 4
+        weights[f"lstm{k}.b"][hidden : 2 * hidden] += 4
         for name in ("W_x", "W_h"):
-            weights[f"layer{k}.{name}"] *= np.float32(gain)
+            weights[f"lstm{k}.{name}"] *= np.float32(gain)
     return spec, weights
 
 

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from edge_lstm_export import export_run
-from edge_lstm_export.graphs.npu import lstm
+from edge_lstm_export.graphs.npu import fused
 from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.process import Converter
@@ -78,13 +78,12 @@ class OrtChunks:
 
 def chunks(spec, weights, steps=T):
     """The backend, and the runtime inside."""
-    form = lstm(spec, weights, {}, steps=steps)
+    form = fused(spec, weights, {}, steps=steps)
     runtime = OrtChunks(form.graph.SerializeToString())
     packing = Packing(
         form.recipe["io"],
         features=spec.feature_size,
-        hidden=spec.hidden_size,
-        layers=spec.num_layers,
+        states=spec.network.state,
     )
     return any_length(RknnBackend(runtime, packing), packing.steps, spec, weights), runtime
 
@@ -115,8 +114,9 @@ def test_a_run_of_any_length(model, length):
     reference = Reference(spec, weights)
     assert_right(backend.run(rows), reference.run(rows))
     assert runtime.calls == length // T
-    for found, expected in zip(backend.state, reference.state, strict=True):
-        assert_right(found, expected)
+    found = backend.state
+    for name, expected in reference.state.items():
+        assert_right(found[name][None], expected[None])
     assert backend.name == "rknn"
     assert backend.at_once == T
 
@@ -142,7 +142,7 @@ def test_steps_and_runs_mixed_with_the_state_saved_in_the_middle(model):
         backend.state = state
         assert_right(backend.run(rows[start:]), expected[start:])
     backend.reset()
-    assert all((part == 0).all() for part in backend.state)
+    assert all((part == 0).all() for part in backend.state.values())
     assert_right(backend.run(rows), expected)
 
 
@@ -160,12 +160,12 @@ def test_states_are_copies_and_wrong_ones_are_refused(model):
     for use in (lambda: backend.run(rows), lambda: backend.step(rows[0])):
         use()
         before = backend.state
-        kept = [part.copy() for part in before]
-        before[0][:] = 9
-        np.testing.assert_array_equal(backend.state[0], kept[0])
-        with pytest.raises(BackendError, match="state h"):
-            backend.state = before[0][:, :3], before[1]
-        np.testing.assert_array_equal(backend.state[0], kept[0])
+        kept = before["lstm0.h"].copy()
+        before["lstm0.h"][:] = 9
+        np.testing.assert_array_equal(backend.state["lstm0.h"], kept)
+        with pytest.raises(BackendError, match=r"state 'lstm0\.h'"):
+            backend.state = {**before, "lstm0.h": kept[:3]}
+        np.testing.assert_array_equal(backend.state["lstm0.h"], kept)
 
 
 def test_single_steps_are_said_once(model, caplog):
@@ -262,7 +262,7 @@ def test_the_check_finds_a_wrong_chunk(bundle):
     """Were it left to NumPy, it would pass."""
     made, _ = bundle
     weights = {name: array.copy() for name, array in made.weights.items()}
-    weights["layer0.W_h"][:, :4] += 1e-2
+    weights["lstm0.W_h"][:, :4] += 1e-2
     inner = chunks(made.spec, weights)[0]._chunks
     with pytest.raises(BackendError, match=r"wrong answers with a-t\.rknn"):
         verify_backend(
@@ -344,7 +344,7 @@ def test_the_board_opens_a_chunk_as_any_other_artifact(bundle, monkeypatch):
     monkeypatch.delenv("EDGE_LSTM_NPU_CORES", raising=False)
     x, y = made.golden
     for artifact, steps, kind in (("a-t.rknn", T, ChunkBackend), ("a.rknn", 1, RknnBackend)):
-        Lite.graph = lstm(made.spec, made.weights, {}, steps=steps).graph.SerializeToString()
+        Lite.graph = fused(made.spec, made.weights, {}, steps=steps).graph.SerializeToString()
         with Model(made).session("rknn", artifact=artifact) as session:
             assert type(session.backend) is kind
             assert_right(session.run(x), y)
@@ -398,7 +398,7 @@ def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path)
     from edge_lstm_export.npu.rknn import process
 
     spec, weights = random_model(2, 8)
-    form = lstm(spec, weights, {}, steps=40)
+    form = fused(spec, weights, {}, steps=40)
     process._write_dataset(
         tmp_path,
         spec,
@@ -438,8 +438,7 @@ class Simulated:
         packing = Packing(
             recipe["io"],
             features=spec.feature_size,
-            hidden=spec.hidden_size,
-            layers=spec.num_layers,
+            states=spec.network.state,
         )
         self._backend = RknnBackend(OrtShaped(graph), packing)
 
@@ -450,10 +449,10 @@ class Simulated:
         return self._backend.run(rows)
 
     def get_state(self):
-        return np.stack(self._backend.state)
+        return self._backend.state
 
     def set_state(self, state):
-        self._backend.state = tuple(state)
+        self._backend.state = state
 
     def close(self):
         self.closed = True
@@ -471,7 +470,7 @@ def converted(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
     monkeypatch.setattr(convert_rknn, "python", lambda _: None)
     xs = feature_rows(trained.spec, 100).astype(np.float64)
-    rows = np.float64((xs - trained.spec.input_mean) / trained.spec.input_std)
+    rows = trained.spec.features(xs)
 
     def convert(chunk, refuses=False, **more):
         Simulated.refuses = refuses
@@ -492,13 +491,13 @@ def test_a_chunk_is_a_further_artifact(converted):
     work, _ = converted(T)
     assert list(work.artifacts) == ["rk3588-fp16.rknn", "rk3588-fp16-t8.rknn"]
     chunk = work.artifacts["rk3588-fp16-t8.rknn"]
-    assert chunk.form.label == "lstm-t8"
+    assert chunk.form.label == "fused-t8"
     assert chunk.form.recipe["io"] == {"form": "lstm", "steps": 8}
     assert_right(chunk.outputs, work.reference)
     (row,) = work.candidates["rk3588-fp16-t8.rknn"]
     assert row.to_dict()["steps"] == 8
     assert row.to_dict()["kept"] == "asked for, beside rk3588-fp16.rknn"
-    assert [c.form for c in work.candidates["rk3588-fp16.rknn"]] == ["cell", "lstm"]
+    assert [c.form for c in work.candidates["rk3588-fp16.rknn"]] == ["cell", "fused"]
     work = simulate.call(work)
     assert work.accuracy[simulated("rk3588-fp16-t8.rknn")].tolerance.limit == 2.0**-11, (
         "ONNX Runtime is exact, and fp16 never is"
@@ -520,7 +519,7 @@ def test_a_chunk_that_lint_refuses_is_a_note(converted):
     assert list(work.artifacts) == ["rv1103b-w8a8.rknn"]
     (note,) = work.notes
     assert re.match(
-        r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'layer0_y' on rv1103b, whose NPU has no",
+        r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'lstm0_y' on rv1103b, whose NPU has no",
         note,
     )
 
@@ -587,11 +586,11 @@ def test_export_with_chunks(exported, record_property):
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")
         assert (row["form"], row["graph"], row["recipe"]["io"]) == (
-            "lstm",
-            "npu-lstm-t8.onnx",
+            "fused",
+            "npu-fused-t8.onnx",
             {"form": "lstm", "steps": 8},
         )
-        assert "npu-lstm-t8.onnx" in bundle.members
+        assert "npu-fused-t8.onnx" in bundle.members
         nrmse = exported.accuracy[simulated(member)].comparison.nrmse
         record_property(member, f"NRMSE {nrmse:.1e}")
         assert nrmse <= limit
@@ -652,7 +651,7 @@ def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set
     """3 is no multiple of 4, which the manual advises, nor a divisor of 1000; 300 is more than the 128 calibration samples."""
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 128)
-    form = lstm(spec, weights, calibration, steps=steps)
+    form = fused(spec, weights, calibration, steps=steps)
     rows = feature_rows(spec, 1200)
     with Converter(
         spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration

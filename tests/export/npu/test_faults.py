@@ -201,7 +201,7 @@ def test_export_whose_converter_is_killed_leaves_the_old_bundle(trained, tmp, tm
     watchers[1].start()
     try:
         export_fails(
-            trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*SIGKILL.*; lstm: .*SIGKILL"
+            trained, tmp_path, r"rk3588 fp16 can't be made: cell: .*SIGKILL.*; fused: .*SIGKILL"
         )
     finally:
         done.set()
@@ -242,7 +242,7 @@ def test_export_whose_converter_hangs_leaves_the_old_bundle(
         export_fails(
             trained,
             tmp_path,
-            r"rk3588 fp16 can't be made: cell: .*no answer in time.*; lstm: .*no answer in time",
+            r"rk3588 fp16 can't be made: cell: .*no answer in time.*; fused: .*no answer in time",
         )
     finally:
         done.set()

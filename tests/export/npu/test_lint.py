@@ -247,7 +247,7 @@ PAIRS = [
 QUIET = [
     ("lstm-stored-as-float16", lstm, ("rk3576", "w4a16"), cell, ("rk3576", "w4a16"), "is stored as float16"),
     ("lstm-stored-as-float16", lstm, ("rk3562", "w8a16"), lstm, ("rk3562", "w8a8"), "is stored as float16"),
-    ("int16-concat", cell, ("rk3588", "w16a16i_dfp"), lstm, ("rk3588", "w16a16i_dfp"), "Concat 'layer0_xh' in w16a16i_dfp"),
+    ("int16-concat", cell, ("rk3588", "w16a16i_dfp"), lstm, ("rk3588", "w16a16i_dfp"), "Concat 'lstm0_joined1' in w16a16i_dfp"),
     ("size-limit", lambda: lstm(F=8200), ("rk3588", "fp16"), lambda: lstm(F=8192), ("rk3588", "fp16"), "8200 features; stay within 8192"),
     ("size-limit", lambda: lstm(T=8196), ("rk3588", "fp16"), lambda: lstm(T=8192), ("rk3588", "fp16"), "8196 steps"),
     ("lstm-attributes-unlisted", lambda: lstm(clip=0.5), ("rk3588", "fp16"), lstm, ("rk3588", "fp16"), "clip 0.5"),

@@ -57,14 +57,13 @@ def test_the_converted_model_is_what_training_emulated(tuned):
             found["after"]["w8a8"]["test"][metric], abs=5e-3
         )
     # One step from zero each, where no rounding can go on its own way: NumPy's integers, and float16 alone beside them.
-    layers = npu_int8.learned_layers(run.weights, run.w8a8)
-    converter, rows, emulated = work.artifacts["rk3588-w8a8.rknn"].converter, work.rows[:40], []
-    for row in rows:
-        emulated.append(
-            npu_int8.emulate(
-                run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None]
-            )[0]
-        )
+    products = npu_int8.learned_layers(run.spec, run.weights, run.w8a8)
+    x_range = run.w8a8["x_range"].astype(np.float64)
+    converter = work.artifacts["rk3588-w8a8.rknn"].converter
+    emulated = [
+        npu_int8.emulate(run.spec, run.weights, products, x_range, row[None])[0]
+        for row in work.rows[:40]
+    ]
     with load(work.out).session("rknn-sim", artifact="rk3588-w8a8.rknn") as session:
         answered = []
         for x in work.stream[:40]:

@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_lstm_export import export_run, graphs
-from edge_lstm_export.measure.keys import simulated
+from edge_lstm_export import export_run
+from edge_lstm_export.graphs import bundle as graphs
+from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, onnx, simulated
 from edge_lstm_export.steps import build_graphs, verify_float
 from edge_lstm_runtime import BackendUnavailableError, ConversionError, load
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -17,6 +18,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.bundle import read_bundle
 from edge_lstm_runtime.model.measured import read_measured
 from helpers import stand_in
+from helpers.specs import hidden_size, lstm_names
 
 FP16, W8A8 = "rk3588-fp16.rknn", "rk3588-w8a8.rknn"
 
@@ -45,7 +47,7 @@ def wrong_graph(monkeypatch):
 
 @pytest.mark.parametrize(
     ("form", "member", "other"),
-    [("cell", "cell.onnx", "model.onnx"), ("lstm", "model.onnx", "cell.onnx")],
+    [("cell", "cell.onnx", "model.onnx"), ("fused", "model.onnx", "cell.onnx")],
 )
 def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form, member, other):
     wrong_graph(form)
@@ -63,7 +65,9 @@ def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form,
     assert set(bundle.members) == rest
     assert bundle.manifest["left_out"] == {member: note.partition(": ")[2]}
     assert note in bundle.manifest["notes"]
-    assert f"onnx {member}" not in bundle.manifest["accuracy"]
+    accuracy = read_measured(bundle.manifest["accuracy"])
+    assert onnx(member) not in accuracy
+    assert onnx(other) in accuracy
     assert note in report(out)
     assert main(["check", str(out)]) == 0, "the rest is right"
     assert main(["info", str(out)]) == 0
@@ -72,7 +76,7 @@ def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form,
 
 
 def test_the_backend_whose_graph_was_left_out_says_why(trained, tmp_path, wrong_graph):
-    wrong_graph("lstm")
+    wrong_graph("fused")
     work = export_run(trained, tmp_path / "motions.edge", schemes=())
     with pytest.raises(BackendUnavailableError, match=r"the export left model\.onnx out: onnx mo"):
         load(work.out).session("onnx")
@@ -83,9 +87,9 @@ def test_a_wrong_kernel_is_said_and_the_rest_is_written(trained, tmp_path, monke
     monkeypatch.setattr(verify_float, "NativeBackend", lambda s, w: kernel(s, off(w)))
     work = export_run(trained, tmp_path / "motions.edge", schemes=())
     assert list(work.left_out) == ["native"]
-    accuracy = load(work.out).manifest["accuracy"]
-    assert "native" not in accuracy
-    assert "native-int8" in accuracy, "which is measured by itself"
+    accuracy = read_measured(load(work.out).manifest["accuracy"])
+    assert NATIVE not in accuracy
+    assert NATIVE_INT8 in accuracy, "which is measured by itself"
 
 
 def test_numpy_out_of_tolerance_ends_it_and_nothing_is_written(trained, tmp_path, monkeypatch):
@@ -99,16 +103,16 @@ def test_numpy_out_of_tolerance_ends_it_and_nothing_is_written(trained, tmp_path
 def test_rounding_that_a_net_amplifies_is_no_error(trained, tmp_path, capsys):
     """With open forget gates and large weights, float32's rounding comes to more than 1e-5."""
     weights = {name: array.copy() for name, array in trained.weights.items()}
-    H = trained.spec.hidden_size
-    for k in range(trained.spec.num_layers):
-        weights[f"layer{k}.b"][H : 2 * H] += 4
-        weights[f"layer{k}.W_h"] *= np.float32(2.5)
+    H = hidden_size(trained.spec)
+    for layer in lstm_names(trained.spec):
+        weights[f"{layer}.b"][H : 2 * H] += 4
+        weights[f"{layer}.W_h"] *= np.float32(2.5)
     weights["head.W"] *= np.float32(3)
     run = dataclasses.replace(trained, weights=weights)
     run.__dict__["splits"] = trained.splits
     work = export_run(run, tmp_path / "motions.edge", schemes=())
     largest = max(1.0, float(np.abs(work.reference).max()))
-    float32 = {name: a for name, a in work.accuracy.items() if name != "native-int8"}
+    float32 = {str(name): a for name, a in work.accuracy.items() if name != NATIVE_INT8}
     assert set(float32) == {"numpy", "native", "onnx model.onnx", "onnx cell.onnx"}
     worst = max(a.comparison.max_abs for a in float32.values())
     assert worst > 1e-5 * largest, "no example of what this is about"
@@ -172,8 +176,8 @@ def test_a_model_that_goes_wrong_after_the_golden_samples(trained, tmp_path, mon
     """Answers that are not finite, as of an fp16 that overflows, in a recording further on."""
     order = np.random.default_rng(0).permutation(len(trained.splits.test))
     x = np.concatenate([trained.splits.test[n].x for n in order])[:1000]
-    spec = trained.spec
-    golden = ((x - spec.input_mean) / np.asarray(spec.input_std)).astype(np.float32)
+    inputs = trained.spec.inputs
+    golden = ((x - inputs.mean) / np.asarray(inputs.std)).astype(np.float32)
     known = {row.tobytes() for row in golden}
 
     def overflow(rows):

@@ -16,12 +16,12 @@ import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.backends.reference import sigmoid
 from edge_lstm_runtime.errors import BackendError, BundleError
+from edge_lstm_runtime.layers.ops import NUMPY
 from helpers.arrays import Array
 from helpers.bundles import make_bundle
 from helpers.commands import environment
-from helpers.specs import make_spec, samples
+from helpers.specs import hidden_size, make_spec, samples
 from helpers.weights import int8_arrays, random_weights
 
 BUILT = native.LIBRARY.exists()
@@ -34,6 +34,12 @@ FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carrie
 def farthest(actual: Array, expected: Array) -> float:
     assert actual.shape == expected.shape
     return float(np.abs(actual.astype(np.float64) - expected).max())
+
+
+def assert_states_equal(actual: Any, expected: Any) -> None:
+    assert list(actual) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
 
 
 def features_of(spec: rt.ModelSpec, steps: int, *streams: int, seed: int = 3) -> Array:
@@ -71,14 +77,13 @@ def test_float32_against_pytorch(kernel):
 
     spec = make_spec(channels=4, hidden=24, layers=3, outputs=2)
     weights = random_weights(spec)
-    lstm = torch.nn.LSTM(spec.feature_size, spec.hidden_size, spec.num_layers, dtype=torch.float64)
+    lstm = torch.nn.LSTM(spec.feature_size, 24, 3, dtype=torch.float64)
     with torch.no_grad():
-        for k in range(
-            spec.num_layers
-        ):  # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases
+        # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases.
+        for k in range(3):
             for name, value in (("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b")):
                 getattr(lstm, f"{name}_l{k}").copy_(
-                    torch.from_numpy(weights[f"layer{k}.{value}"].T.astype(np.float64))
+                    torch.from_numpy(weights[f"lstm{k}.{value}"].T.astype(np.float64))
                 )
             getattr(lstm, f"bias_hh_l{k}").zero_()
         x = features_of(spec, 1000)
@@ -86,8 +91,9 @@ def test_float32_against_pytorch(kernel):
     backend = NativeBackend(spec, weights, kernel=kernel)
     expected = h.numpy() @ weights["head.W"].astype(np.float64) + weights["head.b"]
     assert farthest(backend.run(x), expected) <= FLOAT_LIMIT
-    assert farthest(backend.state[0], h_n.numpy()) <= FLOAT_LIMIT
-    assert farthest(backend.state[1], c_n.numpy()) <= FLOAT_LIMIT
+    for k in range(3):
+        assert farthest(backend.state[f"lstm{k}.h"], h_n[k].numpy()) <= FLOAT_LIMIT
+        assert farthest(backend.state[f"lstm{k}.c"], c_n[k].numpy()) <= FLOAT_LIMIT
 
 
 def int8_product(v: Array, W: Array, step: Array) -> Array:
@@ -106,36 +112,37 @@ def test_int8_against_integers(kernel, with_steps):
     spec = make_spec(channels=6, hidden=21, layers=2, outputs=3)
     weights = random_weights(spec)
     whole, steps = {}, {}
-    for k in range(spec.num_layers):
+    for k in range(2):
         for part in "xh":
-            W = weights[f"layer{k}.W_{part}"]
+            W = weights[f"lstm{k}.W_{part}"]
             steps[k, part] = (
                 np.abs(W).max(axis=0) / np.float32(127) * np.float32(1.1 if with_steps else 1)
             )
             whole[k, part] = np.rint(W / steps[k, part])
-            weights[f"layer{k}.W_{part}"] = whole[k, part].astype(np.float32) * steps[k, part]
+            weights[f"lstm{k}.W_{part}"] = whole[k, part].astype(np.float32) * steps[k, part]
     grid = (
-        np.concatenate([steps[k, part] for k in range(spec.num_layers) for part in "xh"])
+        np.concatenate([steps[k, part] for k in range(2) for part in "xh"])
         if with_steps
         else None
     )
     backend = NativeBackend(spec, weights, "int8", kernel=kernel, steps=grid)
     worst = []
     for x in features_of(spec, 200):
-        h0, c0 = backend.state
+        before = backend.state
         y = backend.step(x)
-        h1, c1 = backend.state
+        after = backend.state
         below = x
-        for k in range(spec.num_layers):
+        for k in range(2):
             a = (
-                weights[f"layer{k}.b"]
+                weights[f"lstm{k}.b"]
                 + int8_product(below, whole[k, "x"], steps[k, "x"])
-                + int8_product(h0[k], whole[k, "h"], steps[k, "h"])
+                + int8_product(before[f"lstm{k}.h"], whole[k, "h"], steps[k, "h"])
             )
             i, f, g, o = np.split(a, 4)
-            c = sigmoid(f) * c0[k] + sigmoid(i) * np.tanh(g)
-            worst.append(max(farthest(c1[k], c), farthest(h1[k], sigmoid(o) * np.tanh(c))))
-            below = h1[k]
+            h1 = after[f"lstm{k}.h"]
+            c = NUMPY.sigmoid(f) * before[f"lstm{k}.c"] + NUMPY.sigmoid(i) * np.tanh(g)
+            worst.append(max(farthest(after[f"lstm{k}.c"], c), farthest(h1, NUMPY.sigmoid(o) * np.tanh(c))))
+            below = h1
         assert (
             farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"])
             <= FLOAT_LIMIT
@@ -174,11 +181,11 @@ def test_streams_are_as_alone(precision, streams):
     )
     together.reset(stream=streams - 1)
     alone[-1].reset()
-    h, c = together.state
-    assert h.shape == (streams, 2, 19)
-    assert not h[-1].any()
-    assert not c[-1].any()
-    assert all(h[s].any() for s in range(streams - 1))
+    assert list(together.state) == ["lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"]
+    for part in together.state.values():
+        assert part.shape == (streams, 19)
+        assert not part[-1].any()
+        assert all(part[s].any() for s in range(streams - 1))
     assert (
         farthest(
             np.stack([together.step(row) for row in x[30:]]),
@@ -189,7 +196,8 @@ def test_streams_are_as_alone(precision, streams):
     for wrong in (streams, -1, 2**32, 2**32 + 1):
         with pytest.raises(BackendError):
             together.reset(stream=wrong)
-    np.testing.assert_array_equal(together.state[0][:-1] != 0, True)  # none of them was one
+    for layer in ("lstm0", "lstm1"):
+        assert together.state[f"{layer}.h"][:-1].all()  # none of them was one
 
 
 @built
@@ -201,18 +209,21 @@ def test_state_is_carried_over():
     second.state = first.state
     np.testing.assert_array_equal(first.run(x[20:]), second.run(x[20:]))
     before = first.state
-    h = before[0]
+    h = before["lstm1.h"]
     for wrong in (
         h[:1],
+        h[None],
         h.astype(np.int64),
         np.where(h > 0, np.nan, h),
         np.where(h > 0, np.float64(1e300), h),
     ):
         with pytest.raises(BackendError):
-            first.state = (wrong, before[1])
-    np.testing.assert_array_equal(first.state, before)
+            first.state = {**before, "lstm1.h": wrong}
+    with pytest.raises(BackendError, match="expected arrays named"):
+        first.state = {name: before[name] for name in ("lstm0.h", "lstm0.c")}
+    assert_states_equal(first.state, before)
     first.reset()
-    assert not np.any(first.state)
+    assert not any(part.any() for part in first.state.values())
 
 
 @built
@@ -256,7 +267,7 @@ def test_features_of_other_kinds(streams):
     for wrong in (good[0], np.stack([good * np.nan, good]), np.stack([good, good])[..., :2]):
         with pytest.raises(BackendError):
             backend.run(wrong)
-    np.testing.assert_array_equal(backend.state, before)
+    assert_states_equal(backend.state, before)
     if streams is not None:
         with pytest.raises(BackendError, match="shape"):
             backend.step(np.ones((1, 9), np.float32))  # as many values in another shape
@@ -286,7 +297,7 @@ def test_what_is_refused_at_opening():
         BackendError, match="EL_NOT_FINITE"
     ):  # finite, and times 2 log2(e) it would not be
         NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
-    count = 8 * spec.hidden_size
+    count = 8 * hidden_size(spec)
     good = np.full(count, 0.01, np.float32)
     for wrong in (good[1:], good.astype(np.float64), np.full(2 * count, 0.01, np.float32)[::2]):
         with pytest.raises(BackendError, match="steps are"):
@@ -304,10 +315,10 @@ def test_int8_arrays():
     layers, steps = read_int8(spec, arrays)
     for k in range(2):
         np.testing.assert_array_equal(
-            layers[f"layer{k}.W_h"], arrays[f"layer{k}.W_h"] * arrays[f"layer{k}.step_h"]
+            layers[f"lstm{k}.W_h"], arrays[f"lstm{k}.W_h"] * arrays[f"lstm{k}.W_h.step"]
         )
     np.testing.assert_array_equal(
-        steps, np.concatenate([arrays[f"layer{k}.step_{p}"] for k in range(2) for p in "xh"])
+        steps, np.concatenate([arrays[f"lstm{k}.W_{p}.step"] for k in range(2) for p in "xh"])
     )
     for name, array in arrays.items():
         bad_values = (

@@ -25,6 +25,7 @@ from edge_lstm_runtime.verify.auto import candidate_names
 from edge_lstm_runtime.verify.bench import measure
 from helpers.bundles import make_bundle
 from helpers.commands import edge_lstm
+from helpers.paths import ROOT
 from helpers.plug_ins import plug_in
 from helpers.specs import make_spec, samples
 
@@ -47,8 +48,7 @@ class Half(NumpyBackend):
 
     def step(self, features):
         outputs = super().step(rounded(features))
-        h, c = self.state
-        self.state = rounded(h), rounded(c)
+        self.state = {{name: rounded(array) for name, array in self.state.items()}}
         return rounded(outputs)
 
 
@@ -192,7 +192,7 @@ def test_the_plug_in_of_this_project_is_measured_by_name(file: Path) -> None:
 
 
 def test_the_table_in_the_docs_names_every_backend() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "backends.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", page, re.MULTILINE))
     assert {name: rows.get(name, "").strip() for name in names()} == {
         name: facts_of(name).number_format for name in names()

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
+from edge_lstm_export.layers.lstm import OPERATOR
 from edge_lstm_runtime import Reference
-from edge_lstm_runtime.layers.layout import (
-    GATES,
-    ONNX_GATES,
-    from_torch,
-    fused,
-    gate,
-    reorder,
-    to_onnx,
-)
+from edge_lstm_runtime.layers.lstm import fused
 from helpers.backends import open_any
 from helpers.specs import make_spec
 from helpers.tolerances import assert_close
-from helpers.weights import random_weights
+from helpers.weights import from_torch, random_weights
 
 
 def torch_model(
@@ -51,21 +42,18 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     lstm, head = torch_model(
         spec.input_size, hidden, layers, spec.output_size, seed=10 * hidden + layers
     )
-    arrays = [
-        {name: tensor.numpy() for name, tensor in module.state_dict().items()}
-        for module in (lstm, head)
-    ]
-    reference = Reference(spec, from_torch(arrays[0], arrays[1], layers))
+    reference = Reference(spec, from_torch(lstm, head))
     xs = np.random.default_rng(layers).standard_normal((150, spec.input_size))
     with torch.no_grad():
         sequence, (h, c) = lstm(torch.from_numpy(xs)[:, None])
         expected = head(sequence[:, 0])
     assert_close(reference.run(xs), expected.numpy(), "float64", "outputs")
-    assert_close(reference.state[0], h[:, 0].numpy(), "float64", "h")
-    assert_close(reference.state[1], c[:, 0].numpy(), "float64", "c")
+    for k in range(layers):
+        assert_close(reference.state[f"lstm{k}.h"], h[k, 0].numpy(), "float64", f"h of layer {k}")
+        assert_close(reference.state[f"lstm{k}.c"], c[k, 0].numpy(), "float64", f"c of layer {k}")
 
 
-@pytest.mark.parametrize("name", ["numpy", "onnx-lstm", "onnx-cell", "rknn-adapter"])
+@pytest.mark.parametrize("name", ["numpy", "onnx-fused", "onnx-cell", "rknn-adapter"])
 @pytest.mark.parametrize(("hidden", "layers"), [(1, 1), (7, 3), (64, 1), (64, 2), (32, 4)])
 def test_backend_is_the_reference_over_1000_steps(name: str, hidden: int, layers: int) -> None:
     spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3)
@@ -73,7 +61,9 @@ def test_backend_is_the_reference_over_1000_steps(name: str, hidden: int, layers
     rows = np.random.default_rng(3).standard_normal((1000, spec.feature_size)).astype(np.float32)
     reference, backend = Reference(spec, weights), open_any(name, spec, weights)
     assert_close(backend.run(rows), reference.run(rows), "float32", f"{name} outputs")
-    for tensor, actual, expected in zip("hc", backend.state, reference.state, strict=True):
+    assert list(backend.state) == list(reference.state)
+    for tensor, expected in reference.state.items():
+        actual = backend.state[tensor]
         assert_close(actual, expected, "float32", f"{name} {tensor} after 1,000 steps")
 
 
@@ -84,77 +74,36 @@ def test_saturated_gates_stay_right() -> None:
     rows = (1000 * np.random.default_rng(5).standard_normal((50, spec.feature_size))).astype(
         np.float32
     )
-    for name in ("numpy", "onnx-lstm", "onnx-cell"):
+    for name in ("numpy", "onnx-fused", "onnx-cell"):
         outputs = open_any(name, spec, weights).run(rows)
         # The pre-activations, of hundreds, are rounded at 3e-5 each; only gates between the ends feel it.
         assert np.abs(outputs - Reference(spec, weights).run(rows)).max() < 1e-3, name
 
 
-class TestLayout:
-    def test_from_torch_transposes_and_sums(self) -> None:
-        lstm, head = torch_model(3, 5, 2, 4, seed=1)
-        weights = from_torch(
-            {k: v.numpy() for k, v in lstm.state_dict().items()},
-            {k: v.numpy() for k, v in head.state_dict().items()},
-            2,
-        )
-        spec = make_spec(hidden=5, layers=2)
-        spec.network.check_weights(weights)
-        back = {}
-        for k in range(2):
-            back[f"weight_ih_l{k}"] = torch.from_numpy(
-                weights[f"layer{k}.W_x"].T.astype(np.float64)
-            )
-            back[f"weight_hh_l{k}"] = torch.from_numpy(
-                weights[f"layer{k}.W_h"].T.astype(np.float64)
-            )
-            back[f"bias_ih_l{k}"] = torch.from_numpy(weights[f"layer{k}.b"].astype(np.float64))
-            back[f"bias_hh_l{k}"] = torch.zeros(20, dtype=torch.float64)
-        again = torch.nn.LSTM(3, 5, 2, dtype=torch.float64)
-        again.load_state_dict(back)
-        xs = torch.randn(20, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-        with torch.no_grad():
-            assert_close(
-                again(xs)[0].numpy(), lstm(xs)[0].numpy(), "float64", "torch after the round trip"
-            )
+def test_the_fused_matrix_is_the_gates() -> None:
+    spec = make_spec(hidden=6)
+    weights = spec.network.own(spec.network.layers[0], random_weights(spec))
+    x, h = np.random.default_rng(0).standard_normal((2, 6)).astype(np.float32)
+    x = x[:3]
+    plain = np.split(x @ weights["W_x"] + h @ weights["W_h"] + weights["b"], 4)
+    gates = dict(zip("ifgo", plain, strict=True))
+    i, f, o, g = np.split(fused(weights) @ np.concatenate([x, [1.0], h]), 4)
+    for name, value in {"i": 2 * i, "f": 2 * f, "o": 2 * o, "g": g}.items():
+        assert_close(value, gates[name], "float32", f"gate {name}")
+    assert fused(weights).flags.f_contiguous
 
-    def test_gates_stand_in_torch_order(self) -> None:
-        columns = np.repeat(np.arange(4), 3)[None]
-        assert [int(gate(columns, name)[0, 0]) for name in GATES] == [0, 1, 2, 3]
 
-    def test_reorder_round_trip(self) -> None:
-        array = np.arange(2 * 4 * 5).reshape(2, 20)
-        there = reorder(array, ONNX_GATES)
-        # In the reordered array the canonical names point at ONNX's blocks: i, o, f, g.
-        back = np.concatenate(
-            [gate(there, GATES[ONNX_GATES.index(name)]) for name in GATES], axis=-1
-        )
-        assert (back == array).all()
-        assert not (there == array).all()
-
-    def test_to_onnx_round_trip(self) -> None:
-        spec = make_spec(hidden=6)
-        weights = random_weights(spec)
-        W, R, B = to_onnx(weights, 0)
-        assert (W.shape, R.shape, B.shape) == ((1, 24, 3), (1, 24, 6), (1, 48))
-        order = [ONNX_GATES.index(name) for name in GATES]
-
-        def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            blocks = np.split(array, 4, axis=0)
-            return np.concatenate([blocks[k] for k in order]).T
-
-        assert (canonical(W[0]) == weights["layer0.W_x"]).all()
-        assert (canonical(R[0]) == weights["layer0.W_h"]).all()
-        assert (canonical(B[0, :24]) == weights["layer0.b"]).all()
-        assert not B[0, 24:].any()
-
-    def test_fused_is_the_gates(self) -> None:
-        spec = make_spec(hidden=6)
-        weights = random_weights(spec)
-        x, h = np.random.default_rng(0).standard_normal((2, 6)).astype(np.float32)
-        x = x[:3]
-        plain = x @ weights["layer0.W_x"] + h @ weights["layer0.W_h"] + weights["layer0.b"]
-        i, f, o, g = np.split(fused(weights, 0) @ np.concatenate([x, [1.0], h]), 4)
-        for name, value in {"i": 2 * i, "f": 2 * f, "o": 2 * o, "g": g}.items():
-            assert_close(value, gate(plain, name), "float32", f"gate {name}")
-        assert fused(weights, 0).flags.f_contiguous
+def test_the_operands_of_the_onnx_operator_stand_in_its_order() -> None:
+    """i, o, f, c, transposed; two biases, as ONNX's documentation of LSTM has them."""
+    layer = make_spec(hidden=2).network.layers[0]
+    columns = np.repeat([1, 2, 3, 4], 2)  # i, f, g, o
+    weights = {
+        "W_x": (10 * np.arange(3)[:, None] + columns).astype(np.float32),
+        "W_h": (100 * np.arange(2)[:, None] + columns).astype(np.float32),
+        "b": columns.astype(np.float32),
+    }
+    W, R, B = OPERATOR.arrays(layer, weights)
+    rows = np.array([1, 1, 4, 4, 2, 2, 3, 3])
+    np.testing.assert_array_equal(W, rows[:, None] + [0, 10, 20])
+    np.testing.assert_array_equal(R, rows[:, None] + [0, 100])
+    np.testing.assert_array_equal(B, [*rows, *[0] * 8])

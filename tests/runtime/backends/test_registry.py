@@ -57,7 +57,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("full") / "full.edge", SPEC, form="lstm")
+    return make_bundle(tmp_path_factory.mktemp("full") / "full.edge", SPEC, form="fused")
 
 
 def with_artifacts(path: Path, *entries: str, **more: Any) -> Bundle:
@@ -80,7 +80,7 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, opener: Any) -> None:
 def perturbed(bundle: Bundle, **_: Any) -> NumpyBackend:
     """Wrong by a little: four weights in a row are off by a hundredth."""
     weights = {name: array.copy() for name, array in bundle.weights.items()}
-    weights["layer0.W_h"][:, :4] += 1e-2
+    weights["lstm0.W_h"][:, :4] += 1e-2
     return NumpyBackend(bundle.spec, weights)
 
 
@@ -247,7 +247,7 @@ def test_the_tolerance_of_float32_is_the_manifests_where_it_states_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stated = {"metric": "max_abs", "limit": 0.5, "reason": "as the export found it"}
-    bundle = make_bundle(tmp_path / "f.edge", SPEC, form="lstm", float32={"tolerance": stated})
+    bundle = make_bundle(tmp_path / "f.edge", SPEC, form="fused", float32={"tolerance": stated})
     register(monkeypatch, "numpy", perturbed)  # beyond 1e-5: see test_check_finds_a_wrong_backend
     for backend in ("numpy", "onnx"):
         result = check_backend(bundle, backend)
@@ -274,11 +274,11 @@ def test_what_the_export_left_out_is_missed_with_its_reason(tmp_path: Path) -> N
         BackendUnavailableError,
         match=r"no converted model; the export left rk3588-fp16\.rknn out: NRMSE 0\.5$",
     ):
-        pick_artifact(bundle, None)
+        pick_artifact(bundle, "rknn", None)
     with pytest.raises(
         BackendUnavailableError, match=r"^the export left rk3588-fp16\.rknn out: NRMSE 0\.5$"
     ):
-        pick_artifact(bundle, "rk3588-fp16.rknn")
+        pick_artifact(bundle, "rknn", "rk3588-fp16.rknn")
 
 
 def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
@@ -374,9 +374,9 @@ def load_session(bundle: Bundle, backend: str, **options: Any) -> Session:
 
 
 def test_auto_starts_from_the_zero_state(full: Bundle) -> None:
-    h, c = choose_backend(full).backend.state
-    assert not h.any()
-    assert not c.any()
+    state = choose_backend(full).backend.state
+    assert list(state) == list(SPEC.network.state)
+    assert not any(part.any() for part in state.values())
 
 
 def test_auto_with_no_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +505,13 @@ def test_onnx_with_the_graph_of_another_model() -> None:
     from edge_lstm_export.graphs.bundle import build
 
     other = make_spec(hidden=8, layers=2, channels=5)
-    backend = OnnxBackend(SPEC, build(other, random_weights(other), "lstm").SerializeToString())
+    graph = build(other, random_weights(other), "fused").SerializeToString()
+    with pytest.raises(
+        BackendError, match=r"has a state of \(1, 1, 8\), expected 16 values for lstm0\.h"
+    ):
+        OnnxBackend(SPEC, graph)
+    wider = make_spec(hidden=16, layers=2, channels=5)
+    backend = OnnxBackend(SPEC, build(wider, random_weights(wider), "fused").SerializeToString())
     with pytest.raises(BackendError, match="ONNX Runtime"):
         backend.step(np.zeros(3, np.float32))
 
@@ -566,9 +572,13 @@ def test_rknn_adapter_without_a_result() -> None:
     runtime.fail_at = runtime.calls + 1
     with pytest.raises(BackendError, match="returned no result"):
         backend.step(row)
-    for part, expected in zip(backend.state, before, strict=True):
-        assert_close(part, expected, "exact", "state after a step without a result")
+    for name, part in backend.state.items():
+        assert_close(part, before[name], "exact", f"{name} after a step without a result")
     backend.step(row)
+
+
+def packing() -> Packing:
+    return Packing({"form": "cell"}, features=3, states=SPEC.network.state)
 
 
 class Driver:
@@ -591,19 +601,17 @@ class Driver:
     ("result", "match"),
     [
         ([], "something else than this model's outputs"),
-        ([np.zeros((1, 4, 1, 1))], r"states of \[\] values, expected 4 of 16"),
+        ([np.zeros((1, 4, 1, 1))], r"states of \[\] values, expected \[16, 16, 16, 16\]"),
         (RuntimeError("driver timeout"), "driver timeout"),
         ([np.zeros((1, 4, 1, 1)), *[np.zeros((1, 7, 1, 1))] * 4], "7"),
     ],
     ids=["nothing", "too few", "raises", "other sizes"],
 )
 def test_rknn_adapter_with_a_wrong_result(result: Any, match: str) -> None:
-    backend = RknnBackend(
-        Driver(result), Packing({"form": "cell"}, features=3, hidden=16, layers=2)
-    )
+    backend = RknnBackend(Driver(result), packing())
     with pytest.raises(BackendError, match=match):
         backend.step(np.zeros(3, np.float32))
-    assert not backend.state[0].any()
+    assert not any(part.any() for part in backend.state.values())
 
 
 @pytest.mark.parametrize(
@@ -649,7 +657,7 @@ def test_a_session_on_an_npu_that_answers_wrongly_is_refused(
     register(monkeypatch, "rknn", opener(bundle.weights))
     with Model(bundle).session("rknn") as session:
         assert opened[-1].calls == 10 + len(bundle.golden[0]), "a warm-up and all golden samples"
-        assert not session.state["h"].any(), "the golden samples' state is left behind"
+        assert not session.state["lstm0.h"].any(), "the golden samples' state is left behind"
     register(
         monkeypatch,
         "rknn",
@@ -691,7 +699,7 @@ def test_cores_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rknn_adapter_closes_once() -> None:
     driver = Driver(None)
-    backend = RknnBackend(driver, Packing({"form": "cell"}, features=3, hidden=16, layers=2))
+    backend = RknnBackend(driver, packing())
     backend.close()
     backend.close()
     assert driver.released == 1

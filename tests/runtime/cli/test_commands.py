@@ -427,7 +427,10 @@ def test_ctrl_c(classify_file: Path) -> None:
 
 NOISY = """
 import ctypes, os
+from edge_lstm_runtime import Facts
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+
+FACTS = Facts("float32")
 
 class Noisy(NumpyBackend):
     name = "noisy"
@@ -447,7 +450,7 @@ def test_a_noisy_library_does_not_reach_the_answers(classify_file: Path, tmp_pat
     info = tmp_path / "noisy_npu-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu:open_backend\n")
+    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu\n")
     (tmp_path / "noisy_npu.py").write_text(NOISY)
     done = edge_lstm(
         "run",
@@ -622,7 +625,7 @@ def test_info(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for expected in (
         "forecast: ch0+1, ch1+1, ch0+2",
         "ch0, ch1, ch2 (raw units; missing values: mask)",
-        f"1 layer(s) of 8, {bundle.spec.network.parameters} parameters",
+        f"model     lstm 8 -> dense 8, {bundle.spec.network.parameters} parameters",
         bundle.manifest["members"]["weights.npz"]["sha256"][:12],
         "max abs 1.00e-07  NRMSE 2.00e-07  over 1000 steps",
         "2.3.5",

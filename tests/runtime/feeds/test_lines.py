@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,19 @@ import pytest
 from edge_lstm_runtime import BackendError, ConfigError, Session, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.inputs.channels import describe
-from helpers.specs import make_spec
+from edge_lstm_runtime.model.spec import describe
+from helpers.specs import changed, make_spec
 from helpers.weights import random_weights
 
 
 @pytest.fixture
 def session(classify_file: Path) -> Session:
-    return load(classify_file).session()
+    return load(classify_file).session("numpy")
 
 
 @pytest.fixture
 def gappy(forecast_file: Path) -> Session:
-    return load(forecast_file).session()
+    return load(forecast_file).session("numpy")
 
 
 def expected(session: Session, rows: list[list[float]]) -> list[dict[str, Any]]:
@@ -237,7 +236,7 @@ def test_a_header_without_a_channel(session: Session, before: str) -> None:
 
 
 def test_a_header_with_the_time_alone() -> None:
-    spec = dataclasses.replace(
+    spec = changed(
         make_spec(task="forecast", channels=["a", "b", "dt"]), dt="dt", dt_unit=60.0, time="when"
     )
     timed = Session(spec, NumpyBackend(spec, random_weights(spec)))

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lstm_runtime import ModelSpec, SampleError, Session, describe
-from edge_lstm_runtime.inputs.channels import Postprocessor, Preprocessor, features
+from edge_lstm_runtime.inputs.channels import Missing
+from edge_lstm_runtime.session import answers
 from helpers.backends import open_any
+from helpers.bundles import network_outputs
 from helpers.generated import PROPERTY
-from helpers.specs import make_spec, samples
+from helpers.preprocessors import preprocessor
+from helpers.specs import changed, make_spec, samples
 from helpers.tolerances import assert_close
 from helpers.weights import random_weights
 
@@ -75,7 +78,7 @@ def test_preprocessor_is_features_with_a_reset_anywhere(
 ) -> None:
     spec, xs = case
     cut = data.draw(st.integers(0, len(xs)), label="reset before")
-    pre = Preprocessor(spec, np.float64)
+    pre = preprocessor(spec, np.float64)
     for start, stop in ((0, cut), (cut, len(xs))):
         pre.reset()
         if start == stop:
@@ -91,7 +94,7 @@ def test_preprocessor_is_features_with_a_reset_anywhere(
 
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
-def test_leading_gaps_are_the_mean(missing: str) -> None:
+def test_leading_gaps_are_the_mean(missing: Missing) -> None:
     spec = make_spec(channels=2, missing=missing)
     xs = [[nan, 2.0], [nan, nan], [3.0, nan]]
     rows, filled = spec.inputs.features(xs)
@@ -103,7 +106,7 @@ def test_leading_gaps_are_the_mean(missing: str) -> None:
 
 
 def test_mask_is_cleared_after_a_gap() -> None:
-    pre = Preprocessor(make_spec(channels=2, missing="mask"))
+    pre = preprocessor(make_spec(channels=2, missing="mask"))
     assert pre([nan, 0.0])[2:].tolist() == [1, 0]
     assert pre([0.0, 0.0])[2:].tolist() == [0, 0]
 
@@ -112,7 +115,7 @@ def test_mask_is_cleared_after_a_gap() -> None:
 def test_a_large_offset_keeps_its_precision(dtype: type[np.floating[Any]]) -> None:
     # Air pressure: the signal is the last 1 of 101,325 Pa. In float32 its steps are 0.0078 Pa; the mean must not add to that.
     spec = make_spec(channels=1, mean=[101_325.3], std=[0.5])
-    pre = Preprocessor(spec, dtype)
+    pre = preprocessor(spec, dtype)
     pressures = 101_325 + np.linspace(-1, 1, 257)
     got = np.array([pre([p])[0] for p in pressures], np.float64)
     expected = (pressures - 101_325.3) / 0.5
@@ -121,10 +124,10 @@ def test_a_large_offset_keeps_its_precision(dtype: type[np.floating[Any]]) -> No
 
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
-def test_inf_is_refused(missing: str, value: float) -> None:
+def test_inf_is_refused(missing: Missing, value: float) -> None:
     spec = make_spec(missing=missing)
     with pytest.raises(SampleError, match=r"channel 'ch1' is -?inf; expected a finite number"):
-        Preprocessor(spec)([0.0, value, 0.0])
+        preprocessor(spec)([0.0, value, 0.0])
     with pytest.raises(SampleError, match=r"step 1: channel 'ch1' is -?inf"):
         spec.inputs.features([[0.0, 0.0, 0.0], [0.0, value, 0.0]])
 
@@ -134,31 +137,31 @@ def test_nan_is_refused_with_advice() -> None:
     with pytest.raises(
         SampleError, match=r"channel 'ch2' is NaN.*train with missing = 'ffill' or 'mask'"
     ):
-        Preprocessor(spec)([0.0, 0.0, nan])
+        preprocessor(spec)([0.0, 0.0, nan])
     with pytest.raises(SampleError, match="step 0: channel 'ch2' is NaN"):
         spec.inputs.features([[0.0, 0.0, nan]])
 
 
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
 @pytest.mark.parametrize("value", [1e200, -1e200, 1.7e308, 1e31])
-def test_huge_values_are_refused_for_what_they_are(missing: str, value: float) -> None:
+def test_huge_values_are_refused_for_what_they_are(missing: Missing, value: float) -> None:
     # In float32 they are inf, and inf - inf in a gate would leave NaN in the state for good.
     spec = make_spec(missing=missing)
     with pytest.raises(
         SampleError, match=r"channel 'ch0' is -?1.*e\+\d+, more than 1e\+30 standard deviations"
     ):
-        Preprocessor(spec)([value, 0.0, 0.0])
+        preprocessor(spec)([value, 0.0, 0.0])
     with pytest.raises(SampleError, match=r"step 0: channel 'ch0' is .*standard deviations"):
         spec.inputs.features([[value, 0.0, 0.0]])
 
 
 @pytest.mark.parametrize("std", [1e-30, 1e-6, 1.0, 1e30])
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
-def test_large_values_below_the_limit_pass(missing: str, std: float) -> None:
+def test_large_values_below_the_limit_pass(missing: Missing, std: float) -> None:
     spec = make_spec(channels=2, mean=[0.0, 0.0], std=[std, 1.0], missing=missing)
     value = 9e29 * std
     for xs in ([value, 1.0], [-value, -9e29]):
-        got = Preprocessor(spec)(xs)
+        got = preprocessor(spec)(xs)
         expected = spec.inputs.features([xs])[0][0]
         assert np.isfinite(got).all()
         assert np.allclose(got, expected, rtol=1e-6, atol=0)
@@ -171,23 +174,23 @@ def test_each_channel_has_a_limit_of_its_own(std: tuple[float, float]) -> None:
     narrow, wide = (0, 1) if std[0] == 1 else (1, 0)
     x = np.zeros(2)
     x[wide] = 2e30
-    assert Preprocessor(spec)(x)[wide] == np.float32(2e24)
-    assert Preprocessor(spec, streams=3)(np.stack([x] * 3))[2, wide] == np.float32(2e24)
+    assert preprocessor(spec)(x)[wide] == np.float32(2e24)
+    assert preprocessor(spec, streams=3)(np.stack([x] * 3))[2, wide] == np.float32(2e24)
     x[wide], x[narrow] = 0, 2e30
     with pytest.raises(
         SampleError,
         match=f"^channel 'ch{narrow}' is 2e\\+30, more than 1e\\+30 standard deviations",
     ):
-        Preprocessor(spec)(x)
+        preprocessor(spec)(x)
     with pytest.raises(SampleError, match=f"^stream 1: channel 'ch{narrow}' is 2e\\+30"):
-        Preprocessor(spec, streams=2)(np.stack([np.zeros(2), x]))
+        preprocessor(spec, streams=2)(np.stack([np.zeros(2), x]))
     with pytest.raises(SampleError, match=f"^row 1: channel 'ch{narrow}' is 2e\\+30"):
-        Preprocessor(spec).run(np.stack([np.zeros(2), x]))
+        preprocessor(spec).run(np.stack([np.zeros(2), x]))
 
 
 def test_the_largest_sample_leaves_a_finite_state() -> None:
     spec = make_spec(channels=8, hidden=64, layers=2)
-    for name in ("numpy", "onnx-lstm", "onnx-cell"):
+    for name in ("numpy", "onnx-fused", "onnx-cell"):
         session = Session(spec, open_any(name, spec, random_weights(spec)))
         session.step([(-1) ** k * 9e29 for k in range(8)])
         assert all(np.isfinite(value).all() for value in session.state.values()), name
@@ -199,10 +202,10 @@ def test_the_largest_sample_leaves_a_finite_state() -> None:
     st.lists(st.floats(width=64), min_size=2, max_size=2),
     st.sampled_from(["refuse", "ffill", "mask"]),
 )
-def test_any_floats_are_features_or_refused_alike(x: list[float], missing: str) -> None:
+def test_any_floats_are_features_or_refused_alike(x: list[float], missing: Missing) -> None:
     spec = make_spec(channels=2, missing=missing)
     whole, reason = attempt(lambda: spec.inputs.features([x])[0][0])
-    single, same_reason = attempt(lambda: Preprocessor(spec)(x))
+    single, same_reason = attempt(lambda: preprocessor(spec)(x))
     assert (whole is None) == (single is None)
     if whole is None or single is None:
         assert reason == f"step 0: {same_reason}"
@@ -232,7 +235,7 @@ def attempt(call: Callable[[], np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, A
 )
 def test_features_refuse_what_is_no_recording(bad: Any) -> None:
     with pytest.raises(SampleError, match="samples"):
-        features(make_spec(), bad)
+        make_spec().features(bad)
 
 
 def test_features_of_nothing() -> None:
@@ -253,7 +256,7 @@ def test_any_number_type_will_do(dtype: type[np.generic]) -> None:
     x = np.array([1, 0, 1]).astype(dtype)
     expected = spec.inputs.features([[1.0, 0.0, 1.0]])[0]
     assert_close(
-        Preprocessor(spec, np.float64)(x), expected[0], "features", f"{dtype.__name__} sample"
+        preprocessor(spec, np.float64)(x), expected[0], "features", f"{dtype.__name__} sample"
     )
     assert_close(
         spec.inputs.features(x[None])[0], expected, "features", f"{dtype.__name__} recording"
@@ -262,7 +265,7 @@ def test_any_number_type_will_do(dtype: type[np.generic]) -> None:
 
 def test_features_leave_the_input_alone() -> None:
     xs = np.array([[1.0, nan, 3.0]])
-    _, filled = features(make_spec(missing="ffill"), xs)
+    _, filled = make_spec(missing="ffill").inputs.features(xs)
     assert np.isnan(xs[0, 1])
     filled[:] = 0
     assert xs[0, 0] == 1.0
@@ -279,7 +282,7 @@ def test_forecast_layout_and_residual() -> None:
     outputs, now = np.array([1.0, 2.0, 3.0, 4.0]), np.array([100.0, 200.0, 300.0])
     offset, scale = spec.answer.offset, spec.answer.scale
     expected = [offset[k] + scale[k] * outputs[k] + (100.0, 200.0)[k % 2] for k in range(4)]
-    answer = Postprocessor(spec)(outputs, now)
+    answer = answers(spec.answer.scaling(spec.inputs), outputs, now)
     assert_close(answer, np.array(expected), "float64", "forecast")
     assert describe(spec, answer) == {
         "forecast": {"a": [expected[0], expected[2]], "b": [expected[1], expected[3]]}
@@ -288,8 +291,9 @@ def test_forecast_layout_and_residual() -> None:
 
 def test_residual_follows_the_target_not_the_position() -> None:
     spec = make_spec(task="forecast", channels=["a", "b", "c"], outputs=1, residual=True)
-    spec = ModelSpec(**{**spec.__dict__, "targets": ("c", "a")})
-    answer = Postprocessor(spec)(np.zeros((1, 2)), np.array([[1.0, 2.0, 3.0]]))
+    spec = changed(spec, targets=("c", "a"))
+    scaling = spec.answer.scaling(spec.inputs)
+    answer = answers(scaling, np.zeros((1, 2)), np.array([[1.0, 2.0, 3.0]]))
     assert_close(
         answer,
         np.array([[3.0 + spec.answer.offset[0], 1.0 + spec.answer.offset[1]]]),
@@ -322,8 +326,10 @@ def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:
 
 def test_classify_answers_are_the_logits() -> None:
     spec = make_spec()
-    outputs = np.array([0.5, -1.0, 3.0, 0.0], np.float32)
-    assert Postprocessor(spec)(outputs, np.zeros(3)) is outputs
+    assert spec.answer.scaling(spec.inputs) is None
+    weights, xs = random_weights(spec), samples(spec, 5)
+    found = Session(spec, open_any("reference", spec, weights)).run(xs)
+    assert_close(found, network_outputs(spec, weights, xs), "features", "logits")
 
 
 def test_describe_classify() -> None:

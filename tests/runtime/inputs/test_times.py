@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,10 +13,12 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.inputs.channels import Preprocessor, as_samples
+from edge_lstm_runtime.inputs import as_samples
+from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.times import Clock, seconds
 from helpers.bundles import make_bundle
-from helpers.specs import make_spec
+from helpers.preprocessors import preprocessor
+from helpers.specs import changed, make_spec
 from helpers.tolerances import assert_close
 
 UNIT = 300.0
@@ -25,7 +26,7 @@ DT = np.array([0.0, 300.0, 0.0, 86400.0, 299.5, 1e-3, 1e12])
 XS = np.column_stack([np.linspace(-1, 1, len(DT)), np.ones(len(DT)), DT])
 
 
-def timed(missing: str = "refuse", **changes: Any) -> rt.ModelSpec:
+def timed(missing: Missing = "refuse", **changes: Any) -> rt.ModelSpec:
     spec = make_spec(
         task="forecast",
         channels=["a", "b", "dt"],
@@ -33,34 +34,34 @@ def timed(missing: str = "refuse", **changes: Any) -> rt.ModelSpec:
         mean=[0.0, 1.0, 0.6],
         std=[1.0, 2.0, 0.5],
     )
-    return dataclasses.replace(spec, **{"dt": "dt", "dt_unit": UNIT, "time": "when", **changes})
+    return changed(spec, **{"dt": "dt", "dt_unit": UNIT, "time": "when", **changes})
 
 
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
-def test_the_feature_is_the_normalised_logarithm(missing: str) -> None:
+def test_the_feature_is_the_normalised_logarithm(missing: Missing) -> None:
     spec = timed(missing)
     expected = np.array([(math.log(1 + dt / UNIT) - 0.6) / 0.5 for dt in DT])
     rows = spec.inputs.features(XS)[0]
     np.testing.assert_allclose(rows[:, 2], expected, rtol=1e-9)
     np.testing.assert_allclose(rows[:, 1], (XS[:, 1] - 1) / 2)
-    one_by_one = Preprocessor(spec, np.float64)
+    one_by_one = preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in XS]), rows, "features", "step by step")
     assert_close(
-        Preprocessor(spec, np.float64).run(as_samples(spec, XS))[0], rows, "features", "all at once"
+        preprocessor(spec, np.float64).run(as_samples(spec.inputs, XS))[0], rows, "features", "all at once"
     )
 
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
-def test_a_missing_one_is_filled_on_its_scale(missing: str) -> None:
+def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
     spec, xs = timed(missing), XS.copy()
     xs[3:5, 2] = np.nan
     rows = spec.inputs.features(xs)[0]
     kept = (math.log(1 + 0.0) - 0.6) / 0.5 if missing == "ffill" else 0.0
     np.testing.assert_allclose(rows[3:5, 2], kept)
-    one_by_one = Preprocessor(spec, np.float64)
+    one_by_one = preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in xs]), rows, "features", "step by step")
     assert_close(
-        Preprocessor(spec, np.float64).run(as_samples(spec, xs))[0], rows, "features", "all at once"
+        preprocessor(spec, np.float64).run(as_samples(spec.inputs, xs))[0], rows, "features", "all at once"
     )
 
 
@@ -72,9 +73,9 @@ def test_negative_and_infinite_times_are_refused(value: float) -> None:
     with pytest.raises(rt.SampleError, match=f"step 4: {message}"):
         spec.inputs.features(xs)
     with pytest.raises(rt.SampleError, match=message):
-        Preprocessor(spec)(xs[4])
+        preprocessor(spec)(xs[4])
     with pytest.raises(rt.SampleError, match=f"row 4: {message}"):
-        Preprocessor(spec).run(as_samples(spec, xs))
+        preprocessor(spec).run(as_samples(spec.inputs, xs))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_wrong_specification_is_refused(changes: dict[str, Any], message: str)
 
 
 def test_the_mean_in_seconds() -> None:
-    assert timed().raw_mean == pytest.approx((0.0, 1.0, UNIT * (math.exp(0.6) - 1)))
+    assert timed().inputs.raw_mean == pytest.approx((0.0, 1.0, UNIT * (math.exp(0.6) - 1)))
 
 
 # --- the clock ---
@@ -196,7 +197,7 @@ def test_run_works_the_time_out(
 
 def test_streams_are_scaled_too() -> None:
     spec = timed("ffill")
-    several = Preprocessor(spec, np.float64, 2)
+    several = preprocessor(spec, np.float64, 2)
     rows = spec.inputs.features(XS)[0]
     for k in range(len(XS)):
         np.testing.assert_allclose(

@@ -255,7 +255,7 @@ def test_a_newer_format_names_both_versions(small: bytes, tmp_path: Path, versio
 
 
 def test_a_newer_format_may_close_in_another_way(small: bytes, tmp_path: Path) -> None:
-    members = {**unpacked(small), "manifest.json": b'{"format": 2}'}
+    members = {**unpacked(small), "manifest.json": b'{"format": 3}'}
     buffer = io.BytesIO()
     with zipfile.ZipFile(
         buffer, "w", zipfile.ZIP_DEFLATED
@@ -499,9 +499,9 @@ MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
     "spec as a list": lambda m, _: m.update(spec=["task", "classify"]),
     "spec as null": lambda m, _: m.update(spec=None),
     "spec as a number": lambda m, _: m.update(spec=3),
-    "spec with a text for a number": lambda m, _: m["spec"].update(hidden_size="1"),
-    "spec with a float for a whole number": lambda m, _: m["spec"].update(hidden_size=1.0),
-    "spec with a number beyond float": lambda m, _: m["spec"].update(input_mean=[10**400]),
+    "spec with a text for a number": lambda m, _: m["spec"]["network"][0].update(units="1"),
+    "spec with a float for a whole number": lambda m, _: m["spec"]["network"][0].update(units=1.0),
+    "spec with a number beyond float": lambda m, _: m["spec"]["inputs"].update(mean=[10**400]),
     "artifacts as a list": lambda m, _: m.update(artifacts=["golden.npz"]),
     "artifacts as null": lambda m, _: m.update(artifacts=None),
     "an artifact that is no member": lambda m, _: m.update(artifacts={"rk.rknn": artifact_entry()}),

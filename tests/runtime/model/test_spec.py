@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime import BundleError, ModelSpec
-from helpers.specs import make_spec
+from helpers.specs import chain, make_spec
 from helpers.weights import random_weights
 
 
@@ -30,11 +30,15 @@ def test_round_trip_through_json(spec: ModelSpec) -> None:
 
 
 def test_what_came_later_is_left_out_where_it_has_no_use() -> None:
-    """A bundle without sound, detector or dt is the one that runtimes before them wrote, and read."""
-    assert set(make_spec().to_dict()) == {
-        "task", "channels", "hidden_size", "num_layers", "input_mean", "input_std", "missing", "classes", "targets", "horizon",
-        "output_offset", "output_scale", "residual", "bidirectional",
-    }  # fmt: skip
+    """A bundle without sound, detector or dt says nothing of them."""
+    assert make_spec(channels=1, hidden=2, outputs=2).to_dict() == {
+        "inputs": {"kind": "channels", "channels": ["ch0"], "mean": [-1.0], "std": [1.0]},
+        "network": [
+            {"type": "lstm", "name": "lstm0", "inputs": ["x"], "units": 2},
+            {"type": "dense", "name": "head", "inputs": ["lstm0"], "units": 2, "activation": "none"},
+        ],
+        "answer": {"task": "classify", "classes": ["class0", "class1"]},
+    }
 
 
 def test_sizes_and_counts() -> None:
@@ -47,80 +51,164 @@ def test_sizes_and_counts() -> None:
     assert spec.network.macs_per_step == 6 * 32 + 8 * 32 + 8 * 32 + 8 * 32 + 8 * 4 + 3 * 8 * 2
 
 
-CLASSIFY: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown task": ({"task": "cluster"}, "task is 'cluster'"),
+Changes = dict[str, Any]
+INPUTS: dict[str, tuple[Changes, str]] = {
+    "unknown kind": ({"kind": "pictures"}, "kind is 'pictures', expected one of channels"),
     "unknown policy": ({"missing": "drop"}, "missing is 'drop'"),
-    "no channels": ({"channels": []}, "no input channels"),
+    "no channels": ({"channels": [], "mean": [], "std": []}, "no input channels"),
     "repeated channel": ({"channels": ["a", "b", "a"]}, "repeat"),
-    "channels as one text": ({"channels": "abc"}, "channels"),
+    "channels as one text": ({"channels": "abc"}, "channels is 'abc'"),
     "channels that are numbers": ({"channels": [1, 2, 3]}, "channels"),
-    "nested channels": ({"channels": [["a"], ["b"], ["c"]]}, "channels|malformed"),
-    "no layers": ({"num_layers": 0}, "num_layers is 0"),
-    "too many layers": ({"num_layers": 5}, "num_layers is 5"),
-    "layers as text": ({"num_layers": "1"}, "num_layers"),
-    "hidden size 0": ({"hidden_size": 0}, "hidden_size is 0"),
-    "negative hidden size": ({"hidden_size": -8}, "hidden_size is -8"),
-    "fractional hidden size": ({"hidden_size": 8.5}, "hidden_size"),
-    "hidden size as a float": ({"hidden_size": 8.0}, "hidden_size"),
-    "hidden size true": ({"hidden_size": True}, "hidden_size"),
-    "hidden size null": ({"hidden_size": None}, "hidden_size"),
-    "one mean short": ({"input_mean": [0, 0]}, "input_mean has 2 values for 3"),
-    "NaN mean": ({"input_mean": [0, math.nan, 0]}, "input_mean"),
-    "mean as text": ({"input_mean": ["0", "0", "0"]}, "input_mean"),
-    "mean beyond float": ({"input_mean": [10**400, 0, 0]}, "input_mean"),
-    "mean beyond float32": ({"input_mean": [1e300, 0, 0]}, "input_mean"),
-    "mean as a number": ({"input_mean": 0.0}, "input_mean|malformed"),
-    "zero deviation": ({"input_std": [1, 0, 1]}, "input_std"),
-    "negative deviation": ({"input_std": [1, -1, 1]}, "input_std"),
-    "deviation too small to divide by": ({"input_std": [1, 1e-310, 1]}, "input_std"),
-    "infinite deviation": ({"input_std": [1, math.inf, 1]}, "input_std"),
+    "nested channels": ({"channels": [["a"], ["b"], ["c"]]}, "channels"),
+    "one mean short": ({"mean": [0, 0]}, "mean has 2 values for 3"),
+    "NaN mean": ({"mean": [0, math.nan, 0]}, "mean is .*nan"),
+    "mean as text": ({"mean": ["0", "0", "0"]}, "mean is"),
+    "mean beyond float": ({"mean": [10**400, 0, 0]}, "mean is"),
+    "mean beyond float32": ({"mean": [1e300, 0, 0]}, "mean is"),
+    "mean as a number": ({"mean": 0.0}, "mean is 0.0"),
+    "zero deviation": ({"std": [1, 0, 1]}, "std is"),
+    "negative deviation": ({"std": [1, -1, 1]}, "std is"),
+    "deviation too small to divide by": ({"std": [1, 1e-310, 1]}, "std is"),
+    "infinite deviation": ({"std": [1, math.inf, 1]}, "std is"),
+    "unknown key": ({"depth": 3}, "unknown keys.*depth"),
+}
+LSTM: dict[str, tuple[Changes, str]] = {
+    "unknown type": ({"type": "mamba"}, r"layer 'lstm0': type is 'mamba', expected one of .*lstm"),
+    "no units": ({"units": 0}, "layer 'lstm0': units is 0"),
+    "negative units": ({"units": -8}, "units is -8"),
+    "fractional units": ({"units": 8.5}, "units is 8.5"),
+    "units as a float": ({"units": 8.0}, "units is 8.0"),
+    "units as text": ({"units": "8"}, "units is '8'"),
+    "units true": ({"units": True}, "units is True"),
+    "units null": ({"units": None}, "units is None"),
+    "too many units": ({"units": 10**6}, "units is 1000000, expected a whole number from 1 to 16384"),
+    "unknown key": ({"depth": 3}, r"layer 'lstm0': has unknown keys \['depth'\]"),
+    "a name with a dot": ({"name": "lstm.0"}, "layer 'lstm.0': expected a name without dots"),
+    "no name": ({"name": ""}, "layer '': expected a name"),
+    "the features' name": ({"name": "x"}, "layer 'x': the name stands for the features"),
+    "the name of another": ({"name": "head"}, "layer 'head': the name is there twice"),
+    "inputs as text": ({"inputs": "x"}, "layer 'lstm0': inputs is 'x', expected a list of names"),
+    "no inputs": ({"inputs": []}, "layer 'lstm0': inputs is"),
+    "an unknown input": ({"inputs": ["y"]}, "layer 'lstm0': reads 'y', and there is no such layer"),
+    "itself": ({"inputs": ["lstm0"]}, "layer 'lstm0': reads 'lstm0', which does not come before it"),
+    "a later one": ({"inputs": ["head"]}, "layer 'lstm0': reads 'head', which does not come before"),
+}
+CLASSIFY: dict[str, tuple[Changes, str]] = {
+    "unknown task": ({"task": "cluster"}, "task is 'cluster', expected one of classify, forecast"),
     "one class": ({"classes": ["a"]}, "classes"),
     "repeated class": ({"classes": ["a", "b", "a"]}, "repeat"),
     "classes that are numbers": ({"classes": [1, 2]}, "classes"),
-    "residual classification": ({"residual": True}, "residual"),
-    "residual as text": ({"residual": "no"}, "residual"),
-    "bidirectional as a number": (
-        {"bidirectional": 1},
-        "bidirectional is 1, expected true or false",
-    ),
+    "more classes than outputs": ({"classes": list("abcde")}, "has 4 outputs, and the answer 5"),
+    "residual classification": ({"residual": True}, "unknown keys.*residual"),
     "unknown key": ({"depth": 3}, "unknown keys.*depth"),
 }
-FORECAST: dict[str, tuple[dict[str, Any], str]] = {
-    "bidirectional": (
-        {"bidirectional": True},
-        "bidirectional is for task 'classify'.*read the future",
-    ),
+FORECAST: dict[str, tuple[Changes, str]] = {
     "no horizon": ({"horizon": 0}, "horizon is 0"),
-    "fractional horizon": ({"horizon": 1.5}, "horizon"),
-    "no targets": ({"targets": [], "output_offset": [], "output_scale": []}, "targets"),
+    "fractional horizon": ({"horizon": 1.5}, "horizon is 1.5"),
+    "no targets": ({"targets": [], "offset": [], "scale": []}, "targets has 0 names"),
     "unknown target": ({"targets": ["ch0", "other"]}, "other"),
     "repeated target": ({"targets": ["ch0", "ch0"]}, "repeat"),
-    "short offset": ({"output_offset": [0.0]}, "output_offset has 1"),
-    "infinite scale": ({"output_scale": [math.inf] * 8}, "output_scale"),
-    "scale as text": ({"output_scale": ["1"] * 8}, "output_scale"),
+    "short offset": ({"offset": [0.0]}, "offset has 1 values, expected 8"),
+    "infinite scale": ({"scale": [math.inf] * 8}, "scale is"),
+    "scale as text": ({"scale": ["1"] * 8}, "scale is"),
+    "residual as text": ({"residual": "no"}, "residual is 'no', expected true or false"),
 }
+
+
+def refused(values: Changes, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        ModelSpec.from_dict(json.loads(json.dumps(values)))
+
+
+@pytest.mark.parametrize(("change", "message"), INPUTS.values(), ids=INPUTS)
+def test_refused_inputs(change: Changes, message: str) -> None:
+    values = make_spec().to_dict()
+    refused({**values, "inputs": {**values["inputs"], **change}}, message)
+
+
+@pytest.mark.parametrize(("change", "message"), LSTM.values(), ids=LSTM)
+def test_refused_layers(change: Changes, message: str) -> None:
+    values = make_spec().to_dict()
+    first, head = values["network"]
+    refused({**values, "network": [{**first, **change}, head]}, message)
 
 
 @pytest.mark.parametrize(("change", "message"), CLASSIFY.values(), ids=CLASSIFY)
-def test_refused_for_classify(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BundleError, match=message):
-        ModelSpec.from_dict({**make_spec().to_dict(), **change})
+def test_refused_for_classify(change: Changes, message: str) -> None:
+    values = make_spec().to_dict()
+    refused({**values, "answer": {**values["answer"], **change}}, message)
 
 
 @pytest.mark.parametrize(("change", "message"), FORECAST.values(), ids=FORECAST)
-def test_refused_for_forecast(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(BundleError, match=message):
-        ModelSpec.from_dict({**make_spec(task="forecast").to_dict(), **change})
+def test_refused_for_forecast(change: Changes, message: str) -> None:
+    values = make_spec(task="forecast").to_dict()
+    refused({**values, "answer": {**values["answer"], **change}}, message)
+
+
+def test_refused_networks() -> None:
+    values = make_spec().to_dict()
+    first, head = values["network"]
+    many = [{**first, "name": f"l{k}"} for k in range(64)]
+    refused({**values, "network": []}, "network: has 0 layers, expected 1 to 64")
+    refused({**values, "network": [*many, head]}, "network: has 65 layers, expected 1 to 64")
+    refused({**values, "network": "lstm"}, "network: is 'lstm', expected a list of layers")
+    refused({**values, "network": {"lstm0": first}}, "expected a list of layers")
+    refused({**values, "network": ["lstm", head]}, "is 'lstm', expected an object with a type")
+    refused({**values, "network": [first]}, "layer 'lstm0': has 8 outputs, and the answer 4")
+    refused({**values, "network": [{**first, "inputs": ["x", 1]}, head]}, "expected a list of names")
+    refused({**values, "network": [first, {**head, "activation": "gelu"}]}, "activation is 'gelu'")
+
+
+def test_a_wrapped_layer_is_checked_as_any_other() -> None:
+    values = make_spec(bidirectional=True).to_dict()
+    both, head = values["network"]
+    for layer, message in (
+        ({"type": "lstm", "units": 0}, "layer 'lstm0': units is 0"),
+        ({"type": "lstm"}, r"layer 'lstm0': lacks \['units'\]"),
+        ({"type": "mamba"}, "layer 'lstm0': type is 'mamba'"),
+        ("lstm", "layer 'lstm0': layer is 'lstm', expected an object with a type"),
+        (3, "layer 'lstm0': layer is 3, expected an object with a type"),
+    ):
+        refused({**values, "network": [{**both, "layer": layer}, head]}, message)
+
+
+def test_a_forecast_does_not_read_the_future() -> None:
+    spec = make_spec(task="forecast")
+    network = chain(3, 8, 1, spec.output_size, bidirectional=True)
+    with pytest.raises(BundleError, match="reads both ways: it would read the future"):
+        ModelSpec(spec.inputs, network, spec.answer)
 
 
 @pytest.mark.parametrize(
-    "key", ["task", "channels", "hidden_size", "num_layers", "input_mean", "input_std"]
+    ("part", "key"),
+    [
+        ("inputs", "kind"),
+        ("inputs", "channels"),
+        ("inputs", "mean"),
+        ("inputs", "std"),
+        ("answer", "task"),
+        ("answer", "classes"),
+    ],
 )
-def test_a_missing_key_is_named(key: str) -> None:
+def test_a_missing_key_is_named(part: str, key: str) -> None:
     values = make_spec().to_dict()
-    del values[key]
-    with pytest.raises(BundleError, match=key):
-        ModelSpec.from_dict(values)
+    refused({**values, part: {k: v for k, v in values[part].items() if k != key}}, key)
+
+
+@pytest.mark.parametrize("key", ["type", "name", "inputs", "units"])
+def test_a_missing_key_of_a_layer_is_named(key: str) -> None:
+    values = make_spec().to_dict()
+    first, head = values["network"]
+    refused({**values, "network": [{k: v for k, v in first.items() if k != key}, head]}, key)
+
+
+@pytest.mark.parametrize("key", ["inputs", "network", "answer"])
+def test_a_missing_or_foreign_part_is_named(key: str) -> None:
+    values = make_spec().to_dict()
+    refused({k: v for k, v in values.items() if k != key}, "expected .*'answer', 'inputs', 'network'")
+    refused({**values, "more": {}}, "'more'")
+    for wrong in (None, 3, "text", [1], []):
+        refused({**values, key: wrong}, key)
 
 
 def test_weights_are_checked() -> None:
@@ -129,7 +217,7 @@ def test_weights_are_checked() -> None:
     spec.network.check_weights(good)
     cases: dict[str, Any] = {
         "expected float32": {**good, "head.b": good["head.b"].astype(np.float64)},
-        r"float32\(32,\), expected float32\(4,\)": {**good, "head.b": good["layer0.b"]},
+        r"float32\(32,\), expected float32\(4,\)": {**good, "head.b": good["lstm0.b"]},
         "not finite": {**good, "head.b": np.full(4, np.nan, np.float32)},
         "weights are": {k: v for k, v in good.items() if k != "head.b"},
         "weights are .*more": {**good, "more": good["head.b"]},

@@ -47,7 +47,7 @@ INT8 = {"metric": "nrmse", "limit": 1e-2, "reason": "as the export found it"}
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("choice") / "a.edge", SPEC, form="lstm")
+    return make_bundle(tmp_path_factory.mktemp("choice") / "a.edge", SPEC, form="fused")
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_remembered_one_is_opened_alone(bundle: Bundle, backends: Backends, ca
         "native-int8",
         "numpy",
     ]
-    assert not any(part.any() for part in second.backend.state), (
+    assert not any(part.any() for part in second.backend.state.values()), (
         "the golden samples' state is left behind"
     )
 
@@ -229,7 +229,7 @@ def test_another_bundle_is_another_question(
 ) -> None:
     choose_backend(bundle)
     backends.forget()
-    choose_backend(make_bundle(tmp_path / "b.edge", SPEC, seed=1, form="lstm"))
+    choose_backend(make_bundle(tmp_path / "b.edge", SPEC, seed=1, form="fused"))
     assert backends.opened == ["numpy", "onnx"]
 
 
@@ -453,7 +453,7 @@ def quantised(bundle: Bundle) -> NumpyBackend:
 
 @pytest.fixture
 def promised(tmp_path: Path) -> Bundle:
-    return make_bundle(tmp_path / "i.edge", SPEC, form="lstm", native_int8={"tolerance": INT8})
+    return make_bundle(tmp_path / "i.edge", SPEC, form="fused", native_int8={"tolerance": INT8})
 
 
 def test_int8_is_judged_by_its_own_tolerance(promised: Bundle, backends: Backends) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -12,24 +13,25 @@ import pytest
 import torch
 
 from edge_lstm import load_data, train
-from edge_lstm.compare import Row, compare, recurrent
+from edge_lstm.compare import Row, compare, comparison, recurrent
 from edge_lstm.compare.classifiers import logistic, nearest, statistics
 from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
-from edge_lstm.compare.recurrent import parameters
 from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import make_spec
-from edge_lstm.network import Cell, CompactLSTM, canonical_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.results.metrics import evaluate
 from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.layers import recurrent_types
+from edge_lstm_runtime.layers.lstm import Lstm
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.specs import plain_spec
 
-CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn")
+TYPES = [kind for kind in ("lstm", "gru", "rnn") if kind in recurrent_types()]
 Configure = Callable[..., Config]
 
 
@@ -44,73 +46,51 @@ def make_case(config: Config, tmp_path: Path) -> Case:
     return Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
 
 
-# --- the cells ---
+# --- the recurrent nets ---
 
 
-@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_each_cell_against_its_equations(cell: Cell, layers: int) -> None:
-    """Float64, step by step, from PyTorch's weights."""
+def test_the_lstm_against_its_equations(layers: int) -> None:
+    """In float64, step by step, from the canonical weights."""
     torch.manual_seed(layers)
-    model = CompactLSTM(plain_spec(layers, 10), cell=cell).double()
+    model = CompactNet(plain_spec(layers, 10))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
-    w = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    w = {name: array.astype(float) for name, array in canonical_weights(model).items()}
     xs = np.random.default_rng(layers).normal(size=(30, 3))
     h, c = np.zeros((2, layers, 10))
     expected = []
     for x in xs:
         for k in range(layers):
-            a = w[f"lstm.weight_ih_l{k}"] @ x + w[f"lstm.bias_ih_l{k}"]
-            b = w[f"lstm.weight_hh_l{k}"] @ h[k] + w[f"lstm.bias_hh_l{k}"]
-            if cell == "rnn":
-                h[k] = np.tanh(a + b)
-            elif cell == "gru":
-                r, z = (1 / (1 + np.exp(-(a + b)[:20]))).reshape(2, 10)
-                h[k] = (1 - z) * np.tanh(a[20:] + r * b[20:]) + z * h[k]
-            else:
-                i, f, g, o = (a + b).reshape(4, 10)
-                c[k] = c[k] / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
-                h[k] = np.tanh(c[k]) / (1 + np.exp(-o))
+            a = x @ w[f"lstm{k}.W_x"] + h[k] @ w[f"lstm{k}.W_h"] + w[f"lstm{k}.b"]
+            i, f, g, o = a.reshape(4, 10)
+            c[k] = c[k] / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+            h[k] = np.tanh(c[k]) / (1 + np.exp(-o))
             x = h[k]
-        expected.append(w["head.weight"] @ x + w["head.bias"])
+        expected.append(x @ w["head.W"] + w["head.b"])
     with torch.no_grad():
-        whole = model(torch.from_numpy(xs)[None])[0][0].numpy()
-        first, state = model(torch.from_numpy(xs[:13])[None])
-        second, _ = model(torch.from_numpy(xs[13:])[None], state)
-    np.testing.assert_allclose(whole, expected, atol=1e-12)
-    np.testing.assert_allclose(torch.cat([first, second], dim=1)[0], expected, atol=1e-12)
+        whole = model(torch.from_numpy(xs).float()[None])[0][0].numpy()
+        first, state = model(torch.from_numpy(xs[:13]).float()[None])
+        second, _ = model(torch.from_numpy(xs[13:]).float()[None], state)
+    np.testing.assert_allclose(whole, expected, atol=1e-6)
+    np.testing.assert_allclose(torch.cat([first, second], dim=1)[0], expected, atol=1e-6)
 
 
-def test_initial_biases_keep_the_state() -> None:
-    """1 for the LSTM's forget gate and the GRU's update gate, 0 for all others."""
-    places = {"lstm": slice(10, 20), "gru": slice(10, 20), "rnn": slice(0, 0)}
-    for cell in CELLS:
-        model = CompactLSTM(plain_spec(1, 10), cell=cell)
-        biases = (model.lstm.bias_ih_l0 + model.lstm.bias_hh_l0).detach().numpy()
-        expected = np.zeros(len(biases))
-        expected[places[cell]] = 1
-        np.testing.assert_array_equal(biases, expected)
-
-
-def test_parameters_are_those_of_a_deployed_model() -> None:
-    spec = plain_spec(2, 10)
-    assert parameters(CompactLSTM(spec)) == spec.parameters
-    head = 10 * 3 + 3
-    assert (
-        parameters(CompactLSTM(spec, cell="rnn"))
-        == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
-    )
-    assert (
-        parameters(CompactLSTM(spec, cell="gru"))
-        == (3 * (3 * 10 + 10 * 10) + 40) + (3 * 2 * 10 * 10 + 40) + head
-    )
-
-
-def test_another_cell_is_not_exported() -> None:
-    with pytest.raises(TrainingError, match="'gru' can't be exported"):
-        canonical_weights(CompactLSTM(plain_spec(1, 10), cell="gru"))
+@pytest.mark.usefixtures("classify_csv")
+def test_a_step_is_measured_on_the_fastest_backend(configure: Configure, tmp_path: Path) -> None:
+    case = make_case(configure(CLASSIFY), tmp_path)
+    weights = canonical_weights(CompactNet(case.spec))
+    duration, how = recurrent._deployed_step(case.spec, weights, case)
+    assert duration > 0
+    assert how == "native kernel, single step"
+    *inner, head = case.spec.network.layers
+    more = Lstm("more", ("lstm0",), 5)
+    layers = (*inner, more, dataclasses.replace(head, inputs=("more",)))
+    network = dataclasses.replace(case.spec.network, layers=layers)
+    spec = dataclasses.replace(case.spec, network=network)  # layers of two sizes: not in C
+    weights = canonical_weights(CompactNet(spec))
+    assert recurrent._deployed_step(spec, weights, case)[1] == "NumPy, single step"
 
 
 # --- forecasts ---
@@ -196,15 +176,15 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
     whole = loop.Training.run
 
     def run(self: loop.Training) -> None:
-        learned.append((self.net.cell, len(self._data)))
+        learned.append((self.net.network.layers[0].type, len(self._data)))
         whole(self)
 
     monkeypatch.setattr(loop.Training, "run", run)
     case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
     fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
-    for row in (recurrent.lstm, recurrent.gru, recurrent.rnn):
-        assert row(case).metrics is not None
-    assert learned == [(cell, count) for cell in CELLS for count in (fewer, all_of_them)]
+    for kind in TYPES:
+        assert comparison.RECURRENT[kind](case).metrics is not None
+    assert learned == [(kind, count) for kind in TYPES for count in (fewer, all_of_them)]
     assert len(case.learned) == all_of_them
     assert len(make_case(configure(CLASSIFY), tmp_path).learned) == fewer
 
@@ -213,7 +193,7 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(CLASSIFY), tmp_path)
     sequence = case.splits.test[0]
-    mean, std = np.array(case.spec.input_mean), np.array(case.spec.input_std)
+    mean, std = np.array(case.spec.inputs.mean), np.array(case.spec.inputs.std)
     line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
     np.testing.assert_allclose(
@@ -241,7 +221,7 @@ def test_forecast_table_and_resume(
     config = configure(FORECAST, data__season=10)
     out = tmp_path / "compared"
     found = compare(config, out, quiet=True)
-    assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "naive", "seasonal", "arima"]
+    assert [row.name for row in found.rows] == [*TYPES, "naive", "seasonal", "arima"]
     for row in found.rows:
         assert row.metrics is not None
         assert row.bytes == 4 * (row.parameters or 0)
@@ -266,12 +246,14 @@ def test_forecast_table_and_resume(
     with pytest.raises(TrainingError, match=r"train\.epochs was 2 and is 3"):
         compare(configure(FORECAST, data__season=10, train__epochs=3), out, resume=True, quiet=True)
     # One row is lost; only that is made again, to the same figures.
-    (out / "rows" / "gru.json").unlink()
-    for other in ("forecasts.arima", "recurrent.lstm"):
-        monkeypatch.setattr(f"edge_lstm.compare.{other}", None)
+    (out / "rows" / "naive.json").unlink()
+    for rows, other in ((comparison.ROWS["forecast"], "arima"), (comparison.RECURRENT, "lstm")):
+        monkeypatch.setitem(rows, other, None)  # it can't be made again
     again = compare(configure(FORECAST, data__season=10), out, resume=True, quiet=True)
-    assert again.rows[1].metrics == found.rows[1].metrics
-    assert (again.rows[0], again.rows[2:]) == (found.rows[0], found.rows[2:])
+    lost = len(TYPES)
+    assert again.rows[lost].metrics == found.rows[lost].metrics
+    assert again.rows[:lost] == found.rows[:lost]
+    assert again.rows[lost + 1 :] == found.rows[lost + 1 :]
 
 
 @pytest.mark.usefixtures("classify_csv")
@@ -291,9 +273,11 @@ def test_classify_table_on_the_command_line(
     )
     printed = capsys.readouterr()
     assert code == 0
-    for title in ("LSTM", "GRU", "plain RNN (tanh)", "logistic regression", "1-NN DTW"):
+    titles = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
+    for title in (*(titles[kind] for kind in TYPES), "logistic regression", "1-NN DTW"):
         assert f"\n| {title} " in printed.out
-    assert "row 5/5: dtw" in printed.err
+    last = len(TYPES) + 2
+    assert f"row {last}/{last}: dtw" in printed.err
     rows = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
     assert all(row["metrics"]["sequences"] == 2 for row in rows)
 

@@ -11,30 +11,24 @@ import pytest
 
 from edge_lstm import Sequence, evaluate
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs.channels import Channels, Missing
 from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.forecast import Forecast
+from edge_lstm_runtime.tasks.regress import Regress
+from helpers.specs import chain
 
-CLASSIFY = ModelSpec("classify", ("a",), 2, 1, (0.0,), (1.0,), classes=("x", "y", "z"))
+INPUTS = Channels(("a",), (0.0,), (1.0,))
+CLASSIFY = ModelSpec(INPUTS, chain(1, 2, 1, 3), Classify(("x", "y", "z")))
 
 
 def forecast_spec(
-    horizon: int, targets: tuple[str, ...] = ("a",), missing: str = "refuse"
+    horizon: int, targets: tuple[str, ...] = ("a",), missing: Missing = "refuse"
 ) -> ModelSpec:
     outputs = horizon * len(targets)
-    return ModelSpec.from_dict(
-        {
-            "task": "forecast",
-            "channels": ["a", "b"],
-            "hidden_size": 2,
-            "num_layers": 1,
-            "input_mean": [0.5, 0.0],
-            "input_std": [1.0, 1.0],
-            "targets": list(targets),
-            "horizon": horizon,
-            "output_offset": [0.0] * outputs,
-            "output_scale": [1.0] * outputs,
-            "missing": missing,
-        }
-    )
+    inputs = Channels(("a", "b"), (0.5, 0.0), (1.0, 1.0), missing=missing)
+    answer = Forecast(targets, horizon, (0.0,) * outputs, (1.0,) * outputs)
+    return ModelSpec(inputs, chain(2, 2, 1, outputs), answer)
 
 
 def logits(*classes: int) -> np.ndarray:
@@ -150,13 +144,8 @@ def test_the_verdict_says_who_wins() -> None:
 
 def regress_spec(means: dict[str, float]) -> ModelSpec:
     """means: of each target's training split."""
-    ones = (1.0,) * len(means)
-    outputs = {
-        "targets": tuple(means),
-        "output_offset": tuple(means.values()),
-        "output_scale": ones,
-    }
-    return ModelSpec("regress", ("a",), 2, 1, (0.0,), (1.0,), **outputs)
+    answer = Regress(tuple(means), tuple(means.values()), (1.0,) * len(means))
+    return ModelSpec(INPUTS, chain(1, 2, 1, len(means)), answer)
 
 
 Rows = list[list[float]]

@@ -55,10 +55,11 @@ class Converter:
         log_file: Path | None = None,
         timeout: float = BUILD_TIMEOUT,
     ):
-        """graph, recipe: of a `forms.Form`. calibration: float32, as `steps.calibrate` makes it: x (N, F), h and c (N, layers, H); of a
-        bidirectional model x (N, T, F).
+        """graph, recipe: of a `graphs.npu.Form`. calibration: float32, as `steps.calibrate` makes it:
+        x (N, F), and every state (N, size) by name; x (N, T, F) alone for whole sequences.
 
-        Raises ConversionError with the vendor's own message; the whole log is then kept in `log_file`, if one is given.
+        Raises ConversionError with the vendor's own message; the whole log is then kept in
+        `log_file`, if one is given.
         """
         self._label, self._log_file = f"{target} {scheme}", log_file
         self._spec = spec
@@ -83,8 +84,7 @@ class Converter:
                 "scheme": scheme,
                 "recipe": dict(recipe),
                 "features": spec.inputs.feature_size,
-                "hidden": spec.hidden_size,
-                "layers": spec.num_layers,
+                "states": spec.network.state,
             }
             self._ask("build", job=job, timeout=timeout)
             text = self.log()
@@ -209,12 +209,15 @@ class Converter:
     def reset(self) -> None:
         self._ask("reset")
 
-    def get_state(self) -> NDArray[np.float32]:
-        """(2, layers, H): h and c."""
-        return self._ask("get_state").reshape(2, self._spec.num_layers, self._spec.hidden_size)
+    def get_state(self) -> dict[str, NDArray[np.float32]]:
+        """(size,) each, by the network's names, in its order."""
+        sizes = self._spec.network.state
+        ends = np.cumsum(list(sizes.values()))[:-1]
+        return dict(zip(sizes, np.split(self._ask("get_state"), ends), strict=True))
 
-    def set_state(self, state: NDArray[np.float32]) -> None:
-        self._ask("set_state", state)
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """state: as `get_state` gives it."""
+        self._ask("set_state", np.concatenate([state[name] for name in self._spec.network.state]))
 
     def log(self) -> str:
         """All that the vendor's code has printed so far."""
@@ -439,10 +442,11 @@ def _write_dataset(
     io: Mapping[str, Any],
     calibration: Mapping[str, NDArray[np.float32]],
 ) -> None:
-    """The vendor's format: a text file, a line for each sample, an .npy file for each input in the graph's order and shape."""
-    packing = Packing(
-        io, features=spec.inputs.feature_size, hidden=spec.hidden_size, layers=spec.num_layers
-    )
+    """The vendor's format: a text file, a line for each sample, an .npy file for each input in the
+    graph's order and shape."""
+    sizes = spec.network.state
+    packing = Packing(io, features=spec.inputs.feature_size, states=sizes)
+    multiplied = {f"{layer.name}.{layer.recurrent}" for layer in spec.network.layers} & set(sizes)
     shapes = [
         [d.dim_value for d in value.type.tensor_type.shape.dim]
         for value in onnx.load_from_string(graph).graph.input
@@ -451,18 +455,13 @@ def _write_dataset(
     xs = samples["x"]
     lines = []
     for n in range(len(xs)):
-        if io.get("bidirectional"):
-            packing.put(xs[n])
-        else:
-            h, c = samples["h"][n], samples["c"][n]
-            if (
-                steps > 1 and n < 2
-            ):  # over several steps the converter aborts unless the h that it sees reaches from -1 to 1
-                h = np.full_like(h, 1 - 2 * n)
-            packing.state = h, c
-            packing.put(
-                np.take(xs, range(n, n + steps), axis=0, mode="wrap") if steps > 1 else xs[n]
-            )
+        state = {name: samples[name][n] for name in sizes}
+        if steps > 1 and n < 2:
+            # Over several steps the converter aborts unless the h that it sees reaches from -1 to 1.
+            state |= {name: np.full(sizes[name], 1.0 - 2 * n) for name in multiplied}
+        packing.state = state
+        several = steps > 1 and not spec.whole
+        packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if several else xs[n])
         names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
         for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
             np.save(name, array.reshape(shape))

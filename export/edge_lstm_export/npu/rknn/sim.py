@@ -54,13 +54,12 @@ class SimulatorBackend(Backend):
 
     @property
     def state(self) -> State:
-        h, c = self._converter.get_state()
-        return h, c
+        return self._converter.get_state()
 
     @state.setter
     def state(self, value: State) -> None:
-        spec = self._converter._spec
-        self._converter.set_state(np.stack(check_state(value, (spec.num_layers, spec.hidden_size))))
+        sizes = self._converter._spec.network.state
+        self._converter.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
 
     def close(self) -> None:
         self._converter.close()

@@ -17,12 +17,13 @@ from edge_lstm_runtime.backends.rknn.packing import Packing
 
 
 def build(job: dict[str, Any], folder: Path) -> RKNN:
-    """job: target, scheme, recipe (see `forms.Form`). Reads model.onnx and, to quantise, dataset.txt; writes model.rknn: in `folder`."""
-    recipe, quantised = job["recipe"], job["scheme"] != "fp16"
-    options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantised else {}
+    """job: target, scheme, recipe (see `graphs.npu.Form`). Reads model.onnx and, to quantize, dataset.txt; writes model.rknn: in `folder`."""
+    recipe = job["recipe"]
+    quantized = job["scheme"] != "fp16"
+    options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantized else {}
     if rules := recipe.get("disable_rules"):
         options["disable_rules"] = rules
-    dataset = str(folder / "dataset.txt") if quantised else None
+    dataset = str(folder / "dataset.txt") if quantized else None
 
     def configured() -> RKNN:
         rknn = RKNN(verbose=True)
@@ -45,7 +46,7 @@ def build(job: dict[str, Any], folder: Path) -> RKNN:
             rknn.hybrid_quantization_step2(**files, model_quantization_cfg=str(settings)),
         )
     else:
-        _checked("build", rknn.build(do_quantization=quantised, dataset=dataset))
+        _checked("build", rknn.build(do_quantization=quantized, dataset=dataset))
     _checked("export_rknn", rknn.export_rknn(str(folder / "model.rknn")))
     return rknn
 
@@ -77,16 +78,12 @@ class Simulator:
             raise RuntimeError("rknn-toolkit2's simulator did not start")
         self._rknn = rknn
         self._features = job["features"]
-        self._packing = Packing(
-            job["recipe"]["io"],
-            features=job["features"],
-            hidden=job["hidden"],
-            layers=job["layers"],
-        )
+        self._sizes: dict[str, int] = job["states"]
+        self._packing = Packing(job["recipe"]["io"], features=job["features"], states=self._sizes)
         self._backend = RknnBackend(rknn, self._packing)
 
     def answer(self, operation: str, array: Any) -> Any:
-        """array and result: float32, flat; states are h then c."""
+        """array and result: float32, flat; the states one after the other."""
         if operation == "reset":
             self._backend.reset()
         elif operation == "run":
@@ -94,21 +91,21 @@ class Simulator:
         elif operation == "trace":
             return self._trace(array.reshape(-1, self._features))
         elif operation == "get_state":
-            return np.stack(self._backend.state)
+            return np.concatenate(list(self._backend.state.values()))
         elif operation == "set_state":
-            h, c = array.reshape(2, *self._packing.state[0].shape)
-            self._backend.state = h, c
+            parts = np.split(array, np.cumsum(list(self._sizes.values()))[:-1])
+            self._backend.state = dict(zip(self._sizes, parts, strict=True))
         else:
             raise ValueError(f"unknown operation {operation!r}")
         return np.empty(0, np.float32)
 
     def _trace(self, rows: Any) -> Any:
         """All outputs of each step, y and the states and what was added for tracing: (steps, values)."""
-        steps, states = [], 2 * len(self._packing.state[0])
+        steps = []
         for row in rows:
             self._packing.put(row)
             outputs = self._rknn.inference(inputs=self._packing.inputs)
-            self._packing.take(outputs[: 1 + states])
+            self._packing.take(outputs[: 1 + len(self._sizes)])
             steps.append(np.concatenate([np.ravel(part) for part in outputs]))
         return np.stack(steps)
 

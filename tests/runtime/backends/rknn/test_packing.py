@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from edge_lstm_runtime.backends.rknn.packing import PINS, Packing, spread
+from helpers.arrays import Array
 
 RNG = np.random.default_rng(3)
 
@@ -26,10 +29,17 @@ def test_parts_are_clipped_not_wrapped() -> None:
     np.testing.assert_allclose(found, [1, -128 / 127, 1, -128 / 127])
 
 
-def packed() -> Packing:
-    return Packing(
-        {"form": "packed", "parts": 2, "x_range": [1.0, 2.0, 3.0]}, features=3, hidden=4, layers=2
-    )
+STATES = {"lstm0.h": 4, "lstm0.c": 4, "lstm1.h": 4, "lstm1.c": 4}
+INPUTS = [["v", "lstm0.h"], ["exact", "lstm0.c"], ["v", "lstm1.h"], ["exact", "lstm1.c"]]
+
+
+def packed(**io: Any) -> Packing:
+    io = {"form": "packed", "parts": 2, "x_range": [1.0, 2.0, 3.0], "inputs": INPUTS, **io}
+    return Packing(io, features=3, states=STATES)
+
+
+def random_state() -> dict[str, Array]:
+    return {n: RNG.uniform(-1, 1, size).astype(np.float32) for n, size in STATES.items()}
 
 
 def test_packed_inputs_hold_zeros_parts_and_h() -> None:
@@ -40,16 +50,17 @@ def test_packed_inputs_hold_zeros_parts_and_h() -> None:
         (1, 1, 1, PINS + 4),
         (1, 1, 1, 4),
     ]
-    h, c = np.full((2, 4), 0.5, np.float32), RNG.normal(size=(2, 4)).astype(np.float32)
-    packing.state = h, c
+    half = np.full(4, 0.5, np.float32)
+    state = random_state() | {"lstm0.h": half, "lstm1.h": half}
+    packing.state = state
     packing.put(np.array([1.0, -2.0, 0.0]))
     v0, c0, v1, c1 = (a.ravel() for a in packing.inputs)
     np.testing.assert_array_equal(v0[:PINS], 0)
     np.testing.assert_allclose(127 * v0[PINS : PINS + 6], [127, -127, 0, 127, -127, 0], atol=1)
     np.testing.assert_allclose(v0[PINS + 6 :], 64 / 127)  # 0.5 is 63.5 steps
     np.testing.assert_allclose(v1[PINS:], 64 / 127)
-    np.testing.assert_array_equal(c0, c[0])
-    np.testing.assert_array_equal(c1, c[1])
+    np.testing.assert_array_equal(c0, state["lstm0.c"])
+    np.testing.assert_array_equal(c1, state["lstm1.c"])
 
 
 def test_what_rounding_leaves_out_is_made_up_for() -> None:
@@ -65,18 +76,18 @@ def test_what_rounding_leaves_out_is_made_up_for() -> None:
 
 
 def test_the_state_is_exact_although_the_input_is_rounded() -> None:
-    packing = packed()
-    h, c = (RNG.uniform(-1, 1, (2, 4)).astype(np.float32) for _ in range(2))
-    packing.state = h, c
-    for found, expected in zip(packing.state, (h, c), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    packing, state = packed(), random_state()
+    packing.state = state
+    assert list(packing.state) == list(state)
+    for name, expected in state.items():
+        np.testing.assert_array_equal(packing.state[name], expected)
 
 
 @pytest.mark.parametrize(
     "io", [{"form": "cell"}, {"form": "lstm", "steps": 1}, {"form": "lstm", "steps": 4}]
 )
 def test_outputs_are_copied(io: dict[str, object]) -> None:
-    packing = Packing(io, features=3, hidden=4, layers=1)
+    packing = Packing(io, features=3, states={"lstm0.h": 4, "lstm0.c": 4})
     y, h, c = (
         RNG.normal(size=(packing.steps, 2)).astype(np.float32),
         np.ones(4, np.float32),
@@ -85,11 +96,37 @@ def test_outputs_are_copied(io: dict[str, object]) -> None:
     answer = packing.take([y, h, c])
     y[:], h[:], c[:] = 9, 9, 9
     assert answer.max() < 9
-    assert packing.state[0].max() == packing.state[1].max() == 1
+    assert [part.max() for part in packing.state.values()] == [1, 1]
 
 
 def test_wrong_outputs_leave_the_state_alone() -> None:
     packing = packed()
-    with pytest.raises(ValueError, match="expected 4 of 4"):
+    with pytest.raises(ValueError, match=r"states of \[4, 4, 5, 4\] values, expected \[4, 4, 4, 4\]"):
         packing.take([np.zeros(3), np.ones(4), np.ones(4), np.ones(5), np.ones(4)])
-    assert not packing.state[0].any()
+    assert not any(part.any() for part in packing.state.values())
+
+
+def test_other_states_stand_where_the_recipe_says() -> None:
+    """A layer without an exact state, and one whose exact state comes first."""
+    states = {"gru0.h": 3, "lstm1.h": 2, "lstm1.c": 2}
+    inputs = [["v", "gru0.h"], ["exact", "lstm1.c"], ["v", "lstm1.h"]]
+    io = {"form": "packed", "parts": 1, "x_range": [1.0], "inputs": inputs}
+    packing = Packing(io, features=1, states=states)
+    assert [a.size for a in packing.inputs] == [PINS + 1 + 3, 2, PINS + 2]
+    y, h0, h1, c1 = (np.full(n, v, np.float32) for n, v in ((1, 9), (3, 1), (2, -1), (2, 0.3)))
+    packing.take([y, h0, h1, c1])
+    packing.put(np.array([1.0]))
+    v0, c, v1 = (a.ravel() for a in packing.inputs)
+    np.testing.assert_allclose(v0, [0, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(c, c1)
+    np.testing.assert_allclose(v1, [0, 0, -1, -1])
+
+
+def test_of_format_1_the_recipe_named_no_inputs() -> None:
+    old, new = packed(inputs=None), packed()
+    state = random_state()
+    for packing in (old, new):
+        packing.state = state
+        packing.put(np.array([1.0, -2.0, 0.0]))
+    for found, expected in zip(old.inputs, new.inputs, strict=True):
+        np.testing.assert_array_equal(found, expected)
