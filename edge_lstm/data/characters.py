@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.model.spec import UNKNOWN
+from edge_lstm_runtime.inputs.characters import UNKNOWN
 
 from .recordings import PARTS, Float64, Parts, Recording, Sequence, Splits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     Raises DataError, and ConfigError for a `monitor` that the number of targets doesn't allow.
     """
     model = config.model
-    inputs, answer = _inputs(config, splits), model.answer(splits, config.data.dt_name)
+    inputs = _inputs(config, splits)
+    answer: Any = model.answer(splits, config.data.dt_name)
     network = network_from(inputs.feature_size, model.layers(answer.size))
     spec = ModelSpec(inputs, network, answer)
     if answer.scaling(inputs) is None:

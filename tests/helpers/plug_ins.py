@@ -15,7 +15,9 @@ from edge_lstm_runtime.backends import registry
 def replace_backend(
     monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any
 ) -> types.ModuleType:
-    """The backend's module with other attributes in place of its own, such as open_backend; it then has no open_streams unless given."""
+    """The backend's module with other attributes in place of its own, such as open_backend.
+
+    It then has no open_streams unless given."""
     original = registry.BACKENDS.load(name)
     module = types.ModuleType(original.__name__)
     vars(module).update(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
-    """Uniform in +-1/sqrt(H), as PyTorch starts; the forget gate open, so that the cell remembers for long."""
+    """Uniform in +-1/sqrt(H), as PyTorch starts; the forget gate open, so that c lasts for long."""
     rng = np.random.default_rng(seed)
     hidden = hidden_size(spec)
     bound = 1.0 / np.sqrt(max(hidden, 4))
@@ -58,7 +58,8 @@ def int8_arrays(spec: rt.ModelSpec) -> dict[str, Array]:
 
 
 def normal_weights(spec: rt.ModelSpec, seed: int | np.random.Generator = 0) -> Weights:
-    """Normal, a product as large as what it multiplies, the biases 0.2: a net whose gates move far, with tails for what rounds to int8."""
+    """Normal, a product as large as what it multiplies, the biases 0.2: a net whose gates move far,
+    with tails for what rounds to int8."""
     rng = np.random.default_rng(seed)
     scales = {
         name: np.sqrt(shape[0]) if len(shape) == 2 else 5.0

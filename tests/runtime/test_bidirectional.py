@@ -157,7 +157,9 @@ def test_the_onnx_operands_hold_one_direction_after_the_other() -> None:
 def test_sizes_and_counts() -> None:
     assert SPEC.whole
     parameters = 2 * 24 * (3 + 6 + 1) + 2 * 24 * (12 + 6 + 1) + 12 * 4 + 4
-    assert SPEC.network.parameters == parameters == sum(a.size for a in random_weights(SPEC).values())
+    assert (
+        SPEC.network.parameters == parameters == sum(a.size for a in random_weights(SPEC).values())
+    )
     assert SPEC.network.macs_per_step == 2 * 24 * 9 + 2 * 24 * 18 + 48 + 3 * 6 * 2 * 2
 
 
@@ -252,7 +254,8 @@ def test_malformed_lengths_are_refused(lengths: Any, words: str, tmp_path: Path)
 
 def test_lengths_without_a_bidirectional_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        BundleError, match="has an array 'lengths', which models that need whole sequences alone have"
+        BundleError,
+        match="has an array 'lengths', which models that need whole sequences alone have",
     ):
         write(tmp_path / "b.edge", make_spec(hidden=6))
 
@@ -304,9 +307,7 @@ def converted(
 ) -> tuple[Bundle, Fixed]:
     from edge_lstm_runtime.backends import chunks, rknn
 
-    entry = artifact_entry() | {
-        "recipe": {"io": {"form": "lstm", "steps": steps, "whole": True}}
-    }
+    entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "whole": True}}}
     bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
     fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
     monkeypatch.setattr(
@@ -439,4 +440,7 @@ def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(file), "--steps", "60"]) == 0
     assert "numpy" in capsys.readouterr().out
     assert main(["info", str(file)]) == 0
-    assert "model     lstm 6 both ways -> lstm 6 both ways -> dense 4, whole sequences only, " in capsys.readouterr().out
+    assert (
+        "model     lstm 6 both ways -> lstm 6 both ways -> dense 4, whole sequences only, "
+        in capsys.readouterr().out
+    )

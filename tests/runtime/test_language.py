@@ -64,9 +64,15 @@ def test_the_sizes_follow_from_the_characters() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": {"characters": ["a"]}}, "1 characters, 1 of them different; expected at least 2"),
+        (
+            {"inputs": {"characters": ["a"]}},
+            "1 characters, 1 of them different; expected at least 2",
+        ),
         ({"inputs": {"characters": ["a", "a"]}}, "2 characters, 1 of them different"),
-        ({"inputs": {"characters": ["a", "bc"]}}, r"characters has \['bc'\]; each must be a single"),
+        (
+            {"inputs": {"characters": ["a", "bc"]}},
+            r"characters has \['bc'\]; each must be a single",
+        ),
         ({"inputs": {"characters": "ab"}}, "characters is 'ab', expected a list of characters"),
         ({"inputs": {"missing": "mask"}}, r"unknown keys \['missing'\]"),
         ({"inputs": {"std": [2.0]}}, r"unknown keys \['std'\]"),

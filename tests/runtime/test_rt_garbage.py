@@ -140,7 +140,10 @@ def test_good_lines_are_answered_as_without_the_garbage(
     if data.draw(st.booleans(), "header"):
         columns = [
             "note",
-            *(spec.inputs.time_column if channel == spec.inputs.elapsed else channel for channel in reversed(spec.inputs.names)),
+            *(
+                spec.inputs.time_column if channel == spec.inputs.elapsed else channel
+                for channel in reversed(spec.inputs.names)
+            ),
         ]
         good = [",".join(columns)]
     good += data.draw(st.lists(good_lines(spec, columns), max_size=6), "good")

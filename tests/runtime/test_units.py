@@ -1,4 +1,4 @@
-"""Layers and tasks as units: those of a plug-in, those that nobody knows, and networks with branches."""
+"""Layers and tasks: those of a plug-in, those that nobody knows, and networks with branches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from helpers.tolerances import assert_close
 
 STEPS = 50
 LEAKY = '''
-"""h = keep * h + (1 - keep) * tanh(x W + b), with a keep for each unit; the output is h doubled, or h."""
+"""h = keep * h + (1 - keep) * tanh(x W + b), a keep for each unit; the output is h, or 2 h."""
 import dataclasses
 from typing import Literal
 
@@ -56,7 +56,7 @@ class Leaky(Layer):
 LAYER = Leaky
 '''
 RANK = '''
-"""The outputs are scores in tenths; the answer is described by the names from the best to the worst."""
+"""The outputs are scores in tenths; an answer is told as the names from the best to the worst."""
 import dataclasses
 
 import numpy as np
@@ -165,7 +165,7 @@ def test_its_fields_are_checked_as_any_others(leaky_spec: rt.ModelSpec) -> None:
             rt.ModelSpec.from_dict({**values, "network": [{**first, **change}, second]})
 
 
-@pytest.mark.parametrize("name", ["reference", "numpy", "onnx-cell", "rknn-adapter"])
+@pytest.mark.parametrize("name", ["reference", "numpy"])
 def test_each_backend_has_it_from_its_cell_alone(leaky_spec: rt.ModelSpec, name: str) -> None:
     weights, rows = weights_of(leaky_spec), feature_rows(leaky_spec, STEPS)
     h = leaky_by_hand(weights, "first", rows.astype(np.float64))
@@ -229,13 +229,12 @@ def test_it_goes_through_a_bundle_and_the_commands(
     assert "model     leaky 5 -> leaky 4, " in capsys.readouterr().out
 
 
-def test_a_layer_type_that_nobody_knows_is_named(tmp_path: Path) -> None:
+def test_a_layer_type_that_nobody_knows_is_named() -> None:
     """As on a board without the plug-in."""
     network = [{**leaky("first", ["x"], 5), "type": "leakier"}, dense("head", ["first"], 4)]
     message = "layer 'first': type is 'leakier', expected one of .*both-ways, dense.*lstm"
     with pytest.raises(rt.BundleError, match=message):
         spec_of(network)
-    assert not (tmp_path / "leaky.edge").exists()
 
 
 def test_a_plug_in_that_cannot_be_loaded_is_named(

@@ -82,7 +82,9 @@ class Backend(ABC):
         """features: (F,) -> outputs: (O,), a new array."""
 
     def answerer(
-        self, spec: ModelSpec, last: NDArray[np.float64]
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        last: NDArray[np.float64],  # noqa: ARG002
     ) -> Callable[[ArrayLike], NDArray[Any] | None] | None:
         """A backend may do the pre- and post-processing of a step as well, faster than it is done for it.
 

@@ -59,7 +59,7 @@ def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form,
     (note,) = (line.strip() for line in printed.err.splitlines() if "left out" in line)
     differs = f"onnx {member} differs from the float64 reference by 1.0"
     assert note.startswith(f"{member} was left out: {differs}")
-    assert note.endswith("at most 1.0e-05 was expected")
+    assert note.endswith("at most 1.00e-05 was expected")
     bundle = load(out).bundle
     rest = {"weights.npz", "golden.npz", "calibration.npz", "int8.npz", other}
     assert set(bundle.members) == rest

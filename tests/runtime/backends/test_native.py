@@ -121,9 +121,7 @@ def test_int8_against_integers(kernel, with_steps):
             whole[k, part] = np.rint(W / steps[k, part])
             weights[f"lstm{k}.W_{part}"] = whole[k, part].astype(np.float32) * steps[k, part]
     grid = (
-        np.concatenate([steps[k, part] for k in range(2) for part in "xh"])
-        if with_steps
-        else None
+        np.concatenate([steps[k, part] for k in range(2) for part in "xh"]) if with_steps else None
     )
     backend = NativeBackend(spec, weights, "int8", kernel=kernel, steps=grid)
     worst = []
@@ -141,7 +139,9 @@ def test_int8_against_integers(kernel, with_steps):
             i, f, g, o = np.split(a, 4)
             h1 = after[f"lstm{k}.h"]
             c = NUMPY.sigmoid(f) * before[f"lstm{k}.c"] + NUMPY.sigmoid(i) * np.tanh(g)
-            worst.append(max(farthest(after[f"lstm{k}.c"], c), farthest(h1, NUMPY.sigmoid(o) * np.tanh(c))))
+            worst.append(
+                max(farthest(after[f"lstm{k}.c"], c), farthest(h1, NUMPY.sigmoid(o) * np.tanh(c)))
+            )
             below = h1
         assert (
             farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"])

@@ -47,7 +47,10 @@ def test_the_feature_is_the_normalised_logarithm(missing: Missing) -> None:
     one_by_one = preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in XS]), rows, "features", "step by step")
     assert_close(
-        preprocessor(spec, np.float64).run(as_samples(spec.inputs, XS))[0], rows, "features", "all at once"
+        preprocessor(spec, np.float64).run(as_samples(spec.inputs, XS))[0],
+        rows,
+        "features",
+        "all at once",
     )
 
 
@@ -61,7 +64,10 @@ def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
     one_by_one = preprocessor(spec, np.float64)
     assert_close(np.array([one_by_one(x).copy() for x in xs]), rows, "features", "step by step")
     assert_close(
-        preprocessor(spec, np.float64).run(as_samples(spec.inputs, xs))[0], rows, "features", "all at once"
+        preprocessor(spec, np.float64).run(as_samples(spec.inputs, xs))[0],
+        rows,
+        "features",
+        "all at once",
     )
 
 

@@ -1,4 +1,4 @@
-"""Bundles of format 1, which edge-lstm 0.1.0 wrote, and the answers that it gave: see data/make_format1.py."""
+"""Bundles of format 1 of edge-lstm 0.1.0, and the answers that it gave: data/make_format1.py."""
 
 from __future__ import annotations
 

@@ -35,7 +35,13 @@ def test_what_came_later_is_left_out_where_it_has_no_use() -> None:
         "inputs": {"kind": "channels", "channels": ["ch0"], "mean": [-1.0], "std": [1.0]},
         "network": [
             {"type": "lstm", "name": "lstm0", "inputs": ["x"], "units": 2},
-            {"type": "dense", "name": "head", "inputs": ["lstm0"], "units": 2, "activation": "none"},
+            {
+                "type": "dense",
+                "name": "head",
+                "inputs": ["lstm0"],
+                "units": 2,
+                "activation": "none",
+            },
         ],
         "answer": {"task": "classify", "classes": ["class0", "class1"]},
     }
@@ -81,7 +87,10 @@ LSTM: dict[str, tuple[Changes, str]] = {
     "units as text": ({"units": "8"}, "units is '8'"),
     "units true": ({"units": True}, "units is True"),
     "units null": ({"units": None}, "units is None"),
-    "too many units": ({"units": 10**6}, "units is 1000000, expected a whole number from 1 to 16384"),
+    "too many units": (
+        {"units": 10**6},
+        "units is 1000000, expected a whole number from 1 to 16384",
+    ),
     "unknown key": ({"depth": 3}, r"layer 'lstm0': has unknown keys \['depth'\]"),
     "a name with a dot": ({"name": "lstm.0"}, "layer 'lstm.0': expected a name without dots"),
     "no name": ({"name": ""}, "layer '': expected a name"),
@@ -90,8 +99,14 @@ LSTM: dict[str, tuple[Changes, str]] = {
     "inputs as text": ({"inputs": "x"}, "layer 'lstm0': inputs is 'x', expected a list of names"),
     "no inputs": ({"inputs": []}, "layer 'lstm0': inputs is"),
     "an unknown input": ({"inputs": ["y"]}, "layer 'lstm0': reads 'y', and there is no such layer"),
-    "itself": ({"inputs": ["lstm0"]}, "layer 'lstm0': reads 'lstm0', which does not come before it"),
-    "a later one": ({"inputs": ["head"]}, "layer 'lstm0': reads 'head', which does not come before"),
+    "itself": (
+        {"inputs": ["lstm0"]},
+        "layer 'lstm0': reads 'lstm0', which does not come before it",
+    ),
+    "a later one": (
+        {"inputs": ["head"]},
+        "layer 'lstm0': reads 'head', which does not come before",
+    ),
 }
 CLASSIFY: dict[str, tuple[Changes, str]] = {
     "unknown task": ({"task": "cluster"}, "task is 'cluster', expected one of classify, forecast"),
@@ -155,7 +170,9 @@ def test_refused_networks() -> None:
     refused({**values, "network": {"lstm0": first}}, "expected a list of layers")
     refused({**values, "network": ["lstm", head]}, "is 'lstm', expected an object with a type")
     refused({**values, "network": [first]}, "layer 'lstm0': has 8 outputs, and the answer 4")
-    refused({**values, "network": [{**first, "inputs": ["x", 1]}, head]}, "expected a list of names")
+    refused(
+        {**values, "network": [{**first, "inputs": ["x", 1]}, head]}, "expected a list of names"
+    )
     refused({**values, "network": [first, {**head, "activation": "gelu"}]}, "activation is 'gelu'")
 
 
@@ -205,7 +222,9 @@ def test_a_missing_key_of_a_layer_is_named(key: str) -> None:
 @pytest.mark.parametrize("key", ["inputs", "network", "answer"])
 def test_a_missing_or_foreign_part_is_named(key: str) -> None:
     values = make_spec().to_dict()
-    refused({k: v for k, v in values.items() if k != key}, "expected .*'answer', 'inputs', 'network'")
+    refused(
+        {k: v for k, v in values.items() if k != key}, "expected .*'answer', 'inputs', 'network'"
+    )
     refused({**values, "more": {}}, "'more'")
     for wrong in (None, 3, "text", [1], []):
         refused({**values, key: wrong}, key)

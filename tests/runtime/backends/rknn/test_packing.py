@@ -101,7 +101,9 @@ def test_outputs_are_copied(io: dict[str, object]) -> None:
 
 def test_wrong_outputs_leave_the_state_alone() -> None:
     packing = packed()
-    with pytest.raises(ValueError, match=r"states of \[4, 4, 5, 4\] values, expected \[4, 4, 4, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"states of \[4, 4, 5, 4\] values, expected \[4, 4, 4, 4\]"
+    ):
         packing.take([np.zeros(3), np.ones(4), np.ones(4), np.ones(5), np.ones(4)])
     assert not any(part.any() for part in packing.state.values())
 
