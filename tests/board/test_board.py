@@ -33,7 +33,7 @@ def emulated(arm64: Machine) -> Board:
 
 @pytest.fixture(scope="module")
 def fused_bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(trained, tmp_path_factory.mktemp("fused") / "motions.edge", "lstm")
+    return export(trained, tmp_path_factory.mktemp("fused") / "motions.edge", "fused")
 
 
 def test_without_an_npu_one_line_says_so(edge_lstm: OnBoard, bundle: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def fused_root(
     return with_stand_in(emulated, fused_bundle, tmp_path_factory.mktemp("fused_library"), 3)
 
 
-@pytest.mark.parametrize("form", ["cell", "lstm"])
+@pytest.mark.parametrize("form", ["cell", "fused"])
 def test_inputs_states_and_outputs_go_through_the_vendors_python(
     python: OnBoard, form: str, request: pytest.FixtureRequest
 ) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -82,7 +83,7 @@ class FrontEnd:
             value = getattr(self, name)
             require(
                 name,
-                type(value) in (int, float) and math.isfinite(value),
+                type(value) in (int, float) and abs(value) <= sys.float_info.max,
                 f"{name} is {value!r}, expected a finite number",
             )
         require(

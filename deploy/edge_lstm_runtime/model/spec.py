@@ -102,7 +102,7 @@ def plain_answer(answer: Answer) -> dict[str, Any]:
 def inputs_from(values: object) -> Inputs:
     """The inverse of `Inputs.to_dict`. Raises BundleError."""
     kind = values.get("kind") if isinstance(values, Mapping) else None
-    if not isinstance(values, Mapping) or kind not in INPUTS:
+    if not isinstance(values, Mapping) or not isinstance(kind, str) or kind not in INPUTS:
         expected = ", ".join(INPUTS)
         raise BundleError(f"inputs: kind is {kind!r}, expected one of {expected}")
     given: dict[str, Any] = {

@@ -144,7 +144,7 @@ def make_model(
     kernel: str | None = None,
     steps: Float32 | None = None,
 ) -> Bytes:
-    """A model laid out for a kernel, the fastest here unless named. weights: canonical, see `layout`. steps: for "int8", see the header.
+    """A model laid out for a kernel, the fastest here unless named. weights: by `Network.weights`. steps: for "int8", see the header.
 
     Raises BackendError for a precision, kernel, size or steps that the library doesn't take, BundleError for weights of other shapes.
     """

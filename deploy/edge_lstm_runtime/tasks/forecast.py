@@ -83,6 +83,10 @@ class Forecast(Answer):
     def names(self) -> tuple[str, ...]:
         return tuple(f"{t}+{k}" for k in range(1, self.horizon + 1) for t in self.targets)
 
+    @property
+    def size(self) -> int:
+        return self.horizon * len(self.targets)  # a file may say more than there are names for
+
     def channels(self, inputs: Inputs) -> list[int]:
         """The places of the targets among the inputs' channels."""
         return [inputs.names.index(t) for t in self.targets]

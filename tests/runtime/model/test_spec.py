@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_lstm_runtime import BundleError, ModelSpec
-from helpers.specs import chain, make_spec
+from edge_lstm_runtime.tasks.forecast import Detector
+from helpers.sounds import LOG_MEL, sound_spec
+from helpers.specs import chain, changed, language_spec, make_spec
 from helpers.weights import random_weights
 
 
@@ -244,3 +248,47 @@ def test_weights_are_checked() -> None:
     for message, weights in cases.items():
         with pytest.raises(BundleError, match=message):
             spec.network.check_weights(weights)
+
+
+ODD: list[Any] = [0, -1, 0.5, 1e308, math.nan, 2**63, 10**400, True, None, "", "x", [], {}, [[]]]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) of a JSON value."""
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        make_spec(channels=2, hidden=2, outputs=2, bidirectional=True, missing="mask"),
+        changed(
+            make_spec(task="forecast", channels=["a", "dt"], hidden=2, outputs=1, targets=["a"]),
+            dt="dt",
+            time="t",
+            detector=Detector((0.0,), (1.0,), 2.0),
+        ),
+        sound_spec(dataclasses.replace(LOG_MEL, n_mels=2)),
+        language_spec("ab", hidden=2),
+    ],
+    ids=["both ways", "detector", "sound", "language"],
+)
+def test_any_odd_value_anywhere_is_taken_or_refused_in_a_line(spec: ModelSpec) -> None:
+    text = json.dumps(spec.to_dict())
+    refusals = []
+    for n in range(len(list(places(json.loads(text))))):
+        for odd in ODD:
+            values = json.loads(text)
+            container, key = list(places(values))[n]
+            container[key] = odd
+            try:
+                ModelSpec.from_dict(values)
+            except BundleError as e:
+                refusals.append(str(e))
+    assert len(refusals) > 200
+    assert not [line for line in refusals if "\n" in line]
