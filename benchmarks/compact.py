@@ -18,7 +18,7 @@ import torch
 
 from edge_lstm import Run, load_config, train
 from edge_lstm.compare.rows import microseconds
-from edge_lstm.config.schema import PruneConfig
+from edge_lstm.config.common import PruneConfig
 from edge_lstm.training import checkpoint
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.inputs.channels import features

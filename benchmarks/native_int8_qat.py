@@ -15,7 +15,7 @@ import machine
 import numpy as np
 
 from edge_lstm import Run, Sequence, evaluate, load_config, train
-from edge_lstm.config.schema import QuantizeConfig
+from edge_lstm.config.common import QuantizeConfig
 from edge_lstm.emulate.cpu_int8 import grid_weights
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.training import checkpoint

@@ -106,7 +106,7 @@ def measured(name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool) ->
 
 def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
     """What some papers report instead: against the life without its cap, and NASA's score (late answers cost more than early ones)."""
-    whole = load_config("recipe:turbofan", {"data.target_cap": 1e9})
+    whole = load_config("recipe:turbofan", {"model.target_cap": 1e9})
     answer = np.array([a[-1, 0] for a in answers], np.float64)
     texts = []
     for label, sequences in (("life up to the cap", run.splits.test), ("life without a cap", load_data(whole).test)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from edge_lstm_runtime.errors import ConfigError
 
@@ -18,17 +19,22 @@ COMPARE_EPILOG = """\
 examples:
   edge-lstm compare recipe:activity -o runs/compared
   edge-lstm compare my.toml -o runs/compared --resume     # after an interruption: finished rows are kept
-  edge-lstm compare --agreement -o runs/agreement         # generated sentences: which cell remembers over 10 to 200 words
 
-Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lstm, which can be exported; or agreement.md, .json, .png.
+Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lstm, which can be exported.
 """
+
+
+class _Moved(argparse.Action):
+    def __call__(self, *_: object) -> NoReturn:
+        where = "it is no part of the package now: run benchmarks/long_gap.py -o FOLDER"
+        raise ConfigError(f"--agreement: {where}, in the project's repository")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = COMPARE_DESCRIPTION, COMPARE_EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="the training configuration")
-    parser.add_argument("--agreement", action="store_true", help="instead of a configuration: a generated task with a known gap")
+    parser.add_argument("config", metavar="CONFIG.toml", type=Path, help="the training configuration")
+    parser.add_argument("--agreement", action=_Moved, nargs=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "-o", "--out", metavar="FOLDER", type=Path, required=True, help="the folder to write; must not hold a comparison yet"
     )
@@ -37,17 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.agreement == (args.config is not None):
-        raise ConfigError(f"{'both' if args.agreement else 'neither'} CONFIG.toml and --agreement given; expected one of them")
-    if args.agreement and (args.set or args.device):
-        raise ConfigError("--set and --device change a configuration, and --agreement has none; leave them out")
-    from ..compare import agreement, compare
+    from ..compare import compare
     from ..config.load import load_config
 
-    if args.agreement:
-        print(agreement(args.out, resume=args.resume).markdown, end="")
-        print(f"\nwritten  {args.out}/agreement.md, agreement.json, agreement.png")
-    else:
-        print(compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown, end="")
-        print(f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm")
+    print(compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown, end="")
+    print(f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm")
     return 0

@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> int:
-    from ..recipes import FOLDER, recipes
+    from ..recipes import FOLDER
+    from ..recipes.listing import recipes
 
     for recipe in recipes():
         state = f"MISSING: {recipe.missing}" if recipe.missing else "there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .comparison import Comparison, compare
-from .long_gap import Agreement, agreement
 from .rows import Row
 
-__all__ = ["Agreement", "Comparison", "Row", "agreement", "compare"]
+__all__ = ["Comparison", "Row", "compare"]

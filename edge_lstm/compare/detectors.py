@@ -100,7 +100,7 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     """The same score as the LSTM's, of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
-    spec = alarms.fit(case.spec, case.config.model, train, [answer(s) for s in train])
+    spec = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
     seconds = time.perf_counter() - began
     scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
     row = dataclasses.replace(row, parameters=2 * spec.output_size + 1, seconds=seconds)
@@ -119,7 +119,8 @@ def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row
 
     began = time.perf_counter()
     usual = [largest(s)[alarms.normal_steps(s)] for s in case.splits.train]
-    threshold = alarms.threshold(np.concatenate(usual), case.config.model.false_alarms)
+    share = case.config.model.alarms["false_alarms"]
+    threshold = alarms.threshold(np.concatenate(usual), share)
     seconds = time.perf_counter() - began
     scores = [largest(s) for s in case.splits.test]
     x = case.splits.test[0]

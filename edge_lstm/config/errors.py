@@ -9,61 +9,94 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from edge_lstm_runtime.errors import ConfigError
 
+from .base import Section
+from .renamed import RENAMED, called_now
+from .schema import Config, section_classes
+
+Key = tuple[str, ...]
+
 
 class Problem:
-    """Turns a key that is wrong into one ConfigError line."""
+    """Turns a key that is wrong into one ConfigError line.
 
-    def __init__(self, root: type[BaseModel], path: Path, text: str, values: dict[str, Any], set_keys: list[tuple[str, ...]]):
-        self._root = root
-        self._path, self._lines, self._values, self._set_keys = path, text.splitlines(), values, set_keys
+    values: the file's, with those of --set in their places; set_keys: the latter's keys.
+    """
+
+    def __init__(self, path: Path, text: str, values: dict[str, Any], set_keys: list[Key]):
+        self._path, self._lines = path, text.splitlines()
+        self._values, self._set_keys = values, set_keys
+        self._classes = section_classes(values)
 
     def of_pydantic(self, error: ValidationError) -> NoReturn:
         # An unknown key comes first: misspelled, it is why another one is missing.
-        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        # Of a union's branches the location names one more part, such as "float": keep what the file has.
-        key: tuple[str, ...] = ()
-        fields: Any = self._root
+        errors = error.errors(include_url=False)
+        first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+        # For a union's branches the location names one more part, such as "float": keep what the
+        # file has.
+        key: Key = ()
+        fields: Any = Config
         for part in first["loc"]:
-            if not isinstance(part, str) or not isinstance(fields, type) or not issubclass(fields, BaseModel):
+            if not isinstance(part, str) or not _is_section(fields):
                 break
             key += (part,)
-            fields = _section(fields, part) if part in fields.model_fields else None
+            fields = self._type(fields, part) if part in fields.model_fields else None
         if first["type"] == "extra_forbidden":
             self.unknown(key)
-        message = first["msg"].replace("Input should be", "expected").replace("Field required", "is missing")
+        message = first["msg"].replace("Input should be", "expected")
+        if first["type"] == "missing":
+            about = self._type_of(key[:-1]).model_fields[key[-1]].description
+            message = f"is missing; expected {about}" if about else "is missing"
         if key[-1:] in (("val",), ("test",)) and key[:2] == ("data", "split"):
             message = "expected a fraction between 0 and 1, or a list of groups"
         if first["type"] == "model_type":
             message = "expected a section"
         self.stop(key, message)
 
-    def unknown(self, key: tuple[str, ...]) -> NoReturn:
-        model: Any = self._root
-        for part in key[:-1]:
-            model = _section(model, part)
-        known = [name for name in model.model_fields if name != "folder"]
+    def unknown(self, key: Key) -> NoReturn:
+        section = self._type_of(key[:-1])
+        name = RENAMED.get(key, key)[-1]
+        if answer := called_now(key, section) or section.elsewhere(name, self._values):
+            self.stop(key, answer)
+        known = [name for name in section.model_fields if name != "folder"]
         near = difflib.get_close_matches(key[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        what = f"[{'.'.join(key[:-1])}] has no key" if len(key) > 1 else "there is no section or key"
+        what = (
+            f"[{'.'.join(key[:-1])}] has no key" if len(key) > 1 else "there is no section or key"
+        )
         raise ConfigError(f"{self._where(key)}: {what} {key[-1]!r}; {hint}")
 
-    def stop(self, key: tuple[str, ...], expected: str) -> NoReturn:
+    def stop(self, key: Key, expected: str) -> NoReturn:
         value: Any = self._values
         for part in key:
             value = value.get(part, None) if isinstance(value, Mapping) else None
         *sections, name = key
-        shown = f"{name} = {json.dumps(value, default=str)}" if value is not None and not isinstance(value, Mapping) else name
+        if value is not None and not isinstance(value, Mapping):
+            name = f"{name} = {json.dumps(value, default=str)}"
         prefix = f"[{'.'.join(sections)}] " if sections else ""
-        raise ConfigError(f"{self._where(key)}: {prefix}{shown}: {expected}")
+        raise ConfigError(f"{self._where(key)}: {prefix}{name}: {expected}")
 
-    def _where(self, key: tuple[str, ...]) -> str:
+    def _type_of(self, key: Key) -> type[Section]:
+        found: Any = Config
+        for part in key:
+            found = self._type(found, part)
+        section: type[Section] = found
+        return section
+
+    def _type(self, section: type[Section], key: str) -> Any:
+        """The type of a key's value; for a section that may be left out, the section's."""
+        if section is Config and key in self._classes:
+            return self._classes[key]
+        annotation = section.model_fields[key].annotation
+        return next((part for part in get_args(annotation) if _is_section(part)), annotation)
+
+    def _where(self, key: Key) -> str:
         if key in self._set_keys:
             return f"--set {'.'.join(key)}"
-        section: tuple[str, ...] = ()
+        section: Key = ()
         line_of_section = 1
         for number, line in enumerate(self._lines, start=1):
             if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
@@ -81,7 +114,5 @@ class Problem:
         return f"{self._path}:{line_of_section}"
 
 
-def _section(model: type[BaseModel], key: str) -> Any:
-    """The type of a key's value; of a section that may be left out, the section's."""
-    annotation = model.model_fields[key].annotation
-    return next((part for part in get_args(annotation) if isinstance(part, type) and issubclass(part, BaseModel)), annotation)
+def _is_section(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Section)

@@ -22,7 +22,7 @@ def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
     if name not in frame.columns:
         near = difflib.get_close_matches(name, frame.columns, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(f"{where}: there is no column {name!r} ({key} in [data]); {hint}the columns are {', '.join(frame.columns)}")
+        raise DataError(f"{where}: there is no column {name!r} ({key}); {hint}the columns are {', '.join(frame.columns)}")
     return frame[name]
 
 

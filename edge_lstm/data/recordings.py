@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+PARTS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Recording:
     start   this recording's first row in the one it was cut from, and the `cut` flag that it was
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
-    file    it was read from, where that is a table
+    file    it was read from, if that is a table
     """
 
     name: str
@@ -50,6 +51,9 @@ class Recording:
     def full_name(self) -> str:
         """The name, with the rows (counted from 0, the last one excluded) where it is a piece."""
         return f"{self.name}[{self.start}:{self.start + len(self.x)}]" if self.cut else self.name
+
+
+Parts = dict[str, list[Recording]]  # of PARTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,15 +9,17 @@ import numpy as np
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.schema import FORECASTS, SplitConfig
-from .recordings import Recording
-
-Parts = dict[str, list[Recording]]
-PARTS = ("train", "val", "test")
+from ..config.common import SplitConfig
+from .recordings import PARTS, Parts, Recording
 
 
-def split(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
-    """The recordings, or contiguous pieces of them, of each part. Raises DataError when one is empty."""
+def split(recordings: list[Recording], config: SplitConfig, *, within: bool) -> Parts:
+    """The recordings, or contiguous pieces of them, of each part.
+
+    within: if the test part is given, validation is the end of each training recording, and not
+    whole recordings.
+    Raises DataError if a part is empty.
+    """
     if config.by == "time":
         assert isinstance(config.val, float)
         assert isinstance(config.test, float)
@@ -25,7 +27,7 @@ def split(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
     elif config.by == "group":
         parts = _by_group(recordings, config)
     else:
-        parts = _given(recordings, config, task)
+        parts = _given(recordings, config, within=within)
     for part in PARTS:
         if not parts[part]:
             raise DataError(
@@ -71,10 +73,10 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
     return {part: [r for r in recordings if r.group in set(chosen[part])] for part in PARTS}
 
 
-def _given(recordings: list[Recording], config: SplitConfig, task: str) -> Parts:
+def _given(recordings: list[Recording], config: SplitConfig, *, within: bool) -> Parts:
     assert isinstance(config.val, float)
     train, test = ([r for r in recordings if r.part == part] for part in ("train", "test"))
-    if task in (*FORECASTS, "language"):  # there are no classes to keep in proportion, and often one recording only: its end is held out
+    if within:  # often there is one recording only
         borders = [(r, len(r.x) - round(len(r.x) * config.val)) for r in train]
         return {
             "train": [r.piece(0, border) for r, border in borders if border > 0],

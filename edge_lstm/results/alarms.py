@@ -14,7 +14,6 @@ from edge_lstm_runtime import AnomalyDetector, ModelSpec
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.model.spec import LARGEST, SMALLEST_STD
 
-from ..config.schema import ModelConfig
 from ..data.recordings import Float64, Sequence
 
 Answers = Many[NDArray[Any]]
@@ -23,10 +22,19 @@ NORMAL = 1.4826  # times the median absolute deviation is the standard deviation
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
 
-def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers: Answers) -> ModelSpec:
-    """The specification with the detector's numbers. sequences, answers: of the training split; known anomalies count nowhere.
+def fit(
+    spec: ModelSpec,
+    sequences: Many[Sequence],
+    answers: Answers,
+    *,
+    false_alarms: float,
+    smoothing: int,
+) -> ModelSpec:
+    """The specification with the detector's numbers.
 
-    Raises DataError where no forecast could be compared with a value.
+    sequences, answers: of the training split; known anomalies count nowhere.
+    false_alarms: the share of the steps that may be flagged; smoothing: of the score, in steps.
+    Raises DataError if no forecast could be compared with a value.
     """
     outputs = spec.output_size
     open_spec = dataclasses.replace(
@@ -34,7 +42,7 @@ def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers:
         anomaly_centre=(0.0,) * outputs,
         anomaly_scale=(1.0,) * outputs,
         anomaly_threshold=0.0,
-        anomaly_smoothing=2 / (model.smoothing + 1),  # the weight whose average is as old as that of so many equal ones
+        anomaly_smoothing=2 / (smoothing + 1),  # the weight whose average is as old as that of so many equal ones
     )
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
@@ -44,7 +52,7 @@ def fit(spec: ModelSpec, model: ModelConfig, sequences: Many[Sequence], answers:
     centre, scale = robust(np.concatenate(found), spec.output_names)
     fitted = dataclasses.replace(open_spec, anomaly_centre=tuple(centre.tolist()), anomaly_scale=tuple(scale.tolist()))
     usual = np.concatenate([s[normal_steps(q)] for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)])
-    return dataclasses.replace(fitted, anomaly_threshold=threshold(usual, model.false_alarms))
+    return dataclasses.replace(fitted, anomaly_threshold=threshold(usual, false_alarms))
 
 
 def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
@@ -66,7 +74,7 @@ def threshold(scores: Float64, rate: float) -> float:
     """The score that a share `rate` of them is above, or the next smaller share that can be; NaN is no score."""
     ranked = np.sort(scores[~np.isnan(scores)])[::-1]
     if not len(ranked):
-        raise DataError("no step of the training split has a score: every value is missing or in a window of `windows`")
+        raise DataError("no step of the training split has a score: every value is missing or in a window of `known_anomalies`")
     return min(float(ranked[int(rate * len(ranked))]), LARGEST)
 
 

@@ -61,7 +61,7 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     try:
         spec = ModelSpec.from_dict(contents["spec"])
         config = Config.from_dict(contents["config"], contents["folder"])
-        model = CompactLSTM(spec, embedding=config.model.embedding)
+        model = CompactLSTM(spec, **config.model.network_options)
         model.load_state_dict(contents["model"])
         model.eval()
         weights = canonical_weights(model)

@@ -7,9 +7,9 @@ from typing import Any
 
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import MONITORS
 from ..data.recordings import Splits
 from ..network import CompactLSTM
+from ..tasks import TASKS
 from .answers import answers
 from .metrics import evaluate
 
@@ -26,7 +26,7 @@ TITLES = {
 
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
     """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
-    _, *shown = MONITORS[spec.task]  # but the loss
+    _, *shown = TASKS.load(spec.task).Section.MONITORS  # but the loss
     sizes = {"hidden_size": spec.hidden_size, "parameters": spec.parameters, "bytes": 4 * spec.parameters, "macs": spec.macs_per_step}
     return {"model": title, **sizes, **{part: {name: metrics[name] for name in shown} for part, metrics in found.items()}}
 

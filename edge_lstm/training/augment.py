@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..config.schema import AugmentConfig
+from ..config.common import AugmentConfig
 
 
 class Augment:

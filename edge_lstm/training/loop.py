@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import HIGHER_IS_BETTER, Config
+from ..config.schema import Config
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
 from ..network import Cell, CompactLSTM, State
@@ -71,17 +71,16 @@ class Training:
         self.teacher = teacher
         self.progress = Progress()
         self._loss = Loss.of(spec, config.train)
-        data = config.data
         # A text is read in order, `batch_size` streams of it side by side.
-        self._streams = config.train.batch_size if spec.task == "language" else None
-        self._data = examples(spec, splits.train, window=data.window, stride=data.stride, short=data.short, streams=self._streams)
+        self._streams = config.train.batch_size if config.model.reads_characters else None
+        self._data = examples(spec, splits.train, **config.data.cuts, streams=self._streams)
         self._counts = self._loss.counts(self._data)
         self._both = spec.bidirectional
         self._even = bool((self._data.lengths == self._data.x.shape[1]).all())
         self._x, self._y, self._mask, self._last = _tensors(self._data, fabric.device)
         self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(_seed(config.train.seed))
-        self.net = network(spec, dropout=config.model.dropout, cell=cell, embedding=config.model.embedding)
+        self.net = network(spec, cell=cell, **config.model.network_options)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.train.optimizer]
         self._parameters = list(self.net.parameters())
         decay, fused = config.train.weight_decay, fabric.device.type in ("cpu", "cuda")
@@ -143,9 +142,9 @@ class Training:
         n, size = len(self._data), config.batch_size
         epoch = progress.epoch + 1
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
-        share_carried = 0.0 if self._both else config.carry
+        share_carried = 0.0 if self._both else config.share_carried
         if self._streams:
-            order, share_carried = torch.arange(n), 1.0
+            order = torch.arange(n)
         torch.manual_seed(_seed(config.seed, epoch, rank))  # dropout
         starts = range(0, n, size)
         host = order.numpy()
@@ -268,7 +267,7 @@ class Training:
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
         value = row[f"val_{self.config.train.monitor}"]
         # Accuracies are often equal: then the lower loss is better.
-        return value if self.config.train.monitor in HIGHER_IS_BETTER else -value, -row["val_loss"]
+        return value if self.config.train.monitor in self.config.model.HIGHER_IS_BETTER else -value, -row["val_loss"]
 
     def _keep(self, score: tuple[float, float]) -> None:
         self.progress.best_score, self.progress.best_epoch, self.progress.epochs_without_better = score, self.progress.epoch, 0

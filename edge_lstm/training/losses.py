@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, huber_loss, kl_div, log_softmax
 
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import TrainConfig
+from ..config.sections import TrainConfig
 from ..data.windows import Examples
 
 IGNORED = -100  # the class of a step that doesn't count
@@ -33,9 +33,8 @@ class Loss:
 
     @classmethod
     def of(cls, spec: ModelSpec, config: TrainConfig) -> Loss:
-        return cls(
-            spec.task == "classify", config.loss_steps == "last", config.label_smoothing, config.loss == "huber", spec.task == "language"
-        )
+        kind = {"classify": spec.task == "classify", "language": spec.task == "language"}
+        return cls(**kind, **config.loss_options)
 
     def counts(self, examples: Examples) -> NDArray[np.int64]:
         """(N,) how many terms each sequence has in the sum."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import PruneConfig, TrainConfig
+from ..config.common import PruneConfig
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
 from ..network import CompactLSTM
@@ -143,7 +143,6 @@ def outgoing(spec: ModelSpec, block: Block) -> Iterator[tuple[str, slice]]:
 
 
 def _looked_at(training: Training, splits: Splits) -> Examples:
-    data: Any = training.config.data
-    found = examples(training.spec, splits.train, window=data.window, stride=data.stride, short=data.short)
+    found = examples(training.spec, splits.train, **training.config.data.cuts)
     chosen = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:LOOKED_AT].numpy()
     return Examples(found.x[chosen], found.lengths[chosen], found.mask[chosen], found.y[chosen])

@@ -17,7 +17,9 @@ import numpy as np
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.verify.error import INT8, compare
 
-from ..config.schema import HIGHER_IS_BETTER, Config, QuantizeConfig, TrainConfig
+from ..config.common import QuantizeConfig
+from ..config.schema import Config
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..emulate.cpu_int8 import QuantisedLSTM, grid_weights
 from ..emulate.npu_w8a8 import NpuLSTM, settled, starting_ranges
@@ -94,7 +96,7 @@ def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, st
     nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
     exact, rounded = (training.validate(net)[f"val_{monitor}"] for net in nets)
     answered = [np.concatenate(answers(net, splits.val)) for net in nets]
-    worse = exact - rounded if monitor in HIGHER_IS_BETTER else rounded - exact
+    worse = exact - rounded if monitor in training.config.model.HIGHER_IS_BETTER else rounded - exact
     nrmse = compare(answered[1], answered[0].astype(np.float64)).nrmse
     return worse / max(abs(exact), 1e-12), nrmse
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.schema import PruneConfig, QuantizeConfig, TrainConfig
+from ..config.common import PruneConfig, QuantizeConfig
+from ..config.sections import TrainConfig
 from ..data.recordings import Splits
 from ..network import Cell, CompactLSTM
 from ..results import plots

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
-from ..config.schema import Config, TrainConfig
+from ..config.schema import Config
+from ..config.sections import TrainConfig
 from ..results.run import Run, load_run
 
 if TYPE_CHECKING:
@@ -175,11 +176,11 @@ def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], qu
         plots.save_figure(plots.plot_confusion(metrics["test"]["confusion"], spec.classes), out / plots.TEST_FIGURES[spec.task])
     else:
         plots.save_figure(plots.plot_test(spec, splits.test, found["test"]), out / plots.TEST_FIGURES[spec.task])
-    if training.config.model.task == "anomaly":
+    if settings := training.config.model.alarms:
         from ..results import alarms
 
         found["train"] = answers(net, splits.train)
-        spec = alarms.fit(spec, training.config.model, splits.train, found["train"])
+        spec = alarms.fit(spec, splits.train, found["train"], **settings)
         checkpoint.save(out / checkpoint.BEST, {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()})
         for part, answered in found.items():
             metrics.setdefault(part, {})["anomaly"] = alarms.measure(spec, getattr(splits, part), answered)

@@ -82,12 +82,17 @@ def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Ru
         for parameter in model.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
     model.eval()
-    task = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers, "bidirectional": spec.bidirectional}
+    model_keys = {"task": spec.task, "hidden_size": spec.hidden_size, "num_layers": spec.num_layers}
     data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
+    train_keys: dict[str, object] = {"epochs": 1}
     if spec.task == "language":
         data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
-    train = {"epochs": 1, "loss_steps": loss_steps}
-    config = Config.from_dict({"data": data, "model": task, "train": train}, ".")
+    elif spec.task == "classify":
+        model_keys["bidirectional"] = spec.bidirectional
+        train_keys["loss_steps"] = loss_steps
+    else:
+        model_keys["horizon"] = spec.horizon
+    config = Config.from_dict({"data": data, "model": model_keys, "train": train_keys}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
     run.__dict__["splits"] = Splits(test, test, test, spec.channels, spec.classes)  # in place of the data that there is not
     return run

@@ -59,9 +59,11 @@ def test_the_page_is_whole_and_alone(trained, capsys):
 
 
 TASKS = {
-    "regress": 'target = ["level"]\ngroup = "unit"\n[data.split]\nby = "group"\nval = ["u1"]\ntest = ["u2"]',
+    "regress": 'group = "unit"\n[data.split]\nby = "group"\nval = ["u1"]\ntest = ["u2"]',
     "anomaly": 'time = "time"\n[data.split]\nby = "time"\nval = 0.2\ntest = 0.3',
 }
+
+KEYS = {"regress": 'targets = ["level"]', "anomaly": "horizon = 3"}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -71,7 +73,7 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     (tmp_path / "own.csv").write_text("a,b\n" + "\n".join(f"{n % 3},{n % 2}" for n in range(20)))
     (tmp_path / "config.toml").write_text(
         f'[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\n{TASKS[task]}\n'
-        f'[model]\ntask = "{task}"\nhidden_size = 4\n{"horizon = 3" if task == "anomaly" else ""}\n[train]\nepochs = 1\nbatch_size = 4\n'
+        f'[model]\ntask = "{task}"\nhidden_size = 4\n{KEYS[task]}\n[train]\nepochs = 1\nbatch_size = 4\n'
     )
     run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
     page = tmp_path / "inside.html"

@@ -28,7 +28,7 @@ ANOMALY = """
 [data]
 source = "csv"
 path = "data/machine.csv"
-windows = "windows.json"
+known_anomalies = "windows.json"
 time = "when"
 channels = ["value", "other"]
 missing = "ffill"
@@ -140,10 +140,14 @@ def test_numbers_are_times_too(tmp_path: Path, configure: Configure) -> None:
 @pytest.mark.parametrize(
     ("replacements", "message"),
     [
-        ((('task = "anomaly"', 'task = "forecast"'), ("false_alarms = 0.02\nsmoothing = 3\n", "")), r"windows .* is for task 'anomaly'"),
-        ((('task = "anomaly"', 'task = "forecast"'), ('windows = "windows.json"\n', "")), r"false_alarms .* is for task 'anomaly'"),
+        (
+            (('task = "anomaly"', 'task = "forecast"'), ("false_alarms = 0.02\nsmoothing = 3\n", "")),
+            r"known_anomalies .* is for task 'anomaly', and task is 'forecast'; remove it",
+        ),
+        ((('task = "anomaly"', 'task = "forecast"'), ('known_anomalies = "windows.json"\n', "")), r"false_alarms .* is for task 'anomaly'"),
         ((('time = "when"\n', ""),), r"time: .*expected the name of the time column"),
-        ((("horizon = 2\n", ""),), r"horizon: .*for task 'anomaly'"),
+        ((("known_anomalies =", "windows ="),), r"\[data\] windows = \"windows.json\": is called `known_anomalies` now"),
+        ((("horizon = 2\n", ""),), r"horizon: is missing; expected the number of steps"),
         ((("false_alarms = 0.02", "false_alarms = 1.5"),), "false_alarms = 1.5"),
         ((("horizon = 2", "horizon = 2\nbidirectional = true"),), "bidirectional"),
     ],
@@ -182,7 +186,7 @@ def test_fit_against_numpy(configure: Configure) -> None:
     splits = load_data(config)
     (sequence,) = splits.train
     y = np.random.default_rng(1).normal(size=(len(sequence.x), 2))
-    spec = fit(make_spec(config, splits), config.model, splits.train, [y])
+    spec = fit(make_spec(config, splits), splits.train, [y], **config.model.alarms)
     x, usual = sequence.x[:, 0], normal_steps(sequence)
     errors = np.full((len(x), 2), np.nan)
     errors[1:, 0] = x[1:] - y[:-1, 0]
@@ -281,7 +285,7 @@ def test_train_compare_and_stream(configure: Configure, tmp_path: Path, monkeypa
 
 @pytest.mark.usefixtures("machine")
 def test_without_windows_everything_is_normal_and_a_finished_run_resumes(configure: Configure, tmp_path: Path) -> None:
-    config = configure(ANOMALY, ('windows = "windows.json"\n', ""), train__epochs=1)
+    config = configure(ANOMALY, ('known_anomalies = "windows.json"\n', ""), train__epochs=1)
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["train"]["anomaly"]["flagged"] == pytest.approx(0.02, abs=0.003)
     (tmp_path / "run" / "metrics.json").unlink()

@@ -10,7 +10,8 @@ import torch
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
-from edge_lstm.config.schema import AugmentConfig, Config
+from edge_lstm.config.common import AugmentConfig
+from edge_lstm.config.schema import Config
 from edge_lstm.training.augment import Augment
 from edge_lstm_runtime.errors import ConfigError
 

@@ -14,10 +14,9 @@ from test_model import make_spec
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data, train
-from edge_lstm.compare import Row, agreement, compare, recurrent
+from edge_lstm.compare import Row, compare, recurrent
 from edge_lstm.compare.classifiers import logistic, nearest, statistics
 from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
-from edge_lstm.compare.long_gap import GAPS, NOUNS, VERBS, VOCABULARY, sentences
 from edge_lstm.compare.recurrent import parameters
 from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
@@ -270,52 +269,10 @@ def test_errors_say_what_to_do(configure: Configure, tmp_path: Path, capsys: pyt
         compare(configure(FORECAST, train__devices=2, train__strategy="ddp"), tmp_path / "out")
     with pytest.raises(TrainingError, match="no comparison to resume"):
         compare(configure(FORECAST), tmp_path / "out", resume=True)
-    for arguments, message in (
-        (["compare", "-o", "x"], "neither CONFIG.toml and --agreement given"),
-        (["compare", "a.toml", "--agreement", "-o", "x"], "both CONFIG.toml and --agreement given"),
-        (["compare", "--agreement", "-o", "x", "--set", "train.epochs=1"], "--agreement has none"),
-    ):
-        assert cli.main(arguments) == 2
-        assert message in capsys.readouterr().err
-
-
-# --- agreement ---
-
-
-@pytest.mark.parametrize("gap", GAPS)
-def test_sentences_agree_with_their_first_noun_alone(gap: int) -> None:
-    words, number = sentences(300, gap, np.random.default_rng(0))
-    assert words.shape == (300, gap + 2)
-    nouns = {noun: which for pair in NOUNS for which, noun in enumerate(pair)}
-    between = []
-    for row, verb in zip(words, number, strict=True):
-        text = [VOCABULARY[k] for k in row]
-        assert (text[0], text[2:4], text[-1]) == ("the", [",", "which"], ",")
-        assert nouns[text[1]] == verb
-        between.append(next(nouns[w] for w in reversed(text[2:]) if w in nouns))
-    assert 0.4 < np.mean(between == number) < 0.6  # the nearest noun says nothing
-    assert 0.4 < number.mean() < 0.6
-    assert VERBS == ("was", "were")
-
-
-def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_lstm.compare.long_gap.SENTENCES", 20)
-    one = agreement(tmp_path / "one", steps=4, hidden_size=4, quiet=True)
-    two = agreement(tmp_path / "two", steps=4, hidden_size=4, quiet=True)
-    assert one.accuracy == two.accuracy
-    assert len(one.accuracy["gru"]) == 5
-    assert (tmp_path / "one" / "agreement.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2, 3, 4\] and is \[1\]"):
-        agreement(tmp_path / "one", seeds=[1], steps=4, hidden_size=4, resume=True, quiet=True)
-    monkeypatch.setattr("edge_lstm.compare.long_gap._train", None)  # nothing is left to train
-    assert agreement(tmp_path / "one", steps=4, hidden_size=4, resume=True, quiet=True) == one
-
-
-@pytest.mark.slow
-def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_luck(tmp_path: Path) -> None:
-    found = agreement(tmp_path, quiet=True)
-    assert np.min(found.accuracy["lstm"]) > 0.95
-    assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75
+    assert cli.main(["compare", "--agreement", "-o", "x"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("edge-lstm: error: --agreement: it is no part of the package now: run benchmarks/long_gap.py -o FOLDER")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.slow

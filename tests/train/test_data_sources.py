@@ -102,7 +102,7 @@ def test_a_ts_file(configure: Configure, tmp_path: Path) -> None:
     config = configure(
         CLASSIFY,
         ('"csv"', '"ts"'),
-        ('path = "data.csv"', 'train = "t_TRAIN.ts"\ntest = "t_TEST.ts"'),
+        ('path = "data.csv"', 'train_path = "t_TRAIN.ts"\ntest_path = "t_TEST.ts"'),
         (COLUMNS, ""),
         ('by = "group"\nval = ["s4"]\ntest = ["s5"]', 'by = "given"\nval = 0.34'),
     )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data
-from edge_lstm.config.schema import Config, SplitConfig
+from edge_lstm.config.common import SplitConfig
+from edge_lstm.config.schema import Config
 from edge_lstm.data.load import Splits, make_spec
 from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
@@ -52,7 +53,7 @@ def identity_spec(horizon: int) -> ModelSpec:
 def test_no_row_is_in_two_splits_by_time(lengths: list[int], val: float, test: float, horizon: int, window: int, stride: int) -> None:
     first = np.cumsum([0, *lengths])
     recordings = [Recording(f"r{k}", f"r{k}", np.arange(first[k], first[k + 1], dtype=np.float64)[:, None]) for k in range(len(lengths))]
-    parts = split(recordings, SplitConfig(by="time", val=val, test=test), "forecast")
+    parts = split(recordings, SplitConfig(by="time", val=val, test=test), within=True)
     seen: dict[str, set[int]] = {}
     for part, pieces in parts.items():
         sequences = [Sequence(p.full_name, p.group, p.x) for p in pieces]
@@ -73,18 +74,18 @@ def test_no_row_is_in_two_splits_by_time(lengths: list[int], val: float, test: f
 @given(groups=st.integers(3, 30), seed=st.integers(0, 99), val=st.floats(0.05, 0.3), test=st.floats(0.05, 0.3))
 def test_groups_stay_whole(groups: int, seed: int, val: float, test: float) -> None:
     recordings = [Recording(f"r{k}", f"g{k % groups}", np.zeros((3, 1))) for k in range(2 * groups)]
-    parts = split(recordings, SplitConfig(by="group", val=val, test=test, seed=seed), "classify")
+    parts = split(recordings, SplitConfig(by="group", val=val, test=test, seed=seed), within=False)
     found = {part: {r.group for r in pieces} for part, pieces in parts.items()}
     assert sum(map(len, found.values())) == groups
     assert sum(map(len, parts.values())) == 2 * groups
-    again = split(recordings, SplitConfig(by="group", val=val, test=test, seed=seed), "classify")
+    again = split(recordings, SplitConfig(by="group", val=val, test=test, seed=seed), within=False)
     assert {part: {r.group for r in pieces} for part, pieces in again.items()} == found
 
 
 def test_given_keeps_every_class_in_proportion() -> None:
     recordings = [Recording(f"r{k}", f"r{k}", np.zeros((3, 1)), np.full(3, f"c{k % 4}"), "train") for k in range(40)]
     recordings += [Recording("t", "t", np.zeros((3, 1)), np.full(3, "c0"), "test")]
-    parts = split(recordings, SplitConfig(by="given", val=0.2), "classify")
+    parts = split(recordings, SplitConfig(by="given", val=0.2), within=False)
     for part, each in (("train", 8), ("val", 2)):
         labels = [str(r.labels[0]) for r in parts[part] if r.labels is not None]
         assert {c: labels.count(c) for c in set(labels)} == {f"c{k}": each for k in range(4)}

@@ -8,10 +8,11 @@ import torch
 from lightning_fabric import Fabric
 
 from edge_lstm import CompactLSTM, evaluate
-from edge_lstm.config.schema import TrainConfig
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import Examples, examples
 from edge_lstm.results.answers import answers
+from edge_lstm.tasks.classify import TrainSection as Classify
+from edge_lstm.tasks.numbers import NumberTrainConfig as Numbers
 from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
@@ -47,13 +48,13 @@ def loss_and_gradients(model: CompactLSTM, data: Examples, loss: Loss, keep: sli
 @pytest.mark.parametrize(
     ("spec", "config"),
     [
-        (CLASSIFY, TrainConfig(epochs=1)),
-        (CLASSIFY, TrainConfig(epochs=1, loss_steps="last", label_smoothing=0.1)),
-        (FORECAST, TrainConfig(epochs=1)),
-        (FORECAST, TrainConfig(epochs=1, loss="huber")),
+        (CLASSIFY, Classify(epochs=1)),
+        (CLASSIFY, Classify(epochs=1, loss_steps="last", label_smoothing=0.1)),
+        (FORECAST, Numbers(epochs=1)),
+        (FORECAST, Numbers(epochs=1, loss="huber")),
     ],
 )
-def test_a_padded_batch_is_the_sum_of_its_sequences(spec: ModelSpec, config: TrainConfig) -> None:
+def test_a_padded_batch_is_the_sum_of_its_sequences(spec: ModelSpec, config: Classify | Numbers) -> None:
     torch.manual_seed(0)
     model, loss, data = CompactLSTM(spec), Loss.of(spec, config), examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
@@ -71,7 +72,7 @@ def test_losses_against_numpy() -> None:
     torch.manual_seed(0)
     model = CompactLSTM(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
-    loss = Loss.of(CLASSIFY, TrainConfig(epochs=1))
+    loss = Loss.of(CLASSIFY, Classify(epochs=1))
     logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     log_p = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     expected = -sum(log_p[n, t, data.y[n]] for n in range(4) for t in range(LENGTHS[n]))
@@ -80,7 +81,7 @@ def test_losses_against_numpy() -> None:
 
     model = CompactLSTM(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
-    loss = Loss.of(FORECAST, TrainConfig(epochs=1))
+    loss = Loss.of(FORECAST, Numbers(epochs=1))
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     expected, terms = 0.0, 0
     for n, sequence in enumerate(sequences(FORECAST)):
@@ -100,7 +101,7 @@ def test_validation_is_what_evaluate_says(spec: ModelSpec, chunk: int, steps: st
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
     model, data = CompactLSTM(spec), sequences(spec)
-    loss = Loss.of(spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    loss = Loss.of(spec, Classify(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)
     total, _ = loss_and_gradients(model, made, loss)

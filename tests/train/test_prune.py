@@ -14,7 +14,9 @@ from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
 from edge_lstm.cli.train import closing
-from edge_lstm.config.schema import Config, PruneConfig, TrainConfig
+from edge_lstm.config.common import PruneConfig
+from edge_lstm.config.schema import Config
+from edge_lstm.config.sections import CarriedTrainConfig
 from edge_lstm.data.windows import Examples
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.results.sizes import sentence
@@ -99,8 +101,8 @@ def test_rounds_end_at_the_size_asked_for(before: int, after: int, steps: int, e
 
 
 def test_defaults_follow_from_the_training() -> None:
-    found = settings(TrainConfig(epochs=30, learning_rate=0.02, carry=0.25), PruneConfig(hidden_size=8))
-    assert found == TrainConfig(epochs=6, learning_rate=0.01, carry=0.25)
+    found = settings(CarriedTrainConfig(epochs=30, learning_rate=0.02, carry=0.25), PruneConfig(hidden_size=8))
+    assert found == CarriedTrainConfig(epochs=6, learning_rate=0.01, carry=0.25)
 
 
 @pytest.mark.usefixtures("forecast_csv")

@@ -14,7 +14,9 @@ from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_run, train
 from edge_lstm.cli.train import closing
-from edge_lstm.config.schema import Config, QuantizeConfig, TrainConfig
+from edge_lstm.config.common import QuantizeConfig
+from edge_lstm.config.schema import Config
+from edge_lstm.config.sections import CarriedTrainConfig
 from edge_lstm.emulate import cpu_int8
 from edge_lstm.emulate.cpu_int8 import QuantisedLSTM, grid_weights
 from edge_lstm.network import CompactLSTM, canonical_weights
@@ -200,5 +202,5 @@ def test_training_goes_through_the_rounding(configure: Callable[..., Config], tm
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (5, 1), (30, 6)])
 def test_defaults_follow_from_the_training(epochs: int, expected: int) -> None:
-    found = settings(TrainConfig(epochs=epochs, learning_rate=0.02, carry=0.25), QuantizeConfig(scheme="int8"))
-    assert found == TrainConfig(epochs=expected, learning_rate=0.002, carry=0.25)
+    found = settings(CarriedTrainConfig(epochs=epochs, learning_rate=0.02, carry=0.25), QuantizeConfig(scheme="int8"))
+    assert found == CarriedTrainConfig(epochs=expected, learning_rate=0.002, carry=0.25)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_lstm import load_config
-from edge_lstm.recipes import FOLDER, recipe_path, recipes
+from edge_lstm.recipes import FOLDER, recipe_path
+from edge_lstm.recipes.listing import recipes
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError
 

@@ -28,7 +28,6 @@ REGRESS = """
 source = "csv"
 path = "data.csv"
 channels = ["a", "b"]
-target = ["level", "swing"]
 group = "unit"
 
 [data.split]
@@ -38,6 +37,7 @@ test = ["u5"]
 
 [model]
 task = "regress"
+targets = ["level", "swing"]
 hidden_size = 8
 
 [train]
@@ -50,12 +50,10 @@ accelerator = "cpu"
 TURBOFAN = """
 [data]
 source = "cmapss"
-train = "train.txt"
-test = "test.txt"
+train_path = "train.txt"
+test_path = "test.txt"
 rul = "rul.txt"
 channels = ["sensor_21", "setting_1"]
-target = ["life"]
-target_cap = 3
 
 [data.split]
 by = "given"
@@ -63,6 +61,8 @@ val = 0.3
 
 [model]
 task = "regress"
+targets = ["life"]
+target_cap = 3
 hidden_size = 4
 
 [train]
@@ -167,17 +167,24 @@ def test_a_specification_that_contradicts_itself(values: dict[str, object], word
 @pytest.mark.parametrize(
     ("text", "old", "new", "words"),
     [
-        (REGRESS, 'target = ["level", "swing"]\n', "", "[data] target: expected the names of the columns to answer"),
+        (REGRESS, 'targets = ["level", "swing"]\n', "", "[model] targets: is missing; expected the names of the columns to answer"),
         (REGRESS, '["level", "swing"]', '["level", "a"]', "'a' is an input (`channels`) too"),
         (REGRESS, '["level", "swing"]', '["level", "level"]', "expected each name once"),
-        (REGRESS, 'task = "regress"', 'task = "regress"\nhorizon = 2', "horizon = 2: is for task 'forecast'"),
-        (REGRESS, 'task = "regress"', 'task = "regress"\ntargets = ["level"]', "the columns to answer stand in [data] `target`"),
+        (REGRESS, 'task = "regress"', 'task = "regress"\nhorizon = 2', "horizon = 2: is for tasks 'anomaly' and 'forecast'"),
+        (REGRESS, 'source = "csv"', 'source = "csv"\ntarget = ["level"]', 'target = ["level"]: stands in [model] now, as `targets`'),
+        (TURBOFAN, 'rul = "', 'target_cap = 9\nrul = "', "target_cap = 9: stands in [model] now"),
         (REGRESS, 'task = "regress"', 'task = "regress"\nbidirectional = true', "is for task 'classify'"),
         (REGRESS, "epochs = 25", 'epochs = 25\nmonitor = "accuracy"', "expected one of loss, mae, rmse for task 'regress'"),
         (REGRESS, "epochs = 25", 'epochs = 25\nloss_steps = "last"', "is for task 'classify'"),
-        (REGRESS, 'task = "regress"', 'task = "forecast"\nhorizon = 1', "is for task 'regress', and task is 'forecast'"),
+        (REGRESS, 'task = "regress"', 'task = "forecast"\nhorizon = 1\ntarget_cap = 2.0', "is for task 'regress', and task is 'forecast'"),
+        (
+            REGRESS,
+            'source = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\ngroup = "unit"',
+            'source = "npz"\npath = "data.npz"',
+            "needs target columns",
+        ),
         (REGRESS, 'group = "unit"', 'group = "unit"\nrul = "x.txt"', "is for source 'cmapss'"),
-        (TURBOFAN, 'rul = "rul.txt"\n', "", "rul: expected the path of the file"),
+        (TURBOFAN, 'rul = "rul.txt"\n', "", "rul: is missing; expected the path of the file"),
         (TURBOFAN, 'rul = "rul.txt"', 'rul = "rul.txt"\ngroup = "unit"', "source 'cmapss' knows its columns"),
         (TURBOFAN, 'by = "given"', 'by = "group"', "expected 'given' for source 'cmapss'"),
     ],

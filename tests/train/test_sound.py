@@ -133,10 +133,14 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('path = "tones"\n', "", "[data] path: expected the folder with the .wav files"),
+        ('path = "tones"\n', "", "[data] path: is missing; expected the folder with the .wav files"),
         ('path = "tones"', 'path = "tones"\nchannels = ["a"]', "the channels of source 'wav' are the front end's"),
-        ('path = "tones"', 'path = "tones"\nlabel = "a"', "names a column, and source 'wav' has none"),
-        ('path = "tones"', 'train = "tones"', "path: expected the folder"),
+        (
+            'path = "tones"',
+            'path = "tones"\nlabel = "a"',
+            "label = \"a\": is for sources 'csv' and 'parquet', and source is 'wav'; remove it",
+        ),
+        ('path = "tones"', 'train_path = "tones"', "source 'wav' has one folder, `path`, and `test_pattern`"),
         ("(?P<label>[a-z]+)", "[a-z]+", "with a part (?P<label>...), for task 'classify'"),
         ("(?P<label>", "(?P<label", "is no regular expression: "),
         ('pattern = "', 'test_pattern = "a"\npattern = "', "goes with split by 'given' of source 'wav', and by is 'group'"),
@@ -167,7 +171,9 @@ def test_the_section_goes_with_the_source(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(SOUND.replace(front_end, ""))
     with pytest.raises(ConfigError, match="front_end: expected a section with sample_rate"):
         load_config(tmp_path / "c.toml")
-    other = SOUND.replace('pattern = "(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*"\n', "").replace('"wav"', '"npz"')
+    other = (
+        SOUND.replace('"tones"', '"x.npz"').replace('pattern = "(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*"\n', "").replace('"wav"', '"npz"')
+    )
     (tmp_path / "c.toml").write_text(other)
     with pytest.raises(ConfigError, match="front_end: is for source 'wav', and source is 'npz'; remove the section"):
         load_config(tmp_path / "c.toml")

@@ -12,11 +12,12 @@ from lightning_fabric import Fabric
 from train_helpers import CLASSIFY
 
 from edge_lstm import CompactLSTM, evaluate, load_config, load_run, train
-from edge_lstm.config.schema import Config, TrainConfig
+from edge_lstm.config.schema import Config
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import examples
 from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
+from edge_lstm.tasks.classify import TrainSection
 from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.backends.reference import reference
@@ -62,7 +63,7 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model, loss = CompactLSTM(make_spec()), Loss.of(make_spec(), TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    model, loss = CompactLSTM(make_spec()), Loss.of(make_spec(), TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
     assert value == pytest.approx(sum(each for each, _ in alone), rel=1e-6)
@@ -77,7 +78,7 @@ def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
     model, data = CompactLSTM(make_spec()), sequences()
-    loss = Loss.of(model.spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    loss = Loss.of(model.spec, TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)
     assert found["val_loss"] == pytest.approx(total / loss.counts(examples(model.spec, data)).sum(), rel=1e-5)

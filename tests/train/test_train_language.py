@@ -114,7 +114,10 @@ def test_a_text_that_is_none(content: bytes | None, message: str, configure: Con
 def test_a_given_split_takes_validation_from_the_end_of_training(configure: Configure, tmp_path: Path, prose: str) -> None:
     (tmp_path / "other.txt").write_text("that man")
     config = configure(
-        LANGUAGE, ('path = "prose.txt"', 'train = "prose.txt"\ntest = "other.txt"'), ('by = "time"', 'by = "given"'), ("test = 0.15\n", "")
+        LANGUAGE,
+        ('path = "prose.txt"', 'train_path = "prose.txt"\ntest_path = "other.txt"'),
+        ('by = "time"', 'by = "given"'),
+        ("test = 0.15\n", ""),
     )
     splits = load_data(config)
     assert decoded(splits.classes, np.concatenate([splits.train[0].x, splits.val[0].x])) == prose
@@ -251,17 +254,21 @@ def test_a_taught_pruned_and_refitted_model_says_what_it_lost(configure: Configu
     ("old", "new", "message"),
     [
         ('task = "language"', 'task = "classify"', "expected 'language', for source 'text'"),
-        ('source = "text"', 'source = "npz"', "expected 'text', for task 'language'"),
+        (
+            'source = "text"\npath = "prose.txt"\nlower = true\nkeep = "aehmnorst"',
+            'source = "npz"\npath = "x.npz"',
+            "expected 'text', for task 'language'",
+        ),
         ("window = 7\n", "", "over which the gradient is followed back"),
-        ("window = 7", "window = 7\nstride = 3", "stride = 3: has no meaning for task 'language'"),
-        ("window = 7", 'window = 7\nmissing = "ffill"', "has no meaning for task 'language'"),
-        ("window = 7", 'window = 7\nchannels = ["a"]', "has no meaning for task 'language'"),
+        ("window = 7", "window = 7\nstride = 3", "stride = 3: is for sources 'aeon', .* and 'wav', and source is 'text'; remove it"),
+        ("window = 7", 'window = 7\nmissing = "ffill"', "is for sources .*, and source is 'text'"),
+        ("window = 7", 'window = 7\nchannels = ["a"]', "is for sources .*, and source is 'text'"),
         ('by = "time"', 'by = "group"', "expected 'time'"),
         ("epochs = 2", "epochs = 2\ncarry = 1.0", "whose streams always carry their state"),
         ("epochs = 2", 'epochs = 2\nmonitor = "rmse"', "expected one of loss, bits_per_character, perplexity"),
-        ("epochs = 2", "epochs = 2\nlabel_smoothing = 0.1", "has no meaning for task 'language'"),
+        ("epochs = 2", "epochs = 2\nlabel_smoothing = 0.1", "is for task 'classify', and task is 'language'"),
         ("hidden_size = 9", "hidden_size = 9\nbidirectional = true", "is for task 'classify'"),
-        ("hidden_size = 9", "hidden_size = 9\nhorizon = 2", "is for task 'forecast'"),
+        ("hidden_size = 9", "hidden_size = 9\nhorizon = 2", "is for tasks 'anomaly' and 'forecast'"),
         ("num_layers = 2", 'num_layers = 2\nembedding = 4\n[quantize]\nscheme = "int8"', "can't be with \\[quantize\\] or"),
     ],
 )
@@ -273,9 +280,11 @@ def test_contradictions_name_key_and_line(old: str, new: str, message: str, conf
 def test_the_keys_of_text_are_refused_elsewhere(configure: Configure) -> None:
     from train_helpers import CLASSIFY
 
-    for section, key, value in (("data", "lower", True), ("data", "keep", "abc"), ("data", "first", 5), ("model", "embedding", 3)):
-        with pytest.raises(ConfigError, match=f"{key} = .*is for task 'language', and task is 'classify'"):
-            configure(CLASSIFY, **{f"{section}__{key}": value})
+    for key, value in (("lower", True), ("keep", "abc"), ("first", 5)):
+        with pytest.raises(ConfigError, match=f"{key} = .*is for source 'text', and source is 'csv'; remove it"):
+            configure(CLASSIFY, **{f"data__{key}": value})
+    with pytest.raises(ConfigError, match="embedding = 3: is for task 'language', and task is 'classify'; remove it"):
+        configure(CLASSIFY, model__embedding=3)
 
 
 # --- the comparison ---

@@ -1,1 +1,10 @@
-"""Data sources, a file each."""
+"""Where recordings come from. Each source is a file here, or a plug-in; no other file names one.
+
+A source's module has the class `Section`: its keys of [data], and its reader.
+"""
+
+from __future__ import annotations
+
+from edge_lstm_runtime.registry import Registry
+
+SOURCES = Registry("edge_lstm.data.sources", "edge_lstm.sources", "source", marker="Section")

@@ -1,49 +1,72 @@
-"""Plain text as a source: its characters one after the other, and their vocabulary."""
+"""Plain text: its characters one after the other."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.model.spec import UNKNOWN
 
-from ...config.schema import DataConfig
-from ..recordings import Float64, Recording, Sequence, Splits
-from ..splits import PARTS, Parts
+from ...config.base import Contradiction, Count, with_fact
+from ...config.sections import Asked, Whole
+from ...tasks import TASKS
+from ..files import FileSection
+from ..recordings import Recording
 
-CHANNEL = "character"
-
-
-def read(path: Path, data: DataConfig, part: str | None) -> list[Recording]:
-    """One recording, x (T, 1): the code point of each character, after `lower`, `keep` and `first`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: can't be read ({e}); expected a text in UTF-8") from e
-    if data.lower:
-        text = text.lower()
-    if data.keep is not None:
-        text = re.sub(f"[^{re.escape(data.keep)}]+", " ", text)
-    text = text[: data.first]
-    if len(text) < 2:
-        raise DataError(f"{path}: has {len(text)} characters, of those that `keep` leaves; expected a text")
-    return [Recording(path.stem, path.stem, np.array([[ord(c)] for c in text], np.float64), part=part)]
+Window = Annotated[
+    Count, Field(description="the characters over which the gradient is followed back")
+]
 
 
-def of_characters(parts: Parts) -> Splits:
-    """The vocabulary is the unknown and the characters of the training split, by code point; others become the unknown."""
-    known = sorted({int(point) for recording in parts["train"] for point in np.unique(recording.x)})
-    if len(known) < 2:
-        raise DataError(f"the training split has one character, {chr(known[0])!r}, again and again; expected at least 2")
-    classes = (UNKNOWN, *map(chr, known))
-    train, val, test = ([Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS)
-    return Splits(train, val, test, (CHANNEL,), classes)
+class Section(FileSection):
+    """[data] of source "text".
 
+    lower  upper case is made lower case
+    keep   the characters that stay; what else there is, however much of it in a row, becomes one
+           space
+    first  only so many characters, counted after that
+    """
 
-def indices(recording: Recording, classes: tuple[str, ...]) -> Float64:
-    """(T, 1) the index of each character into the classes, 0 for those that are not among them."""
-    known = {ord(character): k for k, character in enumerate(classes[1:], 1)}
-    return np.array([[known.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)
+    characters = True
+
+    window: Window
+    lower: bool = False
+    keep: Annotated[str, Field(min_length=1)] | None = None
+    first: Count | None = None
+
+    def read(self, asked: Asked) -> list[Recording]:
+        return [self._read(path, part, self.first) for path, part in self.files(asked.folder)]
+
+    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:  # noqa: ARG002
+        return self._read(path, None, None)
+
+    def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
+        return ("character",)
+
+    def _read(self, path: Path, part: str | None, first: int | None) -> Recording:
+        """x (T, 1): the code point of each character that is left."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            raise DataError(f"{path}: can't be read ({e}); expected a text in UTF-8") from e
+        if self.lower:
+            text = text.lower()
+        if self.keep is not None:
+            text = re.sub(f"[^{re.escape(self.keep)}]+", " ", text)
+        text = text[:first]
+        if len(text) < 2:
+            left = f"{len(text)} characters, of those that `keep` leaves"
+            raise DataError(f"{path}: has {left}; expected a text")
+        points = np.array([[ord(c)] for c in text], np.float64)
+        return Recording(path.stem, path.stem, points, part=part)
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        if not config.model.reads_characters:
+            tasks = " or ".join(f"{name!r}" for name in with_fact(TASKS, "reads_characters"))
+            yield ("model", "task"), f"expected {tasks}, for source {self.source!r}"
+        yield from super().rules(config)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence
-from edge_lstm.data.sources import tables, text
+from edge_lstm.data.characters import indices
+from edge_lstm.data.tables import Columns, read_csv, recordings
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.reference import Reference
 
@@ -61,16 +62,17 @@ def longest(sequences: Many[Sequence]) -> Sequence:
 
 
 def read_recording(run: Run, path: Path) -> Sequence:
-    """A CSV with the run's channels, in raw units; separator and header as the run's own data has them where that is CSV too.
+    """A file of the same format as the run's data, or a CSV with its channels, in raw units.
 
-    For a language model a text, reduced as the run's own is.
+    Only the channels are read. For a language model it is a text, reduced as the run's own is.
+    Raises DataError.
     """
-    data = run.config.data
-    if run.spec.task == "language":
-        (recording,) = text.read(path, data.model_copy(update={"first": None}), None)
-        return Sequence(path.name, path.name, text.indices(recording, run.spec.classes))
-    own = {"separator": data.separator, "columns": data.columns} if data.source == "csv" else {"separator": ",", "columns": None}
-    # What a recording of one's own need not have: only the channels are read.
-    alone = {"source": "csv", "channels": run.spec.channels, **dict.fromkeys(("time", "label", "group", "target"))}
-    (recording,) = tables.read(path, data.model_copy(update={**alone, **own}), None)
+    data, spec = run.config.data, run.spec
+    recording = data.read_alone(path, spec.channels)
+    if spec.task == "language":
+        assert recording is not None
+        return Sequence(path.name, path.name, indices(recording, spec.classes))
+    if recording is None:
+        columns = Columns(spec.channels, missing=spec.missing)
+        (recording,) = recordings(read_csv(path), path, columns, None)
     return Sequence(path.name, path.name, recording.x)

@@ -1,10 +1,11 @@
-"""`edge-lstm compare --agreement`: which cell remembers a noun's number until its verb, however much stands between them.
+"""Which cell remembers a noun's number until its verb, however much stands between them.
 
 "the cat , which the dogs often chased ... , was": the verb follows the first noun, not the nearest. Generated, so that the gap is known.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 import time
@@ -18,17 +19,16 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
+from edge_lstm.compare.comparison import read_json, same_plan
+from edge_lstm.compare.recurrent import TITLES, one_thread, parameters
+from edge_lstm.network import Cell, CompactLSTM
+from edge_lstm.results import plots
+from edge_lstm.results.plots import TRAIN, VALIDATION, _figure, _label
+from edge_lstm.training import checkpoint
+from edge_lstm.training.loop import learning_rate
+from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
-
-from ..network import Cell, CompactLSTM
-from ..results import plots
-from ..results.plots import TRAIN, VALIDATION, _figure, _label
-from ..training import checkpoint
-from ..training.loop import learning_rate
-from ..training.progress import Reporter
-from .comparison import read_json, same_plan
-from .recurrent import TITLES, one_thread, parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,3 +170,16 @@ def picture(found: Agreement) -> Figure:
     ax.legend(frameon=False)
     _label(ax, "Subject and verb agree: a line for each seed", "words between noun and verb", "accuracy")
     return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: long_gap.py -o runs/agreement")
+    parser.add_argument("-o", "--out", metavar="FOLDER", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on in FOLDER; finished cells are kept")
+    arguments = parser.parse_args()
+    print(agreement(arguments.out, resume=arguments.resume).markdown, end="")
+    print(f"\nwritten  {arguments.out}/agreement.md, agreement.json, agreement.png")
+
+
+if __name__ == "__main__":
+    main()

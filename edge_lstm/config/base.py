@@ -1,0 +1,61 @@
+"""What every section of a configuration is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_lstm_runtime.registry import Registry
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+Contradiction = tuple[tuple[str, ...], str]  # the key to blame, and what was expected
+
+
+class Section(BaseModel):
+    """A table of the TOML file. What a key means stands in the docstring of its class.
+
+    FOR_TASKS  the keys that only those tasks take that have them in `USES`
+    NOT_HERE   keys that are expected here and are none, each with the answer to it
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    FOR_TASKS: ClassVar[tuple[str, ...]] = ()
+    NOT_HERE: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:  # noqa: ARG003
+        """The answer to a `key` that isn't one of this section; "" if it is unknown everywhere.
+
+        values: the whole file's.
+        """
+        return cls.NOT_HERE.get(key, "")
+
+
+def belongs(kind: str, owners: list[str], name: str, what: str = "it") -> str:
+    """The answer to a key of other sources or tasks; "" if there are no owners.
+
+    kind: "source" or "task"; name: the one that was chosen; what: is to be removed.
+    """
+    if not owners:
+        return ""
+    named = " and ".join(", ".join(f"{owner!r}" for owner in owners).rsplit(", ", 1))
+    kinds = f"{kind}s" if len(owners) > 1 else kind
+    return f"is for {kinds} {named}, and {kind} is {name!r}; remove {what}"
+
+
+def with_fact(registry: Registry, fact: str) -> list[str]:
+    """The sources or tasks for which a fact is true."""
+    return [name for name in registry.names() if getattr(registry.load(name).Section, fact)]
+
+
+def repeated(names: Iterable[str] | None) -> bool:
+    names = tuple(names or ())
+    return len(set(names)) < len(names)

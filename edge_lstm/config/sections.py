@@ -1,0 +1,298 @@
+"""What all sources have in common in [data], and all tasks in [model] and [train].
+
+The keys of a source stand in its own file, data/sources/NAME.py, those of a task in tasks/NAME.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from edge_lstm_runtime.inputs.front_end import FrontEnd
+from edge_lstm_runtime.model.spec import MAX_LAYERS, Missing
+
+from ..data.recordings import Parts, Recording, Splits
+from ..data.sources import SOURCES
+from ..tasks import TASKS
+from .base import Contradiction, Count, NotNegative, Positive, Section, Share, belongs, repeated
+from .common import AugmentConfig, DistillConfig, PruneConfig, QuantizeConfig, SplitConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the other sections tell a source's reader.
+
+    folder     of the configuration; relative paths are looked for there first
+    targets    the columns that the task answers and that are no inputs
+    front_end  turns sound into channels
+    """
+
+    folder: str
+    targets: tuple[str, ...] = ()
+    front_end: FrontEnd | None = None
+
+
+class DataSection(Section):
+    """[data]: the keys of every source. A source derives from this.
+
+    window  steps of a training window; whole sequences if left out. Validation and test are
+            never cut into windows
+    season  steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive
+            forecast as a baseline
+
+    PATHS            the keys that hold paths
+    has_columns      whether a table's columns can be answered by their names
+    characters       whether its samples are the characters of a text
+    needs_front_end  whether it is sound, which [front_end] turns into channels
+    """
+
+    FOR_TASKS: ClassVar[tuple[str, ...]] = ("season",)
+    PATHS: ClassVar[tuple[str, ...]] = ()
+    has_columns: ClassVar[bool] = False
+    characters: ClassVar[bool] = False
+    needs_front_end: ClassVar[bool] = False
+
+    source: str
+    split: SplitConfig
+    window: Count | None = None
+    season: Count | None = None
+
+    @abstractmethod
+    def read(self, asked: Asked) -> list[Recording]:
+        """All recordings. Raises DataError."""
+
+    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording | None:  # noqa: ARG002
+        """One file that is not of the configuration, in its format. None: a CSV is expected."""
+        return None
+
+    @property
+    def named_channels(self) -> tuple[str, ...] | None:
+        """The inputs as the configuration names them; None if it doesn't."""
+        return None
+
+    def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
+        """The names of the inputs. width: how many there are."""
+        return self.named_channels or tuple(f"channel_{k}" for k in range(width))
+
+    @property
+    def dt_name(self) -> str:
+        """The input that holds the seconds since the row before; "" if there is none."""
+        return ""
+
+    @property
+    def cuts(self) -> dict[str, Any]:
+        """How training sequences are cut into windows, as `windows.examples` takes it."""
+        return {"window": self.window}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the specification says of the inputs, but for their statistics."""
+        return {}
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002
+        """The keys that contradict each other or other sections, the most telling first."""
+        yield from ()
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for key in self.PATHS if (path := getattr(self, key)) is not None]
+
+    @property
+    def needs(self) -> str:
+        """The data, in words."""
+        return ", ".join(self.paths)
+
+    @classmethod
+    def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
+        sections = ((name, SOURCES.load(name).Section) for name in SOURCES.names())
+        owners = [name for name, section in sections if key in section.model_fields]
+        return super().elsewhere(key, values) or belongs("source", owners, values["data"]["source"])
+
+
+class SampleSection(DataSection):
+    """[data] of the sources whose samples are numbers.
+
+    missing  an empty cell or NaN: "refuse" it, "ffill" the last value, or "mask" it, a further
+             input that says so
+    stride   steps from one window to the next
+    short    what to do with a training sequence that is shorter than the window
+    """
+
+    missing: Missing = "refuse"
+    stride: Count | None = None
+    short: Literal["refuse", "pad", "drop"] = "refuse"
+
+    @property
+    def cuts(self) -> dict[str, Any]:
+        return {"window": self.window, "stride": self.stride, "short": self.short}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        return {"missing": self.missing}
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        yield from super().rules(config)
+        if repeated(self.named_channels):
+            yield ("data", "channels"), "expected each name once"
+        for key in ("stride", "short"):
+            if self.window is None and key in self.model_fields_set:
+                yield ("data", key), "has no meaning without `window`; add `window`, or remove it"
+
+
+class TrainConfig(Section):
+    """[train]: the optimisation; the keys of every task.
+
+    warmup      share of all steps in which the learning rate rises from 0; it then falls to 0
+                along a cosine
+    clip_norm   gradients are scaled down to this norm
+    patience    epochs without a better `monitor` on the validation split before training stops;
+                0 never stops early
+    monitor     "loss", or another of the task's `MONITORS`
+    refit       train anew on the training and the validation split together, for as many epochs
+                as were best; that is then the model
+    cuda_graph  record a step on the GPU once and replay it; for small nets, whose kernels take
+                longer to launch than to run
+    """
+
+    epochs: Count
+    batch_size: Count = 32
+    learning_rate: Positive = 3e-3
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    weight_decay: NotNegative = 0.01
+    warmup: Share = 0.05
+    clip_norm: Positive = 1.0
+    patience: Annotated[int, Field(ge=0)] = 0
+    monitor: str = "loss"
+    refit: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Count = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    cuda_graph: bool = False
+
+    @property
+    def share_carried(self) -> float:
+        """The share of the sequences that begin in the state that another one left."""
+        return 0.0
+
+    @property
+    def loss_options(self) -> dict[str, Any]:
+        """As `losses.Loss` takes them."""
+        return {}
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        """The keys that contradict each other or other sections, the most telling first."""
+        monitors = config.model.MONITORS
+        if self.monitor not in monitors:
+            expected = f"expected one of {', '.join(monitors)} for task {config.model.task!r}"
+            yield ("train", "monitor"), expected
+        if self.cuda_graph:
+            for what, there in (
+                ("one device", self.devices > 1),
+                ("`dropout` = 0", config.model.dropout > 0),
+                ("no [distill]", config.distill is not None),
+            ):
+                if there:
+                    expected = f"expected false: only a step with {what} is recorded"
+                    yield ("train", "cuda_graph"), expected
+
+    @classmethod
+    def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
+        sections = ((name, TASKS.load(name).Section.Train) for name in TASKS.names())
+        owners = [name for name, section in sections if key in section.model_fields]
+        return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
+
+
+class CarriedTrainConfig(TrainConfig):
+    """[train] of the tasks whose training sequences are apart.
+
+    carry  share of the sequences that begin in the state that another one left, as a stream that
+           is never reset goes on
+    """
+
+    carry: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @property
+    def share_carried(self) -> float:
+        return self.carry
+
+
+class TaskSection(Section):
+    """[model]: the network and what it answers; the keys of every task. A task derives from this.
+
+    dropout  between layers, so only with two or more
+
+    MONITORS          what [train] `monitor` can be, the loss first
+    HIGHER_IS_BETTER  those of them that are better if they are higher
+    USES              the keys of other sections' `FOR_TASKS` that it takes
+    Train             its [train]
+    needs_labels      whether recordings need labels
+    reads_characters  whether its samples are the characters of a text, which is read in order
+    splits_within_recordings  whether validation is the end of the training recordings, not whole
+                      recordings, if the test split is given
+    """
+
+    MONITORS: ClassVar[tuple[str, ...]] = ("loss",)
+    HIGHER_IS_BETTER: ClassVar[frozenset[str]] = frozenset()
+    USES: ClassVar[frozenset[str]] = frozenset()
+    Train: ClassVar[type[TrainConfig]] = TrainConfig
+    needs_labels: ClassVar[bool] = False
+    reads_characters: ClassVar[bool] = False
+    splits_within_recordings: ClassVar[bool] = False
+
+    task: str
+    hidden_size: Count
+    num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
+    dropout: Share = 0.0
+
+    @abstractmethod
+    def divide(self, parts: Parts, channels: tuple[str, ...]) -> Splits:
+        """The sequences to learn, with what to answer. Raises DataError."""
+
+    @abstractmethod
+    def answer(self, splits: Splits, dt_name: str) -> dict[str, Any]:
+        """What the specification says of the answer, but for its scale. Raises DataError."""
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The columns of the data that are answered and that are no inputs."""
+        return ()
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """What the network needs to know beside its specification, as `CompactLSTM` takes it."""
+        return {"dropout": self.dropout}
+
+    @property
+    def alarms(self) -> dict[str, Any]:
+        """The settings of an anomaly detector, as `alarms.fit` takes them; empty for none."""
+        return {}
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002
+        """The keys that contradict each other or other sections, the most telling first."""
+        if self.dropout > 0 and self.num_layers == 1:
+            yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
+
+    @classmethod
+    def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
+        sections = ((name, TASKS.load(name).Section) for name in TASKS.names())
+        owners = [name for name, section in sections if key in section.model_fields]
+        return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
+
+
+class Whole(Protocol):
+    """A whole configuration, in which rules look for contradictions."""
+
+    data: DataSection
+    model: TaskSection
+    train: TrainConfig
+    quantize: QuantizeConfig | None
+    augment: AugmentConfig | None
+    prune: PruneConfig | None
+    distill: DistillConfig | None

@@ -1,0 +1,70 @@
+"""Data that is a list of labelled sequences, and no table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.errors import DataError
+
+from ..config.base import Names
+from ..config.sections import SampleSection
+from .columns import check_values
+from .recordings import Float64, Recording
+
+Cases = tuple[list[Float64], Iterable[Any] | None]  # (T, C) each; the class of each
+
+
+class CaseSection(SampleSection):
+    """[data] of the sources that are a list of sequences.
+
+    channels  names for the inputs, in order
+    """
+
+    channels: Names | None = None
+
+    @property
+    def named_channels(self) -> tuple[str, ...] | None:
+        return self.channels
+
+    def recordings(self, path: Path, found: Cases, part: str | None) -> list[Recording]:
+        """One for each case. Raises DataError."""
+        cases, y = found
+        if not cases or not all(len(case) for case in cases):
+            raise DataError(f"{path}: the file is empty, or has a sequence without samples")
+        width = cases[0].shape[1]
+        channels = self.channels or tuple(f"channel_{k}" for k in range(width))
+        if len(channels) != width or any(case.shape[1] != width for case in cases):
+            widths = sorted({case.shape[1] for case in cases})
+            named = f"`channels` names {len(channels)}"
+            raise DataError(f"{path}: sequences have {widths} channels, and {named}")
+        labels: list[NDArray[np.str_]] | list[None] = [None] * len(cases)
+        if y is not None:
+            pairs = zip(cases, y, strict=True)
+            labels = [np.full(len(case), str(label)) for case, label in pairs]
+        recordings = []
+        for k, case in enumerate(cases):
+            name = f"{path.stem}:{k}"
+            check_values(case, channels, f"{path}, sequence {k}", self.missing)
+            recordings.append(Recording(name, name, case, labels[k], part))
+        return recordings
+
+
+def read_ts(path: Path) -> Cases:
+    """A .ts file of the UCR/UEA archive. Raises DataError."""
+    from aeon.datasets import load_from_ts_file
+
+    if not path.read_text(encoding="utf-8", errors="replace").strip():
+        expected = "expected a .ts file with @data and at least one case"
+        raise DataError(f"{path}: the file is empty; {expected}")
+    try:
+        loaded = load_from_ts_file(str(path))
+    except Exception as e:  # aeon raises whatever its parser stumbles over
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise DataError(f"{path}: can't be read as a .ts file: {reason}") from e
+    cases, y = loaded if isinstance(loaded, tuple) else (loaded, None)
+    return [np.asarray(case, np.float64).T for case in cases], y

@@ -1,0 +1,31 @@
+"""CSV: a file, or a folder of them. Any text with a separator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+from pydantic import Field
+
+from ...config.base import Names
+from ..recordings import Recording
+from ..tables import Columns, TableSection, read_csv, recordings
+
+
+class Section(TableSection):
+    """[data] of source "csv".
+
+    separator  a space stands for any number of them
+    columns    the names of all columns of a file without a header
+    """
+
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    columns: Names | None = None
+
+    def table(self, path: Path) -> pl.DataFrame:
+        return read_csv(path, self.separator, self.columns)
+
+    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
+        (found,) = recordings(self.table(path), path, Columns(channels, missing=self.missing), None)
+        return found

@@ -1,0 +1,64 @@
+"""NumPy's .npz, of sequences.
+
+x (N, T, C), or x (N, T, C) and lengths (N,), or x (total, C), one sequence after the other, and
+lengths (N,). y (N,) the classes.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+
+from ...config.sections import Asked
+from ..cases import Cases, CaseSection
+from ..files import FileSection
+from ..recordings import Recording
+
+
+class Section(FileSection, CaseSection):
+    """[data] of source "npz"."""
+
+    def read(self, asked: Asked) -> list[Recording]:
+        found = []
+        for path, part in self.files(asked.folder):
+            found += self.recordings(path, _cases(path), part)
+        return found
+
+
+def _cases(path: Path) -> Cases:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        expected = "expected numpy.savez of x, and of y for 'classify', no objects"
+        raise DataError(f"{path}: can't be read as .npz: {e}; {expected}") from e
+    x, y, lengths = (arrays.get(name) for name in ("x", "y", "lengths"))
+    one_by_one = x is not None and x.ndim == 2 and lengths is not None
+    if x is None or x.dtype.kind not in "fiub" or not (x.ndim == 3 or one_by_one):
+        found = ", ".join(f"{k} {v.dtype}{v.shape}" for k, v in arrays.items()) or "no array"
+        expected = "expected numbers x (N, T, C), or x (total, C) with lengths (N,)"
+        raise DataError(f"{path}: {expected}; found {found}")
+    if lengths is None:
+        lengths = np.full(len(x), x.shape[1])
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
+        found = f"{lengths.dtype}{lengths.shape}"
+        raise DataError(f"{path}: lengths is {found}; expected (N,) whole numbers of at least 1")
+    x = x.astype(np.float64)
+    if x.ndim == 2:
+        if lengths.sum() != len(x):
+            rows = f"lengths add up to {lengths.sum()}, and x has {len(x)} rows"
+            raise DataError(f"{path}: {rows}; expected the same")
+        cases = np.split(x, np.cumsum(lengths)[:-1])
+    else:
+        if len(lengths) != len(x) or (lengths > x.shape[1]).any():
+            most = f"expected {len(x)} lengths of at most {x.shape[1]}"
+            raise DataError(f"{path}: {most}, for x {x.shape}")
+        cases = [case[:length] for case, length in zip(x, lengths, strict=True)]
+    if y is not None and y.shape != (len(cases),):
+        expected = f"expected ({len(cases)},): one class per sequence"
+        raise DataError(f"{path}: y has shape {y.shape}, {expected}")
+    return cases, y

@@ -1,0 +1,19 @@
+"""Parquet: a file, or a folder of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from ..tables import TableSection, unreadable
+
+
+class Section(TableSection):
+    """[data] of source "parquet"."""
+
+    def table(self, path: Path) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as e:
+            raise unreadable(path, self.source, e) from e

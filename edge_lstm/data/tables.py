@@ -1,0 +1,227 @@
+"""Tables, of whatever file: what their columns mean.
+
+Rows are counted from 1, without the header.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edge_lstm_runtime.errors import DataError
+
+from ..config.base import Contradiction, Names
+from ..config.sections import Asked, SampleSection, Whole
+from . import columns, known_anomalies
+from .files import FileSection, locate
+from .recordings import Recording
+
+Channels = Annotated[Names, Field(description="the names of the input columns")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What the columns of a table mean; as the keys of `TableSection`.
+
+    targets   the columns to answer
+    keep_time whether the recordings keep their times
+    """
+
+    channels: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+    time_back: str = "refuse"
+    missing: str = "refuse"
+    dt: bool = False
+    keep_time: bool = False
+
+
+class TableSection(FileSection, SampleSection):
+    """[data] of the sources that are a table, or a folder of tables, one for each recording.
+
+    channels   the columns that are the model's inputs, in order
+    time       column of datetimes or numbers; it must increase within a recording
+    time_back  if it doesn't (a clock set back): "refuse", or "keep" the rows in the file's order
+    label      column of the class; a change of the label cuts the recording into sequences
+    group      column that cuts a file into recordings (a subject, an engine)
+    dt         a further input, the seconds since the row before (0 for the first), on a
+               logarithmic scale: true, or its name. Rows may then have the same time
+    known_anomalies  a JSON file {"FILE": [[start, end], ...]}; FILE relative to that file's folder
+    """
+
+    PATHS: ClassVar[tuple[str, ...]] = (*FileSection.PATHS, "known_anomalies")
+    FOLDERS = True
+    FOR_TASKS: ClassVar[tuple[str, ...]] = (*SampleSection.FOR_TASKS, "known_anomalies")
+    has_columns = True
+
+    channels: Channels
+    time: str | None = None
+    time_back: Literal["refuse", "keep"] = "refuse"
+    label: str | None = None
+    group: str | None = None
+    dt: bool | Annotated[str, Field(min_length=1)] = False
+    known_anomalies: str | None = None
+
+    @abstractmethod
+    def table(self, path: Path) -> pl.DataFrame:
+        """A file's. Raises DataError."""
+
+    def read(self, asked: Asked) -> list[Recording]:
+        found = []
+        for path, part in self.files(asked.folder):
+            files = [path]
+            if path.is_dir() and not (files := sorted(path.glob(f"*.{self.source}"))):
+                expected = "expected one per recording"
+                raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
+            for file in files:
+                found += recordings(self.table(file), file, self._columns(asked.targets), part)
+        if self.known_anomalies is None:
+            return found
+        return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
+
+    def _columns(self, targets: tuple[str, ...]) -> Columns:
+        keys = ("channels", "label", "group", "time", "time_back", "missing")
+        keep = self.known_anomalies is not None
+        named = {key: getattr(self, key) for key in keys}
+        return Columns(targets=targets, dt=bool(self.dt), keep_time=keep, **named)
+
+    @property
+    def named_channels(self) -> tuple[str, ...]:
+        return self.channels
+
+    def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
+        return (*self.channels, self.dt_name) if self.dt else self.channels
+
+    @property
+    def dt_name(self) -> str:
+        return self.dt if isinstance(self.dt, str) else "dt" if self.dt else ""
+
+    @property
+    def described(self) -> dict[str, object]:
+        clock = {"dt": self.dt_name, "time": self.time} if self.dt else {}
+        return {**super().described, **clock}
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        yield from super().rules(config)
+        if config.model.needs_labels and self.label is None:
+            expected = f"expected the name of the label column, for task {config.model.task!r}"
+            yield ("data", "label"), expected
+        if self.time is None:
+            time = "expected the name of the time column"
+            if self.known_anomalies is not None:
+                yield ("data", "time"), f"{time}, in which `known_anomalies` are told"
+            if self.dt:
+                yield ("data", "time"), f"{time}, from which `dt` is made"
+            if "time_back" in self.model_fields_set:
+                alone = "has no meaning without `time`; add `time`, or remove it"
+                yield ("data", "time_back"), alone
+        elif self.dt:
+            if self.dt_name in (*self.channels, self.time):
+                new = f"expected a new name, and {self.dt_name!r} is in `channels` or `time`"
+                yield ("data", "dt"), new
+            if self.time in self.channels:
+                among = f"expected no {self.time!r}, the `time` from which `dt` is made, among them"
+                yield ("data", "channels"), among
+
+
+def recordings(
+    frame: pl.DataFrame, path: Path, meaning: Columns, part: str | None
+) -> list[Recording]:
+    """The recordings in a table that was read from `path`, whose stem names them."""
+    where = str(path)
+    if not len(frame):
+        expected = "expected a header and at least one row of samples"
+        raise DataError(f"{where}: the file is empty (no rows); {expected}")
+    x = _numbers(frame, meaning.channels, "channels in [data]", where, meaning.missing)
+    label = y = time = None
+    if meaning.label:
+        cells = columns.column(frame, meaning.label, "label in [data]", where)
+        label = columns.labels(cells, where)
+    if meaning.targets:  # a blank one is a step whose truth is unknown
+        y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
+    if meaning.time and (meaning.keep_time or meaning.dt):
+        time = columns.seconds(columns.column(frame, meaning.time, "time in [data]", where), where)
+    found = []
+    for group, rows in _groups(frame, meaning.group, path):
+        if meaning.time and meaning.time_back == "refuse":
+            shown = columns.column(frame, meaning.time, "time in [data]", where)
+            times = columns.times(shown, where)[rows]
+            columns.check_increasing(times, rows, shown, where, equal=meaning.dt)
+        name = path.stem if meaning.group is None else f"{path.stem}:{group}"
+        of_rows = {"labels": label, "y": y, "time": time}
+        own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
+        recording = Recording(name, group, x[rows], part=part, file=path, **own)
+        found.append(_with_dt(recording) if meaning.dt else recording)
+    return found
+
+
+def read_csv(
+    path: Path, separator: str = ",", names: tuple[str, ...] | None = None
+) -> pl.DataFrame:
+    """All as text. separator: a space stands for any number of them; names: without a header."""
+    try:
+        content = path.read_bytes()
+        if not content.strip():
+            expected = "expected a header and at least one row of samples"
+            raise DataError(f"{path}: the file is empty; {expected}")
+        if separator == " ":  # as in tables that people look at
+            lines = [re.sub(rb"[ \t]+", b" ", line.strip()) for line in content.splitlines()]
+            content = b"\n".join(lines)
+        # As text, so that a cell that is no number can be shown with its row.
+        header = names is None
+        frame = pl.read_csv(content, separator=separator, has_header=header, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as e:
+        raise unreadable(path, "csv", e) from e
+    if names is None:
+        return frame
+    if len(frame.columns) != len(names):
+        raise DataError(
+            f"{path}: rows have {len(frame.columns)} columns, and `columns` in [data] names "
+            f"{len(names)}; expected as many names as columns, and the right `separator` "
+            f"(it is {separator!r})"
+        )
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    """The error for a file that can't be read as a `kind`."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    expected = "expected a table with the same columns in every row"
+    return DataError(f"{path}: can't be read as {kind}: {reason}; {expected}")
+
+
+def _numbers(
+    frame: pl.DataFrame, names: tuple[str, ...], key: str, where: str, missing: str
+) -> NDArray[np.float64]:
+    """(T, names)."""
+    found = [columns.numbers(columns.column(frame, n, key, where), where, missing) for n in names]
+    return np.stack(found, axis=1)
+
+
+def _with_dt(recording: Recording) -> Recording:
+    """With the seconds since the row before as a last channel; a clock set back takes no time."""
+    assert recording.time is not None
+    dt = np.maximum(np.diff(recording.time, prepend=recording.time[:1]), 0)
+    return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))
+
+
+def _groups(
+    frame: pl.DataFrame, column: str | None, path: Path
+) -> list[tuple[str, NDArray[np.int64]]]:
+    """(group, its rows in the file's order); groups in the order of their first rows."""
+    if column is None:
+        return [(path.stem, np.arange(len(frame)))]
+    names = columns.labels(columns.column(frame, column, "group in [data]", str(path)), str(path))
+    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    return [(str(names[first[k]]), np.flatnonzero(inverse == k)) for k in np.argsort(first)]

@@ -1,0 +1,10 @@
+"""What a network learns to answer. Each task is a file here, or a plug-in; no other file names one.
+
+A task's module has the class `Section`: its keys of [model] and [train], and its facts.
+"""
+
+from __future__ import annotations
+
+from edge_lstm_runtime.registry import Registry
+
+TASKS = Registry("edge_lstm.tasks", "edge_lstm.tasks", "task", marker="Section")

@@ -1,0 +1,25 @@
+"""A forecast, and how far the sample is from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config.base import Count, Fraction
+from . import forecast
+
+
+class Section(forecast.Section):
+    """[model] of task "anomaly", which forecasts too.
+
+    false_alarms  the share of the training steps, without known anomalies, that may be flagged
+    smoothing     steps over which the score is averaged, exponentially; 1 for none
+    """
+
+    USES = frozenset({"season", "known_anomalies"})
+
+    false_alarms: Fraction = 0.001
+    smoothing: Count = 1
+
+    @property
+    def alarms(self) -> dict[str, Any]:
+        return {"false_alarms": self.false_alarms, "smoothing": self.smoothing}
