@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edge_lstm_runtime.errors import BundleError
+from edge_lstm_runtime.inputs.front_end import FrontEndError
 
-from .schema import FORECASTS, MONITORS, Config, FrontEndConfig
+from .schema import FORECASTS, MONITORS, Config
 
 Contradiction = tuple[tuple[str, ...], str]  # the key to blame, and what was expected
 TABLES = ("csv", "parquet", "cmapss")  # the sources with named columns
@@ -71,10 +71,8 @@ def _sound(config: Config) -> Iterator[Contradiction]:
     else:
         try:
             config.front_end.front_end()
-        except BundleError as e:
-            found = re.match(r"front end: (\w+)", str(e))
-            key = found[1] if found and found[1] in FrontEndConfig.model_fields else "n_mels"
-            yield ("front_end", key), str(e).removeprefix("front end: ")
+        except FrontEndError as e:
+            yield ("front_end", e.field), e.what
     compiled = {}
     for key in ("pattern", "test_pattern"):
         try:

@@ -1,0 +1,82 @@
+"""How a thing is found by its name: a file of a folder here, or a plug-in of another package."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import pkgutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError, EdgeLstmError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Registry:
+    """All things of one kind, by name. Nothing lists them: a new file, or an entry point, is enough.
+
+    package  the folder, such as "edge_lstm_runtime.backends". A file or sub-package is one of the
+             things if it has the attribute `marker`; its name is the file's, with "-" for "_".
+    group    of the entry points of plug-ins: NAME = "module", a module with the same attribute.
+             They are asked only if a name is not built in, or if all are listed.
+    kind     in a word, for the messages
+    unknown  the error for a name that nothing has
+    broken   the error for a plug-in that can't be loaded
+    others   names that are valid too, but are no such thing
+    """
+
+    package: str
+    group: str
+    kind: str
+    marker: str
+    unknown: type[EdgeLstmError] = ConfigError
+    broken: type[EdgeLstmError] = ConfigError
+    others: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """Everything that is known here, sorted. It may still lack something that it needs."""
+        here = [name for name in self._files() if self._built_in(name)]
+        return sorted({*here, *self._plug_ins()})
+
+    def load(self, name: str) -> Any:
+        """The module of this name. Raises `unknown`, or `broken`."""
+        if module := self._built_in(name):
+            return module
+        point = self._plug_ins().get(name)
+        if point is None:
+            known = ", ".join([*self.others, *self.names()])
+            raise self.unknown(f"unknown {self.kind} {name!r}; known here: {known}")
+        try:
+            module = importlib.import_module(point.module)
+        except (ImportError, MissingDependencyError) as e:
+            raise self.broken(f"{self.kind} {name!r} can't be loaded: {e}") from e
+        if not hasattr(module, self.marker):
+            why = f"its module {point.module} has no {self.marker}"
+            raise self.broken(f"{self.kind} {name!r} can't be loaded: {why}")
+        return module
+
+    def _built_in(self, name: str) -> Any:
+        if name not in (files := self._files()):
+            return None
+        module = importlib.import_module(f"{self.package}.{files[name]}")
+        return module if hasattr(module, self.marker) else None
+
+    def _files(self) -> dict[str, str]:
+        """Name -> file or sub-package of the folder."""
+        folder = importlib.import_module(self.package).__path__
+        return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folder)}
+
+    def _plug_ins(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in _entry_points(self.group, tuple(sys.path))}
+
+
+@functools.lru_cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
+    """path: sys.path, which decides what is found."""
+    from importlib.metadata import entry_points  # here: both take 15 ms, and few need them
+
+    return tuple(entry_points(group=group))
