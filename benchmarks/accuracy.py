@@ -13,6 +13,7 @@ from typing import Any
 import machine
 
 from edge_lstm import Run, load_config, train
+from edge_lstm_export.measure.keys import NUMPY
 from edge_lstm_export.steps.evaluate_task import test_metrics
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
@@ -33,7 +34,7 @@ def over_seeds(example: str, seeds: int, columns: dict[str, Callable[[dict[str, 
     rows = []
     for seed in range(seeds):
         run = trained(example, seed=seed, **settings)
-        rows.append(test_metrics(run, {"numpy": NumpyBackend(run.spec, run.weights)})[0])
+        rows.append(test_metrics(run, {NUMPY: NumpyBackend(run.spec, run.weights)})[0])
     for label, column in columns.items():
         line(label, [column(row) for row in rows])
 
@@ -46,8 +47,8 @@ def main() -> None:
     for carry in (0.5, 0.0):
         print(f"\nBasicMotions, test split, carry = {carry}")
         columns = {
-            "accuracy, reset at each recording": lambda m: m["numpy"]["accuracy"],
-            "accuracy, state never reset": lambda m: m["numpy, state never reset"]["accuracy"],
+            "accuracy, reset at each recording": lambda m: m[NUMPY]["accuracy"],
+            "accuracy, state never reset": lambda m: m[NUMPY.never_reset()]["accuracy"],
         }
         over_seeds("activity", seeds, columns, carry=carry)
     if "EDGE_LSTM_DATA" not in os.environ:
@@ -55,7 +56,7 @@ def main() -> None:
         return
     print("\nmachine temperature, an hour ahead, test split: error over that of the naive forecast, below 1 is better")
     columns = {
-        f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: m["numpy"][key] / m["numpy"]["baselines"][name][key]
+        f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: m[NUMPY][key] / m[NUMPY]["baselines"][name][key]
         for name in ("naive", "seasonal")
         for key in ("mae", "rmse")
     }

@@ -25,6 +25,7 @@ from edge_lstm import Run, load_config, load_data, train
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.recipes import recipes
 from edge_lstm.training import checkpoint
+from edge_lstm_export.measure.keys import NATIVE_INT8, NUMPY, simulated
 from edge_lstm_export.pipeline import export_run
 from edge_lstm_export.steps.evaluate_task import test_metrics
 from edge_lstm_export.steps.quantize_native import of_run
@@ -69,22 +70,22 @@ def before(run: Run) -> Run:
 
 
 def in_float32(run: Run) -> Metrics:
-    metrics, answers = test_metrics(run, {FP32: numpy_backend(run.spec, run.weights)})
+    metrics, answers = test_metrics(run, {NUMPY: numpy_backend(run.spec, run.weights)})
     if run.config.data.source == "cmapss":
-        print(f"  seed {run.config.train.seed}: {turbofan_details(run, answers[FP32])}", file=sys.stderr)
-    return metrics[FP32]
+        print(f"  seed {run.config.train.seed}: {turbofan_details(run, answers[NUMPY])}", file=sys.stderr)
+    return metrics[NUMPY]
 
 
 def in_int8(run: Run) -> tuple[Metrics, int]:
     """With the int8 weights that an export makes, on the native kernel; and their bytes."""
     layers, steps = read_int8(run.spec, of_run(run))
     backend = NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps)
-    return test_metrics(run, {INT8: backend})[0][INT8], backend.weight_bytes
+    return test_metrics(run, {NATIVE_INT8: backend})[0][NATIVE_INT8], backend.weight_bytes
 
 
 def in_w8a8(run: Run, folder: Path) -> Metrics:
     work = export_run(run, folder / "model.edge", targets=("rk3588",), schemes=("w8a8",))
-    return next(m for key, m in work.metrics.items() if key.startswith("rknn-sim") and "," not in key)
+    return work.metrics[simulated("rk3588-w8a8.rknn")]
 
 
 def measured(name: str, overrides: dict[str, Any], *, npu: bool, tuned: bool) -> tuple[dict[str, Metrics], float]:

@@ -11,6 +11,7 @@ from tasks import before
 
 from edge_lstm import load_config, train
 from edge_lstm_export import export_run
+from edge_lstm_export.measure.keys import NUMPY, simulated
 
 ARTIFACT = "rk3588-w8a8.rknn"
 
@@ -32,10 +33,10 @@ def main() -> None:
                 found = tuned.metrics["quantize"]
                 for name, run in (("rounded", before(tuned)), (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned)):
                     work = export_run(run, Path(folder) / "net.edge", schemes=("w8a8",))
-                    metrics = [work.metrics[backend] for backend in (f"rknn-sim {ARTIFACT}", "numpy")]
+                    metrics = [work.metrics[backend] for backend in (simulated(ARTIFACT), NUMPY)]
                     keys = ("accuracy", "accuracy_all_steps") if "accuracy" in metrics[0] else ("rmse",)
                     shown = " | ".join(", ".join(f"{k} {m[k]:.4g}" for k in keys) for m in metrics)
-                    nrmse = work.accuracy[f"rknn-sim {ARTIFACT}"].comparison.nrmse
+                    nrmse = work.accuracy[simulated(ARTIFACT)].comparison.nrmse
                     form = work.artifacts[ARTIFACT].form.name
                     print(f"| {Path(file).stem} | {run.spec.hidden_size} | {seed} | {name} | {form} | {nrmse:.1e} | {shown} |", flush=True)
 

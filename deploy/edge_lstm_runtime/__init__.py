@@ -8,7 +8,7 @@ In short:
         y = s.step(x)
 """
 
-from .backends.base import Backend
+from .backends.base import Backend, Facts
 from .backends.reference import Reference
 from .detector import AnomalyDetector, Detection
 from .errors import (
@@ -38,7 +38,7 @@ from .version import __version__
 
 __all__ = [  # noqa: RUF022  (grouped)
     # load and run
-    "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate",
+    "load", "Model", "Session", "StreamsSession", "Backend", "Facts", "describe", "generate",
     # anomalies
     "AnomalyDetector", "Detection",
     # sound

@@ -34,24 +34,27 @@ class Model:
         return self.bundle.manifest
 
     @overload
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: None = None) -> Session: ...
+    def session(self, backend: str = "auto", *, artifact: str | None = None, verify: bool = True, streams: None = None) -> Session: ...
 
     @overload
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int) -> StreamsSession: ...
+    def session(self, backend: str = "auto", *, artifact: str | None = None, verify: bool = True, streams: int) -> StreamsSession: ...
 
-    def session(self, backend: str = "numpy", *, artifact: str | None = None, verify: bool = True, streams: int | None = None) -> Session:
-        """Open a backend: "numpy", "onnx", "rknn", "rknn-sim" (desktop), "reference", or "auto", the fastest that is right.
+    def session(self, backend: str = "auto", *, artifact: str | None = None, verify: bool = True, streams: int | None = None) -> Session:
+        """Open a backend by its name, such as "numpy" or "rknn" (docs/backends.md), or "auto": the fastest that is right.
 
-        artifact: for the NPU backends, which converted member to run, such as "rk3588-fp16.rknn"; may be left out where there is one.
+        artifact: which converted member to run, such as "rk3588-fp16.rknn"; may be left out if there is one. "auto" tries no other.
         One that takes T steps at once, such as "rk3588-fp16-t8.rknn", serves `run`; `step`, and the rows of a `run` that fill no chunk, are
         computed by NumPy on the same state. Of a bidirectional model T is the length of the sequences that it takes; NumPy computes others.
-        verify: a converted model first runs golden samples of the bundle, and is refused with BackendError where its answers are out of
-        tolerance; "auto" takes another backend then.
+        verify: whatever is no plain float32 code on the CPU first runs golden samples of the bundle. It is refused with BackendError
+        if its answers are out of tolerance; "auto" takes another backend then. False: it is taken as it is.
         streams: N independent streams, answered together: see StreamsSession. None, not 1, for the plain session.
-        Raises BackendUnavailableError where this machine lacks what the backend needs.
+        Raises BackendUnavailableError if this machine lacks what the backend needs, BackendError for an unknown name, ConfigError
+        for an option that does not apply to the backend.
         """
         if streams is not None and (type(streams) is not int or streams < 1):
             raise ConfigError(f"streams is {streams!r}; expected a whole number from 1")
+        if backend == "auto" and not verify:
+            raise ConfigError('verify=False does not apply to backend "auto", which takes what is right; name a backend')
         if backend == "auto":
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
         else:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_lstm_runtime.errors import BundleError
+from edge_lstm_runtime.inputs.front_end import FrontEndError
 from edge_lstm_runtime.inputs.front_end import FrontEnd
 
 from .base import Contradiction, Count, Fraction, NotNegative, Positive, Section, Share
@@ -90,10 +90,8 @@ class FrontEndConfig(Section):
     def rules(self) -> Iterator[Contradiction]:
         try:
             self.front_end()
-        except BundleError as e:
-            found = re.match(r"front end: (\w+)", str(e))
-            key = found[1] if found and found[1] in FrontEndConfig.model_fields else "n_mels"
-            yield ("front_end", key), str(e).removeprefix("front end: ")
+        except FrontEndError as e:
+            yield ("front_end", e.field), e.what
 
 
 class AugmentConfig(Section):

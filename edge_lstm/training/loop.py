@@ -100,10 +100,6 @@ class Training:
         self._best_unsaved = False
         self._saved_at = 0.0
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self._data) / self.config.train.batch_size)
-
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Train these; until an epoch is better, the best ones."""
         self.net.load_state_dict(weights)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
+from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
@@ -108,8 +109,8 @@ class Work:
     artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
-    accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
-    metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
+    accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
+    metrics: Mapping[Measured, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
     answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
     bundle: Bundle | None = None  # pack

@@ -122,7 +122,7 @@ def test_auto_asks_in_its_order_and_remembers(python: OnBoard, bundle: Path, tmp
         "import json, sys, edge_lstm_runtime as rt\n"
         "from edge_lstm_runtime.choice import choose_backend\n"
         "choices = [choose_backend(rt.load(sys.argv[1]).bundle) for _ in range(2)]\n"
-        "print(json.dumps([[c.name, *c.reasons] for c in choices]))"
+        "print(json.dumps([[c.name, *map(str, c.reasons)] for c in choices]))"
     )
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "EDGE_LSTM_CACHE": "", "EDGE_LSTM_REMEMBER": "1"}
     done = python("-W", "error", "-c", script, bundle, npu=False, variables=home)
@@ -130,7 +130,7 @@ def test_auto_asks_in_its_order_and_remembers(python: OnBoard, bundle: Path, tmp
     (first, *reasons), (again, *remembered) = json.loads(done.stdout)
     said = [reason.split(":")[:2] for reason in reasons]
     assert said[0] == [f"rknn ({ARTIFACT})", " not here"]
-    assert [name for name, _ in said[1:]] == ["native", "native-int8", "onnx", "numpy"]
+    assert [name for name, _ in said[1:]] == ["native", "native-int8", "numpy", "onnx"]
     right = [name for name, what in said if what.startswith(" right (")]
     assert right == ["native", "native-int8", "numpy"]
     assert first in right

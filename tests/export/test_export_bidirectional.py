@@ -15,6 +15,7 @@ from edge_lstm import Sequence
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import bidirectional
+from edge_lstm_export.measure.keys import NUMPY, simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
@@ -27,6 +28,7 @@ from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.measured import Measured, read_measured
 from edge_lstm_runtime.verify.error import FLOAT16, FLOAT32
 from edge_lstm_runtime.verify.golden import run_sequences
 
@@ -104,15 +106,15 @@ def test_the_bundle_has_whole_recordings_and_runs(exported, both_run):
     recordings = [s.x for s in both_run.splits.test]
     for part in np.split(bundle.golden[0], 10):
         assert any(np.array_equal(part, x) for x in recordings)
-    assert set(bundle.manifest["accuracy"]) == {"numpy", "onnx model.onnx"}
+    assert set(read_measured(bundle.manifest["accuracy"])) == {NUMPY, Measured("onnx", "model.onnx")}
     assert all(a.comparison.within(FLOAT32) and a.comparison.steps == 1000 for a in exported.accuracy.values())
     assert main(["check", str(exported.out)]) == 0
 
 
 def test_the_metric_is_torchs_and_there_is_no_stream_to_carry(exported, both_run):
-    assert set(exported.metrics) == {"numpy"}
+    assert set(exported.metrics) == {NUMPY}
     for key in ("accuracy", "macro_f1", "accuracy_all_steps"):
-        assert exported.metrics["numpy"][key] == pytest.approx(both_run.metrics["test"][key], abs=1e-6)
+        assert exported.metrics[NUMPY][key] == pytest.approx(both_run.metrics["test"][key], abs=1e-6)
 
 
 def test_the_same_run_gives_the_same_bytes_and_a_report(exported, both_run, tmp_path):
@@ -222,14 +224,14 @@ def test_one_model_for_each_target_and_scheme(both_run, convert):
     assert list(work.artifacts) == ["rk3588-fp16-t20.rknn", "rk3588-w8a8-t20.rknn"]
     (row,) = work.candidates["rk3588-fp16-t20.rknn"]
     assert (row.form, row.steps, row.why) == ("lstm", 20, "the only form for sequences of 20")
-    assert work.accuracy["rknn-sim rk3588-fp16-t20.rknn"].comparison.max_abs < 1e-5
+    assert work.accuracy[simulated("rk3588-fp16-t20.rknn")].comparison.max_abs < 1e-5
     assert not work.notes
     found = inspect_rknn.call(work).inspections["rk3588-fp16-t20.rknn"]
     assert (found.tensors, found.drift) == ((), ())
     assert "good: NRMSE" in found.verdict
     assert "over 40 steps" in found.verdict
     work = evaluate_task.call(work)
-    assert set(work.metrics) == {"numpy", "rknn-sim rk3588-fp16-t20.rknn", "rknn-sim rk3588-w8a8-t20.rknn"}
+    assert set(work.metrics) == {NUMPY, simulated("rk3588-fp16-t20.rknn"), simulated("rk3588-w8a8-t20.rknn")}
 
 
 def test_a_model_that_answers_little_of_the_test_split_is_said_to(both_run, convert):
@@ -276,7 +278,7 @@ def test_export_for_rk3588(converted, record_property):
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")
         assert (row["form"], row["graph"]) == ("lstm", "npu-lstm-t100.onnx")
-        nrmse = converted.accuracy[f"rknn-sim {member}"].comparison.nrmse
+        nrmse = converted.accuracy[simulated(member)].comparison.nrmse
         record_property(member, f"NRMSE {nrmse:.1e}")
         assert nrmse <= limit
         inside = [r for r in row["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
@@ -294,7 +296,7 @@ def test_check_and_session_on_the_simulator(converted, both_run, capsys):
         member = f"rk3588-{scheme}-t100.rknn"
         assert main(["check", str(converted.out), "--backend", "rknn-sim", "--artifact", member, "--json"]) == 0
         result = json.loads(capsys.readouterr().out)
-        assert result["max_abs"] == converted.accuracy[f"rknn-sim {member}"].comparison.max_abs
+        assert result["max_abs"] == converted.accuracy[simulated(member)].comparison.max_abs
     recording = both_run.splits.test[1].x
     expected = load(converted.out).session("reference")
     with load(converted.out).session("rknn-sim", artifact="rk3588-fp16-t100.rknn") as session:

@@ -13,10 +13,12 @@ from c_tools import STRICT, passed, run
 from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
+from edge_lstm_export.measure.keys import NUMPY, simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.measured import Measured
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
 
@@ -52,9 +54,9 @@ def test_every_backend_writes_the_same_text_and_measures_the_same_bits(prose_run
         p /= p.sum(axis=1, keepdims=True)
         bits = -np.log2(p[np.arange(len(p)), test[1:, 0].astype(int)]).mean()
         assert bits < 0.3
-        if backend in work.metrics:
-            assert work.metrics[backend]["bits_per_character"] == pytest.approx(bits, rel=1e-3)
-    assert work.metrics["numpy"]["perplexity"] == pytest.approx(prose_run.metrics["test"]["perplexity"], rel=1e-4)
+        if (key := Measured(backend)) in work.metrics:
+            assert work.metrics[key]["bits_per_character"] == pytest.approx(bits, rel=1e-3)
+    assert work.metrics[NUMPY]["perplexity"] == pytest.approx(prose_run.metrics["test"]["perplexity"], rel=1e-4)
 
 
 def test_the_report_speaks_of_bits_and_the_command_generates(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
@@ -99,10 +101,10 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(work: Work, 
 @pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}")
 def test_the_simulator_writes_the_text_in_fp16_and_int8(prose_run: Run, tmp_path: Path) -> None:
     work = export_run(prose_run, tmp_path / "prose.edge", targets=("rk3588",), schemes=("fp16", "w8a8"))
-    bits = work.metrics["numpy"]["bits_per_character"]
+    bits = work.metrics[NUMPY]["bits_per_character"]
     assert set(work.artifacts) == {"rk3588-fp16.rknn", "rk3588-w8a8.rknn"}
-    assert work.metrics["rknn-sim rk3588-fp16.rknn"]["bits_per_character"] == pytest.approx(bits, abs=0.01)
-    assert work.metrics["rknn-sim rk3588-w8a8.rknn"]["bits_per_character"] == pytest.approx(bits, abs=0.1)
+    assert work.metrics[simulated("rk3588-fp16.rknn")]["bits_per_character"] == pytest.approx(bits, abs=0.01)
+    assert work.metrics[simulated("rk3588-w8a8.rknn")]["bits_per_character"] == pytest.approx(bits, abs=0.1)
     for member in work.artifacts:
         assert check_backend(load(work.out).bundle, "rknn-sim", member).passed
         with load(work.out).session("rknn-sim", artifact=member) as session:

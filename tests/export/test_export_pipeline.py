@@ -11,10 +11,12 @@ import pytest
 
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.c.export import export_c
+from edge_lstm_export.measure.keys import NUMPY
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.measured import Measured, read_measured
 
 
 @pytest.fixture
@@ -30,8 +32,9 @@ def test_bundle_runs_on_a_cpu_within_tolerance(exported):
         assert result.passed, result
         assert result.comparison.steps == 1000
     assert set(bundle.members) == {"weights.npz", "golden.npz", "calibration.npz", "int8.npz", "model.onnx", "cell.onnx"}
-    assert set(bundle.manifest["accuracy"]) == {"numpy", "native", "native-int8", "onnx model.onnx", "onnx cell.onnx"}
-    assert bundle.manifest["accuracy"]["native-int8"]["nrmse"] <= 5e-3
+    accuracy = read_measured(bundle.manifest["accuracy"])
+    assert set(map(str, accuracy)) == {"numpy", "native", "native-int8", "onnx model.onnx", "onnx cell.onnx"}
+    assert accuracy[Measured("native-int8")]["nrmse"] <= 5e-3
 
 
 def test_golden_stream_is_real_test_data(exported, trained):
@@ -41,7 +44,7 @@ def test_golden_stream_is_real_test_data(exported, trained):
 
 def test_numpy_metric_equals_torch(exported, trained):
     for key in ("accuracy", "macro_f1"):
-        assert exported.metrics["numpy"][key] == pytest.approx(trained.metrics["test"][key], abs=1e-6)
+        assert exported.metrics[NUMPY][key] == pytest.approx(trained.metrics["test"][key], abs=1e-6)
 
 
 def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
@@ -138,7 +141,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
             backend,
             error,
         )  # both, though one is 1000 times the other
-        figures = work.metrics.get(backend)
+        figures = work.metrics.get(Measured(backend))
         if figures and len(regress_run.splits.test) == 1:
             assert figures["mae"] == pytest.approx(error.mean(), rel=1e-4)
     (tmp_path / "in.csv").write_text("b,a\n0.5,-1\n")
@@ -158,7 +161,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
 
 def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):
     work = export_run(forecast_run, tmp_path / "wave.edge", schemes=())
-    metrics = work.metrics["numpy"]
+    metrics = work.metrics[NUMPY]
     assert metrics["mae"] == pytest.approx(forecast_run.metrics["test"]["mae"], rel=1e-4)
     assert "seasonal" in metrics["baselines"]
     html = work.out.with_suffix(".html").read_text()

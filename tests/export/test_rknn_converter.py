@@ -15,12 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_lstm.emulate.npu_ranges import input_range
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import ConversionError, Reference, compare, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.error import FLOAT16
 
 pytestmark = [
@@ -110,7 +112,7 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
 def test_several_targets_side_by_side(trained, tmp_path):
     work = export_run(trained, tmp_path / "many.edge", targets=("rk3576", "rk3566"), schemes=("fp16",))
     assert sorted(load(work.out).manifest["artifacts"]) == ["rk3566-fp16.rknn", "rk3576-fp16.rknn"]
-    assert all(a.comparison.within(FLOAT16) for name, a in work.accuracy.items() if name.startswith("rknn-sim"))
+    assert all(a.comparison.within(FLOAT16) for name, a in work.accuracy.items() if name.member in work.artifacts)
 
 
 def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
@@ -191,10 +193,10 @@ def test_export_for_rk3588(converted):
     assert sorted(bundle.manifest["artifacts"]) == ["rk3588-fp16.rknn", "rk3588-w8a8.rknn"]
     for member in bundle.manifest["artifacts"]:
         assert bundle.member(member).startswith(b"RKNN")
-    assert converted.accuracy["rknn-sim rk3588-fp16.rknn"].comparison.nrmse <= FLOAT16.limit
+    assert converted.accuracy[simulated("rk3588-fp16.rknn")].comparison.nrmse <= FLOAT16.limit
     quantised = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
     assert quantised["form"] == "packed"
-    assert converted.accuracy["rknn-sim rk3588-w8a8.rknn"].comparison.nrmse <= 2e-2  # a small net, hardly trained
+    assert converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2  # a small net, hardly trained
     inside = [r for r in quantised["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
     assert {r["target"] for r in inside} == {"NPU"}
     products = [r["dtype"] for r in inside if r["operator"].startswith("Conv") and r["name"].endswith("_linear")]
@@ -211,7 +213,7 @@ def test_export_for_rk3588(converted):
         assert max(t["nrmse"] for t in tensors.values()) < 0.1
         assert min(t["cosine"] for t in tensors.values()) > 0.99
     assert "rknn-toolkit2 compiler" in bundle.manifest["versions"]
-    assert "accuracy" in bundle.manifest["metrics"]["rknn-sim rk3588-w8a8.rknn"]
+    assert "accuracy" in read_measured(bundle.manifest["metrics"])[simulated("rk3588-w8a8.rknn")]
 
 
 def test_check_on_the_simulator_gives_what_the_export_measured(converted, capsys):
@@ -220,7 +222,7 @@ def test_check_on_the_simulator_gives_what_the_export_measured(converted, capsys
     assert main(arguments) == 0
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for result in results:
-        exported = converted.accuracy[f"rknn-sim {result['artifact']}"].comparison
+        exported = converted.accuracy[simulated(result["artifact"])].comparison
         assert result["max_abs"] == exported.max_abs
         assert result["steps"] == 1000
     assert len(results) == 2

@@ -11,11 +11,12 @@ from edge_lstm import load_config, train
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.training import checkpoint
 from edge_lstm_export import export_run
+from edge_lstm_export.measure.keys import NUMPY, simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import compare, load
 
-ARTIFACT = "rknn-sim rk3588-w8a8.rknn"
+ARTIFACT = simulated("rk3588-w8a8.rknn")
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +33,7 @@ def tuned(tmp_path_factory):
 
 
 def points_lost(work, metric):
-    return 100 * (work.metrics["numpy"][metric] - work.metrics[ARTIFACT][metric])
+    return 100 * (work.metrics[NUMPY][metric] - work.metrics[ARTIFACT][metric])
 
 
 def test_the_converted_model_is_what_training_emulated(tuned):
@@ -52,13 +53,13 @@ def test_the_converted_model_is_what_training_emulated(tuned):
     for row in rows:
         emulated.append(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), row[None])[0])
     with load(work.out).session("rknn-sim", artifact="rk3588-w8a8.rknn") as session:
-        simulated = []
+        answered = []
         for x in work.stream[:40]:
             session.reset()
-            simulated.append(session.step(x))
+            answered.append(session.step(x))
     assert converter.rknn.startswith(b"RKNN")
-    assert np.median(np.abs(np.stack(simulated) - np.stack(emulated))) < 1e-3
-    assert compare(np.stack(simulated), np.stack(emulated)).nrmse < 1e-2
+    assert np.median(np.abs(np.stack(answered) - np.stack(emulated))) < 1e-3
+    assert compare(np.stack(answered), np.stack(emulated)).nrmse < 1e-2
 
 
 def test_without_fine_tuning_the_same_net_is_rounded_afterwards(tuned, tmp_path, record_property):

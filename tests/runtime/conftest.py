@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from rt_tools import make_bundle, make_spec
+from rt_tools import make_bundle, make_spec, replace_backend
 
 from edge_lstm_runtime import BackendUnavailableError
-from edge_lstm_runtime.backends.registry import BUILT_IN
 
 
 @pytest.fixture
@@ -21,11 +18,8 @@ def no_native(monkeypatch: pytest.MonkeyPatch) -> None:
     def opener(*_: Any, **__: Any) -> NoReturn:
         raise BackendUnavailableError("the native library is not in this installation")
 
-    module = types.ModuleType("no_native_library")
-    vars(module).update(open_backend=opener, open_streams=opener)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     for name in ("native", "native-int8"):
-        monkeypatch.setitem(BUILT_IN, name, module.__name__)
+        replace_backend(monkeypatch, name, open_backend=opener, open_streams=opener)
 
 
 @pytest.fixture(scope="session")

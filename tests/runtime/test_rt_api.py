@@ -14,8 +14,8 @@ import edge_lstm_runtime as rt
 from edge_lstm_runtime import errors
 
 PUBLIC = {
-    "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate", "FrontEnd", "FrontEndStream", "AnomalyDetector",
-    "Detection",
+    "load", "Model", "Session", "StreamsSession", "Backend", "Facts", "describe", "generate", "FrontEnd", "FrontEndStream",
+    "AnomalyDetector", "Detection",
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError", "ConversionError", "DataError",

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, rknn_on_ort, samples
+from rt_tools import (
+    artifact_entry,
+    assert_close,
+    make_bundle,
+    make_spec,
+    members_of,
+    plug_in,
+    random_weights,
+    replace_backend,
+    rknn_on_ort,
+    samples,
+)
 
 from edge_lstm_runtime import (
     Backend,
     BackendError,
     BackendUnavailableError,
     Bundle,
+    ConfigError,
     Model,
     Reference,
     Session,
@@ -26,13 +38,14 @@ from edge_lstm_runtime import (
     read_bundle,
     write_bundle,
 )
-from edge_lstm_runtime.backends import registry
+from edge_lstm_runtime.backends.artifacts import pick_artifact
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.onnx import OnnxBackend
 from edge_lstm_runtime.backends.registry import names, open_backend
-from edge_lstm_runtime.backends.rknn.board import RknnBackend, pick_artifact, version_mismatch
+from edge_lstm_runtime.backends.rknn.board import RknnBackend, version_mismatch
 from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.auto_cache import Reason
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import artifacts
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance, compare, float32_tolerance
@@ -60,11 +73,8 @@ def with_artifacts(path: Path, *entries: str, **more: Any) -> Bundle:
 
 
 def register(monkeypatch: pytest.MonkeyPatch, name: str, opener: Any) -> None:
-    """A backend under a built-in name, from a module of its own."""
-    module = types.ModuleType(f"backend_of_the_test_{name}")
-    module.open_backend = opener  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(registry.BUILT_IN, name, module.__name__)
+    """In place of a built-in backend."""
+    replace_backend(monkeypatch, name, open_backend=opener)
 
 
 def perturbed(bundle: Bundle, **_: Any) -> NumpyBackend:
@@ -99,18 +109,20 @@ def test_every_backend_of_a_session(tmp_path: Path) -> None:
 
 
 def test_a_plug_in_is_found_by_its_entry_point(full: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "other_npu-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[edge_lstm.backends]\nother = other_npu_of_the_test:open_backend\nbroken = no_such_module_anywhere:open_backend\n"
+    plug_in(
+        tmp_path,
+        "other_npu",
+        other="from edge_lstm_runtime.backends.numpy import FACTS, open_backend\n",
+        broken="import no_such_module_anywhere\n",
+        silent="from edge_lstm_runtime.backends.numpy import open_backend\n",
     )
-    (tmp_path / "other_npu_of_the_test.py").write_text("from edge_lstm_runtime.backends.numpy import open_backend\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert {"other", "broken"} <= set(names())
+    assert {"other", "broken", "silent"} <= set(names())
     assert check_backend(full, "other").passed
-    with pytest.raises(BackendUnavailableError, match=r"'broken' can't be loaded: No module named 'no_such_module_anywhere'"):
-        open_backend("broken", full)
+    for name, why in (("broken", "No module named 'no_such_module_anywhere'"), ("silent", "its module other_npu_silent has no FACTS")):
+        with pytest.raises(BackendUnavailableError, match=rf"backend '{name}' can't be loaded: {why}"):
+            open_backend(name, full)
+        assert f"not here: backend '{name}' can't be loaded: {why}" in reason_of(choose_backend(full).reasons, name)
 
 
 def test_a_backend_lacks_nothing_but_its_four_methods() -> None:
@@ -209,8 +221,25 @@ def test_the_tolerance_of_an_artifact_is_the_manifests(tmp_path: Path, monkeypat
 
 def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
     assert artifacts(full, "numpy") == [None]
-    assert artifacts(full, "rknn") == []
-    assert check_backend(full, "numpy", "rk3588-fp16.rknn").passed
+    assert artifacts(full, "rknn") == [None]
+    refused = (
+        r"artifact 'rk3588-fp16\.rknn' does not apply to backend 'numpy', which runs no converted model; "
+        r"leave it out, or choose one of rknn, rknn-sim$"
+    )
+    for refuse in (
+        lambda: check_backend(full, "numpy", "rk3588-fp16.rknn"),
+        lambda: open_backend("numpy", full, artifact="rk3588-fp16.rknn"),
+        lambda: load_session(full, "numpy", artifact="rk3588-fp16.rknn"),
+    ):
+        with pytest.raises(ConfigError, match=refused):
+            refuse()
+
+
+def test_auto_refuses_an_artifact_that_is_not_there_and_to_leave_out_its_check(full: Bundle) -> None:
+    with pytest.raises(BackendUnavailableError, match=r"no artifact 'rk3588-fp16\.rknn'; it holds none"):
+        load_session(full, "auto", artifact="rk3588-fp16.rknn")
+    with pytest.raises(ConfigError, match='verify=False does not apply to backend "auto"'):
+        load_session(full, "auto", verify=False)
 
 
 def test_outputs_of_another_shape_are_a_backend_error(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +273,8 @@ class Slow(NumpyBackend):
         return outputs
 
 
-def reason_of(reasons: tuple[str, ...], name: str) -> str:
-    (found,) = (r for r in reasons if r.startswith(name))
+def reason_of(reasons: Sequence[Reason], name: str) -> str:
+    (found,) = (r.text for r in reasons if r.backend == name)
     return found
 
 
@@ -256,7 +285,7 @@ def test_auto_takes_the_fastest_right_one(full: Bundle, monkeypatch: pytest.Monk
     assert not isinstance(choice.backend, Slow)
     assert "right" in reason_of(choice.reasons, "onnx")
     register(monkeypatch, "numpy", lambda bundle, **_: Slow(bundle.spec, bundle.weights))
-    monkeypatch.setitem(registry.BUILT_IN, "onnx", "edge_lstm_runtime.backends.numpy")
+    register(monkeypatch, "onnx", lambda bundle, **_: NumpyBackend(bundle.spec, bundle.weights))
     assert not isinstance(choose_backend(full).backend, Slow)
 
 
@@ -283,7 +312,7 @@ def test_auto_starts_from_the_zero_state(full: Bundle) -> None:
 def test_auto_with_no_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("numpy", "onnx"):
         register(monkeypatch, name, perturbed)
-    with pytest.raises(BackendError, match=r"no backend gives right answers here: rknn: not here: .*onnx: WRONG.*numpy: WRONG"):
+    with pytest.raises(BackendError, match=r"no backend gives right answers here: rknn: not here: .*numpy: WRONG.*onnx: WRONG"):
         choose_backend(full)
 
 
@@ -295,7 +324,7 @@ def test_auto_without_model_onnx(plain: Bundle) -> None:
 
 def test_auto_says_what_became_of_every_candidate(plain: Bundle) -> None:
     reasons = choose_backend(plain).reasons
-    assert [r.split(":")[0] for r in reasons] == ["rknn", "native", "native-int8", "onnx", "numpy"]
+    assert [r.backend for r in reasons] == ["rknn", "native", "native-int8", "numpy", "onnx"]
 
 
 @pytest.mark.parametrize("when", ["open", "step", "reset"])
@@ -415,17 +444,19 @@ def test_rknn_without_its_library(tmp_path: Path) -> None:
 
 def test_pick_artifact(tmp_path: Path, plain: Bundle) -> None:
     with pytest.raises(BackendUnavailableError, match="holds no converted model; export it"):
-        pick_artifact(plain, None)
+        pick_artifact(plain, "rknn", None)
     with pytest.raises(BackendUnavailableError, match=r"no artifact 'a\.rknn'; it holds none"):
-        pick_artifact(plain, "a.rknn")
+        pick_artifact(plain, "rknn", "a.rknn")
     one = with_artifacts(tmp_path, "a.rknn")
-    assert pick_artifact(one, None) == pick_artifact(one, "a.rknn") == ("a.rknn", artifact_entry())
+    assert pick_artifact(one, "rknn", None) == pick_artifact(one, "rknn", "a.rknn") == ("a.rknn", artifact_entry())
     with pytest.raises(BackendUnavailableError, match=r"no artifact 'b\.rknn'; it holds a\.rknn"):
-        pick_artifact(one, "b.rknn")
+        pick_artifact(one, "rknn", "b.rknn")
     two = with_artifacts(tmp_path, "b.rknn", "a.rknn")
-    assert pick_artifact(two, "b.rknn")[0] == "b.rknn"
+    assert pick_artifact(two, "rknn", "b.rknn")[0] == "b.rknn"
     with pytest.raises(BackendUnavailableError, match=r"holds a\.rknn, b\.rknn; say which with --artifact"):
-        pick_artifact(two, None)
+        pick_artifact(two, "rknn", None)
+    with pytest.raises(BackendUnavailableError, match=r"no artifact 'a\.rknn'; it holds none"):
+        pick_artifact(two, "tflite", "a.rknn")
     assert artifacts(two, "rknn") == artifacts(two, "rknn-sim") == ["a.rknn", "b.rknn"]
 
 
@@ -531,7 +562,7 @@ def test_a_session_on_an_npu_that_answers_wrongly_is_refused(tmp_path: Path, mon
         assert opened[-1].calls == 0
     choice = choose_backend(bundle)
     assert choice.backend.name == "numpy"
-    assert any(reason.startswith("rknn (rk3588-fp16.rknn): WRONG") for reason in choice.reasons)
+    assert any(str(reason).startswith("rknn (rk3588-fp16.rknn): WRONG") for reason in choice.reasons)
 
 
 class Lite:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import edge_lstm, make_spec, members_of, random_weights
+from rt_tools import edge_lstm, make_spec, members_of, random_weights, replace_backend
 
 from edge_lstm_runtime import Backend, BackendError, BackendUnavailableError, load, write_bundle
-from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify import auto_cache, bench
@@ -143,7 +140,7 @@ def test_a_backend_that_fails_is_a_finding_and_the_others_go_on(tmp_path: Path, 
 
 STRANGE = """
 import ctypes, os
-from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.backends.numpy import FACTS, NumpyBackend
 
 def open_backend(bundle, *, artifact=None):
     os.write(1, b"I RKNN: raw write")                    # without a newline
@@ -193,10 +190,7 @@ def test_what_is_not_here_is_told_from_what_fails(classify_file: Path, forecast_
 
 
 def put(monkeypatch: pytest.MonkeyPatch, name: str, make: Any) -> None:
-    module = types.ModuleType(f"bench_backend_of_the_test_{name}")
-    module.open_backend = make  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(registry.BUILT_IN, name, module.__name__)
+    replace_backend(monkeypatch, name, open_backend=make)
 
 
 def test_a_simulator_says_so(classify_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,13 +255,12 @@ class Fixed(Backend):
 
 
 def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0) -> tuple[Bundle, Fixed]:
-    from edge_lstm_runtime.backends import chunks
-    from edge_lstm_runtime.backends.rknn import board
+    from edge_lstm_runtime.backends import chunks, rknn
 
     entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}}
     bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
     fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
-    monkeypatch.setattr(board, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
+    monkeypatch.setattr(rknn, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
     return bundle, fixed
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, samples
+from rt_tools import (
+    Array,
+    artifact_entry,
+    assert_close,
+    make_bundle,
+    make_spec,
+    members_of,
+    plug_in,
+    random_weights,
+    replace_backend,
+    samples,
+)
 
 from edge_lstm_runtime import Backend, BackendError, Bundle, ConfigError, Model, ModelSpec, SampleError, StreamsSession, write_bundle
-from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.looped import LoopedStreams
 from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
 
@@ -233,18 +241,11 @@ def test_samples_of_another_shape(bad: Any, model: Model) -> None:
 
 
 def register(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> None:
-    module = types.ModuleType(f"streams_backend_of_the_test_{name}")
-    vars(module).update(functions)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(registry.BUILT_IN, name, module.__name__)
+    replace_backend(monkeypatch, name, **functions)
 
 
 def test_a_plug_in_that_answers_them_together(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "together-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: together\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\ntogether = together_of_the_test:open_backend\n")
-    (tmp_path / "together_of_the_test.py").write_text("from edge_lstm_runtime.backends.numpy import open_backend, open_streams\n")
+    plug_in(tmp_path, "streams", together="from edge_lstm_runtime.backends.numpy import FACTS, open_backend, open_streams\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert isinstance(model.session("together", streams=N).backend, NumpyStreams)
 

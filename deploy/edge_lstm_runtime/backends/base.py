@@ -1,15 +1,22 @@
-"""What a backend is, and how one is found.
+"""What a backend is, and what it says about itself.
 
-A backend runs the network alone: normalised features in, the head's outputs out, the state kept inside. It is one module with
-`open_backend(bundle, *, artifact=None) -> Backend`; a package may add one under the entry-point group "edge_lstm.backends". A module that
-answers N streams together has `open_streams(bundle, streams, *, artifact=None) -> Backend` too, with N before F, O, and (layers, H).
+A backend runs the network alone: normalised features in, the head's outputs out, the state kept inside. It is one module,
+a file of this folder or of a package that names it under the entry-point group "edge_lstm.backends". It has
+
+    FACTS: Facts                                                     (below)
+    open_backend(bundle, *, artifact=None) -> Backend
+    open_streams(bundle, streams, *, artifact=None) -> Backend       if it answers N streams together:
+                                                                     N before F, O, and (layers, H)
+
+FACTS is read when backends are listed, so the module imports what it needs, such as a vendor's library, in these functions alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +27,41 @@ if TYPE_CHECKING:
     from ..model.spec import ModelSpec
 
 State = tuple[NDArray[Any], NDArray[Any]]
+NumberFormat = Literal["float64", "float32", "float16", "int8", "the artifact's"]
+Place = Literal["cpu", "device", "simulator"]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is true of a backend on every machine. Each list of backends and each decision between them comes from these.
+
+    number_format  that it computes in; its answers are held to that format's tolerance
+    runs_on        the CPU, a device beside it, or a simulator of a device
+    needs          in words, with how to get it; "" for nothing but NumPy
+    artifact       the `kind` of the bundle's converted models that it runs; None if it runs none
+    is_reference   it is what the others are measured against
+    libraries      Python packages, and files by their absolute path: "auto" measures anew if one has changed
+    variables      of the environment, that change how fast it is
+    """
+
+    number_format: NumberFormat
+    runs_on: Place = "cpu"
+    needs: str = ""
+    artifact: str | None = None
+    is_reference: bool = False
+    libraries: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    @property
+    def auto(self) -> bool:
+        """Whether "auto" may take it."""
+        return not self.is_reference and self.runs_on != "simulator"
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is plain code in float32 or more on the CPU, which needs no check each time it is opened."""
+        return self.runs_on == "cpu" and self.number_format in ("float64", "float32")
 
 
 class Backend(ABC):

@@ -14,12 +14,17 @@ from ..errors import BackendError, BackendUnavailableError
 from ..inputs.channels import NUMBERS
 from ..model.spec import ModelSpec
 from ..native import address
-from .base import Backend, State, check_state
+from .base import Backend, Facts, State, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 Float32 = NDArray[np.float32]
+FACTS = Facts(
+    "float32",
+    needs="the native library: the wheel for this machine, or `python hatch_build.py` in a source folder (docs/native.md)",
+    libraries=(str(native.LIBRARY),),
+)
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError
 from ..model.spec import ModelSpec
+from .native import FACTS as FLOAT32_FACTS
 from .native import NativeBackend
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 MEMBER = "int8.npz"
+FACTS = dataclasses.replace(FLOAT32_FACTS, number_format="int8")
 _LARGEST_STEP = 1e30  # 127 times as much is far from overflow
 Arrays = dict[str, NDArray[np.float32]]
 

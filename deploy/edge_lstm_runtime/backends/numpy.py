@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ..layers.layout import fused
 from ..model.spec import ModelSpec
-from .base import Backend, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 Float32 = NDArray[np.float32]
+FACTS = Facts("float32", variables=("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"))
 
 
 class NumpyBackend(Backend):

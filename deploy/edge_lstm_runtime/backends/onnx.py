@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
 from ..model.spec import ModelSpec
-from .base import Backend, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 MEMBER = "model.onnx"
+FACTS = Facts("float32", needs="ONNX Runtime: pip install onnxruntime", libraries=("onnxruntime",))
 
 
 class OnnxBackend(Backend):

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from ..layers.layout import gate
 from ..model.spec import ModelSpec
-from .base import Backend, WholeSequence, check_state
+from .base import Backend, Facts, WholeSequence, check_state
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 Float64 = NDArray[np.float64]
+FACTS = Facts("float64", is_reference=True)
 
 
 def sigmoid(a: Float64) -> Float64:

@@ -1,73 +1,83 @@
-"""How a backend is found by its name."""
+"""How a backend is found by its name, and opened."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import BackendError, BackendUnavailableError, MissingDependencyError
+from ..errors import BackendError, BackendUnavailableError, ConfigError
+from ..registry import Registry
+from .base import Backend, Facts
+from .looped import looped
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from ..model.bundle import Bundle
-from .base import Backend
 
-BUILT_IN = {
-    "numpy": "edge_lstm_runtime.backends.numpy",
-    "native": "edge_lstm_runtime.backends.native",
-    "native-int8": "edge_lstm_runtime.backends.native_int8",
-    "onnx": "edge_lstm_runtime.backends.onnx",
-    "rknn": "edge_lstm_runtime.backends.rknn.board",
-    "reference": "edge_lstm_runtime.backends.reference",
-}
-
-
-ENTRY_POINT_GROUP = "edge_lstm.backends"
-
-
-def _entry_points() -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # here: it takes 15 ms, and the built-in backends don't need it
-
-    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+BACKENDS = Registry(
+    package="edge_lstm_runtime.backends",
+    group="edge_lstm.backends",
+    kind="backend",
+    marker="FACTS",
+    unknown=BackendError,
+    broken=BackendUnavailableError,
+    others=("auto",),
+)
 
 
 def names() -> list[str]:
     """Every backend that is known here, installed dependencies or not."""
-    return sorted({*BUILT_IN, *(p.name for p in _entry_points())})
+    return BACKENDS.names()
+
+
+def facts_of(name: str) -> Facts:
+    """What a backend says about itself. Nothing that it needs is loaded.
+
+    Raises BackendError for an unknown name, BackendUnavailableError for a broken plug-in.
+    """
+    facts: Facts = BACKENDS.load(name).FACTS
+    return facts
+
+
+def known_facts() -> dict[str, Facts | None]:
+    """The facts of every backend by name; None for a plug-in that can't be loaded."""
+    found: dict[str, Facts | None] = {}
+    for name in names():
+        try:
+            found[name] = facts_of(name)
+        except BackendUnavailableError:
+            found[name] = None
+    return found
+
+
+def refuse_artifact(name: str, artifact: str | None) -> None:
+    """Raises ConfigError if an artifact is named for a backend that runs none."""
+    if artifact is None or facts_of(name).artifact is not None:
+        return
+    others = [other for other, facts in known_facts().items() if facts and facts.artifact]
+    raise ConfigError(
+        f"artifact {artifact!r} does not apply to backend {name!r}, which runs no converted model; "
+        f"leave it out, or choose one of {', '.join(others)}"
+    )
 
 
 def open_backend(name: str, bundle: Bundle, *, artifact: str | None = None, streams: int | None = None) -> Backend:
     """Open a backend on a bundle.
 
-    artifact: for NPU backends, which converted member of the bundle to run; None where the bundle has only one.
+    artifact: for a backend that runs converted models, which member of the bundle to run; None if
+    the bundle has only one.
     streams: N, for a backend that takes the features of N streams, (N, F), at each step; None for one, (F,).
-    Raises BackendUnavailableError where this machine lacks what it needs, BackendError for an unknown name and for streams of a
-    bidirectional model.
+    Raises BackendUnavailableError if this machine lacks what it needs, BackendError for an unknown
+    name and for streams of a bidirectional model, ConfigError for an artifact if it runs none.
     """
     if streams is not None and bundle.spec.bidirectional:
         raise BackendError(f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`")
-    target: Any
-    if name in BUILT_IN:
-        module = importlib.import_module(BUILT_IN[name])
-        target = module.open_backend
-    else:
-        points = [point for point in _entry_points() if point.name == name]
-        if not points:
-            raise BackendError(f"unknown backend {name!r}; known here: auto, {', '.join(names())}")
-        try:
-            target = points[0].load()
-            module = importlib.import_module(points[0].module)
-        except (ImportError, MissingDependencyError) as e:
-            raise BackendUnavailableError(f"backend {name!r} can't be loaded: {e}") from e
-    open_one: Callable[[], Backend] = partial(target, bundle, artifact=artifact)
+    module = BACKENDS.load(name)
+    refuse_artifact(name, artifact)
+    open_one: Callable[[], Backend] = partial(module.open_backend, bundle, artifact=artifact)
     if streams is None:
         return open_one()
     if open_streams := getattr(module, "open_streams", None):
         together: Backend = open_streams(bundle, streams, artifact=artifact)
         return together
-    from .looped import looped
-
     return looped(open_one, streams)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..backends.registry import known_facts, names, refuse_artifact
+
 if TYPE_CHECKING:
     from ..load import Model
     from ..model.bundle import Bundle
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that `edge-lstm export` made, NAME.edge")
     if backend is not None:
+        first = "all of them" if backend == "all" else "auto (the fastest that is right here)"
+        *others, last = names()
         parser.add_argument(
             "--backend",
             default=backend,
             metavar="NAME",
-            help=("all of them, " if backend == "all" else "auto (the fastest that is right here), ")
-            + "numpy, native, native-int8, onnx, rknn, rknn-sim or reference (default: %(default)s)",
+            help=f"{', '.join([first, *others])} or {last} (default: %(default)s)",
         )
         parser.add_argument(
             "--artifact", metavar="MEMBER", help="the converted model to run, such as rk3588-fp16.rknn, if there are several"
@@ -59,11 +62,15 @@ def own_stdout() -> Iterator[io.TextIOBase]:
 
 def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tuple[str, str | None]]:
     """What a backend's name means: each converted model that it can run, unless one is named; of "all" and "auto" every backend's."""
-    from ..backends.registry import names
     from ..verify.check import artifacts
 
-    for name in [n for n in names() if n != "reference"] if backend in ("all", "auto") else [backend]:
-        for member in artifacts(bundle, name, artifact) or [None]:
+    wanted = [backend]
+    if backend in ("all", "auto"):
+        wanted = [name for name, facts in known_facts().items() if facts is None or not facts.is_reference]
+    else:
+        refuse_artifact(backend, artifact)
+    for name in wanted:
+        for member in artifacts(bundle, name, artifact):
             yield name, member
 
 
@@ -75,8 +82,8 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
     if backend != "auto":
         return model.session(backend, artifact=artifact)
     choice = choose_backend(model.bundle, artifact=artifact)
-    if choice.artifact is None and model.manifest.get("artifacts"):
+    if choice.artifact is None:
         for reason in choice.reasons:
-            if reason.startswith("rknn"):
+            if reason.artifact is not None:
                 print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
     return open_session(model.spec, choice.backend, None)

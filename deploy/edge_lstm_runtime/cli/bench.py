@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measure each backend on this machine, called from Python: how long a step takes, raw sample to answer; steps a second for whole\n"
         "recordings and for several streams together; memory and load time. Each in a process of its own, one after the other.\n"
         "With all backends, what `auto` remembers for this bundle and machine is found anew.\n"
-        "Figures of `rknn-sim` are those of a simulator and say nothing about a board."
+        "Figures of a simulator say nothing about a board; their rows are marked."
     )
     parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
     add_bundle(parser, backend="all")
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
         if wanted == "auto":
             choice = choose_backend(bundle, artifact=member)
             choice.backend.close()
-            print("\n".join(choice.reasons), file=sys.stderr)
+            print("\n".join(map(str, choice.reasons)), file=sys.stderr)
             wanted, member = choice.name, choice.artifact
         for name, artifact in members(bundle, wanted, member):
             label = f"{name} {artifact or ''}".rstrip()

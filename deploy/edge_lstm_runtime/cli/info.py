@@ -23,8 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     from .. import native
+    from ..backends.registry import known_facts
     from ..errors import BackendUnavailableError
     from ..load import load
+    from ..model.measured import read_measured
 
     bundle = load(arguments.bundle).bundle
     if arguments.json:
@@ -51,13 +53,17 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)")
     except BackendUnavailableError as e:
         print(f"native    not here: {e}")
+    print("backends")
+    for name, facts in known_facts().items():
+        about = f"{facts.number_format:<16}{facts.runs_on:<11}{facts.needs}" if facts else "a plug-in that can't be loaded"
+        print(f"  {name:<24}{about}".rstrip())
     print("members")
     for name, entry in sorted(bundle.manifest["members"].items()):
         print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
     if bundle.manifest.get("accuracy"):
         print("accuracy, measured at export against the float64 reference")
-        for name, entry in sorted(bundle.manifest["accuracy"].items()):
-            print(f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+        for measured, entry in read_measured(bundle.manifest["accuracy"]).items():
+            print(f"  {measured!s:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
     if bundle.manifest.get("versions"):
         print("made with")
     for name, value in sorted(bundle.manifest.get("versions", {}).items()):

@@ -34,6 +34,14 @@ LOUDEST = 4.0  # what resampling makes of full scale stays below; numbers that w
 BLOCK = 256  # frames that are computed together: an hour of sound needs no more memory than a few seconds
 
 
+class FrontEndError(BundleError):
+    """A value of a front end that is out of bounds, or contradicts another. field: its name in FrontEnd."""
+
+    def __init__(self, field: str, what: str):
+        self.field, self.what = field, what
+        super().__init__(f"front end: {what}")
+
+
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
     """What turns PCM into the channels of a model; see the top of this module for the formulas.
@@ -60,33 +68,35 @@ class FrontEnd:
     floor: float = 1e-4
 
     def __post_init__(self) -> None:
-        def require(condition: bool, what: str) -> None:
+        def require(field: str, condition: bool, what: str) -> None:
             if not condition:
-                raise BundleError(f"front end: {what}")
+                raise FrontEndError(field, what)
 
         for name in ("sample_rate", "frame_length", "hop_length", "n_fft", "n_mels", "n_mfcc"):
-            require(type(getattr(self, name)) is int, f"{name} is {getattr(self, name)!r}, expected a whole number")
+            require(name, type(getattr(self, name)) is int, f"{name} is {getattr(self, name)!r}, expected a whole number")
         for name in ("f_min", "f_max", "floor"):
             value = getattr(self, name)
-            require(type(value) in (int, float) and math.isfinite(value), f"{name} is {value!r}, expected a finite number")
-        require(self.kind in get_args(Kind), f"kind is {self.kind!r}, expected one of {get_args(Kind)}")
-        require(1 <= self.sample_rate <= MAX_RATE, f"sample_rate is {self.sample_rate}, expected 1 to {MAX_RATE} Hz")
+            require(name, type(value) in (int, float) and math.isfinite(value), f"{name} is {value!r}, expected a finite number")
+        require("kind", self.kind in get_args(Kind), f"kind is {self.kind!r}, expected one of {get_args(Kind)}")
+        require("sample_rate", 1 <= self.sample_rate <= MAX_RATE, f"sample_rate is {self.sample_rate}, expected 1 to {MAX_RATE} Hz")
         power_of_two = 4 <= self.n_fft <= MAX_FFT and self.n_fft & (self.n_fft - 1) == 0
-        require(power_of_two, f"n_fft is {self.n_fft}, expected a power of two from 4 to {MAX_FFT}")
-        require(2 <= self.frame_length <= self.n_fft, f"frame_length is {self.frame_length}, expected 2 to n_fft ({self.n_fft})")
+        require("n_fft", power_of_two, f"n_fft is {self.n_fft}, expected a power of two from 4 to {MAX_FFT}")
         length = self.frame_length
-        require(1 <= self.hop_length <= length, f"hop_length is {self.hop_length}, expected 1 to frame_length ({length})")
+        require("frame_length", 2 <= length <= self.n_fft, f"frame_length is {length}, expected 2 to n_fft ({self.n_fft})")
+        require("hop_length", 1 <= self.hop_length <= length, f"hop_length is {self.hop_length}, expected 1 to frame_length ({length})")
         half = self.sample_rate / 2
-        require(0 <= self.f_min < self.f_max, f"f_min is {self.f_min:g}, expected 0 to below f_max ({self.f_max:g})")
-        require(self.f_max <= half, f"f_max is {self.f_max:g}, expected at most half of sample_rate ({half:g})")
-        require(1e-30 <= self.floor <= 1, f"floor is {self.floor:g}, expected 1e-30 to 1")
-        require(1 <= self.n_mels <= self.n_fft // 2, f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})")
+        require("f_min", 0 <= self.f_min < self.f_max, f"f_min is {self.f_min:g}, expected 0 to below f_max ({self.f_max:g})")
+        require("f_max", self.f_max <= half, f"f_max is {self.f_max:g}, expected at most half of sample_rate ({half:g})")
+        require("floor", 1e-30 <= self.floor <= 1, f"floor is {self.floor:g}, expected 1e-30 to 1")
+        require("n_mels", 1 <= self.n_mels <= self.n_fft // 2, f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})")
         coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
         expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
-        require(coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
+        require("n_mfcc", coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
         # A band without a bin would be constant; the narrowest are the lowest.
         empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
-        require(empty is None, f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min")
+        require(
+            "n_mels", empty is None, f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min"
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write
+from .measured import read_measured
 from .npz import _stored, read_npz, write_npz
 from .spec import ModelSpec
 
@@ -214,7 +215,8 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
         known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:
             raise BundleError(f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}")
-    for name, entry in manifest.get("accuracy", {}).items():
-        if not all(number(entry[key]) for key in ("max_abs", "nrmse", "steps")):
-            raise BundleError(f"the manifest's accuracy of {name!r} is malformed: {entry}")
+    for measured, figures in read_measured(manifest.get("accuracy", [])).items():
+        if not all(number(figures[key]) for key in ("max_abs", "nrmse", "steps")):
+            raise BundleError(f"the manifest's accuracy of {str(measured)!r} is malformed: {figures}")
+    read_measured(manifest.get("metrics", []))
     dict(manifest.get("versions", {}).items())

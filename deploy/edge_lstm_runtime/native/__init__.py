@@ -20,7 +20,6 @@ PRECISIONS = ("float32", "int8")  # in the order of el_precision
 ALIGNMENT = 64
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
-NOT_FINITE = 5  # EL_NOT_FINITE
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
 Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]

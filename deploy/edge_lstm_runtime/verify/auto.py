@@ -10,30 +10,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..backends.artifacts import pick_artifact, steps_at_once
 from ..backends.base import Backend
-from ..backends.registry import open_backend
-from ..backends.rknn.board import steps_at_once
+from ..backends.registry import known_facts, open_backend
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
 from ..session import open_session
 from . import auto_cache
+from .auto_cache import Reason, label
 from .check import AUTO_STEPS, Check, artifacts, check_opened, tolerance_of
 from .golden import sequences
 
-CANDIDATES = ("rknn", "native", "native-int8", "onnx", "numpy")
 ROUNDS = 7
 ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
+_Named = tuple[str, str | None]  # a backend, and the artifact that it runs
 _log = logging.getLogger("edge_lstm")
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What "auto" took, and what became of every candidate, in words. name: as `open_backend` knows it."""
+    """What "auto" took, and what became of every candidate. name: as `open_backend` knows it."""
 
     backend: Backend
     name: str
     artifact: str | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,38 +46,46 @@ class _Candidate:
     backend: Backend
     check: Check
 
-    @property
-    def label(self) -> str:
-        return _label(self.name, self.artifact)
+
+def candidate_names() -> list[str]:
+    """The backends that "auto" may take, devices first; also a plug-in that can't be loaded, so that it is told why."""
+    allowed = [(name, facts) for name, facts in known_facts().items() if facts is None or facts.auto]
+    devices_first = sorted(allowed, key=lambda pair: pair[1] is None or pair[1].runs_on == "cpu")
+    return [name for name, _ in devices_first]
 
 
 def choose_backend(
     bundle: Bundle,
-    candidates: Sequence[str] = CANDIDATES,
+    candidates: Sequence[str] | None = None,
     *,
     artifact: str | None = None,
     streams: int | None = None,
     recall: bool = True,
 ) -> Choice:
-    """The fastest of the candidates whose golden samples come out within tolerance; BackendError when none does.
+    """The fastest of the candidates whose golden samples come out within tolerance.
 
+    Raises BackendError if there is none, BackendUnavailableError for an artifact that the bundle does not have.
+
+    candidates: names of backends; None for all that are known here, except the reference and simulators.
     artifact: the only converted member to try; None for all of them. One that takes several steps at once is not tried: "auto" is for
     samples that come one by one.
     streams: N, for the fastest one with N streams.
     recall: the choice that this machine remembers for the bundle is opened alone, and taken where it is still right; False asks anew.
     """
-    offered = [(name, member) for name in candidates for member in artifacts(bundle, name, artifact) or [None]]
+    if artifact is not None:
+        pick_artifact(bundle, None, artifact)
+    names = candidate_names() if candidates is None else candidates
+    offered = [(name, member) for name in names for member in artifacts(bundle, name, artifact)]
     key = auto_cache.question(bundle, offered, streams)
     known = auto_cache.recall(key) if recall else None
     if known is not None and (known.backend, known.artifact) in offered:
-        label = _label(known.backend, known.artifact)
         try:
             taken = _open(bundle, known.backend, known.artifact, streams)
         except BackendError as e:
-            _log.info("%s was the fastest here and is not right any more: %s", label, e)
+            _log.info("%s was the fastest here and is not right any more: %s", label(known.backend, known.artifact), e)
         else:
-            said = f"{label}: right ({_error(taken.check)}), remembered as the fastest here"
-            others = tuple(reason for reason in known.reasons if not reason.startswith(f"{label}: "))
+            said = Reason(known.backend, known.artifact, f"right ({_error(taken.check)}), remembered as the fastest here")
+            others = (r for r in known.reasons if (r.backend, r.artifact) != (known.backend, known.artifact))
             return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
     choice, lasting = _choose(bundle, offered, streams)
     if lasting:
@@ -84,27 +93,27 @@ def choose_backend(
     return choice
 
 
-def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: int | None) -> tuple[Choice, bool]:
+def _choose(bundle: Bundle, offered: Sequence[_Named], streams: int | None) -> tuple[Choice, bool]:
     """The choice, and whether it would be the same tomorrow: not where a device failed that may be back then."""
-    reasons: dict[str, str] = {}
+    reasons: dict[_Named, str] = {}
     right: list[_Candidate] = []
     best, lasting = None, True
     try:
         for name, artifact in offered:
-            label = _label(name, artifact)
+            one = name, artifact
             if artifact is not None and (at_once := steps_at_once(bundle, artifact)) > 1 and not bundle.spec.bidirectional:
-                reasons[label] = f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
+                reasons[one] = f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
                 continue
             try:
                 right.append(_open(bundle, name, artifact, streams))
-                reasons[label] = "right"  # which fixes its place; the time follows
+                reasons[one] = "right"  # which fixes its place; the time follows
             except BackendUnavailableError as e:
-                reasons[label] = f"not here: {e}"
+                reasons[one] = f"not here: {e}"
                 lasting &= artifact is None or isinstance(e.__cause__, ImportError)
             except _WrongError as e:  # by another driver or library it may be right, and that is another question to `memory`
-                reasons[label] = str(e)
+                reasons[one] = str(e)
             except BackendError as e:
-                reasons[label] = f"failed: {e}"
+                reasons[one] = f"failed: {e}"
                 lasting = False
         times = _race(bundle, right, streams, reasons)
         best = min(times, key=lambda c: times[c], default=None)
@@ -112,9 +121,9 @@ def _choose(bundle: Bundle, offered: Sequence[tuple[str, str | None]], streams: 
         for candidate in right:
             if candidate is not best:
                 candidate.backend.close()
-    said = tuple(f"{label}: {reason}" for label, reason in reasons.items())
+    said = tuple(Reason(*one, text) for one, text in reasons.items())
     if best is None:
-        raise BackendError("no backend gives right answers here: " + "; ".join(said))
+        raise BackendError("no backend gives right answers here: " + "; ".join(map(str, said)))
     return Choice(best.backend, best.name, best.artifact, said), lasting and len(times) == len(right)
 
 
@@ -137,7 +146,7 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
     return _Candidate(name, artifact, backend, check)
 
 
-def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[str, str]) -> dict[_Candidate, float]:
+def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[_Named, str]) -> dict[_Candidate, float]:
     """Microseconds of a step of each, raw sample to answer, as a session's user calls it. Whatever fails here is left out.
 
     In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
@@ -162,16 +171,12 @@ def _race(bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reas
                 sessions[candidate].reset()
             except BackendError as e:
                 del times[candidate]
-                reasons[candidate.label] = f"failed: {e}"
+                reasons[candidate.name, candidate.artifact] = f"failed: {e}"
                 continue
             times[candidate] = min(times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1))
     for candidate, microseconds in times.items():
-        reasons[candidate.label] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
+        reasons[candidate.name, candidate.artifact] = f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"
     return times
-
-
-def _label(name: str, artifact: str | None) -> str:
-    return name if artifact is None else f"{name} ({artifact})"
 
 
 def _error(check: Check) -> str:

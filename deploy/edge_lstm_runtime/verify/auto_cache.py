@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.registry import known_facts
 from ..files import atomic_write, cache_folder
 from ..model.bundle import Bundle, sha256
 from ..version import __version__
@@ -25,8 +26,20 @@ from ..version import __version__
 KEPT = 100  # answers; the oldest go
 _log = logging.getLogger("edge_lstm")
 _PROCESSOR = ("model name", "CPU implementer", "CPU part", "Hardware")  # x86 has the first, Arm the others
-_NPU_FILES = ("/sys/kernel/debug/rknpu/version", "/proc/rknpu/version", "/proc/device-tree/model")  # root alone may read the first
-_VARIABLES = ("EDGE_LSTM_NPU_CORES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BOARD = "/proc/device-tree/model"
+_KERNELS_FILES = "/proc/", "/sys/"  # have no size and no date, so their text counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """What became of a candidate, in words."""
+
+    backend: str
+    artifact: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{label(self.backend, self.artifact)}: {self.text}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +48,11 @@ class Remembered:
 
     backend: str
     artifact: str | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+
+def label(backend: str, artifact: str | None) -> str:
+    return backend if artifact is None else f"{backend} ({artifact})"
 
 
 def question(bundle: Bundle, *asked: Any) -> str:
@@ -46,11 +63,13 @@ def question(bundle: Bundle, *asked: Any) -> str:
 def recall(key: str) -> Remembered | None:
     try:
         entry = _read()[key]
-        answer = Remembered(entry["backend"], entry["artifact"], tuple(entry["reasons"]))
+        answer = Remembered(entry["backend"], entry["artifact"], tuple(Reason(**reason) for reason in entry["reasons"]))
     except (KeyError, TypeError):
         return None
-    texts = answer.backend, *answer.reasons, *([] if answer.artifact is None else [answer.artifact])
-    return answer if all(isinstance(text, str) for text in texts) else None
+    texts = [answer.backend, *(text for reason in answer.reasons for text in (reason.backend, reason.text))]
+    members = [answer.artifact, *(reason.artifact for reason in answer.reasons)]
+    sensible = all(isinstance(text, str) for text in texts) and all(isinstance(member, str | None) for member in members)
+    return answer if sensible else None
 
 
 def remember(key: str, answer: Remembered) -> None:
@@ -73,12 +92,20 @@ def machine() -> list[str]:
     facts = [f"edge-lstm {__version__}", f"Python {platform.python_version()}", f"NumPy {np.__version__}", platform.machine()]
     facts += [f"{os.cpu_count()} cores", platform.system(), platform.release(), platform.version()]  # the NPU's driver is in the kernel
     facts += sorted({line for line in _text("/proc/cpuinfo").splitlines() if line.startswith(_PROCESSOR)})
-    facts += [_text(path) for path in _NPU_FILES]
-    facts += [f"{name}={os.environ.get(name)}" for name in _VARIABLES]
-    # A library in place of another has another date; its version would take 30 ms to ask for.
-    own = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".so", ".dylib", ".dll", ".pyd"))
-    libraries = [*own, *(_origin(package) for package in ("onnxruntime", "rknnlite"))]
-    return facts + [_stamp(path) for path in (*libraries, Path("/usr/lib/librknnrt.so"))]
+    facts.append(_text(_BOARD))
+    for name, backend in known_facts().items():
+        facts.append(name)
+        if backend is not None:
+            facts += [f"{variable}={os.environ.get(variable)}" for variable in backend.variables]
+            facts += [_state(library) for library in backend.libraries]
+    return facts
+
+
+def _state(library: str) -> str:
+    """A library in place of another has another date; its version would take 30 ms to ask for."""
+    if library.startswith(_KERNELS_FILES):
+        return _text(library)
+    return _stamp(Path(library) if library.startswith("/") else _origin(library))
 
 
 def _origin(package: str) -> Path | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.registry import open_backend
+from ..backends.registry import facts_of, open_backend
 from ..errors import BackendError, BackendUnavailableError
 from ..load import load
 from ..model.bundle import Bundle
@@ -25,7 +25,6 @@ from ..session import open_session
 from .golden import sequences
 
 SECONDS = 0.3  # for each of the two rates, and one round of it at least
-SIMULATORS = ("rknn-sim",)
 _log = logging.getLogger("edge_lstm")
 _MARK = "edge-lstm figures: "
 
@@ -80,7 +79,7 @@ def measure(path: str | os.PathLike[str], name: str, artifact: str | None, steps
 
 def measure_here(bundle: Bundle, name: str, artifact: str | None, steps: int, streams: int) -> Figures:
     """As `measure`, in this process: memory and load time are only right where nothing was opened before."""
-    simulator = name in SIMULATORS
+    simulator = facts_of(name).runs_on == "simulator"
     steps = min(steps, 500) if simulator else steps
     x = bundle.golden[0].astype(np.float32)
     before, start = resident_kb(), time.perf_counter()

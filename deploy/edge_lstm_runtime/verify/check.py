@@ -7,15 +7,14 @@ import time
 
 import numpy as np
 
+from ..backends.artifacts import artifacts_of, pick_artifact
 from ..backends.base import Backend
-from ..backends.registry import open_backend
-from ..backends.rknn.board import pick_artifact
+from ..backends.registry import facts_of, open_backend, refuse_artifact
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
-from .error import Comparison, Tolerance, compare, float32_tolerance
+from .error import FLOAT16, Comparison, Tolerance, compare, float32_tolerance
 from .golden import first, golden_features, run_sequences
 
-NATIVE_INT8 = "native-int8"
 AUTO_STEPS = 200  # enough to tell backends apart and to feel a wrong state, in a few milliseconds
 
 
@@ -33,35 +32,51 @@ class Check:
 
 
 def artifacts(bundle: Bundle, backend: str, wanted: str | None = None) -> list[str | None]:
-    """The converted members that a backend can run, or the wanted one alone; [None] for backends that need none."""
-    if not runs_artifacts(backend):
+    """The converted members that a backend can run, or the wanted one alone.
+
+    [None] for a backend that runs none or finds none: opening it says why.
+    """
+    try:
+        kind = facts_of(backend).artifact
+    except BackendUnavailableError:
+        kind = None
+    if kind is None:
         return [None]
-    return [wanted] if wanted else sorted(bundle.manifest.get("artifacts", {}))
+    return [wanted] if wanted else list(artifacts_of(bundle, kind)) or [None]
 
 
-def runs_artifacts(backend: str) -> bool:
-    return backend.startswith("rknn")
+def own_artifact(bundle: Bundle, backend: str, artifact: str | None) -> str | None:
+    """The converted member that a backend is to run, also if it is the only one and not named; None if it runs none.
+
+    Raises ConfigError for an artifact that does not apply, BackendUnavailableError for one that is not there.
+    """
+    refuse_artifact(backend, artifact)
+    kind = facts_of(backend).artifact
+    return None if kind is None else pick_artifact(bundle, kind, artifact)[0]
 
 
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
-    """A converted artifact's tolerance stands in the manifest, where the export put it, and so does that of int8; all else is float32.
+    """By the number format of a backend.
 
-    Raises BackendUnavailableError for "native-int8" where the bundle states none.
+    The bundle states the tolerance of each converted model, and that of int8. float16 has a fixed
+    one, and the rest is held to float32's. Raises BackendUnavailableError if the bundle states none.
     """
-    if artifact is not None:
-        return Tolerance(**bundle.manifest["artifacts"][artifact]["tolerance"])
-    if backend != NATIVE_INT8:
+    facts = facts_of(backend)
+    if facts.artifact is not None:
+        return Tolerance(**pick_artifact(bundle, facts.artifact, artifact)[1]["tolerance"])
+    if facts.number_format == "float16":
+        return FLOAT16
+    if facts.number_format != "int8":
         return float32_tolerance(bundle.golden[1])
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:
-        raise BackendUnavailableError("the bundle promises no accuracy for native-int8; export it again to have it measured") from e
+        raise BackendUnavailableError(f"the bundle promises no accuracy for {backend}; export it again to have it measured") from e
 
 
 def check_backend(bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None) -> Check:
     """Run `steps` golden samples (all when None) through a backend and compare. Raises BackendError as opening and running do."""
-    # The tolerance is the artifact's own, also where the only one is meant and not named.
-    artifact = pick_artifact(bundle, artifact)[0] if runs_artifacts(name) else None
+    artifact = own_artifact(bundle, name, artifact)
     tolerance_of(bundle, name, artifact)  # before anything is opened in vain
     backend = open_backend(name, bundle, artifact=artifact)
     try:
@@ -94,13 +109,14 @@ def check_opened(bundle: Bundle, backend: Backend, name: str, artifact: str | No
 
 
 def verify_backend(bundle: Bundle, backend: Backend, name: str, artifact: str | None, streams: int | None = None) -> None:
-    """The self-check at load, for what runs in a number format that the bundle promises something for; the rest is float32 code of ours.
+    """The self-check at load, for all but plain float32 code on the CPU, and for int8 if the bundle promises something.
 
     Resets the state. Raises BackendError, and closes the backend, when its golden samples come out wrong.
     """
-    if not runs_artifacts(name) and not (name == NATIVE_INT8 and "native_int8" in bundle.manifest):
+    facts = facts_of(name)
+    if facts.exact or (facts.number_format == "int8" and "native_int8" not in bundle.manifest):
         return
-    artifact = pick_artifact(bundle, artifact)[0] if runs_artifacts(name) else None
+    artifact = own_artifact(bundle, name, artifact)
     try:
         # Of a chunk two, so that its own state comes back to it.
         result = check_opened(bundle, backend, name, artifact, max(AUTO_STEPS, 2 * backend.at_once), streams)

@@ -13,6 +13,7 @@ import numpy as np
 from edge_lstm import load_config, train
 from edge_lstm_runtime import describe, load
 
+from ..measure.keys import NUMPY, simulated
 from ..pipeline import export_run
 from ._shared import say
 from .export import summary
@@ -34,16 +35,15 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     recording = run.splits.test[0]
     header = ",".join(model.spec.channels)
     np.savetxt(out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
-    backends: list[tuple[str, str | None]] = [("numpy", None), *(("rknn-sim", member) for member in work.artifacts)]
     last = {}
-    for name, member in backends:
-        with model.session(name, artifact=member) as session:
+    for key in (NUMPY, *map(simulated, work.artifacts)):
+        with model.session(key.backend, artifact=key.member) as session:
             answers = [session.step(x) for x in recording.x]
-        last[f"{name} {member or ''}".strip()] = np.stack(answers)
+        last[key] = np.stack(answers)
     truth = model.spec.classes[recording.label or 0]
     for name, stream in last.items():
         print(
-            f"   {name:<28} after 10, 50, 100 samples: "
+            f"   {name!s:<28} after 10, 50, 100 samples: "
             + ", ".join(str(describe(model.spec, stream[n])["label"]) for n in (9, 49, -1))
             + f"   (truth: {truth})"
         )

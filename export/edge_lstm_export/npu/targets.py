@@ -34,7 +34,6 @@ class Target:
     """A row of the table; its keys are explained at the top of targets.toml. None and "" stand for unknown."""
 
     name: str
-    family: str
     generation: int | None
     cores: int | None
     tops: float | None
@@ -72,7 +71,6 @@ def targets() -> dict[str, Target]:
 def _target(name: str, row: Mapping[str, Any]) -> Target:
     return Target(
         name=name,
-        family=row["family"],
         generation=row.get("generation"),
         cores=row.get("cores"),
         tops=row.get("tops"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,17 @@ def plot_errors(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float
     return figure
 
 
-def plot_stream(outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300) -> Figure:
-    """The first `steps` of the first few outputs: the reference as a wide grey line, the converted models over it."""
+def plot_stream(
+    outputs: Mapping[str, NDArray[Any]], shown: Collection[str], reference: NDArray[np.float64], names: Sequence[str], steps: int = 300
+) -> Figure:
+    """The first `steps` of the first few outputs: the reference as a wide grey line, the backends in `shown` over it."""
     count = min(len(names), MAX_OUTPUTS)
     figure = Figure(figsize=(11, 1.7 * count + 0.6), layout="constrained")
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
     for k, ax in enumerate(axes):
         ax.plot(reference[:steps, k], color="#bbbbbb", linewidth=4, label="float64 reference")
         for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
-            if name.startswith("rknn") or len(outputs) < 4:
+            if name in shown:
                 ax.plot(values[:steps, k], color=colour, linewidth=1, label=name)
         ax.set_ylabel(names[k])
         ax.grid(visible=True, alpha=0.25)

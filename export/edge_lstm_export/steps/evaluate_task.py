@@ -16,23 +16,23 @@ from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.results.alarms import measure
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.model.measured import Measured
 
+from ..measure import keys
 from ..npu.rknn.sim import simulated
 from ..work import Work
 from .draw_stream import shuffled
-from .quantize_native import NAME, native_backend
-
-CARRIED = "state never reset"
+from .quantize_native import native_backend
 
 
 def call(work: Work) -> Work:
-    backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
+    backends: dict[Measured, Backend] = {keys.NUMPY: numpy_backend(work.spec, work.weights)}
     if work.native_int8:
-        backends[NAME] = native_backend(work, work.native_int8)
-    backends.update({f"rknn-sim {member}": simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
+        backends[keys.NATIVE_INT8] = native_backend(work, work.native_int8)
+    backends.update({keys.simulated(member): simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
     metrics, answers = test_metrics(work.run, backends)
     notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
-    return dataclasses.replace(work, metrics=metrics, answers=answers["numpy"], notes=notes)
+    return dataclasses.replace(work, metrics=metrics, answers=answers[keys.NUMPY], notes=notes)
 
 
 def _answered_by_numpy(work: Work, member: str) -> str | None:
@@ -48,7 +48,9 @@ def _answered_by_numpy(work: Work, member: str) -> str | None:
     return f"{share} and were computed by NumPy, so its metric says little; {advice}"
 
 
-def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, list[NDArray[Any]]]]:
+def test_metrics(
+    run: Run, backends: Mapping[Measured, Backend]
+) -> tuple[dict[Measured, dict[str, Any]], dict[Measured, list[NDArray[Any]]]]:
     """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
     spec, test, season = run.spec, run.splits.test, run.config.data.season
     answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
@@ -59,7 +61,7 @@ def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, d
     if len(test) > 1 and not spec.bidirectional:
         for name, backend in backends.items():
             found = _answers(Session(spec, backend), shuffled(test), carried=True)
-            metrics[f"{name}, {CARRIED}"] = evaluate(spec, shuffled(test), found, season=season)
+            metrics[name.never_reset()] = evaluate(spec, shuffled(test), found, season=season)
     return metrics, answers
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
+from edge_lstm_runtime.model.measured import write_measured
 from edge_lstm_runtime.model.npz import write_npz
 
+from ..measure import keys
 from ..npu.rknn.process import dataset
 from ..work import Work
-from .quantize_native import NAME
 from .verify_float import MEMBERS
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
@@ -28,7 +29,7 @@ def call(work: Work) -> Work:
     facts: dict[str, Any] = {}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
-        facts["native_int8"] = {"tolerance": dataclasses.asdict(work.accuracy[NAME].tolerance)}
+        facts["native_int8"] = {"tolerance": dataclasses.asdict(work.accuracy[keys.NATIVE_INT8].tolerance)}
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
@@ -36,7 +37,7 @@ def call(work: Work) -> Work:
         if graph not in members:
             members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
-        accuracy = work.accuracy[f"rknn-sim {member}"]
+        accuracy = work.accuracy[keys.simulated(member)]
         artifacts[member] = {
             "kind": "rknn",
             "target": artifact.target,
@@ -59,8 +60,8 @@ def call(work: Work) -> Work:
         work.weights,
         members,
         artifacts=artifacts,
-        accuracy={name: {**a.comparison.to_dict(), "source": a.source} for name, a in work.accuracy.items()},
-        metrics={name: dict(values) for name, values in work.metrics.items()},
+        accuracy=write_measured({key: {**a.comparison.to_dict(), "source": a.source} for key, a in work.accuracy.items()}),
+        metrics=write_measured(work.metrics),
         notes=list(work.notes),
         versions=versions,
         **facts,

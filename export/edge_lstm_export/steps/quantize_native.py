@@ -14,12 +14,13 @@ from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.inputs.channels import features
 
+from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
 from ..quantize.cpu_int8 import Arrays, quantise
 from ..work import Accuracy, Work
 from .simulate import quantised_tolerance
 
-NAME = "native-int8"
+NAME = NATIVE_INT8.backend
 
 
 def call(work: Work) -> Work:
@@ -39,7 +40,7 @@ def call(work: Work) -> Work:
     if came_of_it := fine_tuned(work.run):
         work.say(f"  {came_of_it}")
         notes = (*notes, came_of_it)
-    accuracy = {**work.accuracy, NAME: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")}
+    accuracy = {**work.accuracy, NATIVE_INT8: Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")}
     return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
 
 

@@ -17,6 +17,7 @@ from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.check import AUTO_STEPS
 from edge_lstm_runtime.verify.error import FLOAT16, INT8, Tolerance
 
+from ..measure import keys
 from ..npu.targets import known
 from ..work import Accuracy, Artifact, Work
 
@@ -51,7 +52,7 @@ def call(work: Work) -> Work:
                 "leave this scheme out, or train with inputs and a state of a smaller range"
             )
         kept[member] = artifact
-        accuracy[f"rknn-sim {member}"] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
+        accuracy[keys.simulated(member)] = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
     return dataclasses.replace(work, accuracy=accuracy, notes=tuple(notes), artifacts=kept)
 
 

@@ -12,20 +12,22 @@ from edge_lstm_runtime import Backend, BackendUnavailableError, ConversionError,
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
+from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import float32_tolerance
 from edge_lstm_runtime.verify.golden import run_sequences
 
+from ..measure import keys
 from ..work import Accuracy, Work
 
 MEMBERS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
 
 
 def call(work: Work) -> Work:
-    backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
+    backends: dict[Measured, Backend] = {keys.NUMPY: numpy_backend(work.spec, work.weights)}
     with contextlib.suppress(BackendUnavailableError):  # the step that quantises says so
-        backends["native"] = NativeBackend(work.spec, work.weights)
+        backends[keys.NATIVE] = NativeBackend(work.spec, work.weights)
     for form, graph in work.graphs.items():
-        backends[f"onnx {MEMBERS[form]}"] = onnx_backend(work.spec, graph.SerializeToString())
+        backends[keys.onnx(MEMBERS[form])] = onnx_backend(work.spec, graph.SerializeToString())
     rows = work.rows
     accuracy = dict(work.accuracy)
     tolerance = float32_tolerance(work.reference)

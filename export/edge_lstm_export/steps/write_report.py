@@ -12,10 +12,10 @@ from edge_lstm.results.sizes import sentence
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write
 
+from ..measure.keys import NUMPY
 from ..report import page
 from ..report.plots import plot_convergence, plot_errors, plot_inspection, plot_stream
 from ..work import Work
-from .evaluate_task import CARRIED
 from .inspect_rknn import TRACED_STEPS
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
+        metrics=work.metrics,
+        numpy=NUMPY,
         lengths=work.lengths,
         worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
         shown=SHOWN[work.spec.task],
@@ -60,7 +62,7 @@ def call(work: Work) -> Work:
 
 def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
-    numpy = work.metrics["numpy"]
+    numpy = work.metrics[NUMPY]
     sentences = []
     if work.spec.task != "classify":
         sentences.append(numpy["verdict"])
@@ -72,10 +74,10 @@ def verdict(work: Work) -> list[str]:
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
     key = {"classify": "accuracy", "language": "bits_per_character"}.get(work.spec.task, "rmse")
-    if carried := work.metrics.get(f"numpy, {CARRIED}"):
+    if carried := work.metrics.get(NUMPY.never_reset()):
         sentences.append(_carried_sentence(numpy, carried))
     for name, metrics in work.metrics.items():
-        if name not in work.accuracy or name == "numpy":
+        if name not in work.accuracy or name == NUMPY:
             continue
         nrmse = work.accuracy[name].comparison.nrmse
         change = (
@@ -83,7 +85,7 @@ def verdict(work: Work) -> list[str]:
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
         )
-        where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
+        where = f"{name.member} on the simulator" if name.member in work.artifacts else f"{name} on this machine's CPU"
         sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
     return [*sentences, *work.notes]
 
@@ -104,15 +106,16 @@ def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> s
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     figures = {"curves": ("Training", plot_curves(work.run.history))}
-    metrics = work.metrics["numpy"]
+    metrics = work.metrics[NUMPY]
     if work.spec.task == "classify":
         figures["confusion"] = ("Test split, answer at the last step, float32", plot_confusion(metrics["confusion"], work.spec.classes))
     else:
         figures["truth"] = ("Test split, float32", plot_test(work.spec, work.run.splits.test, work.answers))
-    outputs = {name: a.outputs for name, a in work.accuracy.items()}
+    outputs = {str(name): a.outputs for name, a in work.accuracy.items()}
+    shown = [str(name) for name in work.accuracy if name.member in work.artifacts or len(outputs) < 4]
     how = "one sequence after the other" if work.spec.bidirectional else "while the state is carried"
     figures["errors"] = (f"Error against the float64 reference, {how}", plot_errors(outputs, work.reference))
-    figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, work.reference, work.spec.output_names))
+    figures["stream"] = ("The golden stream, output by output", plot_stream(outputs, shown, work.reference, work.spec.output_names))
     if work.convergence:
         caption = f"How many calibration samples the int8 cell needs: {len(work.calibration['x'])} were taken"
         figures["calibration"] = (caption, plot_convergence(work.convergence, len(work.calibration["x"])))

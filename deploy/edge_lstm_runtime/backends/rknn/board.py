@@ -13,13 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError, BackendUnavailableError
-from ..base import Backend, State, check_state
+from ..artifacts import pick_artifact
+from ..base import Backend, Facts, State, check_state
 from ..chunks import any_length
 from .packing import Packing
 
 if TYPE_CHECKING:
     from ...model.bundle import Bundle
 
+KIND = "rknn"  # of the artifacts that it runs
+FACTS = Facts(
+    "the artifact's",
+    runs_on="device",
+    needs='a Rockchip board with the NPU driver and librknnrt.so; run there: pip install "edge-lstm[npu]"',
+    artifact=KIND,
+    libraries=("rknnlite", "/usr/lib/librknnrt.so", "/sys/kernel/debug/rknpu/version", "/proc/rknpu/version"),
+    variables=("EDGE_LSTM_NPU_CORES",),
+)
 OLDEST_DRIVER = (0, 9, 2)  # Rockchip's "RKNN SDK User Guide" 2.3.0, section 2.2.1
 _log = logging.getLogger("edge_lstm")
 _SOC_FILE = Path("/proc/device-tree/compatible")
@@ -86,26 +96,6 @@ class RknnBackend(Backend):
             self._runtime = None
 
 
-def pick_artifact(bundle: Bundle, artifact: str | None) -> tuple[str, dict[str, Any]]:
-    """The name and the manifest entry of the converted member to run; BackendUnavailableError where the bundle has none or several."""
-    known = bundle.manifest.get("artifacts", {})
-    if artifact is None:
-        if not known:
-            raise BackendUnavailableError("the bundle holds no converted model; export it on Linux x86-64 with --target and --scheme")
-        if len(known) > 1:
-            raise BackendUnavailableError(f"the bundle holds {', '.join(sorted(known))}; say which with --artifact")
-        (artifact,) = known
-    if artifact not in known:
-        raise BackendUnavailableError(f"the bundle has no artifact {artifact!r}; it holds {', '.join(sorted(known)) or 'none'}")
-    return artifact, known[artifact]
-
-
-def steps_at_once(bundle: Bundle, artifact: str) -> int:
-    """T of a converted model that takes T steps in one run, as `edge-lstm export --chunk T` makes it; else 1."""
-    steps: int = bundle.manifest.get("artifacts", {}).get(artifact, {}).get("recipe", {}).get("io", {}).get("steps", 1)
-    return steps
-
-
 def packing_of(bundle: Bundle, artifact: str) -> Packing:
     spec, io = bundle.spec, bundle.manifest["artifacts"][artifact]["recipe"]["io"]
     return Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers)
@@ -114,7 +104,7 @@ def packing_of(bundle: Bundle, artifact: str) -> Packing:
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     import tempfile
 
-    artifact, entry = pick_artifact(bundle, artifact)
+    artifact, entry = pick_artifact(bundle, KIND, artifact)
     try:
         from rknnlite.api import RKNNLite
     except ImportError as e:

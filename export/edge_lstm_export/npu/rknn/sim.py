@@ -6,18 +6,23 @@ A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, MissingDependencyError
+from edge_lstm_runtime import Backend, BackendUnavailableError, Bundle, Facts, MissingDependencyError
+from edge_lstm_runtime.backends.artifacts import pick_artifact
 from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.chunks import any_length
-from edge_lstm_runtime.backends.rknn.board import pick_artifact
+from edge_lstm_runtime.backends.rknn.board import KIND
 
 from . import environment
-from .process import Converter
+
+if TYPE_CHECKING:
+    from .process import Converter
+
+FACTS = Facts("the artifact's", runs_on="simulator", needs='Linux x86-64; run there: pip install "edge-lstm[export]"', artifact=KIND)
 
 
 class SimulatorBackend(Backend):
@@ -56,7 +61,9 @@ def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) 
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
-    artifact, entry = pick_artifact(bundle, artifact)
+    from .process import Converter  # which imports onnx
+
+    artifact, entry = pick_artifact(bundle, KIND, artifact)
     if reason := environment.unsupported_reason():
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:

@@ -1,0 +1,39 @@
+"""The converted models of a bundle: which of them a backend runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from ..model.bundle import Bundle
+
+
+def artifacts_of(bundle: Bundle, kind: str | None) -> dict[str, dict[str, Any]]:
+    """Member -> manifest entry of each converted model of this kind, such as "rknn", sorted. None for any kind."""
+    entries = sorted(bundle.manifest.get("artifacts", {}).items())
+    return {member: entry for member, entry in entries if kind in (None, entry.get("kind"))}
+
+
+def pick_artifact(bundle: Bundle, kind: str | None, artifact: str | None) -> tuple[str, dict[str, Any]]:
+    """The member to run and its manifest entry. artifact: its name, or None for the only one.
+
+    Raises BackendUnavailableError if there is none, or if there are several and none is named.
+    """
+    known = artifacts_of(bundle, kind)
+    if artifact is None:
+        if not known:
+            raise BackendUnavailableError("the bundle holds no converted model; export it on Linux x86-64 with --target and --scheme")
+        if len(known) > 1:
+            raise BackendUnavailableError(f"the bundle holds {', '.join(known)}; say which with --artifact")
+        (artifact,) = known
+    if artifact not in known:
+        raise BackendUnavailableError(f"the bundle has no artifact {artifact!r}; it holds {', '.join(known) or 'none'}")
+    return artifact, known[artifact]
+
+
+def steps_at_once(bundle: Bundle, artifact: str) -> int:
+    """T of a converted model that takes T steps in one run, as `edge-lstm export --chunk T` makes it; else 1."""
+    steps: int = bundle.manifest.get("artifacts", {}).get(artifact, {}).get("recipe", {}).get("io", {}).get("steps", 1)
+    return steps

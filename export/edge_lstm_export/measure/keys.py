@@ -1,0 +1,19 @@
+"""The backends that an export measures, as keys of its figures."""
+
+from __future__ import annotations
+
+from edge_lstm_runtime.model.measured import Measured
+
+NUMPY = Measured("numpy")  # the float model, which the others are compared with
+NATIVE = Measured("native")
+NATIVE_INT8 = Measured("native-int8")
+
+
+def onnx(member: str) -> Measured:
+    """ONNX Runtime on a graph of the bundle."""
+    return Measured("onnx", member)
+
+
+def simulated(member: str) -> Measured:
+    """A converted model on its converter's simulator."""
+    return Measured("rknn-sim", member)
