@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import board
 import numpy as np
 import pytest
-from board import BoardError, make
-from board_tools import Machine, OnBoard
 from numpy.typing import NDArray
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.verify.error import FLOAT32, compare
+from helpers import board
+from helpers.board import BoardError, make
+from helpers.on_board import Machine, OnBoard
 
 pytestmark = pytest.mark.slow
 ARTIFACT = "rk3588-fp16.rknn"

@@ -12,8 +12,8 @@ from typing import get_args
 import pytest
 
 from edge_lstm_runtime.cli import verbs
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text("utf-8")
 LOCAL_DATA = ROOT.parent / "shared" / "data"

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from c_tools import STRICT, passed, run
 
 from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
@@ -17,6 +16,7 @@ from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
+from helpers.c_folder import STRICT, passed, run
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
 

@@ -1,6 +1,6 @@
 """A board, emulated: Debian's Python for its architecture, and what edge-lstm needs beside it, in a folder, run by qemu-user.
 
-    .venv/bin/python tests/board/board.py FOLDER [--arch arm64|armhf]
+    .venv/bin/python tests/helpers/board.py FOLDER [--arch arm64|armhf]
 
 makes one in FOLDER, with this working tree's wheel installed, and says how to run it. Needs no root rights. arm64, the default, is an
 RK3588 without its NPU: NumPy's wheel and Rockchip's rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. Its speed is the

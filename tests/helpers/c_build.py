@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hatch_build
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "runtime" / "native"  # where the C files are
 SOURCE = hatch_build.SOURCE
 SUITE = ("suite.c", "suite_arguments.c", "suite_tools.c")
 COMMON = ("-std=c99", "-ffp-contract=fast", f"-I{SOURCE.parent}")

@@ -10,6 +10,7 @@ import numpy as np
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.npz import write_npz
+from helpers.weights import normal_weights
 
 STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
 ODD = 'a "b" */ // ??/ %s \\n é'  # a name that C would read as something, in a string, a comment or a format
@@ -35,7 +36,7 @@ def masked_bundle(path: Path) -> Path:
         input_mean=(20.0, 101325.0, -3e-4), input_std=(4.0, 130.5, 2e-5), targets=("pressure", ODD), horizon=3, residual=True,
         output_offset=(0.5, 0.0) * 3, output_scale=(130.5, 4.0) * 3,
     )  # fmt: skip
-    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    weights = normal_weights(spec, rng)
     x = np.asarray(spec.input_mean) + np.asarray(spec.input_std) * rng.normal(size=(1000, 3))
     x[rng.random(x.shape) < 0.1] = np.nan
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
@@ -53,7 +54,7 @@ def timed_detector_bundle(path: Path) -> Path:
         anomaly_centre=(0.1, -0.2, 0.0, 0.3, 0.2, 0.1), anomaly_scale=(1.0, 1.5, 2.0, 1.1, 0.9, 1.3), anomaly_threshold=2.0,
         anomaly_smoothing=0.5,
     )  # fmt: skip
-    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    weights = normal_weights(spec, rng)
     x = np.stack([rng.normal(1, 2, 400), rng.choice([0.0, 300.0, 86400.0, 1.5], 400), rng.normal(-2, 1, 400)], axis=1)
     gaps = rng.random(x.shape) < 0.1
     x[gaps] = np.nan

@@ -3,7 +3,7 @@
 The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The
 checksums are made right again afterwards, so that a change gets as far as what reads it.
 
-    python fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
+    python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
 
 FOLDER keeps the inputs that went somewhere new, for the next run.
 """
@@ -25,10 +25,8 @@ from typing import Any
 import atheris
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["edge_lstm_runtime"]):
-    from rt_tools import int8_arrays, make_spec, random_weights, samples
-
     import edge_lstm_runtime as rt
     from edge_lstm_runtime.backends.reference import reference
     from edge_lstm_runtime.backends.registry import open_backend
@@ -36,6 +34,8 @@ with atheris.instrument_imports(include=["edge_lstm_runtime"]):
     from edge_lstm_runtime.model.bundle import _pack, sha256
     from edge_lstm_runtime.model.npz import write_npz
     from edge_lstm_runtime.native import LIBRARY, kernels
+    from helpers.specs import make_spec, samples
+    from helpers.weights import int8_arrays, random_weights
 
 ODD: list[Any] = [
     0,

@@ -1,6 +1,6 @@
 """Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), one after the other, and says what they found.
 
-python fuzzers.py [seconds of each; 600 unless given]      # keeps what it learns in build/fuzz
+python tests/helpers/fuzzers.py [seconds of each; 600 unless given]      # keeps what it learns in build/fuzz
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from native_build import HERE, HOST, build, run
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # hatch_build
+from helpers.c_build import HOST, build, run
+from helpers.paths import ROOT
 
 SANITISED = ("-g", "-O1", "-fno-sanitize-recover=all")
 
@@ -30,13 +32,13 @@ def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
 def fuzz_bundles(folder: Path, seconds: int, *options: str) -> str:
     """The same of atheris."""
     limits = ("-timeout=20", f"-artifact_prefix={folder}/")
-    fuzzer = sys.executable, HERE / "fuzz_bundle.py", folder / "corpus", f"-max_total_time={seconds}"
+    fuzzer = sys.executable, Path(__file__).with_name("fuzz_bundle.py"), folder / "corpus", f"-max_total_time={seconds}"
     return run([*APART, *fuzzer, *limits, *options], seconds + 120)
 
 
 def main(seconds: int = 600) -> None:
     for fuzz in (fuzz_kernel, fuzz_bundles):
-        folder = HERE.parents[1] / "build" / "fuzz" / fuzz.__name__
+        folder = ROOT / "build" / "fuzz" / fuzz.__name__
         folder.mkdir(parents=True, exist_ok=True)
         try:
             print(fuzz.__name__, fuzz(folder, seconds).strip().splitlines()[-1])

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from board import ARCHITECTURES, Board, BoardError, cached
 
 from edge_lstm import Run
+from helpers.board import ARCHITECTURES, Board, BoardError, cached
 
 TIMEOUT = 120  # seconds; an emulated command takes one to ten
 OnBoard = Callable[..., subprocess.CompletedProcess[str]]

@@ -16,9 +16,9 @@ import pytest
 
 import edge_lstm_runtime
 import hatch_build
+from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 PACKAGES = {"edge_lstm": ROOT, "edge_lstm_export": ROOT / "export", "edge_lstm_runtime": ROOT / "deploy"}
 INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
 MAX_KB = 400

@@ -1,4 +1,4 @@
-"""Fixtures of the runtime's tests; the tolerance table and the helpers are in rt_tools.py."""
+"""Fixtures of the runtime's tests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from rt_tools import make_bundle, make_spec
 
 from edge_lstm_runtime import BackendUnavailableError
 from edge_lstm_runtime.backends.registry import BUILT_IN
+from helpers.bundles import make_bundle
+from helpers.specs import make_spec
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from rt_tools import environment
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import errors
+from helpers.commands import environment
 
 PUBLIC = {
     "load", "Model", "Session", "StreamsSession", "Backend", "describe", "generate", "FrontEnd", "FrontEndStream", "AnomalyDetector",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rt_tools import Weights, artifact_entry, assert_close, edge_lstm, make_spec, random_weights, samples
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.bundle import build
@@ -27,6 +26,12 @@ from edge_lstm_runtime.verify.auto import choose_backend
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import check_backend
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.arrays import Weights
+from helpers.bundles import artifact_entry
+from helpers.commands import edge_lstm
+from helpers.specs import make_spec, samples
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 LENGTHS = [17, 1, 22]
 

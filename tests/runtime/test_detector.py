@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, make_bundle, make_spec
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
+from helpers.arrays import Array
+from helpers.bundles import make_bundle
+from helpers.specs import make_spec
 
 HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
 

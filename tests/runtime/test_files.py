@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rt_tools import environment, make_bundle, make_spec
 
 from edge_lstm_runtime import BundleError, read_bundle
 from edge_lstm_runtime.files import atomic_write
+from helpers.bundles import make_bundle
+from helpers.commands import environment
+from helpers.specs import make_spec
 
-HERE = Path(__file__).parent
 BIG = make_spec(hidden=64, layers=2)  # about 200 kB
 
 
 def child(script: str, *arguments: str | Path, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*prefix, sys.executable, "-c", script, *map(str, arguments)],
-        env=environment(HERE),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -40,9 +41,10 @@ def test_a_limit_on_the_file_size(tmp_path: Path) -> None:
     old = (tmp_path / "a.edge").read_bytes()
     assert len(old) > 150_000
     done = child(
-        "import resource, sys; from pathlib import Path; from edge_lstm_runtime import BundleError; import rt_tools\n"
+        "import resource, sys; from pathlib import Path; from edge_lstm_runtime import BundleError\n"
+        "from helpers.bundles import make_bundle; from helpers.specs import make_spec\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "try: rt_tools.make_bundle(Path(sys.argv[1]), rt_tools.make_spec(hidden=64, layers=2), seed=2)\n"
+        "try: make_bundle(Path(sys.argv[1]), make_spec(hidden=64, layers=2), seed=2)\n"
         "except BundleError as e: print(e)",
         tmp_path / "a.edge",
     )
@@ -61,10 +63,11 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="a file system of its own can't be mounted here")
 def test_a_full_disk(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from edge_lstm_runtime import BundleError, read_bundle; import rt_tools\n"
-        "path = Path(sys.argv[1]) / 'a.edge'; big = rt_tools.make_spec(hidden=64, layers=2)\n"
-        "rt_tools.make_bundle(path, big, seed=1); old = path.read_bytes()\n"
-        "try: rt_tools.make_bundle(path, big, seed=2)\n"
+        "import sys; from pathlib import Path; from edge_lstm_runtime import BundleError, read_bundle\n"
+        "from helpers.bundles import make_bundle; from helpers.specs import make_spec\n"
+        "path = Path(sys.argv[1]) / 'a.edge'; big = make_spec(hidden=64, layers=2)\n"
+        "make_bundle(path, big, seed=1); old = path.read_bytes()\n"
+        "try: make_bundle(path, big, seed=2)\n"
         "except BundleError as e: print(e)\n"
         "assert path.read_bytes() == old; read_bundle(path)\n"
         "assert [p.name for p in path.parent.iterdir()] == ['a.edge'], list(path.parent.iterdir())\n"
@@ -101,7 +104,7 @@ def test_kill_during_the_write(tmp_path: Path) -> None:
     make_bundle(path, BIG, seed=1)
     whole.add(path.read_bytes())
     script = (
-        "import sys, itertools; from pathlib import Path; import rt_tools; from edge_lstm_runtime.files import atomic_write\n"
+        "import sys, itertools; from pathlib import Path; from edge_lstm_runtime.files import atomic_write\n"
         "parts = [Path(p).read_bytes() for p in sys.argv[2:]]\n"
         "print('ready', flush=True)\n"
         "for data in itertools.cycle(parts):\n"
@@ -114,9 +117,7 @@ def test_kill_during_the_write(tmp_path: Path) -> None:
         sources[-1].write_bytes(data)
     left = 0
     for n in range(5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(path), *map(str, sources)], env=environment(HERE), stdout=subprocess.PIPE
-        )
+        process = subprocess.Popen([sys.executable, "-c", script, str(path), *map(str, sources)], env=environment(), stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         time.sleep(0.03 + 0.007 * n)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import assert_close, edge_lstm, open_any, random_weights
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
@@ -19,6 +18,10 @@ from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.inputs.characters import encode
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import UNKNOWN
+from helpers.backends import open_any
+from helpers.commands import edge_lstm
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 ALPHABET = (UNKNOWN, " ", "a", "b", "c", "d", "é")
 GOOD: dict[str, Any] = {

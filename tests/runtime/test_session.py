@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import BACKENDS, TOLERANCES, assert_close, make_bundle, make_spec, open_any, random_weights, rknn_on_ort, samples
 
 from edge_lstm_runtime import BackendError, Model, ModelSpec, Reference, SampleError, Session, load
+from helpers.backends import BACKENDS, open_any, rknn_on_ort
+from helpers.bundles import make_bundle
+from helpers.specs import make_spec, samples
+from helpers.tolerances import TOLERANCES, assert_close
+from helpers.weights import random_weights
 
 FORECAST = make_spec(task="forecast", outputs=2, missing="ffill", residual=True, hidden=12, layers=2)
 CLASSIFY = make_spec(hidden=12, layers=2)

@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, samples
 
 from edge_lstm_runtime import Backend, BackendError, Bundle, ConfigError, Model, ModelSpec, SampleError, StreamsSession, write_bundle
 from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.looped import LoopedStreams
 from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
+from helpers.arrays import Array
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.specs import make_spec, samples
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("no_native")
 N = 5

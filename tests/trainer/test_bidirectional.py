@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from train_helpers import CLASSIFY
 
 from edge_lstm import CompactLSTM, evaluate, load_config, load_run, train
 from edge_lstm.config.schema import Config, TrainConfig
@@ -21,15 +21,12 @@ from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.inputs.channels import features
-from edge_lstm_runtime.model.spec import ModelSpec
+from helpers.configs import CLASSIFY
+from helpers.specs import make_spec
 
 Configure = Callable[..., Config]
 LENGTHS = (9, 4, 1, 7)
-
-
-def make_spec(layers: int = 2, missing: str = "refuse") -> ModelSpec:
-    values = {"task": "classify", "channels": ["a", "b"], "classes": ["n", "y", "z"], "hidden_size": 6, "num_layers": layers}
-    return ModelSpec.from_dict({**values, "input_mean": [1, -2], "input_std": [2, 0.5], "missing": missing, "bidirectional": True})
+both_ways = partial(make_spec, channels=2, hidden=6, layers=2, outputs=3, bidirectional=True)
 
 
 def sequences() -> list[Sequence]:
@@ -49,7 +46,7 @@ def gradients_of(model: CompactLSTM, loss: Loss, some: list[Sequence], *, paddin
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
-    spec = make_spec(layers, missing="ffill")
+    spec = both_ways(layers=layers, missing="ffill")
     torch.manual_seed(layers)
     model, data = CompactLSTM(spec), sequences()
     data[0].x[0, 0] = data[3].x[4, 1] = np.nan
@@ -62,7 +59,7 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model, loss = CompactLSTM(make_spec()), Loss.of(make_spec(), TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    model, loss = CompactLSTM(both_ways()), Loss.of(both_ways(), TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
     assert value == pytest.approx(sum(each for each, _ in alone), rel=1e-6)
@@ -76,7 +73,7 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
-    model, data = CompactLSTM(make_spec()), sequences()
+    model, data = CompactLSTM(both_ways()), sequences()
     loss = Loss.of(model.spec, TrainConfig(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)
@@ -87,7 +84,7 @@ def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.Monkey
 
 
 def test_initial_weights_of_both_directions() -> None:
-    weights = canonical_weights(CompactLSTM(make_spec()))
+    weights = canonical_weights(CompactLSTM(both_ways()))
     for prefix in ("layer0", "layer0.reverse", "layer1", "layer1.reverse"):
         for block in np.split(weights[f"{prefix}.W_h"], 4, axis=1):
             np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
@@ -101,7 +98,7 @@ def test_initial_weights_of_both_directions() -> None:
 def test_summary_counts_by_hand() -> None:
     # 2 inputs, then 12 of both directions; 6 units and 2 directions a layer; 3 classes.
     parameters = 2 * 4 * 6 * (2 + 6 + 1) + 2 * 4 * 6 * (12 + 6 + 1) + 12 * 3 + 3
-    text = CompactLSTM(make_spec()).summary()
+    text = CompactLSTM(both_ways()).summary()
     assert "2 x 6 units, both directions" in text
     assert f"{parameters:,}" in text
     assert f"{2 * 24 * 8 + 2 * 24 * 18 + 36 + 3 * 6 * 2 * 2:,}" in text

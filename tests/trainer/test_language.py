@@ -24,6 +24,7 @@ from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.spec import UNKNOWN
+from helpers.configs import CLASSIFY
 
 Configure = Callable[..., Config]
 PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! "
@@ -271,8 +272,6 @@ def test_contradictions_name_key_and_line(old: str, new: str, message: str, conf
 
 
 def test_the_keys_of_text_are_refused_elsewhere(configure: Configure) -> None:
-    from train_helpers import CLASSIFY
-
     for section, key, value in (("data", "lower", True), ("data", "keep", "abc"), ("data", "first", 5), ("model", "embedding", 3)):
         with pytest.raises(ConfigError, match=f"{key} = .*is for task 'language', and task is 'classify'"):
             configure(CLASSIFY, **{f"{section}__{key}": value})

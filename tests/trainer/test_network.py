@@ -12,27 +12,12 @@ from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
-from edge_lstm_runtime.model.spec import ModelSpec
-
-
-def make_spec(layers: int, hidden: int = 10, task: str = "classify", missing: str = "refuse") -> ModelSpec:
-    common = {
-        "channels": ["a", "b", "c"],
-        "hidden_size": hidden,
-        "num_layers": layers,
-        "input_mean": [1.0, -2.0, 100000.0],
-        "input_std": [2.0, 0.5, 10.0],
-        "missing": missing,
-    }
-    if task == "classify":
-        return ModelSpec.from_dict({"task": task, "classes": ["n", "y", "z"], **common})
-    forecast = {"targets": ["c", "a"], "horizon": 2, "output_offset": [0.5, 1, 2, 3], "output_scale": [2.0, 3, 4, 5], "residual": True}
-    return ModelSpec.from_dict({"task": task, **common, **forecast})
+from helpers.specs import make_spec, plain_spec
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 def test_against_the_reference(layers: int) -> None:
-    spec = make_spec(layers)
+    spec = plain_spec(layers, 10)
     torch.manual_seed(layers)
     model = CompactLSTM(spec)
     with torch.no_grad():
@@ -53,7 +38,7 @@ def test_against_the_reference(layers: int) -> None:
 
 
 def test_initial_weights() -> None:
-    spec = make_spec(2, hidden=16)
+    spec = plain_spec(2, 16)
     weights = canonical_weights(CompactLSTM(spec))
     for k in range(2):
         for gate in range(4):
@@ -67,7 +52,7 @@ def test_initial_weights() -> None:
 
 
 def test_canonical_weights_are_copies() -> None:
-    model = CompactLSTM(make_spec(1))
+    model = CompactLSTM(plain_spec(1, 10))
     weights = canonical_weights(model)
     before = weights["layer0.W_h"].copy(), weights["head.b"].copy()
     with torch.no_grad():
@@ -80,7 +65,7 @@ def test_canonical_weights_are_copies() -> None:
 def test_summary_counts_by_hand() -> None:
     # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
     parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
-    text = CompactLSTM(make_spec(1)).summary()
+    text = CompactLSTM(plain_spec(1, 10)).summary()
     assert f"{parameters:,}" in text
     assert f"{4 * parameters:,} in fp32" in text
     assert f"{parameters + 3 * (40 + 3):,} in int8" in text
@@ -89,19 +74,20 @@ def test_summary_counts_by_hand() -> None:
 
 def test_dropout_works_between_layers_and_in_training_only() -> None:
     x = torch.randn(1, 5, 3)
-    model = CompactLSTM(make_spec(2), dropout=0.5)
+    model = CompactLSTM(plain_spec(2, 10), dropout=0.5)
     model.train()
     assert not torch.equal(model(x)[0], model(x)[0])
     model.eval()
     assert torch.equal(model(x)[0], model(x)[0])
-    CompactLSTM(make_spec(1), dropout=0.5)  # torch warns of it, and warnings are errors here
+    CompactLSTM(plain_spec(1, 10), dropout=0.5)  # torch warns of it, and warnings are errors here
 
 
 @pytest.mark.parametrize("task", ["classify", "forecast"])
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
 def test_streamed_answers_are_the_reference_in_raw_units(task: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)  # several chunks, and the state between them
-    spec = make_spec(2, task=task, missing=missing)
+    extra = {"targets": ("ch2", "ch0"), "residual": True, "outputs": 2} if task == "forecast" else {}
+    spec = make_spec(task=task, layers=2, missing=missing, mean=(1.0, -2.0, 1e5), std=(2.0, 0.5, 10.0), **extra)
     torch.manual_seed(0)
     model = CompactLSTM(spec)
     rng = np.random.default_rng(0)

@@ -10,9 +10,10 @@ from edge_lstm import load_config
 from edge_lstm.recipes import FOLDER, recipe_path, recipes
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError
+from helpers.paths import ROOT
 
 NAMES = ["activity", "anomaly", "digits", "speakers", "temperature", "timemachine", "turbofan"]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
+DOCUMENT = ROOT / "docs" / "recipes.md"
 
 
 def test_every_recipe_is_a_good_configuration_and_documented() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from c_tools import STRICT, passed, run
 
 from edge_lstm_export import export_c
 from edge_lstm_export.c.audio import sound_ram, sound_tables
@@ -19,6 +18,8 @@ from edge_lstm_runtime import FrontEnd, ModelSpec, Reference, load, write_bundle
 from edge_lstm_runtime import native as native_package
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.npz import write_npz
+from helpers.c_folder import STRICT, passed, run
+from helpers.weights import normal_weights
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
 
@@ -124,7 +125,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     x = front_end.frames(speech_like(front_end, front_end.sample_rate))
     mean, std = tuple(x.mean(axis=0).tolist()), tuple(x.std(axis=0).tolist())
     spec = ModelSpec("classify", names, 12, 1, mean, std, classes=("yes", "no", "other"), front_end=front_end)
-    weights = {name: (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32) for name, shape in spec.weight_shapes().items()}
+    weights = normal_weights(spec, rng)
     path = tmp_path_factory.mktemp("sound") / "sound.edge"
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(features(spec, x)[0])})
     write_bundle(path, spec, weights, {"golden.npz": golden})

@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from c_tools import STRICT, masked_bundle, passed, run, timed_detector_bundle
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
+from helpers.c_folder import STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
-DOCUMENT = Path(__file__).parents[2] / "docs" / "c-export.md"
+DOCUMENT = ROOT / "docs" / "c-export.md"
 ARM = "arm-linux-gnueabihf"
 LINUX = {  # name -> (compiler, its options, how to run it)
     "aarch64": ("aarch64-linux-gnu-gcc", "", "qemu-aarch64-static -L /usr/aarch64-linux-gnu"),

@@ -11,13 +11,13 @@ import shutil
 
 import numpy as np
 import pytest
-from c_tools import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c import block, build, export, folder, render
 from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bundle
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
+from helpers.c_folder import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
 

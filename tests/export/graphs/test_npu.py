@@ -12,22 +12,9 @@ from edge_lstm_export.graphs.npu import FORMS, TRACED, candidates, lstm, traced_
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
-from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
-
-RNG = np.random.default_rng(5)
-
-
-def stream(spec, steps=400):
-    return RNG.normal(size=(steps, spec.feature_size)).astype(np.float32)
-
-
-def calibration_for(spec, weights, samples=2000):
-    backend, found = NumpyBackend(spec, weights), []
-    for row in stream(spec, samples):
-        found.append((row, *backend.state))
-        backend.step(row)
-    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*found, strict=True), strict=True)}
+from helpers.calibration import calibration_for
+from helpers.specs import feature_rows
 
 
 def run_on_ort(spec, form, rows):
@@ -48,7 +35,7 @@ def run_on_ort(spec, form, rows):
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_fused_operator_with_its_head(random_model, layers, steps):
     spec, weights = random_model(layers, 16, outputs=3)
-    rows = stream(spec)
+    rows = feature_rows(spec, 400)
     found, _ = run_on_ort(spec, lstm(spec, weights, {}, steps=steps), rows)
     assert compare(found, Reference(spec, weights).run(rows)).max_abs < 1e-5
 
@@ -57,7 +44,7 @@ def test_the_fused_operator_with_its_head(random_model, layers, steps):
 def test_the_packed_cell_and_its_emulation(random_model, layers):
     """ONNX Runtime multiplies the rounded weights with the rounded inputs but does not round the sums; the emulation does."""
     spec, weights = random_model(layers, 32, outputs=3)
-    calibration, rows = calibration_for(spec, weights), stream(spec)
+    calibration, rows = calibration_for(spec, weights), feature_rows(spec, 400)
     reference = Reference(spec, weights).run(rows)
     form = FORMS["packed"](spec, weights, calibration)
     found, _ = run_on_ort(spec, form, rows)
@@ -99,7 +86,7 @@ def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_mo
 @pytest.mark.parametrize("layers", [1, 2])
 def test_traced_tensors_are_the_references(random_model, form, layers):
     spec, weights = random_model(layers, 16)
-    rows = stream(spec, 60)
+    rows = feature_rows(spec, 60)
     traced = FORMS[form](spec, weights, calibration_for(spec, weights), trace=True)
     sizes = traced_outputs(spec, form)
     assert [o.name for o in traced.graph.graph.output] == list(sizes)

@@ -12,7 +12,6 @@ import re
 import numpy as np
 import onnxruntime
 import pytest
-from test_forms import calibration_for
 
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import lstm
@@ -44,6 +43,8 @@ from edge_lstm_runtime.verify.auto import choose_backend
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import verify_backend
 from edge_lstm_runtime.verify.error import FLOAT16
+from helpers.calibration import calibration_for
+from helpers.specs import feature_rows
 
 T = 8
 FLOAT32 = 1e-5  # max abs: rounding of 6e-8 in sums of some hundred terms, as everywhere
@@ -80,10 +81,6 @@ def chunks(spec, weights, steps=T):
     return any_length(RknnBackend(runtime, packing), packing.steps, spec, weights), runtime
 
 
-def stream(spec, steps, seed=7):
-    return np.random.default_rng(seed).normal(size=(steps, spec.feature_size)).astype(np.float32)
-
-
 def assert_right(found, expected):
     assert found.shape == expected.shape
     worst = np.abs(found - expected).max(axis=1)
@@ -106,7 +103,7 @@ def test_one_step_at_a_time_is_not_wrapped(random_model):
 def test_a_run_of_any_length(model, length):
     spec, weights = model
     backend, runtime = chunks(spec, weights)
-    rows = stream(spec, length)
+    rows = feature_rows(spec, length)
     reference = Reference(spec, weights)
     assert_right(backend.run(rows), reference.run(rows))
     assert runtime.calls == length // T
@@ -120,7 +117,7 @@ def test_steps_and_runs_mixed_with_the_state_saved_in_the_middle(model):
     spec, weights = model
     backend, runtime = chunks(spec, weights)
     lengths = [1, T, 3, 2 * T + 1, 1, 1, T - 1, T, T, 4 * T, 1]  # 1: a single step
-    rows = stream(spec, sum(lengths))
+    rows = feature_rows(spec, sum(lengths))
     expected = Reference(spec, weights).run(rows)
     found, saved, start = [], [], 0
     for length in lengths:
@@ -141,14 +138,14 @@ def test_steps_and_runs_mixed_with_the_state_saved_in_the_middle(model):
 def test_drift_over_ten_thousand_steps(random_model):
     spec, weights = random_model(1, 16)
     backend, _ = chunks(spec, weights)
-    rows = stream(spec, 10_003)
+    rows = feature_rows(spec, 10_003)
     assert_right(backend.run(rows), Reference(spec, weights).run(rows))
 
 
 def test_states_are_copies_and_wrong_ones_are_refused(model):
     spec, weights = model
     backend, _ = chunks(spec, weights)
-    rows = stream(spec, T)
+    rows = feature_rows(spec, T)
     for use in (lambda: backend.run(rows), lambda: backend.step(rows[0])):
         use()
         before = backend.state
@@ -163,9 +160,9 @@ def test_states_are_copies_and_wrong_ones_are_refused(model):
 def test_single_steps_are_said_once(model, caplog):
     backend, runtime = chunks(*model)
     with caplog.at_level(logging.INFO, logger="edge_lstm"):
-        backend.run(stream(model[0], T + 1))
+        backend.run(feature_rows(model[0], T + 1))
         assert not caplog.records
-        for row in stream(model[0], 3):
+        for row in feature_rows(model[0], 3):
             backend.step(row)
     assert [r.message for r in caplog.records] == ["this converted model takes 8 steps at a time; single steps are computed by NumPy"]
     assert caplog.records[0].levelname == "INFO"
@@ -175,7 +172,7 @@ def test_single_steps_are_said_once(model, caplog):
 def test_a_session_keeps_its_state_when_a_chunk_fails(model):
     spec, weights = model
     backend, runtime = chunks(spec, weights)
-    xs = stream(spec, 5 * T + 3).astype(np.float64)
+    xs = feature_rows(spec, 5 * T + 3).astype(np.float64)
     expected = Reference(spec, weights).run(xs)
     session = Session(spec, backend)
     assert_right(session.run(xs[: T + 1]), expected[: T + 1])
@@ -208,7 +205,7 @@ def make_bundle(model, tmp_path, monkeypatch, *, golden=20 * T + 3, steps=T, onl
     import types
 
     spec, weights = model
-    xs = stream(spec, golden).astype(np.float64)
+    xs = feature_rows(spec, golden).astype(np.float64)
     rows = {"a.rknn": {"io": {"form": "lstm", "steps": 1}}, "a-t.rknn": {"io": {"form": "lstm", "steps": steps}}}
     if only_chunk:
         del rows["a.rknn"]
@@ -424,7 +421,7 @@ def converted(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(convert_rknn, "Converter", Simulated)
     monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
     monkeypatch.setattr(convert_rknn, "python", lambda _: None)
-    xs = stream(trained.spec, 100).astype(np.float64)
+    xs = feature_rows(trained.spec, 100).astype(np.float64)
     rows = np.float64((xs - trained.spec.input_mean) / trained.spec.input_std)
 
     def convert(chunk, refuses=False, **more):
@@ -565,7 +562,7 @@ def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 128)
     form = lstm(spec, weights, calibration, steps=steps)
-    rows = stream(spec, 1200)
+    rows = feature_rows(spec, 1200)
     with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
         found, expected = converter.run(rows), Reference(spec, weights).run(rows)
         assert np.sqrt(np.mean((found - expected) ** 2)) / expected.std() <= {"fp16": FLOAT16.limit, "w8a8": 0.1}[scheme]

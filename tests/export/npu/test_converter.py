@@ -19,9 +19,10 @@ from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import ConversionError, Reference, compare, load
-from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT16
+from helpers.calibration import calibration_for
+from helpers.specs import feature_rows, least_spec
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,21 +30,8 @@ pytestmark = [
 ]
 
 
-def rows_for(spec, steps=300):
-    return np.random.default_rng(2).normal(size=(steps, spec.feature_size)).astype(np.float32)
-
-
-def calibration_for(spec, weights):
-    backend = NumpyBackend(spec, weights)
-    samples = []
-    for row in rows_for(spec, 128):
-        samples.append((row, *backend.state))
-        backend.step(row)
-    return {name: np.stack(parts).astype(np.float32) for name, parts in zip("xhc", zip(*samples, strict=True), strict=True)}
-
-
 def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):
-    calibration = calibration_for(spec, weights)
+    calibration = calibration_for(spec, weights, 128)
     made = FORMS[form](spec, weights, calibration)
     return Converter(spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options)
 
@@ -51,7 +39,7 @@ def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **option
 @pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
 def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, layers, hidden, outputs):
     spec, weights = random_model(layers, hidden, outputs=max(outputs, 2))
-    rows = rows_for(spec)
+    rows = feature_rows(spec, 300)
     with convert(spec, weights) as converter:
         comparison = compare(converter.run(rows), Reference(spec, weights).run(rows))
         assert comparison.within(FLOAT16), comparison
@@ -65,7 +53,7 @@ def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, laye
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_fused_operator_is_clean_and_stays_on_the_npu(random_model, layers, scheme, limit):
     spec, weights = random_model(layers, 16, outputs=3)
-    rows = rows_for(spec, 60)
+    rows = feature_rows(spec, 60)
     with convert(spec, weights, scheme, "lstm") as converter:
         assert compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse <= limit
         assert "exLSTM" in {r["operator"] for r in converter.inner_operators}
@@ -75,8 +63,8 @@ def test_the_fused_operator_is_clean_and_stays_on_the_npu(random_model, layers, 
 
 def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
     spec, weights = random_model(1, 16, outputs=3)
-    rows = rows_for(spec, 60)
-    calibration = calibration_for(spec, weights)
+    rows = feature_rows(spec, 60)
+    calibration = calibration_for(spec, weights, 128)
     form = FORMS["lstm"](spec, weights, calibration, steps=4)
     reference = Reference(spec, weights).run(rows)
     for scheme, limit in (("fp16", 2e-3), ("w8a8", 0.1)):
@@ -91,7 +79,7 @@ def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, l
     """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part. One step from the zero state
     each, because over many steps a rounding that falls the other way goes on its own way."""
     spec, weights = random_model(layers, 32, outputs=3)
-    calibration, rows = calibration_for(spec, weights), rows_for(spec, 40)
+    calibration, rows = calibration_for(spec, weights, 128), feature_rows(spec, 40)
     x_range = input_range(calibration["x"])
     quantised = npu_int8.quantise(weights, calibration, x_range)
     emulated = np.concatenate([npu_int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
@@ -115,7 +103,7 @@ def test_several_targets_side_by_side(trained, tmp_path):
 
 def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
     spec, weights = random_model(2, 16)
-    rows = rows_for(spec, 40)
+    rows = feature_rows(spec, 40)
     with convert(spec, weights, "w8a8") as converter:
         whole = converter.run(rows)
         converter.reset()
@@ -137,20 +125,14 @@ def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
     onnx.checker.check_model(model)
     log_file = tmp_path / "vendor.log"
     with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
-        Converter(_any_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
+        Converter(least_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
     assert str(log_file) in str(caught.value)
     assert "Unkown op target" in log_file.read_text()
 
 
-def _any_spec():
-    from edge_lstm_runtime import ModelSpec
-
-    return ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
-
-
 def test_a_graph_that_is_no_model_fails_in_one_line():
     with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
-        Converter(_any_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
+        Converter(least_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
     assert "\n" not in str(caught.value)
 
 
@@ -160,7 +142,7 @@ def test_a_crash_names_the_signal(random_model):
         folder = converter._folder
         os.kill(converter._process.pid, signal.SIGSEGV)
         with pytest.raises(ConversionError, match=r"rk3588 fp16\) crashed \(SIGSEGV\)"):
-            converter.run(rows_for(spec, 5))
+            converter.run(feature_rows(spec, 5))
     assert not folder.exists()
 
 

@@ -22,16 +22,16 @@ import pytest
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn import environment, process
-from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, compare
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT16
+from helpers.converter import convert
+from helpers.paths import ROOT
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
 ]
-ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -72,14 +72,6 @@ def tmp(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def model(random_model):
     return random_model(1, 16)
-
-
-def convert(model, *, scheme: str = "fp16", form: str = "cell", graph: bytes | None = None, **options) -> Converter:
-    spec, weights = model
-    samples = {"x": np.zeros((4, spec.feature_size)), "h": np.zeros((4, 1, spec.hidden_size)), "c": np.zeros((4, 1, spec.hidden_size))}
-    calibration = {name: array.astype(np.float32) for name, array in samples.items()}
-    made = FORMS[form](spec, weights, calibration)
-    return Converter(spec, graph or made.graph.SerializeToString(), made.recipe, "rk3588", scheme, calibration, **options)
 
 
 def works(model) -> None:
@@ -497,12 +489,9 @@ def test_interrupted_while_it_builds(model, tmp):
 PARENT = """
 import sys
 sys.path[:0] = {path!r}
-from test_converter_faults import convert
-import numpy as np
-sys.modules["conftest"] = None
-from edge_lstm_runtime import ModelSpec
-spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
-convert((spec, {{n: np.zeros(s, np.float32) for n, s in spec.weight_shapes().items()}}))
+from helpers.converter import convert
+from helpers.weights import random_model
+convert(random_model(1, 8))
 """
 
 
@@ -515,7 +504,7 @@ def test_worker_does_not_outlive_a_killed_parent(model, tmp):
         stopped.set()
 
     watcher = while_building(tmp, stop)
-    path = [str(ROOT), str(ROOT / "export"), str(ROOT / "deploy"), str(Path(__file__).parent)]
+    path = [str(ROOT), str(ROOT / "export"), str(ROOT / "deploy"), str(ROOT / "tests")]
     parent = subprocess.Popen([sys.executable, "-c", PARENT.format(path=path)])
     try:
         assert stopped.wait(60)

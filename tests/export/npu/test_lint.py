@@ -17,12 +17,15 @@ from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.lint import RULES, lint
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.npu.targets import find, schemes, source, targets
-from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec
+from edge_lstm_runtime import ConfigError, ConversionError
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.bundle import write_bundle
 from edge_lstm_runtime.model.npz import write_npz
+from helpers.paths import ROOT
+from helpers.specs import least_spec, make_spec
+from helpers.weights import random_weights
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "rknn-rules.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs" / "rknn-rules.md").read_text("utf-8")
 
 # --- graphs ---
 
@@ -123,11 +126,8 @@ def concat(a, b):
 
 
 def cell(F=6, H=16, layers=1):
-    spec = ModelSpec(
-        "forecast", tuple(f"c{n}" for n in range(F)), H, layers, (0.0,) * F, (1.0,) * F,
-        targets=("c0",), horizon=1, output_offset=(0.0,), output_scale=(1.0,),
-    )  # fmt: skip
-    return build(spec, {n: random(*s) for n, s in spec.weight_shapes().items()}, "cell")
+    spec = make_spec(task="forecast", channels=F, hidden=H, layers=layers, outputs=1)
+    return build(spec, random_weights(spec), "cell")
 
 
 # rule, the graph that breaks it, its target and scheme, the nearest that does not, a part of the finding
@@ -345,8 +345,8 @@ def test_verb_on_a_graph(tmp_path, capsys):
 
 
 def test_verb_on_a_bundle(tmp_path, capsys):
-    spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
-    weights = {n: random(*s) for n, s in spec.weight_shapes().items()}
+    spec = least_spec()
+    weights = random_weights(spec)
     golden = write_npz({"x": np.zeros((3, 1)), "y": np.zeros((3, 1))})
     path = tmp_path / "a.edge"
     write_bundle(path, spec, weights, {"golden.npz": golden, "cell.onnx": build(spec, weights, "cell").SerializeToString()})
@@ -459,6 +459,6 @@ def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
 )
 def test_what_lint_calls_an_error_ends_in_a_conversion_error(graph, target, message):
     assert any(f.level == "error" for f in lint(graph(), target, "fp16"))
-    spec = ModelSpec("forecast", ("a",), 8, 1, (0.0,), (1.0,), targets=("a",), horizon=1, output_offset=(0.0,), output_scale=(1.0,))
+    spec = least_spec()
     with pytest.raises(ConversionError, match=message):
         Converter(spec, graph().SerializeToString(), {"io": {"form": "cell"}}, target, "fp16", {})

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, environment, int8_arrays, make_bundle, make_spec, random_weights, samples
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
@@ -19,6 +18,11 @@ from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.reference import sigmoid
 from edge_lstm_runtime.errors import BackendError, BundleError
+from helpers.arrays import Array
+from helpers.bundles import make_bundle
+from helpers.commands import environment
+from helpers.specs import make_spec, samples
+from helpers.weights import int8_arrays, random_weights
 
 BUILT = native.LIBRARY.exists()
 KERNELS = native.kernels() if BUILT else ()

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rt_tools import assert_close, make_spec, open_any, random_weights
 
 from edge_lstm_runtime import Reference
 from edge_lstm_runtime.layers.layout import GATES, ONNX_GATES, from_torch, fused, gate, reorder, to_onnx
+from helpers.backends import open_any
+from helpers.specs import make_spec
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 
 def torch_model(inputs: int, hidden: int, layers: int, outputs: int, seed: int) -> tuple[torch.nn.LSTM, torch.nn.Linear]:

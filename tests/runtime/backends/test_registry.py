@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, assert_close, make_bundle, make_spec, members_of, random_weights, rknn_on_ort, samples
 
 from edge_lstm_runtime import (
     Backend,
@@ -36,6 +35,11 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import artifacts
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance, compare, float32_tolerance
+from helpers.backends import rknn_on_ort
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.specs import make_spec, samples
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None

@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, command, edge_lstm, environment, make_bundle, make_spec, members_of, random_weights, samples
 
 import edge_lstm_runtime
 from edge_lstm_runtime import cli, load, native, write_bundle
 from edge_lstm_runtime.model.npz import write_npz
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.commands import command, edge_lstm, environment
+from helpers.specs import make_spec, samples
+from helpers.weights import random_weights
 
 RUNTIME_VERBS = ("run", "generate", "check", "bench", "info")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None

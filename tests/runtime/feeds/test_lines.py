@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import make_spec, random_weights
 
 from edge_lstm_runtime import BackendError, ConfigError, Session, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.inputs.channels import describe
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 
 @pytest.fixture

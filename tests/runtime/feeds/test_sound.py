@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import command, edge_lstm, environment, make_bundle
-from test_rt_audio import LOG_MEL, make_spec, sound, write_whole
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.feeds.sound import raw_chunks, read_wav, wav_chunks
+from helpers.bundles import make_bundle
+from helpers.commands import command, edge_lstm, environment
+from helpers.sounds import LOG_MEL, sound, sound_spec, write_whole
 
 PCM = sound(LOG_MEL)
 FRAMES = 1 + (len(PCM) - 200) // 80
@@ -35,7 +36,7 @@ def write_wav(path: Path, pcm: np.ndarray[Any, Any] = PCM, *, rate: int = 8000, 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "sound.edge"
-    make_bundle(path, make_spec(LOG_MEL))
+    make_bundle(path, sound_spec(LOG_MEL))
     return path
 
 

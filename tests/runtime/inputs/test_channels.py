@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rt_tools import PROPERTY, assert_close, make_spec, open_any, random_weights, samples
 
 from edge_lstm_runtime import ModelSpec, SampleError, Session, describe
 from edge_lstm_runtime.inputs.channels import MAX_FEATURE, Postprocessor, Preprocessor, features
+from helpers.backends import open_any
+from helpers.generated import PROPERTY
+from helpers.specs import make_spec, samples
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 nan = math.nan
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rt_tools import PROPERTY, make_bundle, random_weights
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.backends.reference import reference
-from edge_lstm_runtime.model.npz import write_npz
-from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.bundles import make_bundle
+from helpers.generated import PROPERTY
+from helpers.sounds import LOG_MEL, sound, sound_spec, write_whole
+from helpers.weights import random_weights
 
-LOG_MEL = rt.FrontEnd("log-mel", 8000, 200, 80, 256, 40, 0, 20.0, 4000.0)
 MFCC = rt.FrontEnd("mfcc", 16000, 400, 160, 512, 40, 13, 60.0, 7600.0, floor=1e-8)
 ODD = rt.FrontEnd("mfcc", 11025, 257, 101, 512, 23, 23, 0.0, 5512.5)
 EXACT = rt.FrontEnd("log-mel", 8000, 256, 128, 256, 20, 0, 100.0, 3000.0)
@@ -26,31 +24,8 @@ ALL = {"log-mel": LOG_MEL, "mfcc": MFCC, "odd": ODD, "exact": EXACT}
 every = pytest.mark.parametrize("front_end", ALL.values(), ids=ALL.keys())
 
 
-def sound(front_end: rt.FrontEnd, seconds: float = 0.6) -> np.ndarray[Any, Any]:
-    """int16: a rising tone, a steady one, noise, and a silence in which the floor counts."""
-    t = np.arange(round(seconds * front_end.sample_rate)) / front_end.sample_rate
-    x = 0.4 * np.sin(2 * np.pi * (200 + 2000 * t) * t) + 0.2 * np.sin(2 * np.pi * 700 * t)
-    x += 0.02 * np.random.default_rng(0).standard_normal(len(t))
-    x[len(x) // 2 : len(x) * 3 // 4] = 0
-    return np.round(32767 * np.clip(x, -1, 1)).astype(np.int16)
-
-
-def make_spec(front_end: rt.FrontEnd, **changes: Any) -> rt.ModelSpec:
-    names = front_end.names
-    spec = rt.ModelSpec("classify", names, 8, 1, (-5.0,) * len(names), (3.0,) * len(names), classes=("a", "b", "c"), front_end=front_end)
-    return dataclasses.replace(spec, **changes)
-
-
-def write_whole(path: Path) -> None:
-    """The bundle of a bidirectional model."""
-    spec = make_spec(LOG_MEL, bidirectional=True)
-    weights, x, lengths = random_weights(spec), LOG_MEL.frames(sound(LOG_MEL)), np.array([40, 18])
-    y = run_sequences(reference(spec, weights), golden_features(spec, x, lengths), lengths)
-    rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})})
-
-
 def open_session(front_end: rt.FrontEnd) -> rt.Session:
-    spec = make_spec(front_end)
+    spec = sound_spec(front_end)
     return rt.Session(spec, NumpyBackend(spec, random_weights(spec)))
 
 
@@ -216,7 +191,7 @@ def test_who_takes_frames_only(tmp_path: Any) -> None:
     make_bundle(tmp_path / "plain.edge")
     with rt.load(tmp_path / "plain.edge").session() as session, pytest.raises(rt.ConfigError, match="takes no sound"):
         session.listen(np.zeros(10))
-    make_bundle(tmp_path / "sound.edge", make_spec(LOG_MEL))
+    make_bundle(tmp_path / "sound.edge", sound_spec(LOG_MEL))
     with rt.load(tmp_path / "sound.edge").session(streams=2) as several, pytest.raises(rt.ConfigError, match="streams takes frames"):
         several.listen(np.zeros(10))
     write_whole(tmp_path / "whole.edge")
@@ -228,7 +203,7 @@ def test_who_takes_frames_only(tmp_path: Any) -> None:
 
 
 def test_through_a_bundle(tmp_path: Any) -> None:
-    bundle = make_bundle(tmp_path / "sound.edge", make_spec(MFCC))
+    bundle = make_bundle(tmp_path / "sound.edge", sound_spec(MFCC))
     assert bundle.spec.front_end == MFCC
     assert bundle.spec.channels[:2] == ("mfcc0", "mfcc1")
     assert rt.check_backend(bundle, "numpy").passed
@@ -266,7 +241,7 @@ def test_sizes_that_contradict_each_other(changes: dict[str, Any], message: str)
 
 
 def test_a_specification_that_is_not_its_front_ends() -> None:
-    values = make_spec(LOG_MEL).to_dict()
+    values = sound_spec(LOG_MEL).to_dict()
     for changed, message in (
         ({"channels": [f"x{k}" for k in range(40)]}, "and the front end makes"),
         ({"front_end": "mel"}, "front_end is 'mel', expected a FrontEnd"),

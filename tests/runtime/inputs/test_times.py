@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import assert_close, make_bundle, make_spec
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.inputs.channels import Preprocessor, as_samples, features
 from edge_lstm_runtime.inputs.times import Clock, seconds
+from helpers.bundles import make_bundle
+from helpers.specs import make_spec
+from helpers.tolerances import assert_close
 
 UNIT = 300.0
 DT = np.array([0.0, 300.0, 0.0, 86400.0, 299.5, 1e-3, 1e12])

@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import artifact_entry, assert_close, environment, make_bundle, make_spec, members_of, random_weights
 
 from edge_lstm_runtime import Bundle, BundleError, ModelSpec, NewerFormatError, load, read_bundle, write_bundle
 from edge_lstm_runtime.model import bundle as module
 from edge_lstm_runtime.model.bundle import FORMAT, MAX_BYTES, sha256
 from edge_lstm_runtime.model.npz import read_npz, write_npz
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.commands import environment
+from helpers.specs import make_spec
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
 
 SMALL = make_spec(channels=1, hidden=1, outputs=2)
 
@@ -108,13 +112,13 @@ def test_weights_in_any_memory_order_are_the_same_bytes(tmp_path: Path) -> None:
 
 def test_same_inputs_same_bytes_in_any_process(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from rt_tools import make_bundle\n"
+        "import sys; from pathlib import Path; from helpers.bundles import make_bundle\n"
         "make_bundle(Path(sys.argv[1]), versions={'b': '1', 'a': '2'})"
     )
     digests = set()
     for seed in ("1", "12345"):
         path = tmp_path / f"{seed}.edge"
-        environ = {**environment(Path(__file__).parent), "PYTHONHASHSEED": seed}
+        environ = {**environment(), "PYTHONHASHSEED": seed}
         subprocess.run([sys.executable, "-c", script, str(path)], env=environ, check=True, timeout=60)
         digests.add(sha256(path.read_bytes()))
     make_bundle(tmp_path / "here.edge", versions={"a": "2", "b": "1"})

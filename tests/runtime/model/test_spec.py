@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import make_spec, random_weights
 
 from edge_lstm_runtime import BundleError, ModelSpec
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import re
 import subprocess
 
 import pytest
-from fuzzers import fuzz_bundles, fuzz_kernel
-from native_build import compiler
+
+from helpers.c_build import compiler
+from helpers.fuzzers import fuzz_bundles, fuzz_kernel
 
 pytestmark = pytest.mark.slow
 SECONDS = 20

@@ -6,9 +6,9 @@ import platform
 from pathlib import Path
 
 import pytest
-from native_build import ALONE, HERE, SOURCE, SUITE, WARNINGS, build, compiler, run
 
 from hatch_build import MACHINES
+from helpers.c_build import ALONE, HERE, SOURCE, SUITE, WARNINGS, build, compiler, run
 
 pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 SANITISED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import Array, artifact_entry, edge_lstm, make_bundle, make_spec, members_of, random_weights
 
 from edge_lstm_runtime import (
     Backend,
@@ -35,6 +34,11 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify import auto_cache
 from edge_lstm_runtime.verify.check import check_opened
 from edge_lstm_runtime.verify.error import Tolerance
+from helpers.arrays import Array
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.commands import edge_lstm
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rt_tools import edge_lstm, make_spec, members_of, random_weights
 
 from edge_lstm_runtime import Backend, BackendError, BackendUnavailableError, load, write_bundle
 from edge_lstm_runtime.backends import registry
@@ -19,6 +18,10 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify import auto_cache, bench
 from edge_lstm_runtime.verify.bench import Figures, latencies, measure, measure_here
+from helpers.bundles import members_of
+from helpers.commands import edge_lstm
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 KEYS = {
     "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us", "run_per_second", "streams",

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_model import make_spec
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data, train
 from edge_lstm.compare import Row, agreement, compare, recurrent
@@ -22,13 +20,15 @@ from edge_lstm.compare.recurrent import parameters
 from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
 from edge_lstm.config.schema import Config
-from edge_lstm.data.load import make_spec as spec_of
+from edge_lstm.data.load import make_spec
 from edge_lstm.network import Cell, CompactLSTM, canonical_weights
 from edge_lstm.results.metrics import evaluate
 from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.specs import plain_spec
 
 CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn")
 Configure = Callable[..., Config]
@@ -42,7 +42,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_case(config: Config, tmp_path: Path) -> Case:
     splits = load_data(config)
-    return Case(config, spec_of(config, splits), splits, tmp_path, Reporter(quiet=True))
+    return Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
 
 
 # --- the cells ---
@@ -53,7 +53,7 @@ def make_case(config: Config, tmp_path: Path) -> Case:
 def test_each_cell_against_its_equations(cell: Cell, layers: int) -> None:
     """Float64, step by step, from PyTorch's weights."""
     torch.manual_seed(layers)
-    model = CompactLSTM(make_spec(layers), cell=cell).double()
+    model = CompactLSTM(plain_spec(layers, 10), cell=cell).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
@@ -88,7 +88,7 @@ def test_initial_biases_keep_the_state() -> None:
     """1 for the LSTM's forget gate and the GRU's update gate, 0 for all others."""
     places = {"lstm": slice(10, 20), "gru": slice(10, 20), "rnn": slice(0, 0)}
     for cell in CELLS:
-        model = CompactLSTM(make_spec(1), cell=cell)
+        model = CompactLSTM(plain_spec(1, 10), cell=cell)
         biases = (model.lstm.bias_ih_l0 + model.lstm.bias_hh_l0).detach().numpy()
         expected = np.zeros(len(biases))
         expected[places[cell]] = 1
@@ -96,7 +96,7 @@ def test_initial_biases_keep_the_state() -> None:
 
 
 def test_parameters_are_those_of_a_deployed_model() -> None:
-    spec = make_spec(2)
+    spec = plain_spec(2, 10)
     assert parameters(CompactLSTM(spec)) == spec.parameters
     head = 10 * 3 + 3
     assert parameters(CompactLSTM(spec, cell="rnn")) == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
@@ -105,7 +105,7 @@ def test_parameters_are_those_of_a_deployed_model() -> None:
 
 def test_another_cell_is_not_exported() -> None:
     with pytest.raises(TrainingError, match="'gru' can't be exported"):
-        canonical_weights(CompactLSTM(make_spec(1), cell="gru"))
+        canonical_weights(CompactLSTM(plain_spec(1, 10), cell="gru"))
 
 
 # --- forecasts ---

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY, FORECAST
 
 
 def write(tmp_path: Path, text: str) -> Path:

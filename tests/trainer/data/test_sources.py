@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import Splits
 from edge_lstm_runtime.errors import DataError
+from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
 COLUMNS = 'label = "activity"\ngroup = "subject"\n'  # which tables have

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_data
 from edge_lstm.config.schema import Config, SplitConfig
@@ -20,6 +19,7 @@ from edge_lstm.data.windows import batches, examples, future, window_starts
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.channels import Preprocessor
 from edge_lstm_runtime.model.spec import ModelSpec
+from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupt
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_run, train
 from edge_lstm.cli.train import closing
@@ -21,31 +19,22 @@ from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.training.qat import settings
 from edge_lstm_export.quantize.cpu_int8 import quantise
 from edge_lstm_export.steps.quantize_native import fine_tuned, of_run
-from edge_lstm_runtime import ModelSpec, TrainingError
+from edge_lstm_runtime import TrainingError
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.inputs.channels import features
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
+from helpers.specs import plain_spec
 
 QUANTIZE = "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 LEARNT: dict[str, Any] = {"train__monitor": "rmse", "train__learning_rate": 0.02, "train__epochs": 10}
 
 
-def make_spec(layers: int, hidden: int, channels: int) -> ModelSpec:
-    return ModelSpec(
-        task="classify",
-        channels=tuple(f"c{n}" for n in range(channels)),
-        hidden_size=hidden,
-        num_layers=layers,
-        input_mean=(0.0,) * channels,
-        input_std=(1.0,) * channels,
-        classes=("p", "q", "r"),
-    )
-
-
 @pytest.mark.parametrize(("layers", "hidden", "channels"), [(1, 16, 1), (1, 13, 6), (2, 8, 3)])
 def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None:
     torch.manual_seed(layers)
-    spec = make_spec(layers, hidden, channels)
+    spec = plain_spec(layers, hidden, channels=channels)
     net = QuantisedLSTM(spec).eval()
     x = torch.randn(3, 60, channels)
     x[0, 7] = 0
@@ -68,7 +57,7 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
 def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_int8, "on_grid", lambda values: values.clone())
     torch.manual_seed(0)
-    spec = make_spec(2, 7, 3)
+    spec = plain_spec(2, 7)
     nets = [CompactLSTM(spec).double(), QuantisedLSTM(spec).double()]
     nets[1].load_state_dict(nets[0].state_dict())
     x = torch.randn(4, 9, 3, dtype=torch.float64)
@@ -86,7 +75,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
 
 def test_weights_on_the_grid_stay_there_in_the_export() -> None:
     torch.manual_seed(3)
-    spec = make_spec(2, 24, 5)
+    spec = plain_spec(2, 24, channels=5)
     net = QuantisedLSTM(spec)
     net.load_state_dict(grid_weights(net.state_dict()))
     weights = canonical_weights(net)

@@ -9,10 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_quantised import make_spec
-from test_train_resume import interrupt
 from torch import Tensor
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import load_run, train
 from edge_lstm.cli.train import closing
@@ -27,6 +24,9 @@ from edge_lstm_export.steps.quantize_native import fine_tuned
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.rknn.packing import PINS
 from edge_lstm_runtime.inputs.channels import features
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
+from helpers.specs import plain_spec
 
 QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 
@@ -49,7 +49,7 @@ def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tenso
 @pytest.mark.parametrize(("layers", "hidden", "channels"), [(1, 16, 1), (1, 13, 6), (2, 8, 3)])
 def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, hidden: int, channels: int) -> None:
     """Against NumPy in float64, from the weights and ranges that a run keeps."""
-    spec = make_spec(layers, hidden, channels)
+    spec = plain_spec(layers, hidden, channels=channels)
     net, state = calibrated(spec, layers)
     weights, learned = settled(spec, state)
     exact = CompactLSTM(spec)
@@ -92,7 +92,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
     monkeypatch.setattr(npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts))
     monkeypatch.setattr(torch, "round", lambda values: values)
     monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
-    spec = make_spec(2, 7, 3)
+    spec = plain_spec(2, 7)
     ours = calibrated(spec)[0].double()
     plain = CompactLSTM(spec).double()
     plain.load_state_dict({name: ours.state_dict()[name] for name in plain.state_dict()})
@@ -113,7 +113,7 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: p
 def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clipped but not rounded, the answers are differentiable by the ranges: central differences in float64."""
     monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
-    spec = make_spec(1, 5, 3)
+    spec = plain_spec(1, 5)
     net = calibrated(spec)[0].double()
     with torch.no_grad():
         net.width -= 1.5  # far too narrow

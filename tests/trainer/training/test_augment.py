@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
 from edge_lstm.config.schema import AugmentConfig, Config
 from edge_lstm.training.augment import Augment
 from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY, FORECAST
 
 X = torch.full((300, 40, 5), 7.0)
 LENGTHS = torch.full((300,), 40)

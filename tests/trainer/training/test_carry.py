@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from train_helpers import FORECAST
 
 from edge_lstm import train
 from edge_lstm.config.schema import Config
 from edge_lstm.training import loop
 from edge_lstm.training.loop import _carried
+from helpers.configs import FORECAST
 
 
 def test_what_is_kept_begins_carried_and_the_rest_at_zero() -> None:

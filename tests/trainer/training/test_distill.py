@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupt
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
 from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
 from edge_lstm.training.losses import Loss
 from edge_lstm_runtime import ConfigError, TrainingError
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
 
 DISTILL = "\n[distill]\nhidden_size = 9\n"
 

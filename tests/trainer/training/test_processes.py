@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_helpers import CLASSIFY
 
 from edge_lstm import Run, load_run, train
 from edge_lstm.config.schema import Config
+from helpers.configs import CLASSIFY
 
 TWO: dict[str, object] = {"train__devices": 2, "train__strategy": "ddp"}
 SCRIPT = """

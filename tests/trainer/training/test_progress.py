@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from train_helpers import CLASSIFY
 
 from edge_lstm.cli import train as train_verb
 from edge_lstm.config.schema import Config
 from edge_lstm.results import plots
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY
 
 ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75, "val_macro_f1": 0.7} | {
     "learning_rate": 1e-3,

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupt
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import train
 from edge_lstm.cli.train import closing
@@ -19,23 +17,13 @@ from edge_lstm.data.windows import Examples
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.results.sizes import sentence
 from edge_lstm.training.prune import blocks, importance, keep_units, outgoing, settings, sizes, strongest
-from edge_lstm_runtime import ModelSpec, Reference
+from edge_lstm_runtime import Reference
 from edge_lstm_runtime.backends.reference import reference
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
+from helpers.specs import plain_spec
 
 PRUNE = "\n[prune]\nhidden_size = 3\nsteps = 2\nepochs = 2\nlearning_rate = 0.003\n"
-
-
-def make_spec(layers: int, hidden: int, *, bidirectional: bool = False) -> ModelSpec:
-    return ModelSpec(
-        task="classify",
-        channels=("a", "b", "c"),
-        hidden_size=hidden,
-        num_layers=layers,
-        input_mean=(0.0,) * 3,
-        input_std=(1.0,) * 3,
-        classes=("p", "q", "r"),
-        bidirectional=bidirectional,
-    )
 
 
 def random_examples(count: int = 20) -> Examples:
@@ -48,7 +36,7 @@ def random_examples(count: int = 20) -> Examples:
 
 @pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (3, False), (2, True)])
 def test_units_without_outgoing_weights_are_found_and_leave_no_trace(layers: int, bidirectional: bool) -> None:
-    spec = make_spec(layers, 10, bidirectional=bidirectional)
+    spec = plain_spec(layers, 10, bidirectional=bidirectional)
     torch.manual_seed(layers)
     net = CompactLSTM(spec)
     rng = np.random.default_rng(1)
@@ -74,7 +62,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(layers: int
 
 def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> None:
     """By the float64 reference, which streams each sequence without its padding."""
-    spec, data = make_spec(2, 4), random_examples(8)
+    spec, data = plain_spec(2, 4), random_examples(8)
     torch.manual_seed(0)
     net = CompactLSTM(spec)
     scores = importance(spec, net.state_dict(), data)

@@ -12,8 +12,8 @@ from edge_lstm import load_config, train
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds.sound import read_wav
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [Path(p) for p in (os.environ.get("EDGE_LSTM_DATA"), ROOT.parent / "shared" / "data") if p]
 DATA = next((folder for folder in FOLDERS if (folder / "nab").is_dir()), None)
 

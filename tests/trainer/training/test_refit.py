@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train_resume import interrupt
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import evaluate, train
 from edge_lstm.config.schema import Config
@@ -18,6 +16,8 @@ from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
 from edge_lstm.training.train import make_fabric
 from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
 
 
 @pytest.mark.usefixtures("forecast_csv")

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from train_helpers import CLASSIFY
 
 from edge_lstm import load_run, train
 from edge_lstm.config.schema import Config
 from edge_lstm.training import loop
 from edge_lstm_runtime import TrainingError
+from helpers.configs import CLASSIFY
+from helpers.interrupt import interrupted_after
 
 # Saving after every epoch makes the moment of the kill matter.
 SCRIPT = """
@@ -123,23 +124,3 @@ def test_an_interrupt_keeps_the_best_epoch(configure: Callable[..., Config], tmp
     with pytest.raises(KeyboardInterrupt):
         train(configure(CLASSIFY, train__epochs=9), tmp_path / "run", quiet=True)
     assert len(load_run(tmp_path / "run").history) <= 3
-
-
-def interrupted_after(epochs: int, run: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-    def epoch(self: loop.Training) -> dict[str, float]:
-        if self.progress.epoch == epochs:
-            raise KeyboardInterrupt
-        return run(self)
-
-    return epoch
-
-
-def interrupt(config: Config, out: Path, stage: str, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train until the stage that writes a folder of this name has done so many epochs, and no further. Saves after every epoch."""
-    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
-    whole = loop.Training._epoch
-    stopped = interrupted_after(epochs, whole)
-    monkeypatch.setattr(loop.Training, "_epoch", lambda self: (stopped if self.out.name == stage else whole)(self))
-    with pytest.raises(KeyboardInterrupt):
-        train(config, out, quiet=True)
-    monkeypatch.setattr(loop.Training, "_epoch", whole)

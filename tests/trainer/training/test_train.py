@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from train_helpers import CLASSIFY, FORECAST
 
 from edge_lstm import evaluate, load_data, load_run, train
 from edge_lstm.cli.train import closing
@@ -20,6 +19,7 @@ from edge_lstm.results.answers import answers
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
+from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
 FILES = {"best.pt", "last.pt", "config.toml", "history.csv", "metrics.json", "curves.png", "tensorboard"}
