@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lstm_runtime import ModelSpec, SampleError, Session, describe
-from edge_lstm_runtime.inputs.channels import MAX_FEATURE, Postprocessor, Preprocessor, features
+from edge_lstm_runtime.inputs.channels import Postprocessor, Preprocessor, features
 from helpers.backends import open_any
 from helpers.generated import PROPERTY
 from helpers.specs import make_spec, samples
@@ -142,19 +142,37 @@ def test_huge_values_are_refused_for_what_they_are(missing: str, value: float) -
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
 def test_large_values_below_the_limit_pass(missing: str, std: float) -> None:
     spec = make_spec(channels=2, mean=[0.0, 0.0], std=[std, 1.0], missing=missing)
-    value = 0.9 * MAX_FEATURE * std
-    for xs in ([value, 1.0], [-value, -0.9 * MAX_FEATURE]):
+    value = 9e29 * std
+    for xs in ([value, 1.0], [-value, -9e29]):
         got = Preprocessor(spec)(xs)
         expected = features(spec, [xs])[0][0]
         assert np.isfinite(got).all()
         assert np.allclose(got, expected, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("std", [(1.0, 1e6), (1e6, 1.0)])
+def test_each_channel_has_a_limit_of_its_own(std: tuple[float, float]) -> None:
+    """1e30 deviations: what passes in the channel that varies much is refused in the other."""
+    spec = make_spec(channels=2, mean=[0.0, 0.0], std=std)
+    narrow, wide = (0, 1) if std[0] == 1 else (1, 0)
+    x = np.zeros(2)
+    x[wide] = 2e30
+    assert Preprocessor(spec)(x)[wide] == np.float32(2e24)
+    assert Preprocessor(spec, streams=3)(np.stack([x] * 3))[2, wide] == np.float32(2e24)
+    x[wide], x[narrow] = 0, 2e30
+    with pytest.raises(SampleError, match=f"^channel 'ch{narrow}' is 2e\\+30, more than 1e\\+30 standard deviations"):
+        Preprocessor(spec)(x)
+    with pytest.raises(SampleError, match=f"^stream 1: channel 'ch{narrow}' is 2e\\+30"):
+        Preprocessor(spec, streams=2)(np.stack([np.zeros(2), x]))
+    with pytest.raises(SampleError, match=f"^row 1: channel 'ch{narrow}' is 2e\\+30"):
+        Preprocessor(spec).run(np.stack([np.zeros(2), x]))
+
+
 def test_the_largest_sample_leaves_a_finite_state() -> None:
     spec = make_spec(channels=8, hidden=64, layers=2)
     for name in ("numpy", "onnx-lstm", "onnx-cell"):
         session = Session(spec, open_any(name, spec, random_weights(spec)))
-        session.step([(-1) ** k * 0.9 * MAX_FEATURE for k in range(8)])
+        session.step([(-1) ** k * 9e29 for k in range(8)])
         assert all(np.isfinite(value).all() for value in session.state.values()), name
         assert np.isfinite(session.step(samples(spec, 1)[0])).all(), name
 

@@ -90,6 +90,21 @@ def test_given_keeps_every_class_in_proportion() -> None:
         assert {c: labels.count(c) for c in set(labels)} == {f"c{k}": each for k in range(4)}
 
 
+@pytest.mark.parametrize("val", [0.01, 0.95])
+def test_every_class_stays_in_training_and_is_validated_if_it_can_be(val: float) -> None:
+    sizes = {"two": 2, "five": 5, "one": 1}
+    recordings = [
+        Recording(f"{label}{k}", f"{label}{k}", np.zeros((3, 1)), np.full(3, label), part)
+        for label, count in sizes.items()
+        for k, part in enumerate(["train"] * count + ["test"])
+    ]
+    parts = split(recordings, SplitConfig(by="given", val=val), "classify")
+    labels = {part: sorted(str(r.labels[0]) for r in parts[part] if r.labels is not None) for part in ("train", "val")}
+    few, many = ["five", "one", "two"], ["five"] * 4 + ["one", "two"]
+    assert labels["train"] == (many if val == 0.01 else few)
+    assert labels["val"] == (["five", "two"] if val == 0.01 else ["five"] * 4 + ["two"])
+
+
 def test_a_change_of_label_cuts_a_recording() -> None:
     labels = np.array(["a", "a", "b", "b", "b", "a"])
     runs = label_runs([Recording("r", "g", np.arange(6.0)[:, None], labels)])

@@ -13,10 +13,13 @@ import torch
 from edge_lstm import train
 from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
+from edge_lstm.network import CompactLSTM
+from edge_lstm.training.distill import Teacher
 from edge_lstm.training.losses import Loss
 from edge_lstm_runtime import ConfigError, TrainingError
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
+from helpers.specs import plain_spec
 
 DISTILL = "\n[distill]\nhidden_size = 9\n"
 
@@ -40,6 +43,11 @@ def test_classes_are_compared_by_the_divergence_of_the_softened_ones() -> None:
     assert float(Loss(classify=True, last_step=True).towards(*arguments, T)) == pytest.approx(last, rel=1e-5)
     squared = (ours - theirs)[mask] ** 2
     assert float(Loss(classify=False).towards(*arguments, T)) == pytest.approx(squared.sum(), rel=1e-5)
+
+
+def test_the_weight_is_the_teachers_share() -> None:
+    teacher = Teacher(CompactLSTM(plain_spec(1, 2)), temperature=1.0, weight=0.25)
+    assert teacher.mix(torch.tensor(8.0), torch.tensor(100.0)).item() == 31  # 6 + 25
 
 
 @pytest.mark.usefixtures("forecast_csv")
