@@ -1,4 +1,4 @@
-"""From a trained run to a bundle, without the vendor's converter; with it: test_rknn_converter.py."""
+"""From a trained run to a bundle, without the vendor's converter; with it: npu/test_converter.py."""
 
 from __future__ import annotations
 
@@ -243,8 +243,8 @@ def test_short_test_data_is_repeated(forecast_run):
     from edge_lstm_export.work import Work
 
     work = Work(run=forecast_run, schemes={}, out=Path("x.edge"), say=print, resources=ExitStack())
-    assert sum(len(s.x) for s in forecast_run.splits.test) < draw_stream.STEPS
-    assert draw_stream.call(work).stream.shape == (draw_stream.STEPS, 1)
+    assert sum(len(s.x) for s in forecast_run.splits.test) < 1000
+    assert draw_stream.call(work).stream.shape == (1000, 1)
 
 
 def test_target_table(capsys):

@@ -14,7 +14,7 @@ from edge_lstm import Config, Sequence, load_config, load_data, train
 from edge_lstm.compare import compare
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import network_targets
-from edge_lstm.results.alarms import JOINED, NORMAL, fit, judge, normal_steps, robust, runs, scores, sentence, threshold
+from edge_lstm.results.alarms import fit, judge, normal_steps, robust, runs, scores, sentence, threshold
 from edge_lstm.results.answers import answers
 from edge_lstm.results.run import load_run
 from edge_lstm_runtime import AnomalyDetector
@@ -168,7 +168,7 @@ def test_robust_numbers_and_what_stands_in_for_them() -> None:
     values = np.array([[1.0, 5.0, 4.0], [2.0, 5.0, 4.0], [4.0, 5.0, 4.0], [100.0, 9.0, 4.0], [np.nan, np.nan, np.nan]])
     centre, spread = robust(values, ("a", "b", "c"))
     assert centre.tolist() == [3.0, 5.0, 4.0]
-    assert spread.tolist() == [NORMAL * 1.5, np.std([5, 5, 5, 9]), 1.0]
+    assert spread.tolist() == [1.4826 * 1.5, np.std([5, 5, 5, 9]), 1.0]
     with pytest.raises(DataError, match="no forecast of 'b'"):
         robust(np.array([[1.0, np.nan]]), ("a", "b"))
     with pytest.raises(DataError, match="no step of the training split has a score"):
@@ -237,8 +237,8 @@ def test_measures_that_are_undefined_are_none() -> None:
 def test_runs_are_joined_within_an_hour_and_a_clock_set_back_takes_no_time() -> None:
     flags = np.array([True, False, True, True, False, True])
     assert runs(flags) == [(0, 1), (2, 4), (5, 6)]
-    assert runs(flags, JOINED / 2 * np.arange(6)) == [(0, 6)]
-    assert runs(flags, (JOINED / 2 + 1) * np.arange(6)) == [(0, 1), (2, 4), (5, 6)]
+    assert runs(flags, 1800 * np.arange(6)) == [(0, 6)]
+    assert runs(flags, 1801 * np.arange(6)) == [(0, 1), (2, 4), (5, 6)]
     back = dataclasses.replace(sequence_of("...."), time=np.array([0.0, 86400.0, 43200.0, 86400.0]))
     assert judge([back], [np.zeros(4, bool)])["days"] == 1.5
 

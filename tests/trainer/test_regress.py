@@ -11,7 +11,7 @@ import pytest
 
 from edge_lstm import Config, Run, Sequence, evaluate, load_config, load_data, train
 from edge_lstm.compare import compare
-from edge_lstm.compare.regressions import PENALTY, linear, mean
+from edge_lstm.compare.regressions import linear, mean
 from edge_lstm.compare.rows import Case
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, truth_of
@@ -257,12 +257,12 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     assert of_mean is not None
     for key in ("mae", "rmse", "mae_last", "rmse_last"):
         assert of_mean[key] == of_zeros["baselines"]["mean"][key]
-    # Ridge by its normal equations, the intercept not penalised.
+    # Ridge by its normal equations, with a penalty of 1, the intercept not penalised.
     x = np.concatenate([features(case.spec, s.x)[0] for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
     x, y = x[known], y[known]
-    W = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + PENALTY * np.eye(x.shape[1]), (x - x.mean(0)).T @ (y - y.mean(0)))
+    W = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + np.eye(x.shape[1]), (x - x.mean(0)).T @ (y - y.mean(0)))
     answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
     of_linear = linear(case).metrics
     assert of_linear is not None

@@ -15,7 +15,7 @@ import pytest
 from edge_lstm import Run, Splits, load_config, train
 from edge_lstm_export.insight.context import Context, measure_context
 from edge_lstm_export.insight.memory import measure_memory
-from edge_lstm_export.insight.plots import MOST_CHARACTERS, plot_cell
+from edge_lstm_export.insight.plots import plot_cell
 from edge_lstm_runtime import DataError, Reference
 from edge_lstm_runtime.cli import main
 
@@ -126,16 +126,16 @@ def test_a_characters_effect_is_that_of_another_in_its_place(prose: Run) -> None
 def test_the_characters_stand_below_the_cell_and_beside_each_other(prose: Run) -> None:
     (recording,) = prose.splits.test
     memory = measure_memory(prose.spec, prose.weights, recording)
-    assert memory.steps > MOST_CHARACTERS
+    assert memory.steps > 100
     figure = plot_cell(memory, [np.arange(12.0)] * 2)
     figure.canvas.draw()
     labels = figure.axes[2].get_xticklabels()
-    text = "".join(prose.spec.classes[k] for k in of_test(prose)[:MOST_CHARACTERS])
+    text = "".join(prose.spec.classes[k] for k in of_test(prose)[:100])
     assert "\n" in text
     assert [label.get_text() for label in labels] == list(text.replace(" ", "␣").replace("\n", "↵"))
     boxes = [label.get_window_extent() for label in labels]
     assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
-    assert len(figure.axes[0].patches) == MOST_CHARACTERS
+    assert len(figure.axes[0].patches) == 100
 
 
 def test_the_page_speaks_of_characters(prose: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ from edge_lstm_runtime import (
     load,
     write_bundle,
 )
-from edge_lstm_runtime.backends import base as registry
+from edge_lstm_runtime.backends import registry
 from edge_lstm_runtime.backends.chunks import ChunkBackend, any_length
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
