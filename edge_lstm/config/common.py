@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_lstm_runtime.inputs.front_end import FrontEndError
-from edge_lstm_runtime.inputs.front_end import FrontEnd
+from edge_lstm_runtime.inputs.front_end import FrontEnd, FrontEndError
 
 from .base import Contradiction, Count, Fraction, NotNegative, Positive, Section, Share
 

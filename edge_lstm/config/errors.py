@@ -64,9 +64,7 @@ class Problem:
         known = [name for name in section.model_fields if name != "folder"]
         near = difflib.get_close_matches(key[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        what = (
-            f"[{'.'.join(key[:-1])}] has no key" if len(key) > 1 else "there is no section or key"
-        )
+        what = f"[{'.'.join(key[:-1])}] has no key" if len(key) > 1 else "there is no section or key"
         raise ConfigError(f"{self._where(key)}: {what} {key[-1]!r}; {hint}")
 
     def stop(self, key: Key, expected: str) -> NoReturn:

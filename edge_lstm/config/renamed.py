@@ -50,10 +50,7 @@ def current(values: Mapping[str, Any], classes: Mapping[str, type[BaseModel]]) -
     """
     now = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
     for (section, name), (new_section, new_name) in RENAMED.items():
-        if (
-            section in classes
-            and name in now[section].keys() - classes[section].model_fields.keys()
-        ):
+        if section in classes and name in now[section].keys() - classes[section].model_fields.keys():
             now[new_section][new_name] = now[section].pop(name)
     for section, found in classes.items():
         for name in set(FLAT[section]) - set(found.model_fields):

@@ -76,9 +76,7 @@ class Config(Section):
 
     @field_validator("train", mode="wrap")
     @classmethod
-    def _of_task(
-        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> Any:
+    def _of_task(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         if not isinstance(value, Mapping):
             return handler(value)
         if "model" not in info.data:  # its own mistake comes first: the keys here hang on it
@@ -143,8 +141,7 @@ class Config(Section):
                 tables[name][key] = str((Path(self.folder) / path).resolve())
         # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in table.items())
-            for name, table in tables.items()
+            f"[{name}]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in table.items()) for name, table in tables.items()
         )
 
     @classmethod

@@ -21,9 +21,7 @@ def of_characters(parts: Parts, channels: tuple[str, ...]) -> Splits:
         one = f"one character, {chr(known[0])!r}, again and again"
         raise DataError(f"the training split has {one}; expected at least 2")
     classes = (UNKNOWN, *map(chr, known))
-    train, val, test = (
-        [Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS
-    )
+    train, val, test = ([Sequence(r.full_name, r.group, indices(r, classes)) for r in parts[part]] for part in PARTS)
     return Splits(train, val, test, channels, classes)
 
 

@@ -65,8 +65,6 @@ class FileSection(DataSection):
             if self.path is not None:
                 yield ("data", "path"), f"{both}; remove it"
         elif self.path is None or self.train_path is not None or self.test_path is not None:
-            wrong = (
-                "path" if self.path is None else "train_path" if self.train_path else "test_path"
-            )
+            wrong = "path" if self.path is None else "train_path" if self.train_path else "test_path"
             yield ("data", wrong), f"expected `path` alone for split by {by!r}"
         yield from super().rules(config)

@@ -135,9 +135,7 @@ class TableSection(FileSection, SampleSection):
                 yield ("data", "channels"), among
 
 
-def recordings(
-    frame: pl.DataFrame, path: Path, meaning: Columns, part: str | None
-) -> list[Recording]:
+def recordings(frame: pl.DataFrame, path: Path, meaning: Columns, part: str | None) -> list[Recording]:
     """The recordings in a table that was read from `path`, whose stem names them."""
     where = str(path)
     if not len(frame):
@@ -166,9 +164,7 @@ def recordings(
     return found
 
 
-def read_csv(
-    path: Path, separator: str = ",", names: tuple[str, ...] | None = None
-) -> pl.DataFrame:
+def read_csv(path: Path, separator: str = ",", names: tuple[str, ...] | None = None) -> pl.DataFrame:
     """All as text. separator: a space stands for any number of them; names: without a header."""
     try:
         content = path.read_bytes()
@@ -201,9 +197,7 @@ def unreadable(path: Path, kind: str, error: Exception) -> DataError:
     return DataError(f"{path}: can't be read as {kind}: {reason}; {expected}")
 
 
-def _numbers(
-    frame: pl.DataFrame, names: tuple[str, ...], key: str, where: str, missing: str
-) -> NDArray[np.float64]:
+def _numbers(frame: pl.DataFrame, names: tuple[str, ...], key: str, where: str, missing: str) -> NDArray[np.float64]:
     """(T, names)."""
     found = [columns.numbers(columns.column(frame, n, key, where), where, missing) for n in names]
     return np.stack(found, axis=1)
@@ -216,9 +210,7 @@ def _with_dt(recording: Recording) -> Recording:
     return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))
 
 
-def _groups(
-    frame: pl.DataFrame, column: str | None, path: Path
-) -> list[tuple[str, NDArray[np.int64]]]:
+def _groups(frame: pl.DataFrame, column: str | None, path: Path) -> list[tuple[str, NDArray[np.int64]]]:
     """(group, its rows in the file's order); groups in the order of their first rows."""
     if column is None:
         return [(path.stem, np.arange(len(frame)))]

@@ -49,10 +49,7 @@ class Section(TaskSection):
     def divide(self, parts: Parts, channels: tuple[str, ...]) -> Splits:
         runs = {part: label_runs(parts[part]) for part in PARTS}
         classes = _classes(runs)
-        train, val, test = (
-            [Sequence(r.full_name, r.group, r.x, classes.index(_label(r))) for r in runs[part]]
-            for part in PARTS
-        )
+        train, val, test = ([Sequence(r.full_name, r.group, r.x, classes.index(_label(r))) for r in runs[part]] for part in PARTS)
         return Splits(train, val, test, channels, classes)
 
     def answer(self, splits: Splits, dt_name: str) -> dict[str, Any]:  # noqa: ARG002

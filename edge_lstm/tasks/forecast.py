@@ -26,8 +26,7 @@ class Section(NumberSection):
     """
 
     NOT_HERE: ClassVar[Mapping[str, str]] = {
-        "bidirectional": "is for task 'classify': a forecast would read the future that it is to "
-        "tell; remove it",
+        "bidirectional": "is for task 'classify': a forecast would read the future that it is to tell; remove it",
     }
     USES = frozenset({"season"})
     splits_within_recordings = True

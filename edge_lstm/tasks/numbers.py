@@ -28,8 +28,5 @@ class NumberSection(TaskSection):
     Train: ClassVar[type[TrainConfig]] = NumberTrainConfig
 
     def divide(self, parts: Parts, channels: tuple[str, ...]) -> Splits:
-        train, val, test = (
-            [Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous) for r in parts[p]]
-            for p in PARTS
-        )
+        train, val, test = ([Sequence(r.full_name, r.group, r.x, None, r.y, r.time, r.anomalous) for r in parts[p]] for p in PARTS)
         return Splits(train, val, test, channels)

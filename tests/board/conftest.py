@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from board import ARCHITECTURES
-from board_tools import TIMEOUT, Machine, OnBoard, export, installed
 
 from edge_lstm import Run
+from helpers.board import ARCHITECTURES
+from helpers.on_board import TIMEOUT, Machine, OnBoard, export, installed
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board import ARCHITECTURES, SOURCE, Board, BoardError, cached, make
-from board_tools import Machine, OnBoard, export
 
 import edge_lstm_runtime as rt
 from edge_lstm import Run
+from helpers.board import ARCHITECTURES, SOURCE, Board, BoardError, cached, make
+from helpers.on_board import Machine, OnBoard, export
 
 pytestmark = pytest.mark.slow
 ARTIFACT = "rk3588-fp16.rknn"
@@ -200,7 +200,7 @@ def test_without_qemu_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.usefixtures("emulated")  # skipped where there is no emulator
 def test_without_a_network_one_line_says_so_and_nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("board.SOURCE", SOURCE.replace("deb.debian.org", "127.0.0.1:9"))
+    monkeypatch.setattr("helpers.board.SOURCE", SOURCE.replace("deb.debian.org", "127.0.0.1:9"))
     with pytest.raises(BoardError, match=r"^`apt-get update .*` failed: .*127\.0\.0\.1") as caught:
         make(tmp_path / "board", ARCHITECTURES["arm64"])
     assert "\n" not in str(caught.value)
@@ -208,5 +208,5 @@ def test_without_a_network_one_line_says_so_and_nothing_stays(monkeypatch: pytes
 
 
 def test_a_board_that_is_there_is_used(emulated: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("board._unpack_debian", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("helpers.board._unpack_debian", lambda *_: pytest.fail("made again"))
     assert cached(emulated.architecture) == emulated == make(emulated.folder, emulated.architecture)

@@ -9,6 +9,8 @@ import pytest
 
 from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import ModelSpec
+from helpers.arrays import Weights
+from helpers.weights import random_model
 
 
 @pytest.fixture(scope="session")
@@ -59,28 +61,6 @@ def both_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(load_config(folder / "config.toml"), folder / "run")
 
 
-Model = tuple[ModelSpec, dict[str, np.ndarray]]
-
-
-@pytest.fixture
-def random_model() -> Callable[..., Model]:
-    return _random_model
-
-
-def _random_model(layers: int, hidden: int, *, channels: int = 6, outputs: int = 4, seed: int = 0, bidirectional: bool = False) -> Model:
-    rng = np.random.default_rng(seed)
-    spec = ModelSpec(
-        task="classify",
-        channels=tuple(f"c{n}" for n in range(channels)),
-        hidden_size=hidden,
-        num_layers=layers,
-        input_mean=(0.0,) * channels,
-        input_std=(1.0,) * channels,
-        classes=tuple(f"k{n}" for n in range(outputs)),
-        bidirectional=bidirectional,
-    )
-    weights = {
-        name: (rng.normal(size=shape) / np.sqrt(shape[0] if len(shape) == 2 else 25)).astype(np.float32)
-        for name, shape in spec.weight_shapes().items()
-    }
-    return spec, weights
+@pytest.fixture(name="random_model")
+def _random_model() -> Callable[..., tuple[ModelSpec, Weights]]:
+    return random_model

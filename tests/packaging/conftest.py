@@ -12,8 +12,8 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.npz import write_npz
-
-ROOT = Path(__file__).parents[2]
+from helpers.paths import ROOT
+from helpers.weights import random_weights
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +34,8 @@ def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made here, for the board to run."""
     spec = rt.ModelSpec("classify", ("a", "b"), 16, 2, (0.0, 1.0), (1.0, 2.0), classes=("still", "moving"))
-    rng = np.random.default_rng(0)
-    weights = {name: rng.uniform(-0.25, 0.25, shape).astype(np.float32) for name, shape in spec.weight_shapes().items()}
-    x = rng.standard_normal((100, 2))
+    weights = random_weights(spec)
+    x = np.random.default_rng(0).standard_normal((100, 2))
     y = rt.Reference(spec, weights).run(features(spec, x)[0])
     path = tmp_path_factory.mktemp("bundle") / "small.edge"
     rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y})})

@@ -1,4 +1,4 @@
-"""Fixtures of the runtime's tests; the tolerance table and the helpers are in rt_tools.py."""
+"""Fixtures of the runtime's tests."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from rt_tools import make_bundle, make_spec, replace_backend
 
 from edge_lstm_runtime import BackendUnavailableError
+from helpers.bundles import make_bundle
+from helpers.plug_ins import replace_backend
+from helpers.specs import make_spec
 
 
 @pytest.fixture

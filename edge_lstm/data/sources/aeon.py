@@ -22,9 +22,7 @@ class Section(CaseSection):
     name  of the data set; its training and its test part are read
     """
 
-    NOT_HERE = dict.fromkeys(
-        ("path", "train_path", "test_path"), "source 'aeon' has a name and no path; remove it"
-    )
+    NOT_HERE = dict.fromkeys(("path", "train_path", "test_path"), "source 'aeon' has a name and no path; remove it")
 
     name: Name
 
@@ -36,10 +34,7 @@ class Section(CaseSection):
         import aeon.datasets
 
         folder = Path(aeon.datasets.__file__).parent / "data"
-        files = {
-            part: folder / self.name / f"{self.name}_{part.upper()}.ts"
-            for part in ("train", "test")
-        }
+        files = {part: folder / self.name / f"{self.name}_{part.upper()}.ts" for part in ("train", "test")}
         if not all(file.is_file() for file in files.values()):
             training = folder.glob("*/*_TRAIN.ts")
             whole = [file.parent for file in training if list(file.parent.glob("*_TEST.ts"))]

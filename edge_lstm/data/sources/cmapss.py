@@ -32,9 +32,7 @@ TrainPath = Annotated[str, Field(description="the path of train_FD001.txt, or of
 TestPath = Annotated[str, Field(description="the path of test_FD001.txt, or of a file like it")]
 LifePath = Annotated[
     str,
-    Field(
-        description="the path of the file with the life left to each test engine (RUL_FD001.txt)"
-    ),
+    Field(description="the path of the file with the life left to each test engine (RUL_FD001.txt)"),
 ]
 
 
@@ -49,9 +47,7 @@ class Section(SampleSection):
     """
 
     PATHS = ("train_path", "test_path", "rul")
-    NOT_HERE = dict.fromkeys(
-        ("time", "label", "group"), "source 'cmapss' knows its columns; remove it"
-    )
+    NOT_HERE = dict.fromkeys(("time", "label", "group"), "source 'cmapss' knows its columns; remove it")
     has_columns = True
 
     train_path: TrainPath
@@ -107,6 +103,4 @@ def _numbers(path: Path, width: int) -> pl.DataFrame:
             raise DataError(f"{path}: line {number} has {len(row)} values; {expected}")
     names = [f"column_{k}" for k in range(1, width + 1)]
     frame = pl.DataFrame(rows, schema=names, orient="row")
-    return frame.select(
-        pl.Series(name, columns.numbers(frame[name], str(path), "refuse")) for name in names
-    )
+    return frame.select(pl.Series(name, columns.numbers(frame[name], str(path), "refuse")) for name in names)

@@ -18,9 +18,7 @@ from ...tasks import TASKS
 from ..files import FileSection
 from ..recordings import Recording
 
-Window = Annotated[
-    Count, Field(description="the characters over which the gradient is followed back")
-]
+Window = Annotated[Count, Field(description="the characters over which the gradient is followed back")]
 
 
 class Section(FileSection):

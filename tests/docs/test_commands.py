@@ -1,0 +1,99 @@
+"""What the documents print is run: the README's commands in order, its Python, its links, its make targets."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from edge_lstm_runtime.cli import verbs
+from helpers.paths import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text("utf-8")
+LOCAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if "edge-lstm " in line]
+
+
+def data_folder() -> str | None:
+    return os.environ.get("EDGE_LSTM_DATA") or (str(LOCAL_DATA) if LOCAL_DATA.is_dir() else None)
+
+
+@pytest.mark.slow
+def test_readme_from_top_to_bottom(tmp_path):
+    """Training is cut to two epochs; everything else is as printed, on the real converter."""
+    if data_folder() is None:
+        pytest.skip("EDGE_LSTM_DATA is not set, and the README's second example reads its data from there")
+    (tmp_path / "edge_lstm").symlink_to(ROOT / "edge_lstm")
+    recording = tmp_path / "build" / "demo" / "recording.csv"
+    recording.parent.mkdir(parents=True)
+    names = ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"]
+    recording.write_text("\n".join([",".join(names), *(",".join(["0.5"] * 6) for _ in range(5))]) + "\n")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "EDGE_LSTM_DATA": data_folder()}
+    for command in commands():
+        shortened = command + " --set train.epochs=2" if command.startswith(("edge-lstm train", "edge-lstm compare")) else command
+        done = subprocess.run(
+            ["bash", "-c", shortened], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
+        )
+        assert done.returncode == 0, f"{shortened}\n{done.stdout}\n{done.stderr}"
+        if " run " in command:
+            assert done.stdout.count('"label"') == (5 if "recording" in command else 1), done.stdout
+    (code,) = blocks("python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 3
+    assert re.search(r"The LSTM (beats|does not beat|is better)", (tmp_path / "machine.html").read_text())
+
+
+def test_readme_shows_every_verb_but_the_demo_which_make_runs():
+    used = {match[1] for command in commands() for match in re.finditer(r"edge-lstm (\w+)", command)}
+    assert used == set(verbs()) - {"demo", "targets", "converter"}
+    assert "`edge-lstm targets`" in README
+    assert "`edge-lstm converter`" in (ROOT / "docs" / "backends.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_and_make_targets_exist(document):
+    text = document.read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / link).exists(), f"{document.name} links to {link}"
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"make (\w+)", re.sub(r"[^`]*`([^`]*)`[^`]*|.", r" \1 ", text))) <= targets | {"clean"}
+
+
+def test_every_configuration_key_is_documented():
+    from edge_lstm.config import schema
+
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    tables = {name: field.annotation for name, field in schema.Config.model_fields.items() if name != "folder"}
+    tables["data.split"] = schema.SplitConfig
+    for name, annotation in tables.items():
+        (section,) = [c for c in (get_args(annotation) or (annotation,)) if c is not type(None)]
+        title = f"[{name}]"
+        (body,) = [s for s in sections if s.startswith(f"`{title}`")]
+        documented = set(re.findall(r"^\| `(\w+)`", body, re.MULTILINE))
+        assert documented == set(section.model_fields) - {"split"}, title
+
+
+def test_documents_name_the_same_version():
+    import edge_lstm
+    import edge_lstm_runtime
+
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'version = "{edge_lstm_runtime.__version__}"' in pyproject
+    assert edge_lstm.__version__ == edge_lstm_runtime.__version__
+    assert f"## {edge_lstm_runtime.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")

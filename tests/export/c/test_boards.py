@@ -1,0 +1,138 @@
+"""The C export for other CPUs: built by Debian's cross compilers, run by QEMU. An emulator says whether answers are right, not how fast."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_lstm_export import export_c, export_run
+from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
+from helpers.c_folder import STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.paths import ROOT
+
+pytestmark = pytest.mark.slow
+DOCUMENT = ROOT / "docs" / "c-export.md"
+ARM = "arm-linux-gnueabihf"
+LINUX = {  # name -> (compiler, its options, how to run it)
+    "aarch64": ("aarch64-linux-gnu-gcc", "", "qemu-aarch64-static -L /usr/aarch64-linux-gnu"),
+    "armhf": (f"{ARM}-gcc", "", f"qemu-arm-static -L /usr/{ARM}"),
+    "cortex-a7": (f"{ARM}-gcc", "-mcpu=cortex-a7 -mfpu=neon-vfpv4", f"qemu-arm-static -cpu cortex-a7 -L /usr/{ARM}"),
+}
+CORTEX_M = {  # CPU -> (QEMU's machine, options of the FPU)
+    "cortex-m3": ("mps2-an385", "-mfloat-abi=soft"),
+    "cortex-m4": ("mps2-an386", "-mfloat-abi=hard -mfpu=fpv4-sp-d16"),
+    "cortex-m7": ("mps2-an500", "-mfloat-abi=hard -mfpu=fpv5-d16"),
+}
+
+
+def need(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="module", params=["classify", "ffill", "mask", "detector"])
+def source(request, trained, forecast_run, tmp_path_factory):
+    if request.param == "mask":
+        return masked_bundle(tmp_path_factory.mktemp("mask") / "mask.edge")
+    if request.param == "detector":
+        return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
+    return {"classify": trained, "ffill": forecast_run}[request.param]
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
+def made(request, source, tmp_path_factory):
+    return export_c(source, tmp_path_factory.mktemp("c") / "model", scheme=request.param).folder
+
+
+@pytest.mark.parametrize("cpu", LINUX)
+def test_linux_boards(made, cpu):
+    compiler, options, emulator = LINUX[cpu]
+    need(compiler, emulator.split()[0])
+    passed(run("make", f"CC={compiler}", f"CFLAGS=-O2 {options} {STRICT}", f"RUN={emulator}", f"BUILD=build/{cpu}", "test", cwd=made))
+
+
+@pytest.mark.parametrize("cpu", CORTEX_M)
+def test_microcontrollers(made, cpu):
+    machine, fpu = CORTEX_M[cpu]
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    passed(run("make", f"CPU={cpu}", f"MACHINE={machine}", f"FPU={fpu}", f"CFLAGS=-O2 {STRICT}", "test", cwd=made / "cortex-m"))
+
+
+def test_microcontroller_says_fail_for_a_golden_value_that_is_off(trained, tmp_path):
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    made = export_c(trained, tmp_path / "model").folder
+    golden = made / "golden.h"
+    head, answers = golden.read_text().split("golden_answers", 1)
+    value = re.search(r"-?\d+\.\d+", answers)[0]
+    golden.write_text(head + "golden_answers" + answers.replace(value, repr(float(value) + 2e-5), 1))
+    done = run("make", "test", cwd=made / "cortex-m")
+    assert done.returncode != 0
+    assert "FAIL" in done.stdout.splitlines()
+
+
+def test_constants_lie_in_flash_and_the_stack_is_small(trained, tmp_path):
+    """docs/c-export.md and the header say so."""
+    need("arm-none-eabi-gcc")
+    made = export_c(trained, tmp_path / "model").folder
+    flags = "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -DEL_GROUP=1u -O2 -fstack-usage"
+    for name in ("edge_lstm", "model"):
+        done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"{name}.c", cwd=made)
+        assert done.returncode == 0, done.stderr
+    sections = run("arm-none-eabi-size", "edge_lstm.o", "model.o", cwd=made).stdout.splitlines()[1:]
+    assert [line.split()[1] for line in sections] == ["0", "0"], "initialised data would be copied to RAM"
+    assert int(sections[0].split()[0]) < 20_000
+    used = dict(re.findall(r":(\w+)\t(\d+)\t", (made / "edge_lstm.su").read_text() + (made / "model.su").read_text()))
+    assert sum(int(used.get(name, 0)) for name in ("model_step", "el_answer", "step_and_copy", "step", "head", "quantise")) < 2048
+
+
+def test_big_endian_is_refused(trained, tmp_path):
+    need("arm-none-eabi-gcc")
+    made = export_c(trained, tmp_path / "model").folder
+    done = run("arm-none-eabi-gcc", "-mbig-endian", "-c", "edge_lstm.c", "-o", "/dev/null", cwd=made)
+    assert done.returncode != 0
+    assert "little-endian" in done.stderr
+
+
+def test_commands_of_the_document(trained, tmp_path):
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "motions").symlink_to(trained.path)
+    export_run(trained, tmp_path / "motions.edge", schemes=())
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for command in block.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_sizes_in_the_document_are_those_of_the_layout(random_model):
+    rows = re.findall(r"^\| (\d) x (\d+) \| (.*) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) == 5
+    for layers, hidden, cells in rows:
+        spec, _ = random_model(int(layers), int(hidden))
+        sizes = [f(spec, scheme) for f in (model_bytes, lambda *a: state_bytes(*a) + 8 * 6) for scheme in PRECISIONS]
+        assert [int(cell.replace(",", "")) for cell in cells.split(" | ")] == sizes
+
+
+def test_commands_of_the_folders_readme(trained, tmp_path):
+    need("cmake", "aarch64-linux-gnu-gcc", f"{ARM}-gcc", "arm-none-eabi-gcc", "qemu-system-arm")
+    made = export_c(trained, tmp_path / "model").folder
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    commands = [line.split("  #")[0].strip() for line in block.splitlines()]
+    assert len(commands) == 5
+    for command in commands:
+        done = run("bash", "-c", command, cwd=made)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for cpu, (_, _, emulator) in LINUX.items():
+        if cpu != "armhf":
+            passed(run(*shlex.split(emulator), made / "build" / cpu / "selftest"))

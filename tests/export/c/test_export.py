@@ -1,0 +1,427 @@
+"""From a run or a bundle to a folder of C source, built here by the compiler that is here; other CPUs: test_c_boards.py."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import errno
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from edge_lstm_export import export_c, export_run
+from edge_lstm_export.c import block, build, export, folder, render
+from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bundle
+from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
+from helpers.c_folder import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="gcc and make are not installed")
+
+
+@pytest.fixture(scope="module")
+def mask(tmp_path_factory):
+    return masked_bundle(tmp_path_factory.mktemp("mask") / "mask.edge")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
+
+
+@pytest.fixture(params=["classify", "ffill", "mask", "detector"])
+def source(request, trained, forecast_run, mask, detector):
+    return {"classify": trained, "ffill": forecast_run, "mask": mask, "detector": detector}[request.param]
+
+
+@pytest.fixture(scope="module")
+def motions(trained, tmp_path_factory):
+    return export_c(trained, tmp_path_factory.mktemp("c") / "motions").folder
+
+
+@pytest.fixture
+def made(motions, tmp_path):
+    return shutil.copytree(motions, tmp_path / "motions")
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """For tests of what an export writes: not what the source does."""
+    monkeypatch.setattr(export, "build_and_run", lambda _: build.Built("not run"))
+
+
+def contents(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+# --- the block of bytes ---
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    library = tmp_path_factory.mktemp("kernel") / "kernel.so"
+    source = render.files("edge_lstm_runtime") / "native" / "edge_lstm.c"
+    done = run("gcc", "-O1", "-shared", "-fPIC", source, "-o", library)
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(library))
+
+
+@pytest.mark.parametrize("scheme", block.PRECISIONS)
+@pytest.mark.parametrize(
+    ("layers", "hidden", "channels", "outputs"), [(1, 1, 1, 2), (1, 8, 4, 4), (2, 5, 3, 5), (3, 17, 6, 7), (2, 64, 9, 12)]
+)
+def test_block_and_sizes_are_the_kernels_own_byte_for_byte(kernel, random_model, scheme, layers, hidden, channels, outputs):
+    spec, weights = random_model(layers, hidden, channels=channels, outputs=outputs)
+    weights["layer0.W_h"][:, 0] = 0  # a column without a scale
+    sizes = (ctypes.c_uint32 * 5)(channels, hidden, layers, outputs, block.PRECISIONS[scheme])
+    size = ctypes.c_size_t()
+    assert kernel.el_model_bytes(sizes, b"portable", ctypes.byref(size)) == 0
+    memory = np.zeros(size.value + 64, np.uint8)[:]
+    start = -memory.ctypes.data % 64
+    memory = memory[start : start + size.value]
+    flat = np.concatenate([weights[name].ravel() for name in spec.weight_shapes()])
+    pointer = memory.ctypes.data_as(ctypes.c_void_p)
+    assert kernel.el_model_init(pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p), None) == 0
+    packed = block.pack(spec, weights, scheme, block.plain_int8(spec, weights))
+    assert len(packed) == block.model_bytes(spec, scheme)
+    assert packed == memory.tobytes()
+    assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
+    assert size.value == block.state_bytes(spec, scheme)
+
+
+# --- the source, built ---
+
+
+@pytest.mark.parametrize("scheme", block.PRECISIONS)
+def test_builds_without_a_warning_and_answers_as_the_reference(source, scheme, tmp_path):
+    done = export_c(source, tmp_path / "model", scheme=scheme)
+    figures = passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=done.folder))
+    largest, nrmse = (float(n) for n in re.findall(r"(?:error|NRMSE) (\S+?)(?: at|;)", figures)[:2])
+    by_numpy = done.schemes[scheme].comparison
+    if scheme == "float32":
+        assert largest <= FLOAT32.limit
+    else:  # the same rounding to int8 by NumPy, which decides the limit that boards are held to
+        assert nrmse == pytest.approx(by_numpy.nrmse, rel=0.05)
+        assert 1e-4 < nrmse < 0.1
+    assert done.built.verdict.startswith("largest error")
+    assert done.built.code_bytes > 1000
+
+
+@pytest.mark.parametrize("scheme", block.PRECISIONS)
+@pytest.mark.usefixtures("unbuilt")
+def test_sanitizers_find_nothing(mask, scheme, tmp_path):
+    made = export_c(mask, tmp_path / "model", scheme=scheme).folder
+    passed(run("make", "CFLAGS=-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all", "test", cwd=made))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_cmake_builds_and_tests_it_and_takes_it_as_a_part_of_a_project(made, tmp_path):
+    tree = tmp_path / "tree"
+    for command in (("cmake", "-S", made, "-B", tree), ("cmake", "--build", tree), ("ctest", "--test-dir", tree)):
+        done = run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "1/1 Test #1: selftest" in done.stdout
+    assert "Passed" in done.stdout
+    (tmp_path / "app.c").write_text('#include "model.h"\nint main(void) { return model_init(); }\n')
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_subdirectory(motions)\nadd_executable(app app.c)\n"
+        "target_link_libraries(app edge_lstm_model)\n"
+    )
+    for command in (("cmake", "-S", tmp_path, "-B", tmp_path / "own"), ("cmake", "--build", tmp_path / "own"), (tmp_path / "own" / "app",)):
+        done = run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_golden_value_that_is_off_makes_it_say_fail(made):
+    golden = made / "golden.h"
+    head, answers = golden.read_text().split("golden_answers", 1)
+    value = re.search(r"-?\d+\.\d+", answers)[0]
+    golden.write_text(head + "golden_answers" + answers.replace(value, repr(float(value) + 2e-5), 1))
+    done = run("make", "test", cwd=made)
+    assert done.returncode != 0
+    assert "\nFAIL\n" in done.stdout
+    assert "largest error 2" in done.stdout
+
+
+def test_a_weight_that_is_off_makes_it_say_fail(made):
+    source = made / "model.c"
+    text = source.read_text()
+    words = list(re.finditer(r"0x3e[0-9a-f]{6}u", text))  # a float of 0.125 to 0.5
+    source.write_text(text[: words[0].start()] + "0x3f800000u" + text[words[0].end() :])
+    done = run("make", "test", cwd=made)
+    assert done.returncode != 0
+    assert "\nFAIL\n" in done.stdout
+
+
+def test_no_heap_and_nothing_from_outside_but_a_few_functions(made):
+    assert run("make", "build/libmodel.a", cwd=made).returncode == 0
+    symbols = run("nm", "-u", "build/libmodel.a", cwd=made).stdout
+    undefined = set(re.findall(r"^ +U (\w+)$", symbols, re.MULTILINE))
+    outside = {name for name in undefined if not name.startswith(("el_", "_GLOBAL_"))}
+    assert outside <= {
+        "memcpy",
+        "memmove",
+        "memset",
+        "strcmp",
+        "__stack_chk_fail",
+    }
+    sections = run("size", "-A", "build/libmodel.a", cwd=made).stdout
+    bss = sum(map(int, re.findall(r"^\.bss\S* +(\d+)", sections, re.MULTILINE)))
+    data = sum(map(int, re.findall(r"^\.data(?!\.rel\.ro)\S* +(\d+)", sections, re.MULTILINE)))
+    assert bss == json.loads((made / "model.json").read_text())["bytes"]["ram"]
+    assert data == 0, "constants that don't lie in flash"
+
+
+def test_a_detector_s_memory_and_what_it_takes_from_outside(detector, tmp_path):
+    made = export_c(detector, tmp_path / "watch").folder
+    assert run("make", "build/libmodel.a", cwd=made).returncode == 0
+    sections = run("size", "-A", "build/libmodel.a", cwd=made).stdout
+    bss = sum(map(int, re.findall(r"^\.bss\S* +(\d+)", sections, re.MULTILINE)))
+    assert bss == json.loads((made / "model.json").read_text())["bytes"]["ram"]
+    assert "log1p" in run("nm", "-u", "build/libmodel.a", cwd=made).stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("0.5 * (raw - average)", "0.6 * (raw - average)"),
+        ("average > 2.0", "average > 2.5"),
+        ("held = 0;", "held = held;"),
+        ("log1p(dt / 300.0)", "log1p(dt / 301.0)"),
+    ],
+)
+def test_the_self_test_notices_a_wrong_detector(right, wrong, detector, tmp_path):
+    made = export_c(detector, tmp_path / "watch").folder
+    text = (made / "model.c").read_text()
+    assert text.count(right) == 1
+    (made / "model.c").write_text(text.replace(right, wrong))
+    done = run("make", "test", cwd=made)
+    assert "FAIL" in done.stdout.splitlines()
+    assert done.returncode != 0
+    assert "dt" in right or "scores of anomalies are wrong" in done.stdout
+
+
+def test_statuses_of_the_small_interface(made, tmp_path):
+    (tmp_path / "use.c").write_text(
+        "#include <math.h>\n#include <string.h>\n#include \"golden.h\"\n"
+        "int main(void) {\n"
+        "    float first[MODEL_OUTPUTS], y[MODEL_OUTPUTS];\n"
+        "    double bad[MODEL_CHANNELS];\n"
+        "    if (model_step(golden_samples[0], y) != EL_BAD_STATE) return 1; /* before model_init */\n"
+        "    if (model_init() != EL_OK || model_step(golden_samples[0], first) != EL_OK) return 2;\n"
+        "    model_reset();\n"
+        "    memcpy(bad, golden_samples[0], sizeof bad);\n"
+        "    bad[MODEL_CHANNELS - 1] = NAN;\n"
+        "    if (model_step(bad, y) != EL_NOT_FINITE) return 3;\n"
+        "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return 4; /* nothing had changed */\n"
+        "    return strcmp(model_output_names[3], \"walking\") ? 5 : 0;\n}\n"
+    )  # fmt: skip
+    done = run("gcc", "-I", made, tmp_path / "use.c", made / "model.c", made / "edge_lstm.c", "-o", tmp_path / "use")
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path / "use").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["-ffast-math", "-Ofast", "-ffinite-math-only"])
+def test_options_that_would_break_it_are_refused(made, option):
+    done = run("gcc", option, "-c", "edge_lstm.c", "-o", "/dev/null", cwd=made)
+    assert done.returncode != 0
+    assert "compile without -ffast-math" in done.stderr
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_example_of_the_readme_compiles(source, tmp_path):
+    made = export_c(source, tmp_path / "model").folder
+    (code,) = re.findall(r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    declared, statements = code.split("if (model_init", 1)
+    program = (
+        "#include <stdio.h>\nint read_sensor(double *sample);\n" + declared + "int main(void) { if (model_init" + statements + "return 0; }"
+    )
+    (made / "example.c").write_text(program)
+    done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made)
+    assert done.returncode == 0, done.stderr
+
+
+# --- what is exported ---
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_run_and_bundle_give_the_same_bytes_and_the_manifests_weights(trained, made, tmp_path):
+    bundle = export_run(trained, tmp_path / "motions.edge", schemes=()).out
+    (tmp_path / "elsewhere").mkdir()
+    again = export_c(bundle, tmp_path / "elsewhere" / "motions").folder
+    assert contents(again) == contents(made)
+    sha256 = read_bundle(bundle).manifest["members"]["weights.npz"]["sha256"]
+    assert json.loads((made / "model.json").read_text())["weights_sha256"] == sha256
+    assert sha256 in (made / "model.c").read_text()
+
+
+def test_model_json_lists_every_file(made):
+    info = json.loads((made / "model.json").read_text())
+    assert set(info["files"]) == set(contents(made)) - {"model.json"}
+    assert ModelSpec.from_dict(info["spec"]).channels == ("ax", "ay", "az", "gx", "gy", "gz")
+    assert f"{info['bytes']['flash_model']:,}" in (made / "README.md").read_text()
+    assert f"{info['bytes']['ram']:,}" in (made / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_golden_stretch_has_a_gap_where_the_data_has_one(forecast_run, mask, tmp_path):
+    for number, source in enumerate((forecast_run, mask)):
+        assert "NAN" in (export_c(source, tmp_path / str(number)).folder / "golden.h").read_text()
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_odd_names_come_through(mask, tmp_path):
+    made = export_c(mask, tmp_path / 'x "y" *').folder
+    done = run("make", f"CFLAGS=-O0 {STRICT} -Wtrigraphs", "test", cwd=made)
+    passed(done)
+    assert done.stdout.count('x "y" *, float32') == 1
+    (tmp_path / "name.c").write_text('#include <stdio.h>\n#include "model.h"\nint main(void) { puts(model_channel_names[0]); return 0; }\n')
+    assert run("gcc", "-I", made, tmp_path / "name.c", made / "model.c", made / "edge_lstm.c", "-o", tmp_path / "name").returncode == 0
+    assert run(tmp_path / "name").stdout == ODD + "\n"
+
+
+def test_without_a_compiler_the_bytes_are_the_same(trained, made, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    done = export_c(trained, tmp_path / "empty" / "motions")
+    assert done.built == build.Built("not run here: no C compiler (cc) was found")
+    assert contents(done.folder) == contents(made)
+
+
+def test_a_compiler_that_fails_is_named(trained, tmp_path, monkeypatch):
+    fake = tmp_path / "cc"
+    fake.write_text("#!/bin/sh\necho 'stdint.h: No such file' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert export_c(trained, tmp_path / "motions").built.verdict == "not run here: cc: stdint.h: No such file"
+
+
+# --- refusals ---
+
+
+def test_source_that_is_out_of_tolerance_here_is_not_exported(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_tolerance", lambda *_: Tolerance("max_abs", 1e-12, "nothing is that good"))
+    with pytest.raises(ConversionError, match=r"out of tolerance here, built by cc [0-9.]+ -O2 for \w+: .*FAIL"):
+        export_c(trained, tmp_path / "motions")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_that_is_not_usable_is_refused(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "run_int8", lambda *_: np.zeros((200, 4)))
+    with pytest.raises(ConversionError, match=r"int8 is out of tolerance: NRMSE .* use --scheme float32"):
+        export_c(trained, tmp_path / "motions", scheme="int8")
+
+
+def test_models_that_the_kernel_does_not_take(random_model):
+    spec, _ = random_model(1, 8)
+    wide = ModelSpec(**{**vars(spec), "hidden_size": 16385})
+    with pytest.raises(ConversionError, match="hidden_size is 16385; the C kernel takes up to 16384"):
+        block.check_sizes(wide, "float32")
+    with pytest.raises(ConversionError, match=r"the model has \d+ bytes; the C kernel takes up to 2147483647"):
+        block.check_sizes(ModelSpec(**{**vars(spec), "hidden_size": 16384}), "float32")
+    with pytest.raises(ConversionError, match="the model is bidirectional"):
+        block.check_sizes(dataclasses.replace(spec, bidirectional=True), "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scheme", "w8a8"], "scheme 'w8a8' is not offered for target c; expected one of float32, int8"),
+        (["--scheme", "int8", "--scheme", "float32"], "a C folder holds one model and --scheme names 2"),
+        (["--target", "rk3588"], "--target c writes a folder of C source and an NPU's target a bundle"),
+        (["--chunk", "8"], "--chunk is for an NPU's bundle"),
+        (["--no-npu"], "--no-npu is for an NPU's bundle"),
+        (["-o", "there.edge"], "leave .edge out"),
+        (["-o", "nowhere/motions"], "is not there"),
+    ],
+)
+def test_command_line_refuses_in_one_line(trained, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(trained.path), "--target", "c", "-o", "motions", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_is_exported_to_c_alone(mask, tmp_path):
+    assert main(["export", str(mask), "--target", "rk3588", "-o", str(tmp_path / "x.edge")]) == 2
+
+
+def test_command_line(trained, tmp_path, capsys):
+    out = tmp_path / "motions"
+    assert main(["export", str(trained.path), "--target", "c", "--scheme", "int8", "-o", str(out)]) == 0
+    said = capsys.readouterr().out
+    info = json.loads((out / "model.json").read_text())
+    assert re.search(rf"^int8 +{info['bytes']['flash_model']} B +{info['bytes']['ram']} B .*<- in the folder$", said, re.MULTILINE)
+    assert re.search(r"^self-test  largest error .*limit of the NRMSE", said, re.MULTILINE)
+    assert main(["targets"]) == 0
+    assert re.search(r"^c .*float32, int8", capsys.readouterr().out, re.MULTILINE)
+    assert main(["targets", "c"]) == 0
+
+
+# --- the folder ---
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_an_export_is_replaced_with_its_builds_and_leaves_nothing_beside_it(trained, made, tmp_path):
+    passed(run("make", "test", cwd=made))
+    export_c(trained, made, scheme="int8")
+    assert json.loads((made / "model.json").read_text())["scheme"] == "int8"
+    assert not (made / "build").exists()
+    (tmp_path / "empty").mkdir()
+    export_c(trained, tmp_path / "empty")
+    assert {p.name for p in tmp_path.iterdir()} == {"motions", "empty"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("main.c", "mine", "files that the export did not write, or that were changed since: main.c;"),
+        ("mine.c", "mine", "were changed since: mine.c;"),
+        ("model.json", '{"made_by": "somebody"}', "is no C export of edge-lstm"),
+        ("model.json", "[]", "is no C export of edge-lstm"),
+    ],
+)
+@pytest.mark.usefixtures("unbuilt")
+def test_what_somebody_put_there_stays(trained, made, name, content, message):
+    (made / name).write_text(content)
+    before = contents(made)
+    with pytest.raises(ConversionError, match=re.escape(message)):
+        export_c(trained, made)
+    assert contents(made) == before
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_foreign_folder_a_file_and_a_link_are_refused(trained, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "mine.c").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "foreign")
+    for name, message in (("file", "is no folder"), ("foreign", "is no C export"), ("link", "is no folder")):
+        with pytest.raises(ConversionError, match=message):
+            export_c(trained, tmp_path / name)
+    assert (tmp_path / "foreign" / "mine.c").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_old_one(trained, made, tmp_path, monkeypatch):
+    before = contents(made)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder, "fill", full)
+    monkeypatch.setattr(build, "fill", full)
+    with pytest.raises(ConversionError, match=r"can't write .*: No space left on device; what was there before is unchanged"):
+        export_c(trained, made, scheme="int8")
+    assert contents(made) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["motions"]
+
+
+def test_unknown_scheme_in_the_library(trained, tmp_path):
+    with pytest.raises(ConfigError, match="scheme 'fp16' is not offered for target c"):
+        export_c(trained, tmp_path / "motions", scheme="fp16")

@@ -1,0 +1,224 @@
+"""The real rknn-toolkit2 and its simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_lstm.emulate.npu_ranges import input_range
+from edge_lstm_export import export_run
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.measure.keys import simulated
+from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.quantize import npu_int8
+from edge_lstm_runtime import ConversionError, Reference, compare, load
+from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.model.measured import read_measured
+from edge_lstm_runtime.verify.error import FLOAT16
+from helpers.calibration import calibration_for
+from helpers.specs import feature_rows, least_spec
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"),
+]
+
+
+def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):
+    calibration = calibration_for(spec, weights, 128)
+    made = FORMS[form](spec, weights, calibration)
+    return Converter(spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options)
+
+
+@pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
+def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, layers, hidden, outputs):
+    spec, weights = random_model(layers, hidden, outputs=max(outputs, 2))
+    rows = feature_rows(spec, 300)
+    with convert(spec, weights) as converter:
+        comparison = compare(converter.run(rows), Reference(spec, weights).run(rows))
+        assert comparison.within(FLOAT16), comparison
+        inside = [r for r in converter.operators if r["operator"] not in ("InputOperator", "OutputOperator")]
+        assert {r["target"] for r in inside} == {"NPU"}
+        assert {r["dtype"] for r in inside} == {"FLOAT16"}
+        assert converter.memory_kb["weight"] > 0
+
+
+@pytest.mark.parametrize(("scheme", "limit"), [("fp16", 2e-3), ("w8a8", 0.1)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_fused_operator_is_clean_and_stays_on_the_npu(random_model, layers, scheme, limit):
+    spec, weights = random_model(layers, 16, outputs=3)
+    rows = feature_rows(spec, 60)
+    with convert(spec, weights, scheme, "lstm") as converter:
+        assert compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse <= limit
+        assert "exLSTM" in {r["operator"] for r in converter.inner_operators}
+        assert {r["target"] for r in converter.inner_operators} == {"NPU"}
+        assert converter.cycles is None, "the vendor's table gives none for it"
+
+
+def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
+    spec, weights = random_model(1, 16, outputs=3)
+    rows = feature_rows(spec, 60)
+    calibration = calibration_for(spec, weights, 128)
+    form = FORMS["lstm"](spec, weights, calibration, steps=4)
+    reference = Reference(spec, weights).run(rows)
+    for scheme, limit in (("fp16", 2e-3), ("w8a8", 0.1)):
+        with Converter(spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration) as converter:
+            assert compare(converter.run(rows), reference).nrmse <= limit
+            with pytest.raises(ConversionError, match="takes 4 steps at once, and 5 came"):
+                converter.run(rows[:5])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
+    """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part. One step from the zero state
+    each, because over many steps a rounding that falls the other way goes on its own way."""
+    spec, weights = random_model(layers, 32, outputs=3)
+    calibration, rows = calibration_for(spec, weights, 128), feature_rows(spec, 40)
+    x_range = input_range(calibration["x"])
+    quantised = npu_int8.quantise(weights, calibration, x_range)
+    emulated = np.concatenate([npu_int8.emulate(weights, quantised, x_range, row[None]) for row in rows])
+    found = []
+    with convert(spec, weights, "w8a8", "packed") as converter:
+        for row in rows:
+            converter.reset()
+            found.append(converter.run(row[None]))
+        converter.reset()
+        streamed = converter.run(rows)
+    error = np.abs(np.concatenate(found) - emulated)
+    assert np.median(error) < 1e-3, "float16 alone"
+    assert compare(streamed, Reference(spec, weights).run(rows)).nrmse < 3e-2
+
+
+def test_several_targets_side_by_side(trained, tmp_path):
+    work = export_run(trained, tmp_path / "many.edge", targets=("rk3576", "rk3566"), schemes=("fp16",))
+    assert sorted(load(work.out).manifest["artifacts"]) == ["rk3566-fp16.rknn", "rk3576-fp16.rknn"]
+    assert all(a.comparison.within(FLOAT16) for name, a in work.accuracy.items() if name.member in work.artifacts)
+
+
+def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
+    spec, weights = random_model(2, 16)
+    rows = feature_rows(spec, 40)
+    with convert(spec, weights, "w8a8") as converter:
+        whole = converter.run(rows)
+        converter.reset()
+        first = converter.run(rows[:15])
+        saved = converter.get_state()
+        rest = converter.run(rows[15:])
+        np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
+        converter.set_state(saved)
+        np.testing.assert_array_equal(converter.run(rows[15:]), rest)
+        assert np.abs(saved).max() > 0
+
+
+def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
+    """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
+    W, b = (numpy_helper.from_array(a.astype(np.float32), n) for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4))))
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, size]) for n, size in (("x", 8), ("y", 4))]
+    graph = helper.make_graph([helper.make_node("Gemm", ["x", "W", "b"], ["y"])], "linear", values[:1], values[1:], [W, b])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model)
+    log_file = tmp_path / "vendor.log"
+    with pytest.raises(ConversionError, match=r"rk3588 fp16.*logged an error although it returned success: .*op target") as caught:
+        Converter(least_spec(), model.SerializeToString(), {"io": {"form": "cell"}}, "rk3588", "fp16", {}, log_file=log_file)
+    assert str(log_file) in str(caught.value)
+    assert "Unkown op target" in log_file.read_text()
+
+
+def test_a_graph_that_is_no_model_fails_in_one_line():
+    with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
+        Converter(least_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_crash_names_the_signal(random_model):
+    spec, weights = random_model(1, 8)
+    with convert(spec, weights) as converter:
+        folder = converter._folder
+        os.kill(converter._process.pid, signal.SIGSEGV)
+        with pytest.raises(ConversionError, match=r"rk3588 fp16\) crashed \(SIGSEGV\)"):
+            converter.run(feature_rows(spec, 5))
+    assert not folder.exists()
+
+
+def test_a_converter_that_hangs_is_ended(random_model):
+    spec, weights = random_model(1, 8)
+    with convert(spec, weights) as converter:
+        process = converter._process
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(ConversionError, match="gave no answer in time"):
+            converter._ask("reset", timeout=0.3)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_time_out_while_building(random_model):
+    start = time.monotonic()
+    with pytest.raises(ConversionError, match="gave no answer in time"):
+        convert(*random_model(1, 8), timeout=0.01)
+    assert time.monotonic() - start < 10
+
+
+@pytest.fixture(scope="module")
+def converted(trained, tmp_path_factory):
+    return export_run(trained, tmp_path_factory.mktemp("converted") / "motions.edge")
+
+
+def test_export_for_rk3588(converted):
+    bundle = load(converted.out).bundle
+    assert sorted(bundle.manifest["artifacts"]) == ["rk3588-fp16.rknn", "rk3588-w8a8.rknn"]
+    for member in bundle.manifest["artifacts"]:
+        assert bundle.member(member).startswith(b"RKNN")
+    assert converted.accuracy[simulated("rk3588-fp16.rknn")].comparison.nrmse <= FLOAT16.limit
+    quantised = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
+    assert quantised["form"] == "packed"
+    assert converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2  # a small net, hardly trained
+    inside = [r for r in quantised["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")]
+    assert {r["target"] for r in inside} == {"NPU"}
+    products = [r["dtype"] for r in inside if r["operator"].startswith("Conv") and r["name"].endswith("_linear")]
+    assert products == ["INT8", "INT8"], "those of both layers"
+    assert bundle.manifest["artifacts"]["rk3588-fp16.rknn"]["form"] == "cell"
+    for row in bundle.manifest["artifacts"].values():
+        assert {c["form"] for c in row["candidates"]} >= {"cell", "lstm"}
+        assert sum("kept" in c for c in row["candidates"]) == 1
+        drift = row["inspection"]["drift"]
+        assert len(drift) == 10
+        assert drift[-1] <= 1.5 * drift[0]
+        tensors = {t["name"]: t for t in row["inspection"]["tensors"]}
+        assert {"y", "h0_out", "c1_out", "layer0_g", "layer1_tanh_c"} <= set(tensors)
+        assert max(t["nrmse"] for t in tensors.values()) < 0.1
+        assert min(t["cosine"] for t in tensors.values()) > 0.99
+    assert "rknn-toolkit2 compiler" in bundle.manifest["versions"]
+    assert "accuracy" in read_measured(bundle.manifest["metrics"])[simulated("rk3588-w8a8.rknn")]
+
+
+def test_check_on_the_simulator_gives_what_the_export_measured(converted, capsys):
+    """The bundle alone is enough to build the same quantised model again."""
+    arguments = ["check", str(converted.out), "--backend", "rknn-sim", "--json"]
+    assert main(arguments) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for result in results:
+        exported = converted.accuracy[simulated(result["artifact"])].comparison
+        assert result["max_abs"] == exported.max_abs
+        assert result["steps"] == 1000
+    assert len(results) == 2
+
+
+def test_session_on_the_simulator(converted, trained):
+    model = load(converted.out)
+    recording = trained.splits.test[0].x[:20]
+    reference = model.session("reference").run(recording)
+    with model.session("rknn-sim", artifact="rk3588-fp16.rknn") as session:
+        one_by_one = np.stack([session.step(x) for x in recording])
+        state = session.state
+        session.reset()
+        np.testing.assert_array_equal(session.run(recording), one_by_one)
+        np.testing.assert_array_equal(session.state["h"], state["h"])
+        session.state = state
+    assert compare(one_by_one, reference).within(FLOAT16)

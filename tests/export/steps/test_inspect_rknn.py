@@ -1,0 +1,79 @@
+"""The verdict on a converted model's error over a long stream."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_lstm_export.steps import inspect_rknn
+from edge_lstm_export.work import Artifact, Work
+from edge_lstm_runtime import Reference
+from helpers.arrays import Array
+from helpers.specs import plain_spec
+from helpers.weights import random_weights
+
+
+class Drifting:
+    """In place of the simulator: the reference, off by `errors` of its standard deviation, one for each thousand steps."""
+
+    def __init__(self, reference: Reference, errors: list[float]):
+        self._reference, self._errors = reference, errors
+
+    def reset(self) -> None:
+        self._reference.reset()
+
+    def run(self, rows: Array) -> Array:
+        found = self._reference.run(rows)
+        return found + np.repeat(self._errors, len(rows) // len(self._errors))[:, None] * found.std()
+
+
+def inspected(errors: list[float], scheme: str = "w8a8") -> Any:
+    spec = plain_spec(1, 4)
+    weights = random_weights(spec)
+    form: Any = SimpleNamespace(steps=2)  # of one that takes several steps the outputs are all there is
+    converter: Any = Drifting(Reference(spec, weights), errors)
+    artifact = Artifact("rk3588", scheme, form, converter, np.empty((0, 3), np.float32))
+    run: Any = SimpleNamespace(spec=spec, weights=weights)
+    stream = np.random.default_rng(0).normal(size=(1000, 3))
+    said: list[str] = []
+    work = Work(
+        run,
+        {"rk3588": (scheme,)},
+        Path("x.edge"),
+        said.append,
+        ExitStack(),
+        stream=stream,
+        lengths=np.array([1000]),
+        artifacts={"a": artifact},
+    )
+    found = inspect_rknn.call(work).inspections["a"]
+    assert said == [f"  a: {found.verdict}"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("last", "words"), [(1.4, "no growth (last 1,000 over first: 1.40)"), (1.6, "the error GROWS (last 1,000 over first: 1.60)")]
+)
+def test_an_error_that_grows_by_half_is_told(last: float, words: str) -> None:
+    found = inspected([5e-3] * 9 + [5e-3 * last])
+    assert found.drift == pytest.approx([5e-3] * 9 + [5e-3 * last])
+    assert found.window == 1000
+    assert words in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("scheme", "error", "words"),
+    [
+        ("w8a8", 9e-3, "good: NRMSE 9.0e-03 over 10,000 steps (good is at most 0.01)"),
+        ("w8a8", 1.1e-2, "worse than it should be: NRMSE 1.1e-02 over 10,000 steps (good is at most 0.01)"),
+        ("fp16", 1.9e-3, "good: NRMSE 1.9e-03 over 10,000 steps (good is at most 0.002)"),
+        ("fp16", 2.1e-3, "worse than it should be: NRMSE 2.1e-03 over 10,000 steps (good is at most 0.002)"),
+    ],
+)
+def test_good_is_what_the_number_format_allows(scheme: str, error: float, words: str) -> None:
+    assert inspected([error] * 10, scheme).verdict.startswith(words)

@@ -1,0 +1,248 @@
+"""A board, emulated: Debian's Python for its architecture, and what edge-lstm needs beside it, in a folder, run by qemu-user.
+
+    .venv/bin/python tests/helpers/board.py FOLDER [--arch arm64|armhf]
+
+makes one in FOLDER, with this working tree's wheel installed, and says how to run it. Needs no root rights. arm64, the default, is an
+RK3588 without its NPU: NumPy's wheel and Rockchip's rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. Its speed is the
+emulator's and says nothing about a board.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROJECT = Path(__file__).parents[2]
+CONSTRAINTS = PROJECT / "constraints.txt"
+SUITE = "bookworm"  # its Python is 3.11; the next one's, 3.13, has no wheel of rknn-toolkit-lite2
+SOURCE = f"deb [arch=ARCHITECTURE signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {SUITE} main\n"
+# An apt of its own beside the machine's, for the board and as if nothing were installed; the machine's proxy settings stay.
+APT = """
+APT::Architecture "ARCHITECTURE";
+APT::Architectures { "ARCHITECTURE"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+Dir::Etc::sourcelist "FOLDER/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "FOLDER";
+Dir::State::status "FOLDER/status";
+Dir::Cache "FOLDER";
+Dir::Log "FOLDER";
+"""
+LAUNCHER_PATH = "root/usr/bin/emulated-python3"
+SOC = b"radxa,rock-5b\0rockchip,rk3588\0"
+# The board's Python, as a file that the host runs: an emulated program can start it too, as `edge-lstm bench` does. By its name Python
+# finds its library. $QEMU_LD_PREFIX is what it sees as /, $QEMU_CPU its CPU; what it starts has the same ones.
+LAUNCHER = """#!/bin/sh
+here=$(dirname "$0")
+export QEMU_LD_PREFIX="${QEMU_LD_PREFIX:-$here/../..}" QEMU_CPU="${QEMU_CPU:-DEFAULT}"
+exec EMULATOR -0 "$0" "$here/python3" "$@"
+"""
+
+
+class Architecture(NamedTuple):
+    debian: str  # its name there
+    machine: str  # as Python's `platform.machine()` says it
+    qemu: str
+    cpu: str  # where none is asked for
+    platform: str  # of the wheel
+    debian_packages: tuple[str, ...]
+    extras: tuple[str, ...] | None  # of the project, whose requirements pip installs there, besides NumPy; None: Debian has NumPy
+
+
+ARCHITECTURES = {
+    a.debian: a
+    for a in (
+        # NumPy's wheel needs libstdc++6, which every real installation has.
+        Architecture("arm64", "aarch64", "qemu-aarch64", "max", "manylinux2014_aarch64", ("python3-pip", "libstdc++6"), ("npu",)),
+        # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, of which Debian's pip takes no wheel.
+        Architecture("armhf", "armv7l", "qemu-arm", "cortex-a7", "manylinux2014_armv7l", ("python3-pip", "python3-numpy"), None),
+    )
+}
+
+
+class BoardError(Exception):
+    """There can't be a board here; the message is one line and says what is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """FOLDER/root: Debian; FOLDER/numpy and FOLDER/npu: what pip installed, of the runtime alone and of the extra `npu`."""
+
+    folder: Path
+    architecture: Architecture
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """The emulated Python with these arguments, which can start another."""
+        return [str(self.folder / LAUNCHER_PATH), *map(str, arguments)]
+
+    def pip(self, *arguments: str | Path) -> list[str]:
+        """pip there. It reads the file of the Python that runs it, to tell what wheels that takes, so the launcher must not be that."""
+        root = self.folder / "root"
+        cpu = ["-cpu", self.architecture.cpu]
+        return [_qemu(self.architecture), "-L", str(root), *cpu, str(root / "usr/bin/python3"), "-m", "pip", *map(str, arguments)]
+
+    def with_library(self, library: Path, root: Path) -> None:
+        """Make the folder `root`: the board's own, of links, with this file as /usr/lib/librknnrt.so."""
+        shutil.copytree(self.folder / "root", root, symlinks=True, copy_function=os.symlink)
+        (root / "usr/lib/librknnrt.so").symlink_to(library)
+
+    def variables(self, project: Path | None = None, *, npu: bool = True, root: Path | None = None, cpu: str = "") -> dict[str, str]:
+        """The environment variables of a process there. project: a folder that `install` has made. npu: with rknn-toolkit-lite2?
+        root: what it sees as / where it isn't this board's own, see `with_library`. cpu: as the emulator calls it."""
+        paths = [str(path) for path in (project, self.folder / "numpy", self.folder / "npu" if npu else None) if path]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QEMU_"))}
+        emulated = {"QEMU_LD_PREFIX": str(root or self.folder / "root"), "QEMU_CPU": cpu or self.architecture.cpu}
+        return {**kept, **emulated, "PYTHONPATH": os.pathsep.join(paths), "PYTHONNOUSERSITE": "1"}
+
+    def install(self, wheel: Path, project: Path) -> None:
+        """Install the project's wheel into the folder `project`, by the board's own pip."""
+        _run(self.pip("install", "--no-index", "--no-deps", "--target", project, wheel), variables=self.variables())
+
+
+def build_wheel(architecture: Architecture, out: Path) -> Path:
+    """The wheel of this working tree for such a board, in the folder `out`."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(PROJECT)]
+    _run(command, variables={**os.environ, "EDGE_LSTM_WHEEL": architecture.platform})
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def cached(architecture: Architecture) -> Board:
+    """The board in the cache, beside the converter's environment; made where it isn't there. Raises BoardError."""
+    from edge_lstm_export.npu.rknn import environment
+
+    # This file says how it is made.
+    parts = Path(__file__).read_bytes(), CONSTRAINTS.read_bytes(), "\n".join(requirements(architecture)).encode()
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+    return make(environment.location().parent / f"board-{architecture.debian}-{digest}", architecture)
+
+
+def requirements(architecture: Architecture) -> list[str]:
+    """What `pip install "edge-lstm[npu]"` asks for on a board, as far as it is not Debian's."""
+    if architecture.extras is None:
+        return []
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    return [line.split(";")[0] for lines in (project["dependencies"], *(extras[name] for name in architecture.extras)) for line in lines]
+
+
+def make(home: Path, architecture: Architecture) -> Board:
+    """Make a board in the folder `home`, or find the one that is there. Raises BoardError; what was half made is removed."""
+    home = home.absolute()
+    board = Board(home, architecture)
+    qemu = _qemu(architecture)
+    if (home / "npu").exists():
+        if architecture.qemu not in (home / LAUNCHER_PATH).read_text():
+            raise BoardError(f"{home} has a board of another architecture; name another folder for {architecture.debian}")
+        return board
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise BoardError(f"{tool}, which fetches and unpacks Debian's Python, is not here")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".board-", dir=home.parent))
+    try:
+        _unpack_debian(building / "root", architecture)
+        launcher = building / LAUNCHER_PATH
+        launcher.write_text(LAUNCHER.replace("EMULATOR", Path(qemu).name).replace("DEFAULT", architecture.cpu))
+        launcher.chmod(0o755)
+        _install_packages(Board(building, architecture))
+        building.chmod(0o755)
+        try:
+            building.rename(home)
+        except OSError as e:
+            if not (home / "npu").exists():  # else somebody made it meanwhile: theirs serves as well
+                raise BoardError(f"can't make a board in {home}: {e.strerror}") from e
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return board
+
+
+def _unpack_debian(root: Path, architecture: Architecture) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("lists/partial", "archives/partial"):
+            (folder / part).mkdir(parents=True)
+        (folder / "status").touch()
+        (folder / "sources.list").write_text(SOURCE.replace("ARCHITECTURE", architecture.debian))
+        (folder / "apt.conf").write_text(APT.replace("FOLDER", name).replace("ARCHITECTURE", architecture.debian))
+        variables = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
+        _run(["apt-get", "update", "--error-on=any"], variables=variables)
+        _run(["apt-get", "install", "--yes", "--download-only", *architecture.debian_packages], variables=variables)
+        root.mkdir()
+        for package in sorted((folder / "archives").glob("*.deb")):
+            _run(["dpkg-deb", "--extract", str(package), str(root)])
+    # What update-alternatives would link when Debian's BLAS and LAPACK are installed.
+    for library in root.glob("usr/lib/*/*/lib*.so.3"):
+        (library.parents[1] / library.name).symlink_to(library.relative_to(library.parents[1]))
+    # rknn-toolkit-lite2 looks for these two before it looks for its library where it takes the machine for a container.
+    for path, content in (("proc/device-tree/compatible", SOC), ("dev/dri/renderD129", b"")):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+
+
+def _install_packages(board: Board) -> None:
+    npu, numpy = board.folder / "npu", board.folder / "numpy"
+    for folder in (npu, numpy):
+        folder.mkdir()
+    if wanted := requirements(board.architecture):
+        pip = board.pip("install", "--only-binary", ":all:", "--constraint", CONSTRAINTS, "--target", npu, *wanted)
+        _run(pip, variables=board.variables())
+    for path in list(npu.glob("numpy*")):
+        path.rename(numpy / path.name)
+
+
+def _qemu(architecture: Architecture) -> str:
+    for name in (f"{architecture.qemu}-static", architecture.qemu):
+        if found := shutil.which(name):
+            return found
+    raise BoardError(f"{architecture.qemu}, the emulator, is not here; run: apt-get install qemu-user-static")
+
+
+def _run(command: Sequence[str], *, variables: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    if done.returncode != 0:
+        lines = [line for line in (done.stderr.strip() or done.stdout.strip()).splitlines() if not line.startswith(("W", "  "))]
+        shown = " ".join(Path(part).name for part in command[:7])
+        raise BoardError(f"`{shown} ...` failed: {' / '.join(lines[-2:]) or f'exit code {done.returncode}'}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("board.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where it is made, or is already")
+    parser.add_argument("--arch", choices=ARCHITECTURES, default="arm64", help="as Debian calls it (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    architecture = ARCHITECTURES[options.arch]
+    try:
+        board = make(options.folder, architecture)
+        project = board.folder / "project"
+        shutil.rmtree(project, ignore_errors=True)
+        with tempfile.TemporaryDirectory() as folder:
+            board.install(build_wheel(architecture, Path(folder)), project)
+    except BoardError as e:
+        raise SystemExit(f"board: error: {e}") from e
+    path = board.variables(project)["PYTHONPATH"]
+    print(f"PYTHONPATH={shlex.quote(path)} {shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}")
+    print("QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a board's.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,48 @@
+"""How the C tests are compiled: the kernels with the flags of the library, and the tests with them, into one program."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import hatch_build
+
+HERE = Path(__file__).parents[1] / "runtime" / "native"  # where the C files are
+SOURCE = hatch_build.SOURCE
+SUITE = ("suite.c", "suite_arguments.c", "suite_tools.c")
+COMMON = ("-std=c99", "-ffp-contract=fast", f"-I{SOURCE.parent}")
+WARNINGS = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wfloat-conversion", "-Wconversion", "-Werror")
+ALONE = (hatch_build.Part(""),)  # as in a firmware
+HOST = hatch_build.MACHINES.get(platform.machine(), ALONE)
+
+
+def run(command: Sequence[str | Path], timeout: float = 600) -> str:
+    """Its output; AssertionError with all of it where it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}{done.stderr[-6000:]}"
+    return done.stdout + done.stderr
+
+
+def compiler(name: str) -> str | None:
+    return shutil.which(name)
+
+
+def build(
+    folder: Path,
+    *flags: str,
+    cc: str = "gcc",
+    kernels: Sequence[hatch_build.Part] = HOST,
+    sources: Sequence[str] = SUITE,
+    link: Sequence[str] = ("-lm",),
+) -> Path:
+    """The program of these sources with these kernels. AssertionError with the compiler's words where it can't be made."""
+    objects = []
+    for k, part in enumerate(kernels):
+        objects.append(folder / f"kernel{k}.o")
+        own = (*part.macros.split(), *part.options(zig=False))
+        run([cc, *COMMON, *WARNINGS, *flags, "-fvisibility=hidden", *own, "-c", SOURCE, "-o", objects[-1]])
+    run([cc, *COMMON, *WARNINGS, *flags, *(HERE / s for s in sources), *objects, *link, "-o", folder / "program"])
+    return folder / "program"

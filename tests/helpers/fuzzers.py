@@ -1,0 +1,50 @@
+"""Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), one after the other, and says what they found.
+
+python tests/helpers/fuzzers.py [seconds of each; 600 unless given]      # keeps what it learns in build/fuzz
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # hatch_build
+from helpers.c_build import HOST, build, run
+from helpers.paths import ROOT
+
+SANITISED = ("-g", "-O1", "-fno-sanitize-recover=all")
+
+# A process's peak memory, which the fuzzers watch, begins at that of the process that started it, and after a thousand tests that is large.
+# So a small shell starts them, and stays.
+APART = ("sh", "-c", '"$@"; exit $?', "sh")
+
+
+def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
+    """What libFuzzer says at its end; AssertionError with the input that crashes, where there is one."""
+    flags = (*SANITISED, "-fsanitize=fuzzer-no-link,address,undefined")
+    program = build(folder, *flags, cc="clang", kernels=HOST, sources=["fuzz.c"], link=["-fsanitize=fuzzer,address,undefined"])
+    (folder / "corpus").mkdir(exist_ok=True)
+    limits = ("-max_len=8192", "-rss_limit_mb=1024", "-timeout=20", f"-artifact_prefix={folder}/")
+    return run([*APART, program, folder / "corpus", f"-max_total_time={seconds}", *limits, *options], seconds + 120)
+
+
+def fuzz_bundles(folder: Path, seconds: int, *options: str) -> str:
+    """The same of atheris."""
+    limits = ("-timeout=20", f"-artifact_prefix={folder}/")
+    fuzzer = sys.executable, Path(__file__).with_name("fuzz_bundle.py"), folder / "corpus", f"-max_total_time={seconds}"
+    return run([*APART, *fuzzer, *limits, *options], seconds + 120)
+
+
+def main(seconds: int = 600) -> None:
+    for fuzz in (fuzz_kernel, fuzz_bundles):
+        folder = ROOT / "build" / "fuzz" / fuzz.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            print(fuzz.__name__, fuzz(folder, seconds).strip().splitlines()[-1])
+        except AssertionError as e:
+            sys.exit(f"{fuzz.__name__}: {e}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))

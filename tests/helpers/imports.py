@@ -1,0 +1,68 @@
+"""What the files of packages import, read from their source without running it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Import(NamedTuple):
+    name: str  # the module with all its dots, or a name in it: "edge_lstm.data.load", "edge_lstm.data.load.Splits"
+    line: int
+    inside: bool  # a function
+
+
+def modules(packages: Mapping[str, Path]) -> dict[str, Path]:
+    """Dotted name -> file of every module. packages: import package -> the folder that it lies in."""
+    found = {}
+    for package, folder in packages.items():
+        for path in sorted((folder / package).rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(module: str, path: Path) -> Iterator[Import]:
+    """Of one file, each name of a `from` by itself; relative ones made absolute."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+
+    def walk(node: ast.AST, inside: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(alias.name, child.lineno, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level <= len(package), f"{path}:{child.lineno} leaves its package"
+                above = package[: len(package) + 1 - child.level] if child.level else []
+                base = ".".join([*above, *([child.module] if child.module else [])])
+                yield from (Import(f"{base}.{alias.name}", child.lineno, inside) for alias in child.names)
+            yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+
+    yield from walk(ast.parse(path.read_text("utf-8")), inside=False)
+
+
+def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Module -> the modules of these packages that it imports, inside functions and for type checkers too."""
+    files = modules(packages)
+    found = {}
+    for module, path in files.items():
+        names = {i.name for i in imports(module, path)}
+        # `from a import b` is of the module a.b, or of a name in a.
+        found[module] = {name if name in files else name.rpartition(".")[0] for name in names} & files.keys() - {module}
+    return found
+
+
+def circles(edges: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
+    """The strongly connected components of more than one module: in each, every module imports every other in the end."""
+
+    def reach(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            todo += (new := edges[todo.pop()] - seen)
+            seen |= new
+        return seen
+
+    reached = {module: reach(module) for module in edges}
+    return sorted({tuple(sorted(b for b in reached[a] if a in reached[b])) for a in edges if a in reached[a]})

@@ -1,0 +1,33 @@
+"""Backends put in place of others, and plug-ins from outside the packages."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_lstm_runtime.backends import registry
+
+
+def replace_backend(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any) -> types.ModuleType:
+    """The backend's module with other attributes in place of its own, such as open_backend; it then has no open_streams unless given."""
+    original = registry.BACKENDS.load(name)
+    module = types.ModuleType(original.__name__)
+    vars(module).update({key: value for key, value in vars(original).items() if key != "open_streams"})
+    vars(module).update(attributes)
+    monkeypatch.setitem(sys.modules, original.__name__, module)
+    return module
+
+
+def plug_in(folder: Path, distribution: str, **modules: str) -> None:
+    """An installed package with a backend for each name; the source of its module. `folder` is then put on the path."""
+    info = folder / f"{distribution}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    lines = [f"{name} = {distribution}_{name}\n" for name in modules]
+    (info / "entry_points.txt").write_text("[edge_lstm.backends]\n" + "".join(lines))
+    for name, source in modules.items():
+        (folder / f"{distribution}_{name}.py").write_text(source)

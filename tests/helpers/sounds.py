@@ -1,0 +1,40 @@
+"""Front ends, a sound for them to hear, and models that take it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.weights import random_weights
+
+LOG_MEL = rt.FrontEnd("log-mel", 8000, 200, 80, 256, 40, 0, 20.0, 4000.0)
+
+
+def sound(front_end: rt.FrontEnd, seconds: float = 0.6) -> np.ndarray[Any, Any]:
+    """int16: a rising tone, a steady one, noise, and a silence in which the floor counts."""
+    t = np.arange(round(seconds * front_end.sample_rate)) / front_end.sample_rate
+    x = 0.4 * np.sin(2 * np.pi * (200 + 2000 * t) * t) + 0.2 * np.sin(2 * np.pi * 700 * t)
+    x += 0.02 * np.random.default_rng(0).standard_normal(len(t))
+    x[len(x) // 2 : len(x) * 3 // 4] = 0
+    return np.round(32767 * np.clip(x, -1, 1)).astype(np.int16)
+
+
+def sound_spec(front_end: rt.FrontEnd, **changes: Any) -> rt.ModelSpec:
+    names = front_end.names
+    spec = rt.ModelSpec("classify", names, 8, 1, (-5.0,) * len(names), (3.0,) * len(names), classes=("a", "b", "c"), front_end=front_end)
+    return dataclasses.replace(spec, **changes)
+
+
+def write_whole(path: Path) -> None:
+    """The bundle of a bidirectional model."""
+    spec = sound_spec(LOG_MEL, bidirectional=True)
+    weights, x, lengths = random_weights(spec), LOG_MEL.frames(sound(LOG_MEL)), np.array([40, 18])
+    y = run_sequences(reference(spec, weights), golden_features(spec, x, lengths), lengths)
+    rt.write_bundle(path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})})

@@ -1,0 +1,390 @@
+"""The C kernel from Python: every kernel of this CPU against the float64 reference, PyTorch and integers in NumPy; and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import native
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.backends.reference import sigmoid
+from edge_lstm_runtime.errors import BackendError, BundleError
+from helpers.arrays import Array
+from helpers.bundles import make_bundle
+from helpers.commands import environment
+from helpers.specs import make_spec, samples
+from helpers.weights import int8_arrays, random_weights
+
+BUILT = native.LIBRARY.exists()
+KERNELS = native.kernels() if BUILT else ()
+built = pytest.mark.skipif(not BUILT, reason=f"{native.LIBRARY.name} is not built")
+every_kernel = pytest.mark.parametrize("kernel", KERNELS or [pytest.param("none", marks=built)])
+FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
+
+
+def farthest(actual: Array, expected: Array) -> float:
+    assert actual.shape == expected.shape
+    return float(np.abs(actual.astype(np.float64) - expected).max())
+
+
+def features_of(spec: rt.ModelSpec, steps: int, *streams: int, seed: int = 3) -> Array:
+    return np.random.default_rng(seed).normal(size=(steps, *streams, spec.feature_size)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def long_run() -> tuple[rt.ModelSpec, Any, Array, Array]:
+    """10,000 steps of the reference."""
+    spec = make_spec(channels=5, hidden=37, layers=2, outputs=3)
+    weights = random_weights(spec)
+    x = features_of(spec, 10_000)
+    return spec, weights, x, rt.Reference(spec, weights).run(x)
+
+
+@every_kernel
+def test_float32_over_10000_steps(long_run, kernel):
+    spec, weights, x, expected = long_run
+    backend = NativeBackend(spec, weights, kernel=kernel)
+    assert farthest(backend.run(x), expected) <= FLOAT_LIMIT
+    stepped = NativeBackend(spec, weights, kernel=kernel)
+    np.testing.assert_array_equal([stepped.step(row) for row in x[:200]], NativeBackend(spec, weights, kernel=kernel).run(x[:200]))
+
+
+@every_kernel
+def test_float32_against_pytorch(kernel):
+    import torch
+
+    spec = make_spec(channels=4, hidden=24, layers=3, outputs=2)
+    weights = random_weights(spec)
+    lstm = torch.nn.LSTM(spec.feature_size, spec.hidden_size, spec.num_layers, dtype=torch.float64)
+    with torch.no_grad():
+        for k in range(spec.num_layers):  # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases
+            for name, value in (("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b")):
+                getattr(lstm, f"{name}_l{k}").copy_(torch.from_numpy(weights[f"layer{k}.{value}"].T.astype(np.float64)))
+            getattr(lstm, f"bias_hh_l{k}").zero_()
+        x = features_of(spec, 1000)
+        h, (h_n, c_n) = lstm(torch.from_numpy(x).double())
+    backend = NativeBackend(spec, weights, kernel=kernel)
+    expected = h.numpy() @ weights["head.W"].astype(np.float64) + weights["head.b"]
+    assert farthest(backend.run(x), expected) <= FLOAT_LIMIT
+    assert farthest(backend.state[0], h_n.numpy()) <= FLOAT_LIMIT
+    assert farthest(backend.state[1], c_n.numpy()) <= FLOAT_LIMIT
+
+
+def int8_product(v: Array, W: Array, step: Array) -> Array:
+    """v (N,) rounded to 127 whole numbers of its largest, times W, (N, 4H) whole numbers: exact sums, times both scales."""
+    largest = np.abs(v).max()
+    if largest <= 1e-30:
+        return np.zeros(W.shape[1])
+    q = np.rint(v.astype(np.float64) * float(np.float32(127) / largest)).astype(np.int64)
+    return (q @ W.astype(np.int64)) * (float(largest / np.float32(127)) * step.astype(np.float64))
+
+
+@every_kernel
+@pytest.mark.parametrize("with_steps", [False, True])
+def test_int8_against_integers(kernel, with_steps):
+    """Each step from the kernel's own state, and each layer from its own h below: a rounding to the other neighbour is not carried on."""
+    spec = make_spec(channels=6, hidden=21, layers=2, outputs=3)
+    weights = random_weights(spec)
+    whole, steps = {}, {}
+    for k in range(spec.num_layers):
+        for part in "xh":
+            W = weights[f"layer{k}.W_{part}"]
+            steps[k, part] = np.abs(W).max(axis=0) / np.float32(127) * np.float32(1.1 if with_steps else 1)
+            whole[k, part] = np.rint(W / steps[k, part])
+            weights[f"layer{k}.W_{part}"] = whole[k, part].astype(np.float32) * steps[k, part]
+    grid = np.concatenate([steps[k, part] for k in range(spec.num_layers) for part in "xh"]) if with_steps else None
+    backend = NativeBackend(spec, weights, "int8", kernel=kernel, steps=grid)
+    worst = []
+    for x in features_of(spec, 200):
+        h0, c0 = backend.state
+        y = backend.step(x)
+        h1, c1 = backend.state
+        below = x
+        for k in range(spec.num_layers):
+            a = (
+                weights[f"layer{k}.b"]
+                + int8_product(below, whole[k, "x"], steps[k, "x"])
+                + int8_product(h0[k], whole[k, "h"], steps[k, "h"])
+            )
+            i, f, g, o = np.split(a, 4)
+            c = sigmoid(f) * c0[k] + sigmoid(i) * np.tanh(g)
+            worst.append(max(farthest(c1[k], c), farthest(h1[k], sigmoid(o) * np.tanh(c))))
+            below = h1[k]
+        assert farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"]) <= FLOAT_LIMIT
+    # The exception: a value so near the middle between two whole numbers that float32 and float64 round it apart.
+    assert np.mean(np.array(worst) > 5e-6) < 0.01
+    assert max(worst) < 0.01
+
+
+@every_kernel
+def test_int8_is_near_float32(long_run, kernel):
+    """Its own rounding is that of int8 and no more: NRMSE of a random net, as docs/int8.md tells of trained ones."""
+    spec, weights, x, expected = long_run
+    actual = NativeBackend(spec, weights, "int8", kernel=kernel).run(x[:1000])
+    assert np.sqrt(np.mean((actual - expected[:1000]) ** 2)) / expected[:1000].std() < 0.03
+
+
+@built
+@pytest.mark.parametrize("precision", native.PRECISIONS)
+@pytest.mark.parametrize("streams", [1, 2, 5])
+def test_streams_are_as_alone(precision, streams):
+    spec = make_spec(hidden=19, layers=2)
+    weights = random_weights(spec)
+    x = features_of(spec, 60, streams)
+    together = NativeBackend(spec, weights, precision, streams=streams)
+    alone = [NativeBackend(spec, weights, precision) for _ in range(streams)]
+    limit = FLOAT_LIMIT if precision == "float32" else 0.01  # the gates' rounding differs, so that int8 may take the other neighbour
+    assert farthest(together.run(x[:30]), np.stack([b.run(x[:30, s]) for s, b in enumerate(alone)], axis=1).astype(np.float64)) <= limit
+    together.reset(stream=streams - 1)
+    alone[-1].reset()
+    h, c = together.state
+    assert h.shape == (streams, 2, 19)
+    assert not h[-1].any()
+    assert not c[-1].any()
+    assert all(h[s].any() for s in range(streams - 1))
+    assert (
+        farthest(np.stack([together.step(row) for row in x[30:]]), np.stack([b.run(x[30:, s]) for s, b in enumerate(alone)], axis=1))
+        <= limit
+    )
+    for wrong in (streams, -1, 2**32, 2**32 + 1):
+        with pytest.raises(BackendError):
+            together.reset(stream=wrong)
+    np.testing.assert_array_equal(together.state[0][:-1] != 0, True)  # none of them was one
+
+
+@built
+def test_state_is_carried_over():
+    spec = make_spec(hidden=11, layers=2)
+    first, second = (NativeBackend(spec, random_weights(spec)) for _ in range(2))
+    x = features_of(spec, 40)
+    first.run(x[:20])
+    second.state = first.state
+    np.testing.assert_array_equal(first.run(x[20:]), second.run(x[20:]))
+    before = first.state
+    h = before[0]
+    for wrong in (h[:1], h.astype(np.int64), np.where(h > 0, np.nan, h), np.where(h > 0, np.float64(1e300), h)):
+        with pytest.raises(BackendError):
+            first.state = (wrong, before[1])
+    np.testing.assert_array_equal(first.state, before)
+    first.reset()
+    assert not np.any(first.state)
+
+
+@built
+@pytest.mark.parametrize("streams", [None, 3])
+def test_features_of_other_kinds(streams):
+    """float64, whole numbers and strides are taken as the values they are; other shapes and values are refused, and nothing changes."""
+    spec = make_spec(channels=3)
+    batch = () if streams is None else (streams,)
+    weights = random_weights(spec)
+    backend, other = (NativeBackend(spec, weights, streams=streams) for _ in range(2))
+    wide = np.random.default_rng(0).integers(-3, 3, (*batch, 6)).astype(np.float32)
+    x = wide[..., ::2]
+    expected = other.step(np.ascontiguousarray(x))
+    for kind in (x, x.astype(np.float64), x.astype(np.int64), x.astype(">f4"), np.asfortranarray(x)):
+        backend.reset()
+        np.testing.assert_array_equal(backend.step(kind), expected)
+    before = backend.state
+    good = np.ones((*batch, 3), np.float32)
+    wrong_shapes = [
+        good[..., :2],
+        good[None],
+        np.ones((*batch, 4), np.float32),
+        good.ravel()[:, None],
+        np.float32(1),
+        np.zeros((0,), np.float32),
+    ]
+    for wrong in (*wrong_shapes, good * np.float32(np.nan), good * np.inf, np.full(good.shape, 1e300)):
+        with pytest.raises(BackendError):
+            backend.step(wrong)
+    for wrong in (good[0], np.stack([good * np.nan, good]), np.stack([good, good])[..., :2]):
+        with pytest.raises(BackendError):
+            backend.run(wrong)
+    np.testing.assert_array_equal(backend.state, before)
+    if streams is not None:
+        with pytest.raises(BackendError, match="shape"):
+            backend.step(np.ones((1, 9), np.float32))  # as many values in another shape
+    assert backend.run(np.empty((0, *batch, 3), np.float32)).shape == (0, *batch, 4)
+
+
+@built
+def test_what_is_refused_at_opening():
+    spec = make_spec()
+    weights = random_weights(spec)
+    for streams in (0, -1, 65537, 2**32, 2**32 + 1):
+        with pytest.raises(BackendError, match="streams, expected 1 to 65536"):
+            NativeBackend(spec, weights, streams=streams)
+    with pytest.raises(BackendError, match="precision is 'int4'"):
+        NativeBackend(spec, weights, "int4")
+    with pytest.raises(BackendError, match="EL_NO_KERNEL"):
+        NativeBackend(spec, weights, kernel="mmx")
+    name = next(iter(weights))
+    for wrong in (weights[name][1:], weights[name].astype(np.float64), weights[name] * np.float32(np.inf)):
+        with pytest.raises(BundleError, match=name):
+            NativeBackend(spec, {**weights, name: wrong})
+    with pytest.raises(BackendError, match="EL_NOT_FINITE"):  # finite, and times 2 log2(e) it would not be
+        NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
+    count = 8 * spec.hidden_size
+    good = np.full(count, 0.01, np.float32)
+    for wrong in (good[1:], good.astype(np.float64), np.full(2 * count, 0.01, np.float32)[::2]):
+        with pytest.raises(BackendError, match="steps are"):
+            NativeBackend(spec, weights, "int8", steps=wrong)
+    for bad in (0.0, -0.01, np.nan, np.inf):
+        steps = good.copy()
+        steps[-1] = bad
+        with pytest.raises(BackendError, match="EL_NOT_FINITE"):
+            NativeBackend(spec, weights, "int8", steps=steps)
+
+
+def test_int8_arrays():
+    spec = make_spec(layers=2)
+    arrays = int8_arrays(spec)
+    layers, steps = read_int8(spec, arrays)
+    for k in range(2):
+        np.testing.assert_array_equal(layers[f"layer{k}.W_h"], arrays[f"layer{k}.W_h"] * arrays[f"layer{k}.step_h"])
+    np.testing.assert_array_equal(steps, np.concatenate([arrays[f"layer{k}.step_{p}"] for k in range(2) for p in "xh"]))
+    for name, array in arrays.items():
+        bad_values = [-128] if array.dtype == np.int8 else [np.nan, np.inf] if name.endswith("b") else [np.nan, np.inf, 0, -1, 1e31]
+        for bad in bad_values:
+            wrong = array.copy()
+            wrong.flat[3] = bad
+            with pytest.raises(BundleError, match=rf"int8.npz: {name}"):
+                read_int8(spec, {**arrays, name: wrong})
+        for wrong in (array[1:], array[None], array.astype(np.float64)):
+            with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+                read_int8(spec, {**arrays, name: wrong})
+        with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+            read_int8(spec, {n: a for n, a in arrays.items() if n != name})
+    with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+        read_int8(spec, {**arrays, "more": np.zeros(1)})
+
+
+@built
+def test_sessions_do_not_touch_each_other():
+    """Two on one thread in turns, and eight on threads of their own, give what each gives alone."""
+    spec = make_spec(hidden=32, layers=2)
+    weights = random_weights(spec)
+    xs = [features_of(spec, 300, seed=s) for s in range(8)]
+    expected = [NativeBackend(spec, weights).run(x) for x in xs]
+    a, b = NativeBackend(spec, weights), NativeBackend(spec, weights)
+    turns = [(a.step(p), b.step(q)) for p, q in zip(xs[0], xs[1], strict=True)]
+    np.testing.assert_array_equal([y for y, _ in turns], expected[0])
+    np.testing.assert_array_equal([y for _, y in turns], expected[1])
+    results: dict[int, list[Array]] = {}
+    start = threading.Barrier(8)
+
+    def work(k: int) -> None:
+        backend = NativeBackend(spec, weights)
+        start.wait()
+        stepped = np.stack([backend.step(row) for row in xs[k]])
+        backend.reset()
+        results[k] = [stepped, backend.run(xs[k])]  # which lets the other threads run meanwhile
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(8):
+        for y in results[k]:
+            np.testing.assert_array_equal(y, expected[k])
+
+
+@built
+def test_outputs_are_kept():
+    """What a step gave stays what it was after the next one."""
+    spec = make_spec()
+    backend = NativeBackend(spec, random_weights(spec))
+    x = features_of(spec, 2)
+    first = backend.step(x[0])
+    kept = first.copy()
+    backend.step(x[1])
+    np.testing.assert_array_equal(first, kept)
+
+
+@built
+@pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
+@pytest.mark.parametrize("task", ["classify", "forecast"])
+def test_sessions_process_as_the_reference(tmp_path, missing, task):
+    """Raw samples with gaps, normalised and scaled back in C: as in Python, in float64."""
+    spec = make_spec(task=task, missing=missing, residual=task == "forecast", outputs=2, layers=2)
+    bundle = make_bundle(tmp_path / "m.edge", spec)
+    xs = samples(spec, 300)
+    if missing != "refuse":
+        xs[np.random.default_rng(2).random(xs.shape) < 0.3] = np.nan
+    model = rt.Model(bundle)
+    with model.session("native") as session, model.session("reference") as reference:
+        expected = reference.run(xs)
+        limit = FLOAT_LIMIT * max(1.0, np.abs(expected).max())
+        assert farthest(np.stack([session.step(x) for x in xs]), expected) <= limit
+        np.testing.assert_array_equal(session.state["last"], reference.state["last"])
+        before = session.state
+        for wrong in ([np.inf, 0, 0], [1e308, 0, 0], [0, 0], [[0, 0, 0]], ["a", "b", "c"]):
+            with pytest.raises(rt.SampleError):
+                session.step(wrong)
+        for name, value in session.state.items():
+            np.testing.assert_array_equal(value, before[name])
+
+
+def fails_with(tmp_path: Path, library: bytes | None) -> str:
+    """What the backend says in a copy of the package with this library."""
+    package = tmp_path / "edge_lstm_runtime"
+    shutil.copytree(Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    if library is not None:
+        (package / "native" / native.LIBRARY.name).write_bytes(library)
+    program = """
+import sys
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import native
+assert str(native.LIBRARY).startswith(sys.argv[1]), native.LIBRARY
+try:
+    native.kernels()
+except rt.BackendUnavailableError as e:
+    print(e)
+"""
+    env = environment()
+    env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, str(tmp_path)], capture_output=True, text=True, env=env, check=True
+    )
+    return done.stdout
+
+
+def test_no_library(tmp_path):
+    assert "install the wheel for this board (docs/native.md), or run there: python hatch_build.py" in fails_with(tmp_path, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)], ids=["empty", "text", "header only"])
+def test_damaged_library(tmp_path, content):
+    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(tmp_path, content)
+
+
+@built
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
+def test_library_cut_off(tmp_path, part):
+    """As by a full disk; the loader itself would end the process with SIGBUS."""
+    content = native.LIBRARY.read_bytes()
+    assert "can't be loaded here: it ends in the middle" in fails_with(tmp_path, content[: int(part * len(content))])
+
+
+@built
+def test_library_for_another_processor(tmp_path):
+    content = bytearray(native.LIBRARY.read_bytes())
+    content[18:20] = b"\x08\x00"  # e_machine: MIPS
+    assert "can't be loaded here: " in fails_with(tmp_path, bytes(content))
+
+
+@built
+def test_library_of_another_program(tmp_path):
+    """A library that loads and has other functions."""
+    content = native.LIBRARY.read_bytes().replace(b"el_kernel_name", b"xx_kernel_name")
+    assert "can't be loaded here: " in fails_with(tmp_path, content)

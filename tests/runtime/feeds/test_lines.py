@@ -1,0 +1,222 @@
+"""Lines of text to answers: CSV and JSON lines, gaps, resets, and every kind of bad line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_lstm_runtime import BackendError, ConfigError, Session, load
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import describe
+from helpers.specs import make_spec
+from helpers.weights import random_weights
+
+
+@pytest.fixture
+def session(classify_file: Path) -> Session:
+    return load(classify_file).session()
+
+
+@pytest.fixture
+def gappy(forecast_file: Path) -> Session:
+    return load(forecast_file).session()
+
+
+def expected(session: Session, rows: list[list[float]]) -> list[dict[str, Any]]:
+    """What a session of its own answers, step by step."""
+    fresh = Session(session.spec, NumpyBackend(session.spec, random_weights(session.spec)))
+    return [describe(fresh.spec, fresh.step(row)) for row in rows]
+
+
+def stream(session: Session, text: str, reset_every: int = 0) -> list[dict[str, Any]]:
+    found = list(answers(session, text.splitlines(keepends=True), reset_every))
+    assert found == json.loads(json.dumps(found, allow_nan=False))
+    return found
+
+
+ROWS = [[1.0, 2.0, 3.0], [-1.0, 0.5, 2.5e-1], [0.0, 0.0, 1e3]]
+BODY = "1,2,3\n-1,0.5,2.5e-1\n0,0,1e3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (BODY, 1),
+        ("ch0,ch1,ch2\n" + BODY, 2),
+        ("\ufeffch0,ch1,ch2\r\n" + BODY.replace("\n", "\r\n"), 2),
+        ("\n  \nch0, ch1 ,ch2\n" + BODY, 4),
+        ('"ch0","ch1","ch2"\n"1","2","3"\n"-1","0.5","0.25"\n0,0,1000\n', 2),
+        ("ch2,time,ch0,ch1\n3,t0,1,2\n0.25,t1,-1,0.5\n1000,t2,0,0\n", 2),
+        ("ch0,ch0,ch1,ch2\n1,9,2,3\n-1,9,0.5,0.25\n0,9,0,1000\n", 2),
+        ("[1, 2, 3]\n[-1, 0.5, 0.25]\n[0, 0, 1e3]\n", 1),
+        ('{"ch1": 2, "ch0": 1, "ch2": 3, "more": "x"}\n[-1, 0.5, 0.25]\n0,0,1000\n', 1),
+        (" 1 , 2 , 3 \n\t[-1, 0.5, 0.25]\n0,0,1e3", 1),
+    ],
+    ids=["bare", "header", "BOM and CRLF", "blank lines", "quoted", "other order", "a column twice", "lists", "mixed", "spaces"],
+)  # fmt: skip
+def test_forms(session: Session, text: str, first: int) -> None:
+    found = stream(session, text)
+    assert [a.pop("line") for a in found] == list(range(first, first + 3))
+    assert found == expected(session, ROWS)
+
+
+def test_channels_named_like_numbers() -> None:
+    spec = make_spec(channels=["0", "1"])
+    named = Session(spec, NumpyBackend(spec, random_weights(spec)))
+    assert [a["line"] for a in stream(named, "1,0\n5,7\n")] == [2]
+    named.reset()
+    assert (
+        stream(named, '{"1": 5, "0": 7}')[0]["label"]
+        == describe(spec, Session(spec, NumpyBackend(spec, random_weights(spec))).step([7, 5]))["label"]
+    )
+
+
+def test_gaps(gappy: Session) -> None:
+    rows = [[np.nan, 1.0, 2.0], [3.0, np.nan, np.nan], [np.nan] * 3]
+    texts = [
+        "ch0,ch1,ch2\n,1,2\n3,NaN,null\nNA,none, \n",
+        "[null, 1, 2]\n[3, NaN, null]\n[null, null, null]\n",
+        '{"ch0": null, "ch1": 1, "ch2": 2}\n{"ch0": 3, "ch1": null, "ch2": null}\n{"ch0": null, "ch1": null, "ch2": null}\n',
+        "nan,1,2\n3,,\n,,\n",
+    ]
+    for text in texts:
+        gappy.reset()
+        found = stream(gappy, text)
+        for answer in found:
+            answer.pop("line")
+        assert found == expected(gappy, rows), text
+
+
+def test_a_gap_that_the_model_refuses_is_an_error_line(session: Session) -> None:
+    found = stream(session, "1,2,3\n1,,3\n-1,0.5,0.25\n")
+    assert "missing = 'refuse'" in found[1]["error"]
+    assert {k: v for k, v in found[2].items() if k != "line"} == expected(session, ROWS[:2])[1]
+
+
+def test_reset_lines(session: Session) -> None:
+    found = stream(session, BODY + '{"reset": true}\n' + BODY)
+    assert found[3] == {"line": 4, "reset": True}
+    for answer in found:
+        answer.pop("line")
+    assert found[:3] == found[4:]
+
+
+def test_reset_line_before_a_header_does_not_eat_it(session: Session) -> None:
+    found = stream(session, '{"reset": true}\nch2,ch1,ch0\n3,2,1\n')
+    assert "error" not in found[-1]
+    assert {k: v for k, v in found[-1].items() if k != "line"} == expected(session, ROWS[:1])[0]
+
+
+@pytest.mark.parametrize("value", ["false", "1", '"true"', "null"])
+def test_other_resets_are_no_resets(session: Session, value: str) -> None:
+    assert "channels" in stream(session, f'{{"reset": {value}}}\n')[0]["error"]
+
+
+def test_reset_every(session: Session) -> None:
+    found = stream(session, BODY + BODY + BODY, reset_every=3)
+    for answer in found:
+        answer.pop("line")
+    assert found[:3] == found[3:6] == found[6:]
+
+
+def test_reset_every_counts_samples_not_lines(session: Session) -> None:
+    found = [a for a in stream(session, "1,2,3\nx,y,z\n-1,.5,.25\n\n[1]\n0,0,1000\nx,x,x\n" + BODY, reset_every=3) if "error" not in a]
+    for answer in found:
+        answer.pop("line")
+    assert found[:3] == found[3:]
+
+
+BAD = {
+    "too few": ("1,2", "2 values, expected 3 (ch0, ch1, ch2)"),
+    "too many": ("1,2,3,4", "4 values, expected 3"),
+    "trailing comma": ("1,2,3,", "4 values"),
+    "text": ("1,two,3", "channel 'ch1' is 'two'; expected a number"),
+    "semicolons": ("1;2;3", "1 values"),
+    "inf": ("1,inf,3", "channel 'ch1' is inf"),
+    "beyond float": ("1,2,1e400", "channel 'ch2' is inf"),
+    "huge": ("1,2,-1e300", "channel 'ch2' is -1e+300"),
+    "quote left open": ('1,"2,3', "2 values"),
+    "field beyond csv's limit": ("1,2," + "9" * 200_000, "not valid CSV"),
+    "short list": ("[1, 2]", "2 values, expected 3"),
+    "long list": ("[1, 2, 3, 4]", "4 values"),
+    "empty list": ("[]", "0 values"),
+    "nested list": ("[[1], 2, 3]", "channel 'ch0' is [1]; expected a number"),
+    "text in a list": ('[1, "2", 3]', "channel 'ch1' is '2'; expected a number"),
+    "true in a list": ("[1, true, 3]", "channel 'ch1' is True; expected a number"),
+    "Infinity in a list": ("[1, Infinity, 3]", "channel 'ch1' is inf"),
+    "a whole number beyond float": (f"[1, 2, 1{'0' * 400}]", "too large"),
+    "more digits than Python reads": (f"[1, 2, 1{'0' * 5000}]", "not valid JSON"),
+    "broken JSON": ("[1, 2, 3", "not valid JSON"),
+    "two values on a line": ("[1,2,3] [4,5,6]", "not valid JSON"),
+    "too deep": ("[" * 100_000, "not valid JSON"),
+    "empty object": ("{}", "channels ['ch0', 'ch1', 'ch2'] are missing"),
+    "absent channel": ('{"ch0": 1, "ch2": 3}', "channels ['ch1'] are missing"),
+    "control characters": ("\x00\x01\x02", "expected"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), BAD.values(), ids=BAD)
+def test_a_bad_line_is_an_error_line_and_the_stream_goes_on(session: Session, line: str, message: str) -> None:
+    found = stream(session, f"1,2,3\n{line}\n-1,0.5,0.25\n")
+    assert [a["line"] for a in found] == [1, 2, 3]
+    assert message in found[1]["error"]
+    assert set(found[1]) == {"line", "error"}
+    assert len(found[1]["error"]) < 400
+    assert {k: v for k, v in found[2].items() if k != "line"} == expected(session, ROWS[:2])[1]
+
+
+def test_a_short_row_below_a_header(session: Session) -> None:
+    found = stream(session, "time,ch0,ch1,ch2\n0,1,2\n1,1,2,3\n")
+    assert found[0] == {"line": 2, "error": "3 values, expected at least 4 as in the header"}
+    assert "label" in found[1]
+
+
+def test_a_header_without_a_channel(session: Session) -> None:
+    with pytest.raises(ConfigError, match=r"header lacks the channels \['ch2'\]; it has \['ch0', 'ch1', 'other'\]"):
+        stream(session, "ch0,ch1,other\n1,2,3\n")
+
+
+def test_a_binary_first_line_is_shown_shortened(session: Session) -> None:
+    with pytest.raises(ConfigError, match="header lacks") as caught:
+        stream(session, "\ufffd" * 50_000 + "\n")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "ch0,ch1,ch2\n"])
+def test_nothing_in_nothing_out(session: Session, text: str) -> None:
+    assert stream(session, text) == []
+
+
+def test_answers_that_are_not_finite_stop_the_stream() -> None:
+    # NaN from a device stays in its state; an answer line would not even be JSON.
+    class Overflowing(NumpyBackend):
+        def step(self, features: Any) -> Any:
+            return super().step(features) * np.float32("nan")
+
+    spec = make_spec()
+    with pytest.raises(BackendError, match="line 1 with values that are not finite"):
+        stream(Session(spec, Overflowing(spec, random_weights(spec))), "1,2,3\n")
+
+
+def test_forecast_answers(gappy: Session) -> None:
+    (answer,) = stream(gappy, "1,2,3\n")
+    assert set(answer["forecast"]) == {"ch0", "ch1"}
+    assert all(len(values) == 3 for values in answer["forecast"].values())
+
+
+def test_answers_come_one_by_one(session: Session) -> None:
+    taken = []
+
+    def lines() -> Any:
+        for line in BODY.splitlines():
+            taken.append(line)
+            yield line
+
+    for n, answer in enumerate(answers(session, lines()), start=1):
+        assert len(taken) == n
+        assert answer["line"] == n

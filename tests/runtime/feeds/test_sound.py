@@ -1,0 +1,216 @@
+"""Sound as files and pipes, and the command that answers it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import subprocess
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime.feeds.sound import raw_chunks, read_wav, wav_chunks
+from helpers.bundles import make_bundle
+from helpers.commands import command, edge_lstm, environment
+from helpers.sounds import LOG_MEL, sound, sound_spec, write_whole
+
+PCM = sound(LOG_MEL)
+FRAMES = 1 + (len(PCM) - 200) // 80
+
+
+def write_wav(path: Path, pcm: np.ndarray[Any, Any] = PCM, *, rate: int = 8000, channels: int = 1, width: int = 2) -> Path:
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(channels)
+        wav.setsampwidth(width)
+        wav.setframerate(rate)
+        wav.writeframes(pcm.astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "sound.edge"
+    make_bundle(path, sound_spec(LOG_MEL))
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(model: Path) -> list[dict[str, Any]]:
+    with rt.load(model).session() as session:
+        return [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))]
+
+
+def answers_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_right(answer: dict[str, Any], expected: list[dict[str, Any]]) -> None:
+    right = expected[answer["frame"] - 1]
+    assert answer["label"] == right["label"]
+    assert answer["probabilities"] == pytest.approx(right["probabilities"], abs=2e-6)
+    assert answer["time"] == pytest.approx((200 + 80 * (answer["frame"] - 1)) / 8000)
+
+
+# --- files ---
+
+
+def test_a_wav_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_wav(write_wav(tmp_path / "a.wav"), 8000), PCM)
+    assert len(read_wav(write_wav(tmp_path / "empty.wav", PCM[:0]), 8000)) == 0
+
+
+def test_other_chunks_of_a_wav_file_are_passed_over(tmp_path: Path) -> None:
+    content = write_wav(tmp_path / "a.wav").read_bytes()
+    riff = content[:4] + struct.pack("<I", len(content) + 4) + content[8:36]
+    (tmp_path / "list.wav").write_bytes(riff + b"LIST" + struct.pack("<I", 4) + b"INFO" + content[36:])
+    np.testing.assert_array_equal(read_wav(tmp_path / "list.wav", 8000), PCM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate": 16000}, r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i \S+a.wav -ac 1 -ar 8000"),
+        ({"channels": 2}, r"has 2 channels, expected one \(mono\); convert it"),
+        ({"width": 1}, "has 8 bits a sample, expected 16; convert it"),
+    ],
+)
+def test_another_kind_of_wav(tmp_path: Path, changes: dict[str, int], message: str) -> None:
+    with pytest.raises(rt.DataError, match=message):
+        read_wav(write_wav(tmp_path / "a.wav", **changes), 8000)
+
+
+def test_broken_wavs(tmp_path: Path) -> None:
+    content = write_wav(tmp_path / "a.wav").read_bytes()
+    for size in range(44):
+        (tmp_path / "cut.wav").write_bytes(content[:size])
+        with pytest.raises(rt.DataError, match=r"cut.wav: (can't be read as a wav file of 16-bit PCM|is cut off)"):
+            read_wav(tmp_path / "cut.wav", 8000)
+    (tmp_path / "cut.wav").write_bytes(content[:-1001])
+    with pytest.raises(rt.DataError, match=rf"is cut off: its header says {len(PCM)} samples, and there are {len(PCM) - 501}"):
+        read_wav(tmp_path / "cut.wav", 8000)
+    (tmp_path / "float.wav").write_bytes(content[:20] + struct.pack("<H", 3) + content[22:])
+    with pytest.raises(rt.DataError, match="can't be read as a wav file of 16-bit PCM: unknown format: 3"):
+        read_wav(tmp_path / "float.wav", 8000)
+    with pytest.raises(rt.DataError, match=r"absent.wav: can't be read: No such file"):
+        read_wav(tmp_path / "absent.wav", 8000)
+
+
+def test_a_pipe_that_never_knew_its_length() -> None:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((1, 2, 8000, 0, "NONE", ""))
+        wav.writeframes(PCM.astype("<i2").tobytes())
+    content = bytearray(file.getvalue())
+    content[40:44] = struct.pack("<I", 0x7FFFFFF0)  # as arecord writes it
+    pieces = list(wav_chunks(io.BytesIO(bytes(content)), "-", 8000, complete=False))
+    np.testing.assert_array_equal(np.concatenate(pieces), PCM)
+
+
+def test_raw_samples_cut_anywhere() -> None:
+    data = PCM.astype("<i2").tobytes()
+
+    class Pipe:
+        def __init__(self) -> None:
+            self.left = data
+
+        def read1(self, size: int) -> bytes:
+            part, self.left = self.left[: min(size, 777)], self.left[min(size, 777) :]
+            return part
+
+    np.testing.assert_array_equal(np.concatenate(list(raw_chunks(Pipe()))), PCM)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate(list(raw_chunks(io.BytesIO(data + b"x")))), PCM)
+
+
+# --- the command ---
+
+
+def test_a_wav_file_is_answered_at_each_frame(model: Path, expected: list[dict[str, Any]], tmp_path: Path) -> None:
+    found = answers_of(edge_lstm("run", model, "--input", write_wav(tmp_path / "a.WAV"), "--backend", "numpy"))
+    assert [a["frame"] for a in found] == list(range(1, FRAMES + 1))
+    for answer in found:
+        assert_right(answer, expected)
+
+
+def test_a_wav_file_in_a_pipe(model: Path, expected: list[dict[str, Any]], tmp_path: Path) -> None:
+    data = write_wav(tmp_path / "a.wav").read_bytes()
+    found = answers_of(edge_lstm("run", model, "--input", "-", "--format", "wav", "--every", "20", "--backend", "numpy", text=data))
+    assert [a["frame"] for a in found] == [20, 40, FRAMES]
+    for answer in found:
+        assert_right(answer, expected)
+    cut = edge_lstm("run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000])
+    assert len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80  # nobody could have known its length
+
+
+def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(write_wav(tmp_path / "whole.wav").read_bytes()[:3000])
+    done = edge_lstm("run", model, "--input", tmp_path / "a.wav", "--backend", "numpy")
+    assert done.returncode == 2
+    assert "a.wav: is cut off: its header says 4800 samples, and there are 1478" in done.stderr
+    assert len(done.stdout.splitlines()) == 1 + (1478 - 200) // 80
+
+
+def test_every_so_many_and_the_last_one(model: Path, expected: list[dict[str, Any]]) -> None:
+    data = PCM.astype("<i2").tobytes()
+    done = edge_lstm("run", model, "--input", "-", "--format", "s16le", "--every", "10", "--backend", "numpy", text=data)
+    found = answers_of(done)
+    assert [a["frame"] for a in found] == [10, 20, 30, 40, 50, FRAMES]
+    for answer in found:
+        assert_right(answer, expected)
+
+
+def test_it_answers_while_the_sound_goes_on(model: Path) -> None:
+    with subprocess.Popen(
+        command("run", model, "--input", "-", "--format", "s16le", "--backend", "numpy"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for n, samples in ((1, 200), (2, 80)):
+            process.stdin.write(b"\0\0" * samples)
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["frame"] == n
+        process.stdin.close()
+        assert process.stdout.read() == b""
+
+
+def test_reset_every_sets_the_state_to_zero(model: Path, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "a.wav", np.tile(PCM[:800], 3))
+    found = answers_of(edge_lstm("run", model, "--input", wav, "--reset-every", "10", "--backend", "numpy"))
+    assert found[10]["probabilities"] == pytest.approx(found[0]["probabilities"])  # 10 frames on, 800 samples on
+    assert found[9]["probabilities"] != pytest.approx(found[0]["probabilities"])
+
+
+def test_a_bidirectional_model_answers_at_the_end(tmp_path: Path) -> None:
+    write_whole(tmp_path / "whole.edge")
+    wav = write_wav(tmp_path / "a.wav")
+    found = answers_of(edge_lstm("run", tmp_path / "whole.edge", "--input", wav, "--every", "20", "--backend", "numpy"))
+    assert [a["frame"] for a in found] == [20, 40, FRAMES]
+    with rt.load(tmp_path / "whole.edge").session() as session:
+        assert_right(found[-1], [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))])
+
+
+def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "a.wav", rate=16000)
+    make_bundle(tmp_path / "plain.edge")
+    for arguments, message in (
+        ((model, "--input", wav), "the sample rate is 16000 Hz, and the model's 8000 Hz"),
+        ((model, "--input", tmp_path / "absent.wav"), "can't read .*absent.wav: No such file"),
+        ((tmp_path / "plain.edge", "--input", wav), "plain.edge takes no sound: its model was trained without"),
+        ((model, "--input", wav, "--every", "0"), "--every is 0; expected at least 1"),
+        ((model, "--input", "-", "--every", "2"), "--every is for sound"),
+    ):
+        done = edge_lstm("run", *arguments, "--backend", "numpy", text="")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert re.search(message, done.stderr), done.stderr
+
+
+def test_info_shows_the_front_end(model: Path) -> None:
+    assert "sound     8000 Hz mono, log-mel of frames of 200 samples, 80 apart: 100 a second" in edge_lstm("info", model).stdout

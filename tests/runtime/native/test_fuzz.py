@@ -1,0 +1,44 @@
+"""A short run of each fuzzer from a fixed start; `make fuzz` runs them for longer."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+
+import pytest
+
+from helpers.c_build import compiler
+from helpers.fuzzers import fuzz_bundles, fuzz_kernel
+
+pytestmark = pytest.mark.slow
+SECONDS = 20
+
+
+def runs(output: str) -> int:
+    found = re.search(r"Done (\d+) runs", output)
+    assert found, output[-3000:]
+    return int(found[1])
+
+
+@pytest.fixture
+def libfuzzer(tmp_path):
+    """Clang with its runtime; Debian has that in a package of its own."""
+    (tmp_path / "a.c").write_text("int LLVMFuzzerTestOneInput(const char *d, long n) { return d == (const char *)n; }\n")
+    if not compiler("clang"):
+        pytest.skip("needs clang")
+    made = subprocess.run(
+        ["clang", "-fsanitize=fuzzer,address", tmp_path / "a.c", "-o", tmp_path / "a"], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"needs Clang's libFuzzer (Debian: libclang-rt-dev): {made.stderr.strip()[-200:]}")
+
+
+@pytest.mark.usefixtures("libfuzzer")
+def test_kernel(tmp_path):
+    assert runs(fuzz_kernel(tmp_path, SECONDS, "-seed=1")) > 1000
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris (x86-64 Linux, Python 3.11 or later)")
+def test_bundles(tmp_path):
+    assert runs(fuzz_bundles(tmp_path, SECONDS, "-seed=1")) > 100

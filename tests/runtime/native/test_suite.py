@@ -1,0 +1,129 @@
+"""The C tests of the kernel (suite.c), compiled in every way that a user may compile it, and under what finds wrong memory accesses."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from hatch_build import MACHINES
+from helpers.c_build import ALONE, HERE, SOURCE, SUITE, WARNINGS, build, compiler, run
+
+pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+SANITISED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 CPU")
+
+
+def passes(program: Path, *arguments: str, before: tuple[str, ...] = ()) -> str:
+    output = run([*before, program, *arguments])
+    assert "all passed" in output, output
+    return output
+
+
+def test_every_kernel_of_this_cpu(tmp_path):
+    output = passes(build(tmp_path, "-O3"), "1000")
+    assert "portable  done" in output
+
+
+@pytest.mark.parametrize("flags", [("-O2",), ("-O2", "-DEL_GROUP=1u")], ids=["alone", "one stream at a time"])
+def test_alone_as_in_a_firmware(tmp_path, flags):
+    assert passes(build(tmp_path, *flags, kernels=ALONE), "100").count("done") == 1
+
+
+@pytest.mark.parametrize("flags", [("-O0",), ("-Os",), ("-O3", "-ffp-contract=off")], ids=" ".join)
+@pytest.mark.slow
+def test_other_optimisation(tmp_path, flags):
+    passes(build(tmp_path, *flags), "1000")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler("clang"), reason="needs clang")
+def test_clang(tmp_path):
+    passes(build(tmp_path, "-O3", cc="clang"), "1000")
+
+
+@pytest.mark.slow
+def test_sanitisers(tmp_path):
+    passes(build(tmp_path, *SANITISED), "100")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler("valgrind"), reason="needs valgrind")
+def test_valgrind(tmp_path):
+    """On the kernels that the CPU has that valgrind shows: 3.19 knows no AVX-512."""
+    passes(
+        build(tmp_path, "-g", "-O2"),
+        "10",
+        before=("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=all"),
+    )
+
+
+@x86
+@pytest.mark.slow
+def test_32_bit(tmp_path):
+    (tmp_path / "empty.c").write_text("#include <stdio.h>\nint main(void) { return 0; }\n")
+    try:
+        run([*["gcc", "-m32", "-o"], tmp_path / "empty", tmp_path / "empty.c"])
+    except AssertionError:
+        pytest.skip("needs gcc's 32-bit libraries (Debian: gcc-12-multilib)")
+    passes(build(tmp_path, "-m32", "-msse2", "-mfpmath=sse", "-O2", kernels=ALONE), "300")
+    with pytest.raises(AssertionError, match="compile with -msse2 -mfpmath=sse"):  # rather than wrong numbers
+        build(tmp_path, "-m32", "-mno-sse", "-O2", kernels=ALONE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("machine", "target", "emulator"),
+    [("aarch64", "aarch64-linux-gnu", "qemu-aarch64-static"), ("armv7l", "arm-linux-gnueabihf", "qemu-arm-static")],
+)
+def test_emulated_arm(tmp_path, machine, target, emulator):
+    cc, kernels = f"{target}-gcc", MACHINES[machine]
+    if not compiler(cc) or not compiler(emulator):
+        pytest.skip(f"needs {cc} and {emulator}")
+    output = passes(build(tmp_path, "-O2", "-static", cc=cc, kernels=kernels), "50", before=(emulator,))
+    assert output.count(" done") == len(kernels)
+
+
+@pytest.mark.parametrize("flag", ["-ffast-math", "-ffinite-math-only"])
+def test_flags_that_would_make_it_wrong_are_refused(tmp_path, flag):
+    with pytest.raises(AssertionError, match="compile without -ffast-math"):
+        build(tmp_path, flag, kernels=ALONE)
+
+
+@pytest.mark.skipif(not compiler("g++"), reason="needs g++")
+def test_header_in_cpp(tmp_path):
+    (tmp_path / "a.cpp").write_text(
+        '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == EL_NULL_POINTER ? 0 : 1; }\n'
+    )
+    run(["gcc", "-std=c99", "-O1", "-c", SOURCE, "-o", tmp_path / "c.o"])
+    run(
+        [
+            "g++",
+            "-std=c++11",
+            *WARNINGS,
+            "-Wpedantic",
+            f"-I{SOURCE.parent}",
+            tmp_path / "a.cpp",
+            tmp_path / "c.o",
+            "-o",
+            tmp_path / "program",
+        ]
+    )
+    run([tmp_path / "program"])
+
+
+def test_a_wrong_kernel_is_found(tmp_path):
+    """The tests are no good if they pass with a kernel that forgets the last unit's forget gate, or with a coarse exponential."""
+    text = SOURCE.read_text()
+    for k, (right, wrong) in enumerate(
+        [("c / (1.0f + ef)", "c / (1.0f + ei)"), ("0.693147182f", "0.6931f"), ("127.0f / largest", "126.0f / largest")]
+    ):
+        assert right in text
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        (folder / "edge_lstm.c").write_text(text.replace(right, wrong))
+        sources = [folder / "edge_lstm.c", *(HERE / s for s in SUITE)]
+        run(["gcc", "-std=c99", "-O1", f"-I{SOURCE.parent}", *sources, "-lm", "-o", folder / "program"])
+        with pytest.raises(AssertionError, match="FAILED"):
+            run([folder / "program", "20"])

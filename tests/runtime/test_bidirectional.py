@@ -1,0 +1,370 @@
+"""Bidirectional models: whole sequences, each from the zero state, in every backend, the session, the bundle and the stream of lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import edge_lstm_runtime as rt
+from edge_lstm_export.graphs.bundle import build
+from edge_lstm_runtime import Backend, BackendError, Bundle, BundleError, ModelSpec, SampleError, Session, load, write_bundle
+from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.backends.onnx import onnx_backend
+from edge_lstm_runtime.backends.reference import reference
+from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import describe, features
+from edge_lstm_runtime.layers.layout import from_torch, to_onnx
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.verify.auto import choose_backend
+from edge_lstm_runtime.verify.bench import latencies
+from edge_lstm_runtime.verify.check import check_backend
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.arrays import Weights
+from helpers.bundles import artifact_entry
+from helpers.commands import edge_lstm
+from helpers.specs import make_spec, samples
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
+
+LENGTHS = [17, 1, 22]
+
+
+def open_any(name: str, spec: ModelSpec, weights: Weights) -> Backend:
+    if name == "onnx":
+        return onnx_backend(spec, build(spec, weights, "lstm").SerializeToString())
+    return {"reference": reference, "numpy": numpy_backend}[name](spec, weights)
+
+
+def write(path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any) -> Bundle:
+    """lengths: of the golden sequences; what else is written for them, or None for no such array."""
+    weights, xs = random_weights(spec, seed), samples(spec, sum(LENGTHS))
+    right = np.array(LENGTHS)
+    golden = {"x": xs, "y": run_sequences(reference(spec, weights), golden_features(spec, xs, right), right)}
+    if lengths is not None:
+        golden["lengths"] = np.asarray(lengths)
+    members = {"golden.npz": write_npz(golden), "model.onnx": build(spec, weights, "lstm").SerializeToString(deterministic=True)}
+    members |= dict.fromkeys(facts.get("artifacts", {}), b"converted")
+    return write_bundle(path, spec, weights, members, **facts)
+
+
+SPEC = make_spec(hidden=6, layers=2, missing="ffill", bidirectional=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write(tmp_path / "both.edge", SPEC)
+    return tmp_path / "both.edge"
+
+
+# --- the numbers ---
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+@pytest.mark.parametrize("hidden", [1, 7, 32])
+def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
+    spec = make_spec(hidden=hidden, layers=layers, bidirectional=True)
+    generator = torch.Generator().manual_seed(hidden + layers)
+    lstm = torch.nn.LSTM(spec.input_size, hidden, layers, dtype=torch.float64, bidirectional=True)
+    head = torch.nn.Linear(2 * hidden, spec.output_size, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in (*lstm.parameters(), *head.parameters()):  # numbers that float32 holds exactly, as their sums
+            parameter.copy_(((torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5) * 2048).round() / 4096)
+        xs = np.random.default_rng(layers).standard_normal((90, spec.input_size))
+        expected = head(lstm(torch.from_numpy(xs)[:, None])[0][:, 0]).numpy()
+    weights = from_torch(*({k: v.numpy() for k, v in module.state_dict().items()} for module in (lstm, head)), layers)
+    spec.check_weights(weights)
+    assert_close(reference(spec, weights).run(xs), expected, "float64", "outputs")
+
+
+@pytest.mark.parametrize("name", ["numpy", "onnx"])
+@pytest.mark.parametrize(("hidden", "layers"), [(1, 1), (7, 3), (64, 2), (32, 4)])
+def test_backend_is_the_reference_at_any_length(name: str, hidden: int, layers: int) -> None:
+    spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3, bidirectional=True)
+    weights = random_weights(spec, seed=hidden)
+    judge, backend = reference(spec, weights), open_any(name, spec, weights)
+    assert backend.dtype is np.float32
+    for length in (1, 300, 2, 31):  # one after the other: nothing must stay behind
+        rows = np.random.default_rng(length).standard_normal((length, 5)).astype(np.float32)
+        outputs = backend.run(rows)
+        assert outputs.dtype == np.float32
+        assert_close(outputs, judge.run(rows), "float32", f"{name}, {length} steps")
+
+
+def test_both_ends_matter() -> None:
+    spec = make_spec(hidden=8, bidirectional=True)
+    backend = numpy_backend(spec, random_weights(spec))
+    rows = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    other = rows.copy()
+    other[-1] += 1
+    assert np.abs(backend.run(other)[:5] - backend.run(rows)[:5]).max() > 1e-6, "the last sample changes the first answers"
+    assert not np.array_equal(backend.run(rows[:10]), backend.run(rows)[:10])
+
+
+def test_the_onnx_operands_hold_one_direction_after_the_other() -> None:
+    weights = random_weights(SPEC)
+    for k, inputs in enumerate((3, 12)):
+        W, R, B = to_onnx(weights, k)
+        assert (W.shape, R.shape, B.shape) == ((2, 24, inputs), (2, 24, 6), (2, 48))
+        for n, prefix in enumerate((f"layer{k}", f"layer{k}.reverse")):
+            one = {f"layer{k}.{name}": weights[f"{prefix}.{name}"] for name in ("W_x", "W_h", "b")}
+            for whole, part in zip((W, R, B), to_onnx(one, k), strict=True):
+                np.testing.assert_array_equal(whole[n], part[0])
+
+
+def test_sizes_and_counts() -> None:
+    assert SPEC.directions == 2
+    parameters = 2 * 24 * (3 + 6 + 1) + 2 * 24 * (12 + 6 + 1) + 12 * 4 + 4
+    assert SPEC.parameters == parameters == sum(a.size for a in random_weights(SPEC).values())
+    assert SPEC.macs_per_step == 2 * 24 * 9 + 2 * 24 * 18 + 48 + 3 * 6 * 2 * 2
+
+
+# --- no state, no steps ---
+
+
+@pytest.mark.parametrize("name", ["reference", "numpy", "onnx"])
+def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None:
+    with load(file).session(name) as session:
+        xs = samples(SPEC, 12)
+        first = session.run(xs)
+        h, c = session.backend.state
+        assert h.shape == c.shape == (0, 6)
+        np.testing.assert_array_equal(session.run(xs), first)
+        saved = session.state
+        session.state = saved
+        session.reset()
+        np.testing.assert_array_equal(session.run(xs), first)
+        for sample in (xs[0], xs, "x"):
+            with pytest.raises(BackendError, match=r"bidirectional: it reads a whole sequence from both ends.*use run"):
+                session.step(sample)
+        with pytest.raises(BackendError, match=r"state h is float64\(2, 6\), expected floating point of shape \(0, 6\)"):
+            session.state = {"h": np.zeros((2, 6)), "c": np.zeros((2, 6)), "last": np.zeros(3)}
+        assert session.run([]).shape == (0, 4)
+
+
+def test_a_session_fills_gaps_from_the_sequence_alone(file: Path) -> None:
+    session, xs = load(file).session(), samples(SPEC, 10)
+    xs[0, 1] = xs[4] = np.nan
+    expected = reference(SPEC, random_weights(SPEC)).run(features(SPEC, xs)[0])
+    assert_close(session.run(xs), expected, "float32", "answers")
+    assert_close(session.run(xs), expected, "float32", "answers, the same sequence again")
+    bad = samples(SPEC, 5)
+    bad[3, 0] = np.inf
+    with pytest.raises(SampleError, match="row 3: channel 'ch0' is inf"):
+        session.run(bad)
+    assert_close(session.run(xs), expected, "float32", "answers after a bad sequence")
+
+
+# --- the bundle ---
+
+
+def test_golden_sequences_come_back(file: Path) -> None:
+    bundle = load(file).bundle
+    np.testing.assert_array_equal(bundle.lengths, LENGTHS)
+    assert bundle.golden[0].shape == (40, 3)
+    for name in ("numpy", "onnx", "reference"):
+        result = check_backend(bundle, name)
+        assert result.passed, result
+        assert result.comparison.steps == 40
+        assert check_backend(bundle, name, steps=5).comparison.steps == 17, "a sequence is never cut"
+        assert check_backend(bundle, name, steps=18).comparison.steps == 18
+    assert choose_backend(bundle).backend.name in ("onnx", "numpy")
+    times = latencies(bundle, "numpy", None, 100)
+    assert len(times) == 5
+    assert (times > 0).all()
+
+
+def test_a_streaming_bundle_has_one_sequence(classify_file: Path) -> None:
+    np.testing.assert_array_equal(load(classify_file).bundle.lengths, [40])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        (None, "has no array 'lengths'"),
+        ([17, 1, 21], r"\[17, 1, 21\], expected int64 of at least 1 each, 40 in all"),
+        ([17, 1, 23], "lengths"),
+        ([18, 0, 22], "lengths"),
+        ([41, -1], "lengths"),
+        ([2**62, 2**62, 2**62, 2**62, 40], "lengths"),  # whose sum is 40 in 64 bits
+        ([], r"float64\(0,\)"),
+        ([17.0, 1.0, 22.0], r"float64\(3,\)"),
+        (np.array([17, 1, 22], np.int32), r"int32\(3,\)"),
+        ([[17, 1, 22]], r"int64\(1, 3\)"),
+        (np.array([], np.int64), r"the lengths \[\]"),
+    ],
+)
+def test_malformed_lengths_are_refused(lengths: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=words):
+        write(tmp_path / "b.edge", SPEC, lengths=lengths)
+    assert not (tmp_path / "b.edge").exists()
+
+
+def test_lengths_without_a_bidirectional_model_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="has an array 'lengths', which bidirectional models alone have"):
+        write(tmp_path / "b.edge", make_spec(hidden=6))
+
+
+def test_a_specification_of_before_is_of_one_direction() -> None:
+    values = make_spec().to_dict()
+    del values["bidirectional"]
+    assert ModelSpec.from_dict(values) == make_spec()
+
+
+def test_a_wrong_graph_is_refused() -> None:
+    one = make_spec(hidden=6)
+    streamed = build(one, random_weights(one), "lstm").SerializeToString()
+    with pytest.raises(BackendError, match=r"expected those of docs/bundle\.md"):
+        onnx_backend(SPEC, streamed)
+    with pytest.raises(BackendError, match=r"expected those of docs/bundle\.md"):
+        onnx_backend(one, build(SPEC, random_weights(SPEC), "lstm").SerializeToString())
+
+
+# --- a converted model of one length, its runtime replaced by NumPy ---
+
+
+class Fixed(Backend):
+    """What a converted model is to the session: sequences of `steps`, no others. wrong: is added to its answers."""
+
+    name = "rknn"
+
+    def __init__(self, inner: Backend, steps: int, wrong: float = 0.0):
+        self.inner, self.steps, self.wrong, self.runs, self.closed = inner, steps, wrong, 0, False
+
+    def reset(self) -> None: ...
+
+    def step(self, features: Any) -> Any:  # noqa: ARG002
+        raise AssertionError
+
+    def run(self, features: Any) -> Any:
+        assert len(features) == self.steps
+        self.runs += 1
+        return self.inner.run(features) + np.float32(self.wrong)
+
+    @property
+    def state(self) -> Any:
+        raise AssertionError
+
+    @state.setter
+    def state(self, value: Any) -> None:  # noqa: ARG002
+        raise AssertionError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0) -> tuple[Bundle, Fixed]:
+    from edge_lstm_runtime.backends import chunks, rknn
+
+    entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "bidirectional": True}}}
+    bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
+    fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
+    monkeypatch.setattr(rknn, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights))
+    return bundle, fixed
+
+
+def test_a_sequence_of_its_length_goes_to_the_converted_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle, fixed = converted(tmp_path, monkeypatch, 22)
+    judge = reference(SPEC, bundle.weights)
+    with caplog.at_level(logging.INFO, "edge_lstm"), rt.Model(bundle).session("rknn", verify=False) as session:
+        for length, runs in ((22, 1), (21, 1), (23, 1), (44, 1), (1, 1), (22, 2)):
+            xs = samples(SPEC, length, seed=length)
+            assert_close(session.run(xs), judge.run(features(SPEC, xs)[0]), "float32", f"{length} steps")
+            assert fixed.runs == runs
+        assert session.backend.state[0].shape == (0, 6)
+        with pytest.raises(BackendError, match="bidirectional"):
+            session.step(samples(SPEC, 1)[0])
+    assert [r.getMessage() for r in caplog.records] == ["this converted model takes sequences of 22 steps; one of 21 is computed by NumPy"]
+    assert fixed.closed
+    with pytest.raises(BackendError, match="closed"):
+        session.run(samples(SPEC, 3))
+
+
+def test_the_self_check_and_auto_run_the_converted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, fixed = converted(tmp_path, monkeypatch, 22)
+    rt.Model(bundle).session("rknn").close()
+    assert fixed.runs == 1, "one of the golden sequences has its length"
+    assert check_backend(bundle, "rknn").passed
+    choice = choose_backend(bundle, ("rknn",))
+    assert choice.artifact == "rk3588-fp16-t22.rknn"
+    assert latencies(bundle, "rknn", None, 22).shape == (1,)
+
+
+def test_wrong_answers_of_the_converted_model_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, fixed = converted(tmp_path, monkeypatch, 22, wrong=0.1)
+    with pytest.raises(BackendError, match=r"gives wrong answers with rk3588-fp16-t22\.rknn here"):
+        rt.Model(bundle).session("rknn")
+    assert fixed.closed
+    assert choose_backend(bundle, ("rknn", "numpy")).backend.name == "numpy"
+
+
+def test_a_length_that_no_golden_sequence_has_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, _ = converted(tmp_path, monkeypatch, 8)
+    with pytest.raises(BackendError, match="takes 8 steps at once, and the bundle has golden sequences of 1 to 22: it can't be checked"):
+        check_backend(bundle, "rknn")
+
+
+# --- lines ---
+
+
+def expected_lines(rows: list[list[float]], numbers: list[int]) -> list[dict[str, Any]]:
+    outputs = Session(SPEC, numpy_backend(SPEC, random_weights(SPEC))).run(rows)
+    return [{"line": n, **describe(SPEC, y)} for n, y in zip(numbers, outputs, strict=True)]
+
+
+def test_lines_are_answered_at_a_reset_and_at_the_end(file: Path) -> None:
+    rows = samples(SPEC, 7).round(3).tolist()
+    text = [",".join(map(str, row)) for row in rows]
+    lines = ["ch0,ch1,ch2", *text[:3], "1,x,3", '{"reset": true}', "[1, 2]", *text[3:], "", "1,2"]
+    session = load(file).session()
+    reached: list[int] = []
+
+    def read() -> Any:
+        for number, line in enumerate(lines, start=1):
+            reached.append(number)
+            yield line
+
+    found = []
+    for answer in answers(session, read()):
+        if answer["line"] < 6:
+            assert reached[-1] == 6, "all answers of a sequence come at its end"
+        found.append(answer)
+    assert [a["line"] for a in found] == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13]
+    assert [a["line"] for a in found if "error" in a] == [5, 7, 13]
+    assert found[4] == {"line": 6, "reset": True}
+    assert found[:3] == expected_lines(rows[:3], [2, 3, 4])
+    assert found[6:10] == expected_lines(rows[3:], [8, 9, 10, 11])
+
+
+def test_sequences_of_n_lines(file: Path) -> None:
+    rows = samples(SPEC, 7).round(3).tolist()
+    lines = [json.dumps(row) for row in rows]
+    lines.insert(3, "[1, 2, 1e300]")  # after the third sample: an error, and no sample
+    found = list(answers(load(file).session(), lines, 3))
+    assert [a["line"] for a in found] == list(range(1, 9))
+    assert "standard deviations" in found[3]["error"]
+    assert found[:3] == expected_lines(rows[:3], [1, 2, 3])
+    assert found[4:7] == expected_lines(rows[3:6], [5, 6, 7])
+    assert found[7:] == expected_lines(rows[6:], [8])
+
+
+def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = samples(SPEC, 4).round(3).tolist()
+    done = edge_lstm("run", file, "--backend", "numpy", "--input", "-", text="\n".join(json.dumps(row) for row in rows))
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == expected_lines(rows, [1, 2, 3, 4])
+    assert edge_lstm("run", file, "--input", "-", text="").stdout == ""
+    assert main(["check", str(file)]) == 0
+    assert "over 40 steps" in capsys.readouterr().out
+    assert main(["bench", str(file), "--steps", "60"]) == 0
+    assert "numpy" in capsys.readouterr().out
+    assert main(["info", str(file)]) == 0
+    assert "2 layer(s) of 6, bidirectional (whole sequences only)" in capsys.readouterr().out

@@ -1,0 +1,164 @@
+"""The detector: against a plain float64 computation of a whole recording, its state, missing values, and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import cli
+from edge_lstm_runtime.feeds.lines import answers
+from helpers.arrays import Array
+from helpers.bundles import make_bundle
+from helpers.specs import make_spec
+
+HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
+
+
+def detecting(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
+    size = spec.output_size
+    values: dict[str, Any] = {
+        "anomaly_centre": tuple(0.1 * k - 0.2 for k in range(size)),
+        "anomaly_scale": tuple(0.5 + 0.1 * k for k in range(size)),
+        "anomaly_threshold": THRESHOLD,
+        "anomaly_smoothing": SMOOTHING,
+    }
+    return dataclasses.replace(spec, **{**values, **changes})
+
+
+SPEC = detecting(make_spec(task="forecast", channels=3, outputs=HORIZON))
+RECORDING = np.random.default_rng(5).normal(size=(60, 3))
+FORECASTS = np.random.default_rng(6).normal(size=(60, 2 * HORIZON))
+
+
+def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
+    """The scores (T,) as the module's docstring defines them, number by number."""
+    score, found = math.nan, []
+    for t, x in enumerate(xs.tolist()):
+        raw = []
+        for j, target in enumerate(spec.targets):
+            value = x[spec.channels.index(target)]
+            deviations = []
+            for k in range(spec.horizon):
+                if t - 1 - k >= 0 and not math.isnan(value):
+                    n = k * len(spec.targets) + j
+                    error = value - float(forecasts[t - 1 - k][n])
+                    deviations.append(abs(error - spec.anomaly_centre[n]) / spec.anomaly_scale[n])
+            if deviations:
+                raw.append(sum(deviations) / len(deviations))
+        if raw:
+            score = max(raw) if math.isnan(score) else (1 - spec.anomaly_smoothing) * score + spec.anomaly_smoothing * max(raw)
+        found.append(score if raw else math.nan)
+    return np.array(found)
+
+
+def stream(detector: rt.AnomalyDetector, xs: Array, forecasts: Array) -> list[rt.Detection]:
+    return [detector(x, y) for x, y in zip(xs, forecasts, strict=True)]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_scores_and_flags_are_those_of_a_plain_computation(gaps: bool) -> None:
+    xs = RECORDING.copy()
+    if gaps:
+        xs[np.random.default_rng(7).random(xs.shape) < 0.3] = np.nan
+        xs[20:24] = np.nan
+    expected = plain(SPEC, xs, FORECASTS)
+    found = stream(rt.AnomalyDetector(SPEC), xs, FORECASTS)
+    np.testing.assert_allclose([d.score for d in found], expected, rtol=1e-12)
+    assert [d.anomaly for d in found] == [bool(s > THRESHOLD) for s in expected]
+    assert 5 < sum(d.anomaly for d in found) < 50  # so that both are tested
+    assert math.isnan(found[0].score)  # nothing was forecast of the first sample
+    assert math.isnan(found[20].score) == gaps
+
+
+def test_the_state_is_saved_restored_and_reset() -> None:
+    detector = rt.AnomalyDetector(SPEC)
+    whole = stream(detector, RECORDING, FORECASTS)
+    detector.reset()
+    assert math.isnan(detector.state["score"])
+    first = stream(detector, RECORDING[:30], FORECASTS[:30])
+    saved = detector.state
+    stream(detector, RECORDING[40:], FORECASTS[40:])
+    detector.state = saved
+    again = first + stream(detector, RECORDING[30:], FORECASTS[30:])
+    np.testing.assert_array_equal([d.score for d in again], [d.score for d in whole])
+    with pytest.raises(rt.BackendError, match="not a state of this detector"):
+        detector.state = {"due": saved["due"]}
+    with pytest.raises(rt.BackendError, match="not a state of this detector"):
+        detector.state = {"due": saved["due"][1:], "score": 0.0}
+
+
+def test_a_wrong_shape_is_refused_and_changes_nothing() -> None:
+    detector = rt.AnomalyDetector(SPEC)
+    stream(detector, RECORDING[:5], FORECASTS[:5])
+    before = detector.state
+    for x, y in ((RECORDING[5][:2], FORECASTS[5]), (RECORDING[5], FORECASTS[5][1:])):
+        with pytest.raises(rt.SampleError, match="sample and answer have shapes"):
+            detector(x, y)
+    np.testing.assert_array_equal(detector.state["due"], before["due"])
+
+
+def test_a_plain_forecast_is_no_detector() -> None:
+    with pytest.raises(rt.ConfigError, match="no anomaly detector"):
+        rt.AnomalyDetector(make_spec(task="forecast"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"anomaly_centre": ()}, "anomaly_centre has 0 values, expected 6"),
+        ({"anomaly_scale": (1.0,) * 5}, "anomaly_scale has 5 values, expected 6"),
+        ({"anomaly_scale": (0.0,) * 6}, "anomaly_scale has 0.0"),
+        ({"anomaly_threshold": -1.0}, "anomaly_threshold is -1.0"),
+        ({"anomaly_threshold": math.nan}, "anomaly_threshold is nan"),
+        ({"anomaly_smoothing": 0.0}, "anomaly_smoothing is 0.0"),
+        ({"anomaly_smoothing": True}, "anomaly_smoothing is True"),
+    ],
+)
+def test_a_wrong_specification_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(rt.BundleError, match=message):
+        detecting(make_spec(task="forecast", channels=3, outputs=HORIZON), **changes)
+
+
+def test_only_a_forecast_detects_and_an_older_specification_loads() -> None:
+    with pytest.raises(rt.BundleError, match="for task 'forecast'"):
+        dataclasses.replace(make_spec(), anomaly_centre=(0.0,) * 4, anomaly_scale=(1.0,) * 4)
+    older = {k: v for k, v in make_spec(task="forecast").to_dict().items() if not k.startswith("anomaly")}
+    assert rt.ModelSpec.from_dict(older) == make_spec(task="forecast")
+    assert rt.ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+
+
+def test_the_command_prints_score_and_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "watch.edge"
+    make_bundle(path, spec=detecting(make_spec(task="forecast", missing="ffill", outputs=HORIZON)))
+    lines = [json.dumps(row) for row in RECORDING.tolist()]
+    lines[8] = "[null, null, 0.5]"
+    lines[12] = '{"reset": true}'
+    lines[15] = "what?"
+    (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
+    assert cli.main(["run", str(path), "--input", str(tmp_path / "in.jsonl"), "--backend", "numpy"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found[0]["score"] is None
+    assert found[0]["anomaly"] is False
+    assert found[8]["score"] is None  # neither target has a value
+    assert found[12] == {"line": 13, "reset": True}
+    assert found[13]["score"] is None  # begins anew
+    assert "error" in found[15]
+    model = rt.load(path)
+    detector = rt.AnomalyDetector(model.spec)
+    with model.session("numpy") as session:
+        for n, x in enumerate(RECORDING[:8]):
+            score, anomaly = detector(x, session.step(x))
+            assert found[n]["anomaly"] is anomaly
+            if n:
+                assert found[n]["score"] == score
+        session.reset()
+        assert [a.get("score") for a in answers(session, lines)] == [a.get("score") for a in found]
+    assert cli.main(["info", str(path)]) == 0
+    assert f"anomaly   a score above {THRESHOLD}" in capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""The finder of things by name: files of a folder, and plug-ins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_lstm_runtime import BackendError, BackendUnavailableError, ConfigError
+from edge_lstm_runtime.registry import Registry
+from helpers.commands import environment
+
+
+@pytest.fixture
+def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Two built-in shapes, a file that is none, and two plug-ins of which one is built in as well."""
+    folder = tmp_path / "shapes_of_the_test"
+    (folder / "round").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "long_box.py").write_text("SHAPE = 'box'\n")
+    (folder / "round" / "__init__.py").write_text("SHAPE = 'ball'\n")
+    (folder / "helper.py").write_text("pi = 3\n")
+    (tmp_path / "cones_of_the_test.py").write_text("SHAPE = 'cone'\n")
+    info = tmp_path / "cones-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cones\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[test.shapes]\ncone = cones_of_the_test\nround = cones_of_the_test:anything\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return Registry("shapes_of_the_test", "test.shapes", "shape", "SHAPE", broken=BackendUnavailableError)
+
+
+def test_a_file_a_folder_and_a_plug_in_are_found(shapes: Registry) -> None:
+    assert shapes.names() == ["cone", "long-box", "round"]
+    assert [shapes.load(name).SHAPE for name in shapes.names()] == ["cone", "box", "ball"], "what is built in comes first"
+
+
+@pytest.mark.parametrize("name", ["helper", "long_box", "cube", "", "round.x", "../helper"])
+def test_an_unknown_name_is_told_the_known_ones(shapes: Registry, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        shapes.load(name)
+    assert str(caught.value) == f"unknown shape {name!r}; known here: cone, long-box, round"
+
+
+@pytest.mark.usefixtures("shapes")
+def test_the_errors_are_the_kinds_own() -> None:
+    other = Registry("shapes_of_the_test", "test.none", "shape", "SHAPE", unknown=BackendError, others=("any",))
+    with pytest.raises(BackendError, match=r"^unknown shape 'cone'; known here: any, long-box, round$"):
+        other.load("cone")
+
+
+def test_plug_ins_are_not_asked_for_what_is_built_in(shapes: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing the installed packages takes 15 ms."""
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("they were asked"))
+    assert shapes.load("long-box").SHAPE == "box"
+
+
+def test_the_facts_of_backends_bring_in_no_heavy_library() -> None:
+    script = (
+        "import sys\n"
+        "from edge_lstm_runtime.backends.registry import known_facts\n"
+        "facts = known_facts()\n"
+        "print(*facts)\n"
+        "print(*{m.split('.')[0] for m in sys.modules} & {'onnx', 'onnxruntime', 'rknnlite', 'torch', 'polars', 'pydantic', 'jinja2'})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True, timeout=60)
+    names, heavy = done.stdout.split("\n")[:2]
+    assert {"numpy", "onnx", "reference", "rknn", "rknn-sim"} <= set(names.split())
+    assert heavy == ""

@@ -1,0 +1,264 @@
+"""Task "language": one-hot features, every backend against the reference, text against a loop written here."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import cli
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.characters import encode
+from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.model.spec import UNKNOWN
+from helpers.backends import open_any
+from helpers.commands import edge_lstm
+from helpers.tolerances import assert_close
+from helpers.weights import random_weights
+
+ALPHABET = (UNKNOWN, " ", "a", "b", "c", "d", "é")
+GOOD: dict[str, Any] = {
+    "task": "language", "channels": ("character",), "hidden_size": 12, "num_layers": 2, "input_mean": (0.0,), "input_std": (1.0,),
+    "classes": ALPHABET,
+}  # fmt: skip
+SPEC = rt.ModelSpec(**GOOD)
+WEIGHTS = {name: 2 * array for name, array in random_weights(SPEC, 3).items()}
+TEXT = "abba cad é" * 20
+
+
+def session(backend: str = "reference") -> rt.Session:
+    return rt.Session(SPEC, open_any(backend, SPEC, WEIGHTS))
+
+
+def one_hot(text: str) -> np.ndarray[Any, Any]:
+    return np.eye(len(ALPHABET))[[ALPHABET.index(c) for c in text]]
+
+
+@pytest.fixture(scope="module")
+def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("language") / "prose.edge"
+    x = encode(SPEC, TEXT)
+    golden = write_npz({"x": x, "y": rt.Reference(SPEC, WEIGHTS).run(one_hot(TEXT))})
+    rt.write_bundle(path, SPEC, WEIGHTS, {"golden.npz": golden})
+    return path
+
+
+def test_the_sizes_follow_from_the_characters() -> None:
+    assert (SPEC.input_size, SPEC.feature_size, SPEC.output_size, SPEC.output_names) == (1, 7, 7, ALPHABET)
+    assert SPEC.weight_shapes()["layer0.W_x"] == (7, 48)
+    assert rt.ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ("a",)}, "1 characters in classes"),
+        ({"classes": ("a", "bc")}, r"classes \['bc'\] are no characters"),
+        ({"channels": ("a", "b"), "input_mean": (0.0, 0.0), "input_std": (1.0, 1.0)}, "has one, the index of a character"),
+        ({"missing": "mask"}, "can't be filled in"),
+        ({"input_std": (2.0,)}, "expected to be 0 and 1"),
+        ({"bidirectional": True}, "bidirectional is for task 'classify'"),
+        ({"targets": ("character",)}, "targets is not for task"),
+        ({"output_scale": (1.0,)}, "output_scale is not for task"),
+        ({"horizon": 1}, "expected 0"),
+        ({"residual": True}, "residual is for task 'forecast'"),
+    ],
+)
+def test_contradictions_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(rt.BundleError, match=message):
+        rt.ModelSpec(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("backend", ["numpy", "onnx-lstm", "onnx-cell", "rknn-adapter", "native"])
+def test_each_backend_streams_as_the_reference_does_on_one_hot_rows(backend: str) -> None:
+    from edge_lstm_runtime.backends.native import NativeBackend
+
+    expected = rt.Reference(SPEC, WEIGHTS).run(one_hot(TEXT))
+    found = rt.Session(SPEC, NativeBackend(SPEC, WEIGHTS)) if backend == "native" else session(backend)
+    assert_close(np.stack([found.step(x) for x in encode(SPEC, TEXT)]), expected, "float32", "logits, step by step")
+    found.reset()
+    assert_close(found.run(encode(SPEC, TEXT)), expected, "float32", "logits of the whole text")
+    assert_close(features(SPEC, encode(SPEC, TEXT))[0], one_hot(TEXT), "exact", "features")
+
+
+@pytest.mark.parametrize("sample", [[2], [2.0], np.array([2], np.uint8), np.array([2.0], np.float32)])
+def test_an_index_may_be_any_kind_of_number(sample: Any) -> None:
+    assert_close(session().step(sample), rt.Reference(SPEC, WEIGHTS).step(one_hot("a")[0]), "exact", "logits")
+
+
+@pytest.mark.parametrize("bad", [7, -1, 0.5, np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("backend", ["reference", "numpy"])
+def test_no_index_of_a_character_is_refused_and_leaves_the_state(backend: str, bad: float) -> None:
+    found = session(backend)
+    found.step([1])
+    before = found.state
+    with pytest.raises(rt.SampleError, match=r"^channel 'character' is .*; expected the index of a character, a whole number from 0 to 6$"):
+        found.step([bad])
+    with pytest.raises(rt.SampleError, match=r"^row 1: channel 'character' is .*expected the index"):
+        found.run([[1], [bad]])
+    with pytest.raises(rt.SampleError, match=r"^step 1: channel 'character' is .*expected the index"):
+        features(SPEC, [[1], [bad]])
+    for name, array in found.state.items():
+        assert_close(array, before[name], "exact", name)
+
+
+@pytest.mark.parametrize("bad", ["a", ["a"], [1, 2], [[1]], None])
+def test_what_is_no_index_at_all_is_refused(bad: Any) -> None:
+    with pytest.raises(rt.SampleError):
+        session().step(bad)
+
+
+def test_streams_are_independent_and_a_bad_one_is_named(prose: Path) -> None:
+    with rt.load(prose).session(streams=2) as both:
+        found = np.stack([both.step([[2], [k]]) for k in (3, 4, 5)])
+        with pytest.raises(rt.SampleError, match="stream 1: channel 'character' is 9"):
+            both.step([[2], [9]])
+    for k, text in enumerate(("aaa", "bcd")):
+        assert_close(found[:, k], rt.Reference(SPEC, WEIGHTS).run(one_hot(text)), "float32", f"stream {k}")
+
+
+def test_describe_names_the_likeliest_characters() -> None:
+    logits = np.log(np.array([0.01, 0.3, 0.1, 0.4, 0.1, 0.05, 0.04]))
+    told = rt.describe(SPEC, logits)
+    assert told == {"label": "b", "probabilities": {"b": 0.4, " ": 0.3, "a": 0.1, "c": 0.1, "d": 0.05}}
+
+
+def test_lines_are_indices_or_characters() -> None:
+    found = list(answers(session(), ["character", "2", "[3]", '["b"]', '{"character": "a"}', '["x"]', "9", '{"reset": true}', '["a"]']))
+    expected = [rt.describe(SPEC, y) for y in rt.Reference(SPEC, WEIGHTS).run(one_hot("abba"))]
+    assert [{k: v for k, v in line.items() if k != "line"} for line in found[:4]] == expected
+    assert "character 'x' is not one that the model knows" in found[4]["error"]
+    assert "expected the index of a character" in found[5]["error"]
+    assert found[7]["probabilities"] == expected[0]["probabilities"]
+
+
+# --- text ---
+
+
+def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
+    """Probabilities in full, the draw by walking along them; float64, no session."""
+    reference, rng = rt.Reference(SPEC, WEIGHTS), np.random.default_rng(seed)
+    for row in one_hot(prompt):
+        logits = reference.step(row)
+    text = ""
+    for _ in range(length):
+        speakable = logits[1:]
+        if temperature:
+            p = np.exp(speakable / temperature)
+            mark, index = rng.random() * p.sum(), 0
+            while mark >= p[index]:
+                mark -= p[index]
+                index += 1
+        else:
+            index = int(np.argmax(speakable))
+        text += ALPHABET[1 + index]
+        logits = reference.step(one_hot(text[-1])[0])
+    return text
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0, 3.0])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_text_is_that_of_a_loop_by_hand(temperature: float, seed: int) -> None:
+    expected = by_hand("bad é", 60, temperature, seed)
+    for backend in ("reference", "numpy", "onnx-lstm"):
+        assert "".join(rt.generate(session(backend), "bad é", length=60, temperature=temperature, seed=seed)) == expected, backend
+
+
+def test_the_state_goes_on_and_a_seed_decides() -> None:
+    found = session()
+    first = "".join(rt.generate(found, "ab", length=30, temperature=1))
+    found.reset()
+    assert "".join(rt.generate(found, "ab", length=30, temperature=1)) == first
+    assert "".join(rt.generate(session(), "ab", length=30, temperature=1, seed=1)) != first
+    found.reset()
+    found.run(encode(SPEC, "a"))
+    assert "".join(rt.generate(found, "b", length=30, temperature=1)) == first  # the a is in the state
+    assert list(rt.generate(found, "a", length=0)) == []
+
+
+def test_a_tiny_temperature_is_the_likeliest_and_a_huge_one_never_the_unknown() -> None:
+    likeliest = "".join(rt.generate(session(), "a", length=40, temperature=0))
+    assert "".join(rt.generate(session(), "a", length=40, temperature=1e-300)) == likeliest
+    drawn = "".join(rt.generate(session(), "a", length=600, temperature=1e6))
+    assert set(drawn) == set(ALPHABET) - {UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "error", "message"),
+    [
+        ("", {}, rt.SampleError, "the prompt is empty"),
+        ("ax", {}, rt.SampleError, "character 'x' is not one that the model knows; expected one of ' abcdé'$"),
+        ("A", {}, rt.SampleError, "; use lower case$"),
+        ("a", {"length": -1}, rt.ConfigError, "length is -1"),
+        ("a", {"length": 1.5}, rt.ConfigError, "length is 1.5"),
+        ("a", {"seed": -1}, rt.ConfigError, "seed is -1"),
+        ("a", {"temperature": -0.1}, rt.ConfigError, "temperature is -0.1"),
+        ("a", {"temperature": np.nan}, rt.ConfigError, "temperature is nan"),
+        ("a", {"temperature": "hot"}, rt.ConfigError, "temperature is 'hot'"),
+    ],
+)
+def test_bad_options_are_refused_before_the_first_character(prompt: str, options: dict[str, Any], error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        rt.generate(session(), prompt, **options)
+
+
+def test_other_models_and_several_streams_generate_no_text(classify_file: Path, prose: Path) -> None:
+    with rt.load(classify_file).session() as other, pytest.raises(rt.ConfigError, match="task is 'classify'"):
+        rt.generate(other, "a")
+    with rt.load(prose).session(streams=2) as both, pytest.raises(rt.ConfigError, match="2 streams"):
+        rt.generate(both, "a")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native", "reference"])
+def test_the_command_prints_prompt_and_text(prose: Path, backend: str) -> None:
+    done = edge_lstm("generate", prose, "--prompt", "bad", "--length", 50, "--temperature", 0.5, "--seed", 3, "--backend", backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "bad" + by_hand("bad", 50, 0.5, 3) + "\n"
+
+
+def test_each_character_comes_out_as_it_is_drawn(prose: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flushes(io.StringIO):
+        seen: list[str] = []  # noqa: RUF012  (one instance)
+
+        def flush(self) -> None:
+            self.seen.append(self.getvalue())
+
+    out = Flushes()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli.main(["generate", str(prose), "--prompt", "ab", "--length", "9", "--backend", "numpy"]) == 0
+    assert {len(text) for text in out.seen} >= set(range(3, 12))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", "Time"], "character 'T' is not one that the model knows"),
+        (["--prompt", ""], "the prompt is empty"),
+        (["--prompt", "a", "--length", "-4"], "length is -4"),
+        (["--prompt", "a", "--backend", "tpu"], "unknown backend 'tpu'"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(
+    prose: Path, options: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["generate", str(prose), *options]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("edge-lstm: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_bundle_is_checked_and_told(prose: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bundle = rt.load(prose).bundle
+    for backend in ("numpy", "native", "reference"):
+        assert rt.check_backend(bundle, backend).passed
+    assert cli.main(["info", str(prose)]) == 0
+    assert "language" in capfd.readouterr().out

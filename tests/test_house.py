@@ -1,0 +1,190 @@
+"""The house: imports go one way, runtime <- edge_lstm <- export, in no circle, and late only for what is heavy or may be missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.imports import circles, graph, imports, modules
+from helpers.paths import ROOT
+
+PACKAGES = {"edge_lstm_runtime": ROOT / "deploy", "edge_lstm": ROOT, "edge_lstm_export": ROOT / "export"}
+FORBIDDEN = {
+    "edge_lstm_runtime": {"edge_lstm", "edge_lstm_export"},
+    "edge_lstm": {"edge_lstm_export"},
+    "edge_lstm_export": set[str](),
+}
+# What the runtime may use if it is installed, and only inside the function that needs it.
+OPTIONAL = {"onnxruntime", "rknnlite"}
+
+# What may be imported inside a function, and why.
+LATE = {
+    "torch": "heavy: an export or a command that needs no net does without",
+    "lightning_fabric": "imports torch",
+    "torchmetrics": "imports torch",
+    "matplotlib": "heavy: only figures need it",
+    "onnx": "heavy: only graphs need it",
+    "sklearn": "heavy: only comparisons need it",
+    "statsmodels": "heavy: one baseline needs it",
+    "threadpoolctl": "comes with sklearn, for the same baselines",
+    "aeon": "heavy: only its data sets need it",
+    "onnxruntime": "optional in the runtime",
+    "rknnlite": "optional: on a board with an NPU alone",
+    "tqdm": "optional: a bar on a terminal alone",
+    "uv": "optional: another one may be on the path",
+    "fcntl": "not on every system",
+    "pty": "not on every system",
+    "termios": "not on every system",
+}
+# The files that still import something else inside a function. The list only shrinks.
+STILL_LATE = {
+    "edge_lstm",
+    "edge_lstm.cli._shared",
+    "edge_lstm.cli.compare",
+    "edge_lstm.cli.recipes",
+    "edge_lstm.cli.train",
+    "edge_lstm.config.load",
+    "edge_lstm.recipes",
+    "edge_lstm.results.run",
+    "edge_lstm.training.train",
+    "edge_lstm_export.cli.converter",
+    "edge_lstm_export.cli.export",
+    "edge_lstm_export.cli.inspect",
+    "edge_lstm_export.cli.lint",
+    "edge_lstm_export.quantize.npu_int8",
+    "edge_lstm_runtime.backends.registry",
+    "edge_lstm_runtime.backends.rknn.board",
+    "edge_lstm_runtime.cli._shared",
+    "edge_lstm_runtime.cli.bench",
+    "edge_lstm_runtime.cli.check",
+    "edge_lstm_runtime.cli.generate",
+    "edge_lstm_runtime.cli.info",
+    "edge_lstm_runtime.cli.run",
+    "edge_lstm_runtime.files",
+}
+# The circles that are still there. The list only shrinks.
+STILL_CIRCLES = {("edge_lstm.config.load", "edge_lstm.recipes")}
+
+
+def files(package: str) -> dict[str, Path]:
+    found = modules({package: PACKAGES[package]})
+    assert len(found) > 5, f"where is {package}?"
+    return found
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package: str) -> None:
+    wrong = [
+        f"{path}:{found.line} imports {found.name}"
+        for module, path in files(package).items()
+        for found in imports(module, path)
+        if top(found.name) in FORBIDDEN[package]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_runtime_imports_numpy_and_the_standard_library() -> None:
+    allowed = set(sys.stdlib_module_names) | {"numpy", "edge_lstm_runtime"}
+    wrong = []
+    for module, path in files("edge_lstm_runtime").items():
+        for found in imports(module, path):
+            if top(found.name) not in allowed and not (found.inside and top(found.name) in OPTIONAL):
+                wrong.append(f"{path}:{found.line} imports {found.name}{'' if found.inside else ' at the top'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_relative_imports_stay_inside_their_package() -> None:
+    for package in PACKAGES:
+        for module, path in files(package).items():
+            list(imports(module, path))  # AssertionError for one that leaves
+
+
+def test_no_package_at_the_folders_of_the_layout() -> None:
+    for folder in ("export", "deploy"):
+        assert not (ROOT / folder / "__init__.py").exists(), f"{folder}/ is a folder, not a package"
+
+
+# --- circles ---
+
+
+def test_no_imports_in_a_circle() -> None:
+    found = set(circles(graph(PACKAGES)))
+    assert not found - STILL_CIRCLES, "\n".join(f"these import each other: {', '.join(c)}" for c in sorted(found - STILL_CIRCLES))
+    assert not STILL_CIRCLES - found, f"no circle any more, take it from STILL_CIRCLES: {STILL_CIRCLES - found}"
+
+
+def write(folder: Path, **sources: str) -> dict[str, Path]:
+    """A package "p" with these modules; "a__b" is p/a/b.py."""
+    for name, source in sources.items():
+        path = folder / "p" / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source + "\n")
+        (path.parent / "__init__.py").touch()
+    return {"p": folder}
+
+
+@pytest.mark.parametrize(
+    "back", ["from p import a", "import p.a", "from .. import a", "from ..a import f", "def f():\n    from .. import a"]
+)
+def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
+    """a -> b -> deep.c -> a, whatever the last import looks like; d and e hang on it and are in none."""
+    packages = write(
+        tmp_path, a="from . import b", b="from .deep import c", deep__c=back, d="from . import a", e="", deep__f="from .. import e"
+    )
+    assert circles(graph(packages)) == [("p.a", "p.b", "p.deep.c")]
+
+
+def test_two_circles_are_two_and_a_tree_is_none(tmp_path: Path) -> None:
+    two = write(tmp_path / "two", a="from .b import x", b="from .a import y", c="from . import d, a", d="if True:\n    import p.c")
+    assert circles(graph(two)) == [("p.a", "p.b"), ("p.c", "p.d")]
+    tree = write(tmp_path / "tree", a="from . import b, c", b="from . import c", c="import sys")
+    assert graph(tree) == {"p": set(), "p.a": {"p.b", "p.c"}, "p.b": {"p.c"}, "p.c": set()}
+    assert circles(graph(tree)) == []
+
+
+def test_a_relative_import_that_leaves_its_package_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"a\.py:1 leaves its package"):
+        graph(write(tmp_path, a="from .. import b"))
+
+
+# --- late imports ---
+
+
+def late(packages: dict[str, Path]) -> dict[str, list[str]]:
+    """Module -> what it imports inside a function and LATE does not have."""
+    found = {}
+    for module, path in modules(packages).items():
+        if names := [f"{i.name} (line {i.line})" for i in imports(module, path) if i.inside and top(i.name) not in LATE]:
+            found[module] = names
+    return found
+
+
+def test_imports_inside_functions_are_of_heavy_and_optional_libraries() -> None:
+    found = late(PACKAGES)
+    new = {module: names for module, names in found.items() if module not in STILL_LATE}
+    assert not new, "\n".join(f"{module} imports inside a function {', '.join(names)}" for module, names in new.items())
+    used = {top(i.name) for module, path in modules(PACKAGES).items() for i in imports(module, path) if i.inside}
+    assert not LATE.keys() - used, f"nothing imports them late, take them from LATE: {LATE.keys() - used}"
+    clean = STILL_LATE - found.keys()
+    assert not clean, f"clean now, take them from STILL_LATE: {sorted(clean)}"
+
+
+A_CLASS = """
+class C:
+    def f(self):
+        import torch.nn
+        return [lambda: 1]
+    async def g(self):
+        from . import b
+"""
+
+
+def test_an_import_inside_a_function_is_found(tmp_path: Path) -> None:
+    packages = write(tmp_path, a=A_CLASS, b="import json\nif json:\n    from . import c", c="")
+    assert late(packages) == {"p.a": ["p.b (line 7)"]}

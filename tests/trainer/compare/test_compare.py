@@ -1,0 +1,286 @@
+"""`edge-lstm compare`: the rows against what computes them independently, and what is kept between runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_lstm import load_data, train
+from edge_lstm.compare import Row, compare, recurrent
+from edge_lstm.compare.classifiers import logistic, nearest, statistics
+from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
+from edge_lstm.compare.recurrent import parameters
+from edge_lstm.compare.rows import Case
+from edge_lstm.compare.table import markdown
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import make_spec
+from edge_lstm.network import Cell, CompactLSTM, canonical_weights
+from edge_lstm.results.metrics import evaluate
+from edge_lstm.training import loop
+from edge_lstm.training.progress import Reporter
+from edge_lstm_runtime import cli
+from edge_lstm_runtime.errors import ConfigError, TrainingError
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.specs import plain_spec
+
+CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn")
+Configure = Callable[..., Config]
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_lstm.compare.rows.MEASURED", 0.0)
+    monkeypatch.setattr("edge_lstm.compare.forecasts.ORDERS", ((0, 1, 1), (2, 1, 1)))
+
+
+def make_case(config: Config, tmp_path: Path) -> Case:
+    splits = load_data(config)
+    return Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
+
+
+# --- the cells ---
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_each_cell_against_its_equations(cell: Cell, layers: int) -> None:
+    """Float64, step by step, from PyTorch's weights."""
+    torch.manual_seed(layers)
+    model = CompactLSTM(plain_spec(layers, 10), cell=cell).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.5, 0.5)
+    w = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    xs = np.random.default_rng(layers).normal(size=(30, 3))
+    h, c = np.zeros((2, layers, 10))
+    expected = []
+    for x in xs:
+        for k in range(layers):
+            a = w[f"lstm.weight_ih_l{k}"] @ x + w[f"lstm.bias_ih_l{k}"]
+            b = w[f"lstm.weight_hh_l{k}"] @ h[k] + w[f"lstm.bias_hh_l{k}"]
+            if cell == "rnn":
+                h[k] = np.tanh(a + b)
+            elif cell == "gru":
+                r, z = (1 / (1 + np.exp(-(a + b)[:20]))).reshape(2, 10)
+                h[k] = (1 - z) * np.tanh(a[20:] + r * b[20:]) + z * h[k]
+            else:
+                i, f, g, o = (a + b).reshape(4, 10)
+                c[k] = c[k] / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+                h[k] = np.tanh(c[k]) / (1 + np.exp(-o))
+            x = h[k]
+        expected.append(w["head.weight"] @ x + w["head.bias"])
+    with torch.no_grad():
+        whole = model(torch.from_numpy(xs)[None])[0][0].numpy()
+        first, state = model(torch.from_numpy(xs[:13])[None])
+        second, _ = model(torch.from_numpy(xs[13:])[None], state)
+    np.testing.assert_allclose(whole, expected, atol=1e-12)
+    np.testing.assert_allclose(torch.cat([first, second], dim=1)[0], expected, atol=1e-12)
+
+
+def test_initial_biases_keep_the_state() -> None:
+    """1 for the LSTM's forget gate and the GRU's update gate, 0 for all others."""
+    places = {"lstm": slice(10, 20), "gru": slice(10, 20), "rnn": slice(0, 0)}
+    for cell in CELLS:
+        model = CompactLSTM(plain_spec(1, 10), cell=cell)
+        biases = (model.lstm.bias_ih_l0 + model.lstm.bias_hh_l0).detach().numpy()
+        expected = np.zeros(len(biases))
+        expected[places[cell]] = 1
+        np.testing.assert_array_equal(biases, expected)
+
+
+def test_parameters_are_those_of_a_deployed_model() -> None:
+    spec = plain_spec(2, 10)
+    assert parameters(CompactLSTM(spec)) == spec.parameters
+    head = 10 * 3 + 3
+    assert parameters(CompactLSTM(spec, cell="rnn")) == (3 * 10 + 10 * 10 + 10) + (2 * 10 * 10 + 10) + head
+    assert parameters(CompactLSTM(spec, cell="gru")) == (3 * (3 * 10 + 10 * 10) + 40) + (3 * 2 * 10 * 10 + 40) + head
+
+
+def test_another_cell_is_not_exported() -> None:
+    with pytest.raises(TrainingError, match="'gru' can't be exported"):
+        canonical_weights(CompactLSTM(plain_spec(1, 10), cell="gru"))
+
+
+# --- forecasts ---
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_naive_rows_are_the_baselines_of_evaluate(configure: Configure, tmp_path: Path) -> None:
+    config = configure(FORECAST, ('targets = ["b"]', 'targets = ["b", "a"]'), data__season=10)
+    case = make_case(config, tmp_path)
+    of_zeros = evaluate(case.spec, case.splits.test, [np.zeros((len(s.x), 6)) for s in case.splits.test], season=10)
+    for row in (last_value(case), seasonal(case)):
+        assert row.metrics is not None
+        assert {k: row.metrics[k] for k in ("mae", "rmse", "nrmse")} == of_zeros["baselines"][row.name]
+        assert row.metrics["steps"] == of_zeros["steps"]
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_a_season_that_is_unknown_or_too_long_is_skipped_with_the_reason(configure: Configure, tmp_path: Path) -> None:
+    for season, reason in ((None, "no `season`"), (40, "no test sequence is longer than a season of 40")):
+        row = seasonal(make_case(configure(FORECAST, **({} if season is None else {"data__season": season})), tmp_path))
+        assert row.metrics is None
+        assert reason in row.note
+
+
+@pytest.mark.parametrize("order", [(1, 1, 1), (2, 1, 2)])
+def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int, int, int]) -> None:
+    from statsmodels.tsa.arima.model import ARIMA
+
+    rng = np.random.default_rng(0)
+    series = np.cumsum(rng.normal(size=160)) + np.sin(np.arange(160))
+    result = ARIMA(series[:100], order=order).smooth([0.3, 0.4, 1.0] if order == (1, 1, 1) else [0.3, -0.2, 0.4, 0.1, 1.0])
+    test = series[100:].copy()
+    test[20:23] = np.nan
+    ahead = forecasts(result, test, 4)
+    for t in (5, 19, 22, 30, 59):
+        np.testing.assert_allclose(ahead[t], result.apply(test[: t + 1]).forecast(4), atol=1e-10)
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) -> None:
+    case = make_case(configure(FORECAST), tmp_path)
+    row, again, naive = arima(case), arima(case), last_value(case)
+    assert row.metrics is not None
+    assert naive.metrics is not None
+    assert again.metrics == row.metrics
+    assert row.metrics["rmse"] < 0.5 * naive.metrics["rmse"]
+    assert row.parameters == sum(int(n) for n in row.title[6:-1].split(",")) - 1  # p + q, d being 1
+
+
+# --- classifiers ---
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_classifiers_tell_walking_from_resting(configure: Configure, tmp_path: Path) -> None:
+    """The two differ by 4 standard deviations in both channels, over sequences of unequal length."""
+    case = make_case(configure(CLASSIFY), tmp_path)
+    for row in (logistic(case), nearest(case)):
+        assert row.metrics is not None
+        assert row.metrics["accuracy"] == row.metrics["macro_f1"] == 1
+        assert row.metrics["accuracy_all_steps"] is None
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_with_refit_every_row_learns_from_the_validation_split_too(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[tuple[str, int]] = []
+    whole = loop.Training.run
+
+    def run(self: loop.Training) -> None:
+        learned.append((self.net.cell, len(self._data)))
+        whole(self)
+
+    monkeypatch.setattr(loop.Training, "run", run)
+    case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
+    fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
+    for row in (recurrent.lstm, recurrent.gru, recurrent.rnn):
+        assert row(case).metrics is not None
+    assert learned == [(cell, count) for cell in CELLS for count in (fewer, all_of_them)]
+    assert len(case.learned) == all_of_them
+    assert len(make_case(configure(CLASSIFY), tmp_path).learned) == fewer
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
+    case = make_case(configure(CLASSIFY), tmp_path)
+    sequence = case.splits.test[0]
+    mean, std = np.array(case.spec.input_mean), np.array(case.spec.input_std)
+    line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
+    found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
+    np.testing.assert_allclose(found, [2, -4, math.sqrt(2), 2 * math.sqrt(2), 0, -8, 4, 0, 1, -2], atol=1e-12)
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_dtw_that_takes_too_long_is_skipped(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_lstm.compare.classifiers.MAX_CELLS", 100)
+    row = nearest(make_case(configure(CLASSIFY), tmp_path))
+    assert row.metrics is None
+    assert "it would take too long" in row.note
+
+
+# --- the whole table ---
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_forecast_table_and_resume(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure(FORECAST, data__season=10)
+    out = tmp_path / "compared"
+    found = compare(config, out, quiet=True)
+    assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "naive", "seasonal", "arima"]
+    for row in found.rows:
+        assert row.metrics is not None
+        assert row.bytes == 4 * (row.parameters or 0)
+        assert row.us_per_step is not None
+        assert row.us_per_step > 0
+        assert row.measured
+        assert row.seconds is not None
+    assert len({row.metrics["steps"] for row in found.rows if row.metrics}) == 1
+    run = train(config, tmp_path / "run", quiet=True)
+    assert found.rows[0].metrics is not None
+    assert found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]  # seeded: the same as `edge-lstm train`
+    assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "compare.md").read_text() == found.markdown
+    assert [Row.from_dict(row) for row in json.loads((out / "compare.json").read_text())["rows"]] == list(found.rows)
+
+    with pytest.raises(TrainingError, match="holds a comparison already"):
+        compare(config, out, quiet=True)
+    with pytest.raises(TrainingError, match=r"train\.epochs was 2 and is 3"):
+        compare(configure(FORECAST, data__season=10, train__epochs=3), out, resume=True, quiet=True)
+    # One row is lost; only that is made again, to the same figures.
+    (out / "rows" / "gru.json").unlink()
+    for other in ("forecasts.arima", "recurrent.lstm"):
+        monkeypatch.setattr(f"edge_lstm.compare.{other}", None)
+    again = compare(configure(FORECAST, data__season=10), out, resume=True, quiet=True)
+    assert again.rows[1].metrics == found.rows[1].metrics
+    assert (again.rows[0], again.rows[2:]) == (found.rows[0], found.rows[2:])
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_classify_table_on_the_command_line(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(CLASSIFY)
+    code = cli.main(["compare", str(tmp_path / "config.toml"), "-o", str(tmp_path / "out"), "--set", "train.epochs=1"])
+    printed = capsys.readouterr()
+    assert code == 0
+    for title in ("LSTM", "GRU", "plain RNN (tanh)", "logistic regression", "1-NN DTW"):
+        assert f"\n| {title} " in printed.out
+    assert "row 5/5: dtw" in printed.err
+    rows = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
+    assert all(row["metrics"]["sequences"] == 2 for row in rows)
+
+
+def test_a_skipped_row_is_in_the_table_with_its_note() -> None:
+    text = markdown([Row("a", "A", {"accuracy": 0.5, "macro_f1": 0.25}, 1234, 0.5, "it", 2.0), Row("b", "B", None, note="skipped: why")])
+    assert "| A     |   0.5000 |   0.2500 |      1,234 | 4,936 |       0.500 |        2.00 |" in text
+    assert "| B     |        – |        – |          – |     – |           – |           – |" in text
+    assert "- B: skipped: why" in text
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_errors_say_what_to_do(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=r"devices = 2.*train\.devices=1"):
+        compare(configure(FORECAST, train__devices=2, train__strategy="ddp"), tmp_path / "out")
+    with pytest.raises(TrainingError, match="no comparison to resume"):
+        compare(configure(FORECAST), tmp_path / "out", resume=True)
+    assert cli.main(["compare", "--agreement", "-o", "x"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("edge-lstm: error: --agreement: it is no part of the package now: run benchmarks/long_gap.py -o FOLDER")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_basic_motions_from_the_command_line(tmp_path: Path) -> None:
+    config = Path("recipe:activity")
+    assert cli.main(["compare", str(config), "-o", str(tmp_path / "out")]) == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]}
+    assert rows["lstm"]["metrics"]["accuracy"] >= 0.9
+    assert rows["logistic"]["metrics"]["accuracy"] >= 0.9
+    assert all(row["metrics"]["sequences"] == 40 for row in rows.values())
+    assert cli.main(["export", str(tmp_path / "out" / "lstm"), "--no-npu", "-o", str(tmp_path / "m.edge")]) == 0

@@ -1,0 +1,118 @@
+"""Every mistake in a configuration is one line with the place, the key, the value and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_lstm import load_config
+from edge_lstm.config.schema import Config
+from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY, FORECAST
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return path
+
+
+def line_of(text: str, start: str) -> int:
+    return next(k for k, line in enumerate(text.splitlines(), start=1) if line.startswith(start))
+
+
+@pytest.mark.parametrize(
+    ("base", "old", "new", "at", "words"),
+    [
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 0", "hidden_size", ["[model] hidden_size = 0", "greater than or equal to 1"]),
+        (CLASSIFY, "hidden_size = 6", "hiden_size = 6", "hiden_size", ["[model] has no key 'hiden_size'", "did you mean 'hidden_size'"]),
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nzzz = 1", "zzz", ["has no key 'zzz'", "known here: task, hidden_size"]),
+        (CLASSIFY, "[train]", "[trian]", "[trian]", ["'trian'", "did you mean 'train'"]),
+        (CLASSIFY, "epochs = 2", 'epochs = "2"', "epochs", ['[train] epochs = "2"', "valid integer"]),
+        (CLASSIFY, "epochs = 2", "epochs = true", "epochs", ["valid integer"]),
+        (CLASSIFY, 'val = ["s4"]', "val = 1.5", "val", ["[data.split] val = 1.5", "fraction between 0 and 1, or a list of groups"]),
+        (CLASSIFY, 'label = "activity"\n', "", "[data]", ["[data] label", "label column"]),
+        (CLASSIFY, 'by = "group"', 'by = "time"', "val", ["names of groups are for split by 'group'"]),
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\ndropout = 0.5", "dropout", ["between layers, and num_layers is 1"]),
+        (CLASSIFY, "epochs = 2", 'epochs = 2\nmonitor = "mae"', "monitor", ["one of loss, accuracy, macro_f1"]),
+        (
+            CLASSIFY,
+            "hidden_size = 6",
+            "hidden_size = 6\nhorizon = 2",
+            "horizon",
+            ["horizon = 2: is for tasks 'anomaly' and 'forecast', and task is 'classify'; remove it"],
+        ),
+        (CLASSIFY, 'label = "activity"', 'label = "activity"\nstride = 3', "stride", ["without `window`"]),
+        (CLASSIFY, 'path = "data.csv"', 'path = "data.csv"\nname = "BasicMotions"', "name", ["is for source 'aeon'"]),
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nbidirectional = 1", "bidirectional", ["[model] bidirectional = 1", "boolean"]),
+        (
+            CLASSIFY + "carry = 0.5\n",
+            "hidden_size = 6",
+            "hidden_size = 6\nbidirectional = true",
+            "carry",
+            ["[train] carry = 0.5: expected 0: a bidirectional model carries no state"],
+        ),
+        (CLASSIFY, "hidden_size = 6", "hidden_size = 6\nbidirectional = true\n[quantize]\nscheme = 'int8'", "scheme", ["no bidirectional"]),
+        (CLASSIFY, "[train]", "[quantize]\nscheme = 'int4'\n[train]", "scheme", ['[quantize] scheme = "int4"', "'int8'"]),
+        (CLASSIFY, "[train]", "[quantize]\nepoch = 1\n[train]", "epoch", ["[quantize] has no key 'epoch'", "did you mean 'epochs'"]),
+        (CLASSIFY, "[train]", "[quantize]\nlearning_rate = 0.1\n[train]", "[quantize]", ["[quantize] scheme", "is missing"]),
+        (FORECAST, "horizon = 3", "horizon = 3\nbidirectional = true", "bidirectional", ["is for task 'classify'", "read the future"]),
+        (FORECAST, "horizon = 3\n", "", "[model]", ["[model] horizon: is missing; expected the number of steps to forecast"]),
+        (FORECAST, 'targets = ["b"]', 'targets = ["c"]', "targets", ["'c' is not"]),
+        (FORECAST, "test = 0.2", "test = 0.8", "test", ["val + test below 1, not 1"]),
+        (FORECAST, "window = 12", "window = 12\nseason = 2", "season", ["at least the horizon (3)"]),
+        (FORECAST, "window = 12", "window = 0", "window", ["window = 0"]),
+        (FORECAST, 'by = "time"', 'by = "given"', "[data]", ["needs both `train_path` and `test_path`"]),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line(tmp_path: Path, base: str, old: str, new: str, at: str, words: list[str]) -> None:
+    text = base.replace(old, new)
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line_of(text, at)}: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_syntax_error_keeps_line_and_column(tmp_path: Path) -> None:
+    path = write(tmp_path, "[data]\nsource = \n")
+    with pytest.raises(ConfigError, match=rf"{path}:2:10: not valid TOML"):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing.toml: can't be read"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_keys_of_an_inline_table_are_found_in_its_line(tmp_path: Path) -> None:
+    text = CLASSIFY.replace('[data.split]\nby = "group"\nval = ["s4"]\ntest = ["s5"]\n', "").replace(
+        'group = "subject"\n', 'group = "subject"\nsplit = { by = "grup" }\n'
+    )
+    with pytest.raises(ConfigError, match=rf":{line_of(text, 'split')}: \[data.split\] by = \"grup\": expected 'time', 'group' or 'given'"):
+        load_config(write(tmp_path, text))
+
+
+def test_overrides_take_the_place_of_values_and_are_blamed_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path, FORECAST)
+    assert load_config(path, {"train.epochs": 7, "data.split.val": 0.1}).train.epochs == 7
+    with pytest.raises(ConfigError, match=r"^--set train.epochs: \[train\] epochs = 0: expected"):
+        load_config(path, {"train.epochs": 0})
+    with pytest.raises(ConfigError, match=r"--set epochs: expected SECTION.KEY"):
+        load_config(path, {"epochs": 3})
+    with pytest.raises(ConfigError, match="did you mean 'epochs'"):
+        load_config(path, {"train.epoch": 3})
+
+
+@pytest.mark.parametrize("base", [CLASSIFY, FORECAST, FORECAST + "[quantize]\nscheme = 'int8'\nepochs = 3\n"])
+def test_what_is_written_back_reads_the_same(tmp_path: Path, base: str) -> None:
+    config = load_config(write(tmp_path, base))
+    (tmp_path / "again").mkdir()
+    again = tmp_path / "again" / "c.toml"
+    again.write_text(config.to_toml())
+    assert load_config(again).to_dict() == config.to_dict()
+    assert Config.from_dict(config.to_dict(), config.folder) == config

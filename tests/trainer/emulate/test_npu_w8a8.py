@@ -1,0 +1,181 @@
+"""Fine-tuning for w8a8: the arithmetic of the NPU's int8 cell, the right gradients, and an export that lands where training put it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from edge_lstm import load_run, train
+from edge_lstm.cli.train import closing
+from edge_lstm.config.schema import Config
+from edge_lstm.emulate import npu_w8a8
+from edge_lstm.emulate.npu_ranges import input_parts
+from edge_lstm.emulate.npu_w8a8 import NpuLSTM, settled, share_out, starting_ranges
+from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.quantize import npu_int8
+from edge_lstm_export.steps.quantize_native import fine_tuned
+from edge_lstm_runtime import ModelSpec, Reference, compare
+from edge_lstm_runtime.backends.rknn.packing import PINS
+from edge_lstm_runtime.inputs.channels import features
+from helpers.configs import CLASSIFY, FORECAST
+from helpers.interrupt import interrupt
+from helpers.specs import plain_spec
+
+QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
+
+
+def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tensor]]:
+    """A random net with the ranges of random sequences, a few of them moved as training moves them."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    plain = CompactLSTM(spec)
+    sequences = [SimpleNamespace(x=rng.normal(size=(80, spec.input_size))) for _ in range(20)]
+    state = plain.state_dict() | starting_ranges(spec, plain.state_dict(), sequences)  # type: ignore[arg-type]
+    net = NpuLSTM(spec).eval()
+    net.load_state_dict(state)
+    with torch.no_grad():
+        net.width.add_(0.1 * torch.randn_like(net.width))
+        net.shift.add_(0.1 * torch.randn_like(net.shift))
+    return net, net.state_dict()
+
+
+@pytest.mark.parametrize(("layers", "hidden", "channels"), [(1, 16, 1), (1, 13, 6), (2, 8, 3)])
+def test_forward_is_the_int8_cells_and_the_export_has_its_integers(layers: int, hidden: int, channels: int) -> None:
+    """Against NumPy in float64, from the weights and ranges that a run keeps."""
+    spec = plain_spec(layers, hidden, channels=channels)
+    net, state = calibrated(spec, layers)
+    weights, learned = settled(spec, state)
+    exact = CompactLSTM(spec)
+    exact.load_state_dict(weights)
+    canonical, ranges = canonical_weights(exact), {name: tensor.numpy() for name, tensor in learned.items()}
+    quantised = npu_int8.learned_layers(canonical, ranges)
+    for k, layer in enumerate(quantised):
+        integers = layer.weights[PINS:] / (layer.weights[0] / 127)
+        np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
+        assert np.abs(integers).max() == pytest.approx(127)
+        q_x, q_h, step = net.integers(k)
+        parts = input_parts(channels) if k == 0 else 1
+        ours = torch.cat([share_out(q_x, parts), q_h], dim=1) * step
+        in_units = npu_int8.reorder((layer.weights[PINS:] * layer.scale), npu_int8.ORDER)
+        np.testing.assert_allclose(ours.T.numpy(), in_units, rtol=1e-5, atol=1e-7)
+    rows = np.random.default_rng(9).normal(size=(60, channels)).astype(np.float32)
+    rows[3] = 0
+    rows[4] = 50  # clipped
+    emulated = npu_int8.emulate(canonical, quantised, ranges["x_range"].astype(np.float64), rows)
+    with torch.no_grad():
+        answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
+        # A sum that lies between two steps may fall the other way in float32, which then shows in all that follows.
+        assert np.median(np.abs(answers - emulated)) < 1e-5
+        assert compare(answers, emulated).nrmse < 5e-3
+        with torch.autocast("cpu", torch.bfloat16):
+            np.testing.assert_array_equal(net(torch.from_numpy(rows)[None])[0][0].numpy(), answers)
+    assert compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3  # the rounding is there
+
+
+def test_weights_are_shared_out_evenly_and_whole() -> None:
+    q = torch.tensor([[-127 * 5, 127 * 5, 0, 7, -7, 3]])
+    found = share_out(q, 5).reshape(1, 5, 6)
+    torch.testing.assert_close(found.sum(dim=1), q, atol=0, rtol=0, check_dtype=False)
+    assert (found.amax(dim=1) - found.amin(dim=1)).max() <= 1
+    assert found.abs().max() == 127
+
+
+def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clone())
+    monkeypatch.setattr(npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts))
+    monkeypatch.setattr(torch, "round", lambda values: values)
+    monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
+    spec = plain_spec(2, 7)
+    ours = calibrated(spec)[0].double()
+    plain = CompactLSTM(spec).double()
+    plain.load_state_dict({name: ours.state_dict()[name] for name in plain.state_dict()})
+    x = torch.randn(4, 9, 3, dtype=torch.float64)
+    start = [torch.randn(2, 4, 7, dtype=torch.float64) for _ in range(2)]
+    weight = torch.randn(4, 9, 3, dtype=torch.float64)
+    found = []
+    for net in (plain, ours):
+        state = tuple(part.clone().requires_grad_() for part in start)
+        answers, (h, c) = net(x, state)
+        ((answers * weight).sum() + h.square().sum() + c.sin().sum()).backward()
+        found.append([answers.detach(), *(net.get_parameter(n).grad for n, _ in plain.named_parameters()), *(s.grad for s in state)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
+    torch.testing.assert_close(ours.width.grad, torch.zeros_like(ours.width), atol=1e-12, rtol=0)
+
+
+def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipped but not rounded, the answers are differentiable by the ranges: central differences in float64."""
+    monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
+    spec = plain_spec(1, 5)
+    net = calibrated(spec)[0].double()
+    with torch.no_grad():
+        net.width -= 1.5  # far too narrow
+    x = torch.randn(3, 12, 3, dtype=torch.float64)
+    net(x)[0].sin().sum().backward()
+    slow = (3 * 12 * 127) ** -0.5
+    for parameter in (net.width, net.shift):
+        for column in (0, 6, 13, 19):
+            with torch.no_grad():
+                values = []
+                for change in (1e-6, -1e-6):
+                    parameter[0, column] += change
+                    values.append(float(net(x)[0].sin().sum()))
+                    parameter[0, column] -= change
+            slope = (values[0] - values[1]) / 2e-6
+            assert parameter.grad is not None
+            # What is clipped by less than half a step counts as inside.
+            assert float(parameter.grad[0, column]) / slow == pytest.approx(slope, rel=0.1, abs=2e-3)
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_run_keeps_weights_and_ranges_for_the_export(configure: Callable[..., Config], tmp_path: Path) -> None:
+    run = train(configure(FORECAST + QUANTIZE, train__learning_rate=0.01), tmp_path / "run", quiet=True)
+    found = run.metrics["quantize"]
+    assert (found["scheme"], found["epochs"]) == ("w8a8", 3)
+    assert found["best_epoch"] >= 1  # this net is far from its best: any training helps
+    assert set(run.w8a8) == {"x_range", "layer0.scale", "layer0.centre"}
+    assert run.metrics["test"] == found["after"]["float32"]["test"]
+    assert found["after"]["w8a8"]["val"]["rmse"] < found["before"]["w8a8"]["val"]["rmse"]
+    assert f"{found['after']['w8a8']['test']['rmse']:.4g} fine-tuned" in closing(run)
+    assert fine_tuned(run) is None  # of the native kernel
+    state = torch.load(run.path / "w8a8" / "best.pt", weights_only=True)["model"]
+    net = NpuLSTM(run.spec)
+    net.load_state_dict(state)
+    rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
+    with torch.no_grad():
+        answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
+    layers = npu_int8.learned_layers(run.weights, run.w8a8)
+    assert compare(npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows), answers).nrmse < 2e-3
+    form = FORMS["packed"](run.spec, run.weights, {}, learned=run.w8a8)
+    assert form.recipe["io"]["x_range"] == run.w8a8["x_range"].astype(np.float64).tolist()
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_where_no_epoch_helps_there_are_no_ranges(configure: Callable[..., Config], tmp_path: Path) -> None:
+    config = configure(FORECAST + QUANTIZE, train__epochs=6, train__learning_rate=0.01, quantize__learning_rate=10.0)
+    run = train(config, tmp_path / "run", quiet=True)
+    assert run.metrics["quantize"]["best_epoch"] == 0
+    assert run.metrics["quantize"]["before"] == run.metrics["quantize"]["after"]
+    assert run.w8a8 == {}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("classify_csv")
+def test_interrupted_while_fine_tuned_and_resumed_equals_uninterrupted(
+    configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(CLASSIFY + QUANTIZE)
+    expected = train(config, tmp_path / "whole", quiet=True)
+    interrupt(config, tmp_path / "run", "w8a8", 2, monkeypatch)
+    resumed = train(config, tmp_path / "run", resume=True, quiet=True)
+    assert resumed.metrics == expected.metrics
+    again = load_run(resumed.path)
+    for name, array in (expected.weights | expected.w8a8).items():
+        np.testing.assert_array_equal(array, (again.weights | again.w8a8)[name])

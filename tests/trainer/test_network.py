@@ -1,0 +1,103 @@
+"""CompactLSTM is the model that the reference describes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edge_lstm import CompactLSTM
+from edge_lstm.data.recordings import Sequence
+from edge_lstm.network import canonical_weights
+from edge_lstm.results.answers import answers
+from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.inputs.channels import Postprocessor, features
+from helpers.specs import make_spec, plain_spec
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+def test_against_the_reference(layers: int) -> None:
+    spec = plain_spec(layers, 10)
+    torch.manual_seed(layers)
+    model = CompactLSTM(spec)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.5, 0.5)
+    weights = canonical_weights(model)
+    spec.check_weights(weights)
+    xs = np.random.default_rng(layers).normal(size=(200, 3))
+    expected = Reference(spec, weights).run(xs)
+    outputs = model(torch.from_numpy(xs).float()[None])[0].detach().numpy()[0]
+    assert np.abs(outputs - expected).max() <= 1e-5
+    halves = []
+    state = None
+    for half in (xs[:77], xs[77:]):
+        out, state = model(torch.from_numpy(half).float()[None], state)
+        halves.append(out.detach().numpy()[0])
+    assert np.abs(np.concatenate(halves) - expected).max() <= 1e-5
+
+
+def test_initial_weights() -> None:
+    spec = plain_spec(2, 16)
+    weights = canonical_weights(CompactLSTM(spec))
+    for k in range(2):
+        for gate in range(4):
+            block = weights[f"layer{k}.W_h"][:, 16 * gate : 16 * (gate + 1)]
+            np.testing.assert_allclose(block @ block.T, np.eye(16), atol=1e-5)
+            inputs = weights[f"layer{k}.W_x"][:, 16 * gate : 16 * (gate + 1)]
+            bound = np.sqrt(6 / (inputs.shape[0] + 16))
+            assert 0.8 * bound < np.abs(inputs).max() <= bound
+        np.testing.assert_array_equal(weights[f"layer{k}.b"], np.repeat([0, 1, 0, 0], 16).astype(np.float32))
+    np.testing.assert_array_equal(weights["head.b"], 0)
+
+
+def test_canonical_weights_are_copies() -> None:
+    model = CompactLSTM(plain_spec(1, 10))
+    weights = canonical_weights(model)
+    before = weights["layer0.W_h"].copy(), weights["head.b"].copy()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    np.testing.assert_array_equal(weights["layer0.W_h"], before[0])
+    np.testing.assert_array_equal(weights["head.b"], before[1])
+
+
+def test_summary_counts_by_hand() -> None:
+    # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
+    parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
+    text = CompactLSTM(plain_spec(1, 10)).summary()
+    assert f"{parameters:,}" in text
+    assert f"{4 * parameters:,} in fp32" in text
+    assert f"{parameters + 3 * (40 + 3):,} in int8" in text
+    assert f"{4 * 10 * 13 + 30 + 3 * 10:,}" in text
+
+
+def test_dropout_works_between_layers_and_in_training_only() -> None:
+    x = torch.randn(1, 5, 3)
+    model = CompactLSTM(plain_spec(2, 10), dropout=0.5)
+    model.train()
+    assert not torch.equal(model(x)[0], model(x)[0])
+    model.eval()
+    assert torch.equal(model(x)[0], model(x)[0])
+    CompactLSTM(plain_spec(1, 10), dropout=0.5)  # torch warns of it, and warnings are errors here
+
+
+@pytest.mark.parametrize("task", ["classify", "forecast"])
+@pytest.mark.parametrize("missing", ["ffill", "mask"])
+def test_streamed_answers_are_the_reference_in_raw_units(task: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)  # several chunks, and the state between them
+    extra = {"targets": ("ch2", "ch0"), "residual": True, "outputs": 2} if task == "forecast" else {}
+    spec = make_spec(task=task, layers=2, missing=missing, mean=(1.0, -2.0, 1e5), std=(2.0, 0.5, 10.0), **extra)
+    torch.manual_seed(0)
+    model = CompactLSTM(spec)
+    rng = np.random.default_rng(0)
+    sequences = []
+    for length in (30, 12, 25):
+        x = rng.normal(size=(length, 3)) * spec.input_std + spec.input_mean
+        x[rng.random(x.shape) < 0.2] = np.nan
+        sequences.append(Sequence("s", "s", x, 0))
+    weights = canonical_weights(model)
+    for sequence, answer in zip(sequences, answers(model, sequences), strict=True):
+        xs, filled = features(spec, sequence.x)
+        expected = Postprocessor(spec)(Reference(spec, weights).run(xs), filled)
+        np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-5)

@@ -1,0 +1,279 @@
+"""Task "regress": columns that are answered at every step, from a table and from the C-MAPSS files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_lstm import Config, Run, Sequence, evaluate, load_config, load_data, train
+from edge_lstm.compare import compare
+from edge_lstm.compare.regressions import linear, mean
+from edge_lstm.compare.rows import Case
+from edge_lstm.data.load import make_spec
+from edge_lstm.data.windows import examples, truth_of
+from edge_lstm.training.progress import Reporter
+from edge_lstm_runtime import Reference, describe
+from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
+from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.model.spec import ModelSpec
+
+Configure = Callable[..., Config]
+
+REGRESS = """
+[data]
+source = "csv"
+path = "data.csv"
+channels = ["a", "b"]
+group = "unit"
+
+[data.split]
+by = "group"
+val = ["u4"]
+test = ["u5"]
+
+[model]
+task = "regress"
+targets = ["level", "swing"]
+hidden_size = 8
+
+[train]
+epochs = 25
+batch_size = 2
+learning_rate = 0.02
+accelerator = "cpu"
+"""
+
+TURBOFAN = """
+[data]
+source = "cmapss"
+train_path = "train.txt"
+test_path = "test.txt"
+rul = "rul.txt"
+channels = ["sensor_21", "setting_1"]
+
+[data.split]
+by = "given"
+val = 0.3
+
+[model]
+task = "regress"
+targets = ["life"]
+target_cap = 3
+hidden_size = 4
+
+[train]
+epochs = 1
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Five units of 40 to 48 rows; level is a running mean of a, swing 100 times that of |b|; every tenth level is unknown."""
+    rng = np.random.default_rng(0)
+    lines = ["unit,a,b,level,swing"]
+    for unit in range(1, 6):
+        level = swing = 0.0
+        for row, (a, b) in enumerate(rng.normal(size=(38 + 2 * unit, 2))):
+            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 30 * abs(b)
+            lines.append(f"u{unit},{a:.5f},{b:.5f},{'' if row % 10 == 9 else f'{level:.5f}'},{swing:.5f}")
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.usefixtures("table")
+def test_metrics_are_those_of_the_reference_by_a_plain_loop(configure: Configure, tmp_path: Path) -> None:
+    run = train(configure(REGRESS), tmp_path / "run", quiet=True)
+    assert run.spec.targets == run.spec.output_names == ("level", "swing")
+    assert (run.path / "regression.png").exists()
+    test = run.metrics["test"]
+    (sequence,) = run.splits.test
+    assert sequence.y is not None
+    truths = np.concatenate([s.y for s in run.splits.train if s.y is not None])
+    np.testing.assert_allclose(run.spec.output_offset, np.nanmean(truths, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(run.spec.output_scale, np.nanstd(truths, axis=0), rtol=1e-12)
+    outputs = Reference(run.spec, run.weights).run(features(run.spec, sequence.x)[0])
+    answers = outputs * run.spec.output_scale + run.spec.output_offset
+    errors = [(a - y, np.asarray(run.spec.output_offset) - y) for a, y in zip(answers, sequence.y, strict=True) if np.isfinite(y).all()]
+    assert test["steps"] == len(errors) == 44  # of 48
+    model, mean = (np.array(e) for e in zip(*errors, strict=True))
+    for found, error in ((test, model), (test["baselines"]["mean"], mean)):
+        assert found["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+        assert found["rmse"] == pytest.approx(math.sqrt((error**2).mean()), rel=1e-5)
+        assert found["mae_last"] == pytest.approx(np.abs(error[-1]).mean(), rel=1e-5)
+        assert found["rmse_last"] == pytest.approx(math.sqrt((error[-1] ** 2).mean()), rel=1e-5)
+    assert test["per_target"]["swing"]["mae"] == pytest.approx(np.abs(model[:, 1]).mean(), rel=1e-5)
+    assert test["beats_mean"] is True
+    assert "The LSTM beats the mean of the training split" in test["verdict"]
+    rows = [row["val_rmse"] for row in run.history]
+    assert run.metrics["val"]["rmse"] == pytest.approx(rows[run.metrics["best_epoch"] - 1], rel=1e-4)
+    told = describe(run.spec, answers[-1])
+    assert told == {"value": {"level": answers[-1][0], "swing": answers[-1][1]}}
+
+
+def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(table: Path, configure: Configure) -> None:
+    config = configure(REGRESS)
+    splits = load_data(config)
+    spec = make_spec(config, splits)
+    made = examples(spec, splits.train)
+    assert not made.mask[:, 9].any()
+    assert made.mask[:, :9].all()
+    y = splits.train[0].y
+    assert y is not None
+    np.testing.assert_allclose(made.y[0][:9] * spec.output_scale + spec.output_offset, y[:9], rtol=1e-5)
+    table.write_text(table.read_text().rsplit(",", 1)[0] + ",12345\n")
+    changed = load_data(config)
+    assert changed.fingerprint != splits.fingerprint
+    table.write_text("\n".join(line if k == 0 else line.rsplit(",", 2)[0] + ",,1" for k, line in enumerate(table.read_text().splitlines())))
+    with pytest.raises(DataError, match="'level' has no value in the training split"):
+        make_spec(config, load_data(config))
+
+
+def test_the_last_known_step_of_each_sequence_is_the_one_that_counts() -> None:
+    spec = ModelSpec("regress", ("a",), 2, 1, (0.0,), (1.0,), targets=("life",), output_offset=(2.0,), output_scale=(1.0,))
+    truths = [[1.0, 4.0, math.nan], [math.nan], [3.0]]
+    sequences = [Sequence(str(k), "g", np.zeros((len(y), 1)), y=np.array(y)[:, None]) for k, y in enumerate(truths)]
+    found = evaluate(spec, sequences, [np.array([[1.0], [5.0], [99.0]]), np.array([[7.0]]), np.array([[6.0]])])
+    assert (found["sequences"], found["steps"]) == (2, 3)
+    assert (found["mae"], found["mae_last"]) == pytest.approx((4 / 3, 2))
+    assert found["rmse_last"] == pytest.approx(math.sqrt((1 + 9) / 2))
+    assert found["baselines"]["mean"]["mae"] == pytest.approx((1 + 2 + 1) / 3)
+    with pytest.raises(DataError, match="no step of the 1 sequences has a known target"):
+        evaluate(spec, sequences[1:2], [np.array([[7.0]])])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"targets": ()}, "no targets to regress"),
+        ({"horizon": 1}, "horizon is 1"),
+        ({"residual": True}, "residual is for task 'forecast'"),
+        ({"bidirectional": True}, "bidirectional is for task 'classify'"),
+        ({"output_scale": (1.0, 2.0)}, "output_scale has 2 values, expected 1"),
+    ],
+)
+def test_a_specification_that_contradicts_itself(values: dict[str, object], words: str) -> None:
+    good = {"task": "regress", "channels": ["a"], "hidden_size": 2, "num_layers": 1, "input_mean": [0.0], "input_std": [1.0]}
+    good |= {"targets": ["life"], "output_offset": [0.0], "output_scale": [1.0]}
+    assert ModelSpec.from_dict(good).output_size == 1
+    with pytest.raises(BundleError, match=words):
+        ModelSpec.from_dict(good | values)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "words"),
+    [
+        (REGRESS, 'targets = ["level", "swing"]\n', "", "[model] targets: is missing; expected the names of the columns to answer"),
+        (REGRESS, '["level", "swing"]', '["level", "a"]', "'a' is an input (`channels`) too"),
+        (REGRESS, '["level", "swing"]', '["level", "level"]', "expected each name once"),
+        (REGRESS, 'task = "regress"', 'task = "regress"\nhorizon = 2', "horizon = 2: is for tasks 'anomaly' and 'forecast'"),
+        (REGRESS, 'source = "csv"', 'source = "csv"\ntarget = ["level"]', 'target = ["level"]: stands in [model] now, as `targets`'),
+        (TURBOFAN, 'rul = "', 'target_cap = 9\nrul = "', "target_cap = 9: stands in [model] now"),
+        (REGRESS, 'task = "regress"', 'task = "regress"\nbidirectional = true', "is for task 'classify'"),
+        (REGRESS, "epochs = 25", 'epochs = 25\nmonitor = "accuracy"', "expected one of loss, mae, rmse for task 'regress'"),
+        (REGRESS, "epochs = 25", 'epochs = 25\nloss_steps = "last"', "is for task 'classify'"),
+        (REGRESS, 'task = "regress"', 'task = "forecast"\nhorizon = 1\ntarget_cap = 2.0', "is for task 'regress', and task is 'forecast'"),
+        (
+            REGRESS,
+            'source = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\ngroup = "unit"',
+            'source = "npz"\npath = "data.npz"',
+            "needs target columns",
+        ),
+        (REGRESS, 'group = "unit"', 'group = "unit"\nrul = "x.txt"', "is for source 'cmapss'"),
+        (TURBOFAN, 'rul = "rul.txt"\n', "", "rul: is missing; expected the path of the file"),
+        (TURBOFAN, 'rul = "rul.txt"', 'rul = "rul.txt"\ngroup = "unit"', "source 'cmapss' knows its columns"),
+        (TURBOFAN, 'by = "given"', 'by = "group"', "expected 'given' for source 'cmapss'"),
+    ],
+)
+def test_a_configuration_that_contradicts_itself(tmp_path: Path, text: str, old: str, new: str, words: str) -> None:
+    assert old in text
+    (tmp_path / "config.toml").write_text(text.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "config.toml")
+    assert words in str(caught.value)
+
+
+LENGTHS = {"train": (6, 4, 5), "test": (2, 3)}
+
+
+@pytest.fixture
+def turbofan(tmp_path: Path) -> Path:
+    """Three engines until they fail, two stopped 7 and 1 cycles before; sensor_21 is the row's number in the file."""
+    for part, lengths in LENGTHS.items():
+        rows = [(unit, cycle) for unit, length in enumerate(lengths, 1) for cycle in range(1, length + 1)]
+        lines = [f"{unit} {cycle} {cycle / 10} " + "0 " * 22 + f"{number}  " for number, (unit, cycle) in enumerate(rows)]
+        (tmp_path / f"{part}.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "rul.txt").write_text("7 \n1 \n")
+    return tmp_path
+
+
+def test_the_life_that_is_left(turbofan: Path, configure: Configure) -> None:
+    assert turbofan.is_dir()
+    splits = load_data(configure(TURBOFAN))
+    assert sorted(len(s.x) for s in splits.train + splits.val) == [4, 5, 6]  # whole engines
+    for sequence in splits.train + splits.val:
+        assert sequence.y is not None
+        n = len(sequence.x)
+        assert sequence.y[:, 0].tolist() == [min(3, n - 1 - k) for k in range(n)]
+    assert [s.y[:, 0].tolist() for s in splits.test if s.y is not None] == [[3, 3], [3, 2, 1]]
+    np.testing.assert_array_equal(np.concatenate([s.x for s in splits.test])[:, 0], np.arange(5))
+    np.testing.assert_allclose(splits.test[1].x[:, 1], [0.1, 0.2, 0.3])
+    whole = load_data(configure(TURBOFAN, ("target_cap = 3\n", "")))
+    assert [s.y[:, 0].tolist() for s in whole.test if s.y is not None] == [[8, 7], [3, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("rul.txt", "7\n", "1 lines for the 2 engines"),
+        ("rul.txt", "7\nx\n", "'x' is no number"),
+        ("rul.txt", "", "the file is empty"),
+        ("test.txt", "1 1 0.1\n", "line 1 has 3 values; expected 26"),
+    ],
+)
+def test_a_file_that_is_not_as_it_should_be(turbofan: Path, configure: Configure, file: str, text: str, words: str) -> None:
+    (turbofan / file).write_text(text)
+    with pytest.raises(DataError, match=words) as caught:
+        load_data(configure(TURBOFAN))
+    assert file in str(caught.value)
+
+
+def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(turbofan: Path, configure: Configure, tmp_path: Path) -> None:
+    from edge_lstm.cli.train import closing
+
+    assert turbofan.is_dir()
+    run: Run = train(configure(TURBOFAN), tmp_path / "run", quiet=True)
+    again = train(configure(TURBOFAN), tmp_path / "run", quiet=True, resume=True)
+    assert again.metrics == run.metrics
+    text = closing(run)
+    assert "2 features -> 1 x 4 units -> life" in text
+    assert f"at the end      MAE {run.metrics['test']['mae_last']:.4g}" in text
+
+
+@pytest.mark.usefixtures("table")
+def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
+    config = configure(REGRESS, train__epochs=1)
+    splits = load_data(config)
+    case = Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
+    of_zeros = evaluate(case.spec, splits.test, [np.zeros((len(s.x), case.spec.output_size)) for s in splits.test])
+    of_mean = mean(case).metrics
+    assert of_mean is not None
+    for key in ("mae", "rmse", "mae_last", "rmse_last"):
+        assert of_mean[key] == of_zeros["baselines"]["mean"][key]
+    # Ridge by its normal equations, with a penalty of 1, the intercept not penalised.
+    x = np.concatenate([features(case.spec, s.x)[0] for s in splits.train])
+    y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
+    known = np.isfinite(y).all(axis=1)
+    x, y = x[known], y[known]
+    W = np.linalg.solve((x - x.mean(0)).T @ (x - x.mean(0)) + np.eye(x.shape[1]), (x - x.mean(0)).T @ (y - y.mean(0)))
+    answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
+    of_linear = linear(case).metrics
+    assert of_linear is not None
+    assert of_linear["rmse"] == pytest.approx(evaluate(case.spec, splits.test, answers)["rmse"], rel=1e-9)
+    found = compare(config, tmp_path / "out", quiet=True)
+    assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "mean", "linear"]
+    assert "RMSE at the end" in found.markdown

@@ -1,0 +1,97 @@
+"""What [augment] adds, and that it is drawn anew where it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_lstm import train
+from edge_lstm.config.common import AugmentConfig
+from edge_lstm.config.schema import Config
+from edge_lstm.training.augment import Augment
+from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY, FORECAST
+
+X = torch.full((300, 40, 5), 7.0)
+LENGTHS = torch.full((300,), 40)
+
+
+def added(seed: int = 0, channels: int = 3, **settings: float) -> torch.Tensor:
+    return Augment(AugmentConfig(**settings), channels, seed, X.device)(X, LENGTHS) - X
+
+
+def test_an_offset_is_one_of_a_sequence_and_channel() -> None:
+    offset = added(offset=0.5)
+    assert torch.equal(offset, offset[:, :1].expand_as(offset))
+    assert offset[:, 0, :3].std(dim=0).tolist() == pytest.approx([0.5] * 3, rel=0.15)
+    assert offset[:, 0, :3].mean(dim=0).abs().max() < 0.15
+    assert torch.corrcoef(offset[:, 0, :3].T).fill_diagonal_(0).abs().max() < 0.25
+
+
+def test_a_level_is_one_of_a_sequence() -> None:
+    level = added(level=0.5)[..., :3]
+    assert torch.equal(level, level[:, :1, :1].expand_as(level))
+    assert float(level[:, 0, 0].std()) == pytest.approx(0.5, rel=0.15)
+
+
+def test_masks_hide_one_run_within_the_length() -> None:
+    lengths = torch.arange(300) % 30 + 10
+    change = Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
+    assert not change[..., 3:].any()
+    steps, channels = change[..., :3].all(dim=2), change[..., :3].all(dim=1)
+    for n, length in enumerate(lengths.tolist()):
+        assert not steps[n, length:].any() or channels[n].all()
+        for runs, share, width in ((steps[n], 0.5, length), (channels[n], 0.7, 3)):
+            places = torch.nonzero(runs)[:, 0]
+            assert len(places) <= share * width + 1e-6
+            assert not len(places) or int(places[-1] - places[0]) == len(places) - 1, "one run"
+    counts = steps.sum(dim=1)[lengths == 39]
+    assert len(set(counts.tolist())) > 4, "a run has a length that is drawn"
+
+
+def test_noise_is_one_of_every_value() -> None:
+    noise = added(noise=0.2)[..., :3]
+    assert noise.std(dim=(0, 1)).tolist() == pytest.approx([0.2] * 3, rel=0.03)
+    assert len(noise.unique()) > 0.95 * noise.numel() / 2  # float32 has few digits beside 7
+    assert float((noise[:, 1:] * noise[:, :-1]).mean()) == pytest.approx(0, abs=0.002)
+
+
+def test_masks_are_left_alone_and_the_batch_too() -> None:
+    before = X.clone()
+    assert added(offset=1.0, noise=1.0)[..., 3:].count_nonzero() == 0
+    assert torch.equal(X, before)
+
+
+def test_both_add_up_and_the_seed_decides() -> None:
+    assert added(offset=0.3, noise=0.4)[..., :3].std() == pytest.approx(0.5, rel=0.05)
+    assert torch.equal(added(noise=0.1), added(noise=0.1))
+    assert not torch.equal(added(noise=0.1), added(1, noise=0.1))
+    draw = Augment(AugmentConfig(noise=0.1), 3, 0, X.device)
+    assert not torch.equal(draw(X, LENGTHS), draw(X, LENGTHS)), "the next batch has the noise of the first"
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_it_changes_the_training_alone(configure: Callable[..., Config], tmp_path: Path) -> None:
+    """The validation loss before any step can differ is the same: nothing is added to the validation split."""
+    rows = []
+    for name, settings in (("plain", {}), ("noisy", {"augment__noise": 3.0})):
+        config = configure(CLASSIFY, **settings, train__learning_rate=1e-12, train__epochs=1, train__carry=0.0)
+        rows.append(train(config, tmp_path / name, quiet=True).history[0])
+    assert rows[0]["val_loss"] == pytest.approx(rows[1]["val_loss"], rel=1e-6)
+    assert abs(rows[0]["train_loss"] - rows[1]["train_loss"]) > 1e-3
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_a_negative_deviation_is_refused(configure: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"augment\] noise = -1.*expected greater"):
+        configure(CLASSIFY, augment__noise=-1.0)
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_an_offset_would_move_what_a_forecast_should_say(configure: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"augment\] level = 0.1: expected 0 for task 'forecast'"):
+        configure(FORECAST, augment__level=0.1)
+    assert configure(FORECAST, augment__noise=0.1).augment is not None
