@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from edge_lstm import CompactLSTM, Sequence, evaluate, load_config, train
+from edge_lstm.data.types import shuffled
 from edge_lstm.model import canonical_weights
 from edge_lstm_export.rknn.environment import python
 from edge_lstm_export.rknn.forms import FORMS
 from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
-from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.processing import Postprocessor, features
 

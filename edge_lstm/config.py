@@ -28,7 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
 
-ERRORS = ("loss", "mae", "rmse")
+ERRORS = ("loss", "mae", "rmse", "nrmse")
 MONITORS = {
     "classify": ("loss", "accuracy", "macro_f1"),
     "forecast": ERRORS,
@@ -36,6 +36,9 @@ MONITORS = {
     "anomaly": ERRORS,
     "language": ("loss", "bits_per_character", "perplexity"),
 }
+Monitor = Literal[
+    "loss", "accuracy", "macro_f1", "mae", "rmse", "nrmse", "bits_per_character", "perplexity"
+]  # fmt: skip
 FORECASTS = ("forecast", "anomaly")  # the tasks whose network forecasts
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
 
@@ -162,8 +165,8 @@ class TrainConfig(_Section):
     warmup      share of all steps in which the learning rate rises from 0; it then falls to 0 along a cosine
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops; 0 never stops early
-    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast, regress),
-                bits_per_character, perplexity (language)
+    monitor     "loss", or a metric of the task: accuracy, macro_f1 (classify), mae, rmse (forecast,
+                regress, one target), nrmse (several), bits_per_character, perplexity (language)
     carry       share of the sequences that begin in the state that another one left, as a stream that is never reset goes on; none of a
                 bidirectional model, which carries nothing; task "language" carries the state of each stream on, always
     loss        tasks "forecast", "regress": squared error, or "huber", which large errors (rare jumps) don't dominate
@@ -180,7 +183,7 @@ class TrainConfig(_Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=0)] = 0
-    monitor: Literal["loss", "accuracy", "macro_f1", "mae", "rmse", "bits_per_character", "perplexity"] = "loss"
+    monitor: Monitor = "loss"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
     carry: Annotated[float, Field(ge=0, le=1)] = 0.5

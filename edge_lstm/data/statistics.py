@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.processing import features
 from edge_lstm_runtime.spec import ModelSpec
 
@@ -17,7 +17,10 @@ from .windows import network_targets
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
-    """The specification, with the means and standard deviations of the training split. Raises DataError."""
+    """The specification, with the means and standard deviations of the training split.
+
+    Raises DataError, and ConfigError for a `monitor` that the number of targets doesn't allow.
+    """
     model = config.model
     if model.task == "language":
         sizes = {"hidden_size": model.hidden_size, "num_layers": model.num_layers, "input_mean": (0.0,), "input_std": (1.0,)}
@@ -45,6 +48,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         if absent := [t for t in targets if t not in splits.channels]:
             raise DataError(f"[model] targets: {absent[0]!r} is not among the channels {list(splits.channels)}")
         answer = {"task": "forecast", "targets": targets, "horizon": model.horizon, "residual": model.residual}
+    _check_monitor(config.train.monitor, len(answer["targets"]))
     outputs = (model.horizon or 1) * len(answer["targets"])
     spec = ModelSpec.from_dict({**common, **answer, "output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs})
     wanted = np.concatenate([network_targets(spec, s, features(spec, s.x)[1]) for s in splits.train])
@@ -52,6 +56,15 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         raise DataError(f"no step of the training split is followed by {model.horizon} known values; lower `horizon` in [model]")
     offset, scale = _mean_std(wanted, spec.output_names)
     return dataclasses.replace(spec, output_offset=tuple(offset.tolist()), output_scale=tuple(scale.tolist()))
+
+
+def _check_monitor(monitor: str, targets: int) -> None:
+    if targets > 1 and monitor in ("mae", "rmse"):
+        why = f"{targets} targets have no common unit"
+        raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")
+    if targets == 1 and monitor == "nrmse":
+        expected = "expected 'loss', 'mae' or 'rmse'"
+        raise ConfigError(f"[train] monitor = 'nrmse': is for several targets; {expected}")
 
 
 def _scaled_dt(config: Config, x: Float64) -> tuple[Float64, dict[str, Any]]:

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.anomaly import measure
+from edge_lstm.data.types import shuffled
+from edge_lstm.evaluate import CARRIED
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import numpy_backend
 
 from ..rknn.sim import simulated
 from ..work import Work
-from .draw_stream import shuffled
 from .quantise_native import NAME, native_backend
-
-CARRIED = "state never reset"
 
 
 def call(work: Work) -> Work:
