@@ -145,6 +145,7 @@ def _is_first_rank() -> bool:
 def closing(run: Run) -> str:
     """The model, the test metrics, the files, and what to type next."""
     from .compact import table
+    from .evaluate import CARRIED
     from .plots import TEST_FIGURES
 
     test = run.metrics["test"]
@@ -155,6 +156,9 @@ def closing(run: Run) -> str:
             f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
+        if carried := run.metrics.get(f"test, {CARRIED}"):
+            last, every = carried["accuracy"], carried["accuracy_all_steps"]
+            lines.append(f"never reset     {last:.4f} at the last step, {every:.4f} over all steps")
     elif run.spec.task == "language":
         lines.append(test["verdict"])
     else:
