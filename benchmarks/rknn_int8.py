@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from edge_lstm import CompactLSTM, Sequence, evaluate, load_config, train
+from edge_lstm.data.recordings import shuffled
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn.environment import python
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
-from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
 

@@ -57,6 +57,7 @@ def _is_first_rank() -> bool:
 
 def closing(run: Run) -> str:
     """The model, the test metrics, the files, and what to type next."""
+    from ..results.metrics import CARRIED
     from ..results.plots import TEST_FIGURES
     from ..results.sizes import table
 
@@ -68,14 +69,13 @@ def closing(run: Run) -> str:
             f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
+        if carried := run.metrics.get(f"test, {CARRIED}"):
+            last, every = carried["accuracy"], carried["accuracy_all_steps"]
+            lines.append(f"never reset     {last:.4f} at the last step, {every:.4f} over all steps")
     elif run.spec.task == "language":
         lines.append(test["verdict"])
     else:
-        nrmse = "" if test["nrmse"] is None else f", NRMSE {test['nrmse']:.4g}"
-        lines += [f"test error      MAE {test['mae']:.4g}, RMSE {test['rmse']:.4g}{nrmse} over {test['steps']:,} steps", test["verdict"]]
-        if run.spec.task == "regress":
-            at_end = f"MAE {test['mae_last']:.4g}, RMSE {test['rmse_last']:.4g}"
-            lines.insert(-1, f"at the end      {at_end} at the last step of {test['sequences']} sequences")
+        lines += [*_errors(test), test["verdict"]]
     if "anomaly" in test:
         from ..results.alarms import sentence
 
@@ -91,13 +91,36 @@ def closing(run: Run) -> str:
     return "\n".join(lines)
 
 
+def _errors(test: dict[str, Any]) -> list[str]:
+    """A line for each target; for task "regress" then one for each at the last steps."""
+    lines, at_end = [], []
+    for target, found in test["per_target"].items():
+        of = "" if len(test["per_target"]) == 1 else f"{target}: "
+        nrmse = "" if found["nrmse"] is None else f", NRMSE {found['nrmse']:.4g}"
+        errors = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}{nrmse}"
+        lines.append(f"test error      {of}{errors} over {test['steps']:,} steps")
+        if "mae_last" in found:
+            errors = f"MAE {found['mae_last']:.4g}, RMSE {found['rmse_last']:.4g}"
+            where = f"at the last step of {test['sequences']} sequences"
+            at_end.append(f"at the end      {of}{errors} {where}")
+    return lines + at_end
+
+
 def _quantised(found: dict[str, Any]) -> str:
     """The test metric of the fine-tuned model as it is rounded, beside those of the float model before."""
+    from ..results.sizes import TITLES, headline
+    from ..results.metrics import figure
+
     before, after, scheme = found["before"], found["after"], found["scheme"]
-    metric = next(name for name in ("bits_per_character", "accuracy", "rmse") if name in after[scheme]["test"])
-    shown = [f"{part[name]['test'][metric]:.4g}" for part, name in ((after, scheme), (before, scheme), (before, "float32"))]
+    metric = headline(after[scheme]["test"])
+    which = ((after, scheme), (before, scheme), (before, "float32"))
+    shown = [figure(part[name]["test"][metric]) for part, name in which]
+    title = TITLES[metric]
     emulated = "" if scheme == "int8" else ", emulated"
     if not found["epochs"]:
-        return f"in {scheme:<13}test {metric} {shown[1]}{emulated}, not fine-tuned: rounding costs nothing; {shown[2]} in float32"
+        why = "rounding costs no more than `tolerance` allows"
+        found_so = f"{shown[1]}{emulated}, not fine-tuned: {why}"
+        return f"in {scheme:<13}test {title} {found_so}; {shown[2]} in float32"
     tuned = f"{shown[0]} fine-tuned (epoch {found['best_epoch']})"
-    return f"in {scheme:<13}test {metric} {tuned}, {shown[1]} before{emulated}; {shown[2]} in float32"
+    rest = f"{shown[1]} before{emulated}; {shown[2]} in float32"
+    return f"in {scheme:<13}test {title} {tuned}, {rest}"

@@ -47,7 +47,8 @@ def lstm(case: Case) -> Row:
     run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
     metrics = case.measure(answers(run.model, case.splits.test))
     duration, how = _deployed_step(run, case)
-    note = f"one step by PyTorch, as for the GRU and the RNN: {_torch_step(run.model, case):.0f} µs"
+    how_far = "a step of a whole sequence" if case.spec.bidirectional else "one step"
+    note = f"{how_far} by PyTorch: {_torch_step(run.model, case):.0f} µs"
     return Row("lstm", TITLES["lstm"], metrics, parameters(run.model), duration, how, _seconds(run.history), note)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..results.metrics import titled
 from ..results.plots import TRAIN, VALIDATION, _figure, _label
 from .rows import Row
 
@@ -33,11 +34,11 @@ METRICS = {
 
 def markdown(rows: Sequence[Row]) -> str:
     """A line per row, aligned; below it what was measured how, and the notes."""
-    metrics = _metrics(rows)
-    head = ["model", *(METRICS[m] for m in metrics), "parameters", "bytes", "µs per step", "training, s"]
+    columns = _columns(rows)
+    head = ["model", *columns, "parameters", "bytes", "µs per step", "training, s"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for row in rows:
-        figures = [_number((row.metrics or {}).get(m)) for m in metrics]
+    for k, row in enumerate(rows):
+        figures = [_number(values[k]) for values in columns.values()]
         numbers = ["–" if n is None else f"{n:,}" for n in (row.parameters, row.bytes)]
         lines.append([row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)])
     widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
@@ -57,10 +58,8 @@ def picture(rows: Sequence[Row]) -> Figure:
     """Bars: the two chief metrics, and on logarithmic axes bytes and microseconds per step. Rows that were skipped are left out."""
     rows = [row for row in rows if row.metrics is not None][::-1]  # barh draws upwards
     figure = _figure(14, 1.4 + 0.42 * len(rows))
-    first, second = _metrics(rows)[:2]
     panels: list[tuple[str, list[Any], bool]] = [
-        (METRICS[first], [(row.metrics or {})[first] for row in rows], False),
-        (METRICS[second], [(row.metrics or {})[second] for row in rows], False),
+        *((title, values, False) for title, values in list(_columns(rows).items())[:2]),
         ("bytes", [row.bytes for row in rows], True),
         ("µs per step", [row.us_per_step for row in rows], True),
     ]
@@ -79,9 +78,12 @@ def picture(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _metrics(rows: Sequence[Row]) -> list[str]:
-    """Those that at least one row has, in the order of the table."""
-    return [name for name in METRICS if any((row.metrics or {}).get(name) is not None for row in rows)]
+def _columns(rows: Sequence[Row]) -> dict[str, list[float | None]]:
+    """Title -> the figure of each row, of the metrics that at least one row has."""
+    found = [titled(row.metrics, METRICS) if row.metrics else {} for row in rows]
+    titles = dict.fromkeys(title for row in found for title in row)
+    columns = {title: [row.get(title) for row in found] for title in titles}
+    return {title: values for title, values in columns.items() if set(values) != {None}}
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -80,6 +80,11 @@ class Sequence:
         return self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
 
 
+def shuffled(sequences: list[Sequence]) -> list[Sequence]:
+    """In an order that is always the same and not the file's, which is often sorted by class."""
+    return [sequences[n] for n in np.random.default_rng(0).permutation(len(sequences))]
+
+
 @dataclasses.dataclass(frozen=True)
 class Splits:
     """The data, divided. Sequences are whole pieces here; only training cuts them into windows."""

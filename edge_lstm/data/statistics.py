@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.inputs.channels import features
 from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -16,7 +16,10 @@ from .windows import network_targets
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
-    """The specification, with the training split's means and deviations. Raises DataError."""
+    """The specification, with the training split's means and deviations.
+
+    Raises DataError, and ConfigError for a `monitor` that the number of targets doesn't allow.
+    """
     model, described = config.model, config.data.described
     answer = model.answer(splits, config.data.dt_name)
     mean: tuple[float, ...] = (0.0,)  # of characters, which are counted and not measured
@@ -37,6 +40,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     }
     if "targets" not in answer:
         return ModelSpec.from_dict({**common, **answer})
+    _check_monitor(config.train.monitor, len(answer["targets"]))
     outputs = answer.get("horizon", 1) * len(answer["targets"])
     scale = {"output_offset": (0.0,) * outputs, "output_scale": (1.0,) * outputs}
     spec = ModelSpec.from_dict({**common, **answer, **scale})
@@ -47,6 +51,15 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
         raise DataError(f"{none}; lower `horizon` in [model]")
     offset, deviation = _mean_std(wanted, spec.output_names)
     return dataclasses.replace(spec, output_offset=offset, output_scale=deviation)
+
+
+def _check_monitor(monitor: str, targets: int) -> None:
+    if targets > 1 and monitor in ("mae", "rmse"):
+        why = f"{targets} targets have no common unit"
+        raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")
+    if targets == 1 and monitor == "nrmse":
+        expected = "expected 'loss', 'mae' or 'rmse'"
+        raise ConfigError(f"[train] monitor = 'nrmse': is for several targets; {expected}")
 
 
 def _scaled_dt(x: Float64) -> tuple[Float64, float]:

@@ -154,7 +154,11 @@ def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dic
 def sentence(found: dict[str, Any]) -> str:
     """What `judge` found, in words."""
     if "windows" not in found:
-        return f"{100 * (found['flagged'] or 0):.3g} % of the steps flagged"
+        share = found["flagged"]
+        return "no step to judge" if share is None else f"{100 * share:.3g} % of the steps flagged"
     rate = "" if found["false_alarms_per_day"] is None else f" ({found['false_alarms_per_day']:.2g} a day)"
-    delay = "" if found["delay_hours"] is None or math.isnan(found["delay_hours"]) else f", {found['delay_hours']:.1f} h after its start"
+    delay = ""
+    if found["delay_hours"] is not None and not math.isnan(found["delay_hours"]):
+        start = "its start" if found["detected"] == 1 else "their starts on average"
+        delay = f", {found['delay_hours']:.1f} h after {start}"
     return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from typing import Any
 
@@ -16,19 +17,28 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..data.recordings import Float64, Sequence
 from ..data.windows import next_characters, truth_of
 
+CARRIED = "state never reset"  # names metrics of all sequences as one stream
+IN_UNITS = frozenset({"mae", "rmse", "mae_last", "rmse_last"})  # of a target
+
 
 def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]], *, season: int | None = None) -> dict[str, Any]:
     """The metrics of the model's task, ready for JSON.
 
     answers: per sequence (T, O), streamed from the zero state: logits, else raw units.
     season:  steps of the data's period; adds the seasonal naive forecast.
-    Classify: accuracy and macro_f1 at each sequence's last step, confusion (rows: truth), accuracy_all_steps.
-    Forecast: mae, rmse, nrmse (rmse / standard deviation of the truth; the mean over targets), the same per_target and per_step
-    ahead, the baselines' on the same steps, beats_naive and beats_seasonal (lower MAE and lower RMSE), and the verdict in words.
-    Regress: mae, rmse, nrmse and per_target over every step whose target is known, mae_last and rmse_last at the last such step of each
-    sequence (the mean over targets), the baseline "mean" (of the training split), beats_mean, and the verdict.
-    Language: bits_per_character (the mean of -log2 of the true next character's probability), perplexity (2 to that power),
-    accuracy of the likeliest character, and the verdict.
+    Classify: accuracy and macro_f1 at each sequence's last step, confusion (rows: truth),
+    accuracy_all_steps.
+    Forecast: mae, rmse, nrmse (rmse / standard deviation of the truth), the same per_target and
+    per_step ahead, the baselines' on the same steps, beats_naive, beats_seasonal, and the verdict.
+    Regress: mae, rmse, nrmse and per_target over every step whose target is known, mae_last and
+    rmse_last at the last such step of each sequence, the baseline "mean" (of the training split),
+    beats_mean, and the verdict.
+    Several targets need not have one unit: mae, rmse, mae_last and rmse_last are then None but in
+    per_target, and nrmse is the mean over the targets that change. The verdict is a line for each
+    target. A baseline is beaten if MAE and RMSE of every target are lower, as the verdict prints
+    them.
+    Language: bits_per_character (the mean of -log2 of the true next character's probability),
+    perplexity (2 to that power), accuracy of the likeliest character, and the verdict.
     """
     if len(sequences) != len(answers) or not sequences:
         raise DataError(f"{len(answers)} answers for {len(sequences)} sequences; expected one (T, O) array for each, and at least one")
@@ -46,6 +56,33 @@ def evaluate(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     if spec.task == "regress":
         return _regress(spec, sequences, answers)
     return _forecast(spec, sequences, answers, season)
+
+
+def titled(metrics: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, float | None]:
+    """Title -> figure, of the metrics that `titles` has words for, None if there is no figure.
+
+    With several targets, errors in units stand once for each target.
+    """
+    targets = metrics.get("per_target", {})
+    several = len(targets) > 1
+    found: dict[str, float | None] = {}
+    for name, title in titles.items():
+        if several and name in IN_UNITS:
+            found |= {f"{title}, {target}": each.get(name) for target, each in targets.items()}
+        else:
+            mean = ", mean of the targets" if several and name == "nrmse" else ""
+            found[title + mean] = metrics.get(name)
+    return found
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def spread(spec: ModelSpec, truth: Float64) -> Float64:
+    """truth: (steps, O) raw units, all known -> (targets,) each one's standard deviation."""
+    deviations: Float64 = truth.reshape(-1, len(spec.targets)).std(axis=0)
+    return deviations
 
 
 def _classify(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
@@ -125,7 +162,8 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
             chosen = both
             rows["seasonal"] = seasonal_rows
         else:
-            note = f" No stretch is longer than a season of {season} steps, so there is no seasonal naive forecast to compare with."
+            without = "so there is no seasonal naive forecast to compare with"
+            note = f"No stretch is longer than a season of {season} steps, {without}."
     if not chosen.any():
         raise DataError(f"no step of the {len(sequences)} sequences is followed by {spec.horizon} known values; expected longer ones")
     stacked = {name: np.concatenate(parts)[chosen] for name, parts in rows.items()}
@@ -133,14 +171,13 @@ def _forecast(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[
     measured = {name: _errors(spec, forecast, truth) for name, forecast in stacked.items()}
     result = measured.pop("model")
     result["steps"] = int(chosen.sum())
-    result["baselines"] = {name: {k: m[k] for k in ("mae", "rmse", "nrmse")} for name, m in measured.items()}
-    sentences = []
-    for name, title in (("naive", "naive forecast (last value)"), ("seasonal", f"seasonal naive forecast ({season} steps before)")):
-        if name in measured:
-            result[f"beats_{name}"], sentence = _compare(result, measured[name], title)
-            sentences.append(sentence)
-    result["verdict"] = " ".join(sentences) + note
-    return result
+    kept = ("mae", "rmse", "nrmse", "per_target")
+    result["baselines"] = {name: {k: m[k] for k in kept} for name, m in measured.items()}
+    titles = {
+        "naive": "naive forecast (last value)",
+        "seasonal": f"seasonal naive forecast ({season} steps before)",
+    }
+    return result | _judged(result, {name: titles[name] for name in measured}, note)
 
 
 def _regress(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[Any]]) -> dict[str, Any]:
@@ -153,21 +190,25 @@ def _regress(spec: ModelSpec, sequences: Many[Sequence], answers: Many[NDArray[A
     ends = np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1  # rows of `truth`: each sequence's last known step
     # The answers' offset is the mean of the training split's targets.
     mean = np.tile(np.asarray(spec.output_offset), (len(truth), 1))
-    result, baseline = ({**_errors(spec, rows, truth), **_at_ends(spec, rows, truth, ends)} for rows in (answer, mean))
-    beats, sentence = _compare(result, baseline, "mean of the training split")
-    return {
-        **{key: value for key, value in result.items() if key != "per_step"},
-        "sequences": len(ends),
-        "steps": len(truth),
-        "baselines": {"mean": {key: baseline[key] for key in ("mae", "rmse", "nrmse", "mae_last", "rmse_last")}},
-        "beats_mean": beats,
-        "verdict": sentence,
-    }
+    result, baseline = (_with_ends(spec, rows, truth, ends) for rows in (answer, mean))
+    result |= {"sequences": len(ends), "steps": len(truth), "baselines": {"mean": baseline}}
+    return result | _judged(result, {"mean": "mean of the training split over all steps"})
 
 
-def _at_ends(spec: ModelSpec, answer: Float64, truth: Float64, ends: NDArray[np.int64]) -> dict[str, float]:
-    """answer, truth: (steps, O), raw units; ends: the rows to measure."""
-    return {f"{key}_last": value for key, value in _errors(spec, answer[ends], truth[ends]).items() if key in ("mae", "rmse")}
+def _with_ends(
+    spec: ModelSpec,
+    answer: Float64,
+    truth: Float64,
+    ends: NDArray[np.int64],
+) -> dict[str, Any]:
+    """answer, truth: (steps, O), raw units; ends: the rows that are measured by themselves too."""
+    found, last = _errors(spec, answer, truth), _errors(spec, answer[ends], truth[ends])
+    del found["per_step"]
+    for key in ("mae", "rmse"):
+        found[f"{key}_last"] = last[key]
+        for target, figures in found["per_target"].items():
+            figures[f"{key}_last"] = last["per_target"][target][key]
+    return found
 
 
 def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
@@ -181,43 +222,70 @@ def _errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any
     # With one output torchmetrics gives a scalar.
     mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
     mse = np.asarray(mean_squared_error(prediction, target, num_outputs=outputs)).reshape(shape)
-    std = truth.reshape(-1, *shape).std(axis=(0, 1))
+    std = spread(spec, truth)
 
-    def over_std(rmse: Float64) -> float | None:
-        """The mean over the targets; None where a target doesn't change."""
-        return float((rmse / std).mean()) if (std > 0).all() else None
-
-    def figures(mae: Float64, mse: Float64) -> dict[str, float | None]:
+    def figures(mae: Float64, mse: Float64) -> dict[str, Any]:
         """mae, mse: (targets,)"""
-        rmse = np.sqrt(mse)
-        return {"mae": float(mae.mean()), "rmse": float(np.sqrt(mse.mean())), "nrmse": over_std(rmse)}
+        each: dict[str, dict[str, float | None]] = {}
+        for j, name in enumerate(spec.targets):
+            rmse = math.sqrt(mse[j])
+            nrmse = float(rmse / std[j]) if std[j] > 0 else None
+            each[name] = {"mae": float(mae[j]), "rmse": rmse, "nrmse": nrmse}
+        relative = [e["nrmse"] for e in each.values() if e["nrmse"] is not None]
+        in_units = dict.fromkeys(("mae", "rmse")) if len(each) > 1 else each[spec.targets[0]]
+        mean = sum(relative) / len(relative) if relative else None
+        return {**in_units, "nrmse": mean, "per_target": each}
 
-    per_target = {}
-    for j, name in enumerate(spec.targets):
-        rmse = math.sqrt(mse[:, j].mean())
-        per_target[name] = {"mae": float(mae[:, j].mean()), "rmse": rmse, "nrmse": float(rmse / std[j]) if std[j] > 0 else None}
-    return {
-        **figures(mae.mean(axis=0), mse.mean(axis=0)),
-        "per_target": per_target,
-        "per_step": [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(shape[0])],
-    }
+    steps = [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(shape[0])]
+    return {**figures(mae.mean(axis=0), mse.mean(axis=0)), "per_step": steps}
+
+
+def _judged(model: dict[str, Any], titles: dict[str, str], note: str = "") -> dict[str, Any]:
+    """beats_NAME of each of the model's `baselines`, and the verdict. titles: their names."""
+    beats = dict.fromkeys(titles, True)
+    lines = []
+    for target, figures in model["per_target"].items():
+        sentences = []
+        for name, title in titles.items():
+            baseline = model["baselines"][name]["per_target"][target]
+            better, sentence = _compare(figures, baseline, title)
+            beats[name] &= better
+            sentences.append(sentence)
+        lines.append(("" if len(model["per_target"]) == 1 else f"{target}: ") + " ".join(sentences))
+    verdict = "\n".join([*lines, note]).rstrip()
+    return {f"beats_{name}": better for name, better in beats.items()} | {"verdict": verdict}
 
 
 def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tuple[bool, str]:
-    """Whether the model's MAE and RMSE are both lower, target by target on average, and a sentence that says it.
+    """Whether MAE and RMSE of one target are both lower, and a sentence that says it.
 
-    Ratios of the same target are averaged, so that a target in large units doesn't decide alone.
+    Judged are the figures as they are printed, so that the words can't contradict them.
     """
-    ratios = {}
-    for key in ("mae", "rmse"):
-        pairs = [(model["per_target"][t][key], baseline["per_target"][t][key]) for t in model["per_target"]]
-        ratios[key] = sum(a / b if b > 0 else (1.0 if a == b else math.inf) for a, b in pairs) / len(pairs)
-    beats = all(ratio < 1 for ratio in ratios.values())
-    mixed = not beats and any(ratio < 1 for ratio in ratios.values())
-    verb = "beats" if beats else "is better in one measure and worse in the other than" if mixed else "does not beat"
     parts = []
+    lower = higher = 0
     for key in ("mae", "rmse"):
-        change = 100 * (ratios[key] - 1)
-        words = "the same" if abs(change) < 0.05 else f"{abs(change):.1f} % {'lower' if change < 0 else 'higher'}"
-        parts.append(f"{key.upper()} {model[key]:.4g} against {baseline[key]:.4g} ({words})")
-    return beats, f"The LSTM {verb} the {title}: {', '.join(parts)}."
+        printed = figure(model[key]), figure(baseline[key])
+        ours, theirs = map(float, printed)
+        lower += ours < theirs
+        higher += ours > theirs
+        difference = _difference(ours, theirs)
+        parts.append(f"{key.upper()} {printed[0]} against {printed[1]} ({difference})")
+    if lower == 2:
+        verb = f"beats the {title}"
+    elif lower and higher:
+        verb = f"is better in one measure and worse in the other than the {title}"
+    elif lower:
+        verb = f"is better in one measure than the {title} and the same in the other"
+    else:
+        verb = f"does not beat the {title}"
+    return lower == 2, f"The LSTM {verb}: {', '.join(parts)}."
+
+
+def _difference(ours: float, theirs: float) -> str:
+    if ours == theirs:
+        return "the same"
+    word = "lower" if ours < theirs else "higher"
+    if theirs == 0:
+        return word
+    percent = 100 * abs(ours / theirs - 1)
+    return f"{percent:.{1 if percent >= 0.1 else 2}f} % {word}"

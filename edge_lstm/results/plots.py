@@ -15,6 +15,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..data.recordings import Sequence as Recorded
 from ..data.windows import next_characters, truth_of
 from .metrics import bits_of
+from .sizes import headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ TITLES = {
     "macro_f1": "macro F1",
     "mae": "MAE (raw units)",
     "rmse": "RMSE (raw units)",
+    "nrmse": "NRMSE (mean of the targets)",
 }
 
 
@@ -186,16 +188,15 @@ def plot_test(spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[
 
 
 def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """rows: as of `compact`. The first metric of both splits over the parameters, each model with its name."""
-    metric = next(iter(rows[0]["test"]))
+    """rows: as of `compact`. The chief metric of both splits over the parameters, models named."""
+    metric = headline(rows[0]["test"])
     figure = _figure(8, 4)
     ax = figure.add_subplot()
     parameters = [row["parameters"] for row in rows]
     for part, colour in (("val", VALIDATION), ("test", TRAIN)):
-        values = [row[part][metric] for row in rows]
+        values = np.array([row[part][metric] for row in rows], float)  # NaN for None
         ax.plot(parameters, values, "o-", color=colour, linewidth=0.8, markersize=4, label="validation" if part == "val" else part)
-    for row in rows:
-        place = (row["parameters"], row["test"][metric])
+    for row, place in zip(rows, zip(parameters, values, strict=True), strict=True):
         ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.legend(frameon=False)

@@ -11,17 +11,24 @@ from ..data.recordings import Splits
 from ..network import CompactLSTM
 from ..tasks import TASKS
 from .answers import answers
-from .metrics import evaluate
+from .metrics import evaluate, figure
 
 Row = dict[str, Any]
 TITLES = {
-    "accuracy": "accuracy",
+    "accuracy": "accuracy (last step)",
     "macro_f1": "macro F1",
     "mae": "MAE",
     "rmse": "RMSE",
+    "nrmse": "NRMSE (mean of the targets)",
     "bits_per_character": "bits per character",
     "perplexity": "perplexity",
 }
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The metric that speaks for a model: the NRMSE where several targets have no common unit."""
+    names = ("bits_per_character", "accuracy", "rmse")
+    return next((name for name in names if metrics.get(name) is not None), "nrmse")
 
 
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
@@ -41,17 +48,20 @@ def measure(title: str, spec: ModelSpec, weights: Mapping[str, Any], splits: Spl
 
 def table(rows: Sequence[Row]) -> list[str]:
     """Lines of text: a heading and a line for each row."""
-    metric = next(iter(rows[0]["test"]))
+    metric = headline(rows[0]["test"])
     lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
     for r in rows:
         numbers = [f"{r[name]:,}" for name in ("hidden_size", "parameters", "bytes", "macs")]
-        lines.append((r["model"], *numbers, *(f"{r[part][metric]:.4g}" for part in ("val", "test"))))
+        lines.append((r["model"], *numbers, *(figure(r[part][metric]) for part in ("val", "test"))))
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return ["  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]) for first, *rest in lines]
 
 
 def sentence(rows: Sequence[Row]) -> str:
-    """For a report: each model's size and first metric on the test split."""
-    metric = next(iter(rows[0]["test"]))
-    parts = [f"{r['model']}: {r['hidden_size']} units, {r['parameters']:,} parameters, {r['test'][metric]:.4g}" for r in rows]
+    """For a report: each model's size and chief metric on the test split."""
+    metric = headline(rows[0]["test"])
+    parts = []
+    for r in rows:
+        size = f"{r['hidden_size']} units, {r['parameters']:,} parameters"
+        parts.append(f"{r['model']}: {size}, {figure(r['test'][metric])}")
     return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

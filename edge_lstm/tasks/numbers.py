@@ -24,7 +24,7 @@ class NumberTrainConfig(CarriedTrainConfig):
 class NumberSection(TaskSection):
     """[model] of tasks that answer with numbers."""
 
-    MONITORS = ("loss", "mae", "rmse")
+    MONITORS = ("loss", "mae", "rmse", "nrmse")
     Train: ClassVar[type[TrainConfig]] = NumberTrainConfig
 
     def divide(self, parts: Parts, channels: tuple[str, ...]) -> Splits:

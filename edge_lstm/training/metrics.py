@@ -13,9 +13,10 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Sequence
-from ..data.windows import batches, examples
+from ..data.windows import batches, examples, truth_of
 from ..network import CompactLSTM
 from ..results.answers import stream
+from ..results.metrics import spread
 from .losses import Loss
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Validation:
         data = examples(spec, sequences)
         self._count = int(loss.counts(data).sum())
         self._steps = int(data.mask.sum())
+        self._spread = None  # of each target, where several have no common unit
+        if len(spec.targets) > 1:
+            truth = np.concatenate([truth_of(spec, s) for s in sequences])
+            self._spread = spread(spec, truth[np.isfinite(truth).all(axis=1)])
         self._batches: list[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]] = []
         for batch in batches(data.lengths)[fabric.global_rank :: fabric.world_size]:
             longest = int(data.lengths[batch].max())
@@ -40,7 +45,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: CompactLSTM) -> dict[str, float]:
-        """val_loss and the task's metrics; errors in raw units."""
+        """val_loss and the task's metrics; errors in raw units, of several targets the NRMSE."""
         model.eval()
         size, device = self._spec.output_size, self._fabric.device
         total = torch.zeros((), dtype=torch.float64, device=device)
@@ -74,7 +79,13 @@ class Validation:
             return result | {"val_bits_per_character": nats / math.log(2), "val_perplexity": math.exp(min(nats, 700.0))}
         scale = np.asarray(self._spec.output_scale)
         absolute, squared = self._sum(errors).cpu().numpy() / self._steps
-        return result | {"val_mae": float((absolute * scale).mean()), "val_rmse": math.sqrt(float((squared * scale**2).mean()))}
+        if self._spread is None:
+            rmse = math.sqrt(float((squared * scale**2).mean()))
+            return result | {"val_mae": float((absolute * scale).mean()), "val_rmse": rmse}
+        targets = np.sqrt((squared * scale**2).reshape(-1, len(self._spread)).mean(axis=0))
+        changing = self._spread > 0
+        relative = targets[changing] / self._spread[changing]
+        return result | {"val_nrmse": float(relative.mean()) if len(relative) else 0.0}
 
     def _sum(self, tensor: Tensor) -> Tensor:
         return cast(Tensor, self._fabric.all_reduce(tensor, reduce_op="sum"))

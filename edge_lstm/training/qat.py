@@ -3,7 +3,7 @@
 RUN/float.pt    the best checkpoint of the training (and the pruning), as it was
 RUN/int8/       or w8a8/, of the fine-tuning: best.pt (the best epoch in int8 on the validation split, its weights not rounded yet; epoch 0
                 is before the first), last.pt, history.csv, curves.png, tensorboard/; after a refit, refit/ with the same for the model
-                that is kept; nothing of it where rounding costs nothing
+                that is kept; nothing of it if rounding costs no more than `tolerance`
 RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid and, of w8a8, the ranges that it learned; it stays as it
                 was where no epoch was better than none
 """
@@ -43,7 +43,8 @@ def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
 def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool) -> dict[str, Any]:
     """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
 
-    Not where rounding costs nothing: an epoch that is better by chance on the validation split is no better elsewhere.
+    Not if rounding costs no more than `tolerance`: an epoch that is better by chance on the
+    validation split is no better elsewhere.
 
     After a refit, which has seen the validation split, the first training's model says for how many epochs that is worth while.
 
@@ -64,7 +65,9 @@ def fine_tune(training: Training, quantize: QuantizeConfig, splits: Splits, *, r
         metrics |= {"epochs": tuning.progress.epoch, "best_epoch": tuning.progress.best_epoch}
     else:
         loss = f"{100 * share:.2g} % of {training.config.train.monitor} and an NRMSE of {nrmse:.1e} on the validation split"
-        training.reporter.line(f"{run}: {what}: nothing to win back: rounding costs {loss}; tolerance = 0 would try all the same")
+        allowed = f"{100 * quantize.tolerance:g} % and {INT8.limit:g} are allowed"
+        why = f"rounding costs {loss}; {allowed}; tolerance = 0 would try all the same"
+        training.reporter.line(f"{run}: {what}: not done: {why}")
     epochs = metrics["best_epoch"]
     trained = run / scheme / checkpoint.BEST
     if refitted and epochs:
@@ -91,14 +94,20 @@ def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> We
 
 
 def _cost(training: Training, spec: ModelSpec, scheme: str, weights: Weights, state: Weights, splits: Splits) -> tuple[float, float]:
-    """What rounding takes from the monitor on the validation split, as a share of it, negative where it gains; and the NRMSE it brings."""
+    """What rounding takes from the monitor on the validation split, as a share of it, negative if
+    it gains; and the NRMSE that it brings, of the target that it moves most."""
     monitor = training.config.train.monitor
     nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
     exact, rounded = (training.validate(net)[f"val_{monitor}"] for net in nets)
     answered = [np.concatenate(answers(net, splits.val)) for net in nets]
     worse = exact - rounded if monitor in training.config.model.HIGHER_IS_BETTER else rounded - exact
-    nrmse = compare(answered[1], answered[0].astype(np.float64)).nrmse
-    return worse / max(abs(exact), 1e-12), nrmse
+    # Each target by itself: they need not have one unit, and their means may be far apart.
+    targets = max(1, len(spec.targets))
+    moved = max(
+        compare(answered[1][:, j::targets], answered[0][:, j::targets].astype(np.float64)).nrmse
+        for j in range(targets)
+    )  # fmt: skip
+    return worse / max(abs(exact), 1e-12), moved
 
 
 def _both(config: Config, spec: ModelSpec, scheme: str, weights: dict[str, Any], state: dict[str, Any], splits: Splits) -> dict[str, Any]:

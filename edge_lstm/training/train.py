@@ -7,7 +7,8 @@ RUN/full.pt, prune/     of [prune], see prune.py
 RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
-RUN/metrics.json        validation and test metrics of the best checkpoint, streamed as on the board
+RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board: streamed
+                        from the zero state at each recording, and "test, state never reset"
 RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split; of a detector its scores
 """
 
@@ -144,9 +145,10 @@ def _check_same(last: dict[str, Any], config: Config, spec: dict[str, Any], fing
 
 def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], quantised: dict[str, Any] | None) -> None:
     """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
+    from ..data.recordings import shuffled
     from ..results import plots, sizes
-    from ..results.answers import answers
-    from ..results.metrics import evaluate
+    from ..results.answers import answers, carried_answers
+    from ..results.metrics import CARRIED, evaluate
     from . import checkpoint
     from .distill import FOLDER
 
@@ -162,6 +164,10 @@ def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], qu
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
     for part, answered in found.items():
         metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+    if len(splits.test) > 1 and not spec.bidirectional:
+        stream = shuffled(splits.test)
+        carried = carried_answers(net, stream)
+        metrics[f"test, {CARRIED}"] = evaluate(spec, stream, carried, season=season)
     rows = pruned
     if training.teacher is not None:
         teacher = load_run(out / FOLDER)

@@ -236,6 +236,17 @@ def test_measures_that_are_undefined_are_none() -> None:
     assert unlabelled == {"flagged": 0.25}
     assert sentence(unlabelled) == "25 % of the steps flagged"
     assert sentence(silent) == "0 of 1 windows detected; 0 false alarms (0 a day)"
+    marked = Sequence("s", "s", np.zeros((2, 1)), anomalous=np.ones(2, bool))  # and no time
+    assert sentence(judge([marked], [np.zeros(2, bool)])) == "no step to judge"
+
+
+def test_a_delay_of_several_windows_is_said_to_be_their_mean() -> None:
+    """Rows are half an hour apart: the first window is seen at once, the second after two rows."""
+    windows, flagged = "..xxx.......xxx.", "..!...........!."
+    both = judge([sequence_of(windows)], [np.array([c == "!" for c in flagged])])
+    assert sentence(both) == "2 of 2 windows detected, 0.5 h after their starts on average; 0 false alarms (0 a day)"
+    one = judge([sequence_of(windows)], [np.array([c == "!" for c in "...!............"])])
+    assert sentence(one) == "1 of 2 windows detected, 0.5 h after its start; 0 false alarms (0 a day)"
 
 
 def test_runs_are_joined_within_an_hour_and_a_clock_set_back_takes_no_time() -> None:

@@ -230,7 +230,7 @@ def test_fine_tuning_for_int8(configure: Configure, tmp_path: Path) -> None:
     config = configure(LANGUAGE + '\n[quantize]\nscheme = "int8"\ntolerance = 0\nepochs = 2\n', train__epochs=8)
     run = train(config, tmp_path / "run", quiet=True)
     assert run.metrics["quantize"]["after"]["int8"]["test"]["bits_per_character"] < math.log2(11)
-    assert "test bits_per_character" in closing(run)
+    assert "test bits per character" in closing(run)
 
 
 def test_a_taught_pruned_and_refitted_model_says_what_it_lost(configure: Configure, tmp_path: Path) -> None:

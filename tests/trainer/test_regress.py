@@ -15,6 +15,8 @@ from edge_lstm.compare.regressions import linear, mean
 from edge_lstm.compare.rows import Case
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, truth_of
+from edge_lstm.emulate.cpu_int8 import QuantisedLSTM
+from edge_lstm.results.answers import answers
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import Reference, describe
 from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
@@ -101,16 +103,25 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(configure: Configure
     errors = [(a - y, np.asarray(run.spec.output_offset) - y) for a, y in zip(answers, sequence.y, strict=True) if np.isfinite(y).all()]
     assert test["steps"] == len(errors) == 44  # of 48
     model, mean = (np.array(e) for e in zip(*errors, strict=True))
+    known = sequence.y[np.isfinite(sequence.y).all(axis=1)]
     for found, error in ((test, model), (test["baselines"]["mean"], mean)):
-        assert found["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
-        assert found["rmse"] == pytest.approx(math.sqrt((error**2).mean()), rel=1e-5)
-        assert found["mae_last"] == pytest.approx(np.abs(error[-1]).mean(), rel=1e-5)
-        assert found["rmse_last"] == pytest.approx(math.sqrt((error[-1] ** 2).mean()), rel=1e-5)
-    assert test["per_target"]["swing"]["mae"] == pytest.approx(np.abs(model[:, 1]).mean(), rel=1e-5)
+        for j, target in enumerate(("level", "swing")):
+            e = error[:, j]
+            rmse = math.sqrt((e**2).mean())
+            expected = {"mae": np.abs(e).mean(), "rmse": rmse, "nrmse": rmse / known[:, j].std()}
+            expected |= {"mae_last": abs(e[-1]), "rmse_last": abs(e[-1])}
+            assert found["per_target"][target] == pytest.approx(expected, rel=1e-5)
     assert test["beats_mean"] is True
-    assert "The LSTM beats the mean of the training split" in test["verdict"]
-    rows = [row["val_rmse"] for row in run.history]
-    assert run.metrics["val"]["rmse"] == pytest.approx(rows[run.metrics["best_epoch"] - 1], rel=1e-4)
+    lines = test["verdict"].splitlines()
+    assert len(lines) == 2
+    for target, line in zip(("level", "swing"), lines, strict=True):
+        title = "the mean of the training split over all steps"
+        assert line.startswith(f"{target}: The LSTM beats {title}: MAE ")
+    rows = [row["val_nrmse"] for row in run.history]
+    best = rows[run.metrics["best_epoch"] - 1]
+    assert run.metrics["val"]["nrmse"] == pytest.approx(best, rel=1e-4)
+    assert not {"val_mae", "val_rmse"} & set(run.history[0])
+    assert [run.metrics["val"][key] for key in ("mae", "rmse")] == [None, None]
     told = describe(run.spec, answers[-1])
     assert told == {"value": {"level": answers[-1][0], "swing": answers[-1][1]}}
 
@@ -174,7 +185,7 @@ def test_a_specification_that_contradicts_itself(values: dict[str, object], word
         (REGRESS, 'source = "csv"', 'source = "csv"\ntarget = ["level"]', 'target = ["level"]: stands in [model] now, as `targets`'),
         (TURBOFAN, 'rul = "', 'target_cap = 9\nrul = "', "target_cap = 9: stands in [model] now"),
         (REGRESS, 'task = "regress"', 'task = "regress"\nbidirectional = true', "is for task 'classify'"),
-        (REGRESS, "epochs = 25", 'epochs = 25\nmonitor = "accuracy"', "expected one of loss, mae, rmse for task 'regress'"),
+        (REGRESS, "epochs = 25", 'epochs = 25\nmonitor = "accuracy"', "expected one of loss, mae, rmse, nrmse for task 'regress'"),
         (REGRESS, "epochs = 25", 'epochs = 25\nloss_steps = "last"', "is for task 'classify'"),
         (REGRESS, 'task = "regress"', 'task = "forecast"\nhorizon = 1\ntarget_cap = 2.0', "is for task 'regress', and task is 'forecast'"),
         (
@@ -262,9 +273,8 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     of_zeros = evaluate(case.spec, splits.test, [np.zeros((len(s.x), case.spec.output_size)) for s in splits.test])
     of_mean = mean(case).metrics
     assert of_mean is not None
-    for key in ("mae", "rmse", "mae_last", "rmse_last"):
-        assert of_mean[key] == of_zeros["baselines"]["mean"][key]
-    # Ridge by its normal equations, with a penalty of 1, the intercept not penalised.
+    assert of_mean["per_target"] == of_zeros["baselines"]["mean"]["per_target"]
+    # Ridge by its normal equations, the intercept not penalised.
     x = np.concatenate([features(case.spec, s.x)[0] for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
@@ -273,7 +283,59 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     answers = [(features(case.spec, s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
     of_linear = linear(case).metrics
     assert of_linear is not None
-    assert of_linear["rmse"] == pytest.approx(evaluate(case.spec, splits.test, answers)["rmse"], rel=1e-9)
+    expected = evaluate(case.spec, splits.test, answers)["per_target"]
+    for target, figures in of_linear["per_target"].items():
+        assert figures == pytest.approx(expected[target], rel=1e-9)
     found = compare(config, tmp_path / "out", quiet=True)
     assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "mean", "linear"]
-    assert "RMSE at the end" in found.markdown
+    head = [title.strip() for title in found.markdown.splitlines()[0].split("|")[2:12]]
+    assert head == [
+        *("MAE, level", "MAE, swing", "RMSE, level", "RMSE, swing", "NRMSE, mean of the targets"),
+        *("MAE at the end, level", "MAE at the end, swing"),
+        *("RMSE at the end, level", "RMSE at the end, swing", "parameters"),
+    ]
+    row = next(line for line in found.markdown.splitlines() if line.startswith("| training mean"))
+    for shown, target in zip(row.split("|")[4:6], ("level", "swing"), strict=True):
+        assert float(shown) == pytest.approx(of_mean["per_target"][target]["rmse"], rel=1e-3)
+    assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("table")
+def test_two_targets_have_no_common_unit(configure: Configure, tmp_path: Path) -> None:
+    """No figure is a mean over both, in what the training prints and in what it may watch."""
+    from edge_lstm.cli import closing
+
+    config = configure(REGRESS, train__epochs=1, train__monitor="nrmse")
+    run = train(config, tmp_path / "run", quiet=True)
+    test, lines = run.metrics["test"], closing(run).splitlines()
+    for target in ("level", "swing"):
+        found = test["per_target"][target]
+        errors = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}, NRMSE {found['nrmse']:.4g}"
+        assert f"test error      {target}: {errors} over 44 steps" in lines
+        errors = f"MAE {found['mae_last']:.4g}, RMSE {found['rmse_last']:.4g}"
+        assert f"at the end      {target}: {errors} at the last step of 1 sequences" in lines
+    for targets, monitor, words in (
+        ('["level", "swing"]', "rmse", "2 targets have no common unit; expected 'loss' or 'nrmse'"),
+        ('["level"]', "nrmse", "is for several targets; expected 'loss', 'mae' or 'rmse'"),
+    ):
+        config = configure(REGRESS, ('["level", "swing"]', targets), train__monitor=monitor)
+        with pytest.raises(ConfigError, match=words):
+            make_spec(config, load_data(config))
+
+
+@pytest.mark.usefixtures("table")
+def test_what_rounding_moves_is_measured_for_each_target(
+    configure: Configure,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Together, the means of the two, which are far apart, would count as their deviation."""
+    quantize = "\n[quantize]\nscheme = 'int8'\ntolerance = 1.0\n"
+    run = train(configure(REGRESS + quantize, train__epochs=3), tmp_path / "run")
+    exact = Reference(run.spec, run.weights).run(features(run.spec, run.splits.val[0].x)[0])
+    rounded_net = QuantisedLSTM(run.spec)
+    rounded_net.load_state_dict(run.model.state_dict())
+    answered = answers(rounded_net, run.splits.val)[0]
+    rounded = (answered - run.spec.output_offset) / run.spec.output_scale
+    moved = np.sqrt(((rounded - exact) ** 2).mean(axis=0)) / exact.std(axis=0)
+    assert f"and an NRMSE of {moved.max():.1e} on the validation split" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.verify.error import Tolerance, float32_tolerance
 
 from ..steps.simulate import with_margin
+from ..words import beside
 from .block import PRECISIONS, model_bytes, run_int8
 from .build import Built, build_and_run
 from .folder import check_replaceable, write_folder
@@ -89,8 +90,8 @@ def _tolerance(scheme: str, comparison: Comparison, reference: NDArray[np.float6
     )
     if not comparison.within(tolerance):
         advice = "use --scheme float32" if scheme == "int8" else "train the model again"
-        raise ConversionError(
-            f"{scheme} is out of tolerance: NRMSE {comparison.nrmse:.1e}, largest error {comparison.max_abs:.1e}; "
-            f"at most {tolerance.limit:.0e} ({tolerance.metric}) counts as right: {advice}"
-        )
+        found, allowed = beside(getattr(comparison, tolerance.metric), tolerance.limit)
+        what = "NRMSE" if tolerance.metric == "nrmse" else "largest error"
+        error = f"{what} {found}; at most {allowed} counts as right"
+        raise ConversionError(f"{scheme} is out of tolerance: {error}: {advice}")
     return tolerance

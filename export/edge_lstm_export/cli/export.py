@@ -113,17 +113,21 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
 def summary(work: Work) -> str:
     """The closing lines of an export: accuracy of each backend, then where things are."""
+    from edge_lstm.results.metrics import figure, titled
+
     lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  figures from"]
     for name, a in work.accuracy.items():
         lines.append(f"{name!s:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
     for name, metrics in work.metrics.items():
         shown = {
-            "classify": ("accuracy", "macro_f1"),
+            "classify": ("accuracy", "macro_f1", "accuracy_all_steps"),
             "forecast": ("mae", "rmse", "nrmse"),
             "regress": ("mae", "rmse", "rmse_last"),
             "language": ("bits_per_character", "perplexity"),
         }[work.spec.task]
-        lines.append(f"{name!s:<52}" + "  ".join(f"{key} {metrics[key]:.4g}" for key in shown) + " (test)")
+        figures = titled(metrics, dict(zip(shown, shown, strict=True)))
+        told = "  ".join(f"{key} {figure(value)}" for key, value in figures.items())
+        lines.append(f"{name!s:<52}{told} (test)")
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]

@@ -24,7 +24,10 @@ from .recording import longest, read_recording
 
 @dataclasses.dataclass(frozen=True)
 class Inside:
-    """All looks at one run. channels: None for a language model; context: None for any other."""
+    """All looks at one run.
+
+    channels: None for a language model, and if no target changes. context: None for any other.
+    """
 
     run: Run
     gates: Gates

@@ -18,6 +18,7 @@ METRICS = {  # key: (in words, whether higher is better); the first that the tas
     "macro_f1": ("macro F1", True),
     "rmse": ("RMSE", False),
     "mae": ("MAE", False),
+    "nrmse": ("mean NRMSE of the targets", False),  # of several, which have none of the two before
 }
 TOLD = 3  # channels that the sentence names
 
@@ -43,36 +44,48 @@ class Channels:
         return {"intact": self.intact, "occluded": {name: self.occluded[name] for name in self.order}}
 
     def sentences(self) -> list[str]:
-        # Where the first metric moves for no channel (few sequences, all right), the next one may.
-        moved = [m for m in self.intact if any(found[m] != self.intact[m] for found in self.occluded.values())]
+        """Judged as the figures are printed: what four digits don't show is no difference."""
+        # If the first metric moves for no channel (few sequences, all right), the next one may.
+        looks = (self.intact, *self.occluded.values())
+        moved = [m for m in self.intact if len({_shown(look, m) for look in looks}) > 1]
         metric = next(iter(moved or self.intact))
         words, higher = METRICS[metric]
         ranked = sorted(self.occluded, key=lambda name: -self.harm(name, metric))
-        hurt = [name for name in ranked if self.harm(name, metric) > 0]
+        intact = _shown(self.intact, metric)
+        without = {name: _shown(self.occluded[name], metric) for name in ranked}
+        hurt = [name for name in ranked if self.harm(name, metric) > 0 and without[name] != intact]
         if not hurt:
             names = self.order[0] if len(ranked) == 1 else "each channel in turn"
-            return [
-                f"With {names} held at its mean the {words} gets no worse than it is, {self.intact[metric]:.4g}: nothing hangs on it alone."
-            ]
+            held = f"With {names} held at its mean the {words} gets no worse than it is, {intact}"
+            return [f"{held}: nothing hangs on it alone."]
         verb = "falls" if higher else "rises"
-        first, *others = (f"without {name} to {self.occluded[name][metric]:.4g}" for name in hurt[:TOLD])
-        most = f" {hurt[0]} matters most." if len(ranked) > 1 else ""
-        said = [f"The {words} is {self.intact[metric]:.4g}; it {verb} {'; '.join([first, *others])}.{most}"]
-        if idle := [name for name in ranked if self.harm(name, metric) <= 0]:
+        told = "; ".join(f"without {name} to {without[name]}" for name in hurt[:TOLD])
+        alone = len(hurt) == 1 or without[hurt[0]] != without[hurt[1]]
+        most = f" {hurt[0]} matters most." if alone and len(ranked) > 1 else ""
+        said = [f"The {words} is {intact}; it {verb} {told}.{most}"]
+        if idle := [name for name in ranked if name not in hurt]:
             names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             said.append(f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}.")
         return said
 
 
-def measure_channels(run: Run) -> Channels:
+def _shown(metrics: dict[str, float], metric: str) -> str:
+    return f"{metrics[metric]:.4g}"
+
+
+def measure_channels(run: Run) -> Channels | None:
     """The network is given a channel's training mean at every step, as if it were measured. The truth stays as it is, and so does the value
-    now, to which a residual forecast is added.
+    now, to which a residual forecast is added. None if no metric has a figure: several targets, and
+    none changes.
     """
     spec, test, season = run.spec, run.splits.test, run.config.data.season
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
-        return {key: float(figures[key]) for key in METRICS if isinstance(figures.get(key), (int, float))}
+        measured = {key: float(figures[key]) for key in METRICS if figures.get(key) is not None}
+        if "rmse" in measured:
+            del measured["nrmse"]
+        return measured
 
     occluded = {}
     for n, name in enumerate(spec.channels):
@@ -83,7 +96,8 @@ def measure_channels(run: Run) -> Channels:
                 filled = features(spec, sequence.x)[1]
                 answer += np.where(np.array(now) == n, filled[:, now] - spec.input_mean[n], 0)
         occluded[name] = metrics(found)
-    return Channels(metrics(answers(run.model, test)), occluded)
+    intact = metrics(answers(run.model, test))
+    return Channels(intact, occluded) if intact else None
 
 
 def without(sequence: Sequence, channel: int, value: float) -> Sequence:

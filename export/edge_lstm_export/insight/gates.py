@@ -70,7 +70,8 @@ class Gates:
         if worst > STUCK:
             said.append(f"Gate {gate} of layer {layer + 1} is {where}: it hardly decides anything.")
         else:
-            said.append(f"No gate is stuck: the most one-sided, {gate} of layer {layer + 1}, is {where}.")
+            most = f"the most one-sided, {gate} of layer {layer + 1}, is {where}"
+            said.append(f"No gate is stuck in all of its units: {most}.")
         if self.steps < self.available:
             said.append(f"Measured on {self.steps:,} of the {self.available:,} steps of the test split: the beginning of each sequence.")
         return said

@@ -128,10 +128,22 @@ def _choose(mine: list[Candidate]) -> Candidate:
     limit = good_enough(mine[0].scheme)
     right = [c for c in converted if c.nrmse <= limit]
     if right:
-        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0))
+        kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0, c.nrmse))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
-        kept.why = f"the cheapest within NRMSE {limit:g} ({cost}, {len(right)} of {len(mine)} forms within)"
+        facts = f"{cost}, {len(right)} of {len(mine)} forms within"
+        kept.why = f"{_what_is_best(kept, right)} within NRMSE {limit:g} ({facts})"
     else:
         kept = min(converted, key=lambda c: c.nrmse)
         kept.why = f"the most accurate; none is within NRMSE {limit:g}"
     return kept
+
+
+def _what_is_best(kept: Candidate, right: list[Candidate]) -> str:
+    """About the kept one, in words that fit the others' figures beside it."""
+    alike = [c for c in right if c.on_cpu == kept.on_cpu]  # the others have more on the CPU
+    if len(right) == 1:
+        return "the only one"
+    if len(alike) == 1:
+        return "the one with the fewest operators on the CPU"
+    best = "the most accurate" if kept.cycles is None else "the cheapest"
+    return best if len(alike) == len(right) else f"{best} with the fewest operators on the CPU"

@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from edge_lstm import Sequence
+from edge_lstm.data.recordings import shuffled
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
@@ -21,11 +22,6 @@ from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 from ..work import CHUNKS, Float64, Work
 
 STEPS = 1000
-
-
-def shuffled(recordings: list[Sequence]) -> list[Sequence]:
-    """In an order that is always the same and not the file's, which is often sorted by class."""
-    return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
 def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
+from edge_lstm.data.recordings import shuffled
 from edge_lstm.results.alarms import measure
 from edge_lstm_runtime import Backend, Session
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -21,7 +22,6 @@ from edge_lstm_runtime.model.measured import Measured
 from ..measure import keys
 from ..npu.rknn.sim import simulated
 from ..work import Work
-from .draw_stream import shuffled
 from .quantize_native import native_backend
 
 

@@ -19,6 +19,7 @@ from edge_lstm_runtime import Comparison, ConversionError, ModelSpec, Reference,
 
 from ..graphs.npu import FORMS, traced_outputs
 from ..npu.rknn.process import Converter
+from ..words import beside
 from ..work import Artifact, Inspection, Work
 from .convert_rknn import AT_ONCE
 from .simulate import good_enough
@@ -108,14 +109,23 @@ def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict
 
 def _quality(scheme: str, comparison: Comparison) -> str:
     limit = good_enough(scheme)
+    nrmse, _ = beside(comparison.nrmse, limit)
     quality = "good" if comparison.nrmse <= limit else "worse than it should be"
-    return f"{quality}: NRMSE {comparison.nrmse:.1e} over {comparison.steps:,} steps (good is at most {limit:g})"
+    return f"{quality}: NRMSE {nrmse} over {comparison.steps:,} steps (good is at most {limit:g})"
+
+
+def _trend(growth: float) -> str:
+    """Judged as it is printed, to two decimals."""
+    growth = round(growth, 2)
+    if growth > GROWTH:
+        return "the error GROWS"
+    return "the error grows a little" if growth > 1 else "no growth"
 
 
 def _verdict(scheme: str, drift: tuple[float, ...], window: int, whole: Comparison, tensors: tuple[dict[str, Any], ...]) -> str:
     growth = drift[-1] / drift[0] if drift[0] else 1.0
     words = [_quality(scheme, whole)]
-    words.append(f"{'the error GROWS' if growth > GROWTH else 'no growth'} (last {window:,} over first: {growth:.2f})")
+    words.append(f"{_trend(growth)} (last {window:,} over first: {growth:.2f})")
     if tensors:
         worst = max(tensors, key=lambda row: row["nrmse"])
         words.append(f"largest inside: {worst['name']} ({worst['nrmse']:.1e})")

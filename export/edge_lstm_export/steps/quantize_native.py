@@ -50,7 +50,8 @@ def fine_tuned(run: Run) -> str | None:
     if found is None or found["scheme"] != "int8":
         return None
     if not found["epochs"]:
-        return f"{NAME}: rounding costs nothing, so nothing was fine-tuned, and the float model's weights are rounded by GPTQ"
+        why = "rounding costs no more than `tolerance` allows, so nothing was fine-tuned"
+        return f"{NAME}: {why}, and the float model's weights are rounded by GPTQ"
     if not found["best_epoch"]:
         return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"
     return f"{NAME}: the weights lie on the grid that they were fine-tuned on, in epoch {found['best_epoch']}, and GPTQ leaves them there"

@@ -19,6 +19,7 @@ from edge_lstm_runtime.verify.error import FLOAT16, INT8, Tolerance
 
 from ..measure import keys
 from ..npu.targets import known
+from ..words import beside
 from ..work import Accuracy, Artifact, Work
 
 USABLE = 0.1  # NRMSE: an error of a tenth of the outputs' own spread
@@ -30,25 +31,28 @@ def call(work: Work) -> Work:
     for member, artifact in work.artifacts.items():
         comparison = compare(artifact.outputs, work.reference)
         tolerance = FLOAT16
+        nrmse, allowed = beside(comparison.nrmse, FLOAT16.limit)
         if artifact.scheme != "fp16":
             tolerance = quantised_tolerance(artifact.outputs, work.reference, "on the converter's simulator")
             if not comparison.within(tolerance):
+                ruined, _ = beside(comparison.nrmse, USABLE)
                 notes.append(
-                    f"{member} is not usable: quantisation ruins its state (NRMSE {comparison.nrmse:.2f} on the simulator, at most "
-                    f"{USABLE} counts as right). It is in the bundle to be looked at; --backend auto will not take it. "
+                    f"{member} is not usable: quantisation ruins its state (NRMSE {ruined} on the "
+                    f"simulator, at most {USABLE} counts as right). "
+                    "It is in the bundle to be looked at; --backend auto will not take it. "
                     f"{_instead(artifact)}."
                 )
                 work.say(notes[-1])
         elif not comparison.within(tolerance) and artifact.form.steps > 1:
-            notes.append(
-                f"{member} was not kept: NRMSE {comparison.nrmse:.1e} on the simulator, at most {tolerance.limit:.1e} counts as right"
-            )
+            error = f"NRMSE {nrmse} on the simulator, at most {allowed} counts as right"
+            notes.append(f"{member} was not kept: {error}")
             work.say(f"  {notes[-1]}")
             artifact.converter.close()
             continue
         elif not comparison.within(tolerance):
             raise ConversionError(
-                f"{member} is out of tolerance on the simulator: NRMSE {comparison.nrmse:.1e}, at most {tolerance.limit:.1e} was expected; "
+                f"{member} is out of tolerance on the simulator: NRMSE {nrmse}, "
+                f"at most {allowed} was expected; "
                 "leave this scheme out, or train with inputs and a state of a smaller range"
             )
         kept[member] = artifact

@@ -17,6 +17,7 @@ from edge_lstm_runtime.verify.error import float32_tolerance
 from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..measure import keys
+from ..words import beside
 from ..work import Accuracy, Work
 
 MEMBERS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
@@ -37,8 +38,9 @@ def call(work: Work) -> Work:
         accuracy[name] = Accuracy(outputs, comparison, tolerance, "CPU of the exporting machine")
         if not comparison.within(tolerance):
             step, output = comparison.worst
+            found, allowed = beside(comparison.max_abs, tolerance.limit, 2)
             raise ConversionError(
-                f"{name} differs from the float64 reference by {comparison.max_abs:.2e} at step {step}, output "
-                f"{work.spec.output_names[output]!r}; at most {tolerance.limit:.1e} was expected"
+                f"{name} differs from the float64 reference by {found} at step {step}, output "
+                f"{work.spec.output_names[output]!r}; at most {allowed} was expected"
             )
     return dataclasses.replace(work, accuracy=accuracy)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_lstm.results.metrics import titled
 from edge_lstm.results.plots import plot_confusion, plot_curves, plot_test
 from edge_lstm.results.sizes import sentence
 from edge_lstm_runtime import ConversionError
@@ -28,7 +30,9 @@ SHOWN = {
     "language": {"bits_per_character": "bits per character", "perplexity": "perplexity", "accuracy": "accuracy of the likeliest"},
 }
 
-WORDS = {"rmse": "RMSE", "bits_per_character": "bits per character"}
+LAST = "at the last step of each recording"
+HOW = "(`--reset-every`, `Session.reset`)"
+ADVICE = f" Reset it at the start of each recording {HOW}, or train with a larger `carry`."
 
 
 def call(work: Work) -> Work:
@@ -39,12 +43,9 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
-        metrics=work.metrics,
-        numpy=NUMPY,
         lengths=work.lengths,
         worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
-        shown=SHOWN[work.spec.task],
-        trained=work.run.metrics["test"],
+        metrics=_metrics(work),
         verdict=verdict(work),
         figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
         inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
@@ -65,43 +66,108 @@ def verdict(work: Work) -> list[str]:
     numpy = work.metrics[NUMPY]
     sentences = []
     if work.spec.task != "classify":
-        sentences.append(numpy["verdict"])
+        sentences += numpy["verdict"].splitlines()
     else:
-        count = numpy["sequences"]
+        last, every = _percent(numpy["accuracy"]), _percent(numpy["accuracy_all_steps"])
         sentences.append(
-            f"On the {count} recordings of the test split the answer at the last step is right in {100 * numpy['accuracy']:.1f} %."
+            f"On the {numpy['sequences']} recordings of the test split the answer at the last step "
+            f"is right in {last}, and over all {numpy['steps']:,} steps in {every}."
         )
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
-    key = {"classify": "accuracy", "language": "bits_per_character"}.get(work.spec.task, "rmse")
     if carried := work.metrics.get(NUMPY.never_reset()):
         sentences.append(_carried_sentence(numpy, carried))
     for name, metrics in work.metrics.items():
         if name not in work.accuracy or name == NUMPY:
             continue
         nrmse = work.accuracy[name].comparison.nrmse
-        change = (
-            f"{100 * (metrics[key] - numpy[key]):+.1f} points of accuracy"
-            if key == "accuracy"
-            else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
-        )
         where = f"{name.member} on the simulator" if name.member in work.artifacts else f"{name} on this machine's CPU"
-        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+        change = f"{_change(metrics, numpy)} against float32"
+        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change}.")
     return [*sentences, *work.notes]
 
 
+def _percent(share: float) -> str:
+    """100.0 % is said of all alone."""
+    text = f"{100 * share:.1f} %"
+    return "more than 99.9 %" if text == "100.0 %" and share < 1 else text
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # no -0.0
+
+
+def _more(value: float, than: float) -> float:
+    """In percent."""
+    if than:
+        return 100 * (value / than - 1)
+    return math.inf if value else 0.0
+
+
+def _errors(found: Mapping[str, Any]) -> dict[str, str]:
+    """The errors of each target that sentences speak of -> over which steps they are."""
+    if "rmse_last" in found:
+        return {"rmse": " over all steps", "rmse_last": f" {LAST}"}
+    return {"rmse": ""}
+
+
+def _change(found: Mapping[str, Any], float32: Mapping[str, Any]) -> str:
+    """What a backend makes of the task's metric."""
+    if "bits_per_character" in found:
+        bits = _more(found["bits_per_character"], float32["bits_per_character"])
+        return f"{_signed(bits)} % bits per character"
+    if "accuracy_all_steps" in found:
+        keys = ("accuracy", "accuracy_all_steps")
+        last, every = (_signed(100 * (found[key] - float32[key])) for key in keys)
+        return f"{last} points of accuracy {LAST} and {every} over all steps"
+    parts, targets = [], found["per_target"]
+    for key, where in _errors(found).items():
+        before = {name: each[key] for name, each in float32["per_target"].items()}
+        changes = {name: _more(each[key], before[name]) for name, each in targets.items()}
+        most = max(changes, key=lambda name: changes[name])
+        of = "" if len(targets) == 1 else f" of {most}, the most of {len(targets)} targets,"
+        parts.append(f"{_signed(changes[most])} % RMSE{of}{where}")
+    return " and ".join(parts)
+
+
 def _carried_sentence(reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:
+    """The figures of the test split as one stream, each beside the one with resets."""
+    parts: list[tuple[str, str, str]] = []  # words, figure, figure with a reset
+    worse = False
     if "bits_per_character" in reset:
-        change = f"it takes {carried['bits_per_character']:.4g} bits per character instead of {reset['bits_per_character']:.4g}"
-        worse = carried["bits_per_character"] > 1.02 * reset["bits_per_character"]
-    elif "accuracy" in reset:
-        change = f"{100 * carried['accuracy']:.1f} % of the answers are right"
-        worse = carried["accuracy"] < reset["accuracy"] - 0.02
+        bits, before = carried["bits_per_character"], reset["bits_per_character"]
+        parts.append(("a character takes", f"{bits:.4g} bits", f"{before:.4g}"))
+        worse = bits > 1.02 * before
+    elif "accuracy_all_steps" in reset:
+        shares = {
+            "accuracy": f"the answer {LAST} is right in",
+            "accuracy_all_steps": f"over all {carried['steps']:,} steps in",
+        }
+        for key, words in shares.items():
+            parts.append((words, _percent(carried[key]), _percent(reset[key])))
+            worse |= carried[key] < reset[key] - 0.02
     else:
-        change = f"the RMSE is {carried['rmse']:.4g} instead of {reset['rmse']:.4g}"
-        worse = carried["rmse"] > 1.02 * reset["rmse"]
-    advice = " Reset it at the start of each recording (`--reset-every`, `Session.reset`), or train with a larger `carry`." if worse else ""
-    return f"When the state is never reset, {change}.{advice}"
+        for target, found in carried["per_target"].items():
+            of = "" if len(carried["per_target"]) == 1 else f" of {target}"
+            for key, where in _errors(carried).items():
+                before = reset["per_target"][target][key]
+                parts.append((f"the RMSE{of}{where} is", f"{found[key]:.4g}", f"{before:.4g}"))
+                worse |= found[key] > 1.02 * before
+    told = (f"{words} {now} (reset at each recording: {before})" for words, now, before in parts)
+    return f"When the state is never reset, {', '.join(told)}.{ADVICE if worse else ''}"
+
+
+def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
+    """Rows of a table: the title, the figures by their titles, where they are from."""
+    titles = SHOWN[work.spec.task]
+    trained = titled(work.run.metrics["test"], titles)
+    rows = [("PyTorch, fp32 (training)", trained, "the training run")]
+    for backend, found in work.metrics.items():
+        rows.append((str(backend), titled(found, titles), work.accuracy[backend.reset()].source))
+    for name, found in work.metrics[NUMPY].get("baselines", {}).items():
+        title = "the training split's mean" if work.spec.task == "regress" else f"{name} forecast"
+        rows.append((title, titled(found, titles), "no model"))
+    return rows
 
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:

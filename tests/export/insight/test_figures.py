@@ -13,7 +13,7 @@ from edge_lstm import CompactLSTM, Run, Sequence, Splits, evaluate
 from edge_lstm.config.schema import Config
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.insight import inspect_run
-from edge_lstm_export.insight.channels import measure_channels
+from edge_lstm_export.insight.channels import Channels, measure_channels
 from edge_lstm_export.insight.gates import measure_gates
 from edge_lstm_export.insight.gradients import measure_gradients
 from edge_lstm_export.insight.memory import falls_below, growth, measure_memory
@@ -231,9 +231,9 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
 
     for measured, channel in ((found.intact, None), (found.occluded["a"], 0), (found.occluded["b"], 1)):
         expected = metrics(channel)
-        assert measured == {key: pytest.approx(expected[key], rel=1e-5) for key in ("rmse", "mae")}
-    assert found.occluded["a"]["rmse"] != pytest.approx(found.intact["rmse"], rel=1e-4)
-    assert found.harm("a", "rmse") == found.occluded["a"]["rmse"] - found.intact["rmse"]
+        assert measured == {key: pytest.approx(expected[key], rel=1e-5) for key in ("nrmse",)}  # two targets have no common unit
+    assert found.occluded["a"]["nrmse"] != pytest.approx(found.intact["nrmse"], rel=1e-4)
+    assert found.harm("a", "nrmse") == found.occluded["a"]["nrmse"] - found.intact["nrmse"]
 
 
 def test_a_channel_that_nothing_reads_does_not_matter() -> None:
@@ -254,6 +254,33 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
     assert max(found.harm(name, "accuracy_all_steps") for name in "ac") > 0
     assert found.order[-1] == "b"
     assert found.sentences()[-1].endswith("each by itself: b.")
+
+
+@pytest.mark.parametrize(
+    ("intact", "a", "b", "said"),
+    [
+        (2.0, 3.0, 2.5, ["The RMSE is 2; it rises without a to 3; without b to 2.5. a matters most."]),
+        (2.0, 3.0, 3.0, ["The RMSE is 2; it rises without a to 3; without b to 3."]),
+        (2.0, 3.00001, 3.0, ["The RMSE is 2; it rises without a to 3; without b to 3."]),
+        (
+            2.0,
+            3.0,
+            2.00001,
+            [
+                "The RMSE is 2; it rises without a to 3. a matters most.",
+                "It gets no worse without 1 of the 2, each by itself: b.",
+            ],
+        ),
+        (
+            2.0,
+            2.00001,
+            1.0,
+            ["With each channel in turn held at its mean the RMSE gets no worse than it is, 2: nothing hangs on it alone."],
+        ),
+    ],
+)
+def test_what_four_digits_do_not_show_is_no_difference(intact: float, a: float, b: float, said: list[str]) -> None:
+    assert Channels({"rmse": intact}, {"a": {"rmse": a}, "b": {"rmse": b}}).sentences() == said
 
 
 @pytest.mark.parametrize("spec", [classify_spec(), forecast_spec(residual=True), language_spec()], ids=lambda spec: spec.task)

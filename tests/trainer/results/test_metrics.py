@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,19 +84,27 @@ def test_forecast_against_a_plain_loop(season: int | None, targets: tuple[str, .
             errors["seasonal"].append(before - truth)
     found = evaluate(spec, sequences, answers, season=season)
     std = np.stack(truths).std(axis=(0, 1))
+
+    def expect(figures: dict[str, Any], e: np.ndarray) -> None:
+        """e: (steps, ahead, targets)"""
+        mae, rmse = np.abs(e).mean(axis=(0, 1)), np.sqrt((e**2).mean(axis=(0, 1)))
+        assert list(figures["per_target"]) == list(targets)
+        for j, each in enumerate(figures["per_target"].values()):
+            expected = {"mae": mae[j], "rmse": rmse[j], "nrmse": rmse[j] / std[j]}
+            assert each == pytest.approx(expected)
+        assert figures["nrmse"] == pytest.approx((rmse / std).mean())
+        if len(targets) == 1:
+            assert (figures["mae"], figures["rmse"]) == pytest.approx((mae[0], rmse[0]))
+        else:  # in units of their own
+            assert (figures["mae"], figures["rmse"]) == (None, None)
+
     for name, figures in (("model", found), *found["baselines"].items()):
-        e = np.stack(errors[name])
-        assert figures["mae"] == pytest.approx(np.abs(e).mean())
-        assert figures["rmse"] == pytest.approx(np.sqrt((e**2).mean()))
-        assert figures["nrmse"] == pytest.approx((np.sqrt((e**2).mean(axis=(0, 1))) / std).mean())
+        expect(figures, np.stack(errors[name]))
     e = np.stack(errors["model"])
     assert found["steps"] == len(e)
     for k, step in enumerate(found["per_step"]):
         assert step["ahead"] == k + 1
-        assert step["mae"] == pytest.approx(np.abs(e[:, k]).mean())
-        assert step["rmse"] == pytest.approx(np.sqrt((e[:, k] ** 2).mean()))
-    for j, target in enumerate(targets):
-        assert found["per_target"][target]["rmse"] == pytest.approx(np.sqrt((e[:, :, j] ** 2).mean()))
+        expect(step, e[:, k : k + 1])
     assert set(found["baselines"]) == ({"naive", "seasonal"} if season else {"naive"})
     json.dumps(found, allow_nan=False)
 
@@ -119,6 +129,117 @@ def test_the_verdict_says_who_wins() -> None:
     short = evaluate(spec, [sequence], [after], season=100)
     assert "beats_seasonal" not in short
     assert "No stretch is longer than a season of 100 steps" in short["verdict"]
+
+
+def regress_spec(means: dict[str, float]) -> ModelSpec:
+    """means: of each target's training split."""
+    ones = (1.0,) * len(means)
+    outputs = {"targets": tuple(means), "output_offset": tuple(means.values()), "output_scale": ones}
+    return ModelSpec("regress", ("a",), 2, 1, (0.0,), (1.0,), **outputs)
+
+
+Rows = list[list[float]]
+
+
+def regressed(means: dict[str, float], truth: Rows, answers: Rows) -> dict[str, Any]:
+    """truth, answers: a row for each step."""
+    sequence = Sequence("s", "g", np.zeros((len(truth), 1)), y=np.array(truth))
+    return evaluate(regress_spec(means), [sequence], [np.array(answers)])
+
+
+def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
+    truth = [[1.0, 1000.0], [2.0, 3000.0], [3.0, 1000.0], [4.0, 3000.0]]
+    answers = [[1.5, 1000.0], [1.5, 3000.0], [3.5, 1000.0], [3.5, 5400.0]]
+    found = regressed({"level": 2.0, "swing": 2000.0}, truth, answers)
+    # Errors of level: 0.5 four times; of its mean: 1, 0, 1, 2, so an RMSE of sqrt(6 / 4) = 1.225,
+    # and 0.5 / 1.225 = 0.408.
+    # Errors of swing: 0, 0, 0, 2400, so an RMSE of 2400 / 2; of its mean: 1000 four times.
+    assert found["verdict"].splitlines() == [
+        "level: The LSTM beats the mean of the training split over all steps: "
+        "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1.225 (59.2 % lower).",
+        "swing: The LSTM is better in one measure and worse in the other than "
+        "the mean of the training split over all steps: "
+        "MAE 600 against 1000 (40.0 % lower), RMSE 1200 against 1000 (20.0 % higher).",
+    ]
+    assert found["beats_mean"] is False  # not of both
+    assert [found[key] for key in ("mae", "rmse", "mae_last", "rmse_last")] == [None] * 4
+    swing = {"mae": 600, "rmse": 1200, "nrmse": 1.2, "mae_last": 2400, "rmse_last": 2400}
+    assert found["per_target"]["swing"] == pytest.approx(swing)
+    assert found["baselines"]["mean"]["per_target"]["swing"]["mae_last"] == 1000
+    # The truths deviate by sqrt(1.25) and 1000.
+    assert found["nrmse"] == pytest.approx((0.5 / math.sqrt(1.25) + 1.2) / 2)
+    means = {"level": 2.0, "swing": 2000.0}
+    # Swing: 1000.5 and 999.5 by turns, which are 1000 in both measures.
+    better = regressed(means, truth, [[level, 2000.5] for level, _ in answers])
+    assert better["beats_mean"] is False
+    assert "swing: The LSTM does not beat" in better["verdict"]
+    best = regressed(means, truth, [[*a[:1], *y[1:]] for a, y in zip(answers, truth, strict=True)])
+    assert best["beats_mean"] is True
+
+
+def test_each_target_of_a_forecast_is_judged_on_a_line_of_its_own() -> None:
+    """a repeats every 2 steps; b rises by 100 a step."""
+    x = np.array([[0.0, 0.0], [1.0, 100.0], [0.0, 200.0], [1.0, 300.0], [0.0, 400.0], [1.0, 500.0]])
+    answers = np.concatenate([x[1:], [[0.0, 0.0]]]) + np.array([0.5, 100.0])
+    spec = forecast_spec(1, ("a", "b"))
+    found = evaluate(spec, [Sequence("s", "g", x)], [answers], season=2)
+    assert found["steps"] == 3
+    assert found["verdict"].splitlines() == [
+        "a: The LSTM beats the naive forecast (last value): "
+        "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1 (50.0 % lower). "
+        "The LSTM does not beat the seasonal naive forecast (2 steps before): "
+        "MAE 0.5 against 0 (higher), RMSE 0.5 against 0 (higher).",
+        "b: The LSTM does not beat the naive forecast (last value): "
+        "MAE 100 against 100 (the same), RMSE 100 against 100 (the same). "
+        "The LSTM beats the seasonal naive forecast (2 steps before): "
+        "MAE 100 against 200 (50.0 % lower), RMSE 100 against 200 (50.0 % lower).",
+    ]
+    assert (found["beats_naive"], found["beats_seasonal"]) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("model", "baseline", "verb", "figures"),
+    [
+        # 1 - 0.7519 / 0.7612 = 0.01222
+        (0.75194, 0.76118, "beats", "0.7519 against 0.7612 (1.2 % lower)"),
+        # Lower by 0.01 %, but for the rounding.
+        (0.75186, 0.75194, "does not beat", "0.7519 against 0.7519 (the same)"),
+        (0.75184, 0.75194, "beats", "0.7518 against 0.7519 (0.01 % lower)"),
+        # 0.05 % before rounding.
+        (12345.6, 12340.0, "does not beat", "1.235e+04 against 1.234e+04 (0.08 % higher)"),
+        (0.5, 0.0, "does not beat", "0.5 against 0 (higher)"),
+        (0.0, 0.0, "does not beat", "0 against 0 (the same)"),
+    ],
+)
+def test_verdict_and_percentage_are_those_of_the_figures_printed(
+    model: float,
+    baseline: float,
+    verb: str,
+    figures: str,
+) -> None:
+    """One step, so that both measures are its error."""
+    found = regressed({"level": baseline}, [[0.0]], [[model]])
+    title = "the mean of the training split over all steps"
+    assert found["verdict"] == f"The LSTM {verb} {title}: MAE {figures}, RMSE {figures}."
+    assert found["beats_mean"] is (verb == "beats")
+
+
+def test_better_in_one_measure_and_the_same_in_the_other() -> None:
+    found = regressed({"level": 1.0}, [[0.0], [0.0]], [[math.sqrt(2)], [0.0]])
+    assert found["verdict"] == (
+        "The LSTM is better in one measure than the mean of the training split over all steps "
+        "and the same in the other: "
+        "MAE 0.7071 against 1 (29.3 % lower), RMSE 1 against 1 (the same)."
+    )
+    assert found["beats_mean"] is False
+
+
+def test_a_target_that_never_changes_counts_in_no_nrmse() -> None:
+    truth, answers = [[1.0, 5.0], [3.0, 5.0]], [[1.5, 6.0], [3.5, 6.0]]
+    found = regressed({"level": 1.0, "swing": 0.0}, truth, answers)
+    assert found["per_target"]["swing"]["nrmse"] is None
+    # Level: an error of 0.5, a deviation of 1.
+    assert found["nrmse"] == found["per_target"]["level"]["nrmse"] == pytest.approx(0.5)
 
 
 def test_a_truth_that_never_changes_has_no_nrmse() -> None:

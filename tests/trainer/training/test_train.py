@@ -16,6 +16,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.load import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm.results.answers import answers
+from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
@@ -213,7 +214,7 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
 def test_metrics_are_plain_json(configure: Configure, tmp_path: Path) -> None:
     run = train(configure(CLASSIFY), tmp_path / "run", quiet=True)
     assert json.loads((run.path / "metrics.json").read_text()) == run.metrics
-    assert set(run.metrics) == {"best_epoch", "epochs", "val", "test"}
+    assert set(run.metrics) == {"best_epoch", "epochs", "val", "test", "test, state never reset"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
@@ -242,3 +243,31 @@ def test_recorded_steps_train_as_steps_do(configure: Configure, tmp_path: Path, 
     for expected, found in zip(plain.history, recorded.history, strict=True):
         assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-3)
         assert found["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)
+
+
+def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_path: Path) -> None:
+    """Of recordings with gaps, which the last value before bridges, whatever recording it was in."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(8, 12)) + np.resize([[-0.5], [0.5]], (8, 1))
+    values[rng.random((8, 12)) < 0.2] = np.nan
+    rows = [f"u{k},{k % 2},{'' if np.isnan(v) else f'{v:.3f}'}" for k, row in enumerate(values) for v in row]
+    (tmp_path / "data.csv").write_text("unit,kind,a\n" + "\n".join(rows) + "\n")
+    config = configure(
+        '[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a"]\nlabel = "kind"\ngroup = "unit"\n'
+        'missing = "ffill"\n[data.split]\nby = "group"\nval = ["u0", "u1"]\ntest = ["u2", "u3", "u4", "u5"]\n'
+        '[model]\ntask = "classify"\nhidden_size = 4\n[train]\nepochs = 20\ncarry = 0.0\nlearning_rate = 0.1\naccelerator = "cpu"\n'
+    )
+    run = train(config, tmp_path / "run", quiet=True)
+    test = [run.splits.test[n] for n in np.random.default_rng(0).permutation(len(run.splits.test))]
+    every, last = [], []
+    with Session(run.spec, Reference(run.spec, run.weights)) as session:
+        for recording in test:
+            every += [int(session.step(x).argmax()) == recording.label for x in recording.x]
+            last.append(every[-1])
+    found = run.metrics["test, state never reset"]
+    assert (found["sequences"], found["steps"]) == (len(test), len(every)) == (4, 48)
+    assert [found["accuracy"], found["accuracy_all_steps"]] == pytest.approx([np.mean(last), np.mean(every)], abs=1e-6)
+    assert found["accuracy_all_steps"] != run.metrics["test"]["accuracy_all_steps"]
+    last_share, every_share = f"{np.mean(last):.4f}", f"{np.mean(every):.4f}"
+    said = f"never reset     {last_share} at the last step, {every_share} over all steps"
+    assert said in closing(run).splitlines()

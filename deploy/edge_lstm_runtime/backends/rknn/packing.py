@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PINS = 2  # channels of v that are always zero, see edge_lstm_export.rknn.int8
+PINS = 2  # channels of v that are always zero, see edge_lstm_export.quantize.npu_int8
 
 
 def spread(x: NDArray[Any], x_range: NDArray[Any], parts: int) -> NDArray[Any]:
