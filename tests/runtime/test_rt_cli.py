@@ -70,7 +70,7 @@ def test_desktop_verbs_explain_themselves_or_name_what_is_missing(verb: str, cap
         assert out.startswith(f"usage: edge-lstm {verb}")
         assert len(out.split("\n\n")[1]) > 60, "no description"
     else:
-        assert f'pip install "edge-lstm[{cli.VERBS[verb].extra}]"' in err
+        assert re.search(rf'pip install .*\[{cli.VERBS[verb].extra}\]"', err)
 
 
 def test_the_top_level_lists_every_verb(capfd: pytest.CaptureFixture[str]) -> None:
@@ -516,9 +516,8 @@ def test_a_missing_dependency_names_the_exact_command(
         monkeypatch.setitem(cli.VERBS, "train", cli.Verb(module, "train", ""))
         code, out, err = here(capfd, "train")
         assert (code, out) == (2, "")
-        assert err == (
-            'edge-lstm: error: no_such_package, which `edge-lstm train` needs, is not installed; run: pip install "edge-lstm[train]"\n'
-        )
+        said = "edge-lstm: error: no_such_package, which `edge-lstm train` needs, is not installed"
+        assert re.fullmatch(rf'{said}; run: pip install .*\[train\]".*\n', err)
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
