@@ -16,10 +16,10 @@ import numpy as np
 
 from edge_lstm import Run, Sequence, evaluate, load_config, train
 from edge_lstm.config.common import QuantizeConfig
+from edge_lstm.data.recordings import shuffled
 from edge_lstm.emulate.cpu_int8 import grid_weights
 from edge_lstm.network import CompactLSTM, canonical_weights
 from edge_lstm.training import checkpoint
-from edge_lstm.data.recordings import shuffled
 from edge_lstm_export.steps.quantize_native import of_run
 from edge_lstm_runtime import Reference, Session, compare
 from edge_lstm_runtime.backends.native import NativeBackend

@@ -17,6 +17,8 @@ The command line prints the message as it is and exits with `exit_code`; a libra
 
 from __future__ import annotations
 
+from .installed import pip_install
+
 
 class EdgeLstmError(Exception):
     exit_code = 2
@@ -61,4 +63,4 @@ class ConversionError(EdgeLstmError):
 class MissingDependencyError(EdgeLstmError):
     def __init__(self, package: str, extra: str):
         self.package = package
-        super().__init__(f'{package} is not installed; run: pip install "edge-lstm[{extra}]"')
+        super().__init__(f"{package} is not installed; run: {pip_install(extra)}")

@@ -108,8 +108,8 @@ def _errors(test: dict[str, Any]) -> list[str]:
 
 def _quantised(found: dict[str, Any]) -> str:
     """The test metric of the fine-tuned model as it is rounded, beside those of the float model before."""
-    from ..results.sizes import TITLES, headline
     from ..results.metrics import figure
+    from ..results.sizes import TITLES, headline
 
     before, after, scheme = found["before"], found["after"], found["scheme"]
     metric = headline(after[scheme]["test"])

@@ -137,7 +137,7 @@ def cached(architecture: Architecture) -> Board:
 
 
 def requirements(architecture: Architecture) -> list[str]:
-    """What `pip install "edge-lstm[npu]"` asks for on a board, as far as it is not Debian's."""
+    """What the wheel with the extra `npu` asks for on a board, as far as it is not Debian's."""
     if architecture.extras is None:
         return []
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]

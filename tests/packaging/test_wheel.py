@@ -160,13 +160,20 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
     ("verb", "extra"),
     [("train", "train"), ("export", "export"), ("demo", "desktop"), ("targets", "export"), ("lint", "export"), ("converter", "export")],
 )
-def test_desktop_verbs_name_the_exact_command(board: Path, verb: str, extra: str) -> None:
+def test_desktop_verbs_name_the_exact_command(board: Path, wheels: dict[str, Path], verb: str, extra: str) -> None:
     done = on_board(board, verb)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert re.fullmatch(
-        rf'edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed; run: pip install "edge-lstm\[{extra}\]"\n', done.stderr
-    ), done.stderr
+    message, command = done.stderr.split("; run: ")
+    assert re.fullmatch(rf"edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed", message)
+    assert command == f'pip install "{wheels["any"]}[{extra}]"\n'
+
+
+def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:
+    """It finds the wheel and its extra; the packages themselves it is not given."""
+    asked = [str(board), "-m", "pip", "install", "--dry-run", "--no-index", f"{wheels['any']}[train]"]
+    done = subprocess.run(asked, capture_output=True, text=True, env={**CLEAN, "PIP_FIND_LINKS": ""}, check=False)
+    assert re.search(r"No matching distribution found for \S+; extra == .train.", done.stderr), done.stderr
 
 
 def test_help_and_version_need_nothing(board: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,8 +64,37 @@ def test_error_tree_is_drawn_at_the_top_of_its_file() -> None:
     assert sorted(drawn) == sorted(TREE)
 
 
-def test_missing_dependency_message() -> None:
-    assert str(rt.MissingDependencyError("torch", "train")) == 'torch is not installed; run: pip install "edge-lstm[train]"'
+ORIGINS = {
+    "a wheel": (
+        {"url": "file:///home/me/my%20files/edge_lstm-0.1.0-py3-none-any.whl", "archive_info": {}},
+        'pip install "/home/me/my files/edge_lstm-0.1.0-py3-none-any.whl[train]"',
+    ),
+    "a clone": (
+        {"url": "file:///home/me/edge-lstm", "dir_info": {"editable": True}},
+        'pip install -e "/home/me/edge-lstm[train]"',
+    ),
+    "a folder": ({"url": "file:///home/me/edge-lstm", "dir_info": {}}, 'pip install "/home/me/edge-lstm[train]"'),
+    "somewhere else": (None, 'pip install "WHEEL[train]" with the path of edge-lstm\'s wheel'),
+}
+
+
+@pytest.mark.parametrize(("origin", "command"), ORIGINS.values(), ids=ORIGINS)
+def test_a_missing_dependency_names_the_wheel_or_the_clone(
+    origin: dict[str, Any] | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "edge_lstm-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: edge-lstm\nVersion: 0.1.0\n")
+    if origin:
+        (info / "direct_url.json").write_text(json.dumps(origin))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert str(rt.MissingDependencyError("torch", "train")) == f"torch is not installed; run: {command}"
+
+
+def test_a_missing_dependency_of_a_source_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # edge-lstm is installed nowhere
+    said = 'torch is not installed; run: pip install "WHEEL[train]" with the path of edge-lstm\'s wheel'
+    assert str(rt.MissingDependencyError("torch", "train")) == said
 
 
 @pytest.mark.parametrize("module", ["edge_lstm_runtime", "edge_lstm_runtime.cli", "edge_lstm_runtime.feeds.lines"])

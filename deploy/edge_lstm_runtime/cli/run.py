@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
         "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
-        "leaves the state as it was, and makes the exit code 1 at the end.\n"
+        "leaves the state as it was, and makes the exit code 1 at the end. That goes for the first line\n"
+        "too: half a line or a boot message does no harm.\n"
         "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
         'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
     )
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm run digits.edge --input seven.wav --every 10\n"
         "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
         "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
+        "A header that names some of the channels and lacks others ends the run (the wrong file).\n"
         'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
         "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame.\n"
         "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."

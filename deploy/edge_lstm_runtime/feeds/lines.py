@@ -6,7 +6,7 @@ import csv
 import json
 import reprlib
 from collections.abc import Container, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,55 +32,37 @@ def answers(session: Session, lines: Iterable[str], reset_every: int = 0) -> Ite
     ["t"] or {"character": "t"}. A line that can't be used leaves the state as it was, and the stream goes on.
     Of a model with a channel `dt` a header or an object may have the time's column in its place: datetimes, or numbers of seconds.
 
+    A header may come until a sample was taken, after any number of lines that can't be used. A
+    line is one if it names a channel or the time's column. Any other line, even the first, is a
+    sample or gets an error line.
+
     A bidirectional model answers whole sequences: a reset or the end of the lines ends one, and its lines are held until then.
 
     reset_every: samples after which the state is set to zero; 0 for never.
     Raises ConfigError when the header lacks a channel, BackendError when the backend fails.
     """
-    channels = session.spec.channels
-    columns: list[int] | None = None
-    names, clock = channels, Clock()  # names: of the values, the time's in dt's place where it is given
-    first, samples = True, 0
+    reader = _Reader(session.spec)
     answering: _Answering = _Whole(session) if session.spec.bidirectional else _Stepwise(session)
+    samples = 0  # since the last reset
     for number, text in enumerate(lines, start=1):
-        line = text.strip().removeprefix("\ufeff")
-        if not line:
-            continue
         try:
-            if line[0] in "[{":
-                values, given = _from_json(line, session.spec)
-            else:
-                cells = _cells(line)
-                if first and _is_header(cells, channels):
-                    names = _given(session.spec, [cell.strip() for cell in cells])
-                    columns = _header(cells, names)
-                    first = False
-                    continue
-                values, given = _from_csv(cells, columns, names, session.spec), names
-            if values is None:
+            found = reader.read(text)
+            if found is None:
+                continue
+            if found == RESET or (reset_every and samples == reset_every):
                 yield from answering.end()
                 session.reset()
-                clock.reset()
+                reader.clock.reset()
                 samples = 0
+            if isinstance(found, str):
                 yield {"line": number, RESET: True}
                 continue
-            if reset_every and samples and samples % reset_every == 0:
-                yield from answering.end()
-                session.reset()
-                clock.reset()
-            moment = None
-            if given != channels:
-                place = channels.index(session.spec.dt)
-                moment = values[place]
-                values[place] = clock.since(moment)
-            answered = answering.sample(number, values)
-            if moment is not None:
-                clock.take(moment)
+            answered = answering.sample(number, reader.values(found))
         except SampleError as e:
             yield from answering.error(number, e)
             continue
+        reader.taken(found)
         samples += 1
-        first = False  # a header may come until a sample was taken, not after it: the order of the columns would be a guess
         yield from answered
     yield from answering.end()
 
@@ -156,23 +138,112 @@ def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, 
     return describe(session.spec, outputs)
 
 
+class _Sample(NamedTuple):
+    numbers: list[float]  # one for each channel, in raw units
+    timed: bool  # is dt's the time itself?
+
+
+class _Reader:
+    """Lines to samples. The header and the time of the sample before are kept from line to line."""
+
+    def __init__(self, spec: ModelSpec):
+        self.clock = Clock()
+        self._spec = spec
+        self._names = spec.channels  # of the numbers in a line of CSV
+        self._columns: list[int] | None = None  # of the names, as the header says
+        self._awaits_header = True
+
+    def read(self, text: str) -> _Sample | str | None:
+        """A sample, RESET, or None (a blank line, the header). Raises SampleError, ConfigError."""
+        line = text.strip().removeprefix("\ufeff").strip()
+        if not line:
+            return None
+        if line[0] in "[{":
+            return _from_json(line, self._spec)
+        cells = _cells(line)
+        if self._awaits_header and _is_header(cells, self._spec):
+            self._names = _given(self._spec, cells)
+            if absent := [name for name in self._names if name not in cells]:
+                has = reprlib.repr(cells)
+                expected = list(self._names)
+                wrong = f"the input's header lacks the channels {absent}"
+                raise ConfigError(f"{wrong}; it has {has}; expected {expected}")
+            self._columns = [cells.index(name) for name in self._names]
+            self._awaits_header = False
+            return None
+        try:
+            return self._from_csv(cells)
+        except SampleError as e:
+            raise SampleError(f"{e}{self._advice(line, cells)}") from None
+
+    def values(self, sample: _Sample) -> list[float]:
+        """One for each channel, in raw units: dt's is the seconds since the sample before."""
+        if not sample.timed:
+            return sample.numbers
+        place = self._spec.channels.index(self._spec.dt)
+        return [self.clock.since(x) if k == place else x for k, x in enumerate(sample.numbers)]
+
+    def taken(self, sample: _Sample) -> None:
+        """A header can't come any more: the order of the columns would have been a guess."""
+        self._awaits_header = False
+        if sample.timed:
+            self.clock.take(sample.numbers[self._spec.channels.index(self._spec.dt)])
+
+    def _from_csv(self, cells: list[str]) -> _Sample:
+        count = len(cells)
+        columns = self._columns
+        if columns is None:
+            columns = list(range(len(self._names)))
+            if count != len(columns):
+                expected = f"{len(columns)} ({', '.join(self._names)})"
+                raise SampleError(f"{count} values, expected {expected}")
+        elif count <= max(columns):
+            least = max(columns) + 1
+            raise SampleError(f"{count} values, expected at least {least} as in the header")
+        named = zip(columns, self._names, strict=True)
+        numbers = [_number(cells[column], name, self._spec) for column, name in named]
+        return _Sample(numbers, self._names != self._spec.channels)
+
+    def _advice(self, line: str, cells: list[str]) -> str:
+        """What else may help, for a line of CSV that can't be used."""
+        for name, separator in (("semicolons", ";"), ("tabs", "\t"), ("spaces", None)):
+            parts = line.split(separator)
+            if len(parts) > 1 and self._fits([part.strip() for part in parts]):
+                return f"; between {name} it has {len(parts)}: separate them by commas"
+        if self._awaits_header and not all(map(_is_number, cells)):
+            return "; nor is it a header with the channels' names"
+        return ""
+
+    def _fits(self, cells: list[str]) -> bool:
+        """Could it be used, as the header or as a sample, perhaps with decimal commas?"""
+        if self._awaits_header and set(_given(self._spec, cells)) <= set(cells):
+            return True
+        try:
+            self._from_csv([cell.replace(",", ".") for cell in cells])
+        except SampleError:
+            return False
+        return True
+
+
 def _cells(line: str) -> list[str]:
     try:
-        return next(csv.reader([line]))
+        return [cell.strip() for cell in next(csv.reader([line]))]
     except csv.Error as e:
         raise SampleError(f"not valid CSV ({e})") from None
 
 
-def _is_header(cells: list[str], channels: tuple[str, ...]) -> bool:
-    """Names in place of numbers, or the channels' own names where these look like numbers."""
-    return not all(_is_number(cell) for cell in cells) or {cell.strip() for cell in cells} >= set(channels)
+def _is_header(cells: list[str], spec: ModelSpec) -> bool:
+    """Does it name a channel or the time's column? All of them, if they are named like numbers."""
+    known = {*spec.channels, spec.time} if spec.dt else set(spec.channels)
+    named = known.intersection(cells)
+    return named >= set(spec.channels) or not all(map(_is_number, named))
 
 
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return cell.strip().lower() in _MISSING
+        return cell.lower() in _MISSING
     return True
 
 
@@ -182,32 +253,14 @@ def _given(spec: ModelSpec, names: Container[str]) -> tuple[str, ...]:
     return tuple(spec.time if timed and c == spec.dt else c for c in spec.channels)
 
 
-def _header(cells: list[str], channels: tuple[str, ...]) -> list[int]:
-    names = [cell.strip() for cell in cells]
-    absent = [name for name in channels if name not in names]
-    if absent:
-        raise ConfigError(f"the input's header lacks the channels {absent}; it has {reprlib.repr(names)}; expected {list(channels)}")
-    return [names.index(name) for name in channels]
-
-
 def _is_time(spec: ModelSpec, name: str) -> bool:
     return bool(spec.dt) and name == spec.time
-
-
-def _from_csv(cells: list[str], columns: list[int] | None, channels: tuple[str, ...], spec: ModelSpec) -> list[float]:
-    if columns is None:
-        if len(cells) != len(channels):
-            raise SampleError(f"{len(cells)} values, expected {len(channels)} ({', '.join(channels)})")
-        columns = list(range(len(channels)))
-    elif len(cells) <= max(columns):
-        raise SampleError(f"{len(cells)} values, expected at least {max(columns) + 1} as in the header")
-    return [_number(cells[column], name, spec) for column, name in zip(columns, channels, strict=True)]
 
 
 def _number(cell: str, channel: str, spec: ModelSpec) -> float:
     if _is_time(spec, channel):
         return seconds(cell, channel)
-    if cell.strip().lower() in _MISSING:
+    if cell.lower() in _MISSING:
         return float("nan")
     try:
         return float(cell)
@@ -215,31 +268,32 @@ def _number(cell: str, channel: str, spec: ModelSpec) -> float:
         raise SampleError(f"channel {channel!r} is {reprlib.repr(cell)}; expected a number") from None
 
 
-def _from_json(line: str, spec: ModelSpec) -> tuple[list[float] | None, tuple[str, ...]]:
-    """The values, or None for a request to reset; and their names."""
-    channels = spec.channels
+def _from_json(line: str, spec: ModelSpec) -> _Sample | str:
+    """A sample, or RESET."""
+    names = spec.channels
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as e:
         raise SampleError(f"not valid JSON ({e})") from None
     if isinstance(value, dict):
         if value.get(RESET) is True:
-            return None, channels
-        channels = _given(spec, value)
-        absent = [name for name in channels if name not in value]
+            return RESET
+        names = _given(spec, value)
+        absent = [name for name in names if name not in value]
         if absent:
-            raise SampleError(f"channels {absent} are missing; expected {list(channels)}")
-        value = [value[name] for name in channels]
-    if len(value) != len(channels):
-        raise SampleError(f"{len(value)} values, expected {len(channels)} ({', '.join(channels)})")
+            raise SampleError(f"channels {absent} are missing; expected {list(names)}")
+        value = [value[name] for name in names]
+    if len(value) != len(names):
+        raise SampleError(f"{len(value)} values, expected {len(names)} ({', '.join(names)})")
     if spec.task == "language" and isinstance(value[0], str):
         value = [index_of(spec, value[0])]
-    for k, (name, item) in enumerate(zip(channels, value, strict=True)):
+    for k, (name, item) in enumerate(zip(names, value, strict=True)):
         if _is_time(spec, name):
             value[k] = seconds(item, name)
         elif item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")
     try:
-        return [float("nan") if item is None else float(item) for item in value], channels
+        numbers = [float("nan") if item is None else float(item) for item in value]
     except OverflowError as e:
         raise SampleError(f"a number is too large ({e})") from None
+    return _Sample(numbers, names != spec.channels)

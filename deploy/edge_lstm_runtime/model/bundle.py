@@ -163,7 +163,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
             version = manifest["format"]
             if isinstance(version, int) and version > FORMAT:
                 raise NewerFormatError(
-                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; run: pip install --upgrade edge-lstm"
+                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; "
+                    "install a newer edge-lstm here, or export the model again with this one"
                 )
             if version != FORMAT:
                 raise refuse(f"has bundle format {version!r}, expected {FORMAT}")

@@ -51,6 +51,15 @@ def test_fp16_streams_like_the_reference_and_stays_on_the_npu(random_model, laye
         assert converter.memory_kb["weight"] > 0
 
 
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_the_log_is_whole_in_any_shell(random_model, monkeypatch, buffering):
+    """Errors are looked for in the log, so none of it may wait in a buffer of the converter."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffering)  # "": as if it were not set
+    spec, weights = random_model(1, 16, outputs=3)
+    with convert(spec, weights) as converter:
+        assert set(converter.memory_kb) == {"internal", "weight"}
+
+
 @pytest.mark.parametrize(("scheme", "limit"), [("fp16", 2e-3), ("w8a8", 0.1)])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_fused_operator_is_clean_and_stays_on_the_npu(random_model, layers, scheme, limit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ def test_channels_named_like_numbers() -> None:
         stream(named, '{"1": 5, "0": 7}')[0]["label"]
         == describe(spec, Session(spec, NumpyBackend(spec, random_weights(spec))).step([7, 5]))["label"]
     )
+
+
+def test_half_a_line_with_such_a_name() -> None:
+    spec = make_spec(channels=["0", "1"])
+    named = Session(spec, NumpyBackend(spec, random_weights(spec)))
+    assert ["error" in a for a in stream(named, "E-3,0\nx,0,1\nx,5,7\n")] == [True, False]
 
 
 def test_gaps(gappy: Session) -> None:
@@ -176,15 +183,75 @@ def test_a_short_row_below_a_header(session: Session) -> None:
     assert "label" in found[1]
 
 
-def test_a_header_without_a_channel(session: Session) -> None:
+FIRST = {
+    "half a line": ("E-3,0.1", "2 values, expected 3 (ch0, ch1, ch2); nor is it a header with the channels' names"),
+    "half a line of the right length": ("E-3,0.1,2", "channel 'ch0' is 'E-3'; expected a number; nor is it a header"),
+    "boot message": ("MPU6050 ready", "1 values, expected 3 (ch0, ch1, ch2); nor is it a header"),
+    "comment": ("# x, y, z", "channel 'ch0' is '# x'; expected a number; nor is it a header"),
+    "other names": ("x,y,z", "channel 'ch0' is 'x'; expected a number; nor is it a header with the channels' names"),
+    "half a line of numbers": ("1,2", "2 values, expected 3 (ch0, ch1, ch2)"),
+    "broken bytes": ("\ufffd" * 50_000, "1 values, expected 3"),
+    "half a JSON line": ('1, "ch2": 3}', "2 values, expected 3"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), FIRST.values(), ids=FIRST)
+@pytest.mark.parametrize("header", ["", "ch0,ch1,ch2\n"], ids=["bare", "header"])
+def test_the_first_line_may_be_garbage(session: Session, line: str, message: str, header: str) -> None:
+    error, *found = stream(session, f"{line}\n{header}{BODY}")
+    assert set(error) == {"line", "error"}
+    assert error["error"].startswith(message)
+    assert len(error["error"]) < 400
+    assert [{k: v for k, v in answer.items() if k != "line"} for answer in found] == expected(session, ROWS)
+
+
+@pytest.mark.parametrize("before", ["", "MPU6050 ready\n1,2\n\n", '{"reset": true}\n'])
+def test_a_header_without_a_channel(session: Session, before: str) -> None:
     with pytest.raises(ConfigError, match=r"header lacks the channels \['ch2'\]; it has \['ch0', 'ch1', 'other'\]"):
-        stream(session, "ch0,ch1,other\n1,2,3\n")
+        stream(session, before + "ch0,ch1,other\n1,2,3\n")
 
 
-def test_a_binary_first_line_is_shown_shortened(session: Session) -> None:
-    with pytest.raises(ConfigError, match="header lacks") as caught:
-        stream(session, "\ufffd" * 50_000 + "\n")
-    assert len(str(caught.value)) < 400
+def test_a_header_with_the_time_alone() -> None:
+    spec = dataclasses.replace(make_spec(task="forecast", channels=["a", "b", "dt"]), dt="dt", dt_unit=60.0, time="when")
+    timed = Session(spec, NumpyBackend(spec, random_weights(spec)))
+    with pytest.raises(ConfigError, match=r"header lacks the channels \['a', 'b'\]; it has \['when', 'A', 'B'\]"):
+        stream(timed, "when,A,B\n1,2,3\n")
+
+
+@pytest.mark.parametrize("late", ["ch2,ch1,ch0", "ch0,ch1"])
+@pytest.mark.parametrize("before", ["1,2,3\n", "ch0,ch1,ch2\n", "ch0,ch1,ch2\n1,2,3\n", "[1, 2, 3]\n"])
+def test_a_late_header_is_an_error_line(session: Session, before: str, late: str) -> None:
+    found = stream(session, f"{before}{late}\n-1,0.5,0.25\n")
+    count = before.count("\n") - before.count("ch0")
+    assert ["error" in answer for answer in found] == [False] * count + [True, False]
+    rows = [ROWS[0]] * count + [ROWS[1]]
+    assert {k: v for k, v in found[-1].items() if k != "line"} == expected(session, rows)[-1]
+
+
+SEPARATED = [
+    ("1;2;3", "; between semicolons it has 3: separate them by commas"),
+    ("1 ; ; 3", "; between semicolons it has 3: separate them by commas"),
+    ("1\t2\t3", "; between tabs it has 3: separate them by commas"),
+    ("1  2 3", "; between spaces it has 3: separate them by commas"),
+    ("0,1;0,2;3", "; between semicolons it has 3: separate them by commas"),  # decimal commas
+    ("1;2", ""),
+    ("ch0;ch1;ch2", ""),  # a header no more
+    ("sensor went away", ""),
+]
+
+
+@pytest.mark.parametrize("columns", ["", "ch0,ch1,ch2\n"], ids=["bare", "header"])
+@pytest.mark.parametrize(("line", "advice"), SEPARATED)
+def test_another_separator_is_named(session: Session, columns: str, line: str, advice: str) -> None:
+    error = stream(session, f"{columns}1,2,3\n{line}\n")[-1]["error"]
+    assert "expected" in error
+    assert "header with" not in error
+    assert error.endswith(advice) if advice else "separate" not in error
+
+
+def test_a_header_under_another_separator(session: Session) -> None:
+    (answer,) = stream(session, "time;ch2;ch1;ch0\n")
+    assert answer["error"] == "1 values, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by commas"
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "ch0,ch1,ch2\n"])

@@ -207,7 +207,9 @@ def test_a_newer_format_names_both_versions(small: bytes, tmp_path: Path, versio
         members["weights.bin"] = b"laid out in another way"
 
     error = refused(
-        tmp_path / "newer.edge", rewritten(small, newer), f"bundle format {version} .*reads up to {FORMAT}.*pip install --upgrade"
+        tmp_path / "newer.edge",
+        rewritten(small, newer),
+        f"bundle format {version} .*reads up to {FORMAT}; install a newer edge-lstm here, or export",
     )
     assert isinstance(error, NewerFormatError)
 

@@ -109,7 +109,7 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
         from rknnlite.api import RKNNLite
     except ImportError as e:
         raise BackendUnavailableError(
-            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: " + 'pip install "edge-lstm[npu]"'
+            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: pip install rknn-toolkit-lite2"
         ) from e
     soc = _SOC_FILE.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() if _SOC_FILE.exists() else ""
     if "rockchip," in soc and entry["target"] not in soc:

@@ -121,6 +121,7 @@ class Converter:
         variables = {k: v for k, v in os.environ.items() if k not in blocked}
         variables.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))  # several run side by side
         variables.update({"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+        variables["PYTHONUNBUFFERED"] = "1"  # else the end of the log is missing when it is read
         start = Path(__file__).with_name("start.py")
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123

@@ -1,0 +1,130 @@
+"""Garbage before and between good lines: each is an error line, and no good line's answer changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from edge_lstm_runtime.stream import answers
+from hypothesis import given
+from hypothesis import strategies as st
+from rt_tools import PROPERTY, make_spec, random_weights
+
+from edge_lstm_runtime import ModelSpec, Session
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.numpy import numpy_backend
+
+FORECAST = make_spec(task="forecast", missing="ffill")
+TIMED = make_spec(task="forecast", channels=["a", "b", "dt"], mean=[0, 1, 1], std=[1, 1, 1])
+TEXT = ModelSpec("language", ("character",), 8, 1, (0.0,), (1.0,), classes=("a", "b", "c", "d"))
+SIZE = FORECAST.output_size
+MODELS = {
+    "classify": make_spec(),
+    "one channel": make_spec(channels=1),
+    "channels named like numbers": make_spec(channels=["0", "1"]),
+    "gaps filled": FORECAST,
+    "gaps marked": make_spec(missing="mask"),
+    "time": dataclasses.replace(TIMED, dt="dt", dt_unit=60.0, time="when"),
+    "anomaly": dataclasses.replace(
+        FORECAST, anomaly_centre=(0.0,) * SIZE, anomaly_scale=(1.0,) * SIZE, anomaly_threshold=2.0, anomaly_smoothing=0.5
+    ),
+    "bidirectional": make_spec(bidirectional=True),
+    "language": TEXT,
+}
+WORDS = {"", "nan", "null", "na", "none"}  # a missing value
+READY = ["MPU6050 ready", "# a comment", "ets Jul 29 2019 12:21:46", "\ufffd\ufffd\x00\x7f", "E-3", ";", '"', "-", "\ufeff#"]
+BROKEN = ["[]", "{}", "[", '{"x": 1}', "[[1]]", "[true]", '["%"]', '{"reset": 1}', "[boot] ready", '{"log": "ready"']
+
+
+def session(spec: ModelSpec, backend: str = "numpy") -> Session:
+    weights = random_weights(spec)
+    return Session(spec, NativeBackend(spec, weights) if backend == "native" else numpy_backend(spec, weights))
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.lower() in WORDS
+    return True
+
+
+def is_garbage(spec: ModelSpec, line: str) -> bool:
+    """It is broken JSON, or has fewer numbers than the model has channels; and names no channel."""
+    line = line.strip().removeprefix("\ufeff").strip()
+    if line[:1] in ("[", "{"):
+        try:
+            json.loads(line)
+        except ValueError:
+            return True
+        return False
+    cells = [cell.strip(' "') for cell in line.split(",")]
+    named = {*spec.channels, spec.time, "note"}.intersection(cells) - {""}
+    return bool(line) and not named and sum(map(is_number, cells)) < spec.input_size
+
+
+@st.composite
+def good_lines(draw: st.DrawFn, spec: ModelSpec, columns: list[str]) -> str:
+    """One sample as CSV in this order of the columns, as a list, or as an object; or a reset."""
+    value = st.integers(0, 3) if spec.task == "language" else st.floats(-3, 3)
+    sample: dict[str, Any] = {name: draw(value) for name in spec.channels}
+    if spec.dt:
+        sample[spec.dt] = draw(st.integers(0, 100))
+    form = draw(st.sampled_from(["csv", "csv", "list", "object", "reset"]))
+    if form == "reset":
+        return '{"reset": true}'
+    if form == "list":
+        return json.dumps(list(sample.values()))
+    if spec.dt and (form == "object" or spec.time in columns):
+        sample[spec.time] = sample.pop(spec.dt)
+    if form == "object":
+        return json.dumps(sample)
+    return ",".join(str(sample.get(name, "x")) for name in columns)
+
+
+@st.composite
+def garbage(draw: st.DrawFn, spec: ModelSpec, good: str) -> str:
+    """A cut line, other text, broken bytes, values that no model takes, or nothing."""
+    start = draw(st.integers(0, len(good)))
+    cut = good[start : draw(st.integers(start, len(good)))]
+    text = draw(st.one_of(st.text(max_size=30), st.text('0123456789.,;- \tE[]{}":', max_size=30)))
+    raw = draw(st.binary(max_size=30)).decode("utf-8", "replace")
+    refused = ",".join(["inf"] * (spec.input_size + 1))
+    some = [line for line in (cut, text, raw, *READY) if is_garbage(spec, line)]
+    return draw(st.sampled_from([*some, *BROKEN, refused, "", " \t"]))
+
+
+def without_its_number(answer: dict[str, Any], lines: list[str]) -> dict[str, Any]:
+    return {**answer, "line": lines[answer["line"] - 1]}
+
+
+@pytest.mark.parametrize(("name", "backend"), [*((name, "numpy") for name in MODELS), ("gaps filled", "native"), ("time", "native")])
+@PROPERTY
+@given(data=st.data())
+def test_good_lines_are_answered_as_without_the_garbage(name: str, backend: str, data: st.DataObject) -> None:
+    spec = MODELS[name]
+    columns, good = list(spec.channels), []
+    if data.draw(st.booleans(), "header"):
+        columns = ["note", *(spec.time if channel == spec.dt else channel for channel in reversed(spec.channels))]
+        good = [",".join(columns)]
+    good += data.draw(st.lists(good_lines(spec, columns), max_size=6), "good")
+    lines: list[str] = []
+    errors: list[int] = []
+    for line in (*good, ""):
+        for bad in data.draw(st.lists(garbage(spec, line or "1.5,-0.25"), max_size=3), "garbage"):
+            lines.append(bad)
+            if bad.strip().removeprefix("\ufeff").strip():
+                errors.append(len(lines))
+        lines.append(line)
+    reset_every = data.draw(st.sampled_from([0, 2]), "reset_every")
+
+    found = list(answers(session(spec, backend), lines, reset_every))
+    clean = list(answers(session(spec, backend), good, reset_every))
+    json.dumps(found, allow_nan=False)
+    assert [answer["line"] for answer in found] == sorted(answer["line"] for answer in found)
+    assert [answer["line"] for answer in found if "error" in answer] == errors
+    assert [without_its_number(answer, lines) for answer in found if "error" not in answer] == [
+        without_its_number(answer, good) for answer in clean
+    ]
