@@ -170,6 +170,7 @@ class TrainConfig(_Section):
     refit       train anew on the training and the validation split together, for as many epochs as were best; that is then the model
     cuda_graph  record a step on the GPU once and replay it; for small nets, whose kernels take longer to launch than to run
     loss_steps  task "classify": the loss is the mean over "all" steps, or at the "last" step of each sequence
+    threads     of the CPU; when left out, one or PyTorch's default, as measured, see threads.py
     """
 
     epochs: Count
@@ -192,6 +193,7 @@ class TrainConfig(_Section):
     devices: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
     cuda_graph: bool = False
+    threads: Count | None = None
 
 
 class QuantizeConfig(_Section):

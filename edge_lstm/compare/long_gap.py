@@ -26,8 +26,9 @@ from ..loop import learning_rate
 from ..model import Cell, CompactLSTM
 from ..plots import TRAIN, VALIDATION, _figure, _label
 from ..progress import Reporter
+from ..threads import using
 from .comparison import read_json, same_plan
-from .recurrent import TITLES, one_thread, parameters
+from .recurrent import TITLES, parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +90,7 @@ def agreement(
             row = read_json(file)
             if row is None:
                 began = time.perf_counter()
-                with one_thread():
+                with using(1):
                     model = _train(cell, seed, steps, hidden_size, reporter)
                     seconds = time.perf_counter() - began
                     row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}
