@@ -20,13 +20,14 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
 from edge_lstm.compare.comparison import read_json, same_plan
-from edge_lstm.compare.recurrent import TITLES, one_thread, parameters
+from edge_lstm.compare.recurrent import TITLES, parameters
 from edge_lstm.network import Cell, CompactLSTM
 from edge_lstm.results import plots
 from edge_lstm.results.plots import TRAIN, VALIDATION, _figure, _label
 from edge_lstm.training import checkpoint
 from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.progress import Reporter
+from edge_lstm.training.threads import using
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -90,7 +91,7 @@ def agreement(
             row = read_json(file)
             if row is None:
                 began = time.perf_counter()
-                with one_thread():
+                with using(1):
                     model = _train(cell, seed, steps, hidden_size, reporter)
                     seconds = time.perf_counter() - began
                     row = {"accuracy": [accuracy(model, gap, seed) for gap in GAPS], "parameters": parameters(model), "seconds": seconds}

@@ -14,6 +14,8 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.layers import layout
 from edge_lstm_runtime.model.spec import ModelSpec
 
+from .threads import using
+
 State = tuple[Tensor, Tensor]
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS: dict[Cell, tuple[Callable[..., nn.RNNBase], int]] = {
@@ -58,8 +60,10 @@ class CompactLSTM(nn.Module):
         for name, parameter in self.lstm.named_parameters():
             kind = name.split("_l")[0]  # of weight_hh_l0 and weight_hh_l0_reverse
             if kind == "weight_hh":
-                for block in parameter.chunk(self._gates):
-                    nn.init.orthogonal_(block)
+                # One thread: a QR decomposition with more of them gives other weights.
+                with using(1):
+                    for block in parameter.chunk(self._gates):
+                        nn.init.orthogonal_(block)
             elif kind == "weight_ih":
                 for block in parameter.chunk(self._gates):
                     nn.init.xavier_uniform_(block)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from ..results.run import Run
 from ..training import checkpoint
 from ..training.loop import Training
 from ..training.refit import refit
+from ..training.threads import using
 from ..training.train import make_fabric, train
 from .rows import Case, Row, microseconds
 
@@ -60,6 +59,7 @@ def rnn(case: Case) -> Row:
     return _peer("rnn", case)
 
 
+@using()
 def _peer(cell: Cell, case: Case) -> Row:
     """The checkpoints are temporary: this model is there to be measured, not to be exported."""
     with tempfile.TemporaryDirectory() as folder:
@@ -101,18 +101,8 @@ def _torch_step(model: CompactLSTM, case: Case) -> float:
     """Features to outputs; one thread, for a net of this size loses by more."""
     x = torch.from_numpy(features(model.spec, case.splits.test[0].x)[0]).float()[None]
     model.eval()
-    with one_thread(), torch.inference_mode():
+    with using(1), torch.inference_mode():
         if model.spec.bidirectional:
             return microseconds(lambda: model(x), x.shape[1])
         state = model(x)[1]
         return microseconds(lambda: model(x[:, :1], state))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

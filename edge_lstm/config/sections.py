@@ -152,6 +152,7 @@ class TrainConfig(Section):
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops;
                 0 never stops early
+    threads     of the CPU; one or PyTorch's default as measured, if left out, see threads.py
     monitor     "loss", or another of the task's `MONITORS`
     refit       train anew on the training and the validation split together, for as many epochs
                 as were best; that is then the model
@@ -175,6 +176,7 @@ class TrainConfig(Section):
     devices: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
     cuda_graph: bool = False
+    threads: Count | None = None
 
     @property
     def share_carried(self) -> float:

@@ -13,6 +13,8 @@ import torch
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write
 
+from .threads import Choice
+
 FORMAT = 1
 BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"
 FIRST = "first.pt"  # the best model before it was trained anew on more data
@@ -39,7 +41,11 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
 
 @dataclasses.dataclass
 class Progress:
-    """How far training has come. history: one row per epoch. finished: "" or why training ended."""
+    """How far training has come.
+
+    finished: "" or why training ended. history: one row per epoch. threads: how many there were
+    from which epoch on, the first entry from epoch 1.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -48,6 +54,7 @@ class Progress:
     epochs_without_better: int = 0
     finished: str = ""
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    threads: list[Choice] = dataclasses.field(default_factory=list)
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -29,9 +30,11 @@ from .augment import Augment
 from .checkpoint import Progress
 from .cuda_graph import Recorded
 from .distill import Teacher
+from .history import History
 from .losses import Loss
 from .metrics import Validation
 from .progress import Reporter
+from .threads import Threads, at, rehearsal
 
 LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
 SAVE_EVERY = 2.0  # seconds between checkpoints: an epoch of a small model is shorter than a write to disk
@@ -96,9 +99,12 @@ class Training:
         if graph:
             zero = torch.zeros(spec.num_layers, config.train.batch_size, spec.hidden_size, device=fabric.device)
             self._recorded = Recorded(self._forward, self._update, (zero, zero))
+        alone_on_cpu = fabric.device.type == "cpu" and fabric.world_size == 1
+        self.threads = Threads(config.train.threads, measures=alone_on_cpu)
         self._best = copy.deepcopy(self.net.state_dict())
         self._best_unsaved = False
         self._saved_at = 0.0
+        self._done_before = 0  # epochs, until the interruption of a run that is resumed
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Train these; until an epoch is better, the best ones."""
@@ -112,20 +118,28 @@ class Training:
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate  # set anew in each step
         self.progress = Progress(**last["progress"])
-        # best.pt may be of a later epoch than last.pt, and is then found again on the way there.
+        for row in self.progress.history:
+            row.setdefault("threads", self.threads.default)  # of a run from before it was recorded
+        # best.pt may be of a later epoch than last.pt, and is then found again on the way there:
+        # with the same numbers of threads, or it would not be the same.
         self._best = best["model"]
+        self._done_before = best["progress"]["epoch"]
+        if self._done_before > self.progress.epoch:
+            self.progress.threads = best["progress"].get("threads", [])
 
     def run(self) -> None:
         """Train to the end, or to an early stop. Raises TrainingError on a loss that is not finite; the best checkpoint is kept."""
         config, progress = self.config.train, self.progress
+        self._set_threads(anew=not progress.threads)
         self.reporter.start(progress.epoch, config.epochs, len(self._data))
         try:
-            with _Log(self.out, progress, write=self.fabric.is_global_zero) as log:
+            with History(self.out, progress, write=self.fabric.is_global_zero) as log:
                 while not progress.finished:
                     row = self._epoch()
                     better = self._judge(row)
                     log.add(row)
                     self.reporter.epoch(row, config.monitor, best=better)
+                    self._set_threads(anew=self._slowed())
                     self._save()
         except BaseException:
             self._save_best()  # up to SAVE_EVERY seconds of it are not on disk yet
@@ -133,10 +147,35 @@ class Training:
         finally:
             self.reporter.close()
 
-    def _epoch(self) -> dict[str, float]:
+    def _slowed(self) -> bool:
+        progress = self.progress
+        if progress.finished or progress.epoch < self._done_before:
+            return False
+        seconds = [row["seconds"] for row in progress.history]
+        return self.threads.slow(seconds, self.steps_per_epoch)
+
+    def _set_threads(self, *, anew: bool) -> None:
+        """As recorded for the next epoch. anew: choose first, and record it."""
+        progress, epoch = self.progress, self.progress.epoch + 1
+        if anew:
+            number, why = self.threads.choose(self._rehearse)
+            plural = "s" if number > 1 else ""
+            self.reporter.line(f"{number} thread{plural} from epoch {epoch} on: {why}")
+            if not progress.threads or number != progress.threads[-1]["threads"]:
+                progress.threads.append({"epoch": epoch, "threads": number, "why": why})
+        torch.set_num_threads(at(progress.threads, epoch))
+
+    def _rehearse(self) -> AbstractContextManager[Callable[[], object]]:
+        epoch = self.progress.epoch + 1
+        return rehearsal(self.net, self._optimizer, lambda: self._steps(epoch))
+
+    def _steps(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """The optimizer's steps of an epoch, each of them made when it is asked for.
+
+        Gives the loss, the gradients' norm, both before the step, and what the loss counts for.
+        """
         config, progress, rank, world = self.config.train, self.progress, self.fabric.global_rank, self.fabric.world_size
         n, size = len(self._data), config.batch_size
-        epoch = progress.epoch + 1
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_seed(config.seed, epoch)))
         share_carried = 0.0 if self._both else config.share_carried
         if self._streams:
@@ -148,10 +187,6 @@ class Training:
         longest = np.maximum.reduceat(self._data.lengths[host], starts)
         order = order.to(self.fabric.device)
         total_steps = config.epochs * len(starts)
-        losses: list[Tensor] = []
-        norms: list[Tensor] = []
-        began = time.perf_counter()
-        look = began + LOOK_EVERY
         left: State | None = None
         taught: State | None = None  # the teacher's
         # Which of a batch's sequences begin in a state that was left behind; a teacher in its own where its student does.
@@ -188,15 +223,29 @@ class Training:
                 loss, norm, left = self._recorded(x, y, mask, last, share, _carried(left, keep))
             else:
                 loss, norm, left = self._update(x, y, mask, last, share, _carried(left, keep), lengths, wanted)
+            yield loss, norm, int(totals[k])
+
+    def _epoch(self) -> dict[str, float]:
+        progress, n, size = self.progress, len(self._data), self.config.train.batch_size
+        epoch = progress.epoch + 1
+        losses: list[Tensor] = []
+        norms: list[Tensor] = []
+        counts: list[int] = []
+        began = time.perf_counter()
+        look = began + LOOK_EVERY
+        for loss, norm, count in self._steps(epoch):
             losses.append(loss)
             norms.append(norm)
+            counts.append(count)
             progress.step += 1
             if time.perf_counter() >= look:
                 value = loss.item()
-                if not math.isfinite(value) and world == 1:  # with more ranks all of them stop together, at the epoch's end
+                # With more ranks all of them stop together, at the epoch's end.
+                if not math.isfinite(value) and self.fabric.world_size == 1:
                     self._not_finite(epoch, losses, norms)
-                self.reporter.samples((epoch - 1) * n + min(start + size, n), value)
+                self.reporter.samples((epoch - 1) * n + min(len(losses) * size, n), value)
                 look = time.perf_counter() + LOOK_EVERY
+        totals = np.array(counts)
         weights = torch.as_tensor(totals / totals.sum(), dtype=torch.float64, device=self.fabric.device)
         mean = float(cast(Tensor, self.fabric.all_reduce((torch.stack(losses).double() * weights).sum(), reduce_op="mean")))
         mean_norm = float(torch.stack(norms).mean())
@@ -208,7 +257,9 @@ class Training:
             self._not_finite(epoch, losses, norms)
         progress.epoch = epoch
         rates = {"learning_rate": float(self._optimizer.param_groups[0]["lr"]), "grad_norm": mean_norm}
-        return {"epoch": epoch, "train_loss": mean, **validation, **rates, "seconds": seconds, "samples_per_s": n / seconds}
+        speed: dict[str, float] = {"seconds": seconds, "samples_per_s": n / seconds}
+        speed["threads"] = torch.get_num_threads()
+        return {"epoch": epoch, "train_loss": mean, **validation, **rates, **speed}
 
     def _forward(
         self,
@@ -331,45 +382,3 @@ def _carried(left: State | None, keep: Tensor | None) -> State | None:
 def _tensors(data: Examples, device: torch.device) -> tuple[Tensor, ...]:
     arrays: tuple[NDArray[Any], ...] = (data.x, data.y, data.mask, data.lengths - 1)
     return tuple(torch.from_numpy(array).to(device) for array in arrays)
-
-
-class _Log:
-    """history.csv and the TensorBoard events, without what a resumed run is about to do again."""
-
-    def __init__(self, out: Path, progress: Progress, *, write: bool):
-        self._out, self._history, self._write = out, list(progress.history), write
-        self._file: IO[str] | None = None
-        self._events: Any = None
-
-    def __enter__(self) -> _Log:
-        if self._write:
-            from torch.utils.tensorboard import SummaryWriter
-
-            purge = int(self._history[-1]["epoch"]) + 1 if self._history else None
-            self._events = SummaryWriter(str(self._out / "tensorboard"), purge_step=purge)
-            self._file = (self._out / checkpoint.HISTORY).open("w", newline="")
-            for row in self._history:
-                self._line(row)
-        return self
-
-    def add(self, row: dict[str, float]) -> None:
-        if self._write:
-            self._line(row)
-            for name, value in row.items():
-                if name != "epoch":
-                    kind, _, metric = name.partition("_")
-                    tag = f"{metric}/{kind}" if kind in ("train", "val") else f"run/{name}"
-                    self._events.add_scalar(tag, value, int(row["epoch"]))
-
-    def _line(self, row: dict[str, float]) -> None:
-        assert self._file is not None
-        writer = csv.writer(self._file)
-        if self._file.tell() == 0:
-            writer.writerow(row)
-        writer.writerow(row.values())
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._events.close()

@@ -61,6 +61,7 @@ def train_stage(
     config = training.config.model_copy(update={"train": settings})
     stage = Training(config, spec, splits, out, fabric, training.reporter, network, cell=cell, teacher=teacher)
     stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
+    stage.threads.default = training.threads.default  # the training may have changed PyTorch's
     if resume and (out / checkpoint.LAST).exists():
         stage.restore(checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST))
     elif begin is not None:

@@ -45,6 +45,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     """
     from . import checkpoint
     from .progress import Reporter
+    from .threads import using
 
     out = Path(out)
     fabric = make_fabric(config.train)
@@ -54,11 +55,13 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
             leftover.unlink()
     fabric.launch()
     fabric.barrier()
-    return _train(config, out, fabric, Reporter(quiet=quiet or not fabric.is_global_zero), resume=resume)
+    reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+    with using():
+        return _train(config, out, fabric, reporter, resume=resume)
 
 
 def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
-    """In a folder that is there."""
+    """In a folder that is there. PyTorch is left with the number of threads that trained."""
     from ..data.load import load_data, make_spec
     from . import checkpoint
     from .loop import Training
@@ -99,6 +102,7 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
 def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter) -> Teacher:
     from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
+    from .threads import using
 
     assert config.distill is not None
     folder = out / FOLDER
@@ -109,7 +113,9 @@ def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabri
         reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
-        _train(teacher_config(config, config.distill.hidden_size), folder, fabric, reporter, resume=resume)
+        larger = teacher_config(config, config.distill.hidden_size)
+        with using():
+            _train(larger, folder, fabric, reporter, resume=resume)
     elif config.distill.teacher is not None:
         if fabric.is_global_zero:
             keep_teacher(config, config.distill.teacher, out)
@@ -155,6 +161,7 @@ def _finish(training: Training, splits: Splits, out: Path, pruned: list[Row], qu
     net = load_run(out).model.to(training.fabric.device)
     spec, season = net.spec, training.config.data.season
     metrics: dict[str, Any] = {"best_epoch": training.progress.best_epoch, "epochs": training.progress.epoch}
+    metrics["threads"] = training.progress.threads
     if quantised is not None:
         metrics["quantize"] = quantised
     unseen = net

@@ -37,6 +37,18 @@ def test_against_the_reference(layers: int) -> None:
     assert np.abs(np.concatenate(halves) - expected).max() <= 1e-5
 
 
+def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
+    """At 64 units a QR decomposition with two threads differs from one with one thread."""
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        found.append(canonical_weights(CompactLSTM(make_spec(1, hidden=64))))
+        assert torch.get_num_threads() == threads
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array, found[1][name])
+
+
 def test_initial_weights() -> None:
     spec = plain_spec(2, 16)
     weights = canonical_weights(CompactLSTM(spec))

@@ -34,6 +34,7 @@ def test_classify_learns_and_writes_its_run(configure: Configure, tmp_path: Path
     assert run.metrics["test"]["accuracy"] == 1.0  # two levels that lie 4 standard deviations apart
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     err = capsys.readouterr().err.splitlines()
+    assert err.pop(0) == "1 thread from epoch 1 on: PyTorch's default"
     assert [line.split()[1] for line in err[:10]] == [f"{k}/10" for k in range(1, 11)]
     assert all("samples/s" in line and "val loss" in line and "s left" in line for line in err[:10])
     with (run.path / "history.csv").open() as file:
@@ -214,7 +215,7 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
 def test_metrics_are_plain_json(configure: Configure, tmp_path: Path) -> None:
     run = train(configure(CLASSIFY), tmp_path / "run", quiet=True)
     assert json.loads((run.path / "metrics.json").read_text()) == run.metrics
-    assert set(run.metrics) == {"best_epoch", "epochs", "val", "test", "test, state never reset"}
+    assert set(run.metrics) == {"best_epoch", "epochs", "threads", "val", "test", "test, state never reset"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")

@@ -1,0 +1,136 @@
+"""How many threads train: as configured, or one or PyTorch's default, the faster of them now.
+
+Threads meet many times in each batch of a small net, and wait for each other by spinning. On an
+idle machine they are somewhat faster than one thread. Beside a busy process one of them may have
+to wait for a core while the others spin, and a batch can then take a thousand times as long. The
+number also decides how sums of floats are grouped, so each run records it: see `Progress.threads`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from statistics import mean, median
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+TURNS = 7  # batches that are measured with each number of threads
+SLOWER = 1.5  # times the fastest epoch: one that takes longer is slow
+SHARE = 0.05  # of the training's time: a further measurement waits until all of them took less
+
+Step = Callable[[], object]
+
+
+class Choice(TypedDict):
+    """epoch: the first one that is trained with so many threads, from 1; why: in words."""
+
+    epoch: int
+    threads: int
+    why: str
+
+
+def at(choices: list[Choice], epoch: int) -> int:
+    """The number of threads of an epoch. choices: in order, the first one of epoch 1."""
+    return [choice["threads"] for choice in choices if choice["epoch"] <= epoch][-1]
+
+
+@contextmanager
+def using(number: int | None = None) -> Iterator[None]:
+    """Afterwards PyTorch has as many threads as before. number: of threads until then."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def rehearsal(
+    net: nn.Module,
+    optimizer: Any,
+    steps: Callable[[], Iterator[object]],
+) -> Iterator[Step]:
+    """Gives what makes a step of training, and afterwards undoes all of them.
+
+    What is undone: weights, buffers, the optimizer's state, PyTorch's random state and its number
+    of threads. steps: the steps of an epoch; it begins again at its end.
+    """
+    weights, state = copy.deepcopy(net.state_dict()), copy.deepcopy(optimizer.state_dict())
+    endless = itertools.chain.from_iterable(steps() for _ in itertools.count())
+    try:
+        with using(), torch.random.fork_rng(devices=()):
+            yield lambda: next(endless)
+    finally:
+        net.load_state_dict(weights)
+        optimizer.load_state_dict(state)
+
+
+class Threads:
+    """Chooses, and says when to choose anew.
+
+    asked: [train] threads; None: automatic. measures: False on a GPU, and for one of several
+    processes; the number is then PyTorch's `default`. clock: seconds.
+    """
+
+    def __init__(
+        self,
+        asked: int | None,
+        *,
+        measures: bool,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.default = torch.get_num_threads()
+        self._asked, self._measures, self._clock = asked, measures, clock
+        self._spent = 0.0  # seconds, on all measurements
+        self._fastest = math.inf  # seconds of a batch, as measured with the number that was chosen
+
+    @property
+    def automatic(self) -> bool:
+        """Whether there is a choice."""
+        return self._asked is None and self._measures and self.default > 1
+
+    def choose(self, rehearse: Callable[[], AbstractContextManager[Step]]) -> tuple[int, str]:
+        """The number of threads, and why it is this one. rehearse: see `rehearsal`."""
+        if not self.automatic:
+            why = "[train] threads" if self._asked else "PyTorch's default"
+            return self._asked or self.default, why
+        began = self._clock()
+        with rehearse() as step:
+            times = self._measure(step)
+        self._spent += self._clock() - began
+        one, many = times[1], times[self.default]
+        # Waits are rare and long: they show in the mean, and often not in the median.
+        faster = median(many) < median(one) and mean(many) < mean(one)
+        chosen = self.default if faster else 1
+        self._fastest = min(self._fastest, median(times[chosen]))
+        return chosen, "a batch takes " + " and ".join(itertools.starmap(_figure, times.items()))
+
+    def _measure(self, step: Step) -> dict[int, list[float]]:
+        """Seconds of a batch by number of threads, in turns: other work then meets both alike."""
+        times: dict[int, list[float]] = {1: [], self.default: []}
+        for _ in range(1 + TURNS):
+            for number, found in times.items():
+                torch.set_num_threads(number)
+                began = self._clock()
+                step()
+                found.append(self._clock() - began)
+            if sum(times[self.default]) > (1 + TURNS) * median(times[1]):
+                break  # they have lost already, and each further wait may take seconds
+        # In the first turn the threads start.
+        return {number: found[1:] or found for number, found in times.items()}
+
+    def slow(self, seconds: list[float], batches: int) -> bool:
+        """Whether to choose anew. seconds: of each epoch until now; batches: in each of them."""
+        slow = seconds[-1] > SLOWER * min(*seconds, batches * self._fastest)
+        return slow and self.automatic and self._spent <= SHARE * sum(seconds)
+
+
+def _figure(number: int, seconds: list[float]) -> str:
+    return f"{1e3 * median(seconds):.3g} ms (mean {1e3 * mean(seconds):.3g}) with {number}"
