@@ -43,14 +43,18 @@ def runs_artifacts(backend: str) -> bool:
 
 
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
-    """A converted artifact's tolerance stands in the manifest, where the export put it, and so does that of int8; all else is float32.
+    """The tolerance that the export put into the manifest: of a converted artifact, of int8, and for all else of float32.
 
-    Raises BackendUnavailableError for "native-int8" where the bundle states none.
+    A bundle of an earlier version states none for float32; `float32_tolerance` is taken then. Raises BackendUnavailableError for
+    "native-int8" if the bundle states none.
     """
     if artifact is not None:
         return Tolerance(**bundle.manifest["artifacts"][artifact]["tolerance"])
     if backend != NATIVE_INT8:
-        return float32_tolerance(bundle.golden[1])
+        stated = bundle.manifest.get("float32")
+        return Tolerance(**stated["tolerance"]) if stated else float32_tolerance(bundle.golden[1])
+    if NATIVE_INT8 in bundle.left_out:
+        raise BackendUnavailableError(bundle.absent(NATIVE_INT8))
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:

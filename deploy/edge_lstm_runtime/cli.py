@@ -315,6 +315,8 @@ def main_info(arguments: argparse.Namespace) -> int:
         print("accuracy, measured at export against the float64 reference")
         for name, entry in sorted(bundle.manifest["accuracy"].items()):
             print(f"  {name:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+    for name, reason in bundle.left_out.items():
+        print(f"left out  {name}: {reason}")
     if bundle.manifest.get("versions"):
         print("made with")
     for name, value in sorted(bundle.manifest.get("versions", {}).items()):

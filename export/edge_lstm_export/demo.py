@@ -16,7 +16,10 @@ from .pipeline import export_run
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
-    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`; 0 when all is right."""
+    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`.
+
+    Returns 0 when all is right, 1 when something was left out of the bundle.
+    """
     from .cli import summary
 
     start = time.perf_counter()
@@ -47,4 +50,4 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
             + f"   (truth: {truth})"
         )
     say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
-    return 0
+    return 1 if work.left_out else 0

@@ -16,21 +16,25 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
+from edge_lstm_runtime.check import NATIVE_INT8
 from edge_lstm_runtime.compare import Tolerance
 from edge_lstm_runtime.golden import Lengths, golden_features
 
+from .judgement import Judgement
 from .native_int8 import Arrays
 from .rknn.forms import Form
 from .rknn.process import Converter
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
+GRAPHS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
+SIMULATOR = "rknn-sim "  # before a member, the name of its backend in reports
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """A backend's outputs over the golden stream, against the reference's."""
+    """A backend's outputs over the golden stream, against the reference's. tolerance: what `check` holds it to there."""
 
     outputs: NDArray[Any]  # (steps, O)
     comparison: Comparison
@@ -78,8 +82,8 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps; none where nothing is
-    carried. verdict: a sentence."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps, the same samples every time.
+    verdict: a sentence on both."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
@@ -109,9 +113,11 @@ class Work:
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
     accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
+    judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)  # evaluate_task: backend in fewer bits -> verdict
     metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
     answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)  # any step that measures: member or backend -> reason
     bundle: Bundle | None = None  # pack
 
     @property
@@ -126,3 +132,19 @@ class Work:
     @property
     def weights(self) -> Mapping[str, Float32]:
         return self.run.weights
+
+    def leave_out(self, name: str, reason: str) -> Work:
+        """A copy that says so, and goes on without it: a converted model, a graph, "native" or "native-int8"."""
+        note = f"{name} was left out: {reason}"
+        self.say(f"  {note}")
+        if artifact := self.artifacts.get(name):
+            artifact.converter.close()
+        return dataclasses.replace(
+            self,
+            notes=(*self.notes, note),
+            left_out={**self.left_out, name: reason},
+            graphs={form: graph for form, graph in self.graphs.items() if GRAPHS[form] != name},
+            native_int8={} if name == NATIVE_INT8 else self.native_int8,
+            artifacts={member: artifact for member, artifact in self.artifacts.items() if member != name},
+            accuracy={backend: a for backend, a in self.accuracy.items() if name not in (backend, backend.removeprefix(SIMULATOR))},
+        )

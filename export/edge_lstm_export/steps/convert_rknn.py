@@ -1,7 +1,7 @@
 """Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
-Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
-within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+Kept is the form that costs least among those that are good over the golden stream, by the cycles in the converter's own table of operators;
+if none is good, the most accurate. Where the converter can't run, the bundle is made without it and says so.
 
 With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
 bidirectional model it is the only one.
@@ -18,13 +18,13 @@ from functools import partial
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.golden import run_sequences
 
+from .. import tolerances
 from ..rknn.environment import python, unsupported_reason
 from ..rknn.forms import FORMS, Form, bidirectional, candidates, lstm
 from ..rknn.lint import lint
 from ..rknn.process import Converter
 from ..rknn.sim import simulated
 from ..work import Artifact, Candidate, Float32, Work
-from .simulate import good_enough
 
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
 
@@ -125,13 +125,13 @@ def _choose(mine: list[Candidate]) -> Candidate:
     if not converted:
         first = mine[0]
         raise ConversionError(f"{first.target} {first.scheme} can't be made: " + "; ".join(f"{c.form}: {c.refused}" for c in mine))
-    limit = good_enough(mine[0].scheme)
+    limit = tolerances.good(mine[0].scheme)
     right = [c for c in converted if c.nrmse <= limit]
     if right:
         kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
-        kept.why = f"the cheapest within NRMSE {limit:g} ({cost}, {len(right)} of {len(mine)} forms within)"
+        kept.why = f"the cheapest within NRMSE {limit:g} over the golden samples ({cost}, {len(right)} of {len(mine)} forms within)"
     else:
         kept = min(converted, key=lambda c: c.nrmse)
-        kept.why = f"the most accurate; none is within NRMSE {limit:g}"
+        kept.why = f"the most accurate; none is within NRMSE {limit:g} over the golden samples"
     return kept

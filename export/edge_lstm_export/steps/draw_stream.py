@@ -10,6 +10,8 @@ of just the length that it takes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence as Many
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,9 +23,10 @@ from edge_lstm_runtime.reference import reference
 from ..work import CHUNKS, Float64, Work
 
 STEPS = 1000
+T = TypeVar("T")
 
 
-def shuffled(recordings: list[Sequence]) -> list[Sequence]:
+def shuffled(recordings: Many[T]) -> list[T]:
     """In an order that is always the same and not the file's, which is often sorted by class."""
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 

@@ -12,31 +12,30 @@ from edge_lstm_runtime.backends.native_int8 import MEMBER
 from edge_lstm_runtime.bundle import write_npz
 
 from ..rknn.process import dataset
-from ..work import Work
+from ..work import GRAPHS, SIMULATOR, Work
 from .quantise_native import NAME
-from .verify_float import MEMBERS
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 
 def call(work: Work) -> Work:
-    members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
+    members = {GRAPHS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
     golden = {"x": work.stream, "y": work.reference}
     members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"float32": {"tolerance": dataclasses.asdict(work.accuracy["numpy"].tolerance)}}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
-        facts["native_int8"] = {"tolerance": dataclasses.asdict(work.accuracy[NAME].tolerance)}
+        facts["native_int8"] = _promised(work, NAME)
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.label}.onnx"
-        if graph not in members:
+        converter, graph = artifact.converter, GRAPHS["cell"]
+        if artifact.form.name != "cell" or graph not in members:
+            graph = f"npu-{artifact.form.label}.onnx"
             members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
-        accuracy = work.accuracy[f"rknn-sim {member}"]
         artifacts[member] = {
             "kind": "rknn",
             "target": artifact.target,
@@ -44,7 +43,7 @@ def call(work: Work) -> Work:
             "form": artifact.form.name,
             "graph": graph,
             "recipe": artifact.form.recipe,
-            "tolerance": dataclasses.asdict(accuracy.tolerance),
+            **_promised(work, f"{SIMULATOR}{member}"),
             "operators": converter.operators,
             "memory_kb": converter.memory_kb,
             "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
@@ -62,7 +61,14 @@ def call(work: Work) -> Work:
         accuracy={name: {**a.comparison.to_dict(), "source": a.source} for name, a in work.accuracy.items()},
         metrics={name: dict(values) for name, values in work.metrics.items()},
         notes=list(work.notes),
+        left_out=dict(work.left_out),
         versions=versions,
         **facts,
     )
     return dataclasses.replace(work, bundle=bundle)
+
+
+def _promised(work: Work, backend: str) -> dict[str, Any]:
+    """What the manifest says of a model in fewer bits: its tolerance, and the verdict with the passes that it follows from."""
+    judgement = dataclasses.asdict(work.judgements[backend])
+    return {"tolerance": dataclasses.asdict(work.accuracy[backend].tolerance), "test_split": judgement}

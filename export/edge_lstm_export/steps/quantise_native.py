@@ -12,14 +12,16 @@ from edge_lstm import Run
 from edge_lstm_runtime import BackendUnavailableError, compare
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.check import NATIVE_INT8
 from edge_lstm_runtime.processing import features
 
+from .. import tolerances
 from ..native_int8 import Arrays, quantise
 from ..work import Accuracy, Work
 from .calibrate import calibrate
-from .simulate import quantised_tolerance
 
-NAME = "native-int8"
+NAME = NATIVE_INT8
+WHERE = "on the exporting machine's CPU"
 
 
 def call(work: Work) -> Work:
@@ -33,7 +35,7 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     outputs = backend.run(work.rows)
     comparison = compare(outputs, work.reference)
-    tolerance = quantised_tolerance(outputs, work.reference, "on the exporting machine's CPU")
+    tolerance = tolerances.quantized("int8", outputs, work.reference, WHERE)
     work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
     notes = work.notes
     if came_of_it := fine_tuned(work.run):

@@ -14,7 +14,7 @@ from edge_lstm_runtime.files import atomic_write
 
 from .. import page
 from ..plots import plot_convergence, plot_errors, plot_inspection, plot_stream
-from ..work import Work
+from ..work import SIMULATOR, Work
 from .evaluate_task import CARRIED
 from .inspect_rknn import TRACED_STEPS
 
@@ -39,13 +39,14 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
+        judgements=work.judgements,
         lengths=work.lengths,
         worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
         shown=SHOWN[work.spec.task],
         trained=work.run.metrics["test"],
         verdict=verdict(work),
         figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
+        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items()},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -77,14 +78,13 @@ def verdict(work: Work) -> list[str]:
     for name, metrics in work.metrics.items():
         if name not in work.accuracy or name == "numpy":
             continue
-        nrmse = work.accuracy[name].comparison.nrmse
         change = (
             f"{100 * (metrics[key] - numpy[key]):+.1f} points of accuracy"
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
         )
-        where = f"{name.removeprefix('rknn-sim ')} on the simulator" if name.startswith("rknn-sim ") else f"{name} on this machine's CPU"
-        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change} against float32.")
+        where = f"{name.removeprefix(SIMULATOR)} on the simulator" if name.startswith(SIMULATOR) else f"{name} on this machine's CPU"
+        sentences.append(f"{where} is {work.judgements[name].sentence}. {change} against float32, reset at each recording.")
     return [*sentences, *work.notes]
 
 
