@@ -21,11 +21,11 @@ import torch
 
 from edge_lstm import CompactLSTM, Sequence, evaluate, load_config, train
 from edge_lstm.model import canonical_weights
+from edge_lstm_export.passes import shuffled
 from edge_lstm_export.rknn.environment import python
 from edge_lstm_export.rknn.forms import FORMS
 from edge_lstm_export.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
-from edge_lstm_export.steps.draw_stream import shuffled
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.processing import Postprocessor, features
 

@@ -43,10 +43,10 @@ def runs_artifacts(backend: str) -> bool:
 
 
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
-    """The tolerance that the export put into the manifest: of a converted artifact, of int8, and for all else of float32.
+    """What the manifest states: for a converted artifact, for int8, and for all else for float32.
 
-    A bundle of an earlier version states none for float32; `float32_tolerance` is taken then. Raises BackendUnavailableError for
-    "native-int8" if the bundle states none.
+    A bundle of an earlier version states none for float32; `float32_tolerance` is taken then.
+    Raises BackendUnavailableError for "native-int8" if the bundle states none.
     """
     if artifact is not None:
         return Tolerance(**bundle.manifest["artifacts"][artifact]["tolerance"])

@@ -19,8 +19,9 @@ class Tolerance:
     reason: str
 
 
-# Why these: docs/backends.md, "What counts as right". FLOAT32 is the least that any net is given, and all that a bundle without a tolerance
-# of its own is given. FLOAT16 and INT8 are what a good model keeps to; what it is held to is measured at its export.
+# Why these: docs/backends.md, "What counts as right". FLOAT32 is the least that any net is given,
+# and all that a bundle without a tolerance of its own is given. FLOAT16 and INT8 are what a good
+# model keeps to; what it is held to is measured at its export.
 FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1")
 FLOAT16 = Tolerance("nrmse", 2e-3, "fp16 rounding of weights, activations and state")
 INT8 = Tolerance("nrmse", 1e-2, "int8 rounding, as trained nets show it (docs/int8.md)")

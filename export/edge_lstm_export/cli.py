@@ -31,7 +31,8 @@ def add_arguments_export(parser: argparse.ArgumentParser) -> None:
         "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
         "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target c, into a folder of C source for\n"
         "boards without Python and for microcontrollers, with a self-test that has been built and run here.\n"
-        "Exit code 1 when a graph or a converted model was out of tolerance and left out; the last line names it."
+        "Exit code 1 when a graph or a converted model was out of tolerance and left out; "
+        "the last line names it."
     )
     parser.epilog = (
         "examples:\n"
@@ -123,8 +124,9 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
 
 def summary(work: Work) -> str:
-    """The closing lines of an export: accuracy of each backend, where things are, and last what was left out."""
-    lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  over the {len(work.stream):,} golden samples; figures from"]
+    """The closing lines of an export: accuracy, where things are, and last what was left out."""
+    samples = f"over the {len(work.stream):,} golden samples"
+    lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  {samples}; figures from"]
     for name, a in work.accuracy.items():
         lines.append(f"{name:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
     lines += [f"{name}: {judgement.sentence}" for name, judgement in work.judgements.items()]
@@ -142,7 +144,8 @@ def summary(work: Work) -> str:
     stream = f'generate {work.out} --prompt "the "' if work.spec.task == "language" else f"run {work.out} --input FILE.csv"
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
     if work.left_out:
-        lines += ["", f"LEFT OUT, being out of tolerance: {', '.join(work.left_out)}; the rest is in {work.out}"]
+        names = ", ".join(work.left_out)
+        lines += ["", f"LEFT OUT, being out of tolerance: {names}; the rest is in {work.out}"]
     return "\n".join(lines)
 
 

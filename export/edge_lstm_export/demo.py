@@ -16,7 +16,7 @@ from .pipeline import export_run
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
-    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`.
+    """Train on BasicMotions, export for RK3588, check, and stream one recording, all into `out`.
 
     Returns 0 when all is right, 1 when something was left out of the bundle.
     """

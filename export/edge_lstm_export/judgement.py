@@ -1,4 +1,5 @@
-"""The verdict on a model in fewer bits: how far it is from the reference over the whole test split, and in which words that is said."""
+"""The verdict on a model in fewer bits: how far it is from the reference over the whole test split,
+and in which words that is said. docs/backends.md, "What the verdict rests on"."""
 
 from __future__ import annotations
 
@@ -12,14 +13,29 @@ from numpy.typing import NDArray
 from edge_lstm_runtime import Comparison, compare
 
 from . import tolerances
+from .passes import NEVER_RESET, RESET
 
-RESET, NEVER_RESET = "reset", "never reset"  # the two passes: each recording from the zero state, and all as one stream
-FLAT = 0.01  # of the spread of all outputs: an output that varies by less is judged as if it varied by this
+GOOD = "good"
+MOSTLY = "good on the whole, not everywhere"
+POOR = "worse than it should be"
+FLAT = 0.01  # of the spread of all outputs: the least that an output's own spread counts as
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """outputs, reference: (T, O). number: in the test split, from 0."""
+
+    number: int
+    name: str
+    outputs: Array
+    reference: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """Of the recordings, or of the outputs. index: its number in the test split, or among the outputs, from 0."""
+    """Of the recordings, or of the outputs. index: in the test split, or of the output, from 0."""
 
     name: str
     index: int
@@ -28,10 +44,11 @@ class Worst:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """One pass through the test split. NRMSE: over the standard deviation of all outputs of the reference; of one output, over its own.
+    """How far the outputs of one pass through the test split are from the reference's.
 
-    steps: that the model itself answered; of: all there are. above: recordings with an NRMSE of more than is good. worst_recording and
-    worst_output: None if there is only one.
+    nrmse: over the standard deviation of all outputs of the reference; of one output, over its own.
+    steps: that the model itself answered; of: all there are. above: recordings with an NRMSE of
+    more than is good. worst_recording, worst_output: None if there is only one.
     """
 
     recordings: int
@@ -46,33 +63,40 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """verdict: GOOD, MOSTLY or POOR; sentence: that with its figures; passes: RESET and NEVER_RESET, as far as there are any."""
+    """verdict: GOOD, MOSTLY or POOR. sentence: that, with its figures."""
 
     verdict: str
     sentence: str
     passes: Mapping[str, Pass]
 
 
-GOOD, MOSTLY, POOR = "good", "good on the whole, not everywhere", "worse than it should be"
-Outputs = Sequence[tuple[int, str, NDArray[Any]]]  # of each recording: its number in the split, its name, (T, O)
+def measure(
+    scheme: str,
+    recordings: Sequence[Recording],
+    names: Sequence[str],
+    of: int,
+) -> Pass | None:
+    """None if there is no step.
 
-
-def measure(scheme: str, found: Outputs, reference: Outputs, output_names: Sequence[str], of: int) -> Pass | None:
-    """found: what the model itself answered, from the start of each recording; reference: of the same recordings, at least as long.
-
-    of: the steps of the whole split. None if there is no step.
+    recordings: with the steps alone that the model itself answered. names: of the outputs. of: the
+    steps of the whole test split.
     """
-    pairs = [(n, name, y, r[: len(y)]) for (n, name, y), (_, _, r) in zip(found, reference, strict=True) if len(y)]
-    if not pairs:
+    recordings = [one for one in recordings if len(one.outputs)]
+    if not recordings:
         return None
-    outputs, expected = (np.concatenate([pair[k] for pair in pairs]) for k in (2, 3))
-    whole, spread = compare(outputs, expected), float(expected.std())
-    by_recording = [Worst(name, n, compare(y, r, spread).nrmse) for n, name, y, r in pairs]
-    own = np.maximum(expected.std(axis=0), FLAT * spread)
-    columns = enumerate(zip(output_names, outputs.T, expected.T, own.tolist(), strict=True))
-    by_output = [Worst(name, k, compare(y[:, None], r[:, None], s).nrmse) for k, (name, y, r, s) in columns]
+    outputs = np.concatenate([one.outputs for one in recordings])
+    reference = np.concatenate([one.reference for one in recordings])
+    whole, spread = compare(outputs, reference), float(reference.std())
+    by_recording = []
+    for one in recordings:
+        error = compare(one.outputs, one.reference, spread)
+        by_recording.append(Worst(one.name, one.number, error.nrmse))
+    by_output = []
+    for k, own in enumerate(np.maximum(reference.std(axis=0), FLAT * spread).tolist()):
+        error = compare(outputs[:, [k]], reference[:, [k]], own)
+        by_output.append(Worst(names[k], k, error.nrmse))
     return Pass(
-        recordings=len(pairs),
+        recordings=len(recordings),
         steps=len(outputs),
         of=of,
         max_abs=whole.max_abs,
@@ -88,16 +112,19 @@ def _worst(rows: Sequence[Worst]) -> Worst | None:
 
 
 def judge(scheme: str, golden: Comparison, passes: Mapping[str, Pass]) -> Judgement:
-    """By the passes through the test split; by the golden samples if the model itself answers no step of it."""
-    limit = tolerances.good(scheme)
-    nrmse = max((p.nrmse for p in passes.values()), default=golden.nrmse)
-    parts = [part.nrmse for p in passes.values() for part in (p.worst_recording, p.worst_output) if part]
-    verdict = POOR if nrmse > limit else MOSTLY if max(parts, default=0.0) > limit else GOOD
-    return Judgement(verdict, f"{verdict}: {_figures(golden, passes)}; at most {limit:g} is good", passes)
+    """By the passes; by the golden samples if the model itself answers no step of the split."""
+    limit, verdict = tolerances.good(scheme), GOOD
+    parts = [w for p in passes.values() for w in (p.worst_recording, p.worst_output) if w]
+    if max((p.nrmse for p in passes.values()), default=golden.nrmse) > limit:
+        verdict = POOR
+    elif any(worst.nrmse > limit for worst in parts):
+        verdict = MOSTLY
+    figures = _over_split(passes, limit) if passes else _over_golden(golden)
+    return Judgement(verdict, f"{verdict}: {figures}; at most {limit:g} is good", passes)
 
 
 def why_wrong(scheme: str, errors: Mapping[str, float]) -> str | None:
-    """The reason to leave a model out, or None. errors: NRMSE by the place where it was measured, in words."""
+    """The reason to leave a model out, or None. errors: the place, in words -> the NRMSE there."""
     limit = tolerances.wrong(scheme)
     for where, nrmse in errors.items():
         if not nrmse <= limit:
@@ -106,24 +133,27 @@ def why_wrong(scheme: str, errors: Mapping[str, float]) -> str | None:
     return None
 
 
-def _figures(golden: Comparison, passes: Mapping[str, Pass]) -> str:
-    if not passes:
-        return f"NRMSE {golden.nrmse:.1e} over the {golden.steps:,} golden samples alone; it answers no recording of the test split"
+def _over_golden(golden: Comparison) -> str:
+    over = f"over the {golden.steps:,} golden samples alone"
+    return f"NRMSE {golden.nrmse:.1e} {over}; it answers no recording of the test split"
+
+
+def _over_split(passes: Mapping[str, Pass], limit: float) -> str:
     first = next(iter(passes.values()))
     recordings = f"{first.recordings} recording{'s' if first.recordings > 1 else ''}"
-    over = f"the whole test split ({recordings}, {first.steps:,} steps)"
+    over = f"over the whole test split ({recordings}, {first.steps:,} steps)"
     if first.steps < first.of:
-        over = f"the {first.steps:,} of {first.of:,} steps of the test split that it answers itself ({recordings})"
-    said = [f"NRMSE {first.nrmse:.1e} over {over}"]
-    if NEVER_RESET in passes:
-        said = [f"{said[0]} when reset at each, {passes[NEVER_RESET].nrmse:.1e} when {NEVER_RESET}"]
+        steps = f"{first.steps:,} of {first.of:,} steps of the test split"
+        over = f"over the {steps} that it answers itself ({recordings})"
+    manner = {RESET: " when reset at each", NEVER_RESET: f" when {NEVER_RESET}"}
+    said = []
     for how, one in passes.items():
-        mode = f" ({how})" if len(passes) > 1 else ""
-        if (recording := one.worst_recording) is not None:
-            count = f"{one.above} of {one.recordings} recordings above the limit"
-            said.append(f"{count}, the worst {recording.name!r} with {recording.nrmse:.1e}{mode}")
-    outputs = [one.worst_output for one in passes.values() if one.worst_output]
-    if outputs:
-        output = max(outputs, key=lambda w: w.nrmse)
-        said.append(f"worst output {output.name!r} with {output.nrmse:.1e}")
-    return "; ".join(said)
+        said.append(f"NRMSE {one.nrmse:.1e}{manner[how] if len(passes) > 1 else ''}")
+        if (worst := one.worst_recording) is not None:
+            above = f"{one.above} of {one.recordings} above {limit:g}"
+            said[-1] += f" (worst recording {worst.name!r} {worst.nrmse:.1e}, {above})"
+    worst_outputs = [one.worst_output for one in passes.values() if one.worst_output]
+    if worst_outputs:
+        worst = max(worst_outputs, key=lambda w: w.nrmse)
+        return f"{over}, {', and '.join(said)}; worst output {worst.name!r} {worst.nrmse:.1e}"
+    return f"{over}, {', and '.join(said)}"

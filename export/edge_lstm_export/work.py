@@ -34,7 +34,10 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """A backend's outputs over the golden stream, against the reference's. tolerance: what `check` holds it to there."""
+    """A backend's outputs over the golden stream, against the reference's.
+
+    tolerance: what `check` holds the backend to there.
+    """
 
     outputs: NDArray[Any]  # (steps, O)
     comparison: Comparison
@@ -82,8 +85,8 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps, the same samples every time.
-    verdict: a sentence on both."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of
+    streamed steps, the same samples every time. verdict: a sentence on both."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
@@ -113,11 +116,13 @@ class Work:
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
     accuracy: Mapping[str, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
-    judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)  # evaluate_task: backend in fewer bits -> verdict
+    # evaluate_task: backend in fewer bits -> verdict
+    judgements: Mapping[str, Judgement] = dataclasses.field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
     answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
-    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)  # any step that measures: member or backend -> reason
+    # any step that measures: member or backend -> reason
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     bundle: Bundle | None = None  # pack
 
     @property
@@ -134,17 +139,18 @@ class Work:
         return self.run.weights
 
     def leave_out(self, name: str, reason: str) -> Work:
-        """A copy that says so, and goes on without it: a converted model, a graph, "native" or "native-int8"."""
+        """A copy without it, which says so. name: a member, "native" or "native-int8"."""
         note = f"{name} was left out: {reason}"
         self.say(f"  {note}")
         if artifact := self.artifacts.get(name):
             artifact.converter.close()
+        gone = (name, f"{SIMULATOR}{name}")
         return dataclasses.replace(
             self,
             notes=(*self.notes, note),
             left_out={**self.left_out, name: reason},
-            graphs={form: graph for form, graph in self.graphs.items() if GRAPHS[form] != name},
+            graphs={form: g for form, g in self.graphs.items() if GRAPHS[form] != name},
             native_int8={} if name == NATIVE_INT8 else self.native_int8,
-            artifacts={member: artifact for member, artifact in self.artifacts.items() if member != name},
-            accuracy={backend: a for backend, a in self.accuracy.items() if name not in (backend, backend.removeprefix(SIMULATOR))},
+            artifacts={member: a for member, a in self.artifacts.items() if member != name},
+            accuracy={backend: a for backend, a in self.accuracy.items() if backend not in gone},
         )

@@ -1,8 +1,10 @@
-"""In the place of the vendor's converter: the graph's own answers by ONNX Runtime, to features that a test may spoil."""
+"""In the place of the vendor's converter: the graph's own answers by ONNX Runtime, to features that
+a test may spoil."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -13,6 +15,8 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.rknn import RknnBackend
 from edge_lstm_runtime.packing import Packing
 
+Spoil = Callable[[np.ndarray], np.ndarray]
+
 
 class OrtRuntime:
     """The vendor's call."""
@@ -21,29 +25,34 @@ class OrtRuntime:
         self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
     def inference(self, inputs):
-        return self._session.run(None, {i.name: a.reshape(i.shape) for i, a in zip(self._session.get_inputs(), inputs, strict=True)})
+        named = zip(self._session.get_inputs(), inputs, strict=True)
+        return self._session.run(None, {i.name: a.reshape(i.shape) for i, a in named})
 
     def release(self):
         pass
 
 
 def on_ort(spec, graph: bytes, io) -> RknnBackend:
-    """A board that is right."""
-    return RknnBackend(OrtRuntime(graph), Packing(io, features=spec.feature_size, hidden=spec.hidden_size, layers=spec.num_layers))
+    sizes = {"features": spec.feature_size, "hidden": spec.hidden_size, "layers": spec.num_layers}
+    return RknnBackend(OrtRuntime(graph), Packing(io, **sizes))
 
 
 class StandIn:
-    """In the place of Converter. spoil: scheme -> what becomes of the features (steps, F) on their way in."""
+    """In the place of Converter. spoil: scheme -> what becomes of the features (steps, F)."""
 
-    spoil: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    closed: list[str] = []
+    spoil: ClassVar[dict[str, Spoil]] = {}
+    closed: ClassVar[list[str]] = []
+    cycles = 100
+    inner_operators: ClassVar[list] = []
+    operators: ClassVar[list] = []
+    memory_kb: ClassVar[dict] = {"internal": 1, "weight": 1}
 
     def __init__(self, spec, graph, recipe, target, scheme, *_, **__):
-        self._spec, self.steps, self._label = spec, recipe["io"].get("steps", 1), f"{target}-{scheme}"
+        self._spec, self._label = spec, f"{target}-{scheme}"
+        self.steps = recipe["io"].get("steps", 1)
+        self.rknn = b"RKNN of " + self._label.encode()
         self._spoil = StandIn.spoil.get(scheme, lambda rows: rows)
         self._backend = on_ort(spec, graph, recipe["io"])
-        self.rknn, self.cycles, self.inner_operators, self.operators = b"RKNN of " + self._label.encode(), 100, [], []
-        self.memory_kb = {"internal": 1, "weight": 1}
 
     def reset(self):
         self._backend.reset()
@@ -73,7 +82,7 @@ class StandIn:
         self.close()
 
 
-def install(monkeypatch: pytest.MonkeyPatch, **spoil: Callable[[np.ndarray], np.ndarray]) -> None:
+def install(monkeypatch: pytest.MonkeyPatch, **spoil: Spoil) -> None:
     """Exports use it from now on. spoil: by scheme."""
     monkeypatch.setattr(StandIn, "spoil", spoil)
     monkeypatch.setattr(StandIn, "closed", [])

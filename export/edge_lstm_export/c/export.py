@@ -82,10 +82,13 @@ def _measured(source: Source, scheme: str) -> Scheme:
 def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance:
     """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
     if scheme == "float32":
-        lengths = np.array([len(source.rows)])
-        tolerance = most = tolerances.float32(source.spec, source.weights, source.rows, lengths, source.outputs)
+        rows = source.rows
+        lengths = np.array([len(rows)])
+        tolerance = tolerances.float32(source.spec, source.weights, rows, lengths, source.outputs)
+        most = tolerance
     else:
-        tolerance = tolerances.with_margin(scheme, comparison.nrmse, "by NumPy with the kernel's rounding to int8")
+        where = "by NumPy with the kernel's rounding to int8"
+        tolerance = tolerances.with_margin(scheme, comparison.nrmse, where)
         most = dataclasses.replace(tolerance, limit=tolerances.wrong(scheme))
     if not comparison.within(most):
         advice = "use --scheme float32" if scheme == "int8" else "train the model again"

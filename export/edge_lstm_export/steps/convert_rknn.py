@@ -1,7 +1,8 @@
 """Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
-Kept is the form that costs least among those that are good over the golden stream, by the cycles in the converter's own table of operators;
-if none is good, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+Kept is the form that costs least among those that are good over the golden stream, by the cycles in
+the converter's own table of operators; if none is good, the most accurate. If the converter can't
+run, the bundle is made without it and says so.
 
 With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
 bidirectional model it is the only one.
@@ -115,7 +116,9 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
-    work.say(f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)")
+    seconds = time.perf_counter() - start
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {label}: {error} ({seconds:.1f} s)")
     return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs, steps=form.steps)
 
 
@@ -126,12 +129,13 @@ def _choose(mine: list[Candidate]) -> Candidate:
         first = mine[0]
         raise ConversionError(f"{first.target} {first.scheme} can't be made: " + "; ".join(f"{c.form}: {c.refused}" for c in mine))
     limit = tolerances.good(mine[0].scheme)
+    within = f"within NRMSE {limit:g} over the golden samples"
     right = [c for c in converted if c.nrmse <= limit]
     if right:
         kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
-        kept.why = f"the cheapest within NRMSE {limit:g} over the golden samples ({cost}, {len(right)} of {len(mine)} forms within)"
+        kept.why = f"the cheapest {within} ({cost}, {len(right)} of {len(mine)} forms within)"
     else:
         kept = min(converted, key=lambda c: c.nrmse)
-        kept.why = f"the most accurate; none is within NRMSE {limit:g} over the golden samples"
+        kept.why = f"the most accurate; none is {within}"
     return kept

@@ -10,8 +10,6 @@ of just the length that it takes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence as Many
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,15 +18,10 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.golden import golden_features, run_sequences
 from edge_lstm_runtime.reference import reference
 
+from ..passes import shuffled
 from ..work import CHUNKS, Float64, Work
 
 STEPS = 1000
-T = TypeVar("T")
-
-
-def shuffled(recordings: Many[T]) -> list[T]:
-    """In an order that is always the same and not the file's, which is often sorted by class."""
-    return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
 def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:

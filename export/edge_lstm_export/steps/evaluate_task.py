@@ -1,10 +1,8 @@
-"""Step 10: the whole test split, streamed through each backend: the metric that the user cares about, and the verdict on fewer bits.
+"""Step 10: the whole test split, streamed through each backend: the metric that the user cares
+about, and the verdict on each model in fewer bits.
 
-Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings. A
-bidirectional model answers each recording as a whole, and that is all.
-
-A model in fewer bits is judged by these streams: which of its answers are how far from the reference's. Its tolerance for `check` allows
-what was measured here as well. One that is certainly wrong here is left out.
+A model in fewer bits is judged by the streams that its metric is from. Its tolerance for `check`
+allows what was measured here as well. One that is certainly wrong here is left out.
 """
 
 from __future__ import annotations
@@ -19,34 +17,29 @@ from edge_lstm import Run, evaluate
 from edge_lstm.anomaly import measure as measure_alarms
 from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.numpy import numpy_backend
-from edge_lstm_runtime.processing import Postprocessor, as_samples, preprocessor
 from edge_lstm_runtime.reference import reference
 
 from .. import tolerances
-from ..judgement import NEVER_RESET, RESET, Outputs, judge, measure, why_wrong
+from ..judgement import Pass, Recording, judge, measure, why_wrong
+from ..passes import NEVER_RESET, RESET, Streamed, stream_test
 from ..rknn.sim import simulated
 from ..work import SIMULATOR, Work
-from .draw_stream import shuffled
-from .quantise_native import NAME, WHERE, native_backend
+from .quantise_native import NAME, native_backend
+from .quantise_native import WHERE as ON_CPU
 from .simulate import WHERE as SIMULATED
 from .simulate import instead
 
 CARRIED = f"state {NEVER_RESET}"
+Metrics = dict[str, dict[str, Any]]
+Passes = Mapping[str, Streamed]
 
 
 @dataclasses.dataclass(frozen=True)
-class Streamed:
-    """One pass through the test split, a recording after the other. order: the number of each in the split; outputs: (T, O) of the network;
-    answers: (T, O), logits or raw units."""
+class Candidate:
+    """A model in fewer bits. name: of its backend; member: what is left out if it is wrong.
 
-    order: Sequence[int]
-    outputs: Sequence[NDArray[Any]]
-    answers: Sequence[NDArray[Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """A model in fewer bits. name: of its backend; member: what is left out with it; at_once: steps that it takes together."""
+    at_once: steps that it takes together. where: it is measured, in words.
+    """
 
     name: str
     member: str
@@ -60,115 +53,120 @@ class Judged:
 def call(work: Work) -> Work:
     run = work.run
     passes = stream_test(run, numpy_backend(work.spec, work.weights))
-    metrics = {"numpy": metrics_of(run, passes)}
-    judged = _judged(work)
-    expected = stream_test(run, reference(work.spec, work.weights)) if judged else {}
-    for one in judged:
+    metrics = {"numpy": _metrics(run, passes)}
+    candidates = _candidates(work)
+    expected = stream_test(run, reference(work.spec, work.weights)) if candidates else {}
+    for one in candidates:
         found = stream_test(run, one.backend)
-        work = _judge(work, one, found, expected)
-        if one.name in work.accuracy:
-            metrics[one.name] = metrics_of(run, found)
-    notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
-    return dataclasses.replace(work, metrics=_by_name(metrics), answers=passes[RESET].answers, notes=notes)
+        work = _judged(work, one, found, expected)
+        if one.name in work.judgements:
+            metrics[one.name] = _metrics(run, found)
+    notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
+    return dataclasses.replace(
+        work,
+        metrics=_by_name(metrics),
+        answers=passes[RESET].answers,
+        notes=(*work.notes, *notes),
+    )
 
 
-def _judged(work: Work) -> list[Judged]:
+def _candidates(work: Work) -> list[Candidate]:
     found = []
     if work.native_int8:
-        advice = "Use the backend native"
-        found.append(Judged(NAME, NAME, "int8", native_backend(work, work.native_int8), 1, WHERE, advice))
+        backend: Backend = native_backend(work, work.native_int8)
+        found.append(Candidate(NAME, NAME, "int8", backend, 1, ON_CPU, "Use the backend native"))
     for member, artifact in work.artifacts.items():
         backend, steps = simulated(artifact.converter, work.weights), artifact.form.steps
-        found.append(Judged(f"{SIMULATOR}{member}", member, artifact.scheme, backend, steps, SIMULATED, instead(artifact)))
+        name, advice = f"{SIMULATOR}{member}", instead(artifact)
+        found.append(Candidate(name, member, artifact.scheme, backend, steps, SIMULATED, advice))
     return found
 
 
-def _judge(work: Work, one: Judged, found: Mapping[str, Streamed], expected: Mapping[str, Streamed]) -> Work:
-    test, accuracy = work.run.splits.test, work.accuracy[one.name]
-    total, passes = sum(len(s.x) for s in test), {}
-    for how, streamed in found.items():
-        kept, right = ([(n, test[n].name, y) for n, y in zip(s.order, s.outputs, strict=True)] for s in (streamed, expected[how]))
-        own: Outputs = [(n, name, y[: own_steps(work, one.at_once, len(y))]) for n, name, y in kept]
-        if (measured := measure(one.scheme, own, right, work.spec.output_names, total)) is not None:
+def _judged(work: Work, one: Candidate, found: Passes, expected: Passes) -> Work:
+    passes = {}
+    for how in found:
+        if (measured := _measured(work, one, found[how], expected[how])) is not None:
             passes[how] = measured
-    places = {RESET: "reset at each recording", NEVER_RESET: "never reset"}
-    errors = {f"over the test split {one.where}, {places[how]}": p.nrmse for how, p in passes.items()}
+    manner = {RESET: "reset at each recording", NEVER_RESET: NEVER_RESET}
+    errors = {f"over the test split {one.where}, {manner[h]}": p.nrmse for h, p in passes.items()}
     if why := why_wrong(one.scheme, errors):
         return work.leave_out(one.member, f"{why}. {one.advice}")
+    accuracy = work.accuracy[one.name]
     where = f"{one.where}, the largest of the golden samples and the whole test split"
-    tolerance = tolerances.quantized(one.scheme, accuracy.outputs, work.reference, where, errors.values())
+    split = errors.values()
+    golden = accuracy.outputs
+    tolerance = tolerances.fewer_bits(one.scheme, golden, work.reference, where, split)
     judgement = judge(one.scheme, accuracy.comparison, passes)
     work.say(f"  {one.name}: {judgement.sentence}")
+    accuracy = dataclasses.replace(accuracy, tolerance=tolerance)
     return dataclasses.replace(
         work,
-        accuracy={**work.accuracy, one.name: dataclasses.replace(accuracy, tolerance=tolerance)},
+        accuracy={**work.accuracy, one.name: accuracy},
         judgements={**work.judgements, one.name: judgement},
     )
 
 
+def _measured(work: Work, one: Candidate, found: Streamed, expected: Streamed) -> Pass | None:
+    test, recordings = work.run.splits.test, []
+    for number, y, right in zip(found.order, found.outputs, expected.outputs, strict=True):
+        own = own_steps(work, one.at_once, len(y))
+        recordings.append(Recording(number, test[number].name, y[:own], right[:own]))
+    total = sum(len(sequence.x) for sequence in test)
+    return measure(one.scheme, recordings, work.spec.output_names, total)
+
+
 def own_steps(work: Work, at_once: int, length: int) -> int:
-    """Of a recording of `length` steps, those that a model of `at_once` steps answers itself. NumPy answers the others."""
+    """How many of a recording's steps a model of `at_once` steps answers itself, from the first.
+
+    NumPy answers the others.
+    """
     if work.spec.bidirectional:
         return length if length == at_once else 0
     return length - length % at_once
 
 
 def _answered_by_numpy(work: Work, member: str) -> str | None:
-    """A note where a model that takes several steps at once answers so little of the recordings that its metric is NumPy's above all."""
-    steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
-    whole = work.spec.bidirectional
-    left, total = sum(length - own_steps(work, steps, length) for length in lengths), sum(lengths)
+    """A note on a model of several steps at once that answers so little of the recordings that its
+    metric is NumPy's above all."""
+    steps = work.artifacts[member].form.steps
+    lengths = [len(s.x) for s in work.run.splits.test]
+    left, total = sum(n - own_steps(work, steps, n) for n in lengths), sum(lengths)
     if 2 * left <= total:
         return None
-    which = f"are in recordings of other than {steps} steps" if whole else f"fill no chunk of {steps} in their recording"
-    advice = "test with recordings of that length" if whole else "choose a smaller chunk"
+    which, advice = f"fill no chunk of {steps} in their recording", "choose a smaller chunk"
+    if work.spec.bidirectional:
+        which = f"are in recordings of other than {steps} steps"
+        advice = "test with recordings of that length"
     share = f"{member}: {100 * left / total:.0f} % of the steps of the test split {which}"
     return f"{share} and were computed by NumPy, so its metric says little; {advice}"
 
 
-def test_metrics(run: Run, backends: Mapping[str, Backend]) -> tuple[dict[str, dict[str, Any]], dict[str, Sequence[NDArray[Any]]]]:
-    """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
+def test_metrics(
+    run: Run,
+    backends: Mapping[str, Backend],
+) -> tuple[Metrics, dict[str, Sequence[NDArray[Any]]]]:
+    """The metrics of each backend, and of each with its state never reset; the answers (T, O) of
+    each backend to each test sequence."""
     passes = {name: stream_test(run, backend) for name, backend in backends.items()}
-    metrics = _by_name({name: metrics_of(run, found) for name, found in passes.items()})
+    metrics = _by_name({name: _metrics(run, found) for name, found in passes.items()})
     return metrics, {name: found[RESET].answers for name, found in passes.items()}
 
 
-def stream_test(run: Run, backend: Backend) -> dict[str, Streamed]:
-    """The passes through the test split: RESET, and NEVER_RESET if there is more than one recording to carry a state through."""
-    numbers = list(range(len(run.splits.test)))
-    passes = {RESET: _stream(run, backend, numbers, carried=False)}
-    if len(numbers) > 1 and not run.spec.bidirectional:
-        passes[NEVER_RESET] = _stream(run, backend, shuffled(numbers), carried=True)
-    return passes
-
-
-def _stream(run: Run, backend: Backend, order: Sequence[int], *, carried: bool) -> Streamed:
-    """What `Session.run` does, with the network's outputs kept."""
-    before, after = preprocessor(run.spec, backend.dtype), Postprocessor(run.spec)
-    outputs, answers = [], []
-    backend.reset()
-    for number in order:
-        if not carried:
-            backend.reset()
-            before.reset()
-        rows, filled = before.run(as_samples(run.spec, run.splits.test[number].x))
-        outputs.append(backend.run(rows))
-        answers.append(after(outputs[-1], filled))
-    return Streamed(order, outputs, answers)
-
-
-def metrics_of(run: Run, passes: Mapping[str, Streamed]) -> dict[str, dict[str, Any]]:
-    """The task's metrics for each pass."""
+def _metrics(run: Run, passes: Passes) -> Metrics:
+    """The task's metrics of each pass."""
     found = {}
     for how, streamed in passes.items():
         test = [run.splits.test[n] for n in streamed.order]
         found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
         if run.spec.anomaly_scale and how == RESET:
-            found[how]["anomaly"] = measure_alarms(run.spec, test, streamed.answers)
+            found[how]["anomaly"] = measure_alarms(run.spec, test, list(streamed.answers))
     return found
 
 
-def _by_name(metrics: Mapping[str, Mapping[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """As the manifest has them: "numpy" and the others, then "numpy, state never reset" and the others."""
-    reset = {name: found[RESET] for name, found in metrics.items()}
-    return reset | {f"{name}, {CARRIED}": found[NEVER_RESET] for name, found in metrics.items() if NEVER_RESET in found}
+def _by_name(metrics: Mapping[str, Metrics]) -> Metrics:
+    """As the manifest has them: those of RESET by the backend's name, then the others."""
+    names = {RESET: "{}", NEVER_RESET: f"{{}}, {CARRIED}"}
+    rows: Metrics = {}
+    for how, label in names.items():
+        rows |= {label.format(n): found[how] for n, found in metrics.items() if how in found}
+    return rows

@@ -1,7 +1,8 @@
 """Step 9: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
 
-For the tensors inside, the model is built once more with them as further outputs; not of one that takes several steps at once, which has
-the outputs only. A bidirectional model carries nothing and has one form, so there is nothing to inspect.
+For the tensors inside, the model is built once more with them as further outputs; not of one that
+takes several steps at once, which has the outputs only. A bidirectional model carries nothing, so
+there is nothing to inspect.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 
-from ..judgement import NEVER_RESET
+from ..passes import NEVER_RESET
 from ..rknn.forms import FORMS, traced_outputs
 from ..rknn.process import Converter
 from ..work import Artifact, Inspection, Work
@@ -108,11 +109,13 @@ def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict
 
 def _verdict(drift: Sequence[float], window: int, tensors: Sequence[dict[str, Any]]) -> str:
     growth = drift[-1] / drift[0] if drift[0] else 1.0
-    words = [
-        f"over the same {window:,} golden samples {len(drift)} times, {NEVER_RESET}, NRMSE {drift[0]:.1e} the first time and "
-        f"{drift[-1]:.1e} the last: {'the error GROWS' if growth > GROWTH else 'no growth'}"
-    ]
+    said = (
+        f"over the same {window:,} golden samples {len(drift)} times, {NEVER_RESET}, "
+        f"NRMSE {drift[0]:.1e} the first time and {drift[-1]:.1e} the last: "
+        f"{'the error GROWS' if growth > GROWTH else 'no growth'}"
+    )
     if tensors:
         worst = max(tensors, key=lambda row: row["nrmse"])
-        words.append(f"largest error inside over the first {TRACED_STEPS}: {worst['name']} ({worst['nrmse']:.1e})")
-    return "; ".join(words)
+        inside = f"largest error inside over the first {TRACED_STEPS}"
+        said += f"; {inside}: {worst['name']} ({worst['nrmse']:.1e})"
+    return said

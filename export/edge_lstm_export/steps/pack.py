@@ -14,34 +14,38 @@ from edge_lstm_runtime.bundle import write_npz
 from ..rknn.process import dataset
 from ..work import GRAPHS, SIMULATOR, Work
 from .quantise_native import NAME
+from .verify_float import NUMPY
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 
 def call(work: Work) -> Work:
-    members = {GRAPHS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
+    members = {}
+    for form, graph in work.graphs.items():
+        members[GRAPHS[form]] = graph.SerializeToString(deterministic=True)
     golden = {"x": work.stream, "y": work.reference}
     members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))
-    facts: dict[str, Any] = {"float32": {"tolerance": dataclasses.asdict(work.accuracy["numpy"].tolerance)}}
+    tolerance = work.accuracy[NUMPY].tolerance
+    facts: dict[str, Any] = {"float32": {"tolerance": dataclasses.asdict(tolerance)}}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
         facts["native_int8"] = _promised(work, NAME)
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, graph = artifact.converter, GRAPHS["cell"]
-        if artifact.form.name != "cell" or graph not in members:
-            graph = f"npu-{artifact.form.label}.onnx"
-            members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
+        converter, made_from = artifact.converter, GRAPHS["cell"]
+        if artifact.form.name != "cell" or made_from not in members:
+            made_from = f"npu-{artifact.form.label}.onnx"
+            members[made_from] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
         artifacts[member] = {
             "kind": "rknn",
             "target": artifact.target,
             "scheme": artifact.scheme,
             "form": artifact.form.name,
-            "graph": graph,
+            "graph": made_from,
             "recipe": artifact.form.recipe,
             **_promised(work, f"{SIMULATOR}{member}"),
             "operators": converter.operators,
@@ -69,6 +73,8 @@ def call(work: Work) -> Work:
 
 
 def _promised(work: Work, backend: str) -> dict[str, Any]:
-    """What the manifest says of a model in fewer bits: its tolerance, and the verdict with the passes that it follows from."""
-    judgement = dataclasses.asdict(work.judgements[backend])
-    return {"tolerance": dataclasses.asdict(work.accuracy[backend].tolerance), "test_split": judgement}
+    """Of a model in fewer bits: its tolerance, and the verdict with the figures that it is from."""
+    return {
+        "tolerance": dataclasses.asdict(work.accuracy[backend].tolerance),
+        "test_split": dataclasses.asdict(work.judgements[backend]),
+    }

@@ -35,8 +35,9 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     outputs = backend.run(work.rows)
     comparison = compare(outputs, work.reference)
-    tolerance = tolerances.quantized("int8", outputs, work.reference, WHERE)
-    work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
+    tolerance = tolerances.fewer_bits("int8", outputs, work.reference, WHERE)
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {NAME}: {error}, {backend.weight_bytes:,} bytes")
     notes = work.notes
     if came_of_it := fine_tuned(work.run):
         work.say(f"  {came_of_it}")

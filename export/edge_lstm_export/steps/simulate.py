@@ -1,6 +1,8 @@
-"""Step 8: how far each converted model is from the reference over the golden stream, on the simulator.
+"""Step 8: how far each converted model is from the reference over the golden stream, on the
+simulator.
 
-One that is certainly wrong there is left out. The verdict on the others follows from the whole test split.
+One that is certainly wrong there is left out. The verdict on the others follows from the whole test
+split.
 """
 
 from __future__ import annotations
@@ -15,23 +17,28 @@ from ..target_table import known
 from ..work import SIMULATOR, Accuracy, Artifact, Work
 
 WHERE = "on the converter's simulator"
+SOURCE = "simulator of rknn-toolkit2, not a board"
 
 
 def call(work: Work) -> Work:
     for member, artifact in work.artifacts.items():
-        comparison = compare(artifact.outputs, work.reference)
-        if why := why_wrong(artifact.scheme, {f"over the {comparison.steps:,} golden samples {WHERE}": comparison.nrmse}):
+        scheme, outputs = artifact.scheme, artifact.outputs
+        comparison = compare(outputs, work.reference)
+        place = f"over the {comparison.steps:,} golden samples {WHERE}"
+        if why := why_wrong(scheme, {place: comparison.nrmse}):
             work = work.leave_out(member, f"{why}. {instead(artifact)}")
             continue
-        tolerance = tolerances.quantized(artifact.scheme, artifact.outputs, work.reference, WHERE)
-        made = Accuracy(artifact.outputs, comparison, tolerance, "simulator of rknn-toolkit2, not a board")
-        work = dataclasses.replace(work, accuracy={**work.accuracy, f"{SIMULATOR}{member}": made})
+        tolerance = tolerances.fewer_bits(scheme, outputs, work.reference, WHERE)
+        made = Accuracy(outputs, comparison, tolerance, SOURCE)
+        accuracy = {**work.accuracy, f"{SIMULATOR}{member}": made}
+        work = dataclasses.replace(work, accuracy=accuracy)
     return work
 
 
 def instead(artifact: Artifact) -> str:
     """What to do about a scheme that ruins the state; not every NPU has fp16."""
-    others = [s for s in ("fp16", "w16a16i_dfp") if s in known(artifact.target).schemes and s != artifact.scheme]
-    if others and artifact.scheme != "fp16":
-        return f"Use {others[0]}"
+    offered = known(artifact.target).schemes
+    for scheme in ("fp16", "w16a16i_dfp"):
+        if scheme in offered and artifact.scheme not in ("fp16", scheme):
+            return f"Use {scheme}"
     return "Use the numpy backend, or train with inputs and a state of a smaller range"

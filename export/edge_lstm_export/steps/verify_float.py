@@ -1,6 +1,8 @@
-"""Step 4: NumPy float32, the native kernel and ONNX Runtime on every form, against the float64 reference over the golden stream.
+"""Step 4: NumPy float32, the native kernel and ONNX Runtime on every form, against the float64
+reference over the golden stream.
 
-NumPy out of tolerance ends the export: nothing that follows would mean anything. Anything else that is out of tolerance is left out.
+NumPy out of tolerance ends the export: nothing that follows would mean anything. Anything else that
+is out of tolerance is left out.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from edge_lstm_runtime.golden import run_sequences
 from .. import tolerances
 from ..work import GRAPHS, Accuracy, Work
 
+NUMPY = "numpy"
+
 
 def call(work: Work) -> Work:
-    backends: dict[str, Backend] = {"numpy": numpy_backend(work.spec, work.weights)}
+    backends: dict[str, Backend] = {NUMPY: numpy_backend(work.spec, work.weights)}
     with contextlib.suppress(BackendUnavailableError):  # the step that quantises says so
         backends["native"] = NativeBackend(work.spec, work.weights)
     for form, graph in work.graphs.items():
@@ -34,10 +38,11 @@ def call(work: Work) -> Work:
             continue
         step, output = comparison.worst
         differs = (
-            f"differs from the float64 reference by {comparison.max_abs:.2e} at step {step}, output "
-            f"{work.spec.output_names[output]!r}; at most {tolerance.limit:.1e} was expected"
+            f"{name} differs from the float64 reference by {comparison.max_abs:.2e} "
+            f"at step {step}, output {work.spec.output_names[output]!r}; "
+            f"at most {tolerance.limit:.1e} was expected"
         )
-        if name == "numpy":
-            raise ConversionError(f"numpy {differs}")
-        work = work.leave_out(name.removeprefix("onnx "), f"{name} {differs}")
+        if name == NUMPY:
+            raise ConversionError(differs)
+        work = work.leave_out(name.removeprefix("onnx "), differs)
     return work

@@ -46,7 +46,7 @@ def call(work: Work) -> Work:
         trained=work.run.metrics["test"],
         verdict=verdict(work),
         figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items()},
+        inspected={name: page.png(plot_inspection(i)) for name, i in work.inspections.items()},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -83,8 +83,11 @@ def verdict(work: Work) -> list[str]:
             if key == "accuracy"
             else f"{100 * (metrics[key] / numpy[key] - 1) if numpy[key] else 0:+.1f} % {WORDS[key]}"
         )
-        where = f"{name.removeprefix(SIMULATOR)} on the simulator" if name.startswith(SIMULATOR) else f"{name} on this machine's CPU"
-        sentences.append(f"{where} is {work.judgements[name].sentence}. {change} against float32, reset at each recording.")
+        where = f"{name.removeprefix(SIMULATOR)} on the simulator"
+        if not name.startswith(SIMULATOR):
+            where = f"{name} on this machine's CPU"
+        against = f"{change} against float32, reset at each recording"
+        sentences.append(f"{where} is {work.judgements[name].sentence}. {against}.")
     return [*sentences, *work.notes]
 
 
