@@ -24,10 +24,10 @@ from edge_lstm.compare.recurrent import TITLES, parameters
 from edge_lstm.network import Cell, CompactLSTM
 from edge_lstm.results import plots
 from edge_lstm.results.plots import TRAIN, VALIDATION, _figure, _label
+from edge_lstm.threads import using
 from edge_lstm.training import checkpoint
 from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.progress import Reporter
-from edge_lstm.training.threads import using
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
 

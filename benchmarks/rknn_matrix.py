@@ -18,11 +18,11 @@ import machine
 import numpy as np
 
 from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.measure.tolerances import wrong
 from edge_lstm_export.npu.rknn.environment import python
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.npu.targets import schemes, targets
-from edge_lstm_export.steps.simulate import USABLE
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.verify.error import FLOAT16
@@ -75,7 +75,7 @@ def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, objec
             cycles, size = converter.cycles, len(converter.rknn)
     except ConversionError as e:
         return {**row, "outcome": "BAD", "why": str(e)}
-    limit = FLOAT16.limit if scheme in SIXTEEN_BITS else USABLE
+    limit = FLOAT16.limit if scheme in SIXTEEN_BITS else wrong(scheme)
     outcome = "ok" if nrmse <= limit else "BAD"
     return {**row, "outcome": outcome, "nrmse": nrmse, "limit": limit, "on_cpu": on_cpu, "cycles": cycles, "bytes": size}
 

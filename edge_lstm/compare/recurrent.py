@@ -18,10 +18,10 @@ from edge_lstm_runtime.session import Session
 from ..network import Cell, CompactLSTM
 from ..results.answers import answers
 from ..results.run import Run
+from ..threads import using
 from ..training import checkpoint
 from ..training.loop import Training
 from ..training.refit import refit
-from ..training.threads import using
 from ..training.train import make_fabric, train
 from .rows import Case, Row, microseconds
 

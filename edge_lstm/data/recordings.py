@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import abc
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+T = TypeVar("T")
 PARTS = ("train", "val", "test")
 
 
@@ -80,9 +82,9 @@ class Sequence:
         return self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
 
 
-def shuffled(sequences: list[Sequence]) -> list[Sequence]:
+def shuffled(recordings: abc.Sequence[T]) -> list[T]:
     """In an order that is always the same and not the file's, which is often sorted by class."""
-    return [sequences[n] for n in np.random.default_rng(0).permutation(len(sequences))]
+    return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write
 
-from .threads import Choice
+from ..threads import Choice
 
 FORMAT = 1
 BEST, LAST, CONFIG, HISTORY, METRICS = "best.pt", "last.pt", "config.toml", "history.csv", "metrics.json"

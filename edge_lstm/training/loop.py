@@ -25,6 +25,7 @@ from ..config.schema import Config
 from ..data.recordings import Splits
 from ..data.windows import Examples, examples
 from ..network import Cell, CompactLSTM, State
+from ..threads import Threads, at, rehearsal
 from . import checkpoint
 from .augment import Augment
 from .checkpoint import Progress
@@ -34,7 +35,6 @@ from .history import History
 from .losses import Loss
 from .metrics import Validation
 from .progress import Reporter
-from .threads import Threads, at, rehearsal
 
 LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
 SAVE_EVERY = 2.0  # seconds between checkpoints: an epoch of a small model is shorter than a write to disk
@@ -152,7 +152,7 @@ class Training:
         if progress.finished or progress.epoch < self._done_before:
             return False
         seconds = [row["seconds"] for row in progress.history]
-        return self.threads.slow(seconds, self.steps_per_epoch)
+        return self.threads.slow(seconds, math.ceil(len(self._data) / self.config.train.batch_size))
 
     def _set_threads(self, *, anew: bool) -> None:
         """As recorded for the next epoch. anew: choose first, and record it."""

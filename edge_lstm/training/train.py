@@ -43,9 +43,9 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     checkpoint as if it had not been interrupted, or is left as it is when it was finished.
     quiet: no progress on standard error.
     """
+    from ..threads import using
     from . import checkpoint
     from .progress import Reporter
-    from .threads import using
 
     out = Path(out)
     fabric = make_fabric(config.train)
@@ -100,9 +100,9 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
 
 
 def _teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter) -> Teacher:
+    from ..threads import using
     from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
-    from .threads import using
 
     assert config.distill is not None
     folder = out / FOLDER

@@ -59,7 +59,10 @@ def export_run(
     empty sequence for a bundle without a converted model. chunk: 2 to 1024, for a further converted model of each pair that takes that many
     steps at once; where it can't be made, a note in the bundle says why. Of a bidirectional model, the length of sequence that its
     only converted models take; when left out, that of the test recordings where they all have the same. say: takes lines of progress.
-    Raises ConfigError for a target, scheme or chunk that is not offered, ConversionError when a step fails; `out` is then as it was.
+    A graph or a converted model that is out of tolerance is left out of the bundle: `Work.left_out`
+    has its name and the reason. Raises ConfigError for a target, scheme or chunk that is not
+    offered, ConversionError when a step fails or NumPy itself is out of tolerance; `out` is then as
+    it was.
     """
     out = Path(out)
     if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):

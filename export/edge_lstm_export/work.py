@@ -21,17 +21,23 @@ from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
 from .graphs.npu import Form
+from .measure import keys
+from .measure.judgement import Judgement
 from .npu.rknn.process import Converter
 from .quantize.cpu_int8 import Arrays
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
+GRAPHS = {"lstm": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """A backend's outputs over the golden stream, against the reference's."""
+    """A backend's outputs over the golden stream, against the reference's.
+
+    tolerance: what `check` holds the backend to there.
+    """
 
     outputs: NDArray[Any]  # (steps, O)
     comparison: Comparison
@@ -79,8 +85,8 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of streamed steps; none where nothing is
-    carried. verdict: a sentence."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of
+    streamed steps, the same samples every time. verdict: a sentence on both."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
@@ -109,10 +115,13 @@ class Work:
     artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)  # convert_rknn: member name -> what was kept
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)  # convert_rknn: member -> all that were tried
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)  # inspect_rknn: member ->
-    accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate: backend -> accuracy
-    metrics: Mapping[Measured, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: backend -> task metrics
+    accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)  # verify_float, simulate
+    judgements: Mapping[Measured, Judgement] = dataclasses.field(default_factory=dict)  # evaluate_task: of fewer bits
+    metrics: Mapping[Measured, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # evaluate_task: the task's
     answers: Sequence[NDArray[Any]] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
     notes: tuple[str, ...] = ()  # any step: what the user must know
+    # any step that measures: member or backend -> reason
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     bundle: Bundle | None = None  # pack
 
     @property
@@ -127,3 +136,19 @@ class Work:
     @property
     def weights(self) -> Mapping[str, Float32]:
         return self.run.weights
+
+    def leave_out(self, name: str, reason: str) -> Work:
+        """A copy without it, which says so. name: a member, "native" or "native-int8"."""
+        note = f"{name} was left out: {reason}"
+        self.say(f"  {note}")
+        if artifact := self.artifacts.get(name):
+            artifact.converter.close()
+        return dataclasses.replace(
+            self,
+            notes=(*self.notes, note),
+            left_out={**self.left_out, name: reason},
+            graphs={form: g for form, g in self.graphs.items() if GRAPHS[form] != name},
+            native_int8={} if name == keys.NATIVE_INT8.backend else self.native_int8,
+            artifacts={member: a for member, a in self.artifacts.items() if member != name},
+            accuracy={backend: a for backend, a in self.accuracy.items() if name not in (backend.backend, backend.member)},
+        )

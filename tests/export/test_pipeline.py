@@ -94,33 +94,41 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
 
     refused = Candidate("rk3588", "w8a8", "cell", refused="crashed (SIGABRT)")
     for candidates, form, why in (
-        ([tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)], "cell", "the cheapest within NRMSE 0.01 (700"),
+        (
+            [tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)],
+            "cell",
+            "the cheapest within NRMSE 0.01 over the golden samples (700",
+        ),
         (
             [tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused],
             "packed",
-            "the only one within NRMSE 0.01 (900 cycles, 1 of 3 forms within)",
+            "the only one within NRMSE 0.01 over the golden samples (900 cycles, 1 of 3 forms within)",
         ),
         (  # though the other takes fewer cycles
             [tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)],
             "packed",
-            "the one with the fewest operators on the CPU within NRMSE 0.01 (900 cycles, 2 of 2",
+            "the one with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (900 cycles, 2 of 2",
         ),
         (
             [tried("packed", 5e-3, 900), tried("cell", 5e-3, 800), tried("lstm", 5e-3, 100, on_cpu=2)],
             "cell",
-            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 (800 cycles, 3 of 3",
+            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (800 cycles, 3 of 3",
         ),
         (  # nothing says which is cheaper
             [tried("lstm", 1e-3, None), tried("packed", 2e-3, None)],
             "lstm",
-            "the most accurate within NRMSE 0.01 (cycles not known, 2 of 2",
+            "the most accurate within NRMSE 0.01 over the golden samples (cycles not known, 2 of 2",
         ),
         (
             [tried("lstm", 2e-3, None), tried("packed", 1e-3, None)],
             "packed",
-            "the most accurate within NRMSE 0.01 (cycles not known, 2 of 2",
+            "the most accurate within NRMSE 0.01 over the golden samples (cycles not known, 2 of 2",
         ),
-        ([tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)], "lstm", "the most accurate; none is within"),
+        (
+            [tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)],
+            "lstm",
+            "the most accurate; none is within NRMSE 0.01 over the golden samples",
+        ),
         ([tried("lstm", 1e-3, None), refused], "lstm", "cycles not known"),
     ):
         kept = convert_rknn._choose(candidates)
@@ -131,7 +139,7 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
 
 
 @pytest.mark.parametrize(
-    ("target", "advice"), [("rk3588", "Use fp16."), ("rv1106", "Use w16a16i_dfp."), ("rv1103b", "Use the numpy backend, ")]
+    ("target", "advice"), [("rk3588", "Use fp16"), ("rv1106", "Use w16a16i_dfp"), ("rv1103b", "Use the numpy backend, ")]
 )
 def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, target, advice):
     from contextlib import ExitStack
@@ -142,13 +150,17 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
     from edge_lstm_export.work import Artifact, Work
 
     reference = np.random.default_rng(0).normal(size=(50, 1))
-    made = Artifact(target, "w8a8", SimpleNamespace(steps=1), SimpleNamespace(), (reference + 1).astype(np.float32))
+    made = Artifact(target, "w8a8", SimpleNamespace(steps=1), SimpleNamespace(close=lambda: None), (reference + 1).astype(np.float32))
     work = Work(
         run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None, resources=ExitStack(),
         reference=reference, artifacts={f"{target}-w8a8.rknn": made},
     )  # fmt: skip
-    (note,) = simulate.call(work).notes
+    work = simulate.call(work)
+    (note,) = work.notes
+    assert "NRMSE 1" in note
     assert advice in note
+    assert not work.artifacts
+    assert list(work.left_out) == [f"{target}-w8a8.rknn"]
 
 
 def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run, tmp_path, capsys):
@@ -226,21 +238,6 @@ def test_machine_without_converter_makes_the_rest_and_says_so(trained, tmp_path,
 def test_unknown_target_or_scheme(trained, tmp_path, target, scheme, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         export_run(trained, tmp_path / "x.edge", targets=(target,), schemes=(scheme,))
-    assert not list(tmp_path.iterdir())
-
-
-def test_wrong_weights_stop_the_export(trained, tmp_path, monkeypatch):
-    """A backend that is out of tolerance must end the export, whatever made it wrong."""
-    from edge_lstm_export.graphs import bundle
-
-    def altered(spec, weights):
-        return bundle._cell(spec, {**weights, "head.b": weights["head.b"] + np.float32(1e-3)})
-
-    monkeypatch.setattr(bundle, "_cell", bundle._cell)
-    original = bundle.build
-    monkeypatch.setattr("edge_lstm_export.steps.build_graphs.build", lambda s, w, f: altered(s, w) if f == "cell" else original(s, w, f))
-    with pytest.raises(ConversionError, match=r"onnx cell.onnx differs from the float64 reference by 1\.0\de-03 at step \d+"):
-        export_run(trained, tmp_path / "x.edge", schemes=())
     assert not list(tmp_path.iterdir())
 
 

@@ -24,10 +24,14 @@ def pick_artifact(bundle: Bundle, kind: str | None, artifact: str | None) -> tup
     known = artifacts_of(bundle, kind)
     if artifact is None:
         if not known:
-            raise BackendUnavailableError("the bundle holds no converted model; export it on Linux x86-64 with --target and --scheme")
+            why = [bundle.absent(name) for name in bundle.left_out if name.endswith(f".{kind}")]
+            advice = "; ".join(why) or "export it on Linux x86-64 with --target and --scheme"
+            raise BackendUnavailableError(f"the bundle holds no converted model; {advice}")
         if len(known) > 1:
             raise BackendUnavailableError(f"the bundle holds {', '.join(known)}; say which with --artifact")
         (artifact,) = known
+    if artifact in bundle.left_out:
+        raise BackendUnavailableError(bundle.absent(artifact))
     if artifact not in known:
         raise BackendUnavailableError(f"the bundle has no artifact {artifact!r}; it holds {', '.join(known) or 'none'}")
     return artifact, known[artifact]

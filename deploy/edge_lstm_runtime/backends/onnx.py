@@ -102,5 +102,5 @@ def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if MEMBER not in bundle.members:
-        raise BackendUnavailableError(f"the bundle has no {MEMBER}; it holds {', '.join(sorted(bundle.members))}")
+        raise BackendUnavailableError(bundle.absent(MEMBER))
     return onnx_backend(bundle.spec, bundle.member(MEMBER))

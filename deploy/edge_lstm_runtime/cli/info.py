@@ -64,6 +64,8 @@ def main(arguments: argparse.Namespace) -> int:
         print("accuracy, measured at export against the float64 reference")
         for measured, entry in read_measured(bundle.manifest["accuracy"]).items():
             print(f"  {measured!s:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps")
+    for name, reason in bundle.left_out.items():
+        print(f"left out  {name}: {reason}")
     if bundle.manifest.get("versions"):
         print("made with")
     for name, value in sorted(bundle.manifest.get("versions", {}).items()):

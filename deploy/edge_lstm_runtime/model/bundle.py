@@ -54,7 +54,19 @@ class Bundle:
         try:
             return self.members[name]
         except KeyError:
-            raise BundleError(f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}") from None
+            raise BundleError(self.absent(name)) from None
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What the export left out because it was out of tolerance: the name -> the reason."""
+        reasons: Mapping[str, str] = self.manifest.get("left_out", {})
+        return reasons
+
+    def absent(self, name: str) -> str:
+        """Why there is no member or backend of this name, as a sentence."""
+        if name in self.left_out:
+            return f"the export left {name} out: {self.left_out[name]}"
+        return f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The arrays of a member that is an .npz file."""
@@ -208,8 +220,12 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
     def tolerance(t: Any) -> bool:
         return set(t) == {"metric", "limit", "reason"} and t["metric"] in ("max_abs", "nrmse") and number(t["limit"])
 
-    if "native_int8" in manifest and not tolerance(manifest["native_int8"]["tolerance"]):
-        raise BundleError(f"the manifest's entry for int8 on the CPU is malformed: {manifest['native_int8']}")
+    for key, what in (("native_int8", "int8 on the CPU"), ("float32", "float32")):
+        if key in manifest and not tolerance(manifest[key]["tolerance"]):
+            raise BundleError(f"the manifest's entry for {what} is malformed: {manifest[key]}")
+    left_out = manifest.get("left_out", {})
+    if not all(isinstance(reason, str) for reason in left_out.values()):
+        raise BundleError(f"the manifest's entry for what was left out is malformed: {left_out}")
     for name, entry in manifest.get("artifacts", {}).items():
         known = tolerance(entry["tolerance"])
         steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)

@@ -58,8 +58,9 @@ def own_artifact(bundle: Bundle, backend: str, artifact: str | None) -> str | No
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
     """By the number format of a backend.
 
-    The bundle states the tolerance of each converted model, and that of int8. float16 has a fixed
-    one, and the rest is held to float32's. Raises BackendUnavailableError if the bundle states none.
+    The bundle states the tolerance of each converted model, that of int8, and that of float32. A
+    bundle of an earlier version states none for float32, and `float32_tolerance` is taken then.
+    float16 without an artifact has a fixed one. Raises BackendUnavailableError if none is stated.
     """
     facts = facts_of(backend)
     if facts.artifact is not None:
@@ -67,7 +68,10 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
     if facts.number_format == "float16":
         return FLOAT16
     if facts.number_format != "int8":
-        return float32_tolerance(bundle.golden[1])
+        stated = bundle.manifest.get("float32")
+        return Tolerance(**stated["tolerance"]) if stated else float32_tolerance(bundle.golden[1])
+    if backend in bundle.left_out:
+        raise BackendUnavailableError(bundle.absent(backend))
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:

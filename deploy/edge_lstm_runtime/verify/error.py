@@ -19,11 +19,11 @@ class Tolerance:
     reason: str
 
 
-# float32 rounds at 6e-8; over a thousand steps of a contracting recurrence the rounding of sums of ~100 terms stays below 1e-5.
+# Why these: docs/backends.md, "What counts as right". FLOAT32 is the least that any net is given,
+# and all that a bundle without a tolerance of its own is given. FLOAT16 and INT8 are what a good
+# model keeps to; what it is held to is measured at its export.
 FLOAT32 = Tolerance("max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1")
-# fp16 has 11 bits: 5e-4 per rounding, of which a trained cell averages most.
 FLOAT16 = Tolerance("nrmse", 2e-3, "fp16 rounding of weights, activations and state")
-# What an int8 net should keep to; what it is held to is measured at its export.
 INT8 = Tolerance("nrmse", 1e-2, "int8 rounding, as trained nets show it (docs/int8.md)")
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.verify.error import Tolerance, float32_tolerance
+from edge_lstm_runtime.verify.error import Tolerance
 
-from ..steps.simulate import with_margin
+from ..measure import tolerances
 from ..words import beside
 from .block import PRECISIONS, model_bytes, run_int8
 from .build import Built, build_and_run
@@ -62,7 +61,7 @@ def export_c(
     check_replaceable(out)
     found = read_source(source, scheme)
     schemes = {name: _measured(found, name) for name in PRECISIONS}
-    tolerance = _tolerance(scheme, schemes[scheme].comparison, found.outputs)
+    tolerance = _tolerance(found, scheme, schemes[scheme].comparison)
     accuracy = {
         "figures_from": "NumPy, of the kernel's arithmetic",
         **schemes[scheme].comparison.to_dict(),
@@ -81,17 +80,21 @@ def _measured(source: Source, scheme: str) -> Scheme:
     return Scheme(model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs))
 
 
-def _tolerance(scheme: str, comparison: Comparison, reference: NDArray[np.float64]) -> Tolerance:
+def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance:
     """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
-    tolerance = (
-        float32_tolerance(reference)
-        if scheme == "float32"
-        else with_margin(comparison.nrmse, "by NumPy with the kernel's rounding to int8")
-    )
-    if not comparison.within(tolerance):
+    if scheme == "float32":
+        rows = source.rows
+        lengths = np.array([len(rows)])
+        tolerance = tolerances.float32(source.spec, source.weights, rows, lengths, source.outputs)
+        most = tolerance
+    else:
+        where = "by NumPy with the kernel's rounding to int8"
+        tolerance = tolerances.with_margin(scheme, comparison.nrmse, where)
+        most = dataclasses.replace(tolerance, limit=tolerances.wrong(scheme))
+    if not comparison.within(most):
         advice = "use --scheme float32" if scheme == "int8" else "train the model again"
-        found, allowed = beside(getattr(comparison, tolerance.metric), tolerance.limit)
-        what = "NRMSE" if tolerance.metric == "nrmse" else "largest error"
+        found, allowed = beside(getattr(comparison, most.metric), most.limit)
+        what = "NRMSE" if most.metric == "nrmse" else "largest error"
         error = f"{what} {found}; at most {allowed} counts as right"
         raise ConversionError(f"{scheme} is out of tolerance: {error}: {advice}")
     return tolerance

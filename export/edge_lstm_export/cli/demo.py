@@ -20,7 +20,10 @@ from .export import summary
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
-    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`; 0 when all is right."""
+    """Train on BasicMotions, export for RK3588, check, and stream one recording, all into `out`.
+
+    Returns 0 when all is right, 1 when something was left out of the bundle.
+    """
     start = time.perf_counter()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -48,7 +51,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
             + f"   (truth: {truth})"
         )
     say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
-    return 0
+    return 1 if work.left_out else 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
         "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target c, into a folder of C source for\n"
-        "boards without Python and for microcontrollers, with a self-test that has been built and run here."
+        "boards without Python and for microcontrollers, with a self-test that has been built and run here.\n"
+        "Exit code 1 when a graph or a converted model was out of tolerance and left out; "
+        "the last line names it."
     )
     parser.epilog = (
         "examples:\n"
@@ -79,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
     targets = arguments.target or ("rk3588",)
     work = export_run(arguments.run, arguments.out, targets=targets, schemes=schemes, chunk=arguments.chunk, say=say)
     print(summary(work))
-    return 0
+    return 1 if work.left_out else 0
 
 
 def _main_export_c(arguments: argparse.Namespace) -> int:
@@ -112,12 +114,14 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
 
 def summary(work: Work) -> str:
-    """The closing lines of an export: accuracy of each backend, then where things are."""
+    """The closing lines of an export: accuracy, where things are, and last what was left out."""
     from edge_lstm.results.metrics import figure, titled
 
-    lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  figures from"]
+    samples = f"over the {len(work.stream):,} golden samples"
+    lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  {samples}; figures from"]
     for name, a in work.accuracy.items():
         lines.append(f"{name!s:<34}{a.comparison.max_abs:10.1e}{a.comparison.nrmse:10.1e}  {a.source}")
+    lines += [f"{name}: {judgement.sentence}" for name, judgement in work.judgements.items()]
     for name, metrics in work.metrics.items():
         shown = {
             "classify": ("accuracy", "macro_f1", "accuracy_all_steps"),
@@ -133,6 +137,9 @@ def summary(work: Work) -> str:
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     stream = f'generate {work.out} --prompt "the "' if work.spec.task == "language" else f"run {work.out} --input FILE.csv"
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
+    if work.left_out:
+        names = ", ".join(work.left_out)
+        lines += ["", f"LEFT OUT, being out of tolerance: {names}; the rest is in {work.out}"]
     return "\n".join(lines)
 
 

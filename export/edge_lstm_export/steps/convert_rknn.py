@@ -1,7 +1,8 @@
 """Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
 
-Kept is the form that costs least among those within tolerance, by the cycles in the converter's own table of operators; where none is
-within tolerance, the most accurate. Where the converter can't run, the bundle is made without it and says so.
+Kept is the form that costs least among those that are good over the golden stream, by the cycles in
+the converter's own table of operators; if none is good, the most accurate. If the converter can't
+run, the bundle is made without it and says so.
 
 With a chunk of T steps, the LSTM operator over T steps is a further artifact of each pair; where it can't be made, a note says why. Of a
 bidirectional model it is the only one.
@@ -19,12 +20,12 @@ from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..graphs.npu import FORMS, Form, bidirectional, candidates, lstm
+from ..measure import tolerances
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint
 from ..npu.rknn.process import Converter
 from ..npu.rknn.sim import simulated
 from ..work import Artifact, Candidate, Float32, Work
-from .simulate import good_enough
 
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
 
@@ -115,7 +116,9 @@ def _try(work: Work, rows: Float32, job: tuple[str, str, Form]) -> Candidate:
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
-    work.say(f"  {label}: NRMSE {comparison.nrmse:.1e} on the simulator ({time.perf_counter() - start:.1f} s)")
+    seconds = time.perf_counter() - start
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {label}: {error} ({seconds:.1f} s)")
     return Candidate(target, scheme, form.name, comparison, cycles, on_cpu, converter=converter, outputs=outputs, steps=form.steps)
 
 
@@ -125,16 +128,17 @@ def _choose(mine: list[Candidate]) -> Candidate:
     if not converted:
         first = mine[0]
         raise ConversionError(f"{first.target} {first.scheme} can't be made: " + "; ".join(f"{c.form}: {c.refused}" for c in mine))
-    limit = good_enough(mine[0].scheme)
+    limit = tolerances.good(mine[0].scheme)
+    within = f"within NRMSE {limit:g} over the golden samples"
     right = [c for c in converted if c.nrmse <= limit]
     if right:
         kept = min(right, key=lambda c: (c.on_cpu, c.cycles is None, c.cycles or 0, c.nrmse))
         cost = f"{kept.cycles} cycles" if kept.cycles is not None else "cycles not known"
         facts = f"{cost}, {len(right)} of {len(mine)} forms within"
-        kept.why = f"{_what_is_best(kept, right)} within NRMSE {limit:g} ({facts})"
+        kept.why = f"{_what_is_best(kept, right)} {within} ({facts})"
     else:
         kept = min(converted, key=lambda c: c.nrmse)
-        kept.why = f"the most accurate; none is within NRMSE {limit:g}"
+        kept.why = f"the most accurate; none is {within}"
     return kept
 
 

@@ -1,75 +1,172 @@
-"""Step 10: the metric that the user cares about, on the whole test split, streamed through each backend.
+"""Step 10: the whole test split, streamed through each backend: the metric that the user cares
+about, and the verdict on each model in fewer bits.
 
-Once from the zero state at each recording, and once as a board streams that nobody resets: one stream through all recordings. A
-bidirectional model answers each recording as a whole, and that is all.
+A model in fewer bits is judged by the streams that its metric is from. Its tolerance for `check`
+allows what was measured here as well. One that is certainly wrong here is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_lstm import Run, Sequence, evaluate
-from edge_lstm.data.recordings import shuffled
-from edge_lstm.results.alarms import measure
-from edge_lstm_runtime import Backend, Session
+from edge_lstm import Run, evaluate
+from edge_lstm.results.alarms import measure as measure_alarms
+from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.model.measured import Measured
 
-from ..measure import keys
+from ..measure import keys, tolerances
+from ..measure.judgement import Pass, Recording, judge, measure, why_wrong
+from ..measure.passes import NEVER_RESET, RESET, Streamed, stream_test
 from ..npu.rknn.sim import simulated
 from ..work import Work
+from .quantize_native import WHERE as ON_CPU
 from .quantize_native import native_backend
+from .simulate import WHERE as SIMULATED
+from .simulate import instead
+
+ByPass = dict[str, dict[str, Any]]
+Metrics = dict[Measured, dict[str, Any]]
+Passes = Mapping[str, Streamed]
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A model in fewer bits. name: of its backend; member: what is left out if it is wrong.
+
+    at_once: steps that it takes together. where: it is measured, in words.
+    """
+
+    name: Measured
+    member: str
+    scheme: str
+    backend: Backend
+    at_once: int
+    where: str
+    advice: str
 
 
 def call(work: Work) -> Work:
-    backends: dict[Measured, Backend] = {keys.NUMPY: numpy_backend(work.spec, work.weights)}
+    run = work.run
+    passes = stream_test(run, numpy_backend(work.spec, work.weights))
+    metrics = {keys.NUMPY: _metrics(run, passes)}
+    candidates = _candidates(work)
+    expected = stream_test(run, reference(work.spec, work.weights)) if candidates else {}
+    for one in candidates:
+        found = stream_test(run, one.backend)
+        work = _judged(work, one, found, expected)
+        if one.name in work.judgements:
+            metrics[one.name] = _metrics(run, found)
+    notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
+    return dataclasses.replace(
+        work,
+        metrics=_by_name(metrics),
+        answers=passes[RESET].answers,
+        notes=(*work.notes, *notes),
+    )
+
+
+def _candidates(work: Work) -> list[Candidate]:
+    found = []
     if work.native_int8:
-        backends[keys.NATIVE_INT8] = native_backend(work, work.native_int8)
-    backends.update({keys.simulated(member): simulated(a.converter, work.weights) for member, a in work.artifacts.items()})
-    metrics, answers = test_metrics(work.run, backends)
-    notes = (*work.notes, *filter(None, (_answered_by_numpy(work, member) for member in work.artifacts)))
-    return dataclasses.replace(work, metrics=metrics, answers=answers[keys.NUMPY], notes=notes)
+        backend: Backend = native_backend(work, work.native_int8)
+        name = keys.NATIVE_INT8
+        found.append(Candidate(name, str(name), "int8", backend, 1, ON_CPU, "Use the backend native"))
+    for member, artifact in work.artifacts.items():
+        backend, steps = simulated(artifact.converter, work.weights), artifact.form.steps
+        name, advice = keys.simulated(member), instead(artifact)
+        found.append(Candidate(name, member, artifact.scheme, backend, steps, SIMULATED, advice))
+    return found
+
+
+def _judged(work: Work, one: Candidate, found: Passes, expected: Passes) -> Work:
+    passes = {}
+    for how in found:
+        if (measured := _measured(work, one, found[how], expected[how])) is not None:
+            passes[how] = measured
+    manner = {RESET: "reset at each recording", NEVER_RESET: NEVER_RESET}
+    errors = {f"over the test split {one.where}, {manner[h]}": p.nrmse for h, p in passes.items()}
+    if why := why_wrong(one.scheme, errors):
+        return work.leave_out(one.member, f"{why}. {one.advice}")
+    accuracy = work.accuracy[one.name]
+    where = f"{one.where}, the largest of the golden samples and the whole test split"
+    split = errors.values()
+    golden = accuracy.outputs
+    tolerance = tolerances.fewer_bits(one.scheme, golden, work.reference, where, split)
+    judgement = judge(one.scheme, accuracy.comparison, passes)
+    work.say(f"  {one.name}: {judgement.sentence}")
+    accuracy = dataclasses.replace(accuracy, tolerance=tolerance)
+    return dataclasses.replace(
+        work,
+        accuracy={**work.accuracy, one.name: accuracy},
+        judgements={**work.judgements, one.name: judgement},
+    )
+
+
+def _measured(work: Work, one: Candidate, found: Streamed, expected: Streamed) -> Pass | None:
+    test, recordings = work.run.splits.test, []
+    for number, y, right in zip(found.order, found.outputs, expected.outputs, strict=True):
+        own = own_steps(work, one.at_once, len(y))
+        recordings.append(Recording(number, test[number].name, y[:own], right[:own]))
+    total = sum(len(sequence.x) for sequence in test)
+    return measure(one.scheme, recordings, work.spec.output_names, total)
+
+
+def own_steps(work: Work, at_once: int, length: int) -> int:
+    """How many of a recording's steps a model of `at_once` steps answers itself, from the first.
+
+    NumPy answers the others.
+    """
+    if work.spec.bidirectional:
+        return length if length == at_once else 0
+    return length - length % at_once
 
 
 def _answered_by_numpy(work: Work, member: str) -> str | None:
-    """A note where a model that takes several steps at once answers so little of the recordings that its metric is NumPy's above all."""
-    steps, lengths = work.artifacts[member].form.steps, [len(s.x) for s in work.run.splits.test]
-    whole = work.spec.bidirectional
-    left, total = sum(length * (length != steps) if whole else length % steps for length in lengths), sum(lengths)
+    """A note on a model of several steps at once that answers so little of the recordings that its
+    metric is NumPy's above all."""
+    steps = work.artifacts[member].form.steps
+    lengths = [len(s.x) for s in work.run.splits.test]
+    left, total = sum(n - own_steps(work, steps, n) for n in lengths), sum(lengths)
     if 2 * left <= total:
         return None
-    which = f"are in recordings of other than {steps} steps" if whole else f"fill no chunk of {steps} in their recording"
-    advice = "test with recordings of that length" if whole else "choose a smaller chunk"
+    which, advice = f"fill no chunk of {steps} in their recording", "choose a smaller chunk"
+    if work.spec.bidirectional:
+        which = f"are in recordings of other than {steps} steps"
+        advice = "test with recordings of that length"
     share = f"{member}: {100 * left / total:.0f} % of the steps of the test split {which}"
     return f"{share} and were computed by NumPy, so its metric says little; {advice}"
 
 
 def test_metrics(
-    run: Run, backends: Mapping[Measured, Backend]
-) -> tuple[dict[Measured, dict[str, Any]], dict[Measured, list[NDArray[Any]]]]:
-    """The metrics of each backend, and of each with its state never reset; the answers (T, O) to each test sequence of each backend."""
-    spec, test, season = run.spec, run.splits.test, run.config.data.season
-    answers = {name: _answers(Session(spec, backend), test, carried=False) for name, backend in backends.items()}
-    metrics = {name: evaluate(spec, test, found, season=season) for name, found in answers.items()}
-    if spec.anomaly_scale:
-        for name, found in answers.items():
-            metrics[name]["anomaly"] = measure(spec, test, found)
-    if len(test) > 1 and not spec.bidirectional:
-        for name, backend in backends.items():
-            found = _answers(Session(spec, backend), shuffled(test), carried=True)
-            metrics[name.never_reset()] = evaluate(spec, shuffled(test), found, season=season)
-    return metrics, answers
+    run: Run,
+    backends: Mapping[Measured, Backend],
+) -> tuple[Metrics, dict[Measured, Sequence[NDArray[Any]]]]:
+    """The metrics of each backend, and of each with its state never reset; the answers (T, O) of
+    each backend to each test sequence."""
+    passes = {name: stream_test(run, backend) for name, backend in backends.items()}
+    metrics = _by_name({name: _metrics(run, found) for name, found in passes.items()})
+    return metrics, {name: found[RESET].answers for name, found in passes.items()}
 
 
-def _answers(session: Session, recordings: list[Sequence], *, carried: bool) -> list[NDArray[Any]]:
-    session.reset()
-    answers = []
-    for recording in recordings:
-        if not carried:
-            session.reset()
-        answers.append(session.run(recording.x))
-    return answers
+def _metrics(run: Run, passes: Passes) -> ByPass:
+    """The task's metrics of each pass."""
+    found = {}
+    for how, streamed in passes.items():
+        test = [run.splits.test[n] for n in streamed.order]
+        found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
+        if run.spec.anomaly_scale and how == RESET:
+            found[how]["anomaly"] = measure_alarms(run.spec, test, list(streamed.answers))
+    return found
+
+
+def _by_name(metrics: Mapping[Measured, ByPass]) -> Metrics:
+    """As the manifest has them: those of RESET, then the others."""
+    reset = {name: found[RESET] for name, found in metrics.items()}
+    carried = {n.never_reset(): m[NEVER_RESET] for n, m in metrics.items() if NEVER_RESET in m}
+    return reset | carried

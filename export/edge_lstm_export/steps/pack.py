@@ -9,43 +9,45 @@ from typing import Any
 
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
-from edge_lstm_runtime.model.measured import write_measured
+from edge_lstm_runtime.model.measured import Measured, write_measured
 from edge_lstm_runtime.model.npz import write_npz
 
 from ..measure import keys
 from ..npu.rknn.process import dataset
-from ..work import Work
-from .verify_float import MEMBERS
+from ..work import GRAPHS, Work
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
 
 
 def call(work: Work) -> Work:
-    members = {MEMBERS[form]: graph.SerializeToString(deterministic=True) for form, graph in work.graphs.items()}
+    members = {}
+    for form, graph in work.graphs.items():
+        members[GRAPHS[form]] = graph.SerializeToString(deterministic=True)
     golden = {"x": work.stream, "y": work.reference}
     members["golden.npz"] = write_npz(golden | {"lengths": work.lengths} if work.spec.bidirectional else golden)
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))
-    facts: dict[str, Any] = {}
+    tolerance = work.accuracy[keys.NUMPY].tolerance
+    facts: dict[str, Any] = {"float32": {"tolerance": dataclasses.asdict(tolerance)}}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
-        facts["native_int8"] = {"tolerance": dataclasses.asdict(work.accuracy[keys.NATIVE_INT8].tolerance)}
+        facts["native_int8"] = _promised(work, keys.NATIVE_INT8)
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, graph = artifact.converter, MEMBERS["cell"] if artifact.form.name == "cell" else f"npu-{artifact.form.label}.onnx"
-        if graph not in members:
-            members[graph] = artifact.form.graph.SerializeToString(deterministic=True)
+        converter, made_from = artifact.converter, GRAPHS["cell"]
+        if artifact.form.name != "cell" or made_from not in members:
+            made_from = f"npu-{artifact.form.label}.onnx"
+            members[made_from] = artifact.form.graph.SerializeToString(deterministic=True)
         members[member] = converter.rknn
-        accuracy = work.accuracy[keys.simulated(member)]
         artifacts[member] = {
             "kind": "rknn",
             "target": artifact.target,
             "scheme": artifact.scheme,
             "form": artifact.form.name,
-            "graph": graph,
+            "graph": made_from,
             "recipe": artifact.form.recipe,
-            "tolerance": dataclasses.asdict(accuracy.tolerance),
+            **_promised(work, keys.simulated(member)),
             "operators": converter.operators,
             "memory_kb": converter.memory_kb,
             "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
@@ -63,7 +65,16 @@ def call(work: Work) -> Work:
         accuracy=write_measured({key: {**a.comparison.to_dict(), "source": a.source} for key, a in work.accuracy.items()}),
         metrics=write_measured(work.metrics),
         notes=list(work.notes),
+        left_out=dict(work.left_out),
         versions=versions,
         **facts,
     )
     return dataclasses.replace(work, bundle=bundle)
+
+
+def _promised(work: Work, backend: Measured) -> dict[str, Any]:
+    """Of a model in fewer bits: its tolerance, and the verdict with the figures that it is from."""
+    return {
+        "tolerance": dataclasses.asdict(work.accuracy[backend].tolerance),
+        "test_split": dataclasses.asdict(work.judgements[backend]),
+    }

@@ -14,13 +14,14 @@ from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.inputs.channels import features
 
+from ..measure import tolerances
 from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
 from ..quantize.cpu_int8 import Arrays, quantise
 from ..work import Accuracy, Work
-from .simulate import quantised_tolerance
 
 NAME = NATIVE_INT8.backend
+WHERE = "on the exporting machine's CPU"
 
 
 def call(work: Work) -> Work:
@@ -34,8 +35,9 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     outputs = backend.run(work.rows)
     comparison = compare(outputs, work.reference)
-    tolerance = quantised_tolerance(outputs, work.reference, "on the exporting machine's CPU")
-    work.say(f"  {NAME}: NRMSE {comparison.nrmse:.1e}, {backend.weight_bytes:,} bytes")
+    tolerance = tolerances.fewer_bits("int8", outputs, work.reference, WHERE)
+    error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
+    work.say(f"  {NAME}: {error}, {backend.weight_bytes:,} bytes")
     notes = work.notes
     if came_of_it := fine_tuned(work.run):
         work.say(f"  {came_of_it}")

@@ -43,12 +43,14 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
+        numpy=NUMPY,
+        judgements=work.judgements,
         lengths=work.lengths,
         worst={name: np.abs(a.outputs - work.reference).max(axis=0).tolist() for name, a in work.accuracy.items()},
         metrics=_metrics(work),
         verdict=verdict(work),
         figures={name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()},
-        inspected={member: page.png(plot_inspection(inspection)) for member, inspection in work.inspections.items() if inspection.drift},
+        inspected={name: page.png(plot_inspection(i)) for name, i in work.inspections.items()},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.config.to_toml(),
@@ -80,10 +82,9 @@ def verdict(work: Work) -> list[str]:
     for name, metrics in work.metrics.items():
         if name not in work.accuracy or name == NUMPY:
             continue
-        nrmse = work.accuracy[name].comparison.nrmse
         where = f"{name.member} on the simulator" if name.member in work.artifacts else f"{name} on this machine's CPU"
-        change = f"{_change(metrics, numpy)} against float32"
-        sentences.append(f"{where}: NRMSE {nrmse:.1e} against the reference, {change}.")
+        against = f"{_change(metrics, numpy)} against float32, reset at each recording"
+        sentences.append(f"{where} is {work.judgements[name].sentence}. {against}.")
     return [*sentences, *work.notes]
 
 

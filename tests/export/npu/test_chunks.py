@@ -446,7 +446,7 @@ def test_a_chunk_is_a_further_artifact(converted):
     assert row.to_dict()["kept"] == "asked for, beside rk3588-fp16.rknn"
     assert [c.form for c in work.candidates["rk3588-fp16.rknn"]] == ["cell", "lstm"]
     work = simulate.call(work)
-    assert work.accuracy[simulated("rk3588-fp16-t8.rknn")].tolerance == FLOAT16
+    assert work.accuracy[simulated("rk3588-fp16-t8.rknn")].tolerance.limit == 2.0**-11, "ONNX Runtime is exact, and fp16 never is"
     assert not work.notes
 
 
@@ -472,7 +472,7 @@ def test_a_chunk_out_of_tolerance_is_left_out(converted):
     wrong = dataclasses.replace(chunk, outputs=chunk.outputs + 1)
     work = simulate.call(dataclasses.replace(work, artifacts={**work.artifacts, "rk3588-fp16-t8.rknn": wrong}))
     assert list(work.artifacts) == ["rk3588-fp16.rknn"]
-    assert "rk3588-fp16-t8.rknn was not kept: NRMSE" in work.notes[0]
+    assert "rk3588-fp16-t8.rknn was left out: NRMSE" in work.notes[0]
     assert chunk.converter.closed
     assert simulated("rk3588-fp16-t8.rknn") not in work.accuracy
 

@@ -213,6 +213,29 @@ def test_the_tolerance_of_an_artifact_is_the_manifests(tmp_path: Path, monkeypat
         check_backend(bundle, "rknn", "other.rknn")
 
 
+def test_the_tolerance_of_float32_is_the_manifests_where_it_states_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = {"metric": "max_abs", "limit": 0.5, "reason": "as the export found it"}
+    bundle = make_bundle(tmp_path / "f.edge", SPEC, form="lstm", float32={"tolerance": stated})
+    register(monkeypatch, "numpy", perturbed)  # beyond 1e-5: see test_check_finds_a_wrong_backend
+    for backend in ("numpy", "onnx"):
+        result = check_backend(bundle, backend)
+        assert result.tolerance == Tolerance("max_abs", 0.5, "as the export found it")
+        assert result.passed
+
+
+def test_what_the_export_left_out_is_missed_with_its_reason(tmp_path: Path) -> None:
+    left_out = {"model.onnx": "it is off by 3", "rk3588-fp16.rknn": "NRMSE 0.5", "native-int8": "NRMSE 0.4"}
+    bundle = make_bundle(tmp_path / "l.edge", SPEC, left_out=left_out)
+    with pytest.raises(BackendUnavailableError, match=r"^the export left model\.onnx out: it is off by 3$"):
+        open_backend("onnx", bundle)
+    with pytest.raises(BackendUnavailableError, match=r"^the export left native-int8 out: NRMSE 0\.4$"):
+        check_backend(bundle, "native-int8")
+    with pytest.raises(BackendUnavailableError, match=r"no converted model; the export left rk3588-fp16\.rknn out: NRMSE 0\.5$"):
+        pick_artifact(bundle, None)
+    with pytest.raises(BackendUnavailableError, match=r"^the export left rk3588-fp16\.rknn out: NRMSE 0\.5$"):
+        pick_artifact(bundle, "rk3588-fp16.rknn")
+
+
 def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
     assert artifacts(full, "numpy") == [None]
     assert artifacts(full, "rknn") == [None]

@@ -423,6 +423,10 @@ MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
     "accuracy without figures": lambda m, _: m.update(accuracy={"numpy": {}}),
     "accuracy as text": lambda m, _: m.update(accuracy={"numpy": {"max_abs": "a", "nrmse": "b", "steps": "c"}}),
     "versions as a list": lambda m, _: m.update(versions=["1"]),
+    "float32 without a tolerance": lambda m, _: m.update(float32={}),
+    "a float32 tolerance below 0": lambda m, _: m.update(float32={"tolerance": artifact_entry(limit=-1.0)["tolerance"]}),
+    "left out as a list": lambda m, _: m.update(left_out=["model.onnx"]),
+    "left out for a number": lambda m, _: m.update(left_out={"model.onnx": 3}),
 }  # fmt: skip
 
 

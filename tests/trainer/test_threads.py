@@ -16,9 +16,9 @@ import torch
 from edge_lstm import Run, load_data, train
 from edge_lstm.config.schema import Config
 from edge_lstm.data.statistics import make_spec
+from edge_lstm.threads import Threads, using
 from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
-from edge_lstm.training.threads import Threads, using
 from edge_lstm.training.train import make_fabric
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY

@@ -1,0 +1,159 @@
+"""The verdict on a model in fewer bits: how far it is from the reference over the whole test split,
+and in which words that is said. docs/backends.md, "What the verdict rests on"."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import Comparison, compare
+
+from . import tolerances
+from .passes import NEVER_RESET, RESET
+
+GOOD = "good"
+MOSTLY = "good on the whole, not everywhere"
+POOR = "worse than it should be"
+FLAT = 0.01  # of the spread of all outputs: the least that an output's own spread counts as
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """outputs, reference: (T, O). number: in the test split, from 0."""
+
+    number: int
+    name: str
+    outputs: Array
+    reference: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Worst:
+    """Of the recordings, or of the outputs. index: in the test split, or of the output, from 0."""
+
+    name: str
+    index: int
+    nrmse: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """How far the outputs of one pass through the test split are from the reference's.
+
+    nrmse: over the standard deviation of all outputs of the reference; of one output, over its own.
+    steps: that the model itself answered; of: all there are. above: recordings with an NRMSE of
+    more than is good. worst_recording, worst_output: None if there is only one.
+    """
+
+    recordings: int
+    steps: int
+    of: int
+    max_abs: float
+    nrmse: float
+    above: int
+    worst_recording: Worst | None
+    worst_output: Worst | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """verdict: GOOD, MOSTLY or POOR. sentence: that, with its figures."""
+
+    verdict: str
+    sentence: str
+    passes: Mapping[str, Pass]
+
+
+def measure(
+    scheme: str,
+    recordings: Sequence[Recording],
+    names: Sequence[str],
+    of: int,
+) -> Pass | None:
+    """None if there is no step.
+
+    recordings: with the steps alone that the model itself answered. names: of the outputs. of: the
+    steps of the whole test split.
+    """
+    recordings = [one for one in recordings if len(one.outputs)]
+    if not recordings:
+        return None
+    outputs = np.concatenate([one.outputs for one in recordings])
+    reference = np.concatenate([one.reference for one in recordings])
+    whole, spread = compare(outputs, reference), float(reference.std())
+    by_recording = []
+    for one in recordings:
+        error = compare(one.outputs, one.reference, spread)
+        by_recording.append(Worst(one.name, one.number, error.nrmse))
+    by_output = []
+    for k, own in enumerate(np.maximum(reference.std(axis=0), FLAT * spread).tolist()):
+        error = compare(outputs[:, [k]], reference[:, [k]], own)
+        by_output.append(Worst(names[k], k, error.nrmse))
+    return Pass(
+        recordings=len(recordings),
+        steps=len(outputs),
+        of=of,
+        max_abs=whole.max_abs,
+        nrmse=whole.nrmse,
+        above=sum(one.nrmse > tolerances.good(scheme) for one in by_recording),
+        worst_recording=_worst(by_recording),
+        worst_output=_worst(by_output),
+    )
+
+
+def _worst(rows: Sequence[Worst]) -> Worst | None:
+    return max(rows, key=lambda row: row.nrmse) if len(rows) > 1 else None
+
+
+def judge(scheme: str, golden: Comparison, passes: Mapping[str, Pass]) -> Judgement:
+    """By the passes; by the golden samples if the model itself answers no step of the split."""
+    limit, verdict = tolerances.good(scheme), GOOD
+    parts = [w for p in passes.values() for w in (p.worst_recording, p.worst_output) if w]
+    if max((p.nrmse for p in passes.values()), default=golden.nrmse) > limit:
+        verdict = POOR
+    elif any(worst.nrmse > limit for worst in parts):
+        verdict = MOSTLY
+    figures = _over_split(passes, limit) if passes else _over_golden(golden)
+    return Judgement(verdict, f"{verdict}: {figures}; at most {limit:g} is good", passes)
+
+
+def why_wrong(scheme: str, errors: Mapping[str, float]) -> str | None:
+    """The reason to leave a model out, or None. errors: the place, in words -> the NRMSE there."""
+    limit = tolerances.wrong(scheme)
+    for where, nrmse in errors.items():
+        if not nrmse <= limit:
+            found = f"NRMSE {nrmse:.2g}" if np.isfinite(nrmse) else "answers that are not finite"
+            return f"{found} {where}; more than {limit:g} is no rounding to {scheme}, it is wrong"
+    return None
+
+
+def _over_golden(golden: Comparison) -> str:
+    over = f"over the {golden.steps:,} golden samples alone"
+    return f"NRMSE {golden.nrmse:.1e} {over}; it answers no recording of the test split"
+
+
+def _over_split(passes: Mapping[str, Pass], limit: float) -> str:
+    first = next(iter(passes.values()))
+    recordings = f"{first.recordings} recording{'s' if first.recordings > 1 else ''}"
+    over = f"over the whole test split ({recordings}, {first.steps:,} steps)"
+    if first.steps < first.of:
+        steps = f"{first.steps:,} of {first.of:,} steps of the test split"
+        over = f"over the {steps} that it answers itself ({recordings})"
+    manner = {RESET: " when reset at each", NEVER_RESET: f" when {NEVER_RESET}"}
+    said = []
+    for how, one in passes.items():
+        said.append(f"NRMSE {one.nrmse:.1e}{manner[how] if len(passes) > 1 else ''}")
+        if (worst := one.worst_recording) is not None:
+            above = f"{one.above} of {one.recordings} above {limit:g}"
+            said[-1] += f" (worst recording {worst.name!r} {worst.nrmse:.1e}, {above})"
+    worst_outputs = [one.worst_output for one in passes.values() if one.worst_output]
+    if worst_outputs:
+        worst = max(worst_outputs, key=lambda w: w.nrmse)
+        return f"{over}, {', and '.join(said)}; worst output {worst.name!r} {worst.nrmse:.1e}"
+    return f"{over}, {', and '.join(said)}"

@@ -1,0 +1,92 @@
+"""In the place of the vendor's converter: the graph's own answers by ONNX Runtime, to features that
+a test may spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edge_lstm_export.steps import convert_rknn, inspect_rknn
+from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.backends.rknn.packing import Packing
+
+Spoil = Callable[[np.ndarray], np.ndarray]
+
+
+class OrtRuntime:
+    """The vendor's call."""
+
+    def __init__(self, graph: bytes):
+        self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def inference(self, inputs):
+        named = zip(self._session.get_inputs(), inputs, strict=True)
+        return self._session.run(None, {i.name: a.reshape(i.shape) for i, a in named})
+
+    def release(self):
+        pass
+
+
+def on_ort(spec, graph: bytes, io) -> RknnBackend:
+    sizes = {"features": spec.feature_size, "hidden": spec.hidden_size, "layers": spec.num_layers}
+    return RknnBackend(OrtRuntime(graph), Packing(io, **sizes))
+
+
+class StandIn:
+    """In the place of Converter. spoil: scheme -> what becomes of the features (steps, F)."""
+
+    spoil: ClassVar[dict[str, Spoil]] = {}
+    closed: ClassVar[list[str]] = []
+    cycles = 100
+    inner_operators: ClassVar[list] = []
+    operators: ClassVar[list] = []
+    memory_kb: ClassVar[dict] = {"internal": 1, "weight": 1}
+
+    def __init__(self, spec, graph, recipe, target, scheme, *_, **__):
+        self._spec, self._label = spec, f"{target}-{scheme}"
+        self.steps = recipe["io"].get("steps", 1)
+        self.rknn = b"RKNN of " + self._label.encode()
+        self._spoil = StandIn.spoil.get(scheme, lambda rows: rows)
+        self._backend = on_ort(spec, graph, recipe["io"])
+
+    def reset(self):
+        self._backend.reset()
+
+    def run(self, rows):
+        return self._backend.run(self._spoil(rows))
+
+    def get_state(self):
+        return np.stack(self._backend.state)
+
+    def set_state(self, state):
+        self._backend.state = tuple(state)
+
+    def trace(self, _rows):
+        raise ConversionError("a stand-in has no tensors inside")
+
+    def log(self):
+        return ""
+
+    def close(self):
+        StandIn.closed.append(self._label)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **spoil: Spoil) -> None:
+    """Exports use it from now on. spoil: by scheme."""
+    monkeypatch.setattr(StandIn, "spoil", spoil)
+    monkeypatch.setattr(StandIn, "closed", [])
+    for step in (convert_rknn, inspect_rknn):
+        monkeypatch.setattr(step, "Converter", StandIn)
+    monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
+    monkeypatch.setattr(convert_rknn, "python", lambda _: None)
