@@ -62,6 +62,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/accuracy.py
 
 build/peers/ready: pyproject.toml constraints.txt benchmarks/requirements.txt

@@ -58,6 +58,7 @@ def configuration(folder: Path, arguments: argparse.Namespace, carry: float, *, 
         accelerator = "{arguments.device}"
         precision = "{arguments.precision}"
         cuda_graph = {str(graph).lower()}
+        threads = {torch.get_num_threads()}
         """
     )
     return load_config(folder / "config.toml")
