@@ -330,7 +330,10 @@ def test_ctrl_c(classify_file: Path) -> None:
 
 NOISY = """
 import ctypes, os
+from edge_lstm_runtime import Facts
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+
+FACTS = Facts("float32")
 
 class Noisy(NumpyBackend):
     name = "noisy"
@@ -350,7 +353,7 @@ def test_a_noisy_library_does_not_reach_the_answers(classify_file: Path, tmp_pat
     info = tmp_path / "noisy_npu-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu:open_backend\n")
+    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu\n")
     (tmp_path / "noisy_npu.py").write_text(NOISY)
     done = edge_lstm("run", classify_file, "--input", "-", "--backend", "noisy", text="1,2,3\n-1,0.5,0.25\n", folders=[tmp_path])
     assert done.returncode == 0, done.stderr
