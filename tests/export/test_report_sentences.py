@@ -168,10 +168,10 @@ def test_a_figure_beside_its_limit_is_seen_to_be_larger(
 @pytest.mark.parametrize(
     ("drift", "words"),
     [
-        ((1e-3, 1.6e-3), "the error GROWS (last 1,000 over first: 1.60)"),
-        ((1e-3, 1.32e-3), "the error grows a little (last 1,000 over first: 1.32)"),
-        ((1e-3, 1.001e-3), "no growth (last 1,000 over first: 1.00)"),
-        ((1e-3, 0.9e-3), "no growth (last 1,000 over first: 0.90)"),
+        ((1e-3, 1.6e-3), "the error GROWS"),
+        ((1e-3, 1.32e-3), "the error grows a little"),
+        ((1e-3, 1.001e-3), "no growth"),
+        ((1e-3, 0.9e-3), "no growth"),
     ],
 )
 def test_growth_is_said_as_it_is_printed(drift: tuple[float, ...], words: str) -> None:

@@ -43,7 +43,7 @@ def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        found.append(canonical_weights(CompactLSTM(make_spec(1, hidden=64))))
+        found.append(canonical_weights(CompactLSTM(plain_spec(1, 64))))
         assert torch.get_num_threads() == threads
     for name, array in found[0].items():
         np.testing.assert_array_equal(array, found[1][name])

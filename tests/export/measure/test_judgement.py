@@ -18,7 +18,7 @@ from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, evaluate_task, simulate
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import Comparison, Reference, check_backend, load
-from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.model.bundle import read_bundle
 from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.check import check_opened
@@ -271,9 +271,10 @@ def test_the_drift_says_that_it_is_the_same_samples(trained, monkeypatch, tmp_pa
     inspection = load(work.out).manifest["artifacts"]["rk3588-fp16.rknn"]["inspection"]
     drift = inspection["drift"]
     assert len(drift) == 10
+    trend = "the error grows a little" if round(drift[-1] / drift[0], 2) > 1 else "no growth"
     assert inspection["verdict"] == (
         "over the same 1,000 golden samples 10 times, never reset, "
-        f"NRMSE {drift[0]:.1e} the first time and {drift[-1]:.1e} the last: no growth"
+        f"NRMSE {drift[0]:.1e} the first time and {drift[-1]:.1e} the last: {trend}"
     )
     html = work.out.with_suffix(".html").read_text()
     assert "over the same 1,000 golden samples 10 times, the state never reset" in html
