@@ -74,19 +74,36 @@ def test_links_and_make_targets_exist(document):
     assert set(re.findall(r"make (\w+)", re.sub(r"[^`]*`([^`]*)`[^`]*|.", r" \1 ", text))) <= targets | {"clean"}
 
 
+def documented_keys(text: str) -> set[str]:
+    return set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+
+
 def test_every_configuration_key_is_documented():
-    from edge_lstm.config import schema
+    """A section's keys; for [data], [model] and [train] those of every source or task, and its own."""
+    from edge_lstm.config import common, schema
+    from edge_lstm.data.sources import SOURCES
+    from edge_lstm.tasks import TASKS
 
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    sections = re.split(r"^## ", text, flags=re.MULTILINE)
-    tables = {name: field.annotation for name, field in schema.Config.model_fields.items() if name != "folder"}
-    tables["data.split"] = schema.SplitConfig
-    for name, annotation in tables.items():
-        (section,) = [c for c in (get_args(annotation) or (annotation,)) if c is not type(None)]
-        title = f"[{name}]"
-        (body,) = [s for s in sections if s.startswith(f"`{title}`")]
-        documented = set(re.findall(r"^\| `(\w+)`", body, re.MULTILINE))
-        assert documented == set(section.model_fields) - {"split"}, title
+    sections = {s.split("`")[1]: s for s in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
+    fixed = {name: schema.Config.model_fields[name].annotation for name in schema.OPTIONAL}
+    fixed = {name: next(c for c in get_args(annotation) if c is not type(None)) for name, annotation in fixed.items()}
+    for name, section in {**fixed, "data.split": common.SplitConfig}.items():
+        assert documented_keys(sections[f"[{name}]"]) == set(section.model_fields), name
+    tasks = {name: TASKS.load(name).Section for name in TASKS.names()}
+    for title, found in {
+        "[data]": {name: SOURCES.load(name).Section for name in SOURCES.names()},
+        "[model]": tasks,
+        "[train]": {name: task.Train for name, task in tasks.items()},
+    }.items():
+        # "csv" has the keys under "### `csv`, `parquet`: tables", and those under "And for `csv`:".
+        everyone, *parts = re.split(r"^### |^And (?=for `)", sections[title], flags=re.MULTILINE)
+        named = [(set(re.findall(r"`([\w-]+)`", part.splitlines()[0])), documented_keys(part)) for part in parts]
+        for name, section in found.items():
+            general = everyone if name != "text" else everyone.partition("For every source of numbers")[0]
+            expected = documented_keys(general).union(*(keys for names, keys in named if name in names))
+            assert expected == set(section.model_fields) - {"split"}, (title, name)
+        assert set.union(set(), *(names & found.keys() for names, keys in named if keys)) >= {n for n in found if title != "[train]"}
 
 
 def test_documents_name_the_same_version():
