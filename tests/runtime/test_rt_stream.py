@@ -18,12 +18,12 @@ from edge_lstm_runtime.inputs.channels import describe
 
 @pytest.fixture
 def session(classify_file: Path) -> Session:
-    return load(classify_file).session()
+    return load(classify_file).session("numpy")
 
 
 @pytest.fixture
 def gappy(forecast_file: Path) -> Session:
-    return load(forecast_file).session()
+    return load(forecast_file).session("numpy")
 
 
 def expected(session: Session, rows: list[list[float]]) -> list[dict[str, Any]]:
