@@ -94,7 +94,7 @@ def test_numpy_answers_them_together_and_others_one_by_one(model: Model) -> None
 
 
 def test_without_streams_all_is_as_it_was(model: Model) -> None:
-    session = model.session()
+    session = model.session("numpy")
     assert not isinstance(session, StreamsSession)
     assert session.streams is None
     assert session.step([0.0, 1.0, 2.0]).shape == (4,)
@@ -103,7 +103,7 @@ def test_without_streams_all_is_as_it_was(model: Model) -> None:
 @pytest.mark.parametrize("streams", [0, -1, 2.0, "2", True])
 def test_a_number_of_streams_that_is_none(streams: Any, model: Model) -> None:
     with pytest.raises(ConfigError, match=r"streams is .*; expected a whole number from 1"):
-        model.session(streams=streams)
+        model.session("numpy", streams=streams)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -143,7 +143,7 @@ def test_reset_of_some(name: str, options: dict[str, Any], chosen: list[int], mo
 
 @pytest.mark.parametrize("options", [{"stream": N}, {"stream": -1}, {"streams": [0, N]}, {"stream": "0"}, {"stream": 0, "streams": [1]}])
 def test_reset_of_what_is_not_there(options: dict[str, Any], model: Model) -> None:
-    session = model.session(streams=N)
+    session = model.session("numpy", streams=N)
     session.run(recordings(model.spec, 3))
     before = session.state
     with pytest.raises(ConfigError, match=r"stream .* is not there; expected 0 to 4|expected one of the two"):
@@ -197,7 +197,7 @@ def test_a_refused_sample_names_stream_and_channel_and_changes_nothing(name: str
 
 
 def test_a_gap_that_is_refused(tmp_path: Path) -> None:
-    session = Model(bundle_of(tmp_path, make_spec())).session(streams=2)
+    session = Model(bundle_of(tmp_path, make_spec())).session("numpy", streams=2)
     with pytest.raises(SampleError, match=r"^stream 1: channel 'ch2' is NaN .* missing = 'refuse'"):
         session.step([[0.0, 0.0, 0.0], [0.0, 0.0, np.nan]])
 
@@ -206,7 +206,7 @@ def test_a_value_too_far_off_among_good_ones(model: Model) -> None:
     x = np.zeros((N, 3))
     x[4, 2] = -1e300
     with pytest.raises(SampleError, match=r"^stream 4: channel 'ch2' is -1e\+300, more than 1e\+30 standard deviations"):
-        model.session(streams=N).step(x)
+        model.session("numpy", streams=N).step(x)
 
 
 BAD = {
@@ -221,7 +221,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_samples_of_another_shape(bad: Any, model: Model) -> None:
-    session = model.session(streams=N)
+    session = model.session("numpy", streams=N)
     session.run(recordings(model.spec, 3))
     before = session.state
     with pytest.raises(SampleError, match=r"5 x 3|\(5, 3\)"):

@@ -134,7 +134,7 @@ def test_an_unknown_backend(verb: str, classify_file: Path, capfd: pytest.Captur
 def test_run_is_the_session(classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 30)
-    answers = model.session().run(xs)
+    answers = model.session("numpy").run(xs)
     (tmp_path / "a.csv").write_text(csv_of(xs[:, ::-1], "ch2,ch1,ch0\n"))
     (tmp_path / "b.csv").write_text(csv_of(xs))
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in xs.tolist()))
@@ -330,10 +330,7 @@ def test_ctrl_c(classify_file: Path) -> None:
 
 NOISY = """
 import ctypes, os
-from edge_lstm_runtime import Facts
-from edge_lstm_runtime.backends.numpy import NumpyBackend
-
-FACTS = Facts("float32")
+from edge_lstm_runtime.backends.numpy import FACTS, NumpyBackend
 
 class Noisy(NumpyBackend):
     name = "noisy"

@@ -189,13 +189,19 @@ def test_what_a_failing_backend_has_not_heard_is_kept(monkeypatch: pytest.Monkey
 
 def test_who_takes_frames_only(tmp_path: Any) -> None:
     make_bundle(tmp_path / "plain.edge")
-    with rt.load(tmp_path / "plain.edge").session() as session, pytest.raises(rt.ConfigError, match="takes no sound"):
+    with rt.load(tmp_path / "plain.edge").session("numpy") as session, pytest.raises(rt.ConfigError, match="takes no sound"):
         session.listen(np.zeros(10))
     make_bundle(tmp_path / "sound.edge", sound_spec(LOG_MEL))
-    with rt.load(tmp_path / "sound.edge").session(streams=2) as several, pytest.raises(rt.ConfigError, match="streams takes frames"):
+    with (
+        rt.load(tmp_path / "sound.edge").session("numpy", streams=2) as several,
+        pytest.raises(rt.ConfigError, match="streams takes frames"),
+    ):
         several.listen(np.zeros(10))
     write_whole(tmp_path / "whole.edge")
-    with rt.load(tmp_path / "whole.edge").session() as whole, pytest.raises(rt.ConfigError, match="a bidirectional model takes frames"):
+    with (
+        rt.load(tmp_path / "whole.edge").session("numpy") as whole,
+        pytest.raises(rt.ConfigError, match="a bidirectional model takes frames"),
+    ):
         whole.listen(np.zeros(10))
 
 
