@@ -93,9 +93,7 @@ def compare(config: Config, out: str | Path, *, resume: bool = False, quiet: boo
     return found
 
 
-def same_plan(
-    file: Path, plan: dict[str, Any], current: Callable[[dict[str, Any]], dict[str, Any]] = dict
-) -> None:
+def same_plan(file: Path, plan: dict[str, Any], current: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> None:
     """Write the configuration and the data of the rows, or see that they are still the same.
 
     current: makes a configuration of an earlier version one of this version.

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from train_helpers import CLASSIFY, FORECAST
+from helpers.configs import CLASSIFY, FORECAST
 
 from edge_lstm import load_config, load_data, load_run, train
 from edge_lstm.compare.comparison import same_plan
@@ -27,7 +27,7 @@ from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 
 Configure = Callable[..., Config]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # --- every key of every section ---
 
