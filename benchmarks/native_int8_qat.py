@@ -18,7 +18,7 @@ from edge_lstm import Run, Sequence, checkpoint, evaluate, load_config, train
 from edge_lstm.config import QuantizeConfig
 from edge_lstm.model import CompactLSTM, canonical_weights
 from edge_lstm.quantised import grid_weights
-from edge_lstm_export.steps.draw_stream import shuffled
+from edge_lstm_export.passes import shuffled
 from edge_lstm_export.steps.quantise_native import of_run
 from edge_lstm_runtime import Reference, Session, compare
 from edge_lstm_runtime.backends.native import NativeBackend
