@@ -77,6 +77,7 @@ def bases() -> list[dict[str, bytes]]:
         tolerance = {"metric": "nrmse", "limit": 2e-3, "reason": "measured"}
         entry = {"kind": "rknn", "target": "rk3588", "tolerance": tolerance, "recipe": {"io": {"form": "lstm", "steps": 2}}}
         facts: dict[str, Any] = {"artifacts": {"a.rknn": entry}}
+        facts |= {"float32": {"tolerance": tolerance}, "left_out": {"model.onnx": "wrong"}}
         members = {"a.rknn": b"model"}
         if spec.bidirectional:
             golden["lengths"] = np.array([3])
