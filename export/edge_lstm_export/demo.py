@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import time
 from collections.abc import Callable
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_lstm import load_config, train
+from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import describe, load
 
 from .pipeline import export_run
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
-    """Train on BasicMotions, export for RK3588, check, and stream one recording. Everything goes into `out`; 0 when all is right."""
+    """Train on BasicMotions, export for RK3588, check, and stream one recording; 0 when all is right.
+
+    Everything goes into `out`; the data too, as a CSV like one of the user's own.
+    """
     from .cli import summary
 
     start = time.perf_counter()
@@ -24,6 +28,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     out.mkdir(parents=True)
     say("1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities")
     run = train(load_config("recipe:activity"), out / "run")
+    _write_recordings(run, out / "recordings.csv")
     say("\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference")
     work = export_run(run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say)
     print(summary(work))
@@ -48,3 +53,14 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
         )
     say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
     return 0
+
+
+def _write_recordings(run: Run, path: Path) -> None:
+    """All the data: a row for each sample, with its recording's number and its class."""
+    recordings = [*run.splits.train, *run.splits.val, *run.splits.test]
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["recording", "activity", *run.spec.channels])
+        for number, recording in enumerate(recordings):
+            activity = run.spec.classes[recording.label or 0]
+            rows.writerows([number, activity, *sample] for sample in recording.x.tolist())
