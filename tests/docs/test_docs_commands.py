@@ -82,7 +82,7 @@ def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=2400,
+        timeout=3600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]
