@@ -1,4 +1,4 @@
-"""What the documents print is run: all of the README in order, from an empty shell; its links and its make targets."""
+"""What the documents print is run: all of the README in order, from an empty shell."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def commands() -> list[str]:
 
 
 def script(board: Path) -> str:
-    """The README as one shell's input. Training is cut to two epochs; the board is a folder of this machine, with the wheel for it."""
+    """The README as one shell's input. Training is cut to two epochs.
+
+    board: a folder of this machine that stands for the board; it gets the wheel for this machine.
+    """
     parts = ["set -e -o pipefail", f'scp() {{ cp "${{@:1:$#-1}}" {shlex.quote(str(board))}; }}']
     for number, (language, code) in enumerate(blocks()):
         parts.append(f"echo; echo block {number}")
@@ -68,7 +71,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
-    """As a newcomer types it: `make demo` first, which makes .venv, on the real converter; then block by block, a board's too."""
+    """As a newcomer types it: `make demo`, which makes .venv, then block by block, a board's too."""
     board = clone.parent / "board"
     program = board / "bin" / "your-sensor-program"
     program.parent.mkdir(parents=True)
