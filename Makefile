@@ -33,6 +33,7 @@ $(NATIVE)/libedge_lstm.so: $(NATIVE)/edge_lstm.c $(NATIVE)/edge_lstm.h hatch_bui
 
 demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
+	@echo "edge-lstm is in $(BIN): run \`. $(BIN)/activate\` in this shell, and go on with the README"
 
 test: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(PYTEST) -m "not slow"
