@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.imports import circles, graph, imports, modules
+from helpers.longest import LONGEST
 from helpers.paths import ROOT
 
 PACKAGES = {"edge_lstm_runtime": ROOT / "deploy", "edge_lstm": ROOT, "edge_lstm_export": ROOT / "export"}
@@ -109,6 +110,10 @@ def test_relative_imports_stay_inside_their_package() -> None:
 def test_no_package_at_the_folders_of_the_layout() -> None:
     for folder in ("export", "deploy"):
         assert not (ROOT / folder / "__init__.py").exists(), f"{folder}/ is a folder, not a package"
+
+
+def test_the_longest_test_files_are_there() -> None:
+    assert all(path.exists() for path in LONGEST), LONGEST
 
 
 # --- circles ---
