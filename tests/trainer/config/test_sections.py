@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from helpers.configs import CLASSIFY, FORECAST
 
 from edge_lstm import load_config, load_data, load_run, train
 from edge_lstm.compare.comparison import same_plan
@@ -25,6 +24,7 @@ from edge_lstm.data.sources import SOURCES
 from edge_lstm.recipes import FOLDER
 from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, TrainingError
+from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
 ROOT = Path(__file__).parents[3]
