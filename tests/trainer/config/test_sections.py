@@ -104,7 +104,7 @@ CHOICES = {
 KINDS = {
     "a text": "path train_path test_path rul name time label group known_anomalies pattern test_pattern teacher",
     "a count": "window stride season first hidden_size horizon embedding smoothing epochs batch_size devices "
-    "sample_rate frame_length hop_length n_fft n_mels n_mfcc steps",
+    "sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
     "a whole number from 0": "seed patience",
     "above 0": "learning_rate clip_norm f_max floor temperature",
     "from 0": "weight_decay offset level noise f_min tolerance",
