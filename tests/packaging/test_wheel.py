@@ -21,7 +21,7 @@ from helpers.paths import ROOT
 pytestmark = pytest.mark.slow
 PACKAGES = {"edge_lstm": ROOT, "edge_lstm_export": ROOT / "export", "edge_lstm_runtime": ROOT / "deploy"}
 INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
-MAX_KB = 400
+MAX_KB = 450  # all three packages and the libraries of one platform
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
@@ -121,7 +121,7 @@ def test_import_and_stream(board: Path, bundle: Path) -> None:
     script = (
         "import sys, edge_lstm_runtime as rt\n"
         "with rt.load(sys.argv[1]).session('auto') as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
-        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', 'pydantic'}\n"
+        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'polars', 'pydantic'}\n"
         "print(sorted(foreign & {m.split('.')[0] for m in sys.modules}))\n"
         "print(rt.__file__)"
     )
@@ -158,7 +158,7 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
 
 @pytest.mark.parametrize(
     ("verb", "extra"),
-    [("train", "train"), ("export", "export"), ("demo", "desktop"), ("targets", "export"), ("lint", "export"), ("converter", "export")],
+    [("train", "train"), ("export", "export"), ("demo", "export"), ("lint", "export")],
 )
 def test_desktop_verbs_name_the_exact_command(board: Path, wheels: dict[str, Path], verb: str, extra: str) -> None:
     done = on_board(board, verb)
@@ -167,6 +167,11 @@ def test_desktop_verbs_name_the_exact_command(board: Path, wheels: dict[str, Pat
     message, command = done.stderr.split("; run: ")
     assert re.fullmatch(rf"edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed", message)
     assert command == f'pip install "{wheels["any"]}[{extra}]"\n'
+
+
+def test_what_needs_no_package_runs(board: Path) -> None:
+    assert on_board(board, "targets").stdout.startswith("target")
+    assert on_board(board, "converter").returncode == 0
 
 
 def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:
