@@ -38,6 +38,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from edge_lstm_runtime.verify.error import FLOAT16, FLOAT32
 from edge_lstm_runtime.verify.golden import run_sequences
+from helpers.tolerances import assert_close
 
 
 def rows_of(spec, steps, seed=1):
@@ -202,7 +203,7 @@ def test_the_length_is_that_of_the_recordings_or_as_asked(
     judge = reference(work.spec, work.weights)
     for x, y in parts:
         rows = (x - work.spec.input_mean) / np.asarray(work.spec.input_std)
-        np.testing.assert_allclose(y, judge.run(rows), rtol=0, atol=1e-12)
+        assert_close(y, judge.run(rows), "float64", "y")
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_refused_or_a_wrong_one_is_a_note(both_run, convert, monkeypatch):
     monkeypatch.setattr(Simulated, "wrong", 0.005)
     work = simulate.call(convert(work_for(both_run, [20, 20], schemes={"rk3588": ("w8a8",)})[0]))
     assert (
-        evaluate_task.call(work).judgements["rknn-sim rk3588-w8a8-t20.rknn"].verdict
+        evaluate_task.call(work).judgements[simulated("rk3588-w8a8-t20.rknn")].verdict
         == "worse than it should be"
     )
 

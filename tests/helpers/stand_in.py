@@ -12,7 +12,7 @@ import pytest
 
 from edge_lstm_export.steps import convert_rknn, inspect_rknn
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.backends.rknn import RknnBackend
+from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
 
 Spoil = Callable[[np.ndarray], np.ndarray]

@@ -15,6 +15,7 @@ from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
 from helpers.calibration import calibration_for
 from helpers.specs import feature_rows
+from helpers.tolerances import assert_close
 
 
 def run_on_ort(spec, form, rows):
@@ -46,7 +47,7 @@ def test_the_fused_operator_with_its_head(random_model, layers, steps):
     spec, weights = random_model(layers, 16, outputs=3)
     rows = feature_rows(spec, 400)
     found, _ = run_on_ort(spec, lstm(spec, weights, {}, steps=steps), rows)
-    assert compare(found, Reference(spec, weights).run(rows)).max_abs < 1e-5
+    assert_close(found, Reference(spec, weights).run(rows), "float32", "y")
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_lstm_export import export_run, graphs
+from edge_lstm_export import export_run
+from edge_lstm_export.graphs import bundle as graphs
+from edge_lstm_export.measure import keys
 from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.steps import build_graphs, verify_float
 from edge_lstm_runtime import BackendUnavailableError, ConversionError, load
@@ -57,13 +59,13 @@ def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form,
     (note,) = (line.strip() for line in printed.err.splitlines() if "left out" in line)
     differs = f"onnx {member} differs from the float64 reference by 1.0"
     assert note.startswith(f"{member} was left out: {differs}")
-    assert note.endswith("at most 1.0e-05 was expected")
+    assert note.endswith("at most 1.00e-05 was expected")
     bundle = load(out).bundle
     rest = {"weights.npz", "golden.npz", "calibration.npz", "int8.npz", other}
     assert set(bundle.members) == rest
     assert bundle.manifest["left_out"] == {member: note.partition(": ")[2]}
     assert note in bundle.manifest["notes"]
-    assert f"onnx {member}" not in bundle.manifest["accuracy"]
+    assert keys.onnx(member) not in read_measured(bundle.manifest["accuracy"])
     assert note in report(out)
     assert main(["check", str(out)]) == 0, "the rest is right"
     assert main(["info", str(out)]) == 0
@@ -83,9 +85,9 @@ def test_a_wrong_kernel_is_said_and_the_rest_is_written(trained, tmp_path, monke
     monkeypatch.setattr(verify_float, "NativeBackend", lambda s, w: kernel(s, off(w)))
     work = export_run(trained, tmp_path / "motions.edge", schemes=())
     assert list(work.left_out) == ["native"]
-    accuracy = load(work.out).manifest["accuracy"]
-    assert "native" not in accuracy
-    assert "native-int8" in accuracy, "which is measured by itself"
+    accuracy = read_measured(load(work.out).manifest["accuracy"])
+    assert keys.NATIVE not in accuracy
+    assert keys.NATIVE_INT8 in accuracy, "which is measured by itself"
 
 
 def test_numpy_out_of_tolerance_ends_it_and_nothing_is_written(trained, tmp_path, monkeypatch):
@@ -108,8 +110,13 @@ def test_rounding_that_a_net_amplifies_is_no_error(trained, tmp_path, capsys):
     run.__dict__["splits"] = trained.splits
     work = export_run(run, tmp_path / "motions.edge", schemes=())
     largest = max(1.0, float(np.abs(work.reference).max()))
-    float32 = {name: a for name, a in work.accuracy.items() if name != "native-int8"}
-    assert set(float32) == {"numpy", "native", "onnx model.onnx", "onnx cell.onnx"}
+    float32 = {name: a for name, a in work.accuracy.items() if name != keys.NATIVE_INT8}
+    assert set(float32) == {
+        keys.NUMPY,
+        keys.NATIVE,
+        keys.onnx("model.onnx"),
+        keys.onnx("cell.onnx"),
+    }
     worst = max(a.comparison.max_abs for a in float32.values())
     assert worst > 1e-5 * largest, "no example of what this is about"
     limit = load(work.out).manifest["float32"]["tolerance"]["limit"]

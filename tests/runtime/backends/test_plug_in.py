@@ -192,7 +192,7 @@ def test_the_plug_in_of_this_project_is_measured_by_name(file: Path) -> None:
 
 
 def test_the_table_in_the_docs_names_every_backend() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "backends.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "backends.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", page, re.MULTILINE))
     assert {name: rows.get(name, "").strip() for name in names()} == {
         name: facts_of(name).number_format for name in names()

@@ -274,11 +274,11 @@ def test_what_the_export_left_out_is_missed_with_its_reason(tmp_path: Path) -> N
         BackendUnavailableError,
         match=r"no converted model; the export left rk3588-fp16\.rknn out: NRMSE 0\.5$",
     ):
-        pick_artifact(bundle, None)
+        pick_artifact(bundle, "rknn", None)
     with pytest.raises(
         BackendUnavailableError, match=r"^the export left rk3588-fp16\.rknn out: NRMSE 0\.5$"
     ):
-        pick_artifact(bundle, "rk3588-fp16.rknn")
+        pick_artifact(bundle, "rknn", "rk3588-fp16.rknn")
 
 
 def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:

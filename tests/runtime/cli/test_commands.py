@@ -152,7 +152,7 @@ def test_run_is_the_session(
 ) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 30)
-    answers = model.session().run(xs)
+    answers = model.session("numpy").run(xs)
     (tmp_path / "a.csv").write_text(csv_of(xs[:, ::-1], "ch2,ch1,ch0\n"))
     (tmp_path / "b.csv").write_text(csv_of(xs))
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in xs.tolist()))
@@ -427,7 +427,7 @@ def test_ctrl_c(classify_file: Path) -> None:
 
 NOISY = """
 import ctypes, os
-from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.backends.numpy import FACTS, NumpyBackend
 
 class Noisy(NumpyBackend):
     name = "noisy"
@@ -447,7 +447,7 @@ def test_a_noisy_library_does_not_reach_the_answers(classify_file: Path, tmp_pat
     info = tmp_path / "noisy_npu-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu:open_backend\n")
+    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu\n")
     (tmp_path / "noisy_npu.py").write_text(NOISY)
     done = edge_lstm(
         "run",

@@ -20,12 +20,12 @@ from helpers.weights import random_weights
 
 @pytest.fixture
 def session(classify_file: Path) -> Session:
-    return load(classify_file).session()
+    return load(classify_file).session("numpy")
 
 
 @pytest.fixture
 def gappy(forecast_file: Path) -> Session:
-    return load(forecast_file).session()
+    return load(forecast_file).session("numpy")
 
 
 def expected(session: Session, rows: list[list[float]]) -> list[dict[str, Any]]:

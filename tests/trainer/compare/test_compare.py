@@ -28,6 +28,7 @@ from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.specs import plain_spec
+from helpers.tolerances import assert_close
 
 CELLS: tuple[Cell, ...] = ("lstm", "gru", "rnn")
 Configure = Callable[..., Config]
@@ -79,8 +80,8 @@ def test_each_cell_against_its_equations(cell: Cell, layers: int) -> None:
         whole = model(torch.from_numpy(xs)[None])[0][0].numpy()
         first, state = model(torch.from_numpy(xs[:13])[None])
         second, _ = model(torch.from_numpy(xs[13:])[None], state)
-    np.testing.assert_allclose(whole, expected, atol=1e-12)
-    np.testing.assert_allclose(torch.cat([first, second], dim=1)[0], expected, atol=1e-12)
+    assert_close(whole, expected, "float64", "y")
+    assert_close(torch.cat([first, second], dim=1)[0], expected, "float64", "y in two halves")
 
 
 def test_initial_biases_keep_the_state() -> None:

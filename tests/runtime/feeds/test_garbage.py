@@ -1,4 +1,4 @@
-"""Garbage before and between good lines: each is an error line, and no good line's answer changes."""
+"""Garbage before and between good lines is error lines, and changes no good line's answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 from typing import Any
 
 import pytest
-from edge_lstm_runtime.stream import answers
 from hypothesis import given
 from hypothesis import strategies as st
-from rt_tools import PROPERTY, make_spec, random_weights
 
 from edge_lstm_runtime import ModelSpec, Session
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.feeds.lines import answers
+from helpers.generated import PROPERTY
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 FORECAST = make_spec(task="forecast", missing="ffill")
 TIMED = make_spec(task="forecast", channels=["a", "b", "dt"], mean=[0, 1, 1], std=[1, 1, 1])
