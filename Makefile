@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
-# A file's tests stay together, for what they share, in order, for the longest files begin early; one thread each, for they share the cores too.
+# A file's tests stay together, for what they share, in order, for the longest files begin first (tests/conftest.py); one thread each, for they
+# share the cores too.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
@@ -33,6 +34,7 @@ $(NATIVE)/libedge_lstm.so: $(NATIVE)/edge_lstm.c $(NATIVE)/edge_lstm.h hatch_bui
 
 demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
+	@echo "edge-lstm is in $(BIN): run \`. $(BIN)/activate\` in this shell, and go on with the README"
 
 test: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(PYTEST) -m "not slow"
@@ -41,7 +43,7 @@ slow: .venv/ready $(NATIVE)/libedge_lstm.so
 	$(PYTEST) -m slow
 
 fuzz: .venv/ready
-	$(BIN)/python tests/native/fuzzers.py $(SECONDS_EACH)
+	$(BIN)/python tests/helpers/fuzzers.py $(SECONDS_EACH)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -11,7 +11,6 @@ import argparse
 import statistics
 
 import machine
-
 import trainer
 
 BATCHES = {"cpu": (32, 128, 512), "cuda": (32, 128, 512, 2048, 8192)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import hatch_build
+from helpers.longest import LONGEST
 
 if TYPE_CHECKING:
     from edge_lstm import Run
@@ -28,6 +29,12 @@ num_layers = 2
 epochs = 3
 batch_size = 8
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin first, so that at the end no process waits for another's."""
+    place = {path: n for n, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 from edge_lstm_runtime.errors import ConfigError
 
+from ..config.load import toml_value
+
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -33,8 +35,6 @@ def changes(args: argparse.Namespace) -> dict[str, Any]:
 
 def _parse(text: str) -> tuple[str, Any]:
     """ "train.epochs=3" -> ("train.epochs", 3)."""
-    from ..config.load import toml_value
-
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: expected KEY=VALUE, such as train.epochs=5")

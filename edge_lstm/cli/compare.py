@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from edge_lstm_runtime.errors import ConfigError
 
+from ..config.load import load_config
 from ._shared import add_changes, changes
 
 COMPARE_DESCRIPTION = """\
@@ -53,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ..compare import compare
-    from ..config.load import load_config
 
     print(
         compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown,

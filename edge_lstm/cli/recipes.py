@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from ..recipes import FOLDER
+from ..recipes.listing import recipes
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -13,9 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> int:
-    from ..recipes import FOLDER
-    from ..recipes.listing import recipes
-
     for recipe in recipes():
         state = f"MISSING: {recipe.missing}" if recipe.missing else "there"
         print(f"{recipe.name:<13}{recipe.about}\n{'':<13}data: {recipe.data} ({state})")

@@ -80,7 +80,8 @@ def compare(
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     splits = load_data(config)
     spec = make_spec(config, splits)
-    same_plan(out / "plan.json", {"config": config.to_dict(), "fingerprint": splits.fingerprint})
+    plan = {"config": config.to_dict(), "fingerprint": splits.fingerprint}
+    same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
     task = config.model.task
@@ -109,15 +110,20 @@ def compare(
     return found
 
 
-def same_plan(file: Path, plan: dict[str, Any]) -> None:
-    """Write what the rows are of, or see that it is still the same."""
+def same_plan(
+    file: Path, plan: dict[str, Any], current: Callable[[dict[str, Any]], dict[str, Any]] = dict
+) -> None:
+    """Write the configuration and the data of the rows, or see that they are still the same.
+
+    current: makes a configuration of an earlier version one of this version.
+    """
     before = read_json(file)
     if before is None:
         checkpoint.save_json(file, plan)
         return
     changed = [
         f"the configuration's {text}"
-        for text in checkpoint.differences(before["config"], plan["config"])
+        for text in checkpoint.differences(current(before["config"]), plan["config"])
     ]
     if not changed and before["fingerprint"] != plan["fingerprint"]:
         changed = ["the data has changed since it was started"]

@@ -182,7 +182,7 @@ def read_csv(
         header = names is None
         frame = pl.read_csv(content, separator=separator, has_header=header, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as e:
-        raise unreadable(path, "csv", e) from e
+        raise unreadable(path, "CSV", e) from e
     if names is None:
         return frame
     if len(frame.columns) != len(names):

@@ -28,7 +28,7 @@ class Section(NumberSection):
     """
 
     targets: Targets
-    target_cap: float | None = None
+    target_cap: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
     @property
     def target_columns(self) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def test_auto_asks_in_its_order_and_remembers(
     """Without the extra `npu`, so that nothing fails that may be back tomorrow."""
     script = (
         "import json, sys, edge_lstm_runtime as rt\n"
-        "from edge_lstm_runtime.choice import choose_backend\n"
+        "from edge_lstm_runtime.verify.auto import choose_backend\n"
         "choices = [choose_backend(rt.load(sys.argv[1]).bundle) for _ in range(2)]\n"
         "print(json.dumps([[c.name, *map(str, c.reasons)] for c in choices]))"
     )

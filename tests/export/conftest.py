@@ -42,8 +42,8 @@ def regress_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             rows.append(f"u{unit},{a:.5f},{b:.5f},{level:.5f},{swing:.5f}")
     (folder / "units.csv").write_text("\n".join(rows) + "\n")
     (folder / "config.toml").write_text(
-        '[data]\nsource = "csv"\npath = "units.csv"\nchannels = ["a", "b"]\ntarget = ["level", "swing"]\ngroup = "unit"\n'
-        "[data.split]\nby = 'group'\n[model]\ntask = 'regress'\nhidden_size = 8\n"
+        '[data]\nsource = "csv"\npath = "units.csv"\nchannels = ["a", "b"]\ngroup = "unit"\n'
+        "[data.split]\nby = 'group'\n[model]\ntask = 'regress'\ntargets = ['level', 'swing']\nhidden_size = 8\n"
         "[train]\nepochs = 40\nlearning_rate = 0.03\nbatch_size = 2\n"
     )
     return train(load_config(folder / "config.toml"), folder / "run")

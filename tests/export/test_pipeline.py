@@ -234,10 +234,10 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
             f"<li>{target}: The LSTM beats the mean of the training split over all steps: MAE "
             in report
         )
-    swing = work.metrics["numpy"]["baselines"]["mean"]["per_target"]["swing"]["rmse_last"]
+    swing = work.metrics[NUMPY]["baselines"]["mean"]["per_target"]["swing"]["rmse_last"]
     assert f'<td class="n">{swing:.4g}</td><td>no model</td>' in report
     assert "the most of 2 targets, over all steps" in report
-    assert f"mae, swing {work.metrics['numpy']['per_target']['swing']['mae']:.4g}" in summary(work)
+    assert f"mae, swing {work.metrics[NUMPY]['per_target']['swing']['mae']:.4g}" in summary(work)
     assert "the training split&#39;s mean" in report or "the training split's mean" in report
     made = export_c(
         regress_run, tmp_path / "c"

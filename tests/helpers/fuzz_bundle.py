@@ -81,6 +81,7 @@ def bases() -> list[dict[str, bytes]]:
             "recipe": {"io": {"form": "lstm", "steps": 2}},
         }
         facts: dict[str, Any] = {"artifacts": {"a.rknn": entry}}
+        facts |= {"float32": {"tolerance": tolerance}, "left_out": {"model.onnx": "wrong"}}
         members = {"a.rknn": b"model"}
         if spec.whole:
             golden["lengths"] = np.array([3])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-
-from helpers.arrays import Array
+from numpy.typing import ArrayLike
 
 
 class Limit(NamedTuple):
@@ -23,6 +22,13 @@ TOLERANCES = {
         1e-5,
         "float32 rounds at 6e-8; sums of ~100 terms, carried 1,000 steps through a contracting recurrence",
     ),
+    "int8": Limit(
+        2e-6,
+        "the same integers; float32 rounds the gates alone, and an h may fall between two steps of 127 but does not",
+    ),
+    "sound": Limit(
+        1e-4, "logarithms of sums of some hundred float32 products, against float64's or librosa's"
+    ),
     "exact": Limit(0.0, "the same operations on the same numbers in the same order"),
     "features": Limit(
         1e-12,
@@ -31,9 +37,11 @@ TOLERANCES = {
 }
 
 
-def assert_close(actual: Array, expected: Array, tolerance: str, tensor: str) -> None:
+def assert_close(actual: ArrayLike, expected: ArrayLike, tolerance: str, tensor: str) -> None:
     """Fail with the tensor, the largest difference and its place. Shapes must agree; NaN equals nothing."""
     limit = TOLERANCES[tolerance]
+    actual = np.asarray(actual)
+    expected = np.asarray(expected)
     assert actual.shape == expected.shape, (
         f"{tensor}: shape {actual.shape}, expected {expected.shape}"
     )

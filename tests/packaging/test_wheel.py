@@ -25,7 +25,7 @@ PACKAGES = {
     "edge_lstm_runtime": ROOT / "deploy",
 }
 INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
-MAX_KB = 400
+MAX_KB = 450  # all three packages and the libraries of one platform
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
@@ -149,7 +149,7 @@ def test_data_files_licence_and_entry_points(wheel: Path) -> None:
         points = archive.read(f"{INFO}/entry_points.txt").decode()
         metadata = archive.read(f"{INFO}/METADATA").decode()
     assert "edge-lstm = edge_lstm_runtime.cli:main" in points
-    assert "rknn-sim = edge_lstm_export.npu.rknn.sim:open_backend" in points
+    assert "rknn-sim = edge_lstm_export.npu.rknn.sim" in points.splitlines()
     assert re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
     assert "Requires-Python: >=3.10" in metadata
     assert set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE)) == {
@@ -179,7 +179,7 @@ def test_import_and_stream(board: Path, bundle: Path) -> None:
     script = (
         "import sys, edge_lstm_runtime as rt\n"
         "with rt.load(sys.argv[1]).session('auto') as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
-        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', 'pydantic'}\n"
+        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'polars', 'pydantic'}\n"
         "print(sorted(foreign & {m.split('.')[0] for m in sys.modules}))\n"
         "print(rt.__file__)"
     )
@@ -221,14 +221,7 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
 
 @pytest.mark.parametrize(
     ("verb", "extra"),
-    [
-        ("train", "train"),
-        ("export", "export"),
-        ("demo", "desktop"),
-        ("targets", "export"),
-        ("lint", "export"),
-        ("converter", "export"),
-    ],
+    [("train", "train"), ("export", "export"), ("demo", "export"), ("lint", "export")],
 )
 def test_desktop_verbs_name_the_exact_command(
     board: Path, wheels: dict[str, Path], verb: str, extra: str
@@ -241,6 +234,11 @@ def test_desktop_verbs_name_the_exact_command(
         rf"edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed", message
     )
     assert command == f'pip install "{wheels["any"]}[{extra}]"\n'
+
+
+def test_what_needs_no_package_runs(board: Path) -> None:
+    assert on_board(board, "targets").stdout.startswith("target")
+    assert on_board(board, "converter").returncode == 0
 
 
 def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:

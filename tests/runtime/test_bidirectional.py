@@ -193,7 +193,7 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
 
 
 def test_a_session_fills_gaps_from_the_sequence_alone(file: Path) -> None:
-    session, xs = load(file).session(), samples(SPEC, 10)
+    session, xs = load(file).session("numpy"), samples(SPEC, 10)
     xs[0, 1] = xs[4] = np.nan
     expected = reference(SPEC, random_weights(SPEC)).run(SPEC.features(xs))
     assert_close(session.run(xs), expected, "float32", "answers")
@@ -387,7 +387,7 @@ def test_lines_are_answered_at_a_reset_and_at_the_end(file: Path) -> None:
     rows = samples(SPEC, 7).round(3).tolist()
     text = [",".join(map(str, row)) for row in rows]
     lines = ["ch0,ch1,ch2", *text[:3], "1,x,3", '{"reset": true}', "[1, 2]", *text[3:], "", "1,2"]
-    session = load(file).session()
+    session = load(file).session("numpy")
     reached: list[int] = []
 
     def read() -> Any:
@@ -411,7 +411,7 @@ def test_sequences_of_n_lines(file: Path) -> None:
     rows = samples(SPEC, 7).round(3).tolist()
     lines = [json.dumps(row) for row in rows]
     lines.insert(3, "[1, 2, 1e300]")  # after the third sample: an error, and no sample
-    found = list(answers(load(file).session(), lines, 3))
+    found = list(answers(load(file).session("numpy"), lines, 3))
     assert [a["line"] for a in found] == list(range(1, 9))
     assert "standard deviations" in found[3]["error"]
     assert found[:3] == expected_lines(rows[:3], [1, 2, 3])

@@ -158,7 +158,7 @@ def test_what_is_no_index_at_all_is_refused(bad: Any) -> None:
 
 
 def test_streams_are_independent_and_a_bad_one_is_named(prose: Path) -> None:
-    with rt.load(prose).session(streams=2) as both:
+    with rt.load(prose).session("numpy", streams=2) as both:
         found = np.stack([both.step([[2], [k]]) for k in (3, 4, 5)])
         with pytest.raises(rt.SampleError, match="stream 1: channel 'character' is 9"):
             both.step([[2], [9]])
@@ -291,12 +291,12 @@ def test_other_models_and_several_streams_generate_no_text(
     classify_file: Path, prose: Path
 ) -> None:
     with (
-        rt.load(classify_file).session() as other,
+        rt.load(classify_file).session("numpy") as other,
         pytest.raises(rt.ConfigError, match="task is 'classify'"),
     ):
         rt.generate(other, "a")
     with (
-        rt.load(prose).session(streams=2) as both,
+        rt.load(prose).session("numpy", streams=2) as both,
         pytest.raises(rt.ConfigError, match="2 streams"),
     ):
         rt.generate(both, "a")

@@ -110,8 +110,8 @@ def test_unequal_lengths_do_not_touch_each_other(name: str) -> None:
 def test_two_sessions_of_one_model_are_independent(classify_file: Path) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 20)
-    a, b = model.session(), model.session()
-    alone = model.session().run(xs)
+    a, b = model.session("numpy"), model.session("numpy")
+    alone = model.session("numpy").run(xs)
     interleaved = [(a.step(x), b.step(-x))[0] for x in xs]
     assert_close(np.stack(interleaved), alone, "exact", "answers of the first session")
 

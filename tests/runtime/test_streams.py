@@ -111,7 +111,7 @@ def test_numpy_answers_them_together_and_others_one_by_one(model: Model) -> None
 
 
 def test_without_streams_all_is_as_it_was(model: Model) -> None:
-    session = model.session()
+    session = model.session("numpy")
     assert not isinstance(session, StreamsSession)
     assert session.streams is None
     assert session.step([0.0, 1.0, 2.0]).shape == (4,)
@@ -120,7 +120,7 @@ def test_without_streams_all_is_as_it_was(model: Model) -> None:
 @pytest.mark.parametrize("streams", [0, -1, 2.0, "2", True])
 def test_a_number_of_streams_that_is_none(streams: Any, model: Model) -> None:
     with pytest.raises(ConfigError, match=r"streams is .*; expected a whole number from 1"):
-        model.session(streams=streams)
+        model.session("numpy", streams=streams)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -172,7 +172,7 @@ def test_reset_of_some(name: str, options: dict[str, Any], chosen: list[int], mo
     ],
 )
 def test_reset_of_what_is_not_there(options: dict[str, Any], model: Model) -> None:
-    session = model.session(streams=N)
+    session = model.session("numpy", streams=N)
     session.run(recordings(model.spec, 3))
     before = session.state
     with pytest.raises(
@@ -236,7 +236,7 @@ def test_a_refused_sample_names_stream_and_channel_and_changes_nothing(
 
 
 def test_a_gap_that_is_refused(tmp_path: Path) -> None:
-    session = Model(bundle_of(tmp_path, make_spec())).session(streams=2)
+    session = Model(bundle_of(tmp_path, make_spec())).session("numpy", streams=2)
     with pytest.raises(SampleError, match=r"^stream 1: channel 'ch2' is NaN .* missing = 'refuse'"):
         session.step([[0.0, 0.0, 0.0], [0.0, 0.0, np.nan]])
 
@@ -248,7 +248,7 @@ def test_a_value_too_far_off_among_good_ones(model: Model) -> None:
         SampleError,
         match=r"^stream 4: channel 'ch2' is -1e\+300, more than 1e\+30 standard deviations",
     ):
-        model.session(streams=N).step(x)
+        model.session("numpy", streams=N).step(x)
 
 
 BAD = {
@@ -263,7 +263,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_samples_of_another_shape(bad: Any, model: Model) -> None:
-    session = model.session(streams=N)
+    session = model.session("numpy", streams=N)
     session.run(recordings(model.spec, 3))
     before = session.state
     with pytest.raises(SampleError, match=r"5 x 3|\(5, 3\)"):

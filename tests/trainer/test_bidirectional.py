@@ -24,6 +24,7 @@ from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.inputs.channels import features
 from helpers.configs import CLASSIFY
 from helpers.specs import make_spec
+from helpers.tolerances import assert_close
 
 Configure = Callable[..., Config]
 LENGTHS = (9, 4, 1, 7)
@@ -114,7 +115,7 @@ def test_initial_weights_of_both_directions() -> None:
     weights = canonical_weights(CompactLSTM(both_ways()))
     for prefix in ("layer0", "layer0.reverse", "layer1", "layer1.reverse"):
         for block in np.split(weights[f"{prefix}.W_h"], 4, axis=1):
-            np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
+            assert_close(block @ block.T, np.eye(6), "float32", "W_h of a gate")
         np.testing.assert_array_equal(
             weights[f"{prefix}.b"], np.repeat([0, 1, 0, 0], 6).astype(np.float32)
         )

@@ -24,6 +24,7 @@ from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.model.spec import UNKNOWN
 from helpers.configs import CLASSIFY
+from helpers.tolerances import assert_close
 
 Configure = Callable[..., Config]
 PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! "
@@ -225,7 +226,7 @@ def test_metrics_are_those_of_pytorch_and_of_the_reference(
     test = run.splits.test[0]
     session = Session(run.spec, Reference(run.spec, run.weights))  # on the folded weights
     logits = session.run(test.x)
-    assert np.allclose(answers(run.model, [test])[0], logits, rtol=0, atol=1e-5)
+    assert_close(answers(run.model, [test])[0], logits, "float32", "logits")
     truth = test.x[1:, 0].astype(int)
     right = np.mean([row.argmax() == k for row, k in zip(logits[:-1], truth, strict=True)])
     measured = evaluate(run.spec, [test], [logits])

@@ -13,6 +13,7 @@ from edge_lstm.results.answers import answers
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.inputs.channels import Postprocessor, features
 from helpers.specs import make_spec, plain_spec
+from helpers.tolerances import assert_close
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
@@ -28,13 +29,13 @@ def test_against_the_reference(layers: int) -> None:
     xs = np.random.default_rng(layers).normal(size=(200, 3))
     expected = Reference(spec, weights).run(xs)
     outputs = model(torch.from_numpy(xs).float()[None])[0].detach().numpy()[0]
-    assert np.abs(outputs - expected).max() <= 1e-5
+    assert_close(outputs, expected, "float32", "y")
     halves = []
     state = None
     for half in (xs[:77], xs[77:]):
         out, state = model(torch.from_numpy(half).float()[None], state)
         halves.append(out.detach().numpy()[0])
-    assert np.abs(np.concatenate(halves) - expected).max() <= 1e-5
+    assert_close(np.concatenate(halves), expected, "float32", "y in two halves")
 
 
 def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
@@ -43,7 +44,7 @@ def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        found.append(canonical_weights(CompactLSTM(make_spec(1, hidden=64))))
+        found.append(canonical_weights(CompactLSTM(plain_spec(1, 64))))
         assert torch.get_num_threads() == threads
     for name, array in found[0].items():
         np.testing.assert_array_equal(array, found[1][name])
@@ -55,7 +56,7 @@ def test_initial_weights() -> None:
     for k in range(2):
         for gate in range(4):
             block = weights[f"layer{k}.W_h"][:, 16 * gate : 16 * (gate + 1)]
-            np.testing.assert_allclose(block @ block.T, np.eye(16), atol=1e-5)
+            assert_close(block @ block.T, np.eye(16), "float32", f"gate {gate}")
             inputs = weights[f"layer{k}.W_x"][:, 16 * gate : 16 * (gate + 1)]
             bound = np.sqrt(6 / (inputs.shape[0] + 16))
             assert 0.8 * bound < np.abs(inputs).max() <= bound

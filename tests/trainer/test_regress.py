@@ -395,7 +395,7 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("table")
 def test_two_targets_have_no_common_unit(configure: Configure, tmp_path: Path) -> None:
     """No figure is a mean over both, in what the training prints and in what it may watch."""
-    from edge_lstm.cli import closing
+    from edge_lstm.cli.train import closing
 
     config = configure(REGRESS, train__epochs=1, train__monitor="nrmse")
     run = train(config, tmp_path / "run", quiet=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_lstm import load_config, train
+from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import describe, load
 
 from ..measure.keys import NUMPY, simulated
@@ -20,7 +21,9 @@ from .export import summary
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
-    """Train on BasicMotions, export for RK3588, check, and stream one recording, all into `out`.
+    """Train on BasicMotions, export for RK3588, check, and stream one recording.
+
+    Everything goes into `out`; the data too, as a CSV like one of the user's own.
 
     Returns 0 when all is right, 1 when something was left out of the bundle.
     """
@@ -31,6 +34,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
         "1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities"
     )
     run = train(load_config("recipe:activity"), out / "run")
+    _write_recordings(run, out / "recordings.csv")
     say(
         "\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference"
     )
@@ -79,3 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     return demo(arguments.out, say)
+
+
+def _write_recordings(run: Run, path: Path) -> None:
+    """All the data: a row for each sample, with its recording's number and its class."""
+    recordings = [*run.splits.train, *run.splits.val, *run.splits.test]
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["recording", "activity", *run.spec.channels])
+        for number, recording in enumerate(recordings):
+            activity = run.spec.classes[recording.label or 0]
+            rows.writerows([number, activity, *sample] for sample in recording.x.tolist())

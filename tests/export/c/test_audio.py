@@ -124,7 +124,7 @@ def test_c_and_numpy_agree(library: ctypes.CDLL, front_end: FrontEnd) -> None:
     frames = listener.push(pcm)
     expected = front_end.frames(pcm)
     assert len(frames) == 1 + (len(pcm) - front_end.frame_length) // front_end.hop_length
-    np.testing.assert_allclose(frames, expected, atol=1e-4, rtol=0)
+    assert_close(frames, expected, "sound", "frames")
     listener.sound.filled = 0  # a new stream
     pieces = np.array_split(pcm, 97)
     np.testing.assert_array_equal(
@@ -137,13 +137,13 @@ def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
     """Silence is the floor; full scale, of both signs, is no overflow."""
     listener = Listener(library, front_end)
     quiet = listener.push(np.zeros(front_end.frame_length, np.int16))
-    np.testing.assert_allclose(quiet, front_end.frames(np.zeros(front_end.frame_length)), atol=1e-4)
+    assert_close(quiet, front_end.frames(np.zeros(front_end.frame_length)), "sound", "silence")
     for value in (-32768, 32767):
         loud = np.where(
             np.random.default_rng(1).random(front_end.frame_length) < 0.5, value, -value - 1
         ).astype(np.int16)
         listener.sound.filled = 0
-        np.testing.assert_allclose(listener.push(loud), front_end.frames(loud), atol=1e-4)
+        assert_close(listener.push(loud), front_end.frames(loud), "sound", "the loudest")
 
 
 # --- the exported folder ---
@@ -287,7 +287,7 @@ def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_pa
         float,
     )
     with model.session("reference") as session:
-        np.testing.assert_allclose(found, session.listen(pcm), atol=1e-4)
+        assert_close(found, session.listen(pcm), "sound", "y")
 
 
 def test_sizes_and_files(made: Path) -> None:

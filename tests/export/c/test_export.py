@@ -1,4 +1,4 @@
-"""From a run or a bundle to a folder of C source, built here by the compiler that is here; other CPUs: test_c_boards.py."""
+"""From a run or a bundle to a folder of C source, built here by the compiler that is here; other CPUs: test_boards.py."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_samples_effect_is_the_finite_difference_of_the_cell(missing: str) -> 
             rows.append([reference.state[f"{name}.c"] for name in lstm_names(spec)])
         return np.array(rows)
 
-    np.testing.assert_allclose(np.stack(found.c, axis=1), cells(features), atol=1e-12)
+    assert_close(np.stack(found.c, axis=1), cells(features), "float64", "c")
     assert found.effect[0].shape == (len(found.starts), 21)
     for row, start in enumerate(found.starts[:3]):
         squares = np.zeros((21, 2))

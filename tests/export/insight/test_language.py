@@ -18,6 +18,7 @@ from edge_lstm_export.insight.memory import measure_memory
 from edge_lstm_export.insight.plots import plot_cell
 from edge_lstm_runtime import DataError, Reference
 from edge_lstm_runtime.cli import main
+from helpers.tolerances import assert_close
 
 PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! A hat, a mat, a rat: none of them sat. "
 
@@ -121,7 +122,7 @@ def test_a_characters_effect_is_that_of_another_in_its_place(prose: Run) -> None
         return np.array(rows)
 
     as_it_is = cells(text)
-    np.testing.assert_allclose(np.stack(found.c, axis=1), as_it_is, atol=1e-12)
+    assert_close(np.stack(found.c, axis=1), as_it_is, "float64", "c")
     later = found.effect[0].shape[1]
     for row, start in enumerate(found.starts[:3]):
         others = sorted(set(text) - {text[start]})

@@ -299,6 +299,17 @@ def test_a_chunk_is_judged_by_the_steps_that_it_answers(trained, monkeypatch, tm
     assert over in found["sentence"]
 
 
+def test_a_bidirectional_model_is_judged_and_nothing_drifts(both_run, monkeypatch, tmp_path):
+    stand_in.install(monkeypatch)
+    work = export_run(both_run, tmp_path / "both.edge", schemes=("fp16",))
+    row = load(work.out).manifest["artifacts"]["rk3588-fp16-t100.rknn"]
+    assert list(row["test_split"]["passes"]) == ["reset"], "there is no state to carry"
+    assert row["test_split"]["sentence"].startswith(f"good: {SPLIT}, NRMSE ")
+    assert "inspection" not in row
+    html = work.out.with_suffix(".html").read_text().replace("&#39;", "'")
+    assert row["test_split"]["sentence"] in html
+
+
 def test_a_model_that_answers_no_recording_is_judged_by_the_golden_samples(both_run, monkeypatch):
     """A bidirectional one of 20 steps. The recordings have 50; the golden samples are pieces."""
     stand_in.install(monkeypatch)

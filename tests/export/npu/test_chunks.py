@@ -46,9 +46,10 @@ from edge_lstm_runtime.verify.check import verify_backend
 from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
 from helpers.specs import feature_rows
+from helpers.tolerances import TOLERANCES, assert_close
 
 T = 8
-FLOAT32 = 1e-5  # max abs: rounding of 6e-8 in sums of some hundred terms, as everywhere
+FLOAT32 = TOLERANCES["float32"].absolute
 
 
 class OrtChunks:
@@ -89,9 +90,7 @@ def chunks(spec, weights, steps=T):
 
 
 def assert_right(found, expected):
-    assert found.shape == expected.shape
-    worst = np.abs(found - expected).max(axis=1)
-    assert worst.max() <= FLOAT32, f"step {worst.argmax()} is off by {worst.max():.1e}"
+    assert_close(found, expected, "float32", "y or state")
 
 
 @pytest.fixture(params=[1, 2], ids=["one layer", "two layers"])

@@ -152,7 +152,7 @@ def test_run_is_the_session(
 ) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 30)
-    answers = model.session().run(xs)
+    answers = model.session("numpy").run(xs)
     (tmp_path / "a.csv").write_text(csv_of(xs[:, ::-1], "ch2,ch1,ch0\n"))
     (tmp_path / "b.csv").write_text(csv_of(xs))
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in xs.tolist()))

@@ -49,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(model: Path) -> list[dict[str, Any]]:
-    with rt.load(model).session() as session:
+    with rt.load(model).session("numpy") as session:
         return [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))]
 
 
@@ -253,7 +253,7 @@ def test_a_bidirectional_model_answers_at_the_end(tmp_path: Path) -> None:
         )
     )
     assert [a["frame"] for a in found] == [20, 40, FRAMES]
-    with rt.load(tmp_path / "whole.edge").session() as session:
+    with rt.load(tmp_path / "whole.edge").session("numpy") as session:
         assert_right(
             found[-1], [rt.describe(session.spec, y) for y in session.run(LOG_MEL.frames(PCM))]
         )

@@ -133,11 +133,15 @@ def test_a_remembered_one_is_opened_alone(bundle: Bundle, backends: Backends, ca
     )
 
 
-def test_a_session_remembers(bundle: Bundle, backends: Backends, cache: Path) -> None:
-    Model(bundle).session("auto").close()
+@pytest.mark.parametrize("arguments", [(), ("auto",)], ids=["by default", "by name"])
+def test_a_session_takes_the_fastest_and_remembers(
+    arguments: tuple[str, ...], bundle: Bundle, backends: Backends, cache: Path
+) -> None:
+    Model(bundle).session(*arguments).close()
+    assert backends.opened == ["numpy", "onnx"]
     assert cache.exists()
     backends.forget()
-    Model(bundle).session("auto").close()
+    Model(bundle).session(*arguments).close()
     assert backends.opened == ["onnx"]
 
 

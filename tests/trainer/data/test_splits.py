@@ -118,7 +118,7 @@ def test_every_class_stays_in_training_and_is_validated_if_it_can_be(val: float)
         for label, count in sizes.items()
         for k, part in enumerate(["train"] * count + ["test"])
     ]
-    parts = split(recordings, SplitConfig(by="given", val=val), "classify")
+    parts = split(recordings, SplitConfig(by="given", val=val), within=False)
     labels = {
         part: sorted(str(r.labels[0]) for r in parts[part] if r.labels is not None)
         for part in ("train", "val")

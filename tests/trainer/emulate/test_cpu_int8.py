@@ -29,6 +29,7 @@ from edge_lstm_runtime.inputs.channels import features
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
 from helpers.specs import plain_spec
+from helpers.tolerances import assert_close
 
 QUANTIZE = "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 LEARNT: dict[str, Any] = {
@@ -50,11 +51,9 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         parts = torch.cat([net(x[:, :25])[0], net(x[:, 25:], net(x[:, :25])[1])[0]], dim=1)
     backend = NativeBackend(spec, canonical_weights(net), "int8", streams=3)
     # float32 rounding of the gates alone; an h that falls between two steps may move by one of 127, and none does here.
-    np.testing.assert_allclose(
-        answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), atol=2e-6
-    )
-    for ours, theirs in zip((h, c), backend.state, strict=True):
-        np.testing.assert_allclose(ours.transpose(0, 1), theirs, atol=2e-6)
+    assert_close(answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), "int8", "y")
+    for name, ours, theirs in zip("hc", (h, c), backend.state, strict=True):
+        assert_close(ours.transpose(0, 1), theirs, "int8", name)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(

@@ -32,6 +32,7 @@ from edge_lstm_runtime.backends.reference import reference
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
 from helpers.specs import plain_spec
+from helpers.tolerances import assert_close
 
 PRUNE = "\n[prune]\nhidden_size = 3\nsteps = 2\nepochs = 2\nlearning_rate = 0.003\n"
 
@@ -69,9 +70,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
     rows = rng.normal(size=(200, 3))
     before = reference(spec, canonical_weights(net)).run(rows)
     # float64 sums of the same terms in another order.
-    np.testing.assert_allclose(
-        reference(small.spec, canonical_weights(small)).run(rows), before, rtol=0, atol=1e-12
-    )
+    assert_close(reference(small.spec, canonical_weights(small)).run(rows), before, "float64", "y")
 
 
 def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> None:

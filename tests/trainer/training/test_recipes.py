@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge_lstm import load_config, train
@@ -13,6 +12,7 @@ from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds.sound import read_wav
 from helpers.paths import ROOT
+from helpers.tolerances import assert_close
 
 FOLDERS = [
     Path(p) for p in (os.environ.get("EDGE_LSTM_DATA"), ROOT.parent / "shared" / "data") if p
@@ -106,7 +106,7 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = session.run(sequence.x)
         session.reset()
         heard = session.listen(read_wav(DATA / "fsdd" / "recordings" / "7_jackson_0.wav", 8000))
-    np.testing.assert_allclose(heard, expected, atol=1e-5)
+    assert_close(heard, expected, "float32", "y")
 
 
 @pytest.mark.slow

@@ -45,9 +45,9 @@ def start(config: Path, out: Path, mode: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes], newer_than: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300  # on a busy machine the imports alone can take a minute
     while not path.exists() or path.stat().st_mtime_ns <= newer_than:
-        assert time.monotonic() < until, "no checkpoint after a minute"
+        assert time.monotonic() < until, "no checkpoint after five minutes"
         assert process.poll() is None, "training ended before it could be killed"
         time.sleep(0.005)
 
@@ -70,7 +70,8 @@ def test_killed_twice_and_resumed_equals_uninterrupted(
             time.sleep(0.05)
         finally:
             process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+            process.wait()
+        assert process.returncode == -signal.SIGKILL
         newer_than = (out / "last.pt").stat().st_mtime_ns
         epochs.append(torch.load(out / "last.pt", weights_only=True)["progress"]["epoch"])
     assert epochs == sorted(set(epochs))

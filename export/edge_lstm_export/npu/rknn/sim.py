@@ -71,12 +71,12 @@ def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) 
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
-    from .process import Converter  # which imports onnx
-
     artifact, entry = pick_artifact(bundle, KIND, artifact)
     if reason := environment.unsupported_reason():
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:
+        from .process import Converter  # which imports onnx
+
         converter = Converter(
             bundle.spec,
             bundle.member(entry["graph"]),
@@ -85,6 +85,8 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
             entry["scheme"],
             bundle.arrays("calibration.npz"),
         )
+    except ModuleNotFoundError as e:
+        raise BackendUnavailableError(str(MissingDependencyError(str(e.name), "export"))) from e
     except MissingDependencyError as e:
         raise BackendUnavailableError(str(e)) from e
     return simulated(converter, bundle.weights)

@@ -1,4 +1,4 @@
-"""Garbage before and between good lines: each is an error line, and no good line's answer changes."""
+"""Garbage before and between good lines is error lines, and changes no good line's answer."""
 
 from __future__ import annotations
 
