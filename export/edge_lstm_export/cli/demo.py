@@ -90,7 +90,7 @@ def _write_recordings(run: Run, path: Path) -> None:
     recordings = [*run.splits.train, *run.splits.val, *run.splits.test]
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["recording", "activity", *run.spec.channels])
+        rows.writerow(["recording", "activity", *run.spec.inputs.names])
         for number, recording in enumerate(recordings):
-            activity = run.spec.classes[recording.label or 0]
+            activity = run.spec.answer.classes[recording.label or 0]
             rows.writerows([number, activity, *sample] for sample in recording.x.tolist())

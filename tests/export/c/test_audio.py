@@ -21,6 +21,7 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.tasks.classify import Classify
 from helpers.c_folder import STRICT, passed, run
 from helpers.specs import chain
+from helpers.tolerances import assert_close
 from helpers.weights import normal_weights
 
 pytestmark = pytest.mark.skipif(

@@ -29,6 +29,7 @@ from edge_lstm_runtime.session import Session
 from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Forecast
 from helpers.specs import chain, changed, language_spec, lstm_names
+from helpers.tolerances import assert_close
 
 SEED = 0
 

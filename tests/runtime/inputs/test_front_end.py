@@ -16,6 +16,7 @@ from helpers.bundles import make_bundle
 from helpers.generated import PROPERTY
 from helpers.sounds import LOG_MEL, sound, sound_spec, write_whole
 from helpers.specs import plain_spec
+from helpers.tolerances import assert_close
 from helpers.weights import random_weights
 
 MFCC = rt.FrontEnd("mfcc", 16000, 400, 160, 512, 40, 13, 60.0, 7600.0, floor=1e-8)
