@@ -136,7 +136,7 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard
     rows = np.random.default_rng(0).normal(size=(4, rt.load(bundle).spec.feature_size)).astype(np.float32)
     script = (
         "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
-        "from edge_lstm_runtime.backends import open_backend\n"
+        "from edge_lstm_runtime.backends.registry import open_backend\n"
         "backend = open_backend('rknn', rt.load(sys.argv[1]).bundle)\n"
         "rows = np.array(json.loads(sys.argv[2]), np.float32)\n"
         "first = backend.run(rows[:2])\n"
@@ -170,7 +170,10 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(python: OnBoard
 
 
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
-    script = "import sys; from edge_lstm_runtime import backends, load; backends.open_backend('rknn', load(sys.argv[1]).bundle)"
+    script = (
+        "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends.registry import open_backend; "
+        "open_backend('rknn', load(sys.argv[1]).bundle)"
+    )
     assert "built by" not in python("-c", script, bundle, root=root).stderr
     done = python("-c", script, bundle, root=root, variables={"TEST_API_VERSION": "1.4.0", "TEST_DRIVER_VERSION": "0.8.2"})
     assert done.returncode == 0, done.stderr
