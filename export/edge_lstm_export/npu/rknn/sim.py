@@ -22,7 +22,7 @@ from . import environment
 if TYPE_CHECKING:
     from .process import Converter
 
-FACTS = Facts("the artifact's", runs_on="simulator", needs='Linux x86-64; run there: pip install "edge-lstm[export]"', artifact=KIND)
+FACTS = Facts("the artifact's", runs_on="simulator", needs='Linux x86-64, and edge-lstm with its extra "export"', artifact=KIND)
 
 
 class SimulatorBackend(Backend):
