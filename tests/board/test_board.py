@@ -164,7 +164,7 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
     )
     script = (
         "import json, sys, numpy as np, edge_lstm_runtime as rt\n"
-        "from edge_lstm_runtime.backends import open_backend\n"
+        "from edge_lstm_runtime.backends.registry import open_backend\n"
         "backend = open_backend('rknn', rt.load(sys.argv[1]).bundle)\n"
         "rows = np.array(json.loads(sys.argv[2]), np.float32)\n"
         "first = backend.run(rows[:2])\n"
@@ -200,7 +200,10 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
 
 
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
-    script = "import sys; from edge_lstm_runtime import backends, load; backends.open_backend('rknn', load(sys.argv[1]).bundle)"
+    script = (
+        "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends.registry import open_backend; "
+        "open_backend('rknn', load(sys.argv[1]).bundle)"
+    )
     assert "built by" not in python("-c", script, bundle, root=root).stderr
     done = python(
         "-c",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SampleError
 from ..model.spec import UNKNOWN, ModelSpec
-
-if TYPE_CHECKING:
-    pass
 
 
 def one_hot(spec: ModelSpec, indices: NDArray[Any], where: str = "") -> NDArray[np.float64]:
