@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -54,6 +55,12 @@ def belongs(kind: str, owners: list[str], name: str, what: str = "it") -> str:
 def with_fact(registry: Registry, fact: str) -> list[str]:
     """The sources or tasks for which a fact is true."""
     return [name for name in registry.names() if getattr(registry.load(name).Section, fact)]
+
+
+def with_key(registry: Registry, key: str, section: str = "Section") -> list[str]:
+    """The sources or tasks whose section has a key. section: the attribute of the module."""
+    find = operator.attrgetter(section)
+    return [name for name in registry.names() if key in find(registry.load(name)).model_fields]
 
 
 def repeated(names: Iterable[str] | None) -> bool:

@@ -46,16 +46,15 @@ def _chosen(registry: Registry, key: str, values: Mapping[str, Any]) -> type[Sec
     raise ValidationError.from_exception_data(key, [error])
 
 
-def _by_source(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, Mapping):
-        value = _chosen(SOURCES, "source", value).model_validate(value)
-    return handler(value)
+def _by(registry: Registry, key: str) -> WrapValidator:
+    """The section is of the class that its `key` names."""
 
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, Mapping):
+            value = _chosen(registry, key, value).model_validate(value)
+        return handler(value)
 
-def _by_task(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, Mapping):
-        value = _chosen(TASKS, "task", value).model_validate(value)
-    return handler(value)
+    return WrapValidator(validate)
 
 
 class Config(Section):
@@ -64,8 +63,8 @@ class Config(Section):
     folder: where the file was; relative data paths are looked for there first.
     """
 
-    data: Annotated[SerializeAsAny[DataSection], WrapValidator(_by_source)]
-    model: Annotated[SerializeAsAny[TaskSection], WrapValidator(_by_task)]
+    data: Annotated[SerializeAsAny[DataSection], _by(SOURCES, "source")]
+    model: Annotated[SerializeAsAny[TaskSection], _by(TASKS, "task")]
     train: SerializeAsAny[TrainConfig]
     quantize: QuantizeConfig | None = None
     front_end: FrontEndConfig | None = None

@@ -21,7 +21,17 @@ from edge_lstm_runtime.tasks import Answer
 from ..data.recordings import Parts, Recording, Splits
 from ..data.sources import SOURCES
 from ..tasks import TASKS
-from .base import Contradiction, Count, NotNegative, Positive, Section, Share, belongs, repeated
+from .base import (
+    Contradiction,
+    Count,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    belongs,
+    repeated,
+    with_key,
+)
 from .common import AugmentConfig, DistillConfig, PruneConfig, QuantizeConfig, SplitConfig
 
 MAX_LAYERS = 4
@@ -113,8 +123,7 @@ class DataSection(Section):
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
-        sections = ((name, SOURCES.load(name).Section) for name in SOURCES.names())
-        owners = [name for name, section in sections if key in section.model_fields]
+        owners = with_key(SOURCES, key)
         return super().elsewhere(key, values) or belongs("source", owners, values["data"]["source"])
 
 
@@ -210,8 +219,7 @@ class TrainConfig(Section):
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
-        sections = ((name, TASKS.load(name).Section.Train) for name in TASKS.names())
-        owners = [name for name, section in sections if key in section.model_fields]
+        owners = with_key(TASKS, key, "Section.Train")
         return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
 
 
@@ -311,8 +319,7 @@ class TaskSection(Section):
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
-        sections = ((name, TASKS.load(name).Section) for name in TASKS.names())
-        owners = [name for name, section in sections if key in section.model_fields]
+        owners = with_key(TASKS, key)
         return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
 
 

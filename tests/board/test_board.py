@@ -202,7 +202,10 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
 
 
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
-    script = "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends import registry; registry.open_backend('rknn', load(sys.argv[1]).bundle)"
+    script = (
+        "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends.registry import open_backend; "
+        "open_backend('rknn', load(sys.argv[1]).bundle)"
+    )
     assert "built by" not in python("-c", script, bundle, root=root).stderr
     done = python(
         "-c",

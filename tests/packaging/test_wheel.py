@@ -175,25 +175,29 @@ def test_nothing_but_numpy_is_there(board: Path) -> None:
     }
 
 
-def test_import_and_stream(board: Path, bundle: Path) -> None:
+# What "auto" reads of the wheel's own plug-in: the facts of rknn-sim, and nothing that is not there.
+PLUG_IN = ["edge_lstm_export"] + [
+    f"edge_lstm_export.npu{name}"
+    for name in ("", ".rknn", ".rknn.environment", ".rknn.sim", ".rknn.uv")
+]
+
+
+@pytest.mark.parametrize(("backend", "loaded"), [("numpy", []), ("auto", PLUG_IN)])
+def test_import_and_stream(board: Path, bundle: Path, backend: str, loaded: list[str]) -> None:
     script = (
         "import sys, edge_lstm_runtime as rt\n"
-        "with rt.load(sys.argv[1]).session('auto') as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
-        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'polars', 'pydantic'}\n"
-        "print(sorted(foreign & {m.split('.')[0] for m in sys.modules}))\n"
+        "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
+        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', 'pydantic'}\n"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in foreign))\n"
         "print(rt.__file__)"
     )
+    asked = [str(board), "-W", "error", "-c", script, str(bundle), backend]
     done = subprocess.run(
-        [str(board), "-W", "error", "-c", script, str(bundle)],
-        capture_output=True,
-        text=True,
-        env=CLEAN,
-        cwd=board.parent,
-        check=False,
+        asked, capture_output=True, text=True, env=CLEAN, cwd=board.parent, check=False
     )
     assert done.returncode == 0, done.stderr
     shape, foreign, file = done.stdout.splitlines()
-    assert (shape, foreign) == ("(2,)", "[]")
+    assert (shape, foreign) == ("(2,)", str(loaded))
     assert "site-packages" in file
 
 

@@ -32,19 +32,26 @@ PACKAGES = {"edge_lstm": "train", "edge_lstm_export": "export", "edge_lstm_runti
 class Verb(NamedTuple):
     module: str
     extra: str | None
-    summary: str
+    file: Path
+
+    @property
+    def summary(self) -> str:
+        """Its line in `edge-lstm --help`."""
+        doc = ast.get_docstring(ast.parse(self.file.read_text("utf-8"))) or ""
+        return doc.partition("\n")[0].rstrip(".")
 
 
 def verbs() -> dict[str, Verb]:
-    """Every verb that is installed, by name. Nothing is imported: on a board, PyTorch is missing."""
+    """Every verb that is installed, by name.
+
+    Nothing is imported: on a board, PyTorch is missing. Nothing is read: each start asks this.
+    """
     found = {}
     for package, extra in PACKAGES.items():
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
             for file in sorted(Path(folder, "cli").glob("[!_]*.py")):
-                doc = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-                summary = doc.splitlines()[0].rstrip(".") if doc else ""
-                found[file.stem] = Verb(f"{package}.cli.{file.stem}", extra, summary)
+                found[file.stem] = Verb(f"{package}.cli.{file.stem}", extra, file)
     return found
 
 

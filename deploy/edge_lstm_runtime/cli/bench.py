@@ -6,10 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from ._shared import add_bundle, members, own_stdout
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 from ._shared import add_bundle, members
 
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from ._shared import add_bundle, own_stdout
-
-if TYPE_CHECKING:
-    pass
-from ._shared import open_named
+from ._shared import add_bundle, open_named, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from edge_lstm_runtime import ConversionError
 
-if TYPE_CHECKING:
-    pass
 from ._shared import say
 
 

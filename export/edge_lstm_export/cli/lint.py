@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_lstm_runtime import ConfigError
 
-if TYPE_CHECKING:
-    pass
 from .export import _graphs
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from ..npu.targets import Target, known, limits, schemes, source, targets
-
-if TYPE_CHECKING:
-    pass
 from ._shared import C
 
 

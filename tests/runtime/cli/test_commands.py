@@ -88,6 +88,22 @@ def test_the_top_level_lists_every_verb(capfd: pytest.CaptureFixture[str]) -> No
             assert re.search(rf"^  {name} +{re.escape(verb.summary)}$", out, re.MULTILINE), name
 
 
+def test_a_start_looks_for_no_other_command_and_no_backend(
+    classify_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Both take longer than the command itself, on a board most of all; help needs them."""
+
+    def asked(*_: object) -> None:
+        raise AssertionError("it was looked for")
+
+    monkeypatch.setattr(cli.Verb, "summary", property(asked))
+    monkeypatch.setattr("edge_lstm_runtime.cli._shared.names", asked)
+    code, _, err = here(capfd, "run", classify_file, "--input", "/dev/null", "--backend", "numpy")
+    assert (code, err) == (0, "")
+    with pytest.raises(AssertionError, match="it was looked for"):
+        here(capfd, "run", "--help")
+
+
 def test_version() -> None:
     done = edge_lstm("--version")
     assert (done.returncode, done.stdout) == (0, f"edge-lstm {edge_lstm_runtime.__version__}\n")

@@ -25,7 +25,7 @@ KIND = "rknn"  # of the artifacts that it runs
 FACTS = Facts(
     "the artifact's",
     runs_on="device",
-    needs='a Rockchip board with the NPU driver and librknnrt.so; run there: pip install "edge-lstm[npu]"',
+    needs="a Rockchip board with the NPU driver and librknnrt.so; run there: pip install rknn-toolkit-lite2",
     artifact=KIND,
     libraries=(
         "rknnlite",

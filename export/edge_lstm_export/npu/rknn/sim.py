@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FACTS = Facts(
     "the artifact's",
     runs_on="simulator",
-    needs='Linux x86-64; run there: pip install "edge-lstm[export]"',
+    needs='Linux x86-64, and edge-lstm with its extra "export"',
     artifact=KIND,
 )
 
