@@ -1,6 +1,6 @@
 """The network as the native kernel computes it in int8, differentiable: its rounding is done here.
 
-Weights of the layers with a state lie on a grid for each column, x and h on one for each sequence
+Weights of the layers that multiply their state lie on a grid for each column, x and h on one for each sequence
 and step, of a 127th of the largest among them. Sums, gates, the cell state and the other layers are
 float. Rounding has no slope, so gradients pass it as if it were not there (the straight-through
 estimator: Bengio et al. 2013, arXiv 1308.3432).
@@ -33,7 +33,7 @@ def columns_on_grid(W: Tensor) -> Tensor:
 
 
 class RoundedNet(CompactNet):
-    """A CompactNet whose layers with a state round, each in the same way (`run_rounded`).
+    """A CompactNet whose layers that multiply their state round, each in the same way (`run_rounded`).
 
     Its weights are those that are rounded. Not for layers that read whole sequences.
     """
@@ -49,10 +49,10 @@ class RoundedNet(CompactNet):
         self, name: str, x: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
         module = self.module(name)
-        sizes = module.layer.state(module.inputs)
-        if not sizes:
+        if not module.layer.multiplies_state:
             return super().run_layer(name, x, state, lengths)
         if not state:
+            sizes = module.layer.state(module.inputs)
             state = {n: x.new_zeros(len(x), size) for n, size in sizes.items()}
         return self.run_rounded(module, x, state)
 
@@ -79,10 +79,10 @@ class Int8Net(RoundedNet):
 
 
 def grid_weights(net: CompactNet, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a CompactNet with the matrices of its layers with a state on the kernel's grid."""
+    """The state of a CompactNet with the rounded matrices on the kernel's grid."""
     names = set()
     for layer in net.network.layers:
         module = net.module(layer.name)
-        if layer.state(module.inputs):
+        if layer.multiplies_state:
             names |= {f"layers.{layer.name}.{name}" for name in module.rows()}
     return {name: on_grid(tensor) if name in names else tensor for name, tensor in weights.items()}

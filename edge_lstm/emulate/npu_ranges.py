@@ -74,7 +74,7 @@ def walk(
     x: NDArray[Any],
     states: Mapping[str, NDArray[Any]],
 ) -> Iterator[Seen]:
-    """One step of a network in float64, a layer with a state after the other.
+    """One step of a network in float64: each layer that multiplies its state, in order.
 
     weights: canonical. x: (N, F); states: before the step, (N, size) each, by the network's names.
     """
@@ -95,7 +95,7 @@ def walk(
 
         ops = _Sums()
         values[layer.name], _ = layer.cell(ops, product, own, inputs, state)
-        if not state:
+        if not layer.multiplies_state:
             continue
         before = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in state.items()}
         importance = (

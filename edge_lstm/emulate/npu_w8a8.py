@@ -22,11 +22,12 @@ from torch.nn.functional import linear
 
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.layers import FEATURES, Float32, Layer
+from edge_lstm_runtime.layers.ops import NUMPY
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Sequence
 from ..layers import LayerModule, State
-from ..layers.ops import TorchOps
+from ..layers.ops import TORCH, TorchOps
 from ..network import CompactNet, canonical_weights
 from .cpu_int8 import RoundedNet
 from .npu_ranges import Float64, input_parts, input_range, search_ranges, walk
@@ -81,9 +82,7 @@ class NpuNet(RoundedNet):
 
     def _joined(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         module = self.module(name)
-        W_x, W_h, b = module.layer.joined(module.canonical())
-        assert W_h is not None
-        return W_x, W_h, b
+        return module.layer.joined(TORCH, module.canonical())
 
     def run_rounded(self, module: LayerModule, x: Tensor, state: State) -> tuple[Tensor, State]:
         """What rounding h left out begins at 0 with every call."""
@@ -145,8 +144,8 @@ class _Rounded(TorchOps):
 
 
 def rounded_layers(spec: ModelSpec) -> list[Layer]:
-    """Those whose product is int8: the ones with a state."""
-    return [layer for layer in spec.network.layers if layer.state(1)]
+    """Those whose product is int8."""
+    return [layer for layer in spec.network.layers if layer.multiplies_state]
 
 
 def integers(W_x: Tensor, W_h: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,8 +226,7 @@ def product(
 ) -> tuple[Float64, Float64]:
     """A layer's canonical weights that lie on the grid -> the integers (parts inputs + H, S) of its
     product, and the steps (S,)."""
-    W_x, W_h, _ = layer.joined(weights)
-    assert W_h is not None
+    W_x, W_h, _ = layer.joined(NUMPY, weights)
     exact = [torch.from_numpy(W.astype(np.float64).T) for W in (W_x, W_h)]
     q_x, q_h, step = integers(
         exact[0] * torch.from_numpy(np.asarray(x_range, np.float64)), exact[1], parts

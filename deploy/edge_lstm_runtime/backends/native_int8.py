@@ -26,12 +26,12 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 def int8_products(network: Network) -> dict[str, Shape]:
-    """The matrices that the kernel computes in int8, "lstm0.W_x" -> shape: those of the layers with
-    a state. The others, such as a dense head, stay float32."""
+    """The matrices that the kernel computes in int8, "lstm0.W_x" -> shape: those of the layers that
+    multiply their state. The others, such as a dense head, stay float32."""
     found: dict[str, Shape] = {}
     for layer in network.layers:
         inputs, _ = network.sizes[layer.name]
-        if layer.state(inputs):
+        if layer.multiplies_state:
             shapes = layer.weights(inputs)
             found |= {f"{layer.name}.{n}": shape for n, shape in shapes.items() if len(shape) == 2}
     return found

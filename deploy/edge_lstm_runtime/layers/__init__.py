@@ -85,15 +85,19 @@ class Layer(ABC):
         product: computes the products; weights: those that are no matrices; x: (..., inputs).
         """
 
-    def joined(self, weights: Mapping[str, Array]) -> tuple[Array, Array | None, Array]:
-        """All products as one: W_x (inputs, S), W_h (H, S) and b (S) of the sums that `ops.sums` gets.
+    @property
+    def multiplies_state(self) -> bool:
+        """Whether one of its products is with its state, the one named `recurrent`."""
+        return "W_h" in self.weights(1)
 
-        W_h: what the state named `recurrent` is multiplied with; None if there is none.
+    def joined(self, ops: Ops, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """W_x (inputs, S), W_h (H, S) and b (S): x W_x + h W_h + b are the sums that `ops.sums` gets.
+
+        h: the state named `recurrent`. For a layer that `multiplies_state`.
         """
-        W_h = weights.get("W_h")
-        return weights["W_x" if W_h is not None else "W"], W_h, weights["b"]
+        return weights["W_x"], weights["W_h"], weights["b"]
 
-    def separated(self, W_x: Array, W_h: Array) -> dict[str, Array]:
+    def separated(self, ops: Ops, W_x: Array, W_h: Array) -> dict[str, Array]:
         """The matrices by their own names, from those of `joined`, (rows, S) each."""
         return {"W_x": W_x, "W_h": W_h}
 
@@ -198,6 +202,8 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
         check_layer(
             name, value in get_args(kind), f"{field} is {value!r}, expected one of {expected}"
         )
+    elif kind is bool:
+        check_layer(name, isinstance(value, bool), f"{field} is {value!r}, expected true or false")
     elif kind is int:
         good = type(value) is int and 1 <= value <= MAX_UNITS
         check_layer(

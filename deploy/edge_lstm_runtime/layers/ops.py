@@ -16,7 +16,10 @@ class Ops(Protocol):
     def tanh(self, a: Any) -> Any: ...
     def relu(self, a: Any) -> Any: ...
     def sums(self, value: Any) -> Any:
-        """The sums of a layer's products as they are. A number format may round them here."""
+        """The sums of a layer's products as they are. A number format may round them here.
+
+        A cell then splits them, into one part at least, before anything else.
+        """
 
     def keep(self, name: str, value: Any) -> Any:
         """The value as it is. Whoever looks inside a cell gets it by this name."""

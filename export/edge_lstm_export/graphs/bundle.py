@@ -70,8 +70,9 @@ def operator_arrays(g: Graph, layer: Layer, weights: Weights) -> list[str]:
 def attributes(layer: Layer) -> dict[str, Any]:
     inner, operator = recurrent(layer)
     assert operator is not None
-    both = {"direction": "bidirectional"} if inner is not layer else {}
-    return {"hidden_size": inner.outputs(1), **both, **operator.attributes(inner)}
+    directions = 1 if inner is layer else 2
+    both = {"direction": "bidirectional"} if directions == 2 else {}
+    return {"hidden_size": inner.outputs(1), **both, **operator.attributes(inner, directions)}
 
 
 def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:

@@ -162,12 +162,15 @@ def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
     *inner, head = spec.network.layers
     before = [FEATURES, *(layer.name for layer in inner)]
     chain = all(n.inputs == (b,) for n, b in zip(spec.network.layers, before, strict=True))
-    known = inner and all(recurrent(layer)[1] is not None for layer in inner)
+    operators = [recurrent(layer)[1] for layer in inner]
+    known = operators and all(operators)
     if not (chain and known and isinstance(head, Dense)):
         raise ConversionError(
             "the fused form takes recurrent layers that ONNX has, one after the other, and a dense "
             "head; this network is another one"
         )
+    if slow := [operator.name for operator in operators if operator and not operator.on_npu]:
+        raise ConversionError(f"the converter has no NPU kernel for the operator {slow[0]}")
     return (*inner, head)
 
 
@@ -235,12 +238,12 @@ def packed(
     reads the features in another place than its first layer with a state.
     """
     network = spec.network
-    stateful = [layer for layer in network.layers if layer.state(1)]
+    rounded = [layer for layer in network.layers if layer.multiplies_state]
     readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
-    if not stateful or readers != [stateful[0].name] or stateful[0].inputs != (FEATURES,):
+    if not rounded or readers != [rounded[0].name] or rounded[0].inputs != (FEATURES,):
         raise ConversionError(
-            "the packed form takes a network whose features are read by its first layer with a state "
-            f"alone; here {', '.join(readers)} read them"
+            "the packed form takes a network whose features are read by its first layer that "
+            f"multiplies its state alone; here {', '.join(readers)} read them"
         )
     if learned:
         x_range = learned["x_range"].astype(np.float64)
@@ -283,11 +286,8 @@ class _Packed:
 
     def add(self, layer: Layer, product: npu_int8.Product | None) -> None:
         own = self._spec.network.own(layer, self._weights)
-        if product is None:  # a layer without a state stays float16
-            tape = Tape(self.graph, layer.name)
-            x = tape.join([self._values[name] for name in layer.inputs])
-            y, after = layer.cell(tape, lambda name, v: tape.product(v, own[name]), own, x, {})
-            self._values[layer.name] = finish(self._spec, layer, tape, y, after)
+        if product is None:
+            self._add_float16(layer, own)
             return
         prefix = layer.name
         sums = self._sums(layer, product)
@@ -297,7 +297,9 @@ class _Packed:
         taps: dict[str, list[int]] = {}
 
         def activate(_: list[str]) -> list[str]:
-            groups = [[k for k in order if used[k] == shape] for shape in (*SHAPES, "")]
+            groups = [[k for k in order if used[k] == shape] for shape in SHAPES]
+            # Each part alone: the converter joins a Split of a Split, and then misses its tensor.
+            groups += [[k] for k in order if not used[k]]
             groups = [group for group in groups if group]
             ends = [f"{prefix}_group{n}" for n in range(len(groups))]
             sizes = self.graph.constant(
@@ -325,20 +327,37 @@ class _Packed:
         exact: list[str] = []
         before = {
             name: _Read(tape, state_name(f"{prefix}.{name}", "in"), name, exact)
-            for name in layer.state(1)
+            for name in self._state_names(layer)
         }
 
         def of_product(name: str, v: Any) -> Any:
             return _Nothing() if name in ("W_x", "W_h") else tape.product(v, own[name])
 
         y, after = layer.cell(_Ignoring(tape), of_product, own, _Nothing(), before)
-        for name in layer.state(1):
+        for name in self._state_names(layer):
             if name in exact:
-                self.slots.append([EXACT, f"{prefix}.{name}"])
-                shape = (1, self._spec.network.state[f"{prefix}.{name}"], 1, 1)
-                self.inputs[state_name(f"{prefix}.{name}", "in")] = shape
-        self._trace(layer, tape, taps)
+                self._exact(layer, name, tape)
         self._values[prefix] = finish(self._spec, layer, tape, y, after)
+        self._trace(layer, tape, taps)
+
+    def _add_float16(self, layer: Layer, own: Weights) -> None:
+        """A layer that doesn't multiply its state, if it has one."""
+        tape = Tape(self.graph, layer.name)
+        x = tape.join([self._values[name] for name in layer.inputs])
+        before = {name: self._exact(layer, name, tape) for name in self._state_names(layer)}
+        y, after = layer.cell(tape, lambda name, v: tape.product(v, own[name]), own, x, before)
+        self._values[layer.name] = finish(self._spec, layer, tape, y, after)
+
+    def _state_names(self, layer: Layer) -> list[str]:
+        return list(self._spec.network.own(layer, self._spec.network.state))
+
+    def _exact(self, layer: Layer, state: str, tape: Tape) -> Symbol:
+        """A state as it is: an input of the graph."""
+        name = f"{layer.name}.{state}"
+        self.slots.append([EXACT, name])
+        tensor = state_name(name, "in")
+        self.inputs[tensor] = (1, self._spec.network.state[name], 1, 1)
+        return Symbol(tape, tensor)
 
     def _sums(self, layer: Layer, product: npu_int8.Product) -> str:
         """v, the int8 product, and its sums in float16; returns the sums' name."""
@@ -436,10 +455,18 @@ class _Ignoring:
 
 
 def activations(layer: Layer) -> list[str]:
-    """Which operator the cell applies to each part of its sums first; "" for none."""
+    """Which operator the cell applies to each part of its sums first; "" for none.
+
+    Raises ConversionError for a cell that doesn't split its sums.
+    """
     probe = _Probe()
     none = _Anything(probe, None)
     layer.cell(probe, lambda *_: none, _Everything(none), none, _Everything(none))
+    if not probe.parts:
+        raise ConversionError(
+            f"layer {layer.name!r}: the cell of type {layer.type!r} doesn't split what `ops.sums` "
+            "returns; expected `ops.split(ops.sums(...), parts)`"
+        )
     return [part.used for part in probe.parts]
 
 

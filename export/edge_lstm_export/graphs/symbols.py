@@ -32,6 +32,8 @@ class Symbol:
     def _with(self, operator: str, other: Any) -> Symbol:
         return self._tape.node(operator, self, self._tape.symbol(other))
 
+    __array_ufunc__ = None  # so that `array * symbol` asks the symbol
+
     def __add__(self, other: Any) -> Symbol:
         return self._with("Add", other)
 
@@ -40,6 +42,12 @@ class Symbol:
 
     def __sub__(self, other: Any) -> Symbol:
         return self._with("Sub", other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return self._tape.symbol(other) - self
+
+    __radd__ = __add__
+    __rmul__ = __mul__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +85,8 @@ class Linear:
         cut = [block.columns(k * size, (k + 1) * size) for k in range(count)]
         return [Linear(self.tape, [part]) for part in cut]
 
+    __array_ufunc__ = None
+
     def _with(self, operator: str, other: Any) -> Symbol:
         return self.tape.node(operator, self.tape.symbol(self), self.tape.symbol(other))
 
@@ -85,7 +95,7 @@ class Linear:
             pairs = zip(self.blocks, other.blocks, strict=True)
             added = [Block({**a.terms, **b.terms}, a.bias + b.bias) for a, b in pairs]
             return Linear(self.tape, added)
-        if isinstance(other, np.ndarray):
+        if isinstance(other, np.ndarray) and other.shape == (self.size,):
             biases = np.split(other, np.cumsum([block.size for block in self.blocks])[:-1])
             pairs_ = zip(self.blocks, biases, strict=True)
             return Linear(self.tape, [Block(block.terms, block.bias + b) for block, b in pairs_])
@@ -96,6 +106,12 @@ class Linear:
 
     def __sub__(self, other: Any) -> Symbol:
         return self._with("Sub", other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return self.tape.symbol(other) - self
+
+    __radd__ = __add__
+    __rmul__ = __mul__
 
 
 class Tape:
@@ -126,9 +142,12 @@ class Tape:
         return Linear(self, [Block({symbol.name: (symbol, W)}, np.zeros(W.shape[1], np.float32))])
 
     def symbol(self, value: Any) -> Symbol:
-        """A tensor for it: sums become a convolution."""
+        """A tensor for it: sums become a convolution, numbers and arrays (n,) a constant."""
         if isinstance(value, Symbol):
             return value
+        if not isinstance(value, Linear):
+            channels = np.asarray(value, np.float32).reshape(1, -1, 1, 1)
+            return Symbol(self, self.graph.constant(self.new_name("constant"), channels))
         (block,) = value.blocks
         names = tuple(symbol.name for symbol, _ in block.terms.values())
         if len(names) > 1 and names not in self._joined:
@@ -174,6 +193,7 @@ class Tape:
         old = symbol.name
         self.graph.rename(old, new)
         self.renamed |= {k: new for k, v in self.renamed.items() if v == old} | {old: new}
+        self.kept = {k: new if v == old else v for k, v in self.kept.items()}
         return new
 
 

@@ -26,15 +26,17 @@ class Operator:
     gates       blocks of rows in W and R
     outputs     how many: Y and the states
     arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H), B (2 gates H)
-    attributes  of a layer, beside hidden_size and direction
+    attributes  of a layer and a number of directions, beside hidden_size and direction
+    on_npu      whether the RKNN converter keeps it on the NPU, on any target
     y_consumed  of one step, whether Y must be read by something; else Y must not be read
     """
 
     name: str
     gates: int
     arrays: Callable[[Layer, Weights], tuple[NDArray[np.float32], ...]]
-    attributes: Callable[[Layer], dict[str, Any]] = lambda _: {}
+    attributes: Callable[[Layer, int], dict[str, Any]] = lambda *_: {}
     y_consumed: bool = False
+    on_npu: bool = True
 
 
 OPERATORS = Registry(__name__, "edge_lstm.operators", "layer type", "OPERATOR")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_lstm.emulate.npu_ranges import walk
 from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.layers.ops import NUMPY
 
 from .gptq import gptq
 from .npu_int8 import rounded
@@ -34,8 +35,7 @@ def quantize(
     states = {name: calibration[name] for name in spec.network.state}
     for seen in walk(spec.network, weights, calibration["x"], states):
         layer = seen.layer
-        W_x, W_h, b = layer.joined(seen.weights)
-        assert W_h is not None
+        W_x, W_h, b = layer.joined(NUMPY, seen.weights)
         # As float32, which is what the kernel divides by.
         steps = [_step(W) for W in (W_x, W_h)]
         step = np.concatenate(
@@ -46,8 +46,8 @@ def quantize(
         on_grid = rounded(W, v, step, len(W_x))
         whole = np.rint(on_grid / step).astype(np.int8)
         first = len(W_x)
-        matrices = layer.separated(whole[:first], whole[first:])
-        matrix_steps = layer.separated(steps[0][None], steps[1][None])
+        matrices = layer.separated(NUMPY, whole[:first], whole[first:])
+        matrix_steps = layer.separated(NUMPY, steps[0][None], steps[1][None])
         bias = b + (v @ (W - on_grid)).mean(axis=0)
         for name, matrix in seen.weights.items():
             if matrix.ndim == 2 and name not in matrices:  # a product of its own

@@ -27,7 +27,7 @@ from edge_lstm.emulate.npu_ranges import input_parts, on_grid, search_ranges, wa
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import PINS, spread
 from edge_lstm_runtime.layers import FEATURES, Layer
-from edge_lstm_runtime.layers.ops import NumpyOps
+from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
 
 from .gptq import gptq
 
@@ -52,8 +52,9 @@ class Product:
 def quantize(
     spec: ModelSpec, weights: Weights, calibration: Weights, x_range: Float64
 ) -> dict[str, Product]:
-    """The product of each layer with a state, with int8 inputs v = [0, 0, x in parts or what the layer
-    reads, h].
+    """The product of each layer that multiplies its state, with int8 inputs v.
+
+    v is [0, 0, x in parts or what the layer reads, h].
 
     calibration: x (N, F), and every state (N, size) before the step, by name.
     """
@@ -61,8 +62,7 @@ def quantize(
     products = {}
     for seen in walk(spec.network, weights, calibration["x"], states):
         layer = seen.layer
-        W_x, W_h, b = layer.joined(seen.weights)
-        assert W_h is not None
+        W_x, W_h, b = layer.joined(NUMPY, seen.weights)
         h = seen.state[layer.recurrent]
         share = seen.importance / seen.importance.sum(axis=0)
         scale, centre = search_ranges(seen.sums, seen.importance)
@@ -112,7 +112,7 @@ def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[
 
     products = {}
     for layer in spec.network.layers:
-        if not layer.state(1):
+        if not layer.multiplies_state:
             continue
         own = spec.network.own(layer, weights)
         first = layer.inputs == (FEATURES,)
@@ -125,7 +125,7 @@ def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[
             for array in (
                 learned[f"{layer.name}.scale"],
                 learned[f"{layer.name}.centre"],
-                layer.joined(own)[2],
+                layer.joined(NUMPY, own)[2],
             )
         )
         step = step / scale
