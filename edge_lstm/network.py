@@ -129,7 +129,7 @@ def canonical_weights(model: CompactNet) -> dict[str, Float32]:
         for name, tensor in model.module(layer.name).canonical().items():
             found[f"{layer.name}.{name}"] = array(tensor)
         if model.embedding is not None and FEATURES in layer.inputs:
-            name = f"{layer.name}.W_x"  # the embedding is folded into the first layer
+            name = f"{layer.name}.{layer.entry}"  # the embedding is folded into it
             embedding = array(model.embedding.weight)  # (E, F)
             found[name] = np.ascontiguousarray((np.ascontiguousarray(found[name].T) @ embedding).T)
     return {name: found[name] for name in model.network.weights}

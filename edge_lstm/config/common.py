@@ -172,11 +172,14 @@ class DistillConfig(Section):
     temperature: Positive = 2.0
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
-    def rules(self, units: int) -> Iterator[Contradiction]:
-        """units: of [model]."""
+    def rules(self, units: int, *, listed: bool) -> Iterator[Contradiction]:
+        """units: of [model]; listed: whether it lists its layers."""
         if (self.teacher is None) == (self.hidden_size is None):
             either = "expected either `teacher`, a run's folder, or `hidden_size`, of a teacher"
             yield ("distill", "teacher"), f"{either} that is trained first"
+        if self.hidden_size is not None and listed:
+            none = "a network with [[model.layers]] has no larger one by itself"
+            yield ("distill", "hidden_size"), f"{none}; train a teacher and name it in `teacher`"
         if self.hidden_size is not None and self.hidden_size <= units:
             more = f"expected more than the {units} units of [model], which learns from it"
             yield ("distill", "hidden_size"), more

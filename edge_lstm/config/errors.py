@@ -74,7 +74,8 @@ class Problem:
         for part in key:
             value = value.get(part, None) if isinstance(value, Mapping) else None
         *sections, name = key
-        if value is not None and not isinstance(value, Mapping):
+        tables = isinstance(value, tuple | list) and any(isinstance(v, Mapping) for v in value)
+        if value is not None and not isinstance(value, Mapping) and not tables:
             name = f"{name} = {json.dumps(value, default=str)}"
         prefix = f"[{'.'.join(sections)}] " if sections else ""
         raise ConfigError(f"{self._where(key)}: {prefix}{name}: {expected}")
@@ -99,7 +100,7 @@ class Problem:
         section: Key = ()
         line_of_section = 1
         for number, line in enumerate(self._lines, start=1):
-            if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            if header := re.match(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]", line):
                 section = tuple(part.strip().strip("\"'") for part in header[1].split("."))
                 if section == key:
                     return f"{self._path}:{number}"

@@ -106,9 +106,9 @@ class Config(Section):
         yield from self.data.split.rules()
         yield from self.train.rules(self)
         if self.prune is not None:
-            yield from self.prune.rules(self.model.hidden_size, refit=self.train.refit)
+            yield from self.prune.rules(self.model.units, refit=self.train.refit)
         if self.distill is not None:
-            yield from self.distill.rules(self.model.hidden_size)
+            yield from self.distill.rules(self.model.units, listed=self.model.layers is not None)
 
     def _of_other_tasks(self) -> Iterator[Contradiction]:
         """The keys that other tasks take and this one doesn't."""
@@ -140,9 +140,8 @@ class Config(Section):
             path = tables.get(name, {}).get(key)
             if path is not None and (Path(self.folder) / path).exists():
                 tables[name][key] = str((Path(self.folder) / path).resolve())
-        # JSON's numbers, booleans, strings and lists of them are TOML's too.
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in table.items())
+            f"[{name}]\n" + "".join(f"{key} = {_toml(v)}\n" for key, v in table.items())
             for name, table in tables.items()
         )
 
@@ -171,3 +170,12 @@ def frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: frozen(v) for k, v in value.items()}
     return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _toml(value: Any) -> str:
+    """JSON's numbers, booleans and strings are TOML's too; its objects are not."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)

@@ -13,9 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from edge_lstm_runtime.errors import BundleError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.front_end import FrontEnd
 from edge_lstm_runtime.layers import FEATURES, recurrent_types
+from edge_lstm_runtime.model.network import Network, network_from
 from edge_lstm_runtime.tasks import Answer
 
 from ..data.recordings import Parts, Recording, Splits
@@ -30,6 +32,7 @@ from .base import (
     Share,
     belongs,
     repeated,
+    with_fact,
     with_key,
 )
 from .common import AugmentConfig, DistillConfig, PruneConfig, QuantizeConfig, SplitConfig
@@ -243,8 +246,13 @@ TrainClass = type[TrainConfig]  # `type` is a key of the section below
 class TaskSection(Section):
     """[model]: the network and what it answers; the keys of every task. A task derives from this.
 
-    type     of the recurrent layers
-    dropout  between layers, so only with two or more
+    type         of the recurrent layers
+    hidden_size  units of each
+    num_layers   how many, one after the other
+    layers       in place of these three, [[model.layers]]: a table for each layer, with its type
+                 and the type's own keys. `name` and `inputs` can be left out: it then reads the one
+                 before. A dense layer for the answers follows the last one
+    dropout      between recurrent layers, so only with two or more
 
     MONITORS          what [train] `monitor` can be, the loss first
     HIGHER_IS_BETTER  those of them that are better if they are higher
@@ -254,6 +262,7 @@ class TaskSection(Section):
     reads_characters  whether its samples are the characters of a text, which is read in order
     splits_within_recordings  whether validation is the end of the training recordings, not whole
                       recordings, if the test split is given
+    reads_whole_sequences  whether a network that reads both ways can answer it
     """
 
     MONITORS: ClassVar[tuple[str, ...]] = ("loss",)
@@ -263,11 +272,13 @@ class TaskSection(Section):
     needs_labels: ClassVar[bool] = False
     reads_characters: ClassVar[bool] = False
     splits_within_recordings: ClassVar[bool] = False
+    reads_whole_sequences: ClassVar[bool] = False
 
     task: str
     type: str = "lstm"
-    hidden_size: Count
+    hidden_size: Count | None = None
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 1
+    layers: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)] | None = None
     dropout: Share = 0.0
 
     @abstractmethod
@@ -282,18 +293,26 @@ class TaskSection(Section):
         """A recurrent layer, without its name and its inputs."""
         return {"type": self.type, "units": self.hidden_size}
 
-    def layers(self, outputs: int) -> list[dict[str, Any]]:
-        """`hidden_size` and `num_layers` are short for the common net: so many layers and a head."""
-        names = [f"{self.type}{k}" for k in range(self.num_layers)]
-        before = [FEATURES, *names]
-        layers = [
-            {**self.recurrent(), "name": name, "inputs": [b]}
-            for name, b in zip(names, before, strict=False)
+    def network(self, features: int, outputs: int) -> Network:
+        """Raises BundleError, naming the layer, if `layers` describes none."""
+        found: list[dict[str, Any]] = []
+        before = FEATURES
+        named = self.layers or [
+            {**self.recurrent(), "name": f"{self.type}{k}"} for k in range(self.num_layers)
         ]
-        return [
-            *layers,
-            {"type": "dense", "name": "head", "units": outputs, "inputs": [names[-1]]},
-        ]
+        for k, layer in enumerate(named):
+            found.append({"name": f"{layer.get('type')}{k}", "inputs": [before], **layer})
+            before = found[-1]["name"]
+        head = {"type": "dense", "name": "head", "units": outputs, "inputs": [before]}
+        return network_from(features, [*found, head])
+
+    @property
+    def units(self) -> int:
+        """Of the widest recurrent layer, in one direction."""
+        layers = self.network(1, 1).layers
+        return max(
+            (n.outputs(1) // (1 + n.whole) for n in layers if n.whole or n.state(1)), default=0
+        )
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -314,8 +333,28 @@ class TaskSection(Section):
         """The keys that contradict each other or other sections, the most telling first."""
         if self.type not in (types := recurrent_types()):
             yield ("model", "type"), f"expected one of {', '.join(types)}"
-        if self.dropout > 0 and self.num_layers == 1:
-            yield ("model", "dropout"), "works between layers, and num_layers is 1; expected 0"
+        if self.layers is None and self.hidden_size is None:
+            expected = "expected the units of each layer, or [[model.layers]] in its place"
+            yield ("model", "hidden_size"), f"is missing; {expected}"
+        if self.layers is not None:
+            for key in ("type", "hidden_size", "num_layers"):
+                if key in self.model_fields_set:
+                    yield ("model", key), "has no meaning with [[model.layers]]; remove it"
+        try:
+            network = self.network(1, 1)
+        except BundleError as e:
+            yield ("model", "layers"), str(e).removeprefix("network: ")
+            return
+        if network.whole and not self.reads_whole_sequences:
+            able = " or ".join(map(repr, with_fact(TASKS, "reads_whole_sequences")))
+            both = f"only task {able} reads whole sequences from both ends"
+            yield ("model", "layers"), f"task is {self.task!r}, and {both}"
+        recurrent = [layer for layer in network.layers if layer.whole or layer.state(1)]
+        if self.dropout > 0 and len(recurrent) < 2:
+            yield (
+                ("model", "dropout"),
+                "works between recurrent layers, and there is one; expected 0",
+            )
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:

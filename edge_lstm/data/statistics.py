@@ -11,7 +11,6 @@ from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.inputs import Inputs
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
-from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
@@ -27,7 +26,7 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     model = config.model
     inputs = _inputs(config, splits)
     answer: Any = model.answer(splits, config.data.dt_name)
-    network = network_from(inputs.feature_size, model.layers(answer.size))
+    network = model.network(inputs.feature_size, answer.size)
     spec = ModelSpec(inputs, network, answer)
     if answer.scaling(inputs) is None:
         return spec

@@ -44,6 +44,7 @@ class Section(TaskSection):
     USES = frozenset({"temperature"})
     Train = TrainSection
     needs_labels = True
+    reads_whole_sequences = True
 
     bidirectional: bool = False
 
@@ -64,7 +65,11 @@ class Section(TaskSection):
         return {"type": "both-ways", "layer": layer} if self.bidirectional else layer
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
-        if self.bidirectional:
+        yield from super().rules(config)
+        if self.bidirectional and self.layers is not None:
+            both = 'list layers of type "both-ways"'
+            yield ("model", "bidirectional"), f"has no meaning with [[model.layers]]; {both}"
+        if self.network(1, 1).whole:
             train, quantize = config.train, config.quantize
             if train.share_carried and "carry" in train.model_fields_set:
                 none = "a bidirectional model carries no state; remove it"
@@ -76,7 +81,6 @@ class Section(TaskSection):
                 kind = "int8 kernel" if quantize.scheme == "int8" else "int8 cell of an NPU"
                 none = f"the {kind} runs no bidirectional model; remove the section"
                 yield ("quantize", "scheme"), none
-        yield from super().rules(config)
 
 
 def _label(run: Recording) -> str:

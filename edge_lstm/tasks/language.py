@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.tasks.language import Language
 
 from ..config.base import Contradiction, Count, with_fact
@@ -68,3 +69,7 @@ class Section(TaskSection):
             layer = "which take the first layer as the board has it; remove it"
             yield ("model", "embedding"), f"can't be with [quantize] or [prune], {layer}"
         yield from super().rules(config)
+        readers = [n for n in self.network(1, 1).layers if FEATURES in n.inputs]
+        if self.embedding is not None and any(len(layer.inputs) > 1 for layer in readers):
+            alone = f"expected layers that read {FEATURES!r} alone, into which it is folded"
+            yield ("model", "embedding"), alone

@@ -151,16 +151,21 @@ def met(net: CompactNet, name: str) -> Tensor:
     network = net.network
     size = network.sizes[name][1]
     own = net.module(name).canonical()
-    blocks = [W.t() for weight, W in own.items() if weight.endswith("W_h")]
+    layer = next(layer for layer in network.layers if layer.name == name)
     # Each direction's recurrent weights meet that direction's outputs.
-    rows = [torch.cat(blocks, dim=1)]
+    directions: dict[str, list[Tensor]] = {}
+    for weight, W in own.items():
+        *direction, last = weight.split(".")
+        if W.dim() == 2 and last != layer.entry:
+            directions.setdefault(".".join(direction), []).append(W.t())
+    rows = [torch.cat([torch.cat(blocks) for blocks in directions.values()], dim=1)]
     for reader in network.layers:
         at = 0
         for source in reader.inputs:
             width = net.spec.inputs.feature_size if source == FEATURES else network.sizes[source][1]
             if source == name:
                 for weight, W in net.module(reader.name).canonical().items():
-                    if W.dim() == 2 and weight.split(".")[-1] in ("W_x", "W"):
+                    if weight.split(".")[-1] == reader.entry:
                         rows.append(W.t()[:, at : at + size])
             at += width
     return torch.cat(rows)

@@ -86,6 +86,11 @@ class Layer(ABC):
         """
 
     @property
+    def entry(self) -> str:
+        """The name of the matrix that x is multiplied with."""
+        return "W_x"
+
+    @property
     def multiplies_state(self) -> bool:
         """Whether one of its products is with its state, the one named `recurrent`."""
         return "W_h" in self.weights(1)

@@ -35,6 +35,10 @@ class BothWays(Layer):
         return shapes | {REVERSE + name: shape for name, shape in shapes.items()}
 
     @property
+    def entry(self) -> str:
+        return self.layer.entry
+
+    @property
     def title(self) -> str:
         return f"{self.layer.title} both ways"
 

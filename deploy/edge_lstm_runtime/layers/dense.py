@@ -28,6 +28,10 @@ class Dense(Layer):
     def weights(self, inputs: int) -> dict[str, Shape]:
         return {"W": (inputs, self.units), "b": (self.units,)}
 
+    @property
+    def entry(self) -> str:
+        return "W"
+
     def cell(
         self,
         ops: Ops,

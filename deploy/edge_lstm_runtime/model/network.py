@@ -34,9 +34,10 @@ class Network:
         if not 1 <= len(self.layers) <= MAX_LAYERS:
             raise BundleError(f"network: has {len(self.layers)} layers, expected 1 to {MAX_LAYERS}")
         names = [layer.name for layer in self.layers]
+        for name in names:
+            check_layer(name, name != FEATURES, "the name stands for the features")
+            check_layer(name, names.count(name) == 1, "the name is there twice")
         for k, layer in enumerate(self.layers):
-            check_layer(layer.name, layer.name != FEATURES, "the name stands for the features")
-            check_layer(layer.name, names.count(layer.name) == 1, "the name is there twice")
             for name in layer.inputs:
                 check_layer(
                     layer.name,

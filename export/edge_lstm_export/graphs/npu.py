@@ -235,16 +235,11 @@ def packed(
     """The cells with int8 products and everything else in float16; see `npu_int8`.
 
     learned: the ranges that the model was fine-tuned with. Raises ConversionError for a network that
-    reads the features in another place than its first layer with a state.
+    the int8 cells can't be made of.
     """
     network = spec.network
-    rounded = [layer for layer in network.layers if layer.multiplies_state]
-    readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
-    if not rounded or readers != [rounded[0].name] or rounded[0].inputs != (FEATURES,):
-        raise ConversionError(
-            "the packed form takes a network whose features are read by its first layer that "
-            f"multiplies its state alone; here {', '.join(readers)} read them"
-        )
+    if why := npu_int8.refused(network):
+        raise ConversionError(why)
     if learned:
         x_range = learned["x_range"].astype(np.float64)
         products = npu_int8.learned_layers(spec, weights, learned)

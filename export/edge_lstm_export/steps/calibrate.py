@@ -13,6 +13,7 @@ import dataclasses
 
 import numpy as np
 
+from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
 from ..work import Work
 
@@ -32,13 +33,14 @@ def call(work: Work) -> Work:
     stream = np.concatenate(
         [work.spec.inputs.features(s.x)[0] for s in (*splits.val, *splits.train)]
     )[:STREAMED]
-    quantized = any("w8a8" in schemes for schemes in work.schemes.values())
+    w8a8 = any("w8a8" in schemes for schemes in work.schemes.values())
+    curved = w8a8 and not npu_int8.refused(work.spec.network)
     calibration, curve = calibrate(
         work.spec,
         work.weights,
         recordings,
         [s.label for s in splits.train],
-        stream if quantized else None,
+        stream if curved else None,
     )
     if curve:
         size, best = len(calibration["x"]), min(curve.values())
