@@ -122,7 +122,7 @@ def canonical_weights(model: CompactNet) -> dict[str, Float32]:
     """The weights by the runtime's names and shapes: float32 copies."""
 
     def array(tensor: Tensor) -> Float32:
-        return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float32)
+        return np.array(tensor.detach().cpu().numpy(), dtype=np.float32, order="C")
 
     found = {}
     for layer in model.network.layers:

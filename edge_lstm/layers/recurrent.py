@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.both_ways import REVERSE
 
+from ..threads import using
 from . import LayerModule, State
 
 MATRICES = ("weight_ih_l0", "weight_hh_l0")
@@ -45,8 +46,10 @@ class RecurrentModule(LayerModule):
         for name, parameter in self.rnn.named_parameters():
             kind = name.split("_l")[0]  # of weight_hh_l0 and weight_hh_l0_reverse
             if kind == "weight_hh":
-                for block in parameter.chunk(self.gates):
-                    nn.init.orthogonal_(block)
+                # One thread: a QR decomposition with more of them gives other weights.
+                with using(1):
+                    for block in parameter.chunk(self.gates):
+                        nn.init.orthogonal_(block)
             elif kind == "weight_ih":
                 for block in parameter.chunk(self.gates):
                     nn.init.xavier_uniform_(block)

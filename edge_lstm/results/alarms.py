@@ -49,7 +49,7 @@ def fit(
         )
         found.append(errors[normal_steps(sequence)])
     centre, scale = robust(np.concatenate(found), spec.answer.names)
-    detector = Detector(tuple(centre.tolist()), tuple(scale.tolist()), 0.0, smoothing)
+    detector = Detector(tuple(centre.tolist()), tuple(scale.tolist()), 0.0, weight)
     fitted = _with(spec, detector)
     usual = np.concatenate(
         [

@@ -72,7 +72,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     metric = headline(rows[0]["test"])
     lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
     for r in rows:
-        numbers = [r["units"], *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
+        numbers = [_units(r), *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
         lines.append((r["model"], *numbers, *(figure(r[part][metric]) for part in ("val", "test"))))
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [
@@ -83,11 +83,16 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _units(r: Row) -> str:
+    """Runs of edge-lstm 0.1 have one `hidden_size`."""
+    return str(r["units"] if "units" in r else r["hidden_size"])
+
+
 def sentence(rows: Sequence[Row]) -> str:
     """For a report: each model's size and chief metric on the test split."""
     metric = headline(rows[0]["test"])
     parts = []
     for r in rows:
-        size = f"{r['units']} units, {r['parameters']:,} parameters"
+        size = f"{_units(r)} units, {r['parameters']:,} parameters"
         parts.append(f"{r['model']}: {size}, {figure(r['test'][metric])}")
     return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."

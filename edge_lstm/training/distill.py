@@ -71,9 +71,14 @@ def keep_teacher(config: Config, teacher: str, out: Path) -> None:
 
 def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     """The teacher's run. Raises TrainingError, in one line, where it answers something else than a student of this specification."""
-    # A detector's threshold is set after the training, and the network may be another one.
+    # A detector's threshold is set after the training, and the network may be another one. But one
+    # that reads both ways would read the padding of the student's batches.
     theirs, ours = (
-        {**s.to_dict(), "network": None, "answer": {**s.to_dict()["answer"], "detector": None}}
+        {
+            "bidirectional": s.whole,
+            "inputs": s.inputs.to_dict(),
+            "answer": {**s.to_dict()["answer"], "detector": None},
+        }
         for s in (run.spec, spec)
     )
     if changed := checkpoint.differences(theirs, ours):

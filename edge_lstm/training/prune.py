@@ -142,7 +142,7 @@ def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> U
     for name in names:
         mean, square = moments[name] / int(lengths.sum())
         deviation = (square - mean.square()).clamp_min(0).sqrt()
-        scores[name] = deviation * met(net, name).double().norm(dim=0)
+        scores[name] = deviation * met(net, name).detach().double().norm(dim=0)
     return scores
 
 

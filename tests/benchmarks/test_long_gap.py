@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.layers import recurrent_types
+from helpers.specs import PEERS
 
 
 def _benchmark(name: str) -> Any:
@@ -52,8 +52,7 @@ def test_agreement_is_seeded_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     one = long_gap.agreement(tmp_path / "one", steps=4, hidden_size=4, quiet=True)
     two = long_gap.agreement(tmp_path / "two", steps=4, hidden_size=4, quiet=True)
     assert one.accuracy == two.accuracy
-    kinds = [kind for kind in ("lstm", "gru", "rnn") if kind in recurrent_types()]
-    assert {kind: len(shares) for kind, shares in one.accuracy.items()} == dict.fromkeys(kinds, 5)
+    assert {kind: len(shares) for kind, shares in one.accuracy.items()} == dict.fromkeys(PEERS, 5)
     assert (tmp_path / "one" / "agreement.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(TrainingError, match=r"seeds was \[0, 1, 2, 3, 4\] and is \[1\]"):
         long_gap.agreement(
@@ -71,5 +70,5 @@ def test_the_lstm_remembers_over_200_words_whatever_the_seed_and_a_plain_rnn_by_
 ) -> None:
     found = long_gap.agreement(tmp_path, quiet=True)
     assert np.min(found.accuracy["lstm"]) > 0.95
-    if "rnn" in recurrent_types():
+    if "rnn" in PEERS:
         assert np.array(found.accuracy["rnn"])[:, -1].min() < 0.75

@@ -14,11 +14,12 @@ import pytest
 from edge_lstm import Sequence
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.graphs.bundle import build
-from edge_lstm_export.graphs.npu import bidirectional
+from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.measure.keys import NUMPY, simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.quantize.calibration import sequences
 from edge_lstm_export.steps import (
     calibrate,
     convert_rknn,
@@ -58,20 +59,15 @@ class OrtRuntime:
 
 
 def packing_for(spec, form):
-    return Packing(
-        form.recipe["io"],
-        features=spec.feature_size,
-        hidden=spec.hidden_size,
-        layers=spec.num_layers,
-    )
+    return Packing(form.recipe["io"], features=spec.feature_size, states=spec.network.state)
 
 
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 1), (1, 16), (2, 10), (4, 7)])
 @pytest.mark.parametrize("simplified", [False, True])
 def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplified):
     spec, weights = random_model(layers, hidden, bidirectional=True)
-    graph = build(spec, weights, "lstm")
-    graph = _simplify(graph, "lstm") if simplified else graph
+    graph = build(spec, weights, "fused")
+    graph = _simplify(graph, "fused") if simplified else graph
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("x", ["steps", 1, 6])]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [("y", ["steps", 4])]
@@ -86,11 +82,11 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
 def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
     """Its hidden units are filled up to a multiple of 8; that changes nothing."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
-    form = bidirectional(spec, weights, 12)
+    form = whole(spec, weights, 12)
     assert (form.name, form.label, form.recipe["io"]) == (
-        "lstm",
-        "lstm-t12",
-        {"form": "lstm", "steps": 12, "bidirectional": True},
+        "fused",
+        "fused-t12",
+        {"form": "lstm", "steps": 12, "whole": True},
     )
     assert [node.op_type for node in form.graph.graph.node] == ["LSTM", "Reshape"] * layers + [
         "Conv"
@@ -100,8 +96,7 @@ def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
     for seed in (1, 2):  # nothing stays behind
         rows = rows_of(spec, 12, seed)
         assert compare(backend.run(rows), judge.run(rows)).within(FLOAT32)
-    h, c = backend.state
-    assert h.shape == c.shape == (0, hidden)
+    assert backend.state == {}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +104,7 @@ def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
 )
 def test_lint_has_nothing_against_it_where_the_npu_has_the_operator(random_model, target, scheme):
     spec, weights = random_model(2, 10, bidirectional=True)
-    found = {f.rule for f in lint(bidirectional(spec, weights, 12).graph, target, scheme)}
+    found = {f.rule for f in lint(whole(spec, weights, 12).graph, target, scheme)}
     assert found <= {"lstm-stored-as-float16"}, found
 
 
@@ -245,7 +240,7 @@ def test_calibration_is_sequences_of_that_length_the_classes_in_turn():
         np.full((length, 2), 10.0 * n) + np.arange(length)[:, None]
         for n, length in enumerate((5, 8, 3))
     ]
-    x = calibrate.sequences(recordings, ["a", "b", "a"], 4)["x"]
+    x = sequences(recordings, ["a", "b", "a"], 4)["x"]
     assert x.dtype == np.float32
     assert sorted(map(tuple, x[:, :, 0].tolist())) == [
         (0, 1, 2, 3),
@@ -256,7 +251,7 @@ def test_calibration_is_sequences_of_that_length_the_classes_in_turn():
     assert {int(x[0, 0, 0]) // 10 == 1, int(x[1, 0, 0]) // 10 == 1} == {True, False}, (
         "one of each class first"
     )
-    assert len(calibrate.sequences([np.zeros((400, 1))], ["a"], 2)["x"]) == 64
+    assert len(sequences([np.zeros((400, 1))], ["a"], 2)["x"]) == 64
 
 
 # --- the steps after it, the converter replaced by ONNX Runtime ---
@@ -269,12 +264,7 @@ class Simulated:
 
     def __init__(self, spec, graph, recipe, *_, **__):
         self._spec, self.steps, self.closed = spec, recipe["io"]["steps"], False
-        packing = Packing(
-            recipe["io"],
-            features=spec.feature_size,
-            hidden=spec.hidden_size,
-            layers=spec.num_layers,
-        )
+        packing = Packing(recipe["io"], features=spec.feature_size, states=spec.network.state)
         self._backend = RknnBackend(OrtRuntime(graph), packing)
 
     def run(self, rows):
@@ -298,7 +288,7 @@ def test_one_model_for_each_target_and_scheme(both_run, convert):
     )
     assert list(work.artifacts) == ["rk3588-fp16-t20.rknn", "rk3588-w8a8-t20.rknn"]
     (row,) = work.candidates["rk3588-fp16-t20.rknn"]
-    assert (row.form, row.steps, row.why) == ("lstm", 20, "the only form for sequences of 20")
+    assert (row.form, row.steps, row.why) == ("fused", 20, "the only form for sequences of 20")
     assert work.accuracy[simulated("rk3588-fp16-t20.rknn")].comparison.max_abs < 1e-5
     assert not work.notes
     assert not inspect_rknn.call(work).inspections, "nothing is carried that could drift"
@@ -373,7 +363,7 @@ def test_export_for_rk3588(converted, record_property):
         member = f"rk3588-{scheme}-t100.rknn"
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")
-        assert (row["form"], row["graph"]) == ("lstm", "npu-lstm-t100.onnx")
+        assert (row["form"], row["graph"]) == ("fused", "npu-fused-t100.onnx")
         nrmse = converted.accuracy[simulated(member)].comparison.nrmse
         record_property(member, f"NRMSE {nrmse:.1e}")
         assert nrmse <= limit
@@ -415,9 +405,9 @@ def test_check_and_session_on_the_simulator(converted, both_run, capsys):
     recording = both_run.splits.test[1].x
     expected = load(converted.out).session("reference")
     with load(converted.out).session("rknn-sim", artifact="rk3588-fp16-t100.rknn") as session:
-        whole, again = session.run(recording), session.run(recording)
-        np.testing.assert_array_equal(whole, again)
-        assert compare(whole, expected.run(recording)).within(FLOAT16)
+        once, again = session.run(recording), session.run(recording)
+        np.testing.assert_array_equal(once, again)
+        assert compare(once, expected.run(recording)).within(FLOAT16)
         assert compare(session.run(recording[:31]), expected.run(recording[:31])).within(FLOAT32), (
             "NumPy's"
         )
@@ -433,7 +423,7 @@ def test_the_operator_is_clean_and_stays_on_the_npu(
 ):
     """Hidden sizes that are no multiple of 8 too; without filling up, the converter logs an error with them."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
-    form, lengths = bidirectional(spec, weights, steps), np.array([steps] * 6)
+    form, lengths = whole(spec, weights, steps), np.array([steps] * 6)
     rows = rows_of(spec, 6 * steps)
     calibration = {"x": np.stack([rows_of(spec, steps, seed) for seed in range(100, 132)])}
     with Converter(
@@ -453,7 +443,7 @@ def test_the_operator_is_clean_and_stays_on_the_npu(
 def test_other_targets_take_it(random_model, target):
     spec, weights = random_model(2, 16, bidirectional=True)
     form, calibration = (
-        bidirectional(spec, weights, 12),
+        whole(spec, weights, 12),
         {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])},
     )
     with Converter(

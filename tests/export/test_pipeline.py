@@ -67,12 +67,13 @@ def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
 
 
 def test_calibration_has_real_features_with_the_states_before_them(exported):
-    x, h, c = (exported.calibration[k] for k in "xhc")
-    assert x.shape == (1024, 6)
-    assert h.shape == c.shape == (1024, 2, 16)
+    states = dict.fromkeys(("lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"), (1024, 16))
+    shapes = {name: array.shape for name, array in exported.calibration.items()}
+    assert shapes == {"x": (1024, 6), **states}
+    h = np.concatenate([exported.calibration[f"lstm{k}.h"] for k in range(2)], axis=1)
     assert np.isfinite(h).all()
     assert np.abs(h).max() < 1  # h = o * tanh(c)
-    assert len(np.unique(h.reshape(len(h), -1), axis=0)) > 1024 * 0.9  # not one state over and over
+    assert len(np.unique(h, axis=0)) > 1024 * 0.9  # not one state over and over
 
 
 def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
@@ -90,8 +91,10 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
         resources=ExitStack(),
     )
     first, second = calibrate.call(work), calibrate.call(work)
-    for name in "xhc":
-        np.testing.assert_array_equal(first.calibration[name], second.calibration[name])
+    assert list(first.calibration) == ["x", "lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"]
+    assert list(first.calibration) == list(second.calibration)
+    for name, array in first.calibration.items():
+        np.testing.assert_array_equal(array, second.calibration[name])
     curve = first.convergence
     assert list(curve) == sorted(curve)
     assert curve[len(first.calibration["x"])] <= 1.1 * min(curve.values())
@@ -103,7 +106,8 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
         assert (np.abs(first.calibration["x"] - extreme).min(axis=0) == 0).all(), (
             "the range would depend on the draw"
         )
-    zero = (first.calibration["h"] == 0).all(axis=(1, 2)).mean()
+    states = [first.calibration[f"lstm{k}.h"] for k in range(2)]
+    zero = (np.concatenate(states, axis=1) == 0).all(axis=1).mean()
     assert 0.03 < zero < 0.5, "the first step after a reset is a stratum of its own"
 
 
@@ -119,7 +123,7 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
     refused = Candidate("rk3588", "w8a8", "cell", refused="crashed (SIGABRT)")
     for candidates, form, why in (
         (
-            [tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("lstm", 1e-3, None)],
+            [tried("packed", 5e-3, 900), tried("cell", 9e-3, 700), tried("fused", 1e-3, None)],
             "cell",
             "the cheapest within NRMSE 0.01 over the golden samples (700",
         ),
@@ -137,27 +141,27 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
             [
                 tried("packed", 5e-3, 900),
                 tried("cell", 5e-3, 800),
-                tried("lstm", 5e-3, 100, on_cpu=2),
+                tried("fused", 5e-3, 100, on_cpu=2),
             ],
             "cell",
             "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (800 cycles, 3 of 3",
         ),
         (  # nothing says which is cheaper
-            [tried("lstm", 1e-3, None), tried("packed", 2e-3, None)],
-            "lstm",
+            [tried("fused", 1e-3, None), tried("packed", 2e-3, None)],
+            "fused",
             "the most accurate within NRMSE 0.01 over the golden samples (cycles not known, 2 of 2",
         ),
         (
-            [tried("lstm", 2e-3, None), tried("packed", 1e-3, None)],
+            [tried("fused", 2e-3, None), tried("packed", 1e-3, None)],
             "packed",
             "the most accurate within NRMSE 0.01 over the golden samples (cycles not known, 2 of 2",
         ),
         (
-            [tried("cell", 5e-2, 700), tried("lstm", 3e-2, None)],
-            "lstm",
+            [tried("cell", 5e-2, 700), tried("fused", 3e-2, None)],
+            "fused",
             "the most accurate; none is within NRMSE 0.01 over the golden samples",
         ),
-        ([tried("lstm", 1e-3, None), refused], "lstm", "cycles not known"),
+        ([tried("fused", 1e-3, None), refused], "fused", "cycles not known"),
     ):
         kept = convert_rknn._choose(candidates)
         assert kept.form == form

@@ -14,6 +14,11 @@ from edge_lstm_export.steps import inspect_rknn
 from edge_lstm_export.steps.write_report import _carried_sentence, _change, _percent, verdict
 from edge_lstm_export.words import beside
 from edge_lstm_runtime import ModelSpec, load
+from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.forecast import Forecast
+from edge_lstm_runtime.tasks.regress import Regress
+from helpers.specs import chain
 
 ADVICE = (
     " Reset it at the start of each recording (`--reset-every`, `Session.reset`), "
@@ -21,7 +26,7 @@ ADVICE = (
 )
 LAST = "at the last step of each recording"
 NEVER = "When the state is never reset,"
-CLASSIFY = ModelSpec("classify", ("a",), 2, 1, (0.0,), (1.0,), classes=("x", "y"))
+CLASSIFY = ModelSpec(Channels(("a",), (0.0,), (1.0,)), chain(1, 2, 1, 2), Classify(("x", "y")))
 
 
 def classified(*answers: str) -> dict[str, Any]:
@@ -34,12 +39,15 @@ def classified(*answers: str) -> dict[str, Any]:
 def regressed(targets: str, errors: list[list[float]], task: str = "regress") -> dict[str, Any]:
     """errors: of one recording, for each step those of each target."""
     count = len(targets)
-    ahead = {"horizon": 1} if task == "forecast" else {}
     channels = tuple(targets) if task == "forecast" else ("x",)
-    spec = ModelSpec(
-        task, channels, 2, 1, (0.0,) * len(channels), (1.0,) * len(channels),
-        targets=tuple(targets), output_offset=(0.0,) * count, output_scale=(1.0,) * count, **ahead,
-    )  # fmt: skip
+    inputs = Channels(channels, (0.0,) * len(channels), (1.0,) * len(channels))
+    scaling = {"offset": (0.0,) * count, "scale": (1.0,) * count}
+    answer = (
+        Forecast(tuple(targets), 1, **scaling)
+        if task == "forecast"
+        else Regress(tuple(targets), **scaling)
+    )
+    spec = ModelSpec(inputs, chain(len(channels), 2, 1, count), answer)
     truth = np.arange(len(errors) * count).reshape(-1, count) ** 2.0
     answers = truth + errors
     if task == "forecast":  # the truth of a step is the next sample

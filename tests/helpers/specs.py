@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.inputs.channels import Channels, Missing
 from edge_lstm_runtime.inputs.characters import Characters
-from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers import Layer, recurrent_types
 from edge_lstm_runtime.layers.both_ways import BothWays
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
@@ -21,6 +21,9 @@ from edge_lstm_runtime.tasks import Answer
 from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Forecast
 from edge_lstm_runtime.tasks.language import Language
+
+# The layer types that `edge-lstm compare` trains beside each other, as far as there are any.
+PEERS = [kind for kind in ("lstm", "gru", "rnn") if kind in recurrent_types()]
 
 
 def chain(

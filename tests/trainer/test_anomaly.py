@@ -244,9 +244,9 @@ def test_fit_against_numpy(configure: Configure) -> None:
     errors[2:, 1] = x[2:] - y[:-2, 1]
     centre = np.nanmedian(errors[usual], axis=0)
     scale = 1.4826 * np.nanmedian(np.abs(errors[usual] - centre), axis=0)
-    np.testing.assert_allclose(spec.anomaly_centre, centre, rtol=1e-12)
-    np.testing.assert_allclose(spec.detector, scale, rtol=1e-12)
-    assert spec.anomaly_smoothing == 0.5
+    np.testing.assert_allclose(spec.detector.centre, centre, rtol=1e-12)
+    np.testing.assert_allclose(spec.detector.scale, scale, rtol=1e-12)
+    assert spec.detector.smoothing == 0.5
     (found,) = scores(spec, splits.train, [y])
     scored = usual & ~np.isnan(found)
     assert int((found[scored] > spec.detector.threshold).sum()) == int(0.02 * scored.sum()) > 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from edge_lstm import CompactLSTM, evaluate, load_config, load_run, train
+from edge_lstm import CompactNet, evaluate, load_config, load_run, train
 from edge_lstm.config.schema import Config
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import examples
@@ -21,7 +21,6 @@ from edge_lstm.tasks.classify import TrainSection
 from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.backends.reference import reference
-from edge_lstm_runtime.inputs.channels import features
 from helpers.configs import CLASSIFY
 from helpers.specs import make_spec
 from helpers.tolerances import assert_close
@@ -40,7 +39,7 @@ def sequences() -> list[Sequence]:
 
 
 def gradients_of(
-    model: CompactLSTM, loss: Loss, some: list[Sequence], *, padding: float = 0.0
+    model: CompactNet, loss: Loss, some: list[Sequence], *, padding: float = 0.0
 ) -> tuple[float, list[torch.Tensor]]:
     data = examples(model.spec, some)
     x = torch.from_numpy(np.where(data.mask[..., None], data.x, np.float32(padding)))
@@ -60,14 +59,14 @@ def gradients_of(
 def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
     spec = both_ways(layers=layers, missing="ffill")
     torch.manual_seed(layers)
-    model, data = CompactLSTM(spec), sequences()
+    model, data = CompactNet(spec), sequences()
     data[0].x[0, 0] = data[3].x[4, 1] = np.nan
     weights = canonical_weights(model)
-    spec.check_weights(weights)
+    spec.network.check_weights(weights)
     for sequence, answer in zip(data, answers(model, data), strict=True):
         np.testing.assert_allclose(
             answer,
-            reference(spec, weights).run(features(spec, sequence.x)[0]),
+            reference(spec, weights).run(spec.features(sequence.x)),
             rtol=1e-5,
             atol=1e-5,
         )
@@ -77,7 +76,7 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
     model, loss = (
-        CompactLSTM(both_ways()),
+        CompactNet(both_ways()),
         Loss.of(
             both_ways(), TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
         ),
@@ -97,7 +96,7 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
-    model, data = CompactLSTM(both_ways()), sequences()
+    model, data = CompactNet(both_ways()), sequences()
     loss = Loss.of(
         model.spec, TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
     )
@@ -112,8 +111,8 @@ def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.Monkey
 
 
 def test_initial_weights_of_both_directions() -> None:
-    weights = canonical_weights(CompactLSTM(both_ways()))
-    for prefix in ("layer0", "layer0.reverse", "layer1", "layer1.reverse"):
+    weights = canonical_weights(CompactNet(both_ways()))
+    for prefix in ("lstm0", "lstm0.reverse", "lstm1", "lstm1.reverse"):
         for block in np.split(weights[f"{prefix}.W_h"], 4, axis=1):
             assert_close(block @ block.T, np.eye(6), "float32", "W_h of a gate")
         np.testing.assert_array_equal(
@@ -122,14 +121,14 @@ def test_initial_weights_of_both_directions() -> None:
         inputs = weights[f"{prefix}.W_x"]
         bound = np.sqrt(6 / (len(inputs) + 6))
         assert 0.7 * bound < np.abs(inputs).max() <= bound
-    assert not np.array_equal(weights["layer0.W_x"], weights["layer0.reverse.W_x"])
+    assert not np.array_equal(weights["lstm0.W_x"], weights["lstm0.reverse.W_x"])
 
 
 def test_summary_counts_by_hand() -> None:
     # 2 inputs, then 12 of both directions; 6 units and 2 directions a layer; 3 classes.
     parameters = 2 * 4 * 6 * (2 + 6 + 1) + 2 * 4 * 6 * (12 + 6 + 1) + 12 * 3 + 3
-    text = CompactLSTM(both_ways()).summary()
-    assert "2 x 6 units, both directions" in text
+    text = CompactNet(both_ways()).summary()
+    assert "lstm 6 both ways -> lstm 6 both ways" in text
     assert f"{parameters:,}" in text
     assert f"{2 * 24 * 8 + 2 * 24 * 18 + 36 + 3 * 6 * 2 * 2:,}" in text
 
@@ -148,18 +147,18 @@ def test_a_run_learns_from_unequal_lengths(
         train__loss_steps=steps,
     )
     run = train(config, tmp_path / "run", quiet=True)
-    assert run.spec.bidirectional
+    assert run.spec.whole
     assert {len(s.x) for s in run.splits.train} == {15, 20}
     assert run.metrics["test"]["accuracy"] == 1.0
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     by_reference = [
-        reference(run.spec, run.weights).run(features(run.spec, s.x)[0]) for s in run.splits.test
+        reference(run.spec, run.weights).run(run.spec.features(s.x)) for s in run.splits.test
     ]
     assert (
         evaluate(run.spec, run.splits.test, by_reference)["confusion"]
         == run.metrics["test"]["confusion"]
     )
-    assert load_run(tmp_path / "run").weights.keys() == run.spec.weight_shapes().keys()
+    assert load_run(tmp_path / "run").weights.keys() == run.spec.network.weights.keys()
     assert load_config(run.path / "config.toml").model.bidirectional
 
 
@@ -169,15 +168,15 @@ def test_nothing_is_carried(
 ) -> None:
     """The default of `carry` is simply off."""
     states = []
-    forward = CompactLSTM.forward
+    forward = CompactNet.forward
 
     def watched(
-        self: CompactLSTM, features: torch.Tensor, state: object = None, lengths: object = None
+        self: CompactNet, features: torch.Tensor, state: object = None, lengths: object = None
     ) -> object:
         states.append(state)
         return forward(self, features, state, lengths)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CompactLSTM, "forward", watched)
+    monkeypatch.setattr(CompactNet, "forward", watched)
     train(
         configure(CLASSIFY, model__bidirectional=True, train__batch_size=2),
         tmp_path / "run",

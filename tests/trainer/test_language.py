@@ -22,8 +22,9 @@ from edge_lstm.data.windows import examples, next_characters, stream_cuts
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.errors import ConfigError, DataError
-from edge_lstm_runtime.model.spec import UNKNOWN
+from edge_lstm_runtime.inputs.characters import UNKNOWN
 from helpers.configs import CLASSIFY
+from helpers.specs import PEERS, hidden_size, lstm_names
 from helpers.tolerances import assert_close
 
 Configure = Callable[..., Config]
@@ -176,10 +177,16 @@ def whole_text_loss(run: Run, x: np.ndarray) -> float:
         torch.eye(spec.feature_size) if net.embedding is None else net.embedding.weight.detach().T
     )
     embedding = nn.Embedding.from_pretrained(table.double())
-    lstm = nn.LSTM(table.shape[1], spec.hidden_size, spec.num_layers, batch_first=True).double()
-    lstm.load_state_dict(net.lstm.state_dict())
-    head = nn.Linear(spec.hidden_size, spec.output_size).double()
-    head.load_state_dict(net.head.state_dict())
+    hidden = hidden_size(spec)
+    lstm = nn.LSTM(table.shape[1], hidden, len(lstm_names(spec)), batch_first=True).double()
+    trained = {
+        name.replace("_l0", f"_l{k}"): tensor
+        for k, layer in enumerate(lstm_names(spec))
+        for name, tensor in net.module(layer).rnn.state_dict().items()
+    }
+    lstm.load_state_dict(trained)
+    head = nn.Linear(hidden, spec.output_size).double()
+    head.load_state_dict(net.module("head").linear.state_dict())
     text = torch.from_numpy(x[:, 0].astype(np.int64))
     with torch.no_grad():
         return float(cross_entropy(head(lstm(embedding(text[None, :-1]))[0])[0], text[1:]))
@@ -236,8 +243,8 @@ def test_metrics_are_those_of_pytorch_and_of_the_reference(
     assert measured["bits_per_character"] == pytest.approx(
         -np.log2([row[k] for row, k in zip(p, truth, strict=True)]).mean()
     )
-    assert run.spec.inputs.features(test.x)[0].shape == (len(test.x), run.spec.feature_size)
-    assert run.weights["layer0.W_x"].shape == (11, 36)
+    assert run.spec.features(test.x).shape == (len(test.x), run.spec.feature_size)
+    assert run.weights["lstm0.W_x"].shape == (11, 36)
 
 
 def test_a_text_that_repeats_is_learned_and_a_run_resumes(
@@ -255,7 +262,7 @@ def test_a_text_that_repeats_is_learned_and_a_run_resumes(
     assert (run.path / "language.png").exists()
     assert (run.path / "curves.png").exists()
     assert "bits each, perplexity" in closing(run)
-    assert "the next character" in closing(run)
+    assert "11 features -> lstm 24 -> lstm 24 -> dense 11 -> 11 values" in closing(run)
     assert train(config, tmp_path / "run", resume=True, quiet=True).metrics == run.metrics
     assert load_run(tmp_path / "run", "last").spec == run.spec
 
@@ -287,16 +294,14 @@ def test_a_taught_pruned_and_refitted_model_says_what_it_lost(
         "cut to 6",
         "6, fine-tuned",
     ]
-    assert [row["hidden_size"] for row in rows] == [12, 9, 6, 6]
+    assert [row["units"] for row in rows] == ["12", "9", "6", "6"]
     assert rows[-1]["test"] == {
         name: small.metrics["test"][name] for name in ("bits_per_character", "perplexity")
     }
     assert "bits per character" in closing(small)
     refitted = train(configure(LANGUAGE, train__refit=True), tmp_path / "refitted", quiet=True)
     (text,) = refitted.splits.test
-    logits = Reference(refitted.spec, refitted.weights).run(
-        refitted.spec.inputs.features(text.x)[0]
-    )
+    logits = Reference(refitted.spec, refitted.weights).run(refitted.spec.features(text.x))
     assert refitted.metrics["test"]["bits_per_character"] == pytest.approx(
         evaluate(refitted.spec, [text], [logits])["bits_per_character"], rel=1e-5
     )
@@ -374,7 +379,7 @@ def test_the_comparison_counts_characters(
     config = configure(LANGUAGE, model__embedding=5)
     found = compare(config, tmp_path / "compared", quiet=True)
     rows = {row.name: row for row in found.rows}
-    assert list(rows) == ["lstm", "gru", "rnn", "unigram", "bigram"]
+    assert list(rows) == [*PEERS, "unigram", "bigram"]
     splits = load_data(config)
     train_text, test_text = (
         part[0].x[:, 0].astype(int).tolist() for part in (splits.train, splits.test)

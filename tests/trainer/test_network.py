@@ -1,4 +1,4 @@
-"""CompactLSTM is the model that the reference describes."""
+"""CompactNet is the model that the reference describes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from edge_lstm import CompactLSTM
+from edge_lstm import CompactNet
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime.backends.reference import Reference
-from edge_lstm_runtime.inputs.channels import Postprocessor, features
+from helpers.preprocessors import in_raw_units
 from helpers.specs import make_spec, plain_spec
 from helpers.tolerances import assert_close
 
@@ -20,12 +20,12 @@ from helpers.tolerances import assert_close
 def test_against_the_reference(layers: int) -> None:
     spec = plain_spec(layers, 10)
     torch.manual_seed(layers)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.5, 0.5)
     weights = canonical_weights(model)
-    spec.check_weights(weights)
+    spec.network.check_weights(weights)
     xs = np.random.default_rng(layers).normal(size=(200, 3))
     expected = Reference(spec, weights).run(xs)
     outputs = model(torch.from_numpy(xs).float()[None])[0].detach().numpy()[0]
@@ -44,7 +44,7 @@ def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        found.append(canonical_weights(CompactLSTM(plain_spec(1, 64))))
+        found.append(canonical_weights(CompactNet(plain_spec(1, 64))))
         assert torch.get_num_threads() == threads
     for name, array in found[0].items():
         np.testing.assert_array_equal(array, found[1][name])
@@ -52,35 +52,35 @@ def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
 
 def test_initial_weights() -> None:
     spec = plain_spec(2, 16)
-    weights = canonical_weights(CompactLSTM(spec))
+    weights = canonical_weights(CompactNet(spec))
     for k in range(2):
         for gate in range(4):
-            block = weights[f"layer{k}.W_h"][:, 16 * gate : 16 * (gate + 1)]
+            block = weights[f"lstm{k}.W_h"][:, 16 * gate : 16 * (gate + 1)]
             assert_close(block @ block.T, np.eye(16), "float32", f"gate {gate}")
-            inputs = weights[f"layer{k}.W_x"][:, 16 * gate : 16 * (gate + 1)]
+            inputs = weights[f"lstm{k}.W_x"][:, 16 * gate : 16 * (gate + 1)]
             bound = np.sqrt(6 / (inputs.shape[0] + 16))
             assert 0.8 * bound < np.abs(inputs).max() <= bound
         np.testing.assert_array_equal(
-            weights[f"layer{k}.b"], np.repeat([0, 1, 0, 0], 16).astype(np.float32)
+            weights[f"lstm{k}.b"], np.repeat([0, 1, 0, 0], 16).astype(np.float32)
         )
     np.testing.assert_array_equal(weights["head.b"], 0)
 
 
 def test_canonical_weights_are_copies() -> None:
-    model = CompactLSTM(plain_spec(1, 10))
+    model = CompactNet(plain_spec(1, 10))
     weights = canonical_weights(model)
-    before = weights["layer0.W_h"].copy(), weights["head.b"].copy()
+    before = weights["lstm0.W_h"].copy(), weights["head.b"].copy()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1)
-    np.testing.assert_array_equal(weights["layer0.W_h"], before[0])
+    np.testing.assert_array_equal(weights["lstm0.W_h"], before[0])
     np.testing.assert_array_equal(weights["head.b"], before[1])
 
 
 def test_summary_counts_by_hand() -> None:
     # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
     parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
-    text = CompactLSTM(plain_spec(1, 10)).summary()
+    text = CompactNet(plain_spec(1, 10)).summary()
     assert f"{parameters:,}" in text
     assert f"{4 * parameters:,} in fp32" in text
     assert f"{parameters + 3 * (40 + 3):,} in int8" in text
@@ -89,12 +89,12 @@ def test_summary_counts_by_hand() -> None:
 
 def test_dropout_works_between_layers_and_in_training_only() -> None:
     x = torch.randn(1, 5, 3)
-    model = CompactLSTM(plain_spec(2, 10), dropout=0.5)
+    model = CompactNet(plain_spec(2, 10), dropout=0.5)
     model.train()
     assert not torch.equal(model(x)[0], model(x)[0])
     model.eval()
     assert torch.equal(model(x)[0], model(x)[0])
-    CompactLSTM(plain_spec(1, 10), dropout=0.5)  # torch warns of it, and warnings are errors here
+    CompactNet(plain_spec(1, 10), dropout=0.5)  # torch warns of it, and warnings are errors here
 
 
 @pytest.mark.parametrize("task", ["classify", "forecast"])
@@ -112,15 +112,15 @@ def test_streamed_answers_are_the_reference_in_raw_units(
         task=task, layers=2, missing=missing, mean=(1.0, -2.0, 1e5), std=(2.0, 0.5, 10.0), **extra
     )
     torch.manual_seed(0)
-    model = CompactLSTM(spec)
+    model = CompactNet(spec)
     rng = np.random.default_rng(0)
     sequences = []
     for length in (30, 12, 25):
-        x = rng.normal(size=(length, 3)) * spec.input_std + spec.input_mean
+        x = rng.normal(size=(length, 3)) * spec.inputs.std + spec.inputs.mean
         x[rng.random(x.shape) < 0.2] = np.nan
         sequences.append(Sequence("s", "s", x, 0))
     weights = canonical_weights(model)
     for sequence, answer in zip(sequences, answers(model, sequences), strict=True):
-        xs, filled = features(spec, sequence.x)
-        expected = Postprocessor(spec)(Reference(spec, weights).run(xs), filled)
+        xs, filled = spec.inputs.features(sequence.x)
+        expected = in_raw_units(spec, Reference(spec, weights).run(xs), filled)
         np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-5)

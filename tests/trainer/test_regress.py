@@ -15,13 +15,15 @@ from edge_lstm.compare.regressions import linear, mean
 from edge_lstm.compare.rows import Case
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, truth_of
-from edge_lstm.emulate.cpu_int8 import QuantisedLSTM
+from edge_lstm.emulate.cpu_int8 import Int8Net
 from edge_lstm.results.answers import answers
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import Reference, describe
 from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
-from edge_lstm_runtime.inputs.channels import features
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.tasks.regress import Regress
+from helpers.specs import PEERS, chain
 
 Configure = Callable[..., Config]
 
@@ -102,7 +104,7 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(
     truths = np.concatenate([s.y for s in run.splits.train if s.y is not None])
     np.testing.assert_allclose(run.spec.answer.offset, np.nanmean(truths, axis=0), rtol=1e-12)
     np.testing.assert_allclose(run.spec.answer.scale, np.nanstd(truths, axis=0), rtol=1e-12)
-    outputs = Reference(run.spec, run.weights).run(run.spec.inputs.features(sequence.x)[0])
+    outputs = Reference(run.spec, run.weights).run(run.spec.features(sequence.x))
     answers = outputs * run.spec.answer.scale + run.spec.answer.offset
     errors = [
         (a - y, np.asarray(run.spec.answer.offset) - y)
@@ -162,17 +164,8 @@ def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(
 
 
 def test_the_last_known_step_of_each_sequence_is_the_one_that_counts() -> None:
-    spec = ModelSpec(
-        "regress",
-        ("a",),
-        2,
-        1,
-        (0.0,),
-        (1.0,),
-        targets=("life",),
-        output_offset=(2.0,),
-        output_scale=(1.0,),
-    )
+    answer = Regress(("life",), offset=(2.0,), scale=(1.0,))
+    spec = ModelSpec(Channels(("a",), (0.0,), (1.0,)), chain(1, 2, 1, 1), answer)
     truths = [[1.0, 4.0, math.nan], [math.nan], [3.0]]
     sequences = [
         Sequence(str(k), "g", np.zeros((len(y), 1)), y=np.array(y)[:, None])
@@ -192,26 +185,28 @@ def test_the_last_known_step_of_each_sequence_is_the_one_that_counts() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"targets": ()}, "no targets to regress"),
-        ({"horizon": 1}, "horizon is 1"),
-        ({"residual": True}, "residual is for task 'forecast'"),
-        ({"bidirectional": True}, "bidirectional is for task 'classify'"),
-        ({"output_scale": (1.0, 2.0)}, "output_scale has 2 values, expected 1"),
+        ({"targets": []}, "targets has 0 names, expected at least 1"),
+        ({"horizon": 1}, r"unknown keys \['horizon'\]; task 'regress' has"),
+        ({"residual": True}, r"unknown keys \['residual'\]; task 'regress' has"),
+        ({"scale": [1.0, 2.0]}, "scale has 2 values, expected 1"),
     ],
 )
-def test_a_specification_that_contradicts_itself(values: dict[str, object], words: str) -> None:
-    good = {
-        "task": "regress",
-        "channels": ["a"],
-        "hidden_size": 2,
-        "num_layers": 1,
-        "input_mean": [0.0],
-        "input_std": [1.0],
+def test_an_answer_that_contradicts_itself(values: dict[str, object], words: str) -> None:
+    answer = {"task": "regress", "targets": ["life"], "offset": [0.0], "scale": [1.0]}
+    parts = {
+        "inputs": Channels(("a",), (0.0,), (1.0,)).to_dict(),
+        "network": chain(1, 2, 1, 1).to_list(),
     }
-    good |= {"targets": ["life"], "output_offset": [0.0], "output_scale": [1.0]}
-    assert ModelSpec.from_dict(good).output_size == 1
+    assert ModelSpec.from_dict({**parts, "answer": answer}).output_size == 1
     with pytest.raises(BundleError, match=words):
-        ModelSpec.from_dict(good | values)
+        ModelSpec.from_dict({**parts, "answer": answer | values})
+
+
+def test_a_regression_does_not_read_both_ways() -> None:
+    answer = Regress(("life",), offset=(0.0,), scale=(1.0,))
+    network = chain(1, 2, 1, 1, bidirectional=True)
+    with pytest.raises(BundleError, match="reads both ways, which is for task 'classify'"):
+        ModelSpec(Channels(("a",), (0.0,), (1.0,)), network, answer)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +343,7 @@ def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(
     again = train(configure(TURBOFAN), tmp_path / "run", quiet=True, resume=True)
     assert again.metrics == run.metrics
     text = closing(run)
-    assert "2 features -> 1 x 4 units -> life" in text
+    assert "2 features -> lstm 4 -> dense 1 -> life" in text
     assert f"at the end      MAE {run.metrics['test']['mae_last']:.4g}" in text
 
 
@@ -364,7 +359,7 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     assert of_mean is not None
     assert of_mean["per_target"] == of_zeros["baselines"]["mean"]["per_target"]
     # Ridge by its normal equations, the intercept not penalised.
-    x = np.concatenate([case.spec.inputs.features(s.x)[0] for s in splits.train])
+    x = np.concatenate([case.spec.features(s.x) for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
     x, y = x[known], y[known]
@@ -372,14 +367,14 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
         (x - x.mean(0)).T @ (x - x.mean(0)) + np.eye(x.shape[1]),
         (x - x.mean(0)).T @ (y - y.mean(0)),
     )
-    answers = [(case.spec.inputs.features(s.x)[0] - x.mean(0)) @ W + y.mean(0) for s in splits.test]
+    answers = [(case.spec.features(s.x) - x.mean(0)) @ W + y.mean(0) for s in splits.test]
     of_linear = linear(case).metrics
     assert of_linear is not None
     expected = evaluate(case.spec, splits.test, answers)["per_target"]
     for target, figures in of_linear["per_target"].items():
         assert figures == pytest.approx(expected[target], rel=1e-9)
     found = compare(config, tmp_path / "out", quiet=True)
-    assert [row.name for row in found.rows] == ["lstm", "gru", "rnn", "mean", "linear"]
+    assert [row.name for row in found.rows] == [*PEERS, "mean", "linear"]
     head = [title.strip() for title in found.markdown.splitlines()[0].split("|")[2:12]]
     assert head == [
         *("MAE, level", "MAE, swing", "RMSE, level", "RMSE, swing", "NRMSE, mean of the targets"),
@@ -424,10 +419,10 @@ def test_what_rounding_moves_is_measured_for_each_target(
     """Together, the means of the two, which are far apart, would count as their deviation."""
     quantize = "\n[quantize]\nscheme = 'int8'\ntolerance = 1.0\n"
     run = train(configure(REGRESS + quantize, train__epochs=3), tmp_path / "run")
-    exact = Reference(run.spec, run.weights).run(features(run.spec, run.splits.val[0].x)[0])
-    rounded_net = QuantisedLSTM(run.spec)
+    exact = Reference(run.spec, run.weights).run(run.spec.features(run.splits.val[0].x))
+    rounded_net = Int8Net(run.spec)
     rounded_net.load_state_dict(run.model.state_dict())
     answered = answers(rounded_net, run.splits.val)[0]
-    rounded = (answered - run.spec.output_offset) / run.spec.output_scale
+    rounded = (answered - run.spec.answer.offset) / run.spec.answer.scale
     moved = np.sqrt(((rounded - exact) ** 2).mean(axis=0)) / exact.std(axis=0)
     assert f"and an NRMSE of {moved.max():.1e} on the validation split" in capsys.readouterr().err

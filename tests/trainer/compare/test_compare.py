@@ -26,12 +26,10 @@ from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
-from edge_lstm_runtime.layers import recurrent_types
 from edge_lstm_runtime.layers.lstm import Lstm
 from helpers.configs import CLASSIFY, FORECAST
-from helpers.specs import plain_spec
+from helpers.specs import PEERS, plain_spec
 
-TYPES = [kind for kind in ("lstm", "gru", "rnn") if kind in recurrent_types()]
 Configure = Callable[..., Config]
 
 
@@ -182,9 +180,9 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
     monkeypatch.setattr(loop.Training, "run", run)
     case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
     fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
-    for kind in TYPES:
+    for kind in PEERS:
         assert comparison.RECURRENT[kind](case).metrics is not None
-    assert learned == [(kind, count) for kind in TYPES for count in (fewer, all_of_them)]
+    assert learned == [(kind, count) for kind in PEERS for count in (fewer, all_of_them)]
     assert len(case.learned) == all_of_them
     assert len(make_case(configure(CLASSIFY), tmp_path).learned) == fewer
 
@@ -221,7 +219,7 @@ def test_forecast_table_and_resume(
     config = configure(FORECAST, data__season=10)
     out = tmp_path / "compared"
     found = compare(config, out, quiet=True)
-    assert [row.name for row in found.rows] == [*TYPES, "naive", "seasonal", "arima"]
+    assert [row.name for row in found.rows] == [*PEERS, "naive", "seasonal", "arima"]
     for row in found.rows:
         assert row.metrics is not None
         assert row.bytes == 4 * (row.parameters or 0)
@@ -250,7 +248,7 @@ def test_forecast_table_and_resume(
     for rows, other in ((comparison.ROWS["forecast"], "arima"), (comparison.RECURRENT, "lstm")):
         monkeypatch.setitem(rows, other, None)  # it can't be made again
     again = compare(configure(FORECAST, data__season=10), out, resume=True, quiet=True)
-    lost = len(TYPES)
+    lost = len(PEERS)
     assert again.rows[lost].metrics == found.rows[lost].metrics
     assert again.rows[:lost] == found.rows[:lost]
     assert again.rows[lost + 1 :] == found.rows[lost + 1 :]
@@ -274,9 +272,9 @@ def test_classify_table_on_the_command_line(
     printed = capsys.readouterr()
     assert code == 0
     titles = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
-    for title in (*(titles[kind] for kind in TYPES), "logistic regression", "1-NN DTW"):
+    for title in (*(titles[kind] for kind in PEERS), "logistic regression", "1-NN DTW"):
         assert f"\n| {title} " in printed.out
-    last = len(TYPES) + 2
+    last = len(PEERS) + 2
     assert f"row {last}/{last}: dtw" in printed.err
     rows = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
     assert all(row["metrics"]["sequences"] == 2 for row in rows)

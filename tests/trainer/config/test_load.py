@@ -44,7 +44,7 @@ def line_of(text: str, start: str) -> int:
             "hidden_size = 6",
             "hidden_size = 6\nzzz = 1",
             "zzz",
-            ["has no key 'zzz'", "known here: task, hidden_size"],
+            ["has no key 'zzz'", "known here: task, type, hidden_size"],
         ),
         (CLASSIFY, "[train]", "[trian]", "[trian]", ["'trian'", "did you mean 'train'"]),
         (

@@ -24,6 +24,7 @@ from edge_lstm.data.sources import SOURCES
 from edge_lstm.recipes import FOLDER
 from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.layers import recurrent_types
 from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
@@ -102,6 +103,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
 CHOICES = {
     "source": ("csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav", "text"),
     "task": ("classify", "forecast", "regress", "anomaly", "language"),
+    "type": tuple(recurrent_types()),
     "time_back": ("refuse", "keep"),
     "missing": ("refuse", "ffill", "mask"),
     "short": ("refuse", "pad", "drop"),
@@ -364,7 +366,7 @@ def test_a_source_from_outside_trains(configure: Configure, tmp_path: Path) -> N
         splits.train[0].x[:, 1], np.sin(2 * np.pi * np.arange(84) / 12)
     )  # 0.7 of 120
     run = train(config, tmp_path / "run", quiet=True)
-    assert run.spec.targets == ("wave_1",)
+    assert run.spec.answer.targets == ("wave_1",)
     assert load_config(tmp_path / "run" / "config.toml").to_dict() == config.to_dict()
     again = load_run(tmp_path / "run")
     assert again.config == config

@@ -12,6 +12,7 @@ from edge_lstm import Config, load_config, load_data, load_run, train
 from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples
 from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.inputs.channels import Channels
 
 Configure = Callable[..., Config]
 
@@ -79,9 +80,11 @@ def test_the_channel_is_the_seconds_since_the_row_before(
     expected = np.array([0, 300, 0, 600, 86400, 85500, 300, 300, 300], float)
     np.testing.assert_array_equal(splits.train[0].x[:, 1], expected)
     spec = make_spec(config, splits)
-    assert (spec.dt, spec.time, spec.dt_unit) == ("gap", "when", np.median(expected[expected > 0]))
+    assert isinstance(spec.inputs, Channels)
+    unit = np.median(expected[expected > 0])
+    assert (spec.inputs.dt, spec.inputs.time, spec.inputs.dt_unit) == ("gap", "when", unit)
     assert spec.answer.targets == ("value",)  # what is not told is not the time either
-    logarithms = np.log(1 + expected / spec.dt_unit)
+    logarithms = np.log(1 + expected / unit)
     assert spec.inputs.mean[1] == pytest.approx(logarithms.mean())
     assert spec.inputs.std[1] == pytest.approx(logarithms.std())
     x = examples(spec, splits.train).x[0, :, 1]
@@ -146,7 +149,7 @@ def test_contradictions(
 def test_a_run_keeps_it(tmp_path: Path, configure: Configure) -> None:
     oscillation(tmp_path, seed=0, rows=300)
     run = train(configure(TIMED, train__epochs=1), tmp_path / "run", quiet=True)
-    assert load_run(tmp_path / "run").spec.dt == "dt"
+    assert load_run(tmp_path / "run").spec.inputs.elapsed == "dt"
     assert load_config(tmp_path / "run" / "config.toml").data.dt is True
     assert run.spec.input_size == 2
 

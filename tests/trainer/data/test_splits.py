@@ -18,27 +18,22 @@ from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
 from edge_lstm.data.windows import batches, examples, future, window_starts
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.channels import Preprocessor
+from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.model.spec import ModelSpec
 from helpers.configs import CLASSIFY, FORECAST
+from helpers.preprocessors import preprocessor
+from helpers.specs import changed
+from helpers.specs import make_spec as small_spec
 
 Configure = Callable[..., Config]
 
 
 def identity_spec(horizon: int) -> ModelSpec:
     """A forecast of its only channel, without normalisation, so that features and targets are the rows' numbers."""
-    return ModelSpec(
-        task="forecast",
-        channels=("row",),
-        hidden_size=1,
-        num_layers=1,
-        input_mean=(0.0,),
-        input_std=(1.0,),
-        targets=("row",),
-        horizon=horizon,
-        output_offset=(0.0,) * horizon,
-        output_scale=(1.0,) * horizon,
+    spec = small_spec(
+        task="forecast", channels=["row"], hidden=1, outputs=horizon, mean=[0.0], std=[1.0]
     )
+    return changed(spec, offset=(0.0,) * horizon, scale=(1.0,) * horizon)
 
 
 @settings(max_examples=60, deadline=None)
@@ -275,26 +270,15 @@ def test_a_channel_without_a_value_and_one_too_large(
 
 
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
-def test_training_features_are_those_of_the_board(missing: str) -> None:
+def test_training_features_are_those_of_the_board(missing: Missing) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(5.0, 2.0, (40, 3))
     if missing != "refuse":
         x[rng.random(x.shape) < 0.3] = np.nan
         x[0, 0] = np.nan
-    spec = ModelSpec.from_dict(
-        {
-            "task": "classify",
-            "channels": ["a", "b", "c"],
-            "hidden_size": 2,
-            "num_layers": 1,
-            "input_mean": [5.0, 4.0, 6.0],
-            "input_std": [2.0, 1.0, 3.0],
-            "missing": missing,
-            "classes": ["n", "y"],
-        }
-    )
+    spec = small_spec(outputs=2, mean=[5.0, 4.0, 6.0], std=[2.0, 1.0, 3.0], missing=missing)
     made = examples(spec, [Sequence("s", "s", x, 1)], window=16, stride=8)
-    board = Preprocessor(spec)
+    board = preprocessor(spec)
     streamed = np.array([board(row).copy() for row in x])
     for window, start in zip(made.x, window_starts(40, 16, 8), strict=True):
         np.testing.assert_allclose(window, streamed[start : start + 16], atol=1e-6)
@@ -304,21 +288,16 @@ def test_future_against_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(9, 3))
     x[4, 2] = np.nan
-    spec = ModelSpec.from_dict(
-        {
-            "task": "forecast",
-            "channels": ["a", "b", "c"],
-            "targets": ["c", "a"],
-            "horizon": 3,
-            "hidden_size": 2,
-            "num_layers": 1,
-            "input_mean": [0.0] * 3,
-            "input_std": [1.0] * 3,
-            "output_offset": [0.0] * 6,
-            "output_scale": [1.0] * 6,
-            "missing": "mask",
-        }
+    spec = small_spec(
+        task="forecast",
+        channels=["a", "b", "c"],
+        targets=["c", "a"],
+        outputs=3,
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        missing="mask",
     )
+    spec = changed(spec, offset=(0.0,) * 6, scale=(1.0,) * 6)
     expected = np.full((9, 6), np.nan)
     for t in range(9):
         for k in range(3):

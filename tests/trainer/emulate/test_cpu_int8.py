@@ -17,15 +17,14 @@ from edge_lstm.config.common import QuantizeConfig
 from edge_lstm.config.schema import Config
 from edge_lstm.config.sections import CarriedTrainConfig
 from edge_lstm.emulate import cpu_int8
-from edge_lstm.emulate.cpu_int8 import QuantisedLSTM, grid_weights
-from edge_lstm.network import CompactLSTM, canonical_weights
+from edge_lstm.emulate.cpu_int8 import Int8Net, grid_weights
+from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training.qat import settings
-from edge_lstm_export.quantize.cpu_int8 import quantise
+from edge_lstm_export.quantize.cpu_int8 import quantize
 from edge_lstm_export.steps.quantize_native import fine_tuned, of_run
 from edge_lstm_runtime import TrainingError
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.inputs.channels import features
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
 from helpers.specs import plain_spec
@@ -43,23 +42,24 @@ LEARNT: dict[str, Any] = {
 def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None:
     torch.manual_seed(layers)
     spec = plain_spec(layers, hidden, channels=channels)
-    net = QuantisedLSTM(spec).eval()
+    net = Int8Net(spec).eval()
     x = torch.randn(3, 60, channels)
     x[0, 7] = 0
     with torch.no_grad():
-        answers, (h, c) = net(x)
+        answers, state = net(x)
         parts = torch.cat([net(x[:, :25])[0], net(x[:, 25:], net(x[:, :25])[1])[0]], dim=1)
     backend = NativeBackend(spec, canonical_weights(net), "int8", streams=3)
     # float32 rounding of the gates alone; an h that falls between two steps may move by one of 127, and none does here.
     assert_close(answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), "int8", "y")
-    for name, ours, theirs in zip("hc", (h, c), backend.state, strict=True):
-        assert_close(ours.transpose(0, 1), theirs, "int8", name)
+    assert list(state) == list(backend.state)
+    for name, theirs in backend.state.items():
+        assert_close(state[name], theirs, "int8", name)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(
             net(x)[0], answers, atol=0, rtol=0
         )  # training in bf16 changes nothing here
-    exact = CompactLSTM(spec)
+    exact = CompactNet(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there
 
@@ -70,19 +70,20 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
     monkeypatch.setattr(cpu_int8, "on_grid", lambda values: values.clone())
     torch.manual_seed(0)
     spec = plain_spec(2, 7)
-    nets = [CompactLSTM(spec).double(), QuantisedLSTM(spec).double()]
+    nets = [CompactNet(spec).double(), Int8Net(spec).double()]
     nets[1].load_state_dict(nets[0].state_dict())
     x = torch.randn(4, 9, 3, dtype=torch.float64)
-    start = [torch.randn(2, 4, 7, dtype=torch.float64) for _ in range(2)]
+    start = {n: torch.randn(4, s, dtype=torch.float64) for n, s in spec.network.state.items()}
     weight = torch.randn(4, 9, 3, dtype=torch.float64)
     found = []
     for net in nets:
-        state = tuple(part.clone().requires_grad_() for part in start)
-        answers, (h, c) = net(x, state)
-        ((answers * weight).sum() + h.square().sum() + c.sin().sum()).backward()
-        found.append(
-            [answers.detach(), *(p.grad for p in net.parameters()), *(s.grad for s in state)]
-        )
+        state = {name: part.clone().requires_grad_() for name, part in start.items()}
+        answers, after = net(x, state)
+        assert list(after) == list(start)
+        last = sum(part.square().sum() + part.sin().sum() for part in after.values())
+        ((answers * weight).sum() + last).backward()
+        slopes = [s.grad for s in state.values()]
+        found.append([answers.detach(), *(p.grad for p in net.parameters()), *slopes])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-10)
 
@@ -90,18 +91,17 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
 def test_weights_on_the_grid_stay_there_in_the_export() -> None:
     torch.manual_seed(3)
     spec = plain_spec(2, 24, channels=5)
-    net = QuantisedLSTM(spec)
-    net.load_state_dict(grid_weights(net.state_dict()))
+    net = Int8Net(spec)
+    net.load_state_dict(grid_weights(net, net.state_dict()))
     weights = canonical_weights(net)
     rng = np.random.default_rng(0)
-    samples = {
-        "x": rng.normal(size=(200, 5)),
-        "h": rng.uniform(-1, 1, (200, 2, 24)),
-        "c": rng.normal(size=(200, 2, 24)),
-    }
+    samples = {"x": rng.normal(size=(200, 5))}
+    for name in ("lstm0", "lstm1"):
+        samples[f"{name}.h"] = rng.uniform(-1, 1, (200, 24))
+        samples[f"{name}.c"] = rng.normal(size=(200, 24))
     samples["x"][:, 1] = samples["x"][:, 0]  # GPTQ would move much between these two
     layers, _ = read_int8(
-        spec, quantise(weights, {k: v.astype(np.float32) for k, v in samples.items()})
+        spec, quantize(spec, weights, {k: v.astype(np.float32) for k, v in samples.items()})
     )
     for name, array in layers.items():
         np.testing.assert_allclose(array, weights[name], rtol=1e-6, atol=1e-6)
@@ -129,9 +129,9 @@ def test_run_keeps_the_best_in_int8_on_the_grid(
     exported = NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps)
     assert f"fine-tuned on, in epoch {found['best_epoch']}" in str(fine_tuned(run))
     with torch.no_grad():
-        net = QuantisedLSTM(run.spec)
+        net = Int8Net(run.spec)
         net.load_state_dict(run.model.state_dict())
-        rows = features(run.spec, run.splits.test[0].x)[0].astype(np.float32)
+        rows = run.spec.features(run.splits.test[0].x).astype(np.float32)
         np.testing.assert_allclose(
             net(torch.from_numpy(rows)[None])[0][0], answers := kernel.run(rows), atol=1e-4
         )

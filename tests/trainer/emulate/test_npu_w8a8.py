@@ -16,7 +16,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
 from edge_lstm.emulate import npu_w8a8
 from edge_lstm.emulate.npu_ranges import input_parts
-from edge_lstm.emulate.npu_w8a8 import NpuLSTM, settled, share_out, starting_ranges
+from edge_lstm.emulate.npu_w8a8 import NpuNet, settled, share_out, starting_ranges
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.quantize import npu_int8
@@ -30,18 +30,19 @@ from helpers.specs import plain_spec
 QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_rate = 0.003\n"
 
 
-def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuLSTM, dict[str, Tensor]]:
+def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuNet, dict[str, Tensor]]:
     """A random net with the ranges of random sequences, a few of them moved as training moves them."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     plain = CompactNet(spec)
     sequences = [SimpleNamespace(x=rng.normal(size=(80, spec.input_size))) for _ in range(20)]
     state = plain.state_dict() | starting_ranges(spec, plain.state_dict(), sequences)  # type: ignore[arg-type]
-    net = NpuLSTM(spec).eval()
+    net = NpuNet(spec).eval()
     net.load_state_dict(state)
     with torch.no_grad():
-        net.width.add_(0.1 * torch.randn_like(net.width))
-        net.shift.add_(0.1 * torch.randn_like(net.shift))
+        for layer in net.width:
+            net.width[layer].add_(0.1 * torch.randn_like(net.width[layer]))
+            net.shift[layer].add_(0.1 * torch.randn_like(net.shift[layer]))
     return net, net.state_dict()
 
 
@@ -59,20 +60,22 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
         canonical_weights(exact),
         {name: tensor.numpy() for name, tensor in learned.items()},
     )
-    quantised = npu_int8.learned_layers(canonical, ranges)
-    for k, layer in enumerate(quantised):
-        integers = layer.weights[PINS:] / (layer.weights[0] / 127)
+    products = npu_int8.learned_layers(spec, canonical, ranges)
+    assert list(products) == [f"lstm{k}" for k in range(layers)]
+    for layer, product in products.items():
+        integers = product.weights[PINS:] / (product.weights[0] / 127)
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
         assert np.abs(integers).max() == pytest.approx(127)
-        q_x, q_h, step = net.integers(k)
-        parts = input_parts(channels) if k == 0 else 1
+        q_x, q_h, step = net.integers(layer)
+        parts = input_parts(channels) if layer == "lstm0" else 1
         ours = torch.cat([share_out(q_x, parts), q_h], dim=1) * step
-        in_units = npu_int8.reorder((layer.weights[PINS:] * layer.scale), npu_int8.ORDER)
+        in_units = product.weights[PINS:] * product.scale
         np.testing.assert_allclose(ours.T.numpy(), in_units, rtol=1e-5, atol=1e-7)
     rows = np.random.default_rng(9).normal(size=(60, channels)).astype(np.float32)
     rows[3] = 0
     rows[4] = 50  # clipped
-    emulated = npu_int8.emulate(canonical, quantised, ranges["x_range"].astype(np.float64), rows)
+    x_range = ranges["x_range"].astype(np.float64)
+    emulated = npu_int8.emulate(spec, canonical, products, x_range, rows)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
         # A sum that lies between two steps may fall the other way in float32, which then shows in all that follows.
@@ -107,23 +110,27 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
     plain = CompactNet(spec).double()
     plain.load_state_dict({name: ours.state_dict()[name] for name in plain.state_dict()})
     x = torch.randn(4, 9, 3, dtype=torch.float64)
-    start = [torch.randn(2, 4, 7, dtype=torch.float64) for _ in range(2)]
+    start = {n: torch.randn(4, s, dtype=torch.float64) for n, s in spec.network.state.items()}
     weight = torch.randn(4, 9, 3, dtype=torch.float64)
     found = []
     for net in (plain, ours):
-        state = tuple(part.clone().requires_grad_() for part in start)
-        answers, (h, c) = net(x, state)
-        ((answers * weight).sum() + h.square().sum() + c.sin().sum()).backward()
+        state = {name: part.clone().requires_grad_() for name, part in start.items()}
+        answers, after = net(x, state)
+        assert list(after) == list(start)
+        last = sum(part.square().sum() + part.sin().sum() for part in after.values())
+        ((answers * weight).sum() + last).backward()
         found.append(
             [
                 answers.detach(),
                 *(net.get_parameter(n).grad for n, _ in plain.named_parameters()),
-                *(s.grad for s in state),
+                *(s.grad for s in state.values()),
             ]
         )
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
-    torch.testing.assert_close(ours.width.grad, torch.zeros_like(ours.width), atol=1e-12, rtol=0)
+    assert list(ours.width) == ["lstm0", "lstm1"]
+    for width in ours.width.values():
+        torch.testing.assert_close(width.grad, torch.zeros_like(width), atol=1e-12, rtol=0)
 
 
 def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,24 +139,22 @@ def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -
     spec = plain_spec(1, 5)
     net = calibrated(spec)[0].double()
     with torch.no_grad():
-        net.width -= 1.5  # far too narrow
+        net.width["lstm0"].sub_(1.5)  # far too narrow
     x = torch.randn(3, 12, 3, dtype=torch.float64)
     net(x)[0].sin().sum().backward()
     slow = (3 * 12 * 127) ** -0.5
-    for parameter in (net.width, net.shift):
+    for parameter in (net.width["lstm0"], net.shift["lstm0"]):
         for column in (0, 6, 13, 19):
             with torch.no_grad():
                 values = []
                 for change in (1e-6, -1e-6):
-                    parameter[0, column] += change
+                    parameter[column] += change
                     values.append(float(net(x)[0].sin().sum()))
-                    parameter[0, column] -= change
+                    parameter[column] -= change
             slope = (values[0] - values[1]) / 2e-6
             assert parameter.grad is not None
             # What is clipped by less than half a step counts as inside.
-            assert float(parameter.grad[0, column]) / slow == pytest.approx(
-                slope, rel=0.1, abs=2e-3
-            )
+            assert float(parameter.grad[column]) / slow == pytest.approx(slope, rel=0.1, abs=2e-3)
 
 
 @pytest.mark.usefixtures("forecast_csv")
@@ -162,27 +167,23 @@ def test_run_keeps_weights_and_ranges_for_the_export(
     found = run.metrics["quantize"]
     assert (found["scheme"], found["epochs"]) == ("w8a8", 3)
     assert found["best_epoch"] >= 1  # this net is far from its best: any training helps
-    assert set(run.w8a8) == {"x_range", "layer0.scale", "layer0.centre"}
+    assert set(run.w8a8) == {"x_range", "lstm0.scale", "lstm0.centre"}
     assert run.metrics["test"] == found["after"]["float32"]["test"]
     assert found["after"]["w8a8"]["val"]["rmse"] < found["before"]["w8a8"]["val"]["rmse"]
     assert f"{found['after']['w8a8']['test']['rmse']:.4g} fine-tuned" in closing(run)
     assert fine_tuned(run) is None  # of the native kernel
     state = torch.load(run.path / "w8a8" / "best.pt", weights_only=True)["model"]
-    net = NpuLSTM(run.spec)
+    net = NpuNet(run.spec)
     net.load_state_dict(state)
-    rows = run.spec.inputs.features(run.splits.test[0].x)[0].astype(np.float32)
+    rows = run.spec.features(run.splits.test[0].x).astype(np.float32)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
-    layers = npu_int8.learned_layers(run.weights, run.w8a8)
-    assert (
-        compare(
-            npu_int8.emulate(run.weights, layers, run.w8a8["x_range"].astype(np.float64), rows),
-            answers,
-        ).nrmse
-        < 2e-3
-    )
+    products = npu_int8.learned_layers(run.spec, run.weights, run.w8a8)
+    x_range = run.w8a8["x_range"].astype(np.float64)
+    emulated = npu_int8.emulate(run.spec, run.weights, products, x_range, rows)
+    assert compare(emulated, answers).nrmse < 2e-3
     form = FORMS["packed"](run.spec, run.weights, {}, learned=run.w8a8)
-    assert form.recipe["io"]["x_range"] == run.w8a8["x_range"].astype(np.float64).tolist()
+    assert form.recipe["io"]["x_range"] == x_range.tolist()
 
 
 @pytest.mark.usefixtures("forecast_csv")

@@ -12,22 +12,25 @@ from torch import Tensor
 
 from edge_lstm import train
 from edge_lstm.config.schema import Config
+from edge_lstm.network import State
 from edge_lstm.training import loop
 from edge_lstm.training.loop import _carried
 from helpers.configs import FORECAST
 
 
 def test_what_is_kept_begins_carried_and_the_rest_at_zero() -> None:
-    h = torch.ones(2, 4, 3)
-    state = _carried((h, 2 * h), torch.tensor([1.0, 0.0, 1.0]))
+    h = torch.ones(4, 3)
+    left = {"lstm0.h": h, "lstm1.h": h, "lstm1.c": 2 * h}
+    state = _carried(left, torch.tensor([1.0, 0.0, 1.0]))
     assert state is not None
-    assert state[0][:, :, 0].tolist() == [[1, 0, 1]] * 2
-    assert torch.equal(state[1], 2 * state[0])
+    assert list(state) == list(left)
+    assert [state[f"lstm{k}.h"][:, 0].tolist() for k in range(2)] == [[1, 0, 1]] * 2
+    assert torch.equal(state["lstm1.c"], 2 * state["lstm1.h"])
 
 
 def test_nothing_left_or_too_few_begin_at_zero() -> None:
     assert _carried(None, torch.ones(4)) is None
-    assert _carried((torch.ones(1, 4, 3), torch.ones(1, 4, 3)), torch.ones(5)) is None
+    assert _carried({"lstm0.h": torch.ones(4, 3)}, torch.ones(5)) is None
 
 
 @pytest.mark.usefixtures("forecast_csv")
@@ -35,12 +38,14 @@ def test_nothing_left_or_too_few_begin_at_zero() -> None:
 def test_a_random_share_of_each_epoch_is_carried(
     configure: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    begins: list[tuple[Tensor, Tensor] | None] = []
+    begins: list[State | None] = []
     update = loop.Training._update
 
-    def watched(self: loop.Training, *batch: Any) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    def watched(self: loop.Training, *batch: Any) -> tuple[Tensor, Tensor, State]:
         loss, norm, left = update(self, *batch)
-        assert not left[0].requires_grad  # no gradient flows into the sequence before
+        assert set(left) == {"lstm0.h", "lstm0.c"}
+        # No gradient flows into the sequence before.
+        assert not any(part.requires_grad for part in left.values())
         begins.append(batch[5])
         return loss, norm, left
 
@@ -55,6 +60,8 @@ def test_a_random_share_of_each_epoch_is_carried(
     if not share:
         assert rest == [None] * len(rest)
         return
-    carried = torch.cat([begin[0][0].abs().sum(dim=1) > 0 for begin in rest if begin is not None])
+    carried = torch.cat(
+        [begin["lstm0.h"].abs().sum(dim=1) > 0 for begin in rest if begin is not None]
+    )
     assert len(carried) > 100
     assert abs(float(carried.float().mean()) - share) < 0.12 * (share < 1) + 1e-9

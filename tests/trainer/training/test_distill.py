@@ -13,13 +13,13 @@ import torch
 from edge_lstm import train
 from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
-from edge_lstm.network import CompactLSTM
+from edge_lstm.network import CompactNet
 from edge_lstm.training.distill import Teacher
 from edge_lstm.training.losses import Loss
 from edge_lstm_runtime import ConfigError, TrainingError
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
-from helpers.specs import plain_spec
+from helpers.specs import hidden_size, plain_spec
 
 DISTILL = "\n[distill]\nhidden_size = 9\n"
 
@@ -52,7 +52,7 @@ def test_classes_are_compared_by_the_divergence_of_the_softened_ones() -> None:
 
 
 def test_the_weight_is_the_teachers_share() -> None:
-    teacher = Teacher(CompactLSTM(plain_spec(1, 2)), temperature=1.0, weight=0.25)
+    teacher = Teacher(CompactNet(plain_spec(1, 2)), temperature=1.0, weight=0.25)
     assert teacher.mix(torch.tensor(8.0), torch.tensor(100.0)).item() == 31  # 6 + 25
 
 
@@ -86,7 +86,7 @@ def test_a_teacher_is_trained_first_and_either_part_resumes(
     config = configure(CLASSIFY + DISTILL, train__epochs=3)
     expected = train(config, tmp_path / "whole", quiet=True)
     plain = train(configure(CLASSIFY, train__epochs=3), tmp_path / "plain", quiet=True)
-    assert expected.spec.hidden_size == 6
+    assert hidden_size(expected.spec) == 6
     assert expected.history[0]["train_loss"] != plain.history[0]["train_loss"]
     alone = train(
         configure(CLASSIFY, train__epochs=3, model__hidden_size=9), tmp_path / "alone", quiet=True
@@ -121,11 +121,11 @@ def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(
     [
         (
             {"data__channels": ["b", "a"]},
-            r"does not fit: its channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of",
+            r"does not fit: its inputs.channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of",
         ),
         (
             {"data__split__val": ["s3"]},
-            "does not fit: its input_mean was|trained on other data or another split",
+            "does not fit: its inputs.mean was|trained on other data or another split",
         ),
         ({"model__bidirectional": True}, "its bidirectional was True and is False"),
     ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 
-from edge_lstm import CompactLSTM, evaluate
+from edge_lstm import CompactNet, evaluate
 from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import Examples, examples
 from edge_lstm.results.answers import answers
@@ -17,25 +19,14 @@ from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.model.spec import ModelSpec
+from helpers.specs import changed, make_spec
 
-BASE = {
-    "channels": ["a", "b"],
-    "hidden_size": 5,
-    "num_layers": 1,
-    "input_mean": [0.0, 1.0],
-    "input_std": [1.0, 2.0],
-}
-CLASSIFY = ModelSpec.from_dict({"task": "classify", "classes": ["x", "y", "z"], **BASE})
-FORECAST = ModelSpec.from_dict(
-    {
-        "task": "forecast",
-        "targets": ["b"],
-        "horizon": 2,
-        "output_offset": [1.0, 1.5],
-        "output_scale": [2.0, 3.0],
-        "missing": "mask",
-        **BASE,
-    }
+BASE: dict[str, Any] = {"channels": ["a", "b"], "hidden": 5, "mean": [0.0, 1.0], "std": [1.0, 2.0]}
+CLASSIFY = make_spec(**BASE, outputs=3)
+FORECAST = changed(
+    make_spec(**BASE, task="forecast", targets=["b"], outputs=2, missing="mask"),
+    offset=(1.0, 1.5),
+    scale=(2.0, 3.0),
 )
 LENGTHS = (9, 4, 7, 6)
 
@@ -45,14 +36,14 @@ def sequences(spec: ModelSpec) -> list[Sequence]:
     made = []
     for k, length in enumerate(LENGTHS):
         x = rng.normal(size=(length, 2))
-        if spec.missing == "mask":
+        if spec.inputs.missing == "mask":
             x[3] = np.nan
         made.append(Sequence(f"s{k}", f"s{k}", x, k % 3))
     return made
 
 
 def loss_and_gradients(
-    model: CompactLSTM, data: Examples, loss: Loss, keep: slice = slice(None)
+    model: CompactNet, data: Examples, loss: Loss, keep: slice = slice(None)
 ) -> tuple[float, list[torch.Tensor]]:
     model.zero_grad()
     x, y, mask, last = (
@@ -76,7 +67,7 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
     spec: ModelSpec, config: Classify | Numbers
 ) -> None:
     torch.manual_seed(0)
-    model, loss, data = CompactLSTM(spec), Loss.of(spec, config), examples(spec, sequences(spec))
+    model, loss, data = CompactNet(spec), Loss.of(spec, config), examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
@@ -97,7 +88,7 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
 
 def test_losses_against_numpy() -> None:
     torch.manual_seed(0)
-    model = CompactLSTM(CLASSIFY)
+    model = CompactNet(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
     loss = Loss.of(CLASSIFY, Classify(epochs=1))
     logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
@@ -106,7 +97,7 @@ def test_losses_against_numpy() -> None:
     assert loss_and_gradients(model, data, loss)[0] == pytest.approx(expected, rel=1e-6)
     assert loss.counts(data).tolist() == list(LENGTHS)
 
-    model = CompactLSTM(FORECAST)
+    model = CompactNet(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
     loss = Loss.of(FORECAST, Numbers(epochs=1))
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
@@ -132,7 +123,7 @@ def test_validation_is_what_evaluate_says(
 ) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
-    model, data = CompactLSTM(spec), sequences(spec)
+    model, data = CompactNet(spec), sequences(spec)
     loss = Loss.of(spec, Classify(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,19 +19,19 @@ from edge_lstm.data.windows import Examples
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.results.sizes import sentence
 from edge_lstm.training.prune import (
-    blocks,
     importance,
     keep_units,
-    outgoing,
+    pruned,
+    resized,
     settings,
     sizes,
     strongest,
 )
-from edge_lstm_runtime import Reference
+from edge_lstm_runtime import ModelSpec, Reference
 from edge_lstm_runtime.backends.reference import reference
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
-from helpers.specs import plain_spec
+from helpers.specs import hidden_size, lstm_names, plain_spec
 from helpers.tolerances import assert_close
 
 PRUNE = "\n[prune]\nhidden_size = 3\nsteps = 2\nepochs = 2\nlearning_rate = 0.003\n"
@@ -53,19 +53,33 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
     torch.manual_seed(layers)
     net = CompactNet(spec)
     rng = np.random.default_rng(1)
-    idle = {block: torch.from_numpy(rng.permutation(10)[:4]) for block in blocks(spec)}
+    directions = 1 + bidirectional
+    names = lstm_names(spec)
+    assert [layer.name for layer in pruned(spec)] == names
+    # Outputs of a layer, those of the backward direction after those of the forward one.
+    idle = {
+        name: [10 * k + int(unit) for k in range(directions) for unit in rng.permutation(10)[:4]]
+        for name in names
+    }
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-        for block in blocks(spec):
-            for name, columns in outgoing(spec, block):
-                net.get_parameter(name)[:, columns][:, idle[block]] = 0
+        for name, reader in zip(names, [*names[1:], "head"], strict=True):
+            meeting = dict(net.module(reader).named_parameters())
+            for read in ("linear.weight", "rnn.weight_ih_l0", "rnn.weight_ih_l0_reverse"):
+                if read in meeting:
+                    meeting[read][:, idle[name]] = 0
+            own = dict(net.module(name).named_parameters())
+            for output in idle[name]:
+                suffix = "_reverse" if output >= 10 else ""
+                own[f"rnn.weight_hh_l0{suffix}"][:, output % 10] = 0
     scores = importance(spec, net.state_dict(), random_examples())
-    keep = strongest(scores, 6)
-    for block in blocks(spec):
-        assert sorted([*keep[block].tolist(), *idle[block].tolist()]) == list(range(10))
-        assert scores[block][keep[block]].min() > 0
-    small = CompactNet(dataclasses.replace(spec, hidden_size=6))
+    keep = strongest(spec, scores, 6)
+    for name in names:
+        assert sorted([*keep[name].tolist(), *idle[name]]) == list(range(10 * directions))
+        assert scores[name][keep[name]].min() > 0
+    small = CompactNet(resized(spec, 6))
+    assert small.spec == plain_spec(layers, 6, bidirectional=bidirectional)
     small.load_state_dict(keep_units(spec, net.state_dict(), keep))
     rows = rng.normal(size=(200, 3))
     before = reference(spec, canonical_weights(net)).run(rows)
@@ -80,18 +94,19 @@ def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> N
     net = CompactNet(spec)
     scores = importance(spec, net.state_dict(), data)
     weights = canonical_weights(net)
-    backend, found = Reference(spec, weights), []
+    backend = Reference(spec, weights)
+    found: list[Any] = []
     for x, length in zip(data.x, data.lengths, strict=True):
         backend.reset()
         for row in x[:length]:
             backend.step(row)
-            found.append(backend.state[0])
-    deviations = np.std(found, axis=0)  # (layers, H)
-    for layer, above in ((0, "layer1.W_x"), (1, "head.W")):
+            found.append(backend.state)
+    for layer, above in (("lstm0", "lstm1.W_x"), ("lstm1", "head.W")):
+        deviation = np.std([state[f"{layer}.h"] for state in found], axis=0)  # (H,)
         norms = np.sqrt(
-            (weights[f"layer{layer}.W_h"] ** 2).sum(axis=1) + (weights[above] ** 2).sum(axis=1)
+            (weights[f"{layer}.W_h"] ** 2).sum(axis=1) + (weights[above] ** 2).sum(axis=1)
         )
-        np.testing.assert_allclose(scores[layer, ""], deviations[layer] * norms, rtol=1e-4)
+        np.testing.assert_allclose(scores[layer], deviation * norms, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +134,10 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(
         FORECAST + PRUNE, train__epochs=6, train__learning_rate=0.01, model__num_layers=2
     )
     run = train(config, tmp_path / "run", quiet=True)
-    assert run.spec.hidden_size == 3
-    assert run.weights["layer1.W_x"].shape == (3, 12)
+    assert hidden_size(run.spec) == 3
+    assert run.weights["lstm1.W_x"].shape == (3, 12)
     full = torch.load(run.path / "full.pt", weights_only=True)
-    assert full["spec"]["hidden_size"] == 6
+    assert hidden_size(ModelSpec.from_dict(full["spec"])) == 6
     rows = run.metrics["compact"]
     assert [row["model"] for row in rows] == [
         "before pruning",
@@ -131,7 +146,7 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(
         "cut to 3",
         "3, fine-tuned",
     ]
-    assert [row["hidden_size"] for row in rows] == [6, 4, 4, 3, 3]
+    assert [row["units"] for row in rows] == ["6", "4", "4", "3", "3"]
     assert rows[-1]["test"]["rmse"] == run.metrics["test"]["rmse"]
     assert rows[-1]["parameters"] == run.spec.network.parameters < rows[0]["parameters"]
     assert rows[-1]["macs"] == run.spec.network.macs_per_step
@@ -154,7 +169,8 @@ def test_interrupted_while_pruned_and_resumed_equals_uninterrupted(
         CLASSIFY + PRUNE + "\n[quantize]\nscheme = 'int8'\ntolerance = 0\n", prune__epochs=3
     )
     expected = train(config, tmp_path / "whole", quiet=True)
-    assert torch.load(expected.path / "float.pt", weights_only=True)["spec"]["hidden_size"] == 3
+    tuned = torch.load(expected.path / "float.pt", weights_only=True)
+    assert hidden_size(ModelSpec.from_dict(tuned["spec"])) == 3
     interrupt(config, tmp_path / "run", where, 2, monkeypatch)
     resumed = train(config, tmp_path / "run", resume=True, quiet=True)
     assert resumed.metrics == expected.metrics

@@ -19,8 +19,8 @@ from edge_lstm.results.answers import answers
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
-from edge_lstm_runtime.inputs.channels import Postprocessor
 from helpers.configs import CLASSIFY, FORECAST
+from helpers.preprocessors import in_raw_units
 
 Configure = Callable[..., Config]
 FILES = {
@@ -85,7 +85,8 @@ def test_forecast_metrics_are_those_of_the_reference(
     streamed = []
     for sequence in run.splits.test:
         xs, filled = run.spec.inputs.features(sequence.x)
-        streamed.append(Postprocessor(run.spec)(Reference(run.spec, run.weights).run(xs), filled))
+        outputs = Reference(run.spec, run.weights).run(xs)
+        streamed.append(in_raw_units(run.spec, outputs, filled))
     by_reference = evaluate(run.spec, run.splits.test, streamed, season=10)
     assert run.metrics["test"]["rmse"] == pytest.approx(by_reference["rmse"], rel=1e-4)
     assert run.metrics["test"]["beats_naive"] is True  # a wave is easily forecast
@@ -104,7 +105,7 @@ def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Pa
     ]
     for name, array in runs[0].weights.items():
         np.testing.assert_array_equal(array, runs[1].weights[name])
-    assert not np.array_equal(runs[0].weights["layer0.W_x"], runs[2].weights["layer0.W_x"])
+    assert not np.array_equal(runs[0].weights["lstm0.W_x"], runs[2].weights["lstm0.W_x"])
 
 
 def test_unequal_lengths_train(tmp_path: Path) -> None:
@@ -270,10 +271,10 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"best.pt: damaged, or no checkpoint"):
             load_run(tmp_path / "run")
     torch.save({"format": 99}, best)
-    with pytest.raises(TrainingError, match="checkpoint format 99, expected 1"):
+    with pytest.raises(TrainingError, match="checkpoint format 99, expected 2"):
         load_run(tmp_path / "run")
     contents = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
-    contents["spec"]["hidden_size"] = 9
+    contents["spec"]["network"][0]["units"] = 9
     torch.save(contents, best)
     with pytest.raises(TrainingError, match="doesn't fit this version"):
         load_run(tmp_path / "run")
