@@ -336,15 +336,15 @@ class TaskSection(Section):
         if self.layers is None and self.hidden_size is None:
             expected = "expected the units of each layer, or [[model.layers]] in its place"
             yield ("model", "hidden_size"), f"is missing; {expected}"
-        if self.layers is not None:
-            for key in ("type", "hidden_size", "num_layers"):
-                if key in self.model_fields_set:
-                    yield ("model", key), "has no meaning with [[model.layers]]; remove it"
         try:
             network = self.network(1, 1)
         except BundleError as e:
             yield ("model", "layers"), str(e).removeprefix("network: ")
             return
+        if self.layers is not None:
+            for key in ("type", "hidden_size", "num_layers"):
+                if key in self.model_fields_set:
+                    yield ("model", key), "has no meaning with [[model.layers]]; remove it"
         if network.whole and not self.reads_whole_sequences:
             able = " or ".join(map(repr, with_fact(TASKS, "reads_whole_sequences")))
             both = f"only task {able} reads whole sequences from both ends"

@@ -75,7 +75,7 @@ def line_of(text: str, start: str) -> int:
             "hidden_size = 6",
             "hidden_size = 6\ndropout = 0.5",
             "dropout",
-            ["between layers, and num_layers is 1"],
+            ["between recurrent layers, and there is one"],
         ),
         (
             CLASSIFY,

@@ -98,6 +98,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
     "groups": WHOLE | BROKEN | FLAG | TEXT | st.just([]) | st.just([1.5]),
     "a character": WHOLE | FLAG | LISTS | st.just("") | st.text(min_size=2, max_size=9),
     "some characters": WHOLE | FLAG | LISTS | st.just(""),
+    "tables": WHOLE | BROKEN | FLAG | TEXT | LISTS | st.lists(TABLES, min_size=1, max_size=2),
     "1 to 4": st.integers(max_value=0) | st.integers(min_value=5) | BROKEN | TEXT | FLAG | LISTS,
 }
 CHOICES = {
@@ -138,6 +139,7 @@ KINDS = {
     "a character": "separator",
     "some characters": "keep",
     "1 to 4": "num_layers",
+    "tables": "layers",
 }
 WRONG_FOR = {key: WRONG[kind] | OTHER for kind, keys in KINDS.items() for key in keys.split()}
 WRONG_FOR |= {
@@ -192,7 +194,9 @@ def test_a_wrong_value_is_one_line_with_the_key_and_the_value(
         load_config(files[base], {f"{section}.{key}": value})
     message = str(caught.value)
     assert len(message.splitlines()) == 1
-    shown = key if isinstance(value, dict) else f"{key} = {json.dumps(value, default=str)}"
+    tables = isinstance(value, list) and any(isinstance(v, dict) for v in value)
+    named = isinstance(value, dict) or tables  # too long to repeat
+    shown = key if named else f"{key} = {json.dumps(value, default=str)}"
     assert message.startswith(f"--set {section}.{key}: [{section}] {shown}: ")
     assert len(message) > len(f"--set {section}.{key}: [{section}] {shown}: ") + 5
 
