@@ -139,7 +139,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
         )
         shapes = [
             (n, k * layer.units)
-            for n, k in zip((inputs, layer.units), form.columns, strict=True)
+            for n, k in zip((inputs, layer.units, layer.units), form.columns, strict=True)
             if k
         ]
         W = [rng.normal(size=shape).astype(np.float32) for shape in shapes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from edge_lstm_runtime.native import CLayer, CNetwork, address
 Array = NDArray[Any]
 # A layer's weights, its input, its state -> its output and its new state, all float64.
 Equations = Callable[[Sequence[Array], Array, Array], tuple[Array, Array]]
+# A layer -> groups of columns in W_x, W_h and W_n, as many of these as it has, and groups of b.
+Shapes = Callable[[CLayer], tuple[tuple[int, ...], int]]
 FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
 
 
@@ -29,18 +31,20 @@ def input_size(network: CNetwork, layer: CLayer) -> int:
 
 
 def random_weights(
-    network: CNetwork, columns: dict[str, tuple[int, int, int]], seed: int = 0
+    network: CNetwork, shapes: Mapping[str, Shapes], seed: int = 0
 ) -> list[list[Array]]:
-    """For each layer W_x, W_h if it is recurrent, and b, float32. columns: of a type's W_x, W_h and b, in units."""
-    rng, found = np.random.default_rng(seed), []
+    """For each layer its matrices and b, float32. shapes: of each type."""
+    rng = np.random.default_rng(seed)
+    found = []
     for layer in network.layers:
-        x, h, b = (count * layer.units for count in columns[layer.type])
-        shapes = [(input_size(network, layer), x), *([(layer.units, h)] if h else []), (b,)]
+        columns, biases = shapes[layer.type](layer)
+        rows = (input_size(network, layer), layer.units, layer.units)
+        sizes = [(n, k * layer.units) for n, k in zip(rows, columns, strict=False)]
+        bound = 1 / np.sqrt(max(4, layer.units))
         found.append(
             [
-                rng.uniform(-1, 1, shape).astype(np.float32)
-                / np.float32(np.sqrt(max(4, layer.units)))
-                for shape in shapes
+                rng.uniform(-bound, bound, size).astype(np.float32)
+                for size in (*sizes, (biases * layer.units,))
             ]
         )
     return found
@@ -138,7 +142,7 @@ def _dense(activation: Callable[[Array], Array]) -> Equations:
     return step
 
 
-COLUMNS = {"lstm": (4, 4, 4), "dense": (1, 0, 1)}
+SHAPES: dict[str, Shapes] = {"lstm": lambda _: ((4, 4), 4), "dense": lambda _: ((1,), 1)}
 EQUATIONS: dict[str, Any] = {
     "lstm": lambda _: (_lstm, 2),
     "dense": lambda layer: (_dense(ACTIVATIONS[layer.option]), 0),

@@ -241,13 +241,26 @@ el_status el_model_bytes(const el_network *network, const char *kernel, size_t *
     return status;
 }
 
+/* Values of a matrix of a layer. */
+static size_t matrix_size(const form *f, unsigned p, uint32_t inputs, uint32_t units) {
+    return (size_t)f->columns[p] * units * (p == INPUT ? inputs : units);
+}
+
+/* Columns of the matrices before one. */
+static size_t columns_before(const form *f, unsigned p, uint32_t units) {
+    size_t count = 0;
+    while (p--) count += (size_t)f->columns[p] * units;
+    return count;
+}
+
 static void count_values(const el_network *n, size_t *weights, size_t *steps) {
     *weights = *steps = 0;
     for (const el_layer *layer = n->layer; layer < n->layer + n->layers; layer++) {
         const form *const f = form_of(layer);
-        const size_t units = layer->units, x = f->columns[0] * units, h = f->columns[1] * units;
-        *weights += x * input_size(n, layer) + h * units + f->biases * units;
-        if (f->states) *steps += x + h;
+        const uint32_t inputs = input_size(n, layer);
+        for (unsigned p = 0; p < VECTORS; p++) *weights += matrix_size(f, p, inputs, layer->units);
+        *weights += (size_t)f->biases * layer->units;
+        if (f->states) *steps += columns_before(f, VECTORS, layer->units);
     }
 }
 
@@ -301,7 +314,7 @@ typedef struct {
     const form *form;
     uint32_t inputs, units, lanes, n[VECTORS];
     int is_int8;
-    const float *W[2], *b, *steps;
+    const float *W[VECTORS], *b, *steps;
 } packing;
 
 /* One lane of a tile: all that belongs to a unit in a stage. */
@@ -318,13 +331,12 @@ static void pack_unit(char *tile, const stage *of, const packing *w, uint32_t un
     }
     for (uint32_t p = 0; p < VECTORS; p++) {
         const product *const x = &of->product[p];
-        const unsigned matrix = p != INPUT;
-        const uint32_t rows = matrix ? w->units : w->inputs, width = x->count * lanes;
+        const uint32_t rows = p == INPUT ? w->inputs : w->units, width = x->count * lanes;
         for (uint32_t j = 0; j < x->count; j++) {
             const size_t index = (size_t)x->column[j] * w->units + unit;
-            const size_t step = index + (matrix ? (size_t)w->form->columns[0] * w->units : 0);
-            const column c = {w->W[matrix] + index,
-                              (size_t)w->form->columns[matrix] * w->units,
+            const size_t step = index + columns_before(w->form, p, w->units);
+            const column c = {w->W[p] + index,
+                              (size_t)w->form->columns[p] * w->units,
                               rows,
                               width,
                               j * lanes + lane,
@@ -382,15 +394,16 @@ el_status el_model_init(void *memory, size_t bytes, const el_network *network, c
         const form *const f = form_of(layer);
         packing w = {.form = f, .inputs = input_size(network, layer), .units = layer->units};
         w.lanes = tile_lanes(f->states, w.units, found->lanes), w.is_int8 = is_int8(network, f);
-        w.W[0] = weights, w.W[1] = w.W[0] + (size_t)f->columns[0] * w.units * w.inputs;
-        w.b = w.W[1] + (size_t)f->columns[1] * w.units * w.units, w.steps = steps;
+        w.b = weights, w.steps = steps;
+        for (unsigned p = 0; p < VECTORS; p++)
+            w.W[p] = w.b, w.b += matrix_size(f, p, w.inputs, w.units);
         layers[k] = (el_layer){layer->type, layer->units, layer->option, layer->source_count, {0}};
         memcpy(layers[k].source, layer->source, sizeof(uint32_t) * layer->source_count);
         const uint64_t bytes = layer_bytes(network, layer, found->lanes, w.n);
         pack_layer(tiles, &w);
         tiles += (size_t)bytes;
         weights = w.b + (size_t)f->biases * w.units;
-        if (steps && f->states) steps += ((size_t)f->columns[0] + f->columns[1]) * w.units;
+        if (steps && f->states) steps += columns_before(f, VECTORS, w.units);
     }
     model->fingerprint = fingerprint(model);
     model->magic = MODEL_MAGIC;

@@ -62,7 +62,7 @@ enum { INPUT, BEFORE, MADE, VECTORS };
 
 enum { MAX_SUMS = 4, MAX_STAGES = 2 };
 
-/* A vector times columns of the canonical W_x, if it is INPUT, or of W_h. */
+/* A vector times columns of its canonical matrix: W_x, W_h, or W_n for what was made. */
 typedef struct {
     uint8_t first, count;     /* it adds to `count` sums from the sum `first` on */
     uint8_t column[MAX_SUMS]; /* for each of these: which group of the matrix's columns */
@@ -77,7 +77,8 @@ typedef struct {
 
 /* A layer type with one of its options. */
 typedef struct {
-    uint8_t columns[2], biases; /* groups of columns in the canonical W_x, W_h and b */
+    uint8_t columns[VECTORS];   /* groups of them in the canonical W_x, W_h and W_n; 0: none */
+    uint8_t biases;             /* groups of the canonical b */
     uint8_t states;             /* each `units` values, the first is the output; 0: a plain layer */
     uint8_t made;               /* rows that the first stage makes for the next, MADE before all */
     uint8_t stages;             /* 0: there is no such option */

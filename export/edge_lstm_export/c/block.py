@@ -178,7 +178,7 @@ def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
 class Parameters:
     """The canonical weights of a layer.
 
-    W      W_x and, of a recurrent layer, W_h; float32, or int8 with `steps`
+    W      W_x and, of a recurrent layer, W_h and W_n; float32, or int8 with `steps`
     steps  of the columns of each
     """
 
@@ -226,13 +226,14 @@ def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
     for index, (product, length) in enumerate(zip(stage.products, part.lengths, strict=True)):
         if not product.columns:
             continue
-        matrix, chosen = min(index, 1), list(product.columns)
-        W = parameters.W[matrix].reshape(len(parameters.W[matrix]), -1, units)[:, chosen]
+        chosen = list(product.columns)
+        matrix = parameters.W[index]
+        W = matrix.reshape(len(matrix), -1, units)[:, chosen]
         factor = factors[:, product.first : product.first + len(chosen)]
         if not part.int8:
             weights.append(_tiles((W.astype(np.float64) * factor).astype(np.float32), length))
             continue
-        step = parameters.steps[matrix].astype(np.float64).reshape(1, -1, units)[:, chosen]
+        step = parameters.steps[index].astype(np.float64).reshape(1, -1, units)[:, chosen]
         scales.append(_tiles((step * factor).astype(np.float32), 1))
         sums.append(_tiles(128 * W.sum(axis=0, dtype=np.int32)[None], 1))
         fours = _tiles(W, length).reshape(part.tiles, -1, 4, len(chosen), LANES)

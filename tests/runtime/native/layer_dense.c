@@ -44,5 +44,6 @@ static const el_network networks[] = {
     {3, 3, 0, LAYERS(LSTM(8, 0), LSTM(3, 0), DENSE(2, EL_NONE, 1))},
 };
 
-const textbook textbook_dense = {{1, 0}, 1,   0, -1, networks, sizeof networks / sizeof *networks,
-                                 step,   NULL};
+static const shape shapes[] = {{{1, 0, 0}, 1}};
+const textbook textbook_dense = {
+    shapes, 1, 0, -1, networks, sizeof networks / sizeof *networks, step, NULL};

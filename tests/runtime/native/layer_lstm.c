@@ -114,6 +114,7 @@ static void check(const char *kernel) {
     free(x), free(y), free(arguments), free(state);
 }
 
-const textbook textbook_lstm = {
-    {4, 4}, 4,    2, 1 /* the forget gate */, networks, sizeof networks / sizeof *networks,
-    step,   check};
+static const shape shapes[] = {{{4, 4, 0}, 4}};
+const textbook textbook_lstm = {shapes,   1, 2, 1 /* the forget gate */,
+                                networks, sizeof networks / sizeof *networks,
+                                step,     check};

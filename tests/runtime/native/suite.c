@@ -96,12 +96,12 @@ static size_t int8_matrices(const net *n, matrix *to) {
     size_t count = 0, step = 0;
     for (uint32_t k = 0; k < n->network.layers; k++) {
         const naive_layer l = layer_of(n, k);
-        const textbook *const book = textbook_of(l.layer->type);
         float *W = n->weights + (l.weights - n->weights);
-        for (unsigned m = 0; book->states && m < 2; m++) {
-            const size_t columns = (size_t)book->columns[m] * l.layer->units;
-            to[count++] = (matrix){W, m ? l.layer->units : l.inputs, columns, step};
-            step += columns, W += columns * l.inputs;
+        for (unsigned m = 0; textbook_of(l.layer->type)->states && m < 3; m++) {
+            const size_t columns = (size_t)shape_of(l.layer)->columns[m] * l.layer->units;
+            const uint32_t rows = m ? l.layer->units : l.inputs;
+            if (columns) to[count++] = (matrix){W, rows, columns, step};
+            step += columns, W += columns * rows;
         }
     }
     return count;
@@ -110,7 +110,7 @@ static size_t int8_matrices(const net *n, matrix *to) {
 /* Weights that the kernel and the test round to the same whole numbers: none near the middle
  * between two. */
 static void off_the_middle(const net *n) {
-    matrix all[2 * EL_MAX_LAYERS];
+    matrix all[3 * EL_MAX_LAYERS];
     const size_t count = int8_matrices(n, all);
     for (const matrix *m = all; m < all + count; m++)
         for (size_t u = 0; u < m->columns; u++) {
@@ -128,7 +128,7 @@ static void off_the_middle(const net *n) {
 
 /* Weights on a grid of their own, whose largest whole number is not always 127. -> the steps. */
 static float *on_a_grid(const net *n) {
-    matrix all[2 * EL_MAX_LAYERS];
+    matrix all[3 * EL_MAX_LAYERS];
     const size_t count = int8_matrices(n, all);
     float *const steps = floats(n->columns);
     for (const matrix *m = all; m < all + count; m++)
@@ -178,7 +178,7 @@ static void int8_step(const net *n, const float *x, const float *before, const f
         }
         for (uint32_t u = 0; states && u < units; u++)
             own[u] = (double)after[state_place(n, k) + u];
-        if (steps && states) steps += (size_t)(book->columns[0] + book->columns[1]) * units;
+        if (steps && states) steps += columns_before(l.layer, 3);
         free(input), free(state), free(slack);
     }
     close_to("y", y, outputs + output_place(n, last), outputs_of(n), FLOAT_LIMIT * largest);

@@ -65,15 +65,22 @@ typedef struct {
     double margin, *slack;
 } naive_layer;
 
-/* v times a column of W_x (0) or W_h (1). */
+/* v times a column of W_x (0), W_h (1) or W_n (2). */
 double product(const naive_layer *l, unsigned matrix, const double *v, size_t column);
 const float *biases(const naive_layer *l);
 
 #define LAYERS(...) ((const el_layer[]){__VA_ARGS__}) /* of an el_network */
 
+/* Groups of columns in W_x, W_h and W_n, and groups of b. */
+typedef struct {
+    uint32_t columns[3], biases;
+} shape;
+
 /* What the tests know of a layer type. Its file is layer_NAME.c. */
 typedef struct {
-    uint32_t columns[2], biases, states; /* groups of columns in W_x and W_h, groups of b */
+    const shape *shapes;
+    uint32_t shape_count; /* 1, or one for each option */
+    uint32_t states;
     int raised; /* the group of b that is raised by 1, to remember for long; -1: none */
     const el_network *networks; /* to test it in */
     size_t network_count;
@@ -84,6 +91,8 @@ typedef struct {
 
 /* NULL past the last type. */
 const textbook *textbook_of(uint32_t type);
+const shape *shape_of(const el_layer *layer);
+size_t columns_before(const el_layer *layer, unsigned matrix); /* those of the ones before it */
 
 const float *layer_weights(const net *n, uint32_t layer);
 naive_layer layer_of(const net *n, uint32_t layer);

@@ -53,6 +53,11 @@ const textbook *textbook_of(uint32_t type) {
     return type < sizeof textbooks / sizeof *textbooks ? textbooks[type] : NULL;
 }
 
+const shape *shape_of(const el_layer *layer) {
+    const textbook *const book = textbook_of(layer->type);
+    return &book->shapes[book->shape_count > 1 ? layer->option : 0];
+}
+
 static uint32_t source_size(const net *n, uint32_t source) {
     return source ? n->network.layer[source - 1].units : n->network.inputs;
 }
@@ -64,22 +69,32 @@ static uint32_t inputs_of(const net *n, uint32_t layer) {
     return size;
 }
 
+/* Values of all matrices before the one of this number. */
+static size_t values_before(const el_layer *l, unsigned matrix, uint32_t inputs) {
+    size_t count = 0;
+    for (unsigned m = 0; m < matrix; m++)
+        count += (size_t)shape_of(l)->columns[m] * l->units * (m ? l->units : inputs);
+    return count;
+}
+
+size_t columns_before(const el_layer *l, unsigned matrix) {
+    size_t count = 0;
+    for (unsigned m = 0; m < matrix; m++) count += (size_t)shape_of(l)->columns[m] * l->units;
+    return count;
+}
+
 static size_t matrices(const net *n, uint32_t layer) {
-    const el_layer *const l = &n->network.layer[layer];
-    const textbook *const book = textbook_of(l->type);
-    return (size_t)l->units *
-           (book->columns[0] * inputs_of(n, layer) + book->columns[1] * l->units);
+    return values_before(&n->network.layer[layer], 3, inputs_of(n, layer));
 }
 
 static size_t weight_count(const net *n, uint32_t layer) {
     const el_layer *const l = &n->network.layer[layer];
-    return matrices(n, layer) + (size_t)textbook_of(l->type)->biases * l->units;
+    return matrices(n, layer) + (size_t)shape_of(l)->biases * l->units;
 }
 
 static size_t step_columns(const net *n, uint32_t layer) {
     const el_layer *const l = &n->network.layer[layer];
-    const textbook *const book = textbook_of(l->type);
-    return book->states ? (size_t)(book->columns[0] + book->columns[1]) * l->units : 0;
+    return textbook_of(l->type)->states ? columns_before(l, 3) : 0;
 }
 
 const float *layer_weights(const net *n, uint32_t layer) {
@@ -179,13 +194,12 @@ static double int8_product(const naive_layer *l, const double *v, uint32_t rows,
 }
 
 double product(const naive_layer *l, unsigned matrix, const double *v, size_t column) {
-    const textbook *const book = textbook_of(l->layer->type);
-    const size_t units = l->layer->units, columns = book->columns[matrix] * units;
-    const size_t before = matrix ? book->columns[0] * units : 0; /* columns of W_x */
+    const size_t units = l->layer->units, columns = shape_of(l->layer)->columns[matrix] * units;
     const uint32_t rows = matrix ? l->layer->units : l->inputs;
-    const float *const W = l->weights + before * l->inputs + column;
+    const float *const W = l->weights + values_before(l->layer, matrix, l->inputs) + column;
+    const size_t step = columns_before(l->layer, matrix) + column;
     if (l->int8)
-        return int8_product(l, v, rows, W, columns, l->steps ? l->steps + before + column : NULL,
+        return int8_product(l, v, rows, W, columns, l->steps ? l->steps + step : NULL,
                             l->slack + column % units);
     double sum = 0.0;
     for (uint32_t j = 0; j < rows; j++) sum += (double)W[j * columns] * v[j];
@@ -193,9 +207,7 @@ double product(const naive_layer *l, unsigned matrix, const double *v, size_t co
 }
 
 const float *biases(const naive_layer *l) {
-    const textbook *const book = textbook_of(l->layer->type);
-    const size_t units = l->layer->units;
-    return l->weights + units * (book->columns[0] * l->inputs + book->columns[1] * units);
+    return l->weights + values_before(l->layer, 3, l->inputs);
 }
 
 void gather(const net *n, uint32_t layer, const double *x, const double *outputs, double *to) {

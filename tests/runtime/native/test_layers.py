@@ -7,7 +7,7 @@ import pytest
 
 from edge_lstm_runtime import BackendError, native
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_layers import COLUMNS, EQUATIONS, FLOAT_LIMIT, Kernel, random_weights, run_in_numpy
+from helpers.c_layers import EQUATIONS, FLOAT_LIMIT, SHAPES, Kernel, random_weights, run_in_numpy
 
 KERNELS = native.kernels() if native.LIBRARY.exists() else ()
 pytestmark = pytest.mark.skipif(not KERNELS, reason=f"{native.LIBRARY.name} is not built")
@@ -35,7 +35,7 @@ NETWORKS = {
 @pytest.mark.parametrize("streams", [1, 5])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_float32_over_1000_steps(network, streams, kernel):
-    weights = random_weights(network, COLUMNS)
+    weights = random_weights(network, SHAPES)
     x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
     found = Kernel(network, weights, streams=streams, kernel=kernel)
     y = found.run(x)
@@ -48,7 +48,7 @@ def test_float32_over_1000_steps(network, streams, kernel):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_int8_is_near_float32(network, kernel):
-    weights = random_weights(network, COLUMNS)
+    weights = random_weights(network, SHAPES)
     x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
     expected, _ = run_in_numpy(network, weights, EQUATIONS, x[:, 0])
     y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]

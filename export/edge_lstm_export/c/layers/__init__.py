@@ -51,12 +51,12 @@ class Stage:
 class Form:
     """A layer type with one of its options.
 
-    columns  groups of them in the canonical W_x and W_h
+    columns  groups of them in the canonical W_x, W_h and W_n; 0 for none
     states   0 for a plain layer, which is always float32, and whose input is not filled up
     made     rows that the first stage makes for the next one
     """
 
-    columns: tuple[int, int]
+    columns: tuple[int, int, int]
     states: int
     stages: tuple[Stage, ...]
     made: int = 0
