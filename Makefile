@@ -29,7 +29,7 @@ help:
 	@touch $@
 
 # After a change of the source; without a compiler it says so, and everything else goes on.
-$(NATIVE)/libedge_lstm.so: $(NATIVE)/edge_lstm.c $(NATIVE)/edge_lstm.h hatch_build.py | .venv/ready
+$(NATIVE)/libedge_lstm.so: $(wildcard $(NATIVE)/*.[ch]) hatch_build.py | .venv/ready
 	@$(BIN)/python hatch_build.py || true
 
 demo: .venv/ready

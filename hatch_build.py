@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,8 +30,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
 ROOT = Path(__file__).parent
-SOURCE = ROOT / "deploy/edge_lstm_runtime/native/edge_lstm.c"
-LIBRARY = SOURCE.with_name("libedge_lstm.so")
+NATIVE = ROOT / "deploy/edge_lstm_runtime/native"
+LIBRARY = NATIVE / "libedge_lstm.so"
 IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
 VARIABLE = "EDGE_LSTM_WHEEL"
 ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
@@ -43,7 +44,7 @@ AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mpref
 
 
 class Part(NamedTuple):
-    """One compilation of the source; a library's first part has the interface, each further one a kernel for better CPUs."""
+    """One compilation of the sources. A library's first part has the interface, each further one a kernel for better CPUs."""
 
     macros: str
     cpu: str = ""  # options of GCC and Clang for the CPU
@@ -88,6 +89,14 @@ PLATFORMS = {
 }
 
 
+def sources() -> list[Path]:
+    """The C files of the kernel: edge_lstm.c, and those of the list of layers."""
+    layers = re.findall(
+        r"^EL_LAYER\(\w+, \d+, (\w+)\)", (NATIVE / "layers.h").read_text(), re.MULTILINE
+    )
+    return [NATIVE / f"{name}.c" for name in ("edge_lstm", *layers)]
+
+
 class CompileError(Exception):
     """There is no library; the message is one line and says why."""
 
@@ -122,22 +131,12 @@ def compile_library(
     for it. zig: does it want ziglang's options? Raises CompileError."""
     with tempfile.TemporaryDirectory() as folder:
         parts = MACHINES[machine]
-        objects = [f"{k}.o" for k in range(len(parts))]
-        for name, part in zip(objects, parts, strict=True):
-            _run(
-                [
-                    *compiler,
-                    *COMPILE.split(),
-                    *part.macros.split(),
-                    *part.options(zig),
-                    *options,
-                    "-c",
-                    str(SOURCE),
-                    "-o",
-                    name,
-                ],
-                folder,
-            )
+        objects = []
+        for k, part in enumerate(parts):
+            flags = [*COMPILE.split(), *part.macros.split(), *part.options(zig), *options]
+            for source in sources():
+                objects.append(f"{k}-{source.stem}.o")
+                _run([*compiler, *flags, "-c", str(source), "-o", objects[-1]], folder)
         # For the first part's CPU: what the compiler adds of its own must run there too.
         _run(
             [*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder

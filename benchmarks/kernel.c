@@ -73,29 +73,48 @@ static double mac_time(void) {
     return best;
 }
 
-static void measure(uint32_t hidden, uint32_t precision, const char *kernel, double mac) {
-    const el_sizes sizes = {INPUTS, hidden, 1, OUTPUTS, precision};
-    const size_t matrix = 4 * (size_t)hidden * (INPUTS + hidden), count = matrix + 4 * (size_t)hidden + (hidden + 1) * OUTPUTS;
-    float *weights = memory(sizeof(float) * count), x[INPUTS] = {0.1f, 0.2f, -0.3f, 1, 2, -1, 0.5f, 0.7f}, y[OUTPUTS];
+typedef struct {
+    el_model *model;
+    el_state *state;
+    size_t bytes; /* of the model */
+} net;
+
+/* With random weights, for one stream. */
+static net make(const el_network *network, const char *kernel) {
+    size_t count, steps, bytes;
+    net n;
+    if (el_weight_values(network, &count, &steps)) exit(3);
+    float *weights = memory(sizeof(float) * count);
     for (size_t k = 0; k < count; k++) weights[k] = ((float)rand() / (float)RAND_MAX - 0.5f) * 0.2f;
-    size_t model_bytes, state_bytes;
-    if (el_model_bytes(&sizes, kernel, &model_bytes)) exit(3);
-    el_model *model = memory(model_bytes);
-    if (el_model_init(model, model_bytes, &sizes, kernel, weights, NULL) || el_state_bytes(model, 1, &state_bytes)) exit(3);
-    el_state *state = memory(state_bytes);
-    if (el_state_init(state, state_bytes, model, kernel, 1)) exit(3);
+    if (el_model_bytes(network, kernel, &n.bytes)) exit(3);
+    n.model = memory(n.bytes);
+    if (el_model_init(n.model, n.bytes, network, kernel, weights, NULL) || el_state_bytes(n.model, 1, &bytes)) exit(3);
+    n.state = memory(bytes);
+    if (el_state_init(n.state, bytes, n.model, kernel, 1)) exit(3);
+    free(weights);
+    return n;
+}
+
+static const float x[INPUTS] = {0.1f, 0.2f, -0.3f, 1, 2, -1, 0.5f, 0.7f};
+
+static void measure(uint32_t hidden, uint32_t precision, const char *kernel, double mac) {
+    const el_layer layers[] = {{EL_LSTM, hidden, 0, 1, {0}}, {EL_DENSE, OUTPUTS, EL_NONE, 1, {1}}};
+    const el_network network = {INPUTS, 2, precision, layers};
+    const size_t matrix = 4 * (size_t)hidden * (INPUTS + hidden);
+    const net n = make(&network, kernel);
+    float y[OUTPUTS];
     const int times = hidden < 64 ? 1000 : hidden < 256 ? 200 : 40;
     double best = 1e18;
     for (int turn = 0; turn < TURNS; turn++) {
         const double start = now();
-        for (int k = 0; k < times; k++) el_step(model, state, x, y);
+        for (int k = 0; k < times; k++) el_step(n.model, n.state, x, y);
         const double time = (now() - start) / times;
         best = time < best ? time : best;
     }
-    const double read = read_time((const float *)model, model_bytes, times);
+    const double read = read_time((const float *)n.model, n.bytes, times);
     printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"read_ns\": %.1f, \"mac_ns\": %.1f, \"model_bytes\": %zu}\n",
-           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix, model_bytes);
-    free(weights), free(model), free(state);
+           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix, n.bytes);
+    free(n.model), free(n.state);
 }
 
 int main(int argc, char **argv) {

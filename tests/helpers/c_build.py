@@ -11,9 +11,15 @@ from pathlib import Path
 import hatch_build
 
 HERE = Path(__file__).parents[1] / "runtime" / "native"  # where the C files are
-SOURCE = hatch_build.SOURCE
-SUITE = ("suite.c", "suite_arguments.c", "suite_tools.c")
-COMMON = ("-std=c99", "-ffp-contract=fast", f"-I{SOURCE.parent}")
+NATIVE = hatch_build.NATIVE
+SOURCES = hatch_build.sources()
+SUITE = (
+    "suite.c",
+    "suite_arguments.c",
+    "suite_tools.c",
+    *(f"layer_{source.name}" for source in SOURCES[1:]),
+)
+COMMON = ("-std=c99", "-ffp-contract=fast", f"-I{NATIVE}")
 WARNINGS = (
     "-Wall",
     "-Wextra",
@@ -52,22 +58,23 @@ def build(
     """The program of these sources with these kernels. AssertionError with the compiler's words where it can't be made."""
     objects = []
     for k, part in enumerate(kernels):
-        objects.append(folder / f"kernel{k}.o")
         own = (*part.macros.split(), *part.options(zig=False))
-        run(
-            [
-                cc,
-                *COMMON,
-                *WARNINGS,
-                *flags,
-                "-fvisibility=hidden",
-                *own,
-                "-c",
-                SOURCE,
-                "-o",
-                objects[-1],
-            ]
-        )
+        for source in SOURCES:
+            objects.append(folder / f"{k}-{source.stem}.o")
+            run(
+                [
+                    cc,
+                    *COMMON,
+                    *WARNINGS,
+                    *flags,
+                    "-fvisibility=hidden",
+                    *own,
+                    "-c",
+                    source,
+                    "-o",
+                    objects[-1],
+                ]
+            )
     run(
         [
             cc,

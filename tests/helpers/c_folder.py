@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 from pathlib import Path
 
 import numpy as np
 
+import hatch_build
+from edge_lstm_export.c import block
+from edge_lstm_export.c.layers import form_of
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.native import CNetwork, layer_types
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
-from helpers.specs import chain
+from helpers.specs import chain, mixed_spec
 from helpers.weights import normal_weights
 
 STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
@@ -22,6 +27,11 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
     return subprocess.run(
         [*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def sources(folder: Path) -> list[Path]:
+    """Those of an exported folder that a program of one's own is linked with."""
+    return sorted(path for path in folder.glob("*.c") if path.name != "main.c")
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> str:
@@ -45,6 +55,16 @@ def masked_bundle(path: Path) -> Path:
     weights = normal_weights(spec, rng)
     x = np.asarray(mean) + np.asarray(std) * rng.normal(size=(1000, 3))
     x[rng.random(x.shape) < 0.1] = np.nan
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
+    write_bundle(path, spec, weights, {"golden.npz": golden})
+    return path
+
+
+def mixed_bundle(path: Path) -> Path:
+    """Layers of unequal sizes, with activations, some of which read several others."""
+    spec = mixed_spec()
+    weights = normal_weights(spec)
+    x = np.random.default_rng(8).normal(size=(300, 4))
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
@@ -86,3 +106,83 @@ def timed_detector_bundle(path: Path) -> Path:
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
+
+
+def compile_kernel(folder: Path) -> ctypes.CDLL:
+    """The kernel alone, as in a firmware."""
+    done = run("gcc", "-O1", "-shared", "-fPIC", *hatch_build.sources(), "-o", folder / "kernel.so")
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(folder / "kernel.so"))
+
+
+class NetworkInC(ctypes.Structure):
+    """el_network"""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("inputs", "layers", "precision")),
+        ("layer", ctypes.c_void_p),
+    )
+
+
+def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
+    """The export's block and sizes and the kernel's own, for random weights and a column without any in each matrix."""
+    rng = np.random.default_rng(7)
+    table, flat, parameters = [], [], []
+    for layer in network.layers:
+        inputs = sum(
+            network.layers[source - 1].units if source else network.inputs
+            for source in layer.sources
+        )
+        form = form_of(layer.type, layer.option)
+        biases = 1 + max(
+            group for stage in form.stages for groups in stage.biases for group in groups
+        )
+        shapes = [
+            (n, k * layer.units)
+            for n, k in zip((inputs, layer.units, layer.units), form.columns, strict=True)
+            if k
+        ]
+        W = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+        for matrix in W:
+            matrix[:, 0] = 0
+        b = rng.normal(size=biases * layer.units).astype(np.float32)
+        table.append(
+            [
+                layer_types()[layer.type],
+                layer.units,
+                layer.option,
+                len(layer.sources),
+                *layer.sources,
+                99,
+                99,
+                99,
+            ][:8]
+        )
+        flat += [matrix.ravel() for matrix in (*W, b)]
+        if scheme == "int8" and form.states:
+            pairs = [block.quantize(matrix) for matrix in W]
+            parameters.append(
+                block.Parameters(tuple(q for q, _ in pairs), b, tuple(step for _, step in pairs))
+            )
+        else:
+            parameters.append(block.Parameters(tuple(W), b))
+    words, weights = np.array(table, np.uint32), np.concatenate(flat)
+    described = NetworkInC(network.inputs, len(table), block.PRECISIONS[scheme], words.ctypes.data)
+    size, count, steps = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_size_t()
+    assert (
+        kernel.el_weight_values(ctypes.byref(described), ctypes.byref(count), ctypes.byref(steps))
+        == 0
+    )
+    assert count.value == weights.size
+    assert kernel.el_model_bytes(ctypes.byref(described), b"portable", ctypes.byref(size)) == 0
+    memory = np.zeros(size.value + 64, np.uint8)
+    memory = memory[-memory.ctypes.data % 64 :][: size.value]
+    pointer, given = (ctypes.c_void_p(array.ctypes.data) for array in (memory, weights))
+    assert (
+        kernel.el_model_init(pointer, size, ctypes.byref(described), b"portable", given, None) == 0
+    )
+    packed = block.pack(network, parameters, scheme)
+    assert len(packed) == block.model_bytes(network, scheme) == size.value
+    assert packed == memory.tobytes()
+    assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
+    assert size.value == block.state_bytes(network, scheme)

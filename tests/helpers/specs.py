@@ -41,6 +41,19 @@ def chain(
     return Network(features, (*map(lstm, range(layers)), head))
 
 
+def mixed_spec() -> rt.ModelSpec:
+    """Layers of unequal sizes, dense ones before, between and behind, that skip and have activations."""
+    layers = (
+        Dense("before", ("x",), 10, "tanh"),
+        Lstm("first", ("before",), 19),
+        Lstm("second", ("first",), 6),
+        Dense("between", ("second", "x"), 9, "relu"),
+        Dense("head", ("between", "first"), 3, "sigmoid"),
+    )
+    inputs = Channels(("a", "b", "c", "d"), (0.0,) * 4, (1.0,) * 4)
+    return rt.ModelSpec(inputs, Network(4, layers), Classify(("u", "v", "w")))
+
+
 def make_spec(
     *,
     task: str = "classify",

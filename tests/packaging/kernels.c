@@ -1,7 +1,9 @@
-/* Runs a model with each kernel of this CPU and prints a line for each: its name, then all answers.
+/* Runs LSTM layers and a dense head with each kernel of this CPU and prints a line for each: its name, then
+ * all answers.
  *
- * kernels FILE: el_sizes, streams, steps, given (uint32); the weights; x (steps, streams, inputs); and with `given`, for one stream, the states
- * h and c (steps, layers, hidden) that each step begins with (float32).
+ * kernels FILE: inputs, hidden, layers, outputs, precision, streams, steps, given (uint32); the weights; x
+ * (steps, streams, inputs); and with `given`, for one stream and one layer, the states h and c (steps, 2,
+ * hidden) that each step begins with (float32).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,32 +26,35 @@ int main(int count, char **arguments) {
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
     must(file != NULL, "no file");
     struct {
-        el_sizes sizes;
-        uint32_t streams, steps, given;
+        uint32_t inputs, hidden, layers, outputs, precision, streams, steps, given;
     } z;
     must(fread(&z, sizeof z, 1, file) == 1, "no sizes");
     float *const values = malloc(1 << 24);
     must(values != NULL && fread(values, 1, 1 << 24, file) > 0, "no values");
-    const uint32_t H = z.sizes.hidden;
-    size_t at = (H + 1) * z.sizes.outputs;
-    for (uint32_t k = 0; k < z.sizes.layers; k++) at += 4 * H * ((k ? H : z.sizes.inputs) + H + 1);
-    const float *const x = values + at, *const h = x + (size_t)z.steps * z.streams * z.sizes.inputs;
-    const size_t states = (size_t)z.sizes.layers * H, outputs = (size_t)z.streams * z.sizes.outputs;
+    el_layer layers[EL_MAX_LAYERS];
+    for (uint32_t k = 0; k < z.layers; k++) layers[k] = (el_layer){EL_LSTM, z.hidden, 0, 1, {k}};
+    layers[z.layers] = (el_layer){EL_DENSE, z.outputs, EL_NONE, 1, {z.layers}};
+    const el_network network = {z.inputs, z.layers + 1, z.precision, layers};
+    size_t at, columns;
+    must(el_weight_values(&network, &at, &columns) == EL_OK, "el_weight_values");
+    const float *const x = values + at, *const states = x + (size_t)z.steps * z.streams * z.inputs;
+    const size_t outputs = (size_t)z.streams * z.outputs;
     float *const y = malloc(sizeof *y * outputs);
 
     const char *name;
     for (uint32_t kernel = 0; (name = el_kernel_name(kernel)) != NULL; kernel++) {
         size_t bytes;
-        must(el_model_bytes(&z.sizes, name, &bytes) == EL_OK, "el_model_bytes");
+        must(el_model_bytes(&network, name, &bytes) == EL_OK, "el_model_bytes");
         el_model *const model = aligned(bytes);
-        must(el_model_init(model, bytes, &z.sizes, name, values, NULL) == EL_OK, "el_model_init");
+        must(el_model_init(model, bytes, &network, name, values, NULL) == EL_OK, "el_model_init");
         must(el_state_bytes(model, z.streams, &bytes) == EL_OK, "el_state_bytes");
         el_state *const state = aligned(bytes);
         must(el_state_init(state, bytes, model, name, z.streams) == EL_OK, "el_state_init");
         printf("%s", name);
         for (size_t t = 0; t < z.steps; t++) {
-            if (z.given) must(el_set_state(model, state, EL_ALL, h + t * states, h + (z.steps + t) * states) == EL_OK, "el_set_state");
-            must(el_step(model, state, x + t * z.streams * z.sizes.inputs, y) == EL_OK, "el_step");
+            if (z.given)
+                must(el_set_state(model, state, EL_ALL, states + 2 * t * z.hidden) == EL_OK, "el_set_state");
+            must(el_step(model, state, x + t * z.streams * z.inputs, y) == EL_OK, "el_step");
             for (size_t k = 0; k < outputs; k++) printf(" %.9g", (double)y[k]);
         }
         printf("\n");

@@ -105,12 +105,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
 
 
 def link(folder: Path, compiler: list[str]) -> None:
-    include = hatch_build.SOURCE.parent
     options = [
         "-std=c99",
         "-O1",
         "-I",
-        str(include),
+        str(hatch_build.NATIVE),
         str(HARNESS),
         "-L",
         str(folder),
@@ -135,7 +134,10 @@ def answers(
     int8: bool,
     states: Float32 | None = None,
 ) -> dict[str, Float64]:
-    """Name of each kernel, the fastest first -> y (steps, streams, O). x: (steps, streams, I); states: h and c, (2, steps, layers, H)."""
+    """Name of each kernel, the fastest first -> y (steps, streams, O).
+
+    x: (steps, streams, I); states: h and c, (2, steps, 1, H).
+    """
     spec, weights = model(layers)
     head = [
         spec.feature_size,
@@ -151,7 +153,7 @@ def answers(
         np.array(head, np.uint32),
         *weights.values(),
         x,
-        *([] if states is None else [states]),
+        *([] if states is None else [states.swapaxes(0, 1)]),
     ]
     (folder / "input").write_bytes(b"".join(array.tobytes() for array in arrays))
     command = [str(folder / "kernels"), str(folder / "input")]

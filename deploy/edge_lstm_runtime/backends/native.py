@@ -30,7 +30,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class NativeBackend(Backend):
-    """precision: "float32", or "int8" for weights of the LSTM layers in int8 (a quarter of the memory, less exact).
+    """precision: "float32", or "int8" for weights of the recurrent layers in int8 (a quarter of the memory, less exact).
 
     streams: where given, features are (streams, F), outputs (streams, O) and states (streams, size). kernel: one of
     `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
@@ -55,7 +55,10 @@ class NativeBackend(Backend):
             )
         if precision == "int8":
             self.name = "native-int8"
-        self._model = native.make_model(spec, weights, precision, kernel, steps)
+        spec.network.check_weights(weights)
+        flat = np.concatenate([weights[name].ravel() for name in spec.network.weights])
+        network = native.network_of(spec.network)
+        self._model = native.make_model(network, flat, precision, kernel, steps)
         self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
         batch = () if streams is None else (streams,)
         self._features_shape, self._outputs_shape = (
@@ -63,7 +66,7 @@ class NativeBackend(Backend):
             (*batch, spec.answer.size),
         )
         self._shapes = {name: (*batch, size) for name, size in spec.network.state.items()}
-        self._pair_shape = (*batch, len(self._shapes) // 2, next(iter(spec.network.state.values())))
+        self._state_shape = (*batch, sum(spec.network.state.values()))
         # All that stays the same from step to step, as bytes: ctypes hands these over as they are, and finding an array's address takes
         # longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
@@ -169,15 +172,22 @@ class NativeBackend(Backend):
 
     @property
     def state(self) -> State:
-        pair = np.empty(self._pair_shape, np.float32), np.empty(self._pair_shape, np.float32)
-        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(pair[0]), address(pair[1]))
-        return {n: pair[k % 2][..., k // 2, :].copy() for k, n in enumerate(self._shapes)}
+        values = np.empty(self._state_shape, np.float32)
+        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(values))
+        return {name: part.copy() for name, part in self._parts(values).items()}
 
     @state.setter
     def state(self, value: State) -> None:
-        arrays = [a.astype(np.float32) for a in check_state(value, self._shapes).values()]
-        h, c = (np.ascontiguousarray(np.stack(arrays[k::2], axis=-2)) for k in range(2))
-        self._call("el_set_state", ctypes.c_uint32(native.ALL), address(h), address(c))
+        values = np.empty(self._state_shape, np.float32)
+        given = check_state(value, self._shapes)
+        for name, part in self._parts(values).items():
+            part[:] = given[name]
+        self._call("el_set_state", ctypes.c_uint32(native.ALL), address(values))
+
+    def _parts(self, values: Float32) -> dict[str, Float32]:
+        """The states by name, as views of all of them side by side."""
+        ends = np.cumsum([shape[-1] for shape in self._shapes.values()], dtype=int)
+        return dict(zip(self._shapes, np.split(values, ends, axis=-1), strict=False))
 
 
 def _as_float64(x: ArrayLike) -> NDArray[np.float64] | None:

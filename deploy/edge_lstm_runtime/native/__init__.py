@@ -1,24 +1,32 @@
-"""The C kernel of this folder, through ctypes. A wheel for a board has it built as libedge_lstm.so; the pure wheel does without."""
+"""The C kernel of this folder, through ctypes.
+
+A wheel for a board has it built as libedge_lstm.so; the pure wheel does without.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
+import re
 import struct
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
 from ..inputs.channels import Missing
-from ..model.spec import ModelSpec
+from ..layers import FEATURES, Layer
+from ..model.network import Network
 
 LIBRARY = Path(__file__).with_name("libedge_lstm.so")
 PRECISIONS = ("float32", "int8")  # in the order of el_precision
+ACTIVATIONS = ("none", "tanh", "relu", "sigmoid")  # in the order of EL_NONE, EL_TANH ...
 ALIGNMENT = 64
+MAX_SIZE = 16384  # EL_MAX_SIZE
+MAX_SOURCES = 4  # EL_MAX_SOURCES
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
@@ -26,12 +34,119 @@ Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 
-class Sizes(ctypes.Structure):
-    """el_sizes"""
+class CLayer(NamedTuple):
+    """A layer as the kernel has it.
+
+    type     a name of the list of layers, such as "lstm"
+    sources  what it reads: 0 for the model's input, k + 1 for layer k, an earlier one
+    option   see the layer's C file
+    """
+
+    type: str
+    units: int
+    sources: tuple[int, ...]
+    option: int = 0
+
+
+class CNetwork(NamedTuple):
+    """The layers in the order in which they run. The last one's output is the model's."""
+
+    inputs: int
+    layers: tuple[CLayer, ...]
+
+
+@functools.cache
+def layer_types() -> dict[str, int]:
+    """The list of layers, layers.h: name -> number in a model."""
+    text = LIBRARY.with_name("layers.h").read_text("utf-8")
+    listed = re.findall(r"^EL_LAYER\(\w+, (\d+), (\w+)\)", text, re.MULTILINE)
+    return {name: int(number) for number, name in listed}
+
+
+def network_of(network: Network) -> CNetwork:
+    """The network for the kernel. Its weights, one after the other, are those of `network.weights`.
+
+    Raises BackendUnavailableError, naming the layer, for a network that the kernel does not run.
+    """
+    names = [FEATURES, *(layer.name for layer in network.layers)]
+    layers = []
+    for layer in network.layers:
+        if why := _refusal(layer, network.sizes[layer.name][0]):
+            raise BackendUnavailableError(
+                f"layer {layer.name!r} {why}: the C kernel does not run this network; "
+                "the backend numpy does"
+            )
+        sources = tuple(names.index(name) for name in layer.inputs)
+        option = sum(map(_number, _settings(layer)))
+        layers.append(CLayer(layer.type, network.sizes[layer.name][1], sources, option))
+    return CNetwork(network.features, tuple(layers))
+
+
+def _refusal(layer: Layer, inputs: int) -> str | None:
+    if layer.type not in (known := layer_types()):
+        return f"is of type {layer.type!r} and the kernel has {', '.join(known)}"
+    if len(layer.inputs) > MAX_SOURCES:
+        return f"reads {len(layer.inputs)} others and the kernel takes up to {MAX_SOURCES}"
+    if inputs > MAX_SIZE:
+        return f"reads {inputs} values and the kernel takes up to {MAX_SIZE}"
+    if len(found := _settings(layer)) > 1:
+        return f"has the settings {found} and the kernel takes one"
+    return None
+
+
+def _settings(layer: Layer) -> list[Any]:
+    """Of the fields that a type has beside its units, the values."""
+    common = ("name", "inputs", "units")
+    return [getattr(layer, f.name) for f in dataclasses.fields(layer) if f.name not in common]
+
+
+def _number(setting: Any) -> int:
+    """An activation, or a switch, as a layer's option."""
+    return ACTIVATIONS.index(setting) if isinstance(setting, str) else int(setting)
+
+
+class _Layer(ctypes.Structure):
+    """el_layer"""
 
     _fields_ = [
-        (name, ctypes.c_uint32) for name in ("inputs", "hidden", "layers", "outputs", "precision")
+        *((name, ctypes.c_uint32) for name in ("type", "units", "option", "source_count")),
+        ("source", ctypes.c_uint32 * MAX_SOURCES),
     ]
+
+
+class _Network(ctypes.Structure):
+    """el_network"""
+
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in ("inputs", "layers", "precision")),
+        ("layer", ctypes.POINTER(_Layer)),
+    ]
+
+
+def _in_c(network: CNetwork, precision: str) -> _Network:
+    if precision not in PRECISIONS:
+        raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    layers = (_Layer * len(network.layers))()
+    for found, layer in zip(layers, network.layers, strict=True):
+        if layer.type not in layer_types():
+            known = ", ".join(layer_types())
+            raise BackendError(f"the native kernel has no layer {layer.type!r}; it has {known}")
+        count = len(layer.sources)
+        if count > MAX_SOURCES:
+            raise BackendError(
+                f"a layer has {count} sources; the native kernel takes up to {MAX_SOURCES}"
+            )
+        for value in (network.inputs, layer.units, layer.option, *layer.sources):
+            if not 0 <= value <= 0xFFFFFFFF:  # ctypes would take it modulo 2^32
+                raise BackendError(
+                    f"a layer's units, option or source is {value}, which is no number of 32 bits"
+                )
+        found.type = layer_types()[layer.type]
+        found.units = layer.units
+        found.option = layer.option
+        found.source_count = count
+        found.source[:count] = layer.sources
+    return _Network(network.inputs, len(layers), PRECISIONS.index(precision), layers)
 
 
 class Bound(ctypes.Structure):
@@ -120,63 +235,43 @@ def _aligned(size: int) -> Bytes:
     return buffer[start : start + size]
 
 
-def _lstm_chain(spec: ModelSpec) -> tuple[int, int]:
-    """How many LSTM layers of how many units. Raises BackendUnavailableError for another network."""
-    *inner, head = spec.network.layers
-    sizes = {layer.outputs(0) for layer in inner}
-    chain = [spec.network.layers[k - 1].name if k else "x" for k in range(len(inner) + 1)]
-    known = {layer.type for layer in inner} == {"lstm"} and head.type == "dense"
-    if (
-        not known
-        or len(sizes) > 1
-        or [layer.inputs for layer in spec.network.layers] != [(n,) for n in chain]
-    ):
-        raise BackendUnavailableError(
-            "the native kernel runs LSTM layers of one size and a head; NumPy runs this network"
-        )
-    return len(inner), sizes.pop()
-
-
 def make_model(
-    spec: ModelSpec,
-    weights: Mapping[str, NDArray[np.float32]],
+    network: CNetwork,
+    weights: Float32,
     precision: str,
     kernel: str | None = None,
     steps: Float32 | None = None,
 ) -> Bytes:
-    """A model laid out for a kernel, the fastest here unless named. weights: by `Network.weights`. steps: for "int8", see the header.
+    """A model laid out for a kernel, the fastest here unless named.
 
-    Raises BackendError for a precision, kernel, size or steps that the library doesn't take, BundleError for weights of other shapes.
+    weights: (N,), steps: (M,) or None, see el_model_init in edge_lstm.h. Raises BackendError for a
+    network, precision, kernel, weights or steps that the library doesn't take.
     """
-    spec.network.check_weights(weights)
-    layers, hidden = _lstm_chain(spec)
-    count = 8 * hidden * layers
-    if steps is not None and (
-        steps.dtype != np.float32 or steps.shape != (count,) or not steps.flags.c_contiguous
-    ):
-        raise BackendError(
-            f"steps are {steps.dtype}{steps.shape}, expected contiguous float32({count},)"
-        )
-    if precision not in PRECISIONS:
-        raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    sizes = Sizes(
-        spec.inputs.feature_size, hidden, layers, spec.answer.size, PRECISIONS.index(precision)
-    )
+    described = _in_c(network, precision)
     name = kernel.encode() if kernel else None
     size = ctypes.c_size_t()
-    call("el_model_bytes", ctypes.byref(sizes), name, ctypes.byref(size))
+    count = ctypes.c_size_t()
+    columns = ctypes.c_size_t()
+    call("el_weight_values", ctypes.byref(described), ctypes.byref(count), ctypes.byref(columns))
+    for what, array, length in (("weights", weights, count), ("steps", steps, columns)):
+        expected = (length.value,)
+        if array is not None and (
+            array.dtype != np.float32 or array.shape != expected or not array.flags.c_contiguous
+        ):
+            raise BackendError(
+                f"{what} are {array.dtype}{array.shape}, expected contiguous float32{expected}"
+            )
+    call("el_model_bytes", ctypes.byref(described), name, ctypes.byref(size))
     model = _aligned(size.value)
-    flat = np.concatenate([np.ravel(weights[n]) for n in spec.network.weights]).astype(
-        np.float32, copy=False
-    )
+    given = None if steps is None else address(steps)
     call(
         "el_model_init",
         address(model),
         size,
-        ctypes.byref(sizes),
+        ctypes.byref(described),
         name,
-        address(flat),
-        None if steps is None else address(steps),
+        address(weights),
+        given,
     )
     return model
 
@@ -191,3 +286,10 @@ def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
     name = kernel.encode() if kernel else None
     call("el_state_init", address(state), size, address(model), name, ctypes.c_uint32(streams))
     return state
+
+
+def state_values(model: Bytes) -> int:
+    """How many values the state of a stream has: for each layer in order those of its states."""
+    count = ctypes.c_size_t()
+    call("el_state_values", address(model), ctypes.byref(count))
+    return count.value

@@ -1,4 +1,4 @@
-"""The front end's tables for edge_lstm_audio.c, and the sound that its self-test hears."""
+"""The front end's tables for front_end.c, and the sound that its self-test hears."""
 
 from __future__ import annotations
 

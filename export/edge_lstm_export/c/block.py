@@ -1,111 +1,160 @@
-"""A model as the C kernel's one block of bytes, laid out for its `portable` kernel, and what the kernel makes of it in int8.
+"""A model as the C kernel's one block of bytes, laid out for its `portable` kernel, and what the
+kernel makes of it in int8.
 
-The layout is the kernel's: it is described at the top of edge_lstm.c, and `el_model_init` writes it. It is written here once more so
-that an export needs neither a compiler nor a library for this machine, and gives the same bytes on all of them; the tests compare the
-two byte for byte.
+The layout is the kernel's: it is described at the top of tiles.h, and `el_model_init` writes it. It
+is written here once more so that an export needs neither a compiler nor a library for this machine,
+and gives the same bytes on all of them; the tests compare the two byte for byte.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import BackendUnavailableError, ConversionError, ModelSpec
-from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.backends.native_int8 import int8_products, read_int8
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.ops import NUMPY
-from edge_lstm_runtime.native import _lstm_chain
+from edge_lstm_runtime.native import (
+    MAX_SOURCES,
+    CLayer,
+    CNetwork,
+    layer_types,
+    network_of,
+)
 
 from ..quantize.cpu_int8 import Arrays
+from .layers import Form, Stage, form_of
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 PRECISIONS = {"float32": 0, "int8": 1}  # scheme -> el_precision
-LANES = HEAD_LANES = 4
+LANES = 4
 ALIGNMENT = 64
-MAGIC, VERSION = 0x4D4C4C45, 1
-MAX_SIZE = 16384  # EL_MAX_SIZE
+MAGIC = 0x4D4C4C45
+VERSION = 2
 MAX_BYTES = 2**31 - 1
-STATE_HEADER = 128  # sizeof(struct el_state), rounded up, with pointers of 32 and of 64 bits
-FACTORS = -np.log2(np.e) * np.array(
-    [1.0, 1.0, 2.0, 1.0]
-)  # of the gates i, f, g, o: the kernel works with powers of two
+# With pointers of 64 bits; with those of 32 a state takes less.
+STATE_HEADER = 96  # sizeof(el_state)
+STATE_LAYER = 64  # sizeof(work)
+STATE_COPY = 40  # sizeof(copy)
 
 
 def _up(n: int, unit: int) -> int:
     return -(-n // unit) * unit
 
 
-def lstm_chain(spec: ModelSpec) -> tuple[int, int]:
-    """How many LSTM layers of how many units. Raises ConversionError for another network."""
+def c_network(spec: ModelSpec) -> CNetwork:
+    """Raises ConversionError for a network that the kernel does not run."""
     if spec.whole:
         raise ConversionError(
-            "the model is bidirectional and the C kernel streams forward only; train with bidirectional = false"
+            "the model is bidirectional and the C kernel streams forward only; "
+            "train with bidirectional = false"
         )
     try:
-        found = _lstm_chain(spec)
-    except BackendUnavailableError:
-        found = None
-    # `_lstm_chain` doesn't ask for the head's activation, and the kernel has none.
-    if found is None or getattr(spec.network.layers[-1], "activation", "none") != "none":
-        titles = " -> ".join(layer.title for layer in spec.network.layers)
-        raise ConversionError(
-            f"the network is {titles} and the C kernel takes LSTM layers of one size, each reading "
-            "the one before, and a dense head without activation; train such a network"
-        )
-    return found
-
-
-def _lstm_layers(spec: ModelSpec) -> tuple[Layer, ...]:
-    return spec.network.layers[:-1]
+        return network_of(spec.network)
+    except BackendUnavailableError as e:
+        raise ConversionError(f"{e}") from e
 
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError for a model that the kernel does not take."""
-    lstm_chain(spec)
-    if (features := spec.inputs.feature_size) > MAX_SIZE:  # no layer has more units than that
+    if (size := model_bytes(c_network(spec), scheme)) > MAX_BYTES:
         raise ConversionError(
-            f"{features} features enter the network; the C kernel takes up to {MAX_SIZE}: "
-            "train on fewer channels"
-        )
-    if (size := model_bytes(spec, scheme)) > MAX_BYTES:
-        raise ConversionError(
-            f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: train a smaller model"
+            f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: "
+            "train a smaller model"
         )
 
 
-def model_bytes(spec: ModelSpec, scheme: str) -> int:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A layer in a scheme, with the sizes that come of it."""
+
+    layer: CLayer
+    inputs: int
+    form: Form
+    int8: bool
+
+    @property
+    def tiles(self) -> int:
+        return _up(self.layer.units, LANES) // LANES
+
+    @property
+    def lengths(self) -> tuple[int, int, int]:
+        """Of the vectors that are multiplied: the input, the output of the step before, what the
+        first stage made."""
+        multiple = 4 if self.form.states else 1
+        units = _up(self.layer.units, multiple)
+        return _up(self.inputs, multiple), units, units
+
+    @property
+    def bytes(self) -> int:
+        size = 0
+        for stage in self.form.stages:
+            weights = sum(
+                n * len(product.columns)
+                for n, product in zip(self.lengths, stage.products, strict=True)
+            )
+            size += 4 * len(stage.biases) + (
+                8 * stage.columns + weights if self.int8 else 4 * weights
+            )
+        return _up(size * LANES * self.tiles, ALIGNMENT)
+
+
+def _parts(network: CNetwork, scheme: str) -> list[Part]:
+    parts = []
+    for layer in network.layers:
+        inputs = sum(
+            network.layers[source - 1].units if source else network.inputs
+            for source in layer.sources
+        )
+        form = form_of(layer.type, layer.option)
+        parts.append(Part(layer, inputs, form, scheme == "int8" and form.states > 0))
+    return parts
+
+
+def _table_bytes(network: CNetwork) -> int:
+    return _up((4 + MAX_SOURCES) * 4 * len(network.layers), ALIGNMENT)
+
+
+def model_bytes(network: CNetwork, scheme: str) -> int:
     """What el_model_bytes answers: all of the model that lies in flash."""
-    _, H = lstm_chain(spec)
-    per_weight = 1 if scheme == "int8" else 4
-    rows = 5 if scheme == "int8" else 1
-    size = ALIGNMENT
-    for layer in _lstm_layers(spec):
-        inputs, _ = spec.network.sizes[layer.name]
-        values = _up(inputs, 4) + _up(H, 4)
-        size += 4 * _up(H, LANES) * (4 * rows + per_weight * values)
-    size += 4 * _up(spec.answer.size, HEAD_LANES) * (1 + H)
-    return _up(size, ALIGNMENT)
+    return ALIGNMENT + _table_bytes(network) + sum(part.bytes for part in _parts(network, scheme))
 
 
-def state_bytes(spec: ModelSpec, scheme: str) -> int:
-    """What el_state_bytes answers for one stream: the RAM that the kernel needs."""
-    layers, hidden = lstm_chain(spec)
-    x = _up(spec.inputs.feature_size, 16)  # values, in rows of a multiple of 64 bytes
-    row = _up(hidden, 16)
-    outputs: int = _up(4 * _up(spec.answer.size, HEAD_LANES), ALIGNMENT)
-    size = STATE_HEADER + 4 * (x + 3 * layers * row) + outputs
-    if scheme == "int8":
-        size += _up(max(x, row), ALIGNMENT) + _up(row, ALIGNMENT) + ALIGNMENT
+def state_bytes(network: CNetwork, scheme: str) -> int:
+    """What el_state_bytes answers for one stream, with pointers of 64 bits: the RAM that the kernel needs."""
+    parts = _parts(network, scheme)
+    copies = [len(part.layer.sources) if len(part.layer.sources) > 1 else 0 for part in parts]
+
+    def row(values: int) -> int:
+        return _up(values, ALIGNMENT // 4)
+
+    size = _up(
+        STATE_HEADER + STATE_LAYER * len(parts) + STATE_COPY * sum(copies), ALIGNMENT
+    ) + 4 * row(network.inputs)
+    for part, several in zip(parts, copies, strict=True):
+        rows = part.form.states + 1 if part.form.states else 1
+        size += 4 * (row(part.inputs) if several else 0) + 4 * row(part.layer.units) * rows
+    size += 4 * max(part.form.made * row(part.layer.units) for part in parts)
+    quantized = [part for part in parts if part.int8]
+    if quantized:
+        rows_of = [
+            (row(p.inputs), row(p.layer.units), row(p.layer.units) if p.form.made else 0)
+            for p in quantized
+        ]
+        size += sum(_up(max(rows), ALIGNMENT) for rows in zip(*rows_of, strict=True)) + ALIGNMENT
     return size
 
 
 def quantize(W: Float32) -> tuple[NDArray[np.int8], Float32]:
-    """W (n, columns) -> q (n, columns) and the step of each column (columns,): W is about q * step, and the largest q is 127."""
+    """W (n, columns) -> q (n, columns) and the step of each column (columns,): W is about q * step,
+    and the largest q is 127."""
     step = (np.abs(W).max(axis=0) / np.float32(127)).astype(np.float32)
     with np.errstate(divide="ignore", over="ignore"):
         inverse = np.where(step > np.float32(1e-30), np.float32(1) / step, np.float32(0))
@@ -113,94 +162,143 @@ def quantize(W: Float32) -> tuple[NDArray[np.int8], Float32]:
     return (scaled + np.where(scaled < 0, np.float32(-0.5), np.float32(0.5))).astype(np.int8), step
 
 
-def _tiled(rows: NDArray[np.generic], multiple: int = 1) -> NDArray[np.generic]:
-    """(n, 4 H) -> (tiles, n, 4 gates, LANES), with zeros for n up to a multiple and for the units that fill up the last tile."""
-    n, H = rows.shape[0], rows.shape[1] // 4
-    padded = np.zeros((_up(n, multiple), 4, _up(H, LANES)), rows.dtype)
-    padded[:n, :, :H] = rows.reshape(n, 4, H)
-    return padded.reshape(len(padded), 4, -1, LANES).transpose(2, 0, 1, 3)
-
-
-def _bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(tiles, ...) -> (tiles, bytes)"""
-    return np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
-
-
 def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
-    """The arrays of int8.npz (docs/bundle.md) as el_model_init makes them without being given any: plainly rounded."""
+    """The arrays of int8.npz (docs/bundle.md) as el_model_init makes them without being given any:
+    plainly rounded."""
     arrays: Arrays = {}
-    for layer in _lstm_layers(spec):
-        for name in (f"{layer.name}.W_x", f"{layer.name}.W_h"):
-            arrays[name], arrays[f"{name}.step"] = quantize(weights[name])
-        arrays[f"{layer.name}.b"] = weights[f"{layer.name}.b"]
-    return arrays
+    products = int8_products(spec.network)
+    for name in products:
+        arrays[name], arrays[f"{name}.step"] = quantize(weights[name])
+    layers = {name.split(".")[0] for name in products}
+    biases = {n: w for n, w in weights.items() if n.split(".")[0] in layers and n not in products}
+    return arrays | biases
 
 
-def _factor(b: Float32) -> Float64:
-    """(4 H,) what the kernel's rows are multiplied with."""
-    return np.repeat(FACTORS, len(b) // 4)
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """The canonical weights of a layer.
 
-
-def _scaled(array: Float32, b: Float32) -> Float32:
-    scaled: Float32 = (array.astype(np.float64) * _factor(b)).astype(np.float32)
-    return scaled
-
-
-def _float_layer(W_x: Float32, W_h: Float32, b: Float32) -> bytes:
-    parts = _tiled(_scaled(b, b)[None]), *(_tiled(_scaled(W, b), 4) for W in (W_x, W_h))
-    return np.concatenate([_bytes(part) for part in parts], axis=1).tobytes()
-
-
-def _int8_layer(W: Sequence[NDArray[Any]], steps: Sequence[Float32], b: Float32) -> bytes:
-    """W, steps: of the input and of h."""
-    scales = np.stack([_scaled(step, b) for step in steps])
-    sums = np.stack([128 * q.astype(np.int32).sum(axis=0, dtype=np.int32) for q in W])
-    columns = [_bytes(_tiled(_scaled(b, b)[None])), _bytes(_tiled(scales)), _bytes(_tiled(sums))]
-    for q in W:
-        tiles = _tiled(q, 4)  # (tiles, n, gate, lane) -> for each 4 values, gate, lane: 4 weights
-        columns.append(_bytes(tiles.reshape(len(tiles), -1, 4, 4, LANES).transpose(0, 1, 3, 4, 2)))
-    return np.concatenate(columns, axis=1).tobytes()
-
-
-def pack(spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arrays) -> bytes:
-    """The block for canonical weights, little-endian. scheme: of PRECISIONS. int8: see `plain_int8`; for that scheme alone.
-
-    Raises ConversionError for what the kernel does not take.
+    W      W_x and, of a recurrent layer, W_h and W_n; float32, or int8 with `steps`
+    steps  of the columns of each
     """
-    check_sizes(spec, scheme)
-    size = model_bytes(spec, scheme)
-    layers, hidden = lstm_chain(spec)
-    sizes = (spec.inputs.feature_size, hidden, layers, spec.answer.size, PRECISIONS[scheme])
-    block = struct.pack("<9I28x", MAGIC, VERSION, LANES, *sizes, size)
-    given: Mapping[str, NDArray[Any]] = int8 if scheme == "int8" else weights
-    for layer in _lstm_layers(spec):
-        own = spec.network.own(layer, given)
-        W_x, W_h, b = (own[name] for name in ("W_x", "W_h", "b"))
-        if scheme == "int8":
-            block += _int8_layer((W_x, W_h), (own["W_x.step"], own["W_h.step"]), b)
-        else:
-            block += _float_layer(W_x, W_h, b)
-    head = spec.network.own(spec.network.layers[-1], weights)
-    W, b = head["W"], head["b"]
-    rows = np.zeros((1 + len(W), _up(len(b), HEAD_LANES)), np.float32)
-    rows[:, : len(b)] = np.concatenate([b[None], W])
-    block += rows.reshape(len(rows), -1, HEAD_LANES).transpose(1, 0, 2).tobytes()
-    return block.ljust(size, b"\0")
+
+    W: tuple[NDArray[Any], ...]
+    b: Float32
+    steps: tuple[Float32, ...] = ()
+
+
+def parameters_of(
+    spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arrays
+) -> Iterator[Parameters]:
+    """Those of each layer. int8: see `plain_int8`; for that scheme alone."""
+    network = spec.network
+    rounded = int8_products(network) if scheme == "int8" else {}
+    for layer in network.layers:
+        shapes = layer.weights(network.sizes[layer.name][0])
+        matrices = [f"{layer.name}.{name}" for name, shape in shapes.items() if len(shape) == 2]
+        given = int8 if rounded.keys() & set(matrices) else weights
+        steps = tuple(int8[f"{name}.step"] for name in matrices if name in rounded)
+        yield Parameters(tuple(given[name] for name in matrices), given[f"{layer.name}.b"], steps)
+
+
+def _tiles(rows: NDArray[Any], length: int) -> NDArray[Any]:
+    """(n, sums, units) -> (tiles, length, sums, LANES), with zeros in the rows behind n and in the
+    units that fill up the last tile."""
+    n, sums, units = rows.shape
+    padded = np.zeros((length, sums, _up(units, LANES)), rows.dtype)
+    padded[:n, :, :units] = rows
+    return padded.reshape(length, sums, -1, LANES).transpose(2, 0, 1, 3)
+
+
+def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
+    """The tiles of a stage. Each has the biases; in int8, the scales and 128 times the sums of all
+    weights; and the weights."""
+    units = part.layer.units
+    factors = np.array(stage.factors)[None, :, None]
+    b = parameters.b.astype(np.float64).reshape(-1, units)
+    bias = np.stack(
+        [sum((b[group] for group in groups), np.zeros(units)) for groups in stage.biases]
+    )
+    columns = [_tiles((bias * factors).astype(np.float32), 1)]
+    scales: list[NDArray[Any]] = []
+    sums: list[NDArray[Any]] = []
+    weights: list[NDArray[Any]] = []
+    for index, (product, length) in enumerate(zip(stage.products, part.lengths, strict=True)):
+        if not product.columns:
+            continue
+        chosen = list(product.columns)
+        matrix = parameters.W[index]
+        W = matrix.reshape(len(matrix), -1, units)[:, chosen]
+        factor = factors[:, product.first : product.first + len(chosen)]
+        if not part.int8:
+            weights.append(_tiles((W.astype(np.float64) * factor).astype(np.float32), length))
+            continue
+        step = parameters.steps[index].astype(np.float64).reshape(1, -1, units)[:, chosen]
+        scales.append(_tiles((step * factor).astype(np.float32), 1))
+        sums.append(_tiles(128 * W.sum(axis=0, dtype=np.int32)[None], 1))
+        fours = _tiles(W, length).reshape(part.tiles, -1, 4, len(chosen), LANES)
+        # for each 4 values, for each sum, for each lane: 4 weights
+        weights.append(fours.transpose(0, 1, 3, 4, 2))
+    everything = [
+        np.ascontiguousarray(part_of).reshape(part.tiles, -1).view(np.uint8)
+        for part_of in (*columns, *scales, *sums, *weights)
+    ]
+    return np.concatenate(everything, axis=1).tobytes()
+
+
+def _fingerprint(words: NDArray[np.uint32]) -> int:
+    """FNV-1a over words, of 64 bits."""
+    found = 0xCBF29CE484222325
+    for word in words.tolist():
+        found = (found ^ word) * 0x100000001B3 % 2**64
+    return found
+
+
+def pack(network: CNetwork, parameters: Iterable[Parameters], scheme: str) -> bytes:
+    """The block, little-endian. parameters: of each layer. scheme: of PRECISIONS."""
+    facts = (
+        model_bytes(network, scheme),
+        LANES,
+        network.inputs,
+        len(network.layers),
+        PRECISIONS[scheme],
+    )
+    described = struct.pack("<5I28x", *facts)
+    for layer in network.layers:
+        sources = (*layer.sources, *(0,) * (MAX_SOURCES - len(layer.sources)))
+        described += struct.pack(
+            "<8I",
+            layer_types()[layer.type],
+            layer.units,
+            layer.option,
+            len(layer.sources),
+            *sources,
+        )
+    block = (
+        struct.pack("<2IQ", MAGIC, VERSION, _fingerprint(np.frombuffer(described, "<u4")))
+        + described
+    )
+    block = block.ljust(ALIGNMENT + _table_bytes(network), b"\0")
+    for part, own in zip(_parts(network, scheme), parameters, strict=True):
+        packed = b"".join(_stage(part, stage, own) for stage in part.form.stages)
+        block += packed.ljust(part.bytes, b"\0")
+    return block
 
 
 def run_int8(
     spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64
 ) -> Float64:
-    """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to int8 as the kernel does, else float64."""
+    """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to
+    int8 as the kernel does, else float64."""
     network = spec.network
     rounded = read_int8(spec, int8)[0]
     exact = {name: W.astype(np.float64) for name, W in {**weights, **rounded}.items()}
     used = {layer.name: network.own(layer, exact) for layer in network.layers}
+    products = int8_products(network)
 
     def product(layer: Layer, name: str, v: Float64) -> Float64:
-        found: Float64 = (_rounded(v) if layer in _lstm_layers(spec) else v) @ used[layer.name][
-            name
-        ]
+        entering = _rounded(v) if f"{layer.name}.{name}" in products else v
+        found: Float64 = entering @ used[layer.name][name]
         return found
 
     state = network.zero_state(np.float64)
@@ -212,6 +310,7 @@ def run_int8(
 
 
 def _rounded(v: Float64) -> Float64:
-    """As the kernel rounds what an int8 layer is multiplied with: 127 for the largest value of each step."""
+    """As the kernel rounds what an int8 layer is multiplied with: 127 for the largest value of each
+    step."""
     largest = np.abs(v).max()
     return np.rint(v * (127 / largest)) * (largest / 127) if largest > 1e-30 else np.zeros_like(v)

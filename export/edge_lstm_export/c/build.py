@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
@@ -42,11 +42,7 @@ def build_and_run(contents: Mapping[str, bytes]) -> Built:
 
 def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
     fill(folder, contents)
-    sources = [
-        source
-        for source in ("edge_lstm", "edge_lstm_audio", "model", "main")
-        if f"{source}.c" in contents
-    ]
+    sources = [Path(path).stem for path in contents if path.endswith(".c") and "/" not in path]
     for source in sources:
         _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
     _run([compiler, *(f"{source}.o" for source in sources), "-lm", "-o", "selftest"], folder)
@@ -59,14 +55,15 @@ def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
         raise ConversionError(
             f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}"
         )
-    return Built(lines[1], label, _code_bytes(folder))
+    kernel = [f"{source}.o" for source in sources if source not in ("model", "main", "front_end")]
+    return Built(lines[1], label, _code_bytes(folder, kernel))
 
 
-def _code_bytes(folder: Path) -> int | None:
-    """Of edge_lstm.o, its constants included."""
+def _code_bytes(folder: Path, objects: Sequence[str]) -> int | None:
+    """Of these objects, their constants included."""
     try:
-        text, data = _run(["size", "edge_lstm.o"], folder).split("\n")[1].split()[:2]
-        return int(text) + int(data)
+        rows = [line.split() for line in _run(["size", *objects], folder).splitlines()[1:]]
+        return sum(int(text) + int(data) for text, data, *_ in rows)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
 

@@ -16,7 +16,7 @@ from edge_lstm_runtime.verify.error import Tolerance
 
 from ..measure import tolerances
 from ..words import beside
-from .block import PRECISIONS, model_bytes, run_int8
+from .block import PRECISIONS, c_network, model_bytes, run_int8
 from .build import Built, build_and_run
 from .folder import check_replaceable, write_folder
 from .render import ram_bytes, render
@@ -86,7 +86,9 @@ def _measured(source: Source, scheme: str) -> Scheme:
         else NumpyBackend(spec, weights).run(rows.astype(np.float32))
     )
     return Scheme(
-        model_bytes(spec, scheme), ram_bytes(source, scheme), compare(outputs, source.outputs)
+        model_bytes(c_network(spec), scheme),
+        ram_bytes(source, scheme),
+        compare(outputs, source.outputs),
     )
 
 

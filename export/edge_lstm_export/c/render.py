@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -16,11 +17,11 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
-from .block import lstm_chain, pack, state_bytes
+from .block import c_network, pack, parameters_of, state_bytes
 from .source import Source
 
-KERNEL = ("edge_lstm.h", "edge_lstm.c")
-AUDIO = ("edge_lstm_audio.h", "edge_lstm_audio.c")  # for models that take sound
+KERNEL = ("edge_lstm.h", "edge_lstm.c", "tiles.h")
+FRONT_END = ("front_end.h", "front_end.c")  # for models that take sound
 AS_THEY_ARE = (
     "main.c",
     "Makefile",
@@ -38,7 +39,9 @@ def render(
     source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]
 ) -> dict[str, bytes]:
     """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
-    spec, block = source.spec, pack(source.spec, source.weights, scheme, source.int8)
+    spec = source.spec
+    network = c_network(spec)
+    block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
     kind = {
         "classify": "classifier",
@@ -46,23 +49,26 @@ def render(
         "regress": "regression",
         "language": "character model",
     }[spec.answer.task]
+    types = sorted({layer.type for layer in network.layers})
     scores = _scores(source)
     sizes = {
         "model_bytes": len(block),
-        "state_bytes": state_bytes(spec, scheme),
+        "state_bytes": state_bytes(network, scheme),
         "ram": ram_bytes(source, scheme),
         "golden_bytes": 8
         * (source.samples.size + source.answers.size + spec.answer.size + len(scores)),
     }
     facts = {
         "name": name,
-        "title": f"a streaming LSTM {kind}, {spec.inputs.size} channels in, {spec.answer.size} values out, {scheme}",
+        "title": f"a streaming {kind}, {spec.inputs.size} channels in, "
+        f"{spec.answer.size} values out, {scheme}",
         "version": __version__,
         "scheme": scheme,
         "inputs": spec.inputs,
         "network": spec.network,
         "answer": spec.answer,
         "detector": spec.detector,
+        "layer_types": types,
         "front_end": spec.inputs.sound,
         "missing": getattr(spec.inputs, "missing", "refuse"),
         "weights_sha256": sha256(write_npz(source.weights)),
@@ -72,11 +78,8 @@ def render(
     templates = _environment()
     scaling = spec.answer.scaling(spec.inputs)
     residual = None if scaling is None else scaling.residual
-    layers, hidden = lstm_chain(spec)
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
-        "layers": layers,
-        "hidden": hidden,
         "scaling": scaling,
         "residual": [] if residual is None else residual.tolist(),
         "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
@@ -91,10 +94,10 @@ def render(
         "reason": tolerance.reason,
         "sound": sound_tables(spec.inputs.sound) if spec.inputs.sound else None,
     }
-    contents = {
-        path: (files("edge_lstm_runtime") / "native" / path).read_bytes()
-        for path in KERNEL + (AUDIO if spec.inputs.sound else ())
-    }
+    native = files("edge_lstm_runtime") / "native"
+    kernel = (*KERNEL, *(f"{name}.c" for name in types), *(FRONT_END if spec.inputs.sound else ()))
+    contents = {path: (native / path).read_bytes() for path in kernel}
+    contents["layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8")).encode()
     contents |= {
         path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes()
         for path in AS_THEY_ARE
@@ -121,16 +124,24 @@ def render(
     return contents
 
 
+def _list_of(types: Collection[str], text: str) -> str:
+    """The list of layers, layers.h, with these alone: the code of the others is not in the folder."""
+    entry = re.compile(r"EL_LAYER\(\w+, \d+, (\w+)\)")
+    found = [(line, entry.match(line)) for line in text.splitlines(keepends=True)]
+    return "".join(line for line, match in found if match is None or match[1] in types)
+
+
 def ram_bytes(source: Source, scheme: str) -> int:
     """All static memory of model.c: the state, and each channel's last value; for sound the front end's and a frame, of a detector the
     forecasts that are due; task "language": a one-hot row in the place of the last value."""
     spec = source.spec
+    state = state_bytes(c_network(spec), scheme)
     if spec.answer.task == "language":
-        return state_bytes(spec, scheme) + 4 * spec.inputs.feature_size
+        return state + 4 * spec.inputs.feature_size
     detector = 4 * spec.answer.horizon * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
     frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
-    return state_bytes(spec, scheme) + 8 * spec.inputs.size + detector + frames
+    return state + 8 * spec.inputs.size + detector + frames
 
 
 def _scores(source: Source) -> list[float]:

@@ -19,7 +19,7 @@ from edge_lstm_runtime import native as native_package
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.tasks.classify import Classify
-from helpers.c_folder import STRICT, passed, run
+from helpers.c_folder import STRICT, passed, run, sources
 from helpers.specs import chain
 from helpers.tolerances import assert_close
 from helpers.weights import normal_weights
@@ -62,7 +62,7 @@ class CSound(ctypes.Structure):
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     out = tmp_path_factory.mktemp("audio") / "audio.so"
-    source = Path(native_package.__file__).with_name("edge_lstm_audio.c")
+    source = Path(native_package.__file__).with_name("front_end.c")
     done = run(
         "gcc", "-std=c99", "-O2", *STRICT.split(), "-shared", "-fPIC", source, "-lm", "-o", out
     )
@@ -280,8 +280,7 @@ def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_pa
         "    return 0;\n"
         "}\n"
     )
-    sources = [made / name for name in ("model.c", "edge_lstm.c", "edge_lstm_audio.c")]
-    done = run("gcc", "-I", made, tmp_path / "use.c", *sources, "-lm", "-o", tmp_path / "use")
+    done = run("gcc", "-I", made, tmp_path / "use.c", *sources(made), "-lm", "-o", tmp_path / "use")
     assert done.returncode == 0, done.stderr
     found = np.array(
         [line.split() for line in run(tmp_path / "use", tmp_path / "pcm.raw").stdout.splitlines()],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import dataclasses
 import errno
 import json
 import re
@@ -13,14 +11,23 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_c, export_run
-from edge_lstm_export.c import block, build, export, folder, render
+from edge_lstm_export.c import block, build, export, folder
 from edge_lstm_runtime import ConfigError, ConversionError, ModelSpec, read_bundle
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance
-from helpers.c_folder import ODD, STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.c_folder import (
+    ODD,
+    STRICT,
+    masked_bundle,
+    mixed_bundle,
+    passed,
+    run,
+    sources,
+    timed_detector_bundle,
+)
 from helpers.specs import chain
 
 pytestmark = pytest.mark.skipif(
@@ -39,11 +46,20 @@ def detector(tmp_path_factory):
     return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
 
 
-@pytest.fixture(params=["classify", "ffill", "mask", "detector"])
-def source(request, trained, forecast_run, mask, detector):
-    return {"classify": trained, "ffill": forecast_run, "mask": mask, "detector": detector}[
-        request.param
-    ]
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    return mixed_bundle(tmp_path_factory.mktemp("mixed") / "mixed.edge")
+
+
+@pytest.fixture(params=["classify", "ffill", "mask", "detector", "mixed"])
+def source(request, trained, forecast_run, mask, detector, mixed):
+    return {
+        "classify": trained,
+        "ffill": forecast_run,
+        "mask": mask,
+        "detector": detector,
+        "mixed": mixed,
+    }[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -64,49 +80,6 @@ def unbuilt(monkeypatch):
 
 def contents(path):
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-
-
-# --- the block of bytes ---
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    library = tmp_path_factory.mktemp("kernel") / "kernel.so"
-    source = render.files("edge_lstm_runtime") / "native" / "edge_lstm.c"
-    done = run("gcc", "-O1", "-shared", "-fPIC", source, "-o", library)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(library))
-
-
-@pytest.mark.parametrize("scheme", block.PRECISIONS)
-@pytest.mark.parametrize(
-    ("layers", "hidden", "channels", "outputs"),
-    [(1, 1, 1, 2), (1, 8, 4, 4), (2, 5, 3, 5), (3, 17, 6, 7), (2, 64, 9, 12)],
-)
-def test_block_and_sizes_are_the_kernels_own_byte_for_byte(
-    kernel, random_model, scheme, layers, hidden, channels, outputs
-):
-    spec, weights = random_model(layers, hidden, channels=channels, outputs=outputs)
-    weights["lstm0.W_h"][:, 0] = 0  # a column without a scale
-    sizes = (ctypes.c_uint32 * 5)(channels, hidden, layers, outputs, block.PRECISIONS[scheme])
-    size = ctypes.c_size_t()
-    assert kernel.el_model_bytes(sizes, b"portable", ctypes.byref(size)) == 0
-    memory = np.zeros(size.value + 64, np.uint8)[:]
-    start = -memory.ctypes.data % 64
-    memory = memory[start : start + size.value]
-    flat = np.concatenate([weights[name].ravel() for name in spec.network.weights])
-    pointer = memory.ctypes.data_as(ctypes.c_void_p)
-    assert (
-        kernel.el_model_init(
-            pointer, size, sizes, b"portable", flat.ctypes.data_as(ctypes.c_void_p), None
-        )
-        == 0
-    )
-    packed = block.pack(spec, weights, scheme, block.plain_int8(spec, weights))
-    assert len(packed) == block.model_bytes(spec, scheme)
-    assert packed == memory.tobytes()
-    assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
-    assert size.value == block.state_bytes(spec, scheme)
 
 
 # --- the source, built ---
@@ -254,16 +227,7 @@ def test_statuses_of_the_small_interface(made, tmp_path):
         "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return 4; /* nothing had changed */\n"
         "    return strcmp(model_output_names[3], \"walking\") ? 5 : 0;\n}\n"
     )  # fmt: skip
-    done = run(
-        "gcc",
-        "-I",
-        made,
-        tmp_path / "use.c",
-        made / "model.c",
-        made / "edge_lstm.c",
-        "-o",
-        tmp_path / "use",
-    )
+    done = run("gcc", "-I", made, tmp_path / "use.c", *sources(made), "-o", tmp_path / "use")
     assert done.returncode == 0, done.stderr
     assert run(tmp_path / "use").returncode == 0
 
@@ -333,14 +297,7 @@ def test_odd_names_come_through(mask, tmp_path):
     )
     assert (
         run(
-            "gcc",
-            "-I",
-            made,
-            tmp_path / "name.c",
-            made / "model.c",
-            made / "edge_lstm.c",
-            "-o",
-            tmp_path / "name",
+            "gcc", "-I", made, tmp_path / "name.c", *sources(made), "-o", tmp_path / "name"
         ).returncode
         == 0
     )
@@ -396,7 +353,7 @@ def test_models_that_the_kernel_does_not_take(random_model):
     spec, _ = random_model(1, 8)
     wide, _ = random_model(1, 8, channels=16385)
     with pytest.raises(
-        ConversionError, match="16385 features enter the network; the C kernel takes up to 16384"
+        ConversionError, match="layer 'lstm0' reads 16385 values and the kernel takes up to 16384"
     ):
         block.check_sizes(wide, "float32")
     with pytest.raises(
@@ -407,27 +364,11 @@ def test_models_that_the_kernel_does_not_take(random_model):
         block.check_sizes(with_network(spec, chain(6, 8, 1, 4, bidirectional=True)), "float32")
 
 
-@pytest.mark.parametrize(
-    ("layers", "told"),
-    [
-        ((Lstm("a", ("x",), 8), Lstm("b", ("a",), 5)), "lstm 8 -> lstm 5 -> dense 4"),
-        ((Lstm("a", ("x",), 8), Dense("b", ("a",), 8)), "lstm 8 -> dense 8 -> dense 4"),
-        ((Lstm("a", ("x",), 8), Lstm("b", ("x",), 8)), "lstm 8 -> lstm 8 -> dense 4"),
-    ],
-)
-def test_networks_that_the_kernel_does_not_take(random_model, layers, told):
+def test_a_network_that_the_kernel_does_not_take(random_model):
     spec, _ = random_model(1, 8)
-    network = Network(6, (*layers, Dense("head", ("b",), 4)))
-    with pytest.raises(ConversionError, match=f"the network is {told} and the C kernel takes"):
-        block.check_sizes(with_network(spec, network), "float32")
-
-
-def test_a_head_with_an_activation_is_not_taken_as_one_without(random_model):
-    spec, _ = random_model(1, 8)
-    lstm, head = spec.network.layers
-    network = Network(6, (lstm, dataclasses.replace(head, activation="tanh")))
-    with pytest.raises(ConversionError, match="the C kernel takes"):
-        block.check_sizes(with_network(spec, network), "float32")
+    layers = (Lstm("a", ("x",) * 5, 8), Dense("head", ("a",), 4))
+    with pytest.raises(ConversionError, match=r"layer 'a' reads 5 others .* takes up to 4"):
+        block.check_sizes(with_network(spec, Network(6, layers)), "float32")
 
 
 @pytest.mark.parametrize(

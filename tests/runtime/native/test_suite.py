@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hatch_build import MACHINES
-from helpers.c_build import ALONE, HERE, SOURCE, SUITE, WARNINGS, build, compiler, run
+from helpers.c_build import ALONE, HERE, NATIVE, SOURCES, SUITE, WARNINGS, build, compiler, run
 
 pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 SANITISED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -111,49 +112,57 @@ def test_header_in_cpp(tmp_path):
     (tmp_path / "a.cpp").write_text(
         '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == EL_NULL_POINTER ? 0 : 1; }\n'
     )
-    run(["gcc", "-std=c99", "-O1", "-c", SOURCE, "-o", tmp_path / "c.o"])
-    run(
-        [
-            "g++",
-            "-std=c++11",
-            *WARNINGS,
-            "-Wpedantic",
-            f"-I{SOURCE.parent}",
-            tmp_path / "a.cpp",
-            tmp_path / "c.o",
-            "-o",
-            tmp_path / "program",
-        ]
-    )
-    run([tmp_path / "program"])
-
-
-def test_a_wrong_kernel_is_found(tmp_path):
-    """The tests are no good if they pass with a kernel that forgets the last unit's forget gate, or with a coarse exponential."""
-    text = SOURCE.read_text()
-    for k, (right, wrong) in enumerate(
-        [
-            ("c / (1.0f + ef)", "c / (1.0f + ei)"),
-            ("0.693147182f", "0.6931f"),
-            ("127.0f / largest", "126.0f / largest"),
-        ]
-    ):
-        assert right in text
-        folder = tmp_path / str(k)
-        folder.mkdir()
-        (folder / "edge_lstm.c").write_text(text.replace(right, wrong))
-        sources = [folder / "edge_lstm.c", *(HERE / s for s in SUITE)]
+    (tmp_path / "objects").mkdir()
+    for source in SOURCES:
         run(
             [
                 "gcc",
                 "-std=c99",
                 "-O1",
-                f"-I{SOURCE.parent}",
-                *sources,
-                "-lm",
+                "-c",
+                source,
                 "-o",
-                folder / "program",
+                tmp_path / "objects" / f"{source.stem}.o",
             ]
         )
-        with pytest.raises(AssertionError, match="FAILED"):
-            run([folder / "program", "20"])
+    objects = (tmp_path / "objects").iterdir()
+    strict = ["g++", "-std=c++11", *WARNINGS, "-Wpedantic", f"-I{NATIVE}"]
+    run([*strict, tmp_path / "a.cpp", *objects, "-o", tmp_path / "program"])
+    run([tmp_path / "program"])
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("lstm.c", "c / (1.0f + ef)", "c / (1.0f + ei)"),
+        ("dense.c", "(a[2][s] + a[3][s])", "(a[2][s] + a[2][s])"),
+        ("tiles.h", "0.693147182f", "0.6931f"),
+        ("tiles.h", "127.0f / largest", "126.0f / largest"),
+        ("edge_lstm.c", "state->phase ? 0 : c->flip", "state->phase ? c->flip : 0"),
+        ("edge_lstm.c", "x += next->count", "x += 0"),
+    ],
+)
+def test_a_wrong_kernel_is_found(tmp_path, file, right, wrong):
+    """The tests are no good if they pass with a wrong gate, a coarse exponential, or sources in each other's place."""
+    shutil.copytree(NATIVE, tmp_path / "native", ignore=shutil.ignore_patterns("*.so", "*.py"))
+    text = (tmp_path / "native" / file).read_text()
+    assert right in text
+    (tmp_path / "native" / file).write_text(text.replace(right, wrong))
+    sources = [
+        *(tmp_path / "native" / source.name for source in SOURCES),
+        *(HERE / name for name in SUITE),
+    ]
+    run(
+        [
+            "gcc",
+            "-std=c99",
+            "-O1",
+            f"-I{tmp_path / 'native'}",
+            *sources,
+            "-lm",
+            "-o",
+            tmp_path / "program",
+        ]
+    )
+    with pytest.raises(AssertionError, match="FAILED"):
+        run([tmp_path / "program", "20"])

@@ -1,10 +1,10 @@
-/* See edge_lstm_audio.h. */
-#include "edge_lstm_audio.h"
+/* See front_end.h. */
+#include "front_end.h"
 
 #include <math.h>
 #include <string.h>
 
-/* z: (n, 2) complex, in place; decimation in time (Cooley and Tukey, 1965). waves: of 2 n points. */
+/* z: (n, 2) complex, in place; decimation in time (Cooley and Tukey, 1965). waves: 2 n points. */
 static void fft(float *z, uint32_t n, const float *waves) {
     for (uint32_t i = 1, j = 0; i < n; i++) { /* j is i with its bits in reverse */
         uint32_t bit = n >> 1;
@@ -30,8 +30,9 @@ static void fft(float *z, uint32_t n, const float *waves) {
     }
 }
 
-/* work: n_fft real values -> the power of bin k at work[2 k], for 0 < k < n_fft / 2; of bin 0 at work[0], of the last one at work[1].
- * The even and the odd values are transformed as one complex sequence Z; X[k] = E[k] + w^k O[k] and X[n - k] = conj(E[k] - w^k O[k]), with
+/* work: n_fft real values -> the power of bin k at work[2 k], for 0 < k < n_fft / 2; of bin 0 at
+ * work[0], of the last one at work[1]. The even and the odd values are transformed as one complex
+ * sequence Z: X[k] = E[k] + w^k O[k] and X[n - k] = conj(E[k] - w^k O[k]), with
  * E[k] = (Z[k] + conj(Z[n - k])) / 2 and O[k] = (Z[k] - conj(Z[n - k])) / 2i. */
 static void power(float *work, uint32_t n_fft, const float *waves) {
     const uint32_t n = n_fft / 2;
@@ -53,14 +54,16 @@ static void power(float *work, uint32_t n_fft, const float *waves) {
 
 static void analyse(const el_front_end *f, const el_sound *sound, double *frame) {
     float *work = sound->work, *logs = work + f->n_fft;
-    for (uint32_t i = 0; i < f->frame_length; i++) work[i] = (float)sound->samples[i] * (1.0f / 32768.0f) * f->window[i];
+    for (uint32_t i = 0; i < f->frame_length; i++)
+        work[i] = (float)sound->samples[i] * (1.0f / 32768.0f) * f->window[i];
     memset(work + f->frame_length, 0, (f->n_fft - f->frame_length) * sizeof *work);
     power(work, f->n_fft, f->waves);
     const float *weight = f->weights;
     for (uint32_t m = 0; m < f->n_mels; m++) {
         const uint32_t start = f->bands[2 * m], end = start + f->bands[2 * m + 1];
         float sum = 0.0f;
-        for (uint32_t k = start; k < end; k++) sum += *weight++ * work[k == f->n_fft / 2 ? 1 : 2 * k];
+        for (uint32_t k = start; k < end; k++)
+            sum += *weight++ * work[k == f->n_fft / 2 ? 1 : 2 * k];
         logs[m] = logf(sum > f->floor ? sum : f->floor);
         if (!f->n_mfcc) frame[m] = (double)logs[m];
     }
@@ -72,9 +75,10 @@ static void analyse(const el_front_end *f, const el_sound *sound, double *frame)
     }
 }
 
-uint32_t el_listen(const el_front_end *front_end, el_sound *sound, const int16_t *pcm, uint32_t count, double *frame, int *complete) {
-    const uint32_t length = front_end->frame_length, hop = front_end->hop_length, needed = length - sound->filled;
-    const uint32_t taken = count < needed ? count : needed;
+uint32_t el_listen(const el_front_end *front_end, el_sound *sound, const int16_t *pcm,
+                   uint32_t count, double *frame, int *complete) {
+    const uint32_t length = front_end->frame_length, hop = front_end->hop_length;
+    const uint32_t needed = length - sound->filled, taken = count < needed ? count : needed;
     if (taken) memcpy(sound->samples + sound->filled, pcm, taken * sizeof *pcm);
     sound->filled += taken;
     *complete = sound->filled == length;

@@ -1,0 +1,512 @@
+/* What edge_lstm.c and the files of the layers share: how weights are laid out, what a layer works
+ * with, and the vector code that multiplies. Each of these files is compiled once for every kernel.
+ *
+ * A unit of a layer has sums, each a bias and products of vectors with weights, and a pointwise
+ * cell that turns the sums into its output and its states. Most layers are one stage. A layer that
+ * multiplies with what it has only just made has two.
+ *
+ * A tile is LANES units of a stage with all their weights, so that a step walks through memory
+ * once, forward. The vectors that are multiplied are filled up with zeros to a multiple of 4.
+ * A float32 tile is the biases, then for each product, for each value of its vector, the weights:
+ * LANES floats for each of the product's sums.
+ * An int8 tile is the biases, then for each product and each of its sums the scales, then the same
+ * of 128 times the sums of the weights in int32 (for the kernels that take values as unsigned), all
+ * LANES of 4 bytes; then for each product, for each 4 values of its vector, for each sum, for each
+ * lane, 4 weights.
+ *
+ * A layer without states is plain: always float32, its input not filled up, and with tiles of 4
+ * units if it has no more than these.
+ *
+ * The kernel works with powers of two: sigmoid(a) = 1 / (1 + 2^(-log2(e) a)), and with
+ * e = 2^(-2 log2(e) a), tanh(a) = (1 - e) / (1 + e). So the weights and the bias of a sum are
+ * stored times the sum's factor.
+ */
+#ifndef EL_TILES_H
+#define EL_TILES_H
+
+#include "edge_lstm.h"
+
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "edge_lstm: models are little-endian and this CPU is not"
+#endif
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "edge_lstm: the x87 unit doesn't round to float; compile with -msse2 -mfpmath=sse"
+#endif
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "edge_lstm: compile without -ffast-math, -Ofast, -ffinite-math-only: rounding and NaN count"
+#endif
+
+#ifndef EL_LANES
+#define EL_LANES 4 /* units that are computed side by side */
+#endif
+
+/* A name of this kernel's own, such as el_kernel_avx2_lstm. */
+#define EL_JOIN2(a, b) a##_##b
+#define EL_JOIN(a, b) EL_JOIN2(a, b)
+#ifdef EL_KERNEL
+#define EL_OWN(name) EL_JOIN(EL_KERNEL, name)
+#else
+#define EL_OWN(name) EL_JOIN(el_kernel, name)
+#endif
+
+/* ---- What a layer is made of ----------------------------------------------------------------- */
+
+#define LOG2E 1.44269504088896340736
+#define SIGMOID_FACTOR (-LOG2E)
+#define TANH_FACTOR (-2.0 * LOG2E)
+
+/* What is multiplied: a layer's input, its output of the step before, what its first stage made. */
+enum { INPUT, BEFORE, MADE, VECTORS };
+
+enum { MAX_SUMS = 4, MAX_STAGES = 2 };
+
+/* A vector times columns of its canonical matrix: W_x, W_h, or W_n for what was made. */
+typedef struct {
+    uint8_t first, count;     /* it adds to `count` sums from the sum `first` on */
+    uint8_t column[MAX_SUMS]; /* for each of these: which group of the matrix's columns */
+} product;
+
+typedef struct {
+    uint8_t sums;
+    uint8_t bias[MAX_SUMS];   /* for each sum: a bit for each group of the canonical b in it */
+    product product[VECTORS]; /* count 0: none */
+    double factor[MAX_SUMS];  /* of each sum's weights and bias */
+} stage;
+
+/* A layer type with one of its options. */
+typedef struct {
+    uint8_t columns[VECTORS];   /* groups of them in the canonical W_x, W_h and W_n; 0: none */
+    uint8_t biases;             /* groups of the canonical b */
+    uint8_t states;             /* each `units` values, the first is the output; 0: a plain layer */
+    uint8_t made;               /* rows that the first stage makes for the next, MADE before all */
+    uint8_t stages;             /* 0: there is no such option */
+    stage stage[MAX_STAGES];
+} form;
+
+typedef struct work work;
+
+typedef struct {
+    uint32_t options;
+    const form *form; /* (options) */
+    void (*step)(const el_state *state, const work *work, const char *weights);
+} layer_type;
+
+typedef struct {
+    const char *name;
+    uint32_t lanes;
+    const layer_type *const *type; /* by number; NULL: not here */
+} el_kernel;
+
+static inline uint32_t round_up(uint32_t n, uint32_t unit) { return (n + unit - 1) / unit * unit; }
+
+/* Values of a vector of a layer with so many states, with the zeros that fill it up. */
+static inline uint32_t filled(uint32_t states, uint32_t size) {
+    return states ? round_up(size, 4) : size;
+}
+
+static inline uint32_t tile_lanes(uint32_t states, uint32_t units, uint32_t lanes) {
+    return states || units > 4 ? lanes : 4;
+}
+
+static inline uint32_t columns(const stage *of) {
+    return (uint32_t)of->product[INPUT].count + of->product[BEFORE].count + of->product[MADE].count;
+}
+
+/* Bytes of one tile. n: the lengths of the vectors. */
+static inline size_t tile_bytes(const stage *of, int is_int8, const uint32_t n[VECTORS],
+                                uint32_t lanes) {
+    size_t weights = 0;
+    for (unsigned p = 0; p < VECTORS; p++) weights += (size_t)of->product[p].count * n[p];
+    return lanes *
+           (4 * (size_t)of->sums + (is_int8 ? 8 * (size_t)columns(of) + weights : 4 * weights));
+}
+
+/* ---- What a layer works with ----------------------------------------------------------------- */
+
+/* A layer in a state. What is made anew while it is still read lies there twice: the step before's
+ * at phase * flip, the one that is being made at (1 - phase) * flip. flip is 0 for what lies there
+ * once. */
+struct work {
+    void (*step)(const el_state *state, const work *work, const char *weights);
+    const float *x; /* (streams, x_row), of the step that is being made */
+    size_t x_flip;
+    float *h; /* (streams, row): the output; twice if the layer has states; further states follow */
+    size_t flip;
+    uint32_t weights; /* where in the model they begin */
+    uint32_t inputs, x_row, units, row;
+    uint8_t option, states, is_int8;
+    uint8_t copies; /* so many of the state's fill x before the layer runs */
+};
+
+/* Of a layer with several sources. */
+typedef struct {
+    const float *from; /* of the step that is being made */
+    size_t flip;
+    float *to;
+    uint32_t from_row, to_row, count;
+} copy;
+
+/* The works follow, then the copies, then the buffers, each row at a multiple of EL_ALIGNMENT, with
+ * zeros behind the last value of a row. Rows of int8 are as long as those of floats. */
+struct el_state {
+    uint32_t magic, streams;
+    uint64_t fingerprint; /* the model's */
+    uint32_t phase;       /* 0 or 1; it flips with each step */
+    uint32_t layers, inputs, x_row;
+    const el_kernel *kernel;
+    const copy *copies;
+    float *x;           /* (streams, x_row) */
+    float *made;        /* (rows made, streams, row) of the layer that needs most */
+    int8_t *q[VECTORS]; /* (streams, row): what a layer multiplies, quantized; int8 only */
+    float *scales;      /* (VECTORS, streams) theirs */
+    work work[];
+};
+
+/* ---- Vectors --------------------------------------------------------------------------------- */
+
+#if defined(__ARM_NEON)
+#include <arm_neon.h>
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+/* Streams that share one pass through a tile: as many as leave the sums of 4 gates in registers. If
+ * there is one stream alone, -DEL_GROUP=1u halves the code. */
+#ifdef EL_GROUP
+#define GROUP EL_GROUP
+#elif defined(__AVX512F__) || defined(__aarch64__)
+#define GROUP 4u
+#else
+#define GROUP 2u
+#endif
+
+typedef float vf __attribute__((vector_size(4 * EL_LANES), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * EL_LANES), may_alias));
+typedef float v4 __attribute__((vector_size(16), may_alias));
+typedef int32_t i4 __attribute__((vector_size(16), may_alias));
+
+/* The smaller and the larger of `limit` and each lane; a lane that is NaN stays so. */
+#if defined(__AVX512F__) && EL_LANES == 16
+INLINE vf at_most(float limit, vf a) { return (vf)_mm512_min_ps(_mm512_set1_ps(limit), (__m512)a); }
+INLINE vf at_least(float limit, vf a) {
+    return (vf)_mm512_max_ps(_mm512_set1_ps(limit), (__m512)a);
+}
+#elif defined(__AVX2__) && EL_LANES == 8
+INLINE vf at_most(float limit, vf a) { return (vf)_mm256_min_ps(_mm256_set1_ps(limit), (__m256)a); }
+INLINE vf at_least(float limit, vf a) {
+    return (vf)_mm256_max_ps(_mm256_set1_ps(limit), (__m256)a);
+}
+#elif defined(__ARM_NEON) && EL_LANES == 4
+INLINE vf at_most(float limit, vf a) { return (vf)vminq_f32(vdupq_n_f32(limit), (float32x4_t)a); }
+INLINE vf at_least(float limit, vf a) { return (vf)vmaxq_f32(vdupq_n_f32(limit), (float32x4_t)a); }
+#else
+INLINE vf either(vi condition, vf yes, vf no) {
+    return (vf)((condition & (vi)yes) | (~condition & (vi)no));
+}
+INLINE vf at_most(float limit, vf a) { return either(a > limit, (vf){0} + limit, a); }
+INLINE vf at_least(float limit, vf a) { return either(a < limit, (vf){0} + limit, a); }
+#endif
+
+/* 2^a, to 1e-7 of it; a below -126 as -126, a above 42 as 42, so that a product of three stays
+ * finite. NaN stays. */
+INLINE vf power_of_two(vf a) {
+    a = at_most(42.0f, at_least(-126.0f, a));
+    /* 1.5 * 2^23: adding it rounds to a whole number, which then stands in the lowest bits */
+    const vf magic = (vf){0} + 12582912.0f;
+    const vf shifted = a + magic;
+    const vf r = a - (shifted - magic), rr = r * r; /* r: exact, in -0.5 ... 0.5 */
+    /* The polynomial with p(0) = 1 of least relative error, 1.6e-8, found by reweighted least
+     * squares; evaluated in two halves. */
+    const vf even = (r * 0.00961843692f + 0.0555033237f) * rr + (r * 0.240226477f + 0.693147182f);
+    const vf odd = (r * 0.00015353362f + 0.0013398875f) * rr * rr;
+    const vf p = (even + odd) * r + 1.0f;
+    return (vf)((vi)p + ((vi)shifted << 23)); /* 2^n times p, by adding n to its exponent */
+}
+
+/* For layers whose option is an activation: the factor of their sums, and the activation of sums
+ * that were stored times that. */
+#define ACTIVATION_FACTOR(option)                                                                  \
+    ((option) == EL_TANH ? TANH_FACTOR : (option) == EL_SIGMOID ? SIGMOID_FACTOR : 1.0)
+
+INLINE vf activation(uint32_t option, vf a) {
+    if (option == EL_NONE) return a;
+    if (option == EL_RELU) return at_least(0.0f, a);
+    const vf e = power_of_two(a);
+    return (option == EL_TANH ? 1.0f - e : (vf){0} + 1.0f) / (1.0f + e);
+}
+
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+/* Unrolled, so that the sums are in registers and not in arrays. */
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 8")
+#endif
+#define STREAM_LOOP UNROLLED for (unsigned s = 0; s < S; s++)
+#define CHAIN_LOOP UNROLLED for (unsigned k = 0; k < K; k++)
+#define SUM_LOOP UNROLLED for (unsigned g = 0; g < G; g++)
+
+/* What a layer's tiles are multiplied with, and what they make; of stream s, v[p] + s * row[p] and
+ * so on. */
+typedef struct {
+    const el_state *state; /* has the vectors quantized, by the same rows */
+    const float *v[VECTORS];
+    uint32_t n[VECTORS], row[VECTORS]; /* n: multiples of 4 but for a plain layer's input */
+    float *h, *further; /* the output and the second state; their rows are row[BEFORE] */
+    uint32_t streams, tiles;
+    int is_int8;
+} vectors;
+
+/* The sums of a tile for S streams, each in K chains, which are added up at the end. */
+typedef vf sums[4][GROUP][MAX_SUMS];
+
+/* Where in a tile the next product's weights lie, and, for int8, what belongs to them. */
+typedef struct {
+    const char *weights;
+    const vf *scales;
+    const vi *weight_sums;
+} place;
+
+/* sums + for each lane the product of 4 weights with 4 values of v. w: 4 int8 for each lane; x: 4
+ * int8. With EL_UNSIGNED the values are taken as 128 more than they are. */
+#if defined(__AVX512VNNI__) && EL_LANES == 16
+#define EL_UNSIGNED 1
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    return (vi)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(x),
+                                   _mm512_load_si512((const void *)w));
+}
+#elif defined(__AVX2__) && EL_LANES == 8
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    /* The instruction multiplies unsigned by signed: |x| by w with x's sign. Pairs fit int16, as
+     * 2 * 127 * 127 does. */
+    const __m256i xs = _mm256_set1_epi32(x), ws = _mm256_load_si256((const __m256i *)w);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(xs), _mm256_sign_epi8(ws, xs));
+    return (vi)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#elif defined(__ARM_FEATURE_DOTPROD) && EL_LANES == 4
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    return (vi)vdotq_s32((int32x4_t)sums, vld1q_s8(w), vreinterpretq_s8_s32(vdupq_n_s32(x)));
+}
+#elif defined(__ARM_NEON) && EL_LANES == 4
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    const int8x8_t xs = vreinterpret_s8_s32(vdup_n_s32(x));
+    const int8x16_t ws = vld1q_s8(w);
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(ws), xs));
+    const int32x4_t high = vpaddlq_s16(vmull_s8(vget_high_s8(ws), xs));
+    const int32x2_t low2 = vpadd_s32(vget_low_s32(low), vget_high_s32(low));
+    return sums + (vi)vcombine_s32(low2, vpadd_s32(vget_low_s32(high), vget_high_s32(high)));
+}
+#else
+#define SCALAR_DOT4 1 /* there is no latency to hide */
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    int8_t xs[4];
+    memcpy(xs, &x, 4);
+    for (unsigned k = 0; k < EL_LANES; k++, w += 4)
+        sums[k] += w[0] * xs[0] + w[1] * xs[1] + w[2] * xs[2] + w[3] * xs[3];
+    return sums;
+}
+#endif
+
+#ifndef SCALAR_DOT4
+#define SCALAR_DOT4 0
+#endif
+
+INLINE vf to_float(vi a) {
+#if defined(__clang__) || __GNUC__ >= 9
+    return __builtin_convertvector(a, vf);
+#else
+    vf f;
+    for (unsigned k = 0; k < EL_LANES; k++) f[k] = (float)a[k];
+    return f;
+#endif
+}
+
+/* Begin the sums of the tile at `at` with their biases. */
+INLINE place begin(const unsigned S, const unsigned K, const int is_int8, const stage *of,
+                   const char *at, sums a) {
+    const unsigned G = of->sums;
+    const vf *const bias = (const vf *)(const void *)at, *const rest = bias + G;
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP a[k][s][g] = k ? (vf){0} : bias[g];
+    const uint32_t all = is_int8 ? columns(of) : 0;
+    return (place){(const char *)(rest + 2 * all), rest, (const vi *)(rest + all)};
+}
+
+INLINE void multiply_float(const unsigned S, const unsigned K, const product of, const vectors *m,
+                           unsigned p, uint32_t stream, place *at, sums a) {
+    const unsigned F = of.first, G = of.count;
+    const vf *w = (const vf *)(const void *)at->weights;
+    const float *v[GROUP];
+    STREAM_LOOP v[s] = m->v[p] + (size_t)(stream + s) * m->row[p];
+    for (uint32_t j = 0; j < m->n[p]; j += K, w += K * G)
+        CHAIN_LOOP STREAM_LOOP SUM_LOOP a[k][s][F + g] += w[k * G + g] * v[s][j + k];
+    at->weights = (const char *)w;
+}
+
+INLINE void multiply_int8(const unsigned S, const unsigned chains, const product of,
+                          const vectors *m, unsigned p, uint32_t stream, place *at, sums a) {
+    const unsigned K = SCALAR_DOT4 ? 1 : chains, F = of.first, G = of.count;
+    const unsigned bytes = 4 * EL_LANES; /* of 4 rows of one sum */
+    const int8_t *w = (const int8_t *)at->weights;
+    const int8_t *q[GROUP];
+    vi d[4][GROUP][MAX_SUMS];
+    STREAM_LOOP q[s] = m->state->q[p] + (size_t)(stream + s) * m->row[p];
+#ifdef EL_UNSIGNED
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = k ? (vi){0} : -at->weight_sums[g];
+#else
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = (vi){0};
+#endif
+    uint32_t j = 0;
+    if (K > 1)
+        for (; j + 4 * (K - 1) < m->n[p]; j += 4 * K, w += bytes * G * K)
+            CHAIN_LOOP STREAM_LOOP {
+                int32_t x;
+                memcpy(&x, q[s] + j + 4 * k, 4);
+                SUM_LOOP d[k][s][g] = dot4(d[k][s][g], w + bytes * (k * G + g), x);
+            }
+    for (; j < m->n[p]; j += 4, w += bytes * G)
+        STREAM_LOOP {
+            int32_t x;
+            memcpy(&x, q[s] + j, 4);
+            SUM_LOOP d[0][s][g] = dot4(d[0][s][g], w + bytes * g, x);
+        }
+    UNROLLED for (unsigned k = 1; k < K; k++) STREAM_LOOP SUM_LOOP d[0][s][g] += d[k][s][g];
+    STREAM_LOOP {
+        const float scale = m->state->scales[p * m->streams + stream + s];
+        SUM_LOOP a[0][s][F + g] += to_float(d[0][s][g]) * (at->scales[g] * scale);
+    }
+    *at = (place){(const char *)w, at->scales + G, at->weight_sums + G};
+}
+
+/* Add the products with the vectors from `from` to `to`, which have the same sums. */
+INLINE void multiply(const unsigned S, const unsigned K, const int is_int8, const stage *of,
+                     const vectors *m, const unsigned from, const unsigned to, uint32_t stream,
+                     place *at, sums a) {
+    for (unsigned p = from; p <= to && of->product[from].count; p++) {
+        if (is_int8) multiply_int8(S, K, of->product[from], m, p, stream, at, a);
+        else multiply_float(S, K, of->product[from], m, p, stream, at, a);
+    }
+}
+
+/* Add up the chains. */
+INLINE void end(const unsigned S, const unsigned K, const stage *of, sums a) {
+    const unsigned G = of->sums;
+    if (K == 2) STREAM_LOOP SUM_LOOP a[0][s][g] += a[1][s][g];
+    if (K == 4)
+        STREAM_LOOP SUM_LOOP a[0][s][g] = a[0][s][g] + a[1][s][g] + (a[2][s][g] + a[3][s][g]);
+}
+
+INLINE void sum_as(const unsigned S, const unsigned K, const int is_int8, const stage *of,
+                   const vectors *m, const char *tile, uint32_t stream, sums a) {
+    const product *const x = &of->product[INPUT], *const h = &of->product[BEFORE];
+    const int together = x->first == h->first && x->count == h->count;
+    place at = begin(S, is_int8 ? 1 : K, is_int8, of, tile, a);
+    multiply(S, K, is_int8, of, m, INPUT, together ? BEFORE : INPUT, stream, &at, a);
+    if (!together) multiply(S, K, is_int8, of, m, BEFORE, BEFORE, stream, &at, a);
+    multiply(S, K, is_int8, of, m, MADE, MADE, stream, &at, a);
+    if (!is_int8) end(S, K, of, a);
+}
+
+/* All sums of the tile at `tile` for S streams from `stream` on, in K chains -> a[0]. */
+INLINE void sum(const unsigned S, const unsigned K, const stage *of, const vectors *m,
+                const char *tile, uint32_t stream, sums a) {
+    if (m->is_int8) sum_as(S, K, 1, of, m, tile, stream, a);
+    else sum_as(S, K, 0, of, m, tile, stream, a);
+}
+
+/* What a layer does with a tile for S streams from `stream` on; `unit` is the tile's first. */
+typedef void tile(const unsigned S, const vectors *m, const char *at, uint32_t stream,
+                  uint32_t unit);
+
+/* All tiles of a stage. -> where the next stage's begin. Every other step goes through them
+ * backwards: what the step before used last is then what the nearest cache still holds. */
+INLINE const char *each_tile(tile *make, const stage *of, const vectors *m, const char *weights,
+                             const uint32_t lanes) {
+    const size_t bytes = tile_bytes(of, m->is_int8, m->n, lanes);
+    for (uint32_t t = 0; t < m->tiles; t++) {
+        const uint32_t i = m->state->phase ? m->tiles - 1 - t : t;
+        const char *const at = weights + i * bytes;
+        uint32_t s = 0;
+        for (; GROUP > 1 && s + GROUP <= m->streams; s += GROUP) make(GROUP, m, at, s, i * lanes);
+        for (; s < m->streams; s++) make(1, m, at, s, i * lanes);
+    }
+    return weights + bytes * m->tiles;
+}
+
+INLINE v4 larger_of(v4 a, v4 b) {
+    const i4 larger = a > b;
+    return (v4)((larger & (i4)a) | (~larger & (i4)b));
+}
+
+/* n values, zeros behind them -> int8 with the scale that is returned: 127 for the largest. */
+__attribute__((unused)) static float quantize(const float *restrict v, uint32_t n,
+                                              int8_t *restrict q) {
+    enum { PARTS = EL_LANES / 4 };
+    v4 most[PARTS];
+    UNROLLED for (unsigned k = 0; k < PARTS; k++) most[k] = (v4){0};
+    for (uint32_t j = 0; j < n; j += EL_LANES) {
+        const i4 *const part = (const i4 *)(v + j);
+        UNROLLED for (unsigned k = 0; k < PARTS; k++)
+            most[k] = larger_of((v4)(part[k] & 0x7fffffff), most[k]);
+    }
+    UNROLLED for (unsigned k = 1; k < PARTS; k++) most[0] = larger_of(most[k], most[0]);
+    float largest = 0;
+    for (unsigned k = 0; k < 4; k++) largest = most[0][k] > largest ? most[0][k] : largest;
+    /* Below this its inverse is infinite. Such inputs are nothing beside a bias. */
+    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+    for (uint32_t j = 0; j < n; j++) {
+        /* rounded, to even; the whole number stands in the lowest bits */
+        const float shifted = v[j] * inverse + 12582912.0f;
+        int32_t bits;
+        memcpy(&bits, &shifted, 4);
+#ifdef EL_UNSIGNED
+        bits += 128;
+#endif
+        q[j] = (int8_t)bits;
+    }
+    return largest * (1.0f / 127.0f);
+}
+
+INLINE void quantize_rows(const vectors *m, unsigned p) {
+    for (uint32_t s = 0; s < m->streams; s++) {
+        const size_t row = (size_t)s * m->row[p];
+        m->state->scales[p * m->streams + s] =
+            quantize(m->v[p] + row, m->n[p], m->state->q[p] + row);
+    }
+}
+
+/* The vectors of a layer with so many states and lanes, quantized if it is int8. */
+INLINE vectors begin_layer(const el_state *state, const work *w, const uint32_t states,
+                           const uint32_t lanes) {
+    const size_t now = state->phase ? w->flip : 0, next = state->phase ? 0 : w->flip;
+    const uint32_t n = filled(states, w->units);
+    const vectors m = {
+        .state = state,
+        .v = {state->phase ? w->x : w->x + w->x_flip, w->h + now, state->made},
+        .n = {filled(states, w->inputs), n, n},
+        .row = {w->x_row, w->row, w->row},
+        .h = w->h + next,
+        .further = w->h + 2 * w->flip,
+        .streams = state->streams,
+        .tiles = (w->units + lanes - 1) / lanes,
+        .is_int8 = states && w->is_int8,
+    };
+    if (m.is_int8) quantize_rows(&m, INPUT), quantize_rows(&m, BEFORE);
+    return m;
+}
+
+/* The activation that is the option of a layer, of its sums, which lie where its output does. */
+INLINE void activate(const el_state *state, const work *w) {
+    if (w->option == EL_NONE) return;
+    for (uint32_t s = 0; s < state->streams; s++) {
+        float *const y = w->h + (state->phase ? 0 : w->flip) + (size_t)s * w->row;
+        for (uint32_t u = 0; u < w->units; u += EL_LANES)
+            *(vf *)(y + u) = activation(w->option, *(vf *)(y + u));
+        for (uint32_t u = w->units; u < w->row; u++) y[u] = 0.0f; /* sigmoid(0) is not 0 */
+    }
+}
+
+#endif

@@ -1,0 +1,72 @@
+"""What a layer is made of in a model of the C kernel: for each type a file of this folder.
+
+It is written here once more, beside the `forms` in the layer's C file, so that an export needs
+neither a compiler nor a library for this machine; the tests compare the two byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.registry import Registry
+
+SIGMOID = float(-np.log2(np.e))  # factors of sums: the kernel works with powers of two
+TANH = 2 * SIGMOID
+ACTIVATIONS = {"none": 1.0, "tanh": TANH, "relu": 1.0, "sigmoid": SIGMOID}
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """first: the first of the sums that it adds to.
+    columns: for each of these, which group of the canonical matrix's columns."""
+
+    first: int
+    columns: tuple[int, ...]
+
+
+NONE = Product(0, ())
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """biases    for each sum, which groups of the canonical b
+    factors   for each sum
+    products  with the input, with the output of the step before, with what the first stage made
+    """
+
+    biases: tuple[tuple[int, ...], ...]
+    factors: tuple[float, ...]
+    products: tuple[Product, Product, Product]
+
+    @property
+    def columns(self) -> int:
+        return sum(len(product.columns) for product in self.products)
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A layer type with one of its options.
+
+    columns  groups of them in the canonical W_x, W_h and W_n; 0 for none
+    states   0 for a plain layer, which is always float32, and whose input is not filled up
+    made     rows that the first stage makes for the next one
+    """
+
+    columns: tuple[int, int, int]
+    states: int
+    stages: tuple[Stage, ...]
+    made: int = 0
+
+
+FORMS = Registry(
+    __name__, "edge_lstm.c_layers", "layer type of the C export", "FORMS", unknown=ConversionError
+)
+
+
+def form_of(layer_type: str, option: int) -> Form:
+    forms: Sequence[Form] = FORMS.load(layer_type).FORMS
+    return forms[option]

@@ -1,0 +1,149 @@
+"""A network of the C kernel from Python, with random weights, and its equations in NumPy, in float64."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import native
+from edge_lstm_runtime.native import CLayer, CNetwork, address
+
+Array = NDArray[Any]
+# A layer's weights, its input, its state -> its output and its new state, all float64.
+Equations = Callable[[Sequence[Array], Array, Array], tuple[Array, Array]]
+# A layer -> groups of columns in W_x, W_h and W_n, as many of these as it has, and groups of b.
+Shapes = Callable[[CLayer], tuple[tuple[int, ...], int]]
+FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
+
+
+def sigmoid(a: Array) -> Array:
+    return 1 / (1 + np.exp(-a))
+
+
+def input_size(network: CNetwork, layer: CLayer) -> int:
+    return sum(
+        network.layers[source - 1].units if source else network.inputs for source in layer.sources
+    )
+
+
+def random_weights(
+    network: CNetwork, shapes: Mapping[str, Shapes], seed: int = 0
+) -> list[list[Array]]:
+    """For each layer its matrices and b, float32. shapes: of each type."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for layer in network.layers:
+        columns, biases = shapes[layer.type](layer)
+        rows = (input_size(network, layer), layer.units, layer.units)
+        sizes = [(n, k * layer.units) for n, k in zip(rows, columns, strict=False)]
+        bound = 1 / np.sqrt(max(4, layer.units))
+        found.append(
+            [
+                rng.uniform(-bound, bound, size).astype(np.float32)
+                for size in (*sizes, (biases * layer.units,))
+            ]
+        )
+    return found
+
+
+class Kernel:
+    """A model and a state in the library."""
+
+    def __init__(
+        self,
+        network: CNetwork,
+        weights: list[list[Array]],
+        precision: str = "float32",
+        *,
+        streams: int = 1,
+        kernel: str | None = None,
+    ):
+        flat = np.concatenate([array.ravel() for layer in weights for array in layer])
+        self.outputs, self.streams = network.layers[-1].units, streams
+        self.model = native.make_model(network, flat, precision, kernel)
+        self.memory = native.make_state(self.model, streams, kernel)
+
+    def run(self, x: Array) -> Array:
+        """(steps, streams, inputs) -> (steps, streams, outputs)"""
+        rows, y = (
+            np.ascontiguousarray(x, np.float32),
+            np.empty((len(x), self.streams, self.outputs), np.float32),
+        )
+        native.call(
+            "el_run",
+            address(self.model),
+            address(self.memory),
+            address(rows),
+            ctypes.c_size_t(len(rows)),
+            address(y),
+        )
+        return y
+
+    @property
+    def state(self) -> Array:
+        """(streams, values)"""
+        values = np.empty((self.streams, native.state_values(self.model)), np.float32)
+        native.call(
+            "el_get_state",
+            address(self.model),
+            address(self.memory),
+            ctypes.c_uint32(native.ALL),
+            address(values),
+        )
+        return values
+
+
+def run_in_numpy(
+    network: CNetwork, weights: list[list[Array]], equations: dict[str, Any], x: Array
+) -> tuple[Array, Array]:
+    """x (steps, inputs) -> y (steps, outputs) and the state after it (values,). equations: of each type a function of the layer, that
+    gives its Equations and how many states it has."""
+    made = [equations[layer.type](layer) for layer in network.layers]
+    states = [
+        np.zeros((count, layer.units))
+        for (_, count), layer in zip(made, network.layers, strict=True)
+    ]
+    double = [[array.astype(np.float64) for array in layer] for layer in weights]
+    y = []
+    for row in x.astype(np.float64):
+        outputs = [row]
+        for k, layer in enumerate(network.layers):
+            together = np.concatenate([outputs[source] for source in layer.sources])
+            output, states[k] = made[k][0](double[k], together, states[k])
+            outputs.append(output)
+        y.append(outputs[-1])
+    return np.stack(y), np.concatenate([state.ravel() for state in states])
+
+
+def _lstm(weights: Sequence[Array], x: Array, state: Array) -> tuple[Array, Array]:
+    W_x, W_h, b = weights
+    i, f, g, o = np.split(x @ W_x + state[0] @ W_h + b, 4)
+    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(c)
+    return h, np.stack([h, c])
+
+
+ACTIVATIONS: tuple[Callable[[Array], Array], ...] = (
+    lambda a: a,
+    np.tanh,
+    lambda a: np.maximum(a, 0),
+    sigmoid,
+)
+
+
+def _dense(activation: Callable[[Array], Array]) -> Equations:
+    def step(weights: Sequence[Array], x: Array, state: Array) -> tuple[Array, Array]:
+        return activation(x @ weights[0] + weights[1]), state
+
+    return step
+
+
+SHAPES: dict[str, Shapes] = {"lstm": lambda _: ((4, 4), 4), "dense": lambda _: ((1,), 1)}
+EQUATIONS: dict[str, Any] = {
+    "lstm": lambda _: (_lstm, 2),
+    "dense": lambda layer: (_dense(ACTIVATIONS[layer.option]), 0),
+}

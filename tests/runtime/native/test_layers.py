@@ -1,0 +1,90 @@
+"""Lists of layers in the library, from Python: every kernel of this CPU against the equations in float64, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_lstm_runtime import BackendError, native
+from edge_lstm_runtime.native import CLayer, CNetwork
+from helpers.c_layers import EQUATIONS, FLOAT_LIMIT, SHAPES, Kernel, random_weights, run_in_numpy
+
+KERNELS = native.kernels() if native.LIBRARY.exists() else ()
+pytestmark = pytest.mark.skipif(not KERNELS, reason=f"{native.LIBRARY.name} is not built")
+NETWORKS = {
+    "dense before and behind": CNetwork(
+        5,
+        (
+            CLayer("dense", 12, (0,), 1),
+            CLayer("lstm", 19, (1,)),
+            CLayer("dense", 9, (2,), 2),
+            CLayer("dense", 3, (3,)),
+        ),
+    ),
+    "unequal": CNetwork(
+        3, (CLayer("lstm", 33, (0,)), CLayer("lstm", 6, (1,)), CLayer("dense", 4, (2,), 3))
+    ),
+    "skip": CNetwork(
+        4, (CLayer("lstm", 7, (0,)), CLayer("lstm", 18, (1, 0)), CLayer("dense", 2, (0, 2, 1)))
+    ),
+    "no head": CNetwork(2, (CLayer("lstm", 5, (0,)),)),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("streams", [1, 5])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_float32_over_1000_steps(network, streams, kernel):
+    weights = random_weights(network, SHAPES)
+    x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
+    found = Kernel(network, weights, streams=streams, kernel=kernel)
+    y = found.run(x)
+    for s in range(streams):
+        expected, state = run_in_numpy(network, weights, EQUATIONS, x[:, s])
+        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
+        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_int8_is_near_float32(network, kernel):
+    weights = random_weights(network, SHAPES)
+    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
+    expected, _ = run_in_numpy(network, weights, EQUATIONS, x[:, 0])
+    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
+    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((CLayer("conv1d", 3, (0,)),), "has no layer 'conv1d'; it has dense, lstm"),
+        ((CLayer("lstm", 3, (0, 0, 0, 0, 0)),), "5 sources; the native kernel takes up to 4"),
+        ((CLayer("lstm", 3, ()),), "EL_BAD_SIZE"),
+        ((CLayer("lstm", 3, (1,)),), "EL_BAD_LAYER"),
+        ((CLayer("dense", 3, (0,), 4),), "EL_BAD_LAYER"),
+        ((CLayer("lstm", 0, (0,)),), "EL_BAD_SIZE"),
+        ((CLayer("lstm", 2**32 + 3, (0,)),), "is 4294967299, which is no number of 32 bits"),
+        ((CLayer("lstm", 3, (-1,)),), "is -1, which is no number of 32 bits"),
+        ((), "EL_BAD_SIZE"),
+    ],
+)
+def test_networks_that_are_refused(layers, message):
+    with pytest.raises(BackendError, match=message):
+        native.make_model(CNetwork(2, layers), np.zeros(100, np.float32), "float32")
+
+
+def test_weights_of_another_size_are_refused():
+    network = CNetwork(2, (CLayer("dense", 3, (0,)),))  # 9 weights
+    for wrong in (
+        np.zeros(8, np.float32),
+        np.zeros(10, np.float32),
+        np.zeros(9),
+        np.zeros((3, 3), np.float32),
+    ):
+        with pytest.raises(
+            BackendError, match=r"weights are .*, expected contiguous float32\(9,\)"
+        ):
+            native.make_model(network, wrong, "float32")
+    with pytest.raises(BackendError, match=r"steps are .*, expected contiguous float32\(0,\)"):
+        native.make_model(network, np.zeros(9, np.float32), "int8", steps=np.ones(3, np.float32))
