@@ -7,7 +7,6 @@ neither a compiler nor a library for this machine; the tests compare the two byt
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -68,5 +67,6 @@ FORMS = Registry(
 
 
 def form_of(layer_type: str, option: int) -> Form:
-    forms: Sequence[Form] = FORMS.load(layer_type).FORMS
-    return forms[option]
+    """A type's file has FORMS, by option."""
+    found: Form = FORMS.load(layer_type).FORMS[option]
+    return found
