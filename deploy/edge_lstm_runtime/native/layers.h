@@ -2,3 +2,4 @@
  * name of its file. */
 EL_LAYER(EL_DENSE, 0, dense)
 EL_LAYER(EL_LSTM, 1, lstm)
+EL_LAYER(EL_GRU, 2, gru)

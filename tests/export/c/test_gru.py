@@ -1,0 +1,28 @@
+"""GRU layers in the model block that the export writes in Python."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge_lstm_export.c.block import PRECISIONS
+from edge_lstm_runtime.native import CLayer, CNetwork
+from helpers.c_folder import compile_kernel, same_block
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+@pytest.mark.parametrize("scheme", PRECISIONS)
+@pytest.mark.parametrize("option", [0, 1])
+@pytest.mark.parametrize("units", [1, 6, 17])
+def test_block_and_sizes_are_the_kernels_own(
+    tmp_path: Path, units: int, option: int, scheme: str
+) -> None:
+    layers = (
+        CLayer("gru", units, (0,), option),
+        CLayer("gru", 9, (1, 0), 1 - option),
+        CLayer("dense", 3, (2,)),
+    )
+    same_block(compile_kernel(tmp_path), CNetwork(5, layers), scheme)

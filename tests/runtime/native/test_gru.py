@@ -1,0 +1,182 @@
+"""GRU layers of the C kernel, on every kernel of this CPU: against the equations in float64, PyTorch
+and ONNX Runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_lstm_runtime import Reference, native
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.layers import LAYERS
+from edge_lstm_runtime.model.network import network_from
+from edge_lstm_runtime.native import CLayer, CNetwork
+from helpers.c_layers import (
+    EQUATIONS,
+    FLOAT_LIMIT,
+    SHAPES,
+    Array,
+    Kernel,
+    random_weights,
+    run_in_numpy,
+    sigmoid,
+)
+from helpers.specs import feature_rows, plain_spec
+from helpers.tolerances import assert_close
+from helpers.weights import normal_weights
+
+KERNELS = native.kernels() if native.LIBRARY.exists() else ()
+pytestmark = [
+    pytest.mark.skipif(not KERNELS, reason=f"{native.LIBRARY.name} is not built"),
+    pytest.mark.parametrize("kernel", KERNELS),
+]
+BEFORE = 0  # the reset gate and the recurrent product
+AFTER = 1
+
+
+def shapes(layer: CLayer) -> tuple[tuple[int, ...], int]:
+    return ((3, 3), 4) if layer.option == AFTER else ((3, 2, 1), 3)
+
+
+def gru(layer: CLayer) -> Any:
+    def step(weights: Sequence[Array], x: Array, state: Array) -> tuple[Array, Array]:
+        W_x, W_h, *W_n, b = weights
+        h = state[0]
+        x_r, x_z, x_n = np.split(x @ W_x + b[: 3 * layer.units], 3)
+        h_r, h_z, *h_n = np.split(h @ W_h, 3 if layer.option == AFTER else 2)
+        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+        rest = (r * h) @ W_n[0] if W_n else r * (h_n[0] + b[3 * layer.units :])
+        n = np.tanh(x_n + rest)
+        h = n + z * (h - n)
+        return h, h[None]
+
+    return step, 1
+
+
+WITH_GRU = {**SHAPES, "gru": shapes}
+GRU_EQUATIONS = {**EQUATIONS, "gru": gru}
+NETWORKS = {
+    "after": CNetwork(5, (CLayer("gru", 21, (0,), AFTER), CLayer("dense", 3, (1,)))),
+    "before": CNetwork(5, (CLayer("gru", 21, (0,), BEFORE), CLayer("dense", 3, (1,)))),
+    "mixed": CNetwork(
+        3,
+        (
+            CLayer("dense", 9, (0,), 1),
+            CLayer("gru", 16, (1,), BEFORE),
+            CLayer("lstm", 7, (2, 0)),
+            CLayer("gru", 33, (3, 1), AFTER),
+            CLayer("dense", 4, (4, 2)),
+        ),
+    ),
+}
+every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+
+
+@every_network
+@pytest.mark.parametrize("streams", [1, 6])
+def test_float32_over_1000_steps(network: CNetwork, streams: int, kernel: str) -> None:
+    weights = random_weights(network, WITH_GRU)
+    x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
+    found = Kernel(network, weights, streams=streams, kernel=kernel)
+    y = found.run(x)
+    for s in range(streams):
+        expected, state = run_in_numpy(network, weights, GRU_EQUATIONS, x[:, s])
+        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
+        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+
+
+@every_network
+def test_int8_is_near_float32(network: CNetwork, kernel: str) -> None:
+    weights = random_weights(network, WITH_GRU)
+    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
+    expected, _ = run_in_numpy(network, weights, GRU_EQUATIONS, x[:, 0])
+    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
+    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+
+
+def test_against_pytorch(kernel: str) -> None:
+    import torch
+
+    network = CNetwork(4, (CLayer("gru", 24, (0,), AFTER), CLayer("gru", 24, (1,), AFTER)))
+    weights = random_weights(network, WITH_GRU)
+    found = torch.nn.GRU(4, 24, 2, dtype=torch.float64)
+    x = np.random.default_rng(2).normal(size=(1000, 1, 4)).astype(np.float32)
+    with torch.no_grad():
+        # PyTorch has a bias of h for r and z too, which is added to that of x.
+        for k, (W_x, W_h, b) in enumerate(weights):
+            values = (W_x.T, W_h.T, b[:72], np.concatenate([np.zeros(48), b[72:]]))
+            for name, value in zip(
+                ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), values, strict=True
+            ):
+                getattr(found, f"{name}_l{k}").copy_(torch.from_numpy(value.astype(np.float64)))
+        expected, state = found(torch.from_numpy(x[:, 0]).double())
+    ours = Kernel(network, weights, kernel=kernel)
+    assert np.abs(ours.run(x)[:, 0] - expected.numpy()).max() <= FLOAT_LIMIT
+    assert np.abs(ours.state[0] - state.numpy().ravel()).max() <= FLOAT_LIMIT
+
+
+def zrn(rows: Array) -> Array:
+    """ONNX has the gates in the order z, r, n, in rows."""
+    r, z, n = np.split(rows, 3)
+    return np.concatenate([z, r, n])
+
+
+@pytest.mark.parametrize("option", [BEFORE, AFTER])
+def test_against_onnx_runtime(option: int, kernel: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    H = 19
+    network = CNetwork(5, (CLayer("gru", H, (0,), option),))
+    weights = random_weights(network, WITH_GRU)
+    W_x, *W_h, b = weights[0]
+    of_h = np.concatenate([np.zeros(2 * H, np.float32), np.resize(b[3 * H :], H)])
+    if option == BEFORE:
+        of_h[:] = 0
+    tensors = {
+        "W": zrn(W_x.T)[None],
+        "R": zrn(np.concatenate(W_h, axis=1).T)[None],
+        "B": np.concatenate([zrn(b[: 3 * H]), of_h])[None],
+    }
+    node = onnx.helper.make_node(
+        "GRU", ["x", *tensors], ["y"], hidden_size=H, linear_before_reset=option
+    )
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node],
+        "gru",
+        [value("x", onnx.TensorProto.FLOAT, [200, 1, 5])],
+        [value("y", onnx.TensorProto.FLOAT, [200, 1, 1, H])],
+        [
+            onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            for name, array in tensors.items()
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", 14)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    x = np.random.default_rng(3).normal(size=(200, 1, 5)).astype(np.float32)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (expected,) = session.run(None, {"x": x})
+    ours = Kernel(network, weights, kernel=kernel).run(x)
+    assert np.abs(ours - expected[:, 0]).max() <= FLOAT_LIMIT
+
+
+@pytest.mark.skipif("gru" not in LAYERS, reason="the runtime has no such layer yet")
+@pytest.mark.parametrize("after", [False, True])
+def test_the_layer_of_a_model(after: bool, kernel: str) -> None:
+    layers = [
+        {"type": "gru", "name": "gru0", "inputs": ["x"], "units": 13, "linear_before_reset": after},
+        {"type": "dense", "name": "head", "inputs": ["gru0"], "units": 3},
+    ]
+    spec = dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
+    weights = normal_weights(spec)
+    x = feature_rows(spec, 200)
+    backend = NativeBackend(spec, weights, kernel=kernel)
+    reference = Reference(spec, weights)
+    assert_close(backend.run(x), reference.run(x), "float32", "y")
+    assert_close(backend.state["gru0.h"], reference.state["gru0.h"], "float32", "h")
