@@ -3,3 +3,4 @@
 EL_LAYER(EL_DENSE, 0, dense)
 EL_LAYER(EL_LSTM, 1, lstm)
 EL_LAYER(EL_GRU, 2, gru)
+EL_LAYER(EL_RNN, 3, rnn)

@@ -1,0 +1,25 @@
+"""RNN layers in the model block that the export writes in Python."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge_lstm_export.c.block import PRECISIONS
+from edge_lstm_runtime.native import CLayer, CNetwork
+from helpers.c_folder import compile_kernel, same_block
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+@pytest.mark.parametrize("scheme", PRECISIONS)
+@pytest.mark.parametrize("option", [1, 2], ids=["tanh", "relu"])
+def test_block_and_sizes_are_the_kernels_own(tmp_path: Path, option: int, scheme: str) -> None:
+    layers = (
+        CLayer("rnn", 6, (0,), option),
+        CLayer("rnn", 17, (1, 0), 1),
+        CLayer("dense", 3, (2,)),
+    )
+    same_block(compile_kernel(tmp_path), CNetwork(5, layers), scheme)
