@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 MEMBER = "model.onnx"
+CELL = "cell.onnx"  # of a network with a layer that ONNX has no operator for
 FACTS = Facts("float32", needs="ONNX Runtime: pip install onnxruntime", libraries=("onnxruntime",))
 
 
@@ -119,6 +120,9 @@ def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
-    if MEMBER not in bundle.members:
-        raise BackendUnavailableError(bundle.absent(MEMBER))
-    return onnx_backend(bundle.spec, bundle.member(MEMBER))
+    for member in (MEMBER, CELL):
+        if member in bundle.members:
+            return onnx_backend(bundle.spec, bundle.member(member))
+        if member in bundle.left_out:
+            break
+    raise BackendUnavailableError(bundle.absent(MEMBER))
