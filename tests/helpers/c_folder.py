@@ -62,9 +62,13 @@ def masked_bundle(path: Path) -> Path:
 
 def mixed_bundle(path: Path) -> Path:
     """Layers of unequal sizes, with activations, some of which read several others."""
-    spec = mixed_spec()
+    return bundle_of(mixed_spec(), path)
+
+
+def bundle_of(spec: ModelSpec, path: Path) -> Path:
+    """A model with random weights, and golden samples."""
     weights = normal_weights(spec)
-    x = np.random.default_rng(8).normal(size=(300, 4))
+    x = np.random.default_rng(8).normal(size=(300, spec.input_size))
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
