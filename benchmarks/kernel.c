@@ -89,7 +89,8 @@ static net make(const el_network *network, const char *kernel) {
     for (size_t k = 0; k < count; k++) weights[k] = ((float)rand() / (float)RAND_MAX - 0.5f) * 0.2f;
     if (el_model_bytes(network, kernel, &n.bytes)) exit(3);
     n.model = memory(n.bytes);
-    if (el_model_init(n.model, n.bytes, network, kernel, weights, NULL) || el_state_bytes(n.model, 1, &bytes)) exit(3);
+    if (el_model_init(n.model, n.bytes, network, kernel, weights, NULL)) exit(3);
+    if (el_state_bytes(n.model, 1, &bytes)) exit(3);
     n.state = memory(bytes);
     if (el_state_init(n.state, bytes, n.model, kernel, 1)) exit(3);
     free(weights);
@@ -114,7 +115,8 @@ static void measure(uint32_t hidden, uint32_t precision, const char *kernel, dou
     }
     const double read = read_time((const float *)n.model, n.bytes, times);
     printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"read_ns\": %.1f, \"mac_ns\": %.1f, \"model_bytes\": %zu}\n",
-           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix, n.bytes);
+           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix,
+           n.bytes);
     free(n.model), free(n.state);
 }
 
@@ -147,8 +149,10 @@ static void compare(uint32_t hidden, uint32_t precision, const char *kernel, uin
         ratios[turn] = time[1] / time[0];
     }
     qsort(ratios, TURNS, sizeof *ratios, by_size);
-    printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"option\": %u, \"lstm_ns\": %.1f, \"gru_ns\": %.1f, \"ratio\": %.3f}\n",
-           hidden, precision ? "int8" : "float32", kernel, option, 4 * best[0], 3 * best[1], ratios[TURNS / 2]);
+    printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"option\": %u, ", hidden,
+           precision ? "int8" : "float32", kernel, option);
+    printf("\"lstm_ns\": %.1f, \"gru_ns\": %.1f, \"ratio\": %.3f}\n", 4 * best[0], 3 * best[1],
+           ratios[TURNS / 2]);
     for (int k = 0; k < 2; k++) free(both[k].model), free(both[k].state);
     free(y);
 }

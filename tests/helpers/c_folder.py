@@ -129,7 +129,8 @@ class NetworkInC(ctypes.Structure):
 
 
 def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
-    """The export's block and sizes and the kernel's own, for random weights and a column without any in each matrix."""
+    """The export's block and sizes and the kernel's own, for random weights and a column without
+    any in each matrix."""
     rng = np.random.default_rng(7)
     table, flat, parameters = [], [], []
     for layer in network.layers:

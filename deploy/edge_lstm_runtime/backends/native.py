@@ -30,7 +30,8 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class NativeBackend(Backend):
-    """precision: "float32", or "int8" for weights of the recurrent layers in int8 (a quarter of the memory, less exact).
+    """precision: "float32", or "int8" for weights of the recurrent layers in int8 (a quarter of the
+    memory, less exact).
 
     streams: where given, features are (streams, F), outputs (streams, O) and states (streams, size). kernel: one of
     `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
