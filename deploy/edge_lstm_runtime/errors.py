@@ -4,7 +4,7 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── ConfigError                  a configuration file or an option
 ├── DataError                    training or test data
 ├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
-├── BundleError                  a bundle that is truncated, altered, incomplete, or can't be written
+├── BundleError                  a bundle that is truncated, altered, incomplete or unwritable
 │   └── NewerFormatError         a bundle of a later format version
 ├── SampleError                  one sample of a stream (the state before it is kept)
 ├── BackendError                 a backend failed

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Registry:
-    """All things of one kind, by name. Nothing lists them: a new file, or an entry point, is enough.
+    """All things of one kind, by name. Nothing lists them: a new file or entry point is enough.
 
     package  the folder, such as "edge_lstm_runtime.backends". A file or sub-package is one of the
              things if it has the attribute `marker`. Its name is the file's, with "-" for "_".
