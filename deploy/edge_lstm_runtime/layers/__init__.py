@@ -119,7 +119,7 @@ class Layer(ABC):
         return sum(math.prod(s) for s in self.weights(inputs).values() if len(s) == 2)
 
     def sequence(self, ops: Ops, product: Product, weights: Mapping[str, Array], x: Array) -> Array:
-        """x: (steps, inputs) a whole sequence -> (steps, outputs), from the zero state. NumPy only."""
+        """x: (steps, inputs), a whole sequence in NumPy -> (steps, outputs), from zero state."""
         state = {n: np.zeros(size, x.dtype) for n, size in self.state(x.shape[1]).items()}
         found = np.empty((len(x), self.outputs(x.shape[1])), x.dtype)
         for t, row in enumerate(x):
@@ -165,7 +165,7 @@ class Layer(ABC):
     def whole_run(
         self, weights: Mapping[str, Float32], inputs: int
     ) -> Callable[[Float32], Float32]:
-        """A function of a whole sequence: (steps, inputs) -> (steps, outputs), from the zero state."""
+        """A function of a whole sequence, (steps, inputs) -> (steps, outputs), from zero state."""
         outputs = self.outputs(inputs)
         vector = np.ones(inputs + 1 + outputs, np.float32)
         x, y = vector[:inputs], vector[inputs + 1 :]

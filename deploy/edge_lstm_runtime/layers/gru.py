@@ -117,7 +117,7 @@ class Gru(Layer):
 
 
 def fused(weights: Mapping[str, Float32], units: int) -> Float32:
-    """(S, inputs + 1 + H): its product with [x, 1, h] is r, z, n of x and n of h if that is there.
+    """(S, inputs + 1 + H): its product with [x, 1, h] is r, z, n of x and, if S is 4 H, n of h.
 
     sigmoid(a) = (1 + tanh(a / 2)) / 2, so the rows of r and z are halved. The matrix is in Fortran
     order, because BLAS is faster with it here.
