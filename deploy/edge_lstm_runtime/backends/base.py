@@ -78,7 +78,7 @@ class Backend(ABC):
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
-    at_once: int = 1  # steps that it answers together if `run` brings so many
+    at_once: int = 1  # steps that `run` computes together, though it takes any number
 
     @abstractmethod
     def reset(self) -> None:

@@ -75,7 +75,7 @@ class ChunkBackend(Backend):
 
 
 class SequenceBackend(WholeSequence):
-    """For a bidirectional model: sequences of `steps` go to the converted model, others to NumPy."""
+    """Bidirectional: sequences of `steps` steps go to the converted model, others to NumPy."""
 
     def __init__(self, converted: Backend, other: Backend, steps: int):
         self.name = converted.name

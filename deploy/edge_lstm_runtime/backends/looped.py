@@ -15,7 +15,7 @@ from .base import Backend, State, check_state
 
 
 class LoopedStreams(Backend):
-    """N networks with N states. The shapes of `Backend` have N before F, O and the states' sizes."""
+    """N networks with N states: N stands before F, O and the sizes of the states."""
 
     def __init__(self, backends: Sequence[Backend]):
         self._backends = backends

@@ -46,7 +46,7 @@ def int8_products(network: Network) -> dict[str, Shape]:
 def read_int8(
     spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]
 ) -> tuple[Arrays, NDArray[np.float32]]:
-    """From the arrays of int8.npz: the weights that they replace, in float32, and the kernel's steps.
+    """From the arrays of int8.npz: the weights that they replace, in float32, and the steps.
 
     Raises BundleError for other arrays than docs/bundle.md lists, for an int8 value of -128, for a
     step that is not above 0 and below 1e30, and for a bias that is not finite.
