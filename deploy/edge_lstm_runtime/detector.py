@@ -86,7 +86,8 @@ class AnomalyDetector:
         An error is NaN if the sample's value or the forecast is missing. The answer is kept as the
         newest forecast. Raises SampleError as a call does.
         """
-        sample, forecast = np.asarray(x, np.float64), np.asarray(answer, np.float64)
+        sample = np.asarray(x, np.float64)
+        forecast = np.asarray(answer, np.float64)
         if sample.shape != (self._spec.input_size,) or forecast.shape != (self._spec.output_size,):
             raise SampleError(
                 f"sample and answer have shapes {sample.shape} and {forecast.shape}, "

@@ -28,7 +28,8 @@ class ChunkBackend(Backend):
         """chunks: takes multiples of `steps` rows in `run`. Its `step` is not used."""
         self.name = chunks.name
         self.at_once = steps
-        self._chunks, self._single = chunks, single
+        self._chunks = chunks
+        self._single = single
         self._holder: Backend = single
         self._said = self._closed = False
 
@@ -80,7 +81,8 @@ class SequenceBackend(WholeSequence):
     def __init__(self, converted: Backend, other: Backend, steps: int):
         self.name = converted.name
         self.at_once = steps
-        self._converted, self._other = converted, other
+        self._converted = converted
+        self._other = other
         self._said = self._closed = False
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:

@@ -86,7 +86,7 @@ class NativeBackend(Backend):
         return self._model.size
 
     def reset(self, stream: int | None = None) -> None:
-        """stream: the only one to set to zero, None for all. BackendError if there is no such one."""
+        """stream: the only one to set to zero, None for all. BackendError if it doesn't exist."""
         # ctypes would take the number modulo 2^32.
         if stream is not None and not 0 <= stream < native.MAX_STREAMS:
             raise BackendError(f"no stream {stream}; expected 0 or more")

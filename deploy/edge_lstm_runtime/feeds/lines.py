@@ -138,7 +138,8 @@ class _Whole:
             n: _answer(self._session, n, y)
             for (n, _), y in zip(self._samples, outputs, strict=True)
         }
-        self._samples, self._errors = [], {}
+        self._samples = []
+        self._errors = {}
         return [lines[number] for number in sorted(lines)]
 
 
@@ -276,7 +277,8 @@ def _is_number(cell: str) -> bool:
 
 def _given(inputs: Inputs, names: Container[str]) -> tuple[str, ...]:
     """The channels, with the time in the place of dt if `names` has the time and lacks dt."""
-    elapsed, time = inputs.elapsed, inputs.time_column
+    elapsed = inputs.elapsed
+    time = inputs.time_column
     timed = elapsed and elapsed not in names and time in names
     return tuple(time if timed and c == elapsed else c for c in inputs.names)
 

@@ -250,8 +250,8 @@ class ChannelPreprocessor:
         centred[:] = x
         np.subtract(centred, self._mean, centred)
         # One test in place of several: the distance is not below the limit if a value is NaN, inf
-        # or perhaps too far off. For a few channels, Python's hypot is faster than NumPy and doesn't
-        # warn if squares overflow. For several streams, the largest value serves as well.
+        # or perhaps too far off. For a few channels, Python's hypot is faster than NumPy, without
+        # a warning if squares overflow. For several streams, the largest value serves as well.
         distance = math.hypot(*centred.tolist()) if self._single else np.abs(centred).max()
         if not distance < self._surely_good:
             x = self._fill(np.asarray(x, np.float64))

@@ -135,7 +135,8 @@ class Layer(ABC):
         y. If a state is the output, its memory is y. batch: () or (streams,).
         """
         state = {n: np.zeros((size, *batch), np.float32) for n, size in self.state(inputs).items()}
-        x, y = vector[:inputs], vector[inputs + 1 :]
+        x = vector[:inputs]
+        y = vector[inputs + 1 :]
 
         def product(name: str, v: Array) -> Array:
             return v @ weights[name]
@@ -168,7 +169,8 @@ class Layer(ABC):
         """A function of a whole sequence, (steps, inputs) -> (steps, outputs), from zero state."""
         outputs = self.outputs(inputs)
         vector = np.ones(inputs + 1 + outputs, np.float32)
-        x, y = vector[:inputs], vector[inputs + 1 :]
+        x = vector[:inputs]
+        y = vector[inputs + 1 :]
         step, state = self.fast(weights, vector, inputs, ())
 
         def run(rows: Float32) -> Float32:
@@ -197,7 +199,8 @@ def check_layer(name: object, condition: bool, what: str) -> None:
 
 def _check_field(layer: Layer, field: str, kind: Any) -> None:
     """Check the type too: in a JSON file, 8.0, "8" and true could stand for a number."""
-    value, name = getattr(layer, field), getattr(layer, "name", None)
+    value = getattr(layer, field)
+    name = getattr(layer, "name", None)
     if field == "name":
         good = isinstance(value, str) and value != "" and not set(value) & set("./\\ ")
         check_layer(name, good, "expected a name without dots, slashes and spaces")

@@ -64,7 +64,9 @@ class Gru(Layer):
         return h, {"h": h}
 
     def joined(self, ops: Ops, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        W_x, W_h, b = weights["W_x"], weights["W_h"], weights["b"]
+        W_x = weights["W_x"]
+        W_h = weights["W_h"]
+        b = weights["b"]
         r_z = W_h[:, : 2 * self.units]
         none = 0 * W_h[:, : self.units]
         if not self.linear_before_reset:  # W_n has its own product
@@ -82,7 +84,8 @@ class Gru(Layer):
     ) -> Fast:
         """One product of [x, 1, h] and one tanh serve both gates. W_n has its own product."""
         H = self.units
-        W, h = fused(weights, H), vector[inputs + 1 :]
+        W = fused(weights, H)
+        h = vector[inputs + 1 :]
         W_n = None if self.linear_before_reset else np.asfortranarray(weights["W_n"].T)
         sums = np.zeros((len(W), *batch), np.float32)
         gates = sums[: 2 * H]
@@ -122,7 +125,9 @@ def fused(weights: Mapping[str, Float32], units: int) -> Float32:
     sigmoid(a) = (1 + tanh(a / 2)) / 2, so the rows of r and z are halved. The matrix is in Fortran
     order, because BLAS is faster with it here.
     """
-    W_x, W_h, b = weights["W_x"], weights["W_h"], weights["b"]
+    W_x = weights["W_x"]
+    W_h = weights["W_h"]
+    b = weights["b"]
     sums = len(b)
     columns = np.zeros((len(W_x) + 1 + units, sums), np.float32)
     columns[: len(W_x), : 3 * units] = W_x

@@ -63,7 +63,8 @@ class Lstm(Layer):
     ) -> Fast:
         """One product of [x, 1, h] and one tanh serve all four gates. Nothing is allocated."""
         H = self.units
-        W, h = fused(weights), vector[inputs + 1 :]
+        W = fused(weights)
+        h = vector[inputs + 1 :]
         # [i, f, o, g, c]: g and c are side by side, so i g and f c are one product.
         gates = np.zeros((5 * H, *batch), np.float32)
         activations = gates[: 4 * H]

@@ -92,7 +92,8 @@ class Bundle:
         """
         arrays = self.arrays("golden.npz")
         try:
-            x, y = arrays["x"], arrays["y"]
+            x = arrays["x"]
+            y = arrays["y"]
         except KeyError as e:
             raise BundleError(f"golden.npz has no array {e}") from e
         steps = x.shape[0] if x.ndim else 0
