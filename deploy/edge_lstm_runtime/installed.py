@@ -1,4 +1,4 @@
-"""What edge-lstm was installed from, for messages that say how to install an extra."""
+"""The source of this installation, for messages that say how to install an extra."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Registry:
 
 @functools.lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
-    """path: sys.path, which decides what is found."""
+    """path: sys.path, on which the result depends."""
     from importlib.metadata import entry_points  # here: both take 15 ms, and few need them
 
     return tuple(entry_points(group=group))

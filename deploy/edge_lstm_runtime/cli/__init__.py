@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ..errors import EdgeLstmError, MissingDependencyError
 from ..version import __version__
 
-# The packages that hold verbs, and the extra that installs what they need.
+# The packages that hold verbs, and the extra that installs their requirements.
 PACKAGES = {"edge_lstm": "train", "edge_lstm_export": "export", "edge_lstm_runtime": None}
 
 

@@ -1,4 +1,4 @@
-"""What the board's commands share."""
+"""Helpers of the board's commands."""
 
 from __future__ import annotations
 

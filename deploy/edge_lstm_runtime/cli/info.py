@@ -86,7 +86,7 @@ def _print_machine() -> None:
 
 
 def _print_file(bundle: Bundle) -> None:
-    """The members, and what the manifest says of the export."""
+    """The members, and the manifest's entries about the export."""
     from ..model.measured import read_measured
 
     manifest = bundle.manifest

@@ -22,7 +22,7 @@ class Tolerance:
     reason: str
 
 
-# The reasons are in docs/backends.md, "What counts as right". Every net is given at least FLOAT32.
+# Their reasons: docs/backends.md, "What counts as right". Every net is given at least FLOAT32.
 # A good model keeps FLOAT16 and INT8. Its own limits are measured at its export.
 FLOAT32 = Tolerance(
     "max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1"
