@@ -44,7 +44,10 @@ AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mpref
 
 
 class Part(NamedTuple):
-    """One compilation of the sources. A library's first part has the interface, each further one a kernel for better CPUs."""
+    """One compilation of the sources.
+
+    A library's first part has the interface, each further one a kernel for better CPUs.
+    """
 
     macros: str
     cpu: str = ""  # options of GCC and Clang for the CPU

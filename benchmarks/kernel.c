@@ -1,7 +1,8 @@
 /* One step inside C, beside what this machine could do at best in the same time: the weights read once from the cache that holds them, or
  * their multiply-accumulates done, whichever takes longer. Prints one JSON object a line. All figures are the least of many short turns.
  *
- * usage: kernel HIDDEN... */
+ * usage: kernel HIDDEN...        the LSTM
+ *        kernel gru HIDDEN...    the GRU beside the LSTM, in turns, for each multiply-accumulate */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,8 @@ static net make(const el_network *network, const char *kernel) {
     for (size_t k = 0; k < count; k++) weights[k] = ((float)rand() / (float)RAND_MAX - 0.5f) * 0.2f;
     if (el_model_bytes(network, kernel, &n.bytes)) exit(3);
     n.model = memory(n.bytes);
-    if (el_model_init(n.model, n.bytes, network, kernel, weights, NULL) || el_state_bytes(n.model, 1, &bytes)) exit(3);
+    if (el_model_init(n.model, n.bytes, network, kernel, weights, NULL)) exit(3);
+    if (el_state_bytes(n.model, 1, &bytes)) exit(3);
     n.state = memory(bytes);
     if (el_state_init(n.state, bytes, n.model, kernel, 1)) exit(3);
     free(weights);
@@ -113,11 +115,57 @@ static void measure(uint32_t hidden, uint32_t precision, const char *kernel, dou
     }
     const double read = read_time((const float *)n.model, n.bytes, times);
     printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"read_ns\": %.1f, \"mac_ns\": %.1f, \"model_bytes\": %zu}\n",
-           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix, n.bytes);
+           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix,
+           n.bytes);
     free(n.model), free(n.state);
 }
 
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* option: as in gru.c. */
+static void compare(uint32_t hidden, uint32_t precision, const char *kernel, uint32_t option) {
+    const el_layer layers[] = {{EL_LSTM, hidden, 0, 1, {0}}, {EL_GRU, hidden, option, 1, {0}}};
+    const int columns[] = {4, 3}, times = 20000 / (int)hidden;
+    float *y = memory(sizeof(float) * hidden);
+    net both[2];
+    double best[2] = {1e18, 1e18}, ratios[TURNS];
+    for (int k = 0; k < 2; k++) {
+        const el_network network = {INPUTS, 1, precision, layers + k};
+        both[k] = make(&network, kernel);
+    }
+    for (int turn = 0; turn < TURNS; turn++) {
+        double time[2];
+        for (int order = 0; order < 2; order++) {
+            const int k = (order + turn) % 2;
+            for (int warm = 0; warm < 3; warm++) el_step(both[k].model, both[k].state, x, y);
+            const double start = now();
+            for (int j = 0; j < times; j++) el_step(both[k].model, both[k].state, x, y);
+            time[k] = (now() - start) / times / columns[k];
+            best[k] = time[k] < best[k] ? time[k] : best[k];
+        }
+        ratios[turn] = time[1] / time[0];
+    }
+    qsort(ratios, TURNS, sizeof *ratios, by_size);
+    printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"option\": %u, ", hidden,
+           precision ? "int8" : "float32", kernel, option);
+    printf("\"lstm_ns\": %.1f, \"gru_ns\": %.1f, \"ratio\": %.3f}\n", 4 * best[0], 3 * best[1],
+           ratios[TURNS / 2]);
+    for (int k = 0; k < 2; k++) free(both[k].model), free(both[k].state);
+    free(y);
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "gru")) {
+        for (int a = 2; a < argc; a++)
+            for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)
+                for (uint32_t k = 0; el_kernel_name(k); k++)
+                    for (uint32_t option = 0; option < 2; option++)
+                        compare((uint32_t)atoi(argv[a]), precision, el_kernel_name(k), option);
+        return 0;
+    }
     const double mac = mac_time();
     for (int a = 1; a < argc; a++)
         for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)

@@ -1,7 +1,9 @@
-"""The native kernel inside C against what this machine can do at best, and 64 streams in one call against 64 calls from Python.
+"""The native kernel inside C against what this machine can do at best, GRU against LSTM, and 64
+streams in one call against 64 calls from Python.
 
-The limit is measured in the same run: the time to read the model's bytes from the cache that holds them, or to do its multiply-accumulates
-in float32, whichever is longer. For int8 only the reading counts: its arithmetic is cheaper than that.
+The limit is measured in the same run: the time to read the model's bytes from the cache that holds
+them, or to do its multiply-accumulates in float32, whichever is longer. For int8 only the reading
+counts: its arithmetic is cheaper than that.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ HERE = Path(__file__).parent
 FOLDER = native.LIBRARY.parent
 SIZES = (16, 32, 64, 128, 256)
 STREAMS, WIDTH = 64, 128
+GRU_SIZES = (64, 128)
+GRU_LIMIT = 1.1
 
 
-def inside_c(sizes: tuple[int, ...]) -> list[dict[str, object]]:
-    """The rows of kernel.c, built here against the library that the backend loads."""
+def inside_c(*arguments: object) -> list[dict[str, object]]:
+    """The rows that kernel.c prints, built here against the library that the backend loads."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SystemExit(
@@ -48,7 +52,7 @@ def inside_c(sizes: tuple[int, ...]) -> list[dict[str, object]]:
         ]
         subprocess.run(command, check=True)
         done = subprocess.run(
-            [program, *map(str, sizes)], capture_output=True, text=True, check=True
+            [program, *map(str, arguments)], capture_output=True, text=True, check=True
         )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -92,7 +96,7 @@ def main() -> None:
     print(
         f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}{'share':>7}{'bytes':>10}"
     )
-    for row in inside_c(SIZES):
+    for row in inside_c(*SIZES):
         step, read, mac = (float(str(row[name])) for name in ("step_ns", "read_ns", "mac_ns"))
         is_float = row["precision"] == "float32"
         share = (max(read, mac) if is_float else read) / step
@@ -101,6 +105,7 @@ def main() -> None:
         print(
             f"{row['precision']:>8} {row['kernel']:<13}{figures}{verdict(share, 0.6) if judged else ''}"
         )
+    gru_beside_lstm()
     print(
         f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
     )
@@ -109,6 +114,19 @@ def main() -> None:
         print(
             f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   {many / one:.2f} times{verdict(many / one, 5)}"
         )
+
+
+def gru_beside_lstm() -> None:
+    print("\nGRU beside LSTM, in turns, nanoseconds a step")
+    print("ratio: the median of GRU / LSTM for each multiply-accumulate")
+    for row in inside_c("gru", *GRU_SIZES):
+        name = "reset after the product" if row["option"] else "reset before it"
+        judged = row["option"] and row["kernel"] == native.kernels()[0]
+        figures = f"LSTM {row['lstm_ns']:>8}  GRU {row['gru_ns']:>8}  ratio {row['ratio']:.3f}"
+        met = "met" if float(str(row["ratio"])) <= GRU_LIMIT else "MISSED"
+        told = f"   target <= {GRU_LIMIT}: {met}" if judged else ""
+        start = f"{row['precision']:>8} {row['kernel']:<13}{row['hidden']:>5}  {name:<24}"
+        print(f"{start}{figures}{told}")
 
 
 def verdict(figure: float, least: float) -> str:

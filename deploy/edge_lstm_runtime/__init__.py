@@ -47,7 +47,8 @@ __all__ = [  # noqa: RUF022  (grouped)
     # the file
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     # errors
-    "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError", "ConversionError", "DataError",
-    "MissingDependencyError", "NewerFormatError", "SampleError", "TrainingError",
+    "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
+    "TrainingError",
     "__version__",
 ]  # fmt: skip

@@ -1,12 +1,14 @@
-"""Anomalies in a stream: how far a sample is from what was forecast of it.
+"""Anomalies in a stream: how far a sample is from its forecasts.
 
-    error    e[k, j] = x[j] - forecast[k, j], with the forecast made k + 1 samples before (k = 0 to horizon - 1), target j
-    raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the forecasts that there are
-    score    s = s_before + smoothing * (raw - s_before), beginning with the first raw one
+    error    e[k, j] = x[j] - forecast[k, j] for target j; forecast k was made k + 1 samples
+             before, k = 0 to horizon - 1
+    raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the
+             forecasts that are known
+    score    s = s_before + smoothing * (raw - s_before); the first score is the first raw value
     anomaly  score > threshold
 
-Centre, scale, smoothing and threshold stand in the specification. Nothing is scored, and the score is as before, where the sample has no
-value for any target, and before the first forecast is due.
+Centre, scale, smoothing and threshold are in the specification. A sample has no score if it has no
+value for any target, or if no forecast of it was made. The score before it is then kept.
 """
 
 from __future__ import annotations
@@ -26,20 +28,24 @@ Float64 = NDArray[np.float64]
 
 
 class Detection(NamedTuple):
-    """score: in robust standard deviations of a usual error, NaN where there is none; anomaly: whether it is above the threshold."""
+    """score: in robust standard deviations of a usual error, NaN if the sample has none.
+
+    anomaly: whether the score is above the threshold.
+    """
 
     score: float
     anomaly: bool
 
 
 class AnomalyDetector:
-    """The detector beside one stream: call it with each sample and the session's answer to it, and reset it with the session.
+    """The detector for one stream.
 
-    Its little state is the forecasts that are still due, and the score.
+    Call it with each sample and the session's answer to that sample. Reset it with the session.
+    Its state is the forecasts that are still due, and the score.
     """
 
     def __init__(self, spec: ModelSpec):
-        """Raises ConfigError for a model that is no detector."""
+        """Raises ConfigError if the model is no anomaly detector."""
         answer = spec.answer
         detector = spec.detector
         if not isinstance(answer, Forecast) or detector is None:
@@ -51,16 +57,16 @@ class AnomalyDetector:
         self._lead = np.arange(answer.horizon)
         self._centre = np.reshape(detector.centre, shape)
         self._scale = np.reshape(detector.scale, shape)
-        self._due = np.empty(
-            (answer.horizon, *shape)
-        )  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
+        # [k]: the answer k + 1 samples ago. Its row k forecasts the sample that comes now.
+        self._due = np.empty((answer.horizon, *shape))
         self._score = math.nan
         self.reset()
 
     def __call__(self, x: ArrayLike, answer: ArrayLike) -> Detection:
-        """x: (C,) the sample, raw units, NaN where missing; answer: (O,) raw units, the session's to this sample.
+        """Score one sample.
 
-        Raises SampleError on another shape; the state is then unchanged.
+        x: (C,) the sample in raw units, NaN for a missing value. answer: (O,) raw units, the
+        session's answer to x. Raises SampleError for another shape. The state is then unchanged.
         """
         deviations = np.abs(self.errors(x, answer) - self._centre) / self._scale
         known = ~np.isnan(deviations)
@@ -75,8 +81,13 @@ class AnomalyDetector:
         return Detection(self._score, self._score > self._detector.threshold)
 
     def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
-        """The first half of a call: (horizon, targets) raw units, how far x is from its forecasts; NaN where one of the two is missing."""
-        sample, forecast = np.asarray(x, np.float64), np.asarray(answer, np.float64)
+        """The first half of a call: x minus its forecasts, (horizon, targets) raw units.
+
+        An error is NaN if the sample's value or the forecast is missing. The answer is kept as the
+        newest forecast. Raises SampleError as a call does.
+        """
+        sample = np.asarray(x, np.float64)
+        forecast = np.asarray(answer, np.float64)
         if sample.shape != (self._spec.input_size,) or forecast.shape != (self._spec.output_size,):
             raise SampleError(
                 f"sample and answer have shapes {sample.shape} and {forecast.shape}, "
@@ -89,7 +100,10 @@ class AnomalyDetector:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Copies: "due" (horizon, horizon, targets) and "score". Assigning restores both; save it with the session's."""
+        """Copies: "due" (horizon, horizon, targets) and "score". Save it with the session's state.
+
+        Assigning restores both. It raises BackendError for other names or another shape.
+        """
         return {"due": self._due.copy(), "score": self._score}
 
     @state.setter
@@ -100,12 +114,13 @@ class AnomalyDetector:
             or np.shape(value["due"]) != self._due.shape
         ):
             raise BackendError(
-                f"not a state of this detector; expected 'due' of shape {self._due.shape} and 'score', as it gives them"
+                f"not a state of this detector; expected 'due' of shape {self._due.shape} "
+                "and 'score', as it gives them"
             )
         self._due[:] = value["due"]
         self._score = float(value["score"])
 
     def reset(self) -> None:
-        """As at the start of a recording: no forecast is due, and there is no score."""
+        """Forget all forecasts and the score, as at the start of a recording."""
         self._due[:] = np.nan
         self._score = math.nan

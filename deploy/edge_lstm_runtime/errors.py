@@ -4,15 +4,15 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── ConfigError                  a configuration file or an option
 ├── DataError                    training or test data
 ├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
-├── BundleError                  a bundle that is truncated, altered, incomplete, or can't be written
+├── BundleError                  a bundle that is truncated, altered, incomplete or unwritable
 │   └── NewerFormatError         a bundle of a later format version
-├── SampleError                  one sample of a stream; the state before it is kept
+├── SampleError                  one sample of a stream (the state before it is kept)
 ├── BackendError                 a backend failed
 │   └── BackendUnavailableError  a backend can't run on this machine
-├── ConversionError              an export step failed; nothing was written
+├── ConversionError              an export step failed (nothing was written)
 └── MissingDependencyError       an optional package is not installed
 
-The command line prints the message as it is and exits with `exit_code`; a library call raises it.
+A library call raises the error. The command line prints its message and exits with `exit_code`.
 """
 
 from __future__ import annotations

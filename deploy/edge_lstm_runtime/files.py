@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of it; and the folder of the cache."""
+"""Writing a file so that it is never half written, and the folder of the cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import IO
 
 
 def cache_folder() -> Path:
-    """Where what can be made again lies; it may not be there yet. Raises RuntimeError where there is no home either."""
+    """The folder for files that can be made again. It may not exist yet.
+
+    It is EDGE_LSTM_CACHE, or "edge-lstm" in XDG_CACHE_HOME or in ~/.cache. Raises RuntimeError if
+    neither variable is set and there is no home folder.
+    """
     named = (
         os.environ.get("EDGE_LSTM_CACHE")
         or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
@@ -20,10 +24,10 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a binary file that takes the place of `path` only when the block ends without an error.
+    """Open a binary file that replaces `path` only if the block ends without an error.
 
-    The bytes go to a temporary file beside `path`, reach the disk (fsync) and are then renamed over
-    it, so that a full disk or a kill leaves the old file whole.
+    The bytes go to a temporary file beside `path`, which reaches the disk (fsync) and is then
+    renamed. A full disk or a kill leaves the old file whole. Raises OSError.
     """
     import tempfile  # here: reading a bundle doesn't need it
 
@@ -37,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private; a plain open() would not
+        temporary.chmod(0o666 & ~umask)  # as open() would; mkstemp makes it private
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Text that a language model goes on with, character by character."""
+"""Text from a language model, character by character."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BackendError, ConfigError, SampleError
+from .inputs.characters import UNKNOWN, Characters
 
 if TYPE_CHECKING:
     from .session import Session
-from .inputs.characters import UNKNOWN, Characters
 
 
 def generate(
     session: Session, prompt: str, *, length: int = 200, temperature: float = 0.8, seed: int = 0
 ) -> Iterator[str]:
-    """Go on with a text: `length` characters, one by one, each drawn from the model's probabilities and given back to it.
+    """Yield `length` characters that continue the prompt.
 
-    The session's state is carried; reset it before a text that has nothing to do with the last one. temperature: the logits are divided by
-    it, so that 1 are the model's own probabilities and less are the likelier ones; 0 takes the likeliest character. The same seed on the
-    same backend gives the same text. Before the first character it raises ConfigError for a model of another task and for an option out of
-    its range, SampleError for an empty prompt or a character in it that the model doesn't know.
+    Each one is drawn from the model's probabilities and is the model's next input. The session's
+    state is carried: reset it before an unrelated text.
+
+    temperature: the logits are divided by it. 1 keeps the model's probabilities, a lower value
+    favours the likelier characters, and 0 always takes the likeliest one.
+    seed: the same seed on the same backend gives the same text.
+
+    Raises ConfigError for a model of another task, a session of several streams or an option out of
+    its range, and SampleError for an empty prompt or a character that the model doesn't know. These
+    come before the first character. Raises BackendError if logits are not finite.
     """
     spec = session.spec
     if not isinstance(spec.inputs, Characters):
@@ -43,7 +49,8 @@ def generate(
         isinstance(temperature, (int, float)) and temperature >= 0 and math.isfinite(temperature)
     ):
         raise ConfigError(
-            f"temperature is {temperature!r}; expected 0 (always the likeliest character) or a larger number"
+            f"temperature is {temperature!r}; "
+            "expected 0 (always the likeliest character) or a larger number"
         )
     if not prompt:
         raise SampleError("the prompt is empty; expected at least one character to go on from")
@@ -65,7 +72,8 @@ def _generate(
     for n in range(length):
         if not np.isfinite(logits).all():
             raise BackendError(
-                f"backend {session.backend.name!r} answered with values that are not finite: {logits}"
+                f"backend {session.backend.name!r} answered with values that are not finite: "
+                f"{logits}"
             )
         logits[unspeakable] = -np.inf
         index = _draw(logits, temperature, rng)
@@ -78,6 +86,6 @@ def _draw(logits: NDArray[np.float64], temperature: float, rng: np.random.Genera
     relative = logits - logits.max()
     if temperature == 0:
         return int(relative.argmax())
-    with np.errstate(over="ignore"):  # a tiny temperature: -inf, whose exponential is 0
+    with np.errstate(over="ignore"):  # a tiny temperature gives -inf, whose exponential is 0
         steps = np.exp(relative / temperature).cumsum()
     return int(np.searchsorted(steps, rng.random() * steps[-1], side="right"))

@@ -1,4 +1,4 @@
-"""From what this edge-lstm was installed, for the messages that say how to install more of it."""
+"""The source of this installation, for messages that say how to install an extra."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from __future__ import annotations
 def pip_install(extra: str) -> str:
     """The command that adds one of edge-lstm's extras to this installation.
 
-    It names the wheel or the clone that pip noted when it installed edge-lstm (direct_url.json), as
-    no package index has edge-lstm.
+    No package index has edge-lstm. So the command names the wheel or the clone that pip noted when
+    it installed edge-lstm (direct_url.json).
     """
-    import importlib.metadata  # at an error alone: these take a board a while to load
+    import importlib.metadata  # here: slow to load on a board, and needed after an error only
     import json
     import urllib.parse
 

@@ -60,22 +60,34 @@ class Model:
         verify: bool = True,
         streams: int | None = None,
     ) -> Session:
-        """Open a backend by its name, such as "numpy" or "rknn" (docs/backends.md), or "auto": the fastest that is right.
+        """Open a session on a backend.
 
-        artifact: which converted member to run, such as "rk3588-fp16.rknn"; may be left out if there is one. "auto" tries no other.
-        One that takes T steps at once, such as "rk3588-fp16-t8.rknn", serves `run`; `step`, and the rows of a `run` that fill no chunk, are
-        computed by NumPy on the same state. Of a bidirectional model T is the length of the sequences that it takes; NumPy computes others.
-        verify: whatever is no plain float32 code on the CPU first runs golden samples of the bundle. It is refused with BackendError
-        if its answers are out of tolerance; "auto" takes another backend then. False: it is taken as it is.
-        streams: N independent streams, answered together: see StreamsSession. None, not 1, for the plain session.
-        Raises BackendUnavailableError if this machine lacks what the backend needs, BackendError for an unknown name, ConfigError
-        for an option that does not apply to the backend.
+        backend: a name such as "numpy" or "rknn" (docs/backends.md), or "auto" for the fastest
+        backend that is right.
+
+        artifact: the converted member to run, such as "rk3588-fp16.rknn". It may be left out if the
+        bundle has only one for the backend. "auto" tries no other converted member.
+        A member that takes T steps at once, such as "rk3588-fp16-t8.rknn", computes whole chunks of
+        a `run`. NumPy computes the rest of its rows, and `step`, on the same state.
+        For a bidirectional model, T is the length of the sequences that the member takes. NumPy
+        computes sequences of other lengths.
+
+        verify: a backend that is not plain float32 code on the CPU first runs golden samples of the
+        bundle. If its answers are out of tolerance, it is refused with BackendError, and "auto"
+        takes another one. With False it is not checked.
+
+        streams: N for N independent streams that are answered together (see StreamsSession), None
+        for a session of one stream. 1 gives a StreamsSession too.
+
+        Raises BackendUnavailableError if this machine or the bundle lacks what the backend needs,
+        BackendError for an unknown name, and ConfigError for an option that does not apply.
         """
         if streams is not None and (type(streams) is not int or streams < 1):
             raise ConfigError(f"streams is {streams!r}; expected a whole number from 1")
         if backend == "auto" and not verify:
             raise ConfigError(
-                'verify=False does not apply to backend "auto", which takes what is right; name a backend'
+                'verify=False does not apply to backend "auto", which takes what is right; '
+                "name a backend"
             )
         if backend == "auto":
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
@@ -86,10 +98,13 @@ class Model:
         return open_session(self.spec, opened, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
-        """xs: (steps, C) raw units from the start of a recording -> (steps, F) what the network sees."""
+        """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.
+
+        These are the network's inputs. Raises SampleError as `Session.run` does.
+        """
         return self.spec.features(xs)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a bundle, checking every byte of it. Raises BundleError."""
+    """Read a bundle and check every byte of it. Raises BundleError."""
     return Model(read_bundle(path))

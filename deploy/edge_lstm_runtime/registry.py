@@ -1,4 +1,4 @@
-"""How a thing is found by its name: a file of a folder here, or a plug-in of another package."""
+"""Finding a thing by its name: a file of a folder here, or a plug-in of another package."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Registry:
-    """All things of one kind, by name. Nothing lists them: a new file, or an entry point, is enough.
+    """All things of one kind, by name. Nothing lists them: a new file or entry point is enough.
 
     package  the folder, such as "edge_lstm_runtime.backends". A file or sub-package is one of the
-             things if it has the attribute `marker`; its name is the file's, with "-" for "_".
-    group    of the entry points of plug-ins: NAME = "module", a module with the same attribute.
-             They are asked only if a name is not built in, or if all are listed.
-    kind     in a word, for the messages
+             things if it has the attribute `marker`. Its name is the file's, with "-" for "_".
+    group    the plug-ins' entry-point group: NAME = "module", a module with the same attribute.
+             Plug-ins are asked only if a name is not built in, or if all names are listed.
+    kind     the kind of thing in a word, for the messages
     unknown  the error for a name that nothing has
     broken   the error for a plug-in that can't be loaded
-    others   names that are valid too, but are no such thing
+    others   further valid names, listed in the message for an unknown one
     """
 
     package: str
@@ -38,7 +38,7 @@ class Registry:
     others: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
-        """Everything that is known here, sorted. It may still lack something that it needs."""
+        """Every known name, sorted. A thing may still lack a package that it needs."""
         here = [name for name in self._files() if self._built_in(name)]
         return sorted({*here, *self._plug_ins()})
 
@@ -69,7 +69,7 @@ class Registry:
         return module if hasattr(module, self.marker) else None
 
     def _files(self) -> dict[str, str]:
-        """Name -> file or sub-package of the folder."""
+        """Name -> file or sub-package of the folder, whether it has the marker or not."""
         folder = importlib.import_module(self.package).__path__
         return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folder)}
 
@@ -79,7 +79,7 @@ class Registry:
 
 @functools.lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
-    """path: sys.path, which decides what is found."""
+    """path: sys.path, on which the result depends."""
     from importlib.metadata import entry_points  # here: both take 15 ms, and few need them
 
     return tuple(entry_points(group=group))

@@ -17,12 +17,15 @@ from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
 from .tasks import Scaling
 
-LAST = "last"  # names in a session's state beside the network's own
+LAST = "last"  # names in a session's state, beside those of the network
 PCM = "pcm"
 
 
 def answers(scaling: Scaling, outputs: NDArray[Any], filled: NDArray[np.float64]) -> NDArray[Any]:
-    """Outputs (..., O) -> raw units. filled: (..., C) the samples. The dtype of `outputs` is kept."""
+    """Outputs (..., O) -> answers (..., O) in raw units, of the same dtype.
+
+    filled: (..., C) the samples in raw units, gaps filled.
+    """
     answer = outputs * scaling.scale + scaling.offset
     if scaling.residual is not None:
         answer += filled[..., scaling.residual]
@@ -32,12 +35,13 @@ def answers(scaling: Scaling, outputs: NDArray[Any], filled: NDArray[np.float64]
 class Session:
     """A stream through one backend: raw samples in, answers out, the state carried.
 
-    The state starts at zero, at `reset()`, and nowhere else; a sample that is refused leaves it as it was. A bidirectional model has
-    none: it answers whole sequences, by `run`, and `step` raises BackendError.
+    The state is zero at the start and after `reset()`. A refused sample leaves it unchanged.
+    A bidirectional model carries no state: `run` answers whole sequences and `step` raises
+    BackendError.
     """
 
     def __init__(self, spec: ModelSpec, backend: Backend, streams: int | None = None):
-        """streams: N, of a `StreamsSession`."""
+        """streams: N for a `StreamsSession`, None for one stream."""
         self.spec = spec
         self.backend = backend
         self.streams = streams
@@ -45,7 +49,7 @@ class Session:
         keep_last = self._scaling is not None and self._scaling.residual is not None
         self._pre = spec.inputs.preprocessor(backend.dtype, streams, keep_last=keep_last)
         self._step = backend.step
-        # The backend refuses a step of such a model in a clear line; no sample is looked at for that.
+        # The backend refuses a step of a whole-sequence model, so the sample isn't checked first.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.whole else self._pre
         self._answer = backend.answerer(spec, self._pre.last)
         front_end = spec.inputs.sound
@@ -54,9 +58,11 @@ class Session:
         )
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify" and "language", else raw units.
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference).
 
-        Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
+        The answer is logits for the tasks "classify" and "language", raw units for the others.
+        Raises SampleError for a wrong number of values, text, inf, or a NaN that the model refuses.
+        The state is then unchanged.
         """
         if self._answer is not None and (answer := self._answer(x)) is not None:
             return answer
@@ -66,12 +72,12 @@ class Session:
         return answers(self._scaling, outputs, self._pre.last)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
-        """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row, the state carried in and out.
+        """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row.
 
-        Raises SampleError with the number of the first row that can't be used; the state is then as before the call, as it is
-        when the backend fails.
-
-        Of a bidirectional model the rows are one whole sequence, from the zero state and with no value known before it ("ffill").
+        The state is carried in and out. For a bidirectional model, the rows are one whole sequence:
+        it starts from the zero state, and no earlier value fills a gap ("ffill").
+        Raises SampleError with the number of the first row that can't be used, and BackendError if
+        the backend fails. The state is then as it was before the call.
         """
         xs = as_samples(self.spec.inputs, xs, self.streams)
         if not len(xs):
@@ -83,18 +89,19 @@ class Session:
         try:
             outputs = self.backend.run(rows)
         except Exception:
-            with contextlib.suppress(
-                BackendError
-            ):  # where it can't even take its state back, its own error says more
+            # If the backend can't take its state back either, the first error says more.
+            with contextlib.suppress(BackendError):
                 self.state = before
             raise
         return outputs if self._scaling is None else answers(self._scaling, outputs, filled)
 
     def listen(self, pcm: ArrayLike) -> NDArray[Any]:
-        """pcm: (samples,) mono, int16 or floats in -1 to 1, pieces of any length -> (n, O) the answers to the frames that are now complete.
+        """pcm: (samples,) mono, int16 or floats in -1 to 1 -> (n, O) answers.
 
-        For a model with a front end: `run` for its frames; samples that no frame has used up are part of the state. Raises SampleError
-        for other numbers, the state as before, and ConfigError for a model, or a session, that takes frames only.
+        A piece may have any length. The answers are those of `run` to the n frames that are now
+        complete. Samples that no frame has used up are part of the state.
+        Raises SampleError for other numbers, with the state unchanged. Raises ConfigError if the
+        model has no front end, if it is bidirectional, or if the session has several streams.
         """
         if self._sound is None or self.spec.whole:
             if self.spec.inputs.sound is None:
@@ -108,7 +115,8 @@ class Session:
                 else "a bidirectional model"
             )
             raise ConfigError(
-                f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) or FrontEndStream, and call `run`"
+                f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) "
+                "or FrontEndStream, and call `run`"
             )
         before = self._sound.pending
         frames = self._sound.push(pcm)
@@ -120,8 +128,12 @@ class Session:
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """Copies: "h" and "c" (layers, H), and "last" (C,), the latest known raw values; of a model with a front end "pcm" (samples,) too,
-        what no frame has used up. Assigning restores all of it."""
+        """Copies, by name. Assigning restores all of them.
+
+        The network's states come first, such as "lstm0.h" (H,). "last" (C,) is the latest known raw
+        values. A session that takes sound also has "pcm" (samples,), the samples in -1 to 1 that no
+        frame has used up. Assigning raises BackendError for other names, shapes or values.
+        """
         values = {**self.backend.state, LAST: self._pre.last.copy()}
         return values if self._sound is None else {**values, PCM: self._sound.pending}
 
@@ -144,7 +156,8 @@ class Session:
             raise BackendError(f"state 'last' is not numeric: {e}") from e
         if last.shape != self._pre.last.shape or not np.isfinite(last).all():
             raise BackendError(
-                f"state 'last' has shape {last.shape}, expected {self._pre.last.shape} finite values"
+                f"state 'last' has shape {last.shape}, "
+                f"expected {self._pre.last.shape} finite values"
             )
         before = None if self._sound is None else self._sound.pending
         if self._sound is not None:
@@ -161,7 +174,7 @@ class Session:
         self._pre.last[:] = last
 
     def reset(self) -> None:
-        """Back to the zero state, as at the start of a recording."""
+        """Set the state to zero, as at the start of a recording."""
         self.backend.reset()
         self._pre.reset()
         if self._sound is not None:
@@ -183,20 +196,24 @@ class Session:
 
 
 class StreamsSession(Session):
-    """N streams, each with a state of its own, a step of all of them at a time: a `Session` with N before C, O, and (layers, H).
+    """N streams, each with its own state. One call takes a step of all of them.
 
-    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O). state: "h" and "c" (N, layers, H), "last" (N, C).
-    A refused sample is named by its stream and channel, and leaves every stream's state as it was.
+    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O).
+    state: each state of the network (N, size), "last" (N, C).
+    The error for a refused sample names its stream and channel. No stream's state changes then.
     """
 
     streams: int
 
     def __init__(self, spec: ModelSpec, backend: Backend, streams: int):
-        """backend: with the shapes of N streams, as `open_backend(..., streams=N)` gives it."""
+        """backend: one for N streams, as `open_backend(..., streams=N)` returns it."""
         super().__init__(spec, backend, streams)
 
     def reset(self, *, stream: int | None = None, streams: Sequence[int] | None = None) -> None:
-        """Back to the zero state: one stream, or several, or all where none is named. Raises ConfigError for one that isn't there."""
+        """Set the state of one stream or of several to zero, or of all if none is named.
+
+        Raises ConfigError for a number that no stream has.
+        """
         if stream is None and streams is None:
             return super().reset()
         if stream is not None and streams is not None:
@@ -216,5 +233,5 @@ class StreamsSession(Session):
 
 
 def open_session(spec: ModelSpec, backend: Backend, streams: int | None) -> Session:
-    """A session on an open backend: the plain one, or one of N streams."""
+    """A session on an open backend: for one stream if `streams` is None, else for N."""
     return Session(spec, backend) if streams is None else StreamsSession(spec, backend, streams)

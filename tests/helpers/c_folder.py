@@ -62,9 +62,13 @@ def masked_bundle(path: Path) -> Path:
 
 def mixed_bundle(path: Path) -> Path:
     """Layers of unequal sizes, with activations, some of which read several others."""
-    spec = mixed_spec()
+    return bundle_of(mixed_spec(), path)
+
+
+def bundle_of(spec: ModelSpec, path: Path) -> Path:
+    """A model with random weights, and golden samples."""
     weights = normal_weights(spec)
-    x = np.random.default_rng(8).normal(size=(300, 4))
+    x = np.random.default_rng(8).normal(size=(300, spec.input_size))
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(path, spec, weights, {"golden.npz": golden})
     return path
@@ -125,7 +129,8 @@ class NetworkInC(ctypes.Structure):
 
 
 def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
-    """The export's block and sizes and the kernel's own, for random weights and a column without any in each matrix."""
+    """The export's block and sizes and the kernel's own, for random weights and a column without
+    any in each matrix."""
     rng = np.random.default_rng(7)
     table, flat, parameters = [], [], []
     for layer in network.layers:

@@ -42,7 +42,7 @@ def chain(
 
 
 def mixed_spec() -> rt.ModelSpec:
-    """Layers of unequal sizes, dense ones before, between and behind, that skip and have activations."""
+    """Layers of unequal sizes, dense ones before, between and behind, skips and activations."""
     layers = (
         Dense("before", ("x",), 10, "tanh"),
         Lstm("first", ("before",), 19),

@@ -1,9 +1,9 @@
-/* Runs LSTM layers and a dense head with each kernel of this CPU and prints a line for each: its name, then
- * all answers.
+/* Runs LSTM layers and a dense head with each kernel of this CPU and prints a line for each: its
+ * name, then all answers.
  *
- * kernels FILE: inputs, hidden, layers, outputs, precision, streams, steps, given (uint32); the weights; x
- * (steps, streams, inputs); and with `given`, for one stream and one layer, the states h and c (steps, 2,
- * hidden) that each step begins with (float32).
+ * kernels FILE: inputs, hidden, layers, outputs, precision, streams, steps, given (uint32); the
+ * weights; x (steps, streams, inputs); and with `given`, for one stream and one layer, the states h
+ * and c (steps, 2, hidden) that each step begins with (float32).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ int main(int count, char **arguments) {
         printf("%s", name);
         for (size_t t = 0; t < z.steps; t++) {
             if (z.given)
-                must(el_set_state(model, state, EL_ALL, states + 2 * t * z.hidden) == EL_OK, "el_set_state");
+                must(el_set_state(model, state, EL_ALL, states + 2 * t * z.hidden) == EL_OK,
+                     "el_set_state");
             must(el_step(model, state, x + t * z.streams * z.inputs, y) == EL_OK, "el_step");
             for (size_t k = 0; k < outputs; k++) printf(" %.9g", (double)y[k]);
         }

@@ -1,4 +1,4 @@
-"""The converted models of a bundle: which of them a backend runs."""
+"""The converted models of a bundle, and the one that a backend runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def artifacts_of(bundle: Bundle, kind: str | None) -> dict[str, dict[str, Any]]:
-    """Member -> manifest entry of each converted model of this kind, such as "rknn", sorted. None for any kind."""
+    """The converted models of a kind, sorted: member -> manifest entry.
+
+    kind: such as "rknn", or None for every kind.
+    """
     entries = sorted(bundle.manifest.get("artifacts", {}).items())
     return {member: entry for member, entry in entries if kind in (None, entry.get("kind"))}
 
@@ -44,7 +47,10 @@ def pick_artifact(
 
 
 def steps_at_once(bundle: Bundle, artifact: str) -> int:
-    """T of a converted model that takes T steps in one run, as `edge-lstm export --chunk T` makes it; else 1."""
+    """The number of steps that a converted model takes in one run.
+
+    It is T if `edge-lstm export --chunk T` made the model, and 1 otherwise.
+    """
     steps: int = (
         bundle.manifest.get("artifacts", {})
         .get(artifact, {})

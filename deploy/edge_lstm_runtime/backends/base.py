@@ -1,14 +1,17 @@
-"""What a backend is, and what it says about itself.
+"""The interface of a backend, and the facts that a backend states.
 
-A backend runs the network alone: normalised features in, the head's outputs out, the state kept inside. It is one module,
-a file of this folder or of a package that names it under the entry-point group "edge_lstm.backends". It has
+A backend runs the network alone: normalized features in, the network's outputs out, the state kept
+inside. It is one module, a file of this folder or a module that another package names under the
+entry-point group "edge_lstm.backends". It has
 
-    FACTS: Facts                                                     (below)
+    FACTS: Facts                                                (see below)
     open_backend(bundle, *, artifact=None) -> Backend
-    open_streams(bundle, streams, *, artifact=None) -> Backend       if it answers N streams together:
-                                                                     N before F, O, and (layers, H)
+    open_streams(bundle, streams, *, artifact=None) -> Backend  only if it answers N streams
+                                                                together: N before F, O, and the
+                                                                sizes of the states
 
-FACTS is read when backends are listed, so the module imports what it needs, such as a vendor's library, in these functions alone.
+FACTS is read whenever backends are listed. So the module imports its requirements, such as a
+vendor's library, inside these functions only.
 """
 
 from __future__ import annotations
@@ -34,15 +37,18 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is true of a backend on every machine. Each list of backends and each decision between them comes from these.
+    """Facts about a backend that hold on every machine.
 
-    number_format  that it computes in; its answers are held to that format's tolerance
+    Every list of backends and every decision between backends comes from these.
+
+    number_format  the format that it computes in. Its answers must keep that format's tolerance
     runs_on        the CPU, a device beside it, or a simulator of a device
-    needs          in words, with how to get it; "" for nothing but NumPy
-    artifact       the `kind` of the bundle's converted models that it runs; None if it runs none
-    is_reference   it is what the others are measured against
-    libraries      Python packages, and files by their absolute path: "auto" measures anew if one has changed
-    variables      of the environment, that change how fast it is
+    needs          its requirements and how to get them, in words. "" if it needs NumPy only
+    artifact       the `kind` of the bundle's converted models that it runs. None if it runs none
+    is_reference   whether the others are measured against it
+    libraries      Python packages, and files by their absolute path. "auto" measures anew if one
+                   has changed
+    variables      environment variables that change its speed
     """
 
     number_format: NumberFormat
@@ -60,7 +66,10 @@ class Facts:
 
     @property
     def exact(self) -> bool:
-        """Whether it is plain code in float32 or more on the CPU, which needs no check each time it is opened."""
+        """Whether it is plain code on the CPU, in float32 or float64.
+
+        Such a backend needs no check when it is opened.
+        """
         return self.runs_on == "cpu" and self.number_format in ("float64", "float32")
 
 
@@ -69,9 +78,7 @@ class Backend(ABC):
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
-    at_once: int = (
-        1  # steps that it answers together where `run` brings as many; any number is right
-    )
+    at_once: int = 1  # steps that `run` computes together, though it takes any number
 
     @abstractmethod
     def reset(self) -> None:
@@ -86,15 +93,16 @@ class Backend(ABC):
         spec: ModelSpec,  # noqa: ARG002
         last: NDArray[np.float64],  # noqa: ARG002
     ) -> Callable[[ArrayLike], NDArray[Any] | None] | None:
-        """A backend may do the pre- and post-processing of a step as well, faster than it is done for it.
+        """A function from a raw sample (C,) to the answer (O,), for a fast step.
 
-        last: (C,), the Preprocessor's, read and written. Returns what takes a raw sample and gives the answer, or None, with nothing
-        changed, for a sample that can't be used; None where the backend has nothing of the kind.
+        It does the pre- and post-processing too. For a sample that can't be used, it returns None
+        and changes nothing. last: (C,), the Preprocessor's, which it reads and writes.
+        Returns None if the backend has no such function.
         """
         return None
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
-        """features: (steps, F) -> outputs: (steps, O); the same as `step` for each row."""
+        """features: (steps, F) -> outputs: (steps, O), the same as `step` for each row."""
         return np.stack([self.step(row) for row in features])
 
     @property
@@ -110,7 +118,7 @@ class Backend(ABC):
     def state(self, value: State) -> None: ...
 
     def close(self) -> None:  # noqa: B027  (most backends hold nothing that needs releasing)
-        """Release what the backend holds; it can't be used afterwards. May be called twice."""
+        """Release all that the backend holds. It can't be used afterwards. May be called twice."""
 
 
 class WholeSequence(Backend):
@@ -123,7 +131,7 @@ class WholeSequence(Backend):
         """There is nothing to set back."""
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
-        """Raises BackendError, always."""
+        """Always raises BackendError."""
         raise BackendError(
             "this model is bidirectional: it reads a whole sequence from both ends, so there is no "
             "answer to a single step; use run with all rows of a sequence"
@@ -143,7 +151,10 @@ class WholeSequence(Backend):
 
 
 def check_state(value: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """The state as arrays, in the order of `shapes`; BackendError for anything else."""
+    """The state as arrays, in the order of `shapes`.
+
+    Raises BackendError for other names or shapes, and for a value that is not finite in float32.
+    """
     if not isinstance(value, Mapping) or set(value) != set(shapes):
         found = f"{sorted(value)}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
         raise BackendError(f"state is {found}; expected arrays named {list(shapes)}")
@@ -155,7 +166,8 @@ def check_state(value: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
             raise BackendError(f"state {name!r} is no array: {e}") from e
         if array.shape != shape or array.dtype.kind != "f":
             raise BackendError(
-                f"state {name!r} is {array.dtype}{array.shape}, expected floating point of shape {shape}"
+                f"state {name!r} is {array.dtype}{array.shape}, "
+                f"expected floating point of shape {shape}"
             )
         if not (np.abs(array) <= _FLOAT32_MAX).all():
             raise BackendError(f"state {name!r} has values that are not finite in float32")

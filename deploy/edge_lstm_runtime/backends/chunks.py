@@ -1,4 +1,4 @@
-"""A converted model that answers several steps at a time, made to take any number of them, and any length of sequence."""
+"""Converted models of a fixed number of steps, made to take any number of them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ _log = logging.getLogger("edge_lstm")
 
 
 class ChunkBackend(Backend):
-    """Whole chunks go to the converted model; what fills none, at the end of a `run` or in a `step`, NumPy computes on the same state.
+    """Whole chunks go to the converted model. NumPy computes the other steps on the same state.
 
-    The state is in one of the two, `_holder`, and is handed over when the other one's turn comes.
+    These are the last rows of a `run` if they fill no chunk, and each `step`. One of the two,
+    `_holder`, has the state. It is handed over before the other one computes.
     """
 
     def __init__(self, chunks: Backend, single: NumpyBackend, steps: int):
-        """chunks: takes multiples of `steps` rows in `run`; its `step` is not used."""
+        """chunks: takes multiples of `steps` rows in `run`. Its `step` is not used."""
         self.name = chunks.name
         self.at_once = steps
-        self._chunks, self._single = chunks, single
+        self._chunks = chunks
+        self._single = single
         self._holder: Backend = single
         self._said = self._closed = False
 
@@ -74,12 +76,13 @@ class ChunkBackend(Backend):
 
 
 class SequenceBackend(WholeSequence):
-    """Bidirectional: sequences of just the length that the converted model has go to it, NumPy computes the others."""
+    """Bidirectional: sequences of `steps` steps go to the converted model, others to NumPy."""
 
     def __init__(self, converted: Backend, other: Backend, steps: int):
         self.name = converted.name
         self.at_once = steps
-        self._converted, self._other = converted, other
+        self._converted = converted
+        self._other = other
         self._said = self._closed = False
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
@@ -104,7 +107,11 @@ class SequenceBackend(WholeSequence):
 def any_length(
     backend: Backend, steps: int, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]
 ) -> Backend:
-    """The backend itself where it takes one step at a time, else a ChunkBackend around it; a SequenceBackend for a bidirectional model."""
+    """A backend for any number of steps, around one that takes `steps` at once.
+
+    It is a SequenceBackend for a bidirectional model, else a ChunkBackend. If `steps` is 1, it is
+    the backend itself.
+    """
     if spec.whole:
         return SequenceBackend(backend, numpy_backend(spec, weights), steps)
     return backend if steps == 1 else ChunkBackend(backend, NumpyBackend(spec, weights), steps)

@@ -1,4 +1,7 @@
-"""Several streams on a backend that knows one: a backend for each. One that answers all of them together has `open_streams` instead."""
+"""Several streams on a backend that knows one stream only: a backend for each.
+
+A backend with `open_streams` answers all of them together and doesn't need this.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,13 @@ from .base import Backend, State, check_state
 
 
 class LoopedStreams(Backend):
-    """N networks with N states: the shapes of a `Backend`, with N before F, O, and the sizes of the states."""
+    """N networks with N states: N stands before F, O and the sizes of the states."""
 
     def __init__(self, backends: Sequence[Backend]):
         self._backends = backends
-        self.name, self.dtype, self.at_once = (
-            backends[0].name,
-            backends[0].dtype,
-            backends[0].at_once,
-        )
+        self.name = backends[0].name
+        self.dtype = backends[0].dtype
+        self.at_once = backends[0].at_once
 
     def reset(self) -> None:
         for backend in self._backends:
@@ -51,7 +52,7 @@ class LoopedStreams(Backend):
         one = self._backends[0].state
         count = len(self._backends)
         shapes = {name: (count, *array.shape) for name, array in one.items()}
-        arrays = check_state(value, shapes)  # all of it, before any is set
+        arrays = check_state(value, shapes)  # check all before any is set
         for k, backend in enumerate(self._backends):
             backend.state = {name: array[k] for name, array in arrays.items()}
 
@@ -61,7 +62,7 @@ class LoopedStreams(Backend):
 
 
 def looped(open_one: Callable[[], Backend], streams: int) -> LoopedStreams:
-    """Open a backend for each stream; where one can't be opened, those before it are closed."""
+    """Open a backend for each stream. If one can't be opened, those before it are closed."""
     backends: list[Backend] = []
     try:
         for _ in range(streams):

@@ -1,4 +1,4 @@
-"""The C kernel, in float32 and in int8 (see native/edge_lstm.h): of the backends on a CPU the fastest."""
+"""The C kernel, in float32 and in int8 (see native/edge_lstm.h), the fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 FACTS = Facts(
     "float32",
-    needs="the native library: the wheel for this machine, or `python hatch_build.py` in a source folder (docs/native.md)",
+    needs="the native library: the wheel for this machine, or `python hatch_build.py` "
+    "in a source folder (docs/native.md)",
     libraries=(str(native.LIBRARY),),
 )
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
 
 
 class NativeBackend(Backend):
-    """precision: "float32", or "int8" for weights of the recurrent layers in int8 (a quarter of the memory, less exact).
+    """One network in the C kernel.
 
-    streams: where given, features are (streams, F), outputs (streams, O) and states (streams, size). kernel: one of
-    `native.kernels()`; the fastest unless given. steps: of the grid that int8 weights are on, see
-    native/edge_lstm.h. Raises BackendUnavailableError where the library is not here.
+    precision: "float32", or "int8" for recurrent layers with int8 weights, which take a quarter of
+    the memory and are less exact.
+    streams: if given, features are (streams, F), outputs (streams, O) and states (streams, size).
+    kernel: one of `native.kernels()`, or None for the fastest.
+    steps: of the grid of int8 weights, see native/edge_lstm.h.
+    Raises BackendUnavailableError if the library is not here or can't run the network.
     """
 
     name = "native"
@@ -51,7 +56,8 @@ class NativeBackend(Backend):
     ):
         if spec.whole:
             raise BackendUnavailableError(
-                "the native kernel answers single steps; a bidirectional model has none, so NumPy runs it"
+                "the native kernel answers single steps; a bidirectional model has none, "
+                "so NumPy runs it"
             )
         if precision == "int8":
             self.name = "native-int8"
@@ -61,40 +67,36 @@ class NativeBackend(Backend):
         self._model = native.make_model(network, flat, precision, kernel, steps)
         self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
         batch = () if streams is None else (streams,)
-        self._features_shape, self._outputs_shape = (
-            (*batch, spec.inputs.feature_size),
-            (*batch, spec.answer.size),
-        )
+        self._features_shape = (*batch, spec.inputs.feature_size)
+        self._outputs_shape = (*batch, spec.answer.size)
         self._shapes = {name: (*batch, size) for name, size in spec.network.state.items()}
         self._state_shape = (*batch, sum(spec.network.state.values()))
-        # All that stays the same from step to step, as bytes: ctypes hands these over as they are, and finding an array's address takes
-        # longer than the kernel does.
+        # Arguments that are the same at every step are kept as bytes, which ctypes passes as they
+        # are. Finding the address of an array takes longer than the kernel does.
         self._y = np.zeros(self._outputs_shape, np.float32)
         self._bound = bytes(
             native.Bound(address(self._model), address(self._states), address(self._y))
         )
-        self.step = self._fast_step()  # type: ignore[method-assign, assignment]  # a method's lookups are a tenth of a step
+        # A function, because a method's lookups take a tenth of a step.
+        self.step = self._fast_step()  # type: ignore[method-assign, assignment]
 
     @property
     def weight_bytes(self) -> int:
-        """Memory of the model, as the kernel reads it."""
+        """Bytes of the model in memory, in the kernel's layout."""
         return self._model.size
 
     def reset(self, stream: int | None = None) -> None:
-        """stream: of several the only one to set to zero. Raises BackendError where there is none of this number."""
-        if (
-            stream is not None and not 0 <= stream < native.MAX_STREAMS
-        ):  # ctypes would take it modulo 2^32
+        """stream: the only one to set to zero, None for all. BackendError if it doesn't exist."""
+        # ctypes would take the number modulo 2^32.
+        if stream is not None and not 0 <= stream < native.MAX_STREAMS:
             raise BackendError(f"no stream {stream}; expected 0 or more")
         self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
-        call, bound, shape, copy = (
-            native.without_lock()["el_step_bound"],
-            self._bound,
-            self._features_shape,
-            self._y.copy,
-        )
+        call = native.without_lock()["el_step_bound"]
+        bound = self._bound
+        shape = self._features_shape
+        copy = self._y.copy
         any_step = self.step
 
         def step(features: NDArray[Any]) -> Float32:
@@ -113,11 +115,12 @@ class NativeBackend(Backend):
         return outputs
 
     def run(self, features: NDArray[Any]) -> Float32:
-        with np.errstate(over="ignore"):  # what overflows is refused below
+        with np.errstate(over="ignore"):  # infinities are refused below
             rows = np.ascontiguousarray(features, np.float32)
         if rows.shape[1:] != self._features_shape:
             raise BackendError(
-                f"features have shape {rows.shape}, expected (steps, {', '.join(map(str, self._features_shape))})"
+                f"features have shape {rows.shape}, "
+                f"expected (steps, {', '.join(map(str, self._features_shape))})"
             )
         if not np.isfinite(rows).all():
             raise BackendError("features are not finite in float32")
@@ -153,7 +156,9 @@ class NativeBackend(Backend):
             address(last),
         )
         bound = bytes(native.Bound(*pointers))
-        call, shape, copy = native.without_lock()["el_answer_bound"], last.shape, self._y.copy
+        call = native.without_lock()["el_answer_bound"]
+        shape = last.shape
+        copy = self._y.copy
 
         def answer(x: ArrayLike) -> Float32 | None:
             if type(x) is np.ndarray and (x.dtype is _FLOAT64 or x.dtype is _FLOAT32):
@@ -164,7 +169,8 @@ class NativeBackend(Backend):
                 return None
             return copy()
 
-        answer.kept = self, arrays, processing, last  # type: ignore[attr-defined]  # what the pointers point to lives as long as it does
+        # Keeps the memory behind the pointers for as long as the function lives.
+        answer.kept = self, arrays, processing, last  # type: ignore[attr-defined]
         return answer
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -185,13 +191,13 @@ class NativeBackend(Backend):
         self._call("el_set_state", ctypes.c_uint32(native.ALL), address(values))
 
     def _parts(self, values: Float32) -> dict[str, Float32]:
-        """The states by name, as views of all of them side by side."""
+        """The states by name, as views of `values`, in which they are side by side."""
         ends = np.cumsum([shape[-1] for shape in self._shapes.values()], dtype=int)
         return dict(zip(self._shapes, np.split(values, ends, axis=-1), strict=False))
 
 
 def _as_float64(x: ArrayLike) -> NDArray[np.float64] | None:
-    """None for what is no array of numbers."""
+    """x in float64, or None if it is no array of numbers."""
     try:
         array = np.asarray(x)
     except (TypeError, ValueError):

@@ -1,4 +1,7 @@
-"""The C kernel with int8 weights: those of the bundle's int8.npz, or its float32 weights rounded here where it has none."""
+"""The C kernel with int8 weights.
+
+They are those of the bundle's int8.npz. If it has none, its float32 weights are rounded here.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 def int8_products(network: Network) -> dict[str, Shape]:
-    """The matrices that the kernel computes in int8, "lstm0.W_x" -> shape: those of the layers that
-    multiply their state. The others, such as a dense head, stay float32."""
+    """The matrices that the kernel computes in int8, such as "lstm0.W_x" -> shape.
+
+    These are those of the layers that multiply their state. The others, such as a dense head, stay
+    float32.
+    """
     found: dict[str, Shape] = {}
     for layer in network.layers:
         inputs, _ = network.sizes[layer.name]
@@ -40,10 +46,10 @@ def int8_products(network: Network) -> dict[str, Shape]:
 def read_int8(
     spec: ModelSpec, arrays: Mapping[str, NDArray[Any]]
 ) -> tuple[Arrays, NDArray[np.float32]]:
-    """The arrays of int8.npz -> the weights that they replace, in float32, and the kernel's steps.
+    """From the arrays of int8.npz: the weights that they replace, in float32, and the steps.
 
-    Raises BundleError for other arrays than docs/bundle.md lists, int8 of -128, steps that are not
-    above 0 and below 1e30, or biases that are not finite.
+    Raises BundleError for other arrays than docs/bundle.md lists, for an int8 value of -128, for a
+    step that is not above 0 and below 1e30, and for a bias that is not finite.
     """
     network = spec.network
     products = int8_products(network)

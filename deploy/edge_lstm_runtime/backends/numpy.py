@@ -1,4 +1,4 @@
-"""The base backend: float32, NumPy alone, each layer's own fast step."""
+"""The base backend: float32, NumPy only, each layer's own fast step."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FACTS = Facts("float32", variables=("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"))
 
 
 class NumpyBackend(Backend):
-    """Only the answer is allocated in a step; everything else lies in buffers that are made once.
+    """A step allocates the answer only. All else is in buffers that are made once.
 
-    The vectors stand in one buffer, [x, 1, y0, 1, y1, ...]: the input of a layer, its bias's 1 and
-    its output are one slice of it, so that nothing is copied together in a chain of layers.
+    The vectors are in one buffer, [x, 1, y0, 1, y1, ...]. The input of a layer, the 1 for its bias
+    and its output are one slice of it, so that a chain of layers copies nothing.
     """
 
     name = "numpy"
@@ -32,7 +32,7 @@ class NumpyBackend(Backend):
     def __init__(
         self, spec: ModelSpec, weights: Mapping[str, Float32], batch: tuple[int, ...] = ()
     ) -> None:
-        """batch: a last dimension of every buffer, for streams that are computed side by side."""
+        """batch: a last dimension of every buffer, for streams that are computed together."""
         network = spec.network
         *inner, last = network.layers
         starts, joins, size = _places(network)
@@ -57,7 +57,7 @@ class NumpyBackend(Backend):
         self.reset()
 
     def _join(self, vector: Float32, places: list[slice]) -> Callable[[], None]:
-        """Copies what a layer reads to the beginning of its vector."""
+        """A step that copies a layer's inputs to the beginning of its vector."""
         pairs = []
         at = 0
         for place in places:
@@ -93,9 +93,10 @@ class NumpyBackend(Backend):
 
 
 def _places(network: Network) -> tuple[dict[str, int], dict[str, list[slice]], int]:
-    """Where each layer's vector [inputs, 1, outputs] begins, what must be copied there, the size.
+    """The start of each layer's vector [inputs, 1, outputs], the slices to copy there, the size.
 
-    A layer that reads the one before it shares that one's output; any other has its inputs copied.
+    A layer that reads only the one before it shares that one's output. Any other layer has its
+    inputs copied.
     """
     outputs = {FEATURES: slice(0, network.features)}
     size = network.features
@@ -116,7 +117,7 @@ def _places(network: Network) -> tuple[dict[str, int], dict[str, list[slice]], i
 
 
 class NumpyStreams(NumpyBackend):
-    """N streams as N columns: one matrix product a layer and step for all, the weights read once."""
+    """N streams as N columns. One matrix product a layer serves all, so weights are read once."""
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32], streams: int):
         super().__init__(spec, weights, (streams,))
@@ -138,7 +139,7 @@ class NumpyStreams(NumpyBackend):
 
 
 class WholeNumpyBackend(WholeSequence):
-    """The same steps over a whole sequence, a layer after the other."""
+    """The same steps over a whole sequence, layer by layer."""
 
     name = "numpy"
 

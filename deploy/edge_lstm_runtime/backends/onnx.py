@@ -1,4 +1,4 @@
-"""ONNX Runtime, where it is installed."""
+"""ONNX Runtime, if it is installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACTS = Facts("float32", needs="ONNX Runtime: pip install onnxruntime", librarie
 
 
 class OnnxBackend(Backend):
-    """Runs either graph form of one step: x and the states in, y and the states out, in this order."""
+    """Runs a graph of one step: x and the states in, y and the states out, in this order."""
 
     name = "onnx"
 
@@ -34,7 +34,8 @@ class OnnxBackend(Backend):
         for name, shape in self._shapes.items():
             if math.prod(shape) != self._states[name]:
                 raise BackendError(
-                    f"model.onnx has a state of {shape}, expected {self._states[name]} values for {name}"
+                    f"model.onnx has a state of {shape}, "
+                    f"expected {self._states[name]} values for {name}"
                 )
         self.reset()
 
@@ -86,9 +87,10 @@ class WholeOnnxBackend(WholeSequence):
 
 
 def _open(model: bytes, count: int) -> tuple[Any, dict[str, tuple[int, ...]], list[str]]:
-    """The session, the shapes of its inputs by name, the names of its outputs, in order.
+    """The session, the shapes of its inputs by name, and the names of its outputs, in order.
 
-    Raises BackendUnavailableError, or BackendError for a graph of another number of either.
+    Raises BackendUnavailableError if ONNX Runtime is not installed, and BackendError if it refuses
+    the graph, or if there are not `count` inputs and outputs.
     """
     try:
         import onnxruntime
@@ -97,19 +99,18 @@ def _open(model: bytes, count: int) -> tuple[Any, dict[str, tuple[int, ...]], li
             "backend 'onnx' needs ONNX Runtime; run: pip install onnxruntime"
         ) from e
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        1  # a net this small only loses time by handing work to other threads
-    )
+    options.intra_op_num_threads = 1  # a small net only loses time by using other threads
     options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # ONNX Runtime's own derive from Exception alone
+    except Exception as e:  # ONNX Runtime's errors have no other base class
         raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
     shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
     outputs = [o.name for o in session.get_outputs()]
     if len(shapes) != count or len(outputs) != count:
         raise BackendError(
-            f"model.onnx has inputs {list(shapes)} and outputs {outputs}, expected {count} of each, as docs/bundle.md lists them"
+            f"model.onnx has inputs {list(shapes)} and outputs {outputs}, "
+            f"expected {count} of each, as docs/bundle.md lists them"
         )
     return session, shapes, outputs
 

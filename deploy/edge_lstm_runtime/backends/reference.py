@@ -1,6 +1,6 @@
-"""The float64 reference: every layer's cell as its equations stand. Every backend is judged by it.
+"""The float64 reference: the equations of every layer's cell, never optimized.
 
-It is never optimized.
+Every backend is judged by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FACTS = Facts("float64", is_reference=True)
 
 
 class Reference(Backend):
-    """features (F,) -> outputs (O,), all in float64. `reference` gives the right one for any model."""
+    """features (F,) -> outputs (O,), all in float64. `reference` opens one for any model."""
 
     name = "reference"
     dtype = np.float64
@@ -38,7 +38,7 @@ class Reference(Backend):
         self._state: State = self._network.zero_state(np.float64)
 
     def step(self, features: NDArray[Any], ops: Ops = NUMPY) -> Float64:
-        """ops: a `layers.ops.Recorder` to look inside the cells."""
+        """ops: a `layers.ops.Recorder` if the values inside the cells are needed."""
         x = np.asarray(features, np.float64)
         y: Float64
         y, self._state = self._network.step(ops, self._product, self._weights, x, self._state)
@@ -87,7 +87,7 @@ def reference(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> Backend:
 
 
 def _float64(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Float64]]:
-    """By layer, then by the layer's own names."""
+    """The weights by layer, then by the layer's own names."""
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     return {layer.name: spec.network.own(layer, exact) for layer in spec.network.layers}
 

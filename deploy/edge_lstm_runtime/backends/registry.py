@@ -1,4 +1,4 @@
-"""How a backend is found by its name, and opened."""
+"""Finding a backend by its name, and opening it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BACKENDS = Registry(
 
 
 def names() -> list[str]:
-    """Every backend that is known here, installed dependencies or not."""
+    """Every backend that is known here. Its dependencies may not be installed."""
     return BACKENDS.names()
 
 
 def facts_of(name: str) -> Facts:
-    """What a backend says about itself. Nothing that it needs is loaded.
+    """The facts that a backend states. Its dependencies are not loaded.
 
     Raises BackendError for an unknown name, BackendUnavailableError for a broken plug-in.
     """
@@ -40,7 +40,7 @@ def facts_of(name: str) -> Facts:
 
 
 def known_facts() -> dict[str, Facts | None]:
-    """The facts of every backend by name; None for a plug-in that can't be loaded."""
+    """The facts of every backend, by name. None for a plug-in that can't be loaded."""
     found: dict[str, Facts | None] = {}
     for name in names():
         try:
@@ -51,7 +51,7 @@ def known_facts() -> dict[str, Facts | None]:
 
 
 def refuse_artifact(name: str, artifact: str | None) -> None:
-    """Raises ConfigError if an artifact is named for a backend that runs none."""
+    """Raise ConfigError if an artifact is named and the backend runs none."""
     if artifact is None or facts_of(name).artifact is not None:
         return
     others = [other for other, facts in known_facts().items() if facts and facts.artifact]
@@ -66,15 +66,18 @@ def open_backend(
 ) -> Backend:
     """Open a backend on a bundle.
 
-    artifact: for a backend that runs converted models, which member of the bundle to run; None if
-    the bundle has only one.
-    streams: N, for a backend that takes the features of N streams, (N, F), at each step; None for one, (F,).
-    Raises BackendUnavailableError if this machine lacks what it needs, BackendError for an unknown
-    name and for streams of a bidirectional model, ConfigError for an artifact if it runs none.
+    artifact: the member of the bundle to run, for a backend that runs converted models. None if the
+    bundle has only one for it.
+    streams: N, for a backend whose steps take the features of N streams, (N, F). None for one
+    stream, (F,).
+    Raises BackendUnavailableError if this machine or the bundle lacks what the backend needs,
+    BackendError for an unknown name or for streams of a bidirectional model, and ConfigError for an
+    artifact if the backend runs none.
     """
     if streams is not None and bundle.spec.whole:
         raise BackendError(
-            f"{streams} streams of a bidirectional model: it answers whole sequences, one after the other, by `run`"
+            f"{streams} streams of a bidirectional model: it answers whole sequences, "
+            "one after the other, by `run`"
         )
     module = BACKENDS.load(name)
     refuse_artifact(name, artifact)

@@ -1,4 +1,4 @@
-"""The command `edge-lstm`: finds its verbs and runs one.
+"""The command `edge-lstm`: finds the verbs and runs one.
 
 A verb is a file NAME.py in the folder `cli` of one of the three packages. It parses, calls the
 library and prints. The first line of its docstring is its line in `edge-lstm --help`. It has
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ..errors import EdgeLstmError, MissingDependencyError
 from ..version import __version__
 
-# The packages that hold verbs, and the extra that installs what they need.
+# The packages that hold verbs, and the extra that installs their requirements.
 PACKAGES = {"edge_lstm": "train", "edge_lstm_export": "export", "edge_lstm_runtime": None}
 
 
@@ -44,7 +44,8 @@ class Verb(NamedTuple):
 def verbs() -> dict[str, Verb]:
     """Every verb that is installed, by name.
 
-    Nothing is imported: on a board, PyTorch is missing. Nothing is read: each start asks this.
+    Nothing is imported, because PyTorch is missing on a board. Nothing is read, because each start
+    of the command calls this.
     """
     found = {}
     for package, extra in PACKAGES.items():
@@ -56,7 +57,10 @@ def verbs() -> dict[str, Verb]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0 done, 1 done with a finding (out of tolerance, bad samples), 2 an error."""
+    """Run one verb and return its exit code.
+
+    0: done. 1: done with a finding (out of tolerance, bad samples). 2: an error. 130: interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
@@ -65,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _top_level(arguments, known)
             return _run_verb(arguments[0], known[arguments[0]], arguments[1:])
         finally:
-            sys.stdout.flush()  # while a reader that has gone is still caught below
+            sys.stdout.flush()  # here, so that a closed pipe is caught below
     except EdgeLstmError as e:
         print(f"edge-lstm: error: {e}", file=sys.stderr)
         return e.exit_code
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of the output is gone, as with `| head`
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -83,7 +87,9 @@ def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
     parser = argparse.ArgumentParser(
         "edge-lstm",
         description="From sensor data to a verified compact LSTM on an embedded board.",
-        epilog=f"verbs:\n{lines}\n\n`edge-lstm VERB --help` explains one. Start with: edge-lstm demo",
+        epilog=(
+            f"verbs:\n{lines}\n\n`edge-lstm VERB --help` explains one. Start with: edge-lstm demo"
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edge-lstm {__version__}")
@@ -110,9 +116,10 @@ def _run_verb(name: str, verb: Verb, arguments: list[str]) -> int:
         raise MissingDependencyError(
             f"{e.name}, which `edge-lstm {name}` needs,", verb.extra
         ) from e
-    except MissingDependencyError as e:  # from below the verb's module: the verb's own extra holds that package and what else it needs
+    except MissingDependencyError as e:
         if verb.extra is None:
             raise
+        # The verb's own extra has this package and everything else that the verb needs.
         raise MissingDependencyError(
             f"{e.package}, which `edge-lstm {name}` needs,", verb.extra
         ) from e

@@ -1,4 +1,4 @@
-"""What the board's commands share."""
+"""Helpers of the board's commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Known:
-    """The backends in words, for help. They are looked for if help is printed: that takes 35 ms."""
+    """The backends in words, for help. Finding them takes 35 ms, so only printed help does it."""
 
     def __str__(self) -> str:
         *others, last = names()
@@ -52,13 +52,13 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
 
 @contextlib.contextmanager
 def own_stdout() -> Iterator[io.TextIOBase]:
-    """Standard output for the answers alone: what a vendor's library prints to it goes to standard error meanwhile."""
+    """Standard output for the answers alone.
+
+    Meanwhile, output that a vendor's library prints there goes to standard error.
+    """
     try:
         descriptor = sys.stdout.fileno()
-    except (
-        OSError,
-        ValueError,
-    ):  # replaced by something that is no file, as when called from Python
+    except (OSError, ValueError):  # no file, as in a call from Python
         yield sys.stdout  # type: ignore[misc]
         return
     sys.stdout.flush()
@@ -68,7 +68,7 @@ def own_stdout() -> Iterator[io.TextIOBase]:
         with open(saved, "w", encoding="utf-8", closefd=False) as out:
             yield out
     finally:
-        # What still waits in the buffers of Python and of the C library would come out behind the answers.
+        # The buffers of Python and of the C library would otherwise be printed after the answers.
         sys.stdout.flush()
         with contextlib.suppress(Exception):
             import ctypes
@@ -79,7 +79,11 @@ def own_stdout() -> Iterator[io.TextIOBase]:
 
 
 def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tuple[str, str | None]]:
-    """What a backend's name means: each converted model that it can run, unless one is named; of "all" and "auto" every backend's."""
+    """The pairs of backend and converted model that a backend's name stands for.
+
+    These are all converted models that the backend can run, or `artifact` alone if it is given.
+    A backend that runs none has None. "all" and "auto" stand for every backend but the reference.
+    """
     from ..verify.check import artifacts
 
     wanted = [backend]
@@ -95,7 +99,7 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
 
 
 def open_named(model: Model, backend: str, artifact: str | None) -> Session:
-    """As Model.session; where "auto" does without the model that was converted for the NPU, standard error says why."""
+    """As Model.session. If "auto" takes no converted model, standard error says why."""
     from ..session import open_session
     from ..verify.auto import choose_backend
 

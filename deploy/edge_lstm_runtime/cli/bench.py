@@ -12,12 +12,17 @@ from ._shared import add_bundle, members, own_stdout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure each backend on this machine, called from Python: how long a step takes, raw sample to answer; steps a second for whole\n"
-        "recordings and for several streams together; memory and load time. Each in a process of its own, one after the other.\n"
-        "With all backends, what `auto` remembers for this bundle and machine is found anew.\n"
-        "Figures of a simulator say nothing about a board; their rows are marked."
+        "Measure each backend on this machine, called from Python: the time of a step from raw\n"
+        "sample to answer, steps a second for whole recordings and for several streams together,\n"
+        "memory and load time. Each backend runs in its own process, one after the other.\n"
+        "With all backends, the choice that `auto` remembers for this bundle and machine is\n"
+        "made anew. Figures of a simulator say nothing about a board. Their rows are marked."
     )
-    parser.epilog = "examples:\n  edge-lstm bench har.edge\n  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm bench har.edge\n"
+        "  edge-lstm bench har.edge --backend numpy --steps 10000 --streams 64 --json"
+    )
     add_bundle(parser, backend="all")
     parser.add_argument(
         "--steps",
@@ -48,14 +53,17 @@ def main(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < 1:
             raise ConfigError(f"--{option} is {getattr(arguments, option)}; expected at least 1")
     bundle = load(arguments.bundle).bundle
-    wanted, member, everything = arguments.backend, arguments.artifact, arguments.backend == "all"
+    wanted = arguments.backend
+    member = arguments.artifact
+    everything = wanted == "all"
     measured = failed = 0
     with own_stdout() as out:
         if wanted == "auto":
             choice = choose_backend(bundle, artifact=member)
             choice.backend.close()
             print("\n".join(map(str, choice.reasons)), file=sys.stderr)
-            wanted, member = choice.name, choice.artifact
+            wanted = choice.name
+            member = choice.artifact
         for name, artifact in members(bundle, wanted, member):
             label = f"{name} {artifact or ''}".rstrip()
             print(f"edge-lstm: measuring {label}", file=sys.stderr)
@@ -86,9 +94,7 @@ def main(arguments: argparse.Namespace) -> int:
                     bundle, artifact=arguments.artifact, streams=streams, recall=False
                 )
                 choice.backend.close()
+                taken = " ".join(filter(None, (choice.name, choice.artifact)))
                 purpose = f" for {streams} streams" if streams else ""
-                print(
-                    f"edge-lstm: auto takes {' '.join(filter(None, (choice.name, choice.artifact)))}{purpose}",
-                    file=sys.stderr,
-                )
+                print(f"edge-lstm: auto takes {taken}{purpose}", file=sys.stderr)
     return 1 if failed or not measured else 0

@@ -11,10 +11,15 @@ from ._shared import add_bundle, members
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run the bundle's golden samples (real test data) through a backend on this machine and compare with the\n"
-        "float64 reference's answers that the bundle carries. Exit code 1 when one is out of tolerance."
+        "Run the bundle's golden samples (real test data) through a backend on this machine.\n"
+        "Compare the answers with those of the float64 reference in the bundle. The exit code is\n"
+        "1 if a backend is out of tolerance."
     )
-    parser.epilog = "examples:\n  edge-lstm check har.edge\n  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm check har.edge\n"
+        "  edge-lstm check har.edge --backend rknn --artifact rk3588-fp16.rknn"
+    )
     add_bundle(parser, backend="all")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object for each backend"
@@ -41,31 +46,21 @@ def main(arguments: argparse.Namespace) -> int:
         except BackendError as e:  # the other backends are still worth checking
             if not everything:
                 raise
-            ran, failed = ran + 1, failed + 1
+            ran += 1
+            failed += 1
             if arguments.json:
-                print(
-                    json.dumps(
-                        {"backend": name, "artifact": artifact, "passed": False, "error": str(e)}
-                    )
-                )
+                said = {"backend": name, "artifact": artifact, "passed": False, "error": str(e)}
+                print(json.dumps(said))
             else:
                 print(f"{label:<34} BAD  failed: {e}")
             continue
         ran += 1
         failed += not result.passed
-        c, t = result.comparison, result.tolerance
+        c = result.comparison
+        t = result.tolerance
         if arguments.json:
-            print(
-                json.dumps(
-                    {
-                        "backend": name,
-                        "artifact": artifact,
-                        "passed": result.passed,
-                        **c.to_dict(),
-                        "limit": {t.metric: t.limit},
-                    }
-                )
-            )
+            facts = {"backend": name, "artifact": artifact, "passed": result.passed}
+            print(json.dumps({**facts, **c.to_dict(), "limit": {t.metric: t.limit}}))
             continue
         place = (
             ""
@@ -73,7 +68,8 @@ def main(arguments: argparse.Namespace) -> int:
             else f"; worst at step {c.worst[0]}, output {bundle.spec.answer.names[c.worst[1]]!r}"
         )
         print(
-            f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+            f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}"
+            f"  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
             f"  (limit: {t.metric} {t.limit:.1e}){place}"
         )
     return 1 if failed or not ran else 0

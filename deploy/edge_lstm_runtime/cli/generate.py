@@ -9,19 +9,22 @@ from ._shared import add_bundle, open_named, own_stdout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Go on with a text, character by character, each drawn from the model's probabilities and given back to it: with the bundle of a\n"
-        "model of task 'language'. The same seed on the same backend gives the same text."
+        "Go on with a text, character by character, with a model of task 'language'. Each\n"
+        "character is drawn from the model's probabilities and is the model's next input.\n"
+        "The same seed on the same backend gives the same text."
     )
     parser.epilog = (
-        'examples:\n  edge-lstm generate prose.edge --prompt "time traveller"\n'
-        '  edge-lstm generate prose.edge --prompt "the " --length 1000 --temperature 0.5 --seed 7 --backend native-int8'
+        "examples:\n"
+        '  edge-lstm generate prose.edge --prompt "time traveller"\n'
+        '  edge-lstm generate prose.edge --prompt "the " --length 1000 --temperature 0.5 '
+        "--seed 7 --backend native-int8"
     )
     add_bundle(parser)
     parser.add_argument(
         "--prompt",
         required=True,
         metavar="TEXT",
-        help="what to go on from, in characters that the model knows",
+        help="the text to go on from, in characters that the model knows",
     )
     parser.add_argument(
         "--length",
@@ -35,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.8,
         metavar="T",
-        help="1: the model's own probabilities; less: the likelier characters more often; 0: always the likeliest (default: %(default)s)",
+        help="1: the model's own probabilities; less: the likelier characters more often; "
+        "0: always the likeliest (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from ._shared import add_bundle
+
+if TYPE_CHECKING:
+    from ..model.bundle import Bundle
+    from ..model.spec import ModelSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Show what is in a bundle: the model, its channels, its members, and the accuracy that was measured at export;\n"
-        "and the native kernels that this machine runs."
+        "Show what is in a bundle: the model, its channels, its members, and the accuracy that\n"
+        "was measured at export. Show the native kernels and the backends of this machine too."
     )
     parser.epilog = "example:\n  edge-lstm info har.edge"
     add_bundle(parser, backend=None)
@@ -19,18 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from .. import native
-    from ..backends.registry import known_facts
-    from ..errors import BackendUnavailableError
-    from ..inputs.characters import Characters
     from ..load import load
-    from ..model.measured import read_measured
 
     bundle = load(arguments.bundle).bundle
     if arguments.json:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
         return 0
-    spec = bundle.spec
+    _print_model(bundle.spec)
+    _print_machine()
+    _print_file(bundle)
+    return 0
+
+
+def _print_model(spec: ModelSpec) -> None:
+    from ..inputs.characters import Characters
+
     inputs = spec.inputs
     network = spec.network
     characters = isinstance(inputs, Characters)
@@ -42,8 +50,8 @@ def main(arguments: argparse.Namespace) -> int:
     print(f"channels  {', '.join(inputs.names)} (raw units; missing values: {missing})")
     if (sound := inputs.sound) is not None:
         print(
-            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of {sound.frame_length} "
-            f"samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
+            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of "
+            f"{sound.frame_length} samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
         )
     if inputs.elapsed:
         print(
@@ -52,13 +60,19 @@ def main(arguments: argparse.Namespace) -> int:
         )
     layers = " -> ".join(layer.title for layer in network.layers)
     whole = ", whole sequences only" if spec.whole else ""
-    print(
-        f"model     {layers}{whole}, {network.parameters} parameters, {network.macs_per_step} MACs a step"
-    )
+    size = f"{network.parameters} parameters, {network.macs_per_step} MACs a step"
+    print(f"model     {layers}{whole}, {size}")
+
+
+def _print_machine() -> None:
+    """The native kernels and the backends."""
+    from .. import native
+    from ..backends.registry import known_facts
+    from ..errors import BackendUnavailableError
+
     try:
-        print(
-            f"native    {', '.join(native.kernels())} (the kernels that this machine runs, the fastest first)"
-        )
+        kernels = ", ".join(native.kernels())
+        print(f"native    {kernels} (the kernels that this machine runs, the fastest first)")
     except BackendUnavailableError as e:
         print(f"native    not here: {e}")
     print("backends")
@@ -69,19 +83,24 @@ def main(arguments: argparse.Namespace) -> int:
             else "a plug-in that can't be loaded"
         )
         print(f"  {name:<24}{about}".rstrip())
+
+
+def _print_file(bundle: Bundle) -> None:
+    """The members, and the manifest's entries about the export."""
+    from ..model.measured import read_measured
+
+    manifest = bundle.manifest
     print("members")
-    for name, entry in sorted(bundle.manifest["members"].items()):
+    for name, entry in sorted(manifest["members"].items()):
         print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
-    if bundle.manifest.get("accuracy"):
+    if manifest.get("accuracy"):
         print("accuracy, measured at export against the float64 reference")
-        for measured, entry in read_measured(bundle.manifest["accuracy"]).items():
-            print(
-                f"  {measured!s:<34}max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}  over {entry['steps']} steps"
-            )
+        for measured, entry in read_measured(manifest["accuracy"]).items():
+            errors = f"max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}"
+            print(f"  {measured!s:<34}{errors}  over {entry['steps']} steps")
     for name, reason in bundle.left_out.items():
         print(f"left out  {name}: {reason}")
-    if bundle.manifest.get("versions"):
+    if manifest.get("versions"):
         print("made with")
-    for name, value in sorted(bundle.manifest.get("versions", {}).items()):
+    for name, value in sorted(manifest.get("versions", {}).items()):
         print(f"  {name:<24}{value}")
-    return 0

@@ -15,12 +15,13 @@ from ._shared import add_bundle, open_named, own_stdout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Stream samples through a bundle, one answer a line, flushed, so that it can stand in a pipe.\n"
-        "The state is carried from line to line. A line that can't be used gets an error line with its number,\n"
-        "leaves the state as it was, and makes the exit code 1 at the end. That goes for the first line\n"
-        "too: half a line or a boot message does no harm.\n"
-        "A bidirectional model answers whole sequences: lines are kept in memory, and answered in their order, until the\n"
-        'input ends, a {"reset": true} comes, or --reset-every N samples were taken.'
+        "Stream samples through a bundle, one answer a line. Each line is flushed, so the command\n"
+        "works in a pipe. The state is carried from line to line. A line that can't be used gets\n"
+        "an error line with its number, leaves the state as it was, and makes the exit code 1 at\n"
+        "the end. That goes for the first line too: half a line or a boot message does no harm.\n"
+        "A bidirectional model answers whole sequences. A sequence ends with the input, at a line\n"
+        '{"reset": true}, or after --reset-every N samples. Until then its lines are kept in\n'
+        "memory. They are answered in their order."
     )
     parser.epilog = (
         "examples:\n"
@@ -28,11 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
         "  edge-lstm run digits.edge --input seven.wav --every 10\n"
         "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
-        "A CSV file has a header with the channels' names, or just the numbers in the order of `edge-lstm info`.\n"
-        "A header that names some of the channels and lacks others ends the run (the wrong file).\n"
-        'JSON lines are lists, or objects with the channels\' names; {"reset": true} sets the state to zero.\n'
-        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and answers at each frame.\n"
-        "Of a model with a dt channel a header or an object may have the time's column (datetimes or seconds) in its place."
+        "A CSV file has a header with the channels' names, or just the numbers in the order of\n"
+        "`edge-lstm info`. If a header names some of the channels and lacks others, the run ends\n"
+        "(the wrong file).\n"
+        "JSON lines are lists, or objects with the channels' names. The line\n"
+        '{"reset": true} sets the state to zero.\n'
+        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and\n"
+        "answers each frame.\n"
+        "If the model has a dt channel, a header or an object may have the column of times\n"
+        "(datetimes or seconds) in its place."
     )
     add_bundle(parser)
     parser.add_argument(
@@ -45,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("auto", "text", "wav", "s16le"),
         default="auto",
-        help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, s16le (raw 16-bit little-endian PCM)",
+        help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, "
+        "s16le (raw 16-bit little-endian PCM)",
     )
     parser.add_argument(
         "--every",
@@ -72,14 +78,10 @@ def main(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
     if arguments.every < 1:
         raise ConfigError(f"--every is {arguments.every}; expected at least 1")
-    given = arguments.format
-    if (
-        format_ := given
-        if given != "auto"
-        else "wav"
-        if arguments.input.lower().endswith(".wav")
-        else "text"
-    ) != "text":
+    format_ = arguments.format
+    if format_ == "auto":
+        format_ = "wav" if arguments.input.lower().endswith(".wav") else "text"
+    if format_ != "text":
         return _run_sound(arguments, format_)
     if arguments.every != 1:
         raise ConfigError(
@@ -109,10 +111,12 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
     from ..feeds.sound import answers, raw_chunks, wav_chunks
     from ..load import load
 
-    model, name = load(arguments.bundle), arguments.input
+    model = load(arguments.bundle)
+    name = arguments.input
     if (front_end := model.spec.inputs.sound) is None:
         raise ConfigError(
-            f"{arguments.bundle} takes no sound: its model was trained without [front_end]; --format text reads samples"
+            f"{arguments.bundle} takes no sound: its model was trained without [front_end]; "
+            "--format text reads samples"
         )
     try:
         with (
@@ -140,11 +144,11 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
     return 0
 
 
-# --- what both need ---
-
-
 def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
-    """The lines of a file or of standard input. Bytes that are not UTF-8 are replaced: what a serial port garbled is one bad line."""
+    """The lines of a file or of standard input.
+
+    Bytes that are not UTF-8 are replaced, so that garbled serial input is one bad line.
+    """
     from ..errors import ConfigError
 
     if name != "-":
@@ -162,5 +166,5 @@ def _lines(source: Iterable[str], name: str) -> Iterator[str]:
 
     try:
         yield from source
-    except OSError as e:  # a device that was unplugged, say
+    except OSError as e:  # such as an unplugged device
         raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e

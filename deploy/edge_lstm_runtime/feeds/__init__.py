@@ -1,1 +1,1 @@
-"""Where samples come from on a board: lines of text, sound."""
+"""Sources of samples on a board: lines of text, sound."""

@@ -28,20 +28,26 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
     """One object for every line: {"line": n, ...answer} or {"line": n, "error": "..."}.
 
-    CSV has a header with the channels' names (other columns are ignored) or exactly one number for each channel; an empty cell or NaN is
-    a missing value. A JSON line is a list of numbers in channel order, or an object with the channels' names; null is a missing
-    value, and {"reset": true} sets the state to zero. To a language model a line is one character: its index, or in JSON itself, such as
-    ["t"] or {"character": "t"}. A line that can't be used leaves the state as it was, and the stream goes on.
-    Of a model with a channel `dt` a header or an object may have the time's column in its place: datetimes, or numbers of seconds.
+    A line of CSV has exactly one number for each channel, in raw units. If a header has named the
+    channels, other columns are ignored. An empty cell or NaN is a missing value.
+    A line of JSON is a list of numbers in channel order, or an object with the channels' names.
+    null is a missing value. The line {"reset": true} sets the state to zero.
+    A line that can't be used leaves the state as it was, and the stream goes on.
+
+    For a language model, a line is one character: its index or, in JSON, the character itself, such
+    as ["t"] or {"character": "t"}.
+    If the model has a channel `dt`, a header or an object may have the column of times in its
+    place. Times are datetimes or numbers of seconds.
 
     A header may come until a sample was taken, after any number of lines that can't be used. A
     line is one if it names a channel or the time's column. Any other line, even the first, is a
     sample or gets an error line.
 
-    A bidirectional model answers whole sequences: a reset or the end of the lines ends one, and its lines are held until then.
+    A bidirectional model answers whole sequences. A reset or the end of the lines ends a sequence,
+    and its lines are held until then.
 
-    reset_every: samples after which the state is set to zero; 0 for never.
-    Raises ConfigError when the header lacks a channel, BackendError when the backend fails.
+    reset_every: samples after which the state is set to zero, 0 for never.
+    Raises ConfigError if the header lacks a channel, and BackendError if the backend fails.
     """
     reader = _Reader(session.spec.inputs)
     answering: _Answering = _Whole(session) if session.spec.whole else _Stepwise(session)
@@ -70,7 +76,7 @@ def answers(
 
 
 class _Answering(Protocol):
-    """What becomes of the lines; each method returns the objects that can be given out now."""
+    """Makes answers of lines. Each method returns the objects that can be given out now."""
 
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
         """Raises SampleError."""
@@ -78,7 +84,7 @@ class _Answering(Protocol):
     def error(self, number: int, error: SampleError) -> list[dict[str, Any]]: ...
 
     def end(self) -> list[dict[str, Any]]:
-        """What of the sequence is not answered yet."""
+        """The lines of the sequence that were held back."""
 
 
 class _Stepwise:
@@ -106,7 +112,10 @@ class _Stepwise:
 
 
 class _Whole:
-    """Samples are held, and answered together at the end of their sequence; a line that can't be used is no part of it."""
+    """Samples are held and answered together at the end of their sequence.
+
+    A line that can't be used is not part of the sequence. Its error line is held too.
+    """
 
     def __init__(self, session: Session):
         self._session = session
@@ -129,7 +138,8 @@ class _Whole:
             n: _answer(self._session, n, y)
             for (n, _), y in zip(self._samples, outputs, strict=True)
         }
-        self._samples, self._errors = [], {}
+        self._samples = []
+        self._errors = {}
         return [lines[number] for number in sorted(lines)]
 
 
@@ -138,27 +148,31 @@ def _answer(session: Session, number: int, outputs: NDArray[Any]) -> dict[str, A
 
 
 def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:
-    """`describe`, of outputs (O,) that are finite; else BackendError, with the place in the input."""
+    """`describe` for outputs (O,).
+
+    place: in the input, for the message. Raises BackendError if an output is not finite.
+    """
     if not np.isfinite(outputs).all():
         raise BackendError(
-            f"backend {session.backend.name!r} answered {place} with values that are not finite: {outputs}"
+            f"backend {session.backend.name!r} answered {place} "
+            f"with values that are not finite: {outputs}"
         )
     return describe(session.spec, outputs)
 
 
 class _Sample(NamedTuple):
     numbers: list[float]  # one for each channel, in raw units
-    timed: bool  # is dt's the time itself?
+    timed: bool  # whether the number of the channel dt is the time itself
 
 
 class _Reader:
-    """Lines to samples. The header and the time of the sample before are kept from line to line."""
+    """From lines to samples. The header and the time of the last sample are kept."""
 
     def __init__(self, inputs: Inputs):
         self.clock = Clock()
         self._inputs = inputs
         self._names = inputs.names  # of the numbers in a line of CSV
-        self._columns: list[int] | None = None  # of the names, as the header says
+        self._columns: list[int] | None = None  # of these names, if there was a header
         self._awaits_header = True
 
     def read(self, text: str) -> _Sample | str | None:
@@ -185,14 +199,17 @@ class _Reader:
             raise SampleError(f"{e}{self._advice(line, cells)}") from None
 
     def values(self, sample: _Sample) -> list[float]:
-        """One for each channel, in raw units: dt's is the seconds since the sample before."""
+        """One for each channel, in raw units. A time becomes the seconds since the last sample."""
         if not sample.timed:
             return sample.numbers
         place = self._inputs.names.index(self._inputs.elapsed)
         return [self.clock.since(x) if k == place else x for k, x in enumerate(sample.numbers)]
 
     def taken(self, sample: _Sample) -> None:
-        """A header can't come any more: the order of the columns would have been a guess."""
+        """Note that a sample was used.
+
+        No header can follow, because the order of the columns would have been a guess.
+        """
         self._awaits_header = False
         if sample.timed:
             self.clock.take(sample.numbers[self._inputs.names.index(self._inputs.elapsed)])
@@ -213,7 +230,7 @@ class _Reader:
         return _Sample(numbers, self._names != self._inputs.names)
 
     def _advice(self, line: str, cells: list[str]) -> str:
-        """What else may help, for a line of CSV that can't be used."""
+        """Advice on a line of CSV that can't be used, or ""."""
         for name, separator in (("semicolons", ";"), ("tabs", "\t"), ("spaces", None)):
             parts = line.split(separator)
             if len(parts) > 1 and self._fits([part.strip() for part in parts]):
@@ -223,7 +240,7 @@ class _Reader:
         return ""
 
     def _fits(self, cells: list[str]) -> bool:
-        """Could it be used, as the header or as a sample, perhaps with decimal commas?"""
+        """Whether the cells make a header or a sample, perhaps with decimal commas."""
         if self._awaits_header and set(_given(self._inputs, cells)) <= set(cells):
             return True
         try:
@@ -241,7 +258,10 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_header(cells: list[str], inputs: Inputs) -> bool:
-    """Does it name a channel or the time's column? All of them, if they are named like numbers."""
+    """Whether it names a channel or the time's column.
+
+    If the names look like numbers, the line must have all channels.
+    """
     known = {*inputs.names, inputs.time_column} if inputs.elapsed else set(inputs.names)
     named = known.intersection(cells)
     return named >= set(inputs.names) or not all(map(_is_number, named))
@@ -256,8 +276,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _given(inputs: Inputs, names: Container[str]) -> tuple[str, ...]:
-    """The channels; the time in dt's place where it is there and dt is not."""
-    elapsed, time = inputs.elapsed, inputs.time_column
+    """The channels, with the time in the place of dt if `names` has the time and lacks dt."""
+    elapsed = inputs.elapsed
+    time = inputs.time_column
     timed = elapsed and elapsed not in names and time in names
     return tuple(time if timed and c == elapsed else c for c in inputs.names)
 

@@ -1,4 +1,4 @@
-"""Sound as files and bytes: wav files by the standard library, raw 16-bit PCM from a pipe; and the answers of a model to it."""
+"""Sound: wav files, raw 16-bit PCM from a pipe, and the answers of a model to it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from ..session import Session
 from .lines import answer_of
 
 Int16 = NDArray[np.int16]
-CHUNK = 8192  # bytes at most that one read of a pipe gives
-WAV_CHUNK = 512  # samples, for which a wav file in a pipe is waited for
+CHUNK = 8192  # bytes, the most that one read of a pipe returns
+WAV_CHUNK = 512  # samples; a wav file in a pipe waits for so many
 
 
 def read_wav(path: Path, sample_rate: int) -> Int16:
-    """(samples,) of a whole wav file. Raises DataError unless it is mono, 16-bit PCM of this rate, in Hz, and complete."""
+    """The samples of a whole wav file, (samples,) int16.
+
+    sample_rate: Hz. Raises DataError unless the file is complete, mono, and 16-bit PCM of this
+    rate.
+    """
     try:
         with path.open("rb") as file:
             return np.concatenate(
@@ -34,15 +38,19 @@ def read_wav(path: Path, sample_rate: int) -> Int16:
 def wav_chunks(
     file: IO[bytes], name: str, sample_rate: int, *, complete: bool = True
 ) -> Iterator[Int16]:
-    """The samples of an open wav file, in pieces. name: for the messages. complete: DataError where it ends before its header says so,
-    as it does when a recorder in a pipe didn't know its length. Raises DataError as `read_wav` does."""
+    """The samples of an open wav file, in pieces of (samples,) int16.
+
+    name: for the messages. Raises DataError as `read_wav` does. With complete=False a file may end
+    before its header says so: a recorder in a pipe doesn't know the length beforehand.
+    """
     advice = f"convert it: ffmpeg -i {name} -ac 1 -ar {sample_rate} -c:a pcm_s16le new.wav"
     taken = 0
     try:
         with wave.open(file, "rb") as wav:
             if wav.getframerate() != sample_rate:
                 raise DataError(
-                    f"{name}: the sample rate is {wav.getframerate()} Hz, and the model's {sample_rate} Hz; {advice}"
+                    f"{name}: the sample rate is {wav.getframerate()} Hz, "
+                    f"and the model's {sample_rate} Hz; {advice}"
                 )
             if wav.getnchannels() != 1:
                 raise DataError(
@@ -59,19 +67,23 @@ def wav_chunks(
                 yield samples
     except (wave.Error, EOFError) as e:
         raise DataError(
-            f"{name}: can't be read as a wav file of 16-bit PCM: {e or 'it ends too early'}; {advice}"
+            f"{name}: can't be read as a wav file of 16-bit PCM: "
+            f"{e or 'it ends too early'}; {advice}"
         ) from e
     if complete and taken < expected:
         raise DataError(
-            f"{name}: is cut off: its header says {expected} samples, and there are {taken}; get the whole file"
+            f"{name}: is cut off: its header says {expected} samples, and there are {taken}; "
+            "get the whole file"
         )
 
 
 def raw_chunks(file: IO[bytes]) -> Iterator[Int16]:
-    """16-bit little-endian PCM as it comes, for as long as it comes; half a sample at the end is dropped."""
-    read = (
-        getattr(file, "read1", None) or file.read
-    )  # what is there now: a pipe's reader must not wait for a whole chunk
+    """16-bit little-endian PCM as it arrives, in pieces of (samples,) int16.
+
+    Half a sample at the end is dropped.
+    """
+    # read1 returns the bytes that are there now. A pipe's reader must not wait for a whole chunk.
+    read = getattr(file, "read1", None) or file.read
     rest = b""
     while data := read(CHUNK):
         data = rest + data
@@ -83,18 +95,21 @@ def raw_chunks(file: IO[bytes]) -> Iterator[Int16]:
 def answers(
     session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_every: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """{"frame": n, "time": seconds, ...answer} for every `every`th frame, counted from 1, and for the last one.
+    """{"frame": n, "time": seconds, ...answer} for every `every`th frame and for the last one.
 
-    chunks: (samples,) PCM each. time: of the frame's last sample, from the start. reset_every: frames after which the state is set to zero;
-    0 for never. A bidirectional model answers when the sound, or that many frames, have ended.
-    Raises ConfigError for a model without a front end, BackendError when the backend fails.
+    chunks: PCM, (samples,) each. n: counts from 1. time: the end of the frame, in seconds from the
+    start. reset_every: frames after which the state is set to zero, 0 for never.
+    A bidirectional model answers at the end of the sound, or after `reset_every` frames.
+    Raises ConfigError if the model has no front end, and BackendError if the backend fails.
     """
     front_end = session.spec.inputs.sound
     if front_end is None:
         raise ConfigError(
-            f"this model takes no sound: it was trained without [front_end], on {', '.join(session.spec.inputs.names)}"
+            f"this model takes no sound: it was trained without [front_end], "
+            f"on {', '.join(session.spec.inputs.names)}"
         )
-    stream, whole = FrontEndStream(front_end), session.spec.whole
+    stream = FrontEndStream(front_end)
+    whole = session.spec.whole
     held: list[NDArray[Any]] = []
     last: dict[str, Any] | None = None
     number = 0

@@ -1,4 +1,4 @@
-"""From a raw sample to the network's features: what the first part of a specification can be."""
+"""From a raw sample to the network's features: the first part of a specification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned
 
 
 class Preprocessor(Protocol):
-    """Samples to features, one at a time, with the little state that this needs.
+    """From samples to features, one sample at a time, with the state that this needs.
 
     last: (C,) float64, raw units: the latest known value of each channel; (N, C) for N streams.
     """
@@ -28,31 +28,32 @@ class Preprocessor(Protocol):
     last: Float64
 
     def reset(self, streams: Sequence[int] | None = None) -> None:
-        """streams: the only ones; None for all there is."""
+        """streams: the only ones to reset, None for all."""
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (F,), (N, C) -> (N, F), in a buffer that the next call overwrites.
 
-        Raises SampleError for a sample that can't be used; `last` is then unchanged.
+        Raises SampleError for a sample that can't be used. `last` is then unchanged.
         """
 
     def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
-        """xs: (steps, C), as of `as_samples` -> (steps, F), and (steps, C) with the gaps filled.
+        """xs: (steps, C), from `as_samples` -> (steps, F), and (steps, C) with the gaps filled.
 
-        The same as a call for each row. Raises SampleError, naming the row; `last` is then as before.
+        The same as a call for each row. Raises SampleError, naming the row. `last` is then
+        unchanged.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs(ABC):
-    """What a raw sample is, and how it becomes features."""
+    """The form of a raw sample, and its way to features."""
 
     kind: ClassVar[str]
 
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """(C,) of the raw values in a sample."""
+        """(C,) the names of the raw values in a sample."""
 
     @property
     @abstractmethod
@@ -66,35 +67,35 @@ class Inputs(ABC):
 
     @property
     def sound(self) -> FrontEnd | None:
-        """How PCM becomes the channels; None for a model that takes no sound."""
+        """The front end from PCM to the channels. None if the model takes no sound."""
         return None
 
     @property
     def elapsed(self) -> str:
-        """The channel that is the time since the sample before, in seconds; "" if there is none."""
+        """The channel of the seconds since the sample before. "" if there is none."""
         return ""
 
     @property
     def time_column(self) -> str:
-        """The column of times from which `elapsed` can be worked out; "" if there is none."""
+        """The column of times from which `elapsed` can be computed. "" if there is none."""
         return ""
 
     @abstractmethod
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
         """The features of a whole recording, from its start.
 
-        xs: (steps, C) raw units, NaN where missing. Returns (steps, F) and the raw values (steps, C)
-        with the gaps filled. Raises SampleError as a Preprocessor does, naming the step.
+        xs: (steps, C) raw units, NaN for a missing value. Returns (steps, F) and the raw values
+        (steps, C) with the gaps filled. Raises SampleError as a Preprocessor does, naming the step.
         """
 
     @abstractmethod
     def preprocessor(
         self, dtype: type[np.floating[Any]], streams: int | None, *, keep_last: bool
     ) -> Preprocessor:
-        """streams: N, for N streams at a time. keep_last: `last` is needed for the answer."""
+        """streams: N, or None for one stream. keep_last: whether the answer needs `last`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, without what is at its default."""
+        """As a JSON object, without the fields that have their default value."""
         values = {"kind": self.kind}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -104,7 +105,7 @@ class Inputs(ABC):
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses and tuples as objects and lists, as JSON has them."""
+    """Dataclasses and tuples as the objects and lists of JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {f.name: plain(getattr(value, f.name)) for f in fields}
@@ -112,7 +113,10 @@ def plain(value: Any) -> Any:
 
 
 def as_samples(inputs: Inputs, xs: ArrayLike, streams: int | None = None) -> NDArray[Any]:
-    """(steps, C) numbers of any kind, (steps, N, C) for N streams; SampleError for anything else."""
+    """(steps, C) numbers of any kind, (steps, N, C) for N streams.
+
+    Raises SampleError for anything else.
+    """
     shape = sample_shape(inputs, streams)
     expected = f"(steps, {', '.join(map(str, shape))})"
     try:

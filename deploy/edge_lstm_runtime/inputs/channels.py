@@ -1,4 +1,4 @@
-"""Channels of numbers: normalized, gaps filled, the elapsed time on a logarithmic scale; or sound."""
+"""Channels of numbers or of sound, normalized, with gaps filled and time on a log scale."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from . import NUMBERS, Float64, Inputs, as_samples, sample_shape
 from .front_end import FrontEnd
 
 Missing = Literal["refuse", "ffill", "mask"]
-LARGEST = (
-    1e30  # of a mean, a deviation: sums and products of them with samples stay far from overflow
-)
+LARGEST = 1e30  # of a mean or deviation: keeps sums and products far from overflow
 SMALLEST_STD = 1e-30
-# Deviations from the mean: sums of products with anything larger could overflow float32 and leave
-# NaN in the state.
+# In standard deviations from the mean. Products with larger features could overflow float32 and
+# leave NaN in the state.
 MAX_FEATURE = 1e30
 
 
 @dataclasses.dataclass(frozen=True)
 class Channels(Inputs):
-    """channels   names of the raw input values of one sample, in order; C of them
-    mean       (C,) raw units; statistics of the training split only
-    std        (C,) raw units, all >= 1e-30
-    missing    what a NaN in a sample means: "refuse" it, take the channel's last value ("ffill";
-               its mean before the first one), or 0 after normalization plus C more features that
-               are 1 if a value is missing ("mask")
-    front_end  how PCM becomes the channels, which then are its coefficients; None if samples come
-               from elsewhere
-    dt         the channel, if any, that is the time since the sample before in seconds, 0 for the
-               first; its feature is made of log(1 + dt / dt_unit), of which mean and std are
+    """channels   names of the C raw values of a sample, in order
+    mean       (C,) raw units, of the training split only
+    std        (C,) raw units, of the training split only, all >= 1e-30
+    missing    the treatment of a NaN in a sample. "refuse": it is an error. "ffill": it becomes
+               the channel's last value, or its mean if there is none. "mask": it becomes 0 after
+               normalization, and C more features are 1 if a value is missing
+    front_end  the front end from PCM to the channels, which are its coefficients. None if samples
+               come from elsewhere
+    dt         the channel of the seconds since the sample before, 0 for the first; "" if there is
+               none. Its feature, mean and std are those of log(1 + dt / dt_unit)
     dt_unit    seconds
-    time       with `dt`: the column of times from which `edge-lstm run` works it out
+    time       with `dt`: the column of times from which `edge-lstm run` computes it
+
+    Raises BundleError for fields that are out of bounds or contradict each other.
     """
 
     kind = "channels"
@@ -115,12 +115,12 @@ class Channels(Inputs):
 
     @property
     def raw_mean(self) -> tuple[float, ...]:
-        """(C,) `mean` with `dt` in seconds too."""
+        """(C,) `mean`, with that of `dt` in seconds."""
         pairs = zip(self.channels, self.mean, strict=True)
         return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in pairs)
 
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
-        """As of `Inputs`; of the filled values `dt` is scaled."""
+        """As for `Inputs`, but `dt` is scaled in the filled values."""
         return features(self, xs)
 
     def preprocessor(
@@ -135,10 +135,14 @@ def _require(condition: bool, what: str) -> None:
 
 
 def scaled(inputs: Channels, xs: Float64) -> Float64:
-    """xs: (..., C) raw units -> the same, the seconds of `dt` on its logarithmic scale; what is negative is -inf, which no model takes."""
+    """xs: (..., C) raw units -> the same, with `dt` on its logarithmic scale.
+
+    Negative seconds become -inf, which every model refuses.
+    """
     if not inputs.dt:
         return xs
-    xs, channel = xs.copy(), inputs.channels.index(inputs.dt)
+    xs = xs.copy()
+    channel = inputs.channels.index(inputs.dt)
     seconds = xs[..., channel]
     xs[..., channel] = np.where(
         seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / inputs.dt_unit)
@@ -149,12 +153,14 @@ def scaled(inputs: Channels, xs: Float64) -> Float64:
 def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
     """The features of a whole recording, from its start.
 
-    xs: (steps, C) raw units, NaN where missing. Returns (steps, F) normalised features and the (steps, C) raw values with the gaps
-    filled (`dt` scaled). Raises SampleError as `ChannelPreprocessor` does, naming the step.
+    xs: (steps, C) raw units, NaN for a missing value. Returns (steps, F) normalized features and
+    the (steps, C) raw values with the gaps filled (`dt` scaled). Raises SampleError as
+    `ChannelPreprocessor` does, naming the step.
     """
     xs = as_samples(inputs, xs).astype(np.float64)
     xs = scaled(inputs, xs)
-    mean, std = np.asarray(inputs.mean, np.float64), np.asarray(inputs.std, np.float64)
+    mean = np.asarray(inputs.mean, np.float64)
+    std = np.asarray(inputs.std, np.float64)
     missing = np.isnan(xs)
     bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (
         missing if inputs.missing == "refuse" else False
@@ -172,16 +178,17 @@ def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
             )
         else:
             filled = np.where(missing, mean, xs)
-    normalised = (filled - mean) / std
-    return (
-        np.concatenate([normalised, missing], axis=1) if inputs.missing == "mask" else normalised
-    ), filled
+    normalized = (filled - mean) / std
+    if inputs.missing == "mask":
+        normalized = np.concatenate([normalized, missing], axis=1)
+    return normalized, filled
 
 
 class ChannelPreprocessor:
-    """`features`, a sample at a time, with the little state that "ffill" needs; for N streams, N samples at a time.
+    """`features`, one sample at a time, or N samples at a time for N streams.
 
-    last: (C,) float64, raw units (`dt` scaled): the latest known value of each channel; (N, C) for N streams.
+    last: (C,) float64 in raw units (`dt` scaled), the latest known value of each channel. (N, C)
+    for N streams. It is the state that "ffill" needs.
     """
 
     def __init__(
@@ -196,81 +203,84 @@ class ChannelPreprocessor:
         self._single = streams is None
         self._mean = np.asarray(inputs.mean, np.float64)
         self._inverse_std = 1.0 / np.asarray(inputs.std, np.float64)
-        self._largest = MAX_FEATURE * np.asarray(
-            inputs.std, np.float64
-        )  # distance from the mean, raw units
+        # The largest distance from the mean, in raw units.
+        self._largest = MAX_FEATURE * np.asarray(inputs.std, np.float64)
         self._surely_good = float(self._largest.min())
         self._shape = sample_shape(inputs, streams)
-        # Subtracting in float64 keeps what a large offset (101,325 Pa, say) would cost in float32.
+        # Float64, because float32 would lose digits to a large offset such as 101,325 Pa.
         self._centred = np.zeros(self._shape, np.float64)
         self._features = np.zeros((*self._shape[:-1], inputs.feature_size), dtype)
-        self._normalised = self._features[..., : inputs.size]
+        self._normalized = self._features[..., : inputs.size]
         self._mask = self._features[..., inputs.size :]
         self._keep = inputs.missing == "ffill" or keep_last
         self.last = np.empty(self._shape, np.float64)
         self.reset()
 
     def reset(self, streams: Sequence[int] | None = None) -> None:
-        """streams: the only ones; None for all there is."""
+        """streams: the only ones to reset, None for all."""
         self.last[... if streams is None else list(streams)] = self._mean
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (F,) features, (N, C) -> (N, F) for N streams, in a buffer that the next call overwrites.
+        """x: (C,) raw units -> (F,), (N, C) -> (N, F), in a buffer that the next call overwrites.
 
-        Raises SampleError on a wrong number of values, text, inf or values as far off, or a NaN where the model refuses it; `last` is
-        then unchanged.
+        Raises SampleError for a wrong number of values, text, inf, a value more than MAX_FEATURE
+        standard deviations from the mean, or a NaN that the model refuses. `last` is then
+        unchanged.
         """
         try:
             x = np.asarray(x)
         except (TypeError, ValueError) as e:
             raise SampleError(
-                f"sample {reprlib.repr(x)} is no list of numbers; expected {' x '.join(map(str, self._shape))}"
+                f"sample {reprlib.repr(x)} is no list of numbers; "
+                f"expected {' x '.join(map(str, self._shape))}"
             ) from e
         if x.shape != self._shape:
             raise SampleError(
-                f"sample has shape {x.shape}, expected {self._shape} for channels {', '.join(self._inputs.channels)}"
+                f"sample has shape {x.shape}, expected {self._shape} "
+                f"for channels {', '.join(self._inputs.channels)}"
             )
         if x.dtype.kind not in NUMBERS:
             raise SampleError(
-                f"sample {reprlib.repr(x.tolist())} is not numeric; expected {' x '.join(map(str, self._shape))} numbers"
+                f"sample {reprlib.repr(x.tolist())} is not numeric; "
+                f"expected {' x '.join(map(str, self._shape))} numbers"
             )
         if self._inputs.dt:
             x = scaled(self._inputs, x.astype(np.float64))
         centred = self._centred
         centred[:] = x
         np.subtract(centred, self._mean, centred)
-        # One length instead of several tests: not below the limit for NaN, for inf, and for values that may be too far off. For a few
-        # channels Python's is faster than NumPy's, and it doesn't warn when squares overflow; for many the largest value will do.
-        if (
-            not (math.hypot(*centred.tolist()) if self._single else np.abs(centred).max())
-            < self._surely_good
-        ):
+        # One test in place of several: the distance is not below the limit if a value is NaN, inf
+        # or perhaps too far off. For a few channels, Python's hypot is faster than NumPy, without
+        # a warning if squares overflow. For several streams, the largest value serves as well.
+        distance = math.hypot(*centred.tolist()) if self._single else np.abs(centred).max()
+        if not distance < self._surely_good:
             x = self._fill(np.asarray(x, np.float64))
         elif self._mask.size:
             self._mask[:] = 0
         if self._keep:
             self.last[:] = x
         np.multiply(centred, self._inverse_std, centred)
-        self._normalised[:] = centred
+        self._normalized[:] = centred
         return self._features
 
     def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
-        """xs: (steps, C), as of `as_samples` -> (steps, F), the same as a call for each row, and the raw samples (steps, C), gaps filled.
+        """xs: (steps, C), from `as_samples` -> (steps, F), and (steps, C) with the gaps filled.
 
-        Raises SampleError, naming the row, as a call does; `last` is then as before.
+        The same as a call for each row. Raises SampleError as a call does, naming the row. `last`
+        is then unchanged.
         """
         raw = xs.astype(np.float64)
         xs = scaled(self._inputs, raw)
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
         centred = xs - self._mean
-        if (
-            np.abs(centred) <= self._largest
-        ).all():  # which NaN is not: nothing is missing, and all rows can be done at once
+        # NaN fails the test. So nothing is missing, and all rows can be computed at once.
+        if (np.abs(centred) <= self._largest).all():
             rows[..., : self._inputs.size] = centred * self._inverse_std
             if self._keep:
                 self.last[:] = xs[-1]
             return rows, xs
-        before, filled = self.last.copy(), np.empty(xs.shape)
+        before = self.last.copy()
+        filled = np.empty(xs.shape)
         for n, x in enumerate(raw):
             try:
                 rows[n] = self(x)
@@ -299,7 +309,10 @@ class ChannelPreprocessor:
 def _bad_value(inputs: Channels, channel: int, value: float) -> str:
     name = inputs.channels[channel]
     if name == inputs.dt and not math.isnan(value):
-        return f"channel {name!r} is negative or infinite; expected the seconds since the sample before, 0 or more"
+        return (
+            f"channel {name!r} is negative or infinite; "
+            "expected the seconds since the sample before, 0 or more"
+        )
     if math.isnan(value):
         advice = "send a number, or train with missing = 'ffill' or 'mask'"
         return (
@@ -307,4 +320,7 @@ def _bad_value(inputs: Channels, channel: int, value: float) -> str:
         )
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
-    return f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations from its mean {inputs.mean[channel]:g}"
+    return (
+        f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations "
+        f"from its mean {inputs.mean[channel]:g}"
+    )

@@ -1,4 +1,4 @@
-"""Characters: the sample is the index of one, the features its one-hot row."""
+"""Characters: a sample is the index of a character, the features are its one-hot row."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ CHANNEL = "character"
 
 @dataclasses.dataclass(frozen=True)
 class Characters(Inputs):
-    """characters: those that the model knows, V of them; UNKNOWN at most once among them.
+    """characters: the V characters that the model knows, perhaps with UNKNOWN among them.
 
-    channel: the name of the one raw value of a sample, an index into them.
+    channel: the name of the only raw value of a sample, an index into `characters`.
+    Raises BundleError for fewer than 2 characters, or one that is repeated or longer.
     """
 
     kind = "characters"
@@ -34,7 +35,8 @@ class Characters(Inputs):
             raise BundleError(f"inputs: characters is {known!r}, expected a list of characters")
         if len(known) < 2 or len(set(known)) < len(known):
             raise BundleError(
-                f"inputs: {len(known)} characters, {len(set(known))} of them different; expected at least 2, each once"
+                f"inputs: {len(known)} characters, {len(set(known))} of them different; "
+                "expected at least 2, each once"
             )
         if odd := [c for c in known if len(c) != 1 and c != UNKNOWN]:
             raise BundleError(
@@ -63,13 +65,14 @@ class Characters(Inputs):
         return CharacterPreprocessor(self, dtype, streams)
 
     def index(self, character: str) -> int:
-        """Raises SampleError for a character that the model doesn't know."""
+        """The index of a character. Raises SampleError if the model doesn't know it."""
         if character in self.characters and character != UNKNOWN:
             return self.characters.index(character)
         known = "".join(c for c in self.characters if c != UNKNOWN)
         hint = "; use lower case" if character.lower() in self.characters else ""
         raise SampleError(
-            f"character {reprlib.repr(character)} is not one that the model knows; expected one of {known!r}{hint}"
+            f"character {reprlib.repr(character)} is not one that the model knows; "
+            f"expected one of {known!r}{hint}"
         )
 
     def encode(self, text: str) -> Float64:
@@ -80,8 +83,8 @@ class Characters(Inputs):
 def one_hot(inputs: Characters, indices: NDArray[Any], where: str = "") -> Float64:
     """indices: (..., 1) of any kind of number -> (..., V).
 
-    Raises SampleError, naming the row of `where` ("step", say), for one that is no whole number
-    from 0 to V - 1.
+    where: the kind of a row for the message, such as "step". Raises SampleError for an index that
+    is no whole number from 0 to V - 1.
     """
     chosen = indices[..., 0]
     count = inputs.feature_size
@@ -90,7 +93,8 @@ def one_hot(inputs: Characters, indices: NDArray[Any], where: str = "") -> Float
         place = tuple(np.argwhere(~good)[0])
         at = f"{where} {place[0]}: " if where and place else ""
         raise SampleError(
-            f"{at}channel {inputs.channel!r} is {chosen[place]}; expected the index of a character, a whole number from 0 to {count - 1}"
+            f"{at}channel {inputs.channel!r} is {chosen[place]}; "
+            f"expected the index of a character, a whole number from 0 to {count - 1}"
         )
     rows: Float64 = np.zeros((*chosen.shape, count))
     np.put_along_axis(rows, chosen[..., None].astype(np.int64), 1.0, axis=-1)
@@ -98,7 +102,7 @@ def one_hot(inputs: Characters, indices: NDArray[Any], where: str = "") -> Float
 
 
 class CharacterPreprocessor:
-    """An index into the characters -> its one-hot row. Nothing is kept from one to the next."""
+    """From an index to its one-hot row. Nothing is kept from sample to sample."""
 
     def __init__(
         self, inputs: Characters, dtype: type[np.floating[Any]], streams: int | None

@@ -1,15 +1,18 @@
-"""From PCM samples to a model's channels: log mel energies or cepstral coefficients, the same code at training and on the board.
+"""From PCM samples to a model's channels: log mel energies or cepstral coefficients.
 
-Frame t is the samples t * hop_length to t * hop_length + frame_length - 1: nothing is padded and no frame is centred, so a frame is
-there as soon as its last sample is. Of each frame
+Training and board run the same code. Frame t is the samples t * hop_length to
+t * hop_length + frame_length - 1. Nothing is padded and no frame is centred, so a frame is complete
+with its last sample. For each frame
 
-    power      |FFT(w * x, n_fft)|^2, bins 0 to n_fft / 2; w is the periodic Hann window of frame_length, x in -1 to 1
-    mel        sums of power over n_mels triangles, evenly spaced from f_min to f_max on HTK's scale m(f) = 2595 log10(1 + f / 700)
-               (O'Shaughnessy, 1987); the peak of each is 1, with no division by its area
+    power      |FFT(w * x, n_fft)|^2, bins 0 to n_fft / 2, with the periodic Hann window w of
+               frame_length, and x in -1 to 1
+    mel        sums of power over n_mels triangles, evenly spaced from f_min to f_max on HTK's scale
+               m(f) = 2595 log10(1 + f / 700) (O'Shaughnessy, 1987). The peak of each is 1, without
+               a division by its area
     log-mel    ln(max(mel, floor))
-    mfcc       the first n_mfcc values of the orthonormal DCT-II of log-mel; no liftering
+    mfcc       the first n_mfcc values of the orthonormal DCT-II of log-mel, without liftering
 
-The model's own `input_mean` and `input_std` normalise what comes out.
+The model's `mean` and `std` (see `channels.Channels`) normalize the result.
 """
 
 from __future__ import annotations
@@ -31,30 +34,40 @@ Kind = Literal["log-mel", "mfcc"]
 MAX_RATE = 1_000_000  # Hz
 MAX_FFT = 16384
 FULL_SCALE = 32768.0  # of 16 bits
-LOUDEST = 4.0  # what resampling makes of full scale stays below; numbers that were never divided by 32768 don't
-BLOCK = 256  # frames that are computed together: an hour of sound needs no more memory than a few seconds
+# Resampled full scale stays below this. Numbers that were never divided by 32768 don't.
+LOUDEST = 4.0
+BLOCK = 256  # frames that are computed together, to limit the memory for a long recording
 
 
 class FrontEndError(BundleError):
-    """A value of a front end that is out of bounds, or contradicts another. field: its name in FrontEnd."""
+    """A value of a front end that is out of bounds, or contradicts another.
+
+    field: its name in FrontEnd.
+    """
 
     def __init__(self, field: str, what: str):
-        self.field, self.what = field, what
+        self.field = field
+        self.what = what
         super().__init__(f"front end: {what}")
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
-    """What turns PCM into the channels of a model; see the top of this module for the formulas.
+    """From PCM to the channels of a model. The formulas are at the top of this module.
 
-    sample_rate   Hz; of the PCM, mono
+    Each frame is one sample of the model.
+
+    kind          "log-mel" for the channels mel0, mel1, ..., or "mfcc" for mfcc0, mfcc1, ...
+    sample_rate   of the mono PCM, in Hz
     frame_length  samples of a frame
-    hop_length    samples from one frame to the next, at most frame_length: one sample of the model for each
+    hop_length    samples from the start of a frame to that of the next, at most frame_length
     n_fft         a power of two, at least frame_length
-    n_mels        mel bands; the channels mel0, mel1, ... of kind "log-mel"
-    n_mfcc        kind "mfcc": coefficients, the channels mfcc0, mfcc1, ...; 0 for "log-mel"
-    f_min, f_max  Hz; where the first band begins and the last one ends
-    floor         power below which the logarithm sees this one
+    n_mels        the number of mel bands
+    n_mfcc        the number of coefficients, 0 for kind "log-mel"
+    f_min, f_max  Hz, the beginning of the first band and the end of the last one
+    floor         the power that replaces any lower one in the logarithm
+
+    Raises FrontEndError for a value that is out of bounds or contradicts another.
     """
 
     kind: Kind
@@ -133,23 +146,24 @@ class FrontEnd:
         coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
         expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
         require("n_mfcc", coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
-        # A band without a bin would be constant; the narrowest are the lowest.
+        # A band without a bin would be constant. The lowest bands are the narrowest.
         empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
         require(
             "n_mels",
             empty is None,
-            f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), or raise n_fft or f_min",
+            f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), "
+            "or raise n_fft or f_min",
         )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(C,) of the channels."""
+        """(C,) the names of the channels."""
         stem, count = ("mfcc", self.n_mfcc) if self.kind == "mfcc" else ("mel", self.n_mels)
         return tuple(f"{stem}{k}" for k in range(count))
 
     @property
     def frame_rate(self) -> float:
-        """Frames, and so samples of the model, a second."""
+        """Frames a second, and so samples of the model a second."""
         return self.sample_rate / self.hop_length
 
     def window(self) -> Float64:
@@ -160,7 +174,7 @@ class FrontEnd:
         return values
 
     def mel_weights(self) -> Float64:
-        """(n_mels, n_fft / 2 + 1) the triangles."""
+        """(n_mels, n_fft / 2 + 1) the triangles, a row each."""
         lowest, highest = (2595 * math.log10(1 + f / 700) for f in (self.f_min, self.f_max))
         mels = np.linspace(lowest, highest, self.n_mels + 2)
         edges = 700 * (10 ** (mels / 2595) - 1)
@@ -172,7 +186,8 @@ class FrontEnd:
 
     def dct(self) -> Float64:
         """(n_mfcc, n_mels) the first rows of the orthonormal DCT-II."""
-        k, n = np.arange(self.n_mfcc)[:, None], np.arange(self.n_mels)
+        k = np.arange(self.n_mfcc)[:, None]
+        n = np.arange(self.n_mels)
         rows: Float64 = np.cos(np.pi * k * (2 * n + 1) / (2 * self.n_mels)) * math.sqrt(
             2 / self.n_mels
         )
@@ -180,12 +195,18 @@ class FrontEnd:
         return rows
 
     def frames(self, pcm: ArrayLike) -> Float64:
-        """pcm: (samples,) a whole recording, int16 or floats in -1 to 1 -> (n, C) its frames, all that fit. Raises SampleError."""
+        """pcm: (samples,) int16 or floats in -1 to 1, a whole recording -> (n, C) its frames.
+
+        Samples at the end that fill no frame are dropped. Raises SampleError for other numbers.
+        """
         return FrontEndStream(self).push(pcm)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FrontEnd:
-        """The inverse of `dataclasses.asdict`. Raises BundleError on a key that is missing, unknown or of the wrong kind."""
+        """The inverse of `dataclasses.asdict`.
+
+        Raises BundleError for a key that is missing, unknown or of the wrong kind.
+        """
         try:
             return cls(**values)
         except TypeError as e:
@@ -193,15 +214,17 @@ class FrontEnd:
 
 
 class FrontEndStream:
-    """PCM in pieces of any length in, frames out; what no frame has used up is kept for the next piece.
+    """PCM in pieces of any length in, frames out.
 
-    pending: (samples,) float64, shorter than a frame: the samples that the next frame begins with. Assigning restores it.
+    pending: (samples,) float64 in -1 to 1, shorter than a frame: the samples with which the next
+    frame begins. Assigning restores it, and raises SampleError for samples that can't be pending.
     """
 
     def __init__(self, front_end: FrontEnd):
         self.front_end = front_end
         self._window = front_end.window()
-        # The triangles as one list of (bin, weight): each is a few bins wide. Sums over it are the same however many frames there are.
+        # The triangles as one list of (bin, weight), because each is only a few bins wide. A sum
+        # over it doesn't depend on the number of frames.
         weights = front_end.mel_weights()
         bands, self._bins = np.nonzero(weights)
         self._weights = weights[bands, self._bins]
@@ -221,17 +244,19 @@ class FrontEndStream:
         samples = as_pcm(value)
         if len(samples) >= self.front_end.frame_length:
             raise SampleError(
-                f"{len(samples)} pending samples, expected fewer than a frame has ({self.front_end.frame_length})"
+                f"{len(samples)} pending samples, "
+                f"expected fewer than a frame has ({self.front_end.frame_length})"
             )
         self._pending = samples.copy()
 
     def push(self, pcm: ArrayLike) -> Float64:
-        """pcm: (samples,) int16, or floats in -1 to 1 -> (n, C) the frames that are now complete, n from 0.
+        """pcm: (samples,) int16 or floats in -1 to 1 -> (n, C) the frames that are now complete.
 
-        The frames of a stream are the same whatever pieces it comes in. Raises SampleError for other numbers and for NaN; nothing is then
-        taken.
+        n may be 0. The frames don't depend on how the sound is cut into pieces. Raises SampleError
+        for other numbers and for NaN. The pending samples are then unchanged.
         """
-        front_end, hop = self.front_end, self.front_end.hop_length
+        front_end = self.front_end
+        hop = front_end.hop_length
         samples = np.concatenate([self._pending, as_pcm(pcm)])
         count = max(0, 1 + (len(samples) - front_end.frame_length) // hop)
         frames = np.empty((count, len(front_end.names)))
@@ -255,21 +280,26 @@ class FrontEndStream:
 
 
 def as_pcm(pcm: ArrayLike) -> Float64:
-    """(samples,) int16, or floats in -1 to 1 -> float64 in -1 to 1. Raises SampleError for anything else."""
+    """(samples,) int16, or floats in -1 to 1 -> (samples,) float64 in -1 to 1.
+
+    Floats up to LOUDEST pass as they are. Raises SampleError for anything else.
+    """
     try:
         array = np.asarray(pcm)
     except (TypeError, ValueError) as e:
         raise SampleError(
-            f"PCM {reprlib.repr(pcm)} is no list of numbers; expected (samples,) of int16, or of floats in -1 to 1"
+            f"PCM {reprlib.repr(pcm)} is no list of numbers; "
+            "expected (samples,) of int16, or of floats in -1 to 1"
         ) from e
     if array.ndim != 1 or not (array.dtype == np.int16 or array.dtype.kind == "f"):
         raise SampleError(
-            f"PCM is {array.dtype}{array.shape}; expected (samples,) of int16, or of floats in -1 to 1"
+            f"PCM is {array.dtype}{array.shape}; "
+            "expected (samples,) of int16, or of floats in -1 to 1"
         )
     if array.dtype == np.int16:
         return array / FULL_SCALE
     samples = array.astype(np.float64)
-    if not (within := np.abs(samples) <= LOUDEST).all():  # which NaN is not
+    if not (within := np.abs(samples) <= LOUDEST).all():  # false for NaN too
         k = int(np.argmin(within))
         raise SampleError(f"PCM sample {k} is {samples[k]:g}; expected floats in -1 to 1, or int16")
     return samples

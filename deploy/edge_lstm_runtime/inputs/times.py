@@ -1,4 +1,4 @@
-"""The time since the sample before, from the times of samples."""
+"""From the times of samples to the seconds since the sample before."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..errors import SampleError
 
 
 class Clock:
-    """It moves on with each sample that was taken; a clock that is set back takes no time."""
+    """The time of the last sample that was used. If times go back, no time has passed."""
 
     def __init__(self) -> None:
         self._before: float | None = None
 
     def since(self, moment: float) -> float:
-        """Seconds since the sample before; 0 for the first."""
+        """Seconds since the sample before, 0 for the first one."""
         return 0.0 if self._before is None else max(moment - self._before, 0.0)
 
     def take(self, moment: float) -> None:
@@ -27,15 +27,20 @@ class Clock:
 
 
 def of_datetime(text: str) -> float:
-    """Seconds since 1970 of an ISO datetime, UTC where it names no zone. Raises ValueError for another text."""
-    at = datetime.datetime.fromisoformat(
-        text.replace("Z", "+00:00")
-    )  # Python 3.10 doesn't know the Z
+    """Seconds since 1970 of an ISO datetime, in UTC if it names no zone.
+
+    Raises ValueError for another text.
+    """
+    text = text.replace("Z", "+00:00")  # Python 3.10 doesn't know the Z
+    at = datetime.datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def seconds(cell: object, column: str) -> float:
-    """A number as it is, a datetime (UTC where it names no zone) as seconds since 1970. Raises SampleError for anything else."""
+    """A number unchanged, or a datetime as seconds since 1970, in UTC if it names no zone.
+
+    column: for the message. Raises SampleError for anything else.
+    """
     if isinstance(cell, str):
         text = cell.strip()
         try:
@@ -53,6 +58,7 @@ def seconds(cell: object, column: str) -> float:
         )
     if not math.isfinite(moment):
         raise SampleError(
-            f"time {column!r} is {reprlib.repr(cell)}; expected seconds or a datetime such as 2024-05-31 23:55:00"
+            f"time {column!r} is {reprlib.repr(cell)}; "
+            "expected seconds or a datetime such as 2024-05-31 23:55:00"
         )
     return moment

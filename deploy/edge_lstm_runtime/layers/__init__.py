@@ -1,13 +1,13 @@
-"""What a layer type is. Each type is a file of this folder; no other file of the runtime names one.
+"""The layer types. Each type is a file of this folder. No other file of the runtime names one.
 
-A layer is products and one pointwise cell: each product multiplies a vector by a weight matrix,
+A layer is products and one pointwise cell. Each product multiplies a vector by a weight matrix,
 and the cell turns the sums into the output and the new state. `cell` is written once, for NumPy
-and for torch. From it alone a layer has a float64 reference, a NumPy backend, emulated number
-formats and ranges. A type adds a file only for what must be fast or has a form of its own: `fast`
-here, a C file, an ONNX operator, a torch module.
+and for torch. It alone gives a layer a float64 reference, a NumPy backend, emulated number formats
+and ranges. A type adds more code only if something must be fast or has its own form: `fast` here,
+a C file, an ONNX operator, a torch module.
 
-A weight of two dimensions is a matrix: whoever calls `cell` computes its products, and may round
-its weights or the vectors on the way. That is why a cell never touches a matrix.
+A weight of two dimensions is a matrix. A cell never touches one: the caller of `cell` computes the
+products, and may round the weights or the vectors on the way.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Product = Callable[[str, Array], Array]  # (name of a matrix, vectors (..., in))
 
 
 class Fast(NamedTuple):
-    """step: computes one step in place. state: the views in which the state lies, by name."""
+    """step: computes one step in place. state: views of the state's memory, by name."""
 
     step: Callable[[], None]
     state: dict[str, Float32]
@@ -45,12 +45,14 @@ class Layer(ABC):
     """One node of a network.
 
     name    unique within the network; weights and states are called "NAME.W" and "NAME.h"
-    inputs  the names of the layers that it reads, FEATURES for the network's features; several are
+    inputs  the names of the layers that it reads, FEATURES for the network's features. Several are
             concatenated in this order
+
+    Raises BundleError, naming the layer, for a field of a wrong type or out of bounds.
     """
 
     type: ClassVar[str]
-    whole: ClassVar[bool] = False  # it needs the whole sequence, so it has no step
+    whole: ClassVar[bool] = False  # whether it needs the whole sequence and has no step
     recurrent: ClassVar[str] = "h"  # the state that enters a product
     name: str
     inputs: tuple[str, ...]
@@ -61,14 +63,14 @@ class Layer(ABC):
 
     @abstractmethod
     def outputs(self, inputs: int) -> int:
-        """The size of the output for an input of that size."""
+        """The size of the output for an input of size `inputs`."""
 
     @abstractmethod
     def weights(self, inputs: int) -> dict[str, Shape]:
-        """Names and shapes of the weights, in the order in which they are stored."""
+        """Name -> shape of each weight, in the order in which they are stored."""
 
     def state(self, inputs: int) -> dict[str, int]:
-        """Names and sizes of the states, in the order in which they are stored."""
+        """Name -> size of each state, in the order in which they are stored."""
         return {}
 
     @abstractmethod
@@ -82,42 +84,42 @@ class Layer(ABC):
     ) -> tuple[Array, dict[str, Array]]:
         """One step: the output (..., outputs) and the new state, each (..., size).
 
-        product: computes the products; weights: those that are no matrices; x: (..., inputs).
+        product: computes the products. weights: those that are no matrices. x: (..., inputs).
         """
 
     @property
     def entry(self) -> str:
-        """The name of the matrix that x is multiplied with."""
+        """The name of the matrix that multiplies x."""
         return "W_x"
 
     @property
     def multiplies_state(self) -> bool:
-        """Whether one of its products is with its state, the one named `recurrent`."""
+        """Whether one of its products is with its state `recurrent`."""
         return "W_h" in self.weights(1)
 
     def joined(self, ops: Ops, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        """W_x (inputs, S), W_h (H, S) and b (S): x W_x + h W_h + b are the sums that `ops.sums` gets.
+        """W_x (inputs, S), W_h (H, S) and b (S) for a layer that `multiplies_state`.
 
-        h: the state named `recurrent`. For a layer that `multiplies_state`.
+        x W_x + h W_h + b are the sums that `ops.sums` gets. h is the state named `recurrent`.
         """
         return weights["W_x"], weights["W_h"], weights["b"]
 
     def separated(self, ops: Ops, W_x: Array, W_h: Array) -> dict[str, Array]:
-        """The matrices by their own names, from those of `joined`, (rows, S) each."""
+        """The matrices by their own names, from W_x and W_h of `joined`, (rows, S) each."""
         return {"W_x": W_x, "W_h": W_h}
 
     @property
     def title(self) -> str:
-        """In a word or two, for people."""
+        """A name in a word or two, for people."""
         units = getattr(self, "units", "")
         return f"{self.type} {units}".rstrip()
 
     def macs(self, inputs: int) -> int:
-        """Multiply-accumulates of one step; here those of the products alone."""
+        """Multiply-accumulates of one step. Here only those of the products."""
         return sum(math.prod(s) for s in self.weights(inputs).values() if len(s) == 2)
 
     def sequence(self, ops: Ops, product: Product, weights: Mapping[str, Array], x: Array) -> Array:
-        """x: (steps, inputs) a whole sequence, NumPy -> (steps, outputs), from the zero state."""
+        """x: (steps, inputs), a whole sequence in NumPy -> (steps, outputs), from zero state."""
         state = {n: np.zeros(size, x.dtype) for n, size in self.state(x.shape[1]).items()}
         found = np.empty((len(x), self.outputs(x.shape[1])), x.dtype)
         for t, row in enumerate(x):
@@ -127,13 +129,14 @@ class Layer(ABC):
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
     ) -> Fast:
-        """A step in float32 NumPy, in place, as fast as it can be; here, as the cell has it.
+        """A step in float32 NumPy, in place. A type may override this one, which calls the cell.
 
-        vector: (inputs + 1 + outputs, *batch), [x, 1, y]: the caller fills in x, `step` writes y.
-        A state that is the output lies in y. batch: () or (streams,), the last dimension.
+        vector: (inputs + 1 + outputs, *batch), [x, 1, y]. The caller fills in x, and `step` writes
+        y. If a state is the output, its memory is y. batch: () or (streams,).
         """
         state = {n: np.zeros((size, *batch), np.float32) for n, size in self.state(inputs).items()}
-        x, y = vector[:inputs], vector[inputs + 1 :]
+        x = vector[:inputs]
+        y = vector[inputs + 1 :]
 
         def product(name: str, v: Array) -> Array:
             return v @ weights[name]
@@ -150,7 +153,7 @@ class Layer(ABC):
     def answer(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
     ) -> tuple[Callable[[], Float32], dict[str, Float32]]:
-        """As `fast`, for the last layer of a network: its step returns the output, a new array."""
+        """As `fast`, for the last layer of a network. The step returns the output, a new array."""
         step, state = self.fast(weights, vector, inputs, batch)
         y = vector[inputs + 1 :]
 
@@ -163,10 +166,11 @@ class Layer(ABC):
     def whole_run(
         self, weights: Mapping[str, Float32], inputs: int
     ) -> Callable[[Float32], Float32]:
-        """A function for whole sequences: (steps, inputs) -> (steps, outputs), from the zero state."""
+        """A function of a whole sequence, (steps, inputs) -> (steps, outputs), from zero state."""
         outputs = self.outputs(inputs)
         vector = np.ones(inputs + 1 + outputs, np.float32)
-        x, y = vector[:inputs], vector[inputs + 1 :]
+        x = vector[:inputs]
+        y = vector[inputs + 1 :]
         step, state = self.fast(weights, vector, inputs, ())
 
         def run(rows: Float32) -> Float32:
@@ -182,7 +186,7 @@ class Layer(ABC):
         return run
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a JSON object."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {"type": self.type, **values, "inputs": list(self.inputs)}
 
@@ -194,8 +198,9 @@ def check_layer(name: object, condition: bool, what: str) -> None:
 
 
 def _check_field(layer: Layer, field: str, kind: Any) -> None:
-    """Types first: a layer comes from a JSON file, and 8.0, "8" and true pass many a comparison."""
-    value, name = getattr(layer, field), getattr(layer, "name", None)
+    """Check the type too: in a JSON file, 8.0, "8" and true could stand for a number."""
+    value = getattr(layer, field)
+    name = getattr(layer, "name", None)
     if field == "name":
         good = isinstance(value, str) and value != "" and not set(value) & set("./\\ ")
         check_layer(name, good, "expected a name without dots, slashes and spaces")
@@ -220,7 +225,7 @@ LAYERS = Registry(__name__, "edge_lstm.layers", "layer type", "LAYER", unknown=B
 
 
 def recurrent_types() -> list[str]:
-    """Those that carry a state from step to step."""
+    """The names of the types that carry a state from step to step."""
     kinds = {name: LAYERS.load(name).LAYER for name in LAYERS.names()}
     return [name for name, k in kinds.items() if k.state is not Layer.state and not k.whole]
 
@@ -244,7 +249,7 @@ def from_dict(values: object) -> Layer:
     needed = {k for k, f in known_keys.items() if f.default is dataclasses.MISSING}
     if missing := sorted(needed - set(given)):
         check_layer(name, False, f"lacks {missing}")
-    if "layer" in known_keys:  # a wrapper holds another one, which has its name and inputs
+    if "layer" in known_keys:  # a wrapper: the inner layer has its name and inputs
         inner: Any = given["layer"]
         good = isinstance(inner, Mapping)
         check_layer(name, good, f"layer is {inner!r}, expected an object with a type")

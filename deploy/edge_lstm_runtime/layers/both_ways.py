@@ -1,7 +1,7 @@
 """A layer that reads whole sequences from both ends: [forward output, backward output].
 
-The direction from the last sample to the first has weights of its own, "reverse.W_x" and so on.
-Each direction begins in the zero state, and nothing is carried from sequence to sequence.
+The backward direction has its own weights, "reverse.W_x" and so on. Each direction begins in the
+zero state, and nothing is carried from sequence to sequence.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REVERSE = "reverse."
 
 @dataclasses.dataclass(frozen=True)
 class BothWays(Layer):
-    """layer: the one that is run in each direction; its name and inputs are this one's."""
+    """layer: runs in each direction. It has the name and the inputs of this one."""
 
     type = "both-ways"
     whole = True
@@ -82,7 +82,7 @@ class BothWays(Layer):
 
 
 def reverse_weights(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights of the backward direction, by the names that the inner layer has for them."""
+    """The weights of the backward direction, by the inner layer's names."""
     return {n.removeprefix(REVERSE): w for n, w in weights.items() if n.startswith(REVERSE)}
 
 

@@ -70,7 +70,7 @@ class Dense(Layer):
         weights: Mapping[str, Float32],
         inputs: int,
     ) -> Callable[[Float32], Float32]:
-        # In the memory order of `answer`, so that the two round alike.
+        # The memory order of `answer`, so that the two round alike.
         W = np.ascontiguousarray(np.vstack([weights["W"], weights["b"]]).T, np.float32).T
 
         def run(rows: Float32) -> Float32:

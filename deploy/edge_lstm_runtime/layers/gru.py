@@ -2,11 +2,11 @@
 
     r, z = sigmoid(x W_x + h W_h + b)            h = n + z (h - n)
     n = tanh(x W_xn + b_xn + r (h W_hn + b_hn))  if linear_before_reset, as torch.nn.GRU
-    n = tanh(x W_xn + (r h) W_n + b_n)           else
+    n = tanh(x W_xn + (r h) W_n + b_n)           otherwise
 
-W_x (inputs, 3 H): the columns are r, z, n, H each. If linear_before_reset, W_h (H, 3 H) has the
-same and b (4 H) is r, z, n of x, n of h. Else W_h (H, 2 H) has r and z, W_n (H, H) is a product of
-its own, and b (3 H) is r, z, n.
+W_x (inputs, 3 H) has the columns r, z, n, H each. If linear_before_reset, W_h (H, 3 H) has the same
+and b (4 H) is r, z, n of x, n of h. Otherwise W_h (H, 2 H) has r and z, W_n (H, H) has its own
+product, and b (3 H) is r, z, n.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .ops import Ops
 
 @dataclasses.dataclass(frozen=True)
 class Gru(Layer):
-    """units: H. linear_before_reset: r multiplies what h's product is, not h itself."""
+    """units: H. linear_before_reset: r multiplies the product of h, not h itself."""
 
     type = "gru"
     units: int
@@ -41,7 +41,7 @@ class Gru(Layer):
         return {"h": self.units}
 
     def macs(self, inputs: int) -> int:
-        return super().macs(inputs) + 2 * self.units  # r times n of h, or h; z (h - n)
+        return super().macs(inputs) + 2 * self.units  # r (n of h) or r h, and z (h - n)
 
     def cell(
         self,
@@ -64,10 +64,12 @@ class Gru(Layer):
         return h, {"h": h}
 
     def joined(self, ops: Ops, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        W_x, W_h, b = weights["W_x"], weights["W_h"], weights["b"]
+        W_x = weights["W_x"]
+        W_h = weights["W_h"]
+        b = weights["b"]
         r_z = W_h[:, : 2 * self.units]
         none = 0 * W_h[:, : self.units]
-        if not self.linear_before_reset:  # W_n is a product of its own
+        if not self.linear_before_reset:  # W_n has its own product
             return W_x, ops.join([r_z, none]), b
         zeros = 0 * W_x[:, : self.units]
         return ops.join([W_x, zeros]), ops.join([r_z, none, W_h[:, 2 * self.units :]]), b
@@ -80,9 +82,10 @@ class Gru(Layer):
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
     ) -> Fast:
-        """One product of [x, 1, h] and one tanh serve both gates; only W_n's product is another."""
+        """One product of [x, 1, h] and one tanh serve both gates. W_n has its own product."""
         H = self.units
-        W, h = fused(weights, H), vector[inputs + 1 :]
+        W = fused(weights, H)
+        h = vector[inputs + 1 :]
         W_n = None if self.linear_before_reset else np.asfortranarray(weights["W_n"].T)
         sums = np.zeros((len(W), *batch), np.float32)
         gates = sums[: 2 * H]
@@ -117,12 +120,14 @@ class Gru(Layer):
 
 
 def fused(weights: Mapping[str, Float32], units: int) -> Float32:
-    """(S, inputs + 1 + H), whose product with [x, 1, h] is r, z, n of x and, if it has it, n of h.
+    """(S, inputs + 1 + H): its product with [x, 1, h] is r, z, n of x and, if S is 4 H, n of h.
 
-    sigmoid(a) = (1 + tanh(a / 2)) / 2, so the rows of r and z are halved. In Fortran order, for which
-    BLAS is faster here.
+    sigmoid(a) = (1 + tanh(a / 2)) / 2, so the rows of r and z are halved. The matrix is in Fortran
+    order, because BLAS is faster with it here.
     """
-    W_x, W_h, b = weights["W_x"], weights["W_h"], weights["b"]
+    W_x = weights["W_x"]
+    W_h = weights["W_h"]
+    b = weights["b"]
     sums = len(b)
     columns = np.zeros((len(W_x) + 1 + units, sums), np.float32)
     columns[: len(W_x), : 3 * units] = W_x

@@ -61,10 +61,11 @@ class Lstm(Layer):
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
     ) -> Fast:
-        """One product of [x, 1, h] and one tanh serve all four gates; nothing is allocated."""
+        """One product of [x, 1, h] and one tanh serve all four gates. Nothing is allocated."""
         H = self.units
-        W, h = fused(weights), vector[inputs + 1 :]
-        # [i, f, o, g, c]: with g and c side by side, i g and f c are one product.
+        W = fused(weights)
+        h = vector[inputs + 1 :]
+        # [i, f, o, g, c]: g and c are side by side, so i g and f c are one product.
         gates = np.zeros((5 * H, *batch), np.float32)
         activations = gates[: 4 * H]
         sigmoids = gates[: 3 * H]
@@ -96,10 +97,10 @@ class Lstm(Layer):
 
 
 def fused(weights: Mapping[str, Any]) -> Float32:
-    """(4 H, inputs + 1 + H), whose product with [x, 1, h] is every gate, in the order i, f, o, g.
+    """(4 H, inputs + 1 + H): its product with [x, 1, h] is every gate, in the order i, f, o, g.
 
     sigmoid(a) = (1 + tanh(a / 2)) / 2, so the rows of the three sigmoid gates are halved and one
-    tanh serves all four. The matrix is in Fortran order, for which BLAS is faster here.
+    tanh serves all four. The matrix is in Fortran order, because BLAS is faster with it here.
     """
     columns = np.concatenate([weights["W_x"], weights["b"][None], weights["W_h"]])
     i, f, g, o = np.split(columns, 4, axis=1)

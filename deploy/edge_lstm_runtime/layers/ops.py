@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Ops(Protocol):
-    """Arrays are (..., n); every function works on the last dimension, or on each value."""
+    """Arrays are (..., n). Every function works on the last dimension, or on each value."""
 
     def split(self, sums: Any, parts: int) -> tuple[Any, ...]: ...
     def join(self, parts: list[Any]) -> Any: ...
@@ -16,13 +16,13 @@ class Ops(Protocol):
     def tanh(self, a: Any) -> Any: ...
     def relu(self, a: Any) -> Any: ...
     def sums(self, value: Any) -> Any:
-        """The sums of a layer's products as they are. A number format may round them here.
+        """The sums of a layer's products, unchanged. A number format may round them here.
 
-        A cell then splits them, into one part at least, before anything else.
+        A cell then splits them into parts, perhaps a single one, before anything else.
         """
 
     def keep(self, name: str, value: Any) -> Any:
-        """The value as it is. Whoever looks inside a cell gets it by this name."""
+        """The value, unchanged. A `Recorder` keeps it by this name."""
 
 
 class NumpyOps:
@@ -51,7 +51,7 @@ class NumpyOps:
 
 
 class Recorder(NumpyOps):
-    """Keeps what a cell calls by a name. found: name -> the value of the last step."""
+    """Keeps the named values of a cell. found: name -> the value of the last step."""
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}

@@ -50,7 +50,7 @@ class Rnn(Layer):
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape
     ) -> Fast:
-        """One product of [x, 1, h]; nothing is allocated."""
+        """One product of [x, 1, h]. Nothing is allocated."""
         columns = np.concatenate([weights["W_x"], weights["b"][None], weights["W_h"]])
         product = np.asfortranarray(columns.T, np.float32).dot
         h = vector[inputs + 1 :]

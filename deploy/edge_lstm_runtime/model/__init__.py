@@ -1,1 +1,1 @@
-"""What a model is: specification, weights, the bundle's file."""
+"""A model: its specification, its weights, the bundle's file."""

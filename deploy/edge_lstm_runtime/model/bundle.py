@@ -1,14 +1,18 @@
 """The bundle, `NAME.edge`: one file that holds a model and the proof that it is right.
 
-A zip archive, stored without compression, with fixed dates and sorted members, so that the same content is the same bytes:
+It is a zip archive without compression. Dates are fixed and members sorted, so that the same
+content gives the same bytes.
 
-    manifest.json   format version, model specification, members with sha256 and size, versions, measured accuracy
-    weights.npz     float32 weights by name, "lstm0.W_x" (see `layers`); never pickled
-    golden.npz      x (steps, C) float64: real test samples in raw units; y (steps, O) float64: the reference's network outputs; of a
-                    bidirectional model also lengths (sequences,) int64: x is whole sequences one after the other
-    model.onnx ...  what an export step added: graphs, converted models, the calibration set
+    manifest.json   format version, model specification, members with sha256 and size, versions,
+                    measured accuracy
+    weights.npz     float32 weights by name, such as "lstm0.W_x" (see `layers`); never pickled
+    golden.npz      x (steps, C) float64: real test samples in raw units
+                    y (steps, O) float64: the network outputs of the reference
+                    lengths (sequences,) int64, for a bidirectional model only: x is whole
+                    sequences, one after the other
+    model.onnx ...  members of export steps: graphs, converted models, the calibration set
 
-The archive's comment is the sha256 of all bytes before it: one altered byte anywhere is found.
+The archive's comment is the sha256 of all bytes before it, so one altered byte anywhere is found.
 """
 
 from __future__ import annotations
@@ -37,9 +41,8 @@ from .spec import ModelSpec
 
 FORMAT = 2
 READS = (1, 2)
-MAX_BYTES = (
-    1 << 28
-)  # of a whole bundle and of every member: far above any compact LSTM, far below a board's memory
+# Of a whole bundle and of all its members: far above any compact LSTM, far below a board's memory.
+MAX_BYTES = 1 << 28
 REQUIRED = ("weights.npz", "golden.npz")
 _COMMENT_SIZE = 64
 _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
@@ -47,7 +50,10 @@ _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked whole."""
+    """A bundle that was read and checked as a whole.
+
+    members: file name -> content, without manifest.json.
+    """
 
     spec: ModelSpec
     weights: Mapping[str, NDArray[np.float32]]
@@ -55,6 +61,7 @@ class Bundle:
     members: Mapping[str, bytes] = dataclasses.field(repr=False)
 
     def member(self, name: str) -> bytes:
+        """Raises BundleError if there is no member of this name."""
         try:
             return self.members[name]
         except KeyError:
@@ -62,7 +69,7 @@ class Bundle:
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """What the export left out because it was out of tolerance: the name -> the reason."""
+        """Members and backends that the export left out as out of tolerance: name -> reason."""
         reasons: Mapping[str, str] = self.manifest.get("left_out", {})
         return reasons
 
@@ -73,28 +80,29 @@ class Bundle:
         return f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """The arrays of a member that is an .npz file."""
+        """The arrays of a member that is an .npz file, by name. Raises BundleError."""
         arrays = read_npz(self.member(name), name)
         return format1.arrays(name, arrays) if self.manifest["format"] == 1 else arrays
 
     @functools.cached_property
     def golden(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """x (steps, C) raw units and y (steps, O) network outputs of the reference, both float64."""
+        """x (steps, C) in raw units and y (steps, O), the reference's outputs, both float64.
+
+        Raises BundleError if an array is missing or malformed.
+        """
         arrays = self.arrays("golden.npz")
         try:
-            x, y = arrays["x"], arrays["y"]
+            x = arrays["x"]
+            y = arrays["y"]
         except KeyError as e:
             raise BundleError(f"golden.npz has no array {e}") from e
         steps = x.shape[0] if x.ndim else 0
         expected = (steps, self.spec.inputs.size), (steps, self.spec.answer.size)
-        if (
-            (x.shape, y.shape) != expected
-            or x.dtype != np.float64
-            or y.dtype != np.float64
-            or steps == 0
-        ):
+        exact = x.dtype == y.dtype == np.float64
+        if (x.shape, y.shape) != expected or not exact or steps == 0:
             raise BundleError(
-                f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, expected float64 of {expected}"
+                f"golden.npz holds {x.dtype}{x.shape} and {y.dtype}{y.shape}, "
+                f"expected float64 of {expected}"
             )
         if not np.isfinite(y).all():
             raise BundleError("golden.npz has reference outputs that are not finite")
@@ -102,13 +110,18 @@ class Bundle:
 
     @functools.cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(sequences,) the steps of each sequence in `golden`: one sequence, or those of a bidirectional model, each on its own."""
-        steps, lengths = len(self.golden[0]), self.arrays("golden.npz").get("lengths")
+        """(sequences,) the steps of each sequence in `golden`.
+
+        A bidirectional model may have several, any other model has one. Raises BundleError.
+        """
+        steps = len(self.golden[0])
+        lengths = self.arrays("golden.npz").get("lengths")
         if lengths is None and not self.spec.whole:
             return np.array([steps])
         if lengths is None or not self.spec.whole:
             raise BundleError(
-                f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', which models that need whole sequences alone have"
+                f"golden.npz has {'no' if lengths is None else 'an'} array 'lengths', "
+                "which models that need whole sequences alone have"
             )
         shape = lengths.ndim == 1 and lengths.dtype == np.int64
         if (
@@ -124,7 +137,8 @@ class Bundle:
                 else f"{lengths.dtype}{lengths.shape}"
             )
             raise BundleError(
-                f"golden.npz has the lengths {found}, expected int64 of at least 1 each, {steps} in all"
+                f"golden.npz has the lengths {found}, "
+                f"expected int64 of at least 1 each, {steps} in all"
             )
         return lengths
 
@@ -140,10 +154,12 @@ def write_bundle(
     members: Mapping[str, bytes],
     **facts: Any,
 ) -> Bundle:
-    """Write a bundle atomically and return it as it was read back.
+    """Check a bundle, write it atomically and return it.
 
-    members: file name -> content, with at least golden.npz. facts: further keys of the manifest, JSON values.
-    Raises BundleError when it can't be written (a full disk, a folder that isn't there); an older bundle then stays as it was.
+    weights: name -> float32 array, as `Network.check_weights` takes them. members: file name ->
+    content, with at least golden.npz. facts: further keys of the manifest, JSON values.
+    Raises BundleError if the bundle is not valid or can't be written (a full disk, a folder that
+    isn't there). An older bundle at `path` then stays as it was.
     """
     members = {**members, "weights.npz": write_npz(weights)}
     manifest = {
@@ -175,7 +191,10 @@ def write_bundle(
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Read and check a bundle. Raises BundleError, or NewerFormatError, with what is wrong with it."""
+    """Read and check a bundle.
+
+    Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
+    """
     try:
         size = Path(path).stat().st_size
         if size > MAX_BYTES:
@@ -193,7 +212,8 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
             info = zipfile.ZipInfo(name)  # dated 1980-01-01
-            info.create_system, info.external_attr = 3, 0o644 << 16
+            info.create_system = 3  # Unix, wherever it is written
+            info.external_attr = 0o644 << 16
             archive.writestr(info, members[name])
         archive.comment = b"0" * _COMMENT_SIZE
     data = buffer.getvalue()[:-_COMMENT_SIZE]
@@ -201,12 +221,35 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
 
 
 def _unpack(data: bytes, path: str) -> Bundle:
-    def refuse(why: str, cause: BaseException | None = None) -> BundleError:
-        error = BundleError(f"{path} {why}; copy or export it again")
-        error.__cause__ = cause
-        return error
+    manifest, members, count = _read_archive(data, path)
+    try:
+        _check_members(manifest["members"], members, count, path)
+        _check_facts(manifest, members)
+        described = manifest["spec"]
+        weights = read_npz(members["weights.npz"], "weights.npz")
+        if manifest["format"] == 1:
+            described = format1.specification(described)
+            weights = format1.renamed(weights)
+        spec = ModelSpec.from_dict(described)
+        spec.network.check_weights(weights)
+        bundle = Bundle(spec, weights, manifest, members)
+        _ = bundle.golden, bundle.lengths
+    except (KeyError, TypeError, AttributeError) as e:
+        raise _refusal(path, f"has a malformed manifest ({type(e).__name__}: {e})") from e
+    except BundleError as e:
+        raise e if str(e).startswith(path) else BundleError(f"{path}: {e}") from e
+    return bundle
 
-    # The version is asked first: a later format may well be laid out in a way that looks damaged from here.
+
+def _refusal(path: str, why: str) -> BundleError:
+    return BundleError(f"{path} {why}; copy or export it again")
+
+
+def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
+    """The manifest, the other members by name, and the number of all entries.
+
+    Raises BundleError for another version, a wrong checksum, compression, or any other file.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
@@ -216,33 +259,15 @@ def _unpack(data: bytes, path: str) -> Bundle:
                     f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}"
                 )
             if not stored([archive.getinfo("manifest.json")], len(data)):
-                raise refuse("holds a compressed manifest, which no edge-lstm writes")
+                raise _refusal(path, "holds a compressed manifest, which no edge-lstm writes")
             manifest = json.loads(archive.read("manifest.json"))
-            version = manifest["format"]
-            if isinstance(version, int) and version > FORMAT:
-                raise NewerFormatError(
-                    f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; "
-                    "install a newer edge-lstm here, or export the model again with this one"
-                )
-            if version not in READS:
-                raise refuse(f"has bundle format {version!r}, expected one of {READS}")
-            end = _END_OF_ARCHIVE.unpack_from(
-                data, max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
-            )
-            if (
-                end[0] != b"PK\x05\x06"
-                or data[-_COMMENT_SIZE:] != sha256(data[:-_COMMENT_SIZE]).encode()
-            ):
-                raise refuse(
-                    "is damaged: its checksum does not match, so it was truncated or altered"
-                )
+            # The version comes first: a later format may have a layout that looks damaged here.
+            _check_version(manifest["format"], path)
+            _check_sum(data, path)
             if not stored(infos, len(data)):
-                raise refuse("holds compressed members, which no edge-lstm writes")
-            members = {
-                info.filename: archive.read(info)
-                for info in infos
-                if info.filename != "manifest.json"
-            }
+                raise _refusal(path, "holds compressed members, which no edge-lstm writes")
+            others = [info for info in infos if info.filename != "manifest.json"]
+            members = {info.filename: archive.read(info) for info in others}
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -254,41 +279,59 @@ def _unpack(data: bytes, path: str) -> Bundle:
         struct.error,
         OSError,
     ) as e:
-        raise refuse(
-            f"is not a whole bundle: it was truncated or altered, or is some other file ({e})", e
+        raise _refusal(
+            path, f"is not a whole bundle: it was truncated or altered, or is some other file ({e})"
         ) from e
-    try:
-        listed = manifest["members"]
-        missing = [name for name in {*listed, *REQUIRED} if name not in members]
-        if missing:
-            raise refuse(f"lacks {', '.join(sorted(missing))}")
-        if len(infos) != len(members) + 1 or set(members) != set(listed):
-            raise refuse(
-                f"has members that its manifest does not list: {sorted(set(members) - set(listed)) or 'a name twice'}"
+    return manifest, members, len(infos)
+
+
+def _check_version(version: Any, path: str) -> None:
+    if isinstance(version, int) and version > FORMAT:
+        raise NewerFormatError(
+            f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; "
+            "install a newer edge-lstm here, or export the model again with this one"
+        )
+    if version not in READS:
+        raise _refusal(path, f"has bundle format {version!r}, expected one of {READS}")
+
+
+def _check_sum(data: bytes, path: str) -> None:
+    """The archive must end with its own sha256, as a comment of 64 bytes."""
+    start = max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
+    signature = _END_OF_ARCHIVE.unpack_from(data, start)[0]
+    expected = sha256(data[:-_COMMENT_SIZE]).encode()
+    if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != expected:
+        raise _refusal(
+            path, "is damaged: its checksum does not match, so it was truncated or altered"
+        )
+
+
+def _check_members(
+    listed: Mapping[str, Any], members: Mapping[str, bytes], count: int, path: str
+) -> None:
+    """The members must be those that the manifest lists, with its sizes and checksums.
+
+    count: of the entries in the archive, the manifest among them.
+    """
+    missing = [name for name in {*listed, *REQUIRED} if name not in members]
+    if missing:
+        raise _refusal(path, f"lacks {', '.join(sorted(missing))}")
+    if count != len(members) + 1 or set(members) != set(listed):
+        found = sorted(set(members) - set(listed)) or "a name twice"
+        raise _refusal(path, f"has members that its manifest does not list: {found}")
+    for name, content in members.items():
+        if listed[name] != {"bytes": len(content), "sha256": sha256(content)}:
+            raise _refusal(
+                path, f"is damaged: {name} does not have the size and sha256 of the manifest"
             )
-        for name, content in members.items():
-            if listed[name] != {"bytes": len(content), "sha256": sha256(content)}:
-                raise refuse(
-                    f"is damaged: {name} does not have the size and sha256 of the manifest"
-                )
-        _check_facts(manifest, members)
-        described = manifest["spec"]
-        weights = read_npz(members["weights.npz"], "weights.npz")
-        if version == 1:
-            described, weights = format1.specification(described), format1.renamed(weights)
-        spec = ModelSpec.from_dict(described)
-        spec.network.check_weights(weights)
-        bundle = Bundle(spec, weights, manifest, members)
-        _ = bundle.golden, bundle.lengths
-    except (KeyError, TypeError, AttributeError) as e:
-        raise refuse(f"has a malformed manifest ({type(e).__name__}: {e})", e) from e
-    except BundleError as e:
-        raise e if str(e).startswith(path) else BundleError(f"{path}: {e}") from e
-    return bundle
 
 
 def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    """The facts that the check, the backends and `info` rely on. BundleError, or the error of reading what isn't there."""
+    """Check the facts that the check, the backends and `info` rely on.
+
+    Raises BundleError. A fact that is missing or of another type raises KeyError, TypeError or
+    AttributeError.
+    """
 
     def number(value: Any) -> bool:
         return type(value) in (int, float) and value >= 0  # NaN is not
@@ -312,7 +355,8 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
         known &= type(steps) is int and steps >= 1
         if name not in members or not isinstance(entry["target"], str) or not known:
             raise BundleError(
-                f"the manifest's entry for the artifact {name!r} is malformed, or the artifact is missing: {entry}"
+                f"the manifest's entry for the artifact {name!r} is malformed, "
+                f"or the artifact is missing: {entry}"
             )
     for measured, figures in read_measured(manifest.get("accuracy", [])).items():
         if not all(number(figures[key]) for key in ("max_abs", "nrmse", "steps")):

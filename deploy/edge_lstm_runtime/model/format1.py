@@ -1,7 +1,7 @@
-"""Bundles of format 1: what stands in them is put as format 2 has it.
+"""Bundles of format 1, translated into format 2.
 
-Format 1 knew one kind of net: `num_layers` LSTM layers of `hidden_size` units and a dense head,
-written as one flat object. Its weights were called layer0.W_x, layer0.reverse.W_x, head.W.
+Format 1 knew one kind of net: `num_layers` LSTM layers of `hidden_size` units and a dense head. Its
+specification was one flat object. Its weights were called layer0.W_x, layer0.reverse.W_x, head.W.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEYS = {
 
 
 def specification(old: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification as format 2 has it. Raises BundleError for what format 1 didn't have."""
+    """The specification in format 2. Raises BundleError if it is not one of format 1."""
     if not isinstance(old, Mapping) or set(old) - _KEYS:
         found = sorted(set(old) - _KEYS) if isinstance(old, Mapping) else repr(old)
         raise BundleError(f"model specification has unknown keys {found}")
@@ -45,7 +45,8 @@ def _inputs(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _network(old: Mapping[str, Any]) -> list[dict[str, Any]]:
-    count, units = old["num_layers"], old["hidden_size"]
+    count = old["num_layers"]
+    units = old["hidden_size"]
     if type(count) is not int or not 1 <= count <= 64:
         raise BundleError(f"model specification: num_layers is {count!r}, expected 1 to 64")
     layers: list[dict[str, Any]] = []
@@ -76,7 +77,7 @@ def _answer(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def renamed(arrays: Mapping[str, T]) -> dict[str, T]:
-    """Weights and int8 weights by the names of format 2: layer0.step_x -> lstm0.W_x.step."""
+    """Weights and int8 weights by their names in format 2: layer0.step_x -> lstm0.W_x.step."""
 
     def new(name: str) -> str:
         name = re.sub(r"^layer(\d+)\.", r"lstm\1.", name)
@@ -86,7 +87,7 @@ def renamed(arrays: Mapping[str, T]) -> dict[str, T]:
 
 
 def arrays(member: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a member by the names of format 2."""
+    """The arrays of a member, by their names in format 2."""
     if member != "calibration.npz":
         return renamed(found)
     named = {"x": found["x"]}

@@ -1,4 +1,4 @@
-"""What an export measured, and how the manifest's `accuracy` and `metrics` say it."""
+"""The figures of an export, and their form in the manifest's `accuracy` and `metrics`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _CARRIED = ", state never reset"  # ends the label
 class Measured:
     """A backend, and how it was streamed.
 
-    member: of the bundle, the graph or converted model that it ran; None if it runs none, or has no choice.
-    carried: the state was never reset, in place of at the start of each recording.
+    member: the member of the bundle that it ran, a graph or a converted model. None if it runs no
+    member, or if there is only one that it can run.
+    carried: the state was never reset. Otherwise it was reset at the start of each recording.
     """
 
     backend: str
@@ -33,12 +34,12 @@ class Measured:
 
 
 def write_measured(figures: Mapping[Measured, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each, as JSON has it: `backend`, `member`, `carried`, and its figures."""
+    """A JSON row for each: `backend`, `member`, `carried`, and its figures."""
     return [{**dataclasses.asdict(measured), **row} for measured, row in figures.items()]
 
 
 def read_measured(rows: Any) -> dict[Measured, dict[str, Any]]:
-    """The figures that `write_measured` wrote; also those of earlier bundles, by their label.
+    """The figures that `write_measured` wrote, or those of earlier bundles, keyed by label.
 
     Raises KeyError, TypeError or AttributeError for anything else.
     """

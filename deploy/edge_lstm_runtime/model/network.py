@@ -1,4 +1,4 @@
-"""The network of a model: an ordered list of named layers, each reading the outputs of earlier ones."""
+"""The network of a model: an ordered list of named layers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from ..layers import FEATURES, Array, Layer, Shape, check_layer, from_dict
 from ..layers.ops import Ops
 
 MAX_LAYERS = 64
-State = dict[str, NDArray[Any]]  # by name, "lstm0.h", in the order of `Network.state`
+State = dict[str, NDArray[Any]]  # by name, such as "lstm0.h", in the order of `Network.state`
 LayerProduct = Callable[[Layer, str, Array], Array]  # (layer, name of its matrix, vectors)
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """features: F, the size of the input. The last layer's output is the network's.
+    """A directed graph without cycles inside a step.
 
-    A directed graph without cycles inside a step: a layer reads the features, or layers before it.
+    A layer reads the features, or layers before it. The last layer's output is the network's.
+    features: F, the size of the input. Raises BundleError if the layers don't fit together.
     """
 
     features: int
@@ -42,7 +43,8 @@ class Network:
                 check_layer(
                     layer.name,
                     name == FEATURES or name in names,
-                    f"reads {name!r}, and there is no such layer; expected one of {', '.join([FEATURES, *names[:k]])}",
+                    f"reads {name!r}, and there is no such layer; "
+                    f"expected one of {', '.join([FEATURES, *names[:k]])}",
                 )
                 check_layer(
                     layer.name,
@@ -52,7 +54,7 @@ class Network:
 
     @functools.cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """The sizes of each layer's input and output, by its name."""
+        """The sizes of each layer's input and output, by the layer's name."""
         outputs = {FEATURES: self.features}
         found = {}
         for layer in self.layers:
@@ -63,17 +65,17 @@ class Network:
 
     @property
     def outputs(self) -> int:
-        """O."""
+        """O, the size of the output."""
         return self.sizes[self.layers[-1].name][1]
 
     @property
     def whole(self) -> bool:
-        """Whether it needs a whole sequence, so that a single step has no answer."""
+        """Whether it needs a whole sequence. A single step then has no answer."""
         return any(layer.whole for layer in self.layers)
 
     @functools.cached_property
     def state(self) -> dict[str, int]:
-        """The states, "LAYER.NAME" -> size, in order. Empty if the network is `whole`."""
+        """The states in order, "LAYER.NAME" -> size. Empty if the network is `whole`."""
         if self.whole:
             return {}
         return {
@@ -84,7 +86,7 @@ class Network:
 
     @functools.cached_property
     def weights(self) -> dict[str, Shape]:
-        """The weights, "LAYER.NAME" -> shape, in order."""
+        """The weights in order, "LAYER.NAME" -> shape."""
         return {
             f"{layer.name}.{name}": shape
             for layer in self.layers
@@ -92,7 +94,7 @@ class Network:
         }
 
     def check_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Raise BundleError unless they are finite float32 arrays of `weights`' names and shapes."""
+        """Raise BundleError unless they are finite float32 arrays as `self.weights` lists them."""
         if set(weights) != set(self.weights):
             raise BundleError(f"weights are {sorted(weights)}, expected {sorted(self.weights)}")
         for name, shape in self.weights.items():
@@ -110,14 +112,14 @@ class Network:
 
     @property
     def macs_per_step(self) -> int:
-        """Multiply-accumulates: every matrix entry once, and the products inside the cells."""
+        """Multiply-accumulates: one for each matrix entry, and the products inside the cells."""
         return sum(layer.macs(self.sizes[layer.name][0]) for layer in self.layers)
 
     def zero_state(self, dtype: type[np.floating[Any]] = np.float32) -> State:
         return {name: np.zeros(size, dtype) for name, size in self.state.items()}
 
     def own(self, layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of weights or states of the whole network, a layer's own, by their names in it."""
+        """A layer's own weights or states, by the layer's names, from those of the network."""
         prefix = f"{layer.name}."
         return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
 
@@ -129,9 +131,9 @@ class Network:
         x: Array,
         state: Mapping[str, Array],
     ) -> tuple[Array, dict[str, Array]]:
-        """One step: the outputs (..., O) and the new state. weights: `own` of each layer.
+        """One step: the outputs (..., O) and the new state, both of NumPy or of torch as `ops` is.
 
-        product: computes each layer's products. x: (..., F). ops and arrays: of NumPy or torch.
+        product: computes each layer's products. x: (..., F). weights: `own` of each layer.
         """
         values = {FEATURES: x}
         after: dict[str, Array] = {}
@@ -148,7 +150,7 @@ class Network:
         return values[self.layers[-1].name], after
 
     def to_list(self) -> list[dict[str, Any]]:
-        """As JSON has it."""
+        """The layers as JSON objects."""
         return [layer.to_dict() for layer in self.layers]
 
 

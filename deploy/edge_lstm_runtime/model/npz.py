@@ -1,4 +1,4 @@
-"""Arrays as bytes: .npz files that are the same for the same arrays and safe to read."""
+"""Arrays as bytes: .npz files that are reproducible and safe to read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from ..errors import BundleError
 def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of an .npz file: the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})  # type: ignore[arg-type]
+    ordered: dict[str, Any] = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    np.savez(buffer, **ordered)
     return buffer.getvalue()
 
 
 def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file as `write_npz` makes it. Takes no more memory than the file has bytes, whatever the file says."""
+    """The arrays of an .npz file as `write_npz` makes it, by name. Raises BundleError, with `name`.
+
+    The arrays take no more memory than the file has bytes, whatever the file says.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if not stored(archive.infolist(), len(data)):
@@ -37,7 +41,10 @@ def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
 
 
 def stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
-    """Whether these members of an archive of that size are stored as they are, so that reading them can't take more than they have."""
+    """Whether these members of an archive of `size` bytes are uncompressed.
+
+    Reading them then takes no more memory than the archive has bytes.
+    """
     return (
         all(info.compress_type == zipfile.ZIP_STORED for info in infos)
         and sum(info.file_size for info in infos) <= size
@@ -45,8 +52,11 @@ def stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    """The array in an .npy file; ValueError where the header promises other than follows it, before memory is taken for it."""
-    npy: Any = numpy_format  # which has no types
+    """The array in an .npy file.
+
+    Raises ValueError if the header doesn't fit the data, before memory is taken for the array.
+    """
+    npy: Any = numpy_format  # has no type hints
     file = io.BytesIO(content)
     major, _ = npy.read_magic(file)
     shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[major](file)

@@ -1,4 +1,4 @@
-"""The model specification: everything but the weights that trainer, exporter and board agree on."""
+"""The model specification: all that trainer, exporter and board share, but for the weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ INPUTS: dict[str, type[Inputs]] = {kind.kind: kind for kind in (Channels, Charac
 class ModelSpec:
     """inputs   from a raw sample to features
     network  from features to outputs
-    answer   what the outputs mean
+    answer   the meaning of the outputs
+
+    Raises BundleError if the three don't fit together.
     """
 
     inputs: Inputs
@@ -34,7 +36,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.network.features != self.inputs.feature_size:
             raise BundleError(
-                f"network: takes {self.network.features} features, and the inputs make {self.inputs.feature_size}"
+                f"network: takes {self.network.features} features, "
+                f"and the inputs make {self.inputs.feature_size}"
             )
         self.answer.check(self.inputs, self.network)
 
@@ -56,7 +59,7 @@ class ModelSpec:
 
     @property
     def whole(self) -> bool:
-        """Whether an answer needs the whole sequence, as that of a layer in both directions does."""
+        """Whether an answer needs the whole sequence: the model is bidirectional."""
         return self.network.whole
 
     @property
@@ -65,11 +68,14 @@ class ModelSpec:
         return getattr(self.answer, "detector", None)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
-        """xs: (steps, C) raw units, from the start of a recording -> (steps, F)."""
+        """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.
+
+        Raises SampleError for samples that can't be used.
+        """
         return self.inputs.features(xs)[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a JSON object."""
         return {
             "inputs": self.inputs.to_dict(),
             "network": self.network.to_list(),
@@ -78,7 +84,10 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: object) -> ModelSpec:
-        """Raise BundleError on a key that is missing, unknown or of the wrong kind."""
+        """The inverse of `to_dict`.
+
+        Raises BundleError for a key that is missing, unknown or of the wrong kind.
+        """
         parts = {"inputs", "network", "answer"}
         if not isinstance(values, Mapping) or set(values) != parts:
             found = sorted(values) if isinstance(values, Mapping) else repr(values)
@@ -89,7 +98,7 @@ class ModelSpec:
 
 
 def plain_answer(answer: Answer) -> dict[str, Any]:
-    """As JSON has it, without what is at its default."""
+    """As a JSON object, without the fields that have their default value."""
     fields = dataclasses.fields(answer)
     found = {
         f.name: plain(getattr(answer, f.name))
@@ -121,6 +130,6 @@ def inputs_from(values: object) -> Inputs:
 
 
 def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
-    """An answer (O,) as a JSON object: the label and probabilities, a forecast, or values."""
+    """An answer (O,) as a JSON object: label and probabilities, a forecast, or values."""
     described: dict[str, Any] = spec.answer.describe(answer)
     return described

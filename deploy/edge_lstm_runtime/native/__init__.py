@@ -1,6 +1,6 @@
 """The C kernel of this folder, through ctypes.
 
-A wheel for a board has it built as libedge_lstm.so; the pure wheel does without.
+A wheel for a board has it, built as libedge_lstm.so. The pure wheel lacks it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_SOURCES = 4  # EL_MAX_SOURCES
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
-MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of the header
+MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of EL_REFUSE ...
 Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 
 class CLayer(NamedTuple):
-    """A layer as the kernel has it.
+    """A layer in the kernel's terms.
 
-    type     a name of the list of layers, such as "lstm"
-    sources  what it reads: 0 for the model's input, k + 1 for layer k, an earlier one
+    type     a name in `layer_types`, such as "lstm"
+    sources  the layers that it reads: 0 for the model's input, k + 1 for the earlier layer k
     option   see the layer's C file
     """
 
@@ -57,14 +57,14 @@ class CNetwork(NamedTuple):
 
 @functools.cache
 def layer_types() -> dict[str, int]:
-    """The list of layers, layers.h: name -> number in a model."""
+    """The list of layers in layers.h: name -> number in a model."""
     text = LIBRARY.with_name("layers.h").read_text("utf-8")
     listed = re.findall(r"^EL_LAYER\(\w+, (\d+), (\w+)\)", text, re.MULTILINE)
     return {name: int(number) for number, name in listed}
 
 
 def network_of(network: Network) -> CNetwork:
-    """The network for the kernel. Its weights, one after the other, are those of `network.weights`.
+    """The network in the kernel's terms, with the weights in the order of `network.weights`.
 
     Raises BackendUnavailableError, naming the layer, for a network that the kernel does not run.
     """
@@ -95,13 +95,13 @@ def _refusal(layer: Layer, inputs: int) -> str | None:
 
 
 def _settings(layer: Layer) -> list[Any]:
-    """Of the fields that a type has beside its units, the values."""
+    """The values of the fields that a type has beside its units."""
     common = ("name", "inputs", "units")
     return [getattr(layer, f.name) for f in dataclasses.fields(layer) if f.name not in common]
 
 
 def _number(setting: Any) -> int:
-    """An activation, or a switch, as a layer's option."""
+    """An activation or a switch, as a layer's option."""
     return ACTIVATIONS.index(setting) if isinstance(setting, str) else int(setting)
 
 
@@ -165,10 +165,13 @@ class Processing(ctypes.Structure):
 
 
 def _cut_off() -> bool:
-    """Whether the file ends before its table of sections does, which linkers put last: loading such a file ends the process (SIGBUS)."""
+    """Whether the file ends before its table of sections does, which linkers put last.
+
+    Loading such a file ends the process (SIGBUS).
+    """
     with LIBRARY.open("rb") as file:
         head = file.read(64)
-    if len(head) < 64 or head[:4] != b"\x7fELF":  # which the loader refuses by itself
+    if len(head) < 64 or head[:4] != b"\x7fELF":  # the loader refuses such a file
         return False
     start, size, count = (
         struct.unpack_from("<Q10xHH", head, 40)
@@ -180,11 +183,12 @@ def _cut_off() -> bool:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The library, which is loaded once. Raises BackendUnavailableError where there is none that runs here."""
+    """The library, loaded once. Raises BackendUnavailableError if none runs here."""
     if not LIBRARY.exists():
         raise BackendUnavailableError(
-            "the native library is not in this installation, which is the pure wheel or a source folder without it; install the wheel for "
-            "this board (docs/native.md), or run there: python hatch_build.py"
+            "the native library is not in this installation, which is the pure wheel or a source "
+            "folder without it; install the wheel for this board (docs/native.md), or run there: "
+            "python hatch_build.py"
         )
     try:
         if _cut_off():
@@ -193,14 +197,18 @@ def library() -> ctypes.CDLL:
         found.el_kernel_name.restype = ctypes.c_char_p
     except (OSError, AttributeError) as e:  # cut off, for another processor, or another library
         raise BackendUnavailableError(
-            f"the native library {LIBRARY.name} can't be loaded here: {e}; install the wheel for this board again (docs/native.md)"
+            f"the native library {LIBRARY.name} can't be loaded here: {e}; "
+            "install the wheel for this board again (docs/native.md)"
         ) from e
     return found
 
 
 @functools.cache
 def without_lock() -> ctypes.PyDLL:
-    """The library for calls of a few microseconds: releasing Python's lock and taking it again would cost a part of that."""
+    """The library for calls of a few microseconds.
+
+    Such a call keeps Python's lock: releasing it and taking it again would cost a part of that.
+    """
     library()
     return ctypes.PyDLL(str(LIBRARY))
 
@@ -214,18 +222,22 @@ def kernels() -> tuple[str, ...]:
 
 
 def call(function: str, *arguments: Any) -> None:
-    """Call a function that returns a status. Raises BackendError, with the status's name, unless that is EL_OK."""
+    """Call a function of the library. Raises BackendError unless its status is EL_OK."""
     status = getattr(library(), function)(*arguments)
     if status:
         describe = library().el_status_name
         describe.restype = ctypes.c_char_p
         raise BackendError(
-            f"{function} of the native library answered {describe(status).decode()}; arguments: see native/edge_lstm.h"
+            f"{function} of the native library answered {describe(status).decode()}; "
+            "arguments: see native/edge_lstm.h"
         )
 
 
 def address(array: NDArray[Any]) -> ctypes.c_void_p:
-    """Where its values begin; it must be contiguous, and be kept while the address is in use."""
+    """The address of its first value. Keep the array while the address is in use.
+
+    The array must be contiguous.
+    """
     return ctypes.c_void_p(array.ctypes.data)
 
 
@@ -242,10 +254,11 @@ def make_model(
     kernel: str | None = None,
     steps: Float32 | None = None,
 ) -> Bytes:
-    """A model laid out for a kernel, the fastest here unless named.
+    """The bytes of a model, laid out for a kernel: the fastest here if `kernel` is None.
 
-    weights: (N,), steps: (M,) or None, see el_model_init in edge_lstm.h. Raises BackendError for a
-    network, precision, kernel, weights or steps that the library doesn't take.
+    precision: one of PRECISIONS. weights: (N,), steps: (M,) or None, see el_model_init in
+    edge_lstm.h. Raises BackendError for a network, precision, kernel, weights or steps that the
+    library doesn't take.
     """
     described = _in_c(network, precision)
     name = kernel.encode() if kernel else None
@@ -277,7 +290,10 @@ def make_model(
 
 
 def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
-    """The zero state of so many streams of this model. Raises BackendError for a number of streams or a kernel that it doesn't take."""
+    """The bytes of the zero state of so many streams of this model.
+
+    Raises BackendError for a number of streams or a kernel that the library doesn't take.
+    """
     if not 1 <= streams <= MAX_STREAMS:
         raise BackendError(f"{streams} streams, expected 1 to {MAX_STREAMS}")
     size = ctypes.c_size_t()
@@ -289,7 +305,7 @@ def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
 
 
 def state_values(model: Bytes) -> int:
-    """How many values the state of a stream has: for each layer in order those of its states."""
+    """The number of values in the state of one stream: those of each layer, in order."""
     count = ctypes.c_size_t()
     call("el_state_values", address(model), ctypes.byref(count))
     return count.value

@@ -107,8 +107,8 @@ EL_API el_status el_model_bytes(const el_network *network, const char *kernel, s
 EL_API el_status el_weight_values(const el_network *network, size_t *weights, size_t *steps);
 
 /* weights: float32, all below 2^126 in size, one layer after the other: each W_x (inputs, columns),
- * then W_h (units, columns) if it is recurrent, then W_n (units, columns) if it multiplies with what
- * it has only just made, then b; a layer's file says which columns it has, in groups of `units`.
+ * then W_h (units, columns) if it is recurrent, then W_n (units, columns) if it multiplies what it
+ * has only just made, then b; a layer's file says which columns it has, in groups of `units`.
  * steps, for int8 alone: what the weights are whole multiples of, up to 127 times, above 0, for the
  * columns of each recurrent layer's matrices; NULL: a column's largest weight / 127. */
 EL_API el_status el_model_init(void *memory, size_t bytes, const el_network *network,

@@ -4,9 +4,9 @@
  *     1    n = tanh(x W_xn + b_xn + r (h W_hn + b_hn)), as in PyTorch
  *     0    n = tanh(x W_xn + (r h) W_n + b_n)
  * W_x (inputs, 3 units) has the columns of r, z, n in this order. With option 1, so has
- * W_h (units, 3 units), and b (4 units) is r, z, n of x, n of h. With option 0, W_h (units, 2 units)
- * has r and z, W_n (units, units) is a matrix of its own, and b (3 units) is r, z, n. State: h,
- * which is the output.
+ * W_h (units, 3 units), and b (4 units) is r, z, n of x, n of h. With option 0, W_h (units, 2
+ * units) has r and z, W_n (units, units) is a matrix of its own, and b (3 units) is r, z, n.
+ * State: h, which is the output.
  */
 #include "tiles.h"
 

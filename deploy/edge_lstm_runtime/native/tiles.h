@@ -168,19 +168,21 @@ struct el_state {
 
 #if defined(__ARM_NEON)
 #include <arm_neon.h>
-#elif defined(__AVX2__)
+#elif defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-/* Streams that share one pass through a tile: as many as leave the sums of 4 gates in registers. If
- * there is one stream alone, -DEL_GROUP=1u halves the code. */
+/* Streams that share one pass through a tile: as many as leave the sums of 4 gates in registers,
+ * which no CPU without vectors does. If there is one stream alone, -DEL_GROUP=1u halves the code. */
 #ifdef EL_GROUP
 #define GROUP EL_GROUP
 #elif defined(__AVX512F__) || defined(__aarch64__)
 #define GROUP 4u
-#else
+#elif defined(__SSE2__) || defined(__ARM_NEON)
 #define GROUP 2u
+#else
+#define GROUP 1u
 #endif
 
 typedef float vf __attribute__((vector_size(4 * EL_LANES), may_alias));
@@ -199,6 +201,9 @@ INLINE vf at_most(float limit, vf a) { return (vf)_mm256_min_ps(_mm256_set1_ps(l
 INLINE vf at_least(float limit, vf a) {
     return (vf)_mm256_max_ps(_mm256_set1_ps(limit), (__m256)a);
 }
+#elif defined(__SSE2__) && EL_LANES == 4
+INLINE vf at_most(float limit, vf a) { return (vf)_mm_min_ps(_mm_set1_ps(limit), (__m128)a); }
+INLINE vf at_least(float limit, vf a) { return (vf)_mm_max_ps(_mm_set1_ps(limit), (__m128)a); }
 #elif defined(__ARM_NEON) && EL_LANES == 4
 INLINE vf at_most(float limit, vf a) { return (vf)vminq_f32(vdupq_n_f32(limit), (float32x4_t)a); }
 INLINE vf at_least(float limit, vf a) { return (vf)vmaxq_f32(vdupq_n_f32(limit), (float32x4_t)a); }
@@ -286,6 +291,19 @@ INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
     const __m256i xs = _mm256_set1_epi32(x), ws = _mm256_load_si256((const __m256i *)w);
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(xs), _mm256_sign_epi8(ws, xs));
     return (vi)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#elif defined(__SSE2__) && EL_LANES == 4
+INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+    /* Each in the upper half of 16 bits, and shifted down with its sign. */
+    const __m128i ws = _mm_load_si128((const __m128i *)w), xs = _mm_set1_epi32(x);
+    const __m128i v = _mm_srai_epi16(_mm_unpacklo_epi8(xs, xs), 8);
+    const __m128 low = _mm_castsi128_ps(
+        _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(ws, ws), 8), v));
+    const __m128 high = _mm_castsi128_ps(
+        _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(ws, ws), 8), v));
+    const __m128i even = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+    const __m128i odd = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+    return sums + (vi)_mm_add_epi32(even, odd);
 }
 #elif defined(__ARM_FEATURE_DOTPROD) && EL_LANES == 4
 INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
@@ -442,7 +460,7 @@ INLINE v4 larger_of(v4 a, v4 b) {
 }
 
 /* n values, zeros behind them -> int8 with the scale that is returned: 127 for the largest. */
-__attribute__((unused)) static float quantize(const float *restrict v, uint32_t n,
+__attribute__((unused, noinline)) static float quantize(const float *restrict v, uint32_t n,
                                               int8_t *restrict q) {
     enum { PARTS = EL_LANES / 4 };
     v4 most[PARTS];

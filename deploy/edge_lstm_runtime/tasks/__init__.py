@@ -1,4 +1,7 @@
-"""What a model answers. Each task is a file of this folder; no other file of the runtime names one."""
+"""The meaning of a model's answers.
+
+Each task is a file of this folder. No other file of the runtime names one.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
     from ..inputs import Inputs
     from ..model.network import Network
 
-LARGEST = 1e30  # of offsets, scales, means: sums and products with samples stay far from overflow
+LARGEST = 1e30  # of an offset, scale or mean: keeps sums and products far from overflow
 SMALLEST = 1e-30  # of a deviation
 
 
 class Scaling(NamedTuple):
-    """answer = offset + scale * output, and plus the value now of the channel `residual`.
+    """answer = offset + scale * output, plus the current value of the channel `residual`.
 
-    offset, scale: (O,) raw units; residual: (O,) channels, or None.
+    offset, scale: (O,) raw units. residual: (O,) indices of channels, or None.
     """
 
     offset: NDArray[np.float64]
@@ -34,7 +37,7 @@ class Scaling(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Answer(ABC):
-    """What the network's outputs mean. A task's own dataclass derives from this."""
+    """The meaning of the network's outputs. A task's own dataclass derives from this."""
 
     task: ClassVar[str]
     logits: ClassVar[bool] = False  # the outputs are a logit for each of the names
@@ -46,19 +49,20 @@ class Answer(ABC):
 
     @property
     def size(self) -> int:
-        """O."""
+        """O, the number of outputs."""
         return len(self.names)
 
     def check(self, inputs: Inputs, network: Network) -> None:
-        """Raise BundleError if the other two parts of the specification don't go with this one."""
+        """Raise BundleError if the other parts of the specification don't fit this one."""
         if network.outputs != self.size:
             last = network.layers[-1].name
             raise BundleError(
-                f"network: layer {last!r}: has {network.outputs} outputs, and the answer {self.size}"
+                f"network: layer {last!r}: has {network.outputs} outputs, "
+                f"and the answer {self.size}"
             )
 
     def scaling(self, inputs: Inputs) -> Scaling | None:
-        """How outputs become answers in raw units; None if the outputs are the answer."""
+        """From outputs to answers in raw units. None if the outputs are the answer."""
         return None
 
     @abstractmethod
@@ -72,7 +76,7 @@ def require(condition: bool, what: str) -> None:
 
 
 def check_names(field: str, names: object, least: int) -> None:
-    """Raise BundleError unless `names` is a tuple of different names, at least so many."""
+    """Raise BundleError unless `names` is a tuple of at least `least` names, all different."""
     good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
     require(good, f"{field} is {names!r}, expected a list of names")
     assert isinstance(names, tuple)
@@ -81,7 +85,7 @@ def check_names(field: str, names: object, least: int) -> None:
 
 
 def check_numbers(field: str, values: object, count: int, least: float = -LARGEST) -> None:
-    """Raise BundleError unless `values` is a tuple of so many finite numbers, at least `least`."""
+    """Raise BundleError unless `values` is a tuple of `count` numbers, `least` to LARGEST each."""
     good = isinstance(values, tuple) and all(
         type(v) in (int, float) and least <= v <= LARGEST for v in values
     )
@@ -101,7 +105,7 @@ TASKS = Registry(__name__, "edge_lstm.answers", "task", marker="ANSWER", unknown
 
 
 def answer_from(values: object) -> Answer:
-    """The inverse of `Answer.to_dict`. Raises BundleError."""
+    """The inverse of `model.spec.plain_answer`. Raises BundleError."""
     require(isinstance(values, Mapping), f"is {values!r}, expected an object with a task")
     assert isinstance(values, Mapping)
     task = values.get("task")

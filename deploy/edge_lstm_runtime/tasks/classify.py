@@ -12,7 +12,7 @@ from . import Answer, check_names, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class Classify(Answer):
-    """classes: their names, in the order of the outputs."""
+    """classes: the names of the classes, in the order of the outputs."""
 
     task = "classify"
     targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
@@ -27,7 +27,7 @@ class Classify(Answer):
         return self.classes
 
     def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
-        """The label, and every class's probability."""
+        """The label, and the probability of every class."""
         shares = probabilities(answer)
         return {
             "label": self.classes[int(answer.argmax())],

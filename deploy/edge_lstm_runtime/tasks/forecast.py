@@ -1,4 +1,4 @@
-"""Task "forecast": channels some steps ahead; with a detector, anomalies among them."""
+"""Task "forecast": channels some steps ahead, and anomalies if there is a detector."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Detector:
-    """What `edge_lstm_runtime.detector` scores forecasts by.
+    """The numbers by which `edge_lstm_runtime.detector` scores forecasts.
 
     centre, scale  (O,) raw units: the median of each output's errors on the training split, and
                    their spread
     threshold      a score above it is an anomaly
-    smoothing      0 to 1: the weight of a sample's own score beside the average of those before
+    smoothing      above 0, to 1: the weight of a sample's own score against the average of the
+                   scores before
     """
 
     centre: tuple[float, ...]
@@ -35,10 +36,12 @@ class Detector:
 @dataclasses.dataclass(frozen=True)
 class Forecast(Answer):
     """targets   the channels that are forecast
-    horizon   steps ahead; output k * len(targets) + j is targets[j] at step t + 1 + k
+    horizon   steps ahead. Output k * len(targets) + j is targets[j] at step t + 1 + k
     offset, scale  (O,) raw units, answer = offset + scale * output
-    residual  the answer is added to the target's value now
+    residual  whether the target's current value is added to that
     detector  None if the model is no anomaly detector
+
+    Raises BundleError for fields that are out of bounds.
     """
 
     task = "forecast"
@@ -59,7 +62,7 @@ class Forecast(Answer):
         )
         for field in ("offset", "scale"):
             check_numbers(field, getattr(self, field), self.size, -LARGEST)
-        given: Any = self.detector  # a JSON object, if it comes from a file
+        given: Any = self.detector  # a JSON object if it comes from a file
         if isinstance(given, Mapping):
             lists = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
             fields = {f.name for f in dataclasses.fields(Detector)}
@@ -85,10 +88,10 @@ class Forecast(Answer):
 
     @property
     def size(self) -> int:
-        return self.horizon * len(self.targets)  # a file may say more than there are names for
+        return self.horizon * len(self.targets)  # not len(names): a file may claim a huge horizon
 
     def channels(self, inputs: Inputs) -> list[int]:
-        """The places of the targets among the inputs' channels."""
+        """The indices of the targets among the inputs' channels."""
         return [inputs.names.index(t) for t in self.targets]
 
     def check(self, inputs: Inputs, network: Network) -> None:

@@ -1,4 +1,4 @@
-"""Task "language": a logit for each character, of which the next one is."""
+"""Task "language": a logit for each character that may come next."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ..inputs import Inputs
     from ..model.network import Network
 
-TOLD = 5  # characters that an answer is described by
+TOLD = 5  # characters in the description of an answer
 
 
 @dataclasses.dataclass(frozen=True)
 class Language(Answer):
-    """classes: the characters, in the order of the outputs; those of the inputs."""
+    """classes: the characters in the order of the outputs, the same as the inputs'."""
 
     task = "language"
     targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
@@ -43,7 +43,7 @@ class Language(Answer):
         )
 
     def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
-        """The likeliest next characters, and the probability of each."""
+        """The likeliest next character, and the probabilities of the likeliest few."""
         shares = probabilities(answer)
         shown = np.argsort(-shares, kind="stable")[:TOLD].tolist()
         return {

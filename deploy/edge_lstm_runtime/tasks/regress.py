@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Regress(Answer):
-    """targets: names of the quantities. offset, scale: (O,) raw units, answer = offset + scale * output."""
+    """targets: the names of the quantities.
+
+    offset, scale: (O,) raw units, answer = offset + scale * output.
+    """
 
     task = "regress"
     horizon: ClassVar[int] = 0  # steps ahead

@@ -1,4 +1,4 @@
-"""The backend "auto": of those that are right here and now, the fastest."""
+"""The backend "auto": the fastest of those that are right here and now."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger("edge_lstm")
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What "auto" took, and what became of every candidate. name: as `open_backend` knows it."""
+    """The choice of "auto", and the fate of every candidate. name: as for `open_backend`."""
 
     backend: Backend
     name: str
@@ -48,7 +48,10 @@ class _Candidate:
 
 
 def candidate_names() -> list[str]:
-    """The backends that "auto" may take, devices first; also a plug-in that can't be loaded, so that it is told why."""
+    """The backends that "auto" may take, devices first.
+
+    A plug-in that can't be loaded is among them, so that the reasons name its error.
+    """
     allowed = [
         (name, facts) for name, facts in known_facts().items() if facts is None or facts.auto
     ]
@@ -66,13 +69,17 @@ def choose_backend(
 ) -> Choice:
     """The fastest of the candidates whose golden samples come out within tolerance.
 
-    Raises BackendError if there is none, BackendUnavailableError for an artifact that the bundle does not have.
+    Raises BackendError if there is none, and BackendUnavailableError for an artifact that the
+    bundle does not have.
 
-    candidates: names of backends; None for all that are known here, except the reference and simulators.
-    artifact: the only converted member to try; None for all of them. One that takes several steps at once is not tried: "auto" is for
-    samples that come one by one.
-    streams: N, for the fastest one with N streams.
-    recall: the choice that this machine remembers for the bundle is opened alone, and taken where it is still right; False asks anew.
+    candidates: names of backends. None for all that are known here but the reference and
+    simulators.
+    artifact: the only converted member to try, None for all of them. "auto" is for samples that
+    come one by one, so a member that takes several steps at once is not tried unless the model is
+    bidirectional.
+    streams: N for the fastest backend with N streams, None for one stream.
+    recall: if the choice that this machine remembers for the bundle is still right, it is taken and
+    no other is tried. False asks anew.
     """
     if artifact is not None:
         pick_artifact(bundle, None, artifact)
@@ -90,16 +97,9 @@ def choose_backend(
                 e,
             )
         else:
-            said = Reason(
-                known.backend,
-                known.artifact,
-                f"right ({_error(taken.check)}), remembered as the fastest here",
-            )
-            others = (
-                r
-                for r in known.reasons
-                if (r.backend, r.artifact) != (known.backend, known.artifact)
-            )
+            one = (known.backend, known.artifact)
+            said = Reason(*one, f"right ({_error(taken.check)}), remembered as the fastest here")
+            others = (r for r in known.reasons if (r.backend, r.artifact) != one)
             return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
     choice, lasting = _choose(bundle, offered, streams)
     if lasting:
@@ -110,10 +110,14 @@ def choose_backend(
 
 
 def _choose(bundle: Bundle, offered: Sequence[_Named], streams: int | None) -> tuple[Choice, bool]:
-    """The choice, and whether it would be the same tomorrow: not where a device failed that may be back then."""
+    """The choice, and whether to remember it.
+
+    It is not remembered if a device failed, because the device may recover.
+    """
     reasons: dict[_Named, str] = {}
     right: list[_Candidate] = []
-    best, lasting = None, True
+    best = None
+    lasting = True
     try:
         for name, artifact in offered:
             one = name, artifact
@@ -123,16 +127,19 @@ def _choose(bundle: Bundle, offered: Sequence[_Named], streams: int | None) -> t
                 and not bundle.spec.whole
             ):
                 reasons[one] = (
-                    f"not tried: it takes {at_once} steps at once, and single steps gain nothing from it"
+                    f"not tried: it takes {at_once} steps at once, "
+                    "and single steps gain nothing from it"
                 )
                 continue
             try:
                 right.append(_open(bundle, name, artifact, streams))
-                reasons[one] = "right"  # which fixes its place; the time follows
+                reasons[one] = "right"  # fixes the order; the time follows
             except BackendUnavailableError as e:
                 reasons[one] = f"not here: {e}"
                 lasting &= artifact is None or isinstance(e.__cause__, ImportError)
-            except _WrongError as e:  # by another driver or library it may be right, and that is another question to `memory`
+            except _WrongError as e:
+                # Another driver or library may make it right, but that is another question to
+                # `auto_cache`. So the choice stays lasting.
                 reasons[one] = str(e)
             except BackendError as e:
                 reasons[one] = f"failed: {e}"
@@ -156,8 +163,11 @@ class _WrongError(BackendError):
 
 
 def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) -> _Candidate:
-    """Open a backend and check it. Raises BackendError as that does, and where its golden samples come out wrong."""
-    tolerance_of(bundle, name, artifact)  # what promises nothing is not opened
+    """Open a backend and check it.
+
+    Raises BackendError if it can't be opened or fails, or if its golden samples come out wrong.
+    """
+    tolerance_of(bundle, name, artifact)  # raises if there is no tolerance, before it is opened
     backend = open_backend(name, bundle, artifact=artifact, streams=streams)
     try:
         check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
@@ -175,13 +185,15 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
 def _race(
     bundle: Bundle, right: Sequence[_Candidate], streams: int | None, reasons: dict[_Named, str]
 ) -> dict[_Candidate, float]:
-    """Microseconds of a step of each, raw sample to answer, as a session's user calls it. Whatever fails here is left out.
+    """Microseconds of a step of each, raw sample to answer, as in a session.
 
-    In turns, so that what the machine does meanwhile meets all alike. Of each turn the median, which heeds no interruption; of those the
-    least, which heeds no slow turn.
+    A candidate that fails here is left out, and `reasons` says why. The candidates take turns, so
+    that other work of the machine meets all alike. The time of a candidate is the least of its
+    turns' medians: a median ignores interruptions, and the least ignores slow turns.
     """
-    x, whole = bundle.golden[0][:AUTO_STEPS], bundle.spec.whole
-    if whole:  # is answered a sequence at a time
+    x = bundle.golden[0][:AUTO_STEPS]
+    whole = bundle.spec.whole
+    if whole:  # a sequence is answered at a time
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
     samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]
     sessions = {
@@ -191,13 +203,11 @@ def _race(
     clock = time.perf_counter
     for _ in range(ROUNDS):
         for candidate in list(times):
-            step, turn = sessions[candidate].run if whole else sessions[candidate].step, []
+            step = sessions[candidate].run if whole else sessions[candidate].step
+            turn = []
+            fitting = int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step)
             try:
-                for n in range(
-                    min(
-                        max(int(1e6 * ROUND_SECONDS / candidate.check.microseconds_per_step), 3), 50
-                    )
-                ):
+                for n in range(min(max(fitting, 3), 50)):
                     sample = samples[n % len(samples)]
                     start = clock()
                     step(sample)
@@ -207,9 +217,8 @@ def _race(
                 del times[candidate]
                 reasons[candidate.name, candidate.artifact] = f"failed: {e}"
                 continue
-            times[candidate] = min(
-                times[candidate], 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1)
-            )
+            microseconds = 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1)
+            times[candidate] = min(times[candidate], microseconds)
     for candidate, microseconds in times.items():
         reasons[candidate.name, candidate.artifact] = (
             f"right ({_error(candidate.check)}), {microseconds:.1f} µs a step"

@@ -1,8 +1,9 @@
-"""What "auto" took the last time. Only the ranking by speed is remembered, never that an answer was right.
+"""The last choices of "auto".
 
-One small file, `auto.json` in the cache folder. It holds the last answers, each under a hash of the bundle and of the machine, so that a
-new bundle, library, driver or kernel is a new question. A file that can't be read, written or understood is as good as none.
-`EDGE_LSTM_REMEMBER=0` does without it.
+Only the ranking by speed is remembered, never that an answer was right. The choices are in one
+small file, `auto.json` in the cache folder, each under a hash of the bundle and of the machine. So
+a new bundle, library, driver or kernel is a new question. A file that can't be read, written or
+understood counts as no file. `EDGE_LSTM_REMEMBER=0` turns all of this off.
 """
 
 from __future__ import annotations
@@ -23,21 +24,17 @@ from ..files import atomic_write, cache_folder
 from ..model.bundle import Bundle, sha256
 from ..version import __version__
 
-KEPT = 100  # answers; the oldest go
+KEPT = 100  # the newest answers
 _log = logging.getLogger("edge_lstm")
-_PROCESSOR = (
-    "model name",
-    "CPU implementer",
-    "CPU part",
-    "Hardware",
-)  # x86 has the first, Arm the others
+# In /proc/cpuinfo: x86 has the first, Arm the others.
+_PROCESSOR = ("model name", "CPU implementer", "CPU part", "Hardware")
 _BOARD = "/proc/device-tree/model"
-_KERNELS_FILES = "/proc/", "/sys/"  # have no size and no date, so their text counts
+_KERNELS_FILES = "/proc/", "/sys/"  # without size and date, so their text counts
 
 
 @dataclasses.dataclass(frozen=True)
 class Reason:
-    """What became of a candidate, in words."""
+    """The fate of a candidate, in words."""
 
     backend: str
     artifact: str | None
@@ -49,7 +46,7 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True)
 class Remembered:
-    """The fastest that was right, and what was said of every candidate then."""
+    """The fastest backend that was right, and the reasons of that choice for every candidate."""
 
     backend: str
     artifact: str | None
@@ -61,10 +58,12 @@ def label(backend: str, artifact: str | None) -> str:
 
 
 def question(bundle: Bundle, *asked: Any) -> str:
-    """The key of an answer: the bundle, which its manifest tells by every member's sha256, the machine, and what was asked."""
-    return sha256(
-        json.dumps([bundle.manifest, machine(), asked], sort_keys=True, default=str).encode()
-    )
+    """The key of an answer: a hash of the bundle, of the machine, and of `asked`.
+
+    The manifest has the sha256 of every member, so it stands for the bundle.
+    """
+    asking = [bundle.manifest, machine(), asked]
+    return sha256(json.dumps(asking, sort_keys=True, default=str).encode())
 
 
 def recall(key: str) -> Remembered | None:
@@ -104,19 +103,20 @@ def remember(key: str, answer: Remembered) -> None:
 
 
 def machine() -> list[str]:
-    """What a backend's speed hangs on, as far as this machine says it."""
+    """The facts about this machine on which a backend's speed depends."""
     facts = [
         f"edge-lstm {__version__}",
         f"Python {platform.python_version()}",
         f"NumPy {np.__version__}",
         platform.machine(),
     ]
+    # The kernel's version, because the NPU's driver is in the kernel.
     facts += [
         f"{os.cpu_count()} cores",
         platform.system(),
         platform.release(),
         platform.version(),
-    ]  # the NPU's driver is in the kernel
+    ]
     facts += sorted(
         {line for line in _text("/proc/cpuinfo").splitlines() if line.startswith(_PROCESSOR)}
     )
@@ -130,7 +130,7 @@ def machine() -> list[str]:
 
 
 def _state(library: str) -> str:
-    """A library in place of another has another date; its version would take 30 ms to ask for."""
+    """A library's size and date, which change if it is replaced. Its version would take 30 ms."""
     if library.startswith(_KERNELS_FILES):
         return _text(library)
     return _stamp(Path(library) if library.startswith("/") else _origin(library))
@@ -174,12 +174,7 @@ def _read() -> dict[str, Any]:
         answers = json.loads(_file().read_bytes())
     except FileNotFoundError:
         return {}
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        RecursionError,
-    ) as e:  # RuntimeError: there is no home
+    except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: no home folder
         _log.info("what 'auto' took before can't be read: %s", e)
         return {}
     return answers if isinstance(answers, dict) else {}

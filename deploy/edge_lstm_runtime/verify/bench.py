@@ -1,4 +1,7 @@
-"""How fast a backend is on this machine, and what it takes: measured in a fresh process for each, so that none hides behind another."""
+"""The speed, memory and load time of a backend on this machine.
+
+Each backend is measured in a fresh process, so that none profits from another.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,31 @@ from ..model.bundle import Bundle
 from ..session import open_session
 from .golden import sequences
 
-SECONDS = 0.3  # for each of the two rates, and one round of it at least
+SECONDS = 0.3  # for each of the two rates, or longer for at least one round
 _log = logging.getLogger("edge_lstm")
 _MARK = "edge-lstm figures: "
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """Of one backend. Times of a step are of single steps, raw sample to answer, called from Python; samples are the golden ones.
+    """The figures of one backend, with the golden samples, called from Python.
 
-    p50_us, p99_us, p99_9_us  microseconds of a step; of a converted model that takes T steps at once, of a run of T, divided by T
-    run_per_second            steps a second in `run` of the golden samples as one recording
-    streams_per_second        steps a second of all `streams` streams together, in `step` of a session of that many; None of a simulator,
-                              which would be built anew for each, and where a device can't have so many
-    steps                     that were timed singly; at most 500 of a simulator
-    memory_kb                 growth of the process's resident memory (1 kB = 1,000 bytes) from the loaded bundle to the first answer,
-                              the library that the backend needs included; None where /proc does not tell it, and of a simulator
-    load_ms                   from the loaded bundle to the first answer, the library's import included
+    simulator           whether it simulates a device
+    steps               the number of single steps that were timed, at most 500 for a simulator
+    at_once             the number of steps that it takes at once
+    p50_us, p99_us, p99_9_us
+                        microseconds of a single step, raw sample to answer. If a converted model
+                        takes T steps at once: of a run of T, divided by T. For a bidirectional
+                        model: of a run of a whole sequence, divided by its steps
+    run_per_second      steps a second in `run` of the golden samples as one recording
+    streams_per_second  steps a second of all `streams` streams together, in `step` of one session.
+                        None for a simulator (it would be built anew for each stream), for a
+                        bidirectional model, and if a device can't have so many
+    memory_kb           growth of the process's resident memory from the loaded bundle to the first
+                        answer, with the backend's library, 1 kB = 1,000 bytes. None for a simulator
+                        and if /proc does not tell it
+    load_ms             milliseconds from the loaded bundle to the first answer, with the import of
+                        the library
     """
 
     backend: str
@@ -61,23 +72,30 @@ class Figures:
 def measure(
     path: str | os.PathLike[str], name: str, artifact: str | None, steps: int, streams: int
 ) -> Figures:
-    """Measure in a process of its own. Raises BackendUnavailableError and BackendError as the backend does, or where the process died."""
+    """Measure in a separate process.
+
+    Raises BackendUnavailableError and BackendError as the backend does, or if the process died.
+    """
     request = json.dumps([os.fspath(path), name, artifact, steps, streams])
     here = os.pathsep.join(
         [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     done = subprocess.run(
         [sys.executable, "-m", "edge_lstm_runtime.verify.bench", request],
-        stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, "PYTHONPATH": here}, check=False,
-    )  # fmt: skip
-    # The vendors' libraries print to the same descriptor, before it and after it.
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": here},
+        check=False,
+    )
+    # A vendor's library prints to the same descriptor, before and after the figures.
     lines = [
         line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
     ]
     if not lines:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise BackendError(
-            f"backend {name!r} ended its process with code {done.returncode}{': ' + said[0] if said else ''}"
+            f"backend {name!r} ended its process with code {done.returncode}"
+            f"{': ' + said[0] if said else ''}"
         )
     answer: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
     if "error" in answer:
@@ -88,15 +106,17 @@ def measure(
 def measure_here(
     bundle: Bundle, name: str, artifact: str | None, steps: int, streams: int
 ) -> Figures:
-    """As `measure`, in this process: memory and load time are only right where nothing was opened before."""
+    """As `measure`, in this process. Memory and load time are right only if it is a fresh one."""
     simulator = facts_of(name).runs_on == "simulator"
     steps = min(steps, 500) if simulator else steps
     x = bundle.golden[0].astype(np.float32)
-    before, start = resident_kb(), time.perf_counter()
+    before = resident_kb()
+    start = time.perf_counter()
     with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None) as session:
         at_once = session.backend.at_once
         session.run(np.resize(x, (at_once, x.shape[1])))
-        load_ms, after = 1e3 * (time.perf_counter() - start), resident_kb()
+        load_ms = 1e3 * (time.perf_counter() - start)
+        after = resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
     times = 1e6 * latencies(bundle, name, artifact, steps)
     streams_per_second = (
@@ -107,41 +127,51 @@ def measure_here(
     p50, p99, p99_9 = (float(p) for p in np.percentile(times, (50, 99, 99.9)))
     memory = None if before is None or after is None or simulator else after - before
     return Figures(
-        name, artifact, simulator, steps, at_once, p50, p99, p99_9, run_per_second, streams, streams_per_second, memory, load_ms
-    )  # fmt: skip
+        backend=name,
+        artifact=artifact,
+        simulator=simulator,
+        steps=steps,
+        at_once=at_once,
+        p50_us=p50,
+        p99_us=p99,
+        p99_9_us=p99_9,
+        run_per_second=run_per_second,
+        streams=streams,
+        streams_per_second=streams_per_second,
+        memory_kb=memory,
+        load_ms=load_ms,
+    )
 
 
 def latencies(
     bundle: Bundle, name: str, artifact: str | None, steps: int
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Seconds of each of `steps` single steps of a session, raw sample to answer; the golden samples go round.
+    """Seconds of each of `steps` single steps of a session, raw sample to answer, (runs,).
 
-    Of a converted model that takes T steps at once: of each run of T, divided by T. Of a bidirectional model: of each run of a whole
-    sequence, divided by its steps.
+    The golden samples are repeated as often as needed. If a converted model takes T steps at once:
+    of each run of T, divided by T. For a bidirectional model: of each run of a whole sequence,
+    divided by its steps.
     """
-    x, whole = bundle.golden[0], bundle.spec.whole
+    x = bundle.golden[0]
+    whole = bundle.spec.whole
     session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
     chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
-    answer: Callable[[NDArray[np.float32]], object]
+    single = not whole and chunk == 1
+    answer: Callable[[NDArray[np.float32]], object] = session.step if single else session.run
     if whole:
-        samples, answer = (
-            [part.astype(np.float32) for part in sequences(x, bundle.lengths)],
-            session.run,
-        )
-    elif chunk == 1:
-        samples, answer = [np.asarray(row, np.float32) for row in x], session.step
+        samples = [part.astype(np.float32) for part in sequences(x, bundle.lengths)]
+    elif single:
+        samples = [np.asarray(row, np.float32) for row in x]
     else:
-        samples, answer = (
-            list(np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1])).astype(np.float32)),
-            session.run,
-        )
-    clock, count = time.perf_counter, len(samples)
+        chunks = np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1]))
+        samples = list(chunks.astype(np.float32))
+    clock = time.perf_counter
+    count = len(samples)
+    warming = min(-(-100 // chunk), runs)  # runs that warm the caches and are overwritten
     try:
-        for n in range(
-            -min(-(-100 // chunk), runs), runs
-        ):  # the first ones warm the caches and are overwritten
+        for n in range(-warming, runs):
             sample = samples[n % count]
             start = clock()
             answer(sample)
@@ -165,14 +195,14 @@ def _streams_per_second(
                 * len(samples)
                 * _calls_per_second(lambda: [step(sample) for sample in samples])
             )
-    except BackendError as e:  # a device that has no room for so many; its other figures stand
+    except BackendError as e:  # a device without room for so many still has its other figures
         _log.warning("backend %r with %d streams: %s", name, streams, e)
         return None
 
 
 def _calls_per_second(call: Callable[[], object]) -> float:
-    """Of the median call: what else the machine does now and then is not the backend's."""
-    call()  # what a library sets up at its first steps is not its speed
+    """Calls a second, by the median call: other work of the machine disturbs a few calls only."""
+    call()  # a library's set-up in its first steps is not part of the speed
     times: list[float] = []
     while sum(times) < SECONDS:
         start = time.perf_counter()
@@ -182,7 +212,7 @@ def _calls_per_second(call: Callable[[], object]) -> float:
 
 
 def resident_kb() -> float | None:
-    """Of this process now, in units of 1,000 bytes; None where /proc does not tell it."""
+    """The resident memory of this process in units of 1,000 bytes. None if /proc lacks it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1000
@@ -191,8 +221,10 @@ def resident_kb() -> float | None:
 
 
 LEGEND = (
-    "p50, p99, p99.9: microseconds of a single step, raw sample to answer, called from Python. run: steps a second of a whole recording.\n"
-    "streams: steps a second of all of them together. memory: growth of a fresh process's resident memory from the loaded bundle to the\n"
+    "p50, p99, p99.9: microseconds of a single step, raw sample to answer, called from Python. "
+    "run: steps a second of a whole recording.\n"
+    "streams: steps a second of all of them together. "
+    "memory: growth of a fresh process's resident memory from the loaded bundle to the\n"
     "first answer, libraries included, 1 kB = 1,000 bytes. load: the time of that.\n"
 )
 
@@ -200,10 +232,12 @@ LEGEND = (
 def head(streams: int) -> str:
     """The table's first line."""
     times = f"{'p50 µs':>10}{'p99 µs':>10}{'p99.9 µs':>10}"
-    return f"{'backend':<34}{times}{'run 1/s':>11}{f'{streams} streams 1/s':>18}{'memory kB':>11}{'load ms':>9}\n"
+    rates = f"{'run 1/s':>11}{f'{streams} streams 1/s':>18}"
+    return f"{'backend':<34}{times}{rates}{'memory kB':>11}{'load ms':>9}\n"
 
 
 def row(f: Figures) -> str:
+    """A line of the table."""
     label = f"{f.backend} {f.artifact or ''}".rstrip()
     streams, memory = (
         "n/a" if v is None else f"{v:.0f}" for v in (f.streams_per_second, f.memory_kb)
@@ -211,7 +245,8 @@ def row(f: Figures) -> str:
     note = f"  (in runs of {f.at_once})" if f.at_once > 1 else ""
     note += "  (a simulator: not the speed of a board)" if f.simulator else ""
     times = f"{f.p50_us:>10.1f}{f.p99_us:>10.1f}{f.p99_9_us:>10.1f}"
-    return f"{label:<34}{times}{f.run_per_second:>11.0f}{streams:>18}{memory:>11}{f.load_ms:>9.1f}{note}\n"
+    rates = f"{f.run_per_second:>11.0f}{streams:>18}"
+    return f"{label:<34}{times}{rates}{memory:>11}{f.load_ms:>9.1f}{note}\n"
 
 
 def _child() -> None:

@@ -1,4 +1,7 @@
-"""Is a backend right, on this machine, now? The golden samples of the bundle run through it and are compared with the reference."""
+"""Whether a backend is right on this machine now.
+
+The bundle's golden samples run through it, and its outputs are compared with the reference's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ..model.bundle import Bundle
 from .error import FLOAT16, Comparison, Tolerance, compare, float32_tolerance
 from .golden import first, golden_features, run_sequences
 
-AUTO_STEPS = 200  # enough to tell backends apart and to feel a wrong state, in a few milliseconds
+AUTO_STEPS = 200  # enough to find a wrong state and to compare speeds, in a few milliseconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Check:
 def artifacts(bundle: Bundle, backend: str, wanted: str | None = None) -> list[str | None]:
     """The converted members that a backend can run, or the wanted one alone.
 
-    [None] for a backend that runs none or finds none: opening it says why.
+    [None] if it runs none or there is none for it. Opening it then says why.
     """
     try:
         kind = facts_of(backend).artifact
@@ -46,9 +49,10 @@ def artifacts(bundle: Bundle, backend: str, wanted: str | None = None) -> list[s
 
 
 def own_artifact(bundle: Bundle, backend: str, artifact: str | None) -> str | None:
-    """The converted member that a backend is to run, also if it is the only one and not named; None if it runs none.
+    """The converted member that a backend will run. None if it runs none.
 
-    Raises ConfigError for an artifact that does not apply, BackendUnavailableError for one that is not there.
+    artifact: its name, or None for the only one. Raises ConfigError for an artifact that does not
+    apply, and BackendUnavailableError for one that is not there.
     """
     refuse_artifact(backend, artifact)
     kind = facts_of(backend).artifact
@@ -56,11 +60,12 @@ def own_artifact(bundle: Bundle, backend: str, artifact: str | None) -> str | No
 
 
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
-    """By the number format of a backend.
+    """The tolerance for a backend, by its number format.
 
-    The bundle states the tolerance of each converted model, that of int8, and that of float32. A
-    bundle of an earlier version states none for float32, and `float32_tolerance` is taken then.
-    float16 without an artifact has a fixed one. Raises BackendUnavailableError if none is stated.
+    The bundle states a tolerance for each converted model, for int8 and for float32. If an earlier
+    version wrote the bundle, it states none for float32, and `float32_tolerance` applies.
+    float16 without an artifact has a fixed tolerance. Raises BackendUnavailableError if none is
+    stated.
     """
     facts = facts_of(backend)
     if facts.artifact is not None:
@@ -83,9 +88,13 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
 def check_backend(
     bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None
 ) -> Check:
-    """Run `steps` golden samples (all when None) through a backend and compare. Raises BackendError as opening and running do."""
+    """Open a backend, run golden samples through it and compare the outputs.
+
+    steps: the number of samples, None for all. Raises BackendError if the backend can't be opened
+    or fails.
+    """
     artifact = own_artifact(bundle, name, artifact)
-    tolerance_of(bundle, name, artifact)  # before anything is opened in vain
+    tolerance_of(bundle, name, artifact)  # raises before anything is opened in vain
     backend = open_backend(name, bundle, artifact=artifact)
     try:
         return check_opened(bundle, backend, name, artifact, steps)
@@ -101,36 +110,38 @@ def check_opened(
     steps: int | None,
     streams: int | None = None,
 ) -> Check:
-    """As `check_backend`, of a backend that is open; of one for N streams each gets the golden samples, and the worst one counts."""
+    """As `check_backend`, for an open backend.
+
+    streams: N if it is one for N streams. Each stream then gets the golden samples, and the worst
+    one counts. Raises BackendError too if the samples fill no chunk of the backend.
+    """
     tolerance = tolerance_of(bundle, name, artifact)
     x, y, lengths = first(bundle, steps)
     rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
-    at_once, whole = backend.at_once, bundle.spec.whole
-    if (
-        (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once
-    ):  # NumPy would answer all of it
+    at_once = backend.at_once
+    whole = bundle.spec.whole
+    # NumPy would answer all of it if no chunk, or no sequence, has the converted model's length.
+    if (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once:
         held = (
             f"golden sequences of {lengths.min()} to {lengths.max()}"
             if whole
             else f"{len(rows)} golden samples"
         )
         raise BackendError(
-            f"{artifact} takes {at_once} steps at once, and the bundle has {held}: it can't be checked"
+            f"{artifact} takes {at_once} steps at once, and the bundle has {held}: "
+            "it can't be checked"
         )
     if streams is not None:
         rows, y = (np.repeat(array[:, None], streams, axis=1) for array in (rows, y))
-    backend.run(
-        rows[: lengths[0] if whole else max(10, at_once)]
-    )  # what a library sets up at its first steps is not the speed of a step
+    # First, because a library's set-up in its first steps is not part of the speed.
+    backend.run(rows[: lengths[0] if whole else max(10, at_once)])
     start = time.perf_counter()
     outputs = run_sequences(backend, rows, lengths)
     elapsed = time.perf_counter() - start
     if outputs.shape != y.shape:
         raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")
     each = [(outputs, y)] if streams is None else [(outputs[:, k], y[:, k]) for k in range(streams)]
-    spread = float(
-        bundle.golden[1].std()
-    )  # of all of them: the outputs of a few steps may hardly vary
+    spread = float(bundle.golden[1].std())  # of all, because the outputs of a few may hardly vary
     worst = max(
         (compare(*pair, spread) for pair in each), key=lambda c: float(getattr(c, tolerance.metric))
     )
@@ -140,25 +151,27 @@ def check_opened(
 def verify_backend(
     bundle: Bundle, backend: Backend, name: str, artifact: str | None, streams: int | None = None
 ) -> None:
-    """The self-check at load, for all but plain float32 code on the CPU, and for int8 if the bundle promises something.
+    """The check of an open backend before it is used. It resets the state.
 
-    Resets the state. Raises BackendError, and closes the backend, when its golden samples come out wrong.
+    There is none for plain float32 code on the CPU, nor for int8 if the bundle states no tolerance.
+    Raises BackendError, and closes the backend, if the golden samples come out wrong.
     """
     facts = facts_of(name)
     if facts.exact or (facts.number_format == "int8" and "native_int8" not in bundle.manifest):
         return
     artifact = own_artifact(bundle, name, artifact)
     try:
-        # Of a chunk two, so that its own state comes back to it.
-        result = check_opened(
-            bundle, backend, name, artifact, max(AUTO_STEPS, 2 * backend.at_once), streams
-        )
+        # At least two chunks, so that the second one starts from the state of the first.
+        steps = max(AUTO_STEPS, 2 * backend.at_once)
+        result = check_opened(bundle, backend, name, artifact, steps, streams)
         if not result.passed:
             metric = result.tolerance.metric
             model = f" with {artifact}" if artifact else ""
             raise BackendError(
-                f"backend {name!r} gives wrong answers{model} here: {metric} {getattr(result.comparison, metric):.1e} over the "
-                f"first {result.comparison.steps} golden samples, at most {result.tolerance.limit:.1e} is right; "
+                f"backend {name!r} gives wrong answers{model} here: "
+                f"{metric} {getattr(result.comparison, metric):.1e} over the "
+                f"first {result.comparison.steps} golden samples, "
+                f"at most {result.tolerance.limit:.1e} is right; "
                 "use --backend auto, or see `edge-lstm check`"
             )
         backend.reset()

@@ -1,4 +1,4 @@
-"""How far a backend is from the reference, in one definition for every report and every check."""
+"""The error of a backend against the reference, defined once for every report and check."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """The largest error that still counts as right: of the maximum ("max_abs") or of the NRMSE ("nrmse")."""
+    """The largest error that still counts as right, by the maximum or by the NRMSE.
+
+    limit: in units of the network's outputs for "max_abs", a ratio for "nrmse".
+    """
 
     metric: Literal["max_abs", "nrmse"]
     limit: float
     reason: str
 
 
-# Why these: docs/backends.md, "What counts as right". FLOAT32 is the least that any net is given,
-# and all that a bundle without a tolerance of its own is given. FLOAT16 and INT8 are what a good
-# model keeps to; what it is held to is measured at its export.
+# Their reasons: docs/backends.md, "What counts as right". Every net is given at least FLOAT32.
+# A good model keeps FLOAT16 and INT8. Its own limits are measured at its export.
 FLOAT32 = Tolerance(
     "max_abs", 1e-5, "float32 rounding over 1,000 carried steps, of the largest output or 1"
 )
@@ -30,7 +32,7 @@ INT8 = Tolerance("nrmse", 1e-2, "int8 rounding, as trained nets show it (docs/in
 
 
 def float32_tolerance(reference: NDArray[Any]) -> Tolerance:
-    """Rounding is a share of what is rounded: FLOAT32 where no output is beyond 1, as much more as the largest of them is.
+    """FLOAT32, times the largest output if that is above 1, because rounding errors are relative.
 
     reference: (steps, O) the network's outputs.
     """
@@ -41,7 +43,11 @@ def float32_tolerance(reference: NDArray[Any]) -> Tolerance:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """max_abs, rmse: in units of the network's outputs; nrmse: rmse / standard deviation of the reference; worst: (step, output)."""
+    """The errors of outputs against the reference.
+
+    max_abs, rmse: in units of the network's outputs. nrmse: rmse / standard deviation of the
+    reference. worst: the (step, output) of max_abs.
+    """
 
     steps: int
     max_abs: float
@@ -63,8 +69,8 @@ def compare(
 ) -> Comparison:
     """Both (steps, O). An output that is not finite makes every figure infinite.
 
-    spread: what the NRMSE is relative to, where these steps are a part of a longer stream; unless given the standard deviation of
-    `reference`.
+    spread: the standard deviation for the NRMSE if these steps are a part of a longer stream. None
+    for that of `reference`. Raises ValueError if the shapes differ.
     """
     if outputs.shape != reference.shape:
         raise ValueError(f"outputs {outputs.shape} and reference {reference.shape} differ in shape")

@@ -1,6 +1,8 @@
-"""Samples as whole sequences, one after the other in one array: how they are cut, made into features, and run through a backend.
+"""Golden samples: sequences one after the other in one array.
 
-A streaming model has one sequence. The answers of a bidirectional model depend on where a sequence begins and ends, so it has several.
+They are cut here, made into features, and run through a backend. A streaming model has one
+sequence. A bidirectional model may have several, because its answers depend on both ends of a
+sequence.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ Lengths = NDArray[np.int64]
 
 
 def sequences(samples: NDArray[Any], lengths: Lengths) -> list[NDArray[Any]]:
-    """samples: (steps, ...), lengths: (sequences,), whose sum is steps -> a view of each sequence."""
+    """samples: (steps, ...), lengths: (sequences,), in all steps -> a view of each sequence."""
     return np.split(samples, np.cumsum(lengths)[:-1])
 
 
@@ -39,8 +41,12 @@ def run_sequences(backend: Backend, rows: NDArray[Any], lengths: Lengths) -> NDA
 def first(
     bundle: Bundle, steps: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Lengths]:
-    """x, y and lengths of the first `steps` golden samples, all when None; of a bidirectional model the whole sequences that reach that."""
-    (x, y), lengths = bundle.golden, bundle.lengths
+    """x, y and lengths of the first `steps` golden samples, or of all if `steps` is None.
+
+    For a bidirectional model, these are the whole sequences that reach `steps`.
+    """
+    x, y = bundle.golden
+    lengths = bundle.lengths
     if steps is None or steps >= len(x):
         return x, y, lengths
     whole = bundle.spec.whole

@@ -125,7 +125,7 @@ def render(
 
 
 def _list_of(types: Collection[str], text: str) -> str:
-    """The list of layers, layers.h, with these alone: the code of the others is not in the folder."""
+    """The list of layers, layers.h, with these alone: the folder has no code of the others."""
     entry = re.compile(r"EL_LAYER\(\w+, \d+, (\w+)\)")
     found = [(line, entry.match(line)) for line in text.splitlines(keepends=True)]
     return "".join(line for line, match in found if match is None or match[1] in types)

@@ -1,4 +1,5 @@
-"""Lists of layers in the library, from Python: every kernel of this CPU against the equations in float64, and what is refused."""
+"""Lists of layers in the library, from Python: every kernel of this CPU against the equations in
+float64, and what is refused."""
 
 from __future__ import annotations
 

@@ -143,7 +143,8 @@ def test_header_in_cpp(tmp_path):
     ],
 )
 def test_a_wrong_kernel_is_found(tmp_path, file, right, wrong):
-    """The tests are no good if they pass with a wrong gate, a coarse exponential, or sources in each other's place."""
+    """The tests are no good if they pass with a wrong gate, a coarse exponential, or sources in
+    each other's place."""
     shutil.copytree(NATIVE, tmp_path / "native", ignore=shutil.ignore_patterns("*.so", "*.py"))
     text = (tmp_path / "native" / file).read_text()
     assert right in text

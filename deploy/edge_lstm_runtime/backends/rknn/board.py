@@ -1,4 +1,7 @@
-"""Rockchip's NPU on the board, through rknn-toolkit-lite2; the converter's simulator runs the same adapter."""
+"""Rockchip's NPU on the board, through rknn-toolkit-lite2.
+
+The converter's simulator runs the same adapter.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ KIND = "rknn"  # of the artifacts that it runs
 FACTS = Facts(
     "the artifact's",
     runs_on="device",
-    needs="a Rockchip board with the NPU driver and librknnrt.so; run there: pip install rknn-toolkit-lite2",
+    needs="a Rockchip board with the NPU driver and librknnrt.so; "
+    "run there: pip install rknn-toolkit-lite2",
     artifact=KIND,
     libraries=(
         "rknnlite",
@@ -41,7 +45,7 @@ _SOC_FILE = Path("/proc/device-tree/compatible")
 
 
 class Runtime(Protocol):
-    """What RKNNLite (on the board) and RKNN (the converter, simulating) have in common."""
+    """The methods that RKNNLite (on the board) and RKNN (the simulator) have in common."""
 
     def inference(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[Any]] | None: ...
 
@@ -49,7 +53,10 @@ class Runtime(Protocol):
 
 
 class RknnBackend(Backend):
-    """Carries the state through a converted graph. The toolkits quantise and dequantise float32 themselves."""
+    """Carries the state through a converted graph.
+
+    The toolkits quantize and dequantize float32 themselves.
+    """
 
     name = "rknn"
 
@@ -65,7 +72,10 @@ class RknnBackend(Backend):
         return answer
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
-        """features: (steps, F); the steps a multiple of those that the graph takes at once."""
+        """features: (steps, F) -> outputs: (steps, O).
+
+        Raises BackendError unless `steps` is a multiple of those that the graph takes at once.
+        """
         at_once = self._packing.steps
         if len(features) % at_once:
             raise BackendError(
@@ -81,7 +91,7 @@ class RknnBackend(Backend):
         self._packing.put(features[0] if self._packing.steps == 1 else features)
         try:
             outputs = self._runtime.inference(inputs=self._packing.inputs)
-        except Exception as e:  # whatever the vendor's library raises
+        except Exception as e:  # the vendor's library may raise anything
             raise BackendError(f"the NPU runtime failed in this step: {e}") from e
         if outputs is None:  # the toolkit logs its reason and returns None
             raise BackendError(
@@ -110,7 +120,8 @@ class RknnBackend(Backend):
 
 
 def packing_of(bundle: Bundle, artifact: str) -> Packing:
-    spec, io = bundle.spec, bundle.manifest["artifacts"][artifact]["recipe"]["io"]
+    spec = bundle.spec
+    io = bundle.manifest["artifacts"][artifact]["recipe"]["io"]
     return Packing(io, features=spec.inputs.feature_size, states=spec.network.state)
 
 
@@ -122,7 +133,8 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
         from rknnlite.api import RKNNLite
     except ImportError as e:
         raise BackendUnavailableError(
-            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; run there: pip install rknn-toolkit-lite2"
+            "backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board; "
+            "run there: pip install rknn-toolkit-lite2"
         ) from e
     soc = (
         _SOC_FILE.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -131,7 +143,8 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     )
     if "rockchip," in soc and entry["target"] not in soc:
         raise BackendUnavailableError(
-            f"{artifact} is for {entry['target']} and this board is {soc}; export with its own --target"
+            f"{artifact} is for {entry['target']} and this board is {soc}; "
+            "export with its own --target"
         )
     runtime = RKNNLite(verbose=False)
     with tempfile.NamedTemporaryFile(suffix=".rknn") as file:  # load_rknn takes a path only
@@ -141,8 +154,9 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if loaded != 0 or runtime.init_runtime(core_mask=_core_mask(RKNNLite)) != 0:
         runtime.release()
         raise BackendUnavailableError(
-            f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} board with the NPU driver, "
-            "and librknnrt.so in /usr/lib? The other backends work without it: --backend numpy"
+            f"the NPU did not take {artifact} (its message is above): is this an {entry['target']} "
+            "board with the NPU driver, and librknnrt.so in /usr/lib? "
+            "The other backends work without it: --backend numpy"
         )
     if mismatch := version_mismatch(entry.get("compiler"), runtime.get_sdk_version()):
         _log.warning("%s: %s", artifact, mismatch)
@@ -152,9 +166,10 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
 
 
 def _core_mask(lite: Any) -> int:
-    """Of the variable EDGE_LSTM_NPU_CORES: auto (the driver chooses; the default), 0, 1, 2, 0_1, 0_1_2 or all.
+    """The mask for EDGE_LSTM_NPU_CORES: auto (the default), 0, 1, 2, 0_1, 0_1_2 or all.
 
-    The fused LSTM operator runs on one core; a core of its own is for several models side by side. Raises BackendError.
+    With auto, the driver chooses. The fused LSTM operator runs on one core, so choosing a core only
+    helps if several models run side by side. Raises BackendError for another value.
     """
     wanted = os.environ.get("EDGE_LSTM_NPU_CORES") or "auto"
     mask = getattr(lite, f"NPU_CORE_{wanted.upper()}", None)
@@ -169,29 +184,38 @@ def _core_mask(lite: Any) -> int:
 
 
 def version_mismatch(compiler: str | None, board: str | None) -> str | None:
-    """A sentence where the board's software is not that which the model was built for, else None.
+    """A sentence if the board's software doesn't fit the model's compiler or is too old, else None.
 
-    compiler: such as "2.5.0", of the artifact. board: what RKNNLite.get_sdk_version says, with lines "API: 2.5.0 (...)", "DRV: 0.9.8".
+    compiler: the artifact's, such as "2.5.0". board: the text of RKNNLite.get_sdk_version, with the
+    lines "API: 2.5.0 (...)" and "DRV: 0.9.8".
     """
     api = re.search(r"API:\s*(\d+)\.(\d+)\S*", board or "")
     driver = re.search(r"DRV:\s*(?:rknn_server:)?\s*(\d+)\.(\d+)\.(\d+)", board or "")
     driver_text = f", driver {'.'.join(driver.groups())}" if driver else ""
     if compiler and api and compiler.split(".")[:2] != list(api.groups()):
+        found = api[0].removeprefix("API:").strip()
         return (
-            f"built by rknn-toolkit2 {compiler}, and the board's librknnrt.so is {api[0].removeprefix('API:').strip()}{driver_text}: "
+            f"built by rknn-toolkit2 {compiler}, and the board's librknnrt.so is "
+            f"{found}{driver_text}: "
             f"put the librknnrt.so of {compiler} on the board, or its answers may be wrong"
         )
     if driver and tuple(map(int, driver.groups())) < OLDEST_DRIVER:
         oldest = ".".join(map(str, OLDEST_DRIVER))
-        return f"the NPU driver of this board is {'.'.join(driver.groups())}; Rockchip advises {oldest} or later, in a newer kernel"
+        return (
+            f"the NPU driver of this board is {'.'.join(driver.groups())}; "
+            f"Rockchip advises {oldest} or later, in a newer kernel"
+        )
     return None
 
 
 def _heed_failed_runs(lite: Any) -> None:
-    """RKNNLite.inference (2.5.0) drops the return code of its run and hands out whatever lies in the outputs; now it returns None."""
+    """Make RKNNLite.inference return None if its run fails.
+
+    Version 2.5.0 drops the return code of the run and returns whatever is in the outputs.
+    """
     inner: Any = getattr(lite, "rknn_runtime", None)
     run = getattr(inner, "run", None)
-    if run is None:  # a version that is built in another way
+    if run is None:  # another version may be built differently
         return
 
     def checked(*arguments: Any) -> Any:

@@ -1,17 +1,17 @@
-"""How features and states stand in the inputs of a converted graph, and its answers in the outputs.
+"""The layout of features and states in a converted graph's inputs, and of its outputs.
 
-The exporter builds graphs by it. Of every form the outputs are y, then the network's states in
+The exporter builds graphs by it. The outputs of every form are y, then the network's states in
 their order. The inputs:
 
     cell      x (1, F, 1, 1), then every state (1, size, 1, 1)
-    lstm      the fused operator over T steps: x (T, 1, F), then every state (1, 1, size); x alone
+    lstm      the fused operator over T steps: x (T, 1, F), then every state (1, 1, size). Only x
               for a network that needs whole sequences
-    packed    for each layer v, then the states that its cell reads as they are, (1, channels, 1, 1).
-              v is everything that the layer's int8 product is taken with, so that the graph need
-              not put it together: two zeros, x in parts (first layer only), the rounded state
+    packed    for each layer v, then the states that its cell reads unrounded, (1, channels, 1, 1).
+              v is the vector of the layer's int8 product, so that the graph need not assemble it:
+              two zeros, x in parts (first layer only), the rounded state
 
-Four-dimensional arrays are handed over as NHWC: the vendor's default, and the only layout that both
-of its toolkits take (rknn-toolkit-lite2 raises a KeyError for a list of layouts, its issue 344).
+Four-dimensional arrays are passed as NHWC. That is the vendor's default, and the only layout that
+both toolkits take (rknn-toolkit-lite2 raises a KeyError for a list of layouts, its issue 344).
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PINS = 2  # channels of v that are always zero, see edge_lstm_export.quantize.npu_int8
-V = "v"  # as the kind of an input of the packed form
+PINS = 2  # the channels of v that are always zero, see edge_lstm_export.quantize.npu_int8
+V = "v"  # a kind of input of the packed form, and so is EXACT
 EXACT = "exact"
 
 
 def spread(x: NDArray[Any], x_range: NDArray[Any], parts: int) -> NDArray[Any]:
-    """(..., F) -> (..., parts F): x / x_range on the int8 grid of 1/127, `parts` times, at offsets whose sum is a grid `parts` times finer.
+    """(..., F) -> (..., parts F): x / x_range on the int8 grid of 1/127, `parts` times.
 
-    The values are on the grid already, so whatever way an NPU rounds is right.
+    The copies have different offsets, so that their sum has a grid `parts` times finer. All values
+    are on the grid already, so the way in which an NPU rounds doesn't matter.
     """
     offsets = (np.arange(parts) - (parts - 1) / 2) / parts
     scaled = 127 * x / x_range
@@ -42,10 +43,10 @@ def spread(x: NDArray[Any], x_range: NDArray[Any], parts: int) -> NDArray[Any]:
 class Packing:
     """The arrays that go in and out, in preallocated buffers.
 
-    io: of the artifact's manifest row: {"form": "cell"}, {"form": "lstm", "steps": T}, with
-    "whole": true if there is no state, or {"form": "packed", "parts": n, "x_range": [...],
+    io: from the artifact's manifest row. It is {"form": "cell"}, or {"form": "lstm", "steps": T}
+    with "whole": true if there is no state, or {"form": "packed", "parts": n, "x_range": [...],
     "inputs": [["v", "lstm0.h"], ["exact", "lstm0.c"], ...]}.
-    states: the network's, name -> size, in order.
+    features: F. states: the network's, name -> size, in order.
     """
 
     def __init__(self, io: Mapping[str, Any], *, features: int, states: Mapping[str, int]):
@@ -59,7 +60,7 @@ class Packing:
         else:
             slots = [("x", ""), *((EXACT, name) for name in states)]
         shapes = []
-        before = []  # what stands in a buffer before its state
+        before = []  # the number of values in a buffer before its state
         for n, (kind, name) in enumerate(slots):
             front = PINS + (self._parts * features if n == 0 else 0) if kind == V else 0
             size = features if kind == "x" else front + states[name]
@@ -77,7 +78,7 @@ class Packing:
             if kind == EXACT:
                 self._state[name] = array
         for (kind, name), array, front in zip(slots, flat, before, strict=True):
-            if kind == V:  # the state, its place in v, what rounding has left out so far
+            if kind == V:  # the state, its place in v, the rounding error so far
                 error = np.zeros(states[name], np.float32)
                 self._rounded.append((self._state[name], array[front:], error))
 
@@ -89,10 +90,10 @@ class Packing:
             self._x[:] = features.ravel()
 
     def take(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Carry the states of `outputs` over into the inputs; returns y, (T, O).
+        """Copy the states of `outputs` into the inputs, and return a copy of y, (T, O).
 
-        Everything is copied: the runtime may write its next outputs into the same memory. Raises
-        ValueError for other sizes.
+        The runtime may write its next outputs into the same memory. Raises ValueError for other
+        sizes.
         """
         y, *states = outputs
         sizes = [np.size(part) for part in states]
@@ -104,7 +105,7 @@ class Packing:
         return np.array(y, np.float32).reshape(self.steps, -1)
 
     def _round(self) -> None:
-        """Put each v's state on the int8 grid, with what the last rounding left out made up for."""
+        """Put the state in each v on the int8 grid, corrected by the last rounding error."""
         for exact, place, error in self._rounded:
             np.add(exact, error, out=error)
             place[:] = np.clip(np.rint(127 * error), -128, 127) / 127
@@ -112,7 +113,7 @@ class Packing:
 
     @property
     def state(self) -> dict[str, NDArray[np.float32]]:
-        """(size,) each, by name: copies. Assigning sets them all."""
+        """Copies by name, (size,) each. Assigning sets all of them."""
         return {name: array.copy() for name, array in self._state.items()}
 
     @state.setter
@@ -125,5 +126,5 @@ class Packing:
 
 
 def _of_format_1(states: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Of a bundle of format 1, which knew LSTM layers alone: h in v, c as it is."""
+    """The inputs in a bundle of format 1, which knew LSTM layers only: h in v, c unrounded."""
     return [(V if name.endswith(".h") else EXACT, name) for name in states]
