@@ -20,7 +20,7 @@ from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
-from .graphs.npu import Form
+from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
 from .npu.rknn.process import Converter

@@ -20,7 +20,8 @@ from functools import partial
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.golden import run_sequences
 
-from ..graphs.npu import FORMS, Form, candidates, whole
+from ..graphs.form import Form
+from ..graphs.npu import FORMS, candidates, whole
 from ..measure import tolerances
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint

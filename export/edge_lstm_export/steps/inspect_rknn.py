@@ -22,7 +22,7 @@ from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.ops import NUMPY, Recorder
 
 from ..graphs.builder import state_name
-from ..graphs.npu import Form, traced_outputs
+from ..graphs.form import Form, traced_outputs
 from ..measure.passes import NEVER_RESET
 from ..npu.rknn.process import Converter
 from ..work import Artifact, Inspection, Work

@@ -55,7 +55,7 @@ class Converter:
         log_file: Path | None = None,
         timeout: float = BUILD_TIMEOUT,
     ):
-        """graph, recipe: of a `graphs.npu.Form`. calibration: float32, as `steps.calibrate` makes it:
+        """graph, recipe: of a `graphs.form.Form`. calibration: float32, as `steps.calibrate` makes it:
         x (N, F), and every state (N, size) by name; x (N, T, F) alone for whole sequences.
 
         Raises ConversionError with the vendor's own message; the whole log is then kept in

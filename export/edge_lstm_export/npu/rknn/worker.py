@@ -17,7 +17,7 @@ from edge_lstm_runtime.backends.rknn.packing import Packing
 
 
 def build(job: dict[str, Any], folder: Path) -> RKNN:
-    """job: target, scheme, recipe (see `graphs.npu.Form`). Reads model.onnx and, to quantize, dataset.txt; writes model.rknn: in `folder`."""
+    """job: target, scheme, recipe (see `graphs.form.Form`). Reads model.onnx and, to quantize, dataset.txt; writes model.rknn: in `folder`."""
     recipe = job["recipe"]
     quantized = job["scheme"] != "fp16"
     options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantized else {}
