@@ -24,6 +24,7 @@ from edge_lstm_runtime.layers.ops import NUMPY, Recorder
 from ..graphs.builder import state_name
 from ..graphs.form import Form, traced_outputs
 from ..measure.passes import NEVER_RESET
+from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.process import Converter
 from ..work import Artifact, Inspection, Work
 from .convert_rknn import AT_ONCE
@@ -79,10 +80,11 @@ def _tensors(
     form = artifact.form.with_traces(spec)
     sizes = traced_outputs(spec, form)
     graph = form.graph.SerializeToString()
+    conversion = Conversion(
+        spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
+    )
     try:
-        with Converter(
-            spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
-        ) as converter:
+        with Converter(conversion) as converter:
             traced = np.split(converter.trace(rows), np.cumsum(list(sizes.values()))[:-1], axis=1)
     except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
         work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")

@@ -13,7 +13,7 @@ from edge_lstm_runtime.model.measured import Measured, write_measured
 from edge_lstm_runtime.model.npz import write_npz
 
 from ..measure import keys
-from ..npu.rknn.process import dataset
+from ..npu.rknn.conversion import dataset
 from ..work import GRAPHS, Work
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
