@@ -19,15 +19,15 @@ Calibration = Mapping[str, NDArray[np.float32]]
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """graph: ONNX. recipe: what the worker builds it with and the runtime feeds it by; JSON, kept in
-    the artifact's manifest row:
+    """graph: ONNX. recipe: JSON by which the worker builds the graph and the runtime feeds it. The
+    manifest keeps it in the artifact's row:
 
     io             see Packing
     float16        tensors that are not quantized
-    ranges         tensor -> (min, max), if the calibration set does not decide
+    ranges         tensor -> (min, max), if the calibration set doesn't decide
     disable_rules  optimizations of the converter that would undo the recipe
 
-    traced: tensors that can be looked at -> the layer and the names by which its cell calls the parts
+    traced: each tensor that can be looked at -> the layer, and its cell's names of the parts
     """
 
     name: str
@@ -37,7 +37,7 @@ class Form:
 
     @property
     def steps(self) -> int:
-        """That the graph takes at once."""
+        """The number of steps that the graph takes at once."""
         steps: int = self.recipe["io"].get("steps", 1)
         return steps
 

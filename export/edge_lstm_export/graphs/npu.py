@@ -51,10 +51,11 @@ def fused(
     steps: int = 1,
     learned: Calibration | None = None,  # noqa: ARG001
 ) -> Form:
-    """ONNX's operators, over `steps` steps. Raises ConversionError for a network without them.
+    """ONNX's operators, over `steps` steps.
 
-    Their unused outputs have names, and dense layers are 1x1 convolutions: otherwise the converter
-    fails or logs errors.
+    Their unused outputs have names, and the dense head is a 1x1 convolution. Otherwise the converter
+    fails or logs errors. Raises ConversionError if the network is not a chain of such operators and
+    a dense head, or if the NPU has no kernel for one.
     """
     network = spec.network
     *inner, head = _operator_chain(spec)
@@ -98,7 +99,10 @@ def _own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
 
 
 def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
-    """Recurrent layers one after the other and a dense head; ConversionError for another network."""
+    """Recurrent layers one after the other, and a dense head.
+
+    Raises ConversionError for another network, or if the NPU has no kernel for an operator.
+    """
     *inner, head = spec.network.layers
     before = [FEATURES, *(layer.name for layer in inner)]
     chain = all(n.inputs == (b,) for n, b in zip(spec.network.layers, before, strict=True))
@@ -115,11 +119,11 @@ def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
 
 
 def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
-    """The operators in both directions, over sequences of `steps`. Without initial states they need no
-    range for them in int8.
+    """The operators in both directions, over sequences of `steps`. Without initial states, int8
+    needs no ranges for them.
 
-    Hidden units are added until they are a multiple of ALIGNED. All of their weights are 0, and so is
-    their h, always: nothing changes.
+    Hidden units are added until they are a multiple of ALIGNED. All of their weights are 0, and so
+    is their h, always: the answers don't change. Raises ConversionError as `fused` does.
     """
     network = spec.network
     *inner, head = _operator_chain(spec)
@@ -159,7 +163,7 @@ def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
 
 
 def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> NDArray[np.float32]:
-    """`more` zeros at the end of each of the equal blocks into which the axis falls."""
+    """The axis falls into equal blocks, and each gets `more` zeros at its end."""
     parts = np.split(array, blocks, axis)
     widths = [(0, more if n == axis else 0) for n in range(array.ndim)]
     return np.concatenate([np.pad(part, widths) for part in parts], axis)
@@ -169,7 +173,9 @@ FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "fused"
 
 
 def candidates(target: str, scheme: str) -> tuple[str, ...]:
-    """The forms that are tried, best first if they measure alike. `packed` is w8a8's own, on NPUs that
-    have float16 as well."""
+    """The forms that are tried, best first if they measure alike.
+
+    `packed` is for w8a8 alone, on NPUs that have float16 as well.
+    """
     both = scheme == "w8a8" and "fp16" in known(target).schemes
     return ("packed", "cell", "fused") if both else ("cell", "fused")

@@ -30,10 +30,10 @@ def packed(
     *,
     learned: Calibration | None = None,
 ) -> Form:
-    """The cells with int8 products and everything else in float16; see `npu_int8`.
+    """The cells with int8 products and everything else in float16. See `npu_int8`.
 
-    learned: the ranges that the model was fine-tuned with. Raises ConversionError for a network that
-    the int8 cells can't be made of.
+    learned: the ranges that the model was fine-tuned with, if it was. Raises ConversionError if the
+    int8 cells can't be made of the network.
     """
     network = spec.network
     if why := npu_int8.refused(network):
@@ -53,8 +53,8 @@ def packed(
         "io": io,
         "float16": builder.float16(),
         "ranges": {name: list(npu_int8.UNIT) for name in builder.unit},
-        # They would put the sums' scales back into the weights that were divided by them, and cut the
-        # product in two.
+        # They would put the sums' scales back into the weights that were divided by them, and cut
+        # the product in two.
         "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
     }
     shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
@@ -65,7 +65,7 @@ def packed(
 
 
 class _Packed:
-    """The packed graph, a layer after the other. unit: the tensors on the grid of 1/127."""
+    """The packed graph, made layer by layer. unit: the tensors on the grid of 1/127."""
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         self.graph = Graph()
@@ -91,7 +91,8 @@ class _Packed:
 
         def activate(_: list[str]) -> list[str]:
             groups = [[k for k in order if used[k] == shape] for shape in SHAPES]
-            # Each part alone: the converter joins a Split of a Split, and then misses its tensor.
+            # Each part alone: if a Split has a Split as its input, the converter joins the two and
+            # then misses the tensor between them.
             groups += [[k] for k in order if not used[k]]
             groups = [group for group in groups if group]
             ends = [f"{prefix}_group{n}" for n in range(len(groups))]
@@ -134,7 +135,7 @@ class _Packed:
         self._trace(layer, tape, taps)
 
     def _add_float16(self, layer: Layer, own: Weights) -> None:
-        """A layer that doesn't multiply its state, if it has one."""
+        """A layer that has no state, or doesn't multiply it."""
         tape = Tape(self.graph, layer.name)
         x = tape.join([self._values[name] for name in layer.inputs])
         before = {name: self._exact(layer, name, tape) for name in self._state_names(layer)}
@@ -153,7 +154,7 @@ class _Packed:
         return Symbol(tape, tensor)
 
     def _sums(self, layer: Layer, product: npu_int8.Product) -> str:
-        """v, the int8 product, and its sums in float16; returns the sums' name."""
+        """v, the int8 product, and its sums in float16. Returns the sums' name."""
         g = self.graph
         prefix = layer.name
         first = layer.inputs == (FEATURES,)
@@ -163,7 +164,7 @@ class _Packed:
         self.slots.append([V, f"{prefix}.{layer.recurrent}"])
         if first:
             self.inputs[v] = (1, W.shape[0], 1, 1)
-        else:  # v holds the zeros and h, to which what the layer reads comes inside the graph
+        else:  # v holds the zeros and h; the layer's inputs join it inside the graph
             self.inputs[v] = (1, PINS + H, 1, 1)
             self.unit.append(v)
             read = [self._values[name].name for name in layer.inputs]
@@ -184,7 +185,8 @@ class _Packed:
         return g.add("Add", [scaled, centre], f"{prefix}_sums")
 
     def _trace(self, layer: Layer, tape: Tape, taps: Mapping[str, list[int]]) -> None:
-        """The converter crashes (SIGFPE) if a part of a Split is an output: then all parts are one."""
+        """The converter crashes (SIGFPE) if a part of a Split is an output. Then the Split's input is
+        traced instead, with all parts in it."""
         parts_of = {name: part for part, name in tape.kept.items()}
         hidden = set()
         for end, group in taps.items():
@@ -199,13 +201,13 @@ class _Packed:
                 self.traced[name] = (layer.name, (part,))
 
     def float16(self) -> list[str]:
-        """Every tensor but the int8 products and what they are taken with."""
+        """Every tensor that an operator makes, but the int8 products and their inputs."""
         made = [output for node in self.graph.nodes for output in node.output if output]
         return [name for name in made if name not in self.unit]
 
 
 class _Read(Symbol):
-    """A state: an input of the graph only if the cell reads it beside its product."""
+    """A state. It is an input of the graph only if the cell reads it beside its product."""
 
     def __init__(self, tape: Tape, tensor: str, state: str, exact: list[str]) -> None:
         super().__init__(tape, tensor)
@@ -220,7 +222,7 @@ class _Read(Symbol):
 
 
 class _Nothing:
-    """Stands for what is not computed: the products of x and h, whose sums are given."""
+    """Stands for the products of x and h, which are not computed because their sums are given."""
 
     def _nothing(self, _: Any) -> _Nothing:
         return self

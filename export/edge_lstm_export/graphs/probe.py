@@ -1,4 +1,4 @@
-"""Finds out which operator a layer's cell applies to each part of its sums first."""
+"""Finds out which operator a layer's cell applies first to each part of its sums."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edge_lstm_runtime.layers import Layer
 
 
 def activations(layer: Layer) -> list[str]:
-    """Which operator the cell applies to each part of its sums first; "" for none.
+    """The operator that the cell applies first to each part of its sums, or "" for none.
 
-    Raises ConversionError for a cell that doesn't split its sums.
+    Raises ConversionError if the cell doesn't split its sums.
     """
     probe = _Probe()
     none = _Anything(probe, None)
@@ -38,7 +38,7 @@ class _Everything(dict[str, Any]):
 
 
 class _Anything:
-    """A value that nothing is known of. part: the part of the sums that it is, untouched."""
+    """A value of which nothing is known. part: the part of the sums, if the value is one."""
 
     def __init__(self, probe: _Probe, part: _Part | None) -> None:
         self.probe = probe
