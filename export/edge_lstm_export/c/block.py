@@ -128,7 +128,8 @@ def model_bytes(network: CNetwork, scheme: str) -> int:
 
 
 def state_bytes(network: CNetwork, scheme: str) -> int:
-    """What el_state_bytes answers for one stream, with pointers of 64 bits: the RAM that the kernel needs."""
+    """What el_state_bytes answers for one stream, with pointers of 64 bits: the RAM that the
+    kernel needs."""
     parts = _parts(network, scheme)
     copies = [len(part.layer.sources) if len(part.layer.sources) > 1 else 0 for part in parts]
 

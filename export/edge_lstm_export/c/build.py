@@ -1,4 +1,5 @@
-"""The exported folder built and run on this machine, where it has a C compiler: what an export says is then what the source does."""
+"""The exported folder built and run on this machine, where it has a C compiler: what an export
+says is then what the source does."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ OPTIONS = ("-std=gnu99", "-O2", "-DEL_GROUP=1u")  # as in the folder's Makefile
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """verdict: the self-test's line of figures, or why there is none; code_bytes: of the kernel, None where it was not measured."""
+    """verdict: the self-test's line of figures, or why there is none; code_bytes: of the kernel,
+    None where it was not measured."""
 
     verdict: str
     compiler: str = ""

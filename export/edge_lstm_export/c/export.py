@@ -25,7 +25,8 @@ from .source import Source, read_source
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """flash: bytes of the model's constants; ram: of static memory; comparison: against the reference over the golden steps, by NumPy."""
+    """flash: bytes of the model's constants; ram: of static memory; comparison: against the
+    reference over the golden steps, by NumPy."""
 
     flash: int
     ram: int
@@ -47,10 +48,11 @@ def export_c(
     scheme: str = "float32",
     say: Callable[[str], None] = lambda _: None,
 ) -> CExport:
-    """Turn a trained run, or a bundle, into the folder `out` of C source, tested here where there is a C compiler.
+    """Turn a trained run, or a bundle, into the folder `out` of C source, tested here where there
+    is a C compiler.
 
-    scheme: "float32" or "int8". say: takes lines of progress.
-    Raises ConfigError for an unknown scheme, ConversionError for a model that the kernel does not take, answers that are out of
+    scheme: "float32" or "int8". say: takes lines of progress. Raises ConfigError for an unknown
+    scheme, ConversionError for a model that the kernel does not take, answers that are out of
     tolerance, and a folder that is not an export's; what was there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
@@ -93,7 +95,8 @@ def _measured(source: Source, scheme: str) -> Scheme:
 
 
 def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance:
-    """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
+    """What the self-test holds every board to. Raises ConversionError for a model that is not
+    right as it is."""
     if scheme == "float32":
         rows = source.rows
         lengths = np.array([len(rows)])

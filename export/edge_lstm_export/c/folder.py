@@ -1,4 +1,5 @@
-"""A folder that is either the old one or the new one, and that never takes with it what somebody put there."""
+"""A folder that is either the old one or the new one, and that never takes with it what somebody
+put there."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ BUILD = "build"  # where the folder's own builds go; it is removed with it
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise ConversionError unless `out` is not there, is empty, or is an export of which no file was changed or added."""
+    """Raise ConversionError unless `out` is not there, is empty, or is an export of which no file
+    was changed or added."""
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
     if not os.path.lexists(out):
@@ -63,7 +65,8 @@ def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files in the place of `out`. Raises ConversionError; what was there before is then unchanged."""
+    """Put a folder with these files in the place of `out`. Raises ConversionError; what was there
+    before is then unchanged."""
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
         try:

@@ -24,8 +24,9 @@ STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test'
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """samples: (steps, C) raw units; rows: (steps, F) their features; outputs: (steps, O) of the reference, from the zero state; answers:
-    (steps, O) the same in raw units. All float64. steps: STEPS, or as many as the bundle has. int8: as in int8.npz (docs/bundle.md).
+    """samples: (steps, C) raw units; rows: (steps, F) their features; outputs: (steps, O) of the
+    reference, from the zero state; answers: (steps, O) the same in raw units. All float64. steps:
+    STEPS, or as many as the bundle has. int8: as in int8.npz (docs/bundle.md).
     """
 
     spec: ModelSpec
@@ -38,7 +39,8 @@ class Source:
 
 
 def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> Source:
-    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the same either way.
+    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the
+    same either way.
 
     Raises ConversionError for a model that the kernel does not take in this scheme.
     """

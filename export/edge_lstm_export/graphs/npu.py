@@ -53,9 +53,9 @@ def fused(
 ) -> Form:
     """ONNX's operators, over `steps` steps.
 
-    Their unused outputs have names, and the dense head is a 1x1 convolution. Otherwise the converter
-    fails or logs errors. Raises ConversionError if the network is not a chain of such operators and
-    a dense head, or if the NPU has no kernel for one.
+    Their unused outputs have names, and the dense head is a 1x1 convolution. Otherwise the
+    converter fails or logs errors. Raises ConversionError if the network is not a chain of such
+    operators and a dense head, or if the NPU has no kernel for one.
     """
     network = spec.network
     *inner, head = _operator_chain(spec)

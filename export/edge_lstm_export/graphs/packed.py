@@ -185,8 +185,8 @@ class _Packed:
         return g.add("Add", [scaled, centre], f"{prefix}_sums")
 
     def _trace(self, layer: Layer, tape: Tape, taps: Mapping[str, list[int]]) -> None:
-        """The converter crashes (SIGFPE) if a part of a Split is an output. Then the Split's input is
-        traced instead, with all parts in it."""
+        """The converter crashes (SIGFPE) if a part of a Split is an output. So the Split's input is
+        traced instead, with all parts in it, if each has a name."""
         parts_of = {name: part for part, name in tape.kept.items()}
         hidden = set()
         for end, group in taps.items():

@@ -1,8 +1,8 @@
 """A layer's cell on symbols: its computations become operators of a graph.
 
-Everything is in four dimensions, (1, channels, 1, 1), and products are 1x1 convolutions, because the
-RKNN converter keeps such operators on the NPU. In two dimensions it puts some on the CPU and logs
-errors.
+Everything is in four dimensions, (1, channels, 1, 1), and products are 1x1 convolutions, because
+the RKNN converter keeps such operators on the NPU. In two dimensions it puts some on the CPU and
+logs errors.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Block:
 
 
 class Linear:
-    """Sums of products. They are not in the graph yet, so that a split of them takes no operator."""
+    """Sums of products that are not in the graph yet. So a split of them takes no operator."""
 
     def __init__(self, tape: Tape, blocks: list[Block]) -> None:
         self.tape = tape

@@ -1,4 +1,5 @@
-"""Which input channels matter: the task's metrics on the test split while one channel after the other is held at its mean."""
+"""Which input channels matter: the task's metrics on the test split while one channel after the
+other is held at its mean."""
 
 from __future__ import annotations
 
@@ -81,9 +82,9 @@ def _shown(metrics: dict[str, float], metric: str) -> str:
 
 
 def measure_channels(run: Run) -> Channels | None:
-    """The network is given a channel's training mean at every step, as if it were measured. The truth stays as it is, and so does the value
-    now, to which a residual forecast is added. None if no metric has a figure: several targets, and
-    none changes.
+    """The network is given a channel's training mean at every step, as if it were measured. The
+    truth stays as it is, and so does the value now, to which a residual forecast is added. None
+    if no metric has a figure: several targets, and none changes.
     """
     spec, test, season = run.spec, run.splits.test, run.config.data.season
     inputs = spec.inputs

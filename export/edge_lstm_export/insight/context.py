@@ -1,4 +1,5 @@
-"""How much context a language model uses: the bits that the next character takes, so many characters after the state was reset.
+"""How much context a language model uses: the bits that the next character takes, so many
+characters after the state was reset.
 
 The whole text against a truncated one, after Khandelwal et al. 2018 (arXiv 1805.04623).
 """
@@ -28,8 +29,9 @@ TOLD = (1, 5, 20)  # contexts that the sentence names, beside the longest
 class Context:
     """places: of the test split, at which the state was reset.
 
-    whole  bits per character with all of the text before it known: the test split, streamed once from the zero state
-    bits   (K,) with the last k = 1 ... K characters alone: `whole`, and the mean by which the same characters took more
+    whole  bits per character with all of the text before it known: the test split, streamed once
+    from the zero state bits   (K,) with the last k = 1 ... K characters alone: `whole`, and the
+    mean by which the same characters took more
     """
 
     places: int
@@ -38,7 +40,8 @@ class Context:
 
     @property
     def used(self) -> int | None:
-        """The fewest characters from which on less than 1 % is lost by knowing no more; None where K are too few."""
+        """The fewest characters from which on less than 1 % is lost by knowing no more; None
+        where K are too few."""
         lossy = np.flatnonzero(self.bits >= (1 + NEGLIGIBLE) * self.whole)
         used = int(lossy[-1]) + 2 if len(lossy) else 1
         return used if used <= len(self.bits) else None
@@ -69,7 +72,8 @@ class Context:
 
 
 def measure_context(run: Run, longest: int = LONGEST, most: int = MOST) -> Context:
-    """The state is reset at up to `most` places of the test split, and up to `longest` characters are read after each.
+    """The state is reset at up to `most` places of the test split, and up to `longest` characters
+    are read after each.
 
     Raises DataError where no text of the test split has 5 characters.
     """

@@ -28,9 +28,10 @@ LONGEST = 1e6  # steps; beyond it a mean forget gate of 1 - 1e-6 says no more th
 class Gates:
     """steps, available: of the test split that were looked at, and that there are.
 
-    low, high, mean  per layer and gate: the share of all values (steps times units) within 0.1 of the lower and of the upper end; the mean
-    counts           (BINS,) of a histogram from end to end
-    memory           per layer (H,): steps in which a unit's mean forget gate alone lets its cell fall to 1 / e
+    low, high, mean  per layer and gate: the share of all values (steps times units) within 0.1 of
+    the lower and of the upper end; the mean counts           (BINS,) of a histogram from end to
+    end memory           per layer (H,): steps in which a unit's mean forget gate alone lets its
+    cell fall to 1 / e
     """
 
     steps: int
@@ -104,7 +105,8 @@ def measure_gates(
     sequences: Many[Sequence],
     most: int = MOST_STEPS,
 ) -> Gates:
-    """Each sequence is streamed from the zero state; of more than `most` steps in all the same share of each sequence."""
+    """Each sequence is streamed from the zero state; of more than `most` steps in all the same
+    share of each sequence."""
     available = sum(len(s.x) for s in sequences)
     share = min(1.0, most / available)
     layers = lstm_layers(spec)

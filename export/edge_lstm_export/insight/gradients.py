@@ -1,4 +1,5 @@
-"""How far back the gradient reaches: the norm of d loss / d h and d loss / d c, step by step before the loss, by autograd."""
+"""How far back the gradient reaches: the norm of d loss / d h and d loss / d c, step by step
+before the loss, by autograd."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ Float64 = NDArray[np.float64]
 class Gradients:
     """windows: pieces of the test split, each with one loss, at its last step whose truth is known.
 
-    h, c   per layer (windows, W): the norm of the loss's derivative by h, and by c, n = 0 ... W - 1 steps before the loss; NaN before the
+    h, c   per layer (windows, W): the norm of the loss's derivative by h, and by c, n = 0 ... W -
+    1 steps before the loss; NaN before the
            window begins
     """
 
@@ -88,7 +90,8 @@ class Gradients:
 
 
 def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradients:
-    """Over windows of the test split, each from the zero state, with the loss that the run was trained with."""
+    """Over windows of the test split, each from the zero state, with the loss that the run was
+    trained with."""
     spec = run.spec
     longest = max(len(s.x) for s in run.splits.test)
     data = examples(spec, run.splits.test, window=min(window, longest), short="pad")
@@ -128,7 +131,8 @@ def _some(data: Examples, most: int) -> Examples:
 def unroll(
     spec: ModelSpec, weights: Mapping[str, NDArray[Any]], x: Tensor
 ) -> tuple[Tensor, list[list[Tensor]], list[list[Tensor]]]:
-    """The network step by step, so that every state is a node of its own: nn.LSTM shows the last one only.
+    """The network step by step, so that every state is a node of its own: nn.LSTM shows the last
+    one only.
 
     x: (N, T, F) float64 -> outputs (N, T, O), and per layer T times h and c, (N, H) each.
     """

@@ -123,7 +123,8 @@ def plot_effect(memory: Memory) -> Figure:
 
 
 def plot_channels(channels: Channels) -> Figure:
-    """A bar for each channel, beside each other for each metric: how much worse it is without the channel."""
+    """A bar for each channel, beside each other for each metric: how much worse it is without the
+    channel."""
     names = channels.order[:MOST_CHANNELS]
     figure = Figure(figsize=(11, 0.26 * len(names) + 1.2), layout="constrained")
     axes = figure.subplots(1, len(channels.intact), squeeze=False, sharey=True)[0]

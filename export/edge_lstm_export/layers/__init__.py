@@ -1,6 +1,7 @@
 """How a layer type is exported. A type has a file here only if ONNX has an operator for it.
 
-The cell of any type becomes a graph by itself: `graphs.cell` runs the layer's own `cell` on symbols.
+The cell of any type becomes a graph by itself: `graphs.cell` runs the layer's own `cell` on
+symbols.
 """
 
 from __future__ import annotations
@@ -22,13 +23,11 @@ Weights = Mapping[str, NDArray[np.float32]]  # a layer's own, canonical
 class Operator:
     """A recurrent operator of ONNX.
 
-    name        "LSTM", "GRU", "RNN"
-    gates       blocks of rows in W and R
-    outputs     how many: Y and the states
-    arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H), B (2 gates H)
-    attributes  of a layer and a number of directions, beside hidden_size and direction
-    on_npu      whether the RKNN converter keeps it on the NPU, on any target
-    y_consumed  of one step, whether Y must be read by something; else Y must not be read
+    name        "LSTM", "GRU", "RNN" gates       blocks of rows in W and R outputs     how many: Y
+    and the states arrays      a layer and its weights of one direction -> W (gates H, inputs), R
+    (gates H, H), B (2 gates H) attributes  of a layer and a number of directions, beside
+    hidden_size and direction on_npu      whether the RKNN converter keeps it on the NPU, on any
+    target y_consumed  of one step, whether Y must be read by something; else Y must not be read
     """
 
     name: str

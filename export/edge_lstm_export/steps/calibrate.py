@@ -1,10 +1,14 @@
-"""Step 5: what the quantizer sees: features of real training streams, with the states that really occur before them.
+"""Step 5: what the quantizer sees: features of real training streams, with the states that really
+occur before them.
 
-The samples are drawn evenly from strata: the class, the time since the reset (in powers of two), and whether the stream starts anew at each
-recording or is carried through all of them, because a board does either. How many are enough, a convergence curve says: the
-emulated int8 cell is streamed over validation and training data, and the smallest set is taken that is within TOLERABLE of the best one.
+The samples are drawn evenly from strata: the class, the time since the reset (in powers of two),
+and whether the stream starts anew at each recording or is carried through all of them, because a
+board does either. How many are enough, a convergence curve says: the emulated int8 cell is
+streamed over validation and training data, and the smallest set is taken that is within TOLERABLE
+of the best one.
 
-Of a bidirectional model there are no states to draw: it is sequences of the length that the converted model takes, the classes in turn.
+Of a bidirectional model there are no states to draw: it is sequences of the length that the
+converted model takes, the classes in turn.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Step 1: the golden stream: real test samples, one recording after the other, and the reference's outputs for them.
+"""Step 1: the golden stream: real test samples, one recording after the other, and the
+reference's outputs for them.
 
-The state is carried over the recordings' borders, so that a thousand steps really are carried. They are more where a chunk needs them to
-run twice, so that its own state comes back to it.
+The state is carried over the recordings' borders, so that a thousand steps really are carried.
+They are more where a chunk needs them to run twice, so that its own state comes back to it.
 
-Of a bidirectional model, which carries nothing, every recording is a sequence of its own; where a converted model is made, they are pieces
-of just the length that it takes.
+Of a bidirectional model, which carries nothing, every recording is a sequence of its own; where a
+converted model is made, they are pieces of just the length that it takes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STEPS = 1000
 
 
 def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:
-    """(steps, C) raw units: the test recordings one after the other, and from the start again where they are too few."""
+    """(steps, C) raw units: the test recordings one after the other, and from the start again
+    where they are too few."""
     stream = np.concatenate([s.x for s in shuffled(test)])
     if len(stream) < steps:
         stream = np.tile(stream, (-(-steps // len(stream)), 1))
@@ -52,7 +54,8 @@ def call(work: Work) -> Work:
 
 
 def _with_length(work: Work, found: list[int]) -> Work:
-    """`chunk` set to the length of sequence that the converted models take, or to None with a note that says why there are none."""
+    """`chunk` set to the length of sequence that the converted models take, or to None with a
+    note that says why there are none."""
     if not work.schemes:
         return work
     shortest, longest = min(found), max(found)
@@ -71,7 +74,8 @@ def _with_length(work: Work, found: list[int]) -> Work:
 
 
 def _sequences(recordings: list[Float64], steps: int | None) -> list[Float64]:
-    """Recordings until there are STEPS, a long one cut to these; pieces of exactly `steps` where that is given."""
+    """Recordings until there are STEPS, a long one cut to these; pieces of exactly `steps` where
+    that is given."""
     chosen: list[Float64] = []
     for x in recordings:
         chosen += (

@@ -1,4 +1,5 @@
-"""Step 9: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
+"""Step 9: where the error of each converted model arises, tensor by tensor, and whether it grows
+while the state is carried.
 
 For the tensors inside, the model is built once more with them as further outputs; not of one that
 takes several steps at once, which has the outputs only. A bidirectional model carries nothing, so
@@ -69,7 +70,8 @@ def _inspect(work: Work, artifact: Artifact) -> Inspection:
 
 
 def drift_window(steps: int) -> int:
-    """The largest multiple of `steps` in PER_WINDOW, or `steps` itself: always steps that the model itself answers."""
+    """The largest multiple of `steps` in PER_WINDOW, or `steps` itself: always steps that the
+    model itself answers."""
     return steps * max(1, PER_WINDOW // steps)
 
 
@@ -98,8 +100,8 @@ def _tensors(
 def reference_trace(
     spec: ModelSpec, weights: Any, rows: NDArray[Any], form: Form
 ) -> dict[str, NDArray[np.float64]]:
-    """The outputs of a form with traces, by its names, over a stream (steps, F), as the float64 cells
-    compute them: (steps, size) each."""
+    """The outputs of a form with traces, by its names, over a stream (steps, F), as the float64
+    cells compute them: (steps, size) each."""
     network = spec.network
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     values = {FEATURES: np.asarray(rows, np.float64)}
@@ -128,7 +130,8 @@ def reference_trace(
 
 
 def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict[str, Any]:
-    """NRMSE as everywhere; cosine of the two as vectors; SNR = power of the reference over that of the error, in dB."""
+    """NRMSE as everywhere; cosine of the two as vectors; SNR = power of the reference over that
+    of the error, in dB."""
     comparison = compare(found, reference)
     error, signal = float(((found - reference) ** 2).sum()), float((reference**2).sum())
     norms = math.sqrt(float((found.astype(np.float64) ** 2).sum()) * signal)

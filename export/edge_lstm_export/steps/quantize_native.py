@@ -1,7 +1,8 @@
-"""Step 6: int8 weights for the native kernel on any board's CPU, and how far they are from the reference.
+"""Step 6: int8 weights for the native kernel on any board's CPU, and how far they are from the
+reference.
 
-Its sums of integers are exact, so a board's answers are those of this machine to within float32 rounding of the gates, which may
-move an h to the next of 127 steps.
+Its sums of integers are exact, so a board's answers are those of this machine to within float32
+rounding of the gates, which may move an h to the next of 127 steps.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def fine_tuned(run: Run) -> str | None:
 
 
 def of_run(run: Run) -> Arrays:
-    """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
+    """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported
+    for."""
     recordings, labels = (
         [run.spec.inputs.features(s.x)[0] for s in run.splits.train],
         [s.label for s in run.splits.train],
@@ -72,6 +74,7 @@ def of_run(run: Run) -> Arrays:
 
 
 def native_backend(work: Work, arrays: Arrays) -> NativeBackend:
-    """The kernel with these int8 weights. Raises BackendUnavailableError where there is no kernel."""
+    """The kernel with these int8 weights. Raises BackendUnavailableError where there is no
+    kernel."""
     layers, steps = read_int8(work.spec, arrays)
     return NativeBackend(work.spec, {**work.weights, **layers}, "int8", steps=steps)

@@ -1,4 +1,5 @@
-"""Step 3: onnxsim folds what it can. The names and shapes of inputs and outputs must come through unchanged."""
+"""Step 3: onnxsim folds what it can. The names and shapes of inputs and outputs must come through
+unchanged."""
 
 from __future__ import annotations
 

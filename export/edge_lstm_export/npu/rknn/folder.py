@@ -53,7 +53,7 @@ def no_folder(folder: Path, error: OSError) -> str:
 
 
 def is_full(folder: Path) -> bool:
-    """If less than 1 MiB is free. The vendor's code may have removed some of its own files already."""
+    """True if less than 1 MiB is free. The vendor's code may have removed some of its own files."""
     try:
         return shutil.disk_usage(folder).free < 2**20
     except OSError:

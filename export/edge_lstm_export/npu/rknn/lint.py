@@ -1,9 +1,14 @@
-"""What the vendor's converter will not take, or takes badly, seen on the ONNX graph before it is started.
+"""Finds in an ONNX graph, before a conversion, all that the converter refuses or takes badly.
 
-A rule is a function of what is known of the graph; it yields a message (what, and which value) and an advice (what to change) for each
-place it finds. Its docstring is its documentation. `error`: the conversion would fail, crash, log an error, leave the target's limits or
-not be of the scheme. `warning`: it works, but slower or wastefully, or only with care. All but what names the manual was observed
-with rknn-toolkit2 2.5.0; docs/rknn-rules.md has the table.
+A rule is a function of the graph's facts. For each place that breaks it, it yields a message (what,
+and which value) and an advice (what to change). Its docstring is its documentation.
+
+error    the conversion would fail, crash, log an error, leave the target's limits, or not be of the
+         scheme
+warning  it works, but slower or wastefully, or only with care
+
+Facts from the manual name it. All others were observed with rknn-toolkit2 2.5.0.
+docs/rknn-rules.md has the table.
 """
 
 from __future__ import annotations
@@ -43,7 +48,10 @@ class Rule:
 
 
 def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
-    """Every rule that the graph breaks on the target in the scheme, in the order of RULES. Raises ConfigError for a name not known."""
+    """Every rule that the graph breaks on the target in the scheme, in the order of RULES.
+
+    Raises ConfigError for an unknown target or scheme.
+    """
     row = known(target)
     if scheme not in schemes():
         raise ConfigError(f"scheme {scheme!r} is unknown; known: {', '.join(schemes())}")
@@ -59,7 +67,8 @@ def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
 
 
 def _scheme_not_allowed(g: Graph) -> Places:
-    """The scheme is not offered for the target: the manual does not allow it, the converter refuses it, or the model is not of it."""
+    """The scheme is not offered for the target: the manual does not allow it, the converter refuses
+    it, or the model is not of it."""
     if g.scheme not in g.target.schemes and not _crashes_whole_target(g):
         reason = g.target.refused.get(g.scheme, "the manual does not list it")
         yield f"{g.scheme} on {g.target.name}: {reason}", f"use {' or '.join(g.target.schemes)}"
@@ -93,33 +102,38 @@ _SHAPE_ONLY = {"Squeeze", "Unsqueeze"}
 
 
 def _output_not_4d(g: Graph) -> Places:
-    """An output of other than four dimensions, other than the LSTM operator's own, whose size is not a multiple that the NPU's
-    layout needs: its Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0. rk3588, rk3566, rk3568."""
+    """An output doesn't have four dimensions, is not the LSTM operator's own, and its size is not
+    a multiple that the NPU's layout needs: its Reshape goes to the CPU with "Unkown op target:
+    0", and the return code is 0. rk3588, rk3566, rk3568."""
     for name in g.outputs:
         source = g.producer.get(g.through(name, _SHAPE_ONLY))
         own = source is not None and source.op_type == "LSTM"
         if len(g.shapes[name]) != 4 and not own and (multiple := g.unaligned(name)):
             yield (
                 f"output {name!r} has the shape {g.shapes[name]}, not four dimensions",
-                f"reshape before the head and end in (1, {max(g.shapes[name])}, 1, 1), or make the size a multiple of {multiple}",
+                f"reshape before the head and end in (1, {max(g.shapes[name])}, 1, 1), "
+                f"or make the size a multiple of {multiple}",
             )
 
 
 def _input_not_4d(g: Graph) -> Places:
-    """On rk3566 and rk3568, an input of other than four dimensions that something else than the LSTM operator reads, its size not a
-    multiple that the NPU's layout needs: its Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+    """On rk3566 and rk3568, an input doesn't have four dimensions, another operator than the LSTM
+    reads it, and its size is not a multiple that the NPU's layout needs: its Reshape goes to the
+    CPU with "Unkown op target: 0", and the return code is 0."""
     for name in g.inputs if g.target.reshape_inputs else ():
         read_by = {node.op_type for node in g.readers(name)} - {"LSTM", "Unsqueeze"}
         if len(g.shapes[name]) != 4 and read_by and (multiple := g.unaligned(name)):
             yield (
-                f"input {name!r} has the shape {g.shapes[name]} and is read by {', '.join(sorted(read_by))}",
+                f"input {name!r} has the shape {g.shapes[name]} "
+                f"and is read by {', '.join(sorted(read_by))}",
                 f"make it (1, {max(g.shapes[name])}, 1, 1), or its size a multiple of {multiple}",
             )
 
 
 def _int16_concat(g: Graph) -> Places:
-    """In w16a16i_dfp a Concat runs on the CPU, unless on rv1103 and rv1106 all its parts but the last are multiples of 8; on rk3588,
-    rk3576, rk3562 and rv1126b "Lut fuse dtype not support yet!" is logged besides; rv1103b, rv1106b and rk2118 crash."""
+    """In w16a16i_dfp a Concat runs on the CPU. On rv1103 and rv1106 it doesn't if all its parts but
+    the last are multiples of 8. rk3588, rk3576, rk3562 and rv1126b also log "Lut fuse dtype not
+    support yet!". rv1103b, rv1106b and rk2118 crash."""
     if g.scheme != "w16a16i_dfp":
         return
     for node in g.nodes:
@@ -142,21 +156,22 @@ def _int16_concat(g: Graph) -> Places:
 
 
 def _no_lstm_operator(g: Graph) -> Places:
-    """The NPU (rv1103b, rv1106b) has no LSTM operator: it goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+    """The NPU (rv1103b, rv1106b) has no LSTM operator: it goes to the CPU with "Unkown op target:
+    0", and the return code is 0."""
     for lstm in g.lstms if not g.target.lstm_npu else ():
         yield f"{lstm.name} on {g.target.name}, whose NPU has no such operator", "use the cell form"
 
 
 def _lstm_stored_as_float16(g: Graph) -> Places:
-    """In w4a16 (rk3576, rv1126b) and w8a16 (rk3562) the converter stores the LSTM operator as float16, without a word: the file is
-    as large as that of fp16."""
+    """In w4a16 (rk3576, rv1126b) and w8a16 (rk3562) the converter stores the LSTM operator as
+    float16 without a word: the file is as large as that of fp16."""
     for lstm in g.lstms if g.scheme in g.target.lstm_float16 else ():
         yield f"{lstm.name} in {g.scheme} is stored as float16", "use the cell form, or say fp16"
 
 
 def _lstm_output_unnamed(g: Graph) -> Places:
-    """An output of the LSTM operator that is left out by an empty name: "Could not find OrtValue with name ''". Left out at the end is
-    fine."""
+    """An output of the LSTM operator is left out by an empty name: "Could not find OrtValue with
+    name ''". It may be left out at the end."""
     for lstm in g.lstms:
         for name, value in zip(("Y", "Y_h", "Y_c"), lstm.node.output, strict=False):
             if not value:
@@ -167,15 +182,16 @@ def _lstm_output_unnamed(g: Graph) -> Places:
 
 
 def _lstm_bias_missing(g: Graph) -> Places:
-    """The LSTM operator without its bias B crashes the converter (SIGSEGV, no message) on every target; in fp16 only if it has states."""
+    """The LSTM operator without its bias B crashes the converter (SIGSEGV, no message) on every
+    target, in fp16 only if it has states."""
     for lstm in g.lstms:
         if not lstm.operands[3] and (g.scheme != "fp16" or any(lstm.operands[5:7])):
             yield f"{lstm.name} has no bias B", f"give it one of zeros, (1, {8 * lstm.hidden})"
 
 
 def _lstm_batch(g: Graph) -> Places:
-    """The manual takes a batch of 1 or a multiple of 4; with another the converter pads it on the CPU with "Unkown op target: 0", and the
-    return code is 0."""
+    """The manual takes a batch of 1 or a multiple of 4. The converter pads another one on the CPU
+    with "Unkown op target: 0", and the return code is 0."""
     for lstm in g.lstms:
         if lstm.batch > 1 and lstm.batch % g.limits.batch_multiple:
             yield (
@@ -185,17 +201,19 @@ def _lstm_batch(g: Graph) -> Places:
 
 
 def _lstm_hidden_one(g: Graph) -> Places:
-    """The LSTM operator of hidden size 1 crashes the converter at 16 bits (SIGSEGV, no message; in w16a16i_dfp it logs "The bit width of
-    field value exceeds the limit"). w8a8 is fine, and so are rk3566 and rk3568."""
+    """The LSTM operator of hidden size 1 crashes the converter at 16 bits (SIGSEGV, no message). In
+    w16a16i_dfp it logs "The bit width of field value exceeds the limit". w8a8 is fine, and so are
+    rk3566 and rk3568."""
     for lstm in g.lstms if g.scheme != "w8a8" and g.target.generation != 3 else ():
         if lstm.hidden == 1:
             yield f"{lstm.name} has hidden size 1 in {g.scheme}", "use 2 or more, or the cell form"
 
 
 def _lstm_attributes(g: Graph) -> Places:
-    """Peephole weights P and input_forget crash the converter (SIGABRT, "SubGraphManager: not support yet"); layout ends in "Batchwise
-    recurrent operations (layout == 1) are not supported", or, even with its default of 0, in "Unrecognized attribute: layout". The manual
-    has no projection and no input_forget."""
+    """Peephole weights P and input_forget crash the converter (SIGABRT, "SubGraphManager: not
+    support yet"). layout 1 ends in "Batchwise recurrent operations (layout == 1) are not
+    supported". Even its default of 0 ends in "Unrecognized attribute: layout". The manual has no
+    projection and no input_forget."""
     for lstm in g.lstms:
         if lstm.operands[7]:
             yield f"{lstm.name} has peephole weights P", "train it without"
@@ -209,8 +227,8 @@ def _lstm_attributes(g: Graph) -> Places:
 
 
 def _lstm_attributes_unlisted(g: Graph) -> Places:
-    """The manual's list of the operator's attributes has no clip and no activations. The converter takes both, and its simulator follows
-    them; whether an NPU does is not known."""
+    """The manual's list of the operator's attributes has no clip and no activations. The converter
+    takes both, and its simulator follows them. It is not known if an NPU does."""
     for lstm in g.lstms:
         if lstm.attributes.get("clip"):
             yield (
@@ -228,7 +246,8 @@ def _lstm_attributes_unlisted(g: Graph) -> Places:
 
 
 def _size_limit(g: Graph) -> Places:
-    """The manual's limit of the LSTM operator is 8192 for steps, batch, inputs and hidden. The converter does not check it."""
+    """The manual's limit of the LSTM operator is 8192 for steps, batch, inputs and hidden. The
+    converter does not check it."""
     for lstm in g.lstms:
         for what in ("steps", "batch", "features", "hidden"):
             if getattr(lstm, what) > g.limits.size:
@@ -239,8 +258,9 @@ def _size_limit(g: Graph) -> Places:
 
 
 def _lstm_x_reshaped(g: Graph) -> Places:
-    """The LSTM operator's X is computed, or reshaped from four dimensions, and its size is not a multiple that the NPU's layout needs: the
-    Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0. rk3588, rk3566, rk3568."""
+    """The LSTM operator's X is computed, or reshaped from four dimensions, and its size is not a
+    multiple that the NPU's layout needs: the Reshape goes to the CPU with "Unkown op target: 0",
+    and the return code is 0. rk3588, rk3566, rk3568."""
     for lstm in g.lstms:
         x = lstm.operands[0]
         source = g.through(x, {*_SHAPE_ONLY, "Transpose", "Reshape"})
@@ -249,14 +269,17 @@ def _lstm_x_reshaped(g: Graph) -> Places:
             multiple := g.unaligned_size(lstm.features)
         ):
             yield (
-                f"{lstm.name} reads {x!r}, which is made from {source!r} and has {lstm.features} values a step",
-                f"make x of three dimensions an input of the graph, or pad it to {next_multiple(lstm.features, multiple)} values",
+                f"{lstm.name} reads {x!r}, which is made from {source!r} "
+                f"and has {lstm.features} values a step",
+                "make x of three dimensions an input of the graph, "
+                f"or pad it to {next_multiple(lstm.features, multiple)} values",
             )
 
 
 def _lstm_head_reshaped(g: Graph) -> Places:
-    """On rk3566 and rk3568, Y_h that is reshaped to four dimensions for a Conv, hidden not a multiple that the NPU's layout needs: the
-    Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+    """On rk3566 and rk3568, Y_h is reshaped to four dimensions for a Conv, and hidden is not a
+    multiple that the NPU's layout needs: the Reshape goes to the CPU with "Unkown op target: 0",
+    and the return code is 0."""
     for lstm in g.lstms if g.target.generation == 3 else ():
         for name in lstm.node.output[1:2]:
             reshaped = any(
@@ -271,7 +294,8 @@ def _lstm_head_reshaped(g: Graph) -> Places:
 
 
 def _conv_on_lstm_y(g: Graph) -> Places:
-    """On rk3566 and rk3568, a Conv on Y: a Transpose goes to the CPU, without a message. Not where the operator is bidirectional."""
+    """On rk3566 and rk3568, a Conv reads Y: a Transpose goes to the CPU, without a message. It
+    doesn't if the operator is bidirectional."""
     for lstm in g.lstms if g.target.generation == 3 else ():
         if lstm.attributes.get("direction") == b"bidirectional":
             continue
@@ -286,9 +310,10 @@ def _conv_on_lstm_y(g: Graph) -> Places:
 
 
 def _int8_chunk_calibration(g: Graph) -> Places:
-    """In w8a8 the LSTM operator over two or more steps crashes the converter (rk3588, rk3562, rk3566, rk3568: SIGABRT) or logs
-    "clip_truncate < 0" (rk3576, rv1103, rv1106, rv1126b) where the calibration samples of initial_h have a narrow range. The graph can't
-    tell. Without initial_h it is clean."""
+    """In w8a8, over two or more steps, the LSTM operator fails if the calibration samples of
+    initial_h have a narrow range: it crashes the converter (rk3588, rk3562, rk3566, rk3568:
+    SIGABRT) or logs "clip_truncate < 0" (rk3576, rv1103, rv1106, rv1126b). The graph doesn't show
+    the samples. Without initial_h it is clean."""
     for lstm in g.lstms if g.scheme == "w8a8" and g.target.lstm_npu else ():
         if lstm.steps > 1 and lstm.operands[5]:
             yield (
@@ -298,7 +323,7 @@ def _int8_chunk_calibration(g: Graph) -> Places:
 
 
 def _hidden_not_aligned(g: Graph) -> Places:
-    """The manual advises a hidden size of the LSTM operator that is a multiple of 8."""
+    """The manual advises a multiple of 8 as the hidden size of the LSTM operator."""
     for lstm in g.lstms:
         if lstm.hidden % g.limits.hidden_multiple:
             wanted = next_multiple(lstm.hidden, g.limits.hidden_multiple)
@@ -309,7 +334,8 @@ def _hidden_not_aligned(g: Graph) -> Places:
 
 
 def _steps_not_aligned(g: Graph) -> Places:
-    """The manual advises a number of steps of the LSTM operator that is a multiple of 4. One step at a time is not reported."""
+    """The manual advises a multiple of 4 as the number of steps of the LSTM operator. One step at a
+    time is not reported."""
     for lstm in g.lstms:
         if lstm.steps > 1 and lstm.steps % g.limits.steps_multiple:
             yield (

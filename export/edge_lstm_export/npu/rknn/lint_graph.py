@@ -15,7 +15,9 @@ class Graph:
     """An ONNX graph with the questions that the rules ask."""
 
     def __init__(self, model: onnx.ModelProto, target: Target, scheme: str):
-        self.target, self.scheme, self.limits = target, scheme, limits()
+        self.target = target
+        self.scheme = scheme
+        self.limits = limits()
         self.opset = max(
             (o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0
         )
@@ -34,7 +36,7 @@ class Graph:
         return [node for node in self.nodes if name in node.input]
 
     def through(self, name: str, operators: set[str]) -> str:
-        """The tensor that `name` is made from, followed upwards through operators that only change the shape."""
+        """The tensor that `name` is made from by `operators` alone, which only change the shape."""
         while name in self.producer and self.producer[name].op_type in operators:
             name = self.producer[name].input[0]
         return name
@@ -43,18 +45,18 @@ class Graph:
         return self.unaligned_size(max(self.shapes.get(name, ()), default=0))
 
     def unaligned_size(self, size: int) -> int:
-        """The multiple that the size would need for a Reshape to stay on the NPU; 0 where it has it, or none is needed."""
+        """The multiple that the size would need for a Reshape to stay on the NPU. 0 if the size is
+        one, or needs to be none."""
         multiple = self.target.reshape.get(self.scheme, 0)
         return multiple if multiple and size > 1 and size % multiple else 0
 
 
 class Lstm:
     def __init__(self, node: onnx.NodeProto, shapes: dict[str, Shape]):
-        self.node, self.name = node, node_name(node)
-        self.operands = [
-            *node.input,
-            *[""] * (8 - len(node.input)),
-        ]  # X W R B sequence_lens initial_h initial_c P
+        self.node = node
+        self.name = node_name(node)
+        # X W R B sequence_lens initial_h initial_c P
+        self.operands = [*node.input, *[""] * (8 - len(node.input))]
         self.attributes: dict[str, Any] = {
             a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
         }

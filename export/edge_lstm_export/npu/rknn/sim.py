@@ -1,6 +1,7 @@
-"""The backend "rknn-sim": the converter's simulator on the desktop, on the graph and the calibration set that the bundle carries.
+"""The backend "rknn-sim": the converter's simulator on the desktop.
 
-A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is built again from the same inputs.
+A converted file can't be simulated, because rknn-toolkit2 refuses it. So the model is built again
+from the graph and the calibration set that the bundle carries.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class SimulatorBackend(Backend):
 
 
 def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
-    """A converted model on its simulator, for any number of steps. weights: canonical, of the model that it was made from."""
+    """A converted model on its simulator, for any number of steps.
+
+    weights: canonical, of the model that it was made from.
+    """
     return any_length(SimulatorBackend(converter), converter.steps, converter.spec, weights)
 
 
