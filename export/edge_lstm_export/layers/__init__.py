@@ -23,11 +23,14 @@ Weights = Mapping[str, NDArray[np.float32]]  # a layer's own, canonical
 class Operator:
     """A recurrent operator of ONNX.
 
-    name        "LSTM", "GRU", "RNN" gates       blocks of rows in W and R outputs     how many: Y
-    and the states arrays      a layer and its weights of one direction -> W (gates H, inputs), R
-    (gates H, H), B (2 gates H) attributes  of a layer and a number of directions, beside
-    hidden_size and direction on_npu      whether the RKNN converter keeps it on the NPU, on any
-    target y_consumed  of one step, whether Y must be read by something; else Y must not be read
+    name        "LSTM", "GRU", "RNN"
+    gates       blocks of rows in W and R
+    arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H),
+                B (2 gates H)
+    attributes  of a layer and a number of directions, beside hidden_size and direction
+    on_npu      True if the RKNN converter keeps it on the NPU, on any target
+    y_consumed  True if Y must be read by something, even over one step. If False, it must not be
+                read over one step
     """
 
     name: str
