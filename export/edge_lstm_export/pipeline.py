@@ -55,7 +55,7 @@ def export_run(
 ) -> Work:
     """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
 
-    targets, schemes: NPUs and number formats; each pair gets a converted model. If `schemes` is
+    targets, schemes: NPUs and number formats. Each pair gets a converted model. If `schemes` is
     None, they are those of fp16 and w8a8 that the target takes. If it is empty, the bundle has no
     converted model.
 

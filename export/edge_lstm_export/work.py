@@ -57,7 +57,7 @@ class Candidate:
     scheme: str
     form: str
     comparison: Comparison | None = None
-    cycles: int | None = None  # by the converter's table; None if it gives none
+    cycles: int | None = None  # by the converter's table, if it gives any
     on_cpu: int = 0  # operators that don't run on the NPU
     refused: str = ""
     why: str = ""

@@ -39,7 +39,7 @@ ALIGNMENT = 64
 MAGIC = 0x4D4C4C45
 VERSION = 2
 MAX_BYTES = 2**31 - 1
-# With pointers of 64 bits; with those of 32 a state takes less.
+# With pointers of 64 bits. With those of 32 bits a state takes less.
 STATE_HEADER = 96  # sizeof(el_state)
 STATE_LAYER = 64  # sizeof(work)
 STATE_COPY = 40  # sizeof(copy)
@@ -86,8 +86,8 @@ class Part:
 
     @property
     def lengths(self) -> tuple[int, int, int]:
-        """Of the vectors that are multiplied: the input, the output of the step before, and the
-        first stage's result."""
+        """The lengths of the vectors that are multiplied: the input, the output of the step
+        before, and the first stage's result."""
         multiple = 4 if self.form.states else 1
         units = _up(self.layer.units, multiple)
         return _up(self.inputs, multiple), units, units

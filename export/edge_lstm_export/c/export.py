@@ -85,7 +85,9 @@ def export_c(
 
 
 def _measured(source: Source, scheme: str) -> Scheme:
-    spec, weights, rows = source.spec, source.weights, source.rows
+    spec = source.spec
+    weights = source.weights
+    rows = source.rows
     outputs = (
         run_int8(spec, weights, source.int8, rows)
         if scheme == "int8"

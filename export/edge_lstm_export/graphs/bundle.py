@@ -77,7 +77,7 @@ def attributes(layer: Layer) -> dict[str, Any]:
 
 
 def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
-    """Layers in between are (steps, 1, size), as the operators take them; y is (steps, O)."""
+    """Layers in between are (steps, 1, size), as the operators take them. y is (steps, O)."""
     g = Graph()
     network = spec.network
     values = {FEATURES: "x"}

@@ -1,7 +1,7 @@
 """The forms in which a model is offered to an NPU's converter.
 
-The best by measurement is kept. `edge_lstm_runtime.backends.rknn.packing` says what the inputs and
-outputs of each form hold.
+The best by measurement is kept. `edge_lstm_runtime.backends.rknn.packing` describes the inputs and
+outputs of each form.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ class Channels:
         }
 
     def sentences(self) -> list[str]:
-        """Judged as the figures are printed: if four digits don't differ, there is no difference."""
+        """Judged as the figures are printed: if four digits are the same, there is no
+        difference."""
         # If the first metric moves for no channel (few sequences, all right), the next one may.
         looks = (self.intact, *self.occluded.values())
         moved = [m for m in self.intact if len({_shown(look, m) for look in looks}) > 1]
@@ -90,7 +91,9 @@ def measure_channels(run: Run) -> Channels | None:
     The truth stays as it is, and so does the value now, to which a residual forecast is added.
     None if no metric has a figure, because there are several targets and none changes.
     """
-    spec, test, season = run.spec, run.splits.test, run.config.data.season
+    spec = run.spec
+    test = run.splits.test
+    season = run.config.data.season
     inputs = spec.inputs
     assert isinstance(inputs, ChannelInputs)
     scaling = spec.answer.scaling(inputs)

@@ -1,6 +1,6 @@
 """How a layer type is exported. A type has a file here only if ONNX has an operator for it.
 
-The cell of any type becomes a graph by itself: `graphs.cell` runs the layer's own `cell` on
+The cell of any type becomes a graph by itself: `graphs.bundle.cells` runs the layer's own `cell` on
 symbols.
 """
 

@@ -20,7 +20,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Of the LSTM operator, on every target. opset: the newest that the converter reads."""
+    """The LSTM operator's, on every target. opset: the newest that the converter reads."""
 
     batch_multiple: int
     size: int
@@ -53,10 +53,8 @@ class Target:
 
     @property
     def lstm(self) -> str:
-        """In a word or two, whether the NPU has the LSTM operator.
-
-        "observed" is added if the manual doesn't say.
-        """
+        """ "yes" if the NPU has the LSTM operator, "no" if not. "observed" is added if the manual
+        doesn't say."""
         answer = "yes" if self.lstm_npu else "no"
         return answer if self.lstm_manual is not None else f"{answer}, observed"
 

@@ -1,9 +1,8 @@
 """The converter's own Python environment: made on first use, then checked and used again.
 
-It is safe to delete.
-
-It is built in a folder beside its own, and renamed when it is whole. Its stamp, written last, says
-what must be in it. One process at a time makes or removes it.
+It is safe to delete. It is built in a folder beside its own, and renamed when it is whole. Its
+stamp is written last, and names the facts by which it is checked. One process at a time makes or
+removes it.
 """
 
 from __future__ import annotations
@@ -46,7 +45,8 @@ _HANDED_ON = {
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """damage: what is wrong with the environment; None if it is whole, "" if it was not made."""
+    """damage: "" if the environment was not made, None if it is whole. Else it says what is
+    wrong."""
 
     home: Path
     damage: str | None
@@ -237,7 +237,7 @@ def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
 
 
 def _try_out(interpreter: Path) -> dict[str, str]:
-    """Versions of what was installed, after an import that leaves the modules compiled."""
+    """Versions of the installed packages, after an import that leaves the modules compiled."""
     code = (
         "import json, platform\n"
         "from importlib.metadata import version\n"

@@ -15,10 +15,11 @@ PREFIX = "edge-lstm-converter-"
 
 
 def claim_folder() -> tuple[Path, int | None]:
-    """A new folder and its lock, which ends with this process; None on a file system without locks.
+    """A new folder and its lock, which ends with this process. On a file system without locks, the
+    lock may be None.
 
-    Also removes the folders that killed processes left: they are those that nobody locks.
-    Raises ConversionError if TMPDIR can't be used.
+    Also removes the folders that killed processes left: those that nobody locks. Raises
+    ConversionError if TMPDIR can't be used.
     """
     import fcntl
 

@@ -88,7 +88,7 @@ class Converter:
             raise self._failure(f"can't be loaded: {error}", advice=environment.advice())
 
     def _read_log(self) -> tuple[list[dict[str, Any]], dict[str, float]]:
-        """The table of operators, and the memory in KB by its kind; see `log`."""
+        """The table of operators, and the memory in KB by its kind. See `log`."""
         text = self.log()
         if found := log.errors(text):
             raise self._failure(f"logged an error although it returned success: {found[0]}")
@@ -143,8 +143,8 @@ class Converter:
 
     @property
     def cycles(self) -> int | None:
-        """Of one run, as the converter estimates them. None if it gives none for the operators, as
-        for the fused LSTM."""
+        """The converter's estimate for one run. None if it gives none for the operators, as for the
+        fused LSTM."""
         totals = [row["cycles"].rsplit("/", 1)[-1] for row in self.inner_operators]
         total = sum(int(cycles) for cycles in totals if cycles.isdigit())
         fused = any(row["operator"] == "exLSTM" for row in self.inner_operators)
