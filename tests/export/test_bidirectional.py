@@ -17,6 +17,7 @@ from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.measure.keys import NUMPY, simulated
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize.calibration import sequences
@@ -262,10 +263,14 @@ class Simulated:
 
     cycles, inner_operators, wrong = None, (), 0.0
 
-    def __init__(self, spec, graph, recipe, *_, **__):
-        self._spec, self.steps, self.closed = spec, recipe["io"]["steps"], False
-        packing = Packing(recipe["io"], features=spec.feature_size, states=spec.network.state)
-        self._backend = RknnBackend(OrtRuntime(graph), packing)
+    def __init__(self, conversion, **_):
+        spec = self.spec = conversion.spec
+        self.steps = conversion.steps
+        self.closed = False
+        packing = Packing(
+            conversion.recipe["io"], features=spec.feature_size, states=spec.network.state
+        )
+        self._backend = RknnBackend(OrtRuntime(conversion.graph), packing)
 
     def run(self, rows):
         return self._backend.run(rows) + np.float32(Simulated.wrong)
@@ -426,9 +431,9 @@ def test_the_operator_is_clean_and_stays_on_the_npu(
     form, lengths = whole(spec, weights, steps), np.array([steps] * 6)
     rows = rows_of(spec, 6 * steps)
     calibration = {"x": np.stack([rows_of(spec, steps, seed) for seed in range(100, 132)])}
-    with Converter(
-        spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
-    ) as converter:
+    graph = form.graph.SerializeToString()
+    conversion = Conversion(spec, graph, form.recipe, "rk3588", scheme, calibration)
+    with Converter(conversion) as converter:
         assert (
             compare(
                 converter.run(rows), run_sequences(reference(spec, weights), rows, lengths)
@@ -446,7 +451,7 @@ def test_other_targets_take_it(random_model, target):
         whole(spec, weights, 12),
         {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])},
     )
-    with Converter(
-        spec, form.graph.SerializeToString(), form.recipe, target, "w8a8", calibration
-    ) as converter:
+    graph = form.graph.SerializeToString()
+    conversion = Conversion(spec, graph, form.recipe, target, "w8a8", calibration)
+    with Converter(conversion) as converter:
         assert {r["target"] for r in converter.inner_operators} == {"NPU"}

@@ -17,7 +17,7 @@ import torch
 import edge_lstm_runtime as rt
 from edge_lstm.layers import module_of
 from edge_lstm.network import CompactNet, canonical_weights
-from edge_lstm_export.graphs.npu import packed
+from edge_lstm_export.graphs.packed import packed
 from edge_lstm_export.quantize import cpu_int8, npu_int8
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import NumpyStreams

@@ -8,7 +8,8 @@ import pytest
 
 from edge_lstm.emulate.npu_ranges import input_parts, input_range, on_grid
 from edge_lstm_export import targets
-from edge_lstm_export.graphs.npu import FORMS, candidates, fused, traced_outputs
+from edge_lstm_export.graphs.form import traced_outputs
+from edge_lstm_export.graphs.npu import FORMS, candidates, fused
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare

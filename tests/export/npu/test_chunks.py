@@ -17,6 +17,7 @@ from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import fused
 from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.pipeline import CHUNKS
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
@@ -394,17 +395,11 @@ def test_windows_of_the_drift_are_whole_chunks():
 
 
 def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path):
-    from edge_lstm_export.npu.rknn import process
-
     spec, weights = random_model(2, 8)
     form = fused(spec, weights, {}, steps=40)
-    process._write_dataset(
-        tmp_path,
-        spec,
-        form.graph.SerializeToString(),
-        form.recipe["io"],
-        calibration_for(spec, weights, 30),
-    )
+    graph = form.graph.SerializeToString()
+    calibration = calibration_for(spec, weights, 30)
+    Conversion(spec, graph, form.recipe, "rk3588", "w8a8", calibration).write(tmp_path)
     lines = [line.split() for line in (tmp_path / "dataset.txt").read_text().splitlines()]
     assert len(lines) == 30
     arrays = [[np.load(path) for path in line] for line in lines]
@@ -430,16 +425,18 @@ class Simulated:
 
     cycles, inner_operators = 100, ()
 
-    def __init__(self, spec, graph, recipe, *_, **__):
-        self._spec, self.steps, self.closed = spec, recipe["io"].get("steps", 1), False
+    def __init__(self, conversion, **_):
+        self.spec = conversion.spec
+        self.steps = conversion.steps
+        self.closed = False
         if self.steps > 1 and Simulated.refuses:
             raise ConversionError("rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)")
         packing = Packing(
-            recipe["io"],
-            features=spec.feature_size,
-            states=spec.network.state,
+            conversion.recipe["io"],
+            features=self.spec.feature_size,
+            states=self.spec.network.state,
         )
-        self._backend = RknnBackend(OrtShaped(graph), packing)
+        self._backend = RknnBackend(OrtShaped(conversion.graph), packing)
 
     def reset(self):
         self._backend.reset()
@@ -652,9 +649,9 @@ def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set
     calibration = calibration_for(spec, weights, 128)
     form = fused(spec, weights, calibration, steps=steps)
     rows = feature_rows(spec, 1200)
-    with Converter(
-        spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
-    ) as converter:
+    graph = form.graph.SerializeToString()
+    conversion = Conversion(spec, graph, form.recipe, "rk3588", scheme, calibration)
+    with Converter(conversion) as converter:
         found, expected = converter.run(rows), Reference(spec, weights).run(rows)
         assert (
             np.sqrt(np.mean((found - expected) ** 2)) / expected.std()

@@ -22,6 +22,7 @@ import pytest
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn import environment, process
+from edge_lstm_export.npu.rknn.folder import PREFIX
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, compare
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT16
@@ -116,7 +117,7 @@ def while_building(tmp: Path, action: Callable[[int], None]) -> threading.Thread
     def watch() -> None:
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            for log in tmp.glob(f"{process.PREFIX}*/log.txt"):
+            for log in tmp.glob(f"{PREFIX}*/log.txt"):
                 with_text = log.stat().st_size if log.exists() else 0
                 if with_text and (workers := processes(str(log.parent))):
                     action(workers[0])
@@ -180,7 +181,7 @@ def test_killed_while_it_builds(model, tmp, tmp_path):
 
 def test_crash_names_the_signal(model):
     with convert(model) as converter:
-        os.kill(converter._process.pid, signal.SIGSEGV)
+        os.kill(converter._child.process.pid, signal.SIGSEGV)
         fails(
             lambda: converter.run(np.zeros((5, 6), np.float32)),
             r"rk3588 fp16\) crashed \(SIGSEGV\)$",
@@ -194,7 +195,7 @@ def test_export_whose_converter_is_killed_leaves_the_old_bundle(trained, tmp, tm
 
     def kill_all() -> None:
         while not done.wait(0.02):
-            for worker in processes(f"{tmp}/{process.PREFIX}"):
+            for worker in processes(f"{tmp}/{PREFIX}"):
                 os.kill(worker, signal.SIGKILL)
 
     watchers.append(threading.Thread(target=kill_all))
@@ -233,7 +234,7 @@ def test_export_whose_converter_hangs_leaves_the_old_bundle(
 
     def stop_all() -> None:
         while not done.wait(0.02):
-            for worker in processes(f"{tmp}/{process.PREFIX}"):
+            for worker in processes(f"{tmp}/{PREFIX}"):
                 os.kill(worker, signal.SIGSTOP)
 
     watcher = threading.Thread(target=stop_all)
@@ -253,7 +254,7 @@ def test_export_whose_converter_hangs_leaves_the_old_bundle(
 
 def test_hung_while_it_is_given_more_than_a_pipe_holds(model):
     with convert(model) as converter:
-        worker = converter._process
+        worker = converter._child.process
         os.kill(worker.pid, signal.SIGSTOP)
         fails(
             lambda: converter._ask("run", np.zeros((100_000, 6)), timeout=0.5),
@@ -295,8 +296,8 @@ def test_memory_limit_that_is_no_number(model, monkeypatch, text):
 
 def test_several_side_by_side_use_one_thread_each_within_the_limit(model):
     with convert(model) as converter:
-        status = Path(f"/proc/{converter._process.pid}/environ").read_text()
-        limits = Path(f"/proc/{converter._process.pid}/limits").read_text()
+        status = Path(f"/proc/{converter._child.process.pid}/environ").read_text()
+        limits = Path(f"/proc/{converter._child.process.pid}/limits").read_text()
     assert "OMP_NUM_THREADS=1" in status
     assert re.search(rf"Max address space +{8 * 2**30} ", limits)
     assert re.search(r"Max core file size +0 ", limits)
@@ -520,14 +521,14 @@ def test_traceback_in_the_vendors_code_is_kept_and_ends_in_one_line(model, tmp_p
 )
 def test_file_of_zero_length(model, monkeypatch, target, message):
     """The vendor's code writes, returns 0, and nothing is there."""
-    claim = process._claim_folder
+    claim = process.claim_folder
 
     def with_a_sink():
         folder, lock = claim()
         (folder / "model.rknn").symlink_to(target)
         return folder, lock
 
-    monkeypatch.setattr(process, "_claim_folder", with_a_sink)
+    monkeypatch.setattr(process, "claim_folder", with_a_sink)
     fails(lambda: convert(model), message)
     monkeypatch.undo()
     works(model)
@@ -589,7 +590,7 @@ def test_worker_does_not_outlive_a_killed_parent(model, tmp):
         parent.wait()
         watcher.join()
     assert gone(str(tmp))
-    (left,) = tmp.glob(f"{process.PREFIX}*")
+    (left,) = tmp.glob(f"{PREFIX}*")
     os.utime(left, (0, 0))
     works(model)
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.lint import RULES, lint
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.npu.targets import find, schemes, source, targets
@@ -635,6 +636,7 @@ def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
 )
 def test_what_lint_calls_an_error_ends_in_a_conversion_error(graph, target, message):
     assert any(f.level == "error" for f in lint(graph(), target, "fp16"))
-    spec = least_spec()
+    recipe = {"io": {"form": "cell"}}
+    made = graph().SerializeToString()
     with pytest.raises(ConversionError, match=message):
-        Converter(spec, graph().SerializeToString(), {"io": {"form": "cell"}}, target, "fp16", {})
+        Converter(Conversion(least_spec(), made, recipe, target, "fp16", {}))
