@@ -186,3 +186,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     assert packed == memory.tobytes()
     assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
     assert size.value == block.state_bytes(network, scheme)
+
+
+def contents(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 
 import edge_lstm_runtime as rt
+from edge_lstm_runtime import cli
 
 
 def environment(*folders: Path) -> dict[str, str]:
@@ -44,3 +50,21 @@ def edge_lstm(
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
+
+
+def here(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """The command in this process: exit code, standard output, standard error."""
+    try:
+        code = cli.main([str(a) for a in arguments])
+    except SystemExit as e:  # argparse's way out
+        code = int(e.code or 0)
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def csv_of(xs: np.ndarray[Any, Any], header: str = "") -> str:
+    return header + "".join(",".join(map(repr, row)) + "\n" for row in xs.tolist())
+
+
+def labels(out: str) -> list[str]:
+    return [json.loads(line)["label"] for line in out.splitlines()]

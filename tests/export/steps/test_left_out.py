@@ -45,12 +45,10 @@ def wrong_graph(monkeypatch):
     return spoil
 
 
-@pytest.mark.parametrize(
-    ("form", "member", "other"),
-    [("cell", "cell.onnx", "model.onnx"), ("fused", "model.onnx", "cell.onnx")],
-)
-def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form, member, other):
+@pytest.mark.parametrize(("form", "member"), [("cell", "cell.onnx"), ("fused", "model.onnx")])
+def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form, member):
     wrong_graph(form)
+    (other,) = {"cell.onnx", "model.onnx"} - {member}
     out = tmp_path / "motions.edge"
     assert main(["export", str(trained.path), "-o", str(out), "--no-npu"]) == 1
     printed = capsys.readouterr()
