@@ -102,7 +102,8 @@ def test_the_runtime_imports_numpy_and_the_standard_library() -> None:
                 found.inside and top(found.name) in OPTIONAL
             ):
                 wrong.append(
-                    f"{path}:{found.line} imports {found.name}{'' if found.inside else ' at the top'}"
+                    f"{path}:{found.line} imports "
+                    f"{found.name}{'' if found.inside else ' at the top'}"
                 )
     assert not wrong, "\n".join(wrong)
 

@@ -1,4 +1,4 @@
-"""Bidirectional models from a trained run to a bundle; the graph for the NPU on ONNX Runtime, and through the real converter."""
+"""Bidirectional models from a trained run to a bundle, and the NPU's graph on ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
 
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 16), (2, 10), (3, 1)])
 def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
-    """Its hidden units are filled up to a multiple of 8; that changes nothing."""
+    """Its hidden units are filled up to a multiple of 8, which changes nothing."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
     form = whole(spec, weights, 12)
     assert (form.name, form.label, form.recipe["io"]) == (
@@ -202,7 +202,8 @@ def test_the_length_is_that_of_the_recordings_or_as_asked(
         (
             [30, 31],
             None,
-            "the test recordings have 30 to 31 steps, and a converted model takes sequences of one length",
+            "the test recordings have 30 to 31 steps, and a converted model takes sequences of "
+            "one length",
         ),
         (
             [30, 31],
@@ -223,7 +224,8 @@ def test_no_length_is_a_note_and_the_rest_is_made(both_run, recordings, chunk, w
     (note,) = work.notes
     assert (
         note
-        == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+        == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX "
+        "Runtime take any."
     )
     assert said == [f"  {note}"]
     assert not work.schemes
@@ -306,7 +308,8 @@ def test_a_model_that_answers_little_of_the_test_split_is_said_to(both_run, conv
     work = convert(work_for(both_run, [12, 30, 33], chunk=12)[0])
     note = evaluate_task._answered_by_numpy(work, "rk3588-fp16-t12.rknn")
     assert note == (
-        "rk3588-fp16-t12.rknn: 84 % of the steps of the test split are in recordings of other than 12 steps and were computed by NumPy, "
+        "rk3588-fp16-t12.rknn: 84 % of the steps of the test split are in recordings of other "
+        "than 12 steps and were computed by NumPy, "
         "so its metric says little; test with recordings of that length"
     )
 

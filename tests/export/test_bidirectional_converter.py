@@ -109,7 +109,7 @@ def test_check_and_session_on_the_simulator(converted, both_run, capsys):
 def test_the_operator_is_clean_and_stays_on_the_npu(
     random_model, layers, hidden, steps, scheme, limit
 ):
-    """Hidden sizes that are no multiple of 8 too; without filling up, the converter logs an error with them."""
+    """Hidden sizes that are no multiple of 8 too. Unless filled up, the converter logs an error."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
     form, lengths = whole(spec, weights, steps), np.array([steps] * 6)
     rows = rows_of(spec, 6 * steps)

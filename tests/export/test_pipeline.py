@@ -1,4 +1,4 @@
-"""From a trained run to a bundle, without the vendor's converter; with it: npu/test_converter.py."""
+"""From a trained run to a bundle without the vendor's converter. With it: npu/test_converter.py."""
 
 from __future__ import annotations
 
@@ -130,12 +130,14 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
         (
             [tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused],
             "packed",
-            "the only one within NRMSE 0.01 over the golden samples (900 cycles, 1 of 3 forms within)",
+            "the only one within NRMSE 0.01 over the golden samples (900 cycles, 1 of 3 forms "
+            "within)",
         ),
         (  # though the other takes fewer cycles
             [tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)],
             "packed",
-            "the one with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (900 cycles, 2 of 2",
+            "the one with the fewest operators on the CPU within NRMSE 0.01 over the golden "
+            "samples (900 cycles, 2 of 2",
         ),
         (
             [
@@ -144,7 +146,8 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
                 tried("fused", 5e-3, 100, on_cpu=2),
             ],
             "cell",
-            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (800 cycles, 3 of 3",
+            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden "
+            "samples (800 cycles, 3 of 3",
         ),
         (  # nothing says which is cheaper
             [tried("fused", 1e-3, None), tried("packed", 2e-3, None)],
@@ -193,7 +196,8 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
         (reference + 1).astype(np.float32),
     )
     work = Work(
-        run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None, resources=ExitStack(),
+        run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None,
+        resources=ExitStack(),
         reference=reference, artifacts={f"{target}-w8a8.rknn": made},
     )  # fmt: skip
     work = simulate.call(work)
@@ -257,7 +261,8 @@ def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_pat
     assert "seasonal" in metrics["baselines"]
     html = work.out.with_suffix(".html").read_text()
     assert re.search(
-        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the naive forecast",
+        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the "
+        r"naive forecast",
         html,
     )
     assert check_backend(load(work.out).bundle, "onnx").passed

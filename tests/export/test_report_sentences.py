@@ -67,7 +67,8 @@ def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() 
     assert _carried_sentence(reset, reset).endswith(same)
     last = classified("xxxxx", "yyyyx")  # the same share over all steps
     assert _carried_sentence(reset, last) == (
-        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), {same}{ADVICE}"
+        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), "
+        f"{same}{ADVICE}"
     )
 
 
@@ -76,7 +77,8 @@ def test_the_errors_of_a_regression_are_said_over_all_steps_and_at_the_last() ->
     carried = regressed("a", [[3.0], [3.0], [3.0], [5.0]])
     # sqrt((3 * 9 + 25) / 4) = 3.606
     assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
+        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} "
+        f"is 5 (reset at each recording: 3).{ADVICE}"
     )
 
 
@@ -84,7 +86,8 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
     reset = regressed("ab", [[1.0, 200.0]] * 4, "forecast")
     carried = regressed("ab", [[1.0, 100.0]] * 4, "forecast")
     assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at each recording: 200)."
+        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at "
+        "each recording: 200)."
     )
     assert _carried_sentence(carried, reset).endswith(ADVICE)
     assert _change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"

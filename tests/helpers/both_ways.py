@@ -21,7 +21,7 @@ LENGTHS = [17, 1, 22]
 def write(
     path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any
 ) -> Bundle:
-    """lengths: of the golden sequences; what else is written for them, or None for no such array."""
+    """lengths: written for those of the golden sequences, or None for no such array."""
     weights, xs = random_weights(spec, seed), samples(spec, sum(LENGTHS))
     right = np.array(LENGTHS)
     golden = {

@@ -17,7 +17,8 @@ Array = NDArray[Any]
 Equations = Callable[[Sequence[Array], Array, Array], tuple[Array, Array]]
 # A layer -> groups of columns in W_x, W_h and W_n, as many of these as it has, and groups of b.
 Shapes = Callable[[CLayer], tuple[tuple[int, ...], int]]
-FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
+# float32 rounds at 6e-8. Sums of some hundred terms are carried through a contracting recurrence.
+FLOAT_LIMIT = 2e-6
 
 
 def sigmoid(a: Array) -> Array:
@@ -100,8 +101,11 @@ class Kernel:
 def run_in_numpy(
     network: CNetwork, weights: list[list[Array]], equations: dict[str, Any], x: Array
 ) -> tuple[Array, Array]:
-    """x (steps, inputs) -> y (steps, outputs) and the state after it (values,). equations: of each type a function of the layer, that
-    gives its Equations and how many states it has."""
+    """x (steps, inputs) -> y (steps, outputs) and the state after it (values,).
+
+    equations: for each type, a function of the layer that gives its Equations and how many states it
+    has.
+    """
     made = [equations[layer.type](layer) for layer in network.layers]
     states = [
         np.zeros((count, layer.units))

@@ -15,7 +15,10 @@ T = 8
 
 
 class OrtChunks:
-    """The vendor's call, answered by ONNX Runtime on the graph of T steps. It hands out the same arrays again, as mapped memory would."""
+    """The vendor's call, answered by ONNX Runtime on the graph of T steps.
+
+    It hands out the same arrays again, as mapped memory would.
+    """
 
     def __init__(self, graph: bytes):
         self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -18,7 +18,7 @@ from edge_lstm_runtime import cli
 
 
 def environment(*folders: Path) -> dict[str, str]:
-    """For a child process: the packages under test, wherever this process found them, then `folders`."""
+    """For a child process: `folders`, then the packages under test as this process found them."""
     here = [*map(str, folders), str(Path(rt.__file__).parents[1]), *(p for p in sys.path if p)]
     return {
         **os.environ,

@@ -44,7 +44,7 @@ def fast(bundle: Bundle) -> NumpyBackend:
 
 
 def slow(bundle: Bundle) -> Backend:
-    """Right; in float64 and with twenty times NumPy's calls."""
+    """Right, in float64 and with twenty times NumPy's calls."""
     return open_reference(bundle)
 
 

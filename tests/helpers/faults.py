@@ -78,7 +78,10 @@ def fails(start: Callable[[], object], message: str) -> str:
 
 
 def export_fails(trained, tmp_path: Path, message: str) -> str:
-    """An export of fp16 onto an old bundle, which stays as it is, without a report; only the vendor's logs may be beside it."""
+    """An export of fp16 onto an old bundle, which stays as it is.
+
+    No report is written: only the vendor's logs may be beside it.
+    """
     out = tmp_path / "out" / "motions.edge"
     out.parent.mkdir()
     out.write_bytes(b"the old bundle")

@@ -1,7 +1,8 @@
-"""Bundles with wrong bytes in them: whatever is wrong, an EdgeLstmError says so, and memory stays within what the file could need.
+"""Bundles with wrong bytes: an EdgeLstmError says so, within the memory the file could need.
 
-The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The
-checksums are made right again afterwards, so that a change gets as far as what reads it.
+The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its
+members, to bytes of the file. The checksums are made right again afterwards, so that a change
+gets as far as its reader.
 
     python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
 
@@ -142,7 +143,7 @@ def change_bytes(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
 
 
 def change_array(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
-    """One array of an .npz file, half of the time its header; the archive around it is right."""
+    """One array of an .npz file, half of the time its header. The archive around it is right."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         arrays = {name: archive.read(name) for name in archive.namelist()}
     name = data.PickValueInList(sorted(arrays))
@@ -175,7 +176,7 @@ def changed_bundle(data: atheris.FuzzedDataProvider, base: dict[str, bytes]) -> 
     content = _pack({"manifest.json": text, **members})
     if (
         data.ConsumeProbability() < 0.1
-    ):  # the archive itself; the checksum at its end is made right again
+    ):  # the archive itself, the checksum at its end made right again
         for _ in range(data.ConsumeIntInRange(1, 4)):
             content = (
                 change_bytes(data, content[:-64])
@@ -216,7 +217,7 @@ def test_one_input(raw: bytes) -> None:
 def main() -> None:
     warnings.simplefilter(
         "ignore"
-    )  # NumPy warns of sums that overflow, of odd headers; they change nothing
+    )  # NumPy warns of sums that overflow and of odd headers, which changes nothing
     for base in BASES:  # unchanged they are right, or nothing would be tested
         FILE.write_bytes(_pack(base))
         use(rt.read_bundle(FILE))

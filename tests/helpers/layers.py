@@ -1,4 +1,4 @@
-"""What every recurrent layer type must do, whatever it computes; each type's tests call these.
+"""What every recurrent layer type must do, whatever it computes. Each type's tests call these.
 
 A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's module
 or ONNX Runtime's operator.
@@ -207,8 +207,10 @@ def _calibration(spec: rt.ModelSpec, weights: Weights, steps: int = 1500) -> dic
 
 
 def check_cpu_int8(kind: Kind, limit: float) -> None:
-    """Rounded weights and steps, as the int8 kernel takes them: a good net still. Other weights than
-    plainly rounded ones, and no worse."""
+    """Rounded weights and steps, as the int8 kernel takes them, still make a good net.
+
+    The weights are other than plainly rounded ones, and no worse.
+    """
     spec = kind.spec(16, 12)
     weights = normal_weights(spec)
     arrays = cpu_int8.quantize(spec, weights, _calibration(spec, weights))
@@ -233,8 +235,10 @@ def _plainly_rounded(W: Array) -> Array:
 
 
 def check_npu_int8(kind: Kind, limit: float) -> None:
-    """The packed graph by ONNX Runtime, with its int8 tensors rounded as the emulation rounds them, is
-    the emulation; and that is near the exact net."""
+    """The packed graph by ONNX Runtime is the emulation if its int8 tensors are rounded alike.
+
+    The emulation is near the exact net.
+    """
     spec = kind.spec(16, 12)
     weights = normal_weights(spec)
     calibration = _calibration(spec, weights)

@@ -42,7 +42,7 @@ def chain(
 
 
 def mixed_spec() -> rt.ModelSpec:
-    """Layers of unequal sizes, dense ones before, between and behind, that skip and have activations."""
+    """Layers of unequal sizes with skips and activations, dense ones before, between and behind."""
     layers = (
         Dense("before", ("x",), 10, "tanh"),
         Lstm("first", ("before",), 19),
@@ -69,7 +69,9 @@ def make_spec(  # noqa: PLR0913, RUF100 - a factory: each test names the few tha
     std: Sequence[float] | None = None,
 ) -> rt.ModelSpec:
     """outputs: the number of classes, or the horizon of a forecast.
-    targets: of a forecast; none given: the first channel and, if there is one, the second."""
+
+    targets: of a forecast. If none is given, the first channel and, if there is one, the second.
+    """
     names = (
         tuple(f"ch{k}" for k in range(channels)) if isinstance(channels, int) else tuple(channels)
     )

@@ -38,7 +38,8 @@ def test_without_a_compiler_one_line_says_so(
         hatch_build.compile_here(tmp_path / "library.so")
     with pytest.raises(
         CompileError,
-        match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip install ",
+        match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip "
+        r"install ",
     ):
         hatch_build.compile_for("manylinux2014_aarch64", tmp_path / "library.so")
     assert list(tmp_path.iterdir()) == []
@@ -74,7 +75,8 @@ def test_no_kernel_for_other_machines(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_wrong_platform_names_the_right_ones(tmp_path: Path) -> None:
     with pytest.raises(
         CompileError,
-        match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, ",
+        match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of "
+        r"manylinux2014_x86_64, ",
     ):
         hatch_build.compile_for("aarch64", tmp_path / "library.so")
 
@@ -167,8 +169,8 @@ def test_a_wheel_that_names_its_platform_has_its_library_or_fails(
     done = run(command, copy, **{hatch_build.VARIABLE: "aarch64"})
     assert done.returncode != 0
     assert (
-        "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, "
-        in done.stderr
+        "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of "
+        "manylinux2014_x86_64, " in done.stderr
     )
     assert list(tmp_path.iterdir()) == []
 

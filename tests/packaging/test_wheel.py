@@ -34,7 +34,8 @@ def on_board(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python.with_name("edge-lstm")), *map(str, arguments)],
-        input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120, check=False,
+        input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120,
+        check=False,
     )  # fmt: skip
 
 
@@ -186,8 +187,10 @@ PLUG_IN = ["edge_lstm_export"] + [
 def test_import_and_stream(board: Path, bundle: Path, backend: str, loaded: list[str]) -> None:
     script = (
         "import sys, edge_lstm_runtime as rt\n"
-        "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
-        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', 'pydantic'}\n"
+        "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); "
+        "print(y.shape)\n"
+        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', "
+        "'pydantic'}\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in foreign))\n"
         "print(rt.__file__)"
     )

@@ -76,7 +76,8 @@ def test_the_facts_of_backends_bring_in_no_heavy_library() -> None:
         "from edge_lstm_runtime.backends.registry import known_facts\n"
         "facts = known_facts()\n"
         "print(*facts)\n"
-        "print(*{m.split('.')[0] for m in sys.modules} & {'onnx', 'onnxruntime', 'rknnlite', 'torch', 'polars', 'pydantic', 'jinja2'})\n"
+        "print(*{m.split('.')[0] for m in sys.modules} & {'onnx', 'onnxruntime', 'rknnlite', "
+        "'torch', 'polars', 'pydantic', 'jinja2'})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

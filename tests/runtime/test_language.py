@@ -136,7 +136,8 @@ def test_no_index_of_a_character_is_refused_and_leaves_the_state(backend: str, b
     before = found.state
     with pytest.raises(
         rt.SampleError,
-        match=r"^channel 'character' is .*; expected the index of a character, a whole number from 0 to 6$",
+        match=r"^channel 'character' is .*; expected the index of a character, a whole number "
+        r"from 0 to 6$",
     ):
         found.step([bad])
     with pytest.raises(

@@ -101,7 +101,8 @@ class Listener:
             frame = np.full(self._width, np.nan)
             piece = pcm[at:]
             at += self._library.el_listen(
-                ctypes.byref(self._front_end), ctypes.byref(self.sound), ctypes.c_void_p(piece.ctypes.data), ctypes.c_uint32(len(piece)),
+                ctypes.byref(self._front_end), ctypes.byref(self.sound),
+                ctypes.c_void_p(piece.ctypes.data), ctypes.c_uint32(len(piece)),
                 ctypes.c_void_p(frame.ctypes.data), ctypes.byref(complete),
             )  # fmt: skip
             if complete.value:
@@ -135,7 +136,7 @@ def test_c_and_numpy_agree(library: ctypes.CDLL, front_end: FrontEnd) -> None:
 
 @every
 def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
-    """Silence is the floor; full scale, of both signs, is no overflow."""
+    """Silence is the floor. Full scale of either sign does not overflow."""
     listener = Listener(library, front_end)
     quiet = listener.push(np.zeros(front_end.frame_length, np.int16))
     assert_close(quiet, front_end.frames(np.zeros(front_end.frame_length)), "sound", "silence")
@@ -275,7 +276,8 @@ def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_pa
         "    if (model_init() != EL_OK) return 1;\n"
         "    for (const int16_t *p = pcm; count; p += taken, count -= taken) {\n"
         "        if (model_listen(p, count, &taken, y, &answered) != EL_OK) return 1;\n"
-        '        if (answered) printf("%.9g %.9g %.9g\\n", (double)y[0], (double)y[1], (double)y[2]);\n'
+        '        if (answered) printf("%.9g %.9g %.9g\\n", (double)y[0], (double)y[1], '
+        "(double)y[2]);\n"
         "    }\n"
         "    return 0;\n"
         "}\n"

@@ -1,4 +1,4 @@
-"""From a run or a bundle to a folder of C source, built here by the compiler that is here; other CPUs: test_boards.py."""
+"""From a run or a bundle to a folder of C source, built and run here. Other CPUs: test_boards.py."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def test_cmake_builds_and_tests_it_and_takes_it_as_a_part_of_a_project(made, tmp
     assert "Passed" in done.stdout
     (tmp_path / "app.c").write_text('#include "model.h"\nint main(void) { return model_init(); }\n')
     (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_subdirectory(motions)\nadd_executable(app app.c)\n"
+        "cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_subdirectory(motions)\n"
+        "add_executable(app app.c)\n"
         "target_link_libraries(app edge_lstm_model)\n"
     )
     for command in (
@@ -186,13 +187,16 @@ def test_statuses_of_the_small_interface(made, tmp_path):
         "int main(void) {\n"
         "    float first[MODEL_OUTPUTS], y[MODEL_OUTPUTS];\n"
         "    double bad[MODEL_CHANNELS];\n"
-        "    if (model_step(golden_samples[0], y) != EL_BAD_STATE) return 1; /* before model_init */\n"
-        "    if (model_init() != EL_OK || model_step(golden_samples[0], first) != EL_OK) return 2;\n"
+        "    if (model_step(golden_samples[0], y) != EL_BAD_STATE) return 1; /* before model_init "
+        "*/\n"
+        "    if (model_init() != EL_OK || model_step(golden_samples[0], first) != EL_OK) return "
+        "2;\n"
         "    model_reset();\n"
         "    memcpy(bad, golden_samples[0], sizeof bad);\n"
         "    bad[MODEL_CHANNELS - 1] = NAN;\n"
         "    if (model_step(bad, y) != EL_NOT_FINITE) return 3;\n"
-        "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return 4; /* nothing had changed */\n"
+        "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return "
+        "4; /* nothing had changed */\n"
         "    return strcmp(model_output_names[3], \"walking\") ? 5 : 0;\n}\n"
     )  # fmt: skip
     done = run("gcc", "-I", made, tmp_path / "use.c", *sources(made), "-o", tmp_path / "use")
@@ -261,7 +265,8 @@ def test_odd_names_come_through(mask, tmp_path):
     passed(done)
     assert done.stdout.count('x "y" *, float32') == 1
     (tmp_path / "name.c").write_text(
-        '#include <stdio.h>\n#include "model.h"\nint main(void) { puts(model_channel_names[0]); return 0; }\n'
+        '#include <stdio.h>\n#include "model.h"\n'
+        "int main(void) { puts(model_channel_names[0]); return 0; }\n"
     )
     assert (
         run(

@@ -1,4 +1,4 @@
-"""What `edge-lstm inspect` measures, against PyTorch, loops written out, and finite differences of the reference."""
+"""What `edge-lstm inspect` measures, against PyTorch, loops and finite differences."""
 
 from __future__ import annotations
 
@@ -240,7 +240,8 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
             2.00001,
             1.0,
             [
-                "With each channel in turn held at its mean the RMSE gets no worse than it is, 2: nothing hangs on it alone."
+                "With each channel in turn held at its mean the RMSE gets no worse than it is, 2: "
+                "nothing hangs on it alone."
             ],
         ),
     ],

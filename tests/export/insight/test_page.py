@@ -1,4 +1,4 @@
-"""The page of `edge-lstm inspect`, its command, and what it refuses; on runs that were trained."""
+"""The page of `edge-lstm inspect`, its command, and what it refuses, on trained runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     (tmp_path / "own.csv").write_text("a,b\n" + "\n".join(f"{n % 3},{n % 2}" for n in range(20)))
     (tmp_path / "config.toml").write_text(
         f'[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\n{TASKS[task]}\n'
-        f'[model]\ntask = "{task}"\nhidden_size = 4\n{KEYS[task]}\n[train]\nepochs = 1\nbatch_size = 4\n'
+        f'[model]\ntask = "{task}"\nhidden_size = 4\n{KEYS[task]}\n[train]\nepochs = 1\n'
+        "batch_size = 4\n"
     )
     run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
     page = tmp_path / "inside.html"

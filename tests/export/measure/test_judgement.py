@@ -181,7 +181,7 @@ def expected_pass(run, clip, how):
 
 
 def assert_is(found, rows, run, rel):
-    """found: a pass of the manifest; rows: as of `expected_pass`."""
+    """found: a pass of the manifest. rows: as of `expected_pass`."""
     outputs, right = (np.concatenate([row[k] for row in rows]) for k in (1, 2))
     errors = {number: nrmse(y, r, right.std()) for number, y, r in rows}
     number = max(errors, key=errors.get)
@@ -250,7 +250,7 @@ def test_native_int8_is_judged_by_the_same_streams(trained, tmp_path):
 
 
 def test_outputs_are_those_of_the_network_in_a_forecast_too(forecast_run, tmp_path):
-    """Residual answers, and gaps; one recording, so that there is none to carry a state into."""
+    """Residual answers, gaps, and one recording: there is none to carry a state into."""
     work = export_run(forecast_run, tmp_path / "wave.edge", schemes=())
     model = load(work.out)
     (test,) = forecast_run.splits.test
@@ -311,7 +311,7 @@ def test_a_bidirectional_model_is_judged_and_nothing_drifts(both_run, monkeypatc
 
 
 def test_a_model_that_answers_no_recording_is_judged_by_the_golden_samples(both_run, monkeypatch):
-    """A bidirectional one of 20 steps. The recordings have 50; the golden samples are pieces."""
+    """A bidirectional one of 20 steps. The recordings have 50, and the golden samples are pieces."""
     stand_in.install(monkeypatch)
     rng = np.random.default_rng(0)
     test = [Sequence(str(n), "g", rng.normal(size=(50, 6)), 0) for n in range(3)]

@@ -1,5 +1,8 @@
-"""Run in the converter's environment: reads lines of "GRAPH TARGET SCHEME", converts each in a child of its own, and prints a JSON line for
-each: how it ended, the error lines, the operators on the CPU, and the size of the file."""
+"""Run in the converter's environment: converts each "GRAPH TARGET SCHEME" line in a child process.
+
+Prints a JSON line for each: how it ended, the error lines, the operators on the CPU, and the size
+of the file.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Chunks: a converted model of T steps at a time that takes any number.
 
-ONNX Runtime stands for the NPU; the real converter comes at the end.
+ONNX Runtime stands for the NPU.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def test_a_session_keeps_its_state_when_a_chunk_fails(model):
 
 @pytest.fixture
 def bundle(model, tmp_path, monkeypatch):
-    """With artifacts of one and of T steps; the backend "rknn" runs them by ONNX Runtime."""
+    """With artifacts of one and of T steps. The backend "rknn" runs them by ONNX Runtime."""
     return make_bundle(model, tmp_path, monkeypatch)
 
 
@@ -238,7 +238,8 @@ def test_auto_takes_no_chunk(bundle):
     (reason,) = [r for r in choice.reasons if r.artifact == "a-t.rknn"]
     assert (
         str(reason)
-        == "rknn (a-t.rknn): not tried: it takes 8 steps at once, and single steps gain nothing from it"
+        == "rknn (a-t.rknn): not tried: it takes 8 steps at once, and single steps gain nothing "
+        "from it"
     )
     assert choose_backend(made, ("rknn", "numpy"), artifact="a-t.rknn").backend.name == "numpy"
     with pytest.raises(

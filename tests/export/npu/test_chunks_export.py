@@ -1,4 +1,4 @@
-"""The export of chunks. ONNX Runtime stands for the converter; the real one comes at the end."""
+"""The export of chunks, by ONNX Runtime in place of the converter, then by the real one."""
 
 from __future__ import annotations
 
@@ -194,7 +194,8 @@ def test_a_chunk_that_lint_refuses_is_a_note(converted):
     assert list(work.artifacts) == ["rv1103b-w8a8.rknn"]
     (note,) = work.notes
     assert re.match(
-        r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'lstm0_y' on rv1103b, whose NPU has no",
+        r"rv1103b-w8a8-t8\.rknn was not made: no-lstm-operator: LSTM 'lstm0_y' on rv1103b, whose "
+        r"NPU has no",
         note,
     )
 
@@ -324,7 +325,10 @@ def test_session_on_a_chunk(exported, trained):
 def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set(
     random_model, scheme, steps
 ):
-    """3 is no multiple of 4, which the manual advises, nor a divisor of 1000; 300 is more than the 128 calibration samples."""
+    """3 is neither a multiple of 4, as the manual advises, nor a divisor of 1000.
+
+    300 is more than the 128 calibration samples.
+    """
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 128)
     form = fused(spec, weights, calibration, steps=steps)

@@ -99,8 +99,10 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
-    """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part. One step from the zero state
-    each, because over many steps a rounding that falls the other way goes on its own way."""
+    """The emulation is NumPy: if the converter chose other scales or weights, the two would part.
+
+    Each is one step from the zero state: over many, a rounding that falls the other way is carried on.
+    """
     spec, weights = random_model(layers, 32, outputs=3)
     calibration = calibration_for(spec, weights, 128)
     rows = calibration["x"][:40]

@@ -1,4 +1,4 @@
-"""Faults put into the converter's environment and into the making of it: each ends in one line that names the cause."""
+"""Faults in the converter's environment and in making it end in one line that names the cause."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def test_no_network(trained, tmp_path, monkeypatch, model):
     export_fails(
         trained,
         tmp_path,
-        r"can't make the converter's environment: `uv pip install` failed \(.*(network|offline|cache).*UV_FIND_LINKS",
+        r"can't make the converter's environment: `uv pip install` failed "
+        r"\(.*(network|offline|cache).*UV_FIND_LINKS",
     )
     assert not list((tmp_path / "cache").iterdir())
     monkeypatch.undo()
@@ -263,7 +264,8 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
     ):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pip.conf").write_text(
-        "[global]\nindex-url = https://a.example/simple\nextra-index-url =\n  https://b.example\n  https://c.example\n"
+        "[global]\nindex-url = https://a.example/simple\nextra-index-url =\n  https://b.example\n"
+        "  https://c.example\n"
         "proxy = http://p.example:1\ncert = /c.pem\nfind-links = /from-file\n"
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))

@@ -1,4 +1,4 @@
-"""Faults put into the real converter and its environment: each ends in one line that names the cause, and leaves nothing behind."""
+"""Faults put into the real converter end in one line that names the cause, and leave nothing."""
 
 from __future__ import annotations
 
@@ -328,7 +328,10 @@ convert(random_model(1, 8))
 
 
 def test_worker_does_not_outlive_a_killed_parent(model, tmp):
-    """Stopped, it can do nothing itself: as inside the vendor's code. What the parent left is removed by the next run."""
+    """A stopped worker can do nothing itself, as inside the vendor's code.
+
+    The next run removes what the parent left.
+    """
     stopped = threading.Event()
 
     def stop(worker: int) -> None:

@@ -1,4 +1,4 @@
-"""The rules of lint: each with a small graph that breaks it and the nearest one that does not; then the same on the real converter."""
+"""The rules of lint, each with a small graph that breaks it and the nearest one that does not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def test_the_bare_operator_has_no_findings_where_the_npu_has_it(target, scheme):
 
 
 def test_chained_operators_are_clean():
-    """Y_h, or Y through Squeeze, as the next layer's x: observed clean, also where hidden is no multiple of the layout's."""
+    """Y_h, or Y through Squeeze, as the next layer's x was observed clean.
+
+    This holds even if hidden is no multiple of the layout's.
+    """
     second = node(
         "LSTM", ["x1", "W2", "R2", "B2", "", "h", "c"], ["Y2", "Yh2", "Yc2"], hidden_size=20
     )
@@ -138,7 +141,8 @@ def test_every_scheme_of_the_converter_is_offered_or_refused_with_a_reason():
         (
             "rk3562",
             "w8a16",
-            "expected one of fp16, w8a8 (w8a16 on rk3562: the manual allows it, but the cell form crashes",
+            "expected one of fp16, w8a8 (w8a16 on rk3562: the manual allows it, but the cell form "
+            "crashes",
         ),
     ],
 )

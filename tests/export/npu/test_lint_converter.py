@@ -91,7 +91,7 @@ def test_converter_does_what_the_rules_say(tmp_path):
 @pytest.mark.slow
 @on_the_converter
 def test_converter_takes_what_lint_lets_pass(tmp_path):
-    """Our cell in every scheme that is offered, and the operator with heads and chains wherever lint has no error for it."""
+    """Our cell in every scheme offered, and each graph of the operator that lint finds no error in."""
     graphs = [
         cell(F=8, H=20),
         lstm(),
@@ -124,7 +124,7 @@ def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
         quantised, float16 = convert_all(
             [(cell(H=256), target, scheme), (cell(H=256), target, "fp16")], tmp_path
         )
-        weights = 4 * 256 * (6 + 256)  # two bytes each in float16; int8 would save one of them
+        weights = 4 * 256 * (6 + 256)  # two bytes each in float16, one in int8
         assert 1.2 * weights < float16["bytes"] - quantised["bytes"] < 1.5 * weights
 
 

@@ -56,7 +56,8 @@ def test_the_converted_model_is_what_training_emulated(tuned):
         assert work.metrics[ARTIFACT][metric] == pytest.approx(
             found["after"]["w8a8"]["test"][metric], abs=5e-3
         )
-    # One step from zero each, where no rounding can go on its own way: NumPy's integers, and float16 alone beside them.
+    # Each is one step from zero, so that no rounding is carried on: NumPy's integers, and float16
+    # alone beside them.
     products = npu_int8.learned_layers(run.spec, run.weights, run.w8a8)
     x_range = run.w8a8["x_range"].astype(np.float64)
     converter = work.artifacts["rk3588-w8a8.rknn"].converter

@@ -176,7 +176,8 @@ def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
     assert artifacts(full, "numpy") == [None]
     assert artifacts(full, "rknn") == [None]
     refused = (
-        r"artifact 'rk3588-fp16\.rknn' does not apply to backend 'numpy', which runs no converted model; "
+        r"artifact 'rk3588-fp16\.rknn' does not apply to backend 'numpy', which runs no converted "
+        r"model; "
         r"leave it out, or choose one of rknn, rknn-sim$"
     )
     for refuse in (

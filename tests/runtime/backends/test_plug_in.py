@@ -123,7 +123,8 @@ def test_a_wrong_one_is_found_and_refused_at_load(file: Path, tmp_path: Path) ->
     assert not check_backend(bundle, "half").passed
     with pytest.raises(
         BackendError,
-        match=r"backend 'half' gives wrong answers here: nrmse 1\.0e-02 .* at most 2\.0e-03 is right",
+        match=r"backend 'half' gives wrong answers here: nrmse 1\.0e-02 .* at most 2\.0e-03 is "
+        r"right",
     ):
         Model(bundle).session("half")
 
@@ -181,7 +182,8 @@ def test_an_artifact_is_refused_in_one_line(file: Path, capsys: pytest.CaptureFi
     ):
         assert main([*command, *options]) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no converted model; "
+            "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no "
+            "converted model; "
             "leave it out, or choose one of rknn, rknn-sim"
         )
 

@@ -186,7 +186,8 @@ def test_a_session_on_an_npu_that_answers_wrongly_is_refused(
     )
     with pytest.raises(
         BackendError,
-        match=r"'rknn' gives wrong answers with rk3588-fp16\.rknn here: nrmse .* at most 2\.0e-03 is right",
+        match=r"'rknn' gives wrong answers with rk3588-fp16\.rknn here: nrmse .* at most 2\.0e-03 "
+        r"is right",
     ):
         Model(bundle).session("rknn")
     assert opened[-1].released == 1

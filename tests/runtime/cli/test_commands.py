@@ -168,8 +168,8 @@ def test_info_names_the_native_kernel_or_why_there_is_none(
     native.library.cache_clear()  # the next test's is there again
     assert (code, err) == (0, "")
     assert (
-        "\nnative    not here: the native library is not in this installation, which is the pure wheel or a source folder"
-        in out
+        "\nnative    not here: the native library is not in this installation, which is the pure "
+        "wheel or a source folder" in out
     )
     assert "(docs/native.md), or run there: python hatch_build.py\n" in out
 
@@ -183,7 +183,8 @@ def test_a_missing_dependency_names_the_exact_command(
     # At the import of the verb's module, and inside the verb.
     (tmp_path / "verb_at_import.py").write_text("import no_such_package.part\n")
     (tmp_path / "verb_inside.py").write_text(
-        "def add_arguments(parser): pass\ndef main(arguments):\n    import no_such_package\n    return 0\n"
+        "def add_arguments(parser): pass\ndef main(arguments):\n    import no_such_package\n"
+        "    return 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     for module in ("verb_at_import", "verb_inside"):

@@ -152,7 +152,8 @@ def test_run_binary_garbage(classify_file: Path, locale: str) -> None:
     assert all(len(line) < 500 for line in done.stdout.splitlines()[:-1])
     assert (
         done.stderr
-        == f'edge-lstm: {len(found) - 1} line(s) could not be used; see the answers with an "error"\n'
+        == f"edge-lstm: {len(found) - 1} line(s) could not be used; see the answers with an "
+        '"error"\n'
     )
 
 
@@ -181,7 +182,8 @@ def test_run_a_wrong_file(classify_file: Path) -> None:
     done = edge_lstm("run", classify_file, "--input", "-", text="time,ch0,ch1\n0,1,2\n")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "edge-lstm: error: the input's header lacks the channels ['ch2']; it has ['time', 'ch0', 'ch1']; expected ['ch0', 'ch1', 'ch2']\n"
+        "edge-lstm: error: the input's header lacks the channels ['ch2']; it has ['time', 'ch0', "
+        "'ch1']; expected ['ch0', 'ch1', 'ch2']\n"
     )
 
 

@@ -87,7 +87,8 @@ def test_other_chunks_of_a_wav_file_are_passed_over(tmp_path: Path) -> None:
     [
         (
             {"rate": 16000},
-            r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i \S+a.wav -ac 1 -ar 8000",
+            r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i "
+            r"\S+a.wav -ac 1 -ar 8000",
         ),
         ({"channels": 2}, r"has 2 channels, expected one \(mono\); convert it"),
         ({"width": 1}, "has 8 bits a sample, expected 16; convert it"),
@@ -143,7 +144,8 @@ def test_raw_samples_cut_anywhere() -> None:
             part, self.left = self.left[: min(size, 777)], self.left[min(size, 777) :]
             return part
 
-    np.testing.assert_array_equal(np.concatenate(list(raw_chunks(Pipe()))), PCM)  # type: ignore[arg-type]
+    chunks = list(raw_chunks(Pipe()))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate(chunks), PCM)
     np.testing.assert_array_equal(np.concatenate(list(raw_chunks(io.BytesIO(data + b"x")))), PCM)
 
 

@@ -47,8 +47,9 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
         ]
     )
     mel = librosa.feature.melspectrogram(
-        y=y, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length, win_length=front_end.frame_length,
-        window="hann", center=False, power=2.0, n_mels=front_end.n_mels, fmin=front_end.f_min, fmax=front_end.f_max, htk=True, norm=None,
+        y=y, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length,
+        win_length=front_end.frame_length, window="hann", center=False, power=2.0,
+        n_mels=front_end.n_mels, fmin=front_end.f_min, fmax=front_end.f_max, htk=True, norm=None,
         dtype=np.float64,
     )  # fmt: skip
     expected = np.log(np.maximum(mel, front_end.floor))

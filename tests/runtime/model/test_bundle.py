@@ -121,7 +121,8 @@ def test_every_altered_byte_is_found(small: bytes, tmp_path: Path) -> None:
             continue
         survivors.append(position)
     assert not survivors, (
-        f"{len(survivors)} altered bytes of {len(small)} were not found, the first at {survivors[0]}"
+        f"{len(survivors)} altered bytes of {len(small)} were not found, the first at "
+        f"{survivors[0]}"
     )
 
 
@@ -196,7 +197,8 @@ def test_a_newer_format_names_both_versions(small: bytes, tmp_path: Path, versio
     error = refused(
         tmp_path / "newer.edge",
         rewritten(small, newer),
-        f"bundle format {version} .*reads up to {FORMAT}; install a newer edge-lstm here, or export",
+        f"bundle format {version} .*reads up to {FORMAT}; install a newer edge-lstm here, or "
+        "export",
     )
     assert isinstance(error, NewerFormatError)
 

@@ -199,17 +199,26 @@ MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
     "artifacts as a list": lambda m, _: m.update(artifacts=["golden.npz"]),
     "artifacts as null": lambda m, _: m.update(artifacts=None),
     "an artifact that is no member": lambda m, _: m.update(artifacts={"rk.rknn": artifact_entry()}),
-    "an artifact without a target": lambda m, _: m.update(artifacts={"golden.npz": {"tolerance": artifact_entry()["tolerance"]}}),
-    "an artifact without a tolerance": lambda m, _: m.update(artifacts={"golden.npz": {"target": "rk3588"}}),
-    "a tolerance of an unknown metric": lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(metric="steps")}),
-    "a tolerance that is text": lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(limit="small")}),  # type: ignore[arg-type]
-    "a tolerance that is NaN": lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(limit=float("nan"))}),
+    "an artifact without a target":
+        lambda m, _: m.update(artifacts={"golden.npz": {"tolerance": artifact_entry()["tolerance"]}}),
+    "an artifact without a tolerance":
+        lambda m, _: m.update(artifacts={"golden.npz": {"target": "rk3588"}}),
+    "a tolerance of an unknown metric":
+        lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(metric="steps")}),
+    "a tolerance that is text":
+        lambda m, _: m.update(artifacts={
+            "golden.npz": artifact_entry(limit="small"),  # type: ignore[arg-type]
+        }),
+    "a tolerance that is NaN":
+        lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(limit=float("nan"))}),
     "accuracy as a list": lambda m, _: m.update(accuracy=[1]),
     "accuracy without figures": lambda m, _: m.update(accuracy={"numpy": {}}),
-    "accuracy as text": lambda m, _: m.update(accuracy={"numpy": {"max_abs": "a", "nrmse": "b", "steps": "c"}}),
+    "accuracy as text":
+        lambda m, _: m.update(accuracy={"numpy": {"max_abs": "a", "nrmse": "b", "steps": "c"}}),
     "versions as a list": lambda m, _: m.update(versions=["1"]),
     "float32 without a tolerance": lambda m, _: m.update(float32={}),
-    "a float32 tolerance below 0": lambda m, _: m.update(float32={"tolerance": artifact_entry(limit=-1.0)["tolerance"]}),
+    "a float32 tolerance below 0":
+        lambda m, _: m.update(float32={"tolerance": artifact_entry(limit=-1.0)["tolerance"]}),
     "left out as a list": lambda m, _: m.update(left_out=["model.onnx"]),
     "left out for a number": lambda m, _: m.update(left_out={"model.onnx": 3}),
 }  # fmt: skip

@@ -110,7 +110,8 @@ def test_flags_that_would_make_it_wrong_are_refused(tmp_path, flag):
 @pytest.mark.skipif(not compiler("g++"), reason="needs g++")
 def test_header_in_cpp(tmp_path):
     (tmp_path / "a.cpp").write_text(
-        '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == EL_NULL_POINTER ? 0 : 1; }\n'
+        '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == '
+        "EL_NULL_POINTER ? 0 : 1; }\n"
     )
     (tmp_path / "objects").mkdir()
     for source in SOURCES:

@@ -67,8 +67,8 @@ def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backe
     assert choice.name in ("onnx", "numpy")
     assert "native-int8" not in backends.opened
     assert (
-        "native-int8: not here: the bundle promises no accuracy for native-int8; export it again to have it measured"
-        in map(str, choice.reasons)
+        "native-int8: not here: the bundle promises no accuracy for native-int8; export it again "
+        "to have it measured" in map(str, choice.reasons)
     )
     with pytest.raises(BackendUnavailableError, match="promises no accuracy"):
         check_backend(bundle, "native-int8")

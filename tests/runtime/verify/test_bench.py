@@ -22,8 +22,8 @@ from helpers.specs import make_spec
 from helpers.weights import random_weights
 
 KEYS = {
-    "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us", "run_per_second", "streams",
-    "streams_per_second", "memory_kb", "load_ms",
+    "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us",
+    "run_per_second", "streams", "streams_per_second", "memory_kb", "load_ms",
 }  # fmt: skip
 
 

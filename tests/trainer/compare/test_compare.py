@@ -307,7 +307,8 @@ def test_errors_say_what_to_do(
     assert cli.main(["compare", "--agreement", "-o", "x"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "edge-lstm: error: --agreement: it is no part of the package now: run benchmarks/long_gap.py -o FOLDER"
+        "edge-lstm: error: --agreement: it is no part of the package now: run "
+        "benchmarks/long_gap.py -o FOLDER"
     )
     assert error.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""Sections that hang on the source and the task: every wrong value, old names, a source from outside."""
+"""Sections that hang on the source and the task: every wrong value, and old names."""
 
 from __future__ import annotations
 
@@ -44,15 +44,20 @@ BASES = {
     "ts": f'[data]\nsource = "ts"\npath = "d.ts"\n{BY_TIME}{CLASSES}{TRAIN}',
     "npz": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}',
     "aeon": f'[data]\nsource = "aeon"\nname = "BasicMotions"\n{BY_TIME}{CLASSES}{TRAIN}',
-    "cmapss": '[data]\nsource = "cmapss"\ntrain_path = "a"\ntest_path = "b"\nrul = "c"\nchannels = ["sensor_2"]\n'
-    f'[data.split]\nby = "given"\n[model]\ntask = "regress"\nhidden_size = 8\ntargets = ["life"]\n{TRAIN}',
-    "wav": '[data]\nsource = "wav"\npath = "d"\npattern = "(?P<label>.).*"\n[data.split]\nby = "group"\n'
+    "cmapss": '[data]\nsource = "cmapss"\ntrain_path = "a"\ntest_path = "b"\nrul = "c"\n'
+    'channels = ["sensor_2"]\n[data.split]\nby = "given"\n'
+    f'[model]\ntask = "regress"\nhidden_size = 8\ntargets = ["life"]\n{TRAIN}',
+    "wav": '[data]\nsource = "wav"\npath = "d"\npattern = "(?P<label>.).*"\n'
+    '[data.split]\nby = "group"\n'
     f"[front_end]\nsample_rate = 8000\nframe_length = 256\nhop_length = 128\n{CLASSES}{TRAIN}",
-    "text": f'[data]\nsource = "text"\npath = "d.txt"\nwindow = 9\n{BY_TIME}[model]\ntask = "language"\nhidden_size = 8\n{TRAIN}',
+    "text": f'[data]\nsource = "text"\npath = "d.txt"\nwindow = 9\n{BY_TIME}'
+    f'[model]\ntask = "language"\nhidden_size = 8\n{TRAIN}',
     "forecast": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{AHEAD}{TRAIN}',
-    "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}{AHEAD.replace("forecast", "anomaly")}{TRAIN}',
+    "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}'
+    f"{AHEAD.replace('forecast', 'anomaly')}{TRAIN}",
     "small": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}'
-    '[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\nscheme = "int8"\n',
+    "[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\n"
+    'scheme = "int8"\n',
 }
 
 TEXT, WHOLE, BROKEN = st.text(max_size=9), st.integers(-(2**40), 2**40), st.floats()
@@ -120,9 +125,10 @@ CHOICES = {
     "scheme": ("int8", "w8a8"),
 }
 KINDS = {
-    "a text": "path train_path test_path rul name time label group known_anomalies pattern test_pattern teacher",
-    "a count": "window stride season first hidden_size horizon embedding smoothing epochs batch_size devices "
-    "sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
+    "a text": "path train_path test_path rul name time label group known_anomalies pattern "
+    "test_pattern teacher",
+    "a count": "window stride season first hidden_size horizon embedding smoothing epochs "
+    "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
     "a whole number from 0": "seed patience",
     "above 0": "learning_rate clip_norm f_max floor temperature",
     "from 0": "weight_decay offset level noise f_min tolerance",
@@ -253,7 +259,8 @@ def test_an_old_name_without_a_new_one_here_says_whose_it_is(files: dict[str, Pa
         load_config(files["npz"], {"data.windows": 1})
 
 
-# As an earlier version wrote them into its checkpoints: every section flat, with the keys of all sources and tasks.
+# As an earlier version wrote them into its checkpoints: every section flat, with the keys of all
+# sources and tasks.
 OLD = json.loads(
     (Path(__file__).parent / "data" / "configurations_before_sections.json").read_text()
 )

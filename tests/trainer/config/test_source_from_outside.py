@@ -132,6 +132,7 @@ def test_without_the_package_the_source_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(WAVES)
     with pytest.raises(
         ConfigError,
-        match=rf"^{tmp_path}/c.toml:3: \[data\] source = \"waves\": unknown source 'waves'; known here: aeon, ",
+        match=rf"^{tmp_path}/c.toml:3: \[data\] source = \"waves\": unknown source 'waves'; known "
+        r"here: aeon, ",
     ):
         load_config(tmp_path / "c.toml")

@@ -175,7 +175,8 @@ def test_a_sequence_shorter_than_the_window(classify_csv: Path, configure: Confi
     spec = make_spec(config, splits)
     with pytest.raises(
         DataError,
-        match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 .*'pad'.*'drop'",
+        match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 "
+        r".*'pad'.*'drop'",
     ):
         examples(spec, splits.train, window=18)
     # Walks of 20 rows give two windows, the last at their end; rests of 15 give one with padding, or none.

@@ -197,7 +197,8 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
         (
             'source = "wav"',
             'source = "csv"',
-            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for source 'wav', and source is 'csv'",
+            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for source 'wav', and "
+            "source is 'csv'",
         ),
     ],
 )

@@ -175,7 +175,8 @@ def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
     assert not (run.path / "int8").exists()
     said = capsys.readouterr().err
     assert re.search(
-        r"not done: rounding costs \S+ % of rmse and an NRMSE of \S+ on the validation split; 0.5 % and 0.01 are allowed",
+        r"not done: rounding costs \S+ % of rmse and an NRMSE of \S+ on the validation split; 0.5 "
+        r"% and 0.01 are allowed",
         said,
     )
     assert "not fine-tuned: rounding costs no more than `tolerance` allows" in closing(run)

@@ -36,7 +36,8 @@ def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuNet, dict[str, Tensor
     rng = np.random.default_rng(seed)
     plain = CompactNet(spec)
     sequences = [SimpleNamespace(x=rng.normal(size=(80, spec.input_size))) for _ in range(20)]
-    state = plain.state_dict() | starting_ranges(spec, plain.state_dict(), sequences)  # type: ignore[arg-type]
+    start = plain.state_dict()
+    state = start | starting_ranges(spec, start, sequences)  # type: ignore[arg-type]
     net = NpuNet(spec).eval()
     net.load_state_dict(state)
     with torch.no_grad():

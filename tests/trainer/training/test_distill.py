@@ -121,7 +121,8 @@ def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(
     [
         (
             {"data__channels": ["b", "a"]},
-            r"does not fit: its inputs.channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of",
+            r"does not fit: its inputs.channels was \['b', 'a'\] and is \['a', 'b'\]; expected "
+            r"one of",
         ),
         (
             {"data__split__val": ["s3"]},

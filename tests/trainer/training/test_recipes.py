@@ -33,7 +33,8 @@ def test_basic_motions(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(
     DATA is None,
-    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds nab/",
+    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds "
+    "nab/",
 )
 def test_machine_temperature_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
@@ -133,7 +134,8 @@ def test_timemachine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(
     DATA is None,
-    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds nab/",
+    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds "
+    "nab/",
 )
 @pytest.mark.parametrize(
     ("file", "windows"),
