@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps a test's fake backends out of the user's cache. The tests of the cache switch it on again."""
+    """Keeps fake backends out of the user's cache. The tests of the cache switch it on again."""
     monkeypatch.setenv("EDGE_LSTM_REMEMBER", "0")
 
 

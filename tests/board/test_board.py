@@ -40,7 +40,7 @@ def fused_bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_without_an_npu_one_line_says_so(edge_lstm: OnBoard, bundle: Path, tmp_path: Path) -> None:
-    """The vendor's code takes the file and fails without its library. Our line stands below its own."""
+    """The vendor's code takes the file and fails without its library. Our line comes last."""
     done = edge_lstm("check", bundle, "--backend", "rknn")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Can not find dynamic library on RK3588" in done.stderr

@@ -86,7 +86,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
-    """As a newcomer types it: `make demo`, which makes .venv, then block by block, a board's too."""
+    """As a newcomer types it: `make demo`, which makes .venv, then each block, a board's too."""
     board = clone.parent / "board"
     program = board / "bin" / "your-sensor-program"
     program.parent.mkdir(parents=True)

@@ -14,7 +14,7 @@ from helpers.arrays import Array, Weights
 class OrtRuntime:
     """The vendor's runtime, computed by ONNX Runtime on the same cell graph.
 
-    It hands out the same output buffers again at every call, as a runtime with mapped NPU memory may.
+    Every call hands out the same output buffers, as a runtime with mapped NPU memory may.
     """
 
     def __init__(self, model: bytes):

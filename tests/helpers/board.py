@@ -4,8 +4,8 @@
 
 makes one in FOLDER, with this working tree's wheel installed, and says how to run it. It needs no
 root rights. arm64, the default, is an RK3588 without its NPU, with NumPy's wheel and Rockchip's
-rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. The speed is the emulator's and says
-nothing about a board.
+rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. The speed is the
+emulator's and says nothing about a board.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Architecture(NamedTuple):
     debian_packages: tuple[str, ...]
     extras: (
         tuple[str, ...] | None
-    )  # of the project, whose requirements pip installs there, besides NumPy; None: Debian has NumPy
+    )  # of the project: pip installs its requirements besides NumPy. None: Debian has NumPy.
 
 
 ARCHITECTURES = {
@@ -90,8 +90,8 @@ ARCHITECTURES = {
             ("python3-pip", "libstdc++6"),
             ("npu",),
         ),
-        # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, and Debian's
-        # pip takes no wheel of that.
+        # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, and
+        # Debian's pip takes no wheel of that.
         Architecture(
             "armhf",
             "armv7l",
@@ -111,7 +111,7 @@ class BoardError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """FOLDER/root is Debian. pip fills FOLDER/numpy (runtime alone) and FOLDER/npu (extra `npu`)."""
+    """FOLDER/root is Debian. pip fills FOLDER/numpy (no extra) and FOLDER/npu (extra `npu`)."""
 
     folder: Path
     architecture: Architecture
@@ -123,8 +123,8 @@ class Board:
     def pip(self, *arguments: str | Path) -> list[str]:
         """pip there.
 
-        It reads the file of the Python that runs it, to tell which wheels that takes. So the launcher
-        must not be that file.
+        It reads the file of the Python that runs it, to tell which wheels that takes. So that file
+        must not be the launcher.
         """
         root = self.folder / "root"
         cpu = ["-cpu", self.architecture.cpu]
@@ -140,7 +140,7 @@ class Board:
         ]
 
     def with_library(self, library: Path, root: Path) -> None:
-        """Make the folder `root`: the board's own, of links, with this file as /usr/lib/librknnrt.so."""
+        """Make the folder `root`: links to the board's own, and this file as librknnrt.so."""
         shutil.copytree(self.folder / "root", root, symlinks=True, copy_function=os.symlink)
         (root / "usr/lib/librknnrt.so").symlink_to(library)
 
@@ -155,7 +155,8 @@ class Board:
         """The environment variables of a process there.
 
         project: a folder that `install` has made. npu: with rknn-toolkit-lite2?
-        root: what it sees as / if not this board's own, see `with_library`. cpu: as the emulator calls it.
+        root: what it sees as / if not this board's own, see `with_library`.
+        cpu: by the emulator's name.
         """
         paths = [
             str(path)
@@ -293,8 +294,8 @@ def _unpack_debian(root: Path, architecture: Architecture) -> None:
     # What update-alternatives would link when Debian's BLAS and LAPACK are installed.
     for library in root.glob("usr/lib/*/*/lib*.so.3"):
         (library.parents[1] / library.name).symlink_to(library.relative_to(library.parents[1]))
-    # If rknn-toolkit-lite2 takes the machine for a container, it looks for these two before it looks
-    # for its library.
+    # If rknn-toolkit-lite2 takes the machine for a container, it looks for these two before it
+    # looks for its library.
     for path, content in (("proc/device-tree/compatible", SOC), ("dev/dri/renderD129", b"")):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)

@@ -36,7 +36,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> str:
-    """The self-test's line of figures. AssertionError with all that was printed unless it ended well."""
+    """The self-test's line of figures. AssertionError with all output unless it passed."""
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS" in lines, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""A network of the C kernel from Python, with random weights, and its equations in NumPy, in float64."""
+"""A random network of the C kernel from Python, and its equations in NumPy, in float64."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def run_in_numpy(
 ) -> tuple[Array, Array]:
     """x (steps, inputs) -> y (steps, outputs) and the state after it (values,).
 
-    equations: for each type, a function of the layer that gives its Equations and how many states it
-    has.
+    equations: for each type, a function of the layer that gives its Equations and the number of its
+    states.
     """
     made = [equations[layer.type](layer) for layer in network.layers]
     states = [

@@ -4,7 +4,7 @@ The input is a list of changes to a real small bundle: to values of its manifest
 members, to bytes of the file. The checksums are made right again afterwards, so that a change
 gets as far as its reader.
 
-    python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
+    python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -seed=1]
 
 FOLDER keeps the inputs that went somewhere new, for the next run.
 """

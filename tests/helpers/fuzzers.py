@@ -1,6 +1,8 @@
 """Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), and says what they found.
 
-python tests/helpers/fuzzers.py [seconds of each, 600 unless given]   # keeps its finds in build/fuzz
+python tests/helpers/fuzzers.py [seconds of each, 600 unless given]
+
+keeps what it learns in build/fuzz.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ APART = ("sh", "-c", '"$@"; exit $?', "sh")
 
 
 def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
-    """What libFuzzer says at its end. AssertionError with the input that crashes, if there is one."""
+    """What libFuzzer says at its end. AssertionError with the input that crashes, if any."""
     flags = (*SANITISED, "-fsanitize=fuzzer-no-link,address,undefined")
     program = build(
         folder,

@@ -15,7 +15,7 @@ class Import(NamedTuple):
 
 
 def modules(packages: Mapping[str, Path]) -> dict[str, Path]:
-    """Dotted name -> file of every module. packages: import package -> the folder that it lies in."""
+    """Dotted name -> file of every module. packages: import package -> its parent folder."""
     found = {}
     for package, folder in packages.items():
         for path in sorted((folder / package).rglob("*.py")):
@@ -48,7 +48,7 @@ def imports(module: str, path: Path) -> Iterator[Import]:
 
 
 def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Module -> the modules of these packages that it imports, inside functions and for type checkers too."""
+    """Module -> those of these packages that it imports, also in functions and for type checkers."""
     files = modules(packages)
     found = {}
     for module, path in files.items():
@@ -61,7 +61,7 @@ def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
-    """The strongly connected components: groups of modules that all import each other in the end."""
+    """Strongly connected components: groups of modules that all import each other in the end."""
 
     def reach(start: str) -> set[str]:
         seen: set[str] = set()

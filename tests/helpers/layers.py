@@ -1,7 +1,7 @@
 """What every recurrent layer type must do, whatever it computes. Each type's tests call these.
 
-A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's module
-or ONNX Runtime's operator.
+A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's
+module or ONNX Runtime's operator.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _spec(network: list[dict[str, Any]], outputs: int) -> rt.ModelSpec:
 
 
 def check_backends(kind: Kind) -> None:
-    """Every backend, step by step and with its state saved and put back, gives the formula's answers."""
+    """Every backend, stepped, its state saved and put back, gives the formula's answers."""
     spec = kind.spec(8, 5)
     weights, rows = normal_weights(spec), feature_rows(spec, STEPS)
     outputs, states = kind.answers(spec, weights, rows)

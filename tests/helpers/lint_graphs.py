@@ -190,8 +190,8 @@ def cell(F=6, H=16, layers=1):
     return build(spec, random_weights(spec), "cell")
 
 
-# The rule, the graph that breaks it, its target and scheme, the nearest that does not, with its own,
-# and a part of the finding.
+# The rule, the graph that breaks it, its target and scheme, the nearest that does not, with its
+# own, and a part of the finding.
 PAIRS = [
     ("scheme-not-allowed", cell, ("rv1106", "fp16"),
      cell, ("rv1106", "w8a8"), "fp16 on rv1106: this NPU has no float16; use w8a8"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
-    """Uniform in +-1/sqrt(H), as PyTorch starts, with the forget gate open, so that c lasts for long."""
+    """Uniform in +-1/sqrt(H), as PyTorch starts, the forget gate open so that c lasts for long."""
     rng = np.random.default_rng(seed)
     hidden = hidden_size(spec)
     bound = 1.0 / np.sqrt(max(hidden, 4))

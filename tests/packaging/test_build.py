@@ -1,4 +1,7 @@
-"""How the wheel and the library are built: with and without a compiler, from the working tree and the sdist, and the same each time."""
+"""The wheel and the library, built with and without a compiler, from the tree and the sdist.
+
+They are the same each time.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,10 @@ def test_a_wrong_platform_names_the_right_ones(tmp_path: Path) -> None:
 
 
 def test_the_compiler_has_one_version() -> None:
-    """An exact one: it decides the bytes. A wheel that names its platform asks for it, an install from source never does."""
+    """An exact version, because it decides the bytes.
+
+    A wheel that names its platform asks for it, and an install from source never does.
+    """
     text = (hatch_build.ROOT / "pyproject.toml").read_text("utf-8")
     assert re.findall(r'"(ziglang[^"]*)"', text) == [hatch_build.ZIGLANG]
     assert f"\n{hatch_build.ZIGLANG}\n" in (hatch_build.ROOT / "constraints.txt").read_text("utf-8")
@@ -205,7 +211,7 @@ def test_an_editable_install_has_this_machines_library(
 
 @slow
 def test_from_the_sdist_as_on_a_board(copy: Path, board: Path, tmp_path: Path) -> None:
-    """pip there builds with cc, or without a library where there is none, and never fetches a compiler."""
+    """pip builds with cc, or without a library if there is no cc. It fetches no compiler."""
     done = run(
         [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path], copy
     )

@@ -176,7 +176,7 @@ def test_nothing_but_numpy_is_there(board: Path) -> None:
     }
 
 
-# What "auto" reads of the wheel's own plug-in: the facts of rknn-sim, and nothing that is not there.
+# "auto" reads the facts of rknn-sim, the wheel's own plug-in, and nothing that is not there.
 PLUG_IN = ["edge_lstm_export"] + [
     f"edge_lstm_export.npu{name}"
     for name in ("", ".rknn", ".rknn.environment", ".rknn.sim", ".rknn.uv")
@@ -249,7 +249,7 @@ def test_what_needs_no_package_runs(board: Path) -> None:
 
 
 def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:
-    """It finds the wheel and its extra; the packages themselves it is not given."""
+    """It finds the wheel and its extra. It is not given the packages themselves."""
     asked = [
         str(board),
         "-m",

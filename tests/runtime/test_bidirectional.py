@@ -1,4 +1,7 @@
-"""Bidirectional models: whole sequences, each from the zero state, in every backend, the session, the bundle and the stream of lines."""
+"""Bidirectional models: whole sequences, each from the zero state.
+
+They run in every backend, the session, the bundle and the stream of lines.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ from helpers.tolerances import assert_close
 
 
 class Fixed(Backend):
-    """What a converted model is to the session: sequences of `steps`, no others. wrong: is added to its answers."""
+    """A converted model as the session sees it: sequences of `steps`, no others.
+
+    wrong: is added to its answers.
+    """
 
     name = "rknn"
 

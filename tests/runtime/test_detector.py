@@ -1,4 +1,4 @@
-"""The detector: against a plain float64 computation of a whole recording, its state, missing values, and the command."""
+"""The detector against plain float64 over a whole recording, its state, gaps, and the command."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def child(
 
 
 def test_a_limit_on_the_file_size(tmp_path: Path) -> None:
-    # A real short write by the kernel, of a process that may not write more than 100 kB into one file.
+    # A real short write by the kernel: the process may write no more than 100 kB into one file.
     make_bundle(tmp_path / "a.edge", BIG, seed=1)
     old = (tmp_path / "a.edge").read_bytes()
     assert len(old) > 150_000

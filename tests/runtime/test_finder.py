@@ -15,7 +15,7 @@ from helpers.commands import environment
 
 @pytest.fixture
 def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Two built-in shapes, a file that is none, and two plug-ins of which one is built in as well."""
+    """Two built-in shapes, a file that is none, and two plug-ins, one of them also built in."""
     folder = tmp_path / "shapes_of_the_test"
     (folder / "round").mkdir(parents=True)
     (folder / "__init__.py").touch()

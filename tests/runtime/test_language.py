@@ -1,4 +1,4 @@
-"""Task "language": one-hot features, every backend against the reference, text against a loop written here."""
+"""Task "language": one-hot features, backends against the reference, text against a loop."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_lines_are_indices_or_characters() -> None:
 
 
 def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
-    """Probabilities in full, the draw by walking along them; float64, no session."""
+    """All probabilities, and the draw by walking along them, in float64 without a session."""
     reference, rng = rt.Reference(SPEC, WEIGHTS), np.random.default_rng(seed)
     for row in one_hot(prompt):
         logits = reference.step(row)

@@ -1,4 +1,4 @@
-"""A stream of samples through every backend: the state is carried, saved, restored and never lost."""
+"""A stream of samples through every backend: the state is carried, saved and restored."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def test_a_task_that_nobody_knows_is_named() -> None:
 
 
 def branched() -> rt.ModelSpec:
-    """x -> wide; (wide, x) -> lstm; (lstm, x) -> side; (side, wide, lstm) -> head."""
+    """x -> wide, (wide, x) -> lstm, (lstm, x) -> side, (side, wide, lstm) -> head."""
     lstm = {"type": "lstm", "name": "lstm", "inputs": ["wide", "x"], "units": 3}
     network = [
         dense("wide", ["x"], 6, "tanh"),

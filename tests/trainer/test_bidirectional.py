@@ -1,4 +1,4 @@
-"""Training models that read each sequence from both ends: padding must not reach the direction that begins at it."""
+"""Training models that read from both ends: no padding reaches the direction that begins at it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_initial_weights_of_both_directions() -> None:
 
 
 def test_summary_counts_by_hand() -> None:
-    # 2 inputs, then 12 of both directions; 6 units and 2 directions a layer; 3 classes.
+    # 2 inputs, then 12 of both directions. 6 units and 2 directions a layer. 3 classes.
     parameters = 2 * 4 * 6 * (2 + 6 + 1) + 2 * 4 * 6 * (12 + 6 + 1) + 12 * 3 + 3
     text = CompactNet(both_ways()).summary()
     assert "lstm 6 both ways -> lstm 6 both ways" in text

@@ -1,4 +1,4 @@
-"""Task "language": the text, its streams, the loss and the metrics, against PyTorch's own layers over whole texts."""
+"""Task "language": streams, loss and metrics, against PyTorch's own layers over whole texts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def test_examples_are_the_windows_with_their_next_characters(configure: Configur
 
 
 def whole_text_loss(run: Run, x: np.ndarray) -> float:
-    """The mean cross-entropy of nn.Embedding, nn.LSTM and nn.Linear in float64 over a text (T, 1), in one pass from the zero state."""
+    """The mean cross-entropy of nn.Embedding, nn.LSTM and nn.Linear in float64 over a text (T, 1).
+
+    One pass, from the zero state.
+    """
     net, spec = run.model, run.spec
     table = (
         torch.eye(spec.feature_size) if net.embedding is None else net.embedding.weight.detach().T
@@ -98,7 +101,10 @@ def whole_text_loss(run: Run, x: np.ndarray) -> float:
 def test_an_epoch_is_one_long_pass_over_each_stream(
     embedding: int | None, configure: Configure, tmp_path: Path
 ) -> None:
-    """With a learning rate that moves nothing, the training loss must be that of whole streams: the state is carried over every window."""
+    """If the learning rate moves nothing, the training loss must be that of whole streams.
+
+    The state is carried over every window.
+    """
     more = {} if embedding is None else {"model__embedding": embedding}
     config = configure(
         LANGUAGE, train__learning_rate=1e-30, train__weight_decay=0.0, train__epochs=1, **more

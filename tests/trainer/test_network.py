@@ -78,7 +78,7 @@ def test_canonical_weights_are_copies() -> None:
 
 
 def test_summary_counts_by_hand() -> None:
-    # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
+    # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias per unit, and the head.
     parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
     text = CompactNet(plain_spec(1, 10)).summary()
     assert f"{parameters:,}" in text

@@ -1,4 +1,4 @@
-"""Task "regress": columns that are answered at every step, from a table and from the C-MAPSS files."""
+"""Task "regress": columns of a table that are answered at every step."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ accelerator = "cpu"
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Five units of 40 to 48 rows; level is a running mean of a, swing 100 times that of |b|; every tenth level is unknown."""
+    """Five units of 40 to 48 rows: level is a running mean of a, swing 100 times that of |b|.
+
+    Every tenth level is unknown.
+    """
     rng = np.random.default_rng(0)
     lines = ["unit,a,b,level,swing"]
     for unit in range(1, 6):

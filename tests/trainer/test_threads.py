@@ -1,4 +1,4 @@
-"""How many threads train: as asked, or as measured; and that measuring leaves no trace."""
+"""How many threads train: as asked, or as measured. Measuring leaves no trace."""
 
 from __future__ import annotations
 

@@ -19,7 +19,10 @@ LENGTHS = {"train": (6, 4, 5), "test": (2, 3)}
 
 @pytest.fixture
 def turbofan(tmp_path: Path) -> Path:
-    """Three engines until they fail, two stopped 7 and 1 cycles before; sensor_21 is the row's number in the file."""
+    """Three engines until they fail, and two stopped 7 and 1 cycles before.
+
+    sensor_21 is the row's number in the file.
+    """
     for part, lengths in LENGTHS.items():
         rows = [
             (unit, cycle)

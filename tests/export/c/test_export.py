@@ -1,4 +1,4 @@
-"""From a run or a bundle to a folder of C source, built and run here. Other CPUs: test_boards.py."""
+"""From a run or a bundle to a folder of C source that runs here. Other CPUs: test_boards.py."""
 
 from __future__ import annotations
 

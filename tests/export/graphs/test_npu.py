@@ -18,7 +18,7 @@ from helpers.specs import feature_rows
 
 
 def run_on_ort(spec, form, rows):
-    """(steps, outputs), every output of each run, the state carried by the runtime's own packing."""
+    """(steps, outputs): every output of each run, its state carried by the runtime's packing."""
     session = onnxruntime.InferenceSession(
         form.graph.SerializeToString(), providers=["CPUExecutionProvider"]
     )

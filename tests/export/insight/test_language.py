@@ -1,4 +1,4 @@
-"""`edge-lstm inspect` of a language model, against the float64 reference, character by character."""
+"""`edge-lstm inspect` of a language model against the reference, character by character."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def test_the_page_is_whole_and_alone(trained, capsys):
         assert base64.b64decode(address.removeprefix("data:image/png;base64,")).startswith(PNG)
     assert not re.search(r"https?:|@import|url\(", text)
     assert out.rstrip().endswith(f"page       {trained.path / 'inspect.html'}")
-    # Under each picture stand the sentences that the command prints, and they carry this model's figures.
+    # Under each picture stand the sentences that the command prints, and they carry this model's
+    # figures.
     for part in text.split("<h2>")[1:]:
         assert part.index("<figure>") < part.index("<li>")
     plain = re.sub(r"\s+", " ", out)

@@ -311,7 +311,7 @@ def test_a_bidirectional_model_is_judged_and_nothing_drifts(both_run, monkeypatc
 
 
 def test_a_model_that_answers_no_recording_is_judged_by_the_golden_samples(both_run, monkeypatch):
-    """A bidirectional one of 20 steps. The recordings have 50, and the golden samples are pieces."""
+    """A bidirectional one of 20 steps. The recordings have 50. The golden samples are pieces."""
     stand_in.install(monkeypatch)
     rng = np.random.default_rng(0)
     test = [Sequence(str(n), "g", rng.normal(size=(50, 6)), 0) for n in range(3)]

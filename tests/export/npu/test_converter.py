@@ -101,7 +101,7 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
 def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
     """The emulation is NumPy: if the converter chose other scales or weights, the two would part.
 
-    Each is one step from the zero state: over many, a rounding that falls the other way is carried on.
+    Each is one step from the zero state: a rounding that falls the other way would be carried on.
     """
     spec, weights = random_model(layers, 32, outputs=3)
     calibration = calibration_for(spec, weights, 128)
@@ -153,7 +153,7 @@ def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
 
 
 def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
-    """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
+    """A graph of two-dimensional inputs: the vendor logs an error, returns 0, writes a file."""
     W, b = (
         numpy_helper.from_array(a.astype(np.float32), n)
         for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4)))

@@ -91,7 +91,7 @@ def test_converter_does_what_the_rules_say(tmp_path):
 @pytest.mark.slow
 @on_the_converter
 def test_converter_takes_what_lint_lets_pass(tmp_path):
-    """Our cell in every scheme offered, and each graph of the operator that lint finds no error in."""
+    """Our cell in every scheme offered, and the operator's graphs that lint lets pass."""
     graphs = [
         cell(F=8, H=20),
         lstm(),

@@ -1,4 +1,4 @@
-"""A small net fine-tuned for w8a8 and the same net without it, by the real converter and on its simulator."""
+"""A net fine-tuned for w8a8 and the same net without it, by the real converter and simulator."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_converted_model_is_what_training_emulated(tuned):
 
 
 def test_without_fine_tuning_the_same_net_is_rounded_afterwards(tuned, tmp_path, record_property):
-    """The float model that fine-tuning began with. No claim that it is worse: the report has both figures."""
+    """The float model that fine-tuning began with. It need not be worse: the report has both."""
     run, work = tuned
     model = CompactNet(run.spec)
     model.load_state_dict(checkpoint.load(run.path / "float.pt")["model"])

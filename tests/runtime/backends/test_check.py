@@ -122,7 +122,7 @@ def test_the_tolerance_of_an_artifact_is_the_manifests(
 ) -> None:
     bundle = with_artifacts(tmp_path, "rk3588-w8a8.rknn", metric="nrmse", limit=0.5)
     register(monkeypatch, "rknn", perturbed)
-    # By name, and where the only one is meant.
+    # By name, and if the only one is meant.
     for artifact in ("rk3588-w8a8.rknn", None):
         result = check_backend(bundle, "rknn", artifact)
         assert result.artifact == "rk3588-w8a8.rknn"

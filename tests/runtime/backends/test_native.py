@@ -1,4 +1,4 @@
-"""The C kernel from Python: every kernel of this CPU against the float64 reference, PyTorch and integers in NumPy; and what is refused."""
+"""Every C kernel of this CPU, from Python, against the float64 reference, PyTorch and integers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ BUILT = native.LIBRARY.exists()
 KERNELS = native.kernels() if BUILT else ()
 built = pytest.mark.skipif(not BUILT, reason=f"{native.LIBRARY.name} is not built")
 every_kernel = pytest.mark.parametrize("kernel", KERNELS or [pytest.param("none", marks=built)])
-FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
+# float32 rounds at 6e-8. Sums of some hundred terms are carried through a contracting recurrence.
+FLOAT_LIMIT = 2e-6
 
 
 def farthest(actual: Array, expected: Array) -> float:
@@ -73,7 +74,7 @@ def test_float32_against_pytorch(kernel):
     weights = random_weights(spec)
     lstm = torch.nn.LSTM(spec.feature_size, 24, 3, dtype=torch.float64)
     with torch.no_grad():
-        # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases.
+        # PyTorch's gates stand in the canonical order i, f, g, o. It has two biases.
         for k in range(3):
             for name, value in (("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b")):
                 getattr(lstm, f"{name}_l{k}").copy_(
@@ -91,7 +92,10 @@ def test_float32_against_pytorch(kernel):
 
 
 def int8_product(v: Array, W: Array, step: Array) -> Array:
-    """v (N,) rounded to 127 whole numbers of its largest, times W, (N, 4H) whole numbers: exact sums, times both scales."""
+    """v (N,), rounded to 127 steps of its largest, times W (N, 4H), whole numbers.
+
+    The sums are exact, and then times both scales.
+    """
     largest = np.abs(v).max()
     if largest <= 1e-30:
         return np.zeros(W.shape[1])
@@ -102,7 +106,10 @@ def int8_product(v: Array, W: Array, step: Array) -> Array:
 @every_kernel
 @pytest.mark.parametrize("with_steps", [False, True])
 def test_int8_against_integers(kernel, with_steps):
-    """Each step from the kernel's own state, and each layer from its own h below: a rounding to the other neighbour is not carried on."""
+    """Each step from the kernel's own state, and each layer from its own h below.
+
+    So a rounding to the other neighbour is not carried on.
+    """
     spec = make_spec(channels=6, hidden=21, layers=2, outputs=3)
     weights = random_weights(spec)
     whole, steps = {}, {}
@@ -141,14 +148,18 @@ def test_int8_against_integers(kernel, with_steps):
             farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"])
             <= FLOAT_LIMIT
         )
-    # The exception: a value so near the middle between two whole numbers that float32 and float64 round it apart.
+    # The exception: float32 and float64 round a value apart if it is very near the middle between
+    # two whole numbers.
     assert np.mean(np.array(worst) > 5e-6) < 0.01
     assert max(worst) < 0.01
 
 
 @every_kernel
 def test_int8_is_near_float32(long_run, kernel):
-    """Its own rounding is that of int8 and no more: NRMSE of a random net, as docs/int8.md tells of trained ones."""
+    """Its rounding is that of int8 and no more: NRMSE of a random net.
+
+    docs/int8.md has that of trained ones.
+    """
     spec, weights, x, expected = long_run
     actual = NativeBackend(spec, weights, "int8", kernel=kernel).run(x[:1000])
     assert np.sqrt(np.mean((actual - expected[:1000]) ** 2)) / expected[:1000].std() < 0.03
@@ -223,7 +234,10 @@ def test_state_is_carried_over():
 @built
 @pytest.mark.parametrize("streams", [None, 3])
 def test_features_of_other_kinds(streams):
-    """float64, whole numbers and strides are taken as the values they are; other shapes and values are refused, and nothing changes."""
+    """float64, whole numbers and strides are taken as the values they are.
+
+    Other shapes and values are refused, and nothing changes.
+    """
     spec = make_spec(channels=3)
     batch = () if streams is None else (streams,)
     weights = random_weights(spec)

@@ -142,7 +142,7 @@ def test_damaged_library(tmp_path, content):
 @built
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
 def test_library_cut_off(tmp_path, part):
-    """As by a full disk; the loader itself would end the process with SIGBUS."""
+    """As by a full disk. The loader itself would end the process with SIGBUS."""
     content = native.LIBRARY.read_bytes()
     assert "can't be loaded here: it ends in the middle" in fails_with(
         tmp_path, content[: int(part * len(content))]

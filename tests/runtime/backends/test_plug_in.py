@@ -1,4 +1,4 @@
-"""A backend from outside the packages, in float16: found, listed, checked with its own tolerance, tried by auto, benched."""
+"""A backend from outside, in float16: found, listed, checked by its tolerance, tried, benched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding backends, checking them, taking the fastest right one; the NPU adapter; plug-ins."""
+"""Finding backends by name, and the one for ONNX Runtime."""
 
 from __future__ import annotations
 

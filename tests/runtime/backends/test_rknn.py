@@ -163,7 +163,10 @@ def test_versions_on_the_board(
 def test_a_session_on_an_npu_that_answers_wrongly_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The self-check at load: the same network with its head's bias moved, as a driver with other rounding or a wrong layout would."""
+    """The self-check at load: the same network with its head's bias moved.
+
+    A driver with other rounding or a wrong layout would answer so.
+    """
     bundle = with_artifacts(tmp_path, "rk3588-fp16.rknn")
     opened = []
 

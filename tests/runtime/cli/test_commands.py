@@ -1,4 +1,4 @@
-"""The command: in a process of its own where the process matters (pipes, signals, exit codes), in this one otherwise."""
+"""The command: help, `info`, and what is not installed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_top_level_lists_every_verb(capfd: pytest.CaptureFixture[str]) -> No
 def test_a_start_looks_for_no_other_command_and_no_backend(
     classify_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Both take longer than the command itself, on a board most of all; help needs them."""
+    """Both take longer than the command itself, on a board most of all. Only help needs them."""
 
     def asked(*_: object) -> None:
         raise AssertionError("it was looked for")

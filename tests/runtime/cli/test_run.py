@@ -203,7 +203,7 @@ def test_run_garbage_after_a_sample(classify_file: Path, locale: str, tmp_path: 
 
 
 def test_run_a_device_that_goes_away(classify_file: Path) -> None:
-    # Reading the memory of the process at address 0 opens and then fails, as an unplugged device does.
+    # This file opens and its reading fails, as with an unplugged device.
     done = edge_lstm("run", classify_file, "--input", "/proc/self/mem")
     assert done.returncode == 2
     assert (

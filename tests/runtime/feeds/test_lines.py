@@ -296,7 +296,7 @@ def test_nothing_in_nothing_out(session: Session, text: str) -> None:
 
 
 def test_answers_that_are_not_finite_stop_the_stream() -> None:
-    # NaN from a device stays in its state; an answer line would not even be JSON.
+    # NaN from a device stays in its state, and an answer line would not even be JSON.
     class Overflowing(NumpyBackend):
         def step(self, features: Any) -> Any:
             return super().step(features) * np.float32("nan")

@@ -1,4 +1,4 @@
-"""Raw samples to features and outputs to answers: the whole-recording form against the sample-by-sample one, on nasty numbers."""
+"""Samples to features and outputs to answers: at once against one by one, on nasty numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ nan = math.nan
 
 @st.composite
 def recordings(draw: st.DrawFn) -> tuple[ModelSpec, np.ndarray[Any, Any]]:
-    """A model and a recording with gaps anywhere, at the start and throughout a channel included."""
+    """A model and a recording with gaps anywhere, even at the start or throughout a channel."""
     channels = draw(st.integers(1, 3))
     missing = draw(st.sampled_from(["ffill", "mask"]))
     number = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -113,7 +113,8 @@ def test_mask_is_cleared_after_a_gap() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_large_offset_keeps_its_precision(dtype: type[np.floating[Any]]) -> None:
-    # Air pressure: the signal is the last 1 of 101,325 Pa. In float32 its steps are 0.0078 Pa; the mean must not add to that.
+    # Air pressure: the signal is the last 1 of 101,325 Pa. In float32 its steps are 0.0078 Pa, to
+    # which the mean must not add.
     spec = make_spec(channels=1, mean=[101_325.3], std=[0.5])
     pre = preprocessor(spec, dtype)
     pressures = 101_325 + np.linspace(-1, 1, 257)
@@ -320,7 +321,8 @@ def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:
     xs = 101_325 + np.sin(np.arange(200) / 9)[:, None]
     single = Session(spec, open_any("numpy", spec, weights)).run(xs)
     double = Session(spec, open_any("reference", spec, weights)).run(xs)
-    # Half a float32 step at 101,325 is 0.0039; more would mean that the offset went through float32 arithmetic before.
+    # Half a float32 step at 101,325 is 0.0039. A larger error would mean that the offset went
+    # through float32 arithmetic before.
     assert np.abs(single - double).max() < 0.0040
 
 

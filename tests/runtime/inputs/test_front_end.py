@@ -1,4 +1,4 @@
-"""The front end: against librosa, against the formulas, in any chunking; a session that listens; what is refused."""
+"""The front end against librosa and formulas, in any chunking, in a session, and refusals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def open_session(front_end: rt.FrontEnd) -> rt.Session:
 def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
     librosa = pytest.importorskip("librosa")
     pcm = sound(front_end)
-    # librosa pads the window to n_fft on both sides; zeros before the first sample put its frames where ours are.
+    # librosa pads the window to n_fft on both sides. Zeros before the first sample put its frames
+    # at the places of ours.
     y = np.concatenate(
         [
             np.zeros((front_end.n_fft - front_end.frame_length) // 2),

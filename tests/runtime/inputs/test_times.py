@@ -1,4 +1,4 @@
-"""A channel of elapsed time: its scale, one sample or all at once, what is refused, and the clock of `edge-lstm run`."""
+"""A channel of elapsed time: scale, in steps or at once, refusals, `edge-lstm run`'s clock."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_run_works_the_time_out(
             for (a, b), dt in zip(rows, dts, strict=True)
         ]
         assert forecasts(again(own)) == forecasts(found)
-        # A line that is refused doesn't move the clock; a reset sets it back.
+        # A line that is refused doesn't move the clock, and a reset sets it back.
         bad = [
             *objects[:1],
             '{"a": "x", "b": 1, "when": "2024-05-31 23:54:00"}',

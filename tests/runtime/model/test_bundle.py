@@ -1,4 +1,4 @@
-"""The bundle: the same content is the same bytes; anything cut, altered, foreign or hostile is refused with a clear error."""
+"""The same content is the same bytes. A bundle that is cut, altered or foreign is refused."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def test_every_altered_byte_is_found(small: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_value_of_every_structural_byte_is_found(small: bytes) -> None:
-    # The zip's own fields (methods, flags, sizes, offsets) take the reader down paths that altered content does not.
+    # The zip's own fields (methods, flags, sizes, offsets) take the reader down paths that altered
+    # content does not.
     start = small.index(b"PK\x01\x02")
     with zipfile.ZipFile(io.BytesIO(small)) as archive:
         headers = [

@@ -52,7 +52,7 @@ def test_a_huge_declared_member(small: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "golden.npz", "more.bin"])
 @pytest.mark.parametrize("lie", [False, True], ids=["declared", "declared small"])
 def test_a_compressed_bomb(small: bytes, tmp_path: Path, name: str, lie: bool) -> None:
-    # Small on disk, and in the directory too where it lies; only the unpacking would show its size.
+    # Small on disk, and also in the directory if that lies. Only the unpacking would show its size.
     bomb = bytes(64 << 20)
     data = bytearray(packed({**unpacked(small), name: bomb}, method=zipfile.ZIP_DEFLATED)[:-64])
     if lie:
@@ -200,7 +200,9 @@ MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
     "artifacts as null": lambda m, _: m.update(artifacts=None),
     "an artifact that is no member": lambda m, _: m.update(artifacts={"rk.rknn": artifact_entry()}),
     "an artifact without a target":
-        lambda m, _: m.update(artifacts={"golden.npz": {"tolerance": artifact_entry()["tolerance"]}}),
+        lambda m, _: m.update(artifacts={
+            "golden.npz": {"tolerance": artifact_entry()["tolerance"]}
+        }),
     "an artifact without a tolerance":
         lambda m, _: m.update(artifacts={"golden.npz": {"target": "rk3588"}}),
     "a tolerance of an unknown metric":

@@ -1,5 +1,4 @@
-"""GRU layers of the C kernel, on every kernel of this CPU: against the equations in float64, PyTorch
-and ONNX Runtime."""
+"""GRU layers on every kernel of this CPU: against float64 equations, PyTorch and ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The C tests of the kernel (suite.c), compiled in every way that a user may compile it, and under what finds wrong memory accesses."""
+"""The C tests of the kernel (suite.c), compiled in every way that a user may compile it.
+
+They also run under tools that find wrong memory accesses.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +147,7 @@ def test_header_in_cpp(tmp_path):
     ],
 )
 def test_a_wrong_kernel_is_found(tmp_path, file, right, wrong):
-    """The tests are no good if they pass with a wrong gate, a coarse exponential, or sources in each other's place."""
+    """The tests must fail with a wrong gate, a coarse exponential or exchanged sources."""
     shutil.copytree(NATIVE, tmp_path / "native", ignore=shutil.ignore_patterns("*.so", "*.py"))
     text = (tmp_path / "native" / file).read_text()
     assert right in text

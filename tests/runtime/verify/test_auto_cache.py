@@ -1,4 +1,4 @@
-"""What "auto" remembers, and when it does not rely on it. What it takes in the first place is tested with the backends."""
+"""What "auto" remembers, and when it does not rely on it. Its choice: backends/test_auto.py."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ INT8 = {"metric": "nrmse", "limit": 1e-2, "reason": "as the export found it"}
 
 
 def quantised(bundle: Bundle) -> NumpyBackend:
-    """Off by half a percent of the outputs' deviation: right by an int8 tolerance, wrong by that of float32."""
+    """Off by half a percent of the outputs' deviation: right for int8, wrong for float32."""
     off = np.float32(5e-3 * bundle.golden[1].std())
     return NumpyBackend(bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + off})
 
@@ -112,7 +112,10 @@ def test_without_the_native_library(name: str, streams: int | None, promised: Bu
 
 
 def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: Path) -> None:
-    """Over the first samples the outputs of this bundle hardly vary, so that an error relative to their own spread would be enormous."""
+    """Over the first samples the outputs of this bundle hardly vary.
+
+    An error relative to their own spread would be enormous.
+    """
     spec = make_spec(
         task="forecast", channels=1, outputs=1
     )  # of one output: the spread of several is that between them, too

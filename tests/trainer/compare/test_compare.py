@@ -1,4 +1,4 @@
-"""`edge-lstm compare`: the rows against what computes them independently, and what is kept between runs."""
+"""`edge-lstm compare`: the rows against independent computations, and what is kept between runs."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) 
 
 @pytest.mark.usefixtures("classify_csv")
 def test_classifiers_tell_walking_from_resting(configure: Configure, tmp_path: Path) -> None:
-    """The two differ by 4 standard deviations in both channels, over sequences of unequal length."""
+    """The two differ by 4 standard deviations in both channels, in sequences of unequal length."""
     case = make_case(configure(CLASSIFY), tmp_path)
     for row in (logistic(case), nearest(case)):
         assert row.metrics is not None
@@ -243,7 +243,7 @@ def test_forecast_table_and_resume(
         compare(config, out, quiet=True)
     with pytest.raises(TrainingError, match=r"train\.epochs was 2 and is 3"):
         compare(configure(FORECAST, data__season=10, train__epochs=3), out, resume=True, quiet=True)
-    # One row is lost; only that is made again, to the same figures.
+    # One row is lost. Only that is made again, to the same figures.
     (out / "rows" / "naive.json").unlink()
     for rows, other in ((comparison.ROWS["forecast"], "arima"), (comparison.RECURRENT, "lstm")):
         monkeypatch.setitem(rows, other, None)  # it can't be made again

@@ -1,4 +1,4 @@
-"""Every mistake in a configuration is one line with the place, the key, the value and what was expected."""
+"""A mistake in a configuration is one line: place, key, value and what was expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source "wav": files to frames, labels, groups and splits; mistakes in configuration and files; a model that is trained on it."""
+"""Source "wav": frames, labels, groups and splits, mistakes, and a model that is trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fine-tuning for int8: the same arithmetic as the kernel's, the right gradients, and a run that keeps what it learnt."""
+"""Fine-tuning for int8: the kernel's arithmetic, right gradients, and a run that keeps its gain."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         answers, state = net(x)
         parts = torch.cat([net(x[:, :25])[0], net(x[:, 25:], net(x[:, :25])[1])[0]], dim=1)
     backend = NativeBackend(spec, canonical_weights(net), "int8", streams=3)
-    # float32 rounding of the gates alone; an h that falls between two steps may move by one of 127, and none does here.
+    # float32 rounding of the gates alone. An h that falls between two steps may move by one of 127,
+    # and none does here.
     assert_close(answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), "int8", "y")
     assert list(state) == list(backend.state)
     for name, theirs in backend.state.items():

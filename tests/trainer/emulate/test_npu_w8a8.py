@@ -1,4 +1,7 @@
-"""Fine-tuning for w8a8: the arithmetic of the NPU's int8 cell, the right gradients, and an export that lands where training put it."""
+"""Fine-tuning for w8a8: the arithmetic of the NPU's int8 cell, right gradients, and the export.
+
+The export answers as training did.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_r
 
 
 def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuNet, dict[str, Tensor]]:
-    """A random net with the ranges of random sequences, a few of them moved as training moves them."""
+    """A random net with the ranges of random sequences, a few moved as training moves them."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     plain = CompactNet(spec)
@@ -79,7 +82,8 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     emulated = npu_int8.emulate(spec, canonical, products, x_range, rows)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
-        # A sum that lies between two steps may fall the other way in float32, which then shows in all that follows.
+        # A sum that lies between two steps may fall the other way in float32, which then shows in
+        # all that follows.
         assert np.median(np.abs(answers - emulated)) < 1e-5
         assert compare(answers, emulated).nrmse < 5e-3
         with torch.autocast("cpu", torch.bfloat16):
@@ -135,7 +139,10 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
 
 
 def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clipped but not rounded, the answers are differentiable by the ranges: central differences in float64."""
+    """Clipped but not rounded, the answers are differentiable by the ranges.
+
+    The gradients are compared with central differences in float64.
+    """
     monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
     spec = plain_spec(1, 5)
     net = calibrated(spec)[0].double()

@@ -1,4 +1,4 @@
-"""What [augment] adds, and that it is drawn anew where it should be."""
+"""What [augment] adds, and that each draw is new if it should be."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_both_add_up_and_the_seed_decides() -> None:
 
 @pytest.mark.usefixtures("classify_csv")
 def test_it_changes_the_training_alone(configure: Callable[..., Config], tmp_path: Path) -> None:
-    """The validation loss before any step can differ is the same: nothing is added to the validation split."""
+    """The first validation loss is the same: nothing is added to that split."""
     rows = []
     for name, settings in (("plain", {}), ("noisy", {"augment__noise": 3.0})):
         config = configure(

@@ -1,4 +1,4 @@
-"""Pruning: units that matter not are found and leave no trace, and a run that was pruned is a run like any other."""
+"""Pruning finds units that do not matter and leaves no trace. A pruned run is like any other."""
 
 from __future__ import annotations
 

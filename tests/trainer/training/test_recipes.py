@@ -48,7 +48,8 @@ def test_machine_temperature_end_to_end(tmp_path: Path, monkeypatch: pytest.Monk
     ]
     test = run.metrics["test"]
     assert set(test["baselines"]) == {"naive", "seasonal"}
-    # The last value, over the steps that have a day before them and an hour after, from the file by a plain loop.
+    # The last value, over the steps with a day before and an hour after, from the file by a plain
+    # loop.
     x = run.splits.test[0].x[:, 0]
     errors = [abs(x[t + k] - x[t]) for t in range(288, len(x) - 12) for k in range(1, 13)]
     assert test["baselines"]["naive"]["mae"] == pytest.approx(sum(errors) / len(errors))
@@ -66,7 +67,7 @@ def test_speakers(tmp_path: Path) -> None:
     ]
     assert (
         run.metrics["test"]["accuracy"] > 0.949
-    )  # DTW's; docs/recipes.md has ours over three seeds
+    )  # DTW's. docs/recipes.md has ours over three seeds.
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ def test_turbofan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.metrics["test"]["sequences"] == 100
     assert (
         run.metrics["test"]["rmse_last"] < 16.14
-    )  # a published deep LSTM's; docs/recipes.md has ours over three seeds
+    )  # A published deep LSTM's. docs/recipes.md has ours over three seeds.
 
 
 @pytest.mark.slow
@@ -128,7 +129,7 @@ def test_timemachine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(run.spec.answer.classes) == 28
     assert (
         run.metrics["test"]["bits_per_character"] < 2.8
-    )  # a bigram's is 3.3; docs/recipes.md has ours after all epochs
+    )  # A bigram's is 3.3. docs/recipes.md has ours after all epochs.
 
 
 @pytest.mark.slow

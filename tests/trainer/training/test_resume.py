@@ -77,7 +77,7 @@ def test_killed_twice_and_resumed_equals_uninterrupted(
     assert epochs == sorted(set(epochs))
     assert epochs[-1] < 150
     assert not (out / "metrics.json").exists()
-    # The path is now absolute, which is the one thing that the file in the other process had different.
+    # The path is now absolute, the only difference from the file in the other process.
     from edge_lstm import load_config
 
     resumed = train(load_config(tmp_path / "config.toml"), out, resume=True, quiet=True)

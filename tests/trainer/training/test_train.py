@@ -344,7 +344,7 @@ def test_recorded_steps_train_as_steps_do(
 
 
 def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_path: Path) -> None:
-    """Of recordings with gaps, which the last value before bridges, whatever recording it was in."""
+    """For recordings with gaps: the last value before bridges one, whatever recording it was in."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(8, 12)) + np.resize([[-0.5], [0.5]], (8, 1))
     values[rng.random((8, 12)) < 0.2] = np.nan
