@@ -145,7 +145,8 @@ def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Pat
         "STATES": len(spec.network.state),
         "OUTPUTS": spec.output_size,
     }
-    library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
+    library = folder / "librknnrt.so"
+    source = Path(__file__).with_name("librknnrt.c")
     options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
     options += [f"-D{name}={size}" for name, size in {**sizes, "DIMS": dims}.items()]
     subprocess.run([compiler, *options, "-o", str(library), str(source)], check=True)

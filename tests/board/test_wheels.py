@@ -102,7 +102,8 @@ def test_every_cpu_takes_its_kernel_and_answers_as_the_desktop(
     found = dict(np.load(tmp_path / "answers.npz"))
     assert found["kernels"].tolist() == CPUS[machine.board.architecture.debian, cpu]
     opened = rt.load(bundle).bundle
-    y, int8_limit = opened.golden[1], opened.manifest["native_int8"]["tolerance"]["limit"]
+    y = opened.golden[1]
+    int8_limit = opened.manifest["native_int8"]["tolerance"]["limit"]
     for name in ("numpy", "native"):
         assert compare(found[name], y).within(FLOAT32), name
         for here in ("numpy", "native"):
@@ -129,7 +130,8 @@ def test_run_answers_as_on_the_desktop(edge_lstm: OnBoard, bundle: Path, backend
     assert (done.returncode, done.stderr) == (0, "")
     with model.session("numpy") as session:
         for line, x in zip(done.stdout.splitlines(), xs, strict=True):
-            here, there = rt.describe(model.spec, session.step(x)), json.loads(line)
+            here = rt.describe(model.spec, session.step(x))
+            there = json.loads(line)
             assert there["label"] == here["label"]
             assert there["probabilities"] == pytest.approx(
                 here["probabilities"], abs=2e-6

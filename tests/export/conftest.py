@@ -43,7 +43,8 @@ def regress_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for unit in range(8):
         level = swing = 0.0
         for a, b in rng.normal(size=(120, 2)):
-            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 300 * b
+            level = 0.7 * level + 0.3 * a
+            swing = 0.7 * swing + 300 * b
             rows.append(f"u{unit},{a:.5f},{b:.5f},{level:.5f},{swing:.5f}")
     (folder / "units.csv").write_text("\n".join(rows) + "\n")
     (folder / "config.toml").write_text(

@@ -67,7 +67,8 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("x", ["steps", 1, 6])]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [("y", ["steps", 4])]
-    backend, judge = onnx_backend(spec, graph.SerializeToString()), reference(spec, weights)
+    backend = onnx_backend(spec, graph.SerializeToString())
+    judge = reference(spec, weights)
     for steps in (1, 250, 7):
         assert compare(backend.run(rows_of(spec, steps)), judge.run(rows_of(spec, steps))).within(
             FLOAT32
@@ -258,10 +259,14 @@ def test_calibration_is_sequences_of_that_length_the_classes_in_turn():
 class Simulated:
     """In the place of Converter. wrong: is added to its answers."""
 
-    cycles, inner_operators, wrong = None, (), 0.0
+    cycles = None
+    inner_operators = ()
+    wrong = 0.0
 
     def __init__(self, spec, graph, recipe, *_, **__):
-        self._spec, self.steps, self.closed = spec, recipe["io"]["steps"], False
+        self._spec = spec
+        self.steps = recipe["io"]["steps"]
+        self.closed = False
         packing = Packing(recipe["io"], features=spec.feature_size, states=spec.network.state)
         self._backend = RknnBackend(OrtRuntime(graph), packing)
 

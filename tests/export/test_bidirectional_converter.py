@@ -93,7 +93,8 @@ def test_check_and_session_on_the_simulator(converted, both_run, capsys):
     recording = both_run.splits.test[1].x
     expected = load(converted.out).session("reference")
     with load(converted.out).session("rknn-sim", artifact="rk3588-fp16-t100.rknn") as session:
-        once, again = session.run(recording), session.run(recording)
+        once = session.run(recording)
+        again = session.run(recording)
         np.testing.assert_array_equal(once, again)
         assert compare(once, expected.run(recording)).within(FLOAT16)
         assert compare(session.run(recording[:31]), expected.run(recording[:31])).within(FLOAT32), (
@@ -111,7 +112,8 @@ def test_the_operator_is_clean_and_stays_on_the_npu(
 ):
     """Hidden sizes that are no multiple of 8 too. Unless filled up, the converter logs an error."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
-    form, lengths = whole(spec, weights, steps), np.array([steps] * 6)
+    form = whole(spec, weights, steps)
+    lengths = np.array([steps] * 6)
     rows = rows_of(spec, 6 * steps)
     calibration = {"x": np.stack([rows_of(spec, steps, seed) for seed in range(100, 132)])}
     with Converter(
@@ -130,10 +132,8 @@ def test_the_operator_is_clean_and_stays_on_the_npu(
 @pytest.mark.parametrize("target", ["rk3566", "rk3576", "rk3562", "rv1106"])
 def test_other_targets_take_it(random_model, target):
     spec, weights = random_model(2, 16, bidirectional=True)
-    form, calibration = (
-        whole(spec, weights, 12),
-        {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])},
-    )
+    form = whole(spec, weights, 12)
+    calibration = {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])}
     with Converter(
         spec, form.graph.SerializeToString(), form.recipe, target, "w8a8", calibration
     ) as converter:

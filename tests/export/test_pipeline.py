@@ -90,7 +90,8 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
         say=said.append,
         resources=ExitStack(),
     )
-    first, second = calibrate.call(work), calibrate.call(work)
+    first = calibrate.call(work)
+    second = calibrate.call(work)
     assert list(first.calibration) == ["x", "lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"]
     assert list(first.calibration) == list(second.calibration)
     for name, array in first.calibration.items():

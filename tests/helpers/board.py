@@ -302,7 +302,8 @@ def _unpack_debian(root: Path, architecture: Architecture) -> None:
 
 
 def _install_packages(board: Board) -> None:
-    npu, numpy = board.folder / "npu", board.folder / "numpy"
+    npu = board.folder / "npu"
+    numpy = board.folder / "numpy"
     for folder in (npu, numpy):
         folder.mkdir()
     if wanted := requirements(board.architecture):

@@ -22,7 +22,8 @@ def write(
     path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any
 ) -> Bundle:
     """lengths: written for those of the golden sequences, or None for no such array."""
-    weights, xs = random_weights(spec, seed), samples(spec, sum(LENGTHS))
+    weights = random_weights(spec, seed)
+    xs = samples(spec, sum(LENGTHS))
     right = np.array(LENGTHS)
     golden = {
         "x": xs,

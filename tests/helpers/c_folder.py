@@ -137,7 +137,9 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     Each matrix has a column of zeros.
     """
     rng = np.random.default_rng(7)
-    table, flat, parameters = [], [], []
+    table = []
+    flat = []
+    parameters = []
     for layer in network.layers:
         inputs = sum(
             network.layers[source - 1].units if source else network.inputs
@@ -176,9 +178,12 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
             )
         else:
             parameters.append(block.Parameters(tuple(W), b))
-    words, weights = np.array(table, np.uint32), np.concatenate(flat)
+    words = np.array(table, np.uint32)
+    weights = np.concatenate(flat)
     described = NetworkInC(network.inputs, len(table), block.PRECISIONS[scheme], words.ctypes.data)
-    size, count, steps = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_size_t()
+    size = ctypes.c_size_t()
+    count = ctypes.c_size_t()
+    steps = ctypes.c_size_t()
     assert (
         kernel.el_weight_values(ctypes.byref(described), ctypes.byref(count), ctypes.byref(steps))
         == 0

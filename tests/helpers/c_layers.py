@@ -64,16 +64,15 @@ class Kernel:
         kernel: str | None = None,
     ):
         flat = np.concatenate([array.ravel() for layer in weights for array in layer])
-        self.outputs, self.streams = network.layers[-1].units, streams
+        self.outputs = network.layers[-1].units
+        self.streams = streams
         self.model = native.make_model(network, flat, precision, kernel)
         self.memory = native.make_state(self.model, streams, kernel)
 
     def run(self, x: Array) -> Array:
         """(steps, streams, inputs) -> (steps, streams, outputs)"""
-        rows, y = (
-            np.ascontiguousarray(x, np.float32),
-            np.empty((len(x), self.streams, self.outputs), np.float32),
-        )
+        rows = np.ascontiguousarray(x, np.float32)
+        y = np.empty((len(x), self.streams, self.outputs), np.float32)
         native.call(
             "el_run",
             address(self.model),

@@ -134,7 +134,8 @@ def change_value(data: atheris.FuzzedDataProvider, root: Any) -> None:
 
 def change_bytes(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
     """A few bytes somewhere are replaced, inserted or left out."""
-    at, way = data.ConsumeIntInRange(0, len(content)), data.ConsumeIntInRange(0, 3)
+    at = data.ConsumeIntInRange(0, len(content))
+    way = data.ConsumeIntInRange(0, 3)
     length = data.PickValueInList(LENGTHS)
     if way == 0:
         return content[:at] + content[at + length :]

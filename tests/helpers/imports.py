@@ -48,7 +48,7 @@ def imports(module: str, path: Path) -> Iterator[Import]:
 
 
 def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Module -> those of these packages that it imports, also in functions and for type checkers."""
+    """Module -> those of these packages that it imports, in functions and for type checkers too."""
     files = modules(packages)
     found = {}
     for module, path in files.items():

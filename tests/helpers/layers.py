@@ -60,7 +60,8 @@ class Kind:
     def answers(self, spec: rt.ModelSpec, weights: Weights, rows: Array) -> tuple[Array, Weights]:
         """By the formula in float64: outputs (T, O) and each layer's h after the last step."""
         exact = {name: array.astype(np.float64) for name, array in weights.items()}
-        values, states = rows.astype(np.float64), {}
+        values = rows.astype(np.float64)
+        states = {}
         *inner, head = spec.network.layers
         for layer in inner:
             values = self.expected(spec.network.own(layer, exact), values)
@@ -86,7 +87,8 @@ def _spec(network: list[dict[str, Any]], outputs: int) -> rt.ModelSpec:
 def check_backends(kind: Kind) -> None:
     """Every backend, stepped, its state saved and put back, gives the formula's answers."""
     spec = kind.spec(8, 5)
-    weights, rows = normal_weights(spec), feature_rows(spec, STEPS)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, STEPS)
     outputs, states = kind.answers(spec, weights, rows)
     for name in BACKENDS:
         backend = open_any(name, spec, weights)
@@ -113,7 +115,8 @@ def check_streams(kind: Kind) -> None:
 def check_drift(kind: Kind) -> None:
     """float32 stays at the reference for 10,000 steps."""
     spec = kind.spec(8)
-    weights, rows = normal_weights(spec), feature_rows(spec, 10_000)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, 10_000)
     expected = open_any("reference", spec, weights).run(rows)
     found = open_any("numpy", spec, weights).run(rows)
     assert nrmse(found[-1000:], expected[-1000:]) < 1e-5
@@ -122,7 +125,8 @@ def check_drift(kind: Kind) -> None:
 def check_both_ways(kind: Kind) -> None:
     """Forward, and backward on the reversed sequence."""
     spec = kind.both_ways(5)
-    weights, rows = normal_weights(spec), feature_rows(spec, STEPS)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, STEPS)
     exact = {name: array.astype(np.float64) for name, array in weights.items()}
     own = spec.network.own(spec.network.layers[0], exact)
     reverse = {n.removeprefix("reverse."): w for n, w in own.items() if n.startswith("reverse.")}
@@ -142,7 +146,8 @@ def check_module(kind: Kind) -> None:
     spec = kind.spec(6, 5)
     torch.manual_seed(1)
     net = CompactNet(spec)
-    weights, rows = canonical_weights(net), feature_rows(spec, STEPS)
+    weights = canonical_weights(net)
+    rows = feature_rows(spec, STEPS)
     outputs, states = kind.answers(spec, weights, rows)
     with torch.inference_mode():
         first, state = net(torch.from_numpy(rows[None, :25]))
@@ -180,7 +185,8 @@ def check_joined(kind: Kind) -> None:
     layer = spec.network.layers[0]
     own = spec.network.own(layer, normal_weights(spec))
     rng = np.random.default_rng(0)
-    x, h = rng.normal(size=CHANNELS), rng.normal(size=5)
+    x = rng.normal(size=CHANNELS)
+    h = rng.normal(size=5)
     kept = []
 
     class Sums(type(NUMPY)):  # type: ignore[misc]

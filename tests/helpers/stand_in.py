@@ -48,7 +48,8 @@ class StandIn:
     memory_kb: ClassVar[dict] = {"internal": 1, "weight": 1}
 
     def __init__(self, spec, graph, recipe, target, scheme, *_, **__):
-        self._spec, self._label = spec, f"{target}-{scheme}"
+        self._spec = spec
+        self._label = f"{target}-{scheme}"
         self.steps = recipe["io"].get("steps", 1)
         self.rknn = b"RKNN of " + self._label.encode()
         self._spoil = StandIn.spoil.get(scheme, lambda rows: rows)

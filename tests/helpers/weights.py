@@ -36,7 +36,8 @@ def from_torch(lstm: torch.nn.LSTM, head: torch.nn.Linear) -> Weights:
     found = {}
     for k in range(lstm.num_layers):
         for suffix, prefix in (("", ""), ("_reverse", "reverse."))[: 1 + lstm.bidirectional]:
-            ours, theirs = f"lstm{k}.{prefix}", f"l{k}{suffix}"
+            ours = f"lstm{k}.{prefix}"
+            theirs = f"l{k}{suffix}"
             found[f"{ours}W_x"] = arrays[f"weight_ih_{theirs}"].T
             found[f"{ours}W_h"] = arrays[f"weight_hh_{theirs}"].T
             found[f"{ours}b"] = arrays[f"bias_ih_{theirs}"] + arrays[f"bias_hh_{theirs}"]

@@ -45,7 +45,8 @@ FLOAT32 = 2e-6  # max abs over 1,000 steps: rounding of 6e-8 in a contracting re
 INT8 = 1e-6
 
 
-Float32, Float64 = NDArray[np.float32], NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 class Cpu(NamedTuple):
@@ -225,7 +226,8 @@ def test_int8(built: dict[tuple[str, str], Path], cpu: Cpu) -> None:
 
     So a value half-way between two integers can't lead them apart.
     """
-    x, states = noise(STEPS, 5), np.tanh(noise(2, STEPS, 1, HIDDEN))
+    x = noise(STEPS, 5)
+    states = np.tanh(noise(2, STEPS, 1, HIDDEN))
     expected = int8_steps(x, states[0, :, 0], states[1, :, 0])
     for name, folder in folders(built, cpu.machine).items():
         found = answers(folder, cpu, 1, x[:, None], int8=True, states=states)
@@ -242,7 +244,8 @@ def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
     _, w = model(1)
     a = w["lstm0.b"].astype(np.float64)
     for v, W in ((x, w["lstm0.W_x"]), (h, w["lstm0.W_h"])):
-        largest, largest_w = np.abs(v).max(1, keepdims=True), np.abs(W).max(0)
+        largest = np.abs(v).max(1, keepdims=True)
+        largest_w = np.abs(W).max(0)
         q = np.rint(v.astype(np.float64) * (np.float32(127) / largest))
         scaled = W * (
             np.float32(127) / largest_w
@@ -266,10 +269,8 @@ def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
     for name, folder in folders(built, "x86_64").items():
         if name.startswith("musl"):
             continue
-        found, found8 = (
-            answers(folder, None, 2, x, int8=False),
-            answers(folder, None, 1, x[:, :1], int8=True, states=states),
-        )
+        found = answers(folder, None, 2, x, int8=False)
+        found8 = answers(folder, None, 1, x[:, :1], int8=True, states=states)
         assert list(found)[-1] == "portable"
         for kernel in found:
             assert np.abs(found[kernel] - expected).max() <= FLOAT32, f"{name} {kernel}"

@@ -89,7 +89,8 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
 def test_backend_is_the_reference_at_any_length(name: str, hidden: int, layers: int) -> None:
     spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3, bidirectional=True)
     weights = random_weights(spec, seed=hidden)
-    judge, backend = reference(spec, weights), open_any(name, spec, weights)
+    judge = reference(spec, weights)
+    backend = open_any(name, spec, weights)
     assert backend.dtype is np.float32
     for length in (1, 300, 2, 31):  # one after the other: nothing must stay behind
         rows = np.random.default_rng(length).standard_normal((length, 5)).astype(np.float32)
@@ -165,7 +166,8 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
 
 
 def test_a_session_fills_gaps_from_the_sequence_alone(file: Path) -> None:
-    session, xs = load(file).session("numpy"), samples(SPEC, 10)
+    session = load(file).session("numpy")
+    xs = samples(SPEC, 10)
     xs[0, 1] = xs[4] = np.nan
     expected = reference(SPEC, random_weights(SPEC)).run(SPEC.features(xs))
     assert_close(session.run(xs), expected, "float32", "answers")

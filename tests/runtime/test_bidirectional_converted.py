@@ -31,7 +31,11 @@ class Fixed(Backend):
     name = "rknn"
 
     def __init__(self, inner: Backend, steps: int, wrong: float = 0.0):
-        self.inner, self.steps, self.wrong, self.runs, self.closed = inner, steps, wrong, 0, False
+        self.inner = inner
+        self.steps = steps
+        self.wrong = wrong
+        self.runs = 0
+        self.closed = False
 
     def reset(self) -> None: ...
 

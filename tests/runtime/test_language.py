@@ -207,7 +207,8 @@ def test_lines_are_indices_or_characters() -> None:
 
 def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
     """All probabilities, and the draw by walking along them, in float64 without a session."""
-    reference, rng = rt.Reference(SPEC, WEIGHTS), np.random.default_rng(seed)
+    reference = rt.Reference(SPEC, WEIGHTS)
+    rng = np.random.default_rng(seed)
     for row in one_hot(prompt):
         logits = reference.step(row)
     text = ""
@@ -215,7 +216,8 @@ def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
         speakable = logits[1:]
         if temperature:
             p = np.exp(speakable / temperature)
-            mark, index = rng.random() * p.sum(), 0
+            mark = rng.random() * p.sum()
+            index = 0
             while mark >= p[index]:
                 mark -= p[index]
                 index += 1

@@ -185,7 +185,8 @@ def test_reset_of_what_is_not_there(options: dict[str, Any], model: Model) -> No
 @pytest.mark.parametrize(("name", "other"), list(itertools.product(BACKENDS, BACKENDS)))
 def test_save_and_restore(name: str, other: str, model: Model) -> None:
     xs = recordings(model.spec, 40)
-    session, target = model.session(name, streams=N), model.session(other, streams=N)
+    session = model.session(name, streams=N)
+    target = model.session(other, streams=N)
     session.run(xs[:20])
     saved = session.state
     expected = session.run(xs[20:])

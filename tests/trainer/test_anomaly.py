@@ -64,7 +64,8 @@ batch_size = 4
 learning_rate = 0.02
 accelerator = "cpu"
 """
-ROWS, STEP = 1000, 600  # every ten minutes
+ROWS = 1000
+STEP = 600  # every ten minutes
 WINDOWS = [(150, 180), (700, 730), (900, 930)]  # rows: one in the training split, two in the test
 
 
@@ -241,7 +242,8 @@ def test_fit_against_numpy(configure: Configure) -> None:
     (sequence,) = splits.train
     y = np.random.default_rng(1).normal(size=(len(sequence.x), 2))
     spec = fit(make_spec(config, splits), splits.train, [y], **config.model.alarms)
-    x, usual = sequence.x[:, 0], normal_steps(sequence)
+    x = sequence.x[:, 0]
+    usual = normal_steps(sequence)
     errors = np.full((len(x), 2), np.nan)
     errors[1:, 0] = x[1:] - y[:-1, 0]
     errors[2:, 1] = x[2:] - y[:-2, 1]
@@ -303,7 +305,8 @@ def test_measures_that_are_undefined_are_none() -> None:
 
 def test_a_delay_of_several_windows_is_said_to_be_their_mean() -> None:
     """Rows are half an hour apart: the first window is seen at once, the second after two rows."""
-    windows, flagged = "..xxx.......xxx.", "..!...........!."
+    windows = "..xxx.......xxx."
+    flagged = "..!...........!."
     both = judge([sequence_of(windows)], [np.array([c == "!" for c in flagged])])
     assert (
         sentence(both)

@@ -77,7 +77,8 @@ def whole_text_loss(run: Run, x: np.ndarray) -> float:
 
     One pass, from the zero state.
     """
-    net, spec = run.model, run.spec
+    net = run.model
+    spec = run.spec
     table = (
         torch.eye(spec.feature_size) if net.embedding is None else net.embedding.weight.detach().T
     )

@@ -64,7 +64,8 @@ def table(tmp_path: Path) -> Path:
     for unit in range(1, 6):
         level = swing = 0.0
         for row, (a, b) in enumerate(rng.normal(size=(38 + 2 * unit, 2))):
-            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 30 * abs(b)
+            level = 0.7 * level + 0.3 * a
+            swing = 0.7 * swing + 30 * abs(b)
             lines.append(
                 f"u{unit},{a:.5f},{b:.5f},{'' if row % 10 == 9 else f'{level:.5f}'},{swing:.5f}"
             )
@@ -276,7 +277,8 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     x = np.concatenate([case.spec.features(s.x) for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
-    x, y = x[known], y[known]
+    x = x[known]
+    y = y[known]
     W = np.linalg.solve(
         (x - x.mean(0)).T @ (x - x.mean(0)) + np.eye(x.shape[1]),
         (x - x.mean(0)).T @ (y - y.mean(0)),
@@ -308,7 +310,8 @@ def test_two_targets_have_no_common_unit(configure: Configure, tmp_path: Path) -
 
     config = configure(REGRESS, train__epochs=1, train__monitor="nrmse")
     run = train(config, tmp_path / "run", quiet=True)
-    test, lines = run.metrics["test"], closing(run).splitlines()
+    test = run.metrics["test"]
+    lines = closing(run).splitlines()
     for target in ("level", "swing"):
         found = test["per_target"][target]
         errors = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}, NRMSE {found['nrmse']:.4g}"

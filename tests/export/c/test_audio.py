@@ -93,10 +93,14 @@ class Listener:
         self._samples = np.full(front_end.frame_length, 12345, np.int16)
         self._work = np.full(front_end.n_fft + front_end.n_mels, np.nan, np.float32)
         self.sound = CSound(self._samples.ctypes.data, self._work.ctypes.data, 0)
-        self._library, self._width = library, len(front_end.names)
+        self._library = library
+        self._width = len(front_end.names)
 
     def push(self, pcm: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        frames, at, complete, pcm = [], 0, ctypes.c_int(), np.ascontiguousarray(pcm)
+        frames = []
+        at = 0
+        complete = ctypes.c_int()
+        pcm = np.ascontiguousarray(pcm)
         while at < len(pcm):
             frame = np.full(self._width, np.nan)
             piece = pcm[at:]
@@ -112,7 +116,8 @@ class Listener:
 
 def speech_like(front_end: FrontEnd, count: int) -> np.ndarray[Any, Any]:
     """int16: harmonics that fall by 12 dB an octave, in a room's noise, that swell and fade."""
-    rng, t = np.random.default_rng(0), np.arange(count) / front_end.sample_rate
+    rng = np.random.default_rng(0)
+    t = np.arange(count) / front_end.sample_rate
     pitch = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 2 * t)) / front_end.sample_rate
     voice = sum(np.sin(k * pitch) / k**2 for k in range(1, 20))
     x = 6000 * voice * (0.55 + 0.45 * np.sin(2 * np.pi * 3 * t)) + rng.normal(0, 30, count)
@@ -154,9 +159,11 @@ def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
 @pytest.fixture(scope="module", params=["log-mel", "mfcc"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     front_end = FRONT_ENDS[request.param]
-    rng, names = np.random.default_rng(3), front_end.names
+    rng = np.random.default_rng(3)
+    names = front_end.names
     x = front_end.frames(speech_like(front_end, front_end.sample_rate))
-    mean, std = tuple(x.mean(axis=0).tolist()), tuple(x.std(axis=0).tolist())
+    mean = tuple(x.mean(axis=0).tolist())
+    std = tuple(x.std(axis=0).tolist())
     inputs = Channels(names, mean, std, front_end=front_end)
     spec = ModelSpec(inputs, chain(len(names), 12, 1, 3), Classify(("yes", "no", "other")))
     weights = normal_weights(spec, rng)

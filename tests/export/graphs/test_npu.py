@@ -49,7 +49,8 @@ def test_the_fused_operator_with_its_head(random_model, layers, steps):
 def test_the_packed_cell_and_its_emulation(random_model, layers):
     """The emulation rounds the sums of the rounded products. ONNX Runtime does not."""
     spec, weights = random_model(layers, 32, outputs=3)
-    calibration, rows = calibration_for(spec, weights), feature_rows(spec, 400)
+    calibration = calibration_for(spec, weights)
+    rows = feature_rows(spec, 400)
     reference = Reference(spec, weights).run(rows)
     form = FORMS["packed"](spec, weights, calibration)
     found, _ = run_on_ort(spec, form, rows)

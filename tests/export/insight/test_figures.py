@@ -159,12 +159,14 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
     test = sequences(spec, 40, 25, gaps=missing != "refuse")
     run = run_of(spec, test)
     found = measure_channels(run)
-    scale, offset = np.array(spec.answer.scale), np.array(spec.answer.offset)
+    scale = np.array(spec.answer.scale)
+    offset = np.array(spec.answer.offset)
 
     def metrics(channel: int | None) -> dict[str, float]:
         answers = []
         for sequence in test:
-            filled, last = sequence.x.copy(), np.array(spec.inputs.mean)
+            filled = sequence.x.copy()
+            last = np.array(spec.inputs.mean)
             for row in filled:
                 last = np.where(
                     np.isnan(row), last if missing == "ffill" else spec.inputs.mean, row

@@ -66,7 +66,8 @@ def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec)
 
     def moved(which: str, unit: int, change: float) -> dict[str, np.ndarray]:
         state = dict(reference.state)
-        h, c = state["lstm1.h"][unit], state["lstm1.c"][unit]
+        h = state["lstm1.h"][unit]
+        c = state["lstm1.c"][unit]
         state[f"lstm1.{which}"][unit] += change
         if which == "c":  # h = o tanh(c) follows in the step itself: it goes along
             state["lstm1.h"][unit] = h / np.tanh(c) * np.tanh(c + change)

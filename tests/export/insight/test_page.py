@@ -148,7 +148,8 @@ def test_json_and_a_recording_of_ones_own(trained, tmp_path, capsys):
 
 
 def test_what_is_refused(trained, both, tmp_path, capsys):
-    short, wrong = tmp_path / "short.csv", tmp_path / "wrong.csv"
+    short = tmp_path / "short.csv"
+    wrong = tmp_path / "wrong.csv"
     short.write_text("ax,ay,az,gx,gy,gz\n" + "1,2,3,4,5,6\n" * 3)
     wrong.write_text("ax,ay\n1,2\n")
     run = str(trained.path)

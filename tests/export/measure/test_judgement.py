@@ -160,7 +160,8 @@ def clipping(trained, monkeypatch):
     lies beyond is clipped, as int8 does it. Returns the range."""
     first = [trained.splits.test[n].x for n in carried_order(trained)[:10]]  # 100 steps each
     golden = features_of(trained, first).astype(np.float32)
-    low, high = golden.min(axis=0), golden.max(axis=0)
+    low = golden.min(axis=0)
+    high = golden.max(axis=0)
     stand_in.install(monkeypatch, w8a8=lambda rows: np.clip(rows, low, high))
     # The form that is exact but for that.
     monkeypatch.setattr(convert_rknn, "candidates", lambda *_: ("cell",))
@@ -211,7 +212,8 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipping,
     manifest = read_bundle(out).manifest
     assert read_measured(manifest["accuracy"])[simulated(W8A8)]["nrmse"] < 1e-5, "they show nothing"
     row = manifest["artifacts"][W8A8]
-    passes, sentence = row["test_split"]["passes"], row["test_split"]["sentence"]
+    passes = row["test_split"]["passes"]
+    sentence = row["test_split"]["sentence"]
     assert set(passes) == {"reset", "never reset"}
     for how, found in passes.items():
         assert_is(found, expected_pass(trained, clipping, how), trained, rel=1e-3)
@@ -289,7 +291,8 @@ def test_a_chunk_is_judged_by_the_steps_that_it_answers(trained, monkeypatch, tm
     found = load(work.out).manifest["artifacts"]["rk3588-fp16-t64.rknn"]["test_split"]
     one = found["passes"]["reset"]
     assert (one["recordings"], one["steps"], one["of"]) == (40, 40 * 64, 4000)
-    outputs, right = [], []
+    outputs = []
+    right = []
     for sequence in trained.splits.test:
         x = features_of(trained, [sequence.x])[:64]
         right.append(Reference(trained.spec, trained.weights).run(x))
@@ -383,7 +386,8 @@ def test_a_right_board_passes_and_a_wrong_one_fails(trained, clipping, tmp_path,
     bundle = read_bundle(work.out)
     entry = bundle.manifest["artifacts"][W8A8]
     largest = max(found["nrmse"] for found in entry["test_split"]["passes"].values())
-    spread, rng = bundle.golden[1].std(), np.random.default_rng(0)
+    spread = bundle.golden[1].std()
+    rng = np.random.default_rng(0)
     right = {
         "rounds to float16": lambda _, y: y.astype(np.float16).astype(np.float32),
         "errs": lambda _, y: y + np.float32(1.2 * largest * spread) * rng.choice([-1, 1], y.shape),

@@ -22,7 +22,8 @@ from rknn.api import RKNN
 def convert(graph: str, target: str, scheme: str) -> str:
     dataset = None
     if scheme != "fp16":
-        rng, lines = np.random.default_rng(0), []
+        rng = np.random.default_rng(0)
+        lines = []
         for sample in range(20):
             names = []
             for value in onnx.load(graph).graph.input:

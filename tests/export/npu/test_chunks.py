@@ -68,7 +68,9 @@ def test_steps_and_runs_mixed_with_the_state_saved_in_the_middle(model):
     lengths = [1, T, 3, 2 * T + 1, 1, 1, T - 1, T, T, 4 * T, 1]  # 1: a single step
     rows = feature_rows(spec, sum(lengths))
     expected = Reference(spec, weights).run(rows)
-    found, saved, start = [], [], 0
+    found = []
+    saved = []
+    start = 0
     for length in lengths:
         saved.append((start, backend.state))
         part = rows[start : start + length]

@@ -104,10 +104,13 @@ def work_for(run, tmp_path, **more):
 class Simulated:
     """In the place of Converter: what a chunk's graph answers, by ONNX Runtime."""
 
-    cycles, inner_operators = 100, ()
+    cycles = 100
+    inner_operators = ()
 
     def __init__(self, spec, graph, recipe, *_, **__):
-        self._spec, self.steps, self.closed = spec, recipe["io"].get("steps", 1), False
+        self._spec = spec
+        self.steps = recipe["io"].get("steps", 1)
+        self.closed = False
         if self.steps > 1 and Simulated.refuses:
             raise ConversionError("rknn-toolkit2 (rk3588 fp16) crashed (SIGABRT)")
         packing = Packing(
@@ -336,7 +339,8 @@ def test_chunks_that_divide_nothing_and_that_are_longer_than_the_calibration_set
     with Converter(
         spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
     ) as converter:
-        found, expected = converter.run(rows), Reference(spec, weights).run(rows)
+        found = converter.run(rows)
+        expected = Reference(spec, weights).run(rows)
         assert (
             np.sqrt(np.mean((found - expected) ** 2)) / expected.std()
             <= {"fp16": FLOAT16.limit, "w8a8": 0.1}[scheme]

@@ -25,7 +25,8 @@ class Drifting:
     """
 
     def __init__(self, reference: Reference, errors: list[float]):
-        self._reference, self._errors = reference, errors
+        self._reference = reference
+        self._errors = errors
 
     def reset(self) -> None:
         self._reference.reset()

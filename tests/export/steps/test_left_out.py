@@ -20,7 +20,8 @@ from edge_lstm_runtime.model.measured import read_measured
 from helpers import stand_in
 from helpers.specs import hidden_size, lstm_names
 
-FP16, W8A8 = "rk3588-fp16.rknn", "rk3588-w8a8.rknn"
+FP16 = "rk3588-fp16.rknn"
+W8A8 = "rk3588-w8a8.rknn"
 
 
 def off(weights):

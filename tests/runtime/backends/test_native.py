@@ -112,7 +112,8 @@ def test_int8_against_integers(kernel, with_steps):
     """
     spec = make_spec(channels=6, hidden=21, layers=2, outputs=3)
     weights = random_weights(spec)
-    whole, steps = {}, {}
+    whole = {}
+    steps = {}
     for k in range(2):
         for part in "xh":
             W = weights[f"lstm{k}.W_{part}"]
@@ -289,7 +290,8 @@ def test_sessions_do_not_touch_each_other():
     weights = random_weights(spec)
     xs = [features_of(spec, 300, seed=s) for s in range(8)]
     expected = [NativeBackend(spec, weights).run(x) for x in xs]
-    a, b = NativeBackend(spec, weights), NativeBackend(spec, weights)
+    a = NativeBackend(spec, weights)
+    b = NativeBackend(spec, weights)
     turns = [(a.step(p), b.step(q)) for p, q in zip(xs[0], xs[1], strict=True)]
     np.testing.assert_array_equal([y for y, _ in turns], expected[0])
     np.testing.assert_array_equal([y for _, y in turns], expected[1])

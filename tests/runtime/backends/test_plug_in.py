@@ -141,7 +141,8 @@ def test_auto_tries_it_and_leaves_its_simulator_alone(file: Path) -> None:
 
 @pytest.mark.usefixtures("toys")
 def test_a_session_runs_it(file: Path) -> None:
-    model, xs = load(file), samples(SPEC, 50)
+    model = load(file)
+    xs = samples(SPEC, 50)
     with model.session("half") as session, model.session("reference") as judge:
         error = session.run(xs) - judge.run(xs)
     assert 0 < np.sqrt(np.mean(error**2)) / model.bundle.golden[1].std() < 2e-3

@@ -23,10 +23,8 @@ def torch_model(
     float32 also holds the sums of the two biases exactly.
     """
     generator = torch.Generator().manual_seed(seed)
-    lstm, head = (
-        torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64),
-        torch.nn.Linear(hidden, outputs, dtype=torch.float64),
-    )
+    lstm = torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64)
+    head = torch.nn.Linear(hidden, outputs, dtype=torch.float64)
     with torch.no_grad():
         for parameter in (*lstm.parameters(), *head.parameters()):
             values = (
@@ -62,7 +60,8 @@ def test_backend_is_the_reference_over_1000_steps(name: str, hidden: int, layers
     spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3)
     weights = random_weights(spec, seed=hidden + layers)
     rows = np.random.default_rng(3).standard_normal((1000, spec.feature_size)).astype(np.float32)
-    reference, backend = Reference(spec, weights), open_any(name, spec, weights)
+    reference = Reference(spec, weights)
+    backend = open_any(name, spec, weights)
     assert_close(backend.run(rows), reference.run(rows), "float32", f"{name} outputs")
     assert list(backend.state) == list(reference.state)
     for tensor, expected in reference.state.items():

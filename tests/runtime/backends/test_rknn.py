@@ -106,7 +106,8 @@ class Driver:
     """A runtime that answers with what it is given."""
 
     def __init__(self, result: Any):
-        self.result, self.released = result, 0
+        self.result = result
+        self.released = 0
 
     def inference(self, inputs: Any) -> Any:
         self.inputs = inputs
@@ -204,7 +205,10 @@ def test_a_session_on_an_npu_that_answers_wrongly_is_refused(
 
 
 class Lite:
-    NPU_CORE_AUTO, NPU_CORE_0, NPU_CORE_0_1, NPU_CORE_ALL = 0, 1, 3, 0xFFFF
+    NPU_CORE_AUTO = 0
+    NPU_CORE_0 = 1
+    NPU_CORE_0_1 = 3
+    NPU_CORE_ALL = 0xFFFF
 
 
 def test_cores_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,7 +225,8 @@ class Pipe:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.stdin = self.process.stdin
+        self.stdout = self.process.stdout
 
     def __enter__(self) -> Pipe:
         return self

@@ -136,7 +136,8 @@ def test_good_lines_are_answered_as_without_the_garbage(
     name: str, backend: str, data: st.DataObject
 ) -> None:
     spec = MODELS[name]
-    columns, good = list(spec.inputs.names), []
+    columns = list(spec.inputs.names)
+    good = []
     if data.draw(st.booleans(), "header"):
         columns = [
             "note",

@@ -141,7 +141,8 @@ def test_raw_samples_cut_anywhere() -> None:
             self.left = data
 
         def read1(self, size: int) -> bytes:
-            part, self.left = self.left[: min(size, 777)], self.left[min(size, 777) :]
+            part = self.left[: min(size, 777)]
+            self.left = self.left[min(size, 777) :]
             return part
 
     chunks = list(raw_chunks(Pipe()))  # type: ignore[arg-type]

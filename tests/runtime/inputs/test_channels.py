@@ -49,7 +49,8 @@ def naive(spec: ModelSpec, xs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     known = list(spec.inputs.mean)
     rows = []
     for x in xs:
-        row, mask = [], []
+        row = []
+        mask = []
         for k, value in enumerate(x):
             gap = value != value
             if gap:
@@ -177,7 +178,8 @@ def test_each_channel_has_a_limit_of_its_own(std: tuple[float, float]) -> None:
     x[wide] = 2e30
     assert preprocessor(spec)(x)[wide] == np.float32(2e24)
     assert preprocessor(spec, streams=3)(np.stack([x] * 3))[2, wide] == np.float32(2e24)
-    x[wide], x[narrow] = 0, 2e30
+    x[wide] = 0
+    x[narrow] = 2e30
     with pytest.raises(
         SampleError,
         match=f"^channel 'ch{narrow}' is 2e\\+30, more than 1e\\+30 standard deviations",
@@ -280,8 +282,10 @@ def test_forecast_layout_and_residual() -> None:
         task="forecast", channels=["a", "b", "c"], outputs=2, missing="ffill", residual=True
     )
     assert spec.answer.names == ("a+1", "b+1", "a+2", "b+2")
-    outputs, now = np.array([1.0, 2.0, 3.0, 4.0]), np.array([100.0, 200.0, 300.0])
-    offset, scale = spec.answer.offset, spec.answer.scale
+    outputs = np.array([1.0, 2.0, 3.0, 4.0])
+    now = np.array([100.0, 200.0, 300.0])
+    offset = spec.answer.offset
+    scale = spec.answer.scale
     expected = [offset[k] + scale[k] * outputs[k] + (100.0, 200.0)[k % 2] for k in range(4)]
     answer = answers(spec.answer.scaling(spec.inputs), outputs, now)
     assert_close(answer, np.array(expected), "float64", "forecast")
@@ -306,7 +310,8 @@ def test_residual_follows_the_target_not_the_position() -> None:
 def test_residual_forecast_from_a_gap_starts_at_the_filled_value() -> None:
     spec = make_spec(task="forecast", outputs=1, missing="ffill", residual=True)
     weights = random_weights(spec)
-    weights["head.W"][:], weights["head.b"][:] = 0, 0
+    weights["head.W"][:] = 0
+    weights["head.b"][:] = 0
     session = Session(spec, open_any("reference", spec, weights))
     first = session.step([10.0, 20.0, 30.0])
     assert_close(session.step([nan, nan, nan]), first, "exact", "forecast in a gap")
@@ -329,7 +334,8 @@ def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:
 def test_classify_answers_are_the_logits() -> None:
     spec = make_spec()
     assert spec.answer.scaling(spec.inputs) is None
-    weights, xs = random_weights(spec), samples(spec, 5)
+    weights = random_weights(spec)
+    xs = samples(spec, 5)
     found = Session(spec, open_any("reference", spec, weights)).run(xs)
     assert_close(found, network_outputs(spec, weights, xs), "features", "logits")
 

@@ -65,7 +65,8 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
 
 def test_a_frame_by_the_formulas() -> None:
     pcm = sound(MFCC)[1600 : 1600 + MFCC.frame_length]
-    n, k = np.arange(MFCC.frame_length), np.arange(MFCC.n_fft // 2 + 1)
+    n = np.arange(MFCC.frame_length)
+    k = np.arange(MFCC.n_fft // 2 + 1)
     x = pcm / 32768 * np.sin(np.pi * n / MFCC.frame_length) ** 2
     power = np.abs((x * np.exp(-2j * np.pi * np.outer(k, n) / MFCC.n_fft)).sum(axis=1)) ** 2
 

@@ -56,7 +56,8 @@ def test_the_feature_is_the_normalised_logarithm(missing: Missing) -> None:
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
 def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
-    spec, xs = timed(missing), XS.copy()
+    spec = timed(missing)
+    xs = XS.copy()
     xs[3:5, 2] = np.nan
     rows = spec.inputs.features(xs)[0]
     kept = (math.log(1 + 0.0) - 0.6) / 0.5 if missing == "ffill" else 0.0
@@ -73,7 +74,8 @@ def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
 
 @pytest.mark.parametrize("value", [-1e-9, -5.0, math.inf, -math.inf])
 def test_negative_and_infinite_times_are_refused(value: float) -> None:
-    spec, xs = timed("ffill"), XS.copy()
+    spec = timed("ffill")
+    xs = XS.copy()
     xs[4, 2] = value
     message = "channel 'dt' is negative or infinite; expected the seconds since the sample before"
     with pytest.raises(rt.SampleError, match=f"step 4: {message}"):
@@ -125,7 +127,8 @@ def test_times_are_numbers_or_datetimes() -> None:
 
 
 def test_the_clock_stands_still_when_it_is_set_back() -> None:
-    clock, found = Clock(), []
+    clock = Clock()
+    found = []
     for moment in (10.0, 10.0, 15.0, 12.0, 13.0):
         found.append(clock.since(moment))
         clock.take(moment)

@@ -28,7 +28,8 @@ def bounded(path: Path, data: bytes, match: str) -> None:
     try:
         with pytest.raises(BundleError, match=match):
             read_bundle(path)
-        elapsed, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+        elapsed = time.perf_counter() - start
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert elapsed < 1.0

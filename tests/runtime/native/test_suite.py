@@ -95,7 +95,8 @@ def test_32_bit(tmp_path):
     ],
 )
 def test_emulated_arm(tmp_path, machine, target, emulator):
-    cc, kernels = f"{target}-gcc", MACHINES[machine]
+    cc = f"{target}-gcc"
+    kernels = MACHINES[machine]
     if not compiler(cc) or not compiler(emulator):
         pytest.skip(f"needs {cc} and {emulator}")
     output = passes(

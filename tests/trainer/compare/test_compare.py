@@ -145,7 +145,9 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
 @pytest.mark.usefixtures("forecast_csv")
 def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(FORECAST), tmp_path)
-    row, again, naive = arima(case), arima(case), last_value(case)
+    row = arima(case)
+    again = arima(case)
+    naive = last_value(case)
     assert row.metrics is not None
     assert naive.metrics is not None
     assert again.metrics == row.metrics
@@ -179,7 +181,8 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 
     monkeypatch.setattr(loop.Training, "run", run)
     case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
-    fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
+    fewer = len(case.splits.train)
+    all_of_them = len(case.splits.train + case.splits.val)
     for kind in PEERS:
         assert comparison.RECURRENT[kind](case).metrics is not None
     assert learned == [(kind, count) for kind in PEERS for count in (fewer, all_of_them)]
@@ -191,7 +194,8 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(CLASSIFY), tmp_path)
     sequence = case.splits.test[0]
-    mean, std = np.array(case.spec.inputs.mean), np.array(case.spec.inputs.std)
+    mean = np.array(case.spec.inputs.mean)
+    std = np.array(case.spec.inputs.std)
     line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
     np.testing.assert_allclose(

@@ -60,9 +60,13 @@ BASES = {
     'scheme = "int8"\n',
 }
 
-TEXT, WHOLE, BROKEN = st.text(max_size=9), st.integers(-(2**40), 2**40), st.floats()
-FLAG, TABLES = st.booleans(), st.just({"a": 1})
-MOMENTS, LISTS = st.datetimes(), st.lists(st.integers(0, 9), max_size=3)
+TEXT = st.text(max_size=9)
+WHOLE = st.integers(-(2**40), 2**40)
+BROKEN = st.floats()
+FLAG = st.booleans()
+TABLES = st.just({"a": 1})
+MOMENTS = st.datetimes()
+LISTS = st.lists(st.integers(0, 9), max_size=3)
 OTHER = MOMENTS | TABLES  # what no key can be
 
 

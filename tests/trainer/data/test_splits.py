@@ -119,7 +119,8 @@ def test_every_class_stays_in_training_and_is_validated_if_it_can_be(val: float)
         part: sorted(str(r.labels[0]) for r in parts[part] if r.labels is not None)
         for part in ("train", "val")
     }
-    few, many = ["five", "one", "two"], ["five"] * 4 + ["one", "two"]
+    few = ["five", "one", "two"]
+    many = ["five"] * 4 + ["one", "two"]
     assert labels["train"] == (many if val == 0.01 else few)
     assert labels["val"] == (["five", "two"] if val == 0.01 else ["five"] * 4 + ["two"])
 

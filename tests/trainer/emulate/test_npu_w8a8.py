@@ -60,10 +60,8 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     weights, learned = settled(spec, state)
     exact = CompactNet(spec)
     exact.load_state_dict(weights)
-    canonical, ranges = (
-        canonical_weights(exact),
-        {name: tensor.numpy() for name, tensor in learned.items()},
-    )
+    canonical = canonical_weights(exact)
+    ranges = {name: tensor.numpy() for name, tensor in learned.items()}
     products = npu_int8.learned_layers(spec, canonical, ranges)
     assert list(products) == [f"lstm{k}" for k in range(layers)]
     for layer, product in products.items():

@@ -60,7 +60,8 @@ def test_forecast_against_a_plain_loop(
 ) -> None:
     spec = forecast_spec(horizon, targets, "ffill")
     rng = np.random.default_rng(0)
-    sequences, answers = [], []
+    sequences = []
+    answers = []
     for length in (20, 4, 13):
         x = rng.normal(size=(length, 2)) * (1.0, 50.0)
         if length == 20:
@@ -95,7 +96,8 @@ def test_forecast_against_a_plain_loop(
 
     def expect(figures: dict[str, Any], e: np.ndarray) -> None:
         """e: (steps, ahead, targets)"""
-        mae, rmse = np.abs(e).mean(axis=(0, 1)), np.sqrt((e**2).mean(axis=(0, 1)))
+        mae = np.abs(e).mean(axis=(0, 1))
+        rmse = np.sqrt((e**2).mean(axis=(0, 1)))
         assert list(figures["per_target"]) == list(targets)
         for j, each in enumerate(figures["per_target"].values()):
             expected = {"mae": mae[j], "rmse": rmse[j], "nrmse": rmse[j] / std[j]}
@@ -245,7 +247,8 @@ def test_better_in_one_measure_and_the_same_in_the_other() -> None:
 
 
 def test_a_target_that_never_changes_counts_in_no_nrmse() -> None:
-    truth, answers = [[1.0, 5.0], [3.0, 5.0]], [[1.5, 6.0], [3.5, 6.0]]
+    truth = [[1.0, 5.0], [3.0, 5.0]]
+    answers = [[1.5, 6.0], [3.5, 6.0]]
     found = regressed({"level": 1.0, "swing": 0.0}, truth, answers)
     assert found["per_target"]["swing"]["nrmse"] is None
     # Level: an error of 0.5, a deviation of 1.

@@ -43,7 +43,8 @@ def test_masks_hide_one_run_within_the_length() -> None:
         Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
     )
     assert not change[..., 3:].any()
-    steps, channels = change[..., :3].all(dim=2), change[..., :3].all(dim=1)
+    steps = change[..., :3].all(dim=2)
+    channels = change[..., :3].all(dim=1)
     for n, length in enumerate(lengths.tolist()):
         assert not steps[n, length:].any() or channels[n].all()
         for runs, share, width in ((steps[n], 0.5, length), (channels[n], 0.7, 3)):

@@ -89,7 +89,8 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
 
 def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> None:
     """By the float64 reference, which streams each sequence without its padding."""
-    spec, data = plain_spec(2, 4), random_examples(8)
+    spec = plain_spec(2, 4)
+    data = random_examples(8)
     torch.manual_seed(0)
     net = CompactNet(spec)
     scores = importance(spec, net.state_dict(), data)

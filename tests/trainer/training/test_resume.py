@@ -82,7 +82,8 @@ def test_killed_twice_and_resumed_equals_uninterrupted(
 
     resumed = train(load_config(tmp_path / "config.toml"), out, resume=True, quiet=True)
     for checkpoint in ("best", "last"):
-        one, other = load_run(tmp_path / "whole", checkpoint), load_run(out, checkpoint)
+        one = load_run(tmp_path / "whole", checkpoint)
+        other = load_run(out, checkpoint)
         for name, array in one.weights.items():
             np.testing.assert_array_equal(array, other.weights[name])
     assert resumed.metrics == expected.metrics

@@ -364,7 +364,8 @@ def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_
     )
     run = train(config, tmp_path / "run", quiet=True)
     test = [run.splits.test[n] for n in np.random.default_rng(0).permutation(len(run.splits.test))]
-    every, last = [], []
+    every = []
+    last = []
     with Session(run.spec, Reference(run.spec, run.weights)) as session:
         for recording in test:
             every += [int(session.step(x).argmax()) == recording.label for x in recording.x]
@@ -375,6 +376,7 @@ def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_
         [np.mean(last), np.mean(every)], abs=1e-6
     )
     assert found["accuracy_all_steps"] != run.metrics["test"]["accuracy_all_steps"]
-    last_share, every_share = f"{np.mean(last):.4f}", f"{np.mean(every):.4f}"
+    last_share = f"{np.mean(last):.4f}"
+    every_share = f"{np.mean(every):.4f}"
     said = f"never reset     {last_share} at the last step, {every_share} over all steps"
     assert said in closing(run).splitlines()
