@@ -133,9 +133,8 @@ def test_run_answers_as_on_the_desktop(edge_lstm: OnBoard, bundle: Path, backend
             here = rt.describe(model.spec, session.step(x))
             there = json.loads(line)
             assert there["label"] == here["label"]
-            assert there["probabilities"] == pytest.approx(
-                here["probabilities"], abs=2e-6
-            )  # printed to 6 places
+            # printed to 6 places
+            assert there["probabilities"] == pytest.approx(here["probabilities"], abs=2e-6)
 
 
 def test_bench_prints_its_table(edge_lstm: OnBoard, bundle: Path) -> None:

@@ -23,9 +23,6 @@ def rows_of(spec, steps, seed=1):
     return np.random.default_rng(seed).normal(size=(steps, spec.feature_size)).astype(np.float32)
 
 
-# --- the real converter ---
-
-
 def slow(thing):
     there = environment.unsupported_reason()
     return pytest.mark.slow(pytest.mark.skipif(there is not None, reason=f"{there}")(thing))
@@ -44,10 +41,11 @@ def test_export_for_rk3588(converted, record_property):
         "rk3588-w8a8-t100.rknn",
     ]
     assert not converted.notes
+    # w8a8 of a small net, hardly trained
     for scheme, limit in (
         ("fp16", FLOAT16.limit),
         ("w8a8", 0.05),
-    ):  # w8a8 of a small net, hardly trained
+    ):
         member = f"rk3588-{scheme}-t100.rknn"
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")

@@ -219,10 +219,11 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
         with model.session(backend=backend) as session:
             answers = np.stack([session.step(x) for x in sequence.x])
         error = np.abs(answers - truth).mean(axis=0)
+        # both, though one is 1000 times the other
         assert (error < 0.5 * np.abs(truth - truth.mean(axis=0)).mean(axis=0)).all(), (
             backend,
             error,
-        )  # both, though one is 1000 times the other
+        )
         figures = work.metrics.get(Measured(backend))
         if figures and len(regress_run.splits.test) == 1:
             assert [f["mae"] for f in figures["per_target"].values()] == pytest.approx(
@@ -248,9 +249,8 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     assert "the most of 2 targets, over all steps" in report
     assert f"mae, swing {work.metrics[NUMPY]['per_target']['swing']['mae']:.4g}" in summary(work)
     assert "the training split&#39;s mean" in report or "the training split's mean" in report
-    made = export_c(
-        regress_run, tmp_path / "c"
-    )  # which builds it and runs its self-test with real data
+    # which builds it and runs its self-test with real data
+    made = export_c(regress_run, tmp_path / "c")
     assert made.built.verdict.startswith("largest error")
     assert "LSTM regression" in (tmp_path / "c" / "model.c").read_text()
 

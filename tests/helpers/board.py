@@ -72,9 +72,8 @@ class Architecture(NamedTuple):
     cpu: str  # if none is asked for
     platform: str  # of the wheel
     debian_packages: tuple[str, ...]
-    extras: (
-        tuple[str, ...] | None
-    )  # of the project: pip installs its requirements besides NumPy. None: Debian has NumPy.
+    # of the project: pip installs its requirements besides NumPy. None: Debian has NumPy.
+    extras: tuple[str, ...] | None
 
 
 ARCHITECTURES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,3 +69,41 @@ def csv_of(xs: np.ndarray[Any, Any], header: str = "") -> str:
 
 def labels(out: str) -> list[str]:
     return [json.loads(line)["label"] for line in out.splitlines()]
+
+
+class Pipe:
+    """The command with pipes at both ends."""
+
+    def __init__(self, *arguments: str | Path, folders: tuple[Path, ...] = ()):
+        self.process = subprocess.Popen(
+            command(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(*folders),
+            bufsize=0,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin = self.process.stdin
+        self.stdout = self.process.stdout
+
+    def __enter__(self) -> Pipe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.stdin, self.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def ask(self, line: str, seconds: float = 20.0) -> dict[str, Any]:
+        self.stdin.write(line.encode() + b"\n")
+        return self.answer(seconds)
+
+    def answer(self, seconds: float = 20.0) -> dict[str, Any]:
+        ready, _, _ = select.select([self.stdout], [], [], seconds)
+        assert ready, f"no answer within {seconds} s"
+        found: dict[str, Any] = json.loads(self.stdout.readline())
+        return found

@@ -175,9 +175,8 @@ def changed_bundle(data: atheris.FuzzedDataProvider, base: dict[str, bytes]) -> 
     if data.ConsumeProbability() < 0.1:
         text = change_bytes(data, text)
     content = _pack({"manifest.json": text, **members})
-    if (
-        data.ConsumeProbability() < 0.1
-    ):  # the archive itself, the checksum at its end made right again
+    # the archive itself, the checksum at its end made right again
+    if data.ConsumeProbability() < 0.1:
         for _ in range(data.ConsumeIntInRange(1, 4)):
             content = (
                 change_bytes(data, content[:-64])
@@ -202,9 +201,8 @@ def use(bundle: rt.Bundle) -> None:
 
 
 BASES = bases()
-FILE = Path(
-    f"/proc/self/fd/{os.memfd_create('bundle')}"
-)  # in memory: libFuzzer ends the process without cleaning up
+# in memory: libFuzzer ends the process without cleaning up
+FILE = Path(f"/proc/self/fd/{os.memfd_create('bundle')}")
 
 
 def test_one_input(raw: bytes) -> None:
@@ -216,9 +214,8 @@ def test_one_input(raw: bytes) -> None:
 
 
 def main() -> None:
-    warnings.simplefilter(
-        "ignore"
-    )  # NumPy warns of sums that overflow and of odd headers, which changes nothing
+    # NumPy warns of sums that overflow and of odd headers, which changes nothing
+    warnings.simplefilter("ignore")
     for base in BASES:  # unchanged they are right, or nothing would be tested
         FILE.write_bytes(_pack(base))
         use(rt.read_bundle(FILE))

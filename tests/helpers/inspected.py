@@ -80,11 +80,12 @@ def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Ru
         model_keys["horizon"] = answer.horizon
     config = Config.from_dict({"data": data, "model": model_keys, "train": train_keys}, ".")
     run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
+    # in place of the data that there is not
     run.__dict__["splits"] = Splits(
         test, test, test, spec.inputs.names, getattr(answer, "classes", ())
-    )  # in place of the data that there is not
+    )
     return run
 
 
-def normalised(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
+def normalized(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
     return (x - np.array(spec.inputs.mean)) / np.array(spec.inputs.std)

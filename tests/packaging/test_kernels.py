@@ -247,9 +247,8 @@ def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
         largest = np.abs(v).max(1, keepdims=True)
         largest_w = np.abs(W).max(0)
         q = np.rint(v.astype(np.float64) * (np.float32(127) / largest))
-        scaled = W * (
-            np.float32(127) / largest_w
-        )  # float32, as in the kernel: it decides what is half-way
+        # float32, as in the kernel: it decides what is half-way
+        scaled = W * (np.float32(127) / largest_w)
         q_w = np.sign(scaled) * np.floor(np.abs(scaled) + np.float32(0.5))
         a = a + (q @ q_w) * (largest.astype(np.float64) / 127) * (
             largest_w.astype(np.float64) / 127

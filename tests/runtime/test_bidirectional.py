@@ -66,10 +66,11 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     lstm = torch.nn.LSTM(spec.input_size, hidden, layers, dtype=torch.float64, bidirectional=True)
     head = torch.nn.Linear(2 * hidden, spec.output_size, dtype=torch.float64)
     with torch.no_grad():
+        # numbers that float32 holds exactly, as their sums
         for parameter in (
             *lstm.parameters(),
             *head.parameters(),
-        ):  # numbers that float32 holds exactly, as their sums
+        ):
             parameter.copy_(
                 (
                     (torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5)

@@ -251,9 +251,8 @@ def test_the_state_goes_on_and_a_seed_decides() -> None:
     assert "".join(rt.generate(session(), "ab", length=30, temperature=1, seed=1)) != first
     found.reset()
     found.run(encode("a"))
-    assert (
-        "".join(rt.generate(found, "b", length=30, temperature=1)) == first
-    )  # the a is in the state
+    # the a is in the state
+    assert "".join(rt.generate(found, "b", length=30, temperature=1)) == first
     assert list(rt.generate(found, "a", length=0)) == []
 
 

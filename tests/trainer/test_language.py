@@ -116,9 +116,8 @@ def test_an_epoch_is_one_long_pass_over_each_stream(
     streams = [text[k * length : (k + 1) * length + 1] for k in range(4)]
     losses = [whole_text_loss(run, s) * (len(s) - 1) for s in streams]
     assert run.history[0]["train_loss"] == pytest.approx(sum(losses) / (len(text) - 1), rel=1e-5)
-    assert run.history[0]["train_loss"] != pytest.approx(
-        whole_text_loss(run, text), rel=1e-5
-    )  # it does tell streams apart
+    # it does tell streams apart
+    assert run.history[0]["train_loss"] != pytest.approx(whole_text_loss(run, text), rel=1e-5)
 
 
 @pytest.mark.parametrize("embedding", [None, 5])

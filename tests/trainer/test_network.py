@@ -102,9 +102,8 @@ def test_dropout_works_between_layers_and_in_training_only() -> None:
 def test_streamed_answers_are_the_reference_in_raw_units(
     task: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "edge_lstm.results.answers.CHUNK", 7
-    )  # several chunks, and the state between them
+    # several chunks, and the state between them
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)
     extra = (
         {"targets": ("ch2", "ch0"), "residual": True, "outputs": 2} if task == "forecast" else {}
     )

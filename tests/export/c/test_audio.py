@@ -259,9 +259,8 @@ def test_boards(made: Path, cpu: str | None) -> None:
 
 def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
     source = (made / "model.c").read_text()
-    (made / "model.c").write_text(
-        re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source)
-    )  # which a silence shows
+    # which a silence shows
+    (made / "model.c").write_text(re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source))
     done = run("make", "test", cwd=made)
     assert done.returncode != 0
     assert "; BAD" in done.stdout

@@ -107,9 +107,8 @@ def test_traced_tensors_are_the_references(random_model, form, layers):
     assert len(sizes) == 1 + layers * {"cell": 9, "packed": 7}[form]
     _, runs = run_on_ort(spec, traced, rows)
     reference = reference_trace(spec, weights, rows, made)
-    limit = (
-        1e-5 if form == "cell" else 0.2
-    )  # packed has int8 products. A tensor under a wrong name is off by about 1.
+    # packed has int8 products. A tensor under a wrong name is off by about 1.
+    limit = 1e-5 if form == "cell" else 0.2
     for n, name in enumerate(sizes):
         found = np.stack([outputs[n].ravel() for outputs in runs])
         assert compare(found, reference[name]).nrmse < limit, name

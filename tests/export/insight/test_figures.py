@@ -28,7 +28,7 @@ from edge_lstm_runtime.tasks.forecast import Forecast
 from helpers.inspected import (
     classify_spec,
     forecast_spec,
-    normalised,
+    normalized,
     run_of,
     sequences,
     text_spec,
@@ -46,7 +46,7 @@ def test_gates_are_those_of_torch_by_hand() -> None:
     by_hand: dict[tuple[int, str], list[torch.Tensor]] = {}
     with torch.no_grad():
         for sequence in test:
-            inputs = list(torch.from_numpy(normalised(spec, sequence.x)))
+            inputs = list(torch.from_numpy(normalized(spec, sequence.x)))
             for k in range(2):
                 lstm = run.model.module(f"lstm{k}").double().rnn
                 w_x, w_h, b_x, b_h = (
@@ -172,7 +172,7 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
                     np.isnan(row), last if missing == "ffill" else spec.inputs.mean, row
                 )
                 row[:] = last
-            xs = normalised(spec, filled)
+            xs = normalized(spec, filled)
             if missing == "mask":
                 xs = np.concatenate([xs, np.isnan(sequence.x)], axis=1)
             if channel is not None:

@@ -15,7 +15,7 @@ from edge_lstm_runtime.backends.reference import Reference
 from helpers.inspected import (
     classify_spec,
     forecast_spec,
-    normalised,
+    normalized,
     run_of,
     sequences,
     text_spec,
@@ -33,12 +33,12 @@ def features_and_loss(
     if spec.answer.task == "forecast":  # two known values do not follow the last two steps
         ahead = x[[14, 14, 15, 15], [1, 0, 1, 0]]
         truth = (ahead - x[13, [1, 0, 1, 0]] - spec.answer.offset) / np.array(spec.answer.scale)
-        return normalised(spec, x)[:14], lambda outputs: float(((outputs - truth) ** 2).sum())
+        return normalized(spec, x)[:14], lambda outputs: float(((outputs - truth) ** 2).sum())
     if spec.answer.task == "language":  # no character follows the last one
         xs = np.eye(len(spec.answer.classes))[x[:15, 0].astype(int)]
         label = int(x[15, 0])
     else:
-        xs = normalised(spec, x)
+        xs = normalized(spec, x)
     return xs, lambda outputs: float(np.log(np.exp(outputs).sum()) - outputs[label])
 
 

@@ -73,9 +73,8 @@ def test_context_is_what_the_reference_takes_after_a_reset(prose: Run) -> None:
     assert found.whole == pytest.approx(np.mean(whole), rel=1e-5)
     assert found.whole == pytest.approx(prose.metrics["test"]["bits_per_character"], rel=1e-5)
     np.testing.assert_allclose(found.bits, np.mean(whole) + np.mean(more, axis=0), rtol=1e-5)
-    assert (
-        found.bits[0] > found.whole + 0.2
-    )  # the training did teach it more than pairs of characters
+    # the training did teach it more than pairs of characters
+    assert found.bits[0] > found.whole + 0.2
     assert measure_context(prose, longest=9, most=20).places == 20
 
 

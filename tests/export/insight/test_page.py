@@ -102,9 +102,8 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out)
     assert figures["task"] == task
     assert figures["memory"]["recording"] == "own.csv"
-    names = (
-        ("rmse", "mae") if len(run.spec.answer.targets) == 1 else ("nrmse",)
-    )  # two targets have no common unit
+    # two targets have no common unit
+    names = ("rmse", "mae") if len(run.spec.answer.targets) == 1 else ("nrmse",)
     assert figures["channels"]["intact"] == {
         name: pytest.approx(run.metrics["test"][name]) for name in names
     }

@@ -291,12 +291,9 @@ def test_a_chunk_is_judged_by_the_steps_that_it_answers(trained, monkeypatch, tm
     found = load(work.out).manifest["artifacts"]["rk3588-fp16-t64.rknn"]["test_split"]
     one = found["passes"]["reset"]
     assert (one["recordings"], one["steps"], one["of"]) == (40, 40 * 64, 4000)
-    outputs = []
-    right = []
-    for sequence in trained.splits.test:
-        x = features_of(trained, [sequence.x])[:64]
-        right.append(Reference(trained.spec, trained.weights).run(x))
-        outputs.append(Reference(trained.spec, trained.weights).run(x * 1.001))
+    xs = [features_of(trained, [sequence.x])[:64] for sequence in trained.splits.test]
+    right = [Reference(trained.spec, trained.weights).run(x) for x in xs]
+    outputs = [Reference(trained.spec, trained.weights).run(x * 1.001) for x in xs]
     assert one["nrmse"] == pytest.approx(nrmse(outputs, right, np.std(right)), rel=1e-3)
     over = "over the 2,560 of 4,000 steps of the test split that it answers itself (40 recordings)"
     assert over in found["sentence"]

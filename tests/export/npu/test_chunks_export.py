@@ -258,10 +258,11 @@ def test_export_with_chunks(exported, record_property):
         f"rk3588-{s}{t}.rknn" for s in ("fp16", "w8a8") for t in ("-t8", "")
     ]
     assert not exported.notes
+    # w8a8 of a small net, hardly trained
     for scheme, limit in (
         ("fp16", FLOAT16.limit),
         ("w8a8", 0.05),
-    ):  # w8a8 of a small net, hardly trained
+    ):
         member = f"rk3588-{scheme}-t8.rknn"
         row = bundle.manifest["artifacts"][member]
         assert bundle.member(member).startswith(b"RKNN")

@@ -231,9 +231,8 @@ def test_export_for_rk3588(converted):
     assert converted.accuracy[simulated("rk3588-fp16.rknn")].comparison.nrmse <= FLOAT16.limit
     quantized = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
     assert quantized["form"] == "packed"
-    assert (
-        converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
-    )  # a small net, hardly trained
+    # a small net, hardly trained
+    assert converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
     inside = [
         r
         for r in quantized["operators"]

@@ -306,9 +306,8 @@ def test_interrupted_while_it_builds(model, tmp):
     watcher = while_building(
         tmp, lambda worker: (os.kill(worker, signal.SIGSTOP), os.kill(os.getpid(), signal.SIGINT))
     )
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell starts what it puts into the background with it ignored
+    # a shell starts what it puts into the background with it ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             convert(model, timeout=60)

@@ -116,16 +116,16 @@ def test_converter_takes_what_lint_lets_pass(tmp_path):
     ("target", "scheme"), [("rk3576", "w4a16"), ("rv1126b", "w4a16"), ("rk3562", "w8a16")]
 )
 def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
-    quantised, float16 = convert_all(
+    quantized, float16 = convert_all(
         [(lstm(H=64), target, scheme), (lstm(H=64), target, "fp16")], tmp_path
     )
-    assert quantised["bytes"] == float16["bytes"] > 0
+    assert quantized["bytes"] == float16["bytes"] > 0
     if scheme in targets()[target].schemes:
-        quantised, float16 = convert_all(
+        quantized, float16 = convert_all(
             [(cell(H=256), target, scheme), (cell(H=256), target, "fp16")], tmp_path
         )
         weights = 4 * 256 * (6 + 256)  # two bytes each in float16, one in int8
-        assert 1.2 * weights < float16["bytes"] - quantised["bytes"] < 1.5 * weights
+        assert 1.2 * weights < float16["bytes"] - quantized["bytes"] < 1.5 * weights
 
 
 @pytest.mark.slow

@@ -62,9 +62,8 @@ def test_rendered(report, tmp_path, width):
     assert 'data-pictures="4"' in dom
     assert 'data-decoded="4"' in dom
     assert 'data-overflow="0"' in dom
-    assert (
-        'data-rows="6"' in dom
-    )  # the header, numpy, native in float32 and int8, and both ONNX forms
+    # the header, numpy, native in float32 and int8, and both ONNX forms
+    assert 'data-rows="6"' in dom
 
 
 def test_screenshot_is_not_blank(report, tmp_path):

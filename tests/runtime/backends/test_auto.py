@@ -14,9 +14,6 @@ from helpers.rivals import SPEC, Slow, load_session, perturbed, reason_of, regis
 pytestmark = pytest.mark.usefixtures("no_native")
 
 
-# --- auto ---
-
-
 def test_auto_takes_the_fastest_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, "onnx", lambda bundle, **_: Slow(bundle.spec, bundle.weights))
     choice = choose_backend(full)

@@ -32,9 +32,6 @@ from helpers.weights import random_weights
 pytestmark = pytest.mark.usefixtures("no_native")
 
 
-# --- compare and check ---
-
-
 def test_compare_figures() -> None:
     reference = np.array([[1.0, -1.0], [1.0, -1.0]])
     result = compare(reference + np.array([[0.0, 0.0], [0.0, -0.5]]), reference)

@@ -175,9 +175,8 @@ def test_streams_are_as_alone(precision, streams):
     x = features_of(spec, 60, streams)
     together = NativeBackend(spec, weights, precision, streams=streams)
     alone = [NativeBackend(spec, weights, precision) for _ in range(streams)]
-    limit = (
-        FLOAT_LIMIT if precision == "float32" else 0.01
-    )  # the gates' rounding differs, so that int8 may take the other neighbour
+    # the gates' rounding differs, so that int8 may take the other neighbour
+    limit = FLOAT_LIMIT if precision == "float32" else 0.01
     assert (
         farthest(
             together.run(x[:30]),
@@ -331,7 +330,7 @@ def test_outputs_are_kept():
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
 @pytest.mark.parametrize("task", ["classify", "forecast"])
 def test_sessions_process_as_the_reference(tmp_path, missing, task):
-    """Raw samples with gaps, normalised and scaled back in C: as in Python, in float64."""
+    """Raw samples with gaps, normalized and scaled back in C: as in Python, in float64."""
     spec = make_spec(task=task, missing=missing, residual=task == "forecast", outputs=2, layers=2)
     bundle = make_bundle(tmp_path / "m.edge", spec)
     xs = samples(spec, 300)

@@ -42,9 +42,8 @@ def test_what_is_refused_at_opening():
     ):
         with pytest.raises(BundleError, match=name):
             NativeBackend(spec, {**weights, name: wrong})
-    with pytest.raises(
-        BackendError, match="EL_NOT_FINITE"
-    ):  # finite, and times 2 log2(e) it would not be
+    # finite, and times 2 log2(e) it would not be
+    with pytest.raises(BackendError, match="EL_NOT_FINITE"):
         NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
     count = 8 * hidden_size(spec)
     good = np.full(count, 0.01, np.float32)

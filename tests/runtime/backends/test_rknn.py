@@ -37,9 +37,6 @@ HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 pytestmark = pytest.mark.usefixtures("no_native")
 
 
-# --- rknn ---
-
-
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
 def test_rknn_without_its_library(tmp_path: Path) -> None:
     with pytest.raises(

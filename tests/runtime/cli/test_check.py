@@ -19,9 +19,6 @@ from helpers.weights import random_weights
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 
 
-# --- check ---
-
-
 def test_check_all(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, err = here(capfd, "check", classify_file)
     assert code == 0

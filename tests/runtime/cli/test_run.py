@@ -7,26 +7,21 @@ import io
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_lstm_runtime import cli, load, write_bundle
 from helpers.bundles import artifact_entry, make_bundle, members_of
-from helpers.commands import command, csv_of, edge_lstm, environment, here, labels
+from helpers.commands import Pipe, command, csv_of, edge_lstm, environment, here, labels
 from helpers.specs import make_spec, samples
 from helpers.weights import random_weights
 
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
-
-
-# --- run ---
 
 
 def test_run_is_the_session(
@@ -211,44 +206,6 @@ def test_run_a_device_that_goes_away(classify_file: Path) -> None:
     )
 
 
-class Pipe:
-    """The command with pipes at both ends."""
-
-    def __init__(self, *arguments: str | Path, folders: tuple[Path, ...] = ()):
-        self.process = subprocess.Popen(
-            command(*arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(*folders),
-            bufsize=0,
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.stdin = self.process.stdin
-        self.stdout = self.process.stdout
-
-    def __enter__(self) -> Pipe:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.stdin, self.stdout, self.process.stderr):
-            if stream is not None:
-                stream.close()
-
-    def ask(self, line: str, seconds: float = 20.0) -> dict[str, Any]:
-        self.stdin.write(line.encode() + b"\n")
-        return self.answer(seconds)
-
-    def answer(self, seconds: float = 20.0) -> dict[str, Any]:
-        ready, _, _ = select.select([self.stdout], [], [], seconds)
-        assert ready, f"no answer within {seconds} s"
-        found: dict[str, Any] = json.loads(self.stdout.readline())
-        return found
-
-
 def test_run_answers_each_line_before_the_next(classify_file: Path) -> None:
     with Pipe("run", classify_file, "--input", "-", "--backend", "numpy") as pipe:
         pipe.stdin.write(b"ch0,ch1,ch2\n")
@@ -374,7 +331,7 @@ def test_run_from_python_with_replaced_streams(
     assert json.loads(out.getvalue())["line"] == 1
 
 
-# --- check ---
+# --- without the NPU ---
 
 
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")

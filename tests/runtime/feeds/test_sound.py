@@ -187,9 +187,8 @@ def test_a_wav_file_in_a_pipe(model: Path, expected: list[dict[str, Any]], tmp_p
     cut = edge_lstm(
         "run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000]
     )
-    assert (
-        len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80
-    )  # nobody could have known its length
+    # nobody could have known its length
+    assert len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80
 
 
 def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_path: Path) -> None:
@@ -241,9 +240,8 @@ def test_reset_every_sets_the_state_to_zero(model: Path, tmp_path: Path) -> None
     found = answers_of(
         edge_lstm("run", model, "--input", wav, "--reset-every", "10", "--backend", "numpy")
     )
-    assert found[10]["probabilities"] == pytest.approx(
-        found[0]["probabilities"]
-    )  # 10 frames on, 800 samples on
+    # 10 frames on, 800 samples on
+    assert found[10]["probabilities"] == pytest.approx(found[0]["probabilities"])
     assert found[9]["probabilities"] != pytest.approx(found[0]["probabilities"])
 
 

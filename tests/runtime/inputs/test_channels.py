@@ -347,9 +347,8 @@ def test_describe_classify() -> None:
     assert described["label"] == "class2"
     expected = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
     assert list(described["probabilities"]) == ["class0", "class1", "class2"]
-    assert (
-        np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7
-    )  # rounded to six places
+    # rounded to six places
+    assert np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7
 
 
 def test_describe_classify_does_not_overflow() -> None:

@@ -114,9 +114,10 @@ def test_a_tone_is_in_its_band_and_silence_is_the_floor() -> None:
 def test_16_bits_are_the_floats_that_they_stand_for() -> None:
     pcm = sound(LOG_MEL)
     np.testing.assert_array_equal(LOG_MEL.frames(pcm), LOG_MEL.frames(pcm / 32768))
+    # exact: 16 of 24 bits
     np.testing.assert_array_equal(
         LOG_MEL.frames(pcm), LOG_MEL.frames((pcm / 32768).astype(np.float32))
-    )  # exact: 16 of 24 bits
+    )
 
 
 # --- the stream ---

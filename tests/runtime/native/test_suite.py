@@ -80,9 +80,8 @@ def test_32_bit(tmp_path):
     except AssertionError:
         pytest.skip("needs gcc's 32-bit libraries (Debian: gcc-12-multilib)")
     passes(build(tmp_path, "-m32", "-msse2", "-mfpmath=sse", "-O2", kernels=ALONE), "300")
-    with pytest.raises(
-        AssertionError, match="compile with -msse2 -mfpmath=sse"
-    ):  # rather than wrong numbers
+    # rather than wrong numbers
+    with pytest.raises(AssertionError, match="compile with -msse2 -mfpmath=sse"):
         build(tmp_path, "-m32", "-mno-sse", "-O2", kernels=ALONE)
 
 

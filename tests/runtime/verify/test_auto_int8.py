@@ -32,10 +32,7 @@ pytestmark = pytest.mark.usefixtures("no_native")
 INT8 = {"metric": "nrmse", "limit": 1e-2, "reason": "as the export found it"}
 
 
-# --- int8 on the CPU ---
-
-
-def quantised(bundle: Bundle) -> NumpyBackend:
+def quantized(bundle: Bundle) -> NumpyBackend:
     """Off by half a percent of the outputs' deviation: right for int8, wrong for float32."""
     off = np.float32(5e-3 * bundle.golden[1].std())
     return NumpyBackend(bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + off})
@@ -47,13 +44,13 @@ def promised(tmp_path: Path) -> Bundle:
 
 
 def test_int8_is_judged_by_its_own_tolerance(promised: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
+    backends.put("native-int8", quantized)
     backends.put("onnx", slow)
     result = check_backend(promised, "native-int8")
     assert result.passed
     assert result.tolerance == Tolerance("nrmse", 1e-2, "as the export found it")
     assert choose_backend(promised).name == "native-int8"
-    backends.put("native", quantised)
+    backends.put("native", quantized)
     assert any(
         str(reason).startswith("native: WRONG (max_abs")
         for reason in choose_backend(promised).reasons
@@ -61,7 +58,7 @@ def test_int8_is_judged_by_its_own_tolerance(promised: Bundle, backends: Backend
 
 
 def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
+    backends.put("native-int8", quantized)
     backends.put("onnx", slow)
     choice = choose_backend(bundle)
     assert choice.name in ("onnx", "numpy")
@@ -76,7 +73,7 @@ def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backe
 
 
 def test_int8_is_checked_when_a_session_opens_it(promised: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
+    backends.put("native-int8", quantized)
     Model(promised).session("native-int8").close()
     backends.put("native-int8", wrong)
     with pytest.raises(
@@ -116,9 +113,8 @@ def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: 
 
     An error relative to their own spread would be enormous.
     """
-    spec = make_spec(
-        task="forecast", channels=1, outputs=1
-    )  # of one output: the spread of several is that between them, too
+    # of one output: the spread of several is that between them, too
+    spec = make_spec(task="forecast", channels=1, outputs=1)
     weights = random_weights(spec)
     x = np.repeat(np.asarray(spec.inputs.mean)[None], 300, axis=0)
     x[250:] += 10 * np.random.default_rng(0).standard_normal(x[250:].shape)
@@ -128,7 +124,7 @@ def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: 
     bundle = write_bundle(
         tmp_path / "calm.edge", spec, weights, golden, native_int8={"tolerance": INT8}
     )
-    result = check_opened(bundle, quantised(bundle), "native-int8", None, 200)
+    result = check_opened(bundle, quantized(bundle), "native-int8", None, 200)
     assert calm < 0.5
     assert result.passed
     assert result.comparison.nrmse == pytest.approx(5e-3, rel=1e-2)

@@ -196,7 +196,7 @@ def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     sequence = case.splits.test[0]
     mean = np.array(case.spec.inputs.mean)
     std = np.array(case.spec.inputs.std)
-    line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
+    line = np.arange(5)[:, None] * [1.0, -2.0]  # normalized
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
     np.testing.assert_allclose(
         found, [2, -4, math.sqrt(2), 2 * math.sqrt(2), 0, -8, 4, 0, 1, -2], atol=1e-12
@@ -234,9 +234,8 @@ def test_forecast_table_and_resume(
     assert len({row.metrics["steps"] for row in found.rows if row.metrics}) == 1
     run = train(config, tmp_path / "run", quiet=True)
     assert found.rows[0].metrics is not None
-    assert (
-        found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]
-    )  # seeded: the same as `edge-lstm train`
+    # seeded: the same as `edge-lstm train`
+    assert found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "compare.md").read_text() == found.markdown
     assert [

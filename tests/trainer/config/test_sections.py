@@ -312,7 +312,7 @@ def test_a_run_of_an_earlier_version_is_loaded_and_goes_on(
         train(configure(FORECAST, model__horizon=2), run.path, resume=True, quiet=True)
 
 
-# --- a source from outside ---
+# --- the house ---
 
 
 def test_no_other_file_names_a_source() -> None:

@@ -17,9 +17,6 @@ from helpers.configs import CLASSIFY
 Configure = Callable[..., Config]
 
 
-# --- a source from outside ---
-
-
 TOY = '''
 import numpy as np
 
@@ -83,9 +80,8 @@ def test_a_source_from_outside_trains(configure: Configure, tmp_path: Path) -> N
     config = configure(WAVES)
     splits = load_data(config)
     assert splits.channels == ("wave_0", "wave_1", "wave_2")
-    np.testing.assert_array_equal(
-        splits.train[0].x[:, 1], np.sin(2 * np.pi * np.arange(84) / 12)
-    )  # 0.7 of 120
+    # 0.7 of 120
+    np.testing.assert_array_equal(splits.train[0].x[:, 1], np.sin(2 * np.pi * np.arange(84) / 12))
     run = train(config, tmp_path / "run", quiet=True)
     assert run.spec.answer.targets == ("wave_1",)
     assert load_config(tmp_path / "run" / "config.toml").to_dict() == config.to_dict()

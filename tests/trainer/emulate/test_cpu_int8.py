@@ -57,9 +57,8 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         assert_close(state[name], theirs, "int8", name)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(
-            net(x)[0], answers, atol=0, rtol=0
-        )  # training in bf16 changes nothing here
+        # training in bf16 changes nothing here
+        torch.testing.assert_close(net(x)[0], answers, atol=0, rtol=0)
     exact = CompactNet(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there

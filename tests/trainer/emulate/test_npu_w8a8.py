@@ -86,9 +86,8 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
         assert compare(answers, emulated).nrmse < 5e-3
         with torch.autocast("cpu", torch.bfloat16):
             np.testing.assert_array_equal(net(torch.from_numpy(rows)[None])[0][0].numpy(), answers)
-    assert (
-        compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
-    )  # the rounding is there
+    # the rounding is there
+    assert compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
 
 
 def test_weights_are_shared_out_evenly_and_whole() -> None:

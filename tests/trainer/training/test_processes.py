@@ -57,9 +57,8 @@ def test_two_processes_give_what_one_gives(
     settings["model__bidirectional"] = bidirectional
     alone = train(configure(CLASSIFY, **settings), tmp_path / "alone", quiet=True)
     run, said = by_two_processes(configure(CLASSIFY, **settings, **TWO), tmp_path)
-    assert (
-        len([line for line in said.splitlines() if line.startswith("epoch ")]) == 4
-    )  # the first process alone talks
+    # the first process alone talks
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 4
     for name, array in alone.weights.items():
         np.testing.assert_allclose(run.weights[name], array, rtol=1e-3, atol=1e-5)
     for one, two in zip(alone.history, run.history, strict=True):

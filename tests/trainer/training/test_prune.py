@@ -151,9 +151,8 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(
     assert rows[-1]["test"]["rmse"] == run.metrics["test"]["rmse"]
     assert rows[-1]["parameters"] == run.spec.network.parameters < rows[0]["parameters"]
     assert rows[-1]["macs"] == run.spec.network.macs_per_step
-    assert (
-        rows[-1]["val"]["rmse"] < rows[-2]["val"]["rmse"]
-    )  # this net is far from its best: any training helps
+    # this net is far from its best: any training helps
+    assert rows[-1]["val"]["rmse"] < rows[-2]["val"]["rmse"]
     assert (run.path / "compact.png").stat().st_size > 5000
     assert len((run.path / "prune" / "round2" / "history.csv").read_text().splitlines()) == 3
     assert "3, fine-tuned" in closing(run)
