@@ -12,7 +12,7 @@ import pytest
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.model.npz import write_npz
 from helpers.bundles import artifact_entry, make_bundle, members_of
-from helpers.commands import here, labels
+from helpers.commands import here
 from helpers.specs import make_spec
 from helpers.weights import random_weights
 
@@ -108,30 +108,3 @@ def test_check_where_there_is_no_npu(tmp_path: Path, capfd: pytest.CaptureFixtur
     )
     assert code == 2
     assert "no artifact 'rk3566-fp16.rknn'; it holds rk3588-fp16.rknn" in err
-
-
-@pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
-def test_run_says_why_it_does_without_the_npu(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    spec = make_spec()
-    members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
-    write_bundle(
-        tmp_path / "a.edge",
-        spec,
-        random_weights(spec),
-        members,
-        artifacts={"rk3588-fp16.rknn": artifact_entry()},
-    )
-    (tmp_path / "a.csv").write_text("1,2,3\n")
-    code, out, err = here(capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv")
-    assert code == 0
-    assert len(labels(out)) == 1
-    assert re.fullmatch(
-        r"edge-lstm: runs on \w+; rknn \(rk3588-fp16\.rknn\): not here: backend 'rknn' needs .*\n",
-        err,
-    ), err
-    code, _, err = here(
-        capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv", "--backend", "numpy"
-    )
-    assert (code, err) == (0, "")
