@@ -100,8 +100,10 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
-    """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part. One step from the zero state
-    each, because over many steps a rounding that falls the other way goes on its own way."""
+    """The emulation is NumPy: if the converter chose other scales or weights, the two would part.
+
+    Each is one step from the zero state: a rounding that falls the other way would be carried on.
+    """
     spec, weights = random_model(layers, 32, outputs=3)
     calibration = calibration_for(spec, weights, 128)
     rows = calibration["x"][:40]
@@ -152,7 +154,7 @@ def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
 
 
 def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
-    """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
+    """A graph of two-dimensional inputs: the vendor logs an error, returns 0, writes a file."""
     W, b = (
         numpy_helper.from_array(a.astype(np.float32), n)
         for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4)))
@@ -225,9 +227,8 @@ def test_export_for_rk3588(converted):
     assert converted.accuracy[simulated("rk3588-fp16.rknn")].comparison.nrmse <= FLOAT16.limit
     quantized = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
     assert quantized["form"] == "packed"
-    assert (
-        converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
-    )  # a small net, hardly trained
+    # a small net, hardly trained
+    assert converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
     inside = [
         r
         for r in quantized["operators"]
