@@ -24,6 +24,7 @@ from edge_lstm import CompactNet, Sequence, evaluate, load_config, train
 from edge_lstm.data.recordings import shuffled
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.environment import python
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.steps import calibrate
@@ -164,9 +165,9 @@ def measure(task: Task, scheme: str, form: str, samples: dict[str, Array]) -> di
     reference.reset()
     expected_repeated = reference.run(repeated)
     built = FORMS[form](task.spec, task.weights, samples)
-    with Converter(
-        task.spec, built.graph.SerializeToString(), built.recipe, "rk3588", scheme, samples
-    ) as converter:
+    graph = built.graph.SerializeToString()
+    conversion = Conversion(task.spec, graph, built.recipe, "rk3588", scheme, samples)
+    with Converter(conversion) as converter:
         outputs = converter.run(stream)
         converter.reset()
         error = (converter.run(repeated) - expected_repeated).reshape(-1, WINDOW, expected.shape[1])

@@ -20,6 +20,7 @@ from nets import classifier
 
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.measure.tolerances import wrong
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.environment import python
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.npu.rknn.process import Converter
@@ -84,9 +85,9 @@ def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, objec
         return {**row, "outcome": "refused", "rule": errors[0].rule, "why": errors[0].message}
     rows = np.random.default_rng(SEED + 2).normal(size=(steps, INPUTS)).astype(np.float32)
     try:
-        with Converter(
-            spec, built.graph.SerializeToString(), built.recipe, target, scheme, samples
-        ) as converter:
+        graph = built.graph.SerializeToString()
+        conversion = Conversion(spec, graph, built.recipe, target, scheme, samples)
+        with Converter(conversion) as converter:
             nrmse = compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse
             on_cpu = [r["operator"] for r in converter.inner_operators if r["target"] == "CPU"]
             cycles, size = converter.cycles, len(converter.rknn)

@@ -39,13 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's fake backends are not remembered in the user's cache; the tests of that memory switch it on again."""
+    """Keeps fake backends out of the user's cache. The tests of the cache switch it on again."""
     monkeypatch.setenv("EDGE_LSTM_REMEMBER", "0")
 
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """As they are shipped, by platform: "manylinux2014_aarch64" and so on, and "any", the one without a library."""
+    """The wheels by platform: "manylinux2014_aarch64" and so on, and "any" without a library."""
     folder = tmp_path_factory.mktemp("dist")
     hatch_build.build_wheels(folder)
     return {path.stem.split("-")[-1]: path for path in folder.iterdir()}

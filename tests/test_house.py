@@ -1,4 +1,7 @@
-"""The house: imports go one way, runtime <- edge_lstm <- export, in no circle, and late only for what is heavy or may be missing."""
+"""The house: imports go one way, runtime <- edge_lstm <- export, and in no circle.
+
+An import inside a function is of a library that is heavy or may be missing.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,8 @@ def test_the_runtime_imports_numpy_and_the_standard_library() -> None:
                 found.inside and top(found.name) in OPTIONAL
             ):
                 wrong.append(
-                    f"{path}:{found.line} imports {found.name}{'' if found.inside else ' at the top'}"
+                    f"{path}:{found.line} imports "
+                    f"{found.name}{'' if found.inside else ' at the top'}"
                 )
     assert not wrong, "\n".join(wrong)
 
@@ -136,7 +140,7 @@ def test_no_imports_in_a_circle() -> None:
 
 
 def write(folder: Path, **sources: str) -> dict[str, Path]:
-    """A package "p" with these modules; "a__b" is p/a/b.py."""
+    """A package "p" with these modules: "a__b" is p/a/b.py."""
     for name, source in sources.items():
         path = folder / "p" / f"{name.replace('__', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +160,7 @@ def write(folder: Path, **sources: str) -> dict[str, Path]:
     ],
 )
 def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
-    """a -> b -> deep.c -> a, whatever the last import looks like; d and e hang on it and are in none."""
+    """a -> b -> deep.c -> a, whatever the last import looks like. d and e are in no circle."""
     packages = write(
         tmp_path,
         a="from . import b",

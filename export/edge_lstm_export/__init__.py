@@ -1,7 +1,7 @@
 """edge-lstm on the desktop: a trained run becomes a verified bundle, or a folder of C source.
 
-The names are imported when they are first used, because they bring PyTorch and onnx: the runtime
-asks the backend in this package for its facts, and should not wait for those.
+The names are imported when they are first used, because they bring PyTorch and onnx. The runtime
+asks the backend in this package for its facts, and should not wait for those two.
 """
 
 from __future__ import annotations

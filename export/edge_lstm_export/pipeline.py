@@ -55,14 +55,21 @@ def export_run(
 ) -> Work:
     """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
 
-    targets, schemes: NPUs and number formats, a converted model for each pair; None for those of fp16 and w8a8 that a target takes, an
-    empty sequence for a bundle without a converted model. chunk: 2 to 1024, for a further converted model of each pair that takes that many
-    steps at once; where it can't be made, a note in the bundle says why. Of a bidirectional model, the length of sequence that its
-    only converted models take; when left out, that of the test recordings where they all have the same. say: takes lines of progress.
-    A graph or a converted model that is out of tolerance is left out of the bundle: `Work.left_out`
-    has its name and the reason. Raises ConfigError for a target, scheme or chunk that is not
-    offered, ConversionError when a step fails or NumPy itself is out of tolerance; `out` is then as
-    it was.
+    targets, schemes: NPUs and number formats. Each pair gets a converted model. If `schemes` is
+    None, they are those of fp16 and w8a8 that the target takes. If it is empty, the bundle has no
+    converted model.
+
+    chunk: 2 to 1024. Each pair gets a further converted model that takes that many steps at once.
+    If it can't be made, a note in the bundle says why. For a bidirectional model, it is the length
+    of sequence that its only converted models take. If it is left out, that is the length of the
+    test recordings, if all have the same.
+
+    say: takes lines of progress.
+
+    If a graph or a converted model is out of tolerance, the bundle goes without it, and
+    `Work.left_out` has its name and the reason. Raises ConfigError for a target, scheme or chunk
+    that is not offered. Raises ConversionError if a step fails or NumPy itself is out of tolerance.
+    `out` is then as it was.
     """
     out = Path(out)
     if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):

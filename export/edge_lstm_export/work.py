@@ -1,4 +1,4 @@
-"""What the export steps hand on to each other."""
+"""The data that the export steps hand on to each other."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
-from .graphs.npu import Form
+from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
 from .npu.rknn.process import Converter
 from .quantize.cpu_int8 import Arrays
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
-GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # what the forms are called in the bundle
+GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -36,30 +36,34 @@ Float64 = NDArray[np.float64]
 class Accuracy:
     """A backend's outputs over the golden stream, against the reference's.
 
-    tolerance: what `check` holds the backend to there.
+    tolerance: the one that `check` holds the backend to there.
     """
 
     outputs: NDArray[Any]  # (steps, O)
     comparison: Comparison
     tolerance: Tolerance
-    source: str  # where the figures come from: this machine's CPU, or the converter's simulator
+    source: str  # of the figures: this machine's CPU, or the converter's simulator
 
 
 @dataclasses.dataclass
 class Candidate:
-    """A form that was tried for a target and scheme: measured, or refused with the reason. why: of the one that was kept."""
+    """A form that was tried for a target and scheme.
+
+    comparison, cycles, on_cpu, converter, outputs: if it was converted. refused: the reason if it
+    wasn't. why: the reason if it was kept.
+    """
 
     target: str
     scheme: str
     form: str
     comparison: Comparison | None = None
-    cycles: int | None = None  # by the converter's table; None where it gives none
+    cycles: int | None = None  # by the converter's table, if it gives any
     on_cpu: int = 0  # operators that don't run on the NPU
     refused: str = ""
     why: str = ""
     converter: Converter | None = None
     outputs: NDArray[np.float32] | None = None
-    steps: int = 1  # that it takes at once
+    steps: int = 1  # taken at once
 
     @property
     def nrmse(self) -> float:
@@ -78,7 +82,7 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A converted model that goes into the bundle, its simulator open."""
+    """A converted model that goes into the bundle. Its simulator is open."""
 
     target: str
     scheme: str
@@ -89,8 +93,8 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: NRMSE of each `window` of
-    streamed steps, the same samples every time. verdict: a sentence on both."""
+    """tensors: rows of name, nrmse, cosine, max_abs, snr_db. drift: the NRMSE of each `window` of
+    streamed steps, with the same samples every time. verdict: a sentence on both."""
 
     tensors: tuple[dict[str, Any], ...]
     drift: tuple[float, ...]
@@ -100,56 +104,45 @@ class Inspection:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Each step returns a copy with its own part filled in; the comment names the step."""
+    """Each step returns a copy with its own part filled in. The comment names the step."""
 
     run: Run
     schemes: Mapping[str, tuple[str, ...]]  # target -> number formats
     out: Path
     say: Callable[[str], None]
     resources: ExitStack  # closed when the export ends, however it ends
-    # Steps of the further artifacts that take several at once; of a bidirectional model, draw_stream: of the artifacts, None for none.
+    # Steps of the further artifacts that take several at once, or None. For a bidirectional model
+    # draw_stream sets it: the steps of the only artifacts, or None if there are none.
     chunk: int | None = None
-    stream: Float64 = dataclasses.field(
-        default_factory=lambda: np.empty((0, 0))
-    )  # draw_stream: (steps, C) raw units
-    lengths: Lengths = dataclasses.field(
-        default_factory=lambda: np.empty(0, np.int64)
-    )  # draw_stream: of the sequences in the stream
-    reference: Float64 = dataclasses.field(
-        default_factory=lambda: np.empty((0, 0))
-    )  # draw_stream: (steps, O)
-    graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(
-        default_factory=dict
-    )  # build_graphs, simplify: form -> graph
-    calibration: Mapping[str, Float32] = dataclasses.field(
-        default_factory=dict
-    )  # calibrate: x (N, F), states (N, size) by name; x (N, T, F)
-    convergence: Mapping[int, float] = dataclasses.field(
-        default_factory=dict
-    )  # calibrate: samples -> emulated NRMSE of the int8 cell
-    native_int8: Arrays = dataclasses.field(default_factory=dict)  # quantize_native: of int8.npz
-    artifacts: Mapping[str, Artifact] = dataclasses.field(
-        default_factory=dict
-    )  # convert_rknn: member name -> what was kept
-    candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(
-        default_factory=dict
-    )  # convert_rknn: member -> all that were tried
-    inspections: Mapping[str, Inspection] = dataclasses.field(
-        default_factory=dict
-    )  # inspect_rknn: member ->
-    accuracy: Mapping[Measured, Accuracy] = dataclasses.field(
-        default_factory=dict
-    )  # verify_float, simulate
-    judgements: Mapping[Measured, Judgement] = dataclasses.field(
-        default_factory=dict
-    )  # evaluate_task: of fewer bits
-    metrics: Mapping[Measured, Mapping[str, Any]] = dataclasses.field(
-        default_factory=dict
-    )  # evaluate_task: the task's
-    answers: Sequence[
-        NDArray[Any]
-    ] = ()  # evaluate_task: per test sequence (T, O), of the NumPy backend
-    notes: tuple[str, ...] = ()  # any step: what the user must know
+    # draw_stream: (steps, C) in raw units
+    stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    # draw_stream: of the sequences in the stream
+    lengths: Lengths = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    # draw_stream: (steps, O)
+    reference: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    # build_graphs, simplify: form -> graph
+    graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)
+    # calibrate: x (N, F) and states (N, size) by name; x (N, T, F) alone for whole sequences
+    calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
+    # calibrate: samples -> emulated NRMSE of the int8 cell
+    convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    # quantize_native: of int8.npz
+    native_int8: Arrays = dataclasses.field(default_factory=dict)
+    # convert_rknn: member -> the form that was kept
+    artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)
+    # convert_rknn: member -> all that were tried
+    candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)
+    # inspect_rknn: by member
+    inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)
+    # verify_float, quantize_native, simulate, evaluate_task
+    accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)
+    # evaluate_task: of the models in fewer bits
+    judgements: Mapping[Measured, Judgement] = dataclasses.field(default_factory=dict)
+    # evaluate_task: the task's
+    metrics: Mapping[Measured, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    # evaluate_task: (T, O) for each test sequence, of the NumPy backend
+    answers: Sequence[NDArray[Any]] = ()
+    notes: tuple[str, ...] = ()  # any step: facts that the user must know
     # any step that measures: member or backend -> reason
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
     bundle: Bundle | None = None  # pack
@@ -168,7 +161,7 @@ class Work:
         return self.run.weights
 
     def leave_out(self, name: str, reason: str) -> Work:
-        """A copy without it, which says so. name: a member, "native" or "native-int8"."""
+        """A copy without it, and with a note. name: a member, "native" or "native-int8"."""
         note = f"{name} was left out: {reason}"
         self.say(f"  {note}")
         if artifact := self.artifacts.get(name):

@@ -1,4 +1,4 @@
-"""Emulated boards, each made once, with the project's wheels for it; and one bundle, made on the desktop by the real converter."""
+"""Emulated boards, each made once, with their wheels. The real converter makes the one bundle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def machine(request: pytest.FixtureRequest) -> Machine:
 
 @pytest.fixture
 def python(machine: Machine, tmp_path: Path) -> OnBoard:
-    """Run the board's Python; its temporary files are in the test's `tmp_path`/temporary. options: of `Board.variables`."""
+    """Run the board's Python, its temporary files in the test's `tmp_path`/temporary.
+
+    options: of `Board.variables`.
+    """
     (tmp_path / "temporary").mkdir()
 
     def run(
@@ -43,8 +46,10 @@ def python(machine: Machine, tmp_path: Path) -> OnBoard:
     ) -> subprocess.CompletedProcess[str]:
         environment = machine.board.variables(project or machine.project, **options)
         return subprocess.run(
-            machine.board.command(*arguments), input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-            env={**environment, "TMPDIR": str(tmp_path / "temporary"), **(variables or {})}, cwd=tmp_path,
+            machine.board.command(*arguments),
+            input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            env={**environment, "TMPDIR": str(tmp_path / "temporary"), **(variables or {})},
+            cwd=tmp_path,
         )  # fmt: skip
 
     return run

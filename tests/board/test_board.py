@@ -1,4 +1,7 @@
-"""The runtime on a real aarch64 Python with the real rknn-toolkit-lite2, emulated, as far as one gets without an NPU."""
+"""The runtime on a real, emulated aarch64 Python with the real rknn-toolkit-lite2.
+
+It gets as far as it can without an NPU.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def fused_bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_without_an_npu_one_line_says_so(edge_lstm: OnBoard, bundle: Path, tmp_path: Path) -> None:
-    """The vendor's own code takes the file and ends for want of its library; what it prints stands above our line."""
+    """The vendor's code takes the file and fails without its library. Our line comes last."""
     done = edge_lstm("check", bundle, "--backend", "rknn")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Can not find dynamic library on RK3588" in done.stderr
@@ -55,7 +58,10 @@ def test_auto_takes_another_and_says_why(edge_lstm: OnBoard, bundle: Path, tmp_p
     assert [json.loads(line)["line"] for line in done.stdout.splitlines()] == [1], (
         "the vendor's lines are not among the answers"
     )
-    expected = rf"edge-lstm: runs on (native|native-int8|numpy); rknn \({ARTIFACT}\): not here: the NPU did not take {ARTIFACT}"
+    expected = (
+        rf"edge-lstm: runs on (native|native-int8|numpy); rknn \({ARTIFACT}\): not here: "
+        rf"the NPU did not take {ARTIFACT}"
+    )
     assert re.search(expected, done.stderr), done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -75,11 +81,13 @@ def test_a_model_for_another_chip_is_refused_before_the_vendor_sees_it(
     done = edge_lstm("check", tmp_path / "other.edge", "--backend", "rknn")
     assert done.returncode == 2
     assert done.stderr == (
-        f"edge-lstm: error: {ARTIFACT} is for rk3576 and this board is radxa,rock-5b rockchip,rk3588; export with its own --target\n"
+        f"edge-lstm: error: {ARTIFACT} is for rk3576 and this board is radxa,rock-5b "
+        "rockchip,rk3588; export with its own --target\n"
     )
 
 
-# What the adapter calls, and what a user of other cores would: name -> parameters that are given by name.
+# What the adapter calls, and what a user of other cores would call:
+# name -> parameters that are given by name.
 CALLS = {
     "load_rknn": {"path"},
     "init_runtime": {"core_mask"},
@@ -95,10 +103,13 @@ def test_the_vendors_calls_are_what_we_think(python: OnBoard, bundle: Path, tmp_
     script = (
         "import inspect, json, sys\n"
         "from rknnlite.api import RKNNLite\n"
-        "calls = {n: list(inspect.signature(f).parameters) for n, f in inspect.getmembers(RKNNLite, inspect.isfunction)}\n"
-        "cores = {n.removeprefix('NPU_CORE_'): v for n, v in vars(RKNNLite).items() if n.startswith('NPU_CORE_')}\n"
+        "calls = {n: list(inspect.signature(f).parameters) for n, f in "
+        "inspect.getmembers(RKNNLite, inspect.isfunction)}\n"
+        "cores = {n.removeprefix('NPU_CORE_'): v for n, v in vars(RKNNLite).items() if "
+        "n.startswith('NPU_CORE_')}\n"
         "r = RKNNLite(verbose=False)\n"
-        "returned = [r.get_sdk_version(), r.load_rknn('nowhere.rknn'), r.load_rknn('model.rknn'), r.init_runtime(core_mask=0)]\n"
+        "returned = [r.get_sdk_version(), r.load_rknn('nowhere.rknn'), r.load_rknn('model.rknn'), "
+        "r.init_runtime(core_mask=0)]\n"
         "returned += [r.get_sdk_version(), r.inference(inputs=[]), r.release()]\n"
         "print(json.dumps([calls, cores, returned]))"
     )
@@ -108,7 +119,8 @@ def test_the_vendors_calls_are_what_we_think(python: OnBoard, bundle: Path, tmp_
     for name, parameters in CALLS.items():
         assert parameters <= set(calls[name]), name
     assert cores == CORES
-    # Without hardware nothing raises: a version is None, loading is -1 or 0, init_runtime -1, an inference None.
+    # Without hardware nothing raises: a version is None, loading is -1 or 0, init_runtime -1,
+    # an inference None.
     assert returned == [None, -1, 0, -1, None, None, None]
 
 
@@ -116,11 +128,15 @@ def test_the_vendors_calls_are_what_we_think(python: OnBoard, bundle: Path, tmp_
 
 
 def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Path:
-    """The board's file system with librknnrt.c of this folder, whose answers are known and are not the model's."""
+    """The board's file system with this folder's librknnrt.c.
+
+    Its answers are known and are not the model's.
+    """
     compiler = shutil.which("aarch64-linux-gnu-gcc")
     if compiler is None:
         pytest.skip(
-            "no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+            "no compiler for aarch64; run: apt-get install gcc-aarch64-linux-gnu "
+            "libc6-dev-arm64-cross"
         )
     spec = rt.load(bundle).spec
     sizes = {
@@ -129,7 +145,8 @@ def with_stand_in(emulated: Board, bundle: Path, folder: Path, dims: int) -> Pat
         "STATES": len(spec.network.state),
         "OUTPUTS": spec.output_size,
     }
-    library, source = folder / "librknnrt.so", Path(__file__).with_name("librknnrt.c")
+    library = folder / "librknnrt.so"
+    source = Path(__file__).with_name("librknnrt.c")
     options = ["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC"]
     options += [f"-D{name}={size}" for name, size in {**sizes, "DIMS": dims}.items()]
     subprocess.run([compiler, *options, "-o", str(library), str(source)], check=True)
@@ -179,7 +196,8 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
         "backend.reset()\n"
         "assert (backend.step(rows[0]) == first[0]).all()\n"
         "backend.close()\n"
-        "print(json.dumps([[*first.tolist(), *rest.tolist()], [a.tolist() for a in saved.values()]]))"
+        "print(json.dumps([[*first.tolist(), *rest.tolist()], [a.tolist() for a in "
+        "saved.values()]]))"
     )
     done = python("-c", script, bundle, json.dumps(rows.tolist()), root=root)
     assert done.returncode == 0, done.stderr
@@ -203,7 +221,8 @@ def test_inputs_states_and_outputs_go_through_the_vendors_python(
 
 def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bundle: Path) -> None:
     script = (
-        "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends.registry import open_backend; "
+        "import sys; from edge_lstm_runtime import load; from edge_lstm_runtime.backends.registry "
+        "import open_backend; "
         "open_backend('rknn', load(sys.argv[1]).bundle)"
     )
     assert "built by" not in python("-c", script, bundle, root=root).stderr
@@ -216,8 +235,8 @@ def test_other_versions_on_the_board_are_named(python: OnBoard, root: Path, bund
     )
     assert done.returncode == 0, done.stderr
     assert (
-        "rk3588-fp16.rknn: built by rknn-toolkit2 2.5.0, and the board's librknnrt.so is 1.4.0, driver 0.8.2: "
-        in done.stderr
+        "rk3588-fp16.rknn: built by rknn-toolkit2 2.5.0, and the board's librknnrt.so is 1.4.0, "
+        "driver 0.8.2: " in done.stderr
     )
     done = python("-c", script, bundle, root=root, variables={"TEST_DRIVER_VERSION": "0.8.2"})
     assert "the NPU driver of this board is 0.8.2; Rockchip advises 0.9.2 or later" in done.stderr
@@ -252,7 +271,7 @@ def test_without_qemu_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
         make(tmp_path / "board", ARCHITECTURES["arm64"])
 
 
-@pytest.mark.usefixtures("emulated")  # skipped where there is no emulator
+@pytest.mark.usefixtures("emulated")  # skipped if there is no emulator
 def test_without_a_network_one_line_says_so_and_nothing_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

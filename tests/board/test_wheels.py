@@ -1,4 +1,7 @@
-"""The built wheels on every architecture of a board, emulated, with one bundle from the desktop; of a board's speed it says nothing."""
+"""The built wheels on every architecture of a board, emulated, with one bundle from the desktop.
+
+Nothing here says how fast a board is.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,15 @@ CPUS = {
     ("armhf", "cortex-a9"): ["neon", "portable"],
     ("armhf", "cortex-a9,neon=off"): ["portable"],
 }
-BETWEEN = 2e-6  # float32 answers of two architectures over 1,000 carried steps, max abs; their sums are in another order
+# Max abs between float32 answers of two architectures over 1,000 carried steps: their sums are in
+# another order.
+BETWEEN = 2e-6
 ANSWERS = """
 import sys, numpy as np, edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 model = rt.load(sys.argv[1])
-answers = {name: model.session(name).run(model.bundle.golden[0]) for name in ("numpy", "native", "native-int8")}
+x = model.bundle.golden[0]
+answers = {name: model.session(name).run(x) for name in ("numpy", "native", "native-int8")}
 np.savez(sys.argv[2], kernels=native.kernels(), **answers)
 """
 Arrays = dict[str, NDArray[np.float32]]
@@ -54,8 +60,10 @@ def desktop(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Arrays:
 def test_numpy_is_all_that_is_imported(python: OnBoard, machine: Machine) -> None:
     script = (
         "import platform, sys, edge_lstm_runtime as rt, importlib.util as u\n"
-        "print(platform.machine(), sys.platform, *sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'rknnlite'}))\n"
-        "print([n for n in ('torch', 'onnx', 'onnxruntime', 'pydantic', 'rknnlite') if u.find_spec(n)], rt.__file__)"
+        "print(platform.machine(), sys.platform, *sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'numpy', 'rknnlite'}))\n"
+        "print([n for n in ('torch', 'onnx', 'onnxruntime', 'pydantic', 'rknnlite') if "
+        "u.find_spec(n)], rt.__file__)"
     )
     done = python("-W", "error", "-c", script, npu=False)
     assert done.returncode == 0, done.stderr
@@ -94,7 +102,8 @@ def test_every_cpu_takes_its_kernel_and_answers_as_the_desktop(
     found = dict(np.load(tmp_path / "answers.npz"))
     assert found["kernels"].tolist() == CPUS[machine.board.architecture.debian, cpu]
     opened = rt.load(bundle).bundle
-    y, int8_limit = opened.golden[1], opened.manifest["native_int8"]["tolerance"]["limit"]
+    y = opened.golden[1]
+    int8_limit = opened.manifest["native_int8"]["tolerance"]["limit"]
     for name in ("numpy", "native"):
         assert compare(found[name], y).within(FLOAT32), name
         for here in ("numpy", "native"):
@@ -121,15 +130,15 @@ def test_run_answers_as_on_the_desktop(edge_lstm: OnBoard, bundle: Path, backend
     assert (done.returncode, done.stderr) == (0, "")
     with model.session("numpy") as session:
         for line, x in zip(done.stdout.splitlines(), xs, strict=True):
-            here, there = rt.describe(model.spec, session.step(x)), json.loads(line)
+            here = rt.describe(model.spec, session.step(x))
+            there = json.loads(line)
             assert there["label"] == here["label"]
-            assert there["probabilities"] == pytest.approx(
-                here["probabilities"], abs=2e-6
-            )  # printed to 6 places
+            # printed to 6 places
+            assert there["probabilities"] == pytest.approx(here["probabilities"], abs=2e-6)
 
 
 def test_bench_prints_its_table(edge_lstm: OnBoard, bundle: Path) -> None:
-    """From a process of its own: an emulated program starts another. Its times are the emulator's."""
+    """An emulated program starts another process. Its times are the emulator's."""
     done = edge_lstm("bench", bundle, "--backend", "native", "--steps", "20", "--streams", "2")
     assert done.returncode == 0, done.stderr
     head, row, *_ = done.stdout.splitlines()
@@ -174,7 +183,8 @@ def test_the_pure_wheel_does_without_native(
     done = edge_lstm("check", bundle, "--backend", "native", project=machine.pure)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "edge-lstm: error: the native library is not in this installation, which is the pure wheel or a source folder without it; install "
+        "edge-lstm: error: the native library is not in this installation, which is the pure "
+        "wheel or a source folder without it; install "
         "the wheel for this board (docs/native.md), or run there: python hatch_build.py\n"
     )
     done = edge_lstm("run", bundle, "--input", "-", text=SAMPLE, project=machine.pure, npu=False)
@@ -204,7 +214,10 @@ def test_without_the_vendors_package_the_message_names_it(edge_lstm: OnBoard, bu
 
 
 def test_the_extra_npu_is_what_the_board_has(machine: Machine) -> None:
-    """pip itself, there, reads the extra's markers: nothing of it is missing, and the desktop's packages are not asked for."""
+    """The board's pip reads the markers of the extra.
+
+    Nothing of the extra is missing, and the desktop's packages are not asked for.
+    """
     command = machine.board.pip(
         "install", "--dry-run", "--no-index", "--break-system-packages", f"{machine.wheel}[npu]"
     )

@@ -46,7 +46,7 @@ def commands() -> list[str]:
 def script(board: Path) -> str:
     """The README as one shell's input. Training is cut to two epochs.
 
-    board: a folder of this machine that stands for the board; it gets the wheel for this machine.
+    board: a folder that stands for the board. It gets the wheel for this machine.
     """
     parts = ["set -e -o pipefail", f'scp() {{ cp "${{@:1:$#-1}}" {shlex.quote(str(board))}; }}']
     for number, (language, code) in enumerate(blocks()):
@@ -57,7 +57,8 @@ def script(board: Path) -> str:
             clean = shlex.join(
                 ["env", "-i", f"PATH={board}/bin:{EMPTY['PATH']}", f"HOME={EMPTY['HOME']}"]
             )
-            code = f"(cd {shlex.quote(str(board))}; {clean} bash -e -o pipefail <<'BOARD'\n{code}BOARD\n)"
+            there = f"cd {shlex.quote(str(board))}; {clean} bash -e -o pipefail"
+            code = f"({there} <<'BOARD'\n{code}BOARD\n)"
         parts.append(SHORTENED.sub(r"\1 --set train.epochs=2\2", code))
     return "\n".join(parts).replace("manylinux2014_aarch64", f"manylinux2014_{platform.machine()}")
 
@@ -85,7 +86,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
-    """As a newcomer types it: `make demo`, which makes .venv, then block by block, a board's too."""
+    """As a newcomer types it: `make demo`, which makes .venv, then each block, a board's too."""
     board = clone.parent / "board"
     program = board / "bin" / "your-sensor-program"
     program.parent.mkdir(parents=True)
@@ -156,7 +157,7 @@ def documented_keys(text: str) -> set[str]:
 
 
 def test_every_configuration_key_is_documented():
-    """A section's keys; for [data], [model] and [train] those of every source or task, and its own."""
+    """A section's keys. [data], [model] and [train] also have those of every source or task."""
     from edge_lstm.config import common, schema
     from edge_lstm.data.sources import SOURCES
     from edge_lstm.tasks import TASKS

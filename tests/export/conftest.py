@@ -22,8 +22,10 @@ def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     rows = [f"{n},{'' if n % 97 == 50 else round(v, 3)}" for n, v in enumerate(wave)]
     (folder / "wave.csv").write_text("t,temperature\n" + "\n".join(rows) + "\n")
     (folder / "config.toml").write_text(
-        '[data]\nsource = "csv"\npath = "wave.csv"\nchannels = ["temperature"]\ntime = "t"\nmissing = "ffill"\nwindow = 48\nstride = 24\n'
-        "season = 24\n[data.split]\nby = 'time'\n[model]\ntask = 'forecast'\nhidden_size = 8\nhorizon = 2\nresidual = true\n"
+        '[data]\nsource = "csv"\npath = "wave.csv"\nchannels = ["temperature"]\ntime = "t"\n'
+        'missing = "ffill"\nwindow = 48\nstride = 24\n'
+        "season = 24\n[data.split]\nby = 'time'\n[model]\ntask = 'forecast'\nhidden_size = 8\n"
+        "horizon = 2\nresidual = true\n"
         "[train]\nepochs = 2\n"
     )
     return train(load_config(folder / "config.toml"), folder / "run")
@@ -31,19 +33,24 @@ def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def regress_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two targets that are no inputs, in units far apart: running means of a and of 1000 b; eight recordings of 120 rows."""
+    """Two targets that are no inputs, in units far apart: running means of a and of 1000 b.
+
+    Eight recordings of 120 rows.
+    """
     folder = tmp_path_factory.mktemp("regress")
     rng = np.random.default_rng(0)
     rows = ["unit,a,b,level,swing"]
     for unit in range(8):
         level = swing = 0.0
         for a, b in rng.normal(size=(120, 2)):
-            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 300 * b
+            level = 0.7 * level + 0.3 * a
+            swing = 0.7 * swing + 300 * b
             rows.append(f"u{unit},{a:.5f},{b:.5f},{level:.5f},{swing:.5f}")
     (folder / "units.csv").write_text("\n".join(rows) + "\n")
     (folder / "config.toml").write_text(
         '[data]\nsource = "csv"\npath = "units.csv"\nchannels = ["a", "b"]\ngroup = "unit"\n'
-        "[data.split]\nby = 'group'\n[model]\ntask = 'regress'\ntargets = ['level', 'swing']\nhidden_size = 8\n"
+        "[data.split]\nby = 'group'\n[model]\ntask = 'regress'\ntargets = ['level', 'swing']\n"
+        "hidden_size = 8\n"
         "[train]\nepochs = 40\nlearning_rate = 0.03\nbatch_size = 2\n"
     )
     return train(load_config(folder / "config.toml"), folder / "run")

@@ -1,9 +1,8 @@
-"""Bidirectional models from a trained run to a bundle; the graph for the NPU on ONNX Runtime, and through the real converter."""
+"""Bidirectional models from a trained run to a bundle, and the NPU's graph on ONNX Runtime."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from edge_lstm_export import export_run, targets
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.measure.keys import NUMPY, simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.lint import lint
-from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize.calibration import sequences
 from edge_lstm_export.steps import (
     calibrate,
@@ -37,8 +34,7 @@ from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
-from edge_lstm_runtime.verify.error import FLOAT16, FLOAT32
-from edge_lstm_runtime.verify.golden import run_sequences
+from edge_lstm_runtime.verify.error import FLOAT32
 
 
 def rows_of(spec, steps, seed=1):
@@ -71,7 +67,8 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("x", ["steps", 1, 6])]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [("y", ["steps", 4])]
-    backend, judge = onnx_backend(spec, graph.SerializeToString()), reference(spec, weights)
+    backend = onnx_backend(spec, graph.SerializeToString())
+    judge = reference(spec, weights)
     for steps in (1, 250, 7):
         assert compare(backend.run(rows_of(spec, steps)), judge.run(rows_of(spec, steps))).within(
             FLOAT32
@@ -80,7 +77,7 @@ def test_the_onnx_graph_takes_any_length(random_model, layers, hidden, simplifie
 
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 16), (2, 10), (3, 1)])
 def test_the_form_for_the_npu_is_the_reference(random_model, layers, hidden):
-    """Its hidden units are filled up to a multiple of 8; that changes nothing."""
+    """Its hidden units are filled up to a multiple of 8, which changes nothing."""
     spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
     form = whole(spec, weights, 12)
     assert (form.name, form.label, form.recipe["io"]) == (
@@ -206,7 +203,8 @@ def test_the_length_is_that_of_the_recordings_or_as_asked(
         (
             [30, 31],
             None,
-            "the test recordings have 30 to 31 steps, and a converted model takes sequences of one length",
+            "the test recordings have 30 to 31 steps, and a converted model takes sequences of "
+            "one length",
         ),
         (
             [30, 31],
@@ -227,7 +225,8 @@ def test_no_length_is_a_note_and_the_rest_is_made(both_run, recordings, chunk, w
     (note,) = work.notes
     assert (
         note
-        == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+        == f"no RKNN model for rk3588 was made: {why}; choose a length by --chunk. NumPy and ONNX "
+        "Runtime take any."
     )
     assert said == [f"  {note}"]
     assert not work.schemes
@@ -260,12 +259,18 @@ def test_calibration_is_sequences_of_that_length_the_classes_in_turn():
 class Simulated:
     """In the place of Converter. wrong: is added to its answers."""
 
-    cycles, inner_operators, wrong = None, (), 0.0
+    cycles = None
+    inner_operators = ()
+    wrong = 0.0
 
-    def __init__(self, spec, graph, recipe, *_, **__):
-        self._spec, self.steps, self.closed = spec, recipe["io"]["steps"], False
-        packing = Packing(recipe["io"], features=spec.feature_size, states=spec.network.state)
-        self._backend = RknnBackend(OrtRuntime(graph), packing)
+    def __init__(self, conversion, **_):
+        spec = self.spec = conversion.spec
+        self.steps = conversion.steps
+        self.closed = False
+        packing = Packing(
+            conversion.recipe["io"], features=spec.feature_size, states=spec.network.state
+        )
+        self._backend = RknnBackend(OrtRuntime(conversion.graph), packing)
 
     def run(self, rows):
         return self._backend.run(rows) + np.float32(Simulated.wrong)
@@ -310,7 +315,8 @@ def test_a_model_that_answers_little_of_the_test_split_is_said_to(both_run, conv
     work = convert(work_for(both_run, [12, 30, 33], chunk=12)[0])
     note = evaluate_task._answered_by_numpy(work, "rk3588-fp16-t12.rknn")
     assert note == (
-        "rk3588-fp16-t12.rknn: 84 % of the steps of the test split are in recordings of other than 12 steps and were computed by NumPy, "
+        "rk3588-fp16-t12.rknn: 84 % of the steps of the test split are in recordings of other "
+        "than 12 steps and were computed by NumPy, "
         "so its metric says little; test with recordings of that length"
     )
 
@@ -333,120 +339,3 @@ def test_a_refused_or_a_wrong_one_is_a_note(both_run, convert, monkeypatch):
         evaluate_task.call(work).judgements[simulated("rk3588-w8a8-t20.rknn")].verdict
         == "worse than it should be"
     )
-
-
-# --- the real converter ---
-
-
-def slow(thing):
-    there = environment.unsupported_reason()
-    return pytest.mark.slow(pytest.mark.skipif(there is not None, reason=f"{there}")(thing))
-
-
-@pytest.fixture(scope="module")
-def converted(both_run, tmp_path_factory):
-    return export_run(both_run, tmp_path_factory.mktemp("both") / "both.edge")
-
-
-@slow
-def test_export_for_rk3588(converted, record_property):
-    bundle = load(converted.out).bundle
-    assert sorted(bundle.manifest["artifacts"]) == [
-        "rk3588-fp16-t100.rknn",
-        "rk3588-w8a8-t100.rknn",
-    ]
-    assert not converted.notes
-    for scheme, limit in (
-        ("fp16", FLOAT16.limit),
-        ("w8a8", 0.05),
-    ):  # w8a8 of a small net, hardly trained
-        member = f"rk3588-{scheme}-t100.rknn"
-        row = bundle.manifest["artifacts"][member]
-        assert bundle.member(member).startswith(b"RKNN")
-        assert (row["form"], row["graph"]) == ("fused", "npu-fused-t100.onnx")
-        nrmse = converted.accuracy[simulated(member)].comparison.nrmse
-        record_property(member, f"NRMSE {nrmse:.1e}")
-        assert nrmse <= limit
-        inside = [
-            r for r in row["operators"] if r["operator"] not in ("InputOperator", "OutputOperator")
-        ]
-        assert {r["target"] for r in inside} == {"NPU"}
-        assert [r["operator"] for r in inside].count("exLSTM") == 2
-        assert {r["dtype"] for r in inside} == {{"fp16": "FLOAT16", "w8a8": "INT8"}[scheme]}
-        assert "inspection" not in row
-        assert (
-            "over the whole test split (40 recordings, 4,000 steps)"
-            in row["test_split"]["sentence"]
-        )
-    html = converted.out.with_suffix(".html").read_text()
-    assert "whole sequences of 100 steps; others are computed by NumPy" in html
-
-
-@slow
-def test_check_and_session_on_the_simulator(converted, both_run, capsys):
-    for scheme in ("fp16", "w8a8"):
-        member = f"rk3588-{scheme}-t100.rknn"
-        assert (
-            main(
-                [
-                    "check",
-                    str(converted.out),
-                    "--backend",
-                    "rknn-sim",
-                    "--artifact",
-                    member,
-                    "--json",
-                ]
-            )
-            == 0
-        )
-        result = json.loads(capsys.readouterr().out)
-        assert result["max_abs"] == converted.accuracy[simulated(member)].comparison.max_abs
-    recording = both_run.splits.test[1].x
-    expected = load(converted.out).session("reference")
-    with load(converted.out).session("rknn-sim", artifact="rk3588-fp16-t100.rknn") as session:
-        once, again = session.run(recording), session.run(recording)
-        np.testing.assert_array_equal(once, again)
-        assert compare(once, expected.run(recording)).within(FLOAT16)
-        assert compare(session.run(recording[:31]), expected.run(recording[:31])).within(FLOAT32), (
-            "NumPy's"
-        )
-
-
-@slow
-@pytest.mark.parametrize(
-    ("layers", "hidden", "steps"), [(1, 10, 2), (2, 20, 7), (4, 1, 12), (2, 64, 100)]
-)
-@pytest.mark.parametrize(("scheme", "limit"), [("fp16", FLOAT16.limit), ("w8a8", 0.1)])
-def test_the_operator_is_clean_and_stays_on_the_npu(
-    random_model, layers, hidden, steps, scheme, limit
-):
-    """Hidden sizes that are no multiple of 8 too; without filling up, the converter logs an error with them."""
-    spec, weights = random_model(layers, hidden, outputs=3, bidirectional=True)
-    form, lengths = whole(spec, weights, steps), np.array([steps] * 6)
-    rows = rows_of(spec, 6 * steps)
-    calibration = {"x": np.stack([rows_of(spec, steps, seed) for seed in range(100, 132)])}
-    with Converter(
-        spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
-    ) as converter:
-        assert (
-            compare(
-                converter.run(rows), run_sequences(reference(spec, weights), rows, lengths)
-            ).nrmse
-            <= limit
-        )
-        assert {r["target"] for r in converter.inner_operators} == {"NPU"}
-
-
-@slow
-@pytest.mark.parametrize("target", ["rk3566", "rk3576", "rk3562", "rv1106"])
-def test_other_targets_take_it(random_model, target):
-    spec, weights = random_model(2, 16, bidirectional=True)
-    form, calibration = (
-        whole(spec, weights, 12),
-        {"x": np.stack([rows_of(spec, 12, seed) for seed in range(16)])},
-    )
-    with Converter(
-        spec, form.graph.SerializeToString(), form.recipe, target, "w8a8", calibration
-    ) as converter:
-        assert {r["target"] for r in converter.inner_operators} == {"NPU"}

@@ -25,13 +25,15 @@ PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
 
 @pytest.fixture(scope="module")
 def prose_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A sentence with all that C reads as something, again and again; trained with an embedding."""
+    """A sentence with all that C gives a meaning, again and again, trained with an embedding."""
     torch.set_num_threads(1)  # a model this small loses more than it wins by a second one
     folder = tmp_path_factory.mktemp("prose")
     (folder / "prose.txt").write_text(PHRASE * 60, encoding="utf-8")
     (folder / "config.toml").write_text(
-        '[data]\nsource = "text"\npath = "prose.txt"\nlower = true\nwindow = 20\n[data.split]\nby = "time"\nval = 0.1\ntest = 0.1\n'
-        '[model]\ntask = "language"\nhidden_size = 32\nembedding = 8\n[train]\nepochs = 30\nbatch_size = 8\nlearning_rate = 0.02\n'
+        '[data]\nsource = "text"\npath = "prose.txt"\nlower = true\nwindow = 20\n[data.split]\n'
+        'by = "time"\nval = 0.1\ntest = 0.1\n'
+        '[model]\ntask = "language"\nhidden_size = 32\nembedding = 8\n[train]\nepochs = 30\n'
+        "batch_size = 8\nlearning_rate = 0.02\n"
     )
     return train(load_config(folder / "config.toml"), folder / "run", quiet=True)
 
@@ -102,10 +104,13 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
         "int main(void) {\n"
         "    const double bad[] = {-1.0, 0.5, MODEL_OUTPUTS, NAN, INFINITY, -INFINITY, 1e300};\n"
         "    float first[MODEL_OUTPUTS], y[MODEL_OUTPUTS];\n"
-        "    if (model_init() != EL_OK || model_step(golden_samples[0], first) != EL_OK) return 1;\n"
+        "    if (model_init() != EL_OK || model_step(golden_samples[0], first) != EL_OK) return "
+        "1;\n"
         "    model_reset();\n"
-        "    for (unsigned k = 0; k < sizeof bad / sizeof *bad; k++) if (model_step(bad + k, y) != EL_NOT_FINITE) return 2;\n"
-        "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return 3;\n"
+        "    for (unsigned k = 0; k < sizeof bad / sizeof *bad; k++) if (model_step(bad + k, y) "
+        "!= EL_NOT_FINITE) return 2;\n"
+        "    if (model_step(golden_samples[0], y) != EL_OK || memcmp(first, y, sizeof y)) return "
+        "3;\n"
         '    return strcmp(model_output_names[1], " ") ? 4 : 0;\n}\n'
     )
     built = run(
@@ -116,7 +121,10 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
     readme = (made.folder / "README.md").read_text("utf-8")
     (code,) = re.findall(r"^```c\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     declared, statements = code.split("if (model_init", 1)
-    program = f"#include <stdio.h>\nint read_sensor(double *sample);\n{declared}int main(void) {{ if (model_init{statements}return 0; }}"
+    program = (
+        f"#include <stdio.h>\nint read_sensor(double *sample);\n{declared}"
+        f"int main(void) {{ if (model_init{statements}return 0; }}"
+    )
     (made.folder / "example.c").write_text(program)
     done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made.folder)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""From a trained run to a bundle, without the vendor's converter; with it: npu/test_converter.py."""
+"""From a trained run to a bundle without the vendor's converter. With it: npu/test_converter.py."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
         say=said.append,
         resources=ExitStack(),
     )
-    first, second = calibrate.call(work), calibrate.call(work)
+    first = calibrate.call(work)
+    second = calibrate.call(work)
     assert list(first.calibration) == ["x", "lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"]
     assert list(first.calibration) == list(second.calibration)
     for name, array in first.calibration.items():
@@ -130,12 +131,14 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
         (
             [tried("packed", 5e-3, 900), tried("cell", 4e-2, 700), refused],
             "packed",
-            "the only one within NRMSE 0.01 over the golden samples (900 cycles, 1 of 3 forms within)",
+            "the only one within NRMSE 0.01 over the golden samples (900 cycles, 1 of 3 forms "
+            "within)",
         ),
         (  # though the other takes fewer cycles
             [tried("packed", 5e-3, 900), tried("cell", 5e-3, 100, on_cpu=2)],
             "packed",
-            "the one with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (900 cycles, 2 of 2",
+            "the one with the fewest operators on the CPU within NRMSE 0.01 over the golden "
+            "samples (900 cycles, 2 of 2",
         ),
         (
             [
@@ -144,7 +147,8 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
                 tried("fused", 5e-3, 100, on_cpu=2),
             ],
             "cell",
-            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden samples (800 cycles, 3 of 3",
+            "the cheapest with the fewest operators on the CPU within NRMSE 0.01 over the golden "
+            "samples (800 cycles, 3 of 3",
         ),
         (  # nothing says which is cheaper
             [tried("fused", 1e-3, None), tried("packed", 2e-3, None)],
@@ -193,7 +197,8 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
         (reference + 1).astype(np.float32),
     )
     work = Work(
-        run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None, resources=ExitStack(),
+        run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None,
+        resources=ExitStack(),
         reference=reference, artifacts={f"{target}-w8a8.rknn": made},
     )  # fmt: skip
     work = simulate.call(work)
@@ -214,10 +219,11 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
         with model.session(backend=backend) as session:
             answers = np.stack([session.step(x) for x in sequence.x])
         error = np.abs(answers - truth).mean(axis=0)
+        # both, though one is 1000 times the other
         assert (error < 0.5 * np.abs(truth - truth.mean(axis=0)).mean(axis=0)).all(), (
             backend,
             error,
-        )  # both, though one is 1000 times the other
+        )
         figures = work.metrics.get(Measured(backend))
         if figures and len(regress_run.splits.test) == 1:
             assert [f["mae"] for f in figures["per_target"].values()] == pytest.approx(
@@ -243,9 +249,8 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     assert "the most of 2 targets, over all steps" in report
     assert f"mae, swing {work.metrics[NUMPY]['per_target']['swing']['mae']:.4g}" in summary(work)
     assert "the training split&#39;s mean" in report or "the training split's mean" in report
-    made = export_c(
-        regress_run, tmp_path / "c"
-    )  # which builds it and runs its self-test with real data
+    # which builds it and runs its self-test with real data
+    made = export_c(regress_run, tmp_path / "c")
     assert made.built.verdict.startswith("largest error")
     assert "LSTM regression" in (tmp_path / "c" / "model.c").read_text()
 
@@ -257,7 +262,8 @@ def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_pat
     assert "seasonal" in metrics["baselines"]
     html = work.out.with_suffix(".html").read_text()
     assert re.search(
-        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the naive forecast",
+        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the "
+        r"naive forecast",
         html,
     )
     assert check_backend(load(work.out).bundle, "onnx").passed

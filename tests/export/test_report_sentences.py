@@ -58,7 +58,8 @@ def regressed(targets: str, errors: list[list[float]], task: str = "regress") ->
 
 
 def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() -> None:
-    reset, carried = classified("xxxxx", "xyyyy"), classified("xxxxx", "xxyyy")
+    reset = classified("xxxxx", "xyyyy")
+    carried = classified("xxxxx", "xxyyy")
     assert _carried_sentence(reset, carried) == (
         f"{NEVER} the answer {LAST} is right in 100.0 % (reset at each recording: 100.0 %), "
         f"over all 10 steps in 80.0 % (reset at each recording: 90.0 %).{ADVICE}"
@@ -67,7 +68,8 @@ def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() 
     assert _carried_sentence(reset, reset).endswith(same)
     last = classified("xxxxx", "yyyyx")  # the same share over all steps
     assert _carried_sentence(reset, last) == (
-        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), {same}{ADVICE}"
+        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), "
+        f"{same}{ADVICE}"
     )
 
 
@@ -76,7 +78,8 @@ def test_the_errors_of_a_regression_are_said_over_all_steps_and_at_the_last() ->
     carried = regressed("a", [[3.0], [3.0], [3.0], [5.0]])
     # sqrt((3 * 9 + 25) / 4) = 3.606
     assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
+        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} "
+        f"is 5 (reset at each recording: 3).{ADVICE}"
     )
 
 
@@ -84,7 +87,8 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
     reset = regressed("ab", [[1.0, 200.0]] * 4, "forecast")
     carried = regressed("ab", [[1.0, 100.0]] * 4, "forecast")
     assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at each recording: 200)."
+        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at "
+        "each recording: 200)."
     )
     assert _carried_sentence(carried, reset).endswith(ADVICE)
     assert _change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
@@ -98,16 +102,19 @@ def test_a_text_takes_bits() -> None:
 
 
 def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> None:
-    exact, rounded = classified("xxxxx", "xyyyy"), classified("xxxyy", "xyyyy")
+    exact = classified("xxxxx", "xyyyy")
+    rounded = classified("xxxyy", "xyyyy")
     assert _change(rounded, exact) == f"-50.0 points of accuracy {LAST} and -20.0 over all steps"
     assert _change(exact, exact) == f"+0.0 points of accuracy {LAST} and +0.0 over all steps"
-    one, other = regressed("a", [[2.0], [2.0]]), regressed("a", [[2.0], [1.0]])
+    one = regressed("a", [[2.0], [2.0]])
+    other = regressed("a", [[2.0], [1.0]])
     # sqrt((4 + 1) / 2) = 1.581, which is 20.9 % less than 2.
     assert _change(other, one) == f"-20.9 % RMSE over all steps and -50.0 % RMSE {LAST}"
     nothing = regressed("a", [[0.0], [0.0]])
     assert _change(one, nothing) == f"+inf % RMSE over all steps and +inf % RMSE {LAST}"
     assert _change(nothing, nothing) == f"+0.0 % RMSE over all steps and +0.0 % RMSE {LAST}"
-    more, before = {"bits_per_character": 2.1}, {"bits_per_character": 2.0}
+    more = {"bits_per_character": 2.1}
+    before = {"bits_per_character": 2.0}
     assert _change(more, before) == "+5.0 % bits per character"
 
 
@@ -127,7 +134,8 @@ def test_a_hundred_percent_is_said_of_all_alone(share: float, text: str) -> None
 
 def right(session: Any, recordings: list[Sequence], *, reset: bool) -> tuple[float, float]:
     """The shares of right answers, at the last step and over all steps, step by step."""
-    last, every = [], []
+    last = []
+    every = []
     session.reset()
     for recording in recordings:
         if reset:

@@ -1,4 +1,4 @@
-"""A model that takes sound, from wav files to answers: trained, exported as a bundle and as C, run on a wav file."""
+"""A model of sound, from wav files to answers: trained, exported as a bundle and as C, and run."""
 
 from __future__ import annotations
 

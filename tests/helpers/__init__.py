@@ -1,1 +1,1 @@
-"""What tests of several files share. A test module imports from here and from the packages, and from no other test."""
+"""Shared by tests of several files. A test imports from here and the packages, not from a test."""

@@ -1,4 +1,4 @@
-"""Every backend by its name, without a bundle; the NPU's, computed by ONNX Runtime."""
+"""Every backend by its name, without a bundle. ONNX Runtime computes the NPU's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from helpers.arrays import Array, Weights
 
 
 class OrtRuntime:
-    """The call signature of the vendor's runtime, computed by ONNX Runtime on the same cell graph: real numbers without the NPU.
+    """The vendor's runtime, computed by ONNX Runtime on the same cell graph.
 
-    It hands out the same output buffers again at every call, as a runtime with mapped NPU memory may.
+    Every call hands out the same output buffers, as a runtime with mapped NPU memory may.
     """
 
     def __init__(self, model: bytes):

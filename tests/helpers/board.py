@@ -1,9 +1,10 @@
-"""A board, emulated: Debian's Python for its architecture, and what edge-lstm needs beside it, in a folder, run by qemu-user.
+"""An emulated board in a folder: Debian's Python for its architecture, run by qemu-user.
 
     .venv/bin/python tests/helpers/board.py FOLDER [--arch arm64|armhf]
 
-makes one in FOLDER, with this working tree's wheel installed, and says how to run it. Needs no root rights. arm64, the default, is an
-RK3588 without its NPU: NumPy's wheel and Rockchip's rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. Its speed is the
+makes one in FOLDER, with this working tree's wheel installed, and says how to run it. It needs no
+root rights. arm64, the default, is an RK3588 without its NPU, with NumPy's wheel and Rockchip's
+rknn-toolkit-lite2. armhf is a 32-bit board with Debian's NumPy. The speed is the
 emulator's and says nothing about a board.
 """
 
@@ -29,9 +30,14 @@ else:
 
 PROJECT = Path(__file__).parents[2]
 CONSTRAINTS = PROJECT / "constraints.txt"
-SUITE = "bookworm"  # its Python is 3.11; the next one's, 3.13, has no wheel of rknn-toolkit-lite2
-SOURCE = f"deb [arch=ARCHITECTURE signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {SUITE} main\n"
-# An apt of its own beside the machine's, for the board and as if nothing were installed; the machine's proxy settings stay.
+# Its Python is 3.11. For that of the next one, 3.13, rknn-toolkit-lite2 has no wheel.
+SUITE = "bookworm"
+SOURCE = (
+    "deb [arch=ARCHITECTURE signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+    f"http://deb.debian.org/debian {SUITE} main\n"
+)
+# An apt for the board beside the machine's, as if nothing were installed. The machine's proxy
+# settings stay.
 APT = """
 APT::Architecture "ARCHITECTURE";
 APT::Architectures { "ARCHITECTURE"; };
@@ -49,8 +55,9 @@ Dir::Log "FOLDER";
 """
 LAUNCHER_PATH = "root/usr/bin/emulated-python3"
 SOC = b"radxa,rock-5b\0rockchip,rk3588\0"
-# The board's Python, as a file that the host runs: an emulated program can start it too, as `edge-lstm bench` does. By its name Python
-# finds its library. $QEMU_LD_PREFIX is what it sees as /, $QEMU_CPU its CPU; what it starts has the same ones.
+# The board's Python, as a file that the host runs: an emulated program can start it too, as
+# `edge-lstm bench` does. By its name Python finds its library. It sees $QEMU_LD_PREFIX as / and
+# $QEMU_CPU as its CPU, and so do the processes that it starts.
 LAUNCHER = """#!/bin/sh
 here=$(dirname "$0")
 export QEMU_LD_PREFIX="${QEMU_LD_PREFIX:-$here/../..}" QEMU_CPU="${QEMU_CPU:-DEFAULT}"
@@ -62,12 +69,11 @@ class Architecture(NamedTuple):
     debian: str  # its name there
     machine: str  # as Python's `platform.machine()` says it
     qemu: str
-    cpu: str  # where none is asked for
+    cpu: str  # if none is asked for
     platform: str  # of the wheel
     debian_packages: tuple[str, ...]
-    extras: (
-        tuple[str, ...] | None
-    )  # of the project, whose requirements pip installs there, besides NumPy; None: Debian has NumPy
+    # of the project: pip installs its requirements besides NumPy. None: Debian has NumPy.
+    extras: tuple[str, ...] | None
 
 
 ARCHITECTURES = {
@@ -83,7 +89,8 @@ ARCHITECTURES = {
             ("python3-pip", "libstdc++6"),
             ("npu",),
         ),
-        # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, of which Debian's pip takes no wheel.
+        # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, and
+        # Debian's pip takes no wheel of that.
         Architecture(
             "armhf",
             "armv7l",
@@ -98,12 +105,12 @@ ARCHITECTURES = {
 
 
 class BoardError(Exception):
-    """There can't be a board here; the message is one line and says what is missing."""
+    """There can't be a board here. The message is one line and says what is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """FOLDER/root: Debian; FOLDER/numpy and FOLDER/npu: what pip installed, of the runtime alone and of the extra `npu`."""
+    """FOLDER/root is Debian. pip fills FOLDER/numpy (no extra) and FOLDER/npu (extra `npu`)."""
 
     folder: Path
     architecture: Architecture
@@ -113,7 +120,11 @@ class Board:
         return [str(self.folder / LAUNCHER_PATH), *map(str, arguments)]
 
     def pip(self, *arguments: str | Path) -> list[str]:
-        """pip there. It reads the file of the Python that runs it, to tell what wheels that takes, so the launcher must not be that."""
+        """pip there.
+
+        It reads the file of the Python that runs it, to tell which wheels that takes. So that file
+        must not be the launcher.
+        """
         root = self.folder / "root"
         cpu = ["-cpu", self.architecture.cpu]
         return [
@@ -128,7 +139,7 @@ class Board:
         ]
 
     def with_library(self, library: Path, root: Path) -> None:
-        """Make the folder `root`: the board's own, of links, with this file as /usr/lib/librknnrt.so."""
+        """Make the folder `root`: links to the board's own, and this file as librknnrt.so."""
         shutil.copytree(self.folder / "root", root, symlinks=True, copy_function=os.symlink)
         (root / "usr/lib/librknnrt.so").symlink_to(library)
 
@@ -140,8 +151,12 @@ class Board:
         root: Path | None = None,
         cpu: str = "",
     ) -> dict[str, str]:
-        """The environment variables of a process there. project: a folder that `install` has made. npu: with rknn-toolkit-lite2?
-        root: what it sees as / where it isn't this board's own, see `with_library`. cpu: as the emulator calls it."""
+        """The environment variables of a process there.
+
+        project: a folder that `install` has made. npu: with rknn-toolkit-lite2?
+        root: what it sees as / if not this board's own, see `with_library`.
+        cpu: by the emulator's name.
+        """
         paths = [
             str(path)
             for path in (project, self.folder / "numpy", self.folder / "npu" if npu else None)
@@ -184,7 +199,10 @@ def build_wheel(architecture: Architecture, out: Path) -> Path:
 
 
 def cached(architecture: Architecture) -> Board:
-    """The board in the cache, beside the converter's environment; made where it isn't there. Raises BoardError."""
+    """The board in the cache, beside the converter's environment. Makes it if needed.
+
+    Raises BoardError.
+    """
     from edge_lstm_export.npu.rknn import environment
 
     # This file says how it is made.
@@ -213,14 +231,18 @@ def requirements(architecture: Architecture) -> list[str]:
 
 
 def make(home: Path, architecture: Architecture) -> Board:
-    """Make a board in the folder `home`, or find the one that is there. Raises BoardError; what was half made is removed."""
+    """Make a board in the folder `home`, or find the one that is there.
+
+    Raises BoardError, and then removes what was half made.
+    """
     home = home.absolute()
     board = Board(home, architecture)
     qemu = _qemu(architecture)
     if (home / "npu").exists():
         if architecture.qemu not in (home / LAUNCHER_PATH).read_text():
             raise BoardError(
-                f"{home} has a board of another architecture; name another folder for {architecture.debian}"
+                f"{home} has a board of another architecture; name another folder for "
+                f"{architecture.debian}"
             )
         return board
     for tool in ("apt-get", "dpkg-deb"):
@@ -271,14 +293,16 @@ def _unpack_debian(root: Path, architecture: Architecture) -> None:
     # What update-alternatives would link when Debian's BLAS and LAPACK are installed.
     for library in root.glob("usr/lib/*/*/lib*.so.3"):
         (library.parents[1] / library.name).symlink_to(library.relative_to(library.parents[1]))
-    # rknn-toolkit-lite2 looks for these two before it looks for its library where it takes the machine for a container.
+    # If rknn-toolkit-lite2 takes the machine for a container, it looks for these two before it
+    # looks for its library.
     for path, content in (("proc/device-tree/compatible", SOC), ("dev/dri/renderD129", b"")):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
 
 
 def _install_packages(board: Board) -> None:
-    npu, numpy = board.folder / "npu", board.folder / "numpy"
+    npu = board.folder / "npu"
+    numpy = board.folder / "numpy"
     for folder in (npu, numpy):
         folder.mkdir()
     if wanted := requirements(board.architecture):
@@ -345,10 +369,12 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(f"board: error: {e}") from e
     path = board.variables(project)["PYTHONPATH"]
     print(
-        f"PYTHONPATH={shlex.quote(path)} {shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}"
+        f"PYTHONPATH={shlex.quote(path)} "
+        f"{shlex.join(board.command(project / 'bin/edge-lstm', '--help'))}"
     )
     print(
-        "QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a board's.",
+        "QEMU_CPU=NAME before it for another CPU. Times measured there are the emulator's, not a "
+        "board's.",
         file=sys.stderr,
     )
 

@@ -1,4 +1,4 @@
-"""How the C tests are compiled: the kernels with the flags of the library, and the tests with them, into one program."""
+"""How the C tests are compiled: the kernels with the library's flags, and the tests with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hatch_build
 
-HERE = Path(__file__).parents[1] / "runtime" / "native"  # where the C files are
+HERE = Path(__file__).parents[1] / "runtime" / "native"  # has the C files
 NATIVE = hatch_build.NATIVE
 SOURCES = hatch_build.sources()
 SUITE = (
@@ -33,12 +33,13 @@ HOST = hatch_build.MACHINES.get(platform.machine(), ALONE)
 
 
 def run(command: Sequence[str | Path], timeout: float = 600) -> str:
-    """Its output; AssertionError with all of it where it fails."""
+    """Its output. AssertionError with all of it if it fails."""
     done = subprocess.run(
         [str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False
     )
     assert done.returncode == 0, (
-        f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-6000:]}{done.stderr[-6000:]}"
+        f"{' '.join(map(str, command))} ended with {done.returncode}:\n"
+        f"{done.stdout[-6000:]}{done.stderr[-6000:]}"
     )
     return done.stdout + done.stderr
 
@@ -55,7 +56,10 @@ def build(
     sources: Sequence[str] = SUITE,
     link: Sequence[str] = ("-lm",),
 ) -> Path:
-    """The program of these sources with these kernels. AssertionError with the compiler's words where it can't be made."""
+    """The program of these sources with these kernels.
+
+    AssertionError with the compiler's words if it can't be made.
+    """
     objects = []
     for k, part in enumerate(kernels):
         own = (*part.macros.split(), *part.options(zig=False))

@@ -20,7 +20,8 @@ from helpers.specs import chain, mixed_spec
 from helpers.weights import normal_weights
 
 STRICT = "-Wall -Wextra -Wdouble-promotion -Wfloat-conversion -Wconversion -Werror"
-ODD = 'a "b" */ // ??/ %s \\n é'  # a name that C would read as something, in a string, a comment or a format
+# A name that C would give a meaning in a string, a comment or a format.
+ODD = 'a "b" */ // ??/ %s \\n é'
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> str:
-    """The self-test's line of figures; AssertionError with all that was printed unless it ended well."""
+    """The self-test's line of figures. AssertionError with all output unless it passed."""
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS" in lines, done.stdout + done.stderr
@@ -43,7 +44,10 @@ def passed(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def masked_bundle(path: Path) -> Path:
-    """A forecast of two targets with residual answers, whose missing values are told to the model; sizes that fill no tile; odd names."""
+    """A forecast of two targets with residual answers, and missing values that the model is told.
+
+    Its sizes fill no tile, and its names are odd.
+    """
     rng = np.random.default_rng(5)
     mean = (20.0, 101325.0, -3e-4)
     std = (4.0, 130.5, 2e-5)
@@ -75,7 +79,10 @@ def bundle_of(spec: ModelSpec, path: Path) -> Path:
 
 
 def timed_detector_bundle(path: Path) -> Path:
-    """A detector over two targets and three steps ahead, with an irregular clock, gaps in the data, and a threshold amid the scores."""
+    """A detector over two targets and three steps ahead, with an irregular clock and gaps.
+
+    Its threshold lies amid the scores.
+    """
     rng = np.random.default_rng(6)
     inputs = Channels(
         ("a", "elapsed", "b"),
@@ -129,10 +136,14 @@ class NetworkInC(ctypes.Structure):
 
 
 def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
-    """The export's block and sizes and the kernel's own, for random weights and a column without
-    any in each matrix."""
+    """The export's block and sizes are the kernel's, for random weights.
+
+    Each matrix has a column of zeros.
+    """
     rng = np.random.default_rng(7)
-    table, flat, parameters = [], [], []
+    table = []
+    flat = []
+    parameters = []
     for layer in network.layers:
         inputs = sum(
             network.layers[source - 1].units if source else network.inputs
@@ -171,9 +182,12 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
             )
         else:
             parameters.append(block.Parameters(tuple(W), b))
-    words, weights = np.array(table, np.uint32), np.concatenate(flat)
+    words = np.array(table, np.uint32)
+    weights = np.concatenate(flat)
     described = NetworkInC(network.inputs, len(table), block.PRECISIONS[scheme], words.ctypes.data)
-    size, count, steps = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_size_t()
+    size = ctypes.c_size_t()
+    count = ctypes.c_size_t()
+    steps = ctypes.c_size_t()
     assert (
         kernel.el_weight_values(ctypes.byref(described), ctypes.byref(count), ctypes.byref(steps))
         == 0
@@ -191,3 +205,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     assert packed == memory.tobytes()
     assert kernel.el_state_bytes(pointer, 1, ctypes.byref(size)) == 0
     assert size.value == block.state_bytes(network, scheme)
+
+
+def contents(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}

@@ -1,4 +1,4 @@
-"""A network of the C kernel from Python, with random weights, and its equations in float64."""
+"""A random network of the C kernel from Python, and its equations in NumPy, in float64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 Equations = Callable[[Sequence[Array], Array, Array], tuple[Array, Array]]
 # A layer -> groups of columns in W_x, W_h and W_n, as many of these as it has, and groups of b.
 Shapes = Callable[[CLayer], tuple[tuple[int, ...], int]]
-# float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence.
+# float32 rounds at 6e-8. Sums of some hundred terms are carried through a contracting recurrence.
 FLOAT_LIMIT = 2e-6
 
 
@@ -64,16 +64,15 @@ class Kernel:
         kernel: str | None = None,
     ):
         flat = np.concatenate([array.ravel() for layer in weights for array in layer])
-        self.outputs, self.streams = network.layers[-1].units, streams
+        self.outputs = network.layers[-1].units
+        self.streams = streams
         self.model = native.make_model(network, flat, precision, kernel)
         self.memory = native.make_state(self.model, streams, kernel)
 
     def run(self, x: Array) -> Array:
         """(steps, streams, inputs) -> (steps, streams, outputs)"""
-        rows, y = (
-            np.ascontiguousarray(x, np.float32),
-            np.empty((len(x), self.streams, self.outputs), np.float32),
-        )
+        rows = np.ascontiguousarray(x, np.float32)
+        y = np.empty((len(x), self.streams, self.outputs), np.float32)
         native.call(
             "el_run",
             address(self.model),
@@ -103,8 +102,8 @@ def run_in_numpy(
 ) -> tuple[Array, Array]:
     """x (steps, inputs) -> y (steps, outputs) and the state after it (values,).
 
-    equations: of each type a function of the layer, which gives its Equations and how many states
-    it has.
+    equations: for each type, a function of the layer that gives its Equations and the number of its
+    states.
     """
     made = [equations[layer.type](layer) for layer in network.layers]
     states = [

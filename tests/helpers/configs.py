@@ -47,3 +47,52 @@ epochs = 2
 batch_size = 4
 accelerator = "cpu"
 """
+
+
+TURBOFAN = """
+[data]
+source = "cmapss"
+train_path = "train.txt"
+test_path = "test.txt"
+rul = "rul.txt"
+channels = ["sensor_21", "setting_1"]
+
+[data.split]
+by = "given"
+val = 0.3
+
+[model]
+task = "regress"
+targets = ["life"]
+target_cap = 3
+hidden_size = 4
+
+[train]
+epochs = 1
+"""
+
+
+LANGUAGE = """
+[data]
+source = "text"
+path = "prose.txt"
+lower = true
+keep = "aehmnorst"
+window = 7
+
+[data.split]
+by = "time"
+val = 0.1
+test = 0.15
+
+[model]
+task = "language"
+hidden_size = 9
+num_layers = 2
+
+[train]
+epochs = 2
+batch_size = 4
+learning_rate = 0.01
+accelerator = "cpu"
+"""

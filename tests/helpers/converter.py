@@ -8,6 +8,7 @@ import numpy as np
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from helpers.arrays import Weights
 
@@ -24,12 +25,6 @@ def convert(
     sizes = {"x": spec.feature_size, **spec.network.state}
     calibration = {name: np.zeros((4, size), np.float32) for name, size in sizes.items()}
     made = FORMS[form](spec, weights, calibration)
-    return Converter(
-        spec,
-        graph or made.graph.SerializeToString(),
-        made.recipe,
-        "rk3588",
-        scheme,
-        calibration,
-        **options,
-    )
+    onnx = graph or made.graph.SerializeToString()
+    conversion = Conversion(spec, onnx, made.recipe, "rk3588", scheme, calibration)
+    return Converter(conversion, **options)

@@ -1,9 +1,10 @@
-"""Bundles with wrong bytes in them: whatever is wrong, an EdgeLstmError says so, and memory stays within what the file could need.
+"""Bundles with wrong bytes: an EdgeLstmError says so, within the memory the file could need.
 
-The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its members, to bytes of the file. The
-checksums are made right again afterwards, so that a change gets as far as what reads it.
+The input is a list of changes to a real small bundle: to values of its manifest, to bytes of its
+members, to bytes of the file. The checksums are made right again afterwards, so that a change
+gets as far as its reader.
 
-    python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -max_total_time=600 -seed=1]
+    python tests/helpers/fuzz_bundle.py FOLDER [options of libFuzzer, such as -seed=1]
 
 FOLDER keeps the inputs that went somewhere new, for the next run.
 """
@@ -133,7 +134,8 @@ def change_value(data: atheris.FuzzedDataProvider, root: Any) -> None:
 
 def change_bytes(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
     """A few bytes somewhere are replaced, inserted or left out."""
-    at, way = data.ConsumeIntInRange(0, len(content)), data.ConsumeIntInRange(0, 3)
+    at = data.ConsumeIntInRange(0, len(content))
+    way = data.ConsumeIntInRange(0, 3)
     length = data.PickValueInList(LENGTHS)
     if way == 0:
         return content[:at] + content[at + length :]
@@ -142,7 +144,7 @@ def change_bytes(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
 
 
 def change_array(data: atheris.FuzzedDataProvider, content: bytes) -> bytes:
-    """One array of an .npz file, half of the time its header; the archive around it is right."""
+    """One array of an .npz file, half of the time its header. The archive around it is right."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         arrays = {name: archive.read(name) for name in archive.namelist()}
     name = data.PickValueInList(sorted(arrays))
@@ -173,9 +175,8 @@ def changed_bundle(data: atheris.FuzzedDataProvider, base: dict[str, bytes]) -> 
     if data.ConsumeProbability() < 0.1:
         text = change_bytes(data, text)
     content = _pack({"manifest.json": text, **members})
-    if (
-        data.ConsumeProbability() < 0.1
-    ):  # the archive itself; the checksum at its end is made right again
+    # the archive itself, the checksum at its end made right again
+    if data.ConsumeProbability() < 0.1:
         for _ in range(data.ConsumeIntInRange(1, 4)):
             content = (
                 change_bytes(data, content[:-64])
@@ -200,9 +201,8 @@ def use(bundle: rt.Bundle) -> None:
 
 
 BASES = bases()
-FILE = Path(
-    f"/proc/self/fd/{os.memfd_create('bundle')}"
-)  # in memory: libFuzzer ends the process without cleaning up
+# in memory: libFuzzer ends the process without cleaning up
+FILE = Path(f"/proc/self/fd/{os.memfd_create('bundle')}")
 
 
 def test_one_input(raw: bytes) -> None:
@@ -214,9 +214,8 @@ def test_one_input(raw: bytes) -> None:
 
 
 def main() -> None:
-    warnings.simplefilter(
-        "ignore"
-    )  # NumPy warns of sums that overflow, of odd headers; they change nothing
+    # NumPy warns of sums that overflow and of odd headers, which changes nothing
+    warnings.simplefilter("ignore")
     for base in BASES:  # unchanged they are right, or nothing would be tested
         FILE.write_bytes(_pack(base))
         use(rt.read_bundle(FILE))

@@ -1,6 +1,8 @@
-"""Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), one after the other, and says what they found.
+"""Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), and says what they found.
 
-python tests/helpers/fuzzers.py [seconds of each; 600 unless given]      # keeps what it learns in build/fuzz
+python tests/helpers/fuzzers.py [seconds of each, 600 unless given]
+
+keeps what it learns in build/fuzz.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from helpers.paths import ROOT
 
 SANITISED = ("-g", "-O1", "-fno-sanitize-recover=all")
 
-# A process's peak memory, which the fuzzers watch, begins at that of the process that started it, and after a thousand tests that is large.
+# A process's peak memory, which the fuzzers watch, begins at that of the process that started it.
+# After a thousand tests that is large.
 # So a small shell starts them, and stays.
 APART = ("sh", "-c", '"$@"; exit $?', "sh")
 
 
 def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
-    """What libFuzzer says at its end; AssertionError with the input that crashes, where there is one."""
+    """What libFuzzer says at its end. AssertionError with the input that crashes, if any."""
     flags = (*SANITISED, "-fsanitize=fuzzer-no-link,address,undefined")
     program = build(
         folder,

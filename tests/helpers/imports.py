@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 
 class Import(NamedTuple):
-    name: str  # the module with all its dots, or a name in it: "edge_lstm.data.load", "edge_lstm.data.load.Splits"
+    name: str  # a module or a name in it: "edge_lstm.data.load", "edge_lstm.data.load.Splits"
     line: int
     inside: bool  # a function
 
 
 def modules(packages: Mapping[str, Path]) -> dict[str, Path]:
-    """Dotted name -> file of every module. packages: import package -> the folder that it lies in."""
+    """Dotted name -> file of every module. packages: import package -> its parent folder."""
     found = {}
     for package, folder in packages.items():
         for path in sorted((folder / package).rglob("*.py")):
@@ -25,7 +25,7 @@ def modules(packages: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def imports(module: str, path: Path) -> Iterator[Import]:
-    """Of one file, each name of a `from` by itself; relative ones made absolute."""
+    """Of one file, each name of a `from` by itself, and relative ones made absolute."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
 
     def walk(node: ast.AST, inside: bool) -> Iterator[Import]:
@@ -48,7 +48,7 @@ def imports(module: str, path: Path) -> Iterator[Import]:
 
 
 def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Module -> the modules of these packages that it imports, inside functions and for type checkers too."""
+    """Module -> those of these packages that it imports, in functions and for type checkers too."""
     files = modules(packages)
     found = {}
     for module, path in files.items():
@@ -61,7 +61,7 @@ def graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
-    """The strongly connected components of more than one module: in each, every module imports every other in the end."""
+    """Strongly connected components: groups of modules that all import each other in the end."""
 
     def reach(start: str) -> set[str]:
         seen: set[str] = set()

@@ -26,7 +26,10 @@ def interrupted_after(
 def interrupt(
     config: Config, out: Path, stage: str, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Train until the stage that writes a folder of this name has done so many epochs, and no further. Saves after every epoch."""
+    """Train until the stage that writes a folder of this name has done so many epochs.
+
+    Saves after every epoch.
+    """
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     whole = loop.Training._epoch
     stopped = interrupted_after(epochs, whole)

@@ -1,7 +1,7 @@
-"""What every recurrent layer type must do, whatever it computes; each type's tests call these.
+"""What every recurrent layer type must do, whatever it computes. Each type's tests call these.
 
-A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's module
-or ONNX Runtime's operator.
+A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's
+module or ONNX Runtime's operator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import edge_lstm_runtime as rt
 from edge_lstm.layers import module_of
 from edge_lstm.network import CompactNet, canonical_weights
-from edge_lstm_export.graphs.npu import packed
+from edge_lstm_export.graphs.packed import packed
 from edge_lstm_export.quantize import cpu_int8, npu_int8
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import NumpyStreams
@@ -60,7 +60,8 @@ class Kind:
     def answers(self, spec: rt.ModelSpec, weights: Weights, rows: Array) -> tuple[Array, Weights]:
         """By the formula in float64: outputs (T, O) and each layer's h after the last step."""
         exact = {name: array.astype(np.float64) for name, array in weights.items()}
-        values, states = rows.astype(np.float64), {}
+        values = rows.astype(np.float64)
+        states = {}
         *inner, head = spec.network.layers
         for layer in inner:
             values = self.expected(spec.network.own(layer, exact), values)
@@ -84,9 +85,10 @@ def _spec(network: list[dict[str, Any]], outputs: int) -> rt.ModelSpec:
 
 
 def check_backends(kind: Kind) -> None:
-    """Every backend, step by step and with its state saved and put back, gives the formula's answers."""
+    """Every backend, stepped, its state saved and put back, gives the formula's answers."""
     spec = kind.spec(8, 5)
-    weights, rows = normal_weights(spec), feature_rows(spec, STEPS)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, STEPS)
     outputs, states = kind.answers(spec, weights, rows)
     for name in BACKENDS:
         backend = open_any(name, spec, weights)
@@ -113,7 +115,8 @@ def check_streams(kind: Kind) -> None:
 def check_drift(kind: Kind) -> None:
     """float32 stays at the reference for 10,000 steps."""
     spec = kind.spec(8)
-    weights, rows = normal_weights(spec), feature_rows(spec, 10_000)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, 10_000)
     expected = open_any("reference", spec, weights).run(rows)
     found = open_any("numpy", spec, weights).run(rows)
     assert nrmse(found[-1000:], expected[-1000:]) < 1e-5
@@ -122,7 +125,8 @@ def check_drift(kind: Kind) -> None:
 def check_both_ways(kind: Kind) -> None:
     """Forward, and backward on the reversed sequence."""
     spec = kind.both_ways(5)
-    weights, rows = normal_weights(spec), feature_rows(spec, STEPS)
+    weights = normal_weights(spec)
+    rows = feature_rows(spec, STEPS)
     exact = {name: array.astype(np.float64) for name, array in weights.items()}
     own = spec.network.own(spec.network.layers[0], exact)
     reverse = {n.removeprefix("reverse."): w for n, w in own.items() if n.startswith("reverse.")}
@@ -142,7 +146,8 @@ def check_module(kind: Kind) -> None:
     spec = kind.spec(6, 5)
     torch.manual_seed(1)
     net = CompactNet(spec)
-    weights, rows = canonical_weights(net), feature_rows(spec, STEPS)
+    weights = canonical_weights(net)
+    rows = feature_rows(spec, STEPS)
     outputs, states = kind.answers(spec, weights, rows)
     with torch.inference_mode():
         first, state = net(torch.from_numpy(rows[None, :25]))
@@ -180,7 +185,8 @@ def check_joined(kind: Kind) -> None:
     layer = spec.network.layers[0]
     own = spec.network.own(layer, normal_weights(spec))
     rng = np.random.default_rng(0)
-    x, h = rng.normal(size=CHANNELS), rng.normal(size=5)
+    x = rng.normal(size=CHANNELS)
+    h = rng.normal(size=5)
     kept = []
 
     class Sums(type(NUMPY)):  # type: ignore[misc]
@@ -207,8 +213,10 @@ def _calibration(spec: rt.ModelSpec, weights: Weights, steps: int = 1500) -> dic
 
 
 def check_cpu_int8(kind: Kind, limit: float) -> None:
-    """Rounded weights and steps, as the int8 kernel takes them: a good net still. Other weights than
-    plainly rounded ones, and no worse."""
+    """Rounded weights and steps, as the int8 kernel takes them, still make a good net.
+
+    The weights are other than plainly rounded ones, and no worse.
+    """
     spec = kind.spec(16, 12)
     weights = normal_weights(spec)
     arrays = cpu_int8.quantize(spec, weights, _calibration(spec, weights))
@@ -233,8 +241,10 @@ def _plainly_rounded(W: Array) -> Array:
 
 
 def check_npu_int8(kind: Kind, limit: float) -> None:
-    """The packed graph by ONNX Runtime, with its int8 tensors rounded as the emulation rounds them, is
-    the emulation; and that is near the exact net."""
+    """The packed graph by ONNX Runtime is the emulation if its int8 tensors are rounded alike.
+
+    The emulation is near the exact net.
+    """
     spec = kind.spec(16, 12)
     weights = normal_weights(spec)
     calibration = _calibration(spec, weights)

@@ -1,4 +1,4 @@
-"""The test files that take longest, the longest first, as a run of the fast tests in two processes measured them."""
+"""The slowest test files, the longest first, as measured in the fast tests by two processes."""
 
 from pathlib import Path
 

@@ -12,7 +12,7 @@ import pytest
 from edge_lstm import Run
 from helpers.board import ARCHITECTURES, Board, BoardError, cached
 
-TIMEOUT = 120  # seconds; an emulated command takes one to ten
+TIMEOUT = 120  # seconds: an emulated command takes one to ten
 OnBoard = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -31,9 +31,10 @@ def replace_backend(
 def plug_in(
     folder: Path, distribution: str, *, group: str = "edge_lstm.backends", **modules: str
 ) -> None:
-    """An installed package with a thing of the group for each name; the source of its module.
+    """An installed package with a thing of the group for each name, given the source of its module.
 
-    `folder` is then put on the path."""
+    `folder` is then put on the path.
+    """
     info = folder / f"{distribution}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")

@@ -42,7 +42,9 @@ def sound_spec(
 def write_whole(path: Path) -> None:
     """The bundle of a bidirectional model."""
     spec = sound_spec(LOG_MEL, bidirectional=True)
-    weights, x, lengths = random_weights(spec), LOG_MEL.frames(sound(LOG_MEL)), np.array([40, 18])
+    weights = random_weights(spec)
+    x = LOG_MEL.frames(sound(LOG_MEL))
+    lengths = np.array([40, 18])
     y = run_sequences(reference(spec, weights), golden_features(spec, x, lengths), lengths)
     rt.write_bundle(
         path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})}

@@ -42,7 +42,7 @@ def chain(
 
 
 def mixed_spec() -> rt.ModelSpec:
-    """Layers of unequal sizes, dense ones before, between and behind, skips and activations."""
+    """Layers of unequal sizes with skips and activations, dense ones before, between and behind."""
     layers = (
         Dense("before", ("x",), 10, "tanh"),
         Lstm("first", ("before",), 19),
@@ -54,7 +54,7 @@ def mixed_spec() -> rt.ModelSpec:
     return rt.ModelSpec(inputs, Network(4, layers), Classify(("u", "v", "w")))
 
 
-def make_spec(
+def make_spec(  # noqa: PLR0913, RUF100 - a factory: each test names the few that matter to it
     *,
     task: str = "classify",
     channels: int | Sequence[str] = 3,
@@ -69,7 +69,9 @@ def make_spec(
     std: Sequence[float] | None = None,
 ) -> rt.ModelSpec:
     """outputs: the number of classes, or the horizon of a forecast.
-    targets: of a forecast; none given: the first channel and, if there is one, the second."""
+
+    targets: of a forecast. If none is given, the first channel and, if there is one, the second.
+    """
     names = (
         tuple(f"ch{k}" for k in range(channels)) if isinstance(channels, int) else tuple(channels)
     )
@@ -109,7 +111,8 @@ def changed(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
         own = {f.name for f in dataclasses.fields(of)}.intersection(changes)
         return dataclasses.replace(of, **{name: changes.pop(name) for name in own})
 
-    inputs, answer = part(spec.inputs), part(spec.answer)
+    inputs = part(spec.inputs)
+    answer = part(spec.answer)
     assert not changes, f"neither the inputs nor the answer have {sorted(changes)}"
     *inner, head = spec.network.layers
     assert isinstance(head, Dense)

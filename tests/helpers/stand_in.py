@@ -47,12 +47,14 @@ class StandIn:
     operators: ClassVar[list] = []
     memory_kb: ClassVar[dict] = {"internal": 1, "weight": 1}
 
-    def __init__(self, spec, graph, recipe, target, scheme, *_, **__):
-        self._spec, self._label = spec, f"{target}-{scheme}"
-        self.steps = recipe["io"].get("steps", 1)
+    def __init__(self, conversion, **_):
+        scheme = conversion.scheme
+        self.spec = conversion.spec
+        self._label = f"{conversion.target}-{scheme}"
+        self.steps = conversion.steps
         self.rknn = b"RKNN of " + self._label.encode()
         self._spoil = StandIn.spoil.get(scheme, lambda rows: rows)
-        self._backend = on_ort(spec, graph, recipe["io"])
+        self._backend = on_ort(self.spec, conversion.graph, conversion.recipe["io"])
 
     def reset(self):
         self._backend.reset()

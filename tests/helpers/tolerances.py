@@ -1,4 +1,4 @@
-"""How far an array may be from the one that it is compared with: one table, a reason for each limit."""
+"""How far an array may be from its reference: one table, with a reason for each limit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ class Limit(NamedTuple):
 TOLERANCES = {
     "float64": Limit(
         1e-12,
-        "the same equations in float64, summed in another order and with another form of the sigmoid",
+        "the same equations in float64, summed in another order and with another form of the "
+        "sigmoid",
     ),
     "float32": Limit(
         1e-5,
-        "float32 rounds at 6e-8; sums of ~100 terms, carried 1,000 steps through a contracting recurrence",
+        "float32 rounds at 6e-8; sums of ~100 terms, carried 1,000 steps through a contracting "
+        "recurrence",
     ),
     "int8": Limit(
         2e-6,
-        "the same integers; float32 rounds the gates alone, and an h may fall between two steps of 127 but does not",
+        "the same integers; float32 rounds the gates alone, and an h may fall between two steps "
+        "of 127 but does not",
     ),
     "sound": Limit(
         1e-4, "logarithms of sums of some hundred float32 products, against float64's or librosa's"
@@ -32,13 +35,17 @@ TOLERANCES = {
     "exact": Limit(0.0, "the same operations on the same numbers in the same order"),
     "features": Limit(
         1e-12,
-        "float64; a division by the deviation in one place, a product with its inverse in the other",
+        "float64; a division by the deviation in one place, a product with its inverse in the "
+        "other",
     ),
 }
 
 
 def assert_close(actual: ArrayLike, expected: ArrayLike, tolerance: str, tensor: str) -> None:
-    """Fail with the tensor, the largest difference and its place. Shapes must agree; NaN equals nothing."""
+    """Fail with the tensor, the largest difference and its place.
+
+    Shapes must agree, and NaN equals nothing.
+    """
     limit = TOLERANCES[tolerance]
     actual = np.asarray(actual)
     expected = np.asarray(expected)
@@ -51,6 +58,7 @@ def assert_close(actual: ArrayLike, expected: ArrayLike, tolerance: str, tensor:
     difference[~np.isfinite(difference)] = np.inf
     place = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), difference.shape))
     assert difference.max() <= limit.absolute, (
-        f"{tensor}: differs by {difference.max():.3g} at {place} ({actual[place]!r} against {expected[place]!r}); "
+        f"{tensor}: differs by {difference.max():.3g} at {place} ({actual[place]!r} against "
+        f"{expected[place]!r}); "
         f"{tolerance} allows {limit.absolute:g}: {limit.reason}"
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
-    """Uniform in +-1/sqrt(H), as PyTorch starts; the forget gate open, so that c lasts for long."""
+    """Uniform in +-1/sqrt(H), as PyTorch starts, the forget gate open so that c lasts for long."""
     rng = np.random.default_rng(seed)
     hidden = hidden_size(spec)
     bound = 1.0 / np.sqrt(max(hidden, 4))
@@ -36,7 +36,8 @@ def from_torch(lstm: torch.nn.LSTM, head: torch.nn.Linear) -> Weights:
     found = {}
     for k in range(lstm.num_layers):
         for suffix, prefix in (("", ""), ("_reverse", "reverse."))[: 1 + lstm.bidirectional]:
-            ours, theirs = f"lstm{k}.{prefix}", f"l{k}{suffix}"
+            ours = f"lstm{k}.{prefix}"
+            theirs = f"l{k}{suffix}"
             found[f"{ours}W_x"] = arrays[f"weight_ih_{theirs}"].T
             found[f"{ours}W_h"] = arrays[f"weight_hh_{theirs}"].T
             found[f"{ours}b"] = arrays[f"bias_ih_{theirs}"] + arrays[f"bias_hh_{theirs}"]

@@ -1,4 +1,4 @@
-"""GRU, with the reset gate behind the product (PyTorch is the judge) and before it (onnx's reference)."""
+"""GRU with the reset gate behind the product (against PyTorch) and before it (against onnx)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.layers import Kind
 
 
 def by_torch(weights: Weights, x: Array) -> Array:
-    """torch.nn.GRU: rows r, z, n; h of n has a bias of its own."""
+    """torch.nn.GRU: rows r, z, n. h of n has a bias of its own."""
     H = weights["W_h"].shape[0]
     gru = torch.nn.GRU(x.shape[1], H, dtype=torch.float64)
     b = weights["b"]

@@ -1,4 +1,4 @@
-"""RNN with tanh and with relu; PyTorch is the judge."""
+"""RNN with tanh and with relu. PyTorch is the judge."""
 
 from __future__ import annotations
 

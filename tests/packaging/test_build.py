@@ -1,4 +1,7 @@
-"""How the wheel and the library are built: with and without a compiler, from the working tree and the sdist, and the same each time."""
+"""The wheel and the library, built with and without a compiler, from the tree and the sdist.
+
+They are the same each time.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def test_without_a_compiler_one_line_says_so(
         hatch_build.compile_here(tmp_path / "library.so")
     with pytest.raises(
         CompileError,
-        match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip install ",
+        match=r"^ziglang, which compiles for manylinux2014_aarch64, is not installed; run: pip "
+        r"install ",
     ):
         hatch_build.compile_for("manylinux2014_aarch64", tmp_path / "library.so")
     assert list(tmp_path.iterdir()) == []
@@ -74,13 +78,17 @@ def test_no_kernel_for_other_machines(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_wrong_platform_names_the_right_ones(tmp_path: Path) -> None:
     with pytest.raises(
         CompileError,
-        match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, ",
+        match=r"^EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of "
+        r"manylinux2014_x86_64, ",
     ):
         hatch_build.compile_for("aarch64", tmp_path / "library.so")
 
 
 def test_the_compiler_has_one_version() -> None:
-    """An exact one: it decides the bytes. A wheel that names its platform asks for it, an install from source never does."""
+    """An exact version, because it decides the bytes.
+
+    A wheel that names its platform asks for it, and an install from source never does.
+    """
     text = (hatch_build.ROOT / "pyproject.toml").read_text("utf-8")
     assert re.findall(r'"(ziglang[^"]*)"', text) == [hatch_build.ZIGLANG]
     assert f"\n{hatch_build.ZIGLANG}\n" in (hatch_build.ROOT / "constraints.txt").read_text("utf-8")
@@ -167,8 +175,8 @@ def test_a_wheel_that_names_its_platform_has_its_library_or_fails(
     done = run(command, copy, **{hatch_build.VARIABLE: "aarch64"})
     assert done.returncode != 0
     assert (
-        "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of manylinux2014_x86_64, "
-        in done.stderr
+        "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of "
+        "manylinux2014_x86_64, " in done.stderr
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -203,7 +211,7 @@ def test_an_editable_install_has_this_machines_library(
 
 @slow
 def test_from_the_sdist_as_on_a_board(copy: Path, board: Path, tmp_path: Path) -> None:
-    """pip there builds with cc, or without a library where there is none, and never fetches a compiler."""
+    """pip builds with cc, or without a library if there is no cc. It fetches no compiler."""
     done = run(
         [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path], copy
     )

@@ -1,4 +1,4 @@
-"""Every kernel, compiled by ziglang and by GCC for every machine, run here or emulated, against float64."""
+"""Every kernel, compiled by ziglang and GCC for every machine, run or emulated, against float64."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ LIBC = {
 }
 STEPS = 1000
 HIDDEN = 19
-FLOAT32 = 2e-6  # max abs over 1,000 steps; rounding of 6e-8 in a contracting recurrence
-INT8 = 1e-6  # one step from the same state: the integers are exact, so only the float32 arithmetic around them differs
+FLOAT32 = 2e-6  # max abs over 1,000 steps: rounding of 6e-8 in a contracting recurrence
+# One step from the same state: the integers are exact, so only the float32 arithmetic around them
+# differs.
+INT8 = 1e-6
 
 
-Float32, Float64 = NDArray[np.float32], NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 class Cpu(NamedTuple):
@@ -78,7 +81,10 @@ def model(layers: int) -> tuple[rt.ModelSpec, dict[str, Float32]]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """(compiler, machine or platform) -> a folder with the library and the program, without a warning; where there is a compiler."""
+    """(compiler, machine or platform) -> a folder with the library and the program.
+
+    They are compiled without a warning, if there is a compiler.
+    """
     found = {}
     for machine, prefix in PREFIX.items():
         if gcc := shutil.which(f"{prefix}-gcc"):
@@ -91,7 +97,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
         found["zig", platform] = folder = tmp_path_factory.mktemp("zig")
         hatch_build.compile_for(platform, folder / "libedge_lstm.so", options=WARNINGS)
         machine = hatch_build.machine_of(platform)
-        # The program is always for glibc, which Debian has for every machine; see `emulator`.
+        # The program is always for glibc, which Debian has for every machine: see `emulator`.
         compiler = hatch_build.compiler_for(f"manylinux2014_{machine}")
         link(
             folder,
@@ -136,7 +142,7 @@ def answers(
 ) -> dict[str, Float64]:
     """Name of each kernel, the fastest first -> y (steps, streams, O).
 
-    x: (steps, streams, I); states: h and c, (2, steps, 1, H).
+    x: (steps, streams, I). states: h and c, (2, steps, 1, H).
     """
     spec, weights = model(layers)
     head = [
@@ -183,7 +189,8 @@ def emulator(cpu: Cpu, folder: Path) -> list[str]:
             "run: apt-get install qemu-user-static libc6-dev-arm64-cross libc6-dev-armhf-cross"
         )
     if not (folder / "libc.so").exists():
-        # What the libraries for musl ask for, by the name of musl's, is in glibc too. musl itself is not tested here.
+        # What the libraries for musl ask for, by the name of musl's, is in glibc too.
+        # musl itself is not tested here.
         (folder / "libc.so").symlink_to((root / LIBC[cpu.machine]).resolve())
     return [qemu, "-cpu", cpu.name, "-L", str(root)]
 
@@ -215,8 +222,12 @@ def test_float32(built: dict[tuple[str, str], Path], cpu: Cpu, streams: int) -> 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
 def test_int8(built: dict[tuple[str, str], Path], cpu: Cpu) -> None:
-    """Each step from a state that is the same for all, so that a value half-way between two integers can't lead them apart."""
-    x, states = noise(STEPS, 5), np.tanh(noise(2, STEPS, 1, HIDDEN))
+    """Each step is from a state that is the same for all.
+
+    So a value half-way between two integers can't lead them apart.
+    """
+    x = noise(STEPS, 5)
+    states = np.tanh(noise(2, STEPS, 1, HIDDEN))
     expected = int8_steps(x, states[0, :, 0], states[1, :, 0])
     for name, folder in folders(built, cpu.machine).items():
         found = answers(folder, cpu, 1, x[:, None], int8=True, states=states)
@@ -226,15 +237,18 @@ def test_int8(built: dict[tuple[str, str], Path], cpu: Cpu) -> None:
 
 
 def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
-    """What the header says of int8, in integers and float64, for the model of one layer. x: (N, I), h and c: (N, H) -> (N, O)."""
+    """The header's int8 in integers and float64, for the model of one layer.
+
+    x: (N, I), h and c: (N, H) -> (N, O).
+    """
     _, w = model(1)
     a = w["lstm0.b"].astype(np.float64)
     for v, W in ((x, w["lstm0.W_x"]), (h, w["lstm0.W_h"])):
-        largest, largest_w = np.abs(v).max(1, keepdims=True), np.abs(W).max(0)
+        largest = np.abs(v).max(1, keepdims=True)
+        largest_w = np.abs(W).max(0)
         q = np.rint(v.astype(np.float64) * (np.float32(127) / largest))
-        scaled = W * (
-            np.float32(127) / largest_w
-        )  # float32, as in the kernel: it decides what is half-way
+        # float32, as in the kernel: it decides what is half-way
+        scaled = W * (np.float32(127) / largest_w)
         q_w = np.sign(scaled) * np.floor(np.abs(scaled) + np.float32(0.5))
         a = a + (q @ q_w) * (largest.astype(np.float64) / 127) * (
             largest_w.astype(np.float64) / 127
@@ -245,7 +259,7 @@ def int8_steps(x: Float32, h: Float32, c: Float32) -> Float64:
 
 
 def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
-    """Without an emulator, and so with AVX-512 where it has that, which qemu does not emulate."""
+    """Without an emulator, and so with AVX-512 if there is any, which qemu does not emulate."""
     if "linux_x86_64" not in platform_tags():
         pytest.skip(f"this machine is {next(platform_tags())}")
     x = noise(STEPS, 3, 5)
@@ -254,10 +268,8 @@ def test_this_machine(built: dict[tuple[str, str], Path]) -> None:
     for name, folder in folders(built, "x86_64").items():
         if name.startswith("musl"):
             continue
-        found, found8 = (
-            answers(folder, None, 2, x, int8=False),
-            answers(folder, None, 1, x[:, :1], int8=True, states=states),
-        )
+        found = answers(folder, None, 2, x, int8=False)
+        found8 = answers(folder, None, 1, x[:, :1], int8=True, states=states)
         assert list(found)[-1] == "portable"
         for kernel in found:
             assert np.abs(found[kernel] - expected).max() <= FLOAT32, f"{name} {kernel}"

@@ -87,7 +87,10 @@ def test_no_newer_glibc_than_2_17(elf: Any, platform: str) -> None:
 
 
 def test_memory(elf: Any) -> None:
-    """No executable stack, nothing both writable and executable, and pages of 16 KiB (a Raspberry Pi 5) fit on ARM."""
+    """No executable stack, and nothing both writable and executable.
+
+    On ARM, pages of 16 KiB fit (a Raspberry Pi 5).
+    """
     segments = {
         kind: [s for s in elf.iter_segments() if s["p_type"] == kind]
         for kind in ("PT_GNU_STACK", "PT_LOAD")

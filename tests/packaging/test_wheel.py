@@ -34,7 +34,8 @@ def on_board(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python.with_name("edge-lstm")), *map(str, arguments)],
-        input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120, check=False,
+        input=text, capture_output=True, text=True, env=CLEAN, cwd=python.parent, timeout=120,
+        check=False,
     )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def test_nothing_but_numpy_is_there(board: Path) -> None:
     }
 
 
-# What "auto" reads of the wheel's own plug-in: the facts of rknn-sim, and nothing that is not there.
+# "auto" reads the facts of rknn-sim, the wheel's own plug-in, and nothing that is not there.
 PLUG_IN = ["edge_lstm_export"] + [
     f"edge_lstm_export.npu{name}"
     for name in ("", ".rknn", ".rknn.environment", ".rknn.sim", ".rknn.uv")
@@ -186,8 +187,10 @@ PLUG_IN = ["edge_lstm_export"] + [
 def test_import_and_stream(board: Path, bundle: Path, backend: str, loaded: list[str]) -> None:
     script = (
         "import sys, edge_lstm_runtime as rt\n"
-        "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); print(y.shape)\n"
-        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', 'pydantic'}\n"
+        "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); "
+        "print(y.shape)\n"
+        "foreign = {'torch', 'onnx', 'onnxruntime', 'edge_lstm', 'edge_lstm_export', 'polars', "
+        "'pydantic'}\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in foreign))\n"
         "print(rt.__file__)"
     )
@@ -246,7 +249,7 @@ def test_what_needs_no_package_runs(board: Path) -> None:
 
 
 def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:
-    """It finds the wheel and its extra; the packages themselves it is not given."""
+    """It finds the wheel and its extra. It is not given the packages themselves."""
     asked = [
         str(board),
         "-m",

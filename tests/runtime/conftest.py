@@ -15,7 +15,7 @@ from helpers.specs import make_spec
 
 @pytest.fixture
 def no_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the native library is not installed."""
+    """As if the native library were not installed."""
 
     def opener(*_: Any, **__: Any) -> NoReturn:
         raise BackendUnavailableError("the native library is not in this installation")
@@ -31,14 +31,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def classify_file(shared: Path) -> Path:
-    """Three channels, four classes, gaps refused; with model.onnx."""
+    """Three channels, four classes, gaps refused, with model.onnx."""
     make_bundle(shared / "classify.edge", make_spec(hidden=16), form="fused")
     return shared / "classify.edge"
 
 
 @pytest.fixture(scope="session")
 def forecast_file(shared: Path) -> Path:
-    """Two targets, three steps ahead, gaps filled forward, residual; no model.onnx."""
+    """Two targets, three steps ahead, gaps filled forward, residual, no model.onnx."""
     make_bundle(
         shared / "forecast.edge",
         make_spec(task="forecast", outputs=3, missing="ffill", residual=True),

@@ -17,12 +17,13 @@ from edge_lstm_runtime import errors
 from helpers.commands import environment
 
 PUBLIC = {
-    "load", "Model", "Session", "StreamsSession", "Backend", "Facts", "describe", "generate", "FrontEnd", "FrontEndStream",
-    "AnomalyDetector", "Detection",
+    "load", "Model", "Session", "StreamsSession", "Backend", "Facts", "describe", "generate",
+    "FrontEnd", "FrontEndStream", "AnomalyDetector", "Detection",
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
-    "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError", "ConversionError", "DataError",
-    "MissingDependencyError", "NewerFormatError", "SampleError", "TrainingError",
+    "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
+    "TrainingError",
 }  # fmt: skip
 TREE = {
     "EdgeLstmError": Exception,
@@ -107,7 +108,10 @@ def test_a_missing_dependency_of_a_source_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])  # edge-lstm is installed nowhere
-    said = 'torch is not installed; run: pip install "WHEEL[train]" with the path of edge-lstm\'s wheel'
+    said = (
+        'torch is not installed; run: pip install "WHEEL[train]" '
+        "with the path of edge-lstm's wheel"
+    )
     assert str(rt.MissingDependencyError("torch", "train")) == said
 
 
@@ -117,7 +121,8 @@ def test_a_missing_dependency_of_a_source_folder(
 def test_an_import_brings_in_numpy_alone(module: str) -> None:
     script = (
         f"import sys, numpy; before = set(sys.modules); import {module}\n"
-        "new = {m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
+        "new = {m.split('.')[0] for m in set(sys.modules) - before} - "
+        "set(sys.stdlib_module_names)\n"
         "print(sorted(new))"
     )
     done = subprocess.run(

@@ -1,9 +1,11 @@
-"""Bidirectional models: whole sequences, each from the zero state, in every backend, the session, the bundle and the stream of lines."""
+"""Bidirectional models: whole sequences, each from the zero state.
+
+They run in every backend, the session, the bundle and the stream of lines.
+"""
 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,16 @@ import onnx
 import pytest
 import torch
 
-import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.layers.lstm import OPERATOR
 from edge_lstm_runtime import (
     Backend,
     BackendError,
-    Bundle,
     BundleError,
     ModelSpec,
     SampleError,
     Session,
     load,
-    write_bundle,
 )
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.onnx import onnx_backend
@@ -32,49 +31,22 @@ from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.layers.both_ways import BothWays
-from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import describe
 from edge_lstm_runtime.verify.auto import choose_backend
 from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import check_backend
-from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 from helpers.arrays import Weights
-from helpers.bundles import artifact_entry
+from helpers.both_ways import LENGTHS, SPEC, write
 from helpers.commands import edge_lstm
 from helpers.specs import make_spec, samples
 from helpers.tolerances import assert_close
 from helpers.weights import from_torch, random_weights
-
-LENGTHS = [17, 1, 22]
 
 
 def open_any(name: str, spec: ModelSpec, weights: Weights) -> Backend:
     if name == "onnx":
         return onnx_backend(spec, build(spec, weights, "fused").SerializeToString())
     return {"reference": reference, "numpy": numpy_backend}[name](spec, weights)
-
-
-def write(
-    path: Path, spec: ModelSpec, *, lengths: Any = LENGTHS, seed: int = 0, **facts: Any
-) -> Bundle:
-    """lengths: of the golden sequences; what else is written for them, or None for no such array."""
-    weights, xs = random_weights(spec, seed), samples(spec, sum(LENGTHS))
-    right = np.array(LENGTHS)
-    golden = {
-        "x": xs,
-        "y": run_sequences(reference(spec, weights), golden_features(spec, xs, right), right),
-    }
-    if lengths is not None:
-        golden["lengths"] = np.asarray(lengths)
-    members = {
-        "golden.npz": write_npz(golden),
-        "model.onnx": build(spec, weights, "fused").SerializeToString(deterministic=True),
-    }
-    members |= dict.fromkeys(facts.get("artifacts", {}), b"converted")
-    return write_bundle(path, spec, weights, members, **facts)
-
-
-SPEC = make_spec(hidden=6, layers=2, missing="ffill", bidirectional=True)
 
 
 @pytest.fixture
@@ -94,10 +66,11 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
     lstm = torch.nn.LSTM(spec.input_size, hidden, layers, dtype=torch.float64, bidirectional=True)
     head = torch.nn.Linear(2 * hidden, spec.output_size, dtype=torch.float64)
     with torch.no_grad():
+        # numbers that float32 holds exactly, as their sums
         for parameter in (
             *lstm.parameters(),
             *head.parameters(),
-        ):  # numbers that float32 holds exactly, as their sums
+        ):
             parameter.copy_(
                 (
                     (torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.5)
@@ -117,7 +90,8 @@ def test_reference_is_torch_lstm(hidden: int, layers: int) -> None:
 def test_backend_is_the_reference_at_any_length(name: str, hidden: int, layers: int) -> None:
     spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3, bidirectional=True)
     weights = random_weights(spec, seed=hidden)
-    judge, backend = reference(spec, weights), open_any(name, spec, weights)
+    judge = reference(spec, weights)
+    backend = open_any(name, spec, weights)
     assert backend.dtype is np.float32
     for length in (1, 300, 2, 31):  # one after the other: nothing must stay behind
         rows = np.random.default_rng(length).standard_normal((length, 5)).astype(np.float32)
@@ -193,7 +167,8 @@ def test_nothing_is_carried_and_a_step_is_refused(name: str, file: Path) -> None
 
 
 def test_a_session_fills_gaps_from_the_sequence_alone(file: Path) -> None:
-    session, xs = load(file).session("numpy"), samples(SPEC, 10)
+    session = load(file).session("numpy")
+    xs = samples(SPEC, 10)
     xs[0, 1] = xs[4] = np.nan
     expected = reference(SPEC, random_weights(SPEC)).run(SPEC.features(xs))
     assert_close(session.run(xs), expected, "float32", "answers")
@@ -267,112 +242,6 @@ def test_a_wrong_graph_is_refused() -> None:
         onnx_backend(SPEC, streamed)
     with pytest.raises(BackendError, match=r"expected [13] of each, as docs/bundle\.md lists them"):
         onnx_backend(one, build(SPEC, random_weights(SPEC), "fused").SerializeToString())
-
-
-# --- a converted model of one length, its runtime replaced by NumPy ---
-
-
-class Fixed(Backend):
-    """What a converted model is to the session: sequences of `steps`, no others. wrong: is added to its answers."""
-
-    name = "rknn"
-
-    def __init__(self, inner: Backend, steps: int, wrong: float = 0.0):
-        self.inner, self.steps, self.wrong, self.runs, self.closed = inner, steps, wrong, 0, False
-
-    def reset(self) -> None: ...
-
-    def step(self, features: Any) -> Any:  # noqa: ARG002
-        raise AssertionError
-
-    def run(self, features: Any) -> Any:
-        assert len(features) == self.steps
-        self.runs += 1
-        return self.inner.run(features) + np.float32(self.wrong)
-
-    @property
-    def state(self) -> Any:
-        raise AssertionError
-
-    @state.setter
-    def state(self, value: Any) -> None:  # noqa: ARG002
-        raise AssertionError
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def converted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wrong: float = 0.0
-) -> tuple[Bundle, Fixed]:
-    from edge_lstm_runtime.backends import chunks, rknn
-
-    entry = artifact_entry() | {"recipe": {"io": {"form": "lstm", "steps": steps, "whole": True}}}
-    bundle = write(tmp_path / "npu.edge", SPEC, artifacts={f"rk3588-fp16-t{steps}.rknn": entry})
-    fixed = Fixed(numpy_backend(SPEC, bundle.weights), steps, wrong)
-    monkeypatch.setattr(
-        rknn, "open_backend", lambda b, **_: chunks.any_length(fixed, steps, b.spec, b.weights)
-    )
-    return bundle, fixed
-
-
-def test_a_sequence_of_its_length_goes_to_the_converted_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    bundle, fixed = converted(tmp_path, monkeypatch, 22)
-    judge = reference(SPEC, bundle.weights)
-    with (
-        caplog.at_level(logging.INFO, "edge_lstm"),
-        rt.Model(bundle).session("rknn", verify=False) as session,
-    ):
-        for length, runs in ((22, 1), (21, 1), (23, 1), (44, 1), (1, 1), (22, 2)):
-            xs = samples(SPEC, length, seed=length)
-            assert_close(
-                session.run(xs), judge.run(SPEC.features(xs)), "float32", f"{length} steps"
-            )
-            assert fixed.runs == runs
-        assert session.backend.state == {}
-        with pytest.raises(BackendError, match="bidirectional"):
-            session.step(samples(SPEC, 1)[0])
-    assert [r.getMessage() for r in caplog.records] == [
-        "this converted model takes sequences of 22 steps; one of 21 is computed by NumPy"
-    ]
-    assert fixed.closed
-    with pytest.raises(BackendError, match="closed"):
-        session.run(samples(SPEC, 3))
-
-
-def test_the_self_check_and_auto_run_the_converted_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle, fixed = converted(tmp_path, monkeypatch, 22)
-    rt.Model(bundle).session("rknn").close()
-    assert fixed.runs == 1, "one of the golden sequences has its length"
-    assert check_backend(bundle, "rknn").passed
-    choice = choose_backend(bundle, ("rknn",))
-    assert choice.artifact == "rk3588-fp16-t22.rknn"
-    assert latencies(bundle, "rknn", None, 22).shape == (1,)
-
-
-def test_wrong_answers_of_the_converted_model_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle, fixed = converted(tmp_path, monkeypatch, 22, wrong=0.1)
-    with pytest.raises(BackendError, match=r"gives wrong answers with rk3588-fp16-t22\.rknn here"):
-        rt.Model(bundle).session("rknn")
-    assert fixed.closed
-    assert choose_backend(bundle, ("rknn", "numpy")).backend.name == "numpy"
-
-
-def test_a_length_that_no_golden_sequence_has_is_no_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle, _ = converted(tmp_path, monkeypatch, 8)
-    with pytest.raises(
-        BackendError,
-        match="takes 8 steps at once, and the bundle has golden sequences of 1 to 22: it can't be checked",
-    ):
-        check_backend(bundle, "rknn")
 
 
 # --- lines ---

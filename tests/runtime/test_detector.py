@@ -1,4 +1,4 @@
-"""The detector: against a plain float64 computation of a whole recording, its state, missing values, and the command."""
+"""The detector against plain float64 over a whole recording, its state, gaps, and the command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from helpers.arrays import Array
 from helpers.bundles import make_bundle
 from helpers.specs import changed, make_spec
 
-HORIZON, SMOOTHING, THRESHOLD = 3, 0.4, 2.25
+HORIZON = 3
+SMOOTHING = 0.4
+THRESHOLD = 2.25
 
 
 def detecting(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
@@ -39,7 +41,8 @@ FORECASTS = np.random.default_rng(6).normal(size=(60, 2 * HORIZON))
 
 def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
     """The scores (T,) as the module's docstring defines them, number by number."""
-    score, found = math.nan, []
+    score = math.nan
+    found = []
     for t, x in enumerate(xs.tolist()):
         raw = []
         for j, target in enumerate(spec.answer.targets):

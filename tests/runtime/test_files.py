@@ -38,12 +38,13 @@ def child(
 
 
 def test_a_limit_on_the_file_size(tmp_path: Path) -> None:
-    # A real short write by the kernel, of a process that may not write more than 100 kB into one file.
+    # A real short write by the kernel: the process may write no more than 100 kB into one file.
     make_bundle(tmp_path / "a.edge", BIG, seed=1)
     old = (tmp_path / "a.edge").read_bytes()
     assert len(old) > 150_000
     done = child(
-        "import resource, sys; from pathlib import Path; from edge_lstm_runtime import BundleError\n"
+        "import resource, sys; from pathlib import Path; from edge_lstm_runtime import "
+        "BundleError\n"
         "from helpers.bundles import make_bundle; from helpers.specs import make_spec\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: make_bundle(Path(sys.argv[1]), make_spec(hidden=64, layers=2), seed=2)\n"
@@ -67,14 +68,16 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="a file system of its own can't be mounted here")
 def test_a_full_disk(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from edge_lstm_runtime import BundleError, read_bundle\n"
+        "import sys; from pathlib import Path; from edge_lstm_runtime import BundleError, "
+        "read_bundle\n"
         "from helpers.bundles import make_bundle; from helpers.specs import make_spec\n"
         "path = Path(sys.argv[1]) / 'a.edge'; big = make_spec(hidden=64, layers=2)\n"
         "make_bundle(path, big, seed=1); old = path.read_bytes()\n"
         "try: make_bundle(path, big, seed=2)\n"
         "except BundleError as e: print(e)\n"
         "assert path.read_bytes() == old; read_bundle(path)\n"
-        "assert [p.name for p in path.parent.iterdir()] == ['a.edge'], list(path.parent.iterdir())\n"
+        "assert [p.name for p in path.parent.iterdir()] == ['a.edge'], "
+        "list(path.parent.iterdir())\n"
         "print('whole')"
     )
     disk = tmp_path / "disk"
@@ -121,7 +124,8 @@ def test_kill_during_the_write(tmp_path: Path) -> None:
     make_bundle(path, BIG, seed=1)
     whole.add(path.read_bytes())
     script = (
-        "import sys, itertools; from pathlib import Path; from edge_lstm_runtime.files import atomic_write\n"
+        "import sys, itertools; from pathlib import Path; from edge_lstm_runtime.files import "
+        "atomic_write\n"
         "parts = [Path(p).read_bytes() for p in sys.argv[2:]]\n"
         "print('ready', flush=True)\n"
         "for data in itertools.cycle(parts):\n"

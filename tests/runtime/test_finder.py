@@ -15,7 +15,7 @@ from helpers.commands import environment
 
 @pytest.fixture
 def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Two built-in shapes, a file that is none, and two plug-ins of which one is built in as well."""
+    """Two built-in shapes, a file that is none, and two plug-ins, one of them also built in."""
     folder = tmp_path / "shapes_of_the_test"
     (folder / "round").mkdir(parents=True)
     (folder / "__init__.py").touch()
@@ -76,7 +76,8 @@ def test_the_facts_of_backends_bring_in_no_heavy_library() -> None:
         "from edge_lstm_runtime.backends.registry import known_facts\n"
         "facts = known_facts()\n"
         "print(*facts)\n"
-        "print(*{m.split('.')[0] for m in sys.modules} & {'onnx', 'onnxruntime', 'rknnlite', 'torch', 'polars', 'pydantic', 'jinja2'})\n"
+        "print(*{m.split('.')[0] for m in sys.modules} & {'onnx', 'onnxruntime', 'rknnlite', "
+        "'torch', 'polars', 'pydantic', 'jinja2'})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -1,4 +1,4 @@
-"""Task "language": one-hot features, every backend against the reference, text against a loop written here."""
+"""Task "language": one-hot features, backends against the reference, text against a loop."""
 
 from __future__ import annotations
 
@@ -136,7 +136,8 @@ def test_no_index_of_a_character_is_refused_and_leaves_the_state(backend: str, b
     before = found.state
     with pytest.raises(
         rt.SampleError,
-        match=r"^channel 'character' is .*; expected the index of a character, a whole number from 0 to 6$",
+        match=r"^channel 'character' is .*; expected the index of a character, a whole number "
+        r"from 0 to 6$",
     ):
         found.step([bad])
     with pytest.raises(
@@ -205,8 +206,9 @@ def test_lines_are_indices_or_characters() -> None:
 
 
 def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
-    """Probabilities in full, the draw by walking along them; float64, no session."""
-    reference, rng = rt.Reference(SPEC, WEIGHTS), np.random.default_rng(seed)
+    """All probabilities, and the draw by walking along them, in float64 without a session."""
+    reference = rt.Reference(SPEC, WEIGHTS)
+    rng = np.random.default_rng(seed)
     for row in one_hot(prompt):
         logits = reference.step(row)
     text = ""
@@ -214,7 +216,8 @@ def by_hand(prompt: str, length: int, temperature: float, seed: int) -> str:
         speakable = logits[1:]
         if temperature:
             p = np.exp(speakable / temperature)
-            mark, index = rng.random() * p.sum(), 0
+            mark = rng.random() * p.sum()
+            index = 0
             while mark >= p[index]:
                 mark -= p[index]
                 index += 1
@@ -248,9 +251,8 @@ def test_the_state_goes_on_and_a_seed_decides() -> None:
     assert "".join(rt.generate(session(), "ab", length=30, temperature=1, seed=1)) != first
     found.reset()
     found.run(encode("a"))
-    assert (
-        "".join(rt.generate(found, "b", length=30, temperature=1)) == first
-    )  # the a is in the state
+    # the a is in the state
+    assert "".join(rt.generate(found, "b", length=30, temperature=1)) == first
     assert list(rt.generate(found, "a", length=0)) == []
 
 

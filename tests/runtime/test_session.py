@@ -1,4 +1,4 @@
-"""A stream of samples through every backend: the state is carried, saved, restored and never lost."""
+"""A stream through every backend: the state is carried, saved, restored and never lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def with_gaps(spec: ModelSpec, steps: int) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("spec", [CLASSIFY, FORECAST], ids=["classify", "forecast"])
 def test_step_is_run(name: str, spec: ModelSpec) -> None:
     xs = samples(spec, 60) if spec is CLASSIFY else with_gaps(spec, 60)
-    stepped, ran = open_session(name, spec), open_session(name, spec)
+    stepped = open_session(name, spec)
+    ran = open_session(name, spec)
     one_by_one = [stepped.step(x) for x in xs]
     at_once = np.concatenate([ran.run(xs[:1]), ran.run(xs[1:37]), ran.run(xs[37:])])
     assert_close(np.stack(one_by_one), at_once, "exact", f"{name} answers")
@@ -110,7 +111,8 @@ def test_unequal_lengths_do_not_touch_each_other(name: str) -> None:
 def test_two_sessions_of_one_model_are_independent(classify_file: Path) -> None:
     model = load(classify_file)
     xs = samples(model.spec, 20)
-    a, b = model.session("numpy"), model.session("numpy")
+    a = model.session("numpy")
+    b = model.session("numpy")
     alone = model.session("numpy").run(xs)
     interleaved = [(a.step(x), b.step(-x))[0] for x in xs]
     assert_close(np.stack(interleaved), alone, "exact", "answers of the first session")
@@ -147,7 +149,8 @@ def test_saved_state_is_a_copy(name: str) -> None:
 @pytest.mark.parametrize("other", BACKENDS)
 def test_state_moves_between_backends_through_a_file(name: str, other: str, tmp_path: Path) -> None:
     xs = with_gaps(FORECAST, 200)
-    source, target = open_session(name), open_session(other)
+    source = open_session(name)
+    target = open_session(other)
     source.run(xs[:100])
     np.savez(tmp_path / "state.npz", **source.state)  # type: ignore[arg-type]
     with np.load(tmp_path / "state.npz") as file:
@@ -245,7 +248,8 @@ BAD_SAMPLES: dict[str, Any] = {
 
 @pytest.mark.parametrize("bad", BAD_SAMPLES.values(), ids=BAD_SAMPLES)
 def test_a_refused_sample_leaves_the_state_whole(name: str, bad: Any) -> None:
-    session, undisturbed = open_session(name), open_session(name)
+    session = open_session(name)
+    undisturbed = open_session(name)
     xs = with_gaps(FORECAST, 20)
     session.run(xs[:10])
     undisturbed.run(xs[:10])
@@ -258,7 +262,8 @@ def test_a_refused_sample_leaves_the_state_whole(name: str, bad: Any) -> None:
 
 @pytest.mark.parametrize("row", [0, 7, 9])
 def test_a_refused_row_leaves_the_state_whole(name: str, row: int) -> None:
-    session, undisturbed = open_session(name), open_session(name)
+    session = open_session(name)
+    undisturbed = open_session(name)
     xs = with_gaps(FORECAST, 20)
     session.run(xs[:10])
     undisturbed.run(xs[:10])
@@ -292,7 +297,8 @@ def test_run_refuses_what_is_no_recording(bad: Any) -> None:
 def test_a_backend_that_fails_in_mid_run_leaves_the_state_whole() -> None:
     weights = random_weights(FORECAST)
     backend, runtime = rknn_on_ort(FORECAST, weights)
-    session, undisturbed = Session(FORECAST, backend), open_session("rknn-adapter")
+    session = Session(FORECAST, backend)
+    undisturbed = open_session("rknn-adapter")
     xs = with_gaps(FORECAST, 20)
     session.run(xs[:10])
     undisturbed.run(xs[:10])
@@ -340,7 +346,8 @@ def test_the_backend_is_closed_when_the_block_raises() -> None:
 
 
 def test_the_caller_may_reuse_his_sample(name: str) -> None:
-    session, other = open_session(name), open_session(name)
+    session = open_session(name)
+    other = open_session(name)
     x = np.zeros(3)
     reused = []
     for row in samples(FORECAST, 10):

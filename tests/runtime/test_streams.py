@@ -48,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def recordings(spec: ModelSpec, steps: int, streams: int = N) -> Array:
-    """(steps, N, C), every stream its own, with gaps where the model takes them."""
+    """(steps, N, C), every stream its own, with gaps if the model takes them."""
     xs = np.stack([samples(spec, steps, seed=k) for k in range(streams)], axis=1)
     if spec.inputs.missing != "refuse":
         xs[np.random.default_rng(9).random(xs.shape) < 0.2] = np.nan
@@ -185,7 +185,8 @@ def test_reset_of_what_is_not_there(options: dict[str, Any], model: Model) -> No
 @pytest.mark.parametrize(("name", "other"), list(itertools.product(BACKENDS, BACKENDS)))
 def test_save_and_restore(name: str, other: str, model: Model) -> None:
     xs = recordings(model.spec, 40)
-    session, target = model.session(name, streams=N), model.session(other, streams=N)
+    session = model.session(name, streams=N)
+    target = model.session(other, streams=N)
     session.run(xs[:20])
     saved = session.state
     expected = session.run(xs[20:])
@@ -352,7 +353,10 @@ def test_auto_is_right_and_starts_at_zero(model: Model) -> None:
 
 
 def test_one_wrong_stream_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a converted model at load, and by "auto"; one among many weighs little in the error over all of them."""
+    """For a converted model at load, and by "auto".
+
+    One stream among many weighs little in the error over all of them.
+    """
     spec = make_spec(hidden=16)
     weights = random_weights(spec)
     members = {**members_of(spec, weights), "a.rknn": b"RKNN"}

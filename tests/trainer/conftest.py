@@ -20,7 +20,7 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def classify_csv(tmp_path: Path) -> Path:
-    """Five subjects; each walks 20 rows and rests 15. Two channels."""
+    """Five subjects: each walks 20 rows and rests 15. Two channels."""
     rng = np.random.default_rng(0)
     lines = ["subject,activity,a,b"]
     for subject in range(1, 6):
@@ -34,7 +34,7 @@ def classify_csv(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def forecast_csv(tmp_path: Path) -> Path:
-    """200 rows; a counts them, b is a wave of 10 rows with some noise."""
+    """200 rows: a counts them, b is a wave of 10 rows with some noise."""
     rng = np.random.default_rng(1)
     rows = np.arange(200)
     b = np.sin(2 * np.pi * rows / 10) + 0.05 * rng.normal(size=200)
@@ -45,7 +45,10 @@ def forecast_csv(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Callable[..., Config]:
-    """A configuration beside the data, with texts replaced: configure(FORECAST, ("horizon = 3", "horizon = 5"))."""
+    """A configuration beside the data, with texts replaced.
+
+    configure(FORECAST, ("horizon = 3", "horizon = 5"))
+    """
 
     def make(text: str, *replacements: tuple[str, str], **overrides: object) -> Config:
         for old, new in replacements:

@@ -1,4 +1,4 @@
-"""Task "anomaly": the threshold, the measures by window, the file of windows, and the line from training to the command."""
+"""Task "anomaly": threshold, measures by window, the windows' file, training to command."""
 
 from __future__ import annotations
 
@@ -64,13 +64,14 @@ batch_size = 4
 learning_rate = 0.02
 accelerator = "cpu"
 """
-ROWS, STEP = 1000, 600  # every ten minutes
-WINDOWS = [(150, 180), (700, 730), (900, 930)]  # rows; one in the training split, two in the test
+ROWS = 1000
+STEP = 600  # every ten minutes
+WINDOWS = [(150, 180), (700, 730), (900, 930)]  # rows: one in the training split, two in the test
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> None:
-    """A wave of 12 rows, which stands still in each window; a gap of two rows."""
+    """A wave of 12 rows, which stands still in each window, and a gap of two rows."""
     rng = np.random.default_rng(3)
     n = np.arange(ROWS)
     value = np.sin(2 * np.pi * n / 12) + 0.05 * rng.normal(size=ROWS)
@@ -232,13 +233,17 @@ def test_robust_numbers_and_what_stands_in_for_them() -> None:
 
 @pytest.mark.usefixtures("machine")
 def test_fit_against_numpy(configure: Configure) -> None:
-    """Centre, scale and the share of false alarms, from arrays of whole recordings; forecasts are random numbers."""
+    """Centre, scale and the share of false alarms, from arrays of whole recordings.
+
+    The forecasts are random numbers.
+    """
     config = configure(ANOMALY)
     splits = load_data(config)
     (sequence,) = splits.train
     y = np.random.default_rng(1).normal(size=(len(sequence.x), 2))
     spec = fit(make_spec(config, splits), splits.train, [y], **config.model.alarms)
-    x, usual = sequence.x[:, 0], normal_steps(sequence)
+    x = sequence.x[:, 0]
+    usual = normal_steps(sequence)
     errors = np.full((len(x), 2), np.nan)
     errors[1:, 0] = x[1:] - y[:-1, 0]
     errors[2:, 1] = x[2:] - y[:-2, 1]
@@ -256,7 +261,7 @@ def test_fit_against_numpy(configure: Configure) -> None:
 
 
 def sequence_of(anomalous: str, step: float = 1800.0) -> Sequence:
-    """'.' normal, 'x' in a window; every half hour."""
+    """'.' normal, 'x' in a window, every half hour."""
     marks = np.array([c == "x" for c in anomalous])
     return Sequence(
         "s", "s", np.zeros((len(marks), 1)), None, None, step * np.arange(len(marks)), marks
@@ -267,7 +272,8 @@ def test_windows_by_hand() -> None:
     windows = "....xxxx........xxxx........xx.."
     flagged = ".!....!!.!.......... .!...!....!".replace(" ", ".")
     found = judge([sequence_of(windows)], [np.array([c == "!" for c in flagged])])
-    # Alarms: row 1; rows 6 to 9, an hour apart, which touch the first window; row 21; row 25; row 30, which are more than an hour apart.
+    # Alarms: row 1, then rows 6 to 9, an hour apart, which touch the first window, then rows 21, 25
+    # and 30, more than an hour apart.
     assert found["windows"] == 3
     assert found["detected"] == 1
     assert found["delay_hours"] == 1.0
@@ -299,7 +305,8 @@ def test_measures_that_are_undefined_are_none() -> None:
 
 def test_a_delay_of_several_windows_is_said_to_be_their_mean() -> None:
     """Rows are half an hour apart: the first window is seen at once, the second after two rows."""
-    windows, flagged = "..xxx.......xxx.", "..!...........!."
+    windows = "..xxx.......xxx."
+    flagged = "..!...........!."
     both = judge([sequence_of(windows)], [np.array([c == "!" for c in flagged])])
     assert (
         sentence(both)

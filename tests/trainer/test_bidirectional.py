@@ -1,4 +1,4 @@
-"""Training models that read each sequence from both ends: padding must not reach the direction that begins at it."""
+"""Training models that read from both ends: no padding reaches the direction that begins at it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def gradients_of(
 def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
     spec = both_ways(layers=layers, missing="ffill")
     torch.manual_seed(layers)
-    model, data = CompactNet(spec), sequences()
+    model = CompactNet(spec)
+    data = sequences()
     data[0].x[0, 0] = data[3].x[4, 1] = np.nan
     weights = canonical_weights(model)
     spec.network.check_weights(weights)
@@ -75,11 +76,9 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model, loss = (
-        CompactNet(both_ways()),
-        Loss.of(
-            both_ways(), TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
-        ),
+    model = CompactNet(both_ways())
+    loss = Loss.of(
+        both_ways(), TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
     )
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
@@ -96,7 +95,8 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
-    model, data = CompactNet(both_ways()), sequences()
+    model = CompactNet(both_ways())
+    data = sequences()
     loss = Loss.of(
         model.spec, TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
     )
@@ -125,7 +125,7 @@ def test_initial_weights_of_both_directions() -> None:
 
 
 def test_summary_counts_by_hand() -> None:
-    # 2 inputs, then 12 of both directions; 6 units and 2 directions a layer; 3 classes.
+    # 2 inputs, then 12 of both directions. 6 units and 2 directions a layer. 3 classes.
     parameters = 2 * 4 * 6 * (2 + 6 + 1) + 2 * 4 * 6 * (12 + 6 + 1) + 12 * 3 + 3
     text = CompactNet(both_ways()).summary()
     assert "lstm 6 both ways -> lstm 6 both ways" in text

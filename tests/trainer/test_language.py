@@ -1,4 +1,4 @@
-"""Task "language": the text, its streams, the loss and the metrics, against PyTorch's own layers over whole texts."""
+"""Task "language": streams, loss and metrics, against PyTorch's own layers over whole texts."""
 
 from __future__ import annotations
 
@@ -21,116 +21,18 @@ from edge_lstm.data.load import make_spec
 from edge_lstm.data.windows import examples, next_characters, stream_cuts
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime import Reference, Session
-from edge_lstm_runtime.errors import ConfigError, DataError
-from edge_lstm_runtime.inputs.characters import UNKNOWN
-from helpers.configs import CLASSIFY
+from edge_lstm_runtime.errors import DataError
+from helpers.configs import LANGUAGE
+from helpers.prose import write_prose
 from helpers.specs import PEERS, hidden_size, lstm_names
 from helpers.tolerances import assert_close
 
 Configure = Callable[..., Config]
-PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! "
-
-LANGUAGE = """
-[data]
-source = "text"
-path = "prose.txt"
-lower = true
-keep = "aehmnorst"
-window = 7
-
-[data.split]
-by = "time"
-val = 0.1
-test = 0.15
-
-[model]
-task = "language"
-hidden_size = 9
-num_layers = 2
-
-[train]
-epochs = 2
-batch_size = 4
-learning_rate = 0.01
-accelerator = "cpu"
-"""
 
 
 @pytest.fixture(autouse=True)
 def prose(tmp_path: Path) -> str:
-    """The text; and what is left of it, letter by letter."""
-    text = PHRASE * 20
-    (tmp_path / "prose.txt").write_text(text)
-    left = ""
-    for character in text.lower():
-        if character in "aehmnorst":
-            left += character
-        elif not left.endswith(" "):
-            left += " "
-    return left
-
-
-def decoded(run_classes: tuple[str, ...], x: np.ndarray) -> str:
-    return "".join(run_classes[int(k)] for k in x[:, 0])
-
-
-# --- the text ---
-
-
-def test_text_is_reduced_and_cut_in_order(configure: Configure, prose: str) -> None:
-    splits = load_data(configure(LANGUAGE))
-    assert splits.classes == (UNKNOWN, *" aehmnorst")
-    assert splits.channels == ("character",)
-    parts = [decoded(splits.classes, part[0].x) for part in (splits.train, splits.val, splits.test)]
-    assert "".join(parts) == prose
-    assert [len(p) for p in parts[1:]] == [round(0.1 * len(prose)), round(0.15 * len(prose))]
-    first = load_data(configure(LANGUAGE, data__first=100))
-    assert (
-        "".join(decoded(first.classes, part[0].x) for part in (first.train, first.val, first.test))
-        == prose[:100]
-    )
-    assert first.fingerprint != splits.fingerprint
-
-
-def test_what_training_does_not_know_is_the_unknown(configure: Configure, tmp_path: Path) -> None:
-    (tmp_path / "prose.txt").write_text("ab" * 50 + "aébz")
-    splits = load_data(configure(LANGUAGE, ("lower = true\n", ""), ('keep = "aehmnorst"\n', "")))
-    assert splits.classes == (UNKNOWN, "a", "b")
-    assert decoded(splits.classes, splits.test[0].x).endswith(f"a{UNKNOWN}b{UNKNOWN}")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "prose.txt: there is no such file"),
-        (b"", "has 0 characters"),
-        (b"\xff\xfe\x00", "expected a text in UTF-8"),
-        (b"a" * 100, "has one character, 'a', again and again"),
-    ],
-)
-def test_a_text_that_is_none(
-    content: bytes | None, message: str, configure: Configure, tmp_path: Path
-) -> None:
-    (tmp_path / "prose.txt").unlink()
-    if content is not None:
-        (tmp_path / "prose.txt").write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        load_data(configure(LANGUAGE))
-
-
-def test_a_given_split_takes_validation_from_the_end_of_training(
-    configure: Configure, tmp_path: Path, prose: str
-) -> None:
-    (tmp_path / "other.txt").write_text("that man")
-    config = configure(
-        LANGUAGE,
-        ('path = "prose.txt"', 'train_path = "prose.txt"\ntest_path = "other.txt"'),
-        ('by = "time"', 'by = "given"'),
-        ("test = 0.15\n", ""),
-    )
-    splits = load_data(config)
-    assert decoded(splits.classes, np.concatenate([splits.train[0].x, splits.val[0].x])) == prose
-    assert decoded(splits.classes, splits.test[0].x) == "that man"
+    return write_prose(tmp_path)
 
 
 # --- streams ---
@@ -171,8 +73,12 @@ def test_examples_are_the_windows_with_their_next_characters(configure: Configur
 
 
 def whole_text_loss(run: Run, x: np.ndarray) -> float:
-    """The mean cross-entropy of nn.Embedding, nn.LSTM and nn.Linear in float64 over a text (T, 1), in one pass from the zero state."""
-    net, spec = run.model, run.spec
+    """The mean cross-entropy of nn.Embedding, nn.LSTM and nn.Linear in float64 over a text (T, 1).
+
+    One pass, from the zero state.
+    """
+    net = run.model
+    spec = run.spec
     table = (
         torch.eye(spec.feature_size) if net.embedding is None else net.embedding.weight.detach().T
     )
@@ -196,7 +102,10 @@ def whole_text_loss(run: Run, x: np.ndarray) -> float:
 def test_an_epoch_is_one_long_pass_over_each_stream(
     embedding: int | None, configure: Configure, tmp_path: Path
 ) -> None:
-    """With a learning rate that moves nothing, the training loss must be that of whole streams: the state is carried over every window."""
+    """If the learning rate moves nothing, the training loss must be that of whole streams.
+
+    The state is carried over every window.
+    """
     more = {} if embedding is None else {"model__embedding": embedding}
     config = configure(
         LANGUAGE, train__learning_rate=1e-30, train__weight_decay=0.0, train__epochs=1, **more
@@ -207,9 +116,8 @@ def test_an_epoch_is_one_long_pass_over_each_stream(
     streams = [text[k * length : (k + 1) * length + 1] for k in range(4)]
     losses = [whole_text_loss(run, s) * (len(s) - 1) for s in streams]
     assert run.history[0]["train_loss"] == pytest.approx(sum(losses) / (len(text) - 1), rel=1e-5)
-    assert run.history[0]["train_loss"] != pytest.approx(
-        whole_text_loss(run, text), rel=1e-5
-    )  # it does tell streams apart
+    # it does tell streams apart
+    assert run.history[0]["train_loss"] != pytest.approx(whole_text_loss(run, text), rel=1e-5)
 
 
 @pytest.mark.parametrize("embedding", [None, 5])
@@ -305,68 +213,6 @@ def test_a_taught_pruned_and_refitted_model_says_what_it_lost(
     assert refitted.metrics["test"]["bits_per_character"] == pytest.approx(
         evaluate(refitted.spec, [text], [logits])["bits_per_character"], rel=1e-5
     )
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('task = "language"', 'task = "classify"', "expected 'language', for source 'text'"),
-        (
-            'source = "text"\npath = "prose.txt"\nlower = true\nkeep = "aehmnorst"',
-            'source = "npz"\npath = "x.npz"',
-            "expected 'text', for task 'language'",
-        ),
-        ("window = 7\n", "", "over which the gradient is followed back"),
-        (
-            "window = 7",
-            "window = 7\nstride = 3",
-            "stride = 3: is for sources 'aeon', .* and 'wav', and source is 'text'; remove it",
-        ),
-        ("window = 7", 'window = 7\nmissing = "ffill"', "is for sources .*, and source is 'text'"),
-        ("window = 7", 'window = 7\nchannels = ["a"]', "is for sources .*, and source is 'text'"),
-        ('by = "time"', 'by = "group"', "expected 'time'"),
-        ("epochs = 2", "epochs = 2\ncarry = 1.0", "whose streams always carry their state"),
-        (
-            "epochs = 2",
-            'epochs = 2\nmonitor = "rmse"',
-            "expected one of loss, bits_per_character, perplexity",
-        ),
-        (
-            "epochs = 2",
-            "epochs = 2\nlabel_smoothing = 0.1",
-            "is for task 'classify', and task is 'language'",
-        ),
-        ("hidden_size = 9", "hidden_size = 9\nbidirectional = true", "is for task 'classify'"),
-        (
-            "hidden_size = 9",
-            "hidden_size = 9\nhorizon = 2",
-            "is for tasks 'anomaly' and 'forecast'",
-        ),
-        (
-            "num_layers = 2",
-            'num_layers = 2\nembedding = 4\n[quantize]\nscheme = "int8"',
-            "can't be with \\[quantize\\] or",
-        ),
-    ],
-)
-def test_contradictions_name_key_and_line(
-    old: str, new: str, message: str, configure: Configure
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        configure(LANGUAGE, (old, new))
-
-
-def test_the_keys_of_text_are_refused_elsewhere(configure: Configure) -> None:
-    for key, value in (("lower", True), ("keep", "abc"), ("first", 5)):
-        with pytest.raises(
-            ConfigError, match=f"{key} = .*is for source 'text', and source is 'csv'; remove it"
-        ):
-            configure(CLASSIFY, **{f"data__{key}": value})
-    with pytest.raises(
-        ConfigError,
-        match="embedding = 3: is for task 'language', and task is 'classify'; remove it",
-    ):
-        configure(CLASSIFY, model__embedding=3)
 
 
 # --- the comparison ---

@@ -78,7 +78,7 @@ def test_canonical_weights_are_copies() -> None:
 
 
 def test_summary_counts_by_hand() -> None:
-    # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias each per unit, and the head.
+    # 3 inputs, 10 units, 3 classes: 4 gates of (3 + 10) weights and a bias per unit, and the head.
     parameters = 4 * 10 * (3 + 10 + 1) + 10 * 3 + 3
     text = CompactNet(plain_spec(1, 10)).summary()
     assert f"{parameters:,}" in text
@@ -102,9 +102,8 @@ def test_dropout_works_between_layers_and_in_training_only() -> None:
 def test_streamed_answers_are_the_reference_in_raw_units(
     task: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "edge_lstm.results.answers.CHUNK", 7
-    )  # several chunks, and the state between them
+    # several chunks, and the state between them
+    monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 7)
     extra = (
         {"targets": ("ch2", "ch0"), "residual": True, "outputs": 2} if task == "forecast" else {}
     )

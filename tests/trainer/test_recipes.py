@@ -33,7 +33,8 @@ def test_a_path_is_taken_as_it_is_and_a_wrong_name_is_answered_with_the_right_on
     for wrong in ("recipe:turbo", "recipe:", "recipe:../recipes/turbofan"):
         with pytest.raises(
             ConfigError,
-            match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, recipe:digits",
+            match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, "
+            "recipe:digits",
         ):
             recipe_path(wrong)
 
@@ -46,8 +47,8 @@ def test_the_list_says_whose_data_is_there(
     out = capsys.readouterr().out
     assert "data: BasicMotions, inside the package aeon (there)" in out
     assert (
-        "(MISSING: cmapss/train_FD001.txt is not below the folder in EDGE_LSTM_DATA, which is not set)"
-        in out
+        "(MISSING: cmapss/train_FD001.txt is not below the folder in EDGE_LSTM_DATA, which is not "
+        "set)" in out
     )
     monkeypatch.setenv("EDGE_LSTM_DATA", str(tmp_path))
     (tmp_path / "cmapss").mkdir()

@@ -1,4 +1,4 @@
-"""Task "regress": columns that are answered at every step, from a table and from the C-MAPSS files."""
+"""Task "regress": columns of a table that are answered at every step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_lstm import Config, Run, Sequence, evaluate, load_config, load_data, train
+from edge_lstm import Config, Sequence, evaluate, load_config, load_data, train
 from edge_lstm.compare import compare
 from edge_lstm.compare.regressions import linear, mean
 from edge_lstm.compare.rows import Case
@@ -23,6 +23,7 @@ from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.regress import Regress
+from helpers.configs import TURBOFAN
 from helpers.specs import PEERS, chain
 
 Configure = Callable[..., Config]
@@ -51,38 +52,20 @@ learning_rate = 0.02
 accelerator = "cpu"
 """
 
-TURBOFAN = """
-[data]
-source = "cmapss"
-train_path = "train.txt"
-test_path = "test.txt"
-rul = "rul.txt"
-channels = ["sensor_21", "setting_1"]
-
-[data.split]
-by = "given"
-val = 0.3
-
-[model]
-task = "regress"
-targets = ["life"]
-target_cap = 3
-hidden_size = 4
-
-[train]
-epochs = 1
-"""
-
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Five units of 40 to 48 rows; level is a running mean of a, swing 100 times that of |b|; every tenth level is unknown."""
+    """Five units of 40 to 48 rows: level is a running mean of a, swing 100 times that of |b|.
+
+    Every tenth level is unknown.
+    """
     rng = np.random.default_rng(0)
     lines = ["unit,a,b,level,swing"]
     for unit in range(1, 6):
         level = swing = 0.0
         for row, (a, b) in enumerate(rng.normal(size=(38 + 2 * unit, 2))):
-            level, swing = 0.7 * level + 0.3 * a, 0.7 * swing + 30 * abs(b)
+            level = 0.7 * level + 0.3 * a
+            swing = 0.7 * swing + 30 * abs(b)
             lines.append(
                 f"u{unit},{a:.5f},{b:.5f},{'' if row % 10 == 9 else f'{level:.5f}'},{swing:.5f}"
             )
@@ -279,74 +262,6 @@ def test_a_configuration_that_contradicts_itself(
     assert words in str(caught.value)
 
 
-LENGTHS = {"train": (6, 4, 5), "test": (2, 3)}
-
-
-@pytest.fixture
-def turbofan(tmp_path: Path) -> Path:
-    """Three engines until they fail, two stopped 7 and 1 cycles before; sensor_21 is the row's number in the file."""
-    for part, lengths in LENGTHS.items():
-        rows = [
-            (unit, cycle)
-            for unit, length in enumerate(lengths, 1)
-            for cycle in range(1, length + 1)
-        ]
-        lines = [
-            f"{unit} {cycle} {cycle / 10} " + "0 " * 22 + f"{number}  "
-            for number, (unit, cycle) in enumerate(rows)
-        ]
-        (tmp_path / f"{part}.txt").write_text("\n".join(lines) + "\n")
-    (tmp_path / "rul.txt").write_text("7 \n1 \n")
-    return tmp_path
-
-
-def test_the_life_that_is_left(turbofan: Path, configure: Configure) -> None:
-    assert turbofan.is_dir()
-    splits = load_data(configure(TURBOFAN))
-    assert sorted(len(s.x) for s in splits.train + splits.val) == [4, 5, 6]  # whole engines
-    for sequence in splits.train + splits.val:
-        assert sequence.y is not None
-        n = len(sequence.x)
-        assert sequence.y[:, 0].tolist() == [min(3, n - 1 - k) for k in range(n)]
-    assert [s.y[:, 0].tolist() for s in splits.test if s.y is not None] == [[3, 3], [3, 2, 1]]
-    np.testing.assert_array_equal(np.concatenate([s.x for s in splits.test])[:, 0], np.arange(5))
-    np.testing.assert_allclose(splits.test[1].x[:, 1], [0.1, 0.2, 0.3])
-    whole = load_data(configure(TURBOFAN, ("target_cap = 3\n", "")))
-    assert [s.y[:, 0].tolist() for s in whole.test if s.y is not None] == [[8, 7], [3, 2, 1]]
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "words"),
-    [
-        ("rul.txt", "7\n", "1 lines for the 2 engines"),
-        ("rul.txt", "7\nx\n", "'x' is no number"),
-        ("rul.txt", "", "the file is empty"),
-        ("test.txt", "1 1 0.1\n", "line 1 has 3 values; expected 26"),
-    ],
-)
-def test_a_file_that_is_not_as_it_should_be(
-    turbofan: Path, configure: Configure, file: str, text: str, words: str
-) -> None:
-    (turbofan / file).write_text(text)
-    with pytest.raises(DataError, match=words) as caught:
-        load_data(configure(TURBOFAN))
-    assert file in str(caught.value)
-
-
-def test_the_run_of_a_regression_can_be_resumed_and_says_its_figures(
-    turbofan: Path, configure: Configure, tmp_path: Path
-) -> None:
-    from edge_lstm.cli.train import closing
-
-    assert turbofan.is_dir()
-    run: Run = train(configure(TURBOFAN), tmp_path / "run", quiet=True)
-    again = train(configure(TURBOFAN), tmp_path / "run", quiet=True, resume=True)
-    assert again.metrics == run.metrics
-    text = closing(run)
-    assert "2 features -> lstm 4 -> dense 1 -> life" in text
-    assert f"at the end      MAE {run.metrics['test']['mae_last']:.4g}" in text
-
-
 @pytest.mark.usefixtures("table")
 def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     config = configure(REGRESS, train__epochs=1)
@@ -362,7 +277,8 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     x = np.concatenate([case.spec.features(s.x) for s in splits.train])
     y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
     known = np.isfinite(y).all(axis=1)
-    x, y = x[known], y[known]
+    x = x[known]
+    y = y[known]
     W = np.linalg.solve(
         (x - x.mean(0)).T @ (x - x.mean(0)) + np.eye(x.shape[1]),
         (x - x.mean(0)).T @ (y - y.mean(0)),
@@ -394,7 +310,8 @@ def test_two_targets_have_no_common_unit(configure: Configure, tmp_path: Path) -
 
     config = configure(REGRESS, train__epochs=1, train__monitor="nrmse")
     run = train(config, tmp_path / "run", quiet=True)
-    test, lines = run.metrics["test"], closing(run).splitlines()
+    test = run.metrics["test"]
+    lines = closing(run).splitlines()
     for target in ("level", "swing"):
         found = test["per_target"][target]
         errors = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}, NRMSE {found['nrmse']:.4g}"

@@ -1,4 +1,4 @@
-"""How many threads train: as asked, or as measured; and that measuring leaves no trace."""
+"""How many threads train: as asked, or as measured. Measuring leaves no trace."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def chosen(one: list[float], many: list[float]) -> tuple[int, str, int]:
     Its reason, and how many batches three threads made.
     """
     torch.set_num_threads(3)
-    now, made = 0.0, 0
+    now = 0.0
+    made = 0
     seconds = {1: itertools.cycle(one), 3: itertools.cycle(many)}
 
     def step() -> None:
@@ -156,7 +157,9 @@ def test_a_configured_number(
 def test_rehearsed_steps_are_undone(configure: Configure, tmp_path: Path) -> None:
     config = configure(CLASSIFY, **SETTINGS)
     splits = load_data(config)
-    out, fabric, quiet = tmp_path / "run", make_fabric(config.train), Reporter(quiet=True)
+    out = tmp_path / "run"
+    fabric = make_fabric(config.train)
+    quiet = Reporter(quiet=True)
     out.mkdir()
     training = loop.Training(config, make_spec(config, splits), splits, out, fabric, quiet)
 
@@ -166,7 +169,8 @@ def test_rehearsed_steps_are_undone(configure: Configure, tmp_path: Path) -> Non
         return [tensor.clone() for tensor in (*found, torch.get_rng_state())]
 
     for _ in range(2):  # without a state of the optimizer, and with one
-        before, at = state(), (training.progress.step, training.progress.epoch)
+        before = state()
+        at = (training.progress.step, training.progress.epoch)
         with training._rehearse() as step:
             for _ in range(5):
                 torch.set_num_threads(MANY)

@@ -43,7 +43,7 @@ def sound_ram(front_end: FrontEnd) -> int:
 
 
 def made_up(front_end: FrontEnd) -> NDArray[np.int16]:
-    """FRAMES frames of a tone that rises through all bands, in noise, with a silence in the middle."""
+    """FRAMES frames of a tone that rises through all bands, in noise, with a silence in between."""
     count = front_end.frame_length + (FRAMES - 1) * front_end.hop_length
     t = np.arange(count) / count
     phase = np.pi * t**2 * count * front_end.f_max / front_end.sample_rate  # its rate ends at f_max

@@ -1,9 +1,9 @@
-"""A model as the C kernel's one block of bytes, laid out for its `portable` kernel, and what the
-kernel makes of it in int8.
+"""A model as the C kernel's one block of bytes, laid out for its `portable` kernel, and the
+kernel's answers in int8.
 
-The layout is the kernel's: it is described at the top of tiles.h, and `el_model_init` writes it. It
-is written here once more so that an export needs neither a compiler nor a library for this machine,
-and gives the same bytes on all of them; the tests compare the two byte for byte.
+The layout is the kernel's. The top of tiles.h describes it, and `el_model_init` writes it. It is
+written here once more, so that an export needs neither a compiler nor a library for this machine,
+and gives the same bytes on all of them. The tests compare the two byte for byte.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ALIGNMENT = 64
 MAGIC = 0x4D4C4C45
 VERSION = 2
 MAX_BYTES = 2**31 - 1
-# With pointers of 64 bits; with those of 32 a state takes less.
+# With pointers of 64 bits. With those of 32 bits a state takes less.
 STATE_HEADER = 96  # sizeof(el_state)
 STATE_LAYER = 64  # sizeof(work)
 STATE_COPY = 40  # sizeof(copy)
@@ -50,7 +50,7 @@ def _up(n: int, unit: int) -> int:
 
 
 def c_network(spec: ModelSpec) -> CNetwork:
-    """Raises ConversionError for a network that the kernel does not run."""
+    """Raises ConversionError if the kernel does not run the network."""
     if spec.whole:
         raise ConversionError(
             "the model is bidirectional and the C kernel streams forward only; "
@@ -63,7 +63,7 @@ def c_network(spec: ModelSpec) -> CNetwork:
 
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
-    """Raise ConversionError for a model that the kernel does not take."""
+    """Raise ConversionError if the kernel does not take the model."""
     if (size := model_bytes(c_network(spec), scheme)) > MAX_BYTES:
         raise ConversionError(
             f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: "
@@ -73,7 +73,7 @@ def check_sizes(spec: ModelSpec, scheme: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A layer in a scheme, with the sizes that come of it."""
+    """A layer in a scheme, with the sizes that follow from both."""
 
     layer: CLayer
     inputs: int
@@ -86,8 +86,8 @@ class Part:
 
     @property
     def lengths(self) -> tuple[int, int, int]:
-        """Of the vectors that are multiplied: the input, the output of the step before, what the
-        first stage made."""
+        """The lengths of the vectors that are multiplied: the input, the output of the step
+        before, and the first stage's result."""
         multiple = 4 if self.form.states else 1
         units = _up(self.layer.units, multiple)
         return _up(self.inputs, multiple), units, units
@@ -123,13 +123,12 @@ def _table_bytes(network: CNetwork) -> int:
 
 
 def model_bytes(network: CNetwork, scheme: str) -> int:
-    """What el_model_bytes answers: all of the model that lies in flash."""
+    """The answer of el_model_bytes: all bytes of the model that lie in flash."""
     return ALIGNMENT + _table_bytes(network) + sum(part.bytes for part in _parts(network, scheme))
 
 
 def state_bytes(network: CNetwork, scheme: str) -> int:
-    """What el_state_bytes answers for one stream, with pointers of 64 bits: the RAM that the kernel
-    needs."""
+    """The answer of el_state_bytes for one stream, with pointers of 64 bits: the kernel's RAM."""
     parts = _parts(network, scheme)
     copies = [len(part.layer.sources) if len(part.layer.sources) > 1 else 0 for part in parts]
 
@@ -154,8 +153,10 @@ def state_bytes(network: CNetwork, scheme: str) -> int:
 
 
 def quantize(W: Float32) -> tuple[NDArray[np.int8], Float32]:
-    """W (n, columns) -> q (n, columns) and the step of each column (columns,): W is about q * step,
-    and the largest q is 127."""
+    """W (n, columns) -> q (n, columns) and the step of each column (columns,).
+
+    W is about q * step, and the largest q is 127.
+    """
     step = (np.abs(W).max(axis=0) / np.float32(127)).astype(np.float32)
     with np.errstate(divide="ignore", over="ignore"):
         inverse = np.where(step > np.float32(1e-30), np.float32(1) / step, np.float32(0))
@@ -164,8 +165,10 @@ def quantize(W: Float32) -> tuple[NDArray[np.int8], Float32]:
 
 
 def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
-    """The arrays of int8.npz (docs/bundle.md) as el_model_init makes them without being given any:
-    plainly rounded."""
+    """The arrays of int8.npz (docs/bundle.md), plainly rounded.
+
+    el_model_init makes the same if it is given none.
+    """
     arrays: Arrays = {}
     products = int8_products(spec.network)
     for name in products:
@@ -179,7 +182,7 @@ def plain_int8(spec: ModelSpec, weights: Mapping[str, Float32]) -> Arrays:
 class Parameters:
     """The canonical weights of a layer.
 
-    W      W_x and, of a recurrent layer, W_h and W_n; float32, or int8 with `steps`
+    W      W_x and, for a recurrent layer, W_h and W_n: float32, or int8 with `steps`
     steps  of the columns of each
     """
 
@@ -191,7 +194,7 @@ class Parameters:
 def parameters_of(
     spec: ModelSpec, weights: Mapping[str, Float32], scheme: str, int8: Arrays
 ) -> Iterator[Parameters]:
-    """Those of each layer. int8: see `plain_int8`; for that scheme alone."""
+    """Those of each layer. int8: see `plain_int8`. It is read for that scheme alone."""
     network = spec.network
     rounded = int8_products(network) if scheme == "int8" else {}
     for layer in network.layers:
@@ -203,8 +206,10 @@ def parameters_of(
 
 
 def _tiles(rows: NDArray[Any], length: int) -> NDArray[Any]:
-    """(n, sums, units) -> (tiles, length, sums, LANES), with zeros in the rows behind n and in the
-    units that fill up the last tile."""
+    """(n, sums, units) -> (tiles, length, sums, LANES).
+
+    Zeros fill the rows behind n, and the units that fill up the last tile.
+    """
     n, sums, units = rows.shape
     padded = np.zeros((length, sums, _up(units, LANES)), rows.dtype)
     padded[:n, :, :units] = rows
@@ -212,8 +217,10 @@ def _tiles(rows: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
-    """The tiles of a stage. Each has the biases; in int8, the scales and 128 times the sums of all
-    weights; and the weights."""
+    """The tiles of a stage. Each has the biases, then the weights.
+
+    In int8, the scales and 128 times the sums of all weights lie between the two.
+    """
     units = part.layer.units
     factors = np.array(stage.factors)[None, :, None]
     b = parameters.b.astype(np.float64).reshape(-1, units)
@@ -248,7 +255,7 @@ def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
 
 
 def _fingerprint(words: NDArray[np.uint32]) -> int:
-    """FNV-1a over words, of 64 bits."""
+    """FNV-1a of 64 bits, over words."""
     found = 0xCBF29CE484222325
     for word in words.tolist():
         found = (found ^ word) * 0x100000001B3 % 2**64
@@ -289,8 +296,10 @@ def pack(network: CNetwork, parameters: Iterable[Parameters], scheme: str) -> by
 def run_int8(
     spec: ModelSpec, weights: Mapping[str, Float32], int8: Arrays, rows: Float64
 ) -> Float64:
-    """The features (steps, F) of a stream -> outputs (steps, O), from the zero state: rounded to
-    int8 as the kernel does, else float64."""
+    """The features (steps, F) of a stream -> outputs (steps, O), from the zero state.
+
+    Values are rounded to int8 as in the kernel, and the rest is float64.
+    """
     network = spec.network
     rounded = read_int8(spec, int8)[0]
     exact = {name: W.astype(np.float64) for name, W in {**weights, **rounded}.items()}
@@ -311,7 +320,6 @@ def run_int8(
 
 
 def _rounded(v: Float64) -> Float64:
-    """As the kernel rounds what an int8 layer is multiplied with: 127 for the largest value of each
-    step."""
+    """The kernel's rounding of an int8 layer's input: 127 for the largest value of each step."""
     largest = np.abs(v).max()
     return np.rint(v * (127 / largest)) * (largest / 127) if largest > 1e-30 else np.zeros_like(v)

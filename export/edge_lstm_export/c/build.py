@@ -1,4 +1,7 @@
-"""The exported folder built and run on this machine, where it has a C compiler: what an export says is then what the source does."""
+"""The exported folder, built and run on this machine if it has a C compiler.
+
+So the figures of an export are those of the source itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ OPTIONS = ("-std=gnu99", "-O2", "-DEL_GROUP=1u")  # as in the folder's Makefile
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """verdict: the self-test's line of figures, or why there is none; code_bytes: of the kernel, None where it was not measured."""
+    """verdict: the self-test's line of figures, or why there is none. code_bytes: of the kernel, or
+    None if it was not measured."""
 
     verdict: str
     compiler: str = ""
@@ -28,7 +32,7 @@ class Built:
 
 
 def build_and_run(contents: Mapping[str, bytes]) -> Built:
-    """Compile the folder and run its self-test. Raises ConversionError where that says FAIL."""
+    """Compile the folder and run its self-test. Raises ConversionError if that says FAIL."""
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         return Built("not run here: no C compiler (cc) was found")
@@ -46,7 +50,8 @@ def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
     for source in sources:
         _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
     _run([compiler, *(f"{source}.o" for source in sources), "-lm", "-o", "selftest"], folder)
-    label = f"{Path(compiler).name} {_run([compiler, '-dumpversion'], folder).strip()} -O2 for {platform.machine()}"
+    version = _run([compiler, "-dumpversion"], folder).strip()
+    label = f"{Path(compiler).name} {version} -O2 for {platform.machine()}"
     done = subprocess.run(
         [folder / "selftest"], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
@@ -60,7 +65,7 @@ def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
 
 
 def _code_bytes(folder: Path, objects: Sequence[str]) -> int | None:
-    """Of these objects, their constants included."""
+    """Bytes of these objects, their constants included."""
     try:
         rows = [line.split() for line in _run(["size", *objects], folder).splitlines()[1:]]
         return sum(int(text) + int(data) for text, data, *_ in rows)

@@ -25,7 +25,8 @@ from .source import Source, read_source
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """flash: bytes of the model's constants; ram: of static memory; comparison: against the reference over the golden steps, by NumPy."""
+    """flash: bytes of the model's constants. ram: bytes of static memory. comparison: with the
+    reference over the golden steps, by NumPy."""
 
     flash: int
     ram: int
@@ -47,16 +48,21 @@ def export_c(
     scheme: str = "float32",
     say: Callable[[str], None] = lambda _: None,
 ) -> CExport:
-    """Turn a trained run, or a bundle, into the folder `out` of C source, tested here where there is a C compiler.
+    """Turn a trained run, or a bundle, into the folder `out` of C source.
+
+    The source is tested here if there is a C compiler.
 
     scheme: "float32" or "int8". say: takes lines of progress.
-    Raises ConfigError for an unknown scheme, ConversionError for a model that the kernel does not take, answers that are out of
-    tolerance, and a folder that is not an export's; what was there before is then unchanged.
+
+    Raises ConfigError for an unknown scheme or a name of a bundle, ConversionError if the kernel
+    does not take the model, if its answers are out of tolerance, or if `out` is not an export's
+    folder. What was there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
     if scheme not in PRECISIONS:
         raise ConfigError(
-            f"scheme {scheme!r} is not offered for target c; expected one of {', '.join(PRECISIONS)}"
+            f"scheme {scheme!r} is not offered for target c; "
+            f"expected one of {', '.join(PRECISIONS)}"
         )
     if out.suffix == ".edge":
         raise ConfigError(
@@ -79,7 +85,9 @@ def export_c(
 
 
 def _measured(source: Source, scheme: str) -> Scheme:
-    spec, weights, rows = source.spec, source.weights, source.rows
+    spec = source.spec
+    weights = source.weights
+    rows = source.rows
     outputs = (
         run_int8(spec, weights, source.int8, rows)
         if scheme == "int8"
@@ -93,7 +101,10 @@ def _measured(source: Source, scheme: str) -> Scheme:
 
 
 def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance:
-    """What the self-test holds every board to. Raises ConversionError for a model that is not right as it is."""
+    """The tolerance of the self-test on every board.
+
+    Raises ConversionError if the model's answers are not right as they are.
+    """
     if scheme == "float32":
         rows = source.rows
         lengths = np.array([len(rows)])

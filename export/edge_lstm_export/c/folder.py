@@ -1,4 +1,4 @@
-"""A folder that is either the old one or the new one, and that never takes with it what somebody put there."""
+"""A folder that is either the old one or the new one, and that never removes a user's own files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from edge_lstm_runtime.model.bundle import sha256
 
 from .render import INFO
 
-BUILD = "build"  # where the folder's own builds go; it is removed with it
+BUILD = "build"  # the folder's own builds; replaced with it
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise ConversionError unless `out` is not there, is empty, or is an export of which no file was changed or added."""
+    """Raise ConversionError if something is at `out` that may not be replaced.
+
+    It may be replaced if it is an empty folder, or an export of which no file was changed or added.
+    """
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
     if not os.path.lexists(out):
@@ -43,7 +46,8 @@ def check_replaceable(out: Path) -> None:
         ours = False
     if not ours:
         raise ConversionError(
-            f"{out} is there and is no C export of edge-lstm; choose another folder, or remove it yourself"
+            f"{out} is there and is no C export of edge-lstm; "
+            "choose another folder, or remove it yourself"
         )
     strange = sorted(present - {INFO, *listed})
     strange += sorted(
@@ -52,7 +56,8 @@ def check_replaceable(out: Path) -> None:
     if strange:
         shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
         raise ConversionError(
-            f"{out} has files that the export did not write, or that were changed since: {shown}; move them away, or choose another folder"
+            f"{out} has files that the export did not write, or that were changed since: {shown}; "
+            "move them away, or choose another folder"
         )
 
 
@@ -63,11 +68,15 @@ def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
-    """Put a folder with these files in the place of `out`. Raises ConversionError; what was there before is then unchanged."""
+    """Put a folder with these files in the place of `out`.
+
+    Raises ConversionError. What was there before is then unchanged.
+    """
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
         try:
-            new, old = temporary / "new", temporary / "old"
+            new = temporary / "new"
+            old = temporary / "old"
             new.mkdir()
             fill(new, contents)
             check_replaceable(out)

@@ -1,4 +1,4 @@
-"""What a C export is made from: a trained run, or a bundle."""
+"""The origin of a C export: a trained run, or a bundle."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from ..steps.draw_stream import golden_stream
 from ..steps.quantize_native import of_run
 from .block import Float32, Float64, check_sizes, plain_int8
 
-STEPS = 200  # enough to feel a wrong state, and few: they lie in the self-test's flash
+STEPS = 200  # enough to show a wrong state, and few, because they take flash in the self-test
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """samples: (steps, C) raw units; rows: (steps, F) their features; outputs: (steps, O) of the reference, from the zero state; answers:
-    (steps, O) the same in raw units. All float64. steps: STEPS, or as many as the bundle has. int8: as in int8.npz (docs/bundle.md).
+    """samples: (steps, C) raw units. rows: (steps, F) their features. outputs: (steps, O) of the
+    reference, from the zero state. answers: (steps, O) the same in raw units. All are float64.
+
+    steps: STEPS, or fewer if the bundle has no more. int8: as in int8.npz (docs/bundle.md).
     """
 
     spec: ModelSpec
@@ -38,16 +40,17 @@ class Source:
 
 
 def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> Source:
-    """source: a run or its folder, or a bundle or its file, NAME.edge. The same model gives the same either way.
+    """source: a run or its folder, or a bundle or its file, NAME.edge.
 
-    Raises ConversionError for a model that the kernel does not take in this scheme.
+    The same model gives the same result from either. Raises ConversionError if the kernel does
+    not take the model in this scheme.
     """
     if not isinstance(source, (Run, Bundle)):
         source = read_bundle(source) if Path(source).suffix == ".edge" else load_run(Path(source))
     check_sizes(source.spec, scheme)
     stream = source.golden[0] if isinstance(source, Bundle) else golden_stream(source.splits.test)
     spec = source.spec
-    # A stretch that has a gap in it, where the test data has one and gaps are filled: so that this is tested too.
+    # If the test data has a gap, the stretch has one, so that filling is tested too.
     gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
     start = max(0, min(int(gaps[0]) - STEPS // 2, len(stream) - STEPS)) if len(gaps) else 0
     samples = stream[start : start + STEPS]

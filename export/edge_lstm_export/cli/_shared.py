@@ -1,10 +1,10 @@
-"""What the exporter's commands share."""
+"""Shared by the exporter's commands."""
 
 from __future__ import annotations
 
 import sys
 
-C = "c"  # the target that is no NPU
+C = "c"  # the one target that isn't an NPU
 
 
 def say(line: str) -> None:

@@ -11,15 +11,18 @@ from ._shared import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The environment that holds the vendor's converter, rknn-toolkit2: show it, make it before it is needed, or remove it.\n"
-        "An export makes it on first use, and again when it finds it damaged; once made it needs no network."
+        "The environment that holds the vendor's converter, rknn-toolkit2: "
+        "show it, make it before it is needed, or remove it.\n"
+        "An export makes it on first use, and again when it finds it damaged; "
+        "once made it needs no network."
     )
     parser.epilog = (
         "examples:\n"
         "  edge-lstm converter           where it is, its size, and whether it is whole\n"
         "  edge-lstm converter make      make it now, as before going offline\n"
         "  edge-lstm converter remove    remove it, and those of earlier versions\n"
-        "EDGE_LSTM_CACHE names the folder that holds it. Proxy, index and wheel folder: as for pip or uv (PIP_*, UV_*, pip's files).\n"
+        "EDGE_LSTM_CACHE names the folder that holds it. "
+        "Proxy, index and wheel folder: as for pip or uv (PIP_*, UV_*, pip's files).\n"
         "EDGE_LSTM_CONVERTER_MEMORY_GB limits the memory of a conversion (default: 8)."
     )
     parser.add_argument(
@@ -59,6 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"python         {found.python}\nrknn-toolkit2  {found.toolkit}")
     for other in environment.others():
         print(
-            f"not in use     {other} (of another version; `edge-lstm converter remove` removes it too)"
+            f"not in use     {other} "
+            "(of another version; `edge-lstm converter remove` removes it too)"
         )
     return 0

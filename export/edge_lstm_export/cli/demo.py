@@ -23,20 +23,23 @@ from .export import summary
 def demo(out: Path, say: Callable[[str], None]) -> int:
     """Train on BasicMotions, export for RK3588, check, and stream one recording.
 
-    Everything goes into `out`; the data too, as a CSV like one of the user's own.
+    Everything goes into `out`, which is removed first. The data goes there as well, as a CSV like
+    one of the user's own.
 
-    Returns 0 when all is right, 1 when something was left out of the bundle.
+    Returns 0 if all is right, 1 if something was left out of the bundle.
     """
     start = time.perf_counter()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     say(
-        "1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, 4 activities"
+        "1. Train on BasicMotions: 6 channels of accelerometer and gyroscope, 100 steps, "
+        "4 activities"
     )
     run = train(load_config("recipe:activity"), out / "run")
     _write_recordings(run, out / "recordings.csv")
     say(
-        "\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, each compared with the float64 reference"
+        "\n2. Export for RK3588: ONNX, then fp16 and w8a8 by the vendor's converter, "
+        "each compared with the float64 reference"
     )
     work = export_run(
         run, out / "motions.edge", targets=("rk3588",), schemes=("fp16", "w8a8"), say=say
@@ -68,7 +71,8 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The whole line on real data (BasicMotions: accelerometer and gyroscope, 4 activities): train, export for RK3588,\n"
+        "The whole line on real data (BasicMotions: accelerometer and gyroscope, 4 activities): "
+        "train, export for RK3588,\n"
         "check every backend that runs here, stream one recording, and write the report."
     )
     parser.add_argument(
@@ -86,7 +90,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _write_recordings(run: Run, path: Path) -> None:
-    """All the data: a row for each sample, with its recording's number and its class."""
+    """A row for each sample of all splits, with the number of its recording and its class."""
     recordings = [*run.splits.train, *run.splits.val, *run.splits.test]
     with path.open("w", newline="") as file:
         rows = csv.writer(file)

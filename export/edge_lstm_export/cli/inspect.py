@@ -10,8 +10,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look inside a trained model: how its gates are distributed, what its cell remembers, how long one sample is felt, which channels\n"
-        "matter (of a language model: how much context it uses), how far back the gradient reaches. One HTML page with a picture and a\n"
+        "Look inside a trained model: how its gates are distributed, what its cell remembers, "
+        "how long one sample is felt, which channels\n"
+        "matter (of a language model: how much context it uses), how far back the gradient "
+        "reaches. One HTML page with a picture and a\n"
         "few plain sentences for each."
     )
     parser.epilog = (
@@ -35,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input",
         type=Path,
         metavar="FILE",
-        help="the recording on which the cell's memory is shown: CSV of the model's channels, raw units; for a language model a text "
-        "(default: the longest of the test split)",
+        help="the recording on which the cell's memory is shown: CSV of the model's channels, "
+        "raw units; for a language model a text (default: the longest of the test split)",
     )
     parser.add_argument(
         "--json",

@@ -13,10 +13,15 @@ from .export import _graphs
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check an ONNX graph, or the graphs of a bundle, for what the vendor's converter can't take or takes badly, without starting it.\n"
+        "Check an ONNX graph, or the graphs of a bundle, for what the vendor's converter can't "
+        "take or takes badly, without starting it.\n"
         "One finding a line, with what to change. Exit code 1 when one is an error."
     )
-    parser.epilog = "examples:\n  edge-lstm lint model.onnx --target rk3588 --scheme w8a8\n  edge-lstm lint --rules"
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm lint model.onnx --target rk3588 --scheme w8a8\n"
+        "  edge-lstm lint --rules"
+    )
     parser.add_argument(
         "graph", nargs="?", type=Path, metavar="GRAPH.onnx|BUNDLE.edge", help="what to check"
     )
@@ -42,7 +47,8 @@ def main(arguments: argparse.Namespace) -> int:
     ):
         if value is None:
             raise ConfigError(
-                f"lint needs {option}; as in: edge-lstm lint model.onnx --target rk3588 --scheme w8a8"
+                f"lint needs {option}; as in: "
+                "edge-lstm lint model.onnx --target rk3588 --scheme w8a8"
             )
     failed = 0
     graphs = _graphs(arguments.graph)

@@ -9,7 +9,10 @@ from ._shared import C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "List the NPU targets and the number formats that each takes; with a name, all that is known of one and from where."
+    parser.description = (
+        "List the NPU targets and the number formats that each takes; "
+        "with a name, all that is known of one and from where."
+    )
     parser.epilog = "examples:\n  edge-lstm targets\n  edge-lstm targets rv1106"
     parser.add_argument("name", nargs="?", metavar="NAME", help="one target")
 
@@ -17,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     if arguments.name == C:
         print(
-            "c\n  C99 source for any 32- or 64-bit CPU: edge-lstm export RUN --target c -o FOLDER\n  schemes        float32, int8"
+            "c\n"
+            "  C99 source for any 32- or 64-bit CPU: edge-lstm export RUN --target c -o FOLDER\n"
+            "  schemes        float32, int8"
         )
         return 0
     if arguments.name:
@@ -28,19 +33,22 @@ def main(arguments: argparse.Namespace) -> int:
     )
     for t in targets().values():
         print(
-            f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}{t.python:<14}{t.boards or '?'}"
+            f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}"
+            f"{t.python:<14}{t.boards or '?'}"
         )
     print(
-        f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}no NPU: any CPU, any microcontroller"
+        f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}"
+        "no NPU: any CPU, any microcontroller"
     )
     print(
-        "\nPython there: rknn-toolkit-lite2 runs on its boards. observed: by the converter, not from the manual. ?: unknown."
+        "\nPython there: rknn-toolkit-lite2 runs on its boards. "
+        "observed: by the converter, not from the manual. ?: unknown."
     )
     return 0
 
 
 def _one_target(t: Target) -> str:
-    """All that the table knows of a target, each fact with its sources, then the documents."""
+    """All facts of the table on a target, each with its sources, then the documents."""
     formats = f" ({', '.join(t.lstm_formats)})" if t.lstm_formats else ""
     manual = {True: f"listed{formats}", False: "not listed", None: "unknown"}[t.lstm_manual]
     meanings = schemes()
@@ -55,7 +63,8 @@ def _one_target(t: Target) -> str:
         (
             "simulated",
             "",
-            f"{', '.join(t.verified) or 'none'} (streamed on the simulator in this project's tests)",
+            f"{', '.join(t.verified) or 'none'} "
+            "(streamed on the simulator in this project's tests)",
         ),
         *(("not offered", "", f"{s}: {reason}") for s, reason in t.refused.items()),
         (
@@ -87,12 +96,14 @@ def _one_target(t: Target) -> str:
         (
             "",
             "",
-            f"batch 1 or a multiple of {limit.batch_multiple}; steps, batch, inputs and hidden up to {limit.size}",
+            f"batch 1 or a multiple of {limit.batch_multiple}; "
+            f"steps, batch, inputs and hidden up to {limit.size}",
         ),
         (
             "",
             "",
-            f"advised: hidden a multiple of {limit.hidden_multiple}, steps of {limit.steps_multiple}",
+            f"advised: hidden a multiple of {limit.hidden_multiple}, "
+            f"steps of {limit.steps_multiple}",
         ),
     ]
     lines = [t.name]

@@ -12,16 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 19  # the newest that rknn-toolkit2 2.5.0 reads
 IR_VERSION = 9  # the one that came with opset 19
-Sizes = Mapping[str, tuple[int | str, ...]]  # a size that is not fixed has a name
+Sizes = Mapping[str, tuple[int | str, ...]]  # a size has a name if it is not fixed
 
 
 def state_name(state: str, suffix: str) -> str:
-    """Of "lstm0.h" the graph's input, "lstm0_h_in", or its output, "lstm0_h_out"."""
+    """The input or the output of the graph for a state: "lstm0.h" -> "lstm0_h_in"."""
     return f"{state.replace('.', '_')}_{suffix}"
 
 
 class Graph:
-    """Operators and constants; `model` makes the checked ONNX model."""
+    """Operators and constants. `model` makes the checked ONNX model."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -34,7 +34,7 @@ class Graph:
     def add(
         self, operator: str, inputs: Sequence[str], outputs: str | list[str], **attributes: Any
     ) -> str:
-        """One operator, named after its (first real) output; returns that output."""
+        """One operator, named after its first output that has a name. Returns that name."""
         outputs = [outputs] if isinstance(outputs, str) else outputs
         name = next(o for o in outputs if o)
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
@@ -49,7 +49,7 @@ class Graph:
         return self.add("Conv", [inputs, kernel, bias], name, kernel_shape=[1, 1])
 
     def rename(self, old: str, new: str) -> str:
-        """Give an operator's output another name; returns the new one. Nothing is done to inputs."""
+        """Give an operator's output another name, and return it. Does nothing to inputs."""
         for node in self.nodes:
             if old in node.output:
                 node.output[list(node.output).index(old)] = new
@@ -60,7 +60,7 @@ class Graph:
         return new
 
     def made(self, name: str) -> bool:
-        """Whether an operator of this graph has that output."""
+        """True if an operator of this graph has that output."""
         return any(name in node.output for node in self.nodes)
 
     def model(self, form: str, inputs: Sizes, outputs: Sizes) -> onnx.ModelProto:

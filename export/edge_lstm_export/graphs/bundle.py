@@ -1,14 +1,15 @@
 """The ONNX graphs of a bundle, written from the canonical weights, so that every name is ours.
 
-Inputs: x, then each state NAME_in. Outputs: y, then each state NAME_out, in the network's order. All
-float32, all shapes static:
+Inputs: x, then each state NAME_in. Outputs: y, then each state NAME_out, in the network's order.
+All are float32, and all shapes are static:
 
-    fused   ONNX's recurrent operators; x (1, 1, F), states (1, 1, H), y (1, O)
-    cell    1x1 convolutions and element-wise operators; x (1, F, 1, 1), states (1, size, 1, 1),
-            y (1, O, 1, 1), see `symbols`
+    fused   ONNX's recurrent operators: x (1, 1, F), states (1, 1, H), y (1, O)
+    cell    1x1 convolutions and element-wise operators: x (1, F, 1, 1), states (1, size, 1, 1),
+            y (1, O, 1, 1). See `symbols`
 
-A network that needs whole sequences has the first form alone, over any number of steps and without
-states: x (steps, 1, F), y (steps, O). One with a layer that ONNX has no operator for has the second.
+If a network needs whole sequences, it has only the first form, over any number of steps and without
+states: x (steps, 1, F), y (steps, O). If ONNX has no operator for one of its layers, it has only
+the second.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def attributes(layer: Layer) -> dict[str, Any]:
 
 
 def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
-    """Layers in between are (steps, 1, size), as the operators take them; y is (steps, O)."""
+    """Layers in between are (steps, 1, size), as the operators take them. y is (steps, O)."""
     g = Graph()
     network = spec.network
     values = {FEATURES: "x"}
@@ -90,7 +91,8 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
             size = network.sizes[layer.name][1]
             operands = [x, *operator_arrays(g, layer, own)]
             y = g.add(_name(layer), operands, f"{layer.name}_y", **attributes(layer))
-            # (steps, directions, 1, H): the two directions lie side by side already. 0: as it is.
+            # (steps, directions, 1, H): the two directions lie side by side already. The 0 keeps
+            # the number of steps.
             shape = g.constant(f"{layer.name}_shape", np.array([0, 1, size], np.int64))
             values[layer.name] = g.add("Reshape", [y, shape], f"{layer.name}_sequence")
         else:
@@ -140,8 +142,10 @@ def _dense(g: Graph, layer: Dense, weights: Weights, x: str, *, last: bool) -> s
 
 
 def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str, Tape]]:
-    """The graph of every layer's cell, from x and the states to y and the new states, and the layers'
-    tapes."""
+    """The graph of every layer's cell, and the layers' tapes.
+
+    It goes from x and the states to y and the new states.
+    """
     g = Graph()
     network = spec.network
     tapes = {}
@@ -168,7 +172,7 @@ def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str,
 
 
 def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str, Any]) -> Symbol:
-    """Give a layer's output and states their names in the graph; returns the output."""
+    """Give a layer's output and states their names in the graph. Returns the output."""
     output = tape.symbol(y)
     for name, value in after.items():
         tape.rename(tape.symbol(value), state_name(f"{layer.name}.{name}", "out"))

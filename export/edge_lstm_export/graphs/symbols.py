@@ -1,7 +1,8 @@
-"""A layer's cell on symbols: what it computes becomes operators of a graph.
+"""A layer's cell on symbols: its computations become operators of a graph.
 
-Everything is in four dimensions, (1, channels, 1, 1), with 1x1 convolutions as products: the RKNN
-converter keeps such operators on the NPU. In two dimensions it puts some on the CPU and logs errors.
+Everything is in four dimensions, (1, channels, 1, 1), and products are 1x1 convolutions, because
+the RKNN converter keeps such operators on the NPU. In two dimensions it puts some on the CPU and
+logs errors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Symbol:
     def _with(self, operator: str, other: Any) -> Symbol:
         return self._tape.node(operator, self, self._tape.symbol(other))
 
-    __array_ufunc__ = None  # so that `array * symbol` asks the symbol
+    __array_ufunc__ = None  # so that NumPy leaves `array * symbol` to the symbol
 
     def __add__(self, other: Any) -> Symbol:
         return self._with("Add", other)
@@ -52,7 +53,8 @@ class Symbol:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Columns of sums: for each vector that is multiplied its weights (in, columns), and the bias."""
+    """Columns of sums. terms: for each vector that is multiplied, its weights (in, columns). bias:
+    (columns,)."""
 
     terms: Mapping[str, tuple[Symbol, Float32]]
     bias: Float32
@@ -67,7 +69,7 @@ class Block:
 
 
 class Linear:
-    """Sums of products that are not in the graph yet, so that a split of them takes no operator."""
+    """Sums of products that are not in the graph yet. So a split of them takes no operator."""
 
     def __init__(self, tape: Tape, blocks: list[Block]) -> None:
         self.tape = tape
@@ -115,9 +117,9 @@ class Linear:
 
 
 class Tape:
-    """What a cell may call, `layers.ops.Ops`, writing operators of one layer into a graph.
+    """The operations of a cell, `layers.ops.Ops`. They write operators of one layer into a graph.
 
-    kept: the tensors that the cell calls by a name, that name -> the tensor's.
+    kept: the cell's name of a tensor -> the graph's name of it.
     """
 
     def __init__(self, graph: Graph, prefix: str) -> None:
@@ -142,7 +144,7 @@ class Tape:
         return Linear(self, [Block({symbol.name: (symbol, W)}, np.zeros(W.shape[1], np.float32))])
 
     def symbol(self, value: Any) -> Symbol:
-        """A tensor for it: sums become a convolution, numbers and arrays (n,) a constant."""
+        """A tensor for the value. Sums become a convolution, numbers and arrays (n,) a constant."""
         if isinstance(value, Symbol):
             return value
         if not isinstance(value, Linear):
@@ -187,7 +189,7 @@ class Tape:
         return symbol
 
     def rename(self, symbol: Symbol, new: str) -> str:
-        """Give a tensor another name; an input of the graph is copied instead."""
+        """Give a tensor another name. If it is an input of the graph, it is copied instead."""
         if not self.graph.made(symbol.name):
             return self.graph.add("Identity", [symbol.name], new)
         old = symbol.name
@@ -198,7 +200,8 @@ class Tape:
 
 
 class GivenSums(Tape):
-    """The sums stand in the graph already: `split` hands them out with their activations applied.
+    """A tape whose sums are in the graph already. `split` hands them out with their activations
+    applied.
 
     activate: (the activation of each part, in order) -> the parts as tensors.
     """
@@ -234,5 +237,5 @@ class GivenSums(Tape):
         return self._first(a) if self._done(a) else super().relu(a)
 
     def _first(self, a: Any) -> Any:
-        self._activated.discard(a.name)  # a second activation of the same tensor is one more
+        self._activated.discard(a.name)  # if it is activated again, that is one more operator
         return a

@@ -1,4 +1,5 @@
-"""Which input channels matter: the task's metrics on the test split while one channel after the other is held at its mean."""
+"""Which input channels matter: the task's metrics on the test split, while one channel after the
+other is held at its mean."""
 
 from __future__ import annotations
 
@@ -12,27 +13,29 @@ from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
 
-METRICS = {  # key: (in words, whether higher is better); the first that the task has is the one that orders the channels
+# key: (in words, True if higher is better). The first that the task has orders the channels.
+METRICS = {
     "accuracy": ("accuracy at the last step", True),
     "accuracy_all_steps": ("accuracy over all steps", True),
     "macro_f1": ("macro F1", True),
     "rmse": ("RMSE", False),
     "mae": ("MAE", False),
-    "nrmse": ("mean NRMSE of the targets", False),  # of several, which have none of the two before
+    "nrmse": ("mean NRMSE of the targets", False),  # if there are several, without rmse and mae
 }
 TOLD = 3  # channels that the sentence names
 
 
 @dataclasses.dataclass(frozen=True)
 class Channels:
-    """intact: the metrics with every channel; occluded: for each channel those without it."""
+    """intact: the metrics with every channel. occluded: for each channel, those without it."""
 
     intact: dict[str, float]
     occluded: dict[str, dict[str, float]]
 
     def harm(self, channel: str, metric: str) -> float:
-        """How much worse the metric is without the channel; negative where it is better."""
-        without, intact = self.occluded[channel][metric], self.intact[metric]
+        """How much worse the metric is without the channel. Negative if it is better."""
+        without = self.occluded[channel][metric]
+        intact = self.intact[metric]
         return intact - without if METRICS[metric][1] else without - intact
 
     @property
@@ -49,7 +52,8 @@ class Channels:
         }
 
     def sentences(self) -> list[str]:
-        """Judged as the figures are printed: what four digits don't show is no difference."""
+        """Judged as the figures are printed: if four digits are the same, there is no
+        difference."""
         # If the first metric moves for no channel (few sequences, all right), the next one may.
         looks = (self.intact, *self.occluded.values())
         moved = [m for m in self.intact if len({_shown(look, m) for look in looks}) > 1]
@@ -71,7 +75,8 @@ class Channels:
         if idle := [name for name in ranked if name not in hurt]:
             names = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             said.append(
-                f"It gets no worse without {len(idle)} of the {len(ranked)}, each by itself: {names}."
+                f"It gets no worse without {len(idle)} of the {len(ranked)}, "
+                f"each by itself: {names}."
             )
         return said
 
@@ -81,11 +86,14 @@ def _shown(metrics: dict[str, float], metric: str) -> str:
 
 
 def measure_channels(run: Run) -> Channels | None:
-    """The network is given a channel's training mean at every step, as if it were measured. The truth stays as it is, and so does the value
-    now, to which a residual forecast is added. None if no metric has a figure: several targets, and
-    none changes.
+    """The network is given a channel's training mean at every step, as if it were measured.
+
+    The truth stays as it is, and so does the value now, to which a residual forecast is added.
+    None if no metric has a figure, because there are several targets and none changes.
     """
-    spec, test, season = run.spec, run.splits.test, run.config.data.season
+    spec = run.spec
+    test = run.splits.test
+    season = run.config.data.season
     inputs = spec.inputs
     assert isinstance(inputs, ChannelInputs)
     scaling = spec.answer.scaling(inputs)

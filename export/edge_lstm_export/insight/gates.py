@@ -1,4 +1,4 @@
-"""How the gates are distributed over the test split: how often each is shut, open, or between."""
+"""The distribution of the gates over the test split: how often each is shut, open, or between."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from .recording import lstm_layers, trace
 MOST_STEPS = 20_000  # of all sequences together: the reference takes them one by one
 NEAR = 0.1  # of an end: 0 and 1 for i, f, o; -1 and 1 for g, which is a tanh
 BINS = 40
-STUCK = 0.95  # a gate of which more than this share stands at one end decides next to nothing
+STUCK = 0.95  # a gate decides next to nothing if more than this share of it is at one end
 LONGEST = 1e6  # steps; beyond it a mean forget gate of 1 - 1e-6 says no more than "for ever"
 
 
 @dataclasses.dataclass(frozen=True)
 class Gates:
-    """steps, available: of the test split that were looked at, and that there are.
+    """steps: of the test split, those that were looked at. available: those that there are.
 
-    low, high, mean  per layer and gate: the share of all values (steps times units) within 0.1 of the lower and of the upper end; the mean
+    low, high, mean  per layer and gate: of all values (steps times units), the share within 0.1 of
+                     the lower end, the share within 0.1 of the upper end, and the mean
     counts           (BINS,) of a histogram from end to end
-    memory           per layer (H,): steps in which a unit's mean forget gate alone lets its cell fall to 1 / e
+    memory           per layer (H,): the steps in which a unit's mean forget gate alone lets its
+                     cell fall to 1 / e
     """
 
     steps: int
@@ -66,13 +68,18 @@ class Gates:
     def sentences(self) -> list[str]:
         said = []
         for k, memory in enumerate(self.memory):
-            low, high = self.low[k], self.high[k]
-            half, long = np.percentile(memory, 50), memory.max()
+            low = self.low[k]
+            high = self.high[k]
+            half = np.percentile(memory, 50)
+            long = memory.max()
             said.append(
-                f"Layer {k + 1}: the forget gate keeps nearly all (above 0.9) in {_percent(high['f'])} of all cases and drops nearly "
-                f"all (below 0.1) in {_percent(low['f'])}; the input gate is shut in {_percent(low['i'])}, the output gate in "
-                f"{_percent(low['o'])}. By its mean forget gate half of the units hold a value for {half:.3g} steps or more, and the "
-                f"slowest for {'more than a million' if long >= LONGEST else f'{long:.3g}'}."
+                f"Layer {k + 1}: the forget gate keeps nearly all (above 0.9) in "
+                f"{_percent(high['f'])} of all cases and drops nearly all (below 0.1) in "
+                f"{_percent(low['f'])}; the input gate is shut in {_percent(low['i'])}, "
+                f"the output gate in {_percent(low['o'])}. "
+                f"By its mean forget gate half of the units hold a value for {half:.3g} steps "
+                "or more, and the slowest for "
+                f"{'more than a million' if long >= LONGEST else f'{long:.3g}'}."
             )
         ends = {
             (k, g): (self.low[k][g], self.high[k][g])
@@ -81,7 +88,8 @@ class Gates:
         }
         (layer, gate), shares = max(ends.items(), key=lambda item: max(item[1]))
         worst = max(shares)
-        where = f"at its {'high' if shares[1] >= shares[0] else 'low'} end in {_percent(worst)} of all cases"
+        end = "high" if shares[1] >= shares[0] else "low"
+        where = f"at its {end} end in {_percent(worst)} of all cases"
         if worst > STUCK:
             said.append(f"Gate {gate} of layer {layer + 1} is {where}: it hardly decides anything.")
         else:
@@ -89,7 +97,8 @@ class Gates:
             said.append(f"No gate is stuck in all of its units: {most}.")
         if self.steps < self.available:
             said.append(
-                f"Measured on {self.steps:,} of the {self.available:,} steps of the test split: the beginning of each sequence."
+                f"Measured on {self.steps:,} of the {self.available:,} steps of the test split: "
+                "the beginning of each sequence."
             )
         return said
 
@@ -104,7 +113,10 @@ def measure_gates(
     sequences: Many[Sequence],
     most: int = MOST_STEPS,
 ) -> Gates:
-    """Each sequence is streamed from the zero state; of more than `most` steps in all the same share of each sequence."""
+    """Each sequence is streamed from the zero state.
+
+    If there are more than `most` steps in all, the same share of each sequence is.
+    """
     available = sum(len(s.x) for s in sequences)
     share = min(1.0, most / available)
     layers = lstm_layers(spec)
@@ -118,7 +130,8 @@ def measure_gates(
         for k, traced in enumerate(trace(spec, weights, xs)):
             forget[k] += traced.f.sum(axis=0)
             for g in GATES:
-                values, end = getattr(traced, g), -1.0 if g == "g" else 0.0
+                values = getattr(traced, g)
+                end = -1.0 if g == "g" else 0.0
                 counts[k][g] += np.histogram(values, BINS, (end, 1.0))[0]
                 low[k][g] += (values < end + NEAR).sum()
                 high[k][g] += (values > 1 - NEAR).sum()

@@ -1,4 +1,5 @@
-"""How far back the gradient reaches: the norm of d loss / d h and d loss / d c, step by step before the loss, by autograd."""
+"""How far back the gradient reaches: the norm of d loss / d h and d loss / d c, step by step before
+the loss, by autograd."""
 
 from __future__ import annotations
 
@@ -28,10 +29,10 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Gradients:
-    """windows: pieces of the test split, each with one loss, at its last step whose truth is known.
+    """windows: pieces of the test split. Each has one loss, at its last step whose truth is known.
 
-    h, c   per layer (windows, W): the norm of the loss's derivative by h, and by c, n = 0 ... W - 1 steps before the loss; NaN before the
-           window begins
+    h, c  per layer (windows, W): the norm of the loss's derivative by h, and by c, n = 0 ... W - 1
+          steps before the loss. NaN before the window begins
     """
 
     windows: int
@@ -46,7 +47,8 @@ class Gradients:
         layers = []
         for k in range(len(self.h)):
             h, c = self.curves(k)
-            tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
+            tenth = falls_below(c, 0.1)
+            hundredth = falls_below(c, 0.01)
             layers.append(
                 {
                     "h": h.tolist(),
@@ -62,20 +64,25 @@ class Gradients:
         for k in range(len(self.h)):
             c = self.curves(k)[1]
             start = f"Layer {k + 1}: going back from the loss, the gradient at the cell"
-            tenth, hundredth = falls_below(c, 0.1), falls_below(c, 0.01)
+            tenth = falls_below(c, 0.1)
+            hundredth = falls_below(c, 0.01)
             if c.max() > 10 * c[0] > 0:
-                times, peak = c.max() / c[0], int(c.argmax())
+                times = c.max() / c[0]
+                peak = int(c.argmax())
                 said.append(
-                    f"{start} grows to {times:.3g} times its size, {peak} steps back; if training is unsteady, this may be why."
+                    f"{start} grows to {times:.3g} times its size, {peak} steps back; "
+                    "if training is unsteady, this may be why."
                 )
             elif tenth is None:
                 left = 100 * c[-1] / c.max()
                 said.append(
-                    f"{start} is still {left:.2g} % of its largest after {len(c) - 1} steps: training sees that far."
+                    f"{start} is still {left:.2g} % of its largest after {len(c) - 1} steps: "
+                    "training sees that far."
                 )
             elif hundredth is None:
                 said.append(
-                    f"{start} falls to a tenth after {tenth} steps and stays above a hundredth for all {len(c) - 1}."
+                    f"{start} falls to a tenth after {tenth} steps "
+                    f"and stays above a hundredth for all {len(c) - 1}."
                 )
             else:
                 further = (
@@ -88,7 +95,7 @@ class Gradients:
 
 
 def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradients:
-    """Over windows of the test split, each from the zero state, with the loss that the run was trained with."""
+    """Over windows of the test split, each from the zero state, with the run's own loss."""
     spec = run.spec
     longest = max(len(s.x) for s in run.splits.test)
     data = examples(spec, run.splits.test, window=min(window, longest), short="pad")
@@ -102,7 +109,7 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
         outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last)
     )
     nodes = [node for layer in (*hidden, *cells) for node in layer]
-    # The topmost h after the loss, and with it whatever follows, does not reach the loss.
+    # The topmost h after the loss does not reach the loss, nor does anything after it.
     found = torch.autograd.grad(loss, nodes, allow_unused=True)
     norms = torch.stack(
         [torch.zeros(len(data), dtype=torch.float64) if g is None else g.norm(dim=1) for g in found]
@@ -128,7 +135,8 @@ def _some(data: Examples, most: int) -> Examples:
 def unroll(
     spec: ModelSpec, weights: Mapping[str, NDArray[Any]], x: Tensor
 ) -> tuple[Tensor, list[list[Tensor]], list[list[Tensor]]]:
-    """The network step by step, so that every state is a node of its own: nn.LSTM shows the last one only.
+    """The network step by step, so that every state is a node of its own. nn.LSTM shows only the
+    last one.
 
     x: (N, T, F) float64 -> outputs (N, T, O), and per layer T times h and c, (N, H) each.
     """

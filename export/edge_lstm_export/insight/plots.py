@@ -25,7 +25,7 @@ NAMES = {"i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "ou
 
 
 def plot_gates(gates: Gates) -> Figure:
-    """A histogram for each layer and gate; the shares at its ends above it."""
+    """A histogram for each layer and gate. The shares at its ends stand above it."""
     layers = len(gates.counts)
     figure = Figure(figsize=(11, 1.9 * layers + 0.4), layout="constrained")
     axes = figure.subplots(layers, 4, squeeze=False)
@@ -42,7 +42,8 @@ def plot_gates(gates: Gates) -> Figure:
                 color=COLOURS[GATES.index(g)],
             )
             ax.set_title(
-                f"{NAMES[g]}\n{100 * gates.low[k][g]:.3g} % low, {100 * gates.high[k][g]:.3g} % high",
+                f"{NAMES[g]}\n{100 * gates.low[k][g]:.3g} % low, "
+                f"{100 * gates.high[k][g]:.3g} % high",
                 fontsize=9,
             )
             ax.set_yticks([])
@@ -69,9 +70,8 @@ def plot_cell(memory: Memory, hold: list[np.ndarray[tuple[int], np.dtype[np.floa
     top.grid(visible=True, alpha=0.25)
     for k, (ax, c) in enumerate(zip(maps, memory.c, strict=True)):
         c = c[:steps]
-        limit = (
-            float(np.percentile(np.abs(c), 99.5)) or 1.0
-        )  # one unit that runs away would leave the others white
+        # Not the maximum: if one unit runs away, the others would be left white.
+        limit = float(np.percentile(np.abs(c), 99.5)) or 1.0
         image = ax.imshow(
             c[:, np.argsort(-hold[k])].T,
             aspect="auto",
@@ -123,7 +123,8 @@ def plot_effect(memory: Memory) -> Figure:
 
 
 def plot_channels(channels: Channels) -> Figure:
-    """A bar for each channel, beside each other for each metric: how much worse it is without the channel."""
+    """A bar for each channel: how much worse the metric is without it. The metrics lie side by
+    side."""
     names = channels.order[:MOST_CHANNELS]
     figure = Figure(figsize=(11, 0.26 * len(names) + 1.2), layout="constrained")
     axes = figure.subplots(1, len(channels.intact), squeeze=False, sharey=True)[0]
@@ -186,7 +187,7 @@ def _visible(character: str) -> str:
 
 
 def _logarithmic(ax: Axes, peaks: list[float]) -> None:
-    """Twelve decades below the largest value: what is below has vanished."""
+    """Twelve decades below the largest value. Anything below has vanished."""
     if max(peaks) > 0:
         ax.set_yscale("log")
         ax.set_ylim(max(ax.get_ylim()[0], 1e-12 * max(peaks)))

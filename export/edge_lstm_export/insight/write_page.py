@@ -15,13 +15,15 @@ from . import Inside, plots
 
 
 def write_page(inside: Inside, out: str | Path) -> None:
-    """Raises ConfigError where `out` can't be written."""
-    memory, out = inside.memory, Path(out)
+    """Raises ConfigError if `out` can't be written."""
+    memory = inside.memory
+    out = Path(out)
     text = memory.text is not None
     looks = [
         (
             "Gates",
-            "How far each gate is open, over all steps and units of the test split: 0 is shut, 1 open; the candidate g goes from −1 to 1. "
+            "How far each gate is open, over all steps and units of the test split: "
+            "0 is shut, 1 open; the candidate g goes from −1 to 1. "
             "Low and high: within 0.1 of the ends.",
             inside.gates.sentences(),
             plots.plot_gates(inside.gates),
@@ -46,10 +48,12 @@ def write_page(inside: Inside, out: str | Path) -> None:
         ),
         (
             f"How long one {'character' if text else 'sample'} is felt",
-            f"How far the cell moves when one character is replaced by another, over the steps that follow it, for "
+            "How far the cell moves when one character is replaced by another, "
+            "over the steps that follow it, for "
             f"{len(memory.starts)} characters of {memory.name}."
             if text
-            else f"The derivative of the cell by one sample, in standard deviations, over the steps that follow it, for "
+            else "The derivative of the cell by one sample, in standard deviations, "
+            "over the steps that follow it, for "
             f"{len(memory.starts)} samples of {memory.name}.",
             memory.effect_sentences(),
             plots.plot_effect(memory),
@@ -57,8 +61,8 @@ def write_page(inside: Inside, out: str | Path) -> None:
         *_inputs(inside),
         (
             "How far back the gradient reaches",
-            f"The derivative of the loss at one step by the states before it: medians over {inside.gradients.windows} windows of "
-            "the test split.",
+            "The derivative of the loss at one step by the states before it: "
+            f"medians over {inside.gradients.windows} windows of the test split.",
             inside.gradients.sentences(),
             plots.plot_gradients(inside.gradients),
         ),
@@ -83,11 +87,12 @@ def write_page(inside: Inside, out: str | Path) -> None:
 
 
 def _inputs(inside: Inside) -> Iterator[tuple[str, str, list[str], Figure]]:
-    """What of the input matters."""
+    """The looks at the input: which channels matter, or how much context is used."""
     if channels := inside.channels:
         yield (
             "Which channels matter",
-            "The task's metric on the test split while one channel after the other is held at its training mean."
+            "The task's metric on the test split while one channel after the other "
+            "is held at its training mean."
             + (
                 f" The {plots.MOST_CHANNELS} that matter most are shown."
                 if inside.spec.inputs.size > plots.MOST_CHANNELS
@@ -99,8 +104,9 @@ def _inputs(inside: Inside) -> Iterator[tuple[str, str, list[str], Figure]]:
     if context := inside.context:
         yield (
             "How much context it uses",
-            f"The bits that the next character takes, so many characters after the state was reset, at {context.places:,} places of the "
-            "test split. Dashed: with all of the text before it known.",
+            "The bits that the next character takes, so many characters after the state was reset, "
+            f"at {context.places:,} places of the test split. "
+            "Dashed: with all of the text before it known.",
             context.sentences(),
             plots.plot_context(context),
         )

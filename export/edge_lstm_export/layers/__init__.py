@@ -1,6 +1,7 @@
 """How a layer type is exported. A type has a file here only if ONNX has an operator for it.
 
-The cell of any type becomes a graph by itself: `graphs.cell` runs the layer's own `cell` on symbols.
+The cell of any type becomes a graph by itself: `graphs.bundle.cells` runs the layer's own `cell` on
+symbols.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ class Operator:
 
     name        "LSTM", "GRU", "RNN"
     gates       blocks of rows in W and R
-    outputs     how many: Y and the states
-    arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H), B (2 gates H)
+    arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H),
+                B (2 gates H)
     attributes  of a layer and a number of directions, beside hidden_size and direction
-    on_npu      whether the RKNN converter keeps it on the NPU, on any target
-    y_consumed  of one step, whether Y must be read by something; else Y must not be read
+    on_npu      True if the RKNN converter keeps it on the NPU, on any target
+    y_consumed  True if Y must be read by something, even over one step. If False, it must not be
+                read over one step
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The ONNX GRU operator: gate order z, r, h (h is our n).
 
-W and R are the canonical matrices transposed. B holds two biases one after the other. If
-linear_before_reset, that of n is in both; of the gates the sum goes into the first.
+W and R are the canonical matrices transposed. B holds two biases one after the other. The sums of
+the gates r and z go into the first. If linear_before_reset, n has a bias in both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ONNX LSTM operator: gate order i, o, f, c (c is our g).
 
-W and R are the canonical matrices transposed. B holds two biases one after the other: the sum goes
-into the first and zeros into the second.
+W and R are the canonical matrices transposed. B holds two biases one after the other. The sum goes
+into the first, and zeros go into the second.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ONNX RNN operator. B holds two biases: the sum goes into the first and zeros into the second."""
+"""The ONNX RNN operator. B holds two biases: the sum goes into the first, zeros into the second."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an export measures."""
+"""The measurements of an export."""

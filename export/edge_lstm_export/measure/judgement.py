@@ -1,5 +1,5 @@
-"""The verdict on a model in fewer bits: how far it is from the reference over the whole test split,
-and in which words that is said. docs/backends.md, "What the verdict rests on"."""
+"""The verdict on a model in fewer bits: its distance from the reference over the whole test split,
+and the words for it. docs/backends.md, "What the verdict rests on"."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """Of the recordings, or of the outputs. index: in the test split, or of the output, from 0."""
+    """The worst of the recordings, or of the outputs. index: its number, from 0."""
 
     name: str
     index: int
@@ -44,11 +44,12 @@ class Worst:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """How far the outputs of one pass through the test split are from the reference's.
+    """The distance of the outputs of one pass through the test split from the reference's.
 
-    nrmse: over the standard deviation of all outputs of the reference; of one output, over its own.
-    steps: that the model itself answered; of: all there are. above: recordings with an NRMSE of
-    more than is good. worst_recording, worst_output: None if there is only one.
+    nrmse: over the standard deviation of all outputs of the reference. For a single output, it is
+    over that output's own. steps: those that the model itself answered. of: all there are. above:
+    the number of recordings whose NRMSE is above the good one. worst_recording, worst_output:
+    None if there is only one.
     """
 
     recordings: int
@@ -63,7 +64,7 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """verdict: GOOD, MOSTLY or POOR. sentence: that, with its figures."""
+    """verdict: GOOD, MOSTLY or POOR. sentence: the verdict with its figures."""
 
     verdict: str
     sentence: str
@@ -78,15 +79,16 @@ def measure(
 ) -> Pass | None:
     """None if there is no step.
 
-    recordings: with the steps alone that the model itself answered. names: of the outputs. of: the
-    steps of the whole test split.
+    recordings: only with the steps that the model itself answered. names: of the outputs. of: the
+    number of steps in the whole test split.
     """
     recordings = [one for one in recordings if len(one.outputs)]
     if not recordings:
         return None
     outputs = np.concatenate([one.outputs for one in recordings])
     reference = np.concatenate([one.reference for one in recordings])
-    whole, spread = compare(outputs, reference), float(reference.std())
+    whole = compare(outputs, reference)
+    spread = float(reference.std())
     by_recording = []
     for one in recordings:
         error = compare(one.outputs, one.reference, spread)
@@ -112,8 +114,9 @@ def _worst(rows: Sequence[Worst]) -> Worst | None:
 
 
 def judge(scheme: str, golden: Comparison, passes: Mapping[str, Pass]) -> Judgement:
-    """By the passes; by the golden samples if the model itself answers no step of the split."""
-    limit, verdict = tolerances.good(scheme), GOOD
+    """By the passes, or by the golden samples if the model itself answers no step of the split."""
+    limit = tolerances.good(scheme)
+    verdict = GOOD
     parts = [w for p in passes.values() for w in (p.worst_recording, p.worst_output) if w]
     if max((p.nrmse for p in passes.values()), default=golden.nrmse) > limit:
         verdict = POOR

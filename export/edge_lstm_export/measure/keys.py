@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_lstm_runtime.model.measured import Measured
 
-NUMPY = Measured("numpy")  # the float model, which the others are compared with
+NUMPY = Measured("numpy")  # the float model
 NATIVE = Measured("native")
 NATIVE_INT8 = Measured("native-int8")
 

@@ -1,5 +1,8 @@
-"""The test split, streamed through a backend: from the zero state at each recording, and as one
-stream through all recordings, as a board streams that nobody resets."""
+"""The test split, streamed through a backend.
+
+One pass starts from the zero state at each recording. The other is one stream through all
+recordings, as on a board that nobody resets.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from edge_lstm_runtime import Backend
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.session import answers as scaled
 
-RESET, NEVER_RESET = "reset", "never reset"
+RESET = "reset"
+NEVER_RESET = "never reset"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Streamed:
 def stream_test(run: Run, backend: Backend) -> dict[str, Streamed]:
     """RESET, and NEVER_RESET if there is a second recording that a state can be carried into.
 
-    A bidirectional model carries none.
+    A bidirectional model carries no state.
     """
     numbers = range(len(run.splits.test))
     passes = {RESET: _stream(run, backend, numbers, carried=False)}

@@ -1,4 +1,5 @@
-"""What an export counts as right. docs/backends.md, "What counts as right", has the reasons."""
+"""The limits within which an export counts an error as right. docs/backends.md, "What counts as
+right", has the reasons."""
 
 from __future__ import annotations
 
@@ -30,13 +31,15 @@ def moved_by_rounding(
     rows: NDArray[np.float32],
     lengths: Lengths,
 ) -> float:
-    """How far NumPy's answers move, at most, when each weight becomes the next number that float32
+    """The largest change of NumPy's answers if each weight becomes the next number that float32
     has, up or down by chance.
 
     rows: (steps, F) features, sequences of `lengths` one after the other.
     """
-    rng, ways = np.random.default_rng(0), np.array([-np.inf, np.inf], np.float32)
-    here, moved = run_sequences(numpy_backend(spec, weights), rows, lengths), 0.0
+    rng = np.random.default_rng(0)
+    ways = np.array([-np.inf, np.inf], np.float32)
+    here = run_sequences(numpy_backend(spec, weights), rows, lengths)
+    moved = 0.0
     for _ in range(NEIGHBOURS):
         beside = {n: np.nextafter(w, rng.choice(ways, w.shape)) for n, w in weights.items()}
         there = run_sequences(numpy_backend(spec, beside), rows, lengths)
@@ -51,9 +54,9 @@ def float32(
     lengths: Lengths,
     reference: NDArray[np.float64],
 ) -> Tolerance:
-    """What NumPy, the native kernel and ONNX Runtime are held to.
+    """The tolerance of NumPy, the native kernel and ONNX Runtime.
 
-    rows: (steps, F) features, sequences of `lengths` one after the other; reference: (steps, O).
+    rows: (steps, F) features, sequences of `lengths` one after the other. reference: (steps, O).
     """
     least = float32_tolerance(reference)
     most = FLOAT16_ROUNDING * max(1.0, float(np.abs(reference).max()))
@@ -82,10 +85,10 @@ def fewer_bits(
     where: str,
     test_split: Iterable[float] = (),
 ) -> Tolerance:
-    """What a board is held to over the golden samples, and over the first of them at load.
+    """The tolerance of a board over the golden samples, and over the first of them at load.
 
-    outputs, reference: (steps, O) of the golden samples. where: they were measured, in words.
-    test_split: the NRMSE of each pass through it.
+    outputs, reference: (steps, O) of the golden samples. where: the place of their measurement, in
+    words. test_split: the NRMSE of each pass through it.
     """
     first = compare(outputs[:AUTO_STEPS], reference[:AUTO_STEPS], float(reference.std()))
     largest = max(compare(outputs, reference).nrmse, first.nrmse, *test_split)
@@ -93,7 +96,7 @@ def fewer_bits(
 
 
 def with_margin(scheme: str, nrmse: float, where: str) -> Tolerance:
-    """where: the figure was measured, in words."""
+    """where: the place of the measurement, in words."""
     if scheme != "fp16":
         limit = float(f"{MARGIN * nrmse:.2g}")
         return Tolerance("nrmse", limit, f"{MARGIN:g} x the NRMSE {where}")

@@ -20,7 +20,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Of the LSTM operator, the same on every target; opset: the newest that the converter reads."""
+    """The LSTM operator's, on every target. opset: the newest that the converter reads."""
 
     batch_multiple: int
     size: int
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A row of the table; its keys are explained at the top of targets.toml. None and "" stand for unknown."""
+    """A row of the table. The top of targets.toml explains the keys. None and "" mean unknown."""
 
     name: str
     generation: int | None
@@ -53,7 +53,8 @@ class Target:
 
     @property
     def lstm(self) -> str:
-        """In a word or two, whether the NPU has the LSTM operator; the manual's word where it is known."""
+        """ "yes" if the NPU has the LSTM operator, "no" if not. "observed" is added if the manual
+        doesn't say."""
         answer = "yes" if self.lstm_npu else "no"
         return answer if self.lstm_manual is not None else f"{answer}, observed"
 
@@ -96,7 +97,7 @@ def limits() -> Limits:
 
 
 def schemes() -> dict[str, str]:
-    """Every scheme that the converter knows -> what it means."""
+    """Every scheme that the converter knows -> its meaning."""
     return dict(_table()["schemes"])
 
 
@@ -108,7 +109,7 @@ def source(key: str) -> str:
 
 
 def known(target: str) -> Target:
-    """The row of a target. Raises ConfigError."""
+    """The row of a target. Raises ConfigError if the table has none."""
     if target not in targets():
         raise ConfigError(f"target {target!r} is unknown; known: {', '.join(targets())}")
     return targets()[target]
@@ -120,12 +121,17 @@ def default_schemes(target: str) -> tuple[str, ...]:
 
 
 def find(target: str, scheme: str) -> Target:
-    """The row of a target that takes the scheme. Raises ConfigError, with the reason where the table has one."""
+    """The row of a target that takes the scheme.
+
+    Raises ConfigError for an unknown target, and if the target doesn't take the scheme. The error
+    gives the reason if the table has one.
+    """
     row = known(target)
     if scheme not in row.schemes:
         reason = row.refused.get(scheme)
         raise ConfigError(
-            f"scheme {scheme!r} is not offered for {target}; expected one of {', '.join(row.schemes)}"
+            f"scheme {scheme!r} is not offered for {target}; "
+            f"expected one of {', '.join(row.schemes)}"
             + (f" ({scheme} on {target}: {reason})" if reason else "")
         )
     return row

@@ -17,27 +17,20 @@ from ..work import Float32
 from . import npu_int8
 
 T = TypeVar("T")
-
-
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
-
-
-TOLERABLE = 1.1
-
-
-UNMEASURED = 1024  # samples where there is no curve
-
-
+TOLERABLE = 1.1  # times the least error: the smallest size within it is taken
+UNMEASURED = 1024  # samples if there is no curve
 POOL = 100_000  # training steps that are looked at
-
-
 SEQUENCES = 64  # of a bidirectional model
 
 
 def sequences(
     recordings: Sequence[NDArray[Any]], labels: Sequence[object], steps: int
 ) -> dict[str, Float32]:
-    """x (N, steps, F): pieces of the training recordings (T, F), with the class of each; one that is too short is repeated."""
+    """x (N, steps, F): pieces of the training recordings, the classes in turn.
+
+    recordings: (T, F) each. If one is too short, it is repeated. labels: the class of each.
+    """
     groups: dict[object, list[NDArray[Any]]] = defaultdict(list)
     for n in np.random.default_rng(0).permutation(len(recordings)):
         x = recordings[n]
@@ -57,7 +50,8 @@ def calibrate(
 ) -> tuple[dict[str, Float32], dict[int, float]]:
     """The calibration set and the curve that its size follows from: samples -> NRMSE.
 
-    recordings: training features (T, F) each, and the class of each. stream: features (steps, F) for the curve; None: UNMEASURED samples.
+    recordings: training features (T, F) each. labels: the class of each. stream: features
+    (steps, F) for the curve. If it is None, there is no curve, and the set has UNMEASURED samples.
     """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
@@ -75,10 +69,8 @@ def calibrate(
                 strata[carried, labels[n], (since + 1).bit_length()].append(position)
                 position += 1
     everything = np.concatenate(pool)
-    extremes = {
-        *everything.argmin(axis=0).tolist(),
-        *everything.argmax(axis=0).tolist(),
-    }  # always in it: ranges must not depend on luck
+    # Always in the set: ranges must not depend on luck.
+    extremes = {*everything.argmin(axis=0).tolist(), *everything.argmax(axis=0).tolist()}
     priority = _in_turns(
         [rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)]
     )
@@ -116,11 +108,13 @@ def _states(
     recordings: list[NDArray[np.float32]],
     positions: list[int],
 ) -> dict[str, Float32]:
-    """x (N, F), and every state (N, size) by name before the steps at `positions`: of all recordings
-    from the zero state, then of all carried."""
-    starts = set(
-        np.cumsum([0, *map(len, recordings)]).tolist()
-    )  # the last of them is where the carried pass begins
+    """x (N, F), and every state (N, size) by name before the steps at `positions`.
+
+    The positions count through two passes over all recordings. Each recording of the first starts
+    from the zero state. The second carries the state through all.
+    """
+    # The last of them is the start of the carried pass.
+    starts = set(np.cumsum([0, *map(len, recordings)]).tolist())
     backend = NumpyBackend(spec, weights)
     found = []
     wanted = set(positions)

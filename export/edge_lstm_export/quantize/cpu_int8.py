@@ -1,8 +1,8 @@
-"""Weights for the native kernel in int8: rounded with what they are multiplied with in sight, and the
-biases made up for the rest.
+"""Weights for the native kernel in int8.
 
-Measured on trained nets (docs/int8.md), plain rounding of the weights makes nearly all of that kernel's
-error; x and h in int8, each step with a scale of its own, make a tenth of it.
+They are rounded for the inputs that they really meet, and the biases make up for the rest. Measured
+on trained nets (docs/int8.md), plain rounding of the weights makes nearly all of that kernel's
+error. x and h in int8, each step with a scale of its own, make a tenth of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def quantize(
     for seen in walk(spec.network, weights, calibration["x"], states):
         layer = seen.layer
         W_x, W_h, b = layer.joined(NUMPY, seen.weights)
-        # As float32, which is what the kernel divides by.
+        # As float32, because the kernel divides by that.
         steps = [_step(W) for W in (W_x, W_h)]
         step = np.concatenate(
             [np.tile(s, (len(W), 1)) for s, W in zip(steps, (W_x, W_h), strict=True)]
@@ -63,6 +63,6 @@ def quantize(
 
 
 def _step(W: NDArray[Any]) -> Float32:
-    """(columns,) so that the largest weight of a column is 127."""
+    """(columns,): with these steps the largest weight of each column is 127."""
     step: Float32 = (np.maximum(np.abs(W).max(axis=0), 1e-9) / 127).astype(np.float32)
     return step

@@ -1,17 +1,19 @@
-"""The int8 cell that keeps its state: what is quantized, and how, so that an error does not build up.
+"""The int8 cell that keeps its state: the parts that are quantized, so that no error builds up.
 
 Measured on trained nets (docs/int8.md): nearly all of the error of a plain w8a8 cell comes from the
 cell state in int8, then from the sums, the rounding of the weights, and x. So
 
-    states   and everything element-wise stay float16: H values each, against the products' S (F + H)
-    x        is given to the int8 product in several channels, rounded at different offsets, whose sum
-             is finer (packing.spread)
-    h        is rounded so that each step's rounding error is made up for in the next (packing.Packing)
-    sums     each of the S columns has a scale and a centre of its own, searched for the least error in
-             the new state: the weights are divided by the scale, the sums multiplied by it in float16,
-             and the centre is added there
-    weights  are rounded one input after the other, each rounding error handed on to the inputs that are
-             still to come, weighted by what the inputs really are (`gptq`)
+    states   stay float16, like everything element-wise: H values each, against the products'
+             S (F + H)
+    x        is given to the int8 product in several channels, rounded at different offsets. Their
+             sum is finer (packing.spread)
+    h        is rounded so that each step makes up for the rounding error of the step before
+             (packing.Packing)
+    sums     each of the S columns has a scale and a centre of its own, searched for the least
+             error in the new state. The weights are divided by the scale. In float16 the sums are
+             multiplied by it, and the centre is added
+    weights  are rounded one input after the other. Each rounding error is handed on to the inputs
+             that are still to come, weighted by the inputs' second moments (`gptq`)
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the ze
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """weights: (PINS + inputs + H, S), each column on an int8 grid; bias, scale, centre: (S,).
+    """weights: (PINS + inputs + H, S), each column on an int8 grid. bias, scale, centre: (S,).
 
-    The sums are round(v @ weights + bias) * scale + centre, the rounding on the int8 grid of 1/127.
+    The sums are round(v @ weights + bias) * scale + centre, rounded on the int8 grid of 1/127.
     """
 
     weights: Float64
@@ -51,7 +53,7 @@ class Product:
 
 
 def refused(network: Network) -> str:
-    """Why the int8 cells can't be made of a network; "" if they can."""
+    """Why the int8 cells can't be made of a network, or "" if they can."""
     rounded = [layer for layer in network.layers if layer.multiplies_state]
     if not rounded:
         return "no layer multiplies its state, and the int8 cell is made of such layers"
@@ -59,8 +61,8 @@ def refused(network: Network) -> str:
     readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
     if readers != [first.name] or first.inputs != (FEATURES,):
         return (
-            f"the int8 cell takes a network whose features {first.name} alone reads, its first layer "
-            f"that multiplies its state; here {', '.join(readers)} read them"
+            f"the int8 cell takes a network whose features {first.name} alone reads, its first "
+            f"layer that multiplies its state; here {', '.join(readers)} read them"
         )
     return ""
 
@@ -70,7 +72,7 @@ def quantize(
 ) -> dict[str, Product]:
     """The product of each layer that multiplies its state, with int8 inputs v.
 
-    v is [0, 0, x in parts or what the layer reads, h].
+    v is [0, 0, x in parts or the values that the layer reads, h].
 
     calibration: x (N, F), and every state (N, size) before the step, by name.
     """
@@ -101,9 +103,9 @@ def quantize(
 
 
 def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
-    """W: (inputs, S) on the grid of `step`, by GPTQ. first: how many of the inputs are x's.
+    """W: (inputs, S) on the grid of `step`, by GPTQ. first: the number of inputs that are x's.
 
-    A column that is zero for all of x, or all of h, stays so: its product has no such weights.
+    If a column is zero for all of x, or for all of h, it stays so: its product has no such weights.
     """
     from_x = (W[:first] != 0).any(axis=0)
     from_h = (W[first:] != 0).any(axis=0)
@@ -119,10 +121,10 @@ def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
 
 
 def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[str, Product]:
-    """The products of a model that was fine-tuned for them: its weights lie on the grid, and its ranges
-    are those of `learned`.
+    """The products of a model that was fine-tuned for them: its weights lie on the grid.
 
-    learned: x_range (F,) and, of each layer with a state, NAME.scale and NAME.centre (S,).
+    learned: its ranges, x_range (F,), and NAME.scale and NAME.centre (S,) of each layer that
+    multiplies its state.
     """
     from edge_lstm.emulate.npu_w8a8 import product
 
@@ -150,9 +152,9 @@ def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[
 
 
 def _pinned(W: Float64, step: Float64) -> Float64:
-    """With two inputs more, which are always 0: they hold both ends of each column's range.
+    """With two inputs more, which are always 0. They hold both ends of each column's range.
 
-    The converter takes (max - min) / 255 of a column as its step, which is ours then.
+    The converter takes (max - min) / 255 of a column as its step. With them, that is our step.
     """
     return np.concatenate([127 * step[None], -128 * step[None], W])
 
@@ -173,9 +175,9 @@ def emulate(
     x_range: Float64,
     features: NDArray[np.floating[Any]],
 ) -> Float64:
-    """What the int8 cells answer, by NumPy: products and sums as the NPU rounds them, the rest exact.
+    """The answers of the int8 cells, by NumPy: (steps, F) -> (steps, O).
 
-    (steps, F) -> (steps, O).
+    Products and sums are rounded as on the NPU. The rest is exact.
     """
     network = spec.network
     exact = {n: np.asarray(array, np.float64) for n, array in weights.items()}

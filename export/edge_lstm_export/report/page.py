@@ -25,7 +25,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def png(figure: Figure) -> str:
-    """In base64, as a data URL has it."""
+    """The figure as PNG in base64, for a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()

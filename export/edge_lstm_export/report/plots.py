@@ -18,7 +18,10 @@ MAX_OUTPUTS = 4
 def plot_errors(
     outputs: Mapping[str, NDArray[Any]], reference: NDArray[np.float64], window: int = 25
 ) -> Figure:
-    """The largest absolute error within each `window` of steps, a line for each backend, on a logarithmic scale. outputs: (steps, O)."""
+    """The largest absolute error within each `window` of steps, a line for each backend.
+
+    outputs: (steps, O). The scale is logarithmic.
+    """
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     ax = figure.add_subplot()
     starts = np.arange(0, len(reference), window)
@@ -46,7 +49,10 @@ def plot_stream(
     names: Sequence[str],
     steps: int = 300,
 ) -> Figure:
-    """The first `steps` of the first few outputs: the reference as a wide grey line, the backends in `shown` over it."""
+    """The first `steps` of the first few outputs.
+
+    The reference is a wide grey line. The backends in `shown` lie over it.
+    """
     count = min(len(names), MAX_OUTPUTS)
     figure = Figure(figsize=(11, 1.7 * count + 0.6), layout="constrained")
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))

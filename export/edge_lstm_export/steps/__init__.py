@@ -1,1 +1,1 @@
-"""The export steps. Each module has `call(work) -> Work`; the list in `pipeline` is the order."""
+"""The steps of an export. Each module has `call(work) -> Work`. `pipeline` has them in order."""

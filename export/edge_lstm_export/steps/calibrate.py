@@ -1,10 +1,14 @@
-"""Step 5: what the quantizer sees: features of real training streams, with the states that really occur before them.
+"""Step 5: the samples for the quantizer: features of real training streams, with the states that
+really occur before them.
 
-The samples are drawn evenly from strata: the class, the time since the reset (in powers of two), and whether the stream starts anew at each
-recording or is carried through all of them, because a board does either. How many are enough, a convergence curve says: the
-emulated int8 cell is streamed over validation and training data, and the smallest set is taken that is within TOLERABLE of the best one.
+The samples are drawn evenly from strata: the class, the time since the reset (in powers of two),
+and the kind of stream. A stream starts anew at each recording, or is carried through all of them,
+because a board does either. A convergence curve says how many samples are enough. For it the
+emulated int8 cell is streamed over validation and training data, and the smallest set is taken that
+is within TOLERABLE of the best one.
 
-Of a bidirectional model there are no states to draw: it is sequences of the length that the converted model takes, the classes in turn.
+A bidirectional model has no states to draw. Its samples are sequences of the length that the
+converted model takes, the classes in turn.
 """
 
 from __future__ import annotations
@@ -43,8 +47,10 @@ def call(work: Work) -> Work:
         stream if curved else None,
     )
     if curve:
-        size, best = len(calibration["x"]), min(curve.values())
+        size = len(calibration["x"])
+        best = min(curve.values())
         work.say(
-            f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, {best:.1e} with the best size"
+            f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, "
+            f"{best:.1e} with the best size"
         )
     return dataclasses.replace(work, calibration=calibration, convergence=curve)

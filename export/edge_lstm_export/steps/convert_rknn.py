@@ -1,11 +1,12 @@
-"""Step 7: the vendor's converter. For each target and scheme every form is linted, converted and streamed on the simulator; one is kept.
+"""Step 7: the vendor's converter.
 
-Kept is the form that costs least among those that are good over the golden stream, by the cycles in
-the converter's own table of operators; if none is good, the most accurate. If the converter can't
+For each target and scheme every form is linted, converted and streamed on the simulator. The form
+that is kept is the cheapest of those that are good over the golden stream, by the cycles in the
+converter's own table of operators. If none is good, it is the most accurate. If the converter can't
 run, the bundle is made without it and says so.
 
-With a chunk of T steps, ONNX's operators over T steps are a further artifact of each pair; if it can't
-be made, a note says why. Of a network that needs whole sequences it is the only one.
+With a chunk of T steps, ONNX's operators over T steps are a further artifact of each pair. If it
+can't be made, a note says why. For a network that needs whole sequences it is the only artifact.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from functools import partial
 from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.verify.golden import run_sequences
 
-from ..graphs.npu import FORMS, Form, candidates, whole
+from ..graphs.form import Form
+from ..graphs.npu import FORMS, candidates, whole
 from ..measure import tolerances
+from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint
 from ..npu.rknn.process import Converter
@@ -50,50 +53,72 @@ def call(work: Work) -> Work:
     forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = list(pool.map(partial(_try, work, forms), jobs))
-    artifacts = {}
-    candidate_rows = {}
-    notes = list(work.notes)
-    for target, schemes in work.schemes.items():
-        for scheme in schemes:
-            mine = [c for c in tried if (c.target, c.scheme, c.steps) == (target, scheme, 1)]
-            if mine:
-                kept = _choose(mine)
-                member = f"{target}-{scheme}.rknn"
-                candidate_rows[member] = tuple(mine)
-                artifacts[member] = _artifact(kept, forms)
-                if (kept.form, scheme) == ("packed", "w8a8") and work.run.w8a8:
-                    notes.append(
-                        f"{member}: weights and ranges are those that it was fine-tuned with"
-                    )
-                    work.say(f"  {notes[-1]}")
-                for warning in lint(artifacts[member].form.graph, target, scheme):
-                    notes.append(f"{member}: {warning}")
-                    work.say(f"  {notes[-1]}")
-                for other in mine:
-                    if other is not kept and other.converter is not None:
-                        other.converter.close()
-            for one in tried:
-                if (one.target, one.scheme) != (target, scheme) or one.steps == 1:
-                    continue
-                member = f"{target}-{scheme}-t{one.steps}.rknn"
-                if one.refused:
-                    notes.append(f"{member} was not made: {one.refused}")
-                    work.say(f"  {notes[-1]}")
-                    continue
-                one.why = (
-                    f"the only form for sequences of {one.steps}"
-                    if work.spec.whole
-                    else f"asked for, beside {target}-{scheme}.rknn"
-                )
-                candidate_rows[member] = (one,)
-                artifacts[member] = _artifact(one, forms)
+    made = _Made(work, forms, notes=list(work.notes))
+    for pair in pairs:
+        own = [c for c in tried if (c.target, c.scheme) == pair]
+        if single := [c for c in own if c.steps == 1]:
+            made.keep_best(single)
+        for one in own:
+            if one.steps != 1:
+                made.keep_chunk(one)
     return dataclasses.replace(
-        work, artifacts=artifacts, candidates=candidate_rows, notes=tuple(notes)
+        work, artifacts=made.artifacts, candidates=made.candidates, notes=tuple(made.notes)
     )
 
 
+@dataclasses.dataclass
+class _Made:
+    """The artifacts so far, and the candidates of each, by member."""
+
+    work: Work
+    forms: Forms
+    notes: list[str]
+    artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    candidates: dict[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)
+
+    def keep_best(self, mine: list[Candidate]) -> None:
+        """One of the candidates of one step of a pair. Closes the others."""
+        kept = _choose(mine)
+        member = f"{kept.target}-{kept.scheme}.rknn"
+        self._keep(member, kept, mine)
+        if (kept.form, kept.scheme) == ("packed", "w8a8") and self.work.run.w8a8:
+            self._note(f"{member}: weights and ranges are those that it was fine-tuned with")
+        for warning in lint(self.artifacts[member].form.graph, kept.target, kept.scheme):
+            self._note(f"{member}: {warning}")
+        for other in mine:
+            if other is not kept and other.converter is not None:
+                other.converter.close()
+
+    def keep_chunk(self, one: Candidate) -> None:
+        """The candidate of several steps of a pair, unless it was refused."""
+        member = f"{one.target}-{one.scheme}-t{one.steps}.rknn"
+        if one.refused:
+            self._note(f"{member} was not made: {one.refused}")
+            return
+        one.why = (
+            f"the only form for sequences of {one.steps}"
+            if self.work.spec.whole
+            else f"asked for, beside {one.target}-{one.scheme}.rknn"
+        )
+        self._keep(member, one, [one])
+
+    def _keep(self, member: str, kept: Candidate, tried: list[Candidate]) -> None:
+        form = self.forms[kept.form, kept.steps]
+        assert isinstance(form, Form)
+        assert kept.converter is not None
+        assert kept.outputs is not None
+        self.candidates[member] = tuple(tried)
+        self.artifacts[member] = Artifact(
+            kept.target, kept.scheme, form, kept.converter, kept.outputs
+        )
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.work.say(f"  {text}")
+
+
 def _form(work: Work, name: str, steps: int) -> Form | str:
-    """The form, or the reason why this network has none of it."""
+    """The form, or the reason why this network doesn't have it."""
     spec = work.spec
     weights = work.weights
     several = {"steps": steps} if steps > 1 else {}
@@ -103,14 +128,6 @@ def _form(work: Work, name: str, steps: int) -> Form | str:
         return FORMS[name](spec, weights, work.calibration, learned=work.run.w8a8, **several)
     except ConversionError as e:
         return str(e)
-
-
-def _artifact(made: Candidate, forms: Forms) -> Artifact:
-    form = forms[made.form, made.steps]
-    assert isinstance(form, Form)
-    assert made.converter is not None
-    assert made.outputs is not None
-    return Artifact(made.target, made.scheme, form, made.converter, made.outputs)
 
 
 def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
@@ -125,18 +142,11 @@ def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
     if errors:
         return candidate(refused=f"{errors[0].rule}: {errors[0].message}")
     log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
+    graph = form.graph.SerializeToString()
+    conversion = Conversion(work.spec, graph, form.recipe, target, scheme, work.calibration)
     converter = None
     try:
-        converter = Converter(
-            work.spec,
-            form.graph.SerializeToString(),
-            form.recipe,
-            target,
-            scheme,
-            work.calibration,
-            say=work.say,
-            log_file=log_file,
-        )
+        converter = Converter(conversion, say=work.say, log_file=log_file)
         work.resources.callback(converter.close)
         outputs = run_sequences(simulated(converter, work.weights), work.rows, work.lengths)
     except ConversionError as e:
@@ -156,7 +166,7 @@ def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
 
 
 def _choose(mine: list[Candidate]) -> Candidate:
-    """Marks the kept one, with the reason. Raises ConversionError where every form was refused."""
+    """Marks the kept one, with the reason. Raises ConversionError if every form was refused."""
     converted = [c for c in mine if c.comparison is not None]
     if not converted:
         first = mine[0]
@@ -179,7 +189,7 @@ def _choose(mine: list[Candidate]) -> Candidate:
 
 
 def _what_is_best(kept: Candidate, right: list[Candidate]) -> str:
-    """About the kept one, in words that fit the others' figures beside it."""
+    """Words on the kept one that fit the others' figures beside it."""
     alike = [c for c in right if c.on_cpu == kept.on_cpu]  # the others have more on the CPU
     if len(right) == 1:
         return "the only one"

@@ -1,10 +1,11 @@
-"""Step 1: the golden stream: real test samples, one recording after the other, and the reference's outputs for them.
+"""Step 1: the golden stream: real test samples, and the reference's outputs for them.
 
-The state is carried over the recordings' borders, so that a thousand steps really are carried. They are more where a chunk needs them to
-run twice, so that its own state comes back to it.
+The recordings follow each other, and the state is carried over their borders, so that a thousand
+steps really are carried. There are more steps if a chunk needs them to run twice, so that its own
+state comes back to it.
 
-Of a bidirectional model, which carries nothing, every recording is a sequence of its own; where a converted model is made, they are pieces
-of just the length that it takes.
+A bidirectional model carries nothing, so each recording is a sequence of its own. If a converted
+model is made, the sequences are pieces of exactly the length that it takes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STEPS = 1000
 
 
 def golden_stream(test: list[Sequence], steps: int = STEPS) -> Float64:
-    """(steps, C) raw units: the test recordings one after the other, and from the start again where they are too few."""
+    """(steps, C) raw units: the test recordings one after the other. If they are too few, they are
+    repeated."""
     stream = np.concatenate([s.x for s in shuffled(test)])
     if len(stream) < steps:
         stream = np.tile(stream, (-(-steps // len(stream)), 1))
@@ -40,7 +42,8 @@ def call(work: Work) -> Work:
         sequences = _sequences(recordings, work.chunk)
     else:
         sequences = [golden_stream(test, max(STEPS, 2 * (work.chunk or 1)))]
-    stream, lengths = np.concatenate(sequences), np.array([len(x) for x in sequences])
+    stream = np.concatenate(sequences)
+    lengths = np.array([len(x) for x in sequences])
     outputs = run_sequences(
         reference(work.spec, work.weights), golden_features(work.spec, stream, lengths), lengths
     )
@@ -52,26 +55,43 @@ def call(work: Work) -> Work:
 
 
 def _with_length(work: Work, found: list[int]) -> Work:
-    """`chunk` set to the length of sequence that the converted models take, or to None with a note that says why there are none."""
+    """Sets `chunk` to the length of sequence that the converted models take.
+
+    If there can be no such model, it is None, and a note says why.
+    """
     if not work.schemes:
         return work
-    shortest, longest = min(found), max(found)
+    shortest = min(found)
+    longest = max(found)
     steps = work.chunk or longest
     if work.chunk is None and shortest < longest:
-        why = f"the test recordings have {shortest} to {longest} steps, and a converted model takes sequences of one length"
+        why = (
+            f"the test recordings have {shortest} to {longest} steps, "
+            "and a converted model takes sequences of one length"
+        )
     elif steps > longest:
-        why = f"the longest test recording has {longest} steps, too few to check it with sequences of {steps}"
+        why = (
+            f"the longest test recording has {longest} steps, "
+            f"too few to check it with sequences of {steps}"
+        )
     elif steps not in CHUNKS:
-        why = f"the test recordings have {steps} steps, and a converted model takes {CHUNKS[0]} to {CHUNKS[-1]}"
+        why = (
+            f"the test recordings have {steps} steps, "
+            f"and a converted model takes {CHUNKS[0]} to {CHUNKS[-1]}"
+        )
     else:
         return dataclasses.replace(work, chunk=steps)
-    note = f"no RKNN model for {' and '.join(work.schemes)} was made: {why}; choose a length by --chunk. NumPy and ONNX Runtime take any."
+    note = (
+        f"no RKNN model for {' and '.join(work.schemes)} was made: {why}; "
+        "choose a length by --chunk. NumPy and ONNX Runtime take any."
+    )
     work.say(f"  {note}")
     return dataclasses.replace(work, chunk=None, schemes={}, notes=(*work.notes, note))
 
 
 def _sequences(recordings: list[Float64], steps: int | None) -> list[Float64]:
-    """Recordings until there are STEPS, a long one cut to these; pieces of exactly `steps` where that is given."""
+    """Recordings until there are STEPS, the first STEPS of each. If `steps` is given: pieces of
+    exactly that many."""
     chosen: list[Float64] = []
     for x in recordings:
         chosen += (

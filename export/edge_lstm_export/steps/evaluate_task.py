@@ -1,8 +1,8 @@
 """Step 10: the whole test split, streamed through each backend: the metric that the user cares
 about, and the verdict on each model in fewer bits.
 
-A model in fewer bits is judged by the streams that its metric is from. Its tolerance for `check`
-allows what was measured here as well. One that is certainly wrong here is left out.
+A model in fewer bits is judged by the streams that its metric comes from. Its tolerance for `check`
+allows the errors of those streams as well. If it is certainly wrong here, it is left out.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Passes = Mapping[str, Streamed]
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A model in fewer bits. name: of its backend; member: what is left out if it is wrong.
+    """A model in fewer bits. name: of its backend. member: left out if the model is wrong.
 
-    at_once: steps that it takes together. where: it is measured, in words.
+    at_once: the steps that it takes together. where: the place of the measurement, in words.
     """
 
     name: Measured
@@ -80,8 +80,10 @@ def _candidates(work: Work) -> list[Candidate]:
             Candidate(name, str(name), "int8", backend, 1, ON_CPU, "Use the backend native")
         )
     for member, artifact in work.artifacts.items():
-        backend, steps = simulated(artifact.converter, work.weights), artifact.form.steps
-        name, advice = keys.simulated(member), instead(artifact)
+        backend = simulated(artifact.converter, work.weights)
+        steps = artifact.form.steps
+        name = keys.simulated(member)
+        advice = instead(artifact)
         found.append(Candidate(name, member, artifact.scheme, backend, steps, SIMULATED, advice))
     return found
 
@@ -111,7 +113,8 @@ def _judged(work: Work, one: Candidate, found: Passes, expected: Passes) -> Work
 
 
 def _measured(work: Work, one: Candidate, found: Streamed, expected: Streamed) -> Pass | None:
-    test, recordings = work.run.splits.test, []
+    test = work.run.splits.test
+    recordings = []
     for number, y, right in zip(found.order, found.outputs, expected.outputs, strict=True):
         own = own_steps(work, one.at_once, len(y))
         recordings.append(Recording(number, test[number].name, y[:own], right[:own]))
@@ -120,7 +123,7 @@ def _measured(work: Work, one: Candidate, found: Streamed, expected: Streamed) -
 
 
 def own_steps(work: Work, at_once: int, length: int) -> int:
-    """How many of a recording's steps a model of `at_once` steps answers itself, from the first.
+    """How many of a recording's steps, from the first, a model of `at_once` steps answers itself.
 
     NumPy answers the others.
     """
@@ -130,14 +133,18 @@ def own_steps(work: Work, at_once: int, length: int) -> int:
 
 
 def _answered_by_numpy(work: Work, member: str) -> str | None:
-    """A note on a model of several steps at once that answers so little of the recordings that its
-    metric is NumPy's above all."""
+    """A note, if a model of several steps at once answers less than half of the test split's steps.
+
+    Its metric is then NumPy's above all.
+    """
     steps = work.artifacts[member].form.steps
     lengths = [len(s.x) for s in work.run.splits.test]
-    left, total = sum(n - own_steps(work, steps, n) for n in lengths), sum(lengths)
+    left = sum(n - own_steps(work, steps, n) for n in lengths)
+    total = sum(lengths)
     if 2 * left <= total:
         return None
-    which, advice = f"fill no chunk of {steps} in their recording", "choose a smaller chunk"
+    which = f"fill no chunk of {steps} in their recording"
+    advice = "choose a smaller chunk"
     if work.spec.whole:
         which = f"are in recordings of other than {steps} steps"
         advice = "test with recordings of that length"
@@ -149,8 +156,8 @@ def test_metrics(
     run: Run,
     backends: Mapping[Measured, Backend],
 ) -> tuple[Metrics, dict[Measured, Sequence[NDArray[Any]]]]:
-    """The metrics of each backend, and of each with its state never reset; the answers (T, O) of
-    each backend to each test sequence."""
+    """The metrics of each backend, also with its state never reset, and the answers of each
+    backend: (T, O) for each test sequence."""
     passes = {name: stream_test(run, backend) for name, backend in backends.items()}
     metrics = _by_name({name: _metrics(run, found) for name, found in passes.items()})
     return metrics, {name: found[RESET].answers for name, found in passes.items()}

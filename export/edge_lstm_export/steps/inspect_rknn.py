@@ -1,7 +1,8 @@
-"""Step 9: where the error of each converted model arises, tensor by tensor, and whether it grows while the state is carried.
+"""Step 9: the error of each converted model, tensor by tensor, and its growth while the state is
+carried.
 
-For the tensors inside, the model is built once more with them as further outputs; not of one that
-takes several steps at once, which has the outputs only. A bidirectional model carries nothing, so
+For the tensors inside, the model is built once more with them as further outputs. If it takes
+several steps at once, only its outputs are inspected. A bidirectional model carries nothing, so
 there is nothing to inspect.
 """
 
@@ -22,18 +23,17 @@ from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.ops import NUMPY, Recorder
 
 from ..graphs.builder import state_name
-from ..graphs.npu import Form, traced_outputs
+from ..graphs.form import Form, traced_outputs
 from ..measure.passes import NEVER_RESET
+from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.process import Converter
 from ..work import Artifact, Inspection, Work
 from .convert_rknn import AT_ONCE
 
 TRACED_STEPS = 300
 DRIFT_STEPS = 10_000
-PER_WINDOW = 1000  # steps; of a model that takes several at once, a multiple of those
-GROWTH = (
-    1.5  # of the error of the last window over that of the first: from here on it counts as growing
-)
+PER_WINDOW = 1000  # steps; for a model that takes several at once, a multiple of those
+GROWTH = 1.5  # the error grows if that of the last window is more than this times the first's
 
 
 def call(work: Work) -> Work:
@@ -55,7 +55,7 @@ def call(work: Work) -> Work:
 def _inspect(work: Work, artifact: Artifact) -> Inspection:
     rows = work.rows
     window = drift_window(artifact.form.steps)
-    # The same samples over and over, so that windows differ in what the state has been through and in nothing else.
+    # The same samples over and over, so that windows differ in the state's history alone.
     stream = np.tile(rows[:window], (round(DRIFT_STEPS / window), 1))
     reference = Reference(work.spec, work.weights).run(stream)
     artifact.converter.reset()
@@ -68,7 +68,8 @@ def _inspect(work: Work, artifact: Artifact) -> Inspection:
 
 
 def drift_window(steps: int) -> int:
-    """The largest multiple of `steps` in PER_WINDOW, or `steps` itself: always steps that the model itself answers."""
+    """The largest multiple of `steps` in PER_WINDOW, or `steps` itself if it is larger. So the
+    model itself answers every step."""
     return steps * max(1, PER_WINDOW // steps)
 
 
@@ -79,12 +80,14 @@ def _tensors(
     form = artifact.form.with_traces(spec)
     sizes = traced_outputs(spec, form)
     graph = form.graph.SerializeToString()
+    conversion = Conversion(
+        spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
+    )
     try:
-        with Converter(
-            spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
-        ) as converter:
+        with Converter(conversion) as converter:
             traced = np.split(converter.trace(rows), np.cumsum(list(sizes.values()))[:-1], axis=1)
-    except ConversionError as e:  # further outputs may be more than the converter takes; the model itself is not touched by that
+    except ConversionError as e:
+        # The converter may refuse the further outputs. The model itself has been converted without.
         work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
         return ()
     reference = reference_trace(spec, work.weights, rows, form)
@@ -96,8 +99,11 @@ def _tensors(
 def reference_trace(
     spec: ModelSpec, weights: Any, rows: NDArray[Any], form: Form
 ) -> dict[str, NDArray[np.float64]]:
-    """The outputs of a form with traces, by its names, over a stream (steps, F), as the float64 cells
-    compute them: (steps, size) each."""
+    """The outputs of a form with traces, by its names: (steps, size) each, as the float64 cells
+    compute them over a stream.
+
+    rows: (steps, F).
+    """
     network = spec.network
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     values = {FEATURES: np.asarray(rows, np.float64)}
@@ -126,9 +132,11 @@ def reference_trace(
 
 
 def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict[str, Any]:
-    """NRMSE as everywhere; cosine of the two as vectors; SNR = power of the reference over that of the error, in dB."""
+    """cosine: of the two as vectors. SNR: power of the reference over that of the error, in dB, or
+    None if either is 0."""
     comparison = compare(found, reference)
-    error, signal = float(((found - reference) ** 2).sum()), float((reference**2).sum())
+    error = float(((found - reference) ** 2).sum())
+    signal = float((reference**2).sum())
     norms = math.sqrt(float((found.astype(np.float64) ** 2).sum()) * signal)
     return {
         "name": name,

@@ -13,7 +13,7 @@ from edge_lstm_runtime.model.measured import Measured, write_measured
 from edge_lstm_runtime.model.npz import write_npz
 
 from ..measure import keys
-from ..npu.rknn.process import dataset
+from ..npu.rknn.conversion import dataset
 from ..work import GRAPHS, Work
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
@@ -37,7 +37,8 @@ def call(work: Work) -> Work:
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter, made_from = artifact.converter, GRAPHS["cell"]
+        converter = artifact.converter
+        made_from = GRAPHS["cell"]
         if artifact.form.name != "cell" or made_from not in members:
             made_from = f"npu-{artifact.form.label}.onnx"
             members[made_from] = artifact.form.graph.SerializeToString(deterministic=True)
@@ -84,7 +85,7 @@ def call(work: Work) -> Work:
 
 
 def _promised(work: Work, backend: Measured) -> dict[str, Any]:
-    """Of a model in fewer bits: its tolerance, and the verdict with the figures that it is from."""
+    """For a model in fewer bits: its tolerance, and the verdict with its figures."""
     return {
         "tolerance": dataclasses.asdict(work.accuracy[backend].tolerance),
         "test_split": dataclasses.asdict(work.judgements[backend]),

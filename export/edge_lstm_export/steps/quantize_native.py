@@ -1,7 +1,8 @@
-"""Step 6: int8 weights for the native kernel on any board's CPU, and how far they are from the reference.
+"""Step 6: int8 weights for the native kernel on any board's CPU, and their distance from the
+reference.
 
-Its sums of integers are exact, so a board's answers are those of this machine to within float32 rounding of the gates, which may
-move an h to the next of 127 steps.
+The kernel's sums of integers are exact. So a board's answers are those of this machine to within
+float32 rounding of the gates, which may move an h to the next of 127 steps.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ WHERE = "on the exporting machine's CPU"
 
 
 def call(work: Work) -> Work:
-    if work.spec.whole:  # which the kernel does not run
+    if work.spec.whole:  # the kernel does not run it
         return work
     try:
         backend = native_backend(work, arrays := of_run(work.run))
@@ -49,7 +50,7 @@ def call(work: Work) -> Work:
 
 
 def fine_tuned(run: Run) -> str | None:
-    """What came of quantization-aware training for this kernel; None for a run without it."""
+    """The result of quantization-aware training for this kernel, or None for a run without it."""
     found = run.metrics.get("quantize")
     if found is None or found["scheme"] != "int8":
         return None
@@ -57,21 +58,25 @@ def fine_tuned(run: Run) -> str | None:
         why = "rounding costs no more than `tolerance` allows, so nothing was fine-tuned"
         return f"{NAME}: {why}, and the float model's weights are rounded by GPTQ"
     if not found["best_epoch"]:
-        return f"{NAME}: no epoch of the fine-tuning was better on the validation split, so the float model's weights are rounded by GPTQ"
-    return f"{NAME}: the weights lie on the grid that they were fine-tuned on, in epoch {found['best_epoch']}, and GPTQ leaves them there"
+        return (
+            f"{NAME}: no epoch of the fine-tuning was better on the validation split, "
+            "so the float model's weights are rounded by GPTQ"
+        )
+    return (
+        f"{NAME}: the weights lie on the grid that they were fine-tuned on, "
+        f"in epoch {found['best_epoch']}, and GPTQ leaves them there"
+    )
 
 
 def of_run(run: Run) -> Arrays:
-    """The arrays of int8.npz for a trained run: always the same, whatever NPU it is exported for."""
-    recordings, labels = (
-        [run.spec.inputs.features(s.x)[0] for s in run.splits.train],
-        [s.label for s in run.splits.train],
-    )
+    """The arrays of int8.npz for a trained run. They are the same for every NPU."""
+    recordings = [run.spec.inputs.features(s.x)[0] for s in run.splits.train]
+    labels = [s.label for s in run.splits.train]
     calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
     return quantize(run.spec, run.weights, calibration)
 
 
 def native_backend(work: Work, arrays: Arrays) -> NativeBackend:
-    """The kernel with these int8 weights. Raises BackendUnavailableError where there is no kernel."""
+    """The kernel with these int8 weights. Raises BackendUnavailableError if there is no kernel."""
     layers, steps = read_int8(work.spec, arrays)
     return NativeBackend(work.spec, {**work.weights, **layers}, "int8", steps=steps)

@@ -1,4 +1,7 @@
-"""Step 3: onnxsim folds what it can. The names and shapes of inputs and outputs must come through unchanged."""
+"""Step 3: onnxsim folds what it can.
+
+The names and shapes of inputs and outputs must come through unchanged.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,13 @@ def _simplify(graph: onnx.ModelProto, form: str) -> onnx.ModelProto:
     simplified, consistent = onnxsim.simplify(graph)
     if not consistent:
         raise ConversionError(
-            f"onnxsim's result for the {form} form does not compute the same as the graph it was made from"
+            f"onnxsim's result for the {form} form does not compute the same "
+            "as the graph it was made from"
         )
     if _interface(simplified) != _interface(graph):
         raise ConversionError(
-            f"onnxsim changed the inputs or outputs of the {form} form: {_interface(simplified)}, expected {_interface(graph)}"
+            f"onnxsim changed the inputs or outputs of the {form} form: "
+            f"{_interface(simplified)}, expected {_interface(graph)}"
         )
     return simplified
 

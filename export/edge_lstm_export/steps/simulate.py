@@ -1,8 +1,7 @@
-"""Step 8: how far each converted model is from the reference over the golden stream, on the
-simulator.
+"""Step 8: the error of each converted model over the golden stream, on the simulator.
 
-One that is certainly wrong there is left out. The verdict on the others follows from the whole test
-split.
+If a model is certainly wrong there, it is left out. The verdict on the others follows from the
+whole test split.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ SOURCE = "simulator of rknn-toolkit2, not a board"
 
 def call(work: Work) -> Work:
     for member, artifact in work.artifacts.items():
-        scheme, outputs = artifact.scheme, artifact.outputs
+        scheme = artifact.scheme
+        outputs = artifact.outputs
         comparison = compare(outputs, work.reference)
         place = f"over the {comparison.steps:,} golden samples {WHERE}"
         if why := why_wrong(scheme, {place: comparison.nrmse}):
@@ -36,7 +36,7 @@ def call(work: Work) -> Work:
 
 
 def instead(artifact: Artifact) -> str:
-    """What to do about a scheme that ruins the state; not every NPU has fp16."""
+    """Advice if a scheme ruins the state. Not every NPU has fp16."""
     offered = known(artifact.target).schemes
     for scheme in ("fp16", "w16a16i_dfp"):
         if scheme in offered and artifact.scheme not in ("fp16", scheme):

@@ -1,8 +1,8 @@
-"""Step 4: NumPy float32, the native kernel and ONNX Runtime on every form, against the float64
+"""Step 4: NumPy float32, the native kernel, and ONNX Runtime on every form, against the float64
 reference over the golden stream.
 
-NumPy out of tolerance ends the export: nothing that follows would mean anything. Anything else that
-is out of tolerance is left out.
+If NumPy is out of tolerance, the export ends, because nothing that follows would mean anything. If
+something else is, it is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..work import GRAPHS, Accuracy, Work
 
 def call(work: Work) -> Work:
     backends: dict[Measured, Backend] = {keys.NUMPY: numpy_backend(work.spec, work.weights)}
-    with contextlib.suppress(BackendUnavailableError):  # the step that quantises says so
+    with contextlib.suppress(BackendUnavailableError):  # the step that quantizes says so
         backends[keys.NATIVE] = NativeBackend(work.spec, work.weights)
     for form, graph in work.graphs.items():
         backends[keys.onnx(GRAPHS[form])] = onnx_backend(work.spec, graph.SerializeToString())

@@ -93,15 +93,20 @@ class Listener:
         self._samples = np.full(front_end.frame_length, 12345, np.int16)
         self._work = np.full(front_end.n_fft + front_end.n_mels, np.nan, np.float32)
         self.sound = CSound(self._samples.ctypes.data, self._work.ctypes.data, 0)
-        self._library, self._width = library, len(front_end.names)
+        self._library = library
+        self._width = len(front_end.names)
 
     def push(self, pcm: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        frames, at, complete, pcm = [], 0, ctypes.c_int(), np.ascontiguousarray(pcm)
+        frames = []
+        at = 0
+        complete = ctypes.c_int()
+        pcm = np.ascontiguousarray(pcm)
         while at < len(pcm):
             frame = np.full(self._width, np.nan)
             piece = pcm[at:]
             at += self._library.el_listen(
-                ctypes.byref(self._front_end), ctypes.byref(self.sound), ctypes.c_void_p(piece.ctypes.data), ctypes.c_uint32(len(piece)),
+                ctypes.byref(self._front_end), ctypes.byref(self.sound),
+                ctypes.c_void_p(piece.ctypes.data), ctypes.c_uint32(len(piece)),
                 ctypes.c_void_p(frame.ctypes.data), ctypes.byref(complete),
             )  # fmt: skip
             if complete.value:
@@ -111,7 +116,8 @@ class Listener:
 
 def speech_like(front_end: FrontEnd, count: int) -> np.ndarray[Any, Any]:
     """int16: harmonics that fall by 12 dB an octave, in a room's noise, that swell and fade."""
-    rng, t = np.random.default_rng(0), np.arange(count) / front_end.sample_rate
+    rng = np.random.default_rng(0)
+    t = np.arange(count) / front_end.sample_rate
     pitch = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 2 * t)) / front_end.sample_rate
     voice = sum(np.sin(k * pitch) / k**2 for k in range(1, 20))
     x = 6000 * voice * (0.55 + 0.45 * np.sin(2 * np.pi * 3 * t)) + rng.normal(0, 30, count)
@@ -135,7 +141,7 @@ def test_c_and_numpy_agree(library: ctypes.CDLL, front_end: FrontEnd) -> None:
 
 @every
 def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
-    """Silence is the floor; full scale, of both signs, is no overflow."""
+    """Silence is the floor. Full scale of either sign does not overflow."""
     listener = Listener(library, front_end)
     quiet = listener.push(np.zeros(front_end.frame_length, np.int16))
     assert_close(quiet, front_end.frames(np.zeros(front_end.frame_length)), "sound", "silence")
@@ -153,9 +159,11 @@ def test_extremes(library: ctypes.CDLL, front_end: FrontEnd) -> None:
 @pytest.fixture(scope="module", params=["log-mel", "mfcc"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     front_end = FRONT_ENDS[request.param]
-    rng, names = np.random.default_rng(3), front_end.names
+    rng = np.random.default_rng(3)
+    names = front_end.names
     x = front_end.frames(speech_like(front_end, front_end.sample_rate))
-    mean, std = tuple(x.mean(axis=0).tolist()), tuple(x.std(axis=0).tolist())
+    mean = tuple(x.mean(axis=0).tolist())
+    std = tuple(x.std(axis=0).tolist())
     inputs = Channels(names, mean, std, front_end=front_end)
     spec = ModelSpec(inputs, chain(len(names), 12, 1, 3), Classify(("yes", "no", "other")))
     weights = normal_weights(spec, rng)
@@ -251,9 +259,8 @@ def test_boards(made: Path, cpu: str | None) -> None:
 
 def test_a_table_that_is_off_makes_it_say_fail(made: Path) -> None:
     source = (made / "model.c").read_text()
-    (made / "model.c").write_text(
-        re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source)
-    )  # which a silence shows
+    # which a silence shows
+    (made / "model.c").write_text(re.sub(r"\.floor = \S+,", ".floor = 1e-3f,", source))
     done = run("make", "test", cwd=made)
     assert done.returncode != 0
     assert "; BAD" in done.stdout
@@ -275,7 +282,8 @@ def test_model_listen_answers_as_a_session_does(made: Path, bundle: Path, tmp_pa
         "    if (model_init() != EL_OK) return 1;\n"
         "    for (const int16_t *p = pcm; count; p += taken, count -= taken) {\n"
         "        if (model_listen(p, count, &taken, y, &answered) != EL_OK) return 1;\n"
-        '        if (answered) printf("%.9g %.9g %.9g\\n", (double)y[0], (double)y[1], (double)y[2]);\n'
+        '        if (answered) printf("%.9g %.9g %.9g\\n", (double)y[0], (double)y[1], '
+        "(double)y[2]);\n"
         "    }\n"
         "    return 0;\n"
         "}\n"

@@ -1,5 +1,7 @@
-"""The model block that the export writes in Python: byte for byte the kernel's own, for lists of
-layers of every shape."""
+"""The model block that the export writes in Python is byte for byte the kernel's.
+
+This holds for lists of layers of every shape.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The C export for other CPUs: built by Debian's cross compilers, run by QEMU. An emulator says whether answers are right, not how fast."""
+"""The C export for other CPUs: built by Debian's cross compilers, run by QEMU.
+
+An emulator shows whether answers are right, not how fast they come.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,10 @@ def test_constants_lie_in_flash_and_the_stack_is_small(trained, tmp_path):
     """docs/c-export.md and the header say so."""
     need("arm-none-eabi-gcc")
     made = export_c(trained, tmp_path / "model").folder
-    flags = "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -DEL_GROUP=1u -O2 -fstack-usage"
+    flags = (
+        "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -DEL_GROUP=1u -O2 "
+        "-fstack-usage"
+    )
     kernel = ("edge_lstm", "dense", "lstm")
     for name in (*kernel, "model"):
         done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"{name}.c", cwd=made)
@@ -120,7 +126,7 @@ def test_constants_lie_in_flash_and_the_stack_is_small(trained, tmp_path):
             "arm-none-eabi-size", *(f"{name}.o" for name in kernel), cwd=made
         ).stdout.splitlines()[1:]
     ]
-    assert {data for _, data, *_ in sections} == {"0"}, "initialised data would be copied to RAM"
+    assert {data for _, data, *_ in sections} == {"0"}, "initialized data would be copied to RAM"
     assert sum(int(text) for text, *_ in sections) < 20_500
     used = {
         name: dict(re.findall(r":(\w+)\t(\d+)\t", (made / f"{name}.su").read_text()))
@@ -156,7 +162,8 @@ def test_commands_of_the_document(trained, tmp_path):
     )
     for command in block.splitlines():
         done = subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+            ["bash", "-c", command],
+            cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

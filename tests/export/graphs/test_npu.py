@@ -1,4 +1,4 @@
-"""The forms that the converter is offered, computed by ONNX Runtime, and the int8 recipe, against the float64 reference."""
+"""The forms for the converter on ONNX Runtime, and the int8 recipe, against the reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from edge_lstm.emulate.npu_ranges import input_parts, input_range, on_grid
 from edge_lstm_export import targets
-from edge_lstm_export.graphs.npu import FORMS, candidates, fused, traced_outputs
+from edge_lstm_export.graphs.form import traced_outputs
+from edge_lstm_export.graphs.npu import FORMS, candidates, fused
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
@@ -18,7 +19,7 @@ from helpers.specs import feature_rows
 
 
 def run_on_ort(spec, form, rows):
-    """(steps, outputs), every output of each run, the state carried by the runtime's own packing."""
+    """(steps, outputs): every output of each run, its state carried by the runtime's packing."""
     session = onnxruntime.InferenceSession(
         form.graph.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -47,9 +48,10 @@ def test_the_fused_operator_with_its_head(random_model, layers, steps):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_packed_cell_and_its_emulation(random_model, layers):
-    """ONNX Runtime multiplies the rounded weights with the rounded inputs but does not round the sums; the emulation does."""
+    """The emulation rounds the sums of the rounded products. ONNX Runtime does not."""
     spec, weights = random_model(layers, 32, outputs=3)
-    calibration, rows = calibration_for(spec, weights), feature_rows(spec, 400)
+    calibration = calibration_for(spec, weights)
+    rows = feature_rows(spec, 400)
     reference = Reference(spec, weights).run(rows)
     form = FORMS["packed"](spec, weights, calibration)
     found, _ = run_on_ort(spec, form, rows)
@@ -106,9 +108,8 @@ def test_traced_tensors_are_the_references(random_model, form, layers):
     assert len(sizes) == 1 + layers * {"cell": 9, "packed": 7}[form]
     _, runs = run_on_ort(spec, traced, rows)
     reference = reference_trace(spec, weights, rows, made)
-    limit = (
-        1e-5 if form == "cell" else 0.2
-    )  # packed: int8 products; a tensor under a wrong name is off by about 1
+    # packed has int8 products. A tensor under a wrong name is off by about 1.
+    limit = 1e-5 if form == "cell" else 0.2
     for n, name in enumerate(sizes):
         found = np.stack([outputs[n].ravel() for outputs in runs])
         assert compare(found, reference[name]).nrmse < limit, name

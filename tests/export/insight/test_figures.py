@@ -1,4 +1,4 @@
-"""What `edge-lstm inspect` measures, against PyTorch, loops written out, and finite differences of the reference."""
+"""What `edge-lstm inspect` measures, against PyTorch, loops and finite differences."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from edge_lstm import CompactNet, Run, Sequence, Splits, evaluate
-from edge_lstm.config.schema import Config
+from edge_lstm import evaluate
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.insight import inspect_run
 from edge_lstm_export.insight.channels import Channels, measure_channels
 from edge_lstm_export.insight.gates import measure_gates
-from edge_lstm_export.insight.gradients import measure_gradients
 from edge_lstm_export.insight.memory import falls_below, growth, measure_memory
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -26,80 +24,18 @@ from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.session import Session
-from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Forecast
-from helpers.specs import chain, changed, language_spec, lstm_names
+from helpers.inspected import (
+    classify_spec,
+    forecast_spec,
+    normalized,
+    run_of,
+    sequences,
+    text_spec,
+    uneven_spec,
+)
+from helpers.specs import chain, lstm_names
 from helpers.tolerances import assert_close
-
-SEED = 0
-
-
-def forecast_spec(**changes: Any) -> ModelSpec:
-    """changes: of the inputs and the answer."""
-    inputs = ChannelInputs(("a", "b"), (10.0, -2.0), (2.0, 0.5))
-    answer = Forecast(("b", "a"), 2, (-2.0, 10.0, -2.0, 10.0), (0.5, 2.0, 0.5, 2.0))
-    return changed(ModelSpec(inputs, chain(2, 5, 2, 4), answer), **changes)
-
-
-def classify_spec(layers: int = 2, **changes: Any) -> ModelSpec:
-    inputs = ChannelInputs(("a", "b", "c"), (10.0, -2.0, 0.0), (2.0, 0.5, 1.0))
-    spec = ModelSpec(inputs, chain(3, 5, layers, 3), Classify(("x", "y", "z")))
-    return changed(spec, **changes)
-
-
-def text_spec() -> ModelSpec:
-    return language_spec(("<unk>", *" abcde"), hidden=5, layers=2)
-
-
-def uneven_spec() -> ModelSpec:
-    """Two LSTM layers of two sizes."""
-    spec = classify_spec()
-    layers = (Lstm("wide", ("x",), 7), Lstm("narrow", ("wide",), 4), Dense("out", ("narrow",), 3))
-    return ModelSpec(spec.inputs, Network(3, layers), spec.answer)
-
-
-def sequences(spec: ModelSpec, *lengths: int, gaps: bool = False) -> list[Sequence]:
-    rng = np.random.default_rng(SEED)
-    found = []
-    for k, length in enumerate(lengths):
-        if spec.answer.task == "language":
-            x = rng.integers(1, len(spec.answer.classes), (length, 1)).astype(float)
-        else:
-            x = rng.normal(spec.inputs.mean, spec.inputs.std, (length, spec.inputs.size))
-        if gaps:
-            x[rng.random(x.shape) < 0.1] = np.nan
-        found.append(Sequence(f"s{k}", "g", x, k % 3 if spec.answer.task == "classify" else None))
-    return found
-
-
-def run_of(spec: ModelSpec, test: list[Sequence], loss_steps: str = "all") -> Run:
-    """A run of random weights, without a training."""
-    torch.manual_seed(SEED)
-    model = CompactNet(spec)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    model.eval()
-    answer = spec.answer
-    model_keys = {"task": answer.task, "hidden_size": 5, "num_layers": 2}
-    data: dict[str, object] = {"source": "npz", "path": "x.npz", "split": {"by": "group"}}
-    train_keys: dict[str, object] = {"epochs": 1}
-    if answer.task == "language":
-        data = {"source": "text", "path": "x.txt", "split": {"by": "time"}, "window": 10}
-    elif answer.task == "classify":
-        train_keys["loss_steps"] = loss_steps
-    else:
-        model_keys["horizon"] = answer.horizon
-    config = Config.from_dict({"data": data, "model": model_keys, "train": train_keys}, ".")
-    run = Run("run", config, spec, canonical_weights(model), [], {}, "", model)
-    run.__dict__["splits"] = Splits(
-        test, test, test, spec.inputs.names, getattr(answer, "classes", ())
-    )  # in place of the data that there is not
-    return run
-
-
-def normalised(spec: ModelSpec, x: np.ndarray) -> np.ndarray:
-    return (x - np.array(spec.inputs.mean)) / np.array(spec.inputs.std)
 
 
 def test_gates_are_those_of_torch_by_hand() -> None:
@@ -110,7 +46,7 @@ def test_gates_are_those_of_torch_by_hand() -> None:
     by_hand: dict[tuple[int, str], list[torch.Tensor]] = {}
     with torch.no_grad():
         for sequence in test:
-            inputs = list(torch.from_numpy(normalised(spec, sequence.x)))
+            inputs = list(torch.from_numpy(normalized(spec, sequence.x)))
             for k in range(2):
                 lstm = run.model.module(f"lstm{k}").double().rnn
                 w_x, w_h, b_x, b_h = (
@@ -223,18 +159,20 @@ def test_occlusion_is_a_forecast_without_the_channel(missing: str, residual: boo
     test = sequences(spec, 40, 25, gaps=missing != "refuse")
     run = run_of(spec, test)
     found = measure_channels(run)
-    scale, offset = np.array(spec.answer.scale), np.array(spec.answer.offset)
+    scale = np.array(spec.answer.scale)
+    offset = np.array(spec.answer.offset)
 
     def metrics(channel: int | None) -> dict[str, float]:
         answers = []
         for sequence in test:
-            filled, last = sequence.x.copy(), np.array(spec.inputs.mean)
+            filled = sequence.x.copy()
+            last = np.array(spec.inputs.mean)
             for row in filled:
                 last = np.where(
                     np.isnan(row), last if missing == "ffill" else spec.inputs.mean, row
                 )
                 row[:] = last
-            xs = normalised(spec, filled)
+            xs = normalized(spec, filled)
             if missing == "mask":
                 xs = np.concatenate([xs, np.isnan(sequence.x)], axis=1)
             if channel is not None:
@@ -304,7 +242,8 @@ def test_a_channel_that_nothing_reads_does_not_matter() -> None:
             2.00001,
             1.0,
             [
-                "With each channel in turn held at its mean the RMSE gets no worse than it is, 2: nothing hangs on it alone."
+                "With each channel in turn held at its mean the RMSE gets no worse than it is, 2: "
+                "nothing hangs on it alone."
             ],
         ),
     ],
@@ -313,96 +252,6 @@ def test_what_four_digits_do_not_show_is_no_difference(
     intact: float, a: float, b: float, said: list[str]
 ) -> None:
     assert Channels({"rmse": intact}, {"a": {"rmse": a}, "b": {"rmse": b}}).sentences() == said
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [classify_spec(), forecast_spec(residual=True), text_spec()],
-    ids=lambda spec: spec.answer.task,
-)
-def test_gradients_are_finite_differences_through_the_reference(spec: ModelSpec) -> None:
-    (sequence,) = test = sequences(spec, 16)
-    run = run_of(spec, test)
-    found = measure_gradients(run)
-    # Of a forecast the last two are not followed by two known values; a text's last character by none.
-    steps = {"classify": 16, "forecast": 14, "language": 15}[spec.answer.task]
-    label = sequence.label
-    if spec.answer.task == "language":
-        xs = np.eye(len(spec.answer.classes))[sequence.x[:steps, 0].astype(int)]
-        label = int(sequence.x[steps, 0])
-    else:
-        xs = normalised(spec, sequence.x)[:steps]
-    if spec.answer.task == "forecast":
-        truth = (
-            sequence.x[[14, 14, 15, 15], [1, 0, 1, 0]]
-            - sequence.x[13, [1, 0, 1, 0]]
-            - spec.answer.offset
-        ) / np.array(spec.answer.scale)
-
-    def loss(state: dict[str, np.ndarray], start: int) -> float:
-        reference = Reference(spec, run.weights)
-        reference.state = state
-        for x in xs[start:]:
-            outputs = reference.step(x)
-        if start == steps:
-            outputs = state["lstm1.h"] @ run.weights["head.W"].astype(float) + run.weights["head.b"]
-        if spec.answer.task != "forecast":
-            return float(np.log(np.exp(outputs).sum()) - outputs[label])
-        return float(((outputs - truth) ** 2).sum())
-
-    assert found.h[0].shape == (1, steps)
-    reference = Reference(spec, run.weights)
-    for t, x in enumerate(xs):
-        reference.step(x)
-        back = steps - 1 - t
-        if back not in (1, 2, 7, steps - 1):
-            continue
-        # The topmost layer alone: what a lower layer puts out at t also enters the layer above at t, which has taken its step here.
-        for which, measured in (("h", found.h), ("c", found.c)):
-            squares = 0.0
-            for unit in range(5):
-                moved = []
-                for change in (1e-5, -1e-5):
-                    state = dict(reference.state)
-                    h, c = state["lstm1.h"][unit], state["lstm1.c"][unit]
-                    state[f"lstm1.{which}"][unit] += change
-                    if which == "c":  # h = o tanh(c) follows in the step itself: it goes along
-                        state["lstm1.h"][unit] = h / np.tanh(c) * np.tanh(c + change)
-                    moved.append(loss(state, t + 1))
-                squares += ((moved[0] - moved[1]) / 2e-5) ** 2
-            assert measured[-1][0, back] == pytest.approx(np.sqrt(squares), rel=2e-4), (t, which)
-
-
-def test_gradients_of_windows_are_aligned_at_their_losses() -> None:
-    spec = classify_spec()
-    test = sequences(spec, 9, 30, 5)
-    run = run_of(spec, test, "last")
-    found = measure_gradients(run)
-    assert found.h[0].shape == (3, 30)
-    for row, sequence in enumerate(test):
-        alone = measure_gradients(run_of(spec, [sequence], "last"))
-        n = len(sequence.x)
-        np.testing.assert_allclose(found.c[1][row, :n], alone.c[1][0], rtol=1e-6)
-        assert np.isnan(found.c[1][row, n:]).all()
-    few = measure_gradients(run, window=7, most=2)
-    assert few.windows == 2
-    assert few.h[1].shape == (2, 7)
-
-
-def test_the_unrolled_network_answers_as_torch() -> None:
-    from edge_lstm_export.insight.gradients import unroll
-
-    for spec in (classify_spec(layers=3), uneven_spec()):
-        run = run_of(spec, [])
-        x = torch.randn(4, 11, 3, dtype=torch.float64)
-        with torch.no_grad():
-            expected, state = run.model.double()(x)
-            outputs, hidden, cells = unroll(spec, run.weights, x)
-        torch.testing.assert_close(outputs, expected, atol=1e-6, rtol=0)
-        for k, name in enumerate(lstm_names(spec)):
-            for found, part in ((hidden, "h"), (cells, "c")):
-                last = state[f"{name}.{part}"]
-                torch.testing.assert_close(found[k][-1], last, atol=1e-6, rtol=0)
 
 
 def test_all_figures_are_json_and_every_look_says_something() -> None:

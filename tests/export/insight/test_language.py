@@ -1,4 +1,4 @@
-"""`edge-lstm inspect` of a language model that was trained on a text, against the float64 reference, a character at a time."""
+"""`edge-lstm inspect` of a language model against the reference, character by character."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ PHRASE = "The cat -- sat, on THE mat;\n\nthe rat sat too! A hat, a mat, a rat: n
 
 @pytest.fixture(scope="module")
 def prose(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two layers and an embedding, long enough in training that more than the last character counts."""
+    """Two layers and an embedding, trained until more than the last character counts."""
     folder = tmp_path_factory.mktemp("prose")
     (folder / "prose.txt").write_text(PHRASE * 15)
     (folder / "config.toml").write_text(
-        '[data]\nsource = "text"\npath = "prose.txt"\nlower = true\nkeep = "aefhmnorst.\\n"\nwindow = 20\n'
+        '[data]\nsource = "text"\npath = "prose.txt"\nlower = true\nkeep = "aefhmnorst.\\n"\n'
+        "window = 20\n"
         '[data.split]\nby = "time"\nval = 0.1\ntest = 0.2\n'
         '[model]\ntask = "language"\nhidden_size = 12\nnum_layers = 2\nembedding = 5\n'
         '[train]\nepochs = 15\nbatch_size = 4\nlearning_rate = 0.02\naccelerator = "cpu"\n'
@@ -72,9 +73,8 @@ def test_context_is_what_the_reference_takes_after_a_reset(prose: Run) -> None:
     assert found.whole == pytest.approx(np.mean(whole), rel=1e-5)
     assert found.whole == pytest.approx(prose.metrics["test"]["bits_per_character"], rel=1e-5)
     np.testing.assert_allclose(found.bits, np.mean(whole) + np.mean(more, axis=0), rtol=1e-5)
-    assert (
-        found.bits[0] > found.whole + 0.2
-    )  # the training did teach it more than pairs of characters
+    # the training did teach it more than pairs of characters
+    assert found.bits[0] > found.whole + 0.2
     assert measure_context(prose, longest=9, most=20).places == 20
 
 
@@ -101,7 +101,8 @@ def test_the_context_that_is_used() -> None:
     short = Context(5, 2.0, np.array([3.0, 2.5, 2.1]))
     assert short.used is None
     assert short.sentences() == [
-        "The next character takes 2.000 bits with all of the text before it known, and 3.000, 2.100 with the last 1, 3 characters of it "
+        "The next character takes 2.000 bits with all of the text before it known, and 3.000, "
+        "2.100 with the last 1, 3 characters of it "
         "alone.",
         "With 3 characters 1 % or more is still lost: it uses more context than that.",
     ]
@@ -174,8 +175,8 @@ def test_the_page_speaks_of_characters(prose: Run, capsys: pytest.CaptureFixture
         assert word not in words + out
     plain = re.sub(r"\s+", " ", out)
     assert (
-        f"takes {prose.metrics['test']['bits_per_character']:.3f} bits with all of the text before it known"
-        in plain
+        f"takes {prose.metrics['test']['bits_per_character']:.3f} bits with all of the text "
+        "before it known" in plain
     )
 
 

@@ -1,4 +1,4 @@
-"""The page of `edge-lstm inspect`, its command, and what it refuses; on runs that were trained."""
+"""The page of `edge-lstm inspect`, its command, and what it refuses, on trained runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_the_page_is_whole_and_alone(trained, capsys):
         assert base64.b64decode(address.removeprefix("data:image/png;base64,")).startswith(PNG)
     assert not re.search(r"https?:|@import|url\(", text)
     assert out.rstrip().endswith(f"page       {trained.path / 'inspect.html'}")
-    # Under each picture stand the sentences that the command prints, and they carry this model's figures.
+    # Under each picture stand the sentences that the command prints, and they carry this model's
+    # figures.
     for part in text.split("<h2>")[1:]:
         assert part.index("<figure>") < part.index("<li>")
     plain = re.sub(r"\s+", " ", out)
@@ -79,7 +80,8 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     (tmp_path / "own.csv").write_text("a,b\n" + "\n".join(f"{n % 3},{n % 2}" for n in range(20)))
     (tmp_path / "config.toml").write_text(
         f'[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a", "b"]\n{TASKS[task]}\n'
-        f'[model]\ntask = "{task}"\nhidden_size = 4\n{KEYS[task]}\n[train]\nepochs = 1\nbatch_size = 4\n'
+        f'[model]\ntask = "{task}"\nhidden_size = 4\n{KEYS[task]}\n[train]\nepochs = 1\n'
+        "batch_size = 4\n"
     )
     run = train(load_config(tmp_path / "config.toml"), tmp_path / "run", quiet=True)
     page = tmp_path / "inside.html"
@@ -100,9 +102,8 @@ def test_runs_that_answer_with_numbers(task, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out)
     assert figures["task"] == task
     assert figures["memory"]["recording"] == "own.csv"
-    names = (
-        ("rmse", "mae") if len(run.spec.answer.targets) == 1 else ("nrmse",)
-    )  # two targets have no common unit
+    # two targets have no common unit
+    names = ("rmse", "mae") if len(run.spec.answer.targets) == 1 else ("nrmse",)
     assert figures["channels"]["intact"] == {
         name: pytest.approx(run.metrics["test"][name]) for name in names
     }
@@ -146,7 +147,8 @@ def test_json_and_a_recording_of_ones_own(trained, tmp_path, capsys):
 
 
 def test_what_is_refused(trained, both, tmp_path, capsys):
-    short, wrong = tmp_path / "short.csv", tmp_path / "wrong.csv"
+    short = tmp_path / "short.csv"
+    wrong = tmp_path / "wrong.csv"
     short.write_text("ax,ay,az,gx,gy,gz\n" + "1,2,3,4,5,6\n" * 3)
     wrong.write_text("ax,ay\n1,2\n")
     run = str(trained.path)

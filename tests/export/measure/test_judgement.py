@@ -160,7 +160,8 @@ def clipping(trained, monkeypatch):
     lies beyond is clipped, as int8 does it. Returns the range."""
     first = [trained.splits.test[n].x for n in carried_order(trained)[:10]]  # 100 steps each
     golden = features_of(trained, first).astype(np.float32)
-    low, high = golden.min(axis=0), golden.max(axis=0)
+    low = golden.min(axis=0)
+    high = golden.max(axis=0)
     stand_in.install(monkeypatch, w8a8=lambda rows: np.clip(rows, low, high))
     # The form that is exact but for that.
     monkeypatch.setattr(convert_rknn, "candidates", lambda *_: ("cell",))
@@ -181,7 +182,7 @@ def expected_pass(run, clip, how):
 
 
 def assert_is(found, rows, run, rel):
-    """found: a pass of the manifest; rows: as of `expected_pass`."""
+    """found: a pass of the manifest. rows: as of `expected_pass`."""
     outputs, right = (np.concatenate([row[k] for row in rows]) for k in (1, 2))
     errors = {number: nrmse(y, r, right.std()) for number, y, r in rows}
     number = max(errors, key=errors.get)
@@ -211,7 +212,8 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipping,
     manifest = read_bundle(out).manifest
     assert read_measured(manifest["accuracy"])[simulated(W8A8)]["nrmse"] < 1e-5, "they show nothing"
     row = manifest["artifacts"][W8A8]
-    passes, sentence = row["test_split"]["passes"], row["test_split"]["sentence"]
+    passes = row["test_split"]["passes"]
+    sentence = row["test_split"]["sentence"]
     assert set(passes) == {"reset", "never reset"}
     for how, found in passes.items():
         assert_is(found, expected_pass(trained, clipping, how), trained, rel=1e-3)
@@ -250,7 +252,7 @@ def test_native_int8_is_judged_by_the_same_streams(trained, tmp_path):
 
 
 def test_outputs_are_those_of_the_network_in_a_forecast_too(forecast_run, tmp_path):
-    """Residual answers, and gaps; one recording, so that there is none to carry a state into."""
+    """Residual answers, gaps, and one recording: there is none to carry a state into."""
     work = export_run(forecast_run, tmp_path / "wave.edge", schemes=())
     model = load(work.out)
     (test,) = forecast_run.splits.test
@@ -289,11 +291,9 @@ def test_a_chunk_is_judged_by_the_steps_that_it_answers(trained, monkeypatch, tm
     found = load(work.out).manifest["artifacts"]["rk3588-fp16-t64.rknn"]["test_split"]
     one = found["passes"]["reset"]
     assert (one["recordings"], one["steps"], one["of"]) == (40, 40 * 64, 4000)
-    outputs, right = [], []
-    for sequence in trained.splits.test:
-        x = features_of(trained, [sequence.x])[:64]
-        right.append(Reference(trained.spec, trained.weights).run(x))
-        outputs.append(Reference(trained.spec, trained.weights).run(x * 1.001))
+    xs = [features_of(trained, [sequence.x])[:64] for sequence in trained.splits.test]
+    right = [Reference(trained.spec, trained.weights).run(x) for x in xs]
+    outputs = [Reference(trained.spec, trained.weights).run(x * 1.001) for x in xs]
     assert one["nrmse"] == pytest.approx(nrmse(outputs, right, np.std(right)), rel=1e-3)
     over = "over the 2,560 of 4,000 steps of the test split that it answers itself (40 recordings)"
     assert over in found["sentence"]
@@ -311,7 +311,7 @@ def test_a_bidirectional_model_is_judged_and_nothing_drifts(both_run, monkeypatc
 
 
 def test_a_model_that_answers_no_recording_is_judged_by_the_golden_samples(both_run, monkeypatch):
-    """A bidirectional one of 20 steps. The recordings have 50; the golden samples are pieces."""
+    """A bidirectional one of 20 steps. The recordings have 50. The golden samples are pieces."""
     stand_in.install(monkeypatch)
     rng = np.random.default_rng(0)
     test = [Sequence(str(n), "g", rng.normal(size=(50, 6)), 0) for n in range(3)]
@@ -383,7 +383,8 @@ def test_a_right_board_passes_and_a_wrong_one_fails(trained, clipping, tmp_path,
     bundle = read_bundle(work.out)
     entry = bundle.manifest["artifacts"][W8A8]
     largest = max(found["nrmse"] for found in entry["test_split"]["passes"].values())
-    spread, rng = bundle.golden[1].std(), np.random.default_rng(0)
+    spread = bundle.golden[1].std()
+    rng = np.random.default_rng(0)
     right = {
         "rounds to float16": lambda _, y: y.astype(np.float16).astype(np.float32),
         "errs": lambda _, y: y + np.float32(1.2 * largest * spread) * rng.choice([-1, 1], y.shape),

@@ -58,7 +58,7 @@ def test_float32_of_a_net_that_forgets_is_the_least(random_model, layers, hidden
     [(2, 64, 0, 1.5), (2, 32, 1, 0.7), (2, 32, 5, 1.1), (2, 32, 19, 2.5), (2, 32, 11, 1.7)],
 )
 def test_float32_of_a_net_that_remembers(random_model, layers, hidden, seed, gain):
-    """Every implementation is within, though not all are within 1e-5; an altered net is not."""
+    """Every implementation is within, though not all are within 1e-5. An altered net is not."""
     spec, weights = remembering(random_model, layers, hidden, seed, gain=gain)
     reference, tolerance, errors, rows = measured(spec, weights)
     worst = max(errors.values())

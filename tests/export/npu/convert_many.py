@@ -1,5 +1,8 @@
-"""Run in the converter's environment: reads lines of "GRAPH TARGET SCHEME", converts each in a child of its own, and prints a JSON line for
-each: how it ended, the error lines, the operators on the CPU, and the size of the file."""
+"""Run in the converter's environment: converts each "GRAPH TARGET SCHEME" line in a child process.
+
+Prints a JSON line for each: how it ended, the error lines, the operators on the CPU, and the size
+of the file.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from rknn.api import RKNN
 def convert(graph: str, target: str, scheme: str) -> str:
     dataset = None
     if scheme != "fp16":
-        rng, lines = np.random.default_rng(0), []
+        rng = np.random.default_rng(0)
+        lines = []
         for sample in range(20):
             names = []
             for value in onnx.load(graph).graph.input:

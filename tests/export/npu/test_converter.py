@@ -17,6 +17,7 @@ from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import ConversionError, Reference, compare, load
@@ -37,9 +38,9 @@ pytestmark = [
 def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):
     calibration = calibration_for(spec, weights, 128)
     made = FORMS[form](spec, weights, calibration)
-    return Converter(
-        spec, made.graph.SerializeToString(), made.recipe, target, scheme, calibration, **options
-    )
+    graph = made.graph.SerializeToString()
+    conversion = Conversion(spec, graph, made.recipe, target, scheme, calibration)
+    return Converter(conversion, **options)
 
 
 @pytest.mark.parametrize(("layers", "hidden", "outputs"), [(1, 64, 4), (2, 16, 1), (3, 20, 12)])
@@ -89,9 +90,9 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
     form = FORMS["fused"](spec, weights, calibration, steps=4)
     reference = Reference(spec, weights).run(rows)
     for scheme, limit in (("fp16", 2e-3), ("w8a8", 0.1)):
-        with Converter(
-            spec, form.graph.SerializeToString(), form.recipe, "rk3588", scheme, calibration
-        ) as converter:
+        graph = form.graph.SerializeToString()
+        conversion = Conversion(spec, graph, form.recipe, "rk3588", scheme, calibration)
+        with Converter(conversion) as converter:
             assert compare(converter.run(rows), reference).nrmse <= limit
             with pytest.raises(ConversionError, match="takes 4 steps at once, and 5 came"):
                 converter.run(rows[:5])
@@ -99,8 +100,10 @@ def test_a_chunk_of_the_fused_operator_carries_its_state(random_model):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_int8_cell_multiplies_integers_as_its_emulation_does(random_model, layers):
-    """The emulation is NumPy: if the converter chose other scales or weights than ours, the two would part. One step from the zero state
-    each, because over many steps a rounding that falls the other way goes on its own way."""
+    """The emulation is NumPy: if the converter chose other scales or weights, the two would part.
+
+    Each is one step from the zero state: a rounding that falls the other way would be carried on.
+    """
     spec, weights = random_model(layers, 32, outputs=3)
     calibration = calibration_for(spec, weights, 128)
     rows = calibration["x"][:40]
@@ -151,7 +154,7 @@ def test_state_of_the_simulator_is_carried_saved_and_reset(random_model):
 
 
 def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
-    """A graph with two-dimensional inputs: the vendor logs an error, returns 0 and writes a file."""
+    """A graph of two-dimensional inputs: the vendor logs an error, returns 0, writes a file."""
     W, b = (
         numpy_helper.from_array(a.astype(np.float32), n)
         for n, a in (("W", np.eye(8, 4)), ("b", np.ones(4)))
@@ -166,26 +169,21 @@ def test_an_error_line_with_return_code_0_makes_no_artifact(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     onnx.checker.check_model(model)
     log_file = tmp_path / "vendor.log"
+    recipe = {"io": {"form": "cell"}}
+    conversion = Conversion(least_spec(), model.SerializeToString(), recipe, "rk3588", "fp16", {})
     with pytest.raises(
         ConversionError,
         match=r"rk3588 fp16.*logged an error although it returned success: .*op target",
     ) as caught:
-        Converter(
-            least_spec(),
-            model.SerializeToString(),
-            {"io": {"form": "cell"}},
-            "rk3588",
-            "fp16",
-            {},
-            log_file=log_file,
-        )
+        Converter(conversion, log_file=log_file)
     assert str(log_file) in str(caught.value)
     assert "Unkown op target" in log_file.read_text()
 
 
 def test_a_graph_that_is_no_model_fails_in_one_line():
+    recipe = {"io": {"form": "cell"}}
     with pytest.raises(ConversionError, match=r"rknn-toolkit2 \(rk3588 fp16\) ") as caught:
-        Converter(least_spec(), b"not a model", {"io": {"form": "cell"}}, "rk3588", "fp16", {})
+        Converter(Conversion(least_spec(), b"not a model", recipe, "rk3588", "fp16", {}))
     assert "\n" not in str(caught.value)
 
 
@@ -193,7 +191,7 @@ def test_a_crash_names_the_signal(random_model):
     spec, weights = random_model(1, 8)
     with convert(spec, weights) as converter:
         folder = converter._folder
-        os.kill(converter._process.pid, signal.SIGSEGV)
+        os.kill(converter._child.process.pid, signal.SIGSEGV)
         with pytest.raises(ConversionError, match=r"rk3588 fp16\) crashed \(SIGSEGV\)"):
             converter.run(feature_rows(spec, 5))
     assert not folder.exists()
@@ -202,7 +200,7 @@ def test_a_crash_names_the_signal(random_model):
 def test_a_converter_that_hangs_is_ended(random_model):
     spec, weights = random_model(1, 8)
     with convert(spec, weights) as converter:
-        process = converter._process
+        process = converter._child.process
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(ConversionError, match="gave no answer in time"):
             converter._ask("reset", timeout=0.3)
@@ -229,9 +227,8 @@ def test_export_for_rk3588(converted):
     assert converted.accuracy[simulated("rk3588-fp16.rknn")].comparison.nrmse <= FLOAT16.limit
     quantized = bundle.manifest["artifacts"]["rk3588-w8a8.rknn"]
     assert quantized["form"] == "packed"
-    assert (
-        converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
-    )  # a small net, hardly trained
+    # a small net, hardly trained
+    assert converted.accuracy[simulated("rk3588-w8a8.rknn")].comparison.nrmse <= 2e-2
     inside = [
         r
         for r in quantized["operators"]

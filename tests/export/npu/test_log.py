@@ -10,17 +10,26 @@ from edge_lstm_export.npu.rknn import log
 
 TABLE = """\
 D RKNN: [11:36:37.689] >>>>>> start: rknn::RKNNModelRegCmdbuildPass
-D RKNN: [11:36:37.689] ------------------------------------------------------------------------------------
+D RKNN: [11:36:37.689] -------------------------------------------------------------------\
+-----------------
 D RKNN: [11:36:37.689]     Network Layer Information Table
-D RKNN: [11:36:37.689] ------------------------------------------------------------------------------------
-D RKNN: [11:36:37.689] ID   OpType     DataType Target InputShape     OutputShape Cycles(DDR/NPU/Total) RW(KB) FullName
-D RKNN: [11:36:37.689] ------------------------------------------------------------------------------------
-D RKNN: [11:36:37.689] 0    InputOperator INT8     CPU    \\     (1,6,1,1)   0/0/0     0      InputOperator:x
-D RKNN: [11:36:37.689] 4    ConvSigmoid   INT8     NPU    (1,70,1,1),(64,70,1,1),(64)  (1,64,1,1)   218/128/218     4      Conv:conv_i
-D RKNN: [11:36:37.689] 11   OutputOperator INT8    CPU    (1,64,1,1)     \\     0/0/0     0      OutputOperator:c
-D RKNN: [11:36:37.689] ------------------------------------------------------------------------------------
+D RKNN: [11:36:37.689] -------------------------------------------------------------------\
+-----------------
+D RKNN: [11:36:37.689] ID   OpType     DataType Target InputShape     OutputShape \
+Cycles(DDR/NPU/Total) RW(KB) FullName
+D RKNN: [11:36:37.689] -------------------------------------------------------------------\
+-----------------
+D RKNN: [11:36:37.689] 0    InputOperator INT8     CPU    \\     (1,6,1,1)   0/0/0     0  \
+    InputOperator:x
+D RKNN: [11:36:37.689] 4    ConvSigmoid   INT8     NPU    (1,70,1,1),(64,70,1,1),(64)  \
+(1,64,1,1)   218/128/218     4      Conv:conv_i
+D RKNN: [11:36:37.689] 11   OutputOperator INT8    CPU    (1,64,1,1)     \\     0/0/0     \
+0      OutputOperator:c
+D RKNN: [11:36:37.689] -------------------------------------------------------------------\
+-----------------
 D RKNN: [11:36:37.689] <<<<<<<< end: rknn::RKNNModelRegCmdbuildPass
-D RKNN: [11:36:37.690] 4   ConvSigmoid W_i      INT8      (64,70,1,1)  | 0x00000000 0x00001400 0x00001400 x
+D RKNN: [11:36:37.690] 4   ConvSigmoid W_i      INT8      (64,70,1,1)  | 0x00000000 \
+0x00001400 0x00001400 x
 D RKNN: [11:36:37.690] Total Internal Memory Size: 0.5KB
 D RKNN: [11:36:37.690] Total Weight Memory Size: 24.5KB
 """
@@ -47,7 +56,8 @@ def test_operators():
     assert log.operators("no table here") == []
 
 
-# The tables of rknn-toolkit2 2.5.0 have two layouts: rk3576's and rv1126b's have one more column, which is blank in some rows.
+# The tables of rknn-toolkit2 2.5.0 have two layouts: rk3576's and rv1126b's have one more column,
+# which is blank in some rows.
 @pytest.mark.parametrize(
     ("name", "product"),
     [
@@ -163,8 +173,10 @@ def test_an_operator_that_the_converter_has_put_in_has_no_name():
     """rk3588, fp16, a cell with one input channel."""
     table = (
         "D RKNN: [16:22:01.000]                    Network Layer Information Table\n"
-        "D RKNN: [16:22:01.000] ID   OpType   DataType Target InputShape              OutputShape  Cycles(DDR/NPU/Total) RW(KB) FullName\n"
-        "D RKNN: [16:22:01.000] 3    Conv     FLOAT16  NPU    (1,1,1,1),(1,1,1,1)     (1,1,1,1)    2/32/32               0            \n"
+        "D RKNN: [16:22:01.000] ID   OpType   DataType Target InputShape              OutputShape "
+        " Cycles(DDR/NPU/Total) RW(KB) FullName\n"
+        "D RKNN: [16:22:01.000] 3    Conv     FLOAT16  NPU    (1,1,1,1),(1,1,1,1)     (1,1,1,1)   "
+        " 2/32/32               0            \n"
         "D RKNN: [16:22:01.000] <<<<<<<< end\n"
     )
     (row,) = log.operators(table)

@@ -1,4 +1,4 @@
-"""A small net fine-tuned for w8a8 and the same net without it, by the real converter and on its simulator."""
+"""A net fine-tuned for w8a8 and the same net without it, by the real converter and simulator."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_the_converted_model_is_what_training_emulated(tuned):
         assert work.metrics[ARTIFACT][metric] == pytest.approx(
             found["after"]["w8a8"]["test"][metric], abs=5e-3
         )
-    # One step from zero each, where no rounding can go on its own way: NumPy's integers, and float16 alone beside them.
+    # Each is one step from zero, so that no rounding is carried on: NumPy's integers, and float16
+    # alone beside them.
     products = npu_int8.learned_layers(run.spec, run.weights, run.w8a8)
     x_range = run.w8a8["x_range"].astype(np.float64)
     converter = work.artifacts["rk3588-w8a8.rknn"].converter
@@ -75,7 +76,7 @@ def test_the_converted_model_is_what_training_emulated(tuned):
 
 
 def test_without_fine_tuning_the_same_net_is_rounded_afterwards(tuned, tmp_path, record_property):
-    """The float model that fine-tuning began with. No claim that it is worse: the report has both figures."""
+    """The float model that fine-tuning began with. It need not be worse: the report has both."""
     run, work = tuned
     model = CompactNet(run.spec)
     model.load_state_dict(checkpoint.load(run.path / "float.pt")["model"])

@@ -1,4 +1,4 @@
-"""The report in a real browser: every picture is decoded, nothing is wider than the page, and the text is there."""
+"""The report in a real browser: pictures are decoded, nothing is too wide, the text is there."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from edge_lstm_export import export_run
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
-FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 PROBE = """<script>addEventListener("load", () => {
   const pictures = [...document.images];
   document.body.dataset.pictures = pictures.length;
   document.body.dataset.decoded = pictures.filter(p => p.complete && p.naturalWidth > 300).length;
-  document.body.dataset.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const page = document.documentElement;
+  document.body.dataset.overflow = page.scrollWidth - page.clientWidth;
   document.body.dataset.rows = document.querySelectorAll("#accuracy tr").length;
 })</script></body>"""
 
@@ -58,9 +62,8 @@ def test_rendered(report, tmp_path, width):
     assert 'data-pictures="4"' in dom
     assert 'data-decoded="4"' in dom
     assert 'data-overflow="0"' in dom
-    assert (
-        'data-rows="6"' in dom
-    )  # the header, numpy, native in float32 and int8, and both ONNX forms
+    # the header, numpy, native in float32 and int8, and both ONNX forms
+    assert 'data-rows="6"' in dom
 
 
 def test_screenshot_is_not_blank(report, tmp_path):

@@ -19,10 +19,14 @@ from helpers.weights import random_weights
 
 
 class Drifting:
-    """In place of the simulator: the reference, off by `errors` of its standard deviation, one for each thousand steps."""
+    """In place of the simulator: the reference, off by `errors`.
+
+    errors: in standard deviations, one for each thousand steps.
+    """
 
     def __init__(self, reference: Reference, errors: list[float]):
-        self._reference, self._errors = reference, errors
+        self._reference = reference
+        self._errors = errors
 
     def reset(self) -> None:
         self._reference.reset()

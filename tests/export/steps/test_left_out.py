@@ -20,7 +20,8 @@ from edge_lstm_runtime.model.measured import read_measured
 from helpers import stand_in
 from helpers.specs import hidden_size, lstm_names
 
-FP16, W8A8 = "rk3588-fp16.rknn", "rk3588-w8a8.rknn"
+FP16 = "rk3588-fp16.rknn"
+W8A8 = "rk3588-w8a8.rknn"
 
 
 def off(weights):
@@ -45,12 +46,10 @@ def wrong_graph(monkeypatch):
     return spoil
 
 
-@pytest.mark.parametrize(
-    ("form", "member", "other"),
-    [("cell", "cell.onnx", "model.onnx"), ("fused", "model.onnx", "cell.onnx")],
-)
-def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form, member, other):
+@pytest.mark.parametrize(("form", "member"), [("cell", "cell.onnx"), ("fused", "model.onnx")])
+def test_a_wrong_graph_is_left_out(trained, tmp_path, wrong_graph, capsys, form, member):
     wrong_graph(form)
+    (other,) = {"cell.onnx", "model.onnx"} - {member}
     out = tmp_path / "motions.edge"
     assert main(["export", str(trained.path), "-o", str(out), "--no-npu"]) == 1
     printed = capsys.readouterr()

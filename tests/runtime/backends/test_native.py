@@ -1,12 +1,8 @@
-"""The C kernel from Python: every kernel of this CPU against the float64 reference, PyTorch and integers in NumPy; and what is refused."""
+"""Every C kernel of this CPU, from Python, against the float64 reference, PyTorch and integers."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +11,19 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.backends.native_int8 import read_int8
-from edge_lstm_runtime.errors import BackendError, BundleError
+from edge_lstm_runtime.errors import BackendError
 from edge_lstm_runtime.layers.ops import NUMPY
 from helpers.arrays import Array
 from helpers.bundles import make_bundle
-from helpers.commands import environment
-from helpers.specs import hidden_size, make_spec, samples
-from helpers.weights import int8_arrays, random_weights
+from helpers.specs import make_spec, samples
+from helpers.weights import random_weights
 
 BUILT = native.LIBRARY.exists()
 KERNELS = native.kernels() if BUILT else ()
 built = pytest.mark.skipif(not BUILT, reason=f"{native.LIBRARY.name} is not built")
 every_kernel = pytest.mark.parametrize("kernel", KERNELS or [pytest.param("none", marks=built)])
-FLOAT_LIMIT = 2e-6  # float32 rounds at 6e-8; sums of some hundred terms, carried through a contracting recurrence
+# float32 rounds at 6e-8. Sums of some hundred terms are carried through a contracting recurrence.
+FLOAT_LIMIT = 2e-6
 
 
 def farthest(actual: Array, expected: Array) -> float:
@@ -79,7 +74,7 @@ def test_float32_against_pytorch(kernel):
     weights = random_weights(spec)
     lstm = torch.nn.LSTM(spec.feature_size, 24, 3, dtype=torch.float64)
     with torch.no_grad():
-        # PyTorch's gates stand in the order i, f, g, o, as the canonical ones; it has two biases.
+        # PyTorch's gates stand in the canonical order i, f, g, o. It has two biases.
         for k in range(3):
             for name, value in (("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b")):
                 getattr(lstm, f"{name}_l{k}").copy_(
@@ -97,7 +92,10 @@ def test_float32_against_pytorch(kernel):
 
 
 def int8_product(v: Array, W: Array, step: Array) -> Array:
-    """v (N,) rounded to 127 whole numbers of its largest, times W, (N, 4H) whole numbers: exact sums, times both scales."""
+    """v (N,), rounded to 127 steps of its largest, times W (N, 4H), whole numbers.
+
+    The sums are exact, and then times both scales.
+    """
     largest = np.abs(v).max()
     if largest <= 1e-30:
         return np.zeros(W.shape[1])
@@ -108,10 +106,14 @@ def int8_product(v: Array, W: Array, step: Array) -> Array:
 @every_kernel
 @pytest.mark.parametrize("with_steps", [False, True])
 def test_int8_against_integers(kernel, with_steps):
-    """Each step from the kernel's own state, and each layer from its own h below: a rounding to the other neighbour is not carried on."""
+    """Each step from the kernel's own state, and each layer from its own h below.
+
+    So a rounding to the other neighbour is not carried on.
+    """
     spec = make_spec(channels=6, hidden=21, layers=2, outputs=3)
     weights = random_weights(spec)
-    whole, steps = {}, {}
+    whole = {}
+    steps = {}
     for k in range(2):
         for part in "xh":
             W = weights[f"lstm{k}.W_{part}"]
@@ -147,14 +149,18 @@ def test_int8_against_integers(kernel, with_steps):
             farthest(y, below.astype(np.float64) @ weights["head.W"] + weights["head.b"])
             <= FLOAT_LIMIT
         )
-    # The exception: a value so near the middle between two whole numbers that float32 and float64 round it apart.
+    # The exception: float32 and float64 round a value apart if it is very near the middle between
+    # two whole numbers.
     assert np.mean(np.array(worst) > 5e-6) < 0.01
     assert max(worst) < 0.01
 
 
 @every_kernel
 def test_int8_is_near_float32(long_run, kernel):
-    """Its own rounding is that of int8 and no more: NRMSE of a random net, as docs/int8.md tells of trained ones."""
+    """Its rounding is that of int8 and no more: NRMSE of a random net.
+
+    docs/int8.md has that of trained ones.
+    """
     spec, weights, x, expected = long_run
     actual = NativeBackend(spec, weights, "int8", kernel=kernel).run(x[:1000])
     assert np.sqrt(np.mean((actual - expected[:1000]) ** 2)) / expected[:1000].std() < 0.03
@@ -169,9 +175,8 @@ def test_streams_are_as_alone(precision, streams):
     x = features_of(spec, 60, streams)
     together = NativeBackend(spec, weights, precision, streams=streams)
     alone = [NativeBackend(spec, weights, precision) for _ in range(streams)]
-    limit = (
-        FLOAT_LIMIT if precision == "float32" else 0.01
-    )  # the gates' rounding differs, so that int8 may take the other neighbour
+    # the gates' rounding differs, so that int8 may take the other neighbour
+    limit = FLOAT_LIMIT if precision == "float32" else 0.01
     assert (
         farthest(
             together.run(x[:30]),
@@ -229,7 +234,10 @@ def test_state_is_carried_over():
 @built
 @pytest.mark.parametrize("streams", [None, 3])
 def test_features_of_other_kinds(streams):
-    """float64, whole numbers and strides are taken as the values they are; other shapes and values are refused, and nothing changes."""
+    """float64, whole numbers and strides are taken as the values they are.
+
+    Other shapes and values are refused, and nothing changes.
+    """
     spec = make_spec(channels=3)
     batch = () if streams is None else (streams,)
     weights = random_weights(spec)
@@ -275,81 +283,14 @@ def test_features_of_other_kinds(streams):
 
 
 @built
-def test_what_is_refused_at_opening():
-    spec = make_spec()
-    weights = random_weights(spec)
-    for streams in (0, -1, 65537, 2**32, 2**32 + 1):
-        with pytest.raises(BackendError, match="streams, expected 1 to 65536"):
-            NativeBackend(spec, weights, streams=streams)
-    with pytest.raises(BackendError, match="precision is 'int4'"):
-        NativeBackend(spec, weights, "int4")
-    with pytest.raises(BackendError, match="EL_NO_KERNEL"):
-        NativeBackend(spec, weights, kernel="mmx")
-    name = next(iter(weights))
-    for wrong in (
-        weights[name][1:],
-        weights[name].astype(np.float64),
-        weights[name] * np.float32(np.inf),
-    ):
-        with pytest.raises(BundleError, match=name):
-            NativeBackend(spec, {**weights, name: wrong})
-    with pytest.raises(
-        BackendError, match="EL_NOT_FINITE"
-    ):  # finite, and times 2 log2(e) it would not be
-        NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
-    count = 8 * hidden_size(spec)
-    good = np.full(count, 0.01, np.float32)
-    for wrong in (good[1:], good.astype(np.float64), np.full(2 * count, 0.01, np.float32)[::2]):
-        with pytest.raises(BackendError, match="steps are"):
-            NativeBackend(spec, weights, "int8", steps=wrong)
-    for bad in (0.0, -0.01, np.nan, np.inf):
-        steps = good.copy()
-        steps[-1] = bad
-        with pytest.raises(BackendError, match="EL_NOT_FINITE"):
-            NativeBackend(spec, weights, "int8", steps=steps)
-
-
-def test_int8_arrays():
-    spec = make_spec(layers=2)
-    arrays = int8_arrays(spec)
-    layers, steps = read_int8(spec, arrays)
-    for k in range(2):
-        np.testing.assert_array_equal(
-            layers[f"lstm{k}.W_h"], arrays[f"lstm{k}.W_h"] * arrays[f"lstm{k}.W_h.step"]
-        )
-    np.testing.assert_array_equal(
-        steps, np.concatenate([arrays[f"lstm{k}.W_{p}.step"] for k in range(2) for p in "xh"])
-    )
-    for name, array in arrays.items():
-        bad_values = (
-            [-128]
-            if array.dtype == np.int8
-            else [np.nan, np.inf]
-            if name.endswith("b")
-            else [np.nan, np.inf, 0, -1, 1e31]
-        )
-        for bad in bad_values:
-            wrong = array.copy()
-            wrong.flat[3] = bad
-            with pytest.raises(BundleError, match=rf"int8.npz: {name}"):
-                read_int8(spec, {**arrays, name: wrong})
-        for wrong in (array[1:], array[None], array.astype(np.float64)):
-            with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
-                read_int8(spec, {**arrays, name: wrong})
-        with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
-            read_int8(spec, {n: a for n, a in arrays.items() if n != name})
-    with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
-        read_int8(spec, {**arrays, "more": np.zeros(1)})
-
-
-@built
 def test_sessions_do_not_touch_each_other():
     """Two on one thread in turns, and eight on threads of their own, give what each gives alone."""
     spec = make_spec(hidden=32, layers=2)
     weights = random_weights(spec)
     xs = [features_of(spec, 300, seed=s) for s in range(8)]
     expected = [NativeBackend(spec, weights).run(x) for x in xs]
-    a, b = NativeBackend(spec, weights), NativeBackend(spec, weights)
+    a = NativeBackend(spec, weights)
+    b = NativeBackend(spec, weights)
     turns = [(a.step(p), b.step(q)) for p, q in zip(xs[0], xs[1], strict=True)]
     np.testing.assert_array_equal([y for y, _ in turns], expected[0])
     np.testing.assert_array_equal([y for _, y in turns], expected[1])
@@ -389,7 +330,7 @@ def test_outputs_are_kept():
 @pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
 @pytest.mark.parametrize("task", ["classify", "forecast"])
 def test_sessions_process_as_the_reference(tmp_path, missing, task):
-    """Raw samples with gaps, normalised and scaled back in C: as in Python, in float64."""
+    """Raw samples with gaps, normalized and scaled back in C: as in Python, in float64."""
     spec = make_spec(task=task, missing=missing, residual=task == "forecast", outputs=2, layers=2)
     bundle = make_bundle(tmp_path / "m.edge", spec)
     xs = samples(spec, 300)
@@ -407,75 +348,3 @@ def test_sessions_process_as_the_reference(tmp_path, missing, task):
                 session.step(wrong)
         for name, value in session.state.items():
             np.testing.assert_array_equal(value, before[name])
-
-
-def fails_with(tmp_path: Path, library: bytes | None) -> str:
-    """What the backend says in a copy of the package with this library."""
-    package = tmp_path / "edge_lstm_runtime"
-    shutil.copytree(
-        Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
-    )
-    if library is not None:
-        (package / "native" / native.LIBRARY.name).write_bytes(library)
-    program = """
-import sys
-import edge_lstm_runtime as rt
-from edge_lstm_runtime import native
-assert str(native.LIBRARY).startswith(sys.argv[1]), native.LIBRARY
-try:
-    native.kernels()
-except rt.BackendUnavailableError as e:
-    print(e)
-"""
-    env = environment()
-    env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=env,
-        check=True,
-    )
-    return done.stdout
-
-
-def test_no_library(tmp_path):
-    assert (
-        "install the wheel for this board (docs/native.md), or run there: python hatch_build.py"
-        in fails_with(tmp_path, None)
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)],
-    ids=["empty", "text", "header only"],
-)
-def test_damaged_library(tmp_path, content):
-    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(
-        tmp_path, content
-    )
-
-
-@built
-@pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
-def test_library_cut_off(tmp_path, part):
-    """As by a full disk; the loader itself would end the process with SIGBUS."""
-    content = native.LIBRARY.read_bytes()
-    assert "can't be loaded here: it ends in the middle" in fails_with(
-        tmp_path, content[: int(part * len(content))]
-    )
-
-
-@built
-def test_library_for_another_processor(tmp_path):
-    content = bytearray(native.LIBRARY.read_bytes())
-    content[18:20] = b"\x08\x00"  # e_machine: MIPS
-    assert "can't be loaded here: " in fails_with(tmp_path, bytes(content))
-
-
-@built
-def test_library_of_another_program(tmp_path):
-    """A library that loads and has other functions."""
-    content = native.LIBRARY.read_bytes().replace(b"el_kernel_name", b"xx_kernel_name")
-    assert "can't be loaded here: " in fails_with(tmp_path, content)

@@ -1,4 +1,4 @@
-"""A backend from outside the packages, in float16: found, listed, checked with its own tolerance, tried by auto, benched."""
+"""A backend from outside, in float16: found, listed, checked by its tolerance, tried, benched."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def test_a_wrong_one_is_found_and_refused_at_load(file: Path, tmp_path: Path) ->
     assert not check_backend(bundle, "half").passed
     with pytest.raises(
         BackendError,
-        match=r"backend 'half' gives wrong answers here: nrmse 1\.0e-02 .* at most 2\.0e-03 is right",
+        match=r"backend 'half' gives wrong answers here: nrmse 1\.0e-02 .* at most 2\.0e-03 is "
+        r"right",
     ):
         Model(bundle).session("half")
 
@@ -140,7 +141,8 @@ def test_auto_tries_it_and_leaves_its_simulator_alone(file: Path) -> None:
 
 @pytest.mark.usefixtures("toys")
 def test_a_session_runs_it(file: Path) -> None:
-    model, xs = load(file), samples(SPEC, 50)
+    model = load(file)
+    xs = samples(SPEC, 50)
     with model.session("half") as session, model.session("reference") as judge:
         error = session.run(xs) - judge.run(xs)
     assert 0 < np.sqrt(np.mean(error**2)) / model.bundle.golden[1].std() < 2e-3
@@ -181,7 +183,8 @@ def test_an_artifact_is_refused_in_one_line(file: Path, capsys: pytest.CaptureFi
     ):
         assert main([*command, *options]) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no converted model; "
+            "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no "
+            "converted model; "
             "leave it out, or choose one of rknn, rknn-sim"
         )
 

@@ -1,4 +1,4 @@
-"""The reference against PyTorch's own LSTM in float64; every backend against the reference; the weight layouts."""
+"""The reference against PyTorch in float64, every backend against the reference, weight layouts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from helpers.weights import from_torch, random_weights
 def torch_model(
     inputs: int, hidden: int, layers: int, outputs: int, seed: int
 ) -> tuple[torch.nn.LSTM, torch.nn.Linear]:
-    """In float64, of numbers that float32 holds exactly, the sums of the two biases included: then only the arithmetic can differ."""
+    """In float64, of numbers that float32 holds exactly, so that only the arithmetic can differ.
+
+    float32 also holds the sums of the two biases exactly.
+    """
     generator = torch.Generator().manual_seed(seed)
-    lstm, head = (
-        torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64),
-        torch.nn.Linear(hidden, outputs, dtype=torch.float64),
-    )
+    lstm = torch.nn.LSTM(inputs, hidden, layers, dtype=torch.float64)
+    head = torch.nn.Linear(hidden, outputs, dtype=torch.float64)
     with torch.no_grad():
         for parameter in (*lstm.parameters(), *head.parameters()):
             values = (
@@ -59,7 +60,8 @@ def test_backend_is_the_reference_over_1000_steps(name: str, hidden: int, layers
     spec = make_spec(channels=5, hidden=hidden, layers=layers, outputs=3)
     weights = random_weights(spec, seed=hidden + layers)
     rows = np.random.default_rng(3).standard_normal((1000, spec.feature_size)).astype(np.float32)
-    reference, backend = Reference(spec, weights), open_any(name, spec, weights)
+    reference = Reference(spec, weights)
+    backend = open_any(name, spec, weights)
     assert_close(backend.run(rows), reference.run(rows), "float32", f"{name} outputs")
     assert list(backend.state) == list(reference.state)
     for tensor, expected in reference.state.items():
@@ -68,7 +70,7 @@ def test_backend_is_the_reference_over_1000_steps(name: str, hidden: int, layers
 
 
 def test_saturated_gates_stay_right() -> None:
-    # Inputs a thousand deviations away drive every gate to its end; exp() would overflow there.
+    # Inputs a thousand deviations away drive every gate to its end, and exp() would overflow there.
     spec = make_spec(hidden=16, layers=2)
     weights = random_weights(spec)
     rows = (1000 * np.random.default_rng(5).standard_normal((50, spec.feature_size))).astype(
@@ -76,7 +78,8 @@ def test_saturated_gates_stay_right() -> None:
     )
     for name in ("numpy", "onnx-fused", "onnx-cell"):
         outputs = open_any(name, spec, weights).run(rows)
-        # The pre-activations, of hundreds, are rounded at 3e-5 each; only gates between the ends feel it.
+        # Pre-activations in the hundreds are rounded at 3e-5 each. Only gates between the ends feel
+        # it.
         assert np.abs(outputs - Reference(spec, weights).run(rows)).max() < 1e-3, name
 
 
@@ -94,7 +97,7 @@ def test_the_fused_matrix_is_the_gates() -> None:
 
 
 def test_the_operands_of_the_onnx_operator_stand_in_its_order() -> None:
-    """i, o, f, c, transposed; two biases, as ONNX's documentation of LSTM has them."""
+    """i, o, f, c, transposed, with two biases, as in ONNX's documentation of LSTM."""
     layer = make_spec(hidden=2).network.layers[0]
     columns = np.repeat([1, 2, 3, 4], 2)  # i, f, g, o
     weights = {

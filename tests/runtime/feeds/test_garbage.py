@@ -78,7 +78,7 @@ def is_number(cell: str) -> bool:
 
 
 def is_garbage(spec: ModelSpec, line: str) -> bool:
-    """It is broken JSON, or has fewer numbers than the model has channels; and names no channel."""
+    """Broken JSON, or fewer numbers than the model has channels. It names no channel."""
     line = line.strip().removeprefix("\ufeff").strip()
     if line[:1] in ("[", "{"):
         try:
@@ -93,7 +93,7 @@ def is_garbage(spec: ModelSpec, line: str) -> bool:
 
 @st.composite
 def good_lines(draw: st.DrawFn, spec: ModelSpec, columns: list[str]) -> str:
-    """One sample as CSV in this order of the columns, as a list, or as an object; or a reset."""
+    """A reset, or one sample as CSV in this order of the columns, as a list, or as an object."""
     value = st.integers(0, 3) if spec.answer.task == "language" else st.floats(-3, 3)
     sample: dict[str, Any] = {name: draw(value) for name in spec.inputs.names}
     if spec.inputs.elapsed:
@@ -136,7 +136,8 @@ def test_good_lines_are_answered_as_without_the_garbage(
     name: str, backend: str, data: st.DataObject
 ) -> None:
     spec = MODELS[name]
-    columns, good = list(spec.inputs.names), []
+    columns = list(spec.inputs.names)
+    good = []
     if data.draw(st.booleans(), "header"):
         columns = [
             "note",

@@ -57,7 +57,8 @@ BODY = "1,2,3\n-1,0.5,2.5e-1\n0,0,1e3\n"
         ('{"ch1": 2, "ch0": 1, "ch2": 3, "more": "x"}\n[-1, 0.5, 0.25]\n0,0,1000\n', 1),
         (" 1 , 2 , 3 \n\t[-1, 0.5, 0.25]\n0,0,1e3", 1),
     ],
-    ids=["bare", "header", "BOM and CRLF", "blank lines", "quoted", "other order", "a column twice", "lists", "mixed", "spaces"],
+    ids=["bare", "header", "BOM and CRLF", "blank lines", "quoted", "other order",
+         "a column twice", "lists", "mixed", "spaces"],
 )  # fmt: skip
 def test_forms(session: Session, text: str, first: int) -> None:
     found = stream(session, text)
@@ -89,7 +90,8 @@ def test_gaps(gappy: Session) -> None:
     texts = [
         "ch0,ch1,ch2\n,1,2\n3,NaN,null\nNA,none, \n",
         "[null, 1, 2]\n[3, NaN, null]\n[null, null, null]\n",
-        '{"ch0": null, "ch1": 1, "ch2": 2}\n{"ch0": 3, "ch1": null, "ch2": null}\n{"ch0": null, "ch1": null, "ch2": null}\n',
+        '{"ch0": null, "ch1": 1, "ch2": 2}\n{"ch0": 3, "ch1": null, "ch2": null}\n'
+        '{"ch0": null, "ch1": null, "ch2": null}\n',
         "nan,1,2\n3,,\n,,\n",
     ]
     for text in texts:
@@ -283,7 +285,8 @@ def test_a_header_under_another_separator(session: Session) -> None:
     (answer,) = stream(session, "time;ch2;ch1;ch0\n")
     assert (
         answer["error"]
-        == "1 values, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by commas"
+        == "1 values, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by "
+        "commas"
     )
 
 
@@ -293,7 +296,7 @@ def test_nothing_in_nothing_out(session: Session, text: str) -> None:
 
 
 def test_answers_that_are_not_finite_stop_the_stream() -> None:
-    # NaN from a device stays in its state; an answer line would not even be JSON.
+    # NaN from a device stays in its state, and an answer line would not even be JSON.
     class Overflowing(NumpyBackend):
         def step(self, features: Any) -> Any:
             return super().step(features) * np.float32("nan")

@@ -87,7 +87,8 @@ def test_other_chunks_of_a_wav_file_are_passed_over(tmp_path: Path) -> None:
     [
         (
             {"rate": 16000},
-            r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i \S+a.wav -ac 1 -ar 8000",
+            r"the sample rate is 16000 Hz, and the model's 8000 Hz; convert it: ffmpeg -i "
+            r"\S+a.wav -ac 1 -ar 8000",
         ),
         ({"channels": 2}, r"has 2 channels, expected one \(mono\); convert it"),
         ({"width": 1}, "has 8 bits a sample, expected 16; convert it"),
@@ -140,10 +141,12 @@ def test_raw_samples_cut_anywhere() -> None:
             self.left = data
 
         def read1(self, size: int) -> bytes:
-            part, self.left = self.left[: min(size, 777)], self.left[min(size, 777) :]
+            part = self.left[: min(size, 777)]
+            self.left = self.left[min(size, 777) :]
             return part
 
-    np.testing.assert_array_equal(np.concatenate(list(raw_chunks(Pipe()))), PCM)  # type: ignore[arg-type]
+    chunks = list(raw_chunks(Pipe()))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate(chunks), PCM)
     np.testing.assert_array_equal(np.concatenate(list(raw_chunks(io.BytesIO(data + b"x")))), PCM)
 
 
@@ -184,9 +187,8 @@ def test_a_wav_file_in_a_pipe(model: Path, expected: list[dict[str, Any]], tmp_p
     cut = edge_lstm(
         "run", model, "--input", "-", "--format", "wav", "--backend", "numpy", text=data[:3000]
     )
-    assert (
-        len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80
-    )  # nobody could have known its length
+    # nobody could have known its length
+    assert len(answers_of(cut)) == 1 + ((3000 - 44) // 2 - 200) // 80
 
 
 def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_path: Path) -> None:
@@ -238,9 +240,8 @@ def test_reset_every_sets_the_state_to_zero(model: Path, tmp_path: Path) -> None
     found = answers_of(
         edge_lstm("run", model, "--input", wav, "--reset-every", "10", "--backend", "numpy")
     )
-    assert found[10]["probabilities"] == pytest.approx(
-        found[0]["probabilities"]
-    )  # 10 frames on, 800 samples on
+    # 10 frames on, 800 samples on
+    assert found[10]["probabilities"] == pytest.approx(found[0]["probabilities"])
     assert found[9]["probabilities"] != pytest.approx(found[0]["probabilities"])
 
 

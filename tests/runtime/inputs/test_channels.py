@@ -1,4 +1,4 @@
-"""Raw samples to features and outputs to answers: the whole-recording form against the sample-by-sample one, on nasty numbers."""
+"""Samples to features and outputs to answers: at once against one by one, on nasty numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ nan = math.nan
 
 @st.composite
 def recordings(draw: st.DrawFn) -> tuple[ModelSpec, np.ndarray[Any, Any]]:
-    """A model and a recording with gaps anywhere, at the start and throughout a channel included."""
+    """A model and a recording with gaps anywhere, even at the start or throughout a channel."""
     channels = draw(st.integers(1, 3))
     missing = draw(st.sampled_from(["ffill", "mask"]))
     number = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -49,7 +49,8 @@ def naive(spec: ModelSpec, xs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     known = list(spec.inputs.mean)
     rows = []
     for x in xs:
-        row, mask = [], []
+        row = []
+        mask = []
         for k, value in enumerate(x):
             gap = value != value
             if gap:
@@ -113,7 +114,8 @@ def test_mask_is_cleared_after_a_gap() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_large_offset_keeps_its_precision(dtype: type[np.floating[Any]]) -> None:
-    # Air pressure: the signal is the last 1 of 101,325 Pa. In float32 its steps are 0.0078 Pa; the mean must not add to that.
+    # Air pressure: the signal is the last 1 of 101,325 Pa. In float32 its steps are 0.0078 Pa, to
+    # which the mean must not add.
     spec = make_spec(channels=1, mean=[101_325.3], std=[0.5])
     pre = preprocessor(spec, dtype)
     pressures = 101_325 + np.linspace(-1, 1, 257)
@@ -176,7 +178,8 @@ def test_each_channel_has_a_limit_of_its_own(std: tuple[float, float]) -> None:
     x[wide] = 2e30
     assert preprocessor(spec)(x)[wide] == np.float32(2e24)
     assert preprocessor(spec, streams=3)(np.stack([x] * 3))[2, wide] == np.float32(2e24)
-    x[wide], x[narrow] = 0, 2e30
+    x[wide] = 0
+    x[narrow] = 2e30
     with pytest.raises(
         SampleError,
         match=f"^channel 'ch{narrow}' is 2e\\+30, more than 1e\\+30 standard deviations",
@@ -279,8 +282,10 @@ def test_forecast_layout_and_residual() -> None:
         task="forecast", channels=["a", "b", "c"], outputs=2, missing="ffill", residual=True
     )
     assert spec.answer.names == ("a+1", "b+1", "a+2", "b+2")
-    outputs, now = np.array([1.0, 2.0, 3.0, 4.0]), np.array([100.0, 200.0, 300.0])
-    offset, scale = spec.answer.offset, spec.answer.scale
+    outputs = np.array([1.0, 2.0, 3.0, 4.0])
+    now = np.array([100.0, 200.0, 300.0])
+    offset = spec.answer.offset
+    scale = spec.answer.scale
     expected = [offset[k] + scale[k] * outputs[k] + (100.0, 200.0)[k % 2] for k in range(4)]
     answer = answers(spec.answer.scaling(spec.inputs), outputs, now)
     assert_close(answer, np.array(expected), "float64", "forecast")
@@ -305,7 +310,8 @@ def test_residual_follows_the_target_not_the_position() -> None:
 def test_residual_forecast_from_a_gap_starts_at_the_filled_value() -> None:
     spec = make_spec(task="forecast", outputs=1, missing="ffill", residual=True)
     weights = random_weights(spec)
-    weights["head.W"][:], weights["head.b"][:] = 0, 0
+    weights["head.W"][:] = 0
+    weights["head.b"][:] = 0
     session = Session(spec, open_any("reference", spec, weights))
     first = session.step([10.0, 20.0, 30.0])
     assert_close(session.step([nan, nan, nan]), first, "exact", "forecast in a gap")
@@ -320,14 +326,16 @@ def test_a_float32_forecast_around_a_large_offset_is_rounded_once() -> None:
     xs = 101_325 + np.sin(np.arange(200) / 9)[:, None]
     single = Session(spec, open_any("numpy", spec, weights)).run(xs)
     double = Session(spec, open_any("reference", spec, weights)).run(xs)
-    # Half a float32 step at 101,325 is 0.0039; more would mean that the offset went through float32 arithmetic before.
+    # Half a float32 step at 101,325 is 0.0039. A larger error would mean that the offset went
+    # through float32 arithmetic before.
     assert np.abs(single - double).max() < 0.0040
 
 
 def test_classify_answers_are_the_logits() -> None:
     spec = make_spec()
     assert spec.answer.scaling(spec.inputs) is None
-    weights, xs = random_weights(spec), samples(spec, 5)
+    weights = random_weights(spec)
+    xs = samples(spec, 5)
     found = Session(spec, open_any("reference", spec, weights)).run(xs)
     assert_close(found, network_outputs(spec, weights, xs), "features", "logits")
 
@@ -339,9 +347,8 @@ def test_describe_classify() -> None:
     assert described["label"] == "class2"
     expected = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
     assert list(described["probabilities"]) == ["class0", "class1", "class2"]
-    assert (
-        np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7
-    )  # rounded to six places
+    # rounded to six places
+    assert np.abs(np.array(list(described["probabilities"].values())) - expected).max() <= 5e-7
 
 
 def test_describe_classify_does_not_overflow() -> None:

@@ -1,4 +1,4 @@
-"""The front end: against librosa, against the formulas, in any chunking; a session that listens; what is refused."""
+"""The front end against librosa and formulas, in any chunking, in a session, and refusals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def open_session(front_end: rt.FrontEnd) -> rt.Session:
 def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
     librosa = pytest.importorskip("librosa")
     pcm = sound(front_end)
-    # librosa pads the window to n_fft on both sides; zeros before the first sample put its frames where ours are.
+    # librosa pads the window to n_fft on both sides. Zeros before the first sample put its frames
+    # at the places of ours.
     y = np.concatenate(
         [
             np.zeros((front_end.n_fft - front_end.frame_length) // 2),
@@ -47,8 +48,9 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
         ]
     )
     mel = librosa.feature.melspectrogram(
-        y=y, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length, win_length=front_end.frame_length,
-        window="hann", center=False, power=2.0, n_mels=front_end.n_mels, fmin=front_end.f_min, fmax=front_end.f_max, htk=True, norm=None,
+        y=y, sr=front_end.sample_rate, n_fft=front_end.n_fft, hop_length=front_end.hop_length,
+        win_length=front_end.frame_length, window="hann", center=False, power=2.0,
+        n_mels=front_end.n_mels, fmin=front_end.f_min, fmax=front_end.f_max, htk=True, norm=None,
         dtype=np.float64,
     )  # fmt: skip
     expected = np.log(np.maximum(mel, front_end.floor))
@@ -63,7 +65,8 @@ def test_it_is_librosa_without_centring(front_end: rt.FrontEnd) -> None:
 
 def test_a_frame_by_the_formulas() -> None:
     pcm = sound(MFCC)[1600 : 1600 + MFCC.frame_length]
-    n, k = np.arange(MFCC.frame_length), np.arange(MFCC.n_fft // 2 + 1)
+    n = np.arange(MFCC.frame_length)
+    k = np.arange(MFCC.n_fft // 2 + 1)
     x = pcm / 32768 * np.sin(np.pi * n / MFCC.frame_length) ** 2
     power = np.abs((x * np.exp(-2j * np.pi * np.outer(k, n) / MFCC.n_fft)).sum(axis=1)) ** 2
 
@@ -111,9 +114,10 @@ def test_a_tone_is_in_its_band_and_silence_is_the_floor() -> None:
 def test_16_bits_are_the_floats_that_they_stand_for() -> None:
     pcm = sound(LOG_MEL)
     np.testing.assert_array_equal(LOG_MEL.frames(pcm), LOG_MEL.frames(pcm / 32768))
+    # exact: 16 of 24 bits
     np.testing.assert_array_equal(
         LOG_MEL.frames(pcm), LOG_MEL.frames((pcm / 32768).astype(np.float32))
-    )  # exact: 16 of 24 bits
+    )
 
 
 # --- the stream ---

@@ -1,4 +1,4 @@
-"""A channel of elapsed time: its scale, one sample or all at once, what is refused, and the clock of `edge-lstm run`."""
+"""A channel of elapsed time: scale, in steps or at once, refusals, `edge-lstm run`'s clock."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_the_feature_is_the_normalised_logarithm(missing: Missing) -> None:
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
 def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
-    spec, xs = timed(missing), XS.copy()
+    spec = timed(missing)
+    xs = XS.copy()
     xs[3:5, 2] = np.nan
     rows = spec.inputs.features(xs)[0]
     kept = (math.log(1 + 0.0) - 0.6) / 0.5 if missing == "ffill" else 0.0
@@ -73,7 +74,8 @@ def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
 
 @pytest.mark.parametrize("value", [-1e-9, -5.0, math.inf, -math.inf])
 def test_negative_and_infinite_times_are_refused(value: float) -> None:
-    spec, xs = timed("ffill"), XS.copy()
+    spec = timed("ffill")
+    xs = XS.copy()
     xs[4, 2] = value
     message = "channel 'dt' is negative or infinite; expected the seconds since the sample before"
     with pytest.raises(rt.SampleError, match=f"step 4: {message}"):
@@ -125,7 +127,8 @@ def test_times_are_numbers_or_datetimes() -> None:
 
 
 def test_the_clock_stands_still_when_it_is_set_back() -> None:
-    clock, found = Clock(), []
+    clock = Clock()
+    found = []
     for moment in (10.0, 10.0, 15.0, 12.0, 13.0):
         found.append(clock.since(moment))
         clock.take(moment)
@@ -181,7 +184,7 @@ def test_run_works_the_time_out(
             for (a, b), dt in zip(rows, dts, strict=True)
         ]
         assert forecasts(again(own)) == forecasts(found)
-        # A line that is refused doesn't move the clock; a reset sets it back.
+        # A line that is refused doesn't move the clock, and a reset sets it back.
         bad = [
             *objects[:1],
             '{"a": "x", "b": 1, "when": "2024-05-31 23:54:00"}',

@@ -110,7 +110,9 @@ def test_the_specification_is_that_of_format_2(name: str) -> None:
 
 @every
 def test_the_reference_answers_as_it_did(name: str, answered: dict[str, Array]) -> None:
-    model, xs, ys = rt.load(DATA / f"{name}.edge"), answered[f"{name}.x"], answered[f"{name}.y"]
+    model = rt.load(DATA / f"{name}.edge")
+    xs = answered[f"{name}.x"]
+    ys = answered[f"{name}.y"]
     with model.session("reference") as session:
         assert_close(session.run(xs), ys, "float64", "answers")
         if not model.spec.whole:
@@ -128,7 +130,9 @@ def test_the_reference_answers_as_it_did(name: str, answered: dict[str, Array]) 
 )
 def test_each_backend_runs_it(name: str, backend: str, answered: dict[str, Array]) -> None:
     """onnx: on the graph that was written then."""
-    model, xs, ys = rt.load(DATA / f"{name}.edge"), answered[f"{name}.x"], answered[f"{name}.y"]
+    model = rt.load(DATA / f"{name}.edge")
+    xs = answered[f"{name}.x"]
+    ys = answered[f"{name}.y"]
     assert rt.check_backend(model.bundle, backend).passed
     with model.session(backend) as session:
         found = session.run(xs)

@@ -1,4 +1,4 @@
-"""A short run of each fuzzer from a fixed start; `make fuzz` runs them for longer."""
+"""A short run of each fuzzer from a fixed start. `make fuzz` runs them for longer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def runs(output: str) -> int:
 
 @pytest.fixture
 def libfuzzer(tmp_path):
-    """Clang with its runtime; Debian has that in a package of its own."""
+    """Clang with its runtime, which Debian has in a package of its own."""
     (tmp_path / "a.c").write_text(
         "int LLVMFuzzerTestOneInput(const char *d, long n) { return d == (const char *)n; }\n"
     )

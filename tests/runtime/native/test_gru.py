@@ -1,5 +1,4 @@
-"""GRU layers of the C kernel, on every kernel of this CPU: against the equations in float64,
-PyTorch and ONNX Runtime."""
+"""GRU layers on every kernel of this CPU: against float64 equations, PyTorch and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -48,7 +47,8 @@ def gru(layer: CLayer) -> Any:
         h = state[0]
         x_r, x_z, x_n = np.split(x @ W_x + b[: 3 * layer.units], 3)
         h_r, h_z, *h_n = np.split(h @ W_h, 3 if layer.option == AFTER else 2)
-        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+        r = sigmoid(x_r + h_r)
+        z = sigmoid(x_z + h_z)
         rest = (r * h) @ W_n[0] if W_n else r * (h_n[0] + b[3 * layer.units :])
         n = np.tanh(x_n + rest)
         h = n + z * (h - n)

@@ -1,5 +1,4 @@
-"""Lists of layers in the library, from Python: every kernel of this CPU against the equations in
-float64, and what is refused."""
+"""Lists of layers in every kernel of this CPU, against the equations in float64, and refusals."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""RNN layers of the C kernel, on every kernel of this CPU: against the equations in float64 and
-PyTorch."""
+"""RNN layers on every kernel of this CPU: against the equations in float64 and PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The C tests of the kernel (suite.c), compiled in every way that a user may compile it, and under what finds wrong memory accesses."""
+"""The C tests of the kernel (suite.c), compiled in every way that a user may compile it.
+
+They also run under tools that find wrong memory accesses.
+"""
 
 from __future__ import annotations
 
@@ -77,9 +80,8 @@ def test_32_bit(tmp_path):
     except AssertionError:
         pytest.skip("needs gcc's 32-bit libraries (Debian: gcc-12-multilib)")
     passes(build(tmp_path, "-m32", "-msse2", "-mfpmath=sse", "-O2", kernels=ALONE), "300")
-    with pytest.raises(
-        AssertionError, match="compile with -msse2 -mfpmath=sse"
-    ):  # rather than wrong numbers
+    # rather than wrong numbers
+    with pytest.raises(AssertionError, match="compile with -msse2 -mfpmath=sse"):
         build(tmp_path, "-m32", "-mno-sse", "-O2", kernels=ALONE)
 
 
@@ -92,7 +94,8 @@ def test_32_bit(tmp_path):
     ],
 )
 def test_emulated_arm(tmp_path, machine, target, emulator):
-    cc, kernels = f"{target}-gcc", MACHINES[machine]
+    cc = f"{target}-gcc"
+    kernels = MACHINES[machine]
     if not compiler(cc) or not compiler(emulator):
         pytest.skip(f"needs {cc} and {emulator}")
     output = passes(
@@ -110,7 +113,8 @@ def test_flags_that_would_make_it_wrong_are_refused(tmp_path, flag):
 @pytest.mark.skipif(not compiler("g++"), reason="needs g++")
 def test_header_in_cpp(tmp_path):
     (tmp_path / "a.cpp").write_text(
-        '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == EL_NULL_POINTER ? 0 : 1; }\n'
+        '#include "edge_lstm.h"\nint main() { return el_reset(nullptr, nullptr, EL_ALL) == '
+        "EL_NULL_POINTER ? 0 : 1; }\n"
     )
     (tmp_path / "objects").mkdir()
     for source in SOURCES:
@@ -143,8 +147,7 @@ def test_header_in_cpp(tmp_path):
     ],
 )
 def test_a_wrong_kernel_is_found(tmp_path, file, right, wrong):
-    """The tests are no good if they pass with a wrong gate, a coarse exponential, or sources in
-    each other's place."""
+    """The tests must fail with a wrong gate, a coarse exponential or exchanged sources."""
     shutil.copytree(NATIVE, tmp_path / "native", ignore=shutil.ignore_patterns("*.so", "*.py"))
     text = (tmp_path / "native" / file).read_text()
     assert right in text

@@ -1,4 +1,4 @@
-"""What "auto" remembers, and when it does not rely on it. What it takes in the first place is tested with the backends."""
+"""What "auto" remembers, and when it does not rely on it. Its choice: backends/test_auto.py."""
 
 from __future__ import annotations
 
@@ -18,93 +18,21 @@ from edge_lstm_runtime import (
     BackendError,
     BackendUnavailableError,
     Bundle,
-    BundleError,
     Model,
-    Reference,
-    check_backend,
     choose_backend,
     write_bundle,
 )
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.backends.reference import open_backend as open_reference
-from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify import auto_cache
-from edge_lstm_runtime.verify.check import check_opened
-from edge_lstm_runtime.verify.error import Tolerance
 from helpers.arrays import Array
 from helpers.bundles import artifact_entry, make_bundle, members_of
 from helpers.commands import edge_lstm
-from helpers.plug_ins import replace_backend
-from helpers.specs import make_spec
+from helpers.counted_backends import SPEC, Backends, broken, fast, slow, wrong
 from helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("no_native")
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
-SPEC = make_spec(hidden=16)
 REMEMBERED = "remembered as the fastest here"
-INT8 = {"metric": "nrmse", "limit": 1e-2, "reason": "as the export found it"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("choice") / "a.edge", SPEC, form="fused")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file, not there yet."""
-    monkeypatch.delenv("EDGE_LSTM_REMEMBER")
-    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "auto.json"
-
-
-class Backends:
-    """Counts what is opened and closed, and takes the place of built-in backends."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.patch = monkeypatch
-        self.opened: list[str] = []
-        self.closed: list[str] = []
-
-    def put(self, name: str, make: Callable[[Bundle], Backend]) -> None:
-        def opener(bundle: Bundle, *_: Any, **__: Any) -> Backend:
-            backend = make(bundle)
-            self.opened.append(name)
-            backend.close = lambda: self.closed.append(name)  # type: ignore[method-assign]
-            return backend
-
-        replace_backend(self.patch, name, open_backend=opener)
-
-    def forget(self) -> None:
-        self.opened.clear()
-        self.closed.clear()
-
-
-def fast(bundle: Bundle) -> NumpyBackend:
-    return NumpyBackend(bundle.spec, bundle.weights)
-
-
-def slow(bundle: Bundle) -> Backend:
-    """Right; in float64 and with twenty times NumPy's calls."""
-    return open_reference(bundle)
-
-
-def wrong(bundle: Bundle) -> NumpyBackend:
-    return NumpyBackend(
-        bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + np.float32(0.1)}
-    )
-
-
-def broken(_: Bundle) -> Backend:
-    raise BackendError("the device is gone")
-
-
-@pytest.fixture
-def backends(monkeypatch: pytest.MonkeyPatch) -> Backends:
-    found = Backends(monkeypatch)
-    found.put("onnx", fast)
-    found.put("numpy", slow)
-    return found
 
 
 def test_all_but_the_fastest_are_closed(bundle: Bundle, backends: Backends) -> None:
@@ -444,102 +372,3 @@ def test_one_that_fails_while_it_is_timed(bundle: Bundle, backends: Backends, ca
     assert "onnx: failed: too hot" in map(str, choice.reasons)
     assert backends.closed == ["onnx"]
     assert not cache.exists()
-
-
-# --- int8 on the CPU ---
-
-
-def quantised(bundle: Bundle) -> NumpyBackend:
-    """Off by half a percent of the outputs' deviation: right by an int8 tolerance, wrong by that of float32."""
-    off = np.float32(5e-3 * bundle.golden[1].std())
-    return NumpyBackend(bundle.spec, {**bundle.weights, "head.b": bundle.weights["head.b"] + off})
-
-
-@pytest.fixture
-def promised(tmp_path: Path) -> Bundle:
-    return make_bundle(tmp_path / "i.edge", SPEC, form="fused", native_int8={"tolerance": INT8})
-
-
-def test_int8_is_judged_by_its_own_tolerance(promised: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
-    backends.put("onnx", slow)
-    result = check_backend(promised, "native-int8")
-    assert result.passed
-    assert result.tolerance == Tolerance("nrmse", 1e-2, "as the export found it")
-    assert choose_backend(promised).name == "native-int8"
-    backends.put("native", quantised)
-    assert any(
-        str(reason).startswith("native: WRONG (max_abs")
-        for reason in choose_backend(promised).reasons
-    )
-
-
-def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
-    backends.put("onnx", slow)
-    choice = choose_backend(bundle)
-    assert choice.name in ("onnx", "numpy")
-    assert "native-int8" not in backends.opened
-    assert (
-        "native-int8: not here: the bundle promises no accuracy for native-int8; export it again to have it measured"
-        in map(str, choice.reasons)
-    )
-    with pytest.raises(BackendUnavailableError, match="promises no accuracy"):
-        check_backend(bundle, "native-int8")
-    Model(bundle).session("native-int8").close()  # by name it is the user's own choice
-
-
-def test_int8_is_checked_when_a_session_opens_it(promised: Bundle, backends: Backends) -> None:
-    backends.put("native-int8", quantised)
-    Model(promised).session("native-int8").close()
-    backends.put("native-int8", wrong)
-    with pytest.raises(
-        BackendError,
-        match=r"'native-int8' gives wrong answers here: nrmse .* at most 1\.0e-02 is right",
-    ):
-        Model(promised).session("native-int8")
-    Model(promised).session("native-int8", verify=False).close()
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {},
-        {"tolerance": {"metric": "nrmse"}},
-        {"tolerance": {**INT8, "limit": -1.0}},
-        {"tolerance": None},
-        3,
-    ],
-)
-def test_an_int8_entry_that_is_malformed(entry: Any, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"malformed"):
-        make_bundle(tmp_path / "m.edge", SPEC, native_int8=entry)
-
-
-@pytest.mark.parametrize("name", ["native", "native-int8"])
-@pytest.mark.parametrize("streams", [None, 3])
-def test_without_the_native_library(name: str, streams: int | None, promised: Bundle) -> None:
-    with pytest.raises(
-        BackendUnavailableError, match="the native library is not in this installation"
-    ):
-        Model(promised).session(name, streams=streams)
-
-
-def test_a_calm_beginning_is_judged_by_the_spread_of_the_whole_stream(tmp_path: Path) -> None:
-    """Over the first samples the outputs of this bundle hardly vary, so that an error relative to their own spread would be enormous."""
-    spec = make_spec(
-        task="forecast", channels=1, outputs=1
-    )  # of one output: the spread of several is that between them, too
-    weights = random_weights(spec)
-    x = np.repeat(np.asarray(spec.inputs.mean)[None], 300, axis=0)
-    x[250:] += 10 * np.random.default_rng(0).standard_normal(x[250:].shape)
-    y = Reference(spec, weights).run(spec.inputs.features(x)[0])
-    calm = y[:200].std() / y.std()
-    golden = {"golden.npz": write_npz({"x": x, "y": y})}
-    bundle = write_bundle(
-        tmp_path / "calm.edge", spec, weights, golden, native_int8={"tolerance": INT8}
-    )
-    result = check_opened(bundle, quantised(bundle), "native-int8", None, 200)
-    assert calm < 0.5
-    assert result.passed
-    assert result.comparison.nrmse == pytest.approx(5e-3, rel=1e-2)

@@ -1,4 +1,4 @@
-"""What the benchmark measures: structure, units and order of its figures; how fast this machine is can't be tested."""
+"""The benchmark's figures: structure, units and order. This machine's speed can't be tested."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from helpers.specs import make_spec
 from helpers.weights import random_weights
 
 KEYS = {
-    "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us", "run_per_second", "streams",
-    "streams_per_second", "memory_kb", "load_ms",
+    "backend", "artifact", "simulator", "steps", "at_once", "p50_us", "p99_us", "p99_9_us",
+    "run_per_second", "streams", "streams_per_second", "memory_kb", "load_ms",
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def assert_sensible(f: dict[str, Any]) -> None:
     assert 0 < f["p50_us"] <= f["p99_us"] <= f["p99_9_us"]
     assert f["run_per_second"] > 0
     assert f["streams_per_second"] > 0
-    # A step in microseconds and steps a second: a thousand times wrong is a wrong unit, not a slow machine.
+    # A step in microseconds and steps a second: if one is off by a thousand, the unit is wrong.
     assert 1e-3 < f["p50_us"] * f["run_per_second"] / 1e6 < 1e3
     assert f["load_ms"] * 1e3 > f["p50_us"] / 1e3
 
@@ -58,7 +58,7 @@ def test_a_fresh_process(name: str, classify_file: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
 def test_memory_is_what_the_backend_brings(classify_file: Path) -> None:
-    """ONNX Runtime's library alone has more than a megabyte; a small net on NumPy has a few hundred kB at most."""
+    """ONNX Runtime's library alone is over a megabyte, a small net on NumPy some hundred kB."""
     memory_of = {
         name: measure(classify_file, name, None, 1, 1).memory_kb for name in ("numpy", "onnx")
     }

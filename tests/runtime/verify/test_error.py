@@ -1,4 +1,4 @@
-"""The one definition of an error, and the limits that others are held to: written out here, so that other tests may use them."""
+"""The one definition of an error, and its limits, written out so that other tests may use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-lstm compare`: the rows against what computes them independently, and what is kept between runs."""
+"""`edge-lstm compare`: the rows against independent computations, and what is kept between runs."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
 @pytest.mark.usefixtures("forecast_csv")
 def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(FORECAST), tmp_path)
-    row, again, naive = arima(case), arima(case), last_value(case)
+    row = arima(case)
+    again = arima(case)
+    naive = last_value(case)
     assert row.metrics is not None
     assert naive.metrics is not None
     assert again.metrics == row.metrics
@@ -158,7 +160,7 @@ def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) 
 
 @pytest.mark.usefixtures("classify_csv")
 def test_classifiers_tell_walking_from_resting(configure: Configure, tmp_path: Path) -> None:
-    """The two differ by 4 standard deviations in both channels, over sequences of unequal length."""
+    """The two differ by 4 standard deviations in both channels, in sequences of unequal length."""
     case = make_case(configure(CLASSIFY), tmp_path)
     for row in (logistic(case), nearest(case)):
         assert row.metrics is not None
@@ -179,7 +181,8 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 
     monkeypatch.setattr(loop.Training, "run", run)
     case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
-    fewer, all_of_them = len(case.splits.train), len(case.splits.train + case.splits.val)
+    fewer = len(case.splits.train)
+    all_of_them = len(case.splits.train + case.splits.val)
     for kind in PEERS:
         assert comparison.RECURRENT[kind](case).metrics is not None
     assert learned == [(kind, count) for kind in PEERS for count in (fewer, all_of_them)]
@@ -191,8 +194,9 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
 def test_statistics_of_a_line(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(CLASSIFY), tmp_path)
     sequence = case.splits.test[0]
-    mean, std = np.array(case.spec.inputs.mean), np.array(case.spec.inputs.std)
-    line = np.arange(5)[:, None] * [1.0, -2.0]  # normalised
+    mean = np.array(case.spec.inputs.mean)
+    std = np.array(case.spec.inputs.std)
+    line = np.arange(5)[:, None] * [1.0, -2.0]  # normalized
     found = statistics(case, type(sequence)("line", "", mean + std * line, 0))
     np.testing.assert_allclose(
         found, [2, -4, math.sqrt(2), 2 * math.sqrt(2), 0, -8, 4, 0, 1, -2], atol=1e-12
@@ -230,9 +234,8 @@ def test_forecast_table_and_resume(
     assert len({row.metrics["steps"] for row in found.rows if row.metrics}) == 1
     run = train(config, tmp_path / "run", quiet=True)
     assert found.rows[0].metrics is not None
-    assert (
-        found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]
-    )  # seeded: the same as `edge-lstm train`
+    # seeded: the same as `edge-lstm train`
+    assert found.rows[0].metrics["rmse"] == run.metrics["test"]["rmse"]
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "compare.md").read_text() == found.markdown
     assert [
@@ -243,7 +246,7 @@ def test_forecast_table_and_resume(
         compare(config, out, quiet=True)
     with pytest.raises(TrainingError, match=r"train\.epochs was 2 and is 3"):
         compare(configure(FORECAST, data__season=10, train__epochs=3), out, resume=True, quiet=True)
-    # One row is lost; only that is made again, to the same figures.
+    # One row is lost. Only that is made again, to the same figures.
     (out / "rows" / "naive.json").unlink()
     for rows, other in ((comparison.ROWS["forecast"], "arima"), (comparison.RECURRENT, "lstm")):
         monkeypatch.setitem(rows, other, None)  # it can't be made again
@@ -307,7 +310,8 @@ def test_errors_say_what_to_do(
     assert cli.main(["compare", "--agreement", "-o", "x"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "edge-lstm: error: --agreement: it is no part of the package now: run benchmarks/long_gap.py -o FOLDER"
+        "edge-lstm: error: --agreement: it is no part of the package now: run "
+        "benchmarks/long_gap.py -o FOLDER"
     )
     assert error.count("\n") == 1
 

@@ -114,22 +114,26 @@ def both_ways(text: str) -> str:
         ),
         (
             LISTED.replace('task = "classify"', 'task = "classify"\nbidirectional = true'),
-            "[model] bidirectional = true: has no meaning with [[model.layers]]; list layers of type "
+            "[model] bidirectional = true: has no meaning with [[model.layers]]; list layers of "
+            "type "
             '"both-ways"',
         ),
         (
             CLASSIFY.replace("hidden_size = 6\n", ""),
-            "[model] hidden_size: is missing; expected the units of each layer, or [[model.layers]] in "
+            "[model] hidden_size: is missing; expected the units of each layer, or "
+            "[[model.layers]] in "
             "its place",
         ),
         (
             LISTED.replace("[train]", "[distill]\nhidden_size = 20\n[train]"),
-            "[distill] hidden_size = 20: a network with [[model.layers]] has no larger one by itself; "
+            "[distill] hidden_size = 20: a network with [[model.layers]] has no larger one by "
+            "itself; "
             "train a teacher and name it in `teacher`",
         ),
         (
             both_ways(FORECAST),
-            "[model] layers: task is 'forecast', and only task 'classify' reads whole sequences from "
+            "[model] layers: task is 'forecast', and only task 'classify' reads whole sequences "
+            "from "
             "both ends",
         ),
         (

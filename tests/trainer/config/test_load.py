@@ -1,4 +1,4 @@
-"""Every mistake in a configuration is one line with the place, the key, the value and what was expected."""
+"""A mistake in a configuration is one line: place, key, value and what was expected."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def line_of(text: str, start: str) -> int:
             "hidden_size = 6\nhorizon = 2",
             "horizon",
             [
-                "horizon = 2: is for tasks 'anomaly' and 'forecast', and task is 'classify'; remove it"
+                "horizon = 2: is for tasks 'anomaly' and 'forecast', and task is 'classify'; "
+                "remove it"
             ],
         ),
         (
@@ -213,7 +214,8 @@ def test_keys_of_an_inline_table_are_found_in_its_line(tmp_path: Path) -> None:
     ).replace('group = "subject"\n', 'group = "subject"\nsplit = { by = "grup" }\n')
     with pytest.raises(
         ConfigError,
-        match=rf":{line_of(text, 'split')}: \[data.split\] by = \"grup\": expected 'time', 'group' or 'given'",
+        match=rf":{line_of(text, 'split')}: \[data.split\] by = \"grup\": expected 'time', "
+        r"'group' or 'given'",
     ):
         load_config(write(tmp_path, text))
 

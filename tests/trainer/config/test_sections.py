@@ -1,21 +1,19 @@
-"""Sections that hang on the source and the task: every wrong value, old names, a source from outside."""
+"""Sections that hang on the source and the task: every wrong value, and old names."""
 
 from __future__ import annotations
 
 import ast
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from edge_lstm import load_config, load_data, load_run, train
+from edge_lstm import load_config, load_run, train
 from edge_lstm.compare.comparison import same_plan
 from edge_lstm.config.common import SplitConfig
 from edge_lstm.config.renamed import RENAMED
@@ -25,12 +23,14 @@ from edge_lstm.recipes import FOLDER
 from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from edge_lstm_runtime.layers import recurrent_types
-from helpers.configs import CLASSIFY, FORECAST
+from helpers.configs import FORECAST
 
 Configure = Callable[..., Config]
 ROOT = Path(__file__).parents[3]
 
+
 # --- every key of every section ---
+
 
 BY_TIME = '[data.split]\nby = "time"\n'
 CLASSES = '[model]\ntask = "classify"\nhidden_size = 8\n'
@@ -44,20 +44,29 @@ BASES = {
     "ts": f'[data]\nsource = "ts"\npath = "d.ts"\n{BY_TIME}{CLASSES}{TRAIN}',
     "npz": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}',
     "aeon": f'[data]\nsource = "aeon"\nname = "BasicMotions"\n{BY_TIME}{CLASSES}{TRAIN}',
-    "cmapss": '[data]\nsource = "cmapss"\ntrain_path = "a"\ntest_path = "b"\nrul = "c"\nchannels = ["sensor_2"]\n'
-    f'[data.split]\nby = "given"\n[model]\ntask = "regress"\nhidden_size = 8\ntargets = ["life"]\n{TRAIN}',
-    "wav": '[data]\nsource = "wav"\npath = "d"\npattern = "(?P<label>.).*"\n[data.split]\nby = "group"\n'
+    "cmapss": '[data]\nsource = "cmapss"\ntrain_path = "a"\ntest_path = "b"\nrul = "c"\n'
+    'channels = ["sensor_2"]\n[data.split]\nby = "given"\n'
+    f'[model]\ntask = "regress"\nhidden_size = 8\ntargets = ["life"]\n{TRAIN}',
+    "wav": '[data]\nsource = "wav"\npath = "d"\npattern = "(?P<label>.).*"\n'
+    '[data.split]\nby = "group"\n'
     f"[front_end]\nsample_rate = 8000\nframe_length = 256\nhop_length = 128\n{CLASSES}{TRAIN}",
-    "text": f'[data]\nsource = "text"\npath = "d.txt"\nwindow = 9\n{BY_TIME}[model]\ntask = "language"\nhidden_size = 8\n{TRAIN}',
+    "text": f'[data]\nsource = "text"\npath = "d.txt"\nwindow = 9\n{BY_TIME}'
+    f'[model]\ntask = "language"\nhidden_size = 8\n{TRAIN}',
     "forecast": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{AHEAD}{TRAIN}',
-    "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}{AHEAD.replace("forecast", "anomaly")}{TRAIN}',
+    "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}'
+    f"{AHEAD.replace('forecast', 'anomaly')}{TRAIN}",
     "small": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}'
-    '[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\nscheme = "int8"\n',
+    "[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\n"
+    'scheme = "int8"\n',
 }
 
-TEXT, WHOLE, BROKEN = st.text(max_size=9), st.integers(-(2**40), 2**40), st.floats()
-FLAG, TABLES = st.booleans(), st.just({"a": 1})
-MOMENTS, LISTS = st.datetimes(), st.lists(st.integers(0, 9), max_size=3)
+TEXT = st.text(max_size=9)
+WHOLE = st.integers(-(2**40), 2**40)
+BROKEN = st.floats()
+FLAG = st.booleans()
+TABLES = st.just({"a": 1})
+MOMENTS = st.datetimes()
+LISTS = st.lists(st.integers(0, 9), max_size=3)
 OTHER = MOMENTS | TABLES  # what no key can be
 
 
@@ -120,9 +129,10 @@ CHOICES = {
     "scheme": ("int8", "w8a8"),
 }
 KINDS = {
-    "a text": "path train_path test_path rul name time label group known_anomalies pattern test_pattern teacher",
-    "a count": "window stride season first hidden_size horizon embedding smoothing epochs batch_size devices "
-    "sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
+    "a text": "path train_path test_path rul name time label group known_anomalies pattern "
+    "test_pattern teacher",
+    "a count": "window stride season first hidden_size horizon embedding smoothing epochs "
+    "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
     "a whole number from 0": "seed patience",
     "above 0": "learning_rate clip_norm f_max floor temperature",
     "from 0": "weight_decay offset level noise f_min tolerance",
@@ -253,7 +263,8 @@ def test_an_old_name_without_a_new_one_here_says_whose_it_is(files: dict[str, Pa
         load_config(files["npz"], {"data.windows": 1})
 
 
-# As an earlier version wrote them into its checkpoints: every section flat, with the keys of all sources and tasks.
+# As an earlier version wrote them into its checkpoints: every section flat, with the keys of all
+# sources and tasks.
 OLD = json.loads(
     (Path(__file__).parent / "data" / "configurations_before_sections.json").read_text()
 )
@@ -301,123 +312,7 @@ def test_a_run_of_an_earlier_version_is_loaded_and_goes_on(
         train(configure(FORECAST, model__horizon=2), run.path, resume=True, quiet=True)
 
 
-# --- a source from outside ---
-
-TOY = '''
-import numpy as np
-
-from edge_lstm.config.base import Count
-from edge_lstm.config.sections import SampleSection
-from edge_lstm.data.recordings import Recording
-
-
-class Section(SampleSection):
-    """rows: of each wave; periods: their lengths."""
-
-    rows: Count
-    periods: tuple[float, ...] = (10.0, 25.0)
-
-    @property
-    def named_channels(self):
-        return tuple(f"wave_{k}" for k in range(len(self.periods)))
-
-    def read(self, asked):
-        t = np.arange(self.rows)[:, None]
-        return [Recording("waves", "waves", np.sin(2 * np.pi * t / np.array(self.periods)))]
-'''
-WAVES = """
-[data]
-source = "waves"
-rows = 120
-periods = [8.0, 12.0, 30.0]
-window = 20
-
-[data.split]
-by = "time"
-
-[model]
-task = "forecast"
-targets = ["wave_1"]
-horizon = 2
-hidden_size = 4
-
-[train]
-epochs = 2
-accelerator = "cpu"
-"""
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package as pip leaves it, with its own keys."""
-    site = tmp_path / "site"
-    information = site / "toy_waves-1.0.dist-info"
-    information.mkdir(parents=True)
-    (site / "toy_waves.py").write_text(TOY)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-waves\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[edge_lstm.sources]\nwaves = toy_waves\n")
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setitem(sys.modules, "toy_waves", None)  # so that it is taken out afterwards
-    del sys.modules["toy_waves"]
-
-
-@pytest.mark.usefixtures("toy")
-def test_a_source_from_outside_trains(configure: Configure, tmp_path: Path) -> None:
-    config = configure(WAVES)
-    splits = load_data(config)
-    assert splits.channels == ("wave_0", "wave_1", "wave_2")
-    np.testing.assert_array_equal(
-        splits.train[0].x[:, 1], np.sin(2 * np.pi * np.arange(84) / 12)
-    )  # 0.7 of 120
-    run = train(config, tmp_path / "run", quiet=True)
-    assert run.spec.answer.targets == ("wave_1",)
-    assert load_config(tmp_path / "run" / "config.toml").to_dict() == config.to_dict()
-    again = load_run(tmp_path / "run")
-    assert again.config == config
-    assert again.splits.fingerprint == splits.fingerprint
-
-
-@pytest.mark.usefixtures("toy")
-@pytest.mark.parametrize(
-    ("text", "changes", "answer"),
-    [
-        (
-            WAVES,
-            {"data.source": "wavs"},
-            "[data] source = \"wavs\": unknown source 'wavs'; known here: aeon, .* wav, waves$",
-        ),
-        (WAVES, {"data.rows": 0}, r"\[data\] rows = 0: expected greater than or equal to 1"),
-        (WAVES, {"data.row": 5}, r"\[data\] has no key 'row'; did you mean 'rows'\?"),
-        (
-            WAVES,
-            {"data.path": "x"},
-            "path = .*is for sources 'csv', .*, and source is 'waves'; remove it",
-        ),
-        (
-            CLASSIFY,
-            {"data.periods": [3.0]},
-            r"periods = \[3.0\]: is for source 'waves', and source is 'csv'; remove it",
-        ),
-    ],
-)
-def test_mistakes_in_the_keys_of_a_source_from_outside(
-    tmp_path: Path, text: str, changes: dict[str, object], answer: str
-) -> None:
-    (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(
-        ConfigError, match=answer.replace("[data] source", r"\[data\] source")
-    ) as caught:
-        load_config(tmp_path / "c.toml", changes)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_without_the_package_the_source_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text(WAVES)
-    with pytest.raises(
-        ConfigError,
-        match=rf"^{tmp_path}/c.toml:3: \[data\] source = \"waves\": unknown source 'waves'; known here: aeon, ",
-    ):
-        load_config(tmp_path / "c.toml")
+# --- the house ---
 
 
 def test_no_other_file_names_a_source() -> None:

@@ -1,4 +1,4 @@
-"""`dt`: the channel that is made of the times, and that a net which has it forecasts irregular samples better."""
+"""`dt`, the channel made of the times: with it, a net forecasts irregular samples better."""
 
 from __future__ import annotations
 
@@ -155,9 +155,10 @@ def test_a_run_keeps_it(tmp_path: Path, configure: Configure) -> None:
 
 
 def oscillation(folder: Path, seed: int, rows: int = 3000) -> None:
-    """A machine that is on for 8 minutes and off for 8, looked at every minute, with noise; 30 % of the rows are dropped.
+    """A machine that is on for 8 minutes and off for 8, looked at every minute, with noise.
 
-    How many rows are left of a half period says little, and how much time has passed says all but when the next row comes.
+    30 % of the rows are dropped. How many rows are left of a half period says little. How much time
+    has passed says all but when the next row comes.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(rows)

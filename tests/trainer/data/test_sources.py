@@ -82,7 +82,8 @@ def test_space_separated_without_a_header(configure: Configure, tmp_path: Path) 
         FORECAST,
         (
             'channels = ["a", "b"]',
-            'channels = ["s"]\ncolumns = ["unit", "t", "s"]\nseparator = " "\ngroup = "unit"\ntime = "t"',
+            'channels = ["s"]\ncolumns = ["unit", "t", "s"]\nseparator = " "\ngroup = "unit"\n'
+            'time = "t"',
         ),
         ('targets = ["b"]\n', ""),
         ('by = "time"\nval = 0.2\ntest = 0.2', 'by = "group"\nval = [2]\ntest = [3]'),
@@ -118,7 +119,10 @@ def test_npz_padded_and_flat_give_the_same(configure: Configure, tmp_path: Path)
 
 
 def test_a_ts_file(configure: Configure, tmp_path: Path) -> None:
-    header = "@problemName t\n@timeStamps false\n@missing false\n@univariate false\n@dimensions 2\n@equalLength false\n"
+    header = (
+        "@problemName t\n@timeStamps false\n@missing false\n@univariate false\n@dimensions 2\n"
+        "@equalLength false\n"
+    )
     header += "@classLabel true 1 2\n@data\n"
     for part in ("TRAIN", "TEST"):
         (tmp_path / f"t_{part}.ts").write_text(header + "1,2,3:4,5,6:1\n7,8:9,10:2\n" * 3)

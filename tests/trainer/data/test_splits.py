@@ -1,4 +1,4 @@
-"""No row of one split is seen in another, targets included; statistics come from training alone."""
+"""No row of one split is seen in another, not even in a target. Statistics: of training alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Configure = Callable[..., Config]
 
 
 def identity_spec(horizon: int) -> ModelSpec:
-    """A forecast of its only channel, without normalisation, so that features and targets are the rows' numbers."""
+    """A forecast of its only channel, unnormalized: features and targets are the rows' numbers."""
     spec = small_spec(
         task="forecast", channels=["row"], hidden=1, outputs=horizon, mean=[0.0], std=[1.0]
     )
@@ -64,7 +64,8 @@ def test_no_row_is_in_two_splits_by_time(
         seen[part] = set(made.x[inside].astype(int).ravel()) | set(
             made.y[made.mask].astype(int).ravel()
         )
-        # Every target is the row that many steps later, so none skips from one recording into another.
+        # Every target is the row that many steps later, so none skips from one recording into
+        # another.
         np.testing.assert_array_equal(
             made.y[made.mask], (made.x[made.mask] + 1 + np.arange(horizon))
         )
@@ -118,7 +119,8 @@ def test_every_class_stays_in_training_and_is_validated_if_it_can_be(val: float)
         part: sorted(str(r.labels[0]) for r in parts[part] if r.labels is not None)
         for part in ("train", "val")
     }
-    few, many = ["five", "one", "two"], ["five"] * 4 + ["one", "two"]
+    few = ["five", "one", "two"]
+    many = ["five"] * 4 + ["one", "two"]
     assert labels["train"] == (many if val == 0.01 else few)
     assert labels["val"] == (["five", "two"] if val == 0.01 else ["five"] * 4 + ["two"])
 
@@ -175,10 +177,12 @@ def test_a_sequence_shorter_than_the_window(classify_csv: Path, configure: Confi
     spec = make_spec(config, splits)
     with pytest.raises(
         DataError,
-        match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 .*'pad'.*'drop'",
+        match=r"sequence 'data:s1\[20:35\]' has 15 steps, and the window 18; .*at most 15 "
+        r".*'pad'.*'drop'",
     ):
         examples(spec, splits.train, window=18)
-    # Walks of 20 rows give two windows, the last at their end; rests of 15 give one with padding, or none.
+    # Walks of 20 rows give two windows, the last at their end. Rests of 15 give one with padding,
+    # or none.
     assert len(examples(spec, splits.train, window=18, short="drop")) == 6
     padded = examples(spec, splits.train, window=18, short="pad")
     assert sorted(padded.lengths.tolist()) == [15] * 3 + [18] * 6

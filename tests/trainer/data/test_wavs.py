@@ -1,4 +1,4 @@
-"""Source "wav": files to frames, labels, groups and splits; mistakes in configuration and files; a model that is trained on it."""
+"""Source "wav": frames, labels, groups and splits, mistakes, and a model that is trained on it."""
 
 from __future__ import annotations
 
@@ -197,7 +197,8 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
         (
             'source = "wav"',
             'source = "csv"',
-            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for source 'wav', and source is 'csv'",
+            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for source 'wav', and "
+            "source is 'csv'",
         ),
     ],
 )

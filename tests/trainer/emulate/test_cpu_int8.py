@@ -1,4 +1,4 @@
-"""Fine-tuning for int8: the same arithmetic as the kernel's, the right gradients, and a run that keeps what it learnt."""
+"""Fine-tuning for int8: the kernel's arithmetic, right gradients, and a run that keeps its gain."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def test_forward_is_the_kernels(layers: int, hidden: int, channels: int) -> None
         answers, state = net(x)
         parts = torch.cat([net(x[:, :25])[0], net(x[:, 25:], net(x[:, :25])[1])[0]], dim=1)
     backend = NativeBackend(spec, canonical_weights(net), "int8", streams=3)
-    # float32 rounding of the gates alone; an h that falls between two steps may move by one of 127, and none does here.
+    # float32 rounding of the gates alone. An h that falls between two steps may move by one of 127,
+    # and none does here.
     assert_close(answers.transpose(0, 1), backend.run(x.transpose(0, 1).numpy()), "int8", "y")
     assert list(state) == list(backend.state)
     for name, theirs in backend.state.items():
         assert_close(state[name], theirs, "int8", name)
     torch.testing.assert_close(parts, answers, atol=1e-6, rtol=0)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(
-            net(x)[0], answers, atol=0, rtol=0
-        )  # training in bf16 changes nothing here
+        # training in bf16 changes nothing here
+        torch.testing.assert_close(net(x)[0], answers, atol=0, rtol=0)
     exact = CompactNet(spec)
     exact.load_state_dict(net.state_dict())
     assert (exact(x)[0] - answers).abs().max() > 1e-3  # the rounding is there
@@ -175,7 +175,8 @@ def test_where_rounding_costs_nothing_nothing_is_fine_tuned(
     assert not (run.path / "int8").exists()
     said = capsys.readouterr().err
     assert re.search(
-        r"not done: rounding costs \S+ % of rmse and an NRMSE of \S+ on the validation split; 0.5 % and 0.01 are allowed",
+        r"not done: rounding costs \S+ % of rmse and an NRMSE of \S+ on the validation split; 0.5 "
+        r"% and 0.01 are allowed",
         said,
     )
     assert "not fine-tuned: rounding costs no more than `tolerance` allows" in closing(run)

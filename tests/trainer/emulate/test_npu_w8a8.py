@@ -1,4 +1,7 @@
-"""Fine-tuning for w8a8: the arithmetic of the NPU's int8 cell, the right gradients, and an export that lands where training put it."""
+"""Fine-tuning for w8a8: the arithmetic of the NPU's int8 cell, right gradients, and the export.
+
+The export answers as training did.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,13 @@ QUANTIZE = "\n[quantize]\nscheme = 'w8a8'\ntolerance = 0\nepochs = 3\nlearning_r
 
 
 def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuNet, dict[str, Tensor]]:
-    """A random net with the ranges of random sequences, a few of them moved as training moves them."""
+    """A random net with the ranges of random sequences, a few moved as training moves them."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     plain = CompactNet(spec)
     sequences = [SimpleNamespace(x=rng.normal(size=(80, spec.input_size))) for _ in range(20)]
-    state = plain.state_dict() | starting_ranges(spec, plain.state_dict(), sequences)  # type: ignore[arg-type]
+    start = plain.state_dict()
+    state = start | starting_ranges(spec, start, sequences)  # type: ignore[arg-type]
     net = NpuNet(spec).eval()
     net.load_state_dict(state)
     with torch.no_grad():
@@ -56,10 +60,8 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     weights, learned = settled(spec, state)
     exact = CompactNet(spec)
     exact.load_state_dict(weights)
-    canonical, ranges = (
-        canonical_weights(exact),
-        {name: tensor.numpy() for name, tensor in learned.items()},
-    )
+    canonical = canonical_weights(exact)
+    ranges = {name: tensor.numpy() for name, tensor in learned.items()}
     products = npu_int8.learned_layers(spec, canonical, ranges)
     assert list(products) == [f"lstm{k}" for k in range(layers)]
     for layer, product in products.items():
@@ -78,14 +80,14 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     emulated = npu_int8.emulate(spec, canonical, products, x_range, rows)
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
-        # A sum that lies between two steps may fall the other way in float32, which then shows in all that follows.
+        # A sum that lies between two steps may fall the other way in float32, which then shows in
+        # all that follows.
         assert np.median(np.abs(answers - emulated)) < 1e-5
         assert compare(answers, emulated).nrmse < 5e-3
         with torch.autocast("cpu", torch.bfloat16):
             np.testing.assert_array_equal(net(torch.from_numpy(rows)[None])[0][0].numpy(), answers)
-    assert (
-        compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
-    )  # the rounding is there
+    # the rounding is there
+    assert compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
 
 
 def test_weights_are_shared_out_evenly_and_whole() -> None:
@@ -134,7 +136,10 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
 
 
 def test_ranges_are_learned_by_what_they_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clipped but not rounded, the answers are differentiable by the ranges: central differences in float64."""
+    """Clipped but not rounded, the answers are differentiable by the ranges.
+
+    The gradients are compared with central differences in float64.
+    """
     monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clamp(-128 / 127, 1))
     spec = plain_spec(1, 5)
     net = calibrated(spec)[0].double()

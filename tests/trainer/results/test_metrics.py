@@ -60,7 +60,8 @@ def test_forecast_against_a_plain_loop(
 ) -> None:
     spec = forecast_spec(horizon, targets, "ffill")
     rng = np.random.default_rng(0)
-    sequences, answers = [], []
+    sequences = []
+    answers = []
     for length in (20, 4, 13):
         x = rng.normal(size=(length, 2)) * (1.0, 50.0)
         if length == 20:
@@ -95,7 +96,8 @@ def test_forecast_against_a_plain_loop(
 
     def expect(figures: dict[str, Any], e: np.ndarray) -> None:
         """e: (steps, ahead, targets)"""
-        mae, rmse = np.abs(e).mean(axis=(0, 1)), np.sqrt((e**2).mean(axis=(0, 1)))
+        mae = np.abs(e).mean(axis=(0, 1))
+        rmse = np.sqrt((e**2).mean(axis=(0, 1)))
         assert list(figures["per_target"]) == list(targets)
         for j, each in enumerate(figures["per_target"].values()):
             expected = {"mae": mae[j], "rmse": rmse[j], "nrmse": rmse[j] / std[j]}
@@ -161,9 +163,9 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
     truth = [[1.0, 1000.0], [2.0, 3000.0], [3.0, 1000.0], [4.0, 3000.0]]
     answers = [[1.5, 1000.0], [1.5, 3000.0], [3.5, 1000.0], [3.5, 5400.0]]
     found = regressed({"level": 2.0, "swing": 2000.0}, truth, answers)
-    # Errors of level: 0.5 four times; of its mean: 1, 0, 1, 2, so an RMSE of sqrt(6 / 4) = 1.225,
+    # Errors of level: 0.5 four times. Of its mean: 1, 0, 1, 2, so an RMSE of sqrt(6 / 4) = 1.225,
     # and 0.5 / 1.225 = 0.408.
-    # Errors of swing: 0, 0, 0, 2400, so an RMSE of 2400 / 2; of its mean: 1000 four times.
+    # Errors of swing: 0, 0, 0, 2400, so an RMSE of 2400 / 2. Of its mean: 1000 four times.
     assert found["verdict"].splitlines() == [
         "level: The LSTM beats the mean of the training split over all steps: "
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1.225 (59.2 % lower).",
@@ -188,7 +190,7 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
 
 
 def test_each_target_of_a_forecast_is_judged_on_a_line_of_its_own() -> None:
-    """a repeats every 2 steps; b rises by 100 a step."""
+    """a repeats every 2 steps, and b rises by 100 a step."""
     x = np.array([[0.0, 0.0], [1.0, 100.0], [0.0, 200.0], [1.0, 300.0], [0.0, 400.0], [1.0, 500.0]])
     answers = np.concatenate([x[1:], [[0.0, 0.0]]]) + np.array([0.5, 100.0])
     spec = forecast_spec(1, ("a", "b"))
@@ -245,7 +247,8 @@ def test_better_in_one_measure_and_the_same_in_the_other() -> None:
 
 
 def test_a_target_that_never_changes_counts_in_no_nrmse() -> None:
-    truth, answers = [[1.0, 5.0], [3.0, 5.0]], [[1.5, 6.0], [3.5, 6.0]]
+    truth = [[1.0, 5.0], [3.0, 5.0]]
+    answers = [[1.5, 6.0], [3.5, 6.0]]
     found = regressed({"level": 1.0, "swing": 0.0}, truth, answers)
     assert found["per_target"]["swing"]["nrmse"] is None
     # Level: an error of 0.5, a deviation of 1.

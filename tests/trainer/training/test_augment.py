@@ -1,4 +1,4 @@
-"""What [augment] adds, and that it is drawn anew where it should be."""
+"""What [augment] adds, and that each draw is new if it should be."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def test_masks_hide_one_run_within_the_length() -> None:
         Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
     )
     assert not change[..., 3:].any()
-    steps, channels = change[..., :3].all(dim=2), change[..., :3].all(dim=1)
+    steps = change[..., :3].all(dim=2)
+    channels = change[..., :3].all(dim=1)
     for n, length in enumerate(lengths.tolist()):
         assert not steps[n, length:].any() or channels[n].all()
         for runs, share, width in ((steps[n], 0.5, length), (channels[n], 0.7, 3)):
@@ -79,7 +80,7 @@ def test_both_add_up_and_the_seed_decides() -> None:
 
 @pytest.mark.usefixtures("classify_csv")
 def test_it_changes_the_training_alone(configure: Callable[..., Config], tmp_path: Path) -> None:
-    """The validation loss before any step can differ is the same: nothing is added to the validation split."""
+    """The first validation loss is the same: nothing is added to that split."""
     rows = []
     for name, settings in (("plain", {}), ("noisy", {"augment__noise": 3.0})):
         config = configure(

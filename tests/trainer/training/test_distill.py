@@ -28,13 +28,15 @@ def test_classes_are_compared_by_the_divergence_of_the_softened_ones() -> None:
     """Against the sum that defines it, in float64."""
     rng = np.random.default_rng(0)
     ours, theirs = rng.normal(size=(2, 3, 5, 4))
-    lengths, T = np.array([5, 2, 4]), 3.0
+    lengths = np.array([5, 2, 4])
+    T = 3.0
 
     def soft(logits: np.ndarray) -> np.ndarray:
         e = np.exp(logits / T)
         return e / e.sum(axis=-1, keepdims=True)
 
-    p, q = soft(theirs), soft(ours)
+    p = soft(theirs)
+    q = soft(ours)
     terms = T**2 * (p * np.log(p / q)).sum(axis=-1)
     mask = np.arange(5) < lengths[:, None]
     arguments = [torch.from_numpy(a) for a in (ours, theirs, mask, lengths - 1)]
@@ -67,7 +69,8 @@ def test_a_student_that_only_follows_ends_near_its_teacher(
     run = train(configure(text, **settings, train__seed=1), tmp_path / "run", quiet=True)
     x = torch.randn(1, 60, 2)
     with torch.no_grad():
-        ours, theirs = run.model(x)[0], teacher.model(x)[0]
+        ours = run.model(x)[0]
+        theirs = teacher.model(x)[0]
     assert (ours - theirs).square().mean() < 0.3 * theirs.var()
     rows = run.metrics["compact"]
     assert [row["model"] for row in rows] == ["teacher", "student"]
@@ -121,7 +124,8 @@ def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(
     [
         (
             {"data__channels": ["b", "a"]},
-            r"does not fit: its inputs.channels was \['b', 'a'\] and is \['a', 'b'\]; expected one of",
+            r"does not fit: its inputs.channels was \['b', 'a'\] and is \['a', 'b'\]; expected "
+            r"one of",
         ),
         (
             {"data__split__val": ["s3"]},

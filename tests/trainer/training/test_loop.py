@@ -23,7 +23,7 @@ def test_gradients_are_clipped_by_their_norm(
     monkeypatch: pytest.MonkeyPatch,
     clip_norm: float,
 ) -> None:
-    """The norm that is told is the one before; the optimizer gets what is left of it."""
+    """The norm that is told is the one before clipping. The optimizer gets the clipped one."""
     norms: list[tuple[float, float]] = []
     update = loop.Training._update
 

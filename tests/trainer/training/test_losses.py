@@ -67,7 +67,9 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
     spec: ModelSpec, config: Classify | Numbers
 ) -> None:
     torch.manual_seed(0)
-    model, loss, data = CompactNet(spec), Loss.of(spec, config), examples(spec, sequences(spec))
+    model = CompactNet(spec)
+    loss = Loss.of(spec, config)
+    data = examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
@@ -101,7 +103,8 @@ def test_losses_against_numpy() -> None:
     data = examples(FORECAST, sequences(FORECAST))
     loss = Loss.of(FORECAST, Numbers(epochs=1))
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
-    expected, terms = 0.0, 0
+    expected = 0.0
+    terms = 0
     for n, sequence in enumerate(sequences(FORECAST)):
         for t in range(LENGTHS[n]):
             truth = [sequence.x[t + k, 1] if t + k < LENGTHS[n] else np.nan for k in (1, 2)]
@@ -123,7 +126,8 @@ def test_validation_is_what_evaluate_says(
 ) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
-    model, data = CompactNet(spec), sequences(spec)
+    model = CompactNet(spec)
+    data = sequences(spec)
     loss = Loss.of(spec, Classify(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)

@@ -47,7 +47,8 @@ def by_two_processes(config: Config, folder: Path) -> tuple[Run, str]:
 def test_two_processes_give_what_one_gives(
     configure: Callable[..., Config], tmp_path: Path, bidirectional: bool
 ) -> None:
-    # Six sequences of unequal length in batches of five: in the second one process is without a sequence.
+    # Six sequences of unequal length in batches of five: in the second, one process has no
+    # sequence.
     settings: dict[str, object] = {
         "train__epochs": 4,
         "train__batch_size": 5,
@@ -56,9 +57,8 @@ def test_two_processes_give_what_one_gives(
     settings["model__bidirectional"] = bidirectional
     alone = train(configure(CLASSIFY, **settings), tmp_path / "alone", quiet=True)
     run, said = by_two_processes(configure(CLASSIFY, **settings, **TWO), tmp_path)
-    assert (
-        len([line for line in said.splitlines() if line.startswith("epoch ")]) == 4
-    )  # the first process alone talks
+    # the first process alone talks
+    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 4
     for name, array in alone.weights.items():
         np.testing.assert_allclose(run.weights[name], array, rtol=1e-3, atol=1e-5)
     for one, two in zip(alone.history, run.history, strict=True):
@@ -115,7 +115,10 @@ def test_two_processes_fine_tune_as_one_does(
 def test_more_processes_than_a_batch_has_sequences(
     configure: Callable[..., Config], tmp_path: Path
 ) -> None:
-    """carry = 0, for the processes draw what they carry each by itself, is what one process does; any other share trains too."""
+    """carry = 0 is what one process does, because each process draws by itself what it carries.
+
+    Any other share trains too.
+    """
     settings: dict[str, object] = {"train__batch_size": 1, "train__carry": 0.0}
     alone = train(configure(CLASSIFY, **settings), tmp_path / "alone", quiet=True)
     for carry in (0.0, 0.5):

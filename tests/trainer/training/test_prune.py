@@ -1,4 +1,4 @@
-"""Pruning: units that matter not are found and leave no trace, and a run that was pruned is a run like any other."""
+"""Pruning finds units that do not matter and leaves no trace. A pruned run is like any other."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
 
 def test_importance_is_the_deviation_of_h_times_the_norm_of_what_it_meets() -> None:
     """By the float64 reference, which streams each sequence without its padding."""
-    spec, data = plain_spec(2, 4), random_examples(8)
+    spec = plain_spec(2, 4)
+    data = random_examples(8)
     torch.manual_seed(0)
     net = CompactNet(spec)
     scores = importance(spec, net.state_dict(), data)
@@ -150,9 +151,8 @@ def test_a_pruned_run_is_an_ordinary_run_of_fewer_units(
     assert rows[-1]["test"]["rmse"] == run.metrics["test"]["rmse"]
     assert rows[-1]["parameters"] == run.spec.network.parameters < rows[0]["parameters"]
     assert rows[-1]["macs"] == run.spec.network.macs_per_step
-    assert (
-        rows[-1]["val"]["rmse"] < rows[-2]["val"]["rmse"]
-    )  # this net is far from its best: any training helps
+    # this net is far from its best: any training helps
+    assert rows[-1]["val"]["rmse"] < rows[-2]["val"]["rmse"]
     assert (run.path / "compact.png").stat().st_size > 5000
     assert len((run.path / "prune" / "round2" / "history.csv").read_text().splitlines()) == 3
     assert "3, fine-tuned" in closing(run)

@@ -33,7 +33,8 @@ def test_basic_motions(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(
     DATA is None,
-    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds nab/",
+    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds "
+    "nab/",
 )
 def test_machine_temperature_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
@@ -47,7 +48,8 @@ def test_machine_temperature_end_to_end(tmp_path: Path, monkeypatch: pytest.Monk
     ]
     test = run.metrics["test"]
     assert set(test["baselines"]) == {"naive", "seasonal"}
-    # The last value, over the steps that have a day before them and an hour after, from the file by a plain loop.
+    # The last value, over the steps with a day before and an hour after, from the file by a plain
+    # loop.
     x = run.splits.test[0].x[:, 0]
     errors = [abs(x[t + k] - x[t]) for t in range(288, len(x) - 12) for k in range(1, 13)]
     assert test["baselines"]["naive"]["mae"] == pytest.approx(sum(errors) / len(errors))
@@ -63,9 +65,8 @@ def test_speakers(tmp_path: Path) -> None:
         270,
         370,
     ]
-    assert (
-        run.metrics["test"]["accuracy"] > 0.949
-    )  # DTW's; docs/recipes.md has ours over three seeds
+    # DTW's. docs/recipes.md has ours over three seeds.
+    assert run.metrics["test"]["accuracy"] > 0.949
 
 
 @pytest.mark.slow
@@ -79,9 +80,8 @@ def test_turbofan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(len(s.x) for s in run.splits.train + run.splits.val) == 20631
     assert sum(len(s.x) for s in run.splits.test) == 13096
     assert run.metrics["test"]["sequences"] == 100
-    assert (
-        run.metrics["test"]["rmse_last"] < 16.14
-    )  # a published deep LSTM's; docs/recipes.md has ours over three seeds
+    # A published deep LSTM's. docs/recipes.md has ours over three seeds.
+    assert run.metrics["test"]["rmse_last"] < 16.14
 
 
 @pytest.mark.slow
@@ -125,15 +125,15 @@ def test_timemachine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         8671,
     ]
     assert len(run.spec.answer.classes) == 28
-    assert (
-        run.metrics["test"]["bits_per_character"] < 2.8
-    )  # a bigram's is 3.3; docs/recipes.md has ours after all epochs
+    # A bigram's is 3.3. docs/recipes.md has ours after all epochs.
+    assert run.metrics["test"]["bits_per_character"] < 2.8
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
     DATA is None,
-    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds nab/",
+    reason="the machine temperature file is not here: set EDGE_LSTM_DATA to the folder that holds "
+    "nab/",
 )
 @pytest.mark.parametrize(
     ("file", "windows"),
@@ -148,9 +148,8 @@ def test_anomaly(file: str, windows: int, tmp_path: Path, monkeypatch: pytest.Mo
     changes = {"train.epochs": 2, "data.path": f"nab/realKnownCause/{file}.csv"}
     run = train(load_config("recipe:anomaly", changes), tmp_path / "run", quiet=True)
     found = {part: run.metrics[part]["anomaly"] for part in ("train", "val", "test")}
-    assert (
-        sum(part["windows"] for part in found.values()) == windows
-    )  # of ambient's two, the border of the splits cuts one
+    # of ambient's two, the border of the splits cuts one
+    assert sum(part["windows"] for part in found.values()) == windows
     # At most the share that was asked for, and no more than a step below it.
     normal = sum(int((~s.anomalous).sum()) for s in run.splits.train if s.anomalous is not None)
     assert 0.001 - 2 / normal <= found["train"]["flagged"] <= 0.001

@@ -1,4 +1,4 @@
-"""A second training on the validation split too: of what, for how long, and what the run then says."""
+"""A second training, on the validation split too: of which model, for how long, and its run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from helpers.interrupt import interrupt
 def test_it_is_the_training_on_both_splits(
     configure: Callable[..., Config], tmp_path: Path
 ) -> None:
-    """The same weights as those of a training whose training split is both, for the best number of epochs."""
+    """The weights of a training on both splits, for the best number of epochs."""
     config = configure(FORECAST, train__epochs=5, train__learning_rate=0.05, train__refit=True)
     run = train(config, tmp_path / "run", quiet=True)
     best = run.metrics["best_epoch"]
@@ -81,7 +81,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 def test_fine_tuning_is_chosen_before_and_done_after_it(
     configure: Callable[..., Config], tmp_path: Path, rate: float, better: bool
 ) -> None:
-    """The validation split says for how many epochs while it is unseen; the model that is kept is tuned for so many, or stays as it is."""
+    """While unseen, the validation split says for how many epochs.
+
+    The model that is kept is tuned for so many, or stays as it is.
+    """
     text = (
         FORECAST
         + f"\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 3\nlearning_rate = {rate}\n"

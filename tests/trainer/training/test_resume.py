@@ -77,12 +77,13 @@ def test_killed_twice_and_resumed_equals_uninterrupted(
     assert epochs == sorted(set(epochs))
     assert epochs[-1] < 150
     assert not (out / "metrics.json").exists()
-    # The path is now absolute, which is the one thing that the file in the other process had different.
+    # The path is now absolute, the only difference from the file in the other process.
     from edge_lstm import load_config
 
     resumed = train(load_config(tmp_path / "config.toml"), out, resume=True, quiet=True)
     for checkpoint in ("best", "last"):
-        one, other = load_run(tmp_path / "whole", checkpoint), load_run(out, checkpoint)
+        one = load_run(tmp_path / "whole", checkpoint)
+        other = load_run(out, checkpoint)
         for name, array in one.weights.items():
             np.testing.assert_array_equal(array, other.weights[name])
     assert resumed.metrics == expected.metrics

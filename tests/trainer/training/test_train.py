@@ -112,7 +112,8 @@ def test_unequal_lengths_train(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         '[data]\nsource = "aeon"\nname = "JapaneseVowels"\n[data.split]\nby = "given"\nval = 0.2\n'
         '[model]\ntask = "classify"\nhidden_size = 24\n'
-        '[train]\nepochs = 12\nbatch_size = 16\nlearning_rate = 0.01\naccelerator = "cpu"\nmonitor = "accuracy"\n'
+        '[train]\nepochs = 12\nbatch_size = 16\nlearning_rate = 0.01\naccelerator = "cpu"\n'
+        'monitor = "accuracy"\n'
     )
     run = train(load_config(tmp_path / "c.toml"), tmp_path / "run", quiet=True)
     assert run.spec.answer.classes == tuple(str(k) for k in range(1, 10))
@@ -214,7 +215,8 @@ def test_an_outlier_is_named_as_the_reason(configure: Configure, tmp_path: Path)
     config = configure(FORECAST, train__learning_rate=1e30, train__warmup=0.0)
     with pytest.raises(
         TrainingError,
-        match="likely an input is 110 standard deviations from the training mean: look for wrong values",
+        match="likely an input is 110 standard deviations from the training mean: look for wrong "
+        "values",
     ):
         train(config, tmp_path / "run", quiet=True)
 
@@ -313,7 +315,8 @@ def test_a_device_that_is_not_there(configure: Configure, tmp_path: Path) -> Non
 def test_a_graph_is_recorded_on_a_gpu_alone(configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; remove it",
+        match=r"cuda_graph = true: a step is recorded on a GPU, and this one runs on 'cpu'; "
+        r"remove it",
     ):
         train(configure(CLASSIFY, train__cuda_graph=True), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
@@ -341,7 +344,7 @@ def test_recorded_steps_train_as_steps_do(
 
 
 def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_path: Path) -> None:
-    """Of recordings with gaps, which the last value before bridges, whatever recording it was in."""
+    """For recordings with gaps: the last value before bridges one, whatever recording it was in."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(8, 12)) + np.resize([[-0.5], [0.5]], (8, 1))
     values[rng.random((8, 12)) < 0.2] = np.nan
@@ -352,13 +355,17 @@ def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_
     ]
     (tmp_path / "data.csv").write_text("unit,kind,a\n" + "\n".join(rows) + "\n")
     config = configure(
-        '[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a"]\nlabel = "kind"\ngroup = "unit"\n'
-        'missing = "ffill"\n[data.split]\nby = "group"\nval = ["u0", "u1"]\ntest = ["u2", "u3", "u4", "u5"]\n'
-        '[model]\ntask = "classify"\nhidden_size = 4\n[train]\nepochs = 20\ncarry = 0.0\nlearning_rate = 0.1\naccelerator = "cpu"\n'
+        '[data]\nsource = "csv"\npath = "data.csv"\nchannels = ["a"]\nlabel = "kind"\n'
+        'group = "unit"\n'
+        'missing = "ffill"\n[data.split]\nby = "group"\nval = ["u0", "u1"]\n'
+        'test = ["u2", "u3", "u4", "u5"]\n'
+        '[model]\ntask = "classify"\nhidden_size = 4\n[train]\nepochs = 20\ncarry = 0.0\n'
+        'learning_rate = 0.1\naccelerator = "cpu"\n'
     )
     run = train(config, tmp_path / "run", quiet=True)
     test = [run.splits.test[n] for n in np.random.default_rng(0).permutation(len(run.splits.test))]
-    every, last = [], []
+    every = []
+    last = []
     with Session(run.spec, Reference(run.spec, run.weights)) as session:
         for recording in test:
             every += [int(session.step(x).argmax()) == recording.label for x in recording.x]
@@ -369,6 +376,7 @@ def test_the_test_split_is_measured_as_one_stream_too(configure: Configure, tmp_
         [np.mean(last), np.mean(every)], abs=1e-6
     )
     assert found["accuracy_all_steps"] != run.metrics["test"]["accuracy_all_steps"]
-    last_share, every_share = f"{np.mean(last):.4f}", f"{np.mean(every):.4f}"
+    last_share = f"{np.mean(last):.4f}"
+    every_share = f"{np.mean(every):.4f}"
     said = f"never reset     {last_share} at the last step, {every_share} over all steps"
     assert said in closing(run).splitlines()

@@ -1,7 +1,7 @@
-"""What a layer is made of in a model of the C kernel: for each type a file of this folder.
+"""The parts of a layer in a model of the C kernel. Each type has a file in this folder.
 
-It is written here once more, beside the `forms` in the layer's C file, so that an export needs
-neither a compiler nor a library for this machine; the tests compare the two byte for byte.
+They are written here once more, beside the `forms` in the layer's C file, so that an export needs
+neither a compiler nor a library for this machine. The tests compare the two byte for byte.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NONE = Product(0, ())
 class Stage:
     """biases    for each sum, which groups of the canonical b
     factors   for each sum
-    products  with the input, with the output of the step before, with what the first stage made
+    products  with the input, with the output of the step before, with the first stage's result
     """
 
     biases: tuple[tuple[int, ...], ...]
@@ -50,8 +50,8 @@ class Stage:
 class Form:
     """A layer type with one of its options.
 
-    columns  groups of them in the canonical W_x, W_h and W_n; 0 for none
-    states   0 for a plain layer, which is always float32, and whose input is not filled up
+    columns  groups of them in the canonical W_x, W_h and W_n, or 0 for none
+    states   0 for a plain layer. It is always float32, and its input is not filled up
     made     rows that the first stage makes for the next one
     """
 
@@ -67,6 +67,6 @@ FORMS = Registry(
 
 
 def form_of(layer_type: str, option: int) -> Form:
-    """A type's file has FORMS, by option."""
+    """The Form of a type. The type's file has FORMS, by option."""
     found: Form = FORMS.load(layer_type).FORMS[option]
     return found

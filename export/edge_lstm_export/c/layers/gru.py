@@ -1,4 +1,4 @@
-"""GRU, see gru.c: its reset gate before the recurrent product (in two stages), or after it."""
+"""GRU, see gru.c. Its reset gate comes before the recurrent product, in two stages, or after."""
 
 from . import NONE, SIGMOID, TANH, Form, Product, Stage
 

@@ -1,1 +1,2 @@
-"""Rockchip: the vendor's converter in its own environment and process, and its simulator as a backend."""
+"""Rockchip: the vendor's converter in its own environment and process, its simulator as a
+backend."""

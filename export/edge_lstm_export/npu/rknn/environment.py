@@ -1,7 +1,8 @@
-"""The converter's own Python environment: made on first use, checked and used again afterwards, safe to delete.
+"""The converter's own Python environment: made on first use, then checked and used again.
 
-It is built in a folder beside its own and renamed when it is whole; its stamp, written last, says what must be in it. One process at a
-time makes or removes it.
+It is safe to delete. It is built in a folder beside its own, and renamed when it is whole. Its
+stamp is written last, and names the facts by which it is checked. One process at a time makes or
+removes it.
 """
 
 from __future__ import annotations
@@ -25,15 +26,12 @@ from edge_lstm_runtime.files import cache_folder
 
 from . import uv
 
-SUPPORTED = (
-    (3, 10),
-    (3, 12),
-)  # the Pythons that have both the vendor's wheel and our worker's syntax
+SUPPORTED = ((3, 10), (3, 12))  # those with the vendor's wheel and our worker's syntax
 PREFERRED = "3.11"
 LAYOUT = 2  # of the environment's folder
 STAMP = "edge-lstm.json"
 _BUILDING = ".building-"
-# pip's settings that uv, which does not read pip's configuration, has by another name.
+# uv does not read pip's configuration. pip's settings -> uv's names of them.
 _HANDED_ON = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -47,7 +45,8 @@ _HANDED_ON = {
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """damage: None where the environment is whole, "" where it was not made, else what is wrong with it."""
+    """damage: "" if the environment was not made, None if it is whole. Else it says what is
+    wrong."""
 
     home: Path
     damage: str | None
@@ -57,7 +56,7 @@ class State:
 
 
 def unsupported_reason() -> str | None:
-    """Why the vendor's converter can't run on this machine, or None where it can."""
+    """Why the vendor's converter can't run on this machine, or None if it can."""
     if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
         return None
     return (
@@ -66,24 +65,22 @@ def unsupported_reason() -> str | None:
 
 
 def location() -> Path:
-    """Where the environment is, or will be: a folder that names the requirements it was made from."""
+    """The environment's folder, there or not. Its name has a digest of the requirements."""
     digest = hashlib.sha256(f"{LAYOUT}\n{_requirements()}".encode()).hexdigest()[:12]
     return cache_folder() / f"rknn-toolkit2-{digest}"
 
 
 def state() -> State:
-    """Counts the files, which takes 0.2 s; it does not read them."""
+    """Counts the files, which takes 0.2 s, but does not read them."""
     home = location()
     if not os.path.lexists(home):
         return State(home, "")
     count, size = _contents(home)
     try:
         stamp = json.loads((home / STAMP).read_text("utf-8"))
-        wanted, version, toolkit = (
-            (stamp["files"], stamp["bytes"]),
-            str(stamp["python"]),
-            str(stamp["rknn-toolkit2"]),
-        )
+        wanted = (stamp["files"], stamp["bytes"])
+        version = str(stamp["python"])
+        toolkit = str(stamp["rknn-toolkit2"])
     except (OSError, ValueError, KeyError, TypeError):
         return State(
             home,
@@ -96,25 +93,30 @@ def state() -> State:
             f"its Python {version} is gone: {home / 'bin/python'} leads to nothing that can be run"
         )
     elif (count, size) != wanted:
-        damage = f"{count} files of {size} bytes are there, and {wanted[0]} of {wanted[1]} bytes should be"
+        damage = (
+            f"{count} files of {size} bytes are there, "
+            f"and {wanted[0]} of {wanted[1]} bytes should be"
+        )
     return State(home, damage, size, version, toolkit)
 
 
 def python(say: Callable[[str], None]) -> Path:
-    """The environment's interpreter; makes the environment when it is not there, and again when it is damaged.
+    """The environment's interpreter. Makes the environment if it is not there, or damaged.
 
-    Raises ConversionError when it can't be made; what was half made is removed.
+    Raises ConversionError if it can't be made. What was half made is then removed.
     """
     if state().damage is not None:
         with _locked(say) as lock:
             found = state()  # somebody else may have made it meanwhile
             if found.damage:
                 say(
-                    f"the converter's environment in {found.home} is damaged ({found.damage}); making it again"
+                    f"the converter's environment in {found.home} is damaged ({found.damage}); "
+                    "making it again"
                 )
             elif found.damage is not None:
                 say(
-                    f"making the converter's environment in {found.home} (once; downloads about 400 MB unless they are cached)"
+                    f"making the converter's environment in {found.home} "
+                    "(once; downloads about 400 MB unless they are cached)"
                 )
             if found.damage is not None:
                 _make(found, say, lock)
@@ -122,7 +124,10 @@ def python(say: Callable[[str], None]) -> Path:
 
 
 def remove(say: Callable[[str], None]) -> list[Path]:
-    """Removes the environment, those of earlier versions and what a killed process left behind; returns the folders that were there."""
+    """Removes the environment, those of earlier versions, and the leftovers of killed processes.
+
+    Returns the folders of the environments that were there.
+    """
     home = location()
     if not home.parent.is_dir():
         return []
@@ -130,9 +135,8 @@ def remove(say: Callable[[str], None]) -> list[Path]:
     with _locked(say), _building(home) as building:
         for path in [home, *others()]:
             if os.path.lexists(path):
-                path.rename(
-                    building / path.name
-                )  # at once: nothing half-removed stays under its name
+                # At once: nothing half-removed stays under its name.
+                path.rename(building / path.name)
                 removed.append(path)
     return removed
 
@@ -144,7 +148,10 @@ def others() -> list[Path]:
 
 
 def advice() -> str:
-    return f"its environment in {location()} seems damaged: `edge-lstm converter remove` removes it, and the next export makes it again"
+    return (
+        f"its environment in {location()} seems damaged: `edge-lstm converter remove` removes it, "
+        "and the next export makes it again"
+    )
 
 
 def _make(found: State, say: Callable[[str], None], lock: int) -> None:
@@ -181,9 +188,8 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
                     home.rename(building / "damaged")
                 made.rename(home)
             except OSError:
-                if (
-                    state().damage is not None
-                ):  # without locks somebody else may have made it meanwhile: theirs serves as well
+                # Without locks somebody else may have made it meanwhile, and theirs serves as well.
+                if state().damage is not None:
                     raise
     except OSError as e:
         raise ConversionError(
@@ -192,7 +198,8 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
 
 
 def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
-    """An environment without packages, of the first Python that fits; returns its version, such as "3.11"."""
+    """An environment without packages, of the first Python that fits. Returns its version, such as
+    "3.11"."""
     low, high = (".".join(map(str, v)) for v in SUPPORTED)
     fits = SUPPORTED[0] <= _running() <= SUPPORTED[1]
     choices = [sys.executable] if fits else [PREFERRED, f">={low},<={high}.99"]
@@ -215,12 +222,14 @@ def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
     why = (
         "failed"
         if fits
-        else f"found no Python {low} to {high}, which rknn-toolkit2 needs (this is {'.'.join(map(str, _running()))}),"
+        else f"found no Python {low} to {high}, which rknn-toolkit2 needs "
+        f"(this is {'.'.join(map(str, _running()))}),"
     )
     way_out = (
         ""
         if fits
-        else f"; install Python {PREFERRED}, or let uv fetch it (UV_PYTHON_DOWNLOADS, UV_OFFLINE, UV_PYTHON_INSTALL_MIRROR)"
+        else f"; install Python {PREFERRED}, or let uv fetch it "
+        "(UV_PYTHON_DOWNLOADS, UV_OFFLINE, UV_PYTHON_INSTALL_MIRROR)"
     )
     raise ConversionError(
         f"can't make the converter's environment: `uv venv` {why} ({problem}){way_out}"
@@ -228,21 +237,22 @@ def _make_empty(made: Path, say: Callable[[str], None], lock: int) -> str:
 
 
 def _try_out(interpreter: Path) -> dict[str, str]:
-    """Versions of what was installed, after an import that leaves the modules compiled."""
+    """Versions of the installed packages, after an import that leaves the modules compiled."""
     code = (
-        "import json, platform\nfrom importlib.metadata import version\nfrom rknn.api import RKNN\nfrom ruamel.yaml import YAML\n"
-        "print(json.dumps({'python': platform.python_version(), 'rknn-toolkit2': version('rknn-toolkit2')}))"
+        "import json, platform\n"
+        "from importlib.metadata import version\n"
+        "from rknn.api import RKNN\n"
+        "from ruamel.yaml import YAML\n"
+        "print(json.dumps({'python': platform.python_version(), "
+        "'rknn-toolkit2': version('rknn-toolkit2')}))"
     )
     blocked = {"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
     variables = {k: v for k, v in os.environ.items() if k not in blocked}
     try:
         done = subprocess.run(
             [interpreter, "-c", code],
-            env={
-                **variables,
-                "PYTHONNOUSERSITE": "1",
-                "TMPDIR": str(interpreter.parents[2]),
-            },  # onnxruntime leaves a file there
+            # onnxruntime leaves a file in TMPDIR.
+            env={**variables, "PYTHONNOUSERSITE": "1", "TMPDIR": str(interpreter.parents[2])},
             cwd=interpreter.parent,
             capture_output=True,
             text=True,
@@ -253,7 +263,8 @@ def _try_out(interpreter: Path) -> dict[str, str]:
         versions: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired as e:
         raise ConversionError(
-            "the converter's environment was made, but rknn-toolkit2 can't be imported there within 300 s"
+            "the converter's environment was made, "
+            "but rknn-toolkit2 can't be imported there within 300 s"
         ) from e
     except (ValueError, IndexError) as e:
         message = (
@@ -261,7 +272,8 @@ def _try_out(interpreter: Path) -> dict[str, str]:
             or [f"exit code {done.returncode}"]
         )[-1]
         raise ConversionError(
-            f"the converter's environment was made, but rknn-toolkit2 can't be imported there ({message}); "
+            "the converter's environment was made, "
+            f"but rknn-toolkit2 can't be imported there ({message}); "
             "`uv cache clean` makes uv fetch the packages anew"
         ) from e
     return versions
@@ -276,7 +288,7 @@ def _requirements() -> str:
 
 
 def _contents(folder: Path) -> tuple[int, int]:
-    """(files, bytes) but for the stamp and what Python compiles on its own."""
+    """(files, bytes) without the stamp and the files that Python compiles."""
     count = size = 0
     waiting = [str(folder)]
     while waiting:
@@ -293,7 +305,11 @@ def _contents(folder: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _locked(say: Callable[[str], None]) -> Iterator[int]:
-    """Holds the cache folder for one process, and clears away what killed ones left half made; gives the lock's descriptor."""
+    """Holds the cache folder for one process. Gives the lock's descriptor.
+
+    Also removes the half-made environments of killed processes. Raises ConversionError if the
+    folder can't be used.
+    """
     import fcntl
 
     cache = location().parent
@@ -302,7 +318,8 @@ def _locked(say: Callable[[str], None]) -> Iterator[int]:
         descriptor = os.open(cache, os.O_RDONLY)
     except OSError as e:
         raise ConversionError(
-            f"can't use the folder {cache} for the converter's environment: {e.strerror}; EDGE_LSTM_CACHE names another"
+            f"can't use the folder {cache} for the converter's environment: {e.strerror}; "
+            "EDGE_LSTM_CACHE names another"
         ) from e
     try:
         held = True
@@ -322,7 +339,7 @@ def _locked(say: Callable[[str], None]) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _building(home: Path) -> Iterator[Path]:
-    """A folder on the environment's own disk, gone afterwards."""
+    """A folder on the environment's own disk. It is removed afterwards."""
     building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=home.parent))
     try:
         yield building
@@ -331,7 +348,7 @@ def _building(home: Path) -> Iterator[Path]:
 
 
 def _index_settings(tag: str) -> dict[str, str]:
-    """Variables for uv: a private index, wheel folder, certificate or proxy that pip knows is handed on.
+    """Variables for uv. They hand on a private index, wheel folder, certificate or proxy of pip's.
 
     uv's own variables win. tag: of the environment's Python, such as "cp311".
     """
@@ -344,7 +361,7 @@ def _index_settings(tag: str) -> dict[str, str]:
         pip[key.rsplit(".", 1)[-1]] = " ".join(
             value.strip().strip("'\"").replace("\\n", " ").split()
         )
-    for key in _HANDED_ON:  # these beat pip's files, and hold where there is no pip to ask
+    for key in _HANDED_ON:  # these beat pip's files, and hold even if there is no pip to ask
         if given := os.environ.get("PIP_" + key.upper().replace("-", "_")):
             pip[key] = " ".join(given.split())
     settings = {}
@@ -357,9 +374,8 @@ def _index_settings(tag: str) -> dict[str, str]:
         if pip.get(key) and not known & os.environ.keys():
             settings[variable] = pip[key].replace(" ", "," if variable == "UV_FIND_LINKS" else " ")
     if "UV_INDEX" in settings:
-        settings["UV_INDEX_STRATEGY"] = (
-            "unsafe-best-match"  # as pip does with these: every index counts alike; all versions are pinned
-        )
+        # As pip does with these: every index counts alike. All versions are pinned.
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     links = (
         (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", ""))
         .replace(",", " ")
@@ -370,7 +386,6 @@ def _index_settings(tag: str) -> dict[str, str]:
         for folder in links
         for wheel in Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl")
     ):
-        settings["UV_TORCH_BACKEND"] = os.environ.get(
-            "UV_TORCH_BACKEND", "cpu"
-        )  # the converter never uses a GPU
+        # The converter never uses a GPU.
+        settings["UV_TORCH_BACKEND"] = os.environ.get("UV_TORCH_BACKEND", "cpu")
     return settings

@@ -1,24 +1,28 @@
-"""What the vendor's converter will not take, or takes badly, seen on the ONNX graph before it is started.
+"""Finds in an ONNX graph, before a conversion, all that the converter refuses or takes badly.
 
-A rule is a function of what is known of the graph; it yields a message (what, and which value) and an advice (what to change) for each
-place it finds. Its docstring is its documentation. `error`: the conversion would fail, crash, log an error, leave the target's limits or
-not be of the scheme. `warning`: it works, but slower or wastefully, or only with care. All but what names the manual was observed
-with rknn-toolkit2 2.5.0; docs/rknn-rules.md has the table.
+A rule is a function of the graph's facts. For each place that breaks it, it yields a message (what,
+and which value) and an advice (what to change). Its docstring is its documentation.
+
+error    the conversion would fail, crash, log an error, leave the target's limits, or not be of the
+         scheme
+warning  it works, but slower or wastefully, or only with care
+
+Facts from the manual name it. All others were observed with rknn-toolkit2 2.5.0.
+docs/rknn-rules.md has the table.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import onnx
 
 from edge_lstm_runtime import ConfigError
 
-from ..targets import Target, known, limits, schemes
+from ..targets import known, schemes
+from .lint_graph import Graph, next_multiple, node_name
 
-Shape = tuple[int, ...]  # 0 where the graph does not say
 Places = Iterator[tuple[str, str]]  # message and advice
 
 
@@ -36,7 +40,7 @@ class Finding:
 @dataclasses.dataclass(frozen=True)
 class Rule:
     level: str
-    check: Callable[[_Graph], Places]
+    check: Callable[[Graph], Places]
 
     @property
     def doc(self) -> str:
@@ -44,11 +48,14 @@ class Rule:
 
 
 def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
-    """Every rule that the graph breaks on the target in the scheme, in the order of RULES. Raises ConfigError for a name not known."""
+    """Every rule that the graph breaks on the target in the scheme, in the order of RULES.
+
+    Raises ConfigError for an unknown target or scheme.
+    """
     row = known(target)
     if scheme not in schemes():
         raise ConfigError(f"scheme {scheme!r} is unknown; known: {', '.join(schemes())}")
-    facts = _Graph(graph, row, scheme)
+    facts = Graph(graph, row, scheme)
     return [
         Finding(name, rule.level, message, advice)
         for name, rule in RULES.items()
@@ -56,97 +63,34 @@ def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
     ]
 
 
-class _Graph:
-    """An ONNX graph with the questions that the rules ask."""
-
-    def __init__(self, model: onnx.ModelProto, target: Target, scheme: str):
-        self.target, self.scheme, self.limits = target, scheme, limits()
-        self.opset = max(
-            (o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0
-        )
-        graph = onnx.shape_inference.infer_shapes(model).graph
-        self.nodes = list(graph.node)
-        self.producer = {name: node for node in self.nodes for name in node.output if name}
-        constants = {i.name: tuple(i.dims) for i in graph.initializer}
-        self.inputs = [v.name for v in graph.input if v.name not in constants]
-        self.outputs = [v.name for v in graph.output]
-        self.shapes: dict[str, Shape] = dict(constants)
-        for value in (*graph.value_info, *graph.output, *graph.input):
-            self.shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-        self.lstms = [_Lstm(node, self.shapes) for node in self.nodes if node.op_type == "LSTM"]
-
-    def readers(self, name: str) -> list[onnx.NodeProto]:
-        return [node for node in self.nodes if name in node.input]
-
-    def through(self, name: str, operators: set[str]) -> str:
-        """The tensor that `name` is made from, followed upwards through operators that only change the shape."""
-        while name in self.producer and self.producer[name].op_type in operators:
-            name = self.producer[name].input[0]
-        return name
-
-    def unaligned(self, name: str) -> int:
-        return self.unaligned_size(max(self.shapes.get(name, ()), default=0))
-
-    def unaligned_size(self, size: int) -> int:
-        """The multiple that the size would need for a Reshape to stay on the NPU; 0 where it has it, or none is needed."""
-        multiple = self.target.reshape.get(self.scheme, 0)
-        return multiple if multiple and size > 1 and size % multiple else 0
-
-
-class _Lstm:
-    def __init__(self, node: onnx.NodeProto, shapes: dict[str, Shape]):
-        self.node, self.name = node, _name(node)
-        self.operands = [
-            *node.input,
-            *[""] * (8 - len(node.input)),
-        ]  # X W R B sequence_lens initial_h initial_c P
-        self.attributes: dict[str, Any] = {
-            a.name: onnx.helper.get_attribute_value(a) for a in node.attribute
-        }
-        x = shapes.get(self.operands[0], ())
-        self.steps, self.batch, self.features = (*x, 0, 0, 0)[:3]
-        if self.attributes.get("layout"):
-            self.steps, self.batch = self.batch, self.steps
-        self.hidden = int(
-            self.attributes.get("hidden_size") or (*shapes.get(self.operands[2], ()), 0, 0, 0)[2]
-        )
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return f"{node.op_type} {node.name or next((o for o in node.output if o), '')!r}"
-
-
-def _next(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
-
-
 # --- the target and the graph as a whole ---
 
 
-def _scheme_not_allowed(g: _Graph) -> Places:
-    """The scheme is not offered for the target: the manual does not allow it, the converter refuses it, or the model is not of it."""
+def _scheme_not_allowed(g: Graph) -> Places:
+    """The scheme is not offered for the target: the manual does not allow it, the converter refuses
+    it, or the model is not of it."""
     if g.scheme not in g.target.schemes and not _crashes_whole_target(g):
         reason = g.target.refused.get(g.scheme, "the manual does not list it")
         yield f"{g.scheme} on {g.target.name}: {reason}", f"use {' or '.join(g.target.schemes)}"
 
 
-def _crashes_whole_target(g: _Graph) -> bool:
+def _crashes_whole_target(g: Graph) -> bool:
     return g.target.name == "rk2118" and g.scheme in ("w8a8", "w16a16i_dfp")
 
 
-def _rk2118_int8(g: _Graph) -> Places:
+def _rk2118_int8(g: Graph) -> Places:
     """On rk2118 every graph in an integer scheme crashes the converter (SIGABRT, no message)."""
     if _crashes_whole_target(g):
         yield f"{g.scheme} on rk2118 crashes the converter", "use fp16"
 
 
-def _opset_too_new(g: _Graph) -> Places:
+def _opset_too_new(g: Graph) -> Places:
     """The converter reads opsets up to 19: "Unsupport onnx opset 20, need <= 19!"."""
     if g.opset > g.limits.opset:
         yield f"the graph has opset {g.opset}", f"export it with opset {g.limits.opset}"
 
 
-def _dynamic_shape(g: _Graph) -> Places:
+def _dynamic_shape(g: Graph) -> Places:
     """An input has a size that is not a number: "The input shape ['N', ...] is not support!"."""
     for name in g.inputs:
         if not g.shapes[name] or 0 in g.shapes[name]:
@@ -157,34 +101,39 @@ def _dynamic_shape(g: _Graph) -> Places:
 _SHAPE_ONLY = {"Squeeze", "Unsqueeze"}
 
 
-def _output_not_4d(g: _Graph) -> Places:
-    """An output of other than four dimensions, other than the LSTM operator's own, whose size is not a multiple that the NPU's
-    layout needs: its Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0. rk3588, rk3566, rk3568."""
+def _output_not_4d(g: Graph) -> Places:
+    """An output doesn't have four dimensions, is not the LSTM operator's own, and its size is not
+    a multiple that the NPU's layout needs: its Reshape goes to the CPU with "Unkown op target:
+    0", and the return code is 0. rk3588, rk3566, rk3568."""
     for name in g.outputs:
         source = g.producer.get(g.through(name, _SHAPE_ONLY))
         own = source is not None and source.op_type == "LSTM"
         if len(g.shapes[name]) != 4 and not own and (multiple := g.unaligned(name)):
             yield (
                 f"output {name!r} has the shape {g.shapes[name]}, not four dimensions",
-                f"reshape before the head and end in (1, {max(g.shapes[name])}, 1, 1), or make the size a multiple of {multiple}",
+                f"reshape before the head and end in (1, {max(g.shapes[name])}, 1, 1), "
+                f"or make the size a multiple of {multiple}",
             )
 
 
-def _input_not_4d(g: _Graph) -> Places:
-    """On rk3566 and rk3568, an input of other than four dimensions that something else than the LSTM operator reads, its size not a
-    multiple that the NPU's layout needs: its Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+def _input_not_4d(g: Graph) -> Places:
+    """On rk3566 and rk3568, an input doesn't have four dimensions, another operator than the LSTM
+    reads it, and its size is not a multiple that the NPU's layout needs: its Reshape goes to the
+    CPU with "Unkown op target: 0", and the return code is 0."""
     for name in g.inputs if g.target.reshape_inputs else ():
         read_by = {node.op_type for node in g.readers(name)} - {"LSTM", "Unsqueeze"}
         if len(g.shapes[name]) != 4 and read_by and (multiple := g.unaligned(name)):
             yield (
-                f"input {name!r} has the shape {g.shapes[name]} and is read by {', '.join(sorted(read_by))}",
+                f"input {name!r} has the shape {g.shapes[name]} "
+                f"and is read by {', '.join(sorted(read_by))}",
                 f"make it (1, {max(g.shapes[name])}, 1, 1), or its size a multiple of {multiple}",
             )
 
 
-def _int16_concat(g: _Graph) -> Places:
-    """In w16a16i_dfp a Concat runs on the CPU, unless on rv1103 and rv1106 all its parts but the last are multiples of 8; on rk3588,
-    rk3576, rk3562 and rv1126b "Lut fuse dtype not support yet!" is logged besides; rv1103b, rv1106b and rk2118 crash."""
+def _int16_concat(g: Graph) -> Places:
+    """In w16a16i_dfp a Concat runs on the CPU. On rv1103 and rv1106 it doesn't if all its parts but
+    the last are multiples of 8. rk3588, rk3576, rk3562 and rv1126b also log "Lut fuse dtype not
+    support yet!". rv1103b, rv1106b and rk2118 crash."""
     if g.scheme != "w16a16i_dfp":
         return
     for node in g.nodes:
@@ -195,33 +144,34 @@ def _int16_concat(g: _Graph) -> Places:
         odd = [size for size in sizes[:-1] if size % 8]
         advice = "use the LSTM operator, or an input that is packed already"
         if g.scheme not in g.target.schemes:
-            yield f"{_name(node)} in {g.scheme}", advice
+            yield f"{node_name(node)} in {g.scheme}", advice
         elif odd:
             yield (
-                f"{_name(node)} joins {' + '.join(map(str, sizes))}",
-                f"pad {odd[0]} to {_next(odd[0], 8)}, or {advice}",
+                f"{node_name(node)} joins {' + '.join(map(str, sizes))}",
+                f"pad {odd[0]} to {next_multiple(odd[0], 8)}, or {advice}",
             )
 
 
 # --- the LSTM operator ---
 
 
-def _no_lstm_operator(g: _Graph) -> Places:
-    """The NPU (rv1103b, rv1106b) has no LSTM operator: it goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+def _no_lstm_operator(g: Graph) -> Places:
+    """The NPU (rv1103b, rv1106b) has no LSTM operator: it goes to the CPU with "Unkown op target:
+    0", and the return code is 0."""
     for lstm in g.lstms if not g.target.lstm_npu else ():
         yield f"{lstm.name} on {g.target.name}, whose NPU has no such operator", "use the cell form"
 
 
-def _lstm_stored_as_float16(g: _Graph) -> Places:
-    """In w4a16 (rk3576, rv1126b) and w8a16 (rk3562) the converter stores the LSTM operator as float16, without a word: the file is
-    as large as that of fp16."""
+def _lstm_stored_as_float16(g: Graph) -> Places:
+    """In w4a16 (rk3576, rv1126b) and w8a16 (rk3562) the converter stores the LSTM operator as
+    float16 without a word: the file is as large as that of fp16."""
     for lstm in g.lstms if g.scheme in g.target.lstm_float16 else ():
         yield f"{lstm.name} in {g.scheme} is stored as float16", "use the cell form, or say fp16"
 
 
-def _lstm_output_unnamed(g: _Graph) -> Places:
-    """An output of the LSTM operator that is left out by an empty name: "Could not find OrtValue with name ''". Left out at the end is
-    fine."""
+def _lstm_output_unnamed(g: Graph) -> Places:
+    """An output of the LSTM operator is left out by an empty name: "Could not find OrtValue with
+    name ''". It may be left out at the end."""
     for lstm in g.lstms:
         for name, value in zip(("Y", "Y_h", "Y_c"), lstm.node.output, strict=False):
             if not value:
@@ -231,36 +181,39 @@ def _lstm_output_unnamed(g: _Graph) -> Places:
                 )
 
 
-def _lstm_bias_missing(g: _Graph) -> Places:
-    """The LSTM operator without its bias B crashes the converter (SIGSEGV, no message) on every target; in fp16 only if it has states."""
+def _lstm_bias_missing(g: Graph) -> Places:
+    """The LSTM operator without its bias B crashes the converter (SIGSEGV, no message) on every
+    target, in fp16 only if it has states."""
     for lstm in g.lstms:
         if not lstm.operands[3] and (g.scheme != "fp16" or any(lstm.operands[5:7])):
             yield f"{lstm.name} has no bias B", f"give it one of zeros, (1, {8 * lstm.hidden})"
 
 
-def _lstm_batch(g: _Graph) -> Places:
-    """The manual takes a batch of 1 or a multiple of 4; with another the converter pads it on the CPU with "Unkown op target: 0", and the
-    return code is 0."""
+def _lstm_batch(g: Graph) -> Places:
+    """The manual takes a batch of 1 or a multiple of 4. The converter pads another one on the CPU
+    with "Unkown op target: 0", and the return code is 0."""
     for lstm in g.lstms:
         if lstm.batch > 1 and lstm.batch % g.limits.batch_multiple:
             yield (
                 f"{lstm.name} has a batch of {lstm.batch}",
-                f"use 1 or {_next(lstm.batch, g.limits.batch_multiple)}",
+                f"use 1 or {next_multiple(lstm.batch, g.limits.batch_multiple)}",
             )
 
 
-def _lstm_hidden_one(g: _Graph) -> Places:
-    """The LSTM operator of hidden size 1 crashes the converter at 16 bits (SIGSEGV, no message; in w16a16i_dfp it logs "The bit width of
-    field value exceeds the limit"). w8a8 is fine, and so are rk3566 and rk3568."""
+def _lstm_hidden_one(g: Graph) -> Places:
+    """The LSTM operator of hidden size 1 crashes the converter at 16 bits (SIGSEGV, no message). In
+    w16a16i_dfp it logs "The bit width of field value exceeds the limit". w8a8 is fine, and so are
+    rk3566 and rk3568."""
     for lstm in g.lstms if g.scheme != "w8a8" and g.target.generation != 3 else ():
         if lstm.hidden == 1:
             yield f"{lstm.name} has hidden size 1 in {g.scheme}", "use 2 or more, or the cell form"
 
 
-def _lstm_attributes(g: _Graph) -> Places:
-    """Peephole weights P and input_forget crash the converter (SIGABRT, "SubGraphManager: not support yet"); layout ends in "Batchwise
-    recurrent operations (layout == 1) are not supported", or, even with its default of 0, in "Unrecognized attribute: layout". The manual
-    has no projection and no input_forget."""
+def _lstm_attributes(g: Graph) -> Places:
+    """Peephole weights P and input_forget crash the converter (SIGABRT, "SubGraphManager: not
+    support yet"). layout 1 ends in "Batchwise recurrent operations (layout == 1) are not
+    supported". Even its default of 0 ends in "Unrecognized attribute: layout". The manual has no
+    projection and no input_forget."""
     for lstm in g.lstms:
         if lstm.operands[7]:
             yield f"{lstm.name} has peephole weights P", "train it without"
@@ -273,9 +226,9 @@ def _lstm_attributes(g: _Graph) -> Places:
             )
 
 
-def _lstm_attributes_unlisted(g: _Graph) -> Places:
-    """The manual's list of the operator's attributes has no clip and no activations. The converter takes both, and its simulator follows
-    them; whether an NPU does is not known."""
+def _lstm_attributes_unlisted(g: Graph) -> Places:
+    """The manual's list of the operator's attributes has no clip and no activations. The converter
+    takes both, and its simulator follows them. It is not known if an NPU does."""
     for lstm in g.lstms:
         if lstm.attributes.get("clip"):
             yield (
@@ -292,8 +245,9 @@ def _lstm_attributes_unlisted(g: _Graph) -> Places:
             )
 
 
-def _size_limit(g: _Graph) -> Places:
-    """The manual's limit of the LSTM operator is 8192 for steps, batch, inputs and hidden. The converter does not check it."""
+def _size_limit(g: Graph) -> Places:
+    """The manual's limit of the LSTM operator is 8192 for steps, batch, inputs and hidden. The
+    converter does not check it."""
     for lstm in g.lstms:
         for what in ("steps", "batch", "features", "hidden"):
             if getattr(lstm, what) > g.limits.size:
@@ -303,9 +257,10 @@ def _size_limit(g: _Graph) -> Places:
                 )
 
 
-def _lstm_x_reshaped(g: _Graph) -> Places:
-    """The LSTM operator's X is computed, or reshaped from four dimensions, and its size is not a multiple that the NPU's layout needs: the
-    Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0. rk3588, rk3566, rk3568."""
+def _lstm_x_reshaped(g: Graph) -> Places:
+    """The LSTM operator's X is computed, or reshaped from four dimensions, and its size is not a
+    multiple that the NPU's layout needs: the Reshape goes to the CPU with "Unkown op target: 0",
+    and the return code is 0. rk3588, rk3566, rk3568."""
     for lstm in g.lstms:
         x = lstm.operands[0]
         source = g.through(x, {*_SHAPE_ONLY, "Transpose", "Reshape"})
@@ -314,14 +269,17 @@ def _lstm_x_reshaped(g: _Graph) -> Places:
             multiple := g.unaligned_size(lstm.features)
         ):
             yield (
-                f"{lstm.name} reads {x!r}, which is made from {source!r} and has {lstm.features} values a step",
-                f"make x of three dimensions an input of the graph, or pad it to {_next(lstm.features, multiple)} values",
+                f"{lstm.name} reads {x!r}, which is made from {source!r} "
+                f"and has {lstm.features} values a step",
+                "make x of three dimensions an input of the graph, "
+                f"or pad it to {next_multiple(lstm.features, multiple)} values",
             )
 
 
-def _lstm_head_reshaped(g: _Graph) -> Places:
-    """On rk3566 and rk3568, Y_h that is reshaped to four dimensions for a Conv, hidden not a multiple that the NPU's layout needs: the
-    Reshape goes to the CPU with "Unkown op target: 0", and the return code is 0."""
+def _lstm_head_reshaped(g: Graph) -> Places:
+    """On rk3566 and rk3568, Y_h is reshaped to four dimensions for a Conv, and hidden is not a
+    multiple that the NPU's layout needs: the Reshape goes to the CPU with "Unkown op target: 0",
+    and the return code is 0."""
     for lstm in g.lstms if g.target.generation == 3 else ():
         for name in lstm.node.output[1:2]:
             reshaped = any(
@@ -331,12 +289,13 @@ def _lstm_head_reshaped(g: _Graph) -> Places:
             if reshaped and (multiple := g.unaligned_size(lstm.hidden)):
                 yield (
                     f"{name!r} of {lstm.name} is reshaped, hidden {lstm.hidden}",
-                    f"make hidden {_next(lstm.hidden, multiple)}",
+                    f"make hidden {next_multiple(lstm.hidden, multiple)}",
                 )
 
 
-def _conv_on_lstm_y(g: _Graph) -> Places:
-    """On rk3566 and rk3568, a Conv on Y: a Transpose goes to the CPU, without a message. Not where the operator is bidirectional."""
+def _conv_on_lstm_y(g: Graph) -> Places:
+    """On rk3566 and rk3568, a Conv reads Y: a Transpose goes to the CPU, without a message. It
+    doesn't if the operator is bidirectional."""
     for lstm in g.lstms if g.target.generation == 3 else ():
         if lstm.attributes.get("direction") == b"bidirectional":
             continue
@@ -345,15 +304,16 @@ def _conv_on_lstm_y(g: _Graph) -> Places:
                 n.op_type == "Conv" for n in g.readers(reader.output[0])
             ):
                 yield (
-                    f"a Conv reads Y of {lstm.name} through {_name(reader)}",
+                    f"a Conv reads Y of {lstm.name} through {node_name(reader)}",
                     "take Y_h, reshape it to (1, hidden, 1, 1), then Conv",
                 )
 
 
-def _int8_chunk_calibration(g: _Graph) -> Places:
-    """In w8a8 the LSTM operator over two or more steps crashes the converter (rk3588, rk3562, rk3566, rk3568: SIGABRT) or logs
-    "clip_truncate < 0" (rk3576, rv1103, rv1106, rv1126b) where the calibration samples of initial_h have a narrow range. The graph can't
-    tell. Without initial_h it is clean."""
+def _int8_chunk_calibration(g: Graph) -> Places:
+    """In w8a8, over two or more steps, the LSTM operator fails if the calibration samples of
+    initial_h have a narrow range: it crashes the converter (rk3588, rk3562, rk3566, rk3568:
+    SIGABRT) or logs "clip_truncate < 0" (rk3576, rv1103, rv1106, rv1126b). The graph doesn't show
+    the samples. Without initial_h it is clean."""
     for lstm in g.lstms if g.scheme == "w8a8" and g.target.lstm_npu else ():
         if lstm.steps > 1 and lstm.operands[5]:
             yield (
@@ -362,24 +322,25 @@ def _int8_chunk_calibration(g: _Graph) -> Places:
             )
 
 
-def _hidden_not_aligned(g: _Graph) -> Places:
-    """The manual advises a hidden size of the LSTM operator that is a multiple of 8."""
+def _hidden_not_aligned(g: Graph) -> Places:
+    """The manual advises a multiple of 8 as the hidden size of the LSTM operator."""
     for lstm in g.lstms:
         if lstm.hidden % g.limits.hidden_multiple:
-            wanted = _next(lstm.hidden, g.limits.hidden_multiple)
+            wanted = next_multiple(lstm.hidden, g.limits.hidden_multiple)
             yield (
                 f"{lstm.name} has hidden size {lstm.hidden}",
                 f"{wanted} is the next multiple of {g.limits.hidden_multiple}",
             )
 
 
-def _steps_not_aligned(g: _Graph) -> Places:
-    """The manual advises a number of steps of the LSTM operator that is a multiple of 4. One step at a time is not reported."""
+def _steps_not_aligned(g: Graph) -> Places:
+    """The manual advises a multiple of 4 as the number of steps of the LSTM operator. One step at a
+    time is not reported."""
     for lstm in g.lstms:
         if lstm.steps > 1 and lstm.steps % g.limits.steps_multiple:
             yield (
                 f"{lstm.name} has {lstm.steps} steps",
-                f"{_next(lstm.steps, g.limits.steps_multiple)} is the next multiple of 4",
+                f"{next_multiple(lstm.steps, g.limits.steps_multiple)} is the next multiple of 4",
             )
 
 

@@ -1,4 +1,4 @@
-"""What the vendor's log says: errors that its return code hides, and where each operator runs."""
+"""Reads the vendor's log: errors that its return code hides, and the table of operators."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ _PREFIX = re.compile(r"^D RKNN: \[[0-9:.]+\] ?")
 
 
 def errors(text: str) -> list[str]:
-    """The messages of the lines at error level, colours removed."""
+    """The messages of the lines at error level, without colours."""
     matches = (_ERROR.match(_ANSI.sub("", line)) for line in text.splitlines())
     return [match["message"] for match in matches if match]
 
 
 def operators(text: str) -> list[dict[str, Any]]:
-    """The rows of the converter's table of operators: id, operator, dtype, target (NPU or CPU), inputs, outputs, cycles ("DDR/NPU/total"),
-    traffic_kb, name. Columns that only some targets have, such as rv1126b's SparseRatio, are left out.
+    """The rows of the converter's table of operators, or [] if there is no table.
 
-    [] where there is no table; raises ValueError with the line that does not fit its heading.
+    id, operator, dtype, target (NPU or CPU), inputs, outputs, cycles ("DDR/NPU/total"), traffic_kb,
+    name. Columns that only some targets have, such as rv1126b's SparseRatio, are left out.
+
+    Raises ValueError with the line if one does not fit its heading.
     """
     lines = iter(_PREFIX.sub("", _ANSI.sub("", line)) for line in text.splitlines())
     for line in lines:
@@ -54,7 +56,7 @@ def operators(text: str) -> list[dict[str, Any]]:
             if missing := set(_COLUMNS.values()) - {name for name, _, _ in columns}:
                 raise ValueError(f"no column for {', '.join(sorted(missing))} in: {line.strip()}")
         elif columns and line[:1].isdigit():
-            # Only a column of some targets' own is ever blank.
+            # Only a column that some targets alone have is ever blank.
             names = [
                 name
                 for name, start, end in columns

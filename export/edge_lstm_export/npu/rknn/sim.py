@@ -1,6 +1,7 @@
-"""The backend "rknn-sim": the converter's simulator on the desktop, on the graph and the calibration set that the bundle carries.
+"""The backend "rknn-sim": the converter's simulator on the desktop.
 
-A converted file can't be simulated (rknn-toolkit2 refuses it), so the model is built again from the same inputs.
+A converted file can't be simulated, because rknn-toolkit2 refuses it. So the model is built again
+from the graph and the calibration set that the bundle carries.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class SimulatorBackend(Backend):
 
     @state.setter
     def state(self, value: State) -> None:
-        sizes = self._converter._spec.network.state
+        sizes = self._converter.spec.network.state
         self._converter.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
 
     def close(self) -> None:
@@ -66,8 +67,11 @@ class SimulatorBackend(Backend):
 
 
 def simulated(converter: Converter, weights: Mapping[str, NDArray[np.float32]]) -> Backend:
-    """A converted model on its simulator, for any number of steps. weights: canonical, of the model that it was made from."""
-    return any_length(SimulatorBackend(converter), converter.steps, converter._spec, weights)
+    """A converted model on its simulator, for any number of steps.
+
+    weights: canonical, of the model that it was made from.
+    """
+    return any_length(SimulatorBackend(converter), converter.steps, converter.spec, weights)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
@@ -75,9 +79,10 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if reason := environment.unsupported_reason():
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
     try:
-        from .process import Converter  # which imports onnx
+        from .conversion import Conversion  # which imports onnx
+        from .process import Converter
 
-        converter = Converter(
+        conversion = Conversion(
             bundle.spec,
             bundle.member(entry["graph"]),
             entry["recipe"],
@@ -85,6 +90,7 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
             entry["scheme"],
             bundle.arrays("calibration.npz"),
         )
+        converter = Converter(conversion)
     except ModuleNotFoundError as e:
         raise BackendUnavailableError(str(MissingDependencyError(str(e.name), "export"))) from e
     except MissingDependencyError as e:

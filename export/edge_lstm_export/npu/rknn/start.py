@@ -1,7 +1,9 @@
-"""The converter's process begins here, in the converter's environment: its limits, then the vendor's code, then answers to requests.
+"""The converter's process begins here: its limits, then the vendor's code, then answers to
+requests.
 
-Started by `process.Converter` with a folder, three pipes and a limit in bytes. A message is a line of JSON, then as many bytes as its
-"bytes" says; the first answer, to no request, says that the vendor's code is loaded. Standard output and error belong to the vendor's log.
+`child.Child` starts it with a folder, three pipes and a limit in bytes. A message is a line of
+JSON, then as many bytes as its "bytes" says. The first answer, to no request, says that the
+vendor's code is loaded. Standard output and error belong to the vendor's log.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from typing import Any
 
 
 def end_with_parent(lifeline: int) -> None:
-    """lifeline: a pipe that the parent holds open and never writes to. When it ends, however it ends, the kernel closes the pipe and kills
-    this process and its children, even inside the vendor's code. (PR_SET_PDEATHSIG would do it when the thread that started us ends.)
+    """lifeline: a pipe that the parent holds open and never writes to.
+
+    If the parent ends in any way, the kernel closes the pipe and kills this process and its
+    children, even inside the vendor's code. (PR_SET_PDEATHSIG would do so already at the end of the
+    thread that started us.)
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
@@ -47,9 +52,8 @@ def peak_memory() -> int:
 
 def in_one_line(error: BaseException) -> str:
     traceback.print_exception(error)  # into the log
-    lines = [
-        line.strip() for line in str(error).splitlines() if line.strip()
-    ]  # the vendor puts a whole traceback in here
+    # The vendor puts a whole traceback in here.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
 
 
@@ -67,7 +71,7 @@ def load() -> Any:
 def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory: int) -> None:
     end_with_parent(lifeline)
     limit_memory(memory)
-    sys.path.pop(0)  # the folder of this file, whose names are none of the vendor's business
+    sys.path.pop(0)  # this file's folder: the vendor's code must not import from it
     with os.fdopen(requests_fd, "rb") as requests, os.fdopen(answers_fd, "wb") as answers:
 
         def answer(error: str | None, content: bytes = b"") -> None:

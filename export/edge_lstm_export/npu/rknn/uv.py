@@ -1,4 +1,4 @@
-"""Runs uv, which makes the converter's environment: its progress while it runs, its message when it fails."""
+"""Runs uv, which makes the converter's environment. Shows its progress, and why it failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def call(
 ) -> str | None:
     """None, or why uv failed, in one line.
 
-    lock: a descriptor that uv keeps open, so that what it locks stays locked until uv ends, even if this process is killed.
+    lock: a descriptor that uv keeps open. So its lock holds until uv ends, even if this process is
+    killed. Raises MissingDependencyError if uv is not installed.
     """
     try:
         from uv import find_uv_bin
@@ -66,7 +67,7 @@ def call(
 
 
 def _terminal_like_stderr() -> tuple[int, int]:
-    """uv draws its bars on a terminal only; through one of ours its words can be kept as well."""
+    """uv draws its bars on a terminal only. Through one of ours, its words can be kept as well."""
     import fcntl
     import pty
     import termios
@@ -82,7 +83,7 @@ def _parts(descriptor: int) -> Iterator[str]:
     while True:
         try:
             data = os.read(descriptor, 65536)
-        except OSError:  # how a terminal says that the other side has closed it
+        except OSError:  # from a terminal, if the other side has closed it
             return
         if not data:
             return

@@ -1,6 +1,8 @@
-"""Runs inside the converter's environment: builds one model with rknn-toolkit2, exports it, and simulates it on request.
+"""Runs inside the converter's environment: builds one model with rknn-toolkit2, exports it, and
+simulates it on request.
 
-Loaded by `start`, which sets the limits first. The board's own adapter drives the simulator: the two take the same calls.
+`start` loads it, after it has set the limits. The board's own adapter drives the simulator, because
+the two take the same calls.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from edge_lstm_runtime.backends.rknn.packing import Packing
 
 
 def build(job: dict[str, Any], folder: Path) -> RKNN:
-    """job: target, scheme, recipe (see `graphs.npu.Form`). Reads model.onnx and, to quantize, dataset.txt; writes model.rknn: in `folder`."""
+    """Reads model.onnx in `folder` and, to quantize, dataset.txt. Writes model.rknn there.
+
+    job: target, scheme, recipe (see `graphs.form.Form`).
+    """
     recipe = job["recipe"]
     quantized = job["scheme"] != "fp16"
     options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantized else {}
@@ -57,10 +62,9 @@ def _checked(call: str, code: Any) -> None:
 
 
 def _edit(settings: Path, recipe: dict[str, Any]) -> None:
-    """Put our number formats and ranges into what the converter's first step proposes."""
-    yaml = YAML(
-        typ="safe", pure=True
-    )  # the default kind rounds floats, and the converter refuses what has changed
+    """Put our number formats and ranges into the settings of the converter's first step."""
+    # The default kind rounds floats, and the converter refuses changed ones.
+    yaml = YAML(typ="safe", pure=True)
     content = yaml.load(settings)
     content["custom_quantize_layers"] = dict.fromkeys(recipe.get("float16", []), "float16")
     parameters = content["quantize_parameters"]
@@ -68,7 +72,8 @@ def _edit(settings: Path, recipe: dict[str, Any]) -> None:
         tensor = parameters.get(f"{name}_int8", parameters.get(name))
         if tensor is None:
             raise RuntimeError(f"the converter knows no tensor {name}")
-        tensor["min"], tensor["max"] = [low], [high]
+        tensor["min"] = [low]
+        tensor["max"] = [high]
     yaml.dump(content, settings)
 
 
@@ -83,7 +88,7 @@ class Simulator:
         self._backend = RknnBackend(rknn, self._packing)
 
     def answer(self, operation: str, array: Any) -> Any:
-        """array and result: float32, flat; the states one after the other."""
+        """array and result: float32, flat. States lie one after the other."""
         if operation == "reset":
             self._backend.reset()
         elif operation == "run":
@@ -100,7 +105,7 @@ class Simulator:
         return np.empty(0, np.float32)
 
     def _trace(self, rows: Any) -> Any:
-        """All outputs of each step, y and the states and what was added for tracing: (steps, values)."""
+        """(steps, values): all outputs of each step, y, the states and the traced tensors."""
         steps = []
         for row in rows:
             self._packing.put(row)

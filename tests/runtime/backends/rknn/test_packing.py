@@ -65,7 +65,8 @@ def test_packed_inputs_hold_zeros_parts_and_h() -> None:
 
 def test_what_rounding_leaves_out_is_made_up_for() -> None:
     packing = packed()
-    h, rounded = [], []
+    h = []
+    rounded = []
     for _ in range(400):
         state = RNG.uniform(-0.9, 0.9, (2, 4)).astype(np.float32)
         packing.take([np.zeros(3), *(part for k in range(2) for part in (state[k], state[k]))])
@@ -76,7 +77,8 @@ def test_what_rounding_leaves_out_is_made_up_for() -> None:
 
 
 def test_the_state_is_exact_although_the_input_is_rounded() -> None:
-    packing, state = packed(), random_state()
+    packing = packed()
+    state = random_state()
     packing.state = state
     assert list(packing.state) == list(state)
     for name, expected in state.items():
@@ -88,13 +90,13 @@ def test_the_state_is_exact_although_the_input_is_rounded() -> None:
 )
 def test_outputs_are_copied(io: dict[str, object]) -> None:
     packing = Packing(io, features=3, states={"lstm0.h": 4, "lstm0.c": 4})
-    y, h, c = (
-        RNG.normal(size=(packing.steps, 2)).astype(np.float32),
-        np.ones(4, np.float32),
-        np.ones(4, np.float32),
-    )
+    y = RNG.normal(size=(packing.steps, 2)).astype(np.float32)
+    h = np.ones(4, np.float32)
+    c = np.ones(4, np.float32)
     answer = packing.take([y, h, c])
-    y[:], h[:], c[:] = 9, 9, 9
+    y[:] = 9
+    h[:] = 9
+    c[:] = 9
     assert answer.max() < 9
     assert [part.max() for part in packing.state.values()] == [1, 1]
 
@@ -125,7 +127,8 @@ def test_other_states_stand_where_the_recipe_says() -> None:
 
 
 def test_of_format_1_the_recipe_named_no_inputs() -> None:
-    old, new = packed(inputs=None), packed()
+    old = packed(inputs=None)
+    new = packed()
     state = random_state()
     for packing in (old, new):
         packing.state = state

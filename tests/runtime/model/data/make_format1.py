@@ -1,10 +1,10 @@
 """How the bundles of format 1 beside this file were made, by edge-lstm 0.1.0, the last to write it.
 
-    python make_format1.py      # with that version installed; it doesn't run with this one
+    python make_format1.py      # with that version installed: it doesn't run with this one
 
 NAME.edge    a small model of random weights, with what exports put beside it
-format1.npz  NAME.x: (steps, C) raw samples; NAME.y: (steps, O) the session's answers to them on the
-             float64 reference, NAME.scores: (steps,) the detector's
+format1.npz  NAME.x: (steps, C) raw samples, NAME.y: (steps, O) the session's answers to them on
+             the float64 reference, NAME.scores: (steps,) the detector's
 """
 
 from pathlib import Path

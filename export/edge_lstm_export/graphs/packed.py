@@ -1,0 +1,253 @@
+"""The packed form: the cells with int8 products and everything else in float16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm.emulate.npu_ranges import input_parts, input_range
+from edge_lstm_runtime import ConversionError, ModelSpec
+from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V
+from edge_lstm_runtime.layers import FEATURES, Layer
+
+from ..quantize import npu_int8
+from .builder import Graph, state_name
+from .bundle import Weights, finish, states
+from .form import Calibration, Form
+from .probe import activations
+from .symbols import GivenSums, Symbol, Tape
+
+SHAPES = ("Sigmoid", "Tanh", "Relu")
+
+
+def packed(
+    spec: ModelSpec,
+    weights: Weights,
+    calibration: Calibration,
+    *,
+    learned: Calibration | None = None,
+) -> Form:
+    """The cells with int8 products and everything else in float16. See `npu_int8`.
+
+    learned: the ranges that the model was fine-tuned with, if it was. Raises ConversionError if the
+    int8 cells can't be made of the network.
+    """
+    network = spec.network
+    if why := npu_int8.refused(network):
+        raise ConversionError(why)
+    if learned:
+        x_range = learned["x_range"].astype(np.float64)
+        products = npu_int8.learned_layers(spec, weights, learned)
+    else:
+        x_range = input_range(calibration["x"])
+        products = npu_int8.quantize(spec, weights, calibration, x_range)
+    builder = _Packed(spec, weights)
+    for layer in network.layers:
+        builder.add(layer, products.get(layer.name))
+    parts = input_parts(spec.inputs.feature_size)
+    io = {"form": "packed", "parts": parts, "x_range": x_range.tolist(), "inputs": builder.slots}
+    recipe = {
+        "io": io,
+        "float16": builder.float16(),
+        "ranges": {name: list(npu_int8.UNIT) for name in builder.unit},
+        # They would put the sums' scales back into the weights that were divided by them, and cut
+        # the product in two.
+        "disable_rules": ["fuse_mul_into_conv", "replace_mul_add_by_bn", "fuse_concat_conv"],
+    }
+    shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
+    outputs = {"y": (1, spec.answer.size, 1, 1), **states(spec, "out", shape)}
+    return Form(
+        "packed", builder.graph.model("packed", builder.inputs, outputs), recipe, builder.traced
+    )
+
+
+class _Packed:
+    """The packed graph, made layer by layer. unit: the tensors on the grid of 1/127."""
+
+    def __init__(self, spec: ModelSpec, weights: Weights) -> None:
+        self.graph = Graph()
+        self.inputs: dict[str, tuple[int, ...]] = {}
+        self.slots: list[list[str]] = []
+        self.unit: list[str] = []
+        self.traced: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._spec = spec
+        self._weights = weights
+        self._values: dict[str, Symbol] = {}
+
+    def add(self, layer: Layer, product: npu_int8.Product | None) -> None:
+        own = self._spec.network.own(layer, self._weights)
+        if product is None:
+            self._add_float16(layer, own)
+            return
+        prefix = layer.name
+        sums = self._sums(layer, product)
+        used = activations(layer)
+        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
+        size = len(product.bias) // len(used)
+        taps: dict[str, list[int]] = {}
+
+        def activate(_: list[str]) -> list[str]:
+            groups = [[k for k in order if used[k] == shape] for shape in SHAPES]
+            # Each part alone: if a Split has a Split as its input, the converter joins the two and
+            # then misses the tensor between them.
+            groups += [[k] for k in order if not used[k]]
+            groups = [group for group in groups if group]
+            ends = [f"{prefix}_group{n}" for n in range(len(groups))]
+            sizes = self.graph.constant(
+                f"{prefix}_sizes", np.array([size * len(group) for group in groups], np.int64)
+            )
+            if len(groups) > 1:
+                self.graph.add("Split", [sums, sizes], ends, axis=1)
+            else:
+                ends = [sums]
+            names = [""] * len(used)
+            for end, group in zip(ends, groups, strict=True):
+                if used[group[0]]:
+                    end = self.graph.add(used[group[0]], [end], f"{end}_active")
+                if len(group) == 1:
+                    names[group[0]] = end
+                    continue
+                own_names = [f"{prefix}_part{k}" for k in group]
+                self.graph.add("Split", [end], own_names, axis=1, num_outputs=len(group))
+                for k, name in zip(group, own_names, strict=True):
+                    names[k] = name
+                taps[end] = group
+            return names
+
+        tape = GivenSums(self.graph, prefix, activate, used)
+        exact: list[str] = []
+        before = {
+            name: _Read(tape, state_name(f"{prefix}.{name}", "in"), name, exact)
+            for name in self._state_names(layer)
+        }
+
+        def of_product(name: str, v: Any) -> Any:
+            return _Nothing() if name in ("W_x", "W_h") else tape.product(v, own[name])
+
+        y, after = layer.cell(_Ignoring(tape), of_product, own, _Nothing(), before)
+        for name in self._state_names(layer):
+            if name in exact:
+                self._exact(layer, name, tape)
+        self._values[prefix] = finish(self._spec, layer, tape, y, after)
+        self._trace(layer, tape, taps)
+
+    def _add_float16(self, layer: Layer, own: Weights) -> None:
+        """A layer that has no state, or doesn't multiply it."""
+        tape = Tape(self.graph, layer.name)
+        x = tape.join([self._values[name] for name in layer.inputs])
+        before = {name: self._exact(layer, name, tape) for name in self._state_names(layer)}
+        y, after = layer.cell(tape, lambda name, v: tape.product(v, own[name]), own, x, before)
+        self._values[layer.name] = finish(self._spec, layer, tape, y, after)
+
+    def _state_names(self, layer: Layer) -> list[str]:
+        return list(self._spec.network.own(layer, self._spec.network.state))
+
+    def _exact(self, layer: Layer, state: str, tape: Tape) -> Symbol:
+        """A state as it is: an input of the graph."""
+        name = f"{layer.name}.{state}"
+        self.slots.append([EXACT, name])
+        tensor = state_name(name, "in")
+        self.inputs[tensor] = (1, self._spec.network.state[name], 1, 1)
+        return Symbol(tape, tensor)
+
+    def _sums(self, layer: Layer, product: npu_int8.Product) -> str:
+        """v, the int8 product, and its sums in float16. Returns the sums' name."""
+        g = self.graph
+        prefix = layer.name
+        first = layer.inputs == (FEATURES,)
+        W = product.weights
+        H = self._spec.network.state[f"{prefix}.{layer.recurrent}"]
+        v = f"{prefix}_v"
+        self.slots.append([V, f"{prefix}.{layer.recurrent}"])
+        if first:
+            self.inputs[v] = (1, W.shape[0], 1, 1)
+        else:  # v holds the zeros and h; the layer's inputs join it inside the graph
+            self.inputs[v] = (1, PINS + H, 1, 1)
+            self.unit.append(v)
+            read = [self._values[name].name for name in layer.inputs]
+            v = g.add("Concat", [v, *read], f"{prefix}_joined", axis=1)
+            W = np.concatenate([W[:PINS], W[len(W) - H :], W[PINS : len(W) - H]])
+        used = activations(layer)
+        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
+
+        def ordered(array: NDArray[np.float64]) -> NDArray[np.float32]:
+            blocks = np.split(array.astype(np.float32), len(used), axis=-1)
+            return np.concatenate([blocks[k] for k in order], axis=-1)
+
+        linear = g.convolution(v, ordered(W), ordered(product.bias), f"{prefix}_linear")
+        self.unit += [v, linear]
+        scale = g.constant(f"{prefix}_scale", ordered(product.scale).reshape(1, -1, 1, 1))
+        centre = g.constant(f"{prefix}_centre", ordered(product.centre).reshape(1, -1, 1, 1))
+        scaled = g.add("Mul", [linear, scale], f"{prefix}_scaled")
+        return g.add("Add", [scaled, centre], f"{prefix}_sums")
+
+    def _trace(self, layer: Layer, tape: Tape, taps: Mapping[str, list[int]]) -> None:
+        """The converter crashes (SIGFPE) if a part of a Split is an output. So the Split's input is
+        traced instead, with all parts in it, if each has a name."""
+        parts_of = {name: part for part, name in tape.kept.items()}
+        hidden = set()
+        for end, group in taps.items():
+            node = next(n for n in self.graph.nodes if n.op_type == "Split" and end in n.input)
+            hidden |= set(node.output)
+            names = [parts_of.get(output, "") for output in node.output]
+            if all(names) and len(names) == len(group):
+                whole = tape.rename(Symbol(tape, end), f"{layer.name}_{'_'.join(names)}")
+                self.traced[whole] = (layer.name, tuple(names))
+        for part, name in tape.kept.items():
+            if name not in hidden:
+                self.traced[name] = (layer.name, (part,))
+
+    def float16(self) -> list[str]:
+        """Every tensor that an operator makes, but the int8 products and their inputs."""
+        made = [output for node in self.graph.nodes for output in node.output if output]
+        return [name for name in made if name not in self.unit]
+
+
+class _Read(Symbol):
+    """A state. It is an input of the graph only if the cell reads it beside its product."""
+
+    def __init__(self, tape: Tape, tensor: str, state: str, exact: list[str]) -> None:
+        super().__init__(tape, tensor)
+        self._state = state
+        self._exact = exact
+
+    @property
+    def name(self) -> str:
+        if self._state not in self._exact:
+            self._exact.append(self._state)
+        return super().name
+
+
+class _Nothing:
+    """Stands for the products of x and h, which are not computed because their sums are given."""
+
+    def _nothing(self, _: Any) -> _Nothing:
+        return self
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _nothing
+
+
+class _Ignoring:
+    """The tape, for a cell whose products of x and h are not computed."""
+
+    def __init__(self, tape: GivenSums) -> None:
+        self._tape = tape
+
+    def join(self, parts: list[Any]) -> Any:
+        return parts[0] if isinstance(parts[0], _Nothing) else self._tape.join(parts)
+
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        return (sums,) * parts if isinstance(sums, _Nothing) else self._tape.split(sums, parts)
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tape, name)
+
+
+def _rank(shape: str) -> int:
+    return (*SHAPES, "").index(shape)

@@ -1,0 +1,162 @@
+"""What the C kernel refuses at opening, and a library that can't be loaded."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import native
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.native_int8 import read_int8
+from edge_lstm_runtime.errors import BackendError, BundleError
+from helpers.commands import environment
+from helpers.specs import hidden_size, make_spec
+from helpers.weights import int8_arrays, random_weights
+
+BUILT = native.LIBRARY.exists()
+built = pytest.mark.skipif(not BUILT, reason=f"{native.LIBRARY.name} is not built")
+
+
+@built
+def test_what_is_refused_at_opening():
+    spec = make_spec()
+    weights = random_weights(spec)
+    for streams in (0, -1, 65537, 2**32, 2**32 + 1):
+        with pytest.raises(BackendError, match="streams, expected 1 to 65536"):
+            NativeBackend(spec, weights, streams=streams)
+    with pytest.raises(BackendError, match="precision is 'int4'"):
+        NativeBackend(spec, weights, "int4")
+    with pytest.raises(BackendError, match="EL_NO_KERNEL"):
+        NativeBackend(spec, weights, kernel="mmx")
+    name = next(iter(weights))
+    for wrong in (
+        weights[name][1:],
+        weights[name].astype(np.float64),
+        weights[name] * np.float32(np.inf),
+    ):
+        with pytest.raises(BundleError, match=name):
+            NativeBackend(spec, {**weights, name: wrong})
+    # finite, and times 2 log2(e) it would not be
+    with pytest.raises(BackendError, match="EL_NOT_FINITE"):
+        NativeBackend(spec, {**weights, name: np.full_like(weights[name], 3e38)})
+    count = 8 * hidden_size(spec)
+    good = np.full(count, 0.01, np.float32)
+    for wrong in (good[1:], good.astype(np.float64), np.full(2 * count, 0.01, np.float32)[::2]):
+        with pytest.raises(BackendError, match="steps are"):
+            NativeBackend(spec, weights, "int8", steps=wrong)
+    for bad in (0.0, -0.01, np.nan, np.inf):
+        steps = good.copy()
+        steps[-1] = bad
+        with pytest.raises(BackendError, match="EL_NOT_FINITE"):
+            NativeBackend(spec, weights, "int8", steps=steps)
+
+
+def test_int8_arrays():
+    spec = make_spec(layers=2)
+    arrays = int8_arrays(spec)
+    layers, steps = read_int8(spec, arrays)
+    for k in range(2):
+        np.testing.assert_array_equal(
+            layers[f"lstm{k}.W_h"], arrays[f"lstm{k}.W_h"] * arrays[f"lstm{k}.W_h.step"]
+        )
+    np.testing.assert_array_equal(
+        steps, np.concatenate([arrays[f"lstm{k}.W_{p}.step"] for k in range(2) for p in "xh"])
+    )
+    for name, array in arrays.items():
+        bad_values = (
+            [-128]
+            if array.dtype == np.int8
+            else [np.nan, np.inf]
+            if name.endswith("b")
+            else [np.nan, np.inf, 0, -1, 1e31]
+        )
+        for bad in bad_values:
+            wrong = array.copy()
+            wrong.flat[3] = bad
+            with pytest.raises(BundleError, match=rf"int8.npz: {name}"):
+                read_int8(spec, {**arrays, name: wrong})
+        for wrong in (array[1:], array[None], array.astype(np.float64)):
+            with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+                read_int8(spec, {**arrays, name: wrong})
+        with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+            read_int8(spec, {n: a for n, a in arrays.items() if n != name})
+    with pytest.raises(BundleError, match=r"int8.npz holds other arrays"):
+        read_int8(spec, {**arrays, "more": np.zeros(1)})
+
+
+def fails_with(tmp_path: Path, library: bytes | None) -> str:
+    """What the backend says in a copy of the package with this library."""
+    package = tmp_path / "edge_lstm_runtime"
+    shutil.copytree(
+        Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    if library is not None:
+        (package / "native" / native.LIBRARY.name).write_bytes(library)
+    program = """
+import sys
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import native
+assert str(native.LIBRARY).startswith(sys.argv[1]), native.LIBRARY
+try:
+    native.kernels()
+except rt.BackendUnavailableError as e:
+    print(e)
+"""
+    env = environment()
+    env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_no_library(tmp_path):
+    assert (
+        "install the wheel for this board (docs/native.md), or run there: python hatch_build.py"
+        in fails_with(tmp_path, None)
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a library\n" * 100, b"\x7fELF" + bytes(200)],
+    ids=["empty", "text", "header only"],
+)
+def test_damaged_library(tmp_path, content):
+    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(
+        tmp_path, content
+    )
+
+
+@built
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
+def test_library_cut_off(tmp_path, part):
+    """As by a full disk. The loader itself would end the process with SIGBUS."""
+    content = native.LIBRARY.read_bytes()
+    assert "can't be loaded here: it ends in the middle" in fails_with(
+        tmp_path, content[: int(part * len(content))]
+    )
+
+
+@built
+def test_library_for_another_processor(tmp_path):
+    content = bytearray(native.LIBRARY.read_bytes())
+    content[18:20] = b"\x08\x00"  # e_machine: MIPS
+    assert "can't be loaded here: " in fails_with(tmp_path, bytes(content))
+
+
+@built
+def test_library_of_another_program(tmp_path):
+    """A library that loads and has other functions."""
+    content = native.LIBRARY.read_bytes().replace(b"el_kernel_name", b"xx_kernel_name")
+    assert "can't be loaded here: " in fails_with(tmp_path, content)

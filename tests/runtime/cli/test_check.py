@@ -1,0 +1,110 @@
+"""`edge-lstm check`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from edge_lstm_runtime import write_bundle
+from edge_lstm_runtime.model.npz import write_npz
+from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.commands import here
+from helpers.specs import make_spec
+from helpers.weights import random_weights
+
+HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
+
+
+def test_check_all(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, err = here(capfd, "check", classify_file)
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["native", "ok"],
+        ["numpy", "ok"],
+        ["onnx", "ok"],
+    ]
+    assert "over 40 steps  (limit: max_abs 1.0e-05)" in out
+    assert "rknn" in err
+    assert "not here: " in err
+
+
+def test_check_json(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = here(capfd, "check", classify_file, "--backend", "numpy", "--json")
+    (line,) = out.splitlines()
+    found = json.loads(line)
+    assert code == 0
+    assert found["passed"] is True
+    assert found["backend"] == "numpy"
+    assert found["max_abs"] <= found["limit"]["max_abs"] == 1e-5
+
+
+def altered(path: Path) -> Path:
+    """A bundle, whole, whose answer 17 of class2 is wrong."""
+    spec = make_spec(hidden=16)
+    x, y = make_bundle(path, spec).golden
+    y = y.copy()
+    y[17, 2] += 0.01
+    write_bundle(path, spec, random_weights(spec), {"golden.npz": write_npz({"x": x, "y": y})})
+    return path
+
+
+def test_check_an_altered_golden_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = here(capfd, "check", altered(tmp_path / "a.edge"))
+    assert code == 1
+    assert re.search(
+        r"^numpy +BAD  max abs 1\.00e-02 .*; worst at step 17, output 'class2'$", out, re.MULTILINE
+    )
+    code, out, _ = here(capfd, "check", tmp_path / "a.edge", "--json", "--backend", "numpy")
+    assert code == 1
+    assert json.loads(out)["passed"] is False
+    assert json.loads(out)["worst"] == [17, 2]
+
+
+def test_check_goes_on_after_a_backend_that_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec()
+    members = {**members_of(spec, random_weights(spec)), "model.onnx": b"not a graph"}
+    write_bundle(tmp_path / "a.edge", spec, random_weights(spec), members)
+    code, out, _ = here(capfd, "check", tmp_path / "a.edge")
+    assert code == 1
+    assert re.search(r"^numpy +ok ", out, re.MULTILINE)
+    assert re.search(
+        r"^onnx +BAD  failed: ONNX Runtime did not take model\.onnx", out, re.MULTILINE
+    )
+    code, out, _ = here(capfd, "check", tmp_path / "a.edge", "--json")
+    assert {e["backend"]: e["passed"] for e in map(json.loads, out.splitlines())} == {
+        "native": True,
+        "numpy": True,
+        "onnx": False,
+    }
+    code, _, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "onnx")
+    assert code == 2
+    assert "did not take model.onnx" in err
+
+
+@pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
+def test_check_where_there_is_no_npu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    spec = make_spec()
+    members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
+    write_bundle(
+        tmp_path / "a.edge",
+        spec,
+        random_weights(spec),
+        members,
+        artifacts={"rk3588-fp16.rknn": artifact_entry()},
+    )
+    code, out, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "rknn")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "edge-lstm: error: backend 'rknn' needs rknn-toolkit-lite2 on an aarch64 Rockchip board"
+    )
+    code, _, err = here(
+        capfd, "check", tmp_path / "a.edge", "--backend", "rknn", "--artifact", "rk3566-fp16.rknn"
+    )
+    assert code == 2
+    assert "no artifact 'rk3566-fp16.rknn'; it holds rk3588-fp16.rknn" in err

@@ -1,0 +1,241 @@
+"""A hostile or malformed bundle is refused, quickly and with little memory."""
+
+from __future__ import annotations
+
+import io
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_lstm_runtime import BundleError, read_bundle
+from edge_lstm_runtime.model.bundle import sha256
+from edge_lstm_runtime.model.npz import read_npz, write_npz
+from helpers.broken_bundles import packed, refused, rewritten, unpacked
+from helpers.bundles import artifact_entry
+
+
+def bounded(path: Path, data: bytes, match: str) -> None:
+    """Refused within a second and a few megabytes."""
+    path.write_bytes(data)
+    tracemalloc.start()
+    start = time.perf_counter()
+    try:
+        with pytest.raises(BundleError, match=match):
+            read_bundle(path)
+        elapsed = time.perf_counter() - start
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert elapsed < 1.0
+    assert peak < 4 * len(data) + (8 << 20), (
+        f"{peak >> 20} MB were taken for a file of {len(data) >> 10} kB"
+    )
+
+
+def test_a_huge_declared_member(small: bytes, tmp_path: Path) -> None:
+    data = bytearray(small)
+    with zipfile.ZipFile(io.BytesIO(small)) as archive:
+        position = small.index(b"PK\x01\x02", archive.start_dir)
+    data[position + 24 : position + 28] = (3 << 30).to_bytes(4, "little")
+    bounded(
+        tmp_path / "a.edge",
+        bytes(data),
+        r"declares members of \d+ bytes; a bundle has at most 268435456",
+    )
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "golden.npz", "more.bin"])
+@pytest.mark.parametrize("lie", [False, True], ids=["declared", "declared small"])
+def test_a_compressed_bomb(small: bytes, tmp_path: Path, name: str, lie: bool) -> None:
+    # Small on disk, and also in the directory if that lies. Only the unpacking would show its size.
+    bomb = bytes(64 << 20)
+    data = bytearray(packed({**unpacked(small), name: bomb}, method=zipfile.ZIP_DEFLATED)[:-64])
+    if lie:
+        with zipfile.ZipFile(io.BytesIO(bytes(data) + b"0" * 64)) as archive:
+            position = archive.start_dir
+        while data[position + 46 : position + 46 + len(name)] != name.encode():
+            position = data.index(b"PK\x01\x02", position + 4)
+        data[position + 24 : position + 28] = (100).to_bytes(4, "little")
+    bounded(
+        tmp_path / "a.edge",
+        bytes(data) + sha256(bytes(data)).encode(),
+        "compressed|is not a whole bundle",
+    )
+
+
+def test_a_bomb_inside_an_npz(small: bytes, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.zeros((8 << 20, 1)), y=np.zeros((2, 2)))
+    data = rewritten(small, lambda _, members: members.update({"golden.npz": buffer.getvalue()}))
+    bounded(tmp_path / "a.edge", data, r"golden\.npz.*compressed")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(1000000000000000,)",
+        "(100000000, 1)",
+        "(-1, 1)",
+        "(18446744073709551616,)",
+        "(2.5,)",
+        "'x'",
+    ],
+)
+def test_an_npz_that_promises_more_than_it_holds(small: bytes, tmp_path: Path, shape: str) -> None:
+    header = (
+        f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117)
+        + b"\n"
+    )
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", array)
+        archive.writestr("y.npy", array)
+    bounded(
+        tmp_path / "a.edge",
+        rewritten(small, lambda _, m: m.update({"golden.npz": buffer.getvalue()})),
+        r"golden\.npz",
+    )
+
+
+def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.edge"
+    with path.open("wb") as file:
+        file.truncate(2**28 + 1)  # sparse: takes no room
+    with pytest.raises(BundleError, match="has 268435457 bytes"):
+        read_bundle(path)
+
+
+def test_pickled_arrays_are_refused(small: bytes, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.array([{"a": 1}, print], dtype=object), y=np.zeros((2, 2)))
+    data = rewritten(small, lambda _, members: members.update({"golden.npz": buffer.getvalue()}))
+    refused(tmp_path / "a.edge", data, r"golden\.npz is not a readable \.npz file")
+
+
+def test_a_bare_pickle_is_refused(small: bytes, tmp_path: Path) -> None:
+    data = rewritten(
+        small,
+        lambda _, members: members.update(
+            {"weights.npz": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00."}
+        ),
+    )
+    refused(tmp_path / "a.edge", data, r"weights\.npz is not a readable \.npz file")
+
+
+def arrays(**values: Any) -> bytes:
+    return write_npz({name: np.asarray(value) for name, value in values.items()})
+
+
+GOLDEN = {
+    "no x": arrays(y=np.zeros((2, 2))),
+    "no y": arrays(x=np.zeros((2, 1))),
+    "no steps": arrays(x=np.zeros((0, 1)), y=np.zeros((0, 2))),
+    "float32": arrays(x=np.zeros((2, 1), np.float32), y=np.zeros((2, 2))),
+    "channels": arrays(x=np.zeros((2, 3)), y=np.zeros((2, 2))),
+    "outputs": arrays(x=np.zeros((2, 1)), y=np.zeros((2, 3))),
+    "lengths": arrays(x=np.zeros((2, 1)), y=np.zeros((3, 2))),
+    "one-dimensional": arrays(x=np.zeros(2), y=np.zeros((2, 2))),
+    "scalar": arrays(x=0.0, y=0.0),
+    "not finite": arrays(x=np.zeros((2, 1)), y=np.full((2, 2), np.nan)),
+}
+
+
+@pytest.mark.parametrize("content", GOLDEN.values(), ids=GOLDEN)
+def test_malformed_golden_samples(small: bytes, tmp_path: Path, content: bytes) -> None:
+    data = rewritten(small, lambda _, members: members.update({"golden.npz": content}))
+    refused(tmp_path / "a.edge", data, r"golden\.npz")
+
+
+WEIGHTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "shape": (
+        lambda w: w.update({"head.W": np.zeros((2, 1), np.float32)}),
+        r"head\.W is float32\(2, 1\), expected float32\(1, 2\)",
+    ),
+    "float64": (lambda w: w.update({"head.W": np.zeros((1, 2))}), r"head\.W is float64"),
+    "NaN": (lambda w: w.update({"head.W": np.full((1, 2), np.nan, np.float32)}), "not finite"),
+    "missing": (lambda w: w.pop("head.W"), "weights are"),
+    "extra": (lambda w: w.update({"more": np.zeros(1, np.float32)}), "weights are"),
+    "big-endian": (lambda w: w.update({"head.W": np.zeros((1, 2), ">f4")}), "head.W"),
+}
+
+
+@pytest.mark.parametrize(("change", "match"), WEIGHTS.values(), ids=WEIGHTS)
+def test_wrong_weights(
+    small: bytes, tmp_path: Path, change: Callable[[dict[str, Any]], Any], match: str
+) -> None:
+    def apply(_: dict[str, Any], members: dict[str, bytes]) -> None:
+        weights = read_npz(members["weights.npz"], "weights.npz")
+        change(weights)
+        buffer = io.BytesIO()
+        np.savez(buffer, **weights)  # type: ignore[arg-type]
+        members["weights.npz"] = buffer.getvalue()
+
+    refused(tmp_path / "a.edge", rewritten(small, apply), match)
+
+
+MANIFESTS: dict[str, Callable[[dict[str, Any], dict[str, bytes]], Any]] = {
+    "a list": lambda *_: [1, 2],
+    "a number": lambda *_: 1,
+    "a text": lambda *_: "manifest",
+    "no format": lambda m, _: m.pop("format") and None,
+    "no members": lambda m, _: m.pop("members") and None,
+    "members as a list": lambda m, _: m.update(members=sorted(m["members"])),
+    "members as lists": lambda m, _: m.update(members=[["golden.npz"]]),
+    "members as null": lambda m, _: m.update(members=None),
+    "a member's entry as text": lambda m, _: m["members"].update({"golden.npz": "fine"}),
+    "no spec": lambda m, _: m.pop("spec") and None,
+    "spec as a list": lambda m, _: m.update(spec=["task", "classify"]),
+    "spec as null": lambda m, _: m.update(spec=None),
+    "spec as a number": lambda m, _: m.update(spec=3),
+    "spec with a text for a number": lambda m, _: m["spec"]["network"][0].update(units="1"),
+    "spec with a float for a whole number": lambda m, _: m["spec"]["network"][0].update(units=1.0),
+    "spec with a number beyond float": lambda m, _: m["spec"]["inputs"].update(mean=[10**400]),
+    "artifacts as a list": lambda m, _: m.update(artifacts=["golden.npz"]),
+    "artifacts as null": lambda m, _: m.update(artifacts=None),
+    "an artifact that is no member": lambda m, _: m.update(artifacts={"rk.rknn": artifact_entry()}),
+    "an artifact without a target":
+        lambda m, _: m.update(artifacts={
+            "golden.npz": {"tolerance": artifact_entry()["tolerance"]}
+        }),
+    "an artifact without a tolerance":
+        lambda m, _: m.update(artifacts={"golden.npz": {"target": "rk3588"}}),
+    "a tolerance of an unknown metric":
+        lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(metric="steps")}),
+    "a tolerance that is text":
+        lambda m, _: m.update(artifacts={
+            "golden.npz": artifact_entry(limit="small"),  # type: ignore[arg-type]
+        }),
+    "a tolerance that is NaN":
+        lambda m, _: m.update(artifacts={"golden.npz": artifact_entry(limit=float("nan"))}),
+    "accuracy as a list": lambda m, _: m.update(accuracy=[1]),
+    "accuracy without figures": lambda m, _: m.update(accuracy={"numpy": {}}),
+    "accuracy as text":
+        lambda m, _: m.update(accuracy={"numpy": {"max_abs": "a", "nrmse": "b", "steps": "c"}}),
+    "versions as a list": lambda m, _: m.update(versions=["1"]),
+    "float32 without a tolerance": lambda m, _: m.update(float32={}),
+    "a float32 tolerance below 0":
+        lambda m, _: m.update(float32={"tolerance": artifact_entry(limit=-1.0)["tolerance"]}),
+    "left out as a list": lambda m, _: m.update(left_out=["model.onnx"]),
+    "left out for a number": lambda m, _: m.update(left_out={"model.onnx": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", MANIFESTS.values(), ids=MANIFESTS)
+def test_malformed_manifest(
+    small: bytes, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Any]
+) -> None:
+    refused(tmp_path / "a.edge", rewritten(small, change))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff\xfe", b'{"format": 1', b"[" * 100_000, b'{"format": NaN}']
+)
+def test_a_manifest_that_is_no_json(small: bytes, tmp_path: Path, text: bytes) -> None:
+    refused(tmp_path / "a.edge", packed({**unpacked(small), "manifest.json": text}))
