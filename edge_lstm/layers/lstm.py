@@ -46,13 +46,15 @@ class LstmModule(RecurrentModule):
         """x: (N, T, inputs), rounded. weights: canonical, matrices on their grid. on_grid: rounds
         h."""
         sums = linear(x.transpose(0, 1), weights["W_x"].t(), weights["b"])  # (T, N, 4 H)
-        hs, c = _Int8.apply(sums, weights["W_h"].t(), state["h"], state["c"], on_grid)  # type: ignore[no-untyped-call]
+        hs, c = _Int8.apply(  # type: ignore[no-untyped-call]
+            sums, weights["W_h"].t(), state["h"], state["c"], on_grid
+        )
         return hs.transpose(0, 1), {"h": hs[-1], "c": c}
 
     def run_npu(
         self, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scale and the center
+        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scale and the centre
         of the sums, (4 H,) each. The rounding error of h is added in the next step."""
         hs, c = _Npu.apply(  # type: ignore[no-untyped-call]
             sums, W_h.t(), torch.stack(ranges), torch.stack([state["h"], state["c"]]), on_grid
@@ -103,15 +105,15 @@ class _Int8(Function):
 class _Npu(Function):
     """As `_Int8`, with the sums rounded too.
 
-    Each column of the sums is on a grid of 1/127 with a scale and a center of its own. ranges:
-    (2, 4 H) the scales and the centers, which have gradients as well. state: (2, N, H) h and c.
+    Each column of the sums is on a grid of 1/127 with a scale and a centre of its own. ranges:
+    (2, 4 H) the scales and the centres, which have gradients as well. state: (2, N, H) h and c.
     """
 
     @staticmethod
     def forward(
         ctx: Any, sums: Tensor, W: Tensor, ranges: Tensor, state: Tensor, on_grid: Round
     ) -> tuple[Tensor, Tensor]:
-        scale, center = ranges.unbind()
+        scale, centre = ranges.unbind()
         h, c = state.unbind()
         steps, count, hidden = len(sums), *h.shape
         gates, inside, left_out = (
@@ -126,11 +128,11 @@ class _Npu(Function):
             wanted = h + error
             rounded[t] = on_grid(wanted)
             error = wanted - rounded[t]
-            scaled = (torch.addmm(sums[t], rounded[t], transposed) - center) / scale
+            scaled = (torch.addmm(sums[t], rounded[t], transposed) - centre) / scale
             at = on_grid(scaled)
             inside[t] = (scaled - at).abs() <= 0.51 / 127
             left_out[t] = at - scaled * inside[t]  # the slope by the scale
-            a = torch.addcmul(center, at, scale, out=gates[t])
+            a = torch.addcmul(centre, at, scale, out=gates[t])
             h = _cell(a, cs, hs, tanh_c, t)
         ctx.save_for_backward(W, gates, inside, left_out, rounded, cs, tanh_c)
         return hs, cs[-1].clone()
@@ -153,8 +155,8 @@ class _Npu(Function):
         d_sums = d_gates * inside
         d_W = d_sums.flatten(0, 1).t() @ rounded.flatten(0, 1)
         d_scale = (d_gates * left_out).sum(dim=(0, 1))
-        d_center = (d_gates - d_sums).sum(dim=(0, 1))
-        return d_sums, d_W, torch.stack([d_scale, d_center]), torch.stack([d_h, d_c]), None
+        d_centre = (d_gates - d_sums).sum(dim=(0, 1))
+        return d_sums, d_W, torch.stack([d_scale, d_centre]), torch.stack([d_h, d_c]), None
 
 
 def _cell(a: Tensor, cs: Tensor, hs: Tensor, tanh_c: Tensor, t: int) -> Tensor:
