@@ -1,4 +1,7 @@
-"""ncnn: its LSTM layer with h and c in and out, and a fully connected layer, from a model written here."""
+"""ncnn: its LSTM layer with h and c in and out, and a fully connected layer.
+
+The model is written here.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def make(spec: ModelSpec, weights: Weights) -> Steps:
         if net.load_model(file.name) != 0:
             raise RuntimeError("ncnn did not take the model")
 
-    # A Mat only points to the NumPy array that it is made from, so `inputs` has to live on; h and c are ncnn's own.
+    # A Mat only points to the NumPy array that it is made from, so `inputs` has to live on. h and c
+    # are ncnn's own.
     inputs = np.zeros((1, F), np.float32)
     row, x_mat, h, c, y = inputs[0], ncnn.Mat(inputs), ncnn.Mat(H, 1), ncnn.Mat(H, 1), ncnn.Mat()
     h.fill(0.0)
