@@ -140,8 +140,8 @@ def sentences(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(count, gap + 2) words, as places in VOCABULARY, and (count,) the verb that follows.
 
-    The verb is 0 for "was", 1 for "were". A sentence is "the", the noun, then `gap` words: ", which",
-    clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit, and ",".
+    The verb is 0 for "was", 1 for "were". A sentence is "the", the noun, then `gap` words: ", which"
+    and clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit, then ",".
     """
     place = {word: k for k, word in enumerate(VOCABULARY)}
     number = rng.integers(2, size=count)

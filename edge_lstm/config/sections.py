@@ -329,7 +329,7 @@ class TaskSection(Section):
 
     @property
     def alarms(self) -> dict[str, Any]:
-        """The settings of an anomaly detector, as `alarms.fit` takes them. Empty if there is none."""
+        """The settings of an anomaly detector, as `alarms.fit` takes them, {} if there is none."""
         return {}
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002

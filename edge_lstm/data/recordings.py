@@ -110,7 +110,7 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over every name, label and value. By it a run notices that its data has changed."""
+        """sha256 over every name, label and value. A run notices by it if its data has changed."""
         digest = hashlib.sha256()
 
         def add(*values: Any) -> None:

@@ -213,7 +213,7 @@ def _numbers(
 
 
 def _with_dt(recording: Recording) -> Recording:
-    """The recording with the seconds since the row before as a last channel, 0 if time goes back."""
+    """With the seconds since the row before as a last channel, 0 if the clock was set back."""
     assert recording.time is not None
     dt = np.maximum(np.diff(recording.time, prepend=recording.time[:1]), 0)
     return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))

@@ -43,8 +43,7 @@ class LstmModule(RecurrentModule):
     def run_int8(
         self, x: Tensor, weights: Mapping[str, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """x: (N, T, inputs), rounded. weights: canonical, matrices on their grid. on_grid: rounds
-        h."""
+        """x: (N, T, inputs), rounded. weights: canonical, matrices on their grid. on_grid: for h."""
         sums = linear(x.transpose(0, 1), weights["W_x"].t(), weights["b"])  # (T, N, 4 H)
         hs, c = _Int8.apply(  # type: ignore[no-untyped-call]
             sums, weights["W_h"].t(), state["h"], state["c"], on_grid
@@ -54,8 +53,8 @@ class LstmModule(RecurrentModule):
     def run_npu(
         self, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scale and the centre
-        of the sums, (4 H,) each. The rounding error of h is added in the next step."""
+        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scales and the
+        centres of the sums, (4 H,) each. The rounding error of h is added in the next step."""
         hs, c = _Npu.apply(  # type: ignore[no-untyped-call]
             sums, W_h.t(), torch.stack(ranges), torch.stack([state["h"], state["c"]]), on_grid
         )

@@ -69,7 +69,7 @@ def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
 
 
 def carried_answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
-    """As `answers`, in one stream through all sequences in their order. The state is never reset."""
+    """As `answers`, in one stream through all sequences in order. The state is never reset."""
     whole = dataclasses.replace(sequences[0], x=np.concatenate([s.x for s in sequences]))
     (found,) = answers(model, [whole])
     return np.split(found, np.cumsum([len(s.x) for s in sequences])[:-1])
