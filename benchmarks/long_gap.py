@@ -140,8 +140,9 @@ def sentences(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(count, gap + 2) words, as places in VOCABULARY, and (count,) the verb that follows.
 
-    The verb is 0 for "was", 1 for "were". A sentence is "the", the noun, then `gap` words: ", which"
-    and clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit, then ",".
+    The verb is 0 for "was", 1 for "were". A sentence is "the", the noun, then `gap` words: first
+    ", which", clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit,
+    and ",".
     """
     place = {word: k for k, word in enumerate(VOCABULARY)}
     number = rng.integers(2, size=count)

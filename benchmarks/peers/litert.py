@@ -43,9 +43,14 @@ def _step(model: bytes, operators: OpResolverType) -> Callable[[Float32], Float3
         model_content=model, num_threads=1, experimental_op_resolver_type=operators
     )
     interpreter.allocate_tensors()
-    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
-    x_index, y_index, shape = inputs["index"], outputs["index"], tuple(map(int, inputs["shape"]))
-    write, invoke, read = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+    (inputs,) = interpreter.get_input_details()
+    (outputs,) = interpreter.get_output_details()
+    x_index = inputs["index"]
+    y_index = outputs["index"]
+    shape = tuple(map(int, inputs["shape"]))
+    write = interpreter.set_tensor
+    invoke = interpreter.invoke
+    read = interpreter.get_tensor
 
     def step(x: Float32) -> Float32:
         write(x_index, x.reshape(shape))
@@ -155,10 +160,13 @@ def _model(
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
+    outputs = spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]  # the first one is the empty one
     codes: list[int] = []
-    start, g = Graph(buffers, codes), Graph(buffers, codes)
+    start = Graph(buffers, codes)
+    g = Graph(buffers, codes)
     zeros = start.constant(np.zeros((1, H), np.float32))
     for name in "hc":
         start.add("ASSIGN_VARIABLE", [start.variable(name), zeros], [])
@@ -191,16 +199,20 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
+    outputs = spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]
     codes: list[int] = []
     g = Graph(buffers, codes)
-    x, out = g.tensor((1, 1, F)), g.tensor((1, 1, H))
+    x = g.tensor((1, 1, F))
+    out = g.tensor((1, 1, H))
     W, R, b = (
         [g.constant(gate(weights[f"lstm0.{name}"], k).T) for k in "ifgo"]
         for name in ("W_x", "W_h", "b")
     )
-    h, c = g.tensor((1, H), variable=True), g.tensor((1, H), variable=True)
+    h = g.tensor((1, H), variable=True)
+    c = g.tensor((1, H), variable=True)
     none = [-1, -1, -1, -1]  # peepholes, the projection and normalization are left out
     operands = [x, *W, *R, *none[:3], *b, *none[:2], h, c, *none]
     options = "UnidirectionalSequenceLSTMOptions"

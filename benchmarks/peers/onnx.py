@@ -48,7 +48,8 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
         return y[0]
 
     # Two bindings, so that a step never writes the state that it reads.
-    array, value = {}, {}
+    array = {}
+    value = {}
     for name, size in (
         ("x", (1, 1, spec.inputs.feature_size)),
         ("y", (1, spec.answer.size)),

@@ -84,7 +84,9 @@ def _step(
     outputs = np.zeros((1, spec.answer.size), np.float32)
     request.set_input_tensor(openvino.Tensor(inputs, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(outputs, shared_memory=True))
-    row, y_row, infer = inputs[0], outputs[0], request.infer
+    row = inputs[0]
+    y_row = outputs[0]
+    infer = request.infer
 
     def step(x: Float32) -> Float32:
         row[:] = x

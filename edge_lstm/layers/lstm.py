@@ -34,7 +34,10 @@ class LstmModule(RecurrentModule):
     def importance(layer: Layer, sums: Tensor, state: State) -> Tensor:  # noqa: ARG004
         """The squared slopes of the new c by the sums of i, f and g, and of the new h by o's."""
         i, f, g, o = sums.chunk(4, dim=1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        i = torch.sigmoid(i)
+        f = torch.sigmoid(f)
+        g = torch.tanh(g)
+        o = torch.sigmoid(o)
         c = state["c"]
         tanh_c = torch.tanh(f * c + i * g)
         slopes = [g * i * (1 - i), c * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
@@ -43,7 +46,7 @@ class LstmModule(RecurrentModule):
     def run_int8(
         self, x: Tensor, weights: Mapping[str, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """x: (N, T, inputs), rounded. weights: canonical, matrices on their grid. on_grid: for h."""
+        """x: (N, T, inputs), rounded. weights: canonical, matrices on a grid. on_grid: for h."""
         sums = linear(x.transpose(0, 1), weights["W_x"].t(), weights["b"])  # (T, N, 4 H)
         hs, c = _Int8.apply(  # type: ignore[no-untyped-call]
             sums, weights["W_h"].t(), state["h"], state["c"], on_grid

@@ -80,9 +80,12 @@ class Batches:
 
         Seeds PyTorch's own generator for the epoch's dropout.
         """
-        seed, device = self._config.train.seed, self._fabric.device
-        rank, world = self._fabric.global_rank, self._fabric.world_size
-        n, size = self.sequences, self._size
+        seed = self._config.train.seed
+        device = self._fabric.device
+        rank = self._fabric.global_rank
+        world = self._fabric.world_size
+        n = self.sequences
+        size = self._size
         host = self._order(epoch).numpy()
         torch.manual_seed(seed_of(seed, epoch, rank))
         starts = range(0, n, size)

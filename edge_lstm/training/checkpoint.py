@@ -129,7 +129,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     """Every key with another value, in words."""
     found = []
     for key in dict.fromkeys((*before, *now)):
-        a, b = before.get(key), now.get(key)
+        a = before.get(key)
+        b = now.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{prefix}{key}.")
         elif a != b:

@@ -70,7 +70,9 @@ class Training:
     teacher: Teacher | None = None
 
     def __post_init__(self, splits: Splits, network: type[CompactNet]) -> None:
-        config, spec, fabric = self.config.train, self.spec, self.fabric
+        config = self.config.train
+        spec = self.spec
+        fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
         self._loss = Loss.of(spec, config)
@@ -104,7 +106,8 @@ class Training:
         self._done_before = 0  # epochs, until the interruption of a run that is resumed
 
     def _make_optimizer(self, graph: bool) -> torch.optim.Optimizer:
-        config, device = self.config.train, self.fabric.device
+        config = self.config.train
+        device = self.fabric.device
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer]
         # A graph reads the rate from the device's memory.
         rate = torch.tensor(config.learning_rate, device=device) if graph else config.learning_rate
@@ -143,7 +146,8 @@ class Training:
 
         Raises TrainingError if a loss is not finite. The best checkpoint is kept.
         """
-        config, progress = self.config.train, self.progress
+        config = self.config.train
+        progress = self.progress
         self._set_threads(anew=not progress.threads)
         self.reporter.start(progress.epoch, config.epochs, self._batches.sequences)
         try:
@@ -170,7 +174,8 @@ class Training:
 
     def _set_threads(self, *, anew: bool) -> None:
         """Set the number recorded for the next epoch. anew: choose it first, and record it."""
-        progress, epoch = self.progress, self.progress.epoch + 1
+        progress = self.progress
+        epoch = self.progress.epoch + 1
         if anew:
             number, why = self.threads.choose(self._rehearse)
             plural = "s" if number > 1 else ""
@@ -285,7 +290,8 @@ class Training:
 
     def _judge(self, row: dict[str, float]) -> bool:
         """Whether this epoch is the best so far. Sets `finished` if it is the last."""
-        config, progress = self.config.train, self.progress
+        config = self.config.train
+        progress = self.progress
         score = self._score(row)
         better = progress.best_score is None or score > progress.best_score
         if better:

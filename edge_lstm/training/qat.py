@@ -177,7 +177,8 @@ def _nets(
     spec: ModelSpec, scheme: str, weights: Weights, state: Weights
 ) -> tuple[CompactNet, CompactNet]:
     """The net in float32, with `weights`, and the net that rounds, with `state`."""
-    exact, rounded = CompactNet(spec), NETWORKS[scheme](spec)
+    exact = CompactNet(spec)
+    rounded = NETWORKS[scheme](spec)
     exact.load_state_dict(weights)
     rounded.load_state_dict(state)
     return exact, rounded
