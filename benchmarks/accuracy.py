@@ -1,4 +1,8 @@
-"""The examples over seeds: BasicMotions with and without a carried state in training; machine temperature against naive forecasts."""
+"""The examples over seeds.
+
+BasicMotions with and without a carried state in training. Machine temperature against naive
+forecasts, if EDGE_LSTM_DATA is set.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ def over_seeds(
     columns: dict[str, Callable[[dict[str, Any]], float]],
     **settings: object,
 ) -> None:
-    """Train on each seed, stream the test split on the NumPy backend, and print a line for each column."""
+    """Train on each seed, stream the test split by NumPy, and print a line for each column."""
     rows = []
     for seed in range(seeds):
         run = trained(example, seed=seed, **settings)
@@ -68,7 +72,8 @@ def main() -> None:
         print("\nmachine temperature: left out; put its folder in EDGE_LSTM_DATA")
         return
     print(
-        "\nmachine temperature, an hour ahead, test split: error over that of the naive forecast, below 1 is better"
+        "\nmachine temperature, an hour ahead, test split: "
+        "error over that of the naive forecast, below 1 is better"
     )
     columns = {
         f"{key.upper()} / {key.upper()} of {name}": lambda m, key=key, name=name: (

@@ -1,4 +1,7 @@
-"""What a board pays: the size of the wheel, and the time that importing the runtime adds to NumPy's own import."""
+"""The costs of an installation on a board.
+
+They are the size of the wheel, and the time that importing the runtime adds to NumPy's own import.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,17 @@ from pathlib import Path
 import machine
 
 ROOT = Path(__file__).parents[1]
-MAX_KB, MAX_MS = 400, 30
+MAX_KB = 400
+MAX_MS = 30
 SCRIPT = """
 import json, sys, time
-start = time.perf_counter(); import numpy; middle = time.perf_counter(); import edge_lstm_runtime; end = time.perf_counter()
-foreign = {"torch", "onnx", "onnxruntime", "edge_lstm", "edge_lstm_export"} & {name.split(".")[0] for name in sys.modules}
+start = time.perf_counter()
+import numpy
+middle = time.perf_counter()
+import edge_lstm_runtime
+end = time.perf_counter()
+names = {name.split(".")[0] for name in sys.modules}
+foreign = {"torch", "onnx", "onnxruntime", "edge_lstm", "edge_lstm_export"} & names
 assert not foreign, foreign
 print(json.dumps([middle - start, end - middle, edge_lstm_runtime.__file__]))
 """

@@ -1,6 +1,8 @@
-"""Small nets three ways: trained as they are, pruned from a larger one, and taught by it; on the two packaged recipes of classes.
+"""Small nets three ways: trained as they are, pruned from a larger one, and taught by it.
 
-The larger one is the recipe's own. Figures are of the test split; a step is the native kernel's on this machine's CPU, features to outputs.
+They are measured on the two packaged recipes of classes. The larger net is the recipe's own.
+Figures are of the test split. A step is the native kernel's on this machine's CPU, from features to
+outputs.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def trained(recipe: str, seed: int, folder: Path, **changes: Any) -> Run:
 
 
 def pruned(run: Run, size: int, folder: Path) -> Run:
-    """As by [prune] in the run's configuration; its training is not done again."""
+    """As by [prune] in the run's configuration. Its training is not done again."""
     config = run.config.model_copy(update={"prune": PruneConfig(hidden_size=size)})
     shutil.copytree(run.path, folder)
     (folder / checkpoint.METRICS).unlink()
@@ -98,7 +100,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print(machine.describe("torch", "numpy"))
     print(
-        "\n| recipe | units | how | accuracy, last step, % (each seed) | every step, % | parameters | MACs/step | µs/step |"
+        "\n| recipe | units | how | accuracy, last step, % (each seed) | every step, % "
+        "| parameters | MACs/step | µs/step |"
     )
     print("| --- " * 8 + "|")
     for recipe in arguments.recipes or SIZES:

@@ -1,9 +1,10 @@
-"""The native kernel inside C against what this machine can do at best, GRU against LSTM, and 64
-streams in one call against 64 calls from Python.
+"""The native kernel inside C against the best that this machine can do.
 
-The limit is measured in the same run: the time to read the model's bytes from the cache that holds
-them, or to do its multiply-accumulates in float32, whichever is longer. For int8 only the reading
-counts: its arithmetic is cheaper than that.
+And GRU against LSTM, and 64 streams in one call against 64 calls from Python.
+
+The limit is measured in the same run. It is the time to read the model's bytes from the cache that
+holds them, or to do its multiply-accumulates in float32 if that takes longer. For int8 only the
+reading counts, because its arithmetic is cheaper than that.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from edge_lstm_runtime.backends.native import NativeBackend
 HERE = Path(__file__).parent
 FOLDER = native.LIBRARY.parent
 SIZES = (16, 32, 64, 128, 256)
-STREAMS, WIDTH = 64, 128
+STREAMS = 64
+WIDTH = 128
 GRU_SIZES = (64, 128)
 GRU_LIMIT = 1.1
 
@@ -58,7 +60,10 @@ def inside_c(*arguments: object) -> list[dict[str, object]]:
 
 
 def streams(precision: str, repeats: int) -> tuple[float, float]:
-    """Microseconds for a step of all STREAMS streams: in one call, and in as many calls of as many backends with one stream each."""
+    """Microseconds for a step of all STREAMS streams.
+
+    In one call, and in as many calls of as many backends with one stream each.
+    """
     spec, weights = peers.network(WIDTH, 1, 8)
     x = np.random.default_rng(1).standard_normal((STREAMS, 8)).astype(np.float32)
     together = NativeBackend(spec, weights, precision, streams=STREAMS)
@@ -91,20 +96,21 @@ def main() -> None:
     core = machine.pin(arguments.core)
     print(f"{machine.describe('numpy')}; core {core}\n")
     print(
-        "inside C, 8 inputs, 4 outputs, nanoseconds a step, the least of 400 turns; share = limit / step"
+        "inside C, 8 inputs, 4 outputs, nanoseconds a step, the least of 400 turns; "
+        "share = limit / step"
     )
     print(
-        f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}{'share':>7}{'bytes':>10}"
+        f"{'':>8} {'kernel':<13}{'hidden':>7}{'step':>9}{'read':>9}{'MACs':>9}"
+        f"{'share':>7}{'bytes':>10}"
     )
     for row in inside_c(*SIZES):
         step, read, mac = (float(str(row[name])) for name in ("step_ns", "read_ns", "mac_ns"))
         is_float = row["precision"] == "float32"
         share = (max(read, mac) if is_float else read) / step
         judged = is_float and row["kernel"] == native.kernels()[0] and row["hidden"] in (128, 256)
-        figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}{row['model_bytes']:>10}"
-        print(
-            f"{row['precision']:>8} {row['kernel']:<13}{figures}{verdict(share, 0.6) if judged else ''}"
-        )
+        figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}"
+        note = verdict(share, 0.6) if judged else ""
+        print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{row['model_bytes']:>10}{note}")
     gru_beside_lstm()
     print(
         f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
@@ -112,7 +118,8 @@ def main() -> None:
     for precision in native.PRECISIONS:
         one, many = streams(precision, arguments.repeats)
         print(
-            f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   {many / one:.2f} times{verdict(many / one, 5)}"
+            f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   "
+            f"{many / one:.2f} times{verdict(many / one, 5)}"
         )
 
 

@@ -1,8 +1,11 @@
-"""How well a language model memorises: the first 10,000 characters of The Time Machine, 256 units, 32 streams, 35 steps, as the book
-"Dive into Deep Learning" has it in its chapter on the LSTM: 500 epochs, a training perplexity of about 1.1.
+"""How well a language model memorizes the first 10,000 characters of The Time Machine.
 
-Training perplexity is that of the last epoch, as the weights changed; "streamed" is that of the final weights over the 10,000 characters in
-one stream from the zero state, by NumPy, as a board would have it. It says nothing of other text: for that see `recipe:timemachine`.
+256 units, 32 streams, 35 steps, as in the book "Dive into Deep Learning" in its chapter on the
+LSTM, which has 500 epochs and a training perplexity of about 1.1.
+
+Training perplexity is that of the last epoch, as the weights changed. "streamed" is that of the
+final weights over the 10,000 characters in one stream from the zero state, by NumPy, as a board
+would have it. It says nothing of other text: for that see `recipe:timemachine`.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ SETTINGS = {
 
 
 def measured(seed: int, epochs: int) -> tuple[float, float, float]:
-    """Perplexity in the last epoch, perplexity streamed, and the seconds of the training without its validation."""
+    """Perplexity in the last epoch and streamed, and the training's seconds without validation."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         train(

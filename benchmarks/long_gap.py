@@ -1,6 +1,7 @@
-"""Which cell remembers a noun's number until its verb, however much stands between them.
+"""Which cell remembers a noun's number until its verb, if many words stand between them.
 
-"the cat , which the dogs often chased ... , was": the verb follows the first noun, not the nearest. Generated, so that the gap is known.
+"the cat , which the dogs often chased ... , was": the verb agrees with the first noun, not with the
+nearest. The sentences are generated, so that the gap is known.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ VOCABULARY = (*(noun for pair in NOUNS for noun in pair), *OTHERS)
 VERBS = ("was", "were")
 GAPS = (10, 20, 50, 100, 150, 200)
 SHORTEST = min(GAPS)
-HIDDEN, BATCH, STEPS, PEAK = 24, 32, 250, 5e-3
+HIDDEN = 24
+BATCH = 32
+STEPS = 250
+PEAK = 5e-3
 CURRICULUM = 0.6  # share of the steps in which the longest gap grows from 10 to 200
 SEEDS = (0, 1, 2, 3, 4)
 SENTENCES = 500  # of each gap in the test
@@ -51,7 +55,10 @@ SENTENCES = 500  # of each gap in the test
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """accuracy: by cell, for each seed a share for each of `gaps`; chance is a half. seconds: of all seeds."""
+    """accuracy: by cell, for each seed a share for each of `gaps`. Chance is a half.
+
+    seconds: of all seeds.
+    """
 
     gaps: tuple[int, ...]
     accuracy: dict[str, list[list[float]]]
@@ -85,8 +92,9 @@ def agreement(
 ) -> Agreement:
     """Train the cells alike and write OUT/agreement.md, .json and .png.
 
-    Each sees the same sentences in the same order; steps: of training, BATCH sentences each. With `resume` the cells that are done are
-    kept, where seeds, steps and size are the same. Raises TrainingError for a folder that can't be used.
+    Each sees the same sentences in the same order. steps: of training, BATCH sentences each. With
+    `resume` the cells that are done are kept, if seeds, steps and size are the same. Raises
+    TrainingError if the folder can't be used.
     """
     out = Path(out)
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
@@ -101,7 +109,8 @@ def agreement(
     reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
     for cell in kinds():
-        found.accuracy[cell], found.seconds[cell] = [], 0.0
+        found.accuracy[cell] = []
+        found.seconds[cell] = 0.0
         for seed in seeds:
             file = out / "rows" / f"{cell}-{seed}.json"
             row = read_json(file)
@@ -129,9 +138,11 @@ def agreement(
 def sentences(
     count: int, gap: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(count, gap + 2) words, as places in VOCABULARY, and (count,) the verb that follows: 0 "was", 1 "were".
+    """(count, gap + 2) words, as places in VOCABULARY, and (count,) the verb that follows.
 
-    "the", the noun, then `gap` words: ", which", clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit; ",".
+    The verb is 0 for "was", 1 for "were". A sentence is "the", the noun, then `gap` words: first
+    ", which", clauses of "the NOUN ADVERB VERB" whose nouns have numbers of their own, cut to fit,
+    and ",".
     """
     place = {word: k for k, word in enumerate(VOCABULARY)}
     number = rng.integers(2, size=count)
@@ -148,12 +159,14 @@ def sentences(
     for k in range(2, gap - 1):
         choices = np.array([place[word] for word in kinds[(k - 2) % len(kinds)]])
         inner[:, k] = rng.choice(choices, size=count)
-    inner[:, 0], inner[:, 1], inner[:, -1] = place[","], place["which"], place[","]
+    inner[:, 0] = place[","]
+    inner[:, 1] = place["which"]
+    inner[:, -1] = place[","]
     return words, number
 
 
 def accuracy(model: CompactNet, gap: int, seed: int) -> float:
-    """Over SENTENCES new sentences."""
+    """The share of SENTENCES new sentences that the model answers rightly."""
     words, number = sentences(SENTENCES, gap, np.random.default_rng((seed, 1, gap)))
     with torch.inference_mode():
         answer = model(_one_hot(words))[0][:, -1].argmax(dim=1).numpy()
@@ -186,7 +199,8 @@ def _train(cell: str, seed: int, steps: int, hidden_size: int, reporter: Reporte
         optimizer.step()
         if (step + 1) % math.ceil(steps / 6) == 0 or step + 1 == steps:
             reporter.line(
-                f"{TITLES[cell]}, seed {seed}: step {step + 1}/{steps}, gaps up to {longest}, loss {loss.item():.3f}"
+                f"{TITLES[cell]}, seed {seed}: step {step + 1}/{steps}, "
+                f"gaps up to {longest}, loss {loss.item():.3f}"
             )
     return model.eval()
 

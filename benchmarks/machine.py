@@ -1,4 +1,7 @@
-"""What the benchmarks share: the machine and the versions that a figure belongs to, and fair repetition."""
+"""The parts that the benchmarks share.
+
+They name the machine and the versions that a figure belongs to, and repeat calls fairly.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# One thread for NumPy's BLAS and for OpenMP, which read this when they are loaded: a step is too small to be shared out.
+# One thread for NumPy's BLAS and for OpenMP, which read this as they are loaded. A step is too
+# small to be shared out.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -34,11 +38,15 @@ def describe(*packages: str) -> str:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"{package} not installed")
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}; Python {platform.python_version()}, {', '.join(found)}"
+    where = f"{model}, {os.cpu_count()} cores, {platform.system()}"
+    return f"{where}; Python {platform.python_version()}, {', '.join(found)}"
 
 
 def pin(core: int | None = None) -> int:
-    """Keep this process, and the threads that it starts from now on, on one core: the last one it may use unless told. Linux alone."""
+    """Keep this process, and the threads that it starts from now on, on one core.
+
+    core: if None, the last one that it may use. Linux only.
+    """
     core = max(os.sched_getaffinity(0)) if core is None else core
     os.sched_setaffinity(0, {core})
     return core
@@ -47,7 +55,10 @@ def pin(core: int | None = None) -> int:
 def interleaved(
     calls: Mapping[str, Callable[[], object]], *, repeats: int, number: int
 ) -> dict[str, list[float]]:
-    """Seconds per call of each, `repeats` times: in turns, so that what the machine does meanwhile meets all of them alike."""
+    """Seconds per call of each, `repeats` times.
+
+    They go in turns, so that other work of the machine meets all of them alike.
+    """
     for call in calls.values():
         for _ in range(min(number, 200)):
             call()
@@ -64,5 +75,5 @@ def interleaved(
 
 
 def ratio(times: Mapping[str, list[float]], one: str, other: str) -> float:
-    """The median over the repeats of one / other, each pair of neighbours in time."""
+    """The median over the repeats of one / other. Each pair is of neighbours in time."""
     return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))

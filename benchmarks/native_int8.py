@@ -1,7 +1,9 @@
-"""The native kernel in int8 over whole test splits of three trained nets: weights plainly rounded, and as the export rounds them.
+"""The native kernel in int8 over whole test splits of three trained nets.
 
-The figures are of this machine's CPU. On any other the integer sums are the same, and the rest differs by float32 rounding.
-EDGE_LSTM_DATA names the folder with nab/ and cmapss/.
+The weights are plainly rounded, and as the export rounds them.
+
+The figures are of this machine's CPU. On any other the integer sums are the same, and the rest
+differs by float32 rounding. EDGE_LSTM_DATA names the folder with nab/ and cmapss/.
 """
 
 from __future__ import annotations
@@ -53,14 +55,13 @@ def main() -> None:
             outputs = backend.run(stream)
             backend.reset()
             long = compare(again := backend.run(repeated), expected_repeated)
-            windows = np.sqrt(
-                ((again - expected_repeated).reshape(-1, WINDOW, expected.shape[1]) ** 2).mean(
-                    axis=(1, 2)
-                )
-            )
-            metric = f"{task.metric_name} {task.metric(outputs):.4g} | {task.metric(expected.astype(np.float32)):.4g}"
+            error = (again - expected_repeated).reshape(-1, WINDOW, expected.shape[1])
+            windows = np.sqrt((error**2).mean(axis=(1, 2)))
+            exact = task.metric(expected.astype(np.float32))
+            metric = f"{task.metric_name} {task.metric(outputs):.4g} | {exact:.4g}"
+            nrmse = compare(outputs, expected).nrmse
             print(
-                f"| {task.name} | {label} | {long.max_abs:.1e} | {compare(outputs, expected).nrmse:.1e} | {metric} "
+                f"| {task.name} | {label} | {long.max_abs:.1e} | {nrmse:.1e} | {metric} "
                 f"| {windows[-1] / windows[0]:.2f} | {backend.weight_bytes:,} |",
                 flush=True,
             )

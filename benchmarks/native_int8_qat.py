@@ -1,4 +1,6 @@
-"""int8 on CPUs by quantisation-aware training, beside rounding after the training, over whole test splits and several seeds.
+"""int8 on CPUs by quantization-aware training, beside rounding after the training.
+
+The figures are of whole test splits and several seeds.
 
 Every row is the native kernel on this machine's CPU.
 """
@@ -57,7 +59,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine.describe("torch", "numpy"))
     print(
-        "NRMSE: against the float64 reference of the same weights, the test split as one stream, the state never reset\n"
+        "NRMSE: against the float64 reference of the same weights, "
+        "the test split as one stream, the state never reset\n"
     )
     print(
         "| net | seed | weights | NRMSE | validation | test | fine-tuning |\n" + "| --- " * 7 + "|"
@@ -75,7 +78,8 @@ def measure(file: Path, seed: int, out: Path) -> None:
     began = time.perf_counter()
     tuned = train(config, out, quiet=True)
     spent = time.perf_counter() - began
-    before, latent = with_weights(tuned, "float.pt"), with_weights(tuned, "int8/last.pt")
+    before = with_weights(tuned, "float.pt")
+    latent = with_weights(tuned, "int8/last.pt")
     last = with_weights(tuned, "int8/last.pt", rounded=True)
     found = tuned.metrics["quantize"]
     rows = (
@@ -100,14 +104,19 @@ def measure(file: Path, seed: int, out: Path) -> None:
             else ""
         )
         print(
-            f"| {file.stem} | {seed} | {label} | {nrmse:.1e} | {shown[0]} | {shown[1]} | {tuning} |",
+            f"| {file.stem} | {seed} | {label} | {nrmse:.1e} "
+            f"| {shown[0]} | {shown[1]} | {tuning} |",
             flush=True,
         )
 
 
 def figure(run: Run, recordings: list[Sequence], backend: NativeBackend) -> str:
-    """Each recording from the zero state. Accuracies are all but equal, so the last steps' cross-entropy stands with them."""
-    session, answers = Session(run.spec, backend), []
+    """The metrics, each recording from the zero state.
+
+    Accuracies are all but equal, so the cross-entropy of the last steps stands beside them.
+    """
+    session = Session(run.spec, backend)
+    answers = []
     for recording in recordings:
         session.reset()
         answers.append(session.run(recording.x))
@@ -116,7 +125,8 @@ def figure(run: Run, recordings: list[Sequence], backend: NativeBackend) -> str:
         return f"RMSE {metrics['rmse']:.5g}, MAE {metrics['mae']:.5g}"
     logits = np.array([a[-1] for a in answers], np.float64)
     right = logits[np.arange(len(logits)), [s.label for s in recordings]]
-    return f"accuracy {metrics['accuracy']:.4g}, cross-entropy {(np.log(np.exp(logits).sum(axis=1)) - right).mean():.5f}"
+    entropy = (np.log(np.exp(logits).sum(axis=1)) - right).mean()
+    return f"accuracy {metrics['accuracy']:.4g}, cross-entropy {entropy:.5f}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""One streamed step called from Python: the NumPy backend against ONNX Runtime's LSTM operator, on one thread, side by side."""
+"""One streamed step called from Python: the NumPy backend against ONNX Runtime's LSTM operator.
+
+Both have one thread, side by side.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,18 @@ from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 TARGET = 0.65
-SIZES = (
-    (64, 1),
-    (16, 1),
-    (32, 1),
-    (128, 1),
-    (64, 2),
-    (128, 2),
-)  # hidden, layers; the first one carries the target
+SIZES = ((64, 1), (16, 1), (32, 1), (128, 1), (64, 2), (128, 2))  # hidden, layers
+# The first one has the target.
 
 
 def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], object]]:
-    """The same weights and the same sample for all of them. Ours carry the state; ONNX Runtime's is not even fed back."""
+    """The calls, all with the same weights and the same sample.
+
+    Ours carry the state. ONNX Runtime's is not even fed back.
+    """
     spec, weights = network(hidden, layers, inputs)
-    backend, session = NumpyBackend(spec, weights), Session(spec, NumpyBackend(spec, weights))
+    backend = NumpyBackend(spec, weights)
+    session = Session(spec, NumpyBackend(spec, weights))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     model = build(spec, weights, "fused").SerializeToString()
@@ -40,7 +41,7 @@ def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], objec
     x = np.random.default_rng(1).standard_normal(inputs).astype(np.float32)
     feed["x"] = x.reshape(1, 1, inputs)
 
-    # None of them may be fast by being wrong.
+    # None of them may be fast because it is wrong.
     expected = Reference(spec, weights).step(x)
     for name, got in (
         ("backend", backend.step(x)),
@@ -48,7 +49,8 @@ def calls(hidden: int, layers: int, inputs: int) -> dict[str, Callable[[], objec
         ("onnx", np.ravel(run(outputs, feed)[0])),
     ):
         assert np.abs(got - expected).max() < 1e-5, name
-    backend_step, session_step = backend.step, session.step
+    backend_step = backend.step
+    session_step = session.step
     return {
         "backend": lambda: backend_step(x),
         "session": lambda: session_step(x),
@@ -73,13 +75,16 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine.describe("numpy", "onnxruntime"))
     print(
-        f"microseconds per step, batch 1, {arguments.inputs} inputs, one thread; medians of {arguments.repeats} x {arguments.steps} steps"
+        f"microseconds per step, batch 1, {arguments.inputs} inputs, one thread; "
+        f"medians of {arguments.repeats} x {arguments.steps} steps"
     )
     print(
-        "backend: features in, outputs out; session: with normalisation and checks; onnx: a bare session.run of the LSTM operator\n"
+        "backend: features in, outputs out; session: with normalization and checks; "
+        "onnx: a bare session.run of the LSTM operator\n"
     )
     print(
-        f"{'hidden':>6} {'layers':>6} {'backend':>9} {'session':>9} {'onnx':>9} {'backend/onnx':>13} {'session/onnx':>13}"
+        f"{'hidden':>6} {'layers':>6} {'backend':>9} {'session':>9} {'onnx':>9} "
+        f"{'backend/onnx':>13} {'session/onnx':>13}"
     )
     for hidden, layers in SIZES:
         times = machine.interleaved(
@@ -95,7 +100,8 @@ def main() -> None:
             else ""
         )
         print(
-            f"{hidden:>6} {layers:>6} {b:>9.2f} {s:>9.2f} {o:>9.2f} {ratios[0]:>13.2f} {ratios[1]:>13.2f}{note}"
+            f"{hidden:>6} {layers:>6} {b:>9.2f} {s:>9.2f} {o:>9.2f} "
+            f"{ratios[0]:>13.2f} {ratios[1]:>13.2f}{note}"
         )
 
 

@@ -1,7 +1,8 @@
-"""w8a8 on RK3588 over whole test splits: the vendor's plain path and ours on three trained nets, with the task's metric and the drift.
+"""w8a8 on RK3588 over whole test splits: the vendor's plain path and ours on three trained nets.
 
-The figures are those of the converter's simulator, never of a board. Plain: the 4-D cell, one call, defaults.
-EDGE_LSTM_DATA names the folder with nab/ and cmapss/.
+With the task's metric and the drift. The figures are those of the converter's simulator, never of a
+board. Plain: the 4-D cell, one call, defaults. EDGE_LSTM_DATA names the folder with nab/ and
+cmapss/.
 """
 
 from __future__ import annotations
@@ -32,13 +33,17 @@ from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.session import answers
 from edge_lstm_runtime.tasks.forecast import Forecast
 
-DRIFT_STEPS, WINDOW = 10_000, 1000
+DRIFT_STEPS = 10_000
+WINDOW = 1000
 Array = np.ndarray[Any, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """recordings: features (T, F) each. metric: takes the outputs (steps, O) for all test recordings as one stream."""
+    """train, val, test: the recordings' features, (T, F) each.
+
+    metric: takes the outputs (steps, O) for all test recordings as one stream.
+    """
 
     name: str
     spec: ModelSpec
@@ -54,7 +59,8 @@ class Task:
 def example(name: str, title: str, metric: str) -> Task:
     with tempfile.TemporaryDirectory() as folder:
         run = train(load_config(f"recipe:{name}"), Path(folder) / "run", quiet=True)
-        splits, spec = run.splits, run.spec
+        splits = run.splits
+        spec = run.spec
     test = shuffled(splits.test)
 
     def measure(outputs: Array) -> float:
@@ -90,20 +96,24 @@ def finished(spec: ModelSpec, sequences: list[Sequence], outputs: Array) -> list
 
 
 def turbofan(epochs: int) -> Task:
-    """Remaining useful life on FD001, capped at 125 cycles; 80 engines to train, 20 to test, drawn from the training file."""
+    """Remaining useful life on FD001, capped at 125 cycles.
+
+    80 engines to train and 20 to test are drawn from the training file.
+    """
     data = np.loadtxt(Path(os.environ["EDGE_LSTM_DATA"]) / "cmapss" / "train_FD001.txt")
     rng = np.random.default_rng(0)
     units = rng.permutation(np.unique(data[:, 0]))
     training = data[np.isin(data[:, 0], units[:80])]
     kept = [c for c in range(2, data.shape[1]) if training[:, c].std() > 1e-6]
-    mean, std = training[:, kept].mean(axis=0), training[:, kept].std(axis=0)
+    mean = training[:, kept].mean(axis=0)
+    std = training[:, kept].std(axis=0)
 
     def engine(unit: float) -> tuple[Array, Array]:
         rows = data[data[:, 0] == unit]
         life = np.minimum(125, rows[-1, 1] - rows[:, 1])
         return (rows[:, kept] - mean) / std, (life[:, None] - 85) / 42
 
-    # The product has no target outside the channels yet: of this specification only the sizes are used.
+    # A forecast has no target outside the channels: only the sizes of this specification are used.
     names = tuple(f"sensor{c}" for c in kept)
     answer = Forecast(names[:1], 1, (0.0,), (1.0,))
     spec = ModelSpec(plain_inputs(names), chain(len(kept), 64, 1, 1), answer)
@@ -198,7 +208,8 @@ def main() -> None:
     tasks = trained(arguments.epochs)
     print(machine.describe("torch", "numpy"))
     print(
-        "whole test split as one stream, the state never reset, on the simulator of rknn-toolkit2, not a board\n"
+        "whole test split as one stream, the state never reset, "
+        "on the simulator of rknn-toolkit2, not a board\n"
     )
     print(
         "| net | scheme, form | samples | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n"
@@ -218,8 +229,8 @@ def main() -> None:
             r = measure(task, scheme, form, samples)
             metric = f"{task.metric_name} {r['metric']:.4g} | {r['fp32']:.4g}"
             print(
-                f"| {task.name} | {label} | {len(samples['x'])} | {r['nrmse']:.1e} | {metric} | {r['drift']:.2f} | {r['cycles'] or '?'} "
-                f"| {r['cpu']} |",
+                f"| {task.name} | {label} | {len(samples['x'])} | {r['nrmse']:.1e} | {metric} "
+                f"| {r['drift']:.2f} | {r['cycles'] or '?'} | {r['cpu']} |",
                 flush=True,
             )
 

@@ -1,7 +1,8 @@
-"""Every target, scheme and form that the converter knows, at several sizes: linted, converted, simulated, compared with the reference.
+"""Every target, scheme and form that the converter knows, at several sizes.
 
-Each cell of the table ends as `ok` (converted, no error line, in tolerance on the simulator), `refused` (by lint, with the rule) or `BAD`.
-The figures are those of the converter's simulator, never of a board.
+Each is linted, converted, simulated and compared with the reference. Each cell of the table ends as
+`ok` (converted, no error line, in tolerance on the simulator), `refused` (by lint, with the rule)
+or `BAD`. The figures are those of the converter's simulator, never of a board.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import machine
 import numpy as np
@@ -29,12 +31,14 @@ from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.verify.error import FLOAT16
 
-INPUTS, OUTPUTS, SEED = 8, 4, 0
+INPUTS = 8
+OUTPUTS = 4
+SEED = 0
 SIXTEEN_BITS = ("fp16", "w16a16i_dfp")
 
 
 def model(hidden: int, layers: int) -> tuple[ModelSpec, dict[str, np.ndarray]]:
-    """Weights as PyTorch draws them at first."""
+    """A net with weights as large as those that PyTorch starts from."""
     spec = classifier(INPUTS, hidden, layers, OUTPUTS)
     rng = np.random.default_rng(SEED)
     bound = hidden**-0.5
@@ -47,7 +51,8 @@ def model(hidden: int, layers: int) -> tuple[ModelSpec, dict[str, np.ndarray]]:
 def calibration(
     spec: ModelSpec, weights: dict[str, np.ndarray], samples: int
 ) -> dict[str, np.ndarray]:
-    backend, found = NumpyBackend(spec, weights), []
+    backend = NumpyBackend(spec, weights)
+    found = []
     for row in np.random.default_rng(SEED + 1).normal(size=(samples, INPUTS)).astype(np.float32):
         found.append({"x": row, **backend.state})
         backend.step(row)
@@ -90,7 +95,8 @@ def measure(cell: tuple[str, str, str, int, int], steps: int) -> dict[str, objec
         with Converter(conversion) as converter:
             nrmse = compare(converter.run(rows), Reference(spec, weights).run(rows)).nrmse
             on_cpu = [r["operator"] for r in converter.inner_operators if r["target"] == "CPU"]
-            cycles, size = converter.cycles, len(converter.rknn)
+            cycles = converter.cycles
+            size = len(converter.rknn)
     except ConversionError as e:
         return {**row, "outcome": "BAD", "why": str(e)}
     limit = FLOAT16.limit if scheme in SIXTEEN_BITS else wrong(scheme)
@@ -133,10 +139,12 @@ def main() -> int:
                 arguments.json.write_text("\n".join(map(json.dumps, rows)) + "\n")
     print(machine.describe("numpy", "onnx"))
     print(
-        f"{arguments.steps} steps on the simulator of rknn-toolkit2, not a board; NRMSE from least to most over hidden and layers\n"
+        f"{arguments.steps} steps on the simulator of rknn-toolkit2, not a board; "
+        "NRMSE from least to most over hidden and layers\n"
     )
     print(
-        "| target | scheme | form | outcome | NRMSE | operators on the CPU |\n| --- | --- | --- | --- | --- | --- |"
+        "| target | scheme | form | outcome | NRMSE | operators on the CPU |\n"
+        "| --- | --- | --- | --- | --- | --- |"
     )
     for key in dict.fromkeys((r["target"], r["scheme"], r["form"]) for r in rows):
         mine = [r for r in rows if (r["target"], r["scheme"], r["form"]) == key]
@@ -146,9 +154,10 @@ def main() -> int:
         rules = sorted({str(r["rule"]) for r in mine if "rule" in r})
         errors = [float(str(r["nrmse"])) for r in mine if "nrmse" in r]
         span = f"{min(errors):.1e} to {max(errors):.1e}" if errors else ""
-        on_cpu = sorted({o for r in mine for o in r.get("on_cpu", [])})  # type: ignore[attr-defined]
+        on_cpu = sorted({o for r in mine for o in cast(list[str], r.get("on_cpu", []))})
         print(
-            f"| {' | '.join(key)} | {outcome}{': ' + ', '.join(rules) if rules else ''} | {span} | {', '.join(on_cpu)} |"
+            f"| {' | '.join(key)} | {outcome}{': ' + ', '.join(rules) if rules else ''} "
+            f"| {span} | {', '.join(on_cpu)} |"
         )
     print(
         "\n" + ", ".join(f"{n} {what}" for what, n in Counter(r["outcome"] for r in rows).items())

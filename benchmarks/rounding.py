@@ -1,10 +1,13 @@
 """How far apart correct implementations of a net are, which the tolerances rest on.
 
-float32: random nets that forget and that remember (the forget gate's bias raised), 600 steps of
-noise: the largest error of NumPy, the native kernel and ONNX Runtime against float64, and how far
-the answers move when each weight becomes the next number in float32. fp16: three recipes' nets in
-NumPy, rounded to float16 in five ways. None of it is from a board. EDGE_LSTM_DATA names the folder
-with nab/ and cmapss/.
+float32: random nets that forget and that remember (the forget gate's bias is raised), 600 steps of
+noise. The figures are the largest error of NumPy, the native kernel and ONNX Runtime against
+float64, and how far the answers move if each weight becomes the next number in float32.
+
+fp16: three recipes' nets in NumPy, rounded to float16 in five ways.
+
+No figure is from a board. EDGE_LSTM_DATA names the folder with nab/ and cmapss/. A recipe is left
+out if its data is missing.
 """
 
 from __future__ import annotations
@@ -116,7 +119,7 @@ WAYS = {
 
 
 def in_float16(spec: ModelSpec, weights: Weights, rows: Array, way: Way) -> Array:
-    """rows: (steps, F) -> (steps, O)."""
+    """The outputs (steps, O). rows: (steps, F)."""
     weights = {name: half(array) for name, array in weights.items()}
     inside: Callable[[Any], Array] = half if way.gates else np.asarray
     *lstms, head = (spec.network.own(layer, weights) for layer in spec.network.layers)

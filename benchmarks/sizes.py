@@ -1,6 +1,7 @@
-"""The metric of each recipe over the bytes of its model, by hidden size: the smallest that is within 1 point, or 1 %, of the best.
+"""The metric of each recipe over the bytes of its model, by hidden size.
 
-Bytes are those of the weights in int8, as the native kernel has them; the metrics are those of `tasks.py`, in float32 and in int8.
+Marks the smallest that is within 1 point, or 1 %, of the best. Bytes are those of the weights in
+int8, as the native kernel has them. The metrics are those of `tasks.py`, in float32 and in int8.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Point = dict[str, float]
 
 def measured(name: str, hidden_size: int, seeds: int, epochs: int | None) -> Point:
     """The mean metrics over seeds, the parameters and the bytes."""
-    task, values = TASKS[name], {FP32: [], INT8: []}  # type: ignore[var-annotated]
+    task = TASKS[name]
+    values: dict[str, list[float]] = {FP32: [], INT8: []}
     for seed in range(seeds):
         overrides: dict[str, Any] = {"train.seed": seed, "model.hidden_size": hidden_size} | (
             {"train.epochs": epochs} if epochs else {}
@@ -38,7 +40,11 @@ def measured(name: str, hidden_size: int, seeds: int, epochs: int | None) -> Poi
 
 
 def smallest(task: Task, points: dict[int, Point]) -> int:
-    """The hidden size of the smallest model whose int8 metric is within a point (of an accuracy), or 1 %, of the best float32 one."""
+    """The hidden size of the smallest model that is good enough in int8.
+
+    Its metric is within a point of the best float32 one if it is an accuracy, else within 1 %. If
+    none is, the largest.
+    """
     sign = 1 if task.higher_is_better else -1
     best = max(sign * p[FP32] for p in points.values())
     margin = 0.01 if task.higher_is_better else 0.01 * abs(best)

@@ -1,4 +1,7 @@
-"""One streamed step called from Python: the native backend against every peer, on one pinned core, one thread each, side by side."""
+"""One streamed step called from Python: the native backend against every peer.
+
+They run side by side on one pinned core, with one thread each.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,17 @@ Row = dict[str, Any]
 def measure(
     hidden: int, arguments: argparse.Namespace, left_out: dict[str, str]
 ) -> tuple[list[Row], dict[str, float]]:
-    """One row for each peer's fastest way, and peer / native. left_out: takes those that are missing or wrong, and why."""
+    """A row for each way of each peer, and the ratio peer / native of the fastest ways.
+
+    left_out: takes the peers that are missing or wrong, and why.
+    """
     spec, weights = peers.network(hidden, 1, arguments.inputs)
     features = (
         np.random.default_rng(1).standard_normal((CHECKED, arguments.inputs)).astype(np.float32)
     )
     expected = Reference(spec, weights).run(features)
-    calls, checks = {}, {}
+    calls = {}
+    checks = {}
     for name in arguments.peers:
         try:
             steps = peers.make(name, spec, weights)
@@ -48,16 +55,14 @@ def measure(
                     f"WRONG: max abs {got.max_abs:.1e} over {CHECKED} steps"
                 )
                 continue
-            calls[f"{name}: {way}"], checks[f"{name}: {way}"] = (
-                functools.partial(step, features[0]),
-                got,
-            )
+            calls[f"{name}: {way}"] = functools.partial(step, features[0])
+            checks[f"{name}: {way}"] = got
     times = machine.interleaved(calls, repeats=arguments.repeats, number=arguments.steps)
     rows = [_row(hidden, key, times[key], checks[key]) for key in times]
-    best = {
+    best = {  # the last one stays
         row["peer"]: f"{row['peer']}: {row['way']}"
         for row in sorted(rows, key=lambda row: -row["median_us"])
-    }  # the last one stays
+    }
     for row in rows:
         row["fastest"] = best[row["peer"]] == f"{row['peer']}: {row['way']}"
     return rows, {
@@ -81,7 +86,10 @@ def _row(hidden: int, key: str, seconds: list[float], check: Comparison) -> Row:
 
 
 def targets(ratios: Mapping[int, Mapping[str, float]]) -> list[tuple[str, float | None, float]]:
-    """(what, the figure or None where it was not measured, the least that it has to be). ratios: by hidden size, peer / native."""
+    """Each target: its name, the figure, and the least that it has to be.
+
+    The figure is None if it was not measured. ratios: by hidden size, peer / native.
+    """
 
     def slowest_lead(sizes: list[int]) -> tuple[str, float | None]:
         leads = [
@@ -93,7 +101,8 @@ def targets(ratios: Mapping[int, Mapping[str, float]]) -> list[tuple[str, float 
         lead, name, size = min(min(of_size) for of_size in leads)
         return f"{name} at hidden {size}", lead
 
-    at_64, everywhere = slowest_lead([64]), slowest_lead(list(ratios))
+    at_64 = slowest_lead([64])
+    everywhere = slowest_lead(list(ratios))
     int8 = ratios.get(256, {}).get("native int8")
     return [
         (f"native at hidden 64 against its fastest peer ({at_64[0]})", at_64[1], 2.5),
@@ -159,10 +168,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     core = machine.pin(arguments.core)
-    logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime's quantiser advises at each call
+    logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime's quantizer advises at each call
     about = machine.describe(*PACKAGES)
     print(
-        f"{about}\none step, batch 1, {arguments.inputs} inputs, 4 outputs, 1 layer, the state carried; core {core}, one thread"
+        f"{about}\none step, batch 1, {arguments.inputs} inputs, 4 outputs, 1 layer, "
+        f"the state carried; core {core}, one thread"
     )
 
     rows: list[Row] = []
@@ -185,7 +195,10 @@ def main() -> None:
         name: {row["hidden"]: row["min_us"] for row in best if row["peer"] == name}
         for name in order
     }
-    title = f"microseconds per step, medians of {arguments.repeats} x {arguments.steps} steps; of each peer its fastest way"
+    title = (
+        f"microseconds per step, medians of {arguments.repeats} x {arguments.steps} steps; "
+        "of each peer its fastest way"
+    )
     table(title, arguments.hidden, medians, ways)
     table("minima", arguments.hidden, minima, {})
     if "native" in order:
@@ -207,9 +220,8 @@ def main() -> None:
             int8,
             {},
         )
-    print(
-        f"\nall others: max abs {max((row['max_abs'] for row in rows if 'int8' not in row['peer']), default=0):.1e} over {CHECKED} steps"
-    )
+    worst = max((row["max_abs"] for row in rows if "int8" not in row["peer"]), default=0)
+    print(f"\nall others: max abs {worst:.1e} over {CHECKED} steps")
     for name, why in left_out.items():
         print(f"{name}: {why}")
     absent = [name for name in peers.PEERS if name not in order]

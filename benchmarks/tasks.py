@@ -1,9 +1,16 @@
-"""Each recipe over seeds: the test split's metric in float32 and in int8, beside what others have published.
+"""Each recipe over seeds: the test split's metric in float32 and in int8, beside published figures.
 
-The metric is that of the published figures: accuracy at the last step; for turbofan the RMSE at the last cycle of each test engine; for
-timemachine bits per character of held-out text; for the temperature the RMSE over that of the last value; for anomaly F1 by window.
-Recipes whose data is not there are left out. native-int8 runs on this machine's CPU; --npu adds w8a8 for the RK3588 on the vendor's
-simulator, which is no board; --tuned adds both after quantisation-aware training, which begins with the same float32 model.
+The metric is that of the published figures:
+
+- classes: accuracy at the last step
+- turbofan: the RMSE at the last cycle of each test engine
+- timemachine: bits per character of held-out text
+- temperature: the RMSE over that of the last value
+- anomaly: F1 by window
+
+A recipe is left out if its data is missing. native-int8 runs on this machine's CPU. --npu adds w8a8
+for the RK3588 on the vendor's simulator, which is no board. --tuned adds both after
+quantization-aware training, which begins with the same float32 model.
 """
 
 from __future__ import annotations
@@ -34,12 +41,15 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import numpy_backend
 
 Metrics = dict[str, Any]
-FP32, INT8, W8A8, TUNED = "fp32", "native-int8", "w8a8, simulator", ", tuned"
+FP32 = "fp32"
+INT8 = "native-int8"
+W8A8 = "w8a8, simulator"
+TUNED = ", tuned"
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """metric: what is compared; published: the same, by others."""
+    """metric: the figure that is compared. published: the same figure, by others."""
 
     label: str
     metric: Callable[[Metrics], float]
@@ -99,7 +109,7 @@ def in_float32(run: Run) -> Metrics:
 
 
 def in_int8(run: Run) -> tuple[Metrics, int]:
-    """With the int8 weights that an export makes, on the native kernel; and their bytes."""
+    """The metrics with the int8 weights of an export, on the native kernel, and their bytes."""
     layers, steps = read_int8(run.spec, of_run(run))
     backend = NativeBackend(run.spec, {**run.weights, **layers}, "int8", steps=steps)
     return test_metrics(run, {NATIVE_INT8: backend})[0][NATIVE_INT8], backend.weight_bytes
@@ -134,7 +144,11 @@ def measured(
 
 
 def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
-    """What some papers report instead: against the life without its cap, and NASA's score (late answers cost more than early ones)."""
+    """The figures that some papers report instead.
+
+    They are against the life without its cap, and NASA's score, in which late answers cost more
+    than early ones.
+    """
     whole = load_config("recipe:turbofan", {"model.target_cap": 1e9})
     answer = np.array([a[-1, 0] for a in answers], np.float64)
     texts = []
@@ -153,7 +167,7 @@ def arguments(description: str | None, example: str) -> argparse.ArgumentParser:
         description=description, epilog=f"example: EDGE_LSTM_DATA=data python benchmarks/{example}"
     )
     parser.add_argument(
-        "recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all when left out"
+        "recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all if left out"
     )
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's, to try the program")
@@ -161,7 +175,7 @@ def arguments(description: str | None, example: str) -> argparse.ArgumentParser:
 
 
 def chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[str]:
-    """The recipes asked for whose data is there; the others are named on standard error."""
+    """The recipes asked for, if their data is there. The others are named on standard error."""
     if unknown := set(names) - set(TASKS):
         parser.error(f"there is no recipe {min(unknown)!r}; expected {', '.join(TASKS)}")
     found = [recipe for recipe in recipes() if recipe.name in (names or TASKS)]
@@ -181,7 +195,7 @@ def main() -> None:
     parser.add_argument(
         "--tuned",
         action="store_true",
-        help="also after quantisation-aware training: about three times as long",
+        help="also after quantization-aware training: about three times as long",
     )
     options = parser.parse_args()
     print(machine.describe("torch", "numpy"))
@@ -193,14 +207,16 @@ def main() -> None:
         + "|"
     )
     for name in chosen(parser, options.recipes):
-        task, rows = TASKS[name], []
+        task = TASKS[name]
+        rows = []
         for seed in range(options.seeds):
             overrides: dict[str, Any] = {"train.seed": seed} | (
                 {"train.epochs": options.epochs} if options.epochs else {}
             )
             rows.append(measured(name, overrides, npu=options.npu, tuned=options.tuned))
+            found = {c: round(task.metric(m), 4) for c, m in rows[-1][0].items()}
             print(
-                f"  {name}, seed {seed}: { ({c: round(task.metric(m), 4) for c, m in rows[-1][0].items()}) }",
+                f"  {name}, seed {seed}: {found}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,7 +1,7 @@
 """How fast a recipe trains with one thread, with PyTorch's default and with the automatic number.
 
-On a machine that is idle but for this, and beside a process that keeps one core busy; in turns.
-Samples per second are those of a training's epochs together; the whole training is its wall time,
+On a machine that is idle but for this, and beside a process that keeps one core busy, in turns.
+Samples per second are those of a training's epochs together. The whole training is its wall time,
 with reading the data, measuring threads, validation and figures. Medians of the turns, and the
 slowest epoch of all of them.
 """

@@ -1,8 +1,11 @@
-"""How fast the trainer is over batch sizes, in tokens per second, against the bare loop of benchmarks/trainer.py and against
-PyTorch's LSTM alone (cuDNN's on a GPU), forward and backward, on the same device. On a GPU also with the step as a CUDA graph.
+"""How fast the trainer is over batch sizes, in tokens per second.
 
-For orientation, d2l.ai prints for a language model of the same size (batch 32, 35 steps, hidden 256, one-hot inputs of 28 characters)
-17,736 tokens per second for its LSTM from scratch and 234,815 for nn.LSTM, on its GPU; its machine is not this one.
+It is compared with the bare loop of benchmarks/trainer.py and with PyTorch's LSTM alone (cuDNN's on
+a GPU), forward and backward, on the same device. On a GPU also with the step as a CUDA graph.
+
+For orientation, d2l.ai prints figures for a language model of the same size (batch 32, 35 steps,
+hidden 256, one-hot inputs of 28 characters): 17,736 tokens per second for its LSTM from scratch and
+234,815 for nn.LSTM, on its GPU. Its machine is not this one.
 """
 
 from __future__ import annotations
@@ -26,20 +29,25 @@ def main() -> None:
     )
     print(machine.describe("torch", "lightning-fabric"))
     print(
-        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, {arguments.steps} steps, {arguments.precision}, "
-        f"{trainer.place(arguments)}; medians of {arguments.turns} turns\n"
+        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, "
+        f"{arguments.steps} steps, {arguments.precision}, {trainer.place(arguments)}; "
+        f"medians of {arguments.turns} turns\n"
     )
     graph = f"{'graph':>12}{'of alone':>9}" if arguments.device == "cuda" else ""
-    columns = f"{'batch':>5}{'LSTM alone':>12}{'bare loop':>12}{'trainer':>12}{'of bare':>9}{'of alone':>9}{'carried':>12}{'of bare':>9}"
+    columns = (
+        f"{'batch':>5}{'LSTM alone':>12}{'bare loop':>12}{'trainer':>12}{'of bare':>9}"
+        f"{'of alone':>9}{'carried':>12}{'of bare':>9}"
+    )
     print(columns + graph)
     batches = BATCHES[arguments.device]
-    sequences = arguments.batches * batches[0]  # in an epoch, about; of large batches at least 3
+    sequences = arguments.batches * batches[0]  # in an epoch, about, but at least 3 batches
     for batch in dict.fromkeys((arguments.batch, *batches)):
         chosen = argparse.Namespace(
             **{**vars(arguments), "batch": batch, "batches": max(3, sequences // batch)}
         )
         rates = trainer.measure(chosen)
-        plain, carried = "trainer", "trainer, state carried (its default)"
+        plain = "trainer"
+        carried = "trainer, state carried (its default)"
         alone, bare, ours, carrying = (
             statistics.median(rates[label])
             for label in (trainer.LSTM_ALONE, "bare loop", plain, carried)

@@ -1,7 +1,9 @@
-"""The trainer against a bare PyTorch loop: the same model, optimizer, clipping and batches, in turns in one process, tokens per second.
+"""The trainer against a bare PyTorch loop, in tokens per second.
 
-A token is one step of one sequence. Validation, checkpoints between epochs and set-up are in neither figure; the first epoch of each
-turn warms up and does not count.
+Both have the same model, optimizer, clipping and batches, and run in turns in one process.
+
+A token is one step of one sequence. Validation, checkpoints between epochs and set-up are in
+neither figure. The first epoch of each turn warms up and does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from edge_lstm.data.load import make_spec
 from edge_lstm_runtime import ModelSpec
 
 TARGET = 0.95
-CLIP, RATE, DECAY = 1.0, 1e-3, 0.01
+CLIP = 1.0
+RATE = 1e-3
+DECAY = 0.01
 LSTM_ALONE = "LSTM alone, forward and backward"
 GRAPH = "trainer, CUDA graph"
 
@@ -77,7 +81,10 @@ def ours(config: Config, tokens: int) -> list[float]:
 def bare(
     spec: ModelSpec, x: torch.Tensor, y: torch.Tensor, arguments: argparse.Namespace, *, clip: bool
 ) -> list[float]:
-    """The loop that one would write by hand: shuffle, slice, forward, loss at every step, backward, clip, step."""
+    """The loop that one would write by hand.
+
+    Shuffle, slice, forward, loss at every step, backward, clip, step.
+    """
     torch.manual_seed(0)
     net = CompactNet(spec).to(x.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
@@ -107,7 +114,10 @@ def bare(
 
 
 def lstm_alone(spec: ModelSpec, x: torch.Tensor, arguments: argparse.Namespace) -> list[float]:
-    """PyTorch's own LSTM (cuDNN's on a GPU), forward and backward through it: no head, no loss, no optimizer, no shuffling."""
+    """PyTorch's own LSTM (cuDNN's on a GPU), forward and backward through it.
+
+    No head, no loss, no optimizer, no shuffling.
+    """
     sizes = spec.inputs.feature_size, arguments.hidden, arguments.layers
     lstm = torch.nn.LSTM(*sizes, batch_first=True).to(x.device)
     rates = []
@@ -166,7 +176,7 @@ def of_bare(rates: dict[str, list[float]], label: str) -> float:
 
 
 def parse(description: str | None, epilog: str, **defaults: int) -> argparse.Namespace:
-    """defaults: other ones than this benchmark's."""
+    """The command line. defaults: those that differ from this benchmark's."""
     parser = argparse.ArgumentParser(description=description, epilog=epilog)
     for name, default, what in (
         ("hidden", 256, "units"),
@@ -195,7 +205,7 @@ def parse(description: str | None, epilog: str, **defaults: int) -> argparse.Nam
 
 
 def place(arguments: argparse.Namespace) -> str:
-    """What computed, in words."""
+    """The device that computed, in words."""
     return (
         torch.cuda.get_device_name()
         if arguments.device == "cuda"
@@ -207,9 +217,10 @@ def main() -> None:
     arguments = parse(__doc__, "example: python benchmarks/trainer.py --hidden 64 --turns 9")
     print(machine.describe("torch", "lightning-fabric"))
     print(
-        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, batch {arguments.batch} x {arguments.steps} steps, "
-        f"{arguments.precision}, {place(arguments)}; medians of {arguments.turns} turns of {arguments.epochs - 1} epochs "
-        f"of {arguments.batches} batches\n"
+        f"{arguments.layers} x {arguments.hidden} units, {arguments.inputs} inputs, "
+        f"batch {arguments.batch} x {arguments.steps} steps, "
+        f"{arguments.precision}, {place(arguments)}; medians of {arguments.turns} turns "
+        f"of {arguments.epochs - 1} epochs of {arguments.batches} batches\n"
     )
     rates = measure(arguments)
     print(f"{'loop':<38}{'tokens/s':>10}{'of bare':>9}")

@@ -1,4 +1,7 @@
-"""w8a8 on RK3588 by fine-tuning, beside rounding after the training. Every figure of w8a8 is the converter's simulator's, not a board's."""
+"""w8a8 on RK3588 by fine-tuning, beside rounding after the training.
+
+Every figure of w8a8 is the converter's simulator's, not a board's.
+"""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ State = dict[str, Tensor]  # by the network's names, "lstm0.h", (N, size) each
 
 
 class CompactNet(nn.Module):
-    """The layers of a network, in order; the last one, the head, answers at every step.
+    """The layers of a network, in order. The last one, the head, answers at every step.
 
     dropout: the share of the values between two layers with a state that is zeroed in training.
-    embedding: the size of the vector that each feature is turned into first; for one-hot features.
+    embedding: for one-hot features, the size of the vector that each feature is turned into first.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class CompactNet(nn.Module):
         self.spec = spec
         self.network = spec.network
         self.dropout = dropout
-        # Of one-hot rows a product is a look-up.
+        # A product with one-hot rows is a look-up.
         self.embedding = (
             None
             if embedding is None
@@ -61,11 +61,11 @@ class CompactNet(nn.Module):
     def forward(
         self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """features: (N, T, F), normalized; state: (N, size) each, by the network's names, None for
-        zero -> (N, T, O), the state after step T.
+        """features: (N, T, F), normalized. state: (N, size) each, by the network's names, None for
+        zero. Returns the answers (N, T, O) and the state after step T.
 
-        lengths: for a network that needs whole sequences, (N,) int64 on the CPU: the steps of each
-        before its padding; None if there is none. The answers in the padding say nothing.
+        lengths: for a network that needs whole sequences, (N,) int64 on the CPU, the steps of each
+        before its padding. None if there is no padding. The answers in the padding say nothing.
         """
         values, after = self.run(features, state, lengths)
         return values[self.network.layers[-1].name], after
@@ -94,7 +94,7 @@ class CompactNet(nn.Module):
     def run_layer(
         self, name: str, x: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
-        """One layer over all steps; number formats override this."""
+        """One layer over all steps. Number formats override this."""
         answered: tuple[Tensor, State] = self.module(name)(x, state, lengths)
         return answered
 
@@ -112,7 +112,8 @@ class CompactNet(nn.Module):
             (
                 f"network         {spec.inputs.feature_size} features -> {layers} -> {answers}",
                 f"parameters      {network.parameters:,}",
-                f"bytes           {4 * network.parameters:,} in fp32, {in_int8:,} in int8 (biases in 32 bits)",
+                f"bytes           {4 * network.parameters:,} in fp32, "
+                f"{in_int8:,} in int8 (biases in 32 bits)",
                 f"MACs per step   {network.macs_per_step:,}",
             )
         )

@@ -1,4 +1,4 @@
-"""How many threads train: as configured, or one or PyTorch's default, the faster of them now.
+"""How many threads train: as configured, or the faster of one and PyTorch's default.
 
 Threads meet many times in each batch of a small net, and wait for each other by spinning. On an
 idle machine they are somewhat faster than one thread. Beside a busy process one of them may have
@@ -28,7 +28,7 @@ Step = Callable[[], object]
 
 
 class Choice(TypedDict):
-    """epoch: the first one that is trained with so many threads, from 1; why: in words."""
+    """epoch: the first one that is trained with so many threads, from 1. why: in words."""
 
     epoch: int
     threads: int
@@ -57,12 +57,13 @@ def rehearsal(
     optimizer: Any,
     steps: Callable[[], Iterator[object]],
 ) -> Iterator[Step]:
-    """Gives what makes a step of training, and afterwards undoes all of them.
+    """Gives a function that makes a step of training, and undoes all steps afterwards.
 
-    What is undone: weights, buffers, the optimizer's state, PyTorch's random state and its number
-    of threads. steps: the steps of an epoch; it begins again at its end.
+    It restores the weights, the buffers, the optimizer's state, PyTorch's random state and its
+    number of threads. steps: the steps of an epoch, which begins again at its end.
     """
-    weights, state = copy.deepcopy(net.state_dict()), copy.deepcopy(optimizer.state_dict())
+    weights = copy.deepcopy(net.state_dict())
+    state = copy.deepcopy(optimizer.state_dict())
     endless = itertools.chain.from_iterable(steps() for _ in itertools.count())
     try:
         with using(), torch.random.fork_rng(devices=()):
@@ -75,8 +76,8 @@ def rehearsal(
 class Threads:
     """Chooses, and says when to choose anew.
 
-    asked: [train] threads; None: automatic. measures: False on a GPU, and for one of several
-    processes; the number is then PyTorch's `default`. clock: seconds.
+    asked: [train] threads, None if automatic. measures: false on a GPU, and for one of several
+    processes. The number is then PyTorch's `default`. clock: seconds.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Threads:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.default = torch.get_num_threads()
-        self._asked, self._measures, self._clock = asked, measures, clock
+        self._asked = asked
+        self._measures = measures
+        self._clock = clock
         self._spent = 0.0  # seconds, on all measurements
         self._fastest = math.inf  # seconds of a batch, as measured with the number that was chosen
 
@@ -105,7 +108,8 @@ class Threads:
         with rehearse() as step:
             times = self._measure(step)
         self._spent += self._clock() - began
-        one, many = times[1], times[self.default]
+        one = times[1]
+        many = times[self.default]
         # Waits are rare and long: they show in the mean, and often not in the median.
         faster = median(many) < median(one) and mean(many) < mean(one)
         chosen = self.default if faster else 1
@@ -127,7 +131,7 @@ class Threads:
         return {number: found[1:] or found for number, found in times.items()}
 
     def slow(self, seconds: list[float], batches: int) -> bool:
-        """Whether to choose anew. seconds: of each epoch until now; batches: in each of them."""
+        """Whether to choose anew. seconds: of each epoch until now. batches: in each of them."""
         slow = seconds[-1] > SLOWER * min(*seconds, batches * self._fastest)
         return slow and self.automatic and self._spent <= SHARE * sum(seconds)
 

@@ -1,8 +1,11 @@
-"""The peers of one streamed LSTM step, called from Python: one module a library, the same weights in all of them.
+"""The peers of one streamed LSTM step, called from Python.
 
-A peer is a function (spec, weights) -> {way: step}, for one layer, batch 1 and one thread. step(x) takes (F,) float32, carries the state
-itself, and returns (O,) float32, perhaps in a buffer that the next step overwrites. Where a library has several ways to run a step, the
-peer gives each that was the fastest somewhere or is the usual one, and the benchmark takes the fastest.
+There is a module for each library. All of them have the same weights.
+
+A peer is a function (spec, weights) -> {way: step}, for one layer, batch 1 and one thread. step(x)
+takes (F,) float32, carries the state itself, and returns (O,) float32, perhaps in a buffer that the
+next step overwrites. If a library has several ways to run a step, the peer gives the usual one and
+each that was the fastest somewhere. The benchmark takes the fastest.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ PEERS = {  # name: module and function here
 
 
 def make(name: str, spec: ModelSpec, weights: Weights) -> Steps:
-    """The steps of one peer, in the zero state. ImportError where its library is not installed."""
+    """The steps of one peer, in the zero state. Raises ImportError if its library is missing."""
     module, function = PEERS[name].split(":")
     peer: Callable[[ModelSpec, Weights], Steps] = getattr(
         importlib.import_module(f"{__name__}.{module}"), function

@@ -1,7 +1,10 @@
-"""LiteRT, with the state in its variables: the cell as single operators, with and without XNNPACK, and its LSTM operator.
+"""LiteRT, with the state in its variables.
 
-The models are written with the schema that comes with the package. States as inputs and outputs took about 1.3 us longer a step, and packed
-into one tensor 0.8 us; CompiledModel takes no variables, and with states in and out took 2.5 us longer than Interpreter.
+It runs the cell as single operators, with and without XNNPACK, and its LSTM operator. The models
+are written with the schema that comes with the package.
+
+States as inputs and outputs took about 1.3 us longer a step, and packed into one tensor 0.8 us.
+CompiledModel takes no variables. With states in and out it took 2.5 us longer than Interpreter.
 """
 
 from __future__ import annotations
@@ -20,15 +23,14 @@ from edge_lstm_runtime.layers.lstm import GATES
 
 from . import Float32, Steps, Weights
 
-OPERATORS, TYPES, TANH = (
-    schema.BuiltinOperator,
-    schema.TensorType,
-    schema.ActivationFunctionType.TANH,
-)
+OPERATORS = schema.BuiltinOperator
+TYPES = schema.TensorType
+TANH = schema.ActivationFunctionType.TANH
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
-    cell, lstm = _cell(spec, weights), _lstm(spec, weights)
+    cell = _cell(spec, weights)
+    lstm = _lstm(spec, weights)
     return {
         "operators, XNNPACK": _step(cell, OpResolverType.BUILTIN),
         "operators": _step(cell, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES),
@@ -41,9 +43,14 @@ def _step(model: bytes, operators: OpResolverType) -> Callable[[Float32], Float3
         model_content=model, num_threads=1, experimental_op_resolver_type=operators
     )
     interpreter.allocate_tensors()
-    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
-    x_index, y_index, shape = inputs["index"], outputs["index"], tuple(map(int, inputs["shape"]))
-    write, invoke, read = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+    (inputs,) = interpreter.get_input_details()
+    (outputs,) = interpreter.get_output_details()
+    x_index = inputs["index"]
+    y_index = outputs["index"]
+    shape = tuple(map(int, inputs["shape"]))
+    write = interpreter.set_tensor
+    invoke = interpreter.invoke
+    read = interpreter.get_tensor
 
     def step(x: Float32) -> Float32:
         write(x_index, x.reshape(shape))
@@ -54,10 +61,14 @@ def _step(model: bytes, operators: OpResolverType) -> Callable[[Float32], Float3
 
 
 class Graph:
-    """Collects the tensors and operators of one subgraph. Buffers and operator codes belong to the whole model."""
+    """Collects the tensors and operators of one subgraph.
+
+    Buffers and operator codes belong to the whole model.
+    """
 
     def __init__(self, buffers: list[schema.BufferT], codes: list[int]):
-        self._buffers, self._codes = buffers, codes
+        self._buffers = buffers
+        self._codes = codes
         self.tensors: list[schema.TensorT] = []
         self.operators: list[schema.OperatorT] = []
 
@@ -95,16 +106,14 @@ class Graph:
         options: str = "",
         **values: object,
     ) -> None:
-        """options: the name of the operator's table of options, where it has one."""
+        """options: the name of the operator's table of options, if it has one."""
         code = getattr(OPERATORS, operator)
         if code not in self._codes:
             self._codes.append(code)
         node = schema.OperatorT(opcodeIndex=self._codes.index(code), inputs=inputs, outputs=outputs)
         if options:
-            node.builtinOptionsType, node.builtinOptions = (
-                getattr(schema.BuiltinOptions, options),
-                getattr(schema, f"{options}T")(**values),
-            )
+            node.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            node.builtinOptions = getattr(schema, f"{options}T")(**values)
         self.operators.append(node)
 
     def dense(self, inputs: int, W: Float32, b: Float32, shape: tuple[int, ...]) -> int:
@@ -151,25 +160,27 @@ def _model(
 
 
 def _cell(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
+    outputs = spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]  # the first one is the empty one
     codes: list[int] = []
-    start, g = Graph(buffers, codes), Graph(buffers, codes)
+    start = Graph(buffers, codes)
+    g = Graph(buffers, codes)
     zeros = start.constant(np.zeros((1, H), np.float32))
     for name in "hc":
         start.add("ASSIGN_VARIABLE", [start.variable(name), zeros], [])
 
     g.add("CALL_ONCE", [], [], "CallOnceOptions", initSubgraphIndex=1)
-    h_handle, c_handle = g.variable("h"), g.variable("c")
+    h_handle = g.variable("h")
+    c_handle = g.variable("c")
     x, h, c, xh = (g.tensor((1, size)) for size in (F, H, H, F + H))
     g.add("READ_VARIABLE", [h_handle], [h])
     g.add("READ_VARIABLE", [c_handle], [c])
     g.add("CONCATENATION", [x, h], [xh], "ConcatenationOptions", axis=1)
     W = np.concatenate([weights["lstm0.W_x"], weights["lstm0.W_h"]])
-    linear, parts = (
-        g.dense(xh, W, weights["lstm0.b"], (1, 4 * H)),
-        [g.tensor((1, H)) for _ in GATES],
-    )
+    linear = g.dense(xh, W, weights["lstm0.b"], (1, 4 * H))
+    parts = [g.tensor((1, H)) for _ in GATES]
     g.add("SPLIT", [g.constant(np.array(1, np.int32)), linear], parts, "SplitOptions", numSplits=4)
     i, f, tanh_g, o = (
         g.element_wise("TANH" if name == "g" else "LOGISTIC", part)
@@ -188,17 +199,21 @@ def _cell(spec: ModelSpec, weights: Weights) -> bytes:
 
 
 def _lstm(spec: ModelSpec, weights: Weights) -> bytes:
-    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
+    outputs = spec.answer.size
     buffers: list[schema.BufferT] = [schema.BufferT()]
     codes: list[int] = []
     g = Graph(buffers, codes)
-    x, out = g.tensor((1, 1, F)), g.tensor((1, 1, H))
+    x = g.tensor((1, 1, F))
+    out = g.tensor((1, 1, H))
     W, R, b = (
         [g.constant(gate(weights[f"lstm0.{name}"], k).T) for k in "ifgo"]
         for name in ("W_x", "W_h", "b")
     )
-    h, c = g.tensor((1, H), variable=True), g.tensor((1, H), variable=True)
-    none = [-1, -1, -1, -1]  # peepholes, the projection and normalisation are left out
+    h = g.tensor((1, H), variable=True)
+    c = g.tensor((1, H), variable=True)
+    none = [-1, -1, -1, -1]  # peepholes, the projection and normalization are left out
     operands = [x, *W, *R, *none[:3], *b, *none[:2], h, c, *none]
     options = "UnidirectionalSequenceLSTMOptions"
     g.add(

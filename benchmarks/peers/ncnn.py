@@ -1,4 +1,7 @@
-"""ncnn: its LSTM layer with h and c in and out, and a fully connected layer, from a model written here."""
+"""ncnn: its LSTM layer with h and c in and out, and a fully connected layer.
+
+The model is written here.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ InnerProduct head 1 1 all_h y 0={outputs} 1=1 2={head}
 
 
 def make(spec: ModelSpec, weights: Weights) -> Steps:
-    F, H, outputs = spec.inputs.feature_size, hidden_size(spec), spec.answer.size
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
+    outputs = spec.answer.size
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = (
@@ -39,9 +44,14 @@ def make(spec: ModelSpec, weights: Weights) -> Steps:
         if net.load_model(file.name) != 0:
             raise RuntimeError("ncnn did not take the model")
 
-    # A Mat only points to the NumPy array that it is made from, so `inputs` has to live on; h and c are ncnn's own.
+    # A Mat only points to the NumPy array that it is made from, so `inputs` has to live on. h and c
+    # are ncnn's own.
     inputs = np.zeros((1, F), np.float32)
-    row, x_mat, h, c, y = inputs[0], ncnn.Mat(inputs), ncnn.Mat(H, 1), ncnn.Mat(H, 1), ncnn.Mat()
+    row = inputs[0]
+    x_mat = ncnn.Mat(inputs)
+    h = ncnn.Mat(H, 1)
+    c = ncnn.Mat(H, 1)
+    y = ncnn.Mat()
     h.fill(0.0)
     c.fill(0.0)
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the LSTM operator in float32, and DynamicQuantizeLSTM as its own quantiser makes it."""
+"""ONNX Runtime: the LSTM operator in float32, and its quantizer's DynamicQuantizeLSTM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def int8(spec: ModelSpec, weights: Weights) -> Steps:
         quantize_dynamic(build(spec, weights, "fused"), path, op_types_to_quantize=["LSTM"])
         model = onnx.load(path)
     if "DynamicQuantizeLSTM" not in {node.op_type for node in model.graph.node}:
-        raise RuntimeError("the quantiser left the LSTM as it was")
+        raise RuntimeError("the quantizer left the LSTM as it was")
     return _steps(spec, model.SerializeToString())
 
 
@@ -48,7 +48,8 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
         return y[0]
 
     # Two bindings, so that a step never writes the state that it reads.
-    array, value = {}, {}
+    array = {}
+    value = {}
     for name, size in (
         ("x", (1, 1, spec.inputs.feature_size)),
         ("y", (1, spec.answer.size)),
@@ -65,12 +66,10 @@ def _steps(spec: ModelSpec, model: bytes) -> Steps:
             binding.bind_ortvalue_input(name_in, value[s + old])
             binding.bind_ortvalue_output(name_out, value[s + new])
         bindings.append(binding)
-    turn, run_bound, x_bound, y_bound = (
-        itertools.cycle(bindings),
-        session.run_with_iobinding,
-        array["x"][0, 0],
-        array["y"][0],
-    )
+    turn = itertools.cycle(bindings)
+    run_bound = session.run_with_iobinding
+    x_bound = array["x"][0, 0]
+    y_bound = array["y"][0]
 
     def bound(x: Float32) -> Float32:
         x_bound[:] = x

@@ -1,6 +1,7 @@
 """OpenVINO, with the state in its variables: as LSTMCell and as single operators.
 
-States as inputs and outputs, bound to two sets of buffers in turns, took about 3 us longer a step, CompiledModel.__call__ about 35 us.
+States as inputs and outputs, bound to two sets of buffers in turns, took about 3 us longer a step.
+CompiledModel.__call__ took about 35 us longer.
 """
 
 from __future__ import annotations
@@ -49,10 +50,8 @@ def _operators(weights: Weights, x: Node, h: Node, c: Node) -> State:
     i, f, g, o = opset13.split(
         _dense(opset13.concat([x, h], 1), W, weights["lstm0.b"]), opset13.constant(1), 4
     ).outputs()
-    f_c, i_g = (
-        opset13.multiply(opset13.sigmoid(f), c),
-        opset13.multiply(opset13.sigmoid(i), opset13.tanh(g)),
-    )
+    f_c = opset13.multiply(opset13.sigmoid(f), c)
+    i_g = opset13.multiply(opset13.sigmoid(i), opset13.tanh(g))
     c = opset13.add(f_c, i_g)
     return opset13.multiply(opset13.sigmoid(o), opset13.tanh(c)).output(0), c.output(0)
 
@@ -78,17 +77,16 @@ def _step(
     for node, name in ((h, "h"), (c, "c"), (h_out, "h_out"), (c_out, "c_out")):
         node.output(0).set_names({name})
     model = openvino.Model([y, h_out, c_out], [x, h, c])
-    apply_make_stateful_transformation(
-        model, {"h": "h_out", "c": "c_out"}
-    )  # the variables start from zero
+    # The variables start from zero.
+    apply_make_stateful_transformation(model, {"h": "h_out", "c": "c_out"})
     request = openvino.Core().compile_model(model, "CPU", CONFIG).create_infer_request()
-    inputs, outputs = (
-        np.zeros((1, spec.inputs.feature_size), np.float32),
-        np.zeros((1, spec.answer.size), np.float32),
-    )
+    inputs = np.zeros((1, spec.inputs.feature_size), np.float32)
+    outputs = np.zeros((1, spec.answer.size), np.float32)
     request.set_input_tensor(openvino.Tensor(inputs, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(outputs, shared_memory=True))
-    row, y_row, infer = inputs[0], outputs[0], request.infer
+    row = inputs[0]
+    y_row = outputs[0]
+    infer = request.infer
 
     def step(x: Float32) -> Float32:
         row[:] = x

@@ -1,4 +1,7 @@
-"""PyTorch: eager, and a frozen torch.jit trace. nn.LSTM, with one step in it, takes four times as long as nn.LSTMCell and is left out."""
+"""PyTorch: eager, and a frozen torch.jit trace.
+
+nn.LSTM is left out: for one step it takes four times as long as nn.LSTMCell.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ Network = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 class Module(nn.Module):
-    """x (1, F), h and c (1, H) -> outputs (1, O) and the new h and c."""
+    """Takes x (1, F), h and c (1, H). Returns the outputs (1, O), and the new h and c."""
 
     def __init__(self, spec: ModelSpec, weights: Weights):
         super().__init__()
@@ -45,10 +48,13 @@ class Module(nn.Module):
 
 def eager(spec: ModelSpec, weights: Weights) -> Steps:
     module = Module(spec, weights)
-    cell, head = module.cell, module.head
+    cell = module.cell
+    head = module.head
     parameters = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
-    head_W, head_b = head.weight, head.bias
-    lstm_cell, linear = torch.lstm_cell, nn.functional.linear
+    head_W = head.weight
+    head_b = head.bias
+    lstm_cell = torch.lstm_cell
+    linear = nn.functional.linear
 
     def function(x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h, c = lstm_cell(x, (h, c), *parameters)
@@ -86,8 +92,12 @@ def _carried(network: Network, spec: ModelSpec) -> Callable[[Float32], Float32]:
 
 
 def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]:
-    """The cell by hand in buffers that are made once, laid out as in NumpyBackend: no operator allocates or copies together."""
-    F, H = spec.inputs.feature_size, hidden_size(spec)
+    """The cell by hand in buffers that are made once, laid out as in NumpyBackend.
+
+    No operator allocates memory, or copies parts together.
+    """
+    F = spec.inputs.feature_size
+    H = hidden_size(spec)
     columns = np.concatenate([weights["lstm0.W_x"], weights["lstm0.b"][None], weights["lstm0.W_h"]])
     W = torch.from_numpy(np.ascontiguousarray(reorder(columns, "ifog").T))  # (4 H, F + 1 + H)
     head_W, head_b = (
@@ -95,19 +105,20 @@ def _in_place(spec: ModelSpec, weights: Weights) -> Callable[[Float32], Float32]
     )
     gates, products, tanh_c, y = (torch.zeros(size) for size in (5 * H, 2 * H, H, spec.answer.size))
     vectors = torch.cat([torch.zeros(F), torch.ones(1), torch.zeros(H)])  # [x, 1, h]
-    row, h, outputs = vectors.numpy()[:F], vectors[F + 1 :], y.numpy()
+    row = vectors.numpy()[:F]
+    h = vectors[F + 1 :]
+    outputs = y.numpy()
     linear, sigmoids, i_f, o, g, g_c, c = (
         gates[a * H : b * H] for a, b in ((0, 4), (0, 3), (0, 2), (2, 3), (3, 4), (3, 5), (4, 5))
     )
-    i_g, f_c = products[:H], products[H:]
-    mv, sigmoid, tanh, mul, add, addmv = (
-        torch.mv,
-        torch.sigmoid,
-        torch.tanh,
-        torch.mul,
-        torch.add,
-        torch.addmv,
-    )
+    i_g = products[:H]
+    f_c = products[H:]
+    mv = torch.mv
+    sigmoid = torch.sigmoid
+    tanh = torch.tanh
+    mul = torch.mul
+    add = torch.add
+    addmv = torch.addmv
 
     def step(x: Float32) -> Float32:
         row[:] = x

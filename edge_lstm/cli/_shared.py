@@ -26,7 +26,7 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
 
 
 def changes(args: argparse.Namespace) -> dict[str, Any]:
-    """Of --set and --device, for `load_config`."""
+    """The values of --set and --device, as `load_config` takes them."""
     changes = dict(_parse(text) for text in args.set)
     if args.device:
         changes["train.accelerator"] = args.device

@@ -12,16 +12,19 @@ from ..config.load import load_config
 from ._shared import add_changes, changes
 
 COMPARE_DESCRIPTION = """\
-Train the LSTM as `edge-lstm train` does and, on the same splits, what it should be compared with: a GRU and a plain RNN by the same
-trainer; for a forecast the last value, the value a season before, ARIMA; for classes logistic regression and 1-NN DTW. One table."""
-
+Train the LSTM as `edge-lstm train` does and, on the same splits, what it should be compared with:
+a GRU and a plain RNN by the same trainer; for a forecast the last value, the value a season
+before, ARIMA; for classes logistic regression and 1-NN DTW. One table."""
 
 COMPARE_EPILOG = """\
 examples:
   edge-lstm compare recipe:activity -o runs/compared
-  edge-lstm compare my.toml -o runs/compared --resume     # after an interruption: finished rows are kept
+  edge-lstm compare my.toml -o runs/compared --resume     # after an interruption
 
-Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lstm, which can be exported.
+With --resume, finished rows are kept.
+
+Written: compare.md, compare.json, compare.png, and the LSTM's run in FOLDER/lstm, which can be
+exported.
 """
 
 
@@ -32,7 +35,8 @@ class _Moved(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description, parser.epilog = COMPARE_DESCRIPTION, COMPARE_EPILOG
+    parser.description = COMPARE_DESCRIPTION
+    parser.epilog = COMPARE_EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "config", metavar="CONFIG.toml", type=Path, help="the training configuration"
@@ -55,11 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from ..compare import compare
 
+    config = load_config(args.config, changes(args))
+    print(compare(config, args.out, resume=args.resume).markdown, end="")
     print(
-        compare(load_config(args.config, changes(args)), args.out, resume=args.resume).markdown,
-        end="",
-    )
-    print(
-        f"\nwritten  {args.out}/compare.md, compare.json, compare.png; to export the LSTM: edge-lstm export {args.out}/lstm"
+        f"\nwritten  {args.out}/compare.md, compare.json, compare.png; "
+        f"to export the LSTM: edge-lstm export {args.out}/lstm"
     )
     return 0

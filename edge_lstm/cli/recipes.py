@@ -10,8 +10,10 @@ from ..recipes.listing import recipes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "List the packaged configurations, the data each needs, and whether that is there (docs/recipes.md has their figures).\n"
-        "Train one with: edge-lstm train recipe:NAME -o RUN. To change more than --set does, copy its file."
+        "List the packaged configurations, the data each needs, and whether that is there "
+        "(docs/recipes.md has their figures).\n"
+        "Train one with: edge-lstm train recipe:NAME -o RUN. "
+        "To change more than --set does, copy its file."
     )
 
 

@@ -1,4 +1,4 @@
-"""What every section of a configuration is made of."""
+"""The parts that every section of a configuration is made of."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Contradiction = tuple[tuple[str, ...], str]  # the key to blame, and what was ex
 
 
 class Section(BaseModel):
-    """A table of the TOML file. What a key means stands in the docstring of its class.
+    """A table of the TOML file. The docstring of each section says what its keys mean.
 
-    FOR_TASKS  the keys that only those tasks take that have them in `USES`
-    NOT_HERE   keys that are expected here and are none, each with the answer to it
+    FOR_TASKS  the keys that a task takes only if it has them in `USES`
+    NOT_HERE   keys that one might expect here, each with the answer to it
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -33,7 +33,7 @@ class Section(BaseModel):
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:  # noqa: ARG003
-        """The answer to a `key` that isn't one of this section; "" if it is unknown everywhere.
+        """The answer to a `key` that isn't one of this section, "" if it is unknown everywhere.
 
         values: the whole file's.
         """
@@ -41,9 +41,9 @@ class Section(BaseModel):
 
 
 def belongs(kind: str, owners: list[str], name: str, what: str = "it") -> str:
-    """The answer to a key of other sources or tasks; "" if there are no owners.
+    """The answer to a key of other sources or tasks, "" if there are no owners.
 
-    kind: "source" or "task"; name: the one that was chosen; what: is to be removed.
+    kind: "source" or "task". name: the one that was chosen. what: the part to remove.
     """
     if not owners:
         return ""

@@ -17,11 +17,11 @@ Groups = Annotated[tuple[str | int, ...], Field(min_length=1)]
 class SplitConfig(Section):
     """[data.split]: how the recordings are divided.
 
-    by     "time": each recording is cut into train, val, test, in this order; "group": whole
-           groups; "given": the source's own train and test parts, and val drawn from train
+    by     "time": each recording is cut into train, val, test, in this order. "group": whole
+           groups. "given": the source's own train and test parts, and val drawn from train
     val    a fraction, or, by group, the names of the groups
-    test   the same; not with "given"
-    train  by group only: the names of the groups; all others if left out
+    test   the same, but not with "given"
+    train  by group only: the names of the groups, all others if left out
     seed   of the draw of groups or of validation sequences
     """
 
@@ -52,7 +52,7 @@ class SplitConfig(Section):
 class FrontEndConfig(Section):
     """[front_end]: how sound becomes the model's channels.
 
-    The formulas stand in edge_lstm_runtime.inputs.front_end.
+    The formulas are in edge_lstm_runtime.inputs.front_end.
 
     n_fft   the least power of two that holds a frame if left out
     n_mfcc  kind "mfcc" only: 13 if left out
@@ -114,15 +114,15 @@ class AugmentConfig(Section):
 
 
 class QuantizeConfig(Section):
-    """[quantize]: fine-tuning for a number format, after the training; none without this section.
+    """[quantize]: fine-tuning for a number format, after the training. None without this section.
 
-    scheme         "int8": of the native kernel on CPUs; "w8a8": of the NPUs that have float16
+    scheme         "int8": of the native kernel on CPUs. "w8a8": of the NPUs that have float16
                    beside int8
-    tolerance      share of `monitor` that rounding may cost on the validation split. Within it, and
-                   with answers that rounding moves by an NRMSE of 1e-2 at most, there is nothing to
-                   win back and no fine-tuning; 0 fine-tunes always
-    epochs         of the fine-tuning; a fifth of the training's if left out
-    learning_rate  at its peak; a tenth of the training's if left out
+    tolerance      share of `monitor` that rounding may cost on the validation split. If it costs
+                   no more, and moves the answers by an NRMSE of 1e-2 at most, there is nothing to
+                   win back and no fine-tuning. 0 always fine-tunes
+    epochs         of the fine-tuning, a fifth of the training's if left out
+    learning_rate  at its peak, a tenth of the training's if left out
     """
 
     scheme: Literal["int8", "w8a8"]
@@ -132,12 +132,12 @@ class QuantizeConfig(Section):
 
 
 class PruneConfig(Section):
-    """[prune]: whole hidden units are removed after the training; none without this section.
+    """[prune]: whole hidden units are removed after the training. None without this section.
 
     hidden_size    units that each layer keeps
     steps          rounds in which they are removed, each followed by fine-tuning
-    epochs         of the fine-tuning in each round; a fifth of the training's if left out
-    learning_rate  at its peak, in each round; half of the training's if left out
+    epochs         of the fine-tuning in each round, a fifth of the training's if left out
+    learning_rate  at its peak, in each round, half of the training's if left out
     """
 
     hidden_size: Count
@@ -146,7 +146,7 @@ class PruneConfig(Section):
     learning_rate: Positive | None = None
 
     def rules(self, units: int, *, refit: bool) -> Iterator[Contradiction]:
-        """units: of [model]; refit: of [train]."""
+        """units: of [model]. refit: of [train]."""
         if refit:
             seen = "which chooses epochs on a validation split that must not be trained on"
             yield ("train", "refit"), f"expected false with [prune], {seen}"
@@ -156,13 +156,13 @@ class PruneConfig(Section):
 
 
 class DistillConfig(Section):
-    """[distill]: the training learns from a larger model's answers too; not without this section.
+    """[distill]: the training learns from a larger model's answers too. Not without this section.
 
     teacher      folder of a finished run of the same data, or
     hidden_size  units of a teacher that is trained first, by the same configuration
     temperature  for classes and characters: both models' logits are divided by it before they are
                  compared
-    weight       share of the teacher in the loss; the rest is the usual loss
+    weight       share of the teacher in the loss. The rest is the usual loss
     """
 
     FOR_TASKS = ("temperature",)
@@ -173,7 +173,7 @@ class DistillConfig(Section):
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
     def rules(self, units: int, *, listed: bool) -> Iterator[Contradiction]:
-        """units: of [model]; listed: whether it lists its layers."""
+        """units: of [model]. listed: whether it lists its layers."""
         if (self.teacher is None) == (self.hidden_size is None):
             either = "expected either `teacher`, a run's folder, or `hidden_size`, of a teacher"
             yield ("distill", "teacher"), f"{either} that is trained first"

@@ -1,4 +1,4 @@
-"""Which line of a configuration file is wrong, and how to say so."""
+"""The line of a configuration file that is wrong, and how to say so."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ Key = tuple[str, ...]
 
 
 class Problem:
-    """Turns a key that is wrong into one ConfigError line.
+    """Turns a wrong key into a ConfigError of one line.
 
-    values: the file's, with those of --set in their places; set_keys: the latter's keys.
+    values: the file's, with those of --set in their places. set_keys: the keys of --set.
     """
 
     def __init__(self, path: Path, text: str, values: dict[str, Any], set_keys: list[Key]):
-        self._path, self._lines = path, text.splitlines()
-        self._values, self._set_keys = values, set_keys
+        self._path = path
+        self._lines = text.splitlines()
+        self._values = values
+        self._set_keys = set_keys
         self._classes = section_classes(values)
 
     def of_pydantic(self, error: ValidationError) -> NoReturn:
-        # An unknown key comes first: misspelled, it is why another one is missing.
+        # An unknown key comes first: if it is misspelled, another one is missing because of it.
         errors = error.errors(include_url=False)
         first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-        # For a union's branches the location names one more part, such as "float": keep what the
-        # file has.
+        # For the branches of a union, the location ends in a part such as "float" that is not in
+        # the file. Drop it.
         key: Key = ()
         fields: Any = Config
         for part in first["loc"]:
@@ -88,7 +90,7 @@ class Problem:
         return section
 
     def _type(self, section: type[Section], key: str) -> Any:
-        """The type of a key's value; for a section that may be left out, the section's."""
+        """The type of a key's value. If a section may be left out, the section's."""
         if section is Config and key in self._classes:
             return self._classes[key]
         annotation = section.model_fields[key].annotation

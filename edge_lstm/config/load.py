@@ -61,7 +61,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
 
 def toml_value(text: str) -> Any:
-    """A value as TOML has it; what is none is text, so that quotes can be left out."""
+    """A value in TOML. Any other text stays text, so that quotes can be left out."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

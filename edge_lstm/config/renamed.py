@@ -15,7 +15,7 @@ RENAMED: dict[tuple[str, ...], tuple[str, str]] = {
     ("data", "target_cap"): ("model", "target_cap"),
 }
 
-# Each section once had the keys of all sources and all tasks, those without a meaning as well.
+# Each section once had the keys of all sources and all tasks, even those without a meaning.
 FLAT = {
     "data": (
         *("path", "train_path", "test_path", "rul", "name", "channels", "time", "time_back"),
@@ -31,9 +31,9 @@ FLAT = {
 
 
 def called_now(key: tuple[str, ...], section: type[BaseModel]) -> str:
-    """The answer to a key of an earlier version; "" if it is none that this section could have.
+    """The answer to a key of an earlier version, "" if this section could not have it.
 
-    section: in which the key was found.
+    section: the one in which the key was found.
     """
     now = RENAMED.get(key)
     if now is None or (now[0] == key[0] and now[1] not in section.model_fields):
@@ -44,9 +44,10 @@ def called_now(key: tuple[str, ...], section: type[BaseModel]) -> str:
 
 
 def current(values: Mapping[str, Any], classes: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """A configuration as `Config.to_dict` gives it, of this version or an earlier one, as of this.
+    """A configuration as `Config.to_dict` of this version gives it.
 
-    classes: of the sections whose keys hang on the source or the task.
+    values: those of this version or an earlier one. classes: of the sections whose keys depend on
+    the source or the task.
     """
     now = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
     for (section, name), (new_section, new_name) in RENAMED.items():

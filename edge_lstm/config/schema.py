@@ -1,4 +1,4 @@
-"""A whole configuration: which class a section has, and what goes together."""
+"""A whole configuration: the class of each section, and which keys go together."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _by(registry: Registry, key: str) -> WrapValidator:
 class Config(Section):
     """A whole configuration.
 
-    folder: where the file was; relative data paths are looked for there first.
+    folder: the file's. Relative data paths are looked for there first.
     """
 
     data: Annotated[SerializeAsAny[DataSection], _by(SOURCES, "source")]
@@ -80,7 +80,7 @@ class Config(Section):
     ) -> Any:
         if not isinstance(value, Mapping):
             return handler(value)
-        if "model" not in info.data:  # its own mistake comes first: the keys here hang on it
+        if "model" not in info.data:  # its own mistake comes first
             return TrainConfig.model_construct()
         return info.data["model"].Train.model_validate(value)
 
@@ -121,15 +121,12 @@ class Config(Section):
                     yield (name, key), belongs("task", owners, self.model.task)
 
     def to_dict(self) -> dict[str, Any]:
-        """What was configured, as plain lists, numbers and text; the defaults are spelled out.
-
-        Without `folder`.
-        """
+        """All values, defaults included, as plain lists, numbers and text. Without `folder`."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
         return values
 
     def to_toml(self) -> str:
-        """What was set, as a file that `load_config` reads from any folder."""
+        """The values that were set, as a file that `load_config` reads from any folder."""
         values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
         split = values["data"].pop("split")
         tables = {"data": values["data"], "data.split": split, "model": values["model"]}
@@ -147,13 +144,13 @@ class Config(Section):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], folder: str) -> Config:
-        """The inverse of `to_dict`; of an older version's too."""
+        """The inverse of `to_dict`, of an older version's too."""
         values = current(values, section_classes(values))
         return cls.model_validate(frozen({**values, "folder": folder}))
 
 
 def section_classes(values: Mapping[str, Any]) -> dict[str, type[Section]]:
-    """The classes of [data], [model] and [train] for these values; fewer if they are wrong."""
+    """The classes of [data], [model] and [train] for these values, fewer if some are wrong."""
     found: dict[str, type[Section]] = {}
     for name, key, registry in (("data", "source", SOURCES), ("model", "task", TASKS)):
         try:
@@ -173,7 +170,7 @@ def frozen(value: Any) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """JSON's numbers, booleans and strings are TOML's too; its objects are not."""
+    """JSON's numbers, booleans and strings are TOML's too. Its objects are not."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):

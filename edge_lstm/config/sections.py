@@ -1,6 +1,6 @@
-"""What all sources have in common in [data], and all tasks in [model] and [train].
+"""The keys that all sources share in [data], and all tasks in [model] and [train].
 
-The keys of a source stand in its own file, data/sources/NAME.py, those of a task in tasks/NAME.py.
+A source's own keys are in data/sources/NAME.py, a task's own in tasks/NAME.py.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ MAX_LAYERS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What the other sections tell a source's reader.
+    """The facts that the other sections tell a source's reader.
 
-    folder     of the configuration; relative paths are looked for there first
+    folder     of the configuration. Relative paths are looked for there first
     targets    the columns that the task answers and that are no inputs
     front_end  turns sound into channels
     """
@@ -57,7 +57,7 @@ class Asked:
 class DataSection(Section):
     """[data]: the keys of every source. A source derives from this.
 
-    window  steps of a training window; whole sequences if left out. Validation and test are
+    window  steps of a training window, whole sequences if left out. Validation and test are
             never cut into windows
     season  steps of the data's period (288 for a day of 5 minutes): adds the seasonal naive
             forecast as a baseline
@@ -89,7 +89,7 @@ class DataSection(Section):
 
     @property
     def named_channels(self) -> tuple[str, ...] | None:
-        """The inputs as the configuration names them; None if it doesn't."""
+        """The inputs as the configuration names them, None if it doesn't."""
         return None
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
@@ -98,7 +98,7 @@ class DataSection(Section):
 
     @property
     def dt_name(self) -> str:
-        """The input that holds the seconds since the row before; "" if there is none."""
+        """The input that holds the seconds since the row before, "" if there is none."""
         return ""
 
     @property
@@ -108,7 +108,7 @@ class DataSection(Section):
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the specification says of the inputs, but for their statistics."""
+        """The specification's facts on the inputs, but for their statistics."""
         return {}
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002
@@ -161,18 +161,18 @@ class SampleSection(DataSection):
 
 
 class TrainConfig(Section):
-    """[train]: the optimisation; the keys of every task.
+    """[train]: the optimization, in the keys of every task.
 
-    warmup      share of all steps in which the learning rate rises from 0; it then falls to 0
+    warmup      share of all steps in which the learning rate rises from 0. It then falls to 0
                 along a cosine
     clip_norm   gradients are scaled down to this norm
-    patience    epochs without a better `monitor` on the validation split before training stops;
+    patience    epochs without a better `monitor` on the validation split before training stops.
                 0 never stops early
-    threads     of the CPU; one or PyTorch's default as measured, if left out, see threads.py
+    threads     of the CPU. If left out, one or PyTorch's default as measured, see threads.py
     monitor     "loss", or another of the task's `MONITORS`
     refit       train anew on the training and the validation split together, for as many epochs
-                as were best; that is then the model
-    cuda_graph  record a step on the GPU once and replay it; for small nets, whose kernels take
+                as were best. The result is then the model
+    cuda_graph  record a step on the GPU once and replay it. For small nets, whose kernels take
                 longer to launch than to run
     """
 
@@ -244,7 +244,7 @@ TrainClass = type[TrainConfig]  # `type` is a key of the section below
 
 
 class TaskSection(Section):
-    """[model]: the network and what it answers; the keys of every task. A task derives from this.
+    """[model]: the network and its answers, in the keys of every task. A task derives from this.
 
     type         of the recurrent layers
     hidden_size  units of each
@@ -287,7 +287,10 @@ class TaskSection(Section):
 
     @abstractmethod
     def answer(self, splits: Splits, dt_name: str) -> Answer:
-        """The last part of the specification; offset 0 and scale 1 if it has them. Raises DataError."""
+        """The last part of the specification, with offset 0 and scale 1 if it has them.
+
+        Raises DataError.
+        """
 
     def recurrent(self) -> dict[str, Any]:
         """A recurrent layer, without its name and its inputs."""
@@ -308,7 +311,7 @@ class TaskSection(Section):
 
     @property
     def units(self) -> int:
-        """Of the widest recurrent layer, in one direction."""
+        """The units of the widest recurrent layer, in one direction."""
         layers = self.network(1, 1).layers
         return max(
             (n.outputs(1) // (1 + n.whole) for n in layers if n.whole or n.state(1)), default=0
@@ -321,12 +324,12 @@ class TaskSection(Section):
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """What the network needs to know beside its specification, as `CompactNet` takes it."""
+        """The options of the network beside its specification, as `CompactNet` takes them."""
         return {"dropout": self.dropout}
 
     @property
     def alarms(self) -> dict[str, Any]:
-        """The settings of an anomaly detector, as `alarms.fit` takes them; empty for none."""
+        """The settings of an anomaly detector, as `alarms.fit` takes them, {} if there is none."""
         return {}
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Data that is a list of labelled sequences, and no table."""
+"""Data that is a list of sequences, with a class each or none, and no table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..config.sections import SampleSection
 from .columns import check_values
 from .recordings import Float64, Recording
 
-Cases = tuple[list[Float64], Iterable[Any] | None]  # (T, C) each; the class of each
+Cases = tuple[list[Float64], Iterable[Any] | None]  # (T, C) each, and the class of each
 
 
 class CaseSection(SampleSection):

@@ -13,8 +13,8 @@ from .recordings import PARTS, Float64, Parts, Recording, Sequence, Splits
 def of_characters(parts: Parts, channels: tuple[str, ...]) -> Splits:
     """The recordings, of code points, as sequences of indices.
 
-    The vocabulary is the unknown and the characters of the training split, by code point; others
-    become the unknown.
+    The vocabulary is the unknown and the characters of the training split, by code point. Others
+    become the unknown. Raises DataError if the training split has only one character.
     """
     known = sorted({int(p) for recording in parts["train"] for p in np.unique(recording.x)})
     if len(known) < 2:
@@ -28,6 +28,6 @@ def of_characters(parts: Parts, channels: tuple[str, ...]) -> Splits:
 
 
 def indices(recording: Recording, classes: tuple[str, ...]) -> Float64:
-    """(T, 1) the index of each character into the classes, 0 for those that are not among them."""
+    """(T, 1) the index of each character into the classes, 0 if it is not among them."""
     known = {ord(character): k for k, character in enumerate(classes[1:], 1)}
     return np.array([[known.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)

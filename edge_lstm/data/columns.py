@@ -13,23 +13,24 @@ from edge_lstm_runtime.errors import DataError
 
 from .recordings import Float64
 
-# What programs that write CSV leave in a cell without a value.
+# The texts that programs write into a CSV cell without a value.
 BLANKS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 
 
 def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
-    """The column that the configuration's `key` names."""
+    """The column that the configuration's `key` names. Raises DataError if there is none."""
     if name not in frame.columns:
         near = difflib.get_close_matches(name, frame.columns, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
-            f"{where}: there is no column {name!r} ({key}); {hint}the columns are {', '.join(frame.columns)}"
+            f"{where}: there is no column {name!r} ({key}); "
+            f"{hint}the columns are {', '.join(frame.columns)}"
         )
     return frame[name]
 
 
 def _cells(series: pl.Series) -> pl.Series:
-    """Text, stripped, null where blank."""
+    """Text, stripped. Blank cells are null."""
     text = series.cast(pl.String).str.strip_chars()
     return text.set(text.str.to_lowercase().is_in(BLANKS).fill_null(False), None)
 
@@ -39,7 +40,10 @@ def _first(mask: pl.Series | NDArray[np.bool_]) -> int:
 
 
 def numbers(series: pl.Series, where: str, missing: str) -> Float64:
-    """(T,) float64, NaN where a cell is blank; DataError on text, inf, or a blank that `missing` refuses."""
+    """(T,) float64, NaN if a cell is blank.
+
+    Raises DataError if a cell is text or inf, or if `missing` refuses a blank one.
+    """
     if series.dtype == pl.String:
         text = _cells(series)
         values = text.cast(pl.Float64, strict=False)
@@ -60,7 +64,7 @@ def numbers(series: pl.Series, where: str, missing: str) -> Float64:
 
 
 def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str) -> None:
-    """DataError on inf anywhere in x (T, C), and on NaN where `missing` is "refuse"."""
+    """Raises DataError if x (T, C) has an inf, or a NaN and `missing` is "refuse"."""
     for bad, what, action in (
         (
             np.isinf(x),
@@ -76,28 +80,32 @@ def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str
         if bad.any():
             row, channel = np.argwhere(bad)[0]
             raise DataError(
-                f"{where}: column {channels[channel]!r}, row {row + 1}: the value is {what}; expected a number; {action}"
+                f"{where}: column {channels[channel]!r}, row {row + 1}: "
+                f"the value is {what}; expected a number; {action}"
             )
 
 
 def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
-    """(T,) the class names; DataError on a blank one."""
+    """(T,) the class names. Raises DataError if one is blank."""
     text = _cells(series)
     if text.is_null().any():
         raise DataError(
-            f"{where}: label column {series.name!r}, row {_first(text.is_null()) + 1}: there is no label; "
-            "expected one in every row; label it, or remove the row"
+            f"{where}: label column {series.name!r}, row {_first(text.is_null()) + 1}: "
+            "there is no label; expected one in every row; label it, or remove the row"
         )
     return text.to_numpy().astype(np.str_)
 
 
 def times(series: pl.Series, where: str) -> NDArray[Any]:
-    """(T,) of a type that can be compared; DataError on a cell that is neither a number nor a datetime."""
+    """(T,) of a type that can be compared.
+
+    Raises DataError if a cell is neither a number nor a datetime.
+    """
     return _moments(series, where).to_physical().to_numpy()
 
 
 def _moments(series: pl.Series, where: str) -> pl.Series:
-    """Numbers, or of a temporal type."""
+    """Numbers, or values of a temporal type."""
     values = series
     if series.dtype == pl.String:
         text = _cells(series)
@@ -107,21 +115,21 @@ def _moments(series: pl.Series, where: str) -> pl.Series:
                 moments = text.str.to_datetime(strict=False, time_unit="us")
             except pl.exceptions.ComputeError:  # no format fits the first cells
                 moments = pl.Series(series.name, [None] * len(series), dtype=pl.Datetime)
-            if (
-                moments.null_count() <= values.null_count()
-            ):  # the odd one out is to blame, not the first that is no datetime
+            # The kind that fits more cells: the error is then in a cell of the other kind.
+            if moments.null_count() <= values.null_count():
                 values = moments
     if values.is_null().any():
         row = _first(values.is_null())
         raise DataError(
-            f"{where}: time column {series.name!r}, row {row + 1}: {series[row]!r} is neither a number nor a datetime "
-            "such as 2024-05-31 23:55:00; correct the cell, or remove `time` from [data]"
+            f"{where}: time column {series.name!r}, row {row + 1}: "
+            f"{series[row]!r} is neither a number nor a datetime such as 2024-05-31 23:55:00; "
+            "correct the cell, or remove `time` from [data]"
         )
     return values
 
 
 def seconds(series: pl.Series, where: str) -> Float64:
-    """(T,) float64: datetimes as seconds since 1970, numbers as they are; DataError as of `times`."""
+    """(T,) float64: datetimes as seconds since 1970, numbers as they are. Errors as of `times`."""
     values = _moments(series, where)
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("us")).to_physical().to_numpy() / 1e6
@@ -136,12 +144,19 @@ def check_increasing(
     *,
     equal: bool = False,
 ) -> None:
-    """time: (T,) of one recording; rows: (T,) their rows in the file, from 0; equal: whether two may have the same time."""
+    """Raises DataError if a time is not after the one before.
+
+    time: (T,) of one recording. rows: (T,) their rows in the file, from 0. shown: the file's cells,
+    for the message. equal: whether two rows may have the same time.
+    """
     back = np.flatnonzero(time[1:] < time[:-1] if equal else time[1:] <= time[:-1])
     if len(back):
         k = int(back[0]) + 1
         raise DataError(
-            f"{where}: time column {shown.name!r}, row {rows[k] + 1}: {shown[int(rows[k])]} comes after {shown[int(rows[k - 1])]}; "
-            "expected times that increase within a recording; sort the file, name the `group` column that tells its recordings apart, or "
-            "set time_back = 'keep' in [data] if the rows are in the order of measurement and the clock is wrong"
+            f"{where}: time column {shown.name!r}, row {rows[k] + 1}: "
+            f"{shown[int(rows[k])]} comes after {shown[int(rows[k - 1])]}; "
+            "expected times that increase within a recording; sort the file, "
+            "name the `group` column that tells its recordings apart, or "
+            "set time_back = 'keep' in [data] "
+            "if the rows are in the order of measurement and the clock is wrong"
         )

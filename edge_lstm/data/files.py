@@ -1,4 +1,4 @@
-"""Sources that read files: where those are."""
+"""Sources that read files, and the places of the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ DATA_FOLDER = "EDGE_LSTM_DATA"
 
 
 def locate(path: str, folder: str) -> Path:
-    """A path of the configuration: absolute, below its folder, or below $EDGE_LSTM_DATA."""
+    """A path of the configuration: absolute, below its folder, or below $EDGE_LSTM_DATA.
+
+    Raises DataError if there is no such file or folder.
+    """
     shared = os.environ.get(DATA_FOLDER)
     tried = [Path(folder) / path] + ([Path(shared) / path] if shared else [])
     for candidate in tried:
@@ -47,7 +50,7 @@ class FileSection(DataSection):
     test_path: str | None = None
 
     def files(self, folder: str) -> Iterator[tuple[Path, str | None]]:
-        """Each file with its part: "train" or "test"; None if the split has to be made."""
+        """Each file with its part: "train" or "test", or None if the split has to be made."""
         found = ((self.path, None), (self.train_path, "train"), (self.test_path, "test"))
         for path, part in found:
             if path is not None:
@@ -57,7 +60,8 @@ class FileSection(DataSection):
                 yield file, part
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
-        by, both = self.split.by, "split by 'given' needs both `train_path` and `test_path`"
+        by = self.split.by
+        both = "split by 'given' needs both `train_path` and `test_path`"
         if by == "given":
             if self.train_path is None or self.test_path is None:
                 missing = "test_path" if self.train_path else "train_path"

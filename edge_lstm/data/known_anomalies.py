@@ -1,9 +1,11 @@
-"""The known anomalies of recordings: a JSON file of time windows, as the Numenta Anomaly Benchmark has them.
+"""The known anomalies of recordings: a JSON file of time windows.
+
+The format is that of the Numenta Anomaly Benchmark:
 
     {"FILE": [["2013-12-10 06:25:00", "2013-12-12 05:35:00"], ...], ...}
 
-FILE is a data file's path, relative to this one; a time is a datetime or a number, as in the data's time column. Both ends belong to a
-window. A file without anomalies has an empty list.
+FILE is a data file's path, relative to the JSON file. A time is a datetime or a number, as in the
+data's time column. Both ends belong to a window. A file without anomalies has an empty list.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ Window = tuple[float, float]
 
 
 def marked(recordings: list[Recording], file: Path) -> list[Recording]:
-    """The recordings with `anomalous` set. Raises DataError for a file that can't be used, and where a recording's file is not in it."""
+    """The recordings with `anomalous` set.
+
+    Raises DataError if the file can't be used, or has no entry for a recording's file.
+    """
     try:
         contents = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
@@ -50,7 +55,8 @@ def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
             ", ".join(list(contents)[:5]) if isinstance(contents, dict) else type(contents).__name__
         )
         raise DataError(
-            f"{file}: has no windows for {name!r} (it has {known}); expected a list of them, empty where there is no anomaly"
+            f"{file}: has no windows for {name!r} (it has {known}); "
+            "expected a list of them, empty if there is no anomaly"
         )
     windows = contents[name]
     if not isinstance(windows, list) or not all(
@@ -69,12 +75,13 @@ def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
 
 
 def _seconds(moment: Any, name: str, file: Path) -> float:
-    """As `columns.seconds` has them: a datetime without a zone counts as UTC."""
+    """As `columns.seconds` counts them. A datetime without a zone counts as UTC."""
     if isinstance(moment, (int, float)) and not isinstance(moment, bool):
         return float(moment)
     try:
         return of_datetime(moment)
     except (TypeError, ValueError, AttributeError) as e:
         raise DataError(
-            f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime such as 2013-12-10 06:25"
+            f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime "
+            "such as 2013-12-10 06:25"
         ) from e

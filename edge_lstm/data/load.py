@@ -14,7 +14,9 @@ __all__ = ["Recording", "Sequence", "Splits", "load_data", "make_spec"]
 
 def load_data(config: Config) -> Splits:
     """Read, check and divide the data. Raises DataError."""
-    data, model, asked = config.data, config.model, config.asked
+    data = config.data
+    model = config.model
+    asked = config.asked
     found = data.read(asked)
     if model.needs_labels and any(r.labels is None for r in found):
         expected = f"expected one per sequence for task {model.task!r}"

@@ -1,4 +1,4 @@
-"""What the sources give, and what training takes."""
+"""The recordings that the sources give, and the sequences that training takes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ PARTS = ("train", "val", "test")
 class Recording:
     """One unbroken stream of samples, as a source gave it.
 
-    x       (T, C) float64, raw units, NaN where missing
+    x       (T, C) float64, raw units, NaN if missing
     labels  None, or (T,) the class name of each row
-    y       None, or (T, targets) float64 what task "regress" should answer at each row, raw units, NaN where unknown
-    part    "train" or "test" where the source says so, else None
-    start   this recording's first row in the one it was cut from, and the `cut` flag that it was
+    y       None, or (T, targets) float64 the answers of task "regress" at each row, raw units, NaN
+            if unknown
+    part    "train" or "test" if the source says so, else None
+    start   this recording's first row in the one it was cut from
+    cut     whether it was cut from another one
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
-    file    it was read from, if that is a table
+    file    the file it was read from, if that is a table
     """
 
     name: str
@@ -56,7 +58,7 @@ class Recording:
 
     @property
     def full_name(self) -> str:
-        """The name, with the rows (counted from 0, the last one excluded) where it is a piece."""
+        """The name, with the rows (counted from 0, the last one excluded) if it is a piece."""
         return f"{self.name}[{self.start}:{self.start + len(self.x)}]" if self.cut else self.name
 
 
@@ -67,10 +69,12 @@ Parts = dict[str, list[Recording]]  # of PARTS
 class Sequence:
     """One stream with at most one label.
 
-    x      (T, C) float64, raw units, NaN where missing; task "language": (T, 1) indices into the classes, the characters
-    label  task "classify": index into the classes; else None
-    y      task "regress": (T, targets) float64 what to answer at each step, raw units, NaN where unknown; else None
-    time, anomalous  as of a `Recording`; for task "anomaly"
+    x      (T, C) float64, raw units, NaN if missing. Task "language": (T, 1) indices into the
+           classes, the characters
+    label  task "classify": index into the classes, else None
+    y      task "regress": (T, targets) float64 the answers at each step, raw units, NaN if unknown.
+           Else None
+    time, anomalous  as of a `Recording`, for task "anomaly"
     """
 
     name: str
@@ -90,13 +94,13 @@ class Sequence:
 
 
 def shuffled(recordings: abc.Sequence[T]) -> list[T]:
-    """In an order that is always the same and not the file's, which is often sorted by class."""
+    """In an order that is always the same. It is not the file's, which is often sorted by class."""
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The data, divided. Sequences are whole pieces here; only training cuts them into windows."""
+    """The data, divided. Sequences are whole pieces. Only training cuts them into windows."""
 
     train: list[Sequence]
     val: list[Sequence]
@@ -106,7 +110,7 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over every name, label and value: a run notices by it that its data changed."""
+        """sha256 over every name, label and value. A run notices by it if its data has changed."""
         digest = hashlib.sha256()
 
         def add(*values: Any) -> None:
@@ -120,9 +124,8 @@ class Splits:
                 add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
                 for values in (sequence.x, sequence.y):
                     if values is not None:
-                        digest.update(
-                            np.where(np.isnan(values), np.nan, values).tobytes()
-                        )  # one NaN, whatever its payload was
+                        # One NaN, whatever its payload was.
+                        digest.update(np.where(np.isnan(values), np.nan, values).tobytes())
                 if sequence.anomalous is not None:
                     digest.update(sequence.anomalous.tobytes())
         return digest.hexdigest()

@@ -30,9 +30,11 @@ def split(recordings: list[Recording], config: SplitConfig, *, within: bool) -> 
         parts = _given(recordings, config, within=within)
     for part in PARTS:
         if not parts[part]:
+            groups = len({r.group for r in recordings})
             raise DataError(
-                f"the {part} split is empty: {len(recordings)} recordings in {len({r.group for r in recordings})} groups, "
-                f"split by {config.by!r}; expected at least one piece in each split; change [data.split], or add recordings"
+                f"the {part} split is empty: {len(recordings)} recordings in {groups} groups, "
+                f"split by {config.by!r}; expected at least one piece in each split; "
+                "change [data.split], or add recordings"
             )
     return parts
 
@@ -59,12 +61,14 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
             chosen[part] = [str(g) for g in wanted]
             if unknown := [g for g in chosen[part] if g not in groups]:
                 raise DataError(
-                    f"[data.split] {part}: there is no group {unknown[0]!r}; the groups are {_some(groups)}"
+                    f"[data.split] {part}: there is no group {unknown[0]!r}; "
+                    f"the groups are {_some(groups)}"
                 )
     named = [g for part in chosen.values() for g in part]
     if repeated := [g for g in named if named.count(g) > 1]:
         raise DataError(
-            f"[data.split]: group {repeated[0]!r} is in more than one split; expected each group once"
+            f"[data.split]: group {repeated[0]!r} is in more than one split; "
+            "expected each group once"
         )
     rest = [g for g in groups if g not in named]
     rng.shuffle(rest)
@@ -72,7 +76,8 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
         if part not in chosen:
             fraction = getattr(config, part)
             count = max(1, round(fraction * len(groups)))
-            chosen[part], rest = rest[:count], rest[count:]
+            chosen[part] = rest[:count]
+            rest = rest[count:]
     chosen.setdefault("train", rest)
     return {part: [r for r in recordings if r.group in set(chosen[part])] for part in PARTS}
 
@@ -80,7 +85,7 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
 def _given(recordings: list[Recording], config: SplitConfig, *, within: bool) -> Parts:
     assert isinstance(config.val, float)
     train, test = ([r for r in recordings if r.part == part] for part in ("train", "test"))
-    if within:  # often there is one recording only
+    if within:  # often there is only one recording
         borders = [(r, len(r.x) - round(len(r.x) * config.val)) for r in train]
         return {
             "train": [r.piece(0, border) for r, border in borders if border > 0],
@@ -96,7 +101,11 @@ def _given(recordings: list[Recording], config: SplitConfig, *, within: bool) ->
 
 
 def _stratified(recordings: list[Recording], fraction: float, seed: int) -> set[str]:
-    """Groups for validation, the same share of each class; whole groups, so that no subject is on both sides."""
+    """The groups for validation, the same share of each class.
+
+    Groups stay whole, so that no subject is on both sides. A class with only one group stays in
+    training.
+    """
     classes: dict[str, list[str]] = {}
     for group in dict.fromkeys(r.group for r in recordings):
         labels = np.concatenate(
@@ -109,14 +118,14 @@ def _stratified(recordings: list[Recording], fraction: float, seed: int) -> set[
     held_out: set[str] = set()
     for name in sorted(classes):
         groups = classes[name]
-        if len(groups) > 1:  # a class with one sequence stays in training
+        if len(groups) > 1:
             count = min(len(groups) - 1, max(1, round(fraction * len(groups))))
             held_out.update(groups[k] for k in rng.permutation(len(groups))[:count])
     return held_out
 
 
 def label_runs(recordings: Iterable[Recording]) -> list[Recording]:
-    """Each recording cut where its label changes."""
+    """Each recording cut at the changes of its label."""
     runs = []
     for recording in recordings:
         assert recording.labels is not None

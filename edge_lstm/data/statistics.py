@@ -1,4 +1,4 @@
-"""The model specification of a training run: normalisation from the training split alone."""
+"""The model specification of a training run. Only the training split is used to normalize."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ def _check_monitor(monitor: str, targets: int) -> None:
 
 
 def _scaled_dt(x: Float64) -> tuple[Float64, float]:
-    """x: (T, C) raw units -> the same with dt, the last channel, on its logarithmic scale.
+    """x with dt, its last channel, on the logarithmic scale, and the unit of dt.
 
-    And its unit, the median of the training split's steps that take time.
+    x: (T, C) raw units. The unit is the median of the training split's steps that take time, 1 if
+    there are none.
     """
     steps = x[:, -1][x[:, -1] > 0]
     unit = float(np.median(steps)) if len(steps) else 1.0
@@ -72,15 +73,17 @@ def _scaled_dt(x: Float64) -> tuple[Float64, float]:
 
 
 def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """x: (T, C) -> the mean and the standard deviation of each channel's known values.
+    """The mean and the standard deviation of each channel's known values. x: (T, C).
 
-    The deviation is 1 for a constant channel, which then is 0 throughout.
+    The deviation of a constant channel is 1. The normalized channel is then 0 throughout. Raises
+    DataError if a channel has no value, or values that are too large.
     """
     known = ~np.isnan(x)
     count = known.sum(axis=0)
     if not count.all():
         raise DataError(
-            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; take it out of `channels`"
+            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; "
+            "take it out of `channels`"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
         mean = np.where(known, x, 0).sum(axis=0) / count
@@ -88,7 +91,8 @@ def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tu
     if not np.isfinite(std).all():
         k = int(np.argmin(np.isfinite(std)))
         raise DataError(
-            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to normalise; correct them"
+            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, "
+            "too large to normalize; correct them"
         )
     # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
     std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)

@@ -1,4 +1,4 @@
-"""Tables, of whatever file: what their columns mean.
+"""Tables, of whatever file, and the meaning of their columns.
 
 Rows are counted from 1, without the header.
 """
@@ -30,7 +30,7 @@ Channels = Annotated[Names, Field(description="the names of the input columns")]
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """What the columns of a table mean; as the keys of `TableSection`.
+    """The meaning of a table's columns, as the keys of `TableSection` give it.
 
     targets   the columns to answer
     keep_time whether the recordings keep their times
@@ -51,13 +51,13 @@ class TableSection(FileSection, SampleSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
     channels   the columns that are the model's inputs, in order
-    time       column of datetimes or numbers; it must increase within a recording
+    time       column of datetimes or numbers. It must increase within a recording
     time_back  if it doesn't (a clock set back): "refuse", or "keep" the rows in the file's order
-    label      column of the class; a change of the label cuts the recording into sequences
+    label      column of the class. A change of the label cuts the recording into sequences
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
-    known_anomalies  a JSON file {"FILE": [[start, end], ...]}; FILE relative to that file's folder
+    known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (*FileSection.PATHS, "known_anomalies")
@@ -75,7 +75,7 @@ class TableSection(FileSection, SampleSection):
 
     @abstractmethod
     def table(self, path: Path) -> pl.DataFrame:
-        """A file's. Raises DataError."""
+        """The table of a file. Raises DataError."""
 
     def read(self, asked: Asked) -> list[Recording]:
         found = []
@@ -138,7 +138,7 @@ class TableSection(FileSection, SampleSection):
 def recordings(
     frame: pl.DataFrame, path: Path, meaning: Columns, part: str | None
 ) -> list[Recording]:
-    """The recordings in a table that was read from `path`, whose stem names them."""
+    """The recordings in a table. path: its file, whose stem names them. Raises DataError."""
     where = str(path)
     if not len(frame):
         expected = "expected a header and at least one row of samples"
@@ -148,7 +148,7 @@ def recordings(
     if meaning.label:
         cells = columns.column(frame, meaning.label, "label in [data]", where)
         label = columns.labels(cells, where)
-    if meaning.targets:  # a blank one is a step whose truth is unknown
+    if meaning.targets:  # if a cell is blank, the truth of its step is unknown
         y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
     if meaning.time and (meaning.keep_time or meaning.dt):
         time = columns.seconds(columns.column(frame, meaning.time, "time in [data]", where), where)
@@ -169,7 +169,10 @@ def recordings(
 def read_csv(
     path: Path, separator: str = ",", names: tuple[str, ...] | None = None
 ) -> pl.DataFrame:
-    """All as text. separator: a space stands for any number of them; names: without a header."""
+    """A table with all cells as text. Raises DataError.
+
+    separator: a space stands for any number of them. names: of all columns, if there is no header.
+    """
     try:
         content = path.read_bytes()
         if not content.strip():
@@ -210,7 +213,7 @@ def _numbers(
 
 
 def _with_dt(recording: Recording) -> Recording:
-    """With the seconds since the row before as a last channel; a clock set back takes no time."""
+    """With the seconds since the row before as a last channel, 0 if the clock was set back."""
     assert recording.time is not None
     dt = np.maximum(np.diff(recording.time, prepend=recording.time[:1]), 0)
     return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))
@@ -219,7 +222,7 @@ def _with_dt(recording: Recording) -> Recording:
 def _groups(
     frame: pl.DataFrame, column: str | None, path: Path
 ) -> list[tuple[str, NDArray[np.int64]]]:
-    """(group, its rows in the file's order); groups in the order of their first rows."""
+    """Each group and its rows, in the file's order. Groups are in the order of their first rows."""
     if column is None:
         return [(path.stem, np.arange(len(frame)))]
     names = columns.labels(columns.column(frame, column, "group in [data]", str(path)), str(path))

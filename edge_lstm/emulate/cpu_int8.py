@@ -1,9 +1,11 @@
-"""The network as the native kernel computes it in int8, differentiable: its rounding is done here.
+"""The network as the native kernel computes it in int8, differentiable.
 
-Weights of the layers that multiply their state lie on a grid for each column, x and h on one for each sequence
-and step, of a 127th of the largest among them. Sums, gates, the cell state and the other layers are
-float. Rounding has no slope, so gradients pass it as if it were not there (the straight-through
-estimator: Bengio et al. 2013, arXiv 1308.3432).
+Only layers that multiply their state are rounded. Each column of their weights lies on a grid of
+its own, and so do x and h of each sequence and step. A grid's steps are a 127th of the largest
+value on it. Sums, gates, the cell state and the other layers are float.
+
+Rounding has no slope, so gradients pass it as if it were not there (the straight-through estimator:
+Bengio et al. 2013, arXiv 1308.3432).
 """
 
 from __future__ import annotations
@@ -33,15 +35,15 @@ def columns_on_grid(W: Tensor) -> Tensor:
 
 
 class RoundedNet(CompactNet):
-    """A CompactNet whose layers that multiply their state round, each in the same way (`run_rounded`).
+    """A CompactNet in which every layer that multiplies its state rounds (`run_rounded`).
 
-    Its weights are those that are rounded. Not for layers that read whole sequences.
+    Its weights are the values before rounding. Not for layers that read whole sequences.
     """
 
     def forward(
         self, features: Tensor, state: State | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """As CompactNet's, and always in float32."""
+        """As of `CompactNet`, and always in float32."""
         with torch.autocast(features.device.type, enabled=False):
             return super().forward(features, state, lengths)
 
@@ -57,7 +59,7 @@ class RoundedNet(CompactNet):
         return self.run_rounded(module, x, state)
 
     def run_rounded(self, module: LayerModule, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x: (N, T, inputs), not rounded yet -> (N, T, outputs), the last state."""
+        """x: (N, T, inputs), not rounded yet. Returns (N, T, outputs) and the last state."""
         raise NotImplementedError
 
 

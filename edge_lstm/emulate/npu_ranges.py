@@ -1,6 +1,9 @@
-"""Where the NPU's int8 cell rounds, and how wide its steps are: shared by the fine-tuning and the export. See docs/int8.md.
+"""The places where the NPU's int8 cell rounds, and how wide its steps are.
 
-Everything int8 but the weights lies on one grid: 1/127 apart, from -128/127 to 1. What is no such number by nature is divided by a scale.
+The fine-tuning and the export share them. See docs/int8.md.
+
+Everything int8 but the weights lies on one grid: 1/127 apart, from -128/127 to 1. A value of a
+wider range is divided by a scale first.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from edge_lstm_runtime.model.network import Network
 from ..layers import kind_of
 
 Float64 = NDArray[np.float64]
-X_MARGIN = 1.25  # of the largest feature of the calibration set: beyond it x is clipped
-WIDTHS = np.arange(0.4, 1.11, 0.1)  # of the half range of a sum, and
-SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # of its centre: what the search tries
+X_MARGIN = 1.25  # times the largest feature of the calibration set: beyond it x is clipped
+# The search tries these widths, in half ranges of a sum, and these shifts of its centre.
+WIDTHS = np.arange(0.4, 1.11, 0.1)
+SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)
 
 
 def on_grid(values: Float64) -> Float64:
@@ -31,13 +35,16 @@ def on_grid(values: Float64) -> Float64:
 
 
 def input_range(x: NDArray[Any]) -> Float64:
-    """x: (N, F) calibration features -> (F,): the value that the largest int8 stands for."""
+    """The value of each feature that the largest int8 stands for, (F,). x: (N, F), calibration."""
     largest: Float64 = X_MARGIN * np.maximum(np.abs(x.astype(np.float64)).max(axis=0), 1e-3)
     return largest
 
 
 def input_parts(features: int) -> int:
-    """Channels for each feature: about 30 for all of them cost little beside H, and more than 16 for one gain nothing."""
+    """Channels for each feature.
+
+    About 30 for all features cost little beside H. More than 16 for one gain nothing.
+    """
     return min(16, max(2, 30 // features))
 
 
@@ -45,8 +52,9 @@ def input_parts(features: int) -> int:
 class Seen:
     """What happens in one step of a layer with a state, for N samples.
 
-    weights: its own, canonical, float64. inputs: (N, inputs). state: before the step, (N, size) each.
-    sums: (N, S) with the importance of each. products: what each matrix is multiplied with.
+    weights: its own, canonical, float64. inputs: (N, inputs). state: before the step, (N, size)
+    each. sums: (N, S), with the importance of each. products: the vectors that each matrix is
+    multiplied with.
     """
 
     layer: Layer
@@ -76,7 +84,7 @@ def walk(
 ) -> Iterator[Seen]:
     """One step of a network in float64: each layer that multiplies its state, in order.
 
-    weights: canonical. x: (N, F); states: before the step, (N, size) each, by the network's names.
+    weights: canonical. x: (N, F). states: before the step, (N, size) each, by the network's names.
     """
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
     values = {FEATURES: x.astype(np.float64)}
@@ -105,15 +113,25 @@ def walk(
 
 
 def search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64]:
-    """The scale and the centre of each column with the least squared error of rounding and clipping. (N, 4 H) each -> (4 H,) each."""
-    low, high = sums.min(axis=0), sums.max(axis=0)
-    half, middle = np.maximum((high - low) / 2, 1e-3), (high + low) / 2
+    """The scale and the centre of each column with the least error, (S,) each.
+
+    The error is the mean square of rounding and clipping, weighted by the importance. sums,
+    importance: (N, S).
+    """
+    low = sums.min(axis=0)
+    high = sums.max(axis=0)
+    half = np.maximum((high - low) / 2, 1e-3)
+    middle = (high + low) / 2
     least = np.full(len(half), np.inf)
-    scale, centre = half.copy(), middle.copy()
+    scale = half.copy()
+    centre = middle.copy()
     for width in WIDTHS:
         for shift in SHIFTS:
-            s, m = half * width, middle + half * shift
+            s = half * width
+            m = middle + half * shift
             error = (importance * (on_grid((sums - m) / s) * s + m - sums) ** 2).mean(axis=0)
             better = error < least
-            least[better], scale[better], centre[better] = error[better], s[better], m[better]
+            least[better] = error[better]
+            scale[better] = s[better]
+            centre[better] = m[better]
     return scale, centre

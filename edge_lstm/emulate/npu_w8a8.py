@@ -1,11 +1,15 @@
-"""The network as an NPU computes it in w8a8, differentiable: what the int8 cell rounds is rounded here.
+"""The network as an NPU computes it in w8a8, differentiable. It rounds as the int8 cell does.
 
-Of each layer with a state the product of x and h is int8 (docs/int8.md): its weights, with a step for
-each column of sums; x, in several channels whose sum is finer than int8; h, each rounding error made
-up for in the next step; and its sums, each on a grid with a scale and a centre of its own. The other
-states, the gates and the other layers are float16 on the NPU and float32 here. Gradients pass the
-rounding as if it were not there. What it leaves out is the slope by the scale: scales and centres are
-learned (Esser et al. 2020, arXiv 1902.08153).
+In each layer with a state the product of x and h is int8 (docs/int8.md):
+
+- the weights have a step for each column of sums,
+- x comes in several channels whose sum is finer than int8,
+- the rounding error of h is added in the next step,
+- each sum lies on a grid with a scale and a centre of its own.
+
+The other states, the gates and the other layers are float16 on the NPU and float32 here. Gradients
+pass the rounding as if it were not there, except for the slope by the scale: scales and centres
+are learned (Esser et al. 2020, arXiv 1902.08153).
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ OWN = ("x_range", "start_scale.", "start_centre.", "width.", "shift.")  # beside
 class NpuNet(RoundedNet):
     """A CompactNet whose answers are the int8 cell's.
 
-    The scales and centres of a layer's S sums are start_scale * exp(width) and
-    start_centre + start_scale * shift: weight decay then pulls them back to where they began, not to 0.
+    The scales of a layer's S sums are start_scale * exp(width), the centres are
+    start_centre + start_scale * shift. Weight decay then pulls them back to their beginnings, and
+    not to 0.
     """
 
     def __init__(
@@ -67,8 +72,12 @@ class NpuNet(RoundedNet):
         return start * self.width[name].exp(), centre
 
     def integers(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a layer's product: x's weights (S, inputs), which `share_out` divides among its parts, h's
-        (S, H), the step (S, 1). Those of a layer that reads the features are for x / x_range."""
+        """The integers of a layer's product, and its step.
+
+        Returns x's weights (S, inputs), which `share_out` divides among the parts of x, h's weights
+        (S, H), and the step (S, 1). In a layer that reads the features, x's weights are for
+        x / x_range.
+        """
         W_x, W_h, _ = self._joined(name)
         x_range, parts = self.x_inputs(name)
         return integers(W_x.t().detach() * x_range, W_h.t().detach(), parts)
@@ -85,7 +94,7 @@ class NpuNet(RoundedNet):
         return module.layer.joined(TORCH, module.canonical())
 
     def run_rounded(self, module: LayerModule, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """What rounding h left out begins at 0 with every call."""
+        """The rounding error of h begins at 0 with every call."""
         name = module.layer.name
         count, steps, _ = x.shape
         slow = (count * steps * 127) ** -0.5  # so that the few ranges don't outweigh the weights
@@ -106,7 +115,7 @@ class NpuNet(RoundedNet):
 def _by_cell(
     module: LayerModule, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State
 ) -> tuple[Tensor, State]:
-    """Any layer type, by its cell. sums: (N, T, S) x's share; W_h: (H, S) on its grid."""
+    """Any layer type, by its cell. sums: (N, T, S) x's share. W_h: (H, S) on its grid."""
     layer = module.layer
     weights = module.canonical()
     error = torch.zeros_like(state[layer.recurrent])
@@ -144,12 +153,16 @@ class _Rounded(TorchOps):
 
 
 def rounded_layers(spec: ModelSpec) -> list[Layer]:
-    """Those whose product is int8."""
+    """The layers whose product is int8."""
     return [layer for layer in spec.network.layers if layer.multiplies_state]
 
 
 def integers(W_x: Tensor, W_h: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
-    """W_x: (S, inputs) for the sum of all parts, W_h: (S, H) -> both in whole steps, up to 127 parts and 127, and the step (S, 1)."""
+    """The weights in whole steps, and the step (S, 1).
+
+    W_x: (S, inputs) for the sum of all parts, returned as numbers up to 127 parts. W_h: (S, H),
+    returned as numbers up to 127.
+    """
     largest = torch.maximum(
         W_x.abs().amax(dim=1, keepdim=True) / parts, W_h.abs().amax(dim=1, keepdim=True)
     )
@@ -158,7 +171,10 @@ def integers(W_x: Tensor, W_h: Tensor, parts: int) -> tuple[Tensor, Tensor, Tens
 
 
 def share_out(q: Tensor, parts: int) -> Tensor:
-    """(S, F) whole numbers -> (S, parts F): for each of the parts one that is at most 1 from the others, the same in sum."""
+    """Whole numbers (S, F) divided into parts with the same sum, (S, parts F).
+
+    The parts of a number differ by at most 1.
+    """
     low = torch.floor(q / parts)
     return torch.cat([low + (q - parts * low > part) for part in range(parts)], dim=1)
 
@@ -166,8 +182,10 @@ def share_out(q: Tensor, parts: int) -> Tensor:
 def starting_ranges(
     spec: ModelSpec, weights: dict[str, Tensor], sequences: Many[Sequence]
 ) -> dict[str, Tensor]:
-    """What NpuNet has beside a CompactNet's `weights`, from the sums that occur in training
-    recordings, reset and carried."""
+    """The part of an NpuNet's state that a CompactNet's `weights` lack.
+
+    It follows from the sums that occur in training recordings, reset and carried.
+    """
     net = CompactNet(spec)
     net.load_state_dict(weights)
     canonical = canonical_weights(net)
@@ -201,9 +219,9 @@ def starting_ranges(
 def settled(
     spec: ModelSpec, state: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The state of an NpuNet as that of a CompactNet with its weights on the grid, and the learned ranges.
+    """An NpuNet's state as a CompactNet's with its weights on the grid, and the learned ranges.
 
-    Ranges: x_range (F,) and, of each rounded layer, NAME.scale and NAME.centre (S,).
+    The ranges are x_range (F,) and, for each rounded layer, NAME.scale and NAME.centre (S,).
     """
     net = NpuNet(spec)
     net.load_state_dict(state)
@@ -224,8 +242,10 @@ def settled(
 def product(
     layer: Layer, weights: Mapping[str, Float32], x_range: NDArray[Any], parts: int
 ) -> tuple[Float64, Float64]:
-    """A layer's canonical weights that lie on the grid -> the integers (parts inputs + H, S) of its
-    product, and the steps (S,)."""
+    """The integers (parts inputs + H, S) of a layer's product, and the steps (S,).
+
+    weights: canonical, on the grid.
+    """
     W_x, W_h, _ = layer.joined(NUMPY, weights)
     exact = [torch.from_numpy(W.astype(np.float64).T) for W in (W_x, W_h)]
     q_x, q_h, step = integers(
@@ -239,7 +259,7 @@ def _on_grid(values: Tensor) -> Tensor:
 
 
 def _spread(x: Tensor, x_range: Tensor, parts: int) -> Tensor:
-    """As `packing.spread`: (..., F) -> (..., parts F)."""
+    """As `packing.spread`. x: (..., F). Returns (..., parts F)."""
     offsets = (torch.arange(parts, device=x.device) - (parts - 1) / 2) / parts
     rounded = torch.round((127 * x / x_range)[..., None, :] + offsets[:, None]).clamp_(-128, 127)
     return rounded.flatten(-2).mul_(1 / 127)

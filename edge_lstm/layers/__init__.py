@@ -40,25 +40,26 @@ class LayerModule(nn.Module):
     def forward(
         self, x: Tensor, state: State | None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """x: (N, T, inputs); state: None for zero -> (N, T, outputs), the state after step T.
+        """x: (N, T, inputs). state: None for zero. Returns (N, T, outputs) and the state after
+        step T.
 
         lengths: (N,) int64 on the CPU, the steps before the padding, for a layer that reads whole
-        sequences from both ends; None if there is no padding.
+        sequences from both ends. None if there is no padding.
         """
 
     @abstractmethod
     def canonical(self) -> dict[str, Tensor]:
-        """The weights by the names and in the shapes of the runtime's layer; with gradients."""
+        """The weights by the names and in the shapes of the runtime's layer, with gradients."""
 
-    # A recurrence with a gradient by hand, if the type has one: through autograd each step would
-    # cost several times as much. See `emulate`, which does without where it is None.
+    # A recurrence with a gradient by hand, if the type has one. Through autograd each step would
+    # cost several times as much. `emulate` takes that way if it is None.
     run_int8: Callable[..., tuple[Tensor, State]] | None = None
     run_npu: Callable[..., tuple[Tensor, State]] | None = None
 
     def rows(self) -> list[str]:
         """The names of the parameters that are matrices with an output in each row, as torch's are.
 
-        Of each a number format has a step for each row.
+        A number format has a step for each of these rows.
         """
         return []
 
@@ -153,7 +154,7 @@ class _Given(TorchOps):
 
 
 def _given_sums(layer: Layer, sums: Tensor, state: State) -> State:
-    """The state after a step whose sums are given. The products are zero then, whatever they are."""
+    """The state after a step whose sums are given. All products are replaced by zero."""
     inputs = 1
     shapes = layer.weights(inputs)
 
@@ -173,7 +174,7 @@ def module_of(layer: Layer, inputs: int) -> LayerModule:
 
 
 def kind_of(layer: Layer) -> type[LayerModule]:
-    """By its own file, or the one that unrolls any cell."""
+    """The module of the type's own file, or else the one that unrolls any cell."""
     if layer.type not in MODULES:
         return CellModule
     kind: type[LayerModule] = MODULES.load(layer.type).MODULE

@@ -1,6 +1,6 @@
-"""LSTM by torch.nn.LSTM, whose gates stand in our order, i, f, g, o; and its rounded recurrences.
+"""LSTM by torch.nn.LSTM, and its rounded recurrences. The gates are in our order, i, f, g, o.
 
-The recurrences have their gradients by hand. c, h, the gates and the head are float in all of them.
+The recurrences have their gradients by hand. In all of them c, h, the gates and the head are float.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ class LstmModule(RecurrentModule):
 
     @staticmethod
     def importance(layer: Layer, sums: Tensor, state: State) -> Tensor:  # noqa: ARG004
-        """The squared slopes of the new c by the sums of i, f and g, and of the new h by that of o."""
+        """The squared slopes of the new c by the sums of i, f and g, and of the new h by o's."""
         i, f, g, o = sums.chunk(4, dim=1)
-        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        i = torch.sigmoid(i)
+        f = torch.sigmoid(f)
+        g = torch.tanh(g)
+        o = torch.sigmoid(o)
         c = state["c"]
         tanh_c = torch.tanh(f * c + i * g)
         slopes = [g * i * (1 - i), c * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
@@ -43,23 +46,27 @@ class LstmModule(RecurrentModule):
     def run_int8(
         self, x: Tensor, weights: Mapping[str, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """x: (N, T, inputs), rounded; weights: canonical, matrices on their grid; on_grid: of h."""
+        """x: (N, T, inputs), rounded. weights: canonical, matrices on a grid. on_grid: for h."""
         sums = linear(x.transpose(0, 1), weights["W_x"].t(), weights["b"])  # (T, N, 4 H)
-        hs, c = _Int8.apply(sums, weights["W_h"].t(), state["h"], state["c"], on_grid)  # type: ignore[no-untyped-call]
+        hs, c = _Int8.apply(  # type: ignore[no-untyped-call]
+            sums, weights["W_h"].t(), state["h"], state["c"], on_grid
+        )
         return hs.transpose(0, 1), {"h": hs[-1], "c": c}
 
     def run_npu(
         self, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State, on_grid: Round
     ) -> tuple[Tensor, State]:
-        """sums: (T, N, 4 H), x's share; W_h: (H, 4 H), on its grid; ranges: the scale and the centre
-        (4 H,) of the sums. What rounding h leaves out is made up for in the next step."""
-        hs, c = _Npu.apply(sums, W_h.t(), *ranges, state["h"], state["c"], on_grid)  # type: ignore[no-untyped-call]
+        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scales and the
+        centres of the sums, (4 H,) each. The rounding error of h is added in the next step."""
+        hs, c = _Npu.apply(  # type: ignore[no-untyped-call]
+            sums, W_h.t(), torch.stack(ranges), torch.stack([state["h"], state["c"]]), on_grid
+        )
         return hs.transpose(0, 1), {"h": hs[-1], "c": c}
 
 
 class _Int8(Function):
-    """sums: (T, N, 4 H) x's share of the gates, in the order i, f, g, o; W: (4 H, H) on the grid;
-    h, c: (N, H) -> h of each step (T, N, H), and the last c (N, H)."""
+    """sums: (T, N, 4 H) x's share of the gates, in the order i, f, g, o. W: (4 H, H) on the grid.
+    h, c: (N, H). Returns h of each step (T, N, H), and the last c (N, H)."""
 
     @staticmethod
     def forward(
@@ -98,20 +105,18 @@ class _Int8(Function):
 
 
 class _Npu(Function):
-    """As `_Int8`, with the sums rounded too, each column on a grid of 1/127 with a scale and a centre
-    (4 H,) of its own, by which there are gradients as well."""
+    """As `_Int8`, with the sums rounded too.
+
+    Each column of the sums is on a grid of 1/127 with a scale and a centre of its own. ranges:
+    (2, 4 H) the scales and the centres, which have gradients as well. state: (2, N, H) h and c.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        sums: Tensor,
-        W: Tensor,
-        scale: Tensor,
-        centre: Tensor,
-        h: Tensor,
-        c: Tensor,
-        on_grid: Round,
+        ctx: Any, sums: Tensor, W: Tensor, ranges: Tensor, state: Tensor, on_grid: Round
     ) -> tuple[Tensor, Tensor]:
+        scale, centre = ranges.unbind()
+        h, c = state.unbind()
         steps, count, hidden = len(sums), *h.shape
         gates, inside, left_out = (
             torch.empty_like(sums, memory_format=torch.contiguous_format) for _ in range(3)
@@ -153,11 +158,11 @@ class _Npu(Function):
         d_W = d_sums.flatten(0, 1).t() @ rounded.flatten(0, 1)
         d_scale = (d_gates * left_out).sum(dim=(0, 1))
         d_centre = (d_gates - d_sums).sum(dim=(0, 1))
-        return d_sums, d_W, d_scale, d_centre, d_h, d_c, None
+        return d_sums, d_W, torch.stack([d_scale, d_centre]), torch.stack([d_h, d_c]), None
 
 
 def _cell(a: Tensor, cs: Tensor, hs: Tensor, tanh_c: Tensor, t: int) -> Tensor:
-    """a: (N, 4 H) the sums, made the gates; writes the new c and h, and returns h."""
+    """a: (N, 4 H) the sums, which become the gates. Writes the new c and h, and returns h."""
     hidden = hs.shape[2]
     g = torch.tanh(a[:, 2 * hidden : 3 * hidden])
     i, f, _, o = a.sigmoid_().chunk(4, dim=1)
@@ -167,8 +172,10 @@ def _cell(a: Tensor, cs: Tensor, hs: Tensor, tanh_c: Tensor, t: int) -> Tensor:
 
 
 def _slopes(gates: Tensor, cs: Tensor, tanh_c: Tensor) -> tuple[Tensor, Tensor]:
-    """All that doesn't depend on the steps to come, for all steps at once: c's slope by h, and the
-    sums' slopes by c and, of o, by h."""
+    """The slopes that don't depend on later steps, for all steps at once.
+
+    They are h's slope by c, and the slopes by the sums: c's by those of i, f and g, h's by o's.
+    """
     i, f, g, o = gates.chunk(4, dim=2)
     c_by_h = o * (1 - tanh_c.square())
     parts = [g * i * (1 - i), cs[:-1] * f * (1 - f), i * (1 - g.square()), tanh_c * o * (1 - o)]

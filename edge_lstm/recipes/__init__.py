@@ -1,6 +1,6 @@
 """Configurations that are tuned and measured (docs/recipes.md).
 
-They are named `recipe:NAME` where a configuration's path is expected.
+`recipe:NAME` stands for the path of one of them.
 """
 
 from __future__ import annotations

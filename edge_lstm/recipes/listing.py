@@ -17,8 +17,8 @@ from . import FOLDER
 class Recipe:
     """A packaged configuration.
 
-    about: the file's first line; data: what it needs, in words
-    missing: why the data can't be read, empty if it is there
+    about: the file's first line. data: the data that it needs, in words.
+    missing: why the data can't be read, empty if it is there.
     """
 
     name: str

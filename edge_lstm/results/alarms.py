@@ -1,4 +1,7 @@
-"""From a trained forecast to a detector: its centre, scale and threshold from the training split, and how good its alarms are."""
+"""From a trained forecast to a detector.
+
+Its centre, scale and threshold come from the training split. How good its alarms are.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from ..data.recordings import Float64, Sequence
 
 Answers = Many[NDArray[Any]]
 Flags = NDArray[np.bool_]
-NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, of a normal distribution
+# Times the median absolute deviation of a normal distribution gives its standard deviation.
+NORMAL = 1.4826
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
 
@@ -33,12 +37,12 @@ def fit(
 ) -> ModelSpec:
     """The specification with the detector's numbers.
 
-    sequences, answers: of the training split; known anomalies count nowhere.
-    false_alarms: the share of the steps that may be flagged; smoothing: of the score, in steps.
+    sequences, answers: of the training split. Known anomalies count nowhere.
+    false_alarms: the share of the steps that may be flagged. smoothing: of the score, in steps.
     Raises DataError if no forecast could be compared with a value.
     """
     outputs = spec.answer.size
-    # A sample's weight whose average is as old as that of so many equal ones.
+    # With this weight an average is as old as the mean of `smoothing` samples.
     weight = 2 / (smoothing + 1)
     open_spec = _with(spec, Detector((0.0,) * outputs, (1.0,) * outputs, 0.0, weight))
     found = []
@@ -66,14 +70,16 @@ def _with(spec: ModelSpec, detector: Detector) -> ModelSpec:
 
 
 def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
-    """values: (T, K), NaN where unknown -> (K,) the median, and the spread: the scaled median absolute deviation.
+    """The median and the spread of each column, (K,) each. values: (T, K), NaN if unknown.
 
-    Where more than half of the values are the same that is 0, and the standard deviation stands in for it; 1 where that is 0 too.
+    The spread is the scaled median absolute deviation. That is 0 if more than half of the values
+    are the same: the spread is then the standard deviation, or 1 if that is 0 too.
     """
     known = ~np.isnan(values)
     if not known.any(axis=0).all():
+        name = names[int(np.argmin(known.any(axis=0)))]
         raise DataError(
-            f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split falls on a known, normal value"
+            f"no forecast of {name!r} in the training split falls on a known, normal value"
         )
     centre = np.nanmedian(values, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(values - centre), axis=0)
@@ -83,11 +89,15 @@ def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
 
 
 def threshold(scores: Float64, rate: float) -> float:
-    """The score that a share `rate` of them is above, or the next smaller share that can be; NaN is no score."""
+    """The score that a share `rate` of them is above, or the next smaller possible share.
+
+    NaN is no score. Raises DataError if there is none.
+    """
     ranked = np.sort(scores[~np.isnan(scores)])[::-1]
     if not len(ranked):
         raise DataError(
-            "no step of the training split has a score: every value is missing or in a window of `known_anomalies`"
+            "no step of the training split has a score: "
+            "every value is missing or in a window of `known_anomalies`"
         )
     return min(float(ranked[int(rate * len(ranked))]), LARGEST)
 
@@ -97,7 +107,7 @@ def normal_steps(sequence: Sequence) -> Flags:
 
 
 def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list[Float64]:
-    """Per sequence (T,), from the state at a recording's start; NaN where there is none."""
+    """Of each sequence (T,), NaN if a step has none. The state begins anew with each recording."""
     found = []
     for sequence, answer in zip(sequences, answers, strict=True):
         detector = AnomalyDetector(spec)
@@ -110,23 +120,30 @@ def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list
 def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
     """What the flags (T,) of each sequence are worth.
 
-    flagged             share of the steps outside of the windows, which `false_alarms` in [model] is of the training split
-    windows, detected   known anomalies, and those with a flag in them; an alarm is a run of flags, at most an hour apart
-    false_alarms        alarms that touch no window; false_alarms_per_day: over the time outside of the windows
-    precision, recall, f1  detected over detected and false alarms, detected over windows, their harmonic mean; None where undefined
-    delay_hours         from a window's start to the first flag in it, the mean over the detected ones
-    Without known windows, `flagged` alone.
+    flagged                the share of the steps outside of the windows that are flagged. On the
+                           training split, `false_alarms` in [model] sets it
+    windows, detected      known anomalies, and those with a flag in them
+    false_alarms           alarms that touch no window. An alarm is a run of flags, at most an hour
+                           apart
+    false_alarms_per_day   over the time outside of the windows
+    precision, recall, f1  detected over detected and false alarms, detected over windows, and their
+                           harmonic mean. None if undefined
+    delay_hours            from a window's start to the first flag in it, the mean over the detected
+                           ones
+    If there are no known windows, `flagged` alone.
     """
     usual = np.concatenate([f[normal_steps(s)] for s, f in zip(sequences, flags, strict=True)])
     found: dict[str, Any] = {"flagged": float(usual.mean()) if len(usual) else None}
     if any(s.anomalous is None or s.time is None for s in sequences):
         return found
     windows = false_alarms = 0
-    delays, seconds = [], 0.0
+    delays = []
+    seconds = 0.0
     for sequence, flag in zip(sequences, flags, strict=True):
         assert sequence.time is not None
         assert sequence.anomalous is not None
-        time, anomalous = sequence.time, sequence.anomalous
+        time = sequence.time
+        anomalous = sequence.anomalous
         known = runs(anomalous)
         windows += len(known)
         for start, end in known:
@@ -136,7 +153,8 @@ def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
         false_alarms += sum(not anomalous[start:end].any() for start, end in runs(flag, time))
         # A clock that is set back takes no time.
         seconds += float(np.maximum(np.diff(time), 0)[~anomalous[1:]].sum())
-    detected, days = len(delays), seconds / 86400
+    detected = len(delays)
+    days = seconds / 86400
     return found | {
         "windows": windows,
         "detected": detected,
@@ -153,7 +171,10 @@ def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
 
 
 def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
-    """The stretches of flagged steps, the last one excluded; with their times, those at most an hour apart are one."""
+    """The stretches of flagged steps: the first step, and the one after the last.
+
+    time: (T,) seconds. If it is given, stretches at most an hour apart are one.
+    """
     borders = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     found: list[tuple[int, int]] = []
     for start, end in borders.reshape(-1, 2).tolist():
@@ -165,7 +186,7 @@ def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
 
 
 def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dict[str, Any]:
-    """`judge` of a fitted specification's own flags. A score that is not there is no flag."""
+    """`judge` of a fitted specification's own flags. A step without a score has no flag."""
     return judge(sequences, [s > spec.detector.threshold for s in scores(spec, sequences, answers)])
 
 
@@ -183,4 +204,5 @@ def sentence(found: dict[str, Any]) -> str:
     if found["delay_hours"] is not None and not math.isnan(found["delay_hours"]):
         start = "its start" if found["detected"] == 1 else "their starts on average"
         delay = f", {found['delay_hours']:.1f} h after {start}"
-    return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"
+    detected = f"{found['detected']} of {found['windows']} windows detected{delay}"
+    return f"{detected}; {found['false_alarms']} false alarms{rate}"

@@ -1,4 +1,8 @@
-"""The torch model's answers as the board gives them: from the zero state, the state carried; or, bidirectional, to whole sequences."""
+"""The torch model's answers as the board gives them.
+
+They begin at the zero state and carry the state, or are of whole sequences if the model is
+bidirectional.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,15 @@ from ..data.recordings import Sequence
 from ..data.windows import batches
 from ..network import CompactNet, State
 
-# Steps whose hidden values are held at once; a recording of days doesn't fit otherwise.
+# Steps whose hidden values are held at once. A recording of days doesn't fit otherwise.
 CHUNK = 4096
 
 
 def stream(model: CompactNet, x: Tensor, lengths: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """x: (N, T, F), lengths: (N,) steps before the padding, on the CPU -> the steps and their outputs (N, steps, O), a chunk at a time.
+    """Gives the steps and their outputs (N, steps, O), a chunk at a time.
 
-    Of a bidirectional model all steps at once: a chunk would hide what follows it.
+    x: (N, T, F). lengths: (N,) the steps before the padding, on the CPU. A bidirectional model
+    answers all steps at once, because a chunk would hide the steps that follow it.
     """
     if model.spec.whole:
         yield slice(0, x.shape[1]), model(x, lengths=lengths)[0]
@@ -37,7 +42,7 @@ def stream(model: CompactNet, x: Tensor, lengths: Tensor) -> Iterator[tuple[slic
 
 @torch.no_grad()
 def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
-    """Per sequence (T, O): logits, else raw units."""
+    """Of each sequence (T, O): logits for classes and characters, else raw units."""
     device = next(model.parameters()).device
     spec = model.spec
     scaling = spec.answer.scaling(spec.inputs)
@@ -64,7 +69,7 @@ def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
 
 
 def carried_answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
-    """As `answers`, of one stream through all sequences in their order, the state never reset."""
+    """As `answers`, in one stream through all sequences in order. The state is never reset."""
     whole = dataclasses.replace(sequences[0], x=np.concatenate([s.x for s in sequences]))
     (found,) = answers(model, [whole])
     return np.split(found, np.cumsum([len(s.x) for s in sequences])[:-1])

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """weights: canonical, float32; history: a row per epoch; metrics: those of metrics.json, empty before training has ended.
+    """weights: canonical, float32. history: a row per epoch. metrics: those of metrics.json, empty
+    if training has not ended.
 
-    w8a8: the ranges that the weights were fine-tuned with for an NPU, see `npu_lstm.settled`; empty where they were not.
+    w8a8: the ranges of a fine-tuning for an NPU, see `npu_w8a8.settled`. Empty if there was none.
     """
 
     path: Path
@@ -38,18 +39,22 @@ class Run:
 
     @functools.cached_property
     def splits(self) -> Splits:
-        """The data, read again. Raises DataError when it is not what the model was trained on."""
+        """The data, read again. Raises DataError if the model was trained on other data."""
         splits = load_data(self.config)
         if splits.fingerprint != self.fingerprint:
             raise DataError(
-                f"{self.path}: the data has changed since this run was trained (fingerprint {splits.fingerprint[:12]}, "
-                f"expected {self.fingerprint[:12]}); restore the data, or train again"
+                f"{self.path}: the data has changed since this run was trained "
+                f"(fingerprint {splits.fingerprint[:12]}, expected {self.fingerprint[:12]}); "
+                "restore the data, or train again"
             )
         return splits
 
 
 def load_run(path: str | Path, checkpoint: str = "best") -> Run:
-    """checkpoint: "best" or "last". Raises TrainingError for a folder that is no run and for a damaged checkpoint."""
+    """Read a run back. checkpoint: "best" or "last".
+
+    Raises TrainingError if the folder is no run, or if the checkpoint is damaged.
+    """
     from ..network import CompactNet, canonical_weights
     from ..training import checkpoint as checkpoints
 
@@ -69,7 +74,8 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
         learned = {name: tensor.numpy() for name, tensor in contents.get("w8a8", {}).items()}
     except (BundleError, ValueError, RuntimeError) as e:
         raise TrainingError(
-            f"{file}: {str(e).splitlines()[0]}; the checkpoint doesn't fit this version: train again"
+            f"{file}: {str(e).splitlines()[0]}; "
+            "the checkpoint doesn't fit this version: train again"
         ) from e
     try:
         metrics = json.loads((path / checkpoints.METRICS).read_text())
@@ -77,7 +83,8 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
         metrics = {}
     except ValueError as e:
         raise TrainingError(
-            f"{path / checkpoints.METRICS}: damaged ({e}); delete it and run train with --resume to write it again"
+            f"{path / checkpoints.METRICS}: damaged ({e}); "
+            "delete it and run train with --resume to write it again"
         ) from e
     return Run(
         path,

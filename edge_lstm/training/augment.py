@@ -1,4 +1,7 @@
-"""Training samples varied at random, so that a small data set doesn't teach what a sensor's calibration happened to be."""
+"""Random variations of the training samples.
+
+A small data set then doesn't teach the accidents of one sensor's calibration.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,29 @@ from ..config.common import AugmentConfig
 
 
 class Augment:
-    """A batch's features changed as [augment] asks: otherwise in every epoch, the same way when that is resumed.
+    """Changes a batch's features as [augment] asks, in another way in each epoch.
 
-    channels: C; the first features are the channels' normalised values, and those after them (which are missing) are left alone.
+    An epoch that is resumed is changed in the same way.
+
+    channels: C. The first C features are the channels' normalized values. The others say which
+    values are missing, and are left alone.
     """
 
     def __init__(self, config: AugmentConfig, channels: int, seed: int, device: torch.device):
-        self._config, self._channels = config, channels
+        self._config = config
+        self._channels = channels
         self._generator = torch.Generator(device).manual_seed(seed)
 
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x: (N, T, F); lengths: (N,) steps before the padding -> (N, T, F), a new tensor.
 
-        The two masks are SpecAugment's (Park et al. 2019, arXiv 1904.08779): one run of steps, one of channels, at 0, which is the mean.
+        The two masks are SpecAugment's (Park et al. 2019, arXiv 1904.08779): one run of steps and
+        one of channels are set to 0, the mean.
         """
-        config, (count, steps, _) = self._config, x.shape
-        values, rest = x[..., : self._channels], x[..., self._channels :]
+        config = self._config
+        count, steps, _ = x.shape
+        values = x[..., : self._channels]
+        rest = x[..., self._channels :]
         for deviation, shape in (
             (config.offset, (count, 1, self._channels)),
             (config.level, (count, 1, 1)),
@@ -46,7 +56,7 @@ class Augment:
         return torch.cat([values, rest], dim=2)
 
     def _runs(self, lengths: Tensor, share: float, width: int) -> Tensor:
-        """(N, width) where a run lies: of 0 to share * length places, anywhere within the length."""
+        """(N, width) bool, true in one run of 0 to share * length places anywhere in the length."""
         draws = torch.rand(2, len(lengths), generator=self._generator, device=lengths.device)
         count = (draws[0] * ((share * lengths).floor() + 1)).floor()
         start = (draws[1] * (lengths - count + 1)).floor()

@@ -1,4 +1,4 @@
-"""What a training run keeps on disk, whole or not at all."""
+"""The files of a training run. Each is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from edge_lstm_runtime.model import format1
 from ..threads import Choice
 
 FORMAT = 2
-BEST, LAST, CONFIG, HISTORY, METRICS = (
-    "best.pt",
-    "last.pt",
-    "config.toml",
-    "history.csv",
-    "metrics.json",
-)
+BEST = "best.pt"
+LAST = "last.pt"
+CONFIG = "config.toml"
+HISTORY = "history.csv"
+METRICS = "metrics.json"
 FIRST = "first.pt"  # the best model before it was trained anew on more data
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
 FULL = "full.pt"  # the best model before it was pruned
@@ -33,8 +31,8 @@ FULL = "full.pt"  # the best model before it was pruned
 def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
     """Make the folder. marks: the files that say that a `what`, such as "run", was begun there.
 
-    Raises TrainingError where one is to be resumed and there is none, where there is one and it is not to be, and for a folder that
-    can't be made.
+    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed,
+    and if the folder can't be made.
     """
     started = any((out / mark).exists() for mark in marks)
     if resume and not started:
@@ -53,8 +51,8 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
 class Progress:
     """How far training has come.
 
-    finished: "" or why training ended. history: one row per epoch. threads: how many there were
-    from which epoch on, the first entry from epoch 1.
+    finished: why training ended, "" if it has not. history: one row per epoch. threads: how many
+    there were, and from which epoch on. The first entry is of epoch 1.
     """
 
     epoch: int = 0
@@ -76,7 +74,11 @@ def load(
     path: Path,
     keys: tuple[str, ...] = ("model", "spec", "config", "folder", "fingerprint", "progress"),
 ) -> dict[str, Any]:
-    """A checkpoint, its tensors on the CPU; nothing but tensors and plain values is unpickled."""
+    """A checkpoint, its tensors on the CPU. Only tensors and plain values are unpickled.
+
+    keys: those that it must have. Raises TrainingError if the file is missing, damaged or of
+    another format.
+    """
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
@@ -85,7 +87,8 @@ def load(
         ) from e
     except Exception as e:  # torch raises many types for a damaged file
         raise TrainingError(
-            f"{path}: damaged, or no checkpoint of edge-lstm ({type(e).__name__}); restore the file, or train again in another folder"
+            f"{path}: damaged, or no checkpoint of edge-lstm ({type(e).__name__}); "
+            "restore the file, or train again in another folder"
         ) from e
     if (
         not isinstance(contents, dict)
@@ -94,13 +97,14 @@ def load(
     ):
         found = contents.get("format") if isinstance(contents, dict) else None
         raise TrainingError(
-            f"{path}: checkpoint format {found!r}, expected {FORMAT}; it was written by another version: train again"
+            f"{path}: checkpoint format {found!r}, expected {FORMAT}; "
+            "it was written by another version: train again"
         )
     return _of_format_1(contents) if contents["format"] == 1 else contents
 
 
 def _of_format_1(contents: dict[str, Any]) -> dict[str, Any]:
-    """What a version wrote that knew LSTM layers alone, as it is written now."""
+    """A checkpoint of a version that knew only LSTM layers, as it is written now."""
 
     def renamed(name: str) -> str:
         name = re.sub(r"^lstm\.(\w+)_l(\d+)(_reverse)?$", r"layers.lstm\2.rnn.\1_l0\3", name)
@@ -122,10 +126,11 @@ def save_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Every key whose value changed, in words."""
+    """Every key with another value, in words."""
     found = []
     for key in dict.fromkeys((*before, *now)):
-        a, b = before.get(key), now.get(key)
+        a = before.get(key)
+        b = now.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{prefix}{key}.")
         elif a != b:

@@ -1,6 +1,9 @@
-"""Distillation: a small model learns from a larger one's answers, beside the truth (Hinton et al. 2015, arXiv 1503.02531).
+"""Distillation: a small model learns from a larger one's answers, beside the truth.
 
-RUN/teacher/    the teacher: a run of its own that was trained first, or best.pt and metrics.json of the one that [distill] names
+Source: Hinton et al. 2015, arXiv 1503.02531.
+
+RUN/teacher/    the teacher: a run of its own that was trained first, or best.pt and metrics.json of
+                the run that [distill] names
 """
 
 from __future__ import annotations
@@ -25,7 +28,11 @@ FOLDER = "teacher"
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """model: on the training's device. temperature: of classes. weight: the teacher's share of the loss."""
+    """The model that answers, and how its answers count.
+
+    model: on the training's device. temperature: divides the logits of classes. weight: the
+    teacher's share of the loss.
+    """
 
     model: CompactNet
     temperature: float
@@ -35,7 +42,7 @@ class Teacher:
     def answer(
         self, x: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
-        """As CompactNet's, without gradients."""
+        """As of `CompactNet`, without gradients."""
         return self.model(x, state, lengths)  # type: ignore[no-any-return]
 
     def mix(self, loss: Tensor, towards: Tensor) -> Tensor:
@@ -43,7 +50,10 @@ class Teacher:
 
 
 def teacher_config(config: Config, hidden_size: int) -> Config:
-    """Of the teacher that is trained first: the same but for its size, and neither taught, pruned nor quantised."""
+    """The configuration of a teacher that is trained first.
+
+    It differs in its size, and the teacher is neither taught, pruned nor quantized.
+    """
     model = config.model.model_copy(update={"hidden_size": hidden_size})
     return config.model_copy(
         update={"model": model, "distill": None, "prune": None, "quantize": None}
@@ -51,17 +61,20 @@ def teacher_config(config: Config, hidden_size: int) -> Config:
 
 
 def keep_teacher(config: Config, teacher: str, out: Path) -> None:
-    """Copy what is needed of the run `teacher` into RUN/teacher, so that a resumed run has the same one whatever becomes of that.
+    """Copy the parts of the run `teacher` that are needed into RUN/teacher.
 
-    teacher: a folder, looked for beside the configuration first. Raises TrainingError where there is no finished run.
+    A resumed run then has the same teacher, whatever becomes of the original. teacher: a folder,
+    looked for beside the configuration first. Raises TrainingError if it has no finished run.
     """
     beside = Path(config.folder) / teacher
-    source, kept = beside if beside.exists() else Path(teacher), out / FOLDER
+    source = beside if beside.exists() else Path(teacher)
+    kept = out / FOLDER
     if (kept / checkpoint.METRICS).exists():
         return
     if not (source / checkpoint.METRICS).exists():
         raise TrainingError(
-            f"[distill] teacher = {teacher!r}: there is no finished run in {source}; train it first, or set `hidden_size`"
+            f"[distill] teacher = {teacher!r}: there is no finished run in {source}; "
+            "train it first, or set `hidden_size`"
         )
     kept.mkdir(exist_ok=True)
     for name in (checkpoint.BEST, checkpoint.METRICS):
@@ -70,9 +83,13 @@ def keep_teacher(config: Config, teacher: str, out: Path) -> None:
 
 
 def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
-    """The teacher's run. Raises TrainingError, in one line, where it answers something else than a student of this specification."""
-    # A detector's threshold is set after the training, and the network may be another one. But one
-    # that reads both ways would read the padding of the student's batches.
+    """The teacher's run, if it fits.
+
+    Raises TrainingError if it answers something else than a student of this specification, or was
+    trained on other data.
+    """
+    # A detector's threshold is set after the training, and the network may be another one. Both
+    # must read the same way: a net that reads both ways would read the padding of the batches.
     theirs, ours = (
         {
             "bidirectional": s.whole,
@@ -83,11 +100,13 @@ def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     )
     if changed := checkpoint.differences(theirs, ours):
         raise TrainingError(
-            f"[distill] the teacher {run.path} does not fit: its {changed[0]}; expected one of the same data and task"
+            f"[distill] the teacher {run.path} does not fit: its {changed[0]}; "
+            "expected one of the same data and task"
         )
     if run.fingerprint != fingerprint:
         raise TrainingError(
-            f"[distill] the teacher {run.path} was trained on other data or another split; expected a run of the same data"
+            f"[distill] the teacher {run.path} was trained on other data or another split; "
+            "expected a run of the same data"
         )
     return run
 
@@ -95,7 +114,7 @@ def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
 def load_teacher(
     config: Config, spec: ModelSpec, fingerprint: str, out: Path, device: torch.device
 ) -> Teacher:
-    """The one in RUN/teacher. Raises TrainingError where it does not fit."""
+    """The teacher in RUN/teacher. Raises TrainingError if it does not fit."""
     assert config.distill is not None
     run = checked(load_run(out / FOLDER), spec, fingerprint)
     return Teacher(run.model.to(device), config.distill.temperature, config.distill.weight)

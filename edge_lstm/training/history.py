@@ -11,10 +11,12 @@ from .checkpoint import Progress
 
 
 class History:
-    """Without the epochs that a resumed run is about to do again."""
+    """Writes a row for each epoch. Rows of epochs that a resumed run does again are dropped."""
 
     def __init__(self, out: Path, progress: Progress, *, write: bool):
-        self._out, self._history, self._write = out, list(progress.history), write
+        self._out = out
+        self._history = list(progress.history)
+        self._write = write
         self._file: IO[str] | None = None
         self._events: Any = None
 

@@ -1,4 +1,4 @@
-"""What a training run shows while it goes: a bar on a terminal, else a line per epoch. On standard error."""
+"""The progress of a training run, on standard error: a bar on a terminal, else a line per epoch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ class Reporter:
             sys.stderr.flush()
 
     def start(self, epoch: int, epochs: int, samples: int) -> None:
-        """epoch: how many are done; samples: per epoch."""
-        self._first_epoch, self._epochs, self._samples, self._started = (
-            epoch,
-            epochs,
-            samples,
-            time.monotonic(),
-        )
+        """epoch: how many are done. samples: per epoch."""
+        self._first_epoch = epoch
+        self._epochs = epochs
+        self._samples = samples
+        self._started = time.monotonic()
         if not self._quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -53,14 +51,10 @@ class Reporter:
 
     def epoch(self, row: Mapping[str, float], monitor: str, *, best: bool) -> None:
         epoch = int(row["epoch"])
-        shown = (
-            monitor
-            if monitor != "loss"
-            else next(
-                (k.removeprefix("val_") for k in row if k.startswith("val_") and k != "val_loss"),
-                "",
-            )
-        )
+        shown = monitor
+        if monitor == "loss":
+            others = (key for key in row if key.startswith("val_") and key != "val_loss")
+            shown = next(others, "").removeprefix("val_")
         self._metric = f", val loss {row['val_loss']:.4g}, {shown} {row[f'val_{shown}']:.4g}"
         if self._bar is not None:
             self._bar.set_description(
@@ -70,8 +64,9 @@ class Reporter:
             return
         spent = time.monotonic() - self._started
         left = spent / (epoch - self._first_epoch) * (self._epochs - epoch)
+        metric = self._metric.replace(",", " ")
         self.line(
-            f"epoch {epoch}/{self._epochs}  loss {row['train_loss']:.4g}{self._metric.replace(',', ' ')}  "
+            f"epoch {epoch}/{self._epochs}  loss {row['train_loss']:.4g}{metric}  "
             f"{row['samples_per_s']:.0f} samples/s  {left:.0f} s left{'  best' if best else ''}"
         )
 

@@ -1,7 +1,10 @@
-"""Structured pruning: the hidden units that matter least are removed after the training, in rounds, each followed by fine-tuning.
+"""Structured pruning: the hidden units that matter least are removed after the training.
+
+It goes in rounds, each followed by fine-tuning.
 
 RUN/full.pt          the best checkpoint of the training, as it was
-RUN/prune/round1/    and so on: cut.pt (the model as it was cut), best.pt, last.pt, history.csv, curves.png, tensorboard/ of the fine-tuning
+RUN/prune/round1/    and so on: cut.pt (the model as it was cut), and of the fine-tuning best.pt,
+                     last.pt, history.csv, curves.png and tensorboard/
 RUN/best.pt          becomes the best of the last round: an ordinary model of fewer units
 """
 
@@ -24,21 +27,21 @@ from ..network import CompactNet
 from ..results import sizes as compact
 from . import checkpoint
 from .loop import Training
-from .stages import kept, shorter, train_stage
+from .stages import Stage, kept, shorter, train_stage
 
 FOLDER = "prune"
-LOOKED_AT = 2048  # training sequences, at most, from which a unit's importance follows
-TOGETHER = 64  # of them at once
+LOOKED_AT = 2048  # the most training sequences on which a unit's importance is measured
+TOGETHER = 64  # of them in a batch
 Units = dict[str, Tensor]  # by layer: scores, or places, of its outputs
 
 
 def settings(train: TrainConfig, prune: PruneConfig) -> TrainConfig:
-    """Of the fine-tuning after each round: the training's, but for its epochs and learning rate."""
+    """The settings of the fine-tuning after each round: see `shorter`."""
     return shorter(train, prune, 0.5)
 
 
 def sizes(before: int, after: int, steps: int) -> list[int]:
-    """Units after each round, the same share removed in each as far as that goes."""
+    """Units after each round. Each removes about the same share, and at least one unit."""
     found = [round(before * (after / before) ** (n / steps)) for n in range(1, steps + 1)]
     return [size for size in dict.fromkeys(found) if size < before]
 
@@ -46,15 +49,18 @@ def sizes(before: int, after: int, steps: int) -> list[int]:
 def prune(
     training: Training, config: PruneConfig, splits: Splits, *, resume: bool
 ) -> list[compact.Row]:
-    """Make a smaller model of the best one of a `training` that has ended, in RUN/best.pt. Returns the rows of the comparison.
+    """Make a smaller model of the best one of a `training` that has ended. It becomes RUN/best.pt.
 
-    resume: go on with what is in RUN/prune. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    Returns the rows of the comparison. resume: go on with what is in RUN/prune. Every rank calls
+    this. Raises TrainingError if a loss is not finite.
     """
-    run, first = training.out, training.fabric.is_global_zero
+    run = training.out
+    first = training.fabric.is_global_zero
     full = kept(training, checkpoint.FULL)
     season = training.config.data.season
     short = settings(training.config.train, config)
-    spec, weights = training.spec, full["model"]
+    spec = training.spec
+    weights = full["model"]
     rows = [compact.measure("before pruning", spec, weights, splits, season)] if first else []
     widest = max(units_of(layer) for layer in pruned(spec))
     rounds = sizes(widest, config.hidden_size, config.steps)
@@ -62,9 +68,8 @@ def prune(
         out = run / FOLDER / f"round{number}"
         if first and not (out / "cut.pt").exists():
             out.mkdir(parents=True, exist_ok=True)
-            keep = strongest(
-                spec, importance(spec, weights, _looked_at(training, splits)), hidden_size
-            )
+            scores = importance(spec, weights, _looked_at(training, splits))
+            keep = strongest(spec, scores, hidden_size)
             checkpoint.save(out / "cut.pt", {"model": keep_units(spec, weights, keep)})
         training.fabric.barrier()
         spec = resized(spec, hidden_size)
@@ -72,22 +77,12 @@ def prune(
         if first:
             rows.append(compact.measure(f"cut to {hidden_size}", spec, weights, splits, season))
         what = f"[prune] fine-tuning with {hidden_size} units"
-        train_stage(
-            training,
-            spec,
-            short,
-            splits,
-            out,
-            what,
-            begin=weights,
-            resume=resume,
-            teacher=training.teacher,
-        )
+        stage = Stage(spec, short, splits, out, what, begin=weights, teacher=training.teacher)
+        train_stage(training, stage, resume=resume)
         weights = checkpoint.load(out / checkpoint.BEST)["model"]
         if first:
-            rows.append(
-                compact.measure(f"{hidden_size}, fine-tuned", spec, weights, splits, season)
-            )
+            title = f"{hidden_size}, fine-tuned"
+            rows.append(compact.measure(title, spec, weights, splits, season))
     if first:
         checkpoint.save(run / checkpoint.BEST, full | {"model": weights, "spec": spec.to_dict()})
     training.fabric.barrier()
@@ -100,12 +95,12 @@ def pruned(spec: ModelSpec) -> list[Layer]:
 
 
 def units_of(layer: Layer) -> int:
-    """Of one direction."""
+    """The units of one direction."""
     return layer.outputs(1) // (2 if layer.whole else 1)
 
 
 def resized(spec: ModelSpec, units: int) -> ModelSpec:
-    """The specification with at most so many units in each pruned layer."""
+    """The specification with at most `units` units in each pruned layer."""
     names = {layer.name for layer in pruned(spec)}
     described = spec.network.to_list()
     for values in described:
@@ -117,11 +112,11 @@ def resized(spec: ModelSpec, units: int) -> ModelSpec:
 
 
 def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> Units:
-    """(outputs,) of each pruned layer: how much of what a unit says changes, the standard deviation
-    of its output over the data, times the norm of the weights that this output meets.
+    """How much a unit changes what its readers get: (outputs,) float64 of each pruned layer.
 
-    Measured to be the better of two, see docs/compact.md: the loss's slope by a factor on h says
-    little of a net that fits its training data.
+    It is the standard deviation of the unit's output over the data, times the norm of the weights
+    that this output meets. Measured to be the better of two, see docs/compact.md: the slope of the
+    loss by a factor on h says little if the net fits its training data.
     """
     net = CompactNet(spec)
     net.load_state_dict(weights)
@@ -147,7 +142,7 @@ def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> U
 
 
 def met(net: CompactNet, name: str) -> Tensor:
-    """(rows, outputs): every weight that meets each output of a layer, in it and in its readers."""
+    """(rows, outputs) the weights that each output of a layer meets, in it and in its readers."""
     network = net.network
     size = network.sizes[name][1]
     own = net.module(name).canonical()
@@ -172,7 +167,7 @@ def met(net: CompactNet, name: str) -> Tensor:
 
 
 def strongest(spec: ModelSpec, scores: Units, count: int) -> Units:
-    """The `count` outputs of each layer, and of each direction, with the highest scores, in order."""
+    """The places of the `count` highest scores of each layer and direction, in order."""
     kept: Units = {}
     for layer in pruned(spec):
         halves = torch.split(scores[layer.name], units_of(layer))
@@ -187,7 +182,7 @@ def strongest(spec: ModelSpec, scores: Units, count: int) -> Units:
 
 
 def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict[str, Tensor]:
-    """The state of a CompactNet of these units alone. keep: as of `strongest`."""
+    """The state of a CompactNet that has only these units. keep: as from `strongest`."""
     net = CompactNet(spec)
     outputs = {FEATURES: torch.arange(spec.inputs.feature_size)}
     kept: dict[str, Tensor] = {}
@@ -208,7 +203,6 @@ def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict
 
 def _looked_at(training: Training, splits: Splits) -> Examples:
     found = examples(training.spec, splits.train, **training.config.data.cuts)
-    chosen = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[
-        :LOOKED_AT
-    ].numpy()
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
+    chosen = order[:LOOKED_AT].numpy()
     return Examples(found.x[chosen], found.lengths[chosen], found.mask[chosen], found.y[chosen])

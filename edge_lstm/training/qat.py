@@ -1,11 +1,15 @@
-"""Quantisation-aware training: the best float model trained a little further, rounded as the native kernel or an NPU rounds it.
+"""Quantization-aware training: the best float model is trained a little further with rounding.
+
+It is rounded as the native kernel or an NPU rounds it.
 
 RUN/float.pt    the best checkpoint of the training (and the pruning), as it was
-RUN/int8/       or w8a8/, of the fine-tuning: best.pt (the best epoch in int8 on the validation split, its weights not rounded yet; epoch 0
-                is before the first), last.pt, history.csv, curves.png, tensorboard/; after a refit, refit/ with the same for the model
-                that is kept; nothing of it if rounding costs no more than `tolerance`
-RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid and, of w8a8, the ranges that it learned; it stays as it
-                was where no epoch was better than none
+RUN/int8/       or w8a8/, of the fine-tuning: best.pt, last.pt, history.csv, curves.png and
+                tensorboard/. best.pt is the best epoch in int8 on the validation split, its weights
+                not rounded yet. Epoch 0 is before the first. After a refit, refit/ has the same
+                for the model that is kept. There is no folder if rounding costs no more than
+                `tolerance`.
+RUN/best.pt     becomes the fine-tuned model with its weights on the int8 grid and, for w8a8, the
+                ranges that it learned. It stays as it was if no epoch was better than none.
 """
 
 from __future__ import annotations
@@ -29,82 +33,68 @@ from ..results.metrics import evaluate
 from . import checkpoint
 from .loop import Training
 from .refit import joined
-from .stages import kept, shorter, train_stage
+from .stages import Stage, kept, shorter, train_stage
 
 Weights = dict[str, Any]
 NETWORKS: dict[str, type[CompactNet]] = {"int8": Int8Net, "w8a8": NpuNet}
 
 
 def settings(train: TrainConfig, quantize: QuantizeConfig) -> TrainConfig:
-    """Of the fine-tuning: the training's, but for its epochs and learning rate."""
+    """The settings of the fine-tuning: see `shorter`."""
     return shorter(train, quantize, 0.1)
 
 
 def fine_tune(
     training: Training, quantize: QuantizeConfig, splits: Splits, *, resume: bool
 ) -> dict[str, Any]:
-    """Train on from the best model of a `training` that has ended, and make the result RUN/best.pt. Returns what metrics.json says of it.
+    """Train on from the best model of a `training` that has ended. The result becomes RUN/best.pt.
 
-    Not if rounding costs no more than `tolerance`: an epoch that is better by chance on the
-    validation split is no better elsewhere.
+    Nothing is trained if rounding costs no more than `tolerance`: an epoch that is better by chance
+    on the validation split is no better elsewhere.
 
-    After a refit, which has seen the validation split, the first training's model says for how many epochs that is worth while.
+    A refitted model has seen the validation split. The first training's model then says how many
+    epochs of fine-tuning are worth while.
 
-    resume: go on with what is in RUN/int8 or RUN/w8a8. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    resume: go on with what is in RUN/int8 or RUN/w8a8. Every rank calls this. Returns what
+    metrics.json says of it; {} on all ranks but the first. Raises TrainingError if a loss is not
+    finite.
     """
-    run, scheme, what = (
-        training.out,
-        quantize.scheme,
-        f"[quantize] fine-tuning for {quantize.scheme}",
-    )
+    run = training.out
+    scheme = quantize.scheme
+    what = f"[quantize] fine-tuning for {scheme}"
     refitted = training.config.train.refit
     float_best = kept(training, checkpoint.FLOAT)
-    spec, weights = ModelSpec.from_dict(float_best["spec"]), float_best["model"]
+    spec = ModelSpec.from_dict(float_best["spec"])
+    weights = float_best["model"]
     start = _start(spec, weights, scheme, splits)
-    unseen = (
-        checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights
-    )  # of a model that the validation split can judge
+    # The model that the validation split can judge.
+    unseen = checkpoint.load(run / checkpoint.FIRST)["model"] if refitted else weights
     chosen_by = _start(spec, unseen, scheme, splits) if refitted else start
-    short, network = settings(training.config.train, quantize), NETWORKS[scheme]
+    short = settings(training.config.train, quantize)
+    network = NETWORKS[scheme]
     metrics: dict[str, Any] = {"scheme": scheme, "epochs": 0, "best_epoch": 0}
     share, nrmse = _cost(training, spec, scheme, unseen, chosen_by, splits)
     if share > quantize.tolerance or nrmse > INT8.limit or not quantize.tolerance:
-        tuning = train_stage(
-            training,
-            spec,
-            short,
-            splits,
-            run / scheme,
-            what,
-            begin=chosen_by,
-            resume=resume,
-            network=network,
-        )
+        stage = Stage(spec, short, splits, run / scheme, what, begin=chosen_by, network=network)
+        tuning = train_stage(training, stage, resume=resume)
         metrics |= {"epochs": tuning.progress.epoch, "best_epoch": tuning.progress.best_epoch}
     else:
-        loss = f"{100 * share:.2g} % of {training.config.train.monitor} and an NRMSE of {nrmse:.1e} on the validation split"
+        monitor = training.config.train.monitor
+        loss = (
+            f"{100 * share:.2g} % of {monitor} and an NRMSE of {nrmse:.1e} on the validation split"
+        )
         allowed = f"{100 * quantize.tolerance:g} % and {INT8.limit:g} are allowed"
         why = f"rounding costs {loss}; {allowed}; tolerance = 0 would try all the same"
         training.reporter.line(f"{run}: {what}: not done: {why}")
     epochs = metrics["best_epoch"]
     trained = run / scheme / checkpoint.BEST
     if refitted and epochs:
-        again, out = (
-            short.model_copy(update={"epochs": epochs, "patience": 0}),
-            run / scheme / "refit",
-        )
-        begin = _start(spec, weights, scheme, joined(splits))
-        train_stage(
-            training,
-            spec,
-            again,
-            joined(splits),
-            out,
-            what,
-            begin=begin,
-            resume=resume,
-            network=network,
-        )
+        again = short.model_copy(update={"epochs": epochs, "patience": 0})
+        out = run / scheme / "refit"
+        both = joined(splits)
+        begin = _start(spec, weights, scheme, both)
+        stage = Stage(spec, again, both, out, what, begin=begin, network=network)
+        train_stage(training, stage, resume=resume)
         trained = out / checkpoint.LAST
     if not training.fabric.is_global_zero:
         return {}
@@ -126,7 +116,7 @@ def fine_tune(
 
 
 def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> Weights:
-    """What the network that rounds begins with."""
+    """The state that the network that rounds begins with."""
     return weights | (starting_ranges(spec, weights, splits.train) if scheme == "w8a8" else {})
 
 
@@ -138,8 +128,12 @@ def _cost(
     state: Weights,
     splits: Splits,
 ) -> tuple[float, float]:
-    """What rounding takes from the monitor on the validation split, as a share of it, negative if
-    it gains; and the NRMSE that it brings, of the target that it moves most."""
+    """How much worse rounding makes the monitor on the validation split, and how far it moves the
+    outputs.
+
+    The first is a share of the monitor, negative if rounding gains. The second is the NRMSE of the
+    target that moves most.
+    """
     monitor = training.config.train.monitor
     nets = [net.to(training.fabric.device) for net in _nets(spec, scheme, weights, state)]
     exact, rounded = (training.validate(net)[f"val_{monitor}"] for net in nets)
@@ -147,7 +141,7 @@ def _cost(
     worse = (
         exact - rounded if monitor in training.config.model.HIGHER_IS_BETTER else rounded - exact
     )
-    # Each target by itself: they need not have one unit, and their means may be far apart.
+    # Each target by itself: their units may differ, and their means may be far apart.
     targets = max(1, len(spec.answer.targets))
     moved = max(
         compare(answered[1][:, j::targets], answered[0][:, j::targets].astype(np.float64)).nrmse
@@ -164,7 +158,10 @@ def _both(
     state: dict[str, Any],
     splits: Splits,
 ) -> dict[str, Any]:
-    """Validation and test metrics of these weights and of the network that rounds: {"float32": {"val": ..., "test": ...}, scheme: ...}."""
+    """Metrics of these weights and of the network that rounds, on the validation and test splits.
+
+    Returns {"float32": {"val": ..., "test": ...}, scheme: ...}.
+    """
     found: dict[str, Any] = {}
     for name, net in zip(("float32", scheme), _nets(spec, scheme, weights, state), strict=True):
         found[name] = {}
@@ -179,8 +176,9 @@ def _both(
 def _nets(
     spec: ModelSpec, scheme: str, weights: Weights, state: Weights
 ) -> tuple[CompactNet, CompactNet]:
-    """The one in float32, of `weights`, and the one that rounds, of `state`."""
-    exact, rounded = CompactNet(spec), NETWORKS[scheme](spec)
+    """The net in float32, with `weights`, and the net that rounds, with `state`."""
+    exact = CompactNet(spec)
+    rounded = NETWORKS[scheme](spec)
     exact.load_state_dict(weights)
     rounded.load_state_dict(state)
     return exact, rounded

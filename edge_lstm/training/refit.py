@@ -1,7 +1,10 @@
-"""A second training on the training and the validation split together, for the number of epochs that the first one found best.
+"""A second training, on the training and the validation split together.
 
-RUN/first.pt    the best checkpoint of the first training, which the metrics of the validation split are of
-RUN/refit/      of the second: best.pt, last.pt, history.csv, curves.png, tensorboard/; its validation split is one that it has seen
+It takes the number of epochs that the first training found best.
+
+RUN/first.pt    the best checkpoint of the first training; metrics of the validation split are its
+RUN/refit/      of the second: best.pt, last.pt, history.csv, curves.png and tensorboard/. It has
+                seen its validation split.
 RUN/best.pt     becomes the second training's last epoch
 """
 
@@ -12,7 +15,7 @@ import dataclasses
 from ..data.recordings import Splits
 from . import checkpoint
 from .loop import Training
-from .stages import kept, train_stage
+from .stages import Stage, kept, train_stage
 
 FOLDER = "refit"
 
@@ -22,9 +25,10 @@ def joined(splits: Splits) -> Splits:
 
 
 def refit(training: Training, splits: Splits, *, resume: bool) -> None:
-    """Train anew after a `training` that has ended, and make the result RUN/best.pt; the specification stays that of the first.
+    """Train anew after a `training` that has ended, and make the result RUN/best.pt.
 
-    resume: go on with what is in RUN/refit. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    The specification stays that of the first training. resume: go on with what is in RUN/refit.
+    Every rank calls this. Raises TrainingError if a loss is not finite.
     """
     first = kept(training, checkpoint.FIRST)
     settings = training.config.train.model_copy(
@@ -32,17 +36,9 @@ def refit(training: Training, splits: Splits, *, resume: bool) -> None:
     )
     out = training.out / FOLDER
     what = "[train] refit on training and validation split together"
-    together = joined(splits)
-    train_stage(
-        training,
-        training.spec,
-        settings,
-        together,
-        out,
-        what,
-        resume=resume,
-        teacher=training.teacher,
-    )
+    teacher = training.teacher
+    stage = Stage(training.spec, settings, joined(splits), out, what, teacher=teacher)
+    train_stage(training, stage, resume=resume)
     if training.fabric.is_global_zero:
         checkpoint.save(
             training.out / checkpoint.BEST,

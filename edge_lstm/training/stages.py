@@ -1,7 +1,11 @@
-"""What the stages after a training share: the model that each began with is kept, and each trains in a folder of its own."""
+"""What the stages after a training share.
+
+Each keeps the model that it began with, and trains in a folder of its own.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,10 @@ from .loop import Training
 
 
 def shorter(train: TrainConfig, asked: PruneConfig | QuantizeConfig, rate: float) -> TrainConfig:
-    """Of a fine-tuning: the training's settings, but for its epochs and learning rate. rate: unless asked for, of the training's."""
+    """The settings of a fine-tuning: the training's, but for its epochs and learning rate.
+
+    rate: the share of the training's learning rate, if `asked` has no learning rate of its own.
+    """
     epochs = asked.epochs or max(1, round(0.2 * train.epochs))
     return train.model_copy(
         update={
@@ -32,7 +39,10 @@ def shorter(train: TrainConfig, asked: PruneConfig | QuantizeConfig, rate: float
 
 
 def kept(training: Training, name: str) -> dict[str, Any]:
-    """RUN/best.pt as it was before the stage that makes another of it, which is kept as RUN/name. Every rank calls this."""
+    """RUN/best.pt as it was before the stage that replaces it. A copy is kept as RUN/name.
+
+    Every rank calls this.
+    """
     run = training.out
     if training.fabric.is_global_zero and not (run / name).exists():
         checkpoint.save(run / name, checkpoint.load(run / checkpoint.BEST))
@@ -40,46 +50,60 @@ def kept(training: Training, name: str) -> dict[str, Any]:
     return checkpoint.load(run / name)
 
 
-def train_stage(
-    training: Training,
-    spec: ModelSpec,
-    settings: TrainConfig,
-    splits: Splits,
-    out: Path,
-    what: str,
-    *,
-    begin: dict[str, Tensor] | None = None,
-    resume: bool,
-    network: type[CompactNet] = CompactNet,
-    teacher: Teacher | None = None,
-) -> Training:
-    """Train in the folder `out` of a run whose first `training` has ended.
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a stage trains.
 
-    begin: the weights to train on from; new ones when left out. what: for the messages. resume: go on with what is in the folder. network,
-    teacher: as of `Training`. Every rank calls this. Raises TrainingError on a loss that is not finite.
+    out: the folder. what: its name in messages. begin: the weights to train on from; new ones if
+    None. network, teacher: as of `Training`.
     """
+
+    spec: ModelSpec
+    settings: TrainConfig
+    splits: Splits
+    out: Path
+    what: str
+    begin: dict[str, Tensor] | None = None
+    network: type[CompactNet] = CompactNet
+    teacher: Teacher | None = None
+
+
+def train_stage(training: Training, stage: Stage, *, resume: bool) -> Training:
+    """Train a stage of a run whose first `training` has ended.
+
+    resume: go on with what is in the folder. Every rank calls this. Raises TrainingError if a loss
+    is not finite.
+    """
+    out = stage.out
     fabric = training.fabric
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
     fabric.barrier()
-    config = training.config.model_copy(update={"train": settings})
-    stage = Training(config, spec, splits, out, fabric, training.reporter, network, teacher=teacher)
-    stage.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
-    stage.threads.default = training.threads.default  # the training may have changed PyTorch's
+    tuning = Training(
+        training.config.model_copy(update={"train": stage.settings}),
+        stage.spec,
+        stage.splits,
+        out,
+        fabric,
+        training.reporter,
+        stage.network,
+        teacher=stage.teacher,
+    )
+    tuning.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
+    tuning.threads.default = training.threads.default  # the training may have changed PyTorch's
     if resume and (out / checkpoint.LAST).exists():
-        stage.restore(
+        tuning.restore(
             checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST)
         )
-    elif begin is not None:
-        stage.begin_with(begin)
-    training.reporter.line(
-        f"{out}: {what}, after {stage.progress.epoch} of {settings.epochs} epochs"
-    )
+    elif stage.begin is not None:
+        tuning.begin_with(stage.begin)
+    done = f"after {tuning.progress.epoch} of {stage.settings.epochs} epochs"
+    training.reporter.line(f"{out}: {stage.what}, {done}")
     try:
-        stage.run()
+        tuning.run()
     except TrainingError as e:
-        raise TrainingError(f"{what}: {e}") from e
+        raise TrainingError(f"{stage.what}: {e}") from e
     if fabric.is_global_zero:
-        plots.save_figure(plots.plot_curves(stage.progress.history), out / "curves.png")
+        plots.save_figure(plots.plot_curves(tuning.progress.history), out / "curves.png")
     fabric.barrier()
-    return stage
+    return tuning

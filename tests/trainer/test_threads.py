@@ -18,6 +18,7 @@ from edge_lstm.config.schema import Config
 from edge_lstm.data.statistics import make_spec
 from edge_lstm.threads import Threads, using
 from edge_lstm.training import loop
+from edge_lstm.training.batches import Batch
 from edge_lstm.training.progress import Reporter
 from edge_lstm.training.train import make_fabric
 from edge_lstm_runtime.errors import ConfigError
@@ -199,10 +200,10 @@ def test_measuring_changes_no_weight(
     made = 0
     update = loop.Training._update
 
-    def counted(training: loop.Training, *batch: Any) -> Any:
+    def counted(training: loop.Training, batch: Batch) -> Any:
         nonlocal made
         made += 1
-        return update(training, *batch)
+        return update(training, batch)
 
     monkeypatch.setattr(loop.Training, "_update", counted)
     run = train(configure(CLASSIFY, **SETTINGS), tmp_path / "measured", quiet=True)

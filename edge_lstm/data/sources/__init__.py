@@ -1,4 +1,4 @@
-"""Where recordings come from. Each source is a file here, or a plug-in; no other file names one.
+"""The sources of recordings. Each is a file here or a plug-in. No other file names one.
 
 A source's module has the class `Section`: its keys of [data], and its reader.
 """

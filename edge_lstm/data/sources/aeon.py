@@ -1,4 +1,4 @@
-"""Data sets that ship inside the package aeon; nothing is downloaded."""
+"""Data sets that ship inside the package aeon. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Name = Annotated[str, Field(description="the name of a data set inside aeon, as 
 class Section(CaseSection):
     """[data] of source "aeon".
 
-    name  of the data set; its training and its test part are read
+    name  of the data set. Its training and its test part are read
     """
 
     NOT_HERE = dict.fromkeys(

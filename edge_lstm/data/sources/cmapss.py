@@ -1,6 +1,6 @@
-"""NASA's turbofan files (C-MAPSS): tables without a header, and the life that is left.
+"""NASA's turbofan files (C-MAPSS): tables without a header.
 
-The life has to be worked out.
+The life that is left at each row is worked out here.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ class Section(FileSection):
     """[data] of source "text".
 
     lower  upper case is made lower case
-    keep   the characters that stay; what else there is, however much of it in a row, becomes one
-           space
+    keep   the characters that stay. Each run of other characters becomes one space
     first  only so many characters, counted after that
     """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,14 +13,14 @@ from edge_lstm import train
 from edge_lstm.config.schema import Config
 from edge_lstm.network import State
 from edge_lstm.training import loop
-from edge_lstm.training.loop import _carried
+from edge_lstm.training.batches import Batch, carried
 from helpers.configs import FORECAST
 
 
 def test_what_is_kept_begins_carried_and_the_rest_at_zero() -> None:
     h = torch.ones(4, 3)
     left = {"lstm0.h": h, "lstm1.h": h, "lstm1.c": 2 * h}
-    state = _carried(left, torch.tensor([1.0, 0.0, 1.0]))
+    state = carried(left, torch.tensor([1.0, 0.0, 1.0]))
     assert state is not None
     assert list(state) == list(left)
     assert [state[f"lstm{k}.h"][:, 0].tolist() for k in range(2)] == [[1, 0, 1]] * 2
@@ -29,8 +28,8 @@ def test_what_is_kept_begins_carried_and_the_rest_at_zero() -> None:
 
 
 def test_nothing_left_or_too_few_begin_at_zero() -> None:
-    assert _carried(None, torch.ones(4)) is None
-    assert _carried({"lstm0.h": torch.ones(4, 3)}, torch.ones(5)) is None
+    assert carried(None, torch.ones(4)) is None
+    assert carried({"lstm0.h": torch.ones(4, 3)}, torch.ones(5)) is None
 
 
 @pytest.mark.usefixtures("forecast_csv")
@@ -41,12 +40,12 @@ def test_a_random_share_of_each_epoch_is_carried(
     begins: list[State | None] = []
     update = loop.Training._update
 
-    def watched(self: loop.Training, *batch: Any) -> tuple[Tensor, Tensor, State]:
-        loss, norm, left = update(self, *batch)
+    def watched(self: loop.Training, batch: Batch) -> tuple[Tensor, Tensor, State]:
+        loss, norm, left = update(self, batch)
         assert set(left) == {"lstm0.h", "lstm0.c"}
         # No gradient flows into the sequence before.
         assert not any(part.requires_grad for part in left.values())
-        begins.append(batch[5])
+        begins.append(batch.begin)
         return loss, norm, left
 
     monkeypatch.setattr(loop.Training, "_update", watched)

@@ -12,6 +12,7 @@ import torch
 from edge_lstm import train
 from edge_lstm.config.schema import Config
 from edge_lstm.training import loop
+from edge_lstm.training.batches import Batch
 from helpers.configs import CLASSIFY
 
 
@@ -27,8 +28,8 @@ def test_gradients_are_clipped_by_their_norm(
     norms: list[tuple[float, float]] = []
     update = loop.Training._update
 
-    def watched(self: loop.Training, *batch: Any) -> Any:
-        found = update(self, *batch)
+    def watched(self: loop.Training, batch: Batch) -> Any:
+        found = update(self, batch)
         squares = [p.grad.square().sum() for p in self.net.parameters() if p.grad is not None]
         norms.append((float(found[1]), float(torch.stack(squares).sum().sqrt())))
         return found
