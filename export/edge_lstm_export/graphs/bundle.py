@@ -1,7 +1,7 @@
 """The ONNX graphs of a bundle, written from the canonical weights, so that every name is ours.
 
 Inputs: x, then each state NAME_in. Outputs: y, then each state NAME_out, in the network's order.
-All are float32, and all shapes are static:
+All are float32, and all shapes are static, but for whole sequences:
 
     fused   ONNX's recurrent operators: x (1, 1, F), states (1, 1, H), y (1, O)
     cell    1x1 convolutions and element-wise operators: x (1, F, 1, 1), states (1, size, 1, 1),

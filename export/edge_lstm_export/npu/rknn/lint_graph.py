@@ -45,8 +45,8 @@ class Graph:
         return self.unaligned_size(max(self.shapes.get(name, ()), default=0))
 
     def unaligned_size(self, size: int) -> int:
-        """The multiple that the size would need for a Reshape to stay on the NPU. 0 if the size is
-        one, or needs to be none."""
+        """The multiple that the size would need for a Reshape to stay on the NPU, or 0 if the size
+        is fine."""
         multiple = self.target.reshape.get(self.scheme, 0)
         return multiple if multiple and size > 1 and size % multiple else 0
 
