@@ -54,7 +54,7 @@ class Session:
         )
 
     def step(self, x: ArrayLike) -> NDArray[Any]:
-        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits for "classify" and "language", else raw units.
+        """x: (C,) raw units -> (O,) float32 (float64 from the reference): logits, or raw units.
 
         Raises SampleError for a sample that can't be used: wrong number of values, text, inf, a NaN that the model refuses.
         """

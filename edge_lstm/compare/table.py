@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..results.metrics import titled
-from ..results.plots import TRAIN, VALIDATION, _figure, _label
+from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def markdown(rows: Sequence[Row]) -> str:
 def picture(rows: Sequence[Row]) -> Figure:
     """Bars: the two chief metrics, and on logarithmic axes bytes and microseconds per step. Rows that were skipped are left out."""
     rows = [row for row in rows if row.metrics is not None][::-1]  # barh draws upwards
-    figure = _figure(14, 1.4 + 0.42 * len(rows))
+    figure = new_figure(14, 1.4 + 0.42 * len(rows))
     panels: list[tuple[str, list[Any], bool]] = [
         *((title, values, False) for title, values in list(_columns(rows).items())[:2]),
         ("bytes", [row.bytes for row in rows], True),
@@ -81,14 +81,14 @@ def picture(rows: Sequence[Row]) -> Figure:
             color=[VALIDATION if row.name == "lstm" else TRAIN for row in rows],
             height=0.6,
         )
-        ax.bar_label(bars, [_number(value, 3) for value in values], padding=3, fontsize=8)
+        ax.barlabel_axes(bars, [_number(value, 3) for value in values], padding=3, fontsize=8)
         if logarithmic:
             ax.set_xscale("log")
             positive = [value for value in drawn if value > 0]
             ax.set_xlim(min(positive) / 3, 8 * max(positive))
         else:
             ax.set_xlim(0, 1.25 * max(drawn) or 1)
-        _label(ax, title, "", "")
+        label_axes(ax, title, "", "")
     return figure
 
 

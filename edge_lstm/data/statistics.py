@@ -1,44 +1,34 @@
-"""The model specification of a training run: normalisation from the training split alone."""
+"""The model specification of a training run: normalization from the training split alone."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs import Inputs
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
+from ..tasks.base import task_of
 from .recordings import Float64, Splits
-from .windows import network_targets
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the training split's means and deviations.
 
-    Raises DataError, and ConfigError for a `monitor` that the number of targets doesn't allow.
+    Raises DataError, and ConfigError for a `monitor` that the task's targets don't allow.
     """
     model = config.model
     inputs = _inputs(config, splits)
-    answer: Any = model.answer(splits, config.data.dt_name)
+    answer = model.answer(splits, config.data.dt_name)
     network = model.network(inputs.feature_size, answer.size)
     spec = ModelSpec(inputs, network, answer)
-    if answer.scaling(inputs) is None:
-        return spec
-    _check_monitor(config.train.monitor, len(answer.targets))
-    found = [network_targets(spec, s, inputs.features(s.x)[1]) for s in splits.train]
-    wanted = np.concatenate(found)
-    if answer.horizon and np.isnan(wanted).all(axis=0).any():
-        none = f"no step of the training split is followed by {answer.horizon} known values"
-        raise DataError(f"{none}; lower `horizon` in [model]")
-    offset, deviation = _mean_std(wanted, answer.names)
-    scaled = dataclasses.replace(answer, offset=offset, scale=deviation)
-    return dataclasses.replace(spec, answer=scaled)
+    fitted = task_of(spec).fitted(spec, splits, config.train.monitor)
+    return dataclasses.replace(spec, answer=fitted)
 
 
 def _inputs(config: Config, splits: Splits) -> Inputs:
@@ -48,17 +38,8 @@ def _inputs(config: Config, splits: Splits) -> Inputs:
     usual = np.concatenate([s.normal for s in splits.train])
     if "dt" in described:
         usual, described["dt_unit"] = _scaled_dt(usual)
-    mean, std = _mean_std(usual, splits.channels)
+    mean, std = mean_std(usual, splits.channels)
     return Channels(splits.channels, mean, std, front_end=config.asked.front_end, **described)
-
-
-def _check_monitor(monitor: str, targets: int) -> None:
-    if targets > 1 and monitor in ("mae", "rmse"):
-        why = f"{targets} targets have no common unit"
-        raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")
-    if targets == 1 and monitor == "nrmse":
-        expected = "expected 'loss', 'mae' or 'rmse'"
-        raise ConfigError(f"[train] monitor = 'nrmse': is for several targets; {expected}")
 
 
 def _scaled_dt(x: Float64) -> tuple[Float64, float]:
@@ -71,7 +52,7 @@ def _scaled_dt(x: Float64) -> tuple[Float64, float]:
     return np.column_stack([x[:, :-1], np.log1p(x[:, -1] / unit)]), unit
 
 
-def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """x: (T, C) -> the mean and the standard deviation of each channel's known values.
 
     The deviation is 1 for a constant channel, which then is 0 throughout.
@@ -80,7 +61,8 @@ def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tu
     count = known.sum(axis=0)
     if not count.all():
         raise DataError(
-            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; take it out of `channels`"
+            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; "
+            "take it out of `channels`"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
         mean = np.where(known, x, 0).sum(axis=0) / count
@@ -88,7 +70,8 @@ def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tu
     if not np.isfinite(std).all():
         k = int(np.argmin(np.isfinite(std)))
         raise DataError(
-            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to normalise; correct them"
+            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, too large to "
+            "normalise; correct them"
         )
     # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
     std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)

@@ -19,6 +19,7 @@ from ..data.recordings import Float64, Sequence
 
 Answers = Many[NDArray[Any]]
 Flags = NDArray[np.bool_]
+KEY = "anomaly"  # of what `measure` finds, among the metrics
 NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, of a normal distribution
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 

@@ -22,9 +22,11 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
+from ..data.examples import Examples, at_steps
 from ..data.recordings import Splits
-from ..data.windows import Examples, examples
+from ..data.windows import examples
 from ..network import CompactNet, State
+from ..tasks.base import task_of
 from ..threads import Threads, at, rehearsal
 from . import checkpoint
 from .augment import Augment
@@ -32,7 +34,6 @@ from .checkpoint import Progress
 from .cuda_graph import Recorded
 from .distill import Teacher
 from .history import History
-from .losses import Loss
 from .metrics import Validation
 from .progress import Reporter
 
@@ -80,7 +81,7 @@ class Training:
         self.fingerprint = splits.fingerprint
         self.teacher = teacher
         self.progress = Progress()
-        self._loss = Loss.of(spec, config.train)
+        self._loss = task_of(spec).loss(config.train)
         # A text is read in order, `batch_size` streams of it side by side.
         self._streams = config.train.batch_size if config.model.reads_characters else None
         self._data = examples(spec, splits.train, **config.data.cuts, streams=self._streams)
@@ -256,7 +257,7 @@ class Training:
                     )
                 x, mask = x[:, :steps], mask[:, :steps]
                 last = last.clamp(max=steps - 1)  # only of that extra sequence
-                y = y if self._loss.classify else y[:, :steps]
+                y = at_steps(y, slice(steps))
             if augment is not None:
                 x = augment(x, last + 1)
             keep = carried[k - 1, : len(index)] if share_carried else None

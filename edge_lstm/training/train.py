@@ -23,6 +23,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..results.run import Run, load_run
+from ..tasks.base import task_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -247,16 +248,9 @@ def _finish(
         metrics["compact"] = rows
         plots.save_figure(plots.plot_compact(rows), out / "compact.png")
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
-    if spec.answer.task == "classify":
-        plots.save_figure(
-            plots.plot_confusion(metrics["test"]["confusion"], spec.answer.classes),
-            out / plots.TEST_FIGURES[spec.answer.task],
-        )
-    else:
-        plots.save_figure(
-            plots.plot_test(spec, splits.test, found["test"]),
-            out / plots.TEST_FIGURES[spec.answer.task],
-        )
+    task = task_of(spec)
+    drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
+    plots.save_figure(drawn, out / task.figure)
     if settings := training.config.model.alarms:
         from ..results import alarms
 
@@ -267,11 +261,12 @@ def _finish(
             {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
         )
         for part, answered in found.items():
-            metrics.setdefault(part, {})["anomaly"] = alarms.measure(
+            metrics.setdefault(part, {})[alarms.KEY] = alarms.measure(
                 spec, getattr(splits, part), answered
             )
-        drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.detector.threshold)}
-        plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
+        scores = alarms.scores(spec, splits.test, found["test"])
+        panels = {"LSTM": (scores, spec.detector.threshold)}
+        plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
     checkpoint.save_json(
         out / checkpoint.METRICS, metrics
     )  # last: it says that the run is complete

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from ..tasks import text_tasks
 from ._shared import add_bundle, open_named, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Go on with a text, character by character, each drawn from the model's probabilities and given back to it: with the bundle of a\n"
-        "model of task 'language'. The same seed on the same backend gives the same text."
+        "Go on with a text, character by character, each drawn from the model's probabilities and "
+        "given back to it: with the bundle of a\n"
+        f"model of task {text_tasks()}. The same seed on the same backend gives the same text."
     )
     parser.epilog = (
         'examples:\n  edge-lstm generate prose.edge --prompt "time traveller"\n'

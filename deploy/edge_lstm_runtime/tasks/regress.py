@@ -20,6 +20,8 @@ class Regress(Answer):
     """targets: names of the quantities. offset, scale: (O,) raw units, answer = offset + scale * output."""
 
     task = "regress"
+    model = "regression"
+    several = "targets"
     horizon: ClassVar[int] = 0  # steps ahead
     targets: tuple[str, ...]
     offset: tuple[float, ...]

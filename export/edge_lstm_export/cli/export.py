@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_lstm.results.metrics import figure, titled
+from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..work import Work
@@ -148,8 +151,6 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
 def summary(work: Work) -> str:
     """The closing lines of an export: accuracy, where things are, and last what was left out."""
-    from edge_lstm.results.metrics import figure, titled
-
     samples = f"over the {len(work.stream):,} golden samples"
     lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  {samples}; figures from"]
     for name, a in work.accuracy.items():
@@ -158,12 +159,7 @@ def summary(work: Work) -> str:
         )
     lines += [f"{name}: {judgement.sentence}" for name, judgement in work.judgements.items()]
     for name, metrics in work.metrics.items():
-        shown = {
-            "classify": ("accuracy", "macro_f1", "accuracy_all_steps"),
-            "forecast": ("mae", "rmse", "nrmse"),
-            "regress": ("mae", "rmse", "rmse_last"),
-            "language": ("bits_per_character", "perplexity"),
-        }[work.spec.answer.task]
+        shown = task_of(work.spec).printed
         figures = titled(metrics, dict(zip(shown, shown, strict=True)))
         told = "  ".join(f"{key} {figure(value)}" for key, value in figures.items())
         lines.append(f"{name!s:<52}{told} (test)")
@@ -172,7 +168,7 @@ def summary(work: Work) -> str:
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     stream = (
         f'generate {work.out} --prompt "the "'
-        if work.spec.answer.task == "language"
+        if isinstance(work.spec.inputs, Characters)
         else f"run {work.out} --input FILE.csv"
     )
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_lstm import Run, Sequence, load_run
 from edge_lstm_runtime import ConfigError, ModelSpec
+from edge_lstm_runtime.inputs.characters import Characters
 
 from .channels import Channels, measure_channels
 from .context import Context, measure_context
@@ -84,13 +85,13 @@ def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> I
         longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
     )
     memory = measure_memory(run.spec, run.weights, shown)  # then: it may refuse the recording
-    language = run.spec.answer.task == "language"
+    text = isinstance(run.spec.inputs, Characters)
     return Inside(
         run=run,
         gates=measure_gates(run.spec, run.weights, run.splits.test),
         memory=memory,
-        channels=None if language else measure_channels(run),
-        context=measure_context(run) if language else None,
+        channels=None if text else measure_channels(run),
+        context=measure_context(run) if text else None,
         gradients=measure_gradients(run),
     )
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Sequence
-from edge_lstm.results.metrics import bits_of
+from edge_lstm.results.characters import bits_of
 from edge_lstm_runtime import DataError, ModelSpec
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.layers.ops import NUMPY
 
 from .recording import Float64, Trace, before, lstm_layers, products, trace
@@ -146,7 +147,7 @@ def measure_memory(
     later = min(LATER, len(xs) // 2)
     starts = np.unique(np.linspace(0, len(xs) - 1 - later, SAMPLES).round().astype(np.int64))
     cells = [layer.c for layer in layers]
-    if spec.answer.task != "language":
+    if not isinstance(spec.inputs, Characters):
         effect = sample_effect(spec, weights, layers, starts, later)
         return Memory(
             recording.name, len(xs), length, xs[:, : spec.inputs.size], cells, starts, effect, None
@@ -156,7 +157,7 @@ def measure_memory(
     logits = layers[-1].h @ head["W"] + head["b"]
     bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
     effect = character_effect(spec, weights, layers, xs, frequent(recording), starts, later)
-    text = tuple(spec.answer.classes[int(k)] for k in characters[:, 0])
+    text = tuple(spec.inputs.characters[int(k)] for k in characters[:, 0])
     return Memory(recording.name, len(xs), length, bits[:, None], cells, starts, effect, text)
 
 
