@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -39,14 +39,15 @@ RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """path: the folder; rows: the LSTM first."""
+    """path: the folder; rows: the LSTM first; titles: of the task's metrics."""
 
     path: Path
     rows: tuple[Row, ...]
+    titles: Mapping[str, str]
 
     @property
     def markdown(self) -> str:
-        return markdown(self.rows)
+        return markdown(self.rows, self.titles)
 
 
 def compare(
@@ -71,7 +72,8 @@ def compare(
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
-    wanted = _rows(task_named(config.model.task))
+    task = task_named(config.model.task)
+    wanted = _rows(task)
     rows = []
     for k, (name, make) in enumerate(wanted.items()):
         file = out / "rows" / f"{name}.json"
@@ -82,8 +84,8 @@ def compare(
             row = make(case)
             checkpoint.save_json(file, row.to_dict())
         rows.append(row)
-    found = Comparison(out, tuple(rows))
-    plots.save_figure(picture(rows), out / "compare.png")
+    found = Comparison(out, tuple(rows), task.titles)
+    plots.save_figure(picture(rows, task.titles), out / "compare.png")
     if config.model.alarms:
         plots.save_figure(detectors.picture(case, rows), out / plots.ANOMALY_FIGURE)
     with atomic_write(out / "compare.md") as stream:
@@ -96,7 +98,7 @@ def compare(
 
 def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:
     """By name, what makes each."""
-    types = recurrent_types() if task.other_cells else []
+    types = recurrent_types() if task.networks else []
     cells = {kind: make for kind, make in RECURRENT.items() if kind in types}
     return cells | {name: resolve_name(function) for name, function in task.rivals.items()}
 

@@ -36,7 +36,7 @@ class AnomalyTask(forecast.ForecastTask):
         "raw": "edge_lstm.compare.detectors:raw_value",
         "rolling": "edge_lstm.compare.detectors:rolling_z",
     }
-    other_cells = False
+    networks = False
 
 
 TASK = AnomalyTask()

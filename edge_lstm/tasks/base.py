@@ -45,9 +45,9 @@ class Task(ABC):
     titles        the metrics that a report shows, with their titles
     printed       the metrics that commands print
     simple        the `baselines` of its metrics, with their titles in a report
-    rivals        the rows of `edge-lstm compare` that are no recurrent networks, by name:
-                  "module:function", as they need heavy libraries
-    other_cells   whether that table has networks of the other recurrent layers too
+    rivals        rows of `edge-lstm compare`: by name, "module:function", as they need heavy
+                  libraries. The function makes a `compare.rows.Row` of a `Case`
+    networks      whether that table has a network of each type of recurrent layers too
     """
 
     figure: ClassVar[str]
@@ -56,7 +56,7 @@ class Task(ABC):
     printed: ClassVar[tuple[str, ...]] = ()
     simple: ClassVar[Mapping[str, str]] = {}
     rivals: ClassVar[Mapping[str, str]] = {}
-    other_cells: ClassVar[bool] = True
+    networks: ClassVar[bool] = True
 
     def fitted(self, spec: ModelSpec, splits: Splits, monitor: str) -> Any:  # noqa: ARG002
         """The answer with the numbers that the training split gives it.
