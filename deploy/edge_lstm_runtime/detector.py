@@ -1,12 +1,14 @@
 """Anomalies in a stream: how far a sample is from what was forecast of it.
 
-    error    e[k, j] = x[j] - forecast[k, j], with the forecast made k + 1 samples before (k = 0 to horizon - 1), target j
-    raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the forecasts that there are
+    error    e[k, j] = x[j] - forecast[k, j] of target j, with the forecast made k + 1 samples
+             before (k = 0 to horizon - 1)
+    raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the
+             forecasts that there are
     score    s = s_before + smoothing * (raw - s_before), beginning with the first raw one
     anomaly  score > threshold
 
-Centre, scale, smoothing and threshold stand in the specification. Nothing is scored, and the score is as before, where the sample has no
-value for any target, and before the first forecast is due.
+Centre, scale, smoothing and threshold stand in the specification. If the sample has no value for
+any target, and before the first forecast is due, nothing is scored, and the score is as before.
 """
 
 from __future__ import annotations
@@ -26,16 +28,20 @@ Float64 = NDArray[np.float64]
 
 
 class Detection(NamedTuple):
-    """score: in robust standard deviations of a usual error, NaN where there is none; anomaly: whether it is above the threshold."""
+    """score: in robust standard deviations of a usual error, NaN if there is none.
+
+    anomaly: whether it is above the threshold.
+    """
 
     score: float
     anomaly: bool
 
 
 class AnomalyDetector:
-    """The detector beside one stream: call it with each sample and the session's answer to it, and reset it with the session.
+    """The detector beside one stream.
 
-    Its little state is the forecasts that are still due, and the score.
+    Call it with each sample and the session's answer to it, and reset it with the session. Its
+    little state is the forecasts that are still due, and the score.
     """
 
     def __init__(self, spec: ModelSpec):
@@ -51,16 +57,15 @@ class AnomalyDetector:
         self._lead = np.arange(answer.horizon)
         self._centre = np.reshape(detector.centre, shape)
         self._scale = np.reshape(detector.scale, shape)
-        self._due = np.empty(
-            (answer.horizon, *shape)
-        )  # [k]: the answer k + 1 samples ago, of which row k is of the sample now
+        # [k]: the answer k + 1 samples ago, of which row k is of the sample now.
+        self._due = np.empty((answer.horizon, *shape))
         self._score = math.nan
         self.reset()
 
     def __call__(self, x: ArrayLike, answer: ArrayLike) -> Detection:
-        """x: (C,) the sample, raw units, NaN where missing; answer: (O,) raw units, the session's to this sample.
+        """x: (C,) the sample, raw units, NaN if missing; answer: (O,) raw units, the session's.
 
-        Raises SampleError on another shape; the state is then unchanged.
+        Raises SampleError on another shape. The state is then unchanged.
         """
         deviations = np.abs(self.errors(x, answer) - self._centre) / self._scale
         known = ~np.isnan(deviations)
@@ -75,7 +80,10 @@ class AnomalyDetector:
         return Detection(self._score, self._score > self._detector.threshold)
 
     def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
-        """The first half of a call: (horizon, targets) raw units, how far x is from its forecasts; NaN where one of the two is missing."""
+        """The first half of a call: (horizon, targets) raw units, how far x is from its forecasts.
+
+        NaN if one of the two is missing.
+        """
         sample, forecast = np.asarray(x, np.float64), np.asarray(answer, np.float64)
         if sample.shape != (self._spec.input_size,) or forecast.shape != (self._spec.output_size,):
             raise SampleError(
@@ -89,7 +97,10 @@ class AnomalyDetector:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Copies: "due" (horizon, horizon, targets) and "score". Assigning restores both; save it with the session's."""
+        """Copies: "due" (horizon, horizon, targets) and "score". Assigning restores both.
+
+        Save it with the session's.
+        """
         return {"due": self._due.copy(), "score": self._score}
 
     @state.setter
@@ -100,7 +111,8 @@ class AnomalyDetector:
             or np.shape(value["due"]) != self._due.shape
         ):
             raise BackendError(
-                f"not a state of this detector; expected 'due' of shape {self._due.shape} and 'score', as it gives them"
+                f"not a state of this detector; expected 'due' of shape {self._due.shape} and "
+                "'score', as it gives them"
             )
         self._due[:] = value["due"]
         self._score = float(value["score"])

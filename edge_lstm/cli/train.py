@@ -90,8 +90,8 @@ def closing(run: Run) -> str:
             for part in ("train", "val", "test")
         ]
     lines += [
-        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {task.figure}, "
-        "tensorboard/",
+        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, "
+        f"{task.figure}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
     if "compact" in run.metrics:

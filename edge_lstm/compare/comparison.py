@@ -1,6 +1,7 @@
 """`edge-lstm compare CONFIG`: every row on the same splits, each kept as soon as it is done.
 
-OUT/compare.md, compare.json, compare.png   the table, with the configuration in the JSON; the picture
+OUT/compare.md, compare.json   the table, with the configuration in the JSON
+OUT/compare.png   its picture
 OUT/anomaly.png   of detectors: every row's scores over time
 OUT/lstm/         the LSTM's run, as `edge-lstm train` writes it
 OUT/rows/         a file for each finished row, which `resume` takes as it is

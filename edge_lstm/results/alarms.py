@@ -1,4 +1,7 @@
-"""From a trained forecast to a detector: its centre, scale and threshold from the training split, and how good its alarms are."""
+"""From a trained forecast to a detector, and how good its alarms are.
+
+Its centre, scale and threshold are from the training split.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ from ..data.recordings import Float64, Sequence
 Answers = Many[NDArray[Any]]
 Flags = NDArray[np.bool_]
 KEY = "anomaly"  # of what `measure` finds, among the metrics
-NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, of a normal distribution
+# Times the median absolute deviation, this is the standard deviation of a normal distribution.
+NORMAL = 1.4826
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
 
@@ -67,14 +71,16 @@ def _with(spec: ModelSpec, detector: Detector) -> ModelSpec:
 
 
 def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
-    """values: (T, K), NaN where unknown -> (K,) the median, and the spread: the scaled median absolute deviation.
+    """values: (T, K), NaN if unknown -> (K,) the median, and the spread.
 
-    Where more than half of the values are the same that is 0, and the standard deviation stands in for it; 1 where that is 0 too.
+    The spread is the scaled median absolute deviation. If more than half of the values are the
+    same, that is 0, and the standard deviation stands in for it; 1 if that is 0 too.
     """
     known = ~np.isnan(values)
     if not known.any(axis=0).all():
         raise DataError(
-            f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split falls on a known, normal value"
+            f"no forecast of {names[int(np.argmin(known.any(axis=0)))]!r} in the training split "
+            "falls on a known, normal value"
         )
     centre = np.nanmedian(values, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(values - centre), axis=0)
@@ -84,11 +90,15 @@ def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
 
 
 def threshold(scores: Float64, rate: float) -> float:
-    """The score that a share `rate` of them is above, or the next smaller share that can be; NaN is no score."""
+    """The score that a share `rate` of them is above, or the next smaller share that can be.
+
+    NaN is no score.
+    """
     ranked = np.sort(scores[~np.isnan(scores)])[::-1]
     if not len(ranked):
         raise DataError(
-            "no step of the training split has a score: every value is missing or in a window of `known_anomalies`"
+            "no step of the training split has a score: every value is missing or in a window of "
+            "`known_anomalies`"
         )
     return min(float(ranked[int(rate * len(ranked))]), LARGEST)
 
@@ -109,13 +119,17 @@ def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list
 
 
 def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
-    """What the flags (T,) of each sequence are worth.
+    """How good the flags (T,) of each sequence are. An alarm is a run of flags, at most an hour apart.
 
-    flagged             share of the steps outside of the windows, which `false_alarms` in [model] is of the training split
-    windows, detected   known anomalies, and those with a flag in them; an alarm is a run of flags, at most an hour apart
-    false_alarms        alarms that touch no window; false_alarms_per_day: over the time outside of the windows
-    precision, recall, f1  detected over detected and false alarms, detected over windows, their harmonic mean; None where undefined
-    delay_hours         from a window's start to the first flag in it, the mean over the detected ones
+    flagged                share of the steps outside of the windows; `false_alarms` in [model] is
+                           that of the training split
+    windows, detected      known anomalies, and those with a flag in them
+    false_alarms           alarms that touch no window
+    false_alarms_per_day   over the time outside of the windows
+    precision, recall, f1  detected over detected and false alarms, detected over windows, their
+                           harmonic mean; None if undefined
+    delay_hours            from a window's start to the first flag in it, the mean over the detected
+                           ones
     Without known windows, `flagged` alone.
     """
     usual = np.concatenate([f[normal_steps(s)] for s, f in zip(sequences, flags, strict=True)])
@@ -154,7 +168,10 @@ def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
 
 
 def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
-    """The stretches of flagged steps, the last one excluded; with their times, those at most an hour apart are one."""
+    """The stretches of flagged steps, the last one excluded.
+
+    With their times, those at most an hour apart are one.
+    """
     borders = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     found: list[tuple[int, int]] = []
     for start, end in borders.reshape(-1, 2).tolist():
@@ -184,4 +201,7 @@ def sentence(found: dict[str, Any]) -> str:
     if found["delay_hours"] is not None and not math.isnan(found["delay_hours"]):
         start = "its start" if found["detected"] == 1 else "their starts on average"
         delay = f", {found['delay_hours']:.1f} h after {start}"
-    return f"{found['detected']} of {found['windows']} windows detected{delay}; {found['false_alarms']} false alarms{rate}"
+    return (
+        f"{found['detected']} of {found['windows']} windows detected{delay}; "
+        f"{found['false_alarms']} false alarms{rate}"
+    )

@@ -1,4 +1,7 @@
-"""Figures of a run, for its folder and for the report. None of them touches matplotlib's global state."""
+"""Figures of a run, for its folder and for the report.
+
+None of them touches matplotlib's global state.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ TITLES = {
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """history: the rows of history.csv. The loss, each metric of the validation split, and the learning rate, over the epochs."""
+    """The loss, each metric of the validation split, and the learning rate, over the epochs.
+
+    history: the rows of history.csv.
+    """
     metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
     epochs = [row["epoch"] for row in history]
     figure = new_figure(4.2 * (len(metrics) + 2), 3.4)
@@ -66,7 +72,10 @@ def plot_confusion(
     classes: Sequence[str],
     title: str = "Confusion matrix, test split",
 ) -> Figure:
-    """matrix: rows are the truth, columns the answer; cells show counts, colours the share of the row."""
+    """matrix: rows are the truth, columns the answer.
+
+    Cells show counts, colours the share of the row.
+    """
     counts = np.asarray(matrix)
     size = len(classes)
     figure = new_figure(max(4.4, 0.55 * size + 2.6), max(3.8, 0.5 * size + 2.0))
@@ -96,9 +105,10 @@ def plot_confusion(
 def plot_anomalies(
     sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]
 ) -> Figure:
-    """A panel for each detector, the longest sequence's scores over time; windows are shaded, the threshold is a line.
+    """A panel for each detector, the longest sequence's scores over time.
 
-    detectors: title -> the scores (T,) of each sequence, NaN where there is none, and the threshold.
+    Windows are shaded, and the threshold is a line. detectors: title -> the scores (T,) of each
+    sequence, NaN if there is none, and the threshold.
     """
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     sequence = sequences[longest]

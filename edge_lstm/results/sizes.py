@@ -1,4 +1,4 @@
-"""Before and after: size, work and metric of the models that a run made on its way to a compact one."""
+"""Before and after: size, work and metric of a run's models on its way to a compact one."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ class Section(NumberSection):
     """
 
     NOT_HERE: ClassVar[Mapping[str, str]] = {
-        "bidirectional": "is for task 'classify': a forecast would read the future that it is to tell; remove it",
+        "bidirectional": "is for task 'classify': a forecast would read the future that it is to "
+        "tell; remove it",
     }
     USES = frozenset({"season"})
     splits_within_recordings = True
@@ -126,7 +127,7 @@ class ForecastTask(NumberTask):
             rows["naive"].append(last_values(spec, sequence))
             known.append(np.asarray(np.isfinite(truth).all(axis=1)))
             if season is not None:
-                # What `future` says at t - season is, step for step, the value one season before the truth at t.
+                # `future` at t - season has the values of one season before the truth at t.
                 before = np.full_like(truth, np.nan)
                 before[season:] = truth[:-season] if season < len(truth) else before[season:]
                 seasonal_rows.append(before)
@@ -143,7 +144,8 @@ class ForecastTask(NumberTask):
                 note = f"No stretch is longer than a season of {season} steps, {without}."
         if not chosen.any():
             raise DataError(
-                f"no step of the {len(sequences)} sequences is followed by {spec.answer.horizon} known values; expected longer ones"
+                f"no step of the {len(sequences)} sequences is followed by {spec.answer.horizon} "
+                "known values; expected longer ones"
             )
         stacked = {name: np.concatenate(parts)[chosen] for name, parts in rows.items()}
         truth = stacked.pop("truth")

@@ -37,7 +37,8 @@ class TrainSection(TrainConfig):
     """[train] of task "language", which always carries the state of each stream on."""
 
     NOT_HERE: ClassVar[Mapping[str, str]] = {
-        "carry": "has no meaning for task 'language', whose streams always carry their state; remove it",
+        "carry": "has no meaning for task 'language', whose streams always carry their state; "
+        "remove it",
     }
 
     @property
@@ -54,7 +55,8 @@ class Section(TaskSection):
 
     MONITORS = ("loss", "bits_per_character", "perplexity")
     NOT_HERE: ClassVar[Mapping[str, str]] = {
-        "bidirectional": "is for task 'classify': it would read the characters that it is to tell; remove it",
+        "bidirectional": "is for task 'classify': it would read the characters that it is to tell; "
+        "remove it",
     }
     USES = frozenset({"temperature"})
     Train = TrainSection

@@ -112,7 +112,8 @@ class RegressionTask(NumberTask):
         chosen = np.concatenate(known)
         if not chosen.any():
             raise DataError(
-                f"no step of the {len(sequences)} sequences has a known target; expected at least one"
+                f"no step of the {len(sequences)} sequences has a known target; expected at least "
+                "one"
             )
         truth, answer = (
             np.concatenate(truths)[chosen],

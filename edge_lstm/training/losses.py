@@ -97,7 +97,13 @@ class SequenceClassLoss(_Softened):
 class StepClassLoss(_Softened):
     """The cross-entropy of a class for each step."""
 
-    def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:  # noqa: ARG002
+    def __call__(
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        last: Tensor,  # noqa: ARG002
+    ) -> Tensor:
         return _of_steps(outputs.float(), y, mask)
 
 
@@ -114,7 +120,13 @@ class NumberLoss(Loss):
         terms: NDArray[np.int64] = super().counts(examples) * examples.y.shape[2]
         return terms
 
-    def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:  # noqa: ARG002
+    def __call__(
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        last: Tensor,  # noqa: ARG002
+    ) -> Tensor:
         import torch
         from torch.nn.functional import huber_loss
 

@@ -34,7 +34,7 @@ class Validation:
         data = examples(spec, sequences)
         self._count = int(loss.counts(data).sum())
         self._steps = int(data.mask.sum())
-        self._batches: list[tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]] = []
+        self._batches: list[tuple[tuple[Tensor, ...], Tensor]] = []
         for batch in batches(data.lengths)[fabric.global_rank :: fabric.world_size]:
             here = slice(int(data.lengths[batch].max()))
             arrays = (
@@ -46,7 +46,7 @@ class Validation:
             tensors = tuple(
                 torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays
             )
-            self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))  # type: ignore[arg-type]
+            self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))
 
     @torch.no_grad()
     def __call__(self, model: CompactNet) -> dict[str, float]:

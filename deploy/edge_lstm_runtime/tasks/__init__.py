@@ -1,4 +1,4 @@
-"""What a model answers. Each task is a file of this folder; no other file of the runtime names one."""
+"""What a model answers. Each task is a file of this folder. No other file of the runtime names one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Answer(ABC):
         if network.outputs != self.size:
             last = network.layers[-1].name
             raise BundleError(
-                f"network: layer {last!r}: has {network.outputs} outputs, and the answer {self.size}"
+                f"network: layer {last!r}: has {network.outputs} outputs, "
+                f"and the answer {self.size}"
             )
 
     def scaling(self, inputs: Inputs) -> Scaling | None:

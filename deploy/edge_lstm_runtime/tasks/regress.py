@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Regress(Answer):
-    """targets: names of the quantities. offset, scale: (O,) raw units, answer = offset + scale * output."""
+    """targets: names of the quantities.
+
+    offset, scale: (O,) raw units, answer = offset + scale * output.
+    """
 
     task = "regress"
     model = "regression"
