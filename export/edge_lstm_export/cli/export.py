@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN "
-        "by the vendor's converter,\n"
-        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target "
-        "c, into a folder of C source for\n"
+        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; "
+        "RKNN by the vendor's converter,\n"
+        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with "
+        "--target c, into a folder of C source for\n"
         "boards without Python and for microcontrollers, with a self-test that has been built and "
         "run here.\n"
         "Exit code 1 when a graph or a converted model was out of tolerance and left out; "
@@ -75,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 between calls T "
         "times less often. A live stream waits for T samples until it has their answers; single "
         "steps run on NumPy. A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for "
-        "whole sequences of T steps (default: the length of the test recordings, where they all have the same); sequences of another length run on NumPy",
+        "whole sequences of T steps (default: the length of the test recordings, where they all "
+        "have the same); sequences of another length run on NumPy",
     )
     parser.add_argument(
         "--no-npu",
