@@ -5,11 +5,15 @@ An import inside a function is of a library that is heavy or may be missing.
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from edge_lstm.tasks import TASKS
+from edge_lstm_runtime.layers import LAYERS
 from helpers.imports import circles, graph, imports, modules
 from helpers.longest import LONGEST
 from helpers.paths import ROOT
@@ -70,6 +74,26 @@ STILL_LATE = {
     "edge_lstm_runtime.cli.info",
     "edge_lstm_runtime.cli.run",
     "edge_lstm_runtime.files",
+}
+# Files outside of the rooms `tasks` that have the name of a task in a text, and why.
+NAMES_A_TASK = {
+    "edge_lstm_runtime.model.format1": "reads bundles of format 1, which has these tasks alone",
+    "edge_lstm_runtime.feeds.lines": "a key of an answer in JSON, `anomaly`",
+    "edge_lstm.results.alarms": "a key of metrics.json, `anomaly`",
+}
+# Files outside of the rooms `layers` that have the name of a layer type in a text, and why.
+NAMES_A_LAYER = {
+    "edge_lstm_runtime.model.format1": "reads bundles of format 1, which has these layers alone",
+    "edge_lstm_runtime.backends.rknn.packing": "a form of a converted model in manifests, `lstm`",
+    "edge_lstm_export.graphs.npu": "writes that form",
+    "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
+    "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",
+    "edge_lstm.tasks.classify": "`bidirectional` is short for a layer that reads both ways",
+    "edge_lstm.tasks.anomaly": "the row of the comparison that is the trained model",
+    "edge_lstm.compare.comparison": "the rows of the comparison that are recurrent networks",
+    "edge_lstm.compare.recurrent": "makes these rows",
+    "edge_lstm.compare.detectors": "the folder of the row that is the trained model",
+    "edge_lstm.compare.table": "the row that is the trained model has another colour",
 }
 # The circles that are still there. The list only shrinks.
 STILL_CIRCLES: set[tuple[str, ...]] = set()
@@ -240,3 +264,58 @@ class C:
 def test_an_import_inside_a_function_is_found(tmp_path: Path) -> None:
     packages = write(tmp_path, a=A_CLASS, b="import json\nif json:\n    from . import c", c="")
     assert late(packages) == {"p.a": ["p.b (line 7)"]}
+
+
+# --- names ---
+
+
+def texts(path: Path) -> Iterator[ast.Constant]:
+    """The strings of a file, but for its docstrings."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    loose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in loose:
+            yield node
+
+
+def naming(packages: dict[str, Path], names: Collection[str], room: str) -> dict[str, list[str]]:
+    """Module -> the strings outside of rooms that are one of these names, or have it in quotes."""
+    found: dict[str, list[str]] = {}
+    for module, path in modules(packages).items():
+        if room in path.parent.parts:
+            continue
+        for node in texts(path):
+            text = str(node.value)
+            if text in names or any(f"{q}{name}{q}" in text for name in names for q in "'\""):
+                found.setdefault(module, []).append(f"{node.value!r} (line {node.lineno})")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("names", "room", "exceptions"),
+    [(TASKS.names(), "tasks", NAMES_A_TASK), (LAYERS.names(), "layers", NAMES_A_LAYER)],
+    ids=["tasks", "layers"],
+)
+def test_nothing_is_named_outside_of_its_rooms(
+    names: list[str], room: str, exceptions: dict[str, str]
+) -> None:
+    assert len(names) >= 5, names
+    found = naming(PACKAGES, names, room)
+    new = {module: where for module, where in found.items() if module not in exceptions}
+    assert not new, "\n".join(f"{module} has {', '.join(where)}" for module, where in new.items())
+    clean = exceptions.keys() - found.keys()
+    assert not clean, f"clean now, take them from the exceptions: {sorted(clean)}"
+
+
+def test_a_name_is_found(tmp_path: Path) -> None:
+    packages = write(
+        tmp_path,
+        a='"""Of "toy"."""\nx = y.task == "toy"',
+        b="raise ValueError(f\"only task 'toy' has {x}\")",
+        c='toy = "a toy"\ndef f():\n    """toy"""\n',
+        tasks__toy='NAME = "toy"',
+    )
+    assert naming(packages, ["toy"], "tasks") == {
+        "p.a": ["'toy' (line 2)"],
+        "p.b": ["\"only task 'toy' has \" (line 1)"],
+    }

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import BackendError, ConfigError, SampleError
 from .model.spec import ModelSpec
-from .tasks.forecast import Forecast
+from .tasks.forecast import NO_DETECTOR, Forecast
 
 Float64 = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class AnomalyDetector:
         answer = spec.answer
         detector = spec.detector
         if not isinstance(answer, Forecast) or detector is None:
-            raise ConfigError("this model is no anomaly detector; train one with task = 'anomaly'")
+            raise ConfigError(NO_DETECTOR)
         shape = (answer.horizon, len(answer.targets))
         self._spec = spec
         self._detector = detector

@@ -60,7 +60,7 @@ class Session:
     def step(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference).
 
-        The answer is logits for the tasks "classify" and "language", raw units for the others.
+        The answer is logits, or raw units: the task says which.
         Raises SampleError for a wrong number of values, text, inf, or a NaN that the model refuses.
         The state is then unchanged.
         """

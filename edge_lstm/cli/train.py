@@ -8,10 +8,16 @@ from typing import Any
 
 from edge_lstm_runtime.errors import MissingDependencyError
 
+from ..results import alarms
+from ..results.metrics import CARRIED, figure, headline, title_of
 from ..results.run import Run
+from ..tasks.base import task_of
 from ._shared import add_changes, changes
 
-DESCRIPTION = "Train a compact LSTM as a TOML file says, and write the run's folder: checkpoints, history, metrics, figures."
+DESCRIPTION = (
+    "Train a compact LSTM as a TOML file says, and write the run's folder: checkpoints, history, "
+    "metrics, figures."
+)
 EPILOG = """\
 examples:
   edge-lstm train recipe:activity -o runs/motions
@@ -69,8 +75,6 @@ def _is_first_rank() -> bool:
 
 def closing(run: Run) -> str:
     """The model, the test metrics, the files, and what to type next."""
-    from ..results.metrics import CARRIED
-    from ..results.plots import TEST_FIGURES
     from ..results.sizes import table
 
     test = run.metrics["test"]
@@ -78,28 +82,16 @@ def closing(run: Run) -> str:
         run.model.summary(),
         f"best epoch      {run.metrics['best_epoch']} of {run.metrics['epochs']}",
     ]
-    if run.spec.answer.task == "classify":
+    task = task_of(run.spec)
+    lines += task.closing(test, run.metrics.get(f"test, {CARRIED}"))
+    if alarms.KEY in test:
         lines += [
-            f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} sequences, "
-            f"{test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
-            f"test macro F1   {test['macro_f1']:.4f}",
-        ]
-        if carried := run.metrics.get(f"test, {CARRIED}"):
-            last, every = carried["accuracy"], carried["accuracy_all_steps"]
-            lines.append(f"never reset     {last:.4f} at the last step, {every:.4f} over all steps")
-    elif run.spec.answer.task == "language":
-        lines.append(test["verdict"])
-    else:
-        lines += [*_errors(test), test["verdict"]]
-    if "anomaly" in test:
-        from ..results.alarms import sentence
-
-        lines += [
-            f"{f'anomalies, {part}':<18}{sentence(run.metrics[part]['anomaly'])}"
+            f"{f'anomalies, {part}':<18}{alarms.sentence(run.metrics[part][alarms.KEY])}"
             for part in ("train", "val", "test")
         ]
     lines += [
-        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, {TEST_FIGURES[run.spec.answer.task]}, tensorboard/",
+        f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, "
+        f"{task.figure}, tensorboard/",
         f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
     ]
     if "compact" in run.metrics:
@@ -109,31 +101,16 @@ def closing(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _errors(test: dict[str, Any]) -> list[str]:
-    """A line for each target; for task "regress" then one for each at the last steps."""
-    lines, at_end = [], []
-    for target, found in test["per_target"].items():
-        of = "" if len(test["per_target"]) == 1 else f"{target}: "
-        nrmse = "" if found["nrmse"] is None else f", NRMSE {found['nrmse']:.4g}"
-        errors = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}{nrmse}"
-        lines.append(f"test error      {of}{errors} over {test['steps']:,} steps")
-        if "mae_last" in found:
-            errors = f"MAE {found['mae_last']:.4g}, RMSE {found['rmse_last']:.4g}"
-            where = f"at the last step of {test['sequences']} sequences"
-            at_end.append(f"at the end      {of}{errors} {where}")
-    return lines + at_end
-
-
 def _quantised(found: dict[str, Any]) -> str:
-    """The test metric of the fine-tuned model as it is rounded, beside those of the float model before."""
-    from ..results.metrics import figure
-    from ..results.sizes import TITLES, headline
+    """The test metric of the fine-tuned model as it is rounded.
 
+    Those of the float model before stand beside it.
+    """
     before, after, scheme = found["before"], found["after"], found["scheme"]
     metric = headline(after[scheme]["test"])
     which = ((after, scheme), (before, scheme), (before, "float32"))
     shown = [figure(part[name]["test"][metric]) for part, name in which]
-    title = TITLES[metric]
+    title = title_of(metric)
     emulated = "" if scheme == "int8" else ", emulated"
     if not found["epochs"]:
         why = "rounding costs no more than `tolerance` allows"

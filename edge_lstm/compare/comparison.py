@@ -1,7 +1,8 @@
 """`edge-lstm compare CONFIG`: every row on the same splits, each kept as soon as it is done.
 
-OUT/compare.md, compare.json, compare.png   the table, with the configuration in the JSON; the picture
-OUT/anomaly.png   task "anomaly": every row's scores over time
+OUT/compare.md, compare.json   the table, with the configuration in the JSON
+OUT/compare.png   its picture
+OUT/anomaly.png   of detectors: every row's scores over time
 OUT/lstm/         the LSTM's run, as `edge-lstm train` writes it
 OUT/rows/         a file for each finished row, which `resume` takes as it is
 OUT/plan.json     the configuration and the data that the rows are of
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from edge_lstm_runtime.errors import ConfigError, TrainingError
@@ -22,29 +24,13 @@ from edge_lstm_runtime.layers import recurrent_types
 from ..config.schema import Config
 from ..data.load import load_data, make_spec
 from ..results import plots
+from ..tasks.base import Task, task_named
 from ..training import checkpoint
 from ..training.progress import Reporter
-from . import characters, classifiers, detectors, forecasts, recurrent, regressions
+from . import detectors, recurrent
 from .rows import Case, Row
 from .table import markdown, picture
 
-ROWS: dict[str, dict[str, Callable[[Case], Row]]] = {
-    "classify": {"logistic": classifiers.logistic, "dtw": classifiers.nearest},
-    "regress": {"mean": regressions.mean, "linear": regressions.linear},
-    "language": {"unigram": characters.unigram, "bigram": characters.bigram},
-    "forecast": {
-        "naive": forecasts.last_value,
-        "seasonal": forecasts.seasonal,
-        "arima": forecasts.arima,
-    },
-    "anomaly": {
-        "lstm": detectors.lstm,
-        "naive": detectors.last_value,
-        "seasonal": detectors.season_before,
-        "raw": detectors.raw_value,
-        "rolling": detectors.rolling_z,
-    },
-}
 RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
     "lstm": recurrent.lstm,
     "gru": recurrent.gru,
@@ -54,14 +40,15 @@ RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """path: the folder; rows: the LSTM first."""
+    """path: the folder; rows: the LSTM first; titles: of the task's metrics."""
 
     path: Path
     rows: tuple[Row, ...]
+    titles: Mapping[str, str]
 
     @property
     def markdown(self) -> str:
-        return markdown(self.rows)
+        return markdown(self.rows, self.titles)
 
 
 def compare(
@@ -69,13 +56,15 @@ def compare(
 ) -> Comparison:
     """Train or fit every model of the task and write the table.
 
-    out: a new or empty folder; with `resume`, that of a comparison of the same configuration and data, whose finished rows are kept.
-    Raises ConfigError for more than one device, TrainingError for a folder that can't be used.
+    out: a new or empty folder; with `resume`, that of a comparison of the same configuration and
+    data, whose finished rows are kept. Raises ConfigError for more than one device, TrainingError
+    for a folder that can't be used.
     """
     out = Path(out)
     if config.train.devices != 1:
         raise ConfigError(
-            f"[train] devices = {config.train.devices}: a comparison trains on one; add --set train.devices=1"
+            f"[train] devices = {config.train.devices}: a comparison trains on one; "
+            "add --set train.devices=1"
         )
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     splits = load_data(config)
@@ -84,10 +73,8 @@ def compare(
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
     case = Case(config, spec, splits, out, Reporter(quiet=quiet))
-    task = config.model.task
-    types = recurrent_types()
-    recurrent_rows = {kind: make for kind, make in RECURRENT.items() if kind in types}
-    wanted = ROWS[task] if task == "anomaly" else recurrent_rows | ROWS[task]
+    task = task_named(config.model.task)
+    wanted = _rows(task)
     rows = []
     for k, (name, make) in enumerate(wanted.items()):
         file = out / "rows" / f"{name}.json"
@@ -98,9 +85,9 @@ def compare(
             row = make(case)
             checkpoint.save_json(file, row.to_dict())
         rows.append(row)
-    found = Comparison(out, tuple(rows))
-    plots.save_figure(picture(rows), out / "compare.png")
-    if task == "anomaly":
+    found = Comparison(out, tuple(rows), task.titles)
+    plots.save_figure(picture(rows, task.titles), out / "compare.png")
+    if config.model.alarms:
         plots.save_figure(detectors.picture(case, rows), out / plots.ANOMALY_FIGURE)
     with atomic_write(out / "compare.md") as stream:
         stream.write(found.markdown.encode())
@@ -108,6 +95,13 @@ def compare(
         out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}
     )
     return found
+
+
+def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:
+    """By name, what makes each."""
+    types = recurrent_types() if task.networks else []
+    cells = {kind: make for kind, make in RECURRENT.items() if kind in types}
+    return cells | {name: resolve_name(function) for name, function in task.rivals.items()}
 
 
 def same_plan(
@@ -129,7 +123,8 @@ def same_plan(
         changed = ["the data has changed since it was started"]
     if changed:
         raise TrainingError(
-            f"{file.parent}: can't resume this comparison: {'; '.join(changed)}; undo the change, or name another folder"
+            f"{file.parent}: can't resume this comparison: {'; '.join(changed)}; "
+            "undo the change, or name another folder"
         )
 
 

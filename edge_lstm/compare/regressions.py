@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from ..data.windows import truth_of
 from .rows import Case, Row, microseconds
 
 PENALTY = (
@@ -25,7 +24,7 @@ def linear(case: Case) -> Row:
     from sklearn.linear_model import Ridge
 
     x = np.concatenate([case.spec.inputs.features(s.x)[0] for s in case.learned])
-    y = np.concatenate([truth_of(case.spec, s) for s in case.learned])
+    y = np.concatenate([s.y for s in case.learned if s.y is not None])
     known = np.isfinite(y).all(axis=1)
     began = time.perf_counter()
     model = Ridge(alpha=PENALTY).fit(x[known], y[known])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..results.metrics import titled
-from ..results.plots import TRAIN, VALIDATION, _figure, _label
+from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ METRICS = {
 }
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """A line per row, aligned; below it what was measured how, and the notes."""
-    columns = _columns(rows)
+def markdown(rows: Sequence[Row], titles: Mapping[str, str] = METRICS) -> str:
+    """A line per row, aligned. Below it stand the manner of each measurement and the notes.
+
+    titles: of the task's metrics; those of METRICS have their own.
+    """
+    columns = _columns(rows, titles)
     head = ["model", *columns, "parameters", "bytes", "µs per step", "training, s"]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for k, row in enumerate(rows):
@@ -61,18 +64,21 @@ def markdown(rows: Sequence[Row]) -> str:
     return text + "\n" + "".join(said)
 
 
-def picture(rows: Sequence[Row]) -> Figure:
-    """Bars: the two chief metrics, and on logarithmic axes bytes and microseconds per step. Rows that were skipped are left out."""
+def picture(rows: Sequence[Row], titles: Mapping[str, str] = METRICS) -> Figure:
+    """Bars: the two chief metrics, and on logarithmic axes bytes and microseconds per step.
+
+    Rows that were skipped are left out. titles: as of `markdown`.
+    """
     rows = [row for row in rows if row.metrics is not None][::-1]  # barh draws upwards
-    figure = _figure(14, 1.4 + 0.42 * len(rows))
+    figure = new_figure(14, 1.4 + 0.42 * len(rows))
     panels: list[tuple[str, list[Any], bool]] = [
-        *((title, values, False) for title, values in list(_columns(rows).items())[:2]),
+        *((title, values, False) for title, values in list(_columns(rows, titles).items())[:2]),
         ("bytes", [row.bytes for row in rows], True),
         ("µs per step", [row.us_per_step for row in rows], True),
     ]
     names = [row.title for row in rows]
     for ax, (title, values, logarithmic) in zip(
-        figure.subplots(1, 4, sharey=True), panels, strict=True
+        figure.subplots(1, len(panels), sharey=True), panels, strict=True
     ):
         drawn = [value or 0 for value in values]
         bars = ax.barh(
@@ -88,13 +94,14 @@ def picture(rows: Sequence[Row]) -> Figure:
             ax.set_xlim(min(positive) / 3, 8 * max(positive))
         else:
             ax.set_xlim(0, 1.25 * max(drawn) or 1)
-        _label(ax, title, "", "")
+        label_axes(ax, title, "", "")
     return figure
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, list[float | None]]:
+def _columns(rows: Sequence[Row], others: Mapping[str, str]) -> dict[str, list[float | None]]:
     """Title -> the figure of each row, of the metrics that at least one row has."""
-    found = [titled(row.metrics, METRICS) if row.metrics else {} for row in rows]
+    known = METRICS | {name: title for name, title in others.items() if name not in METRICS}
+    found = [titled(row.metrics, known) if row.metrics else {} for row in rows]
     titles = dict.fromkeys(title for row in found for title in row)
     columns = {title: [row.get(title) for row in found] for title in titles}
     return {title: values for title, values in columns.items() if set(values) != {None}}

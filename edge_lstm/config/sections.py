@@ -199,11 +199,6 @@ class TrainConfig(Section):
         """The share of the sequences that begin in the state that another one left."""
         return 0.0
 
-    @property
-    def loss_options(self) -> dict[str, Any]:
-        """As `losses.Loss` takes them."""
-        return {}
-
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         """The keys that contradict each other or other sections, the most telling first."""
         monitors = config.model.MONITORS

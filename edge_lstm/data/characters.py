@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.characters import UNKNOWN
@@ -31,3 +32,8 @@ def indices(recording: Recording, classes: tuple[str, ...]) -> Float64:
     """(T, 1) the index of each character into the classes, 0 if it is not among them."""
     known = {ord(character): k for k, character in enumerate(classes[1:], 1)}
     return np.array([[known.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)
+
+
+def next_characters(sequence: Sequence) -> NDArray[np.int64]:
+    """(T - 1,) the index of the character after each step but the last."""
+    return sequence.x[1:, 0].astype(np.int64)

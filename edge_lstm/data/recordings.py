@@ -22,11 +22,10 @@ class Recording:
 
     x       (T, C) float64, raw units, NaN if missing
     labels  None, or (T,) the class name of each row
-    y       None, or (T, targets) float64 the answers of task "regress" at each row, raw units, NaN
+    y       None, or (T, targets) float64 the values of target columns at each row, raw units, NaN
             if unknown
     part    "train" or "test" if the source says so, else None
-    start   this recording's first row in the one it was cut from
-    cut     whether it was cut from another one
+    start   this recording's first row in the one it was cut from, and the `cut` flag that it was
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
     file    the file it was read from, if that is a table
@@ -69,12 +68,12 @@ Parts = dict[str, list[Recording]]  # of PARTS
 class Sequence:
     """One stream with at most one label.
 
-    x      (T, C) float64, raw units, NaN if missing. Task "language": (T, 1) indices into the
-           classes, the characters
-    label  task "classify": index into the classes, else None
-    y      task "regress": (T, targets) float64 the answers at each step, raw units, NaN if unknown.
-           Else None
-    time, anomalous  as of a `Recording`, for task "anomaly"
+    x      (T, C) float64, raw units, NaN if missing; of a text (T, 1) indices into the classes, the
+           characters
+    label  index into the classes, if a whole sequence has one; else None
+    y      (T, targets) float64 what to answer at each step, raw units, NaN if unknown; None if the
+           inputs themselves say it
+    time, anomalous  as of a `Recording`
     """
 
     name: str

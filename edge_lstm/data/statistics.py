@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs import Inputs
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
+from ..tasks.base import task_of
 from .recordings import Float64, Splits
-from .windows import network_targets
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the training split's means and deviations.
 
-    Raises DataError, and ConfigError for a `monitor` that the number of targets doesn't allow.
+    Raises DataError, and ConfigError for a `monitor` that the task's targets don't allow.
     """
     model = config.model
     inputs = _inputs(config, splits)
-    answer: Any = model.answer(splits, config.data.dt_name)
+    answer = model.answer(splits, config.data.dt_name)
     network = model.network(inputs.feature_size, answer.size)
     spec = ModelSpec(inputs, network, answer)
-    if answer.scaling(inputs) is None:
-        return spec
-    _check_monitor(config.train.monitor, len(answer.targets))
-    found = [network_targets(spec, s, inputs.features(s.x)[1]) for s in splits.train]
-    wanted = np.concatenate(found)
-    if answer.horizon and np.isnan(wanted).all(axis=0).any():
-        none = f"no step of the training split is followed by {answer.horizon} known values"
-        raise DataError(f"{none}; lower `horizon` in [model]")
-    offset, deviation = _mean_std(wanted, answer.names)
-    scaled = dataclasses.replace(answer, offset=offset, scale=deviation)
-    return dataclasses.replace(spec, answer=scaled)
+    fitted = task_of(spec).fitted(spec, splits, config.train.monitor)
+    return dataclasses.replace(spec, answer=fitted)
 
 
 def _inputs(config: Config, splits: Splits) -> Inputs:
@@ -48,17 +38,8 @@ def _inputs(config: Config, splits: Splits) -> Inputs:
     usual = np.concatenate([s.normal for s in splits.train])
     if "dt" in described:
         usual, described["dt_unit"] = _scaled_dt(usual)
-    mean, std = _mean_std(usual, splits.channels)
+    mean, std = mean_std(usual, splits.channels)
     return Channels(splits.channels, mean, std, front_end=config.asked.front_end, **described)
-
-
-def _check_monitor(monitor: str, targets: int) -> None:
-    if targets > 1 and monitor in ("mae", "rmse"):
-        why = f"{targets} targets have no common unit"
-        raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")
-    if targets == 1 and monitor == "nrmse":
-        expected = "expected 'loss', 'mae' or 'rmse'"
-        raise ConfigError(f"[train] monitor = 'nrmse': is for several targets; {expected}")
 
 
 def _scaled_dt(x: Float64) -> tuple[Float64, float]:
@@ -72,8 +53,8 @@ def _scaled_dt(x: Float64) -> tuple[Float64, float]:
     return np.column_stack([x[:, :-1], np.log1p(x[:, -1] / unit)]), unit
 
 
-def _mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and the standard deviation of each channel's known values. x: (T, C).
+def mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """x: (T, C) -> the mean and the standard deviation of each channel's known values.
 
     The deviation of a constant channel is 1. The normalized channel is then 0 throughout. Raises
     DataError if a channel has no value, or values that are too large.

@@ -22,7 +22,8 @@ from ..data.recordings import Float64, Sequence
 
 Answers = Many[NDArray[Any]]
 Flags = NDArray[np.bool_]
-# Times the median absolute deviation of a normal distribution gives its standard deviation.
+KEY = "anomaly"  # of what `measure` finds, among the metrics
+# Times the median absolute deviation, this is the standard deviation of a normal distribution.
 NORMAL = 1.4826
 JOINED = 3600.0  # seconds: flags that are no further apart are one alarm
 
@@ -118,7 +119,7 @@ def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list
 
 
 def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
-    """What the flags (T,) of each sequence are worth.
+    """How good the flags (T,) of each sequence are. An alarm is a run of flags, at most an hour apart.
 
     flagged                the share of the steps outside of the windows that are flagged. On the
                            training split, `false_alarms` in [model] sets it

@@ -1,4 +1,7 @@
-"""Figures of a run, for its folder and for the report. None of them touches matplotlib's global state."""
+"""Figures of a run, for its folder and for the report.
+
+None of them touches matplotlib's global state.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.files import atomic_write
 
 from ..data.recordings import Sequence as Recorded
-from ..data.windows import next_characters, truth_of
-from .metrics import bits_of
-from .sizes import headline
+from .metrics import headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
-TEST_FIGURES = {
-    "classify": "confusion.png",
-    "forecast": "forecast.png",
-    "regress": "regression.png",
-    "language": "language.png",
-}
 ANOMALY_FIGURE = "anomaly.png"
 TITLES = {
     "bits_per_character": "bits per character",
@@ -41,10 +35,13 @@ TITLES = {
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """history: the rows of history.csv. The loss, each metric of the validation split, and the learning rate, over the epochs."""
+    """The loss, each metric of the validation split, and the learning rate, over the epochs.
+
+    history: the rows of history.csv.
+    """
     metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
     epochs = [row["epoch"] for row in history]
-    figure = _figure(4.2 * (len(metrics) + 2), 3.4)
+    figure = new_figure(4.2 * (len(metrics) + 2), 3.4)
     axes = [figure.add_subplot(1, len(metrics) + 2, k + 1) for k in range(len(metrics) + 2)]
     marker = "o" if len(history) == 1 else None
     axes[0].plot(
@@ -60,13 +57,13 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     if min(row[key] for row in history for key in ("train_loss", "val_loss")) > 0:
         axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
-    _label(axes[0], "Loss", "epoch", "loss")
+    label_axes(axes[0], "Loss", "epoch", "loss")
     for ax, key in zip(axes[1:], metrics, strict=False):
         ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
         title = TITLES.get(key.removeprefix("val_"), key)
-        _label(ax, f"Validation {title}", "epoch", title)
+        label_axes(ax, f"Validation {title}", "epoch", title)
     axes[-1].plot(epochs, [row["learning_rate"] for row in history], color=TRAIN, marker=marker)
-    _label(axes[-1], "Learning rate", "epoch", "learning rate")
+    label_axes(axes[-1], "Learning rate", "epoch", "learning rate")
     return figure
 
 
@@ -75,10 +72,13 @@ def plot_confusion(
     classes: Sequence[str],
     title: str = "Confusion matrix, test split",
 ) -> Figure:
-    """matrix: rows are the truth, columns the answer; cells show counts, colours the share of the row."""
+    """matrix: rows are the truth, columns the answer.
+
+    Cells show counts, colours the share of the row.
+    """
     counts = np.asarray(matrix)
     size = len(classes)
-    figure = _figure(max(4.4, 0.55 * size + 2.6), max(3.8, 0.5 * size + 2.0))
+    figure = new_figure(max(4.4, 0.55 * size + 2.6), max(3.8, 0.5 * size + 2.0))
     ax = figure.add_subplot()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -102,113 +102,13 @@ def plot_confusion(
     return figure
 
 
-def plot_forecast(
-    truth: NDArray[Any],
-    forecast: NDArray[Any],
-    target: str,
-    *,
-    ahead: int = 1,
-    baseline: NDArray[Any] | None = None,
-    steps: int = 600,
-) -> Figure:
-    """Forecast against truth: over time, and one against the other.
-
-    truth, forecast, baseline (the last value): (T,) raw units, made at the same steps, for `ahead` steps later; NaN is left out.
-    The last `steps` are drawn.
-    """
-    figure = _figure(12, 3.8)
-    over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
-    start = max(0, len(truth) - steps)
-    moments = np.arange(start, len(truth)) + ahead
-    if baseline is not None:
-        over_time.plot(
-            moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)"
-        )
-    over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
-    over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
-    over_time.legend(frameon=False, ncols=3)
-    steps_ahead = f"{ahead} step{'s' if ahead > 1 else ''} ahead"
-    _label(
-        over_time,
-        f"{target}: forecast {steps_ahead}, test split",
-        "step of the sequence that is forecast",
-        f"{target} (raw units)",
-    )
-    _against(against, truth, forecast, markersize=2)
-    _label(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
-    return figure
-
-
-def plot_regression(
-    truth: Sequence[NDArray[Any]], answers: Sequence[NDArray[Any]], target: str
-) -> Figure:
-    """The longest recording over time, and the answer at each recording's last known step against its truth.
-
-    truth, answers: per recording (T,), raw units; NaN where unknown.
-    """
-    figure = _figure(12, 3.8)
-    over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
-    longest = max(range(len(truth)), key=lambda k: len(truth[k]))
-    over_time.plot(truth[longest], color=TRUTH, linewidth=1.2, label="truth")
-    over_time.plot(answers[longest], color=VALIDATION, linewidth=1.2, label="answer")
-    over_time.legend(frameon=False, ncols=2)
-    _label(
-        over_time,
-        f"{target}: the longest recording of the test split",
-        "step of the recording",
-        f"{target} (raw units)",
-    )
-    last = [
-        (k, int(np.flatnonzero(known)[-1]))
-        for k, t in enumerate(truth)
-        if (known := np.isfinite(t)).any()
-    ]
-    _against(
-        against,
-        np.array([truth[k][n] for k, n in last]),
-        np.array([answers[k][n] for k, n in last]),
-        markersize=6,
-    )
-    _label(against, "At the last step of each recording", f"truth, {target}", f"answer, {target}")
-    return figure
-
-
-def plot_language(
-    spec: ModelSpec,
-    sequences: Sequence[Recorded],
-    answers: Sequence[NDArray[Any]],
-    window: int = 500,
-) -> Figure:
-    """Bits per character along the longest text, the mean of each `window`, and by character over all texts. answers: per text (T, V)."""
-    figure = _figure(12, 3.8)
-    along, by_character = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    bits = [bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]
-    longest = max(bits, key=len)
-    window = min(window, len(longest))
-    means = longest[: len(longest) // window * window].reshape(-1, window).mean(axis=1)
-    along.plot(window * (np.arange(len(means)) + 0.5), means, color=VALIDATION, linewidth=1.2)
-    along.set_ylim(bottom=0)
-    _label(
-        along,
-        f"Held-out text, means of {window} characters",
-        "character of the text",
-        "bits per character",
-    )
-    truth, values = np.concatenate([next_characters(s) for s in sequences]), np.concatenate(bits)
-    count = np.bincount(truth, minlength=len(spec.answer.classes))
-    shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
-    mean = np.bincount(truth, values, minlength=len(spec.answer.classes))[shown] / count[shown]
-    by_character.bar([repr(spec.answer.classes[k]).strip("'") for k in shown], mean, color=TRAIN)
-    _label(by_character, "By the character that came, the most frequent first", "character", "bits")
-    return figure
-
-
 def plot_anomalies(
     sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]
 ) -> Figure:
-    """A panel for each detector, the longest sequence's scores over time; windows are shaded, the threshold is a line.
+    """A panel for each detector, the longest sequence's scores over time.
 
-    detectors: title -> the scores (T,) of each sequence, NaN where there is none, and the threshold.
+    Windows are shaded, and the threshold is a line. detectors: title -> the scores (T,) of each
+    sequence, NaN if there is none, and the threshold.
     """
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     sequence = sequences[longest]
@@ -217,7 +117,7 @@ def plot_anomalies(
         if sequence.time is None
         else (sequence.time - sequence.time[0]) / 86400
     )
-    figure = _figure(12, 0.8 + 2.2 * len(detectors))
+    figure = new_figure(12, 0.8 + 2.2 * len(detectors))
     axes = np.atleast_1d(figure.subplots(len(detectors), 1, sharex=True))
     for ax, (title, (scores, threshold)) in zip(axes, detectors.items(), strict=True):
         if sequence.anomalous is not None:
@@ -234,7 +134,7 @@ def plot_anomalies(
             )
         ax.plot(days, scores[longest], color=TRAIN, linewidth=0.8)
         ax.axhline(threshold, color=TRUTH, linewidth=1, linestyle="--")
-        _label(
+        label_axes(
             ax,
             f"{title}, test split: score, and the threshold from the training split",
             "",
@@ -244,44 +144,17 @@ def plot_anomalies(
     return figure
 
 
-def _against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: float) -> None:
+def draw_against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize: float) -> None:
     known = np.isfinite(truth) & np.isfinite(answer)
     ax.plot(truth[known], answer[known], ".", markersize=markersize, alpha=0.4, color=VALIDATION)
     ends = [float(np.min(truth[known])), float(np.max(truth[known]))] if known.any() else [0.0, 1.0]
     ax.plot(ends, ends, color=TRUTH, linewidth=1)
 
 
-def plot_test(
-    spec: ModelSpec, sequences: Sequence[Recorded], answers: Sequence[NDArray[Any]]
-) -> Figure:
-    """The first target, of a forecast as far ahead as it goes in the longest sequence. answers: per sequence (T, O), raw units.
-
-    Of text: see `plot_language`.
-    """
-    if spec.answer.task == "language":
-        return plot_language(spec, sequences, answers)
-    target = spec.answer.targets[0]
-    if spec.answer.task == "regress":
-        return plot_regression(
-            [truth_of(spec, s)[:, 0] for s in sequences], [a[:, 0] for a in answers], target
-        )
-    longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
-    x = sequences[longest].x
-    output = -len(spec.answer.targets)
-    now = x[:, spec.inputs.names.index(target)]
-    return plot_forecast(
-        truth_of(spec, sequences[longest])[:, output],
-        answers[longest][:, output],
-        target,
-        ahead=spec.answer.horizon,
-        baseline=now,
-    )
-
-
 def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """rows: as of `compact`. The chief metric of both splits over the parameters, models named."""
     metric = headline(rows[0]["test"])
-    figure = _figure(8, 4)
+    figure = new_figure(8, 4)
     ax = figure.add_subplot()
     parameters = [row["parameters"] for row in rows]
     for part, colour in (("val", VALIDATION), ("test", TRAIN)):
@@ -299,7 +172,7 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
         ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.legend(frameon=False)
-    _label(ax, "Smaller, step by step", "parameters", TITLES.get(metric, metric))
+    label_axes(ax, "Smaller, step by step", "parameters", TITLES.get(metric, metric))
     return figure
 
 
@@ -308,7 +181,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=120)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -317,7 +190,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _label(ax: Axes, title: str, x: str, y: str) -> None:
+def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
     ax.set_title(title, fontsize=10)
     ax.set_xlabel(x)
     ax.set_ylabel(y)

@@ -1,4 +1,4 @@
-"""Before and after: size, work and metric of the models that a run made on its way to a compact one."""
+"""Before and after: size, work and metric of a run's models on its way to a compact one."""
 
 from __future__ import annotations
 
@@ -11,31 +11,19 @@ from ..data.recordings import Splits
 from ..network import CompactNet
 from ..tasks import TASKS
 from .answers import answers
-from .metrics import evaluate, figure
+from .metrics import evaluate, figure, headline, title_of
 
 Row = dict[str, Any]
-TITLES = {
-    "accuracy": "accuracy (last step)",
-    "macro_f1": "macro F1",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "nrmse": "NRMSE (mean of the targets)",
-    "bits_per_character": "bits per character",
-    "perplexity": "perplexity",
-}
-
-
-def headline(metrics: Mapping[str, Any]) -> str:
-    """The metric that speaks for a model: the NRMSE where several targets have no common unit."""
-    names = ("bits_per_character", "accuracy", "rmse")
-    return next((name for name in names if metrics.get(name) is not None), "nrmse")
 
 
 def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> Row:
-    """One model, ready for JSON. found: its metrics on "val" and "test", as of `evaluate`. bytes: of float32 weights."""
+    """One model, ready for JSON. bytes: of float32 weights.
+
+    found: its metrics on "val" and "test", as of `evaluate`.
+    """
     _, *shown = TASKS.load(spec.answer.task).Section.MONITORS  # but the loss
     network = spec.network
-    units = [n.outputs(1) // (2 if n.whole else 1) for n in network.layers if n.whole or n.state(1)]
+    units = [n.outputs(1) // (1 + n.whole) for n in network.layers if n.whole or n.state(1)]
     sizes = {
         "units": ", ".join(map(str, sorted(set(units)))),
         "parameters": network.parameters,
@@ -70,7 +58,7 @@ def measure(
 def table(rows: Sequence[Row]) -> list[str]:
     """Lines of text: a heading and a line for each row."""
     metric = headline(rows[0]["test"])
-    lines = [("", "units", "parameters", "bytes", "MACs/step", f"{TITLES[metric]} val", "test")]
+    lines = [("", "units", "parameters", "bytes", "MACs/step", f"{title_of(metric)} val", "test")]
     for r in rows:
         numbers = [_units(r), *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
         lines.append((r["model"], *numbers, *(figure(r[part][metric]) for part in ("val", "test"))))
@@ -95,4 +83,4 @@ def sentence(rows: Sequence[Row]) -> str:
     for r in rows:
         size = f"{_units(r)} units, {r['parameters']:,} parameters"
         parts.append(f"{r['model']}: {size}, {figure(r['test'][metric])}")
-    return f"On the way to this size, {TITLES[metric]} on the test split: {'; '.join(parts)}."
+    return f"On the way to this size, {title_of(metric)} on the test split: {'; '.join(parts)}."

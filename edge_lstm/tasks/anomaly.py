@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ..config.base import Count, Fraction
 from . import forecast
@@ -23,3 +24,19 @@ class Section(forecast.Section):
     @property
     def alarms(self) -> dict[str, Any]:
         return {"false_alarms": self.false_alarms, "smoothing": self.smoothing}
+
+
+class AnomalyTask(forecast.ForecastTask):
+    """Its rows of `edge-lstm compare` are detectors. The LSTM's is one of them."""
+
+    rivals: ClassVar[Mapping[str, str]] = {
+        "lstm": "edge_lstm.compare.detectors:lstm",
+        "naive": "edge_lstm.compare.detectors:last_value",
+        "seasonal": "edge_lstm.compare.detectors:season_before",
+        "raw": "edge_lstm.compare.detectors:raw_value",
+        "rolling": "edge_lstm.compare.detectors:rolling_z",
+    }
+    networks = False
+
+
+TASK = AnomalyTask()

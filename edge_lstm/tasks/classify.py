@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Many
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.classify import Classify
 
 from ..config.base import Contradiction
-from ..config.sections import CarriedTrainConfig, TaskSection, Whole
+from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig, Whole
 from ..data.recordings import PARTS, Parts, Recording, Sequence, Splits
 from ..data.splits import label_runs
+from ..results.plots import plot_confusion
+from ..results.words import LAST, percent, signed
+from ..training.losses import SequenceClassLoss
+from ..training.tally import ClassTally
+from .base import Answers, Carried, Metrics, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class TrainSection(CarriedTrainConfig):
@@ -25,11 +37,6 @@ class TrainSection(CarriedTrainConfig):
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
-
-    @property
-    def loss_options(self) -> dict[str, Any]:
-        last = self.loss_steps == "last"
-        return {"last_step": last, "label_smoothing": self.label_smoothing}
 
 
 class Section(TaskSection):
@@ -105,3 +112,112 @@ def _classes(runs: Parts) -> tuple[str, ...]:
         return tuple(sorted(names["train"], key=lambda name: (float(name), name)))
     except ValueError:
         return tuple(sorted(names["train"]))
+
+
+class ClassTask(Task):
+    figure = "confusion.png"
+    caption = "Test split, answer at the last step, float32"
+    titles: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy, last step",
+        "macro_f1": "macro F1",
+        "accuracy_all_steps": "accuracy, every step",
+    }
+    printed = ("accuracy", "macro_f1", "accuracy_all_steps")
+    rivals: ClassVar[Mapping[str, str]] = {
+        "logistic": "edge_lstm.compare.classifiers:logistic",
+        "dtw": "edge_lstm.compare.classifiers:nearest",
+    }
+
+    def targets(
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        sequence: Sequence,
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        return np.asarray(sequence.label), np.ones(len(sequence.x), bool)
+
+    def loss(self, config: TrainConfig) -> SequenceClassLoss:
+        assert isinstance(config, TrainSection)
+        return SequenceClassLoss(config.loss_steps == "last", config.label_smoothing)
+
+    def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> ClassTally:  # noqa: ARG002
+        return ClassTally(spec.answer.size)
+
+    def evaluate(
+        self,
+        spec: ModelSpec,
+        sequences: Many[Sequence],
+        answers: Answers,
+        season: int | None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """accuracy and macro_f1 at each sequence's last step, accuracy_all_steps, and confusion.
+
+        The rows of the confusion are the truth.
+        """
+        import torch
+        from torchmetrics.functional.classification import (
+            multiclass_accuracy,
+            multiclass_confusion_matrix,
+            multiclass_f1_score,
+        )
+
+        count = len(spec.answer.classes)
+        truth = torch.tensor([s.label for s in sequences])
+        last = torch.tensor(np.array([a[-1].argmax() for a in answers]))
+        all_steps = torch.tensor(np.concatenate([a.argmax(axis=1) for a in answers]))
+        all_truth = truth.repeat_interleave(torch.tensor([len(a) for a in answers]))
+        figures = {  # torchmetrics answers in float32; what is past 6 digits is its rounding
+            "accuracy": multiclass_accuracy(last, truth, count, average="micro"),
+            "macro_f1": multiclass_f1_score(last, truth, count, average="macro"),
+            "accuracy_all_steps": multiclass_accuracy(all_steps, all_truth, count, average="micro"),
+        }
+        return {
+            **{name: round(float(value), 6) for name, value in figures.items()},
+            "confusion": multiclass_confusion_matrix(last, truth, count).tolist(),
+            "classes": list(spec.answer.classes),
+            "sequences": len(sequences),
+            "steps": len(all_steps),
+        }
+
+    def draw(
+        self,
+        spec: ModelSpec,
+        sequences: Many[Sequence],  # noqa: ARG002
+        answers: Answers,  # noqa: ARG002
+        metrics: Metrics,
+    ) -> Figure:
+        return plot_confusion(metrics["confusion"], spec.answer.classes)
+
+    def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:
+        lines = [
+            f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} "
+            f"sequences, {test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
+            f"test macro F1   {test['macro_f1']:.4f}",
+        ]
+        if carried:
+            last, every = carried["accuracy"], carried["accuracy_all_steps"]
+            lines.append(f"never reset     {last:.4f} at the last step, {every:.4f} over all steps")
+        return lines
+
+    def verdict(self, test: Metrics) -> list[str]:
+        last, every = percent(test["accuracy"]), percent(test["accuracy_all_steps"])
+        return [
+            f"On the {test['sequences']} recordings of the test split the answer at the last step "
+            f"is right in {last}, and over all {test['steps']:,} steps in {every}."
+        ]
+
+    def change(self, found: Metrics, float32: Metrics) -> str:
+        keys = ("accuracy", "accuracy_all_steps")
+        last, every = (signed(100 * (found[key] - float32[key])) for key in keys)
+        return f"{last} points of accuracy {LAST} and {every} over all steps"
+
+    def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
+        """Worse from 2 points on."""
+        shares = {
+            "accuracy": f"the answer {LAST} is right in",
+            "accuracy_all_steps": f"over all {carried['steps']:,} steps in",
+        }
+        parts = [Carried(w, percent(carried[k]), percent(reset[k])) for k, w in shares.items()]
+        return parts, any(carried[key] < reset[key] - 0.02 for key in shares)
+
+
+TASK = ClassTask()

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.model.spec import ModelSpec
+
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
-from ..data.recordings import PARTS, Parts, Sequence, Splits
+from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits
+from ..data.statistics import mean_std
+from ..results.numbers import spread
+from ..results.words import more, signed
+from ..training.losses import NumberLoss
+from ..training.tally import NumberTally
+from .base import Carried, Metrics, Task
 
 
 class NumberTrainConfig(CarriedTrainConfig):
@@ -15,10 +31,6 @@ class NumberTrainConfig(CarriedTrainConfig):
     """
 
     loss: Literal["mse", "huber"] = "mse"
-
-    @property
-    def loss_options(self) -> dict[str, Any]:
-        return {"huber": self.loss == "huber"}
 
 
 class NumberSection(TaskSection):
@@ -33,3 +45,100 @@ class NumberSection(TaskSection):
             for p in PARTS
         )
         return Splits(train, val, test, channels)
+
+
+class NumberTask(Task):
+    """Its answer has targets, and an offset and a scale.
+
+    errors  those of a target that a report speaks of, and over which steps they are
+    """
+
+    errors: ClassVar[Mapping[str, str]] = {"rmse": ""}
+
+    @abstractmethod
+    def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:
+        """(T, O) what the answer at each step should be, raw units; NaN if that is unknown."""
+
+    def learned(self, spec: ModelSpec, sequence: Sequence) -> Float64:
+        """(T, O) what of the truth is learned, less what the runtime adds to the answer."""
+        return self.truth(spec, sequence)
+
+    def outputs(self, spec: ModelSpec, sequence: Sequence) -> Float64:
+        """(T, O) the network's outputs that are right; NaN if they are unknown."""
+        offset, scale = np.asarray(spec.answer.offset), np.asarray(spec.answer.scale)
+        wanted: Float64 = (self.learned(spec, sequence) - offset) / scale
+        return wanted
+
+    def targets(self, spec: ModelSpec, sequence: Sequence) -> tuple[Float64, NDArray[np.bool_]]:
+        wanted = self.outputs(spec, sequence)
+        known: NDArray[np.bool_] = np.asarray(~np.isnan(wanted).any(axis=1))
+        return np.where(known[:, None], wanted, 0), known
+
+    def fitted(self, spec: ModelSpec, splits: Splits, monitor: str) -> Any:
+        """The offset is the mean of the training split's targets, the scale their deviation."""
+        answer: Any = spec.answer
+        check_monitor(monitor, len(answer.targets))
+        wanted = np.concatenate([self.outputs(spec, s) for s in splits.train])
+        self.check_known(spec, wanted)
+        offset, deviation = mean_std(wanted, answer.names)
+        return dataclasses.replace(answer, offset=offset, scale=deviation)
+
+    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
+        """Raise DataError if the training split has no truth for an output, NaN in `wanted`."""
+
+    def loss(self, config: TrainConfig) -> NumberLoss:
+        assert isinstance(config, NumberTrainConfig)
+        return NumberLoss(config.loss == "huber")
+
+    def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> NumberTally:
+        deviations = None
+        if len(spec.answer.targets) > 1:
+            truth = np.concatenate([self.truth(spec, s) for s in sequences])
+            deviations = spread(spec, truth[np.isfinite(truth).all(axis=1)])
+        return NumberTally(np.asarray(spec.answer.scale), deviations)
+
+    def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:  # noqa: ARG002
+        """A line for each target, the verdict last."""
+        lines = []
+        for target, found in test["per_target"].items():
+            nrmse = "" if found["nrmse"] is None else f", NRMSE {found['nrmse']:.4g}"
+            figures = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}{nrmse}"
+            steps = f"over {test['steps']:,} steps"
+            lines.append(f"test error      {self.of(test, target)}{figures} {steps}")
+        return [*lines, test["verdict"]]
+
+    def of(self, test: Metrics, target: str) -> str:
+        """The target's name before its figures, if there are several."""
+        return "" if len(test["per_target"]) == 1 else f"{target}: "
+
+    def change(self, found: Metrics, float32: Metrics) -> str:
+        parts, targets = [], found["per_target"]
+        for key, steps in self.errors.items():
+            before = {name: each[key] for name, each in float32["per_target"].items()}
+            changes = {name: more(each[key], before[name]) for name, each in targets.items()}
+            most = max(changes, key=lambda name: changes[name])
+            of = "" if len(targets) == 1 else f" of {most}, the most of {len(targets)} targets,"
+            parts.append(f"{signed(changes[most])} % RMSE{of}{steps}")
+        return " and ".join(parts)
+
+    def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
+        """Worse from 2 % on."""
+        parts, worse = [], False
+        for target, found in carried["per_target"].items():
+            of = "" if len(carried["per_target"]) == 1 else f" of {target}"
+            for key, steps in self.errors.items():
+                before = reset["per_target"][target][key]
+                words = f"the RMSE{of}{steps} is"
+                parts.append(Carried(words, f"{found[key]:.4g}", f"{before:.4g}"))
+                worse |= found[key] > 1.02 * before
+        return parts, worse
+
+
+def check_monitor(monitor: str, targets: int) -> None:
+    """Raise ConfigError for one that so many targets don't have."""
+    if targets > 1 and monitor in ("mae", "rmse"):
+        why = f"{targets} targets have no common unit"
+        raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")
+    if targets == 1 and monitor == "nrmse":
+        expected = "expected 'loss', 'mae' or 'rmse'"
+        raise ConfigError(f"[train] monitor = 'nrmse': is for several targets; {expected}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..data.windows import Examples
+from ..data.examples import Examples
 from ..network import State
 from .augment import Augment
 

@@ -25,6 +25,7 @@ from ..config.schema import Config
 from ..data.recordings import Splits
 from ..data.windows import examples
 from ..network import CompactNet, State
+from ..tasks.base import task_of
 from ..threads import Threads, at, rehearsal
 from . import checkpoint
 from .batches import Batch, Batches, carried, seed_of
@@ -32,7 +33,6 @@ from .checkpoint import Progress
 from .cuda_graph import Recorded
 from .distill import Teacher
 from .history import History
-from .losses import Loss
 from .metrics import Validation
 from .progress import Reporter
 
@@ -75,7 +75,7 @@ class Training:
         fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
-        self._loss = Loss.of(spec, config)
+        self._loss = task_of(spec).loss(config)
         streams = config.batch_size if self.config.model.reads_characters else None
         data = examples(spec, splits.train, **self.config.data.cuts, streams=streams)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)

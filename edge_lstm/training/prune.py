@@ -21,8 +21,9 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.common import PruneConfig
 from ..config.sections import TrainConfig
+from ..data.examples import Examples
 from ..data.recordings import Splits
-from ..data.windows import Examples, examples
+from ..data.windows import examples
 from ..network import CompactNet
 from ..results import sizes as compact
 from . import checkpoint

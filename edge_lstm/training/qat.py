@@ -142,7 +142,7 @@ def _cost(
         exact - rounded if monitor in training.config.model.HIGHER_IS_BETTER else rounded - exact
     )
     # Each target by itself: their units may differ, and their means may be far apart.
-    targets = max(1, len(spec.answer.targets))
+    targets = max(1, len(getattr(spec.answer, "targets", ())))
     moved = max(
         compare(answered[1][:, j::targets], answered[0][:, j::targets].astype(np.float64)).nrmse
         for j in range(targets)

@@ -1,6 +1,7 @@
 """From a configuration to a run's folder.
 
-RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and where `resume` goes on
+RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and the last one, from
+                        which `resume` goes on
 RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
 RUN/teacher/            the larger model of [distill], see distill.py
 RUN/full.pt, prune/     of [prune], see prune.py
@@ -9,7 +10,7 @@ RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
 RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board: streamed
                         from the zero state at each recording, and "test, state never reset"
-RUN/*.png               the curves, and the confusion matrix, the forecast or the regression of the test split; of a detector its scores
+RUN/*.png               the curves, and the task's figure of the test split; of a detector its scores
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..results.run import Run, load_run
+from ..tasks.base import task_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
     """Train a model and write its run.
 
-    out: a new or empty folder; with `resume`, the folder of a run of the same configuration and data, which goes on from its last
-    checkpoint as if it had not been interrupted, or is left as it is when it was finished.
+    out: a new or empty folder; with `resume`, the folder of a run of the same configuration and
+    data. It goes on from its last checkpoint as if it had not been interrupted, or is left as it is
+    if it was finished.
     quiet: no progress on standard error.
     """
     from ..threads import using
@@ -149,7 +152,10 @@ def _teacher(
 
 
 def make_fabric(settings: TrainConfig) -> Fabric:
-    """The devices and the precision of a training. Raises ConfigError where this machine doesn't have them."""
+    """The devices and the precision of a training.
+
+    Raises ConfigError if this machine doesn't have them.
+    """
     from lightning_fabric import Fabric
 
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
@@ -166,7 +172,8 @@ def make_fabric(settings: TrainConfig) -> Fabric:
         ) from e
     if settings.cuda_graph and fabric.device.type != "cuda":
         raise ConfigError(
-            f"[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on {fabric.device.type!r}; remove it"
+            "[train] cuda_graph = true: a step is recorded on a GPU, and this one runs on "
+            f"{fabric.device.type!r}; remove it"
         )
     return fabric
 
@@ -202,7 +209,10 @@ def _finish(
     pruned: list[Row],
     quantised: dict[str, Any] | None,
 ) -> None:
-    """Metrics and figures of the best checkpoint. pruned, quantised: what to say of [prune] and [quantize]."""
+    """Metrics and figures of the best checkpoint.
+
+    pruned, quantised: what to say of [prune] and [quantize].
+    """
     from ..data.recordings import shuffled
     from ..results import plots, sizes
     from ..results.answers import answers, carried_answers
@@ -247,16 +257,9 @@ def _finish(
         metrics["compact"] = rows
         plots.save_figure(plots.plot_compact(rows), out / "compact.png")
     plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
-    if spec.answer.task == "classify":
-        plots.save_figure(
-            plots.plot_confusion(metrics["test"]["confusion"], spec.answer.classes),
-            out / plots.TEST_FIGURES[spec.answer.task],
-        )
-    else:
-        plots.save_figure(
-            plots.plot_test(spec, splits.test, found["test"]),
-            out / plots.TEST_FIGURES[spec.answer.task],
-        )
+    task = task_of(spec)
+    drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
+    plots.save_figure(drawn, out / task.figure)
     if settings := training.config.model.alarms:
         from ..results import alarms
 
@@ -267,11 +270,12 @@ def _finish(
             {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
         )
         for part, answered in found.items():
-            metrics.setdefault(part, {})["anomaly"] = alarms.measure(
+            metrics.setdefault(part, {})[alarms.KEY] = alarms.measure(
                 spec, getattr(splits, part), answered
             )
-        drawn = {"LSTM": (alarms.scores(spec, splits.test, found["test"]), spec.detector.threshold)}
-        plots.save_figure(plots.plot_anomalies(splits.test, drawn), out / plots.ANOMALY_FIGURE)
+        scores = alarms.scores(spec, splits.test, found["test"])
+        panels = {"LSTM": (scores, spec.detector.threshold)}
+        plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
     checkpoint.save_json(
         out / checkpoint.METRICS, metrics
     )  # last: it says that the run is complete

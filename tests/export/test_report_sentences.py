@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from edge_lstm import Sequence, evaluate
+from edge_lstm.results.words import percent
+from edge_lstm.tasks import classify, forecast, language, regress
 from edge_lstm_export import export_run
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.steps import inspect_rknn
-from edge_lstm_export.steps.write_report import _carried_sentence, _change, _percent, verdict
+from edge_lstm_export.steps.write_report import carried_sentence, verdict
 from edge_lstm_export.words import beside
 from edge_lstm_runtime import ModelSpec, load
 from edge_lstm_runtime.inputs.channels import Channels
@@ -58,18 +60,16 @@ def regressed(targets: str, errors: list[list[float]], task: str = "regress") ->
 
 
 def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() -> None:
-    reset = classified("xxxxx", "xyyyy")
-    carried = classified("xxxxx", "xxyyy")
-    assert _carried_sentence(reset, carried) == (
+    reset, carried = classified("xxxxx", "xyyyy"), classified("xxxxx", "xxyyy")
+    assert carried_sentence(classify.TASK, reset, carried) == (
         f"{NEVER} the answer {LAST} is right in 100.0 % (reset at each recording: 100.0 %), "
         f"over all 10 steps in 80.0 % (reset at each recording: 90.0 %).{ADVICE}"
     )
     same = "over all 10 steps in 90.0 % (reset at each recording: 90.0 %)."
-    assert _carried_sentence(reset, reset).endswith(same)
+    assert carried_sentence(classify.TASK, reset, reset).endswith(same)
     last = classified("xxxxx", "yyyyx")  # the same share over all steps
-    assert _carried_sentence(reset, last) == (
-        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), "
-        f"{same}{ADVICE}"
+    assert carried_sentence(classify.TASK, reset, last) == (
+        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), {same}{ADVICE}"
     )
 
 
@@ -77,45 +77,50 @@ def test_the_errors_of_a_regression_are_said_over_all_steps_and_at_the_last() ->
     reset = regressed("a", [[3.0], [3.0], [3.0], [3.0]])
     carried = regressed("a", [[3.0], [3.0], [3.0], [5.0]])
     # sqrt((3 * 9 + 25) / 4) = 3.606
-    assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} "
-        f"is 5 (reset at each recording: 3).{ADVICE}"
+    assert carried_sentence(regress.TASK, reset, carried) == (
+        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
     )
 
 
 def test_the_errors_of_several_targets_are_said_of_each() -> None:
     reset = regressed("ab", [[1.0, 200.0]] * 4, "forecast")
     carried = regressed("ab", [[1.0, 100.0]] * 4, "forecast")
-    assert _carried_sentence(reset, carried) == (
-        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at "
-        "each recording: 200)."
+    assert carried_sentence(forecast.TASK, reset, carried) == (
+        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at each recording: 200)."
     )
-    assert _carried_sentence(carried, reset).endswith(ADVICE)
-    assert _change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
-    assert _change(carried, reset) == "+0.0 % RMSE of a, the most of 2 targets,"
+    assert carried_sentence(forecast.TASK, carried, reset).endswith(ADVICE)
+    assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
+    assert forecast.TASK.change(carried, reset) == "+0.0 % RMSE of a, the most of 2 targets,"
 
 
 def test_a_text_takes_bits() -> None:
-    assert _carried_sentence({"bits_per_character": 2.0}, {"bits_per_character": 2.5}) == (
+    reset, carried = {"bits_per_character": 2.0}, {"bits_per_character": 2.5}
+    assert carried_sentence(language.TASK, reset, carried) == (
         f"{NEVER} a character takes 2.5 bits (reset at each recording: 2).{ADVICE}"
     )
 
 
 def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> None:
-    exact = classified("xxxxx", "xyyyy")
-    rounded = classified("xxxyy", "xyyyy")
-    assert _change(rounded, exact) == f"-50.0 points of accuracy {LAST} and -20.0 over all steps"
-    assert _change(exact, exact) == f"+0.0 points of accuracy {LAST} and +0.0 over all steps"
-    one = regressed("a", [[2.0], [2.0]])
-    other = regressed("a", [[2.0], [1.0]])
+    exact, rounded = classified("xxxxx", "xyyyy"), classified("xxxyy", "xyyyy")
+    assert (
+        classify.TASK.change(rounded, exact)
+        == f"-50.0 points of accuracy {LAST} and -20.0 over all steps"
+    )
+    assert (
+        classify.TASK.change(exact, exact)
+        == f"+0.0 points of accuracy {LAST} and +0.0 over all steps"
+    )
+    one, other = regressed("a", [[2.0], [2.0]]), regressed("a", [[2.0], [1.0]])
     # sqrt((4 + 1) / 2) = 1.581, which is 20.9 % less than 2.
-    assert _change(other, one) == f"-20.9 % RMSE over all steps and -50.0 % RMSE {LAST}"
+    assert regress.TASK.change(other, one) == f"-20.9 % RMSE over all steps and -50.0 % RMSE {LAST}"
     nothing = regressed("a", [[0.0], [0.0]])
-    assert _change(one, nothing) == f"+inf % RMSE over all steps and +inf % RMSE {LAST}"
-    assert _change(nothing, nothing) == f"+0.0 % RMSE over all steps and +0.0 % RMSE {LAST}"
-    more = {"bits_per_character": 2.1}
-    before = {"bits_per_character": 2.0}
-    assert _change(more, before) == "+5.0 % bits per character"
+    assert regress.TASK.change(one, nothing) == f"+inf % RMSE over all steps and +inf % RMSE {LAST}"
+    assert (
+        regress.TASK.change(nothing, nothing)
+        == f"+0.0 % RMSE over all steps and +0.0 % RMSE {LAST}"
+    )
+    more, before = {"bits_per_character": 2.1}, {"bits_per_character": 2.0}
+    assert language.TASK.change(more, before) == "+5.0 % bits per character"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> No
     ],
 )
 def test_a_hundred_percent_is_said_of_all_alone(share: float, text: str) -> None:
-    assert _percent(share) == text
+    assert percent(share) == text
 
 
 def right(session: Any, recordings: list[Sequence], *, reset: bool) -> tuple[float, float]:

@@ -13,7 +13,6 @@ import pytest
 from edge_lstm import Config, Sequence, load_config, load_data, train
 from edge_lstm.compare import compare
 from edge_lstm.data.load import make_spec
-from edge_lstm.data.windows import network_targets
 from edge_lstm.results.alarms import (
     fit,
     judge,
@@ -26,6 +25,7 @@ from edge_lstm.results.alarms import (
 )
 from edge_lstm.results.answers import answers
 from edge_lstm.results.run import load_run
+from edge_lstm.tasks.anomaly import TASK
 from edge_lstm_runtime import AnomalyDetector
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.errors import ConfigError, DataError
@@ -117,7 +117,7 @@ def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Confi
     usual = sequence.x[~expected[: len(sequence.x)], 0]
     assert spec.inputs.mean[0] == pytest.approx(np.nanmean(usual), rel=1e-12)
     assert spec.inputs.std[0] == pytest.approx(np.nanstd(usual), rel=1e-12)
-    wanted = network_targets(spec, sequence, sequence.x)
+    wanted = TASK.outputs(spec, sequence)
     for t in range(len(wanted)):
         for k in range(2):
             unknown = (

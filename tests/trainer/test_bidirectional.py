@@ -17,7 +17,7 @@ from edge_lstm.data.recordings import Sequence
 from edge_lstm.data.windows import examples
 from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
-from edge_lstm.tasks.classify import TrainSection
+from edge_lstm.tasks.classify import TASK, TrainSection
 from edge_lstm.training.losses import Loss
 from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.backends.reference import reference
@@ -76,9 +76,9 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model = CompactNet(both_ways())
-    loss = Loss.of(
-        both_ways(), TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
+    model, loss = (
+        CompactNet(both_ways()),
+        TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")),
     )
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
@@ -95,11 +95,8 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
-    model = CompactNet(both_ways())
-    data = sequences()
-    loss = Loss.of(
-        model.spec, TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
-    )
+    model, data = CompactNet(both_ways()), sequences()
+    loss = TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)
     assert found["val_loss"] == pytest.approx(

@@ -17,8 +17,9 @@ from torch.nn.functional import cross_entropy
 from edge_lstm import Config, Run, evaluate, load_data, load_run, train
 from edge_lstm.cli.train import closing
 from edge_lstm.compare import compare
+from edge_lstm.data.characters import next_characters
 from edge_lstm.data.load import make_spec
-from edge_lstm.data.windows import examples, next_characters, stream_cuts
+from edge_lstm.data.windows import examples, stream_cuts
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime import Reference, Session
 from edge_lstm_runtime.errors import DataError

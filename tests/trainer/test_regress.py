@@ -14,7 +14,7 @@ from edge_lstm.compare import compare
 from edge_lstm.compare.regressions import linear, mean
 from edge_lstm.compare.rows import Case
 from edge_lstm.data.load import make_spec
-from edge_lstm.data.windows import examples, truth_of
+from edge_lstm.data.windows import examples
 from edge_lstm.emulate.cpu_int8 import Int8Net
 from edge_lstm.results.answers import answers
 from edge_lstm.training.progress import Reporter
@@ -275,7 +275,7 @@ def test_baselines_of_compare(configure: Configure, tmp_path: Path) -> None:
     assert of_mean["per_target"] == of_zeros["baselines"]["mean"]["per_target"]
     # Ridge by its normal equations, the intercept not penalised.
     x = np.concatenate([case.spec.features(s.x) for s in splits.train])
-    y = np.concatenate([truth_of(case.spec, s) for s in splits.train])
+    y = np.concatenate([s.y for s in splits.train])
     known = np.isfinite(y).all(axis=1)
     x = x[known]
     y = y[known]

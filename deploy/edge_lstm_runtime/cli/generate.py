@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from ..tasks import text_tasks
 from ._shared import add_bundle, open_named, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Go on with a text, character by character, with a model of task 'language'. Each\n"
+        f"Go on with a text, character by character, with a model of task {text_tasks()}. Each\n"
         "character is drawn from the model's probabilities and is the model's next input.\n"
         "The same seed on the same backend gives the same text."
     )

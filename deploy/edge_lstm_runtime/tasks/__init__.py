@@ -41,6 +41,9 @@ class Answer(ABC):
 
     task: ClassVar[str]
     logits: ClassVar[bool] = False  # the outputs are a logit for each of the names
+    model: ClassVar[str] = "model"  # a model with such answers, in words
+    several: ClassVar[str] = "answers"  # the answers, in words
+    text: ClassVar[bool] = False  # the answer is the next character of a text
 
     @property
     @abstractmethod
@@ -102,6 +105,11 @@ def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 TASKS = Registry(__name__, "edge_lstm.answers", "task", marker="ANSWER", unknown=BundleError)
+
+
+def text_tasks() -> str:
+    """The tasks of models that go on with a text, in words."""
+    return " or ".join(repr(name) for name in TASKS.names() if TASKS.load(name).ANSWER.text)
 
 
 def answer_from(values: object) -> Answer:

@@ -15,6 +15,8 @@ class Classify(Answer):
     """classes: the names of the classes, in the order of the outputs."""
 
     task = "classify"
+    model = "classifier"
+    several = "classes"
     targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
     logits = True
     classes: tuple[str, ...]

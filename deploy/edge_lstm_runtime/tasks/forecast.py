@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..model.network import Network
 
 
+NO_DETECTOR = "this model is no anomaly detector; train one with task = 'anomaly'"
+
+
 @dataclasses.dataclass(frozen=True)
 class Detector:
     """The numbers by which `edge_lstm_runtime.detector` scores forecasts.
@@ -45,6 +48,8 @@ class Forecast(Answer):
     """
 
     task = "forecast"
+    model = "forecast"
+    several = "forecasts"
     targets: tuple[str, ...]
     horizon: int
     offset: tuple[float, ...]

@@ -23,8 +23,11 @@ class Language(Answer):
     """classes: the characters in the order of the outputs, the same as the inputs'."""
 
     task = "language"
+    model = "character model"
+    several = "next"
     targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
     logits = True
+    text = True
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:

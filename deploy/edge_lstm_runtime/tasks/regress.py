@@ -23,6 +23,8 @@ class Regress(Answer):
     """
 
     task = "regress"
+    model = "regression"
+    several = "targets"
     horizon: ClassVar[int] = 0  # steps ahead
     targets: tuple[str, ...]
     offset: tuple[float, ...]

@@ -13,7 +13,9 @@ import numpy as np
 
 from edge_lstm_runtime.errors import DataError
 
+from ...config.base import with_fact
 from ...config.sections import Asked
+from ...tasks import TASKS
 from ..cases import Cases, CaseSection
 from ..files import FileSection
 from ..recordings import Recording
@@ -34,7 +36,8 @@ def _cases(path: Path) -> Cases:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-        expected = "expected numpy.savez of x, and of y for 'classify', no objects"
+        labelled = " or ".join(map(repr, with_fact(TASKS, "needs_labels")))
+        expected = f"expected numpy.savez of x, and of y for {labelled}, no objects"
         raise DataError(f"{path}: can't be read as .npz: {e}; {expected}") from e
     x, y, lengths = (arrays.get(name) for name in ("x", "y", "lengths"))
     one_by_one = x is not None and x.ndim == 2 and lengths is not None

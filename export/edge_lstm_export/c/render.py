@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edge_lstm_runtime import AnomalyDetector, __version__
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify.error import Tolerance
@@ -38,17 +39,14 @@ FORMAT = 1
 def render(
     source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]
 ) -> dict[str, bytes]:
-    """Path in the folder -> content; the same inputs give the same bytes. accuracy: goes into model.json as it is."""
+    """Path in the folder -> content. The same inputs give the same bytes.
+
+    accuracy: goes into model.json as it is.
+    """
     spec = source.spec
     network = c_network(spec)
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    kind = {
-        "classify": "classifier",
-        "forecast": "forecast",
-        "regress": "regression",
-        "language": "character model",
-    }[spec.answer.task]
     types = sorted({layer.type for layer in network.layers})
     scores = _scores(source)
     sizes = {
@@ -60,13 +58,14 @@ def render(
     }
     facts = {
         "name": name,
-        "title": f"a streaming {kind}, {spec.inputs.size} channels in, "
+        "title": f"a streaming {spec.answer.model}, {spec.inputs.size} channels in, "
         f"{spec.answer.size} values out, {scheme}",
         "version": __version__,
         "scheme": scheme,
         "inputs": spec.inputs,
         "network": spec.network,
         "answer": spec.answer,
+        "characters": isinstance(spec.inputs, Characters),
         "detector": spec.detector,
         "layer_types": types,
         "front_end": spec.inputs.sound,
@@ -132,11 +131,14 @@ def _list_of(types: Collection[str], text: str) -> str:
 
 
 def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value; for sound the front end's and a frame, of a detector the
-    forecasts that are due; task "language": a one-hot row in the place of the last value."""
+    """All static memory of model.c: the state, and each channel's last value.
+
+    For sound the front end's and a frame, of a detector the forecasts that are due. If the inputs
+    are characters, a one-hot row stands in the place of the last value.
+    """
     spec = source.spec
     state = state_bytes(c_network(spec), scheme)
-    if spec.answer.task == "language":
+    if isinstance(spec.inputs, Characters):
         return state + 4 * spec.inputs.feature_size
     detector = 4 * spec.answer.horizon * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
@@ -145,7 +147,10 @@ def ram_bytes(source: Source, scheme: str) -> int:
 
 
 def _scores(source: Source) -> list[float]:
-    """(steps,) the detector's on the reference's answers, which the board has as floats; none where the model is no detector."""
+    """(steps,) the detector's on the reference's answers, which the board has as floats.
+
+    None if the model is no detector.
+    """
     if not source.spec.detector:
         return []
     detector = AnomalyDetector(source.spec)
@@ -170,7 +175,10 @@ def _environment() -> Environment:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    """ASCII: all else, and what C reads as something (a trigraph's ? too), in octal, which can't swallow what follows as hex does."""
+    """ASCII. All else, and all that C reads as something (a trigraph's ? too), is in octal.
+
+    Octal can't swallow the characters after it, as hex does.
+    """
     plain = (
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' + also else f"\\{byte:03o}"
         for byte in text.encode("utf-8", "replace")

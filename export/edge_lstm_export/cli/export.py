@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_lstm.results.metrics import figure, titled
+from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..work import Work
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; RKNN by the vendor's converter,\n"
-        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with --target c, into a folder of C source for\n"
-        "boards without Python and for microcontrollers, with a self-test that has been built and run here.\n"
+        "Turn a trained run into one bundle file: ONNX in two forms, simplified and verified; "
+        "RKNN by the vendor's converter,\n"
+        "streamed on its simulator; golden samples; and an HTML report beside it. Or, with "
+        "--target c, into a folder of C source for\n"
+        "boards without Python and for microcontrollers, with a self-test that has been built and "
+        "run here.\n"
         "Exit code 1 when a graph or a converted model was out of tolerance and left out; "
         "the last line names it."
     )
@@ -50,24 +56,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         action="append",
         metavar="NAME",
-        help="an NPU of `edge-lstm targets`, may be repeated (default: rk3588); or `c`, alone, for C source",
+        help="an NPU of `edge-lstm targets`, may be repeated (default: rk3588); or `c`, alone, for "
+        "C source",
     )
     parser.add_argument(
         "--scheme",
         action="append",
         metavar="NAME",
-        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it takes them). For --target c one of float32 "
-        "(the default) and int8",
+        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it "
+        "takes them). For --target c one of float32 (the default) and int8",
     )
     parser.add_argument(
         "--chunk",
         type=int,
         metavar="T",
-        help="of each target and scheme a further converted model that answers T steps at a time, 2 to 1024: TARGET-SCHEME-tT.rknn. "
-        "It pays for whole recordings and batches of sensor data: T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 "
-        "between calls T times less often. A live stream waits for T samples until it has their answers; single steps run on NumPy. "
-        "A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for whole sequences of T steps (default: the length of the test "
-        "recordings, where they all have the same); sequences of another length run on NumPy",
+        help="of each target and scheme a further converted model that answers T steps at a time, "
+        "2 to 1024: TARGET-SCHEME-tT.rknn. It pays for whole recordings and batches of sensor data: "
+        "T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 between calls T "
+        "times less often. A live stream waits for T samples until it has their answers; single "
+        "steps run on NumPy. A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for "
+        "whole sequences of T steps (default: the length of the test recordings, where they all "
+        "have the same); sequences of another length run on NumPy",
     )
     parser.add_argument(
         "--no-npu",
@@ -83,7 +92,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.run.suffix == ".edge":
         raise ConfigError(
-            f"{arguments.run} is a bundle, from which --target c alone is exported; give the run that it was made from"
+            f"{arguments.run} is a bundle, from which --target c alone is exported; give the run "
+            "that it was made from"
         )
     for option in ("scheme", "chunk"):
         if arguments.no_npu and getattr(arguments, option) is not None:
@@ -113,7 +123,8 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
     if set(arguments.target) != {C}:
         raise ConfigError(
-            "--target c writes a folder of C source and an NPU's target a bundle; export twice, with -o FOLDER and -o NAME.edge"
+            "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
+            "with -o FOLDER and -o NAME.edge"
         )
     for option in ("chunk", "no_npu"):
         if getattr(arguments, option):
@@ -123,17 +134,20 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
     schemes = dict.fromkeys(arguments.scheme or ("float32",))
     if len(schemes) > 1:
         raise ConfigError(
-            f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; export twice, to two folders"
+            f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; "
+            "export twice, to two folders"
         )
     (scheme,) = schemes
     made = export_c(arguments.run, arguments.out, scheme=scheme, say=say)
     print(
-        f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}  figures from NumPy, of the network's outputs"
+        f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}"
+        "  figures from NumPy, of the network's outputs"
     )
     for name, s in made.schemes.items():
         mark = "  <- in the folder" if name == scheme else ""
         print(
-            f"{name:<12}{s.flash:>8} B{s.ram:>8} B{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}"
+            f"{name:<12}{s.flash:>8} B{s.ram:>8} B"
+            f"{s.comparison.max_abs:10.1e}{s.comparison.nrmse:10.1e}{mark}"
         )
     built = made.built
     print(f"\nself-test  {built.verdict}")
@@ -148,8 +162,6 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
 
 def summary(work: Work) -> str:
     """The closing lines of an export: accuracy, where things are, and last what was left out."""
-    from edge_lstm.results.metrics import figure, titled
-
     samples = f"over the {len(work.stream):,} golden samples"
     lines = ["", f"{'backend':<34}{'max abs':>10}{'NRMSE':>10}  {samples}; figures from"]
     for name, a in work.accuracy.items():
@@ -158,12 +170,7 @@ def summary(work: Work) -> str:
         )
     lines += [f"{name}: {judgement.sentence}" for name, judgement in work.judgements.items()]
     for name, metrics in work.metrics.items():
-        shown = {
-            "classify": ("accuracy", "macro_f1", "accuracy_all_steps"),
-            "forecast": ("mae", "rmse", "nrmse"),
-            "regress": ("mae", "rmse", "rmse_last"),
-            "language": ("bits_per_character", "perplexity"),
-        }[work.spec.answer.task]
+        shown = task_of(work.spec).printed
         figures = titled(metrics, dict(zip(shown, shown, strict=True)))
         told = "  ".join(f"{key} {figure(value)}" for key, value in figures.items())
         lines.append(f"{name!s:<52}{told} (test)")
@@ -172,7 +179,7 @@ def summary(work: Work) -> str:
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     stream = (
         f'generate {work.out} --prompt "the "'
-        if work.spec.answer.task == "language"
+        if isinstance(work.spec.inputs, Characters)
         else f"run {work.out} --input FILE.csv"
     )
     lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]

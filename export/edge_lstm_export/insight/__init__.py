@@ -1,8 +1,9 @@
-"""Looking inside a trained model: its gates, what its cell remembers, which channels or how much context matters, how far back its
-gradient reaches.
+"""Looking inside a trained model.
 
-Each look is one module: a function that measures, and a frozen dataclass with the figures, `to_dict()` for JSON and `sentences()`,
-which say in plain words what they show for this model.
+Its gates, the memory of its cell, which channels or how much context matters, how far back its
+gradient reaches. Each look is one module: a function that measures, and a frozen dataclass with the
+figures, `to_dict()` for JSON and `sentences()`, which say in plain words what they show for this
+model.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from edge_lstm import Run, Sequence, load_run
 from edge_lstm_runtime import ConfigError, ModelSpec
+from edge_lstm_runtime.inputs.characters import Characters
 
 from .channels import Channels, measure_channels
 from .context import Context, measure_context
@@ -66,31 +68,31 @@ class Inside:
 def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
     """Look inside the best checkpoint of a run.
 
-    recording: a CSV of samples in raw units, for a language model a text, on which the cell's memory is shown; the longest sequence of the
-    test split when left out.
-    Raises ConfigError for a bidirectional model, and for any other network than LSTM layers one after
-    the other and a dense head; TrainingError for a folder that is no run; DataError when the run's data
-    is not there any more or the recording can't be read.
+    recording: a CSV of samples in raw units, for a language model a text, on which the cell's memory
+    is shown; the longest sequence of the test split if left out. Raises ConfigError for a
+    bidirectional model, and for any other network than LSTM layers one after the other and a dense
+    head; TrainingError for a folder that is no run; DataError if the run's data is not there any
+    more or the recording can't be read.
     """
     if not isinstance(run, Run):
         run = load_run(run)
     if run.spec.whole:
         raise ConfigError(
-            f"{run.path}: the model is bidirectional, and inspect follows one state through time, in one direction; "
-            "train with `bidirectional = false` to look inside"
+            f"{run.path}: the model is bidirectional, and inspect follows one state through time, "
+            "in one direction; train with `bidirectional = false` to look inside"
         )
     lstm_layers(run.spec)  # first: it may refuse the network
     shown: Sequence = (
         longest(run.splits.test) if recording is None else read_recording(run, Path(recording))
     )
     memory = measure_memory(run.spec, run.weights, shown)  # then: it may refuse the recording
-    language = run.spec.answer.task == "language"
+    text = isinstance(run.spec.inputs, Characters)
     return Inside(
         run=run,
         gates=measure_gates(run.spec, run.weights, run.splits.test),
         memory=memory,
-        channels=None if language else measure_channels(run),
-        context=measure_context(run) if language else None,
+        channels=None if text else measure_channels(run),
+        context=measure_context(run) if text else None,
         gradients=measure_gradients(run),
     )
 

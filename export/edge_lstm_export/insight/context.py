@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run
 from edge_lstm.results.answers import answers
-from edge_lstm.results.metrics import bits_of
+from edge_lstm.results.characters import bits_of
 from edge_lstm_runtime import DataError
 
 from .recording import Float64

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_lstm import Run
-from edge_lstm.data.windows import Examples, examples
+from edge_lstm.data.examples import Examples
+from edge_lstm.data.windows import examples
 from edge_lstm.layers.ops import TORCH
-from edge_lstm.training.losses import Loss
+from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ModelSpec
 
 from .memory import falls_below
@@ -105,7 +106,7 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
     outputs, hidden, cells = unroll(spec, run.weights, torch.from_numpy(data.x).double())
     mask = torch.zeros(data.mask.shape, dtype=torch.bool)
     mask[range(len(data)), last] = True
-    loss = Loss.of(spec, run.config.train)(
+    loss = task_of(spec).loss(run.config.train)(
         outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last)
     )
     nodes = [node for layer in (*hidden, *cells) for node in layer]

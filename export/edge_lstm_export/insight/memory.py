@@ -1,18 +1,22 @@
-"""What the cell remembers on one recording: its values over time, and how long one sample, or one character, is felt in it."""
+"""The memory of the cell on one recording.
+
+Its values over time, and how long one sample, or one character, is felt in it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Sequence
-from edge_lstm.results.metrics import bits_of
+from edge_lstm.results.characters import bits_of
 from edge_lstm_runtime import DataError, ModelSpec
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.layers.ops import NUMPY
 
 from .recording import Float64, Trace, before, lstm_layers, products, trace
@@ -27,12 +31,13 @@ OTHERS = 30  # characters that each of them is replaced by
 class Memory:
     """name, steps, length: of the recording, its first steps that are shown and all that it has.
 
-    x       (T, C) features, standard deviations from the training mean; of a text (T, 1) the bits that each character took, NaN for the
-            first one
+    x       (T, C) features, standard deviations from the training mean; of a text (T, 1) the bits
+            that each character took, NaN for the first one
     c       per layer (T, H) the cell after each step
     starts  the steps s whose sample is followed
-    effect  per layer (S, K + 1), for n = 0 ... K: the Frobenius norm of d c[s + n] / d x[s], x in standard deviations; of a text the norm
-            of the change of c[s + n] when the character at s is another one, the root mean square over the others
+    effect  per layer (S, K + 1), for n = 0 ... K: the Frobenius norm of d c[s + n] / d x[s], x in
+            standard deviations; of a text the norm of the change of c[s + n] if the character at s
+            is another one, the root mean square over the others
     text    None, or the T characters of a text
     """
 
@@ -81,9 +86,10 @@ class Memory:
                 else "it has found its level"
             )
             said.append(
-                f"Layer {k + 1}: on {self.name} the cell stays within ±{np.abs(c).max():.3g}, 95 % of it within "
-                f"±{np.percentile(np.abs(c), 95):.3g}; its mean size in the last quarter of these {self.steps} steps is {change:.2f} "
-                f"times that in the second: {trend}."
+                f"Layer {k + 1}: on {self.name} the cell stays within ±{np.abs(c).max():.3g}, "
+                f"95 % of it within ±{np.percentile(np.abs(c), 95):.3g}; its mean size in the last "
+                f"quarter of these {self.steps} steps is {change:.2f} times that in the second: "
+                f"{trend}."
             )
         return said
 
@@ -94,20 +100,20 @@ class Memory:
             curve = np.median(effect, axis=0)
             half, tenth, last = falls_below(curve, 0.5), falls_below(curve, 0.1), len(curve) - 1
             peak = int(curve.argmax())
-            begin = f"Layer {k + 1}: a {sample}'s effect on the cell is largest {'at once' if not peak else f'{_steps(peak)} later'}"
+            largest = "at once" if not peak else f"{_steps(peak)} later"
+            begin = f"Layer {k + 1}: a {sample}'s effect on the cell is largest {largest}"
             if half is None:
                 said.append(
-                    f"{begin}, and after {_steps(last)} more than half of it is still there: its memory is longer than that."
+                    f"{begin}, and after {_steps(last)} more than half of it is still there: "
+                    "its memory is longer than that."
                 )
                 continue
             rest = (
-                f"a tenth after {tenth}"
+                f"to a tenth after {tenth}"
                 if tenth is not None
                 else f"is still above a tenth after {last}, as far as it was followed"
             )
-            said.append(
-                f"{begin}, falls to half of that after {_steps(half)} and {'to ' if tenth is not None else ''}{rest}."
-            )
+            said.append(f"{begin}, falls to half of that after {_steps(half)} and {rest}.")
         return said
 
 
@@ -116,14 +122,17 @@ def _steps(n: int) -> str:
 
 
 def growth(c: Float64) -> float:
-    """The mean of |c| in the last quarter over that in the second one; the first one starts at zero and would flatter."""
+    """The mean of |c| in the last quarter over that in the second one.
+
+    The first one starts at zero and would flatter.
+    """
     quarter = max(1, len(c) // 4)
     before = float(np.abs(c[quarter : 2 * quarter]).mean())
     return float(np.abs(c[-quarter:]).mean() / before) if before > 0 else 1.0
 
 
 def falls_below(curve: Float64, share: float) -> int | None:
-    """The first step from which a curve stays below a share of its peak; None where it doesn't."""
+    """The first step from which a curve stays below a share of its peak; None if it doesn't."""
     above = np.flatnonzero(curve >= share * curve.max())
     return None if above[-1] == len(curve) - 1 else int(above[-1]) + 1
 
@@ -133,12 +142,14 @@ def measure_memory(
 ) -> Memory:
     """On the recording's first steps, from the zero state.
 
-    Raises DataError for a recording of fewer than 4 steps, and for a text of one character again and again.
+    Raises DataError for a recording of fewer than 4 steps, and for a text of one character again
+    and again.
     """
     length = len(recording.x)
     if length < 4:
         raise DataError(
-            f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything last"
+            f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything "
+            "last"
         )
     xs = spec.inputs.features(recording.x)[0][:SHOWN_STEPS]
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
@@ -146,7 +157,7 @@ def measure_memory(
     later = min(LATER, len(xs) // 2)
     starts = np.unique(np.linspace(0, len(xs) - 1 - later, SAMPLES).round().astype(np.int64))
     cells = [layer.c for layer in layers]
-    if spec.answer.task != "language":
+    if not isinstance(spec.inputs, Characters):
         effect = sample_effect(spec, weights, layers, starts, later)
         return Memory(
             recording.name, len(xs), length, xs[:, : spec.inputs.size], cells, starts, effect, None
@@ -155,8 +166,9 @@ def measure_memory(
     head = spec.network.own(spec.network.layers[-1], weights)
     logits = layers[-1].h @ head["W"] + head["b"]
     bits = np.append(np.nan, bits_of(dataclasses.replace(recording, x=characters), logits))
-    effect = character_effect(spec, weights, layers, xs, frequent(recording), starts, later)
-    text = tuple(spec.answer.classes[int(k)] for k in characters[:, 0])
+    texts = Texts(xs, frequent(recording))
+    effect = character_effect(spec, weights, layers, texts, starts, later)
+    text = tuple(spec.inputs.characters[int(k)] for k in characters[:, 0])
     return Memory(recording.name, len(xs), length, bits[:, None], cells, starts, effect, text)
 
 
@@ -174,9 +186,8 @@ def sample_effect(
     dc = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
     norms = [np.zeros((S, later + 1)) for _ in layers]
     sample = np.zeros((S, C, spec.inputs.feature_size))
-    sample[:, range(C), range(C)] = (
-        1.0  # the indicators of missing values, which some models have behind the channels, are no sample
-    )
+    # The indicators of missing values, which some models have behind the channels, are no sample.
+    sample[:, range(C), range(C)] = 1.0
     for n in range(later + 1):
         dx = sample if n == 0 else np.zeros_like(sample)
         for k, layer in enumerate(layers):
@@ -200,32 +211,37 @@ def frequent(text: Sequence) -> NDArray[np.int64]:
     found, counts = np.unique(text.x, return_counts=True)
     if len(found) < 2:
         raise DataError(
-            f"text {text.name!r} has one character again and again; expected at least 2, to see what another would change"
+            f"text {text.name!r} has one character again and again; expected at least 2, to see "
+            "what another would change"
         )
     return found[np.argsort(-counts, kind="stable")[:OTHERS]].astype(np.int64)
+
+
+class Texts(NamedTuple):
+    """xs: (T, V), one-hot; others: (M,) the characters that each of it is replaced by."""
+
+    xs: Float64
+    others: NDArray[np.int64]
 
 
 def character_effect(
     spec: ModelSpec,
     weights: Mapping[str, Float64],
     layers: Many[Trace],
-    xs: Float64,
-    others: NDArray[np.int64],
+    texts: Texts,
     starts: NDArray[np.int64],
     later: int,
 ) -> list[Float64]:
-    """Per layer (S, later + 1), as `Memory.effect`: the text read again from each start on, with each of the others (M,) there instead.
+    """Per layer (S, later + 1), as `Memory.effect`.
 
-    xs: (T, V), one-hot.
+    The text is read again from each start on, with each of the others there instead.
     """
+    xs, others = texts
     replaced = np.eye(spec.inputs.feature_size)[others]  # (M, V)
-    truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(
-        axis=1
-    )  # (S,) of the others: the character itself changes nothing
-    h, c = (
-        [before(values)[starts][:, None] for values in which]
-        for which in ([v.h for v in layers], [v.c for v in layers])
-    )
+    # (S,) of the others: the character itself changes nothing.
+    truly = (others != xs[starts].argmax(axis=1)[:, None]).sum(axis=1)
+    h = [before(layer.h)[starts][:, None] for layer in layers]
+    c = [before(layer.c)[starts][:, None] for layer in layers]
     norms = [np.zeros((len(starts), later + 1)) for _ in layers]
     cells = lstm_layers(spec)
     own = [spec.network.own(cell, weights) for cell in cells]

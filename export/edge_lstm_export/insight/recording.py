@@ -16,6 +16,7 @@ from edge_lstm.data.characters import indices
 from edge_lstm.data.tables import Columns, read_csv, recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.layers import FEATURES, Product
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
@@ -111,9 +112,9 @@ def read_recording(run: Run, path: Path) -> Sequence:
     """
     data, spec = run.config.data, run.spec
     recording = data.read_alone(path, spec.inputs.names)
-    if spec.answer.task == "language":
+    if isinstance(spec.inputs, Characters):
         assert recording is not None
-        return Sequence(path.name, path.name, indices(recording, spec.answer.classes))
+        return Sequence(path.name, path.name, indices(recording, spec.inputs.characters))
     if recording is None:
         assert isinstance(spec.inputs, Channels)
         columns = Columns(spec.inputs.names, missing=spec.inputs.missing)

@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_lstm import Run, evaluate
-from edge_lstm.results.alarms import measure as measure_alarms
+from edge_lstm.results import alarms
 from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.reference import reference
@@ -170,7 +170,7 @@ def _metrics(run: Run, passes: Passes) -> ByPass:
         test = [run.splits.test[n] for n in streamed.order]
         found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
         if run.spec.detector and how == RESET:
-            found[how]["anomaly"] = measure_alarms(run.spec, test, list(streamed.answers))
+            found[how][alarms.KEY] = alarms.measure(run.spec, test, list(streamed.answers))
     return found
 
 

@@ -15,7 +15,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
 from edge_lstm.network import CompactNet
 from edge_lstm.training.distill import Teacher
-from edge_lstm.training.losses import Loss
+from edge_lstm.training.losses import NumberLoss, SequenceClassLoss, StepClassLoss
 from edge_lstm_runtime import ConfigError, TrainingError
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.interrupt import interrupt
@@ -40,17 +40,13 @@ def test_classes_are_compared_by_the_divergence_of_the_softened_ones() -> None:
     terms = T**2 * (p * np.log(p / q)).sum(axis=-1)
     mask = np.arange(5) < lengths[:, None]
     arguments = [torch.from_numpy(a) for a in (ours, theirs, mask, lengths - 1)]
-    assert float(Loss(classify=True).towards(*arguments, T)) == pytest.approx(
-        terms[mask].sum(), rel=1e-5
-    )
+    for loss in (SequenceClassLoss(), StepClassLoss()):
+        assert float(loss.towards(*arguments, T)) == pytest.approx(terms[mask].sum(), rel=1e-5)
     last = terms[np.arange(3), lengths - 1].sum()
-    assert float(Loss(classify=True, last_step=True).towards(*arguments, T)) == pytest.approx(
-        last, rel=1e-5
-    )
+    at_the_end = SequenceClassLoss(last_step=True).towards(*arguments, T)
+    assert float(at_the_end) == pytest.approx(last, rel=1e-5)
     squared = (ours - theirs)[mask] ** 2
-    assert float(Loss(classify=False).towards(*arguments, T)) == pytest.approx(
-        squared.sum(), rel=1e-5
-    )
+    assert float(NumberLoss().towards(*arguments, T)) == pytest.approx(squared.sum(), rel=1e-5)
 
 
 def test_the_weight_is_the_teachers_share() -> None:

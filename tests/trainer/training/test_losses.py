@@ -10,9 +10,11 @@ import torch
 from lightning_fabric import Fabric
 
 from edge_lstm import CompactNet, evaluate
+from edge_lstm.data.examples import Examples
 from edge_lstm.data.recordings import Sequence
-from edge_lstm.data.windows import Examples, examples
+from edge_lstm.data.windows import examples
 from edge_lstm.results.answers import answers
+from edge_lstm.tasks.base import task_of
 from edge_lstm.tasks.classify import TrainSection as Classify
 from edge_lstm.tasks.numbers import NumberTrainConfig as Numbers
 from edge_lstm.training.loop import learning_rate
@@ -67,9 +69,11 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
     spec: ModelSpec, config: Classify | Numbers
 ) -> None:
     torch.manual_seed(0)
-    model = CompactNet(spec)
-    loss = Loss.of(spec, config)
-    data = examples(spec, sequences(spec))
+    model, loss, data = (
+        CompactNet(spec),
+        task_of(spec).loss(config),
+        examples(spec, sequences(spec)),
+    )
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
@@ -92,7 +96,7 @@ def test_losses_against_numpy() -> None:
     torch.manual_seed(0)
     model = CompactNet(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
-    loss = Loss.of(CLASSIFY, Classify(epochs=1))
+    loss = task_of(CLASSIFY).loss(Classify(epochs=1))
     logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     log_p = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     expected = -sum(log_p[n, t, data.y[n]] for n in range(4) for t in range(LENGTHS[n]))
@@ -101,7 +105,7 @@ def test_losses_against_numpy() -> None:
 
     model = CompactNet(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
-    loss = Loss.of(FORECAST, Numbers(epochs=1))
+    loss = task_of(FORECAST).loss(Numbers(epochs=1))
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     expected = 0.0
     terms = 0
@@ -126,9 +130,11 @@ def test_validation_is_what_evaluate_says(
 ) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
-    model = CompactNet(spec)
-    data = sequences(spec)
-    loss = Loss.of(spec, Classify(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    model, data = CompactNet(spec), sequences(spec)
+    config: Classify | Numbers = Numbers(epochs=1)
+    if spec is CLASSIFY:
+        config = Classify(epochs=1, loss_steps="last" if steps == "last" else "all")
+    loss = task_of(spec).loss(config)
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)
     total, _ = loss_and_gradients(model, made, loss)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from edge_lstm.cli import train as train_verb
 from edge_lstm.config.schema import Config
 from edge_lstm.results import plots
+from edge_lstm.tasks.forecast import plot_forecast
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY
@@ -85,7 +86,7 @@ def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
     assert {"truth", "answer"} <= texts(confusion)
     assert [t.get_text() for t in confusion.axes[0].texts] == ["3", "1", "0", "2"]
     truth = np.append(np.sin(np.arange(50.0)), np.nan)
-    forecast = plots.plot_forecast(truth, truth + 0.1, "temperature", ahead=3, baseline=truth)
+    forecast = plot_forecast(truth, truth + 0.1, "temperature", ahead=3, baseline=truth)
     assert "temperature: forecast 3 steps ahead, test split" in texts(forecast)
     for k, figure in enumerate((curves, confusion, forecast)):
         plots.save_figure(figure, tmp_path / f"{k}.png")

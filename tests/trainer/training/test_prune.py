@@ -15,7 +15,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.common import PruneConfig
 from edge_lstm.config.schema import Config
 from edge_lstm.config.sections import CarriedTrainConfig
-from edge_lstm.data.windows import Examples
+from edge_lstm.data.examples import Examples
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.results.sizes import sentence
 from edge_lstm.training.prune import (

@@ -1,0 +1,117 @@
+"""How good numbers are: errors in raw units, and whether they beat simpler answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.model.spec import ModelSpec
+
+from ..data.recordings import Float64
+from .metrics import figure
+
+
+def spread(spec: ModelSpec, truth: Float64) -> Float64:
+    """truth: (steps, O) raw units, all known -> (targets,) each one's standard deviation."""
+    deviations: Float64 = truth.reshape(-1, len(spec.answer.targets)).std(axis=0)
+    return deviations
+
+
+def with_ends(
+    spec: ModelSpec,
+    answer: Float64,
+    truth: Float64,
+    ends: NDArray[np.int64],
+) -> dict[str, Any]:
+    """answer, truth: (steps, O), raw units; ends: the rows that are measured by themselves too."""
+    found, last = errors(spec, answer, truth), errors(spec, answer[ends], truth[ends])
+    del found["per_step"]
+    for key in ("mae", "rmse"):
+        found[f"{key}_last"] = last[key]
+        for target, figures in found["per_target"].items():
+            figures[f"{key}_last"] = last["per_target"][target][key]
+    return found
+
+
+def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
+    """forecast, truth: (steps, O), raw units."""
+    import torch
+    from torchmetrics.functional import mean_absolute_error, mean_squared_error
+
+    shape = (max(spec.answer.horizon, 1), len(spec.answer.targets))
+    prediction, target = torch.from_numpy(forecast), torch.from_numpy(truth)
+    outputs = spec.answer.size
+    # With one output torchmetrics gives a scalar.
+    mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
+    mse = np.asarray(mean_squared_error(prediction, target, num_outputs=outputs)).reshape(shape)
+    std = spread(spec, truth)
+
+    def figures(mae: Float64, mse: Float64) -> dict[str, Any]:
+        """mae, mse: (targets,)"""
+        each: dict[str, dict[str, float | None]] = {}
+        for j, name in enumerate(spec.answer.targets):
+            rmse = math.sqrt(mse[j])
+            nrmse = float(rmse / std[j]) if std[j] > 0 else None
+            each[name] = {"mae": float(mae[j]), "rmse": rmse, "nrmse": nrmse}
+        relative = [e["nrmse"] for e in each.values() if e["nrmse"] is not None]
+        in_units = dict.fromkeys(("mae", "rmse")) if len(each) > 1 else each[spec.answer.targets[0]]
+        mean = sum(relative) / len(relative) if relative else None
+        return {**in_units, "nrmse": mean, "per_target": each}
+
+    steps = [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(shape[0])]
+    return {**figures(mae.mean(axis=0), mse.mean(axis=0)), "per_step": steps}
+
+
+def judged(model: dict[str, Any], titles: Mapping[str, str], note: str = "") -> dict[str, Any]:
+    """beats_NAME of each of the model's `baselines`, and the verdict. titles: their names."""
+    beats = dict.fromkeys(titles, True)
+    lines = []
+    for target, figures in model["per_target"].items():
+        sentences = []
+        for name, title in titles.items():
+            baseline = model["baselines"][name]["per_target"][target]
+            better, sentence = _compare(figures, baseline, title)
+            beats[name] &= better
+            sentences.append(sentence)
+        lines.append(("" if len(model["per_target"]) == 1 else f"{target}: ") + " ".join(sentences))
+    verdict = "\n".join([*lines, note]).rstrip()
+    return {f"beats_{name}": better for name, better in beats.items()} | {"verdict": verdict}
+
+
+def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tuple[bool, str]:
+    """Whether MAE and RMSE of one target are both lower, and a sentence that says it.
+
+    Judged are the figures as they are printed, so that the words can't contradict them.
+    """
+    parts = []
+    lower = higher = 0
+    for key in ("mae", "rmse"):
+        printed = figure(model[key]), figure(baseline[key])
+        ours, theirs = map(float, printed)
+        lower += ours < theirs
+        higher += ours > theirs
+        difference = _difference(ours, theirs)
+        parts.append(f"{key.upper()} {printed[0]} against {printed[1]} ({difference})")
+    if lower == 2:
+        verb = f"beats the {title}"
+    elif lower and higher:
+        verb = f"is better in one measure and worse in the other than the {title}"
+    elif lower:
+        verb = f"is better in one measure than the {title} and the same in the other"
+    else:
+        verb = f"does not beat the {title}"
+    return lower == 2, f"The LSTM {verb}: {', '.join(parts)}."
+
+
+def _difference(ours: float, theirs: float) -> str:
+    if ours == theirs:
+        return "the same"
+    word = "lower" if ours < theirs else "higher"
+    if theirs == 0:
+        return word
+    percent = 100 * abs(ours / theirs - 1)
+    return f"{percent:.{1 if percent >= 0.1 else 2}f} % {word}"

@@ -1,0 +1,24 @@
+"""Figures in the sentences of a report."""
+
+from __future__ import annotations
+
+import math
+
+LAST = "at the last step of each recording"
+
+
+def percent(share: float) -> str:
+    """100.0 % is said of all alone."""
+    text = f"{100 * share:.1f} %"
+    return "more than 99.9 %" if text == "100.0 %" and share < 1 else text
+
+
+def signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # no -0.0
+
+
+def more(value: float, than: float) -> float:
+    """In percent."""
+    if than:
+        return 100 * (value / than - 1)
+    return math.inf if value else 0.0

@@ -1,0 +1,134 @@
+"""What differs between tasks beside their keys and facts.
+
+Everything here needs no torch and no matplotlib before a method is called: a configuration is read
+without them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime.model.spec import ModelSpec
+
+from ..config.sections import TrainConfig
+from ..data.recordings import Sequence, Splits
+from ..training.losses import Loss
+from ..training.tally import Tally
+from . import TASKS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Answers = Many[NDArray[Any]]  # per sequence (T, O): logits, else raw units
+Metrics = Mapping[str, Any]  # as `evaluate` gives them
+
+
+class Carried(NamedTuple):
+    """A figure of the test split as one stream, and the same with a reset at each recording."""
+
+    words: str
+    now: str
+    reset: str
+
+
+class Task(ABC):
+    """A task's module has one instance, TASK.
+
+    figure        the file of the test split's figure
+    caption       of that figure in a report
+    titles        the metrics that a report shows, with their titles
+    printed       the metrics that commands print
+    simple        the `baselines` of its metrics, with their titles in a report
+    rivals        rows of `edge-lstm compare`: by name, "module:function", as they need heavy
+                  libraries. The function makes a `compare.rows.Row` of a `Case`
+    networks      whether that table has a network of each type of recurrent layers too
+    """
+
+    figure: ClassVar[str]
+    caption: ClassVar[str] = "Test split, float32"
+    titles: ClassVar[Mapping[str, str]] = {}
+    printed: ClassVar[tuple[str, ...]] = ()
+    simple: ClassVar[Mapping[str, str]] = {}
+    rivals: ClassVar[Mapping[str, str]] = {}
+    networks: ClassVar[bool] = True
+
+    def fitted(self, spec: ModelSpec, splits: Splits, monitor: str) -> Any:  # noqa: ARG002
+        """The answer with the numbers that the training split gives it.
+
+        monitor: of [train]. Raises DataError, and ConfigError for a monitor that doesn't fit.
+        """
+        return spec.answer
+
+    @abstractmethod
+    def targets(
+        self, spec: ModelSpec, sequence: Sequence
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """What the network should put out, and (T,) the steps at which that is known.
+
+        A class of the whole sequence, (); a class at each step, (T,); or numbers at each step,
+        (T, O). 0 if it is unknown.
+        """
+
+    def nothing_known(self, spec: ModelSpec) -> str:  # noqa: ARG002
+        """Of sequences without any target, in words."""
+        return "no step has a known target"
+
+    @abstractmethod
+    def loss(self, config: TrainConfig) -> Loss:
+        """config: [train], with this task's keys."""
+
+    def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> Tally:  # noqa: ARG002
+        """The metrics of the validation split after each epoch, those of `Section.MONITORS`."""
+        return Tally()
+
+    @abstractmethod
+    def evaluate(
+        self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, season: int | None
+    ) -> dict[str, Any]:
+        """The metrics, ready for JSON, those of `Section.MONITORS` but the loss among them.
+
+        answers: one for each of the sequences, at least one, all finite.
+        season: steps of the data's period; None if there is none. Raises DataError.
+        """
+
+    @abstractmethod
+    def draw(
+        self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, metrics: Metrics
+    ) -> Figure:
+        """The figure of the test split. metrics: of these answers."""
+
+    @abstractmethod
+    def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:
+        """What `edge-lstm train` says at its end.
+
+        carried: the metrics of a state that is never reset, if they were measured.
+        """
+
+    def verdict(self, test: Metrics) -> list[str]:
+        """The first sentences of a report."""
+        return str(test["verdict"]).splitlines()
+
+    @abstractmethod
+    def change(self, found: Metrics, float32: Metrics) -> str:
+        """What fewer bits make of the metrics, for a report."""
+
+    @abstractmethod
+    def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
+        """What a state that is never reset makes of the metrics, and whether they are worse."""
+
+
+def task_of(spec: ModelSpec) -> Task:
+    """The task that a model's answer is of. Raises ConfigError if the trainer knows none."""
+    return task_named(spec.answer.task)
+
+
+def task_named(name: str) -> Task:
+    """Raises ConfigError if the trainer knows no such task."""
+    task: Task = TASKS.load(name).TASK
+    return task

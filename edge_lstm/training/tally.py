@@ -1,0 +1,100 @@
+"""The metrics of the validation split, added up batch by batch.
+
+A task chooses one of these. PyTorch is imported late: reading a configuration needs none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Sum = Callable[["Tensor"], "Tensor"]  # over all ranks
+
+
+class Tally:
+    """No metrics but the loss. The others derive from this.
+
+    `figures` gives them by their names in [train] `monitor`, each with "val_" before it.
+    """
+
+    def start(self, device: Any) -> None:
+        """Before the first batch of an epoch."""
+
+    def add_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> None:
+        """Some steps of a batch. outputs: (N, steps, O); y, mask: of these, as in `Examples`."""
+
+    def add_last(self, outputs: Tensor, y: Tensor) -> None:
+        """A whole batch. outputs: (N, O) at each sequence's last step; y: as in `Examples`."""
+
+    def figures(self, loss: float, steps: int, total: Sum) -> dict[str, float]:  # noqa: ARG002
+        """loss: the mean over all ranks; steps: those that count, of all ranks."""
+        return {}
+
+
+class ClassTally(Tally):
+    """Of a class for each sequence, answered at its last step."""
+
+    def __init__(self, classes: int):
+        self._classes = classes
+
+    def start(self, device: Any) -> None:
+        import torch
+
+        size = (self._classes, self._classes)
+        self._confusion = torch.zeros(*size, dtype=torch.int64, device=device)
+
+    def add_last(self, outputs: Tensor, y: Tensor) -> None:
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        self._confusion += multiclass_confusion_matrix(outputs.argmax(dim=1), y, self._classes)
+
+    def figures(self, loss: float, steps: int, total: Sum) -> dict[str, float]:  # noqa: ARG002
+        """Macro F1 is the mean over the classes that occur, in truth or answer."""
+        confusion = total(self._confusion).cpu().numpy()  # rows are the truth
+        right = confusion.diagonal()
+        either = confusion.sum(axis=0) + confusion.sum(axis=1)
+        f1 = 2 * right[either > 0] / either[either > 0]
+        accuracy = float(right.sum() / confusion.sum())
+        return {"val_accuracy": accuracy, "val_macro_f1": float(f1.mean())}
+
+
+class NumberTally(Tally):
+    """Of numbers at each step, in raw units; of several targets the NRMSE.
+
+    scale   (O,) raw units, by which the network's outputs are multiplied
+    spread  (targets,) the standard deviation of each one's truth if there are several, which have
+            no common unit; else None
+    """
+
+    def __init__(self, scale: NDArray[np.float64], spread: NDArray[np.float64] | None):
+        self._scale, self._spread = scale, spread
+
+    def start(self, device: Any) -> None:
+        import torch
+
+        size = (2, len(self._scale))  # absolute, squared
+        self._errors = torch.zeros(*size, dtype=torch.float64, device=device)
+
+    def add_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> None:
+        import torch
+
+        error = torch.where(mask[..., None], outputs - y, 0).double()
+        self._errors += torch.stack([error.abs().sum(dim=(0, 1)), error.square().sum(dim=(0, 1))])
+
+    def figures(self, loss: float, steps: int, total: Sum) -> dict[str, float]:  # noqa: ARG002
+        scale = self._scale
+        absolute, squared = total(self._errors).cpu().numpy() / steps
+        if self._spread is None:
+            rmse = math.sqrt(float((squared * scale**2).mean()))
+            return {"val_mae": float((absolute * scale).mean()), "val_rmse": rmse}
+        targets = np.sqrt((squared * scale**2).reshape(-1, len(self._spread)).mean(axis=0))
+        changing = self._spread > 0
+        relative = targets[changing] / self._spread[changing]
+        return {"val_nrmse": float(relative.mean()) if len(relative) else 0.0}
