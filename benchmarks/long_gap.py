@@ -25,7 +25,7 @@ from edge_lstm.compare.comparison import read_json, same_plan
 from edge_lstm.compare.recurrent import TITLES
 from edge_lstm.network import CompactNet
 from edge_lstm.results import plots
-from edge_lstm.results.plots import TRAIN, VALIDATION, _figure, _label
+from edge_lstm.results.plots import TRAIN, VALIDATION, label_axes, new_figure
 from edge_lstm.threads import using
 from edge_lstm.training import checkpoint
 from edge_lstm.training.loop import learning_rate
@@ -210,7 +210,7 @@ def _one_hot(words: NDArray[np.int64]) -> torch.Tensor:
 
 
 def picture(found: Agreement) -> Figure:
-    figure = _figure(6.4, 4)
+    figure = new_figure(6.4, 4)
     ax: Any = figure.add_subplot()
     for k, (cell, colour) in enumerate(
         zip(found.accuracy, (VALIDATION, TRAIN, "#777777"), strict=False)
@@ -229,7 +229,7 @@ def picture(found: Agreement) -> Figure:
     ax.axhline(0.5, color="#bbbbbb", linestyle="--", linewidth=1, label="chance")
     ax.set_ylim(0.35, 1.05)
     ax.legend(frameon=False)
-    _label(
+    label_axes(
         ax,
         "Subject and verb agree: a line for each seed",
         "words between noun and verb",

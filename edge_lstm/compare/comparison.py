@@ -57,10 +57,11 @@ def compare(
     """Train or fit every model of the task and write the table.
 
     out: a new or empty folder; with `resume`, that of a comparison of the same configuration and
-    data, whose finished rows are kept. Raises ConfigError for more than one device, TrainingError
-    for a folder that can't be used.
+    data, whose finished rows are kept. Raises ConfigError for more than one device and for
+    [model] with a `type` or `layers`, TrainingError for a folder that can't be used.
     """
     out = Path(out)
+    _check_model(config)
     if config.train.devices != 1:
         raise ConfigError(
             f"[train] devices = {config.train.devices}: a comparison trains on one; "
@@ -95,6 +96,22 @@ def compare(
         out / "compare.json", {"config": config.to_dict(), "rows": [row.to_dict() for row in rows]}
     )
     return found
+
+
+def _check_model(config: Config) -> None:
+    """Raise ConfigError for a network in whose place the other rows' types can't be put."""
+    first = next(iter(RECURRENT))
+    rows = ", ".join(RECURRENT)
+    if config.model.layers is not None:
+        raise ConfigError(
+            f"[model] layers: a comparison trains {rows} of one size, one after the other; "
+            "give `hidden_size` in place of the layers"
+        )
+    if config.model.type != first:
+        raise ConfigError(
+            f"[model] type = {config.model.type!r}: a comparison trains {rows}, each as a row; "
+            "remove the key"
+        )
 
 
 def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:

@@ -26,7 +26,6 @@ from edge_lstm.training import loop
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError, TrainingError
-from edge_lstm_runtime.layers.lstm import Lstm
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.specs import PEERS, plain_spec
 
@@ -83,10 +82,9 @@ def test_a_step_is_measured_on_the_fastest_backend(configure: Configure, tmp_pat
     assert duration > 0
     assert how == "native kernel, single step"
     *inner, head = case.spec.network.layers
-    more = Lstm("more", ("lstm0",), 5)
-    layers = (*inner, more, dataclasses.replace(head, inputs=("more",)))
+    layers = (*inner, dataclasses.replace(head, inputs=("lstm0",) * 5))
     network = dataclasses.replace(case.spec.network, layers=layers)
-    spec = dataclasses.replace(case.spec, network=network)  # layers of two sizes: not in C
+    spec = dataclasses.replace(case.spec, network=network)  # a layer in C reads up to 4 others
     weights = canonical_weights(CompactNet(spec))
     assert recurrent._deployed_step(spec, weights, case)[1] == "NumPy, single step"
 
@@ -176,7 +174,7 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
     whole = loop.Training.run
 
     def run(self: loop.Training) -> None:
-        learned.append((self.net.network.layers[0].type, len(self._data)))
+        learned.append((self.net.network.layers[0].type, self._batches.sequences))
         whole(self)
 
     monkeypatch.setattr(loop.Training, "run", run)
@@ -333,3 +331,28 @@ def test_basic_motions_from_the_command_line(tmp_path: Path) -> None:
         )
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "hidden_size = 6",
+            'hidden_size = 6\ntype = "gru"',
+            "[model] type = 'gru': a comparison trains lstm, gru, rnn, each as a row; remove the key",
+        ),
+        (
+            "hidden_size = 6",
+            'layers = [{ type = "lstm", units = 6 }]',
+            "[model] layers: a comparison trains lstm, gru, rnn of one size, one after the other; "
+            "give `hidden_size` in place of the layers",
+        ),
+    ],
+)
+def test_a_network_of_other_layers_is_refused(
+    configure: Configure, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compare(configure(CLASSIFY, (old, new)), tmp_path / "out")
+    assert str(refused.value) == expected
+    assert not (tmp_path / "out").exists()
