@@ -8,10 +8,12 @@ from typing import Any
 
 from edge_lstm_runtime.errors import MissingDependencyError
 
+from ..config.load import load_config
 from ..results import alarms
 from ..results.metrics import CARRIED, figure, headline, title_of
 from ..results.run import Run
 from ..tasks.base import task_of
+from ..training.train import train
 from ._shared import add_changes, changes
 
 DESCRIPTION = (
@@ -54,9 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
-        from ..config.load import load_config
-        from ..training.train import train
-
         run = train(load_config(args.config, changes(args)), args.out, resume=args.resume)
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("edge_lstm"):

@@ -23,8 +23,13 @@ from edge_lstm_runtime.files import atomic_write
 
 from ..config.schema import Config
 from ..config.sections import TrainConfig
+from ..data.load import load_data, make_spec
+from ..data.recordings import shuffled
+from ..results import alarms, plots
+from ..results.metrics import CARRIED, evaluate
 from ..results.run import Run, load_run
 from ..tasks.base import task_of
+from .progress import Reporter
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -48,7 +53,6 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     """
     from ..threads import using
     from . import checkpoint
-    from .progress import Reporter
 
     out = Path(out)
     fabric = make_fabric(config.train)
@@ -65,7 +69,6 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
 
 def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
     """In a folder that is there. PyTorch is left with the number of threads that trained."""
-    from ..data.load import load_data, make_spec
     from . import checkpoint
     from .loop import Training
     from .prune import prune
@@ -213,10 +216,8 @@ def _finish(
 
     pruned, quantised: what to say of [prune] and [quantize].
     """
-    from ..data.recordings import shuffled
-    from ..results import plots, sizes
+    from ..results import sizes
     from ..results.answers import answers, carried_answers
-    from ..results.metrics import CARRIED, evaluate
     from . import checkpoint
     from .distill import FOLDER
 
@@ -261,8 +262,6 @@ def _finish(
     drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
     plots.save_figure(drawn, out / task.figure)
     if settings := training.config.model.alarms:
-        from ..results import alarms
-
         found["train"] = answers(net, splits.train)
         spec = alarms.fit(spec, splits.train, found["train"], **settings)
         checkpoint.save(

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..backends.registry import known_facts, names, refuse_artifact
+from ..session import open_session
+from ..verify.auto import choose_backend
+from ..verify.check import artifacts
 
 if TYPE_CHECKING:
     from ..load import Model
@@ -84,7 +87,6 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
     These are all converted models that the backend can run, or `artifact` alone if it is given.
     A backend that runs none has None. "all" and "auto" stand for every backend but the reference.
     """
-    from ..verify.check import artifacts
 
     wanted = [backend]
     if backend in ("all", "auto"):
@@ -100,8 +102,6 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
 
 def open_named(model: Model, backend: str, artifact: str | None) -> Session:
     """As Model.session. If "auto" takes no converted model, standard error says why."""
-    from ..session import open_session
-    from ..verify.auto import choose_backend
 
     if backend != "auto":
         return model.session(backend, artifact=artifact)

@@ -7,6 +7,10 @@ import dataclasses
 import json
 import sys
 
+from ..errors import BackendError, BackendUnavailableError, ConfigError
+from ..load import load
+from ..verify.auto import choose_backend
+from ..verify.bench import LEGEND, head, measure, row
 from ._shared import add_bundle, members, own_stdout
 
 
@@ -44,10 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..errors import BackendError, BackendUnavailableError, ConfigError
-    from ..load import load
-    from ..verify.auto import choose_backend
-    from ..verify.bench import LEGEND, head, measure, row
 
     for option in ("steps", "streams"):
         if getattr(arguments, option) < 1:

@@ -6,6 +6,9 @@ import argparse
 import json
 import sys
 
+from ..errors import BackendError, BackendUnavailableError
+from ..load import load
+from ..verify.check import check_backend
 from ._shared import add_bundle, members
 
 
@@ -27,9 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..errors import BackendError, BackendUnavailableError
-    from ..load import load
-    from ..verify.check import check_backend
 
     bundle = load(arguments.bundle).bundle
     everything = arguments.backend in ("all", "auto")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..generate import generate
+from ..load import load
 from ..tasks import text_tasks
 from ._shared import add_bundle, open_named, own_stdout
 
@@ -48,8 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..generate import generate
-    from ..load import load
 
     model = load(arguments.bundle)
     options = {

@@ -6,6 +6,12 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from .. import native
+from ..backends.registry import known_facts
+from ..errors import BackendUnavailableError
+from ..inputs.characters import Characters
+from ..load import load
+from ..model.measured import read_measured
 from ._shared import add_bundle
 
 if TYPE_CHECKING:
@@ -24,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..load import load
 
     bundle = load(arguments.bundle).bundle
     if arguments.json:
@@ -37,7 +42,6 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _print_model(spec: ModelSpec) -> None:
-    from ..inputs.characters import Characters
 
     inputs = spec.inputs
     network = spec.network
@@ -66,9 +70,6 @@ def _print_model(spec: ModelSpec) -> None:
 
 def _print_machine() -> None:
     """The native kernels and the backends."""
-    from .. import native
-    from ..backends.registry import known_facts
-    from ..errors import BackendUnavailableError
 
     try:
         kernels = ", ".join(native.kernels())
@@ -87,7 +88,6 @@ def _print_machine() -> None:
 
 def _print_file(bundle: Bundle) -> None:
     """The members, and the manifest's entries about the export."""
-    from ..model.measured import read_measured
 
     manifest = bundle.manifest
     print("members")

@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..errors import ConfigError
+from ..feeds import lines, sound
+from ..load import load
 from ._shared import add_bundle, open_named, own_stdout
 
 
@@ -70,9 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..errors import ConfigError
-    from ..feeds.lines import answers
-    from ..load import load
 
     if arguments.reset_every < 0:
         raise ConfigError(f"--reset-every is {arguments.reset_every}; expected 0 (never) or more")
@@ -94,7 +94,9 @@ def main(arguments: argparse.Namespace) -> int:
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
-        for answer in answers(session, _lines(source, arguments.input), arguments.reset_every):
+        for answer in lines.answers(
+            session, _lines(source, arguments.input), arguments.reset_every
+        ):
             errors += "error" in answer
             out.write(json.dumps(answer, allow_nan=False) + "\n")
             out.flush()
@@ -107,9 +109,6 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
-    from ..errors import ConfigError
-    from ..feeds.sound import answers, raw_chunks, wav_chunks
-    from ..load import load
 
     model = load(arguments.bundle)
     name = arguments.input
@@ -128,11 +127,11 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
         ):
             rate = front_end.sample_rate
             chunks = (
-                raw_chunks(file)
+                sound.raw_chunks(file)
                 if format_ == "s16le"
-                else wav_chunks(file, name, rate, complete=name != "-")
+                else sound.wav_chunks(file, name, rate, complete=name != "-")
             )
-            for answer in answers(
+            for answer in sound.answers(
                 session, chunks, every=arguments.every, reset_every=arguments.reset_every
             ):
                 out.write(json.dumps(answer, allow_nan=False) + "\n")
@@ -149,7 +148,6 @@ def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
 
     Bytes that are not UTF-8 are replaced, so that garbled serial input is one bad line.
     """
-    from ..errors import ConfigError
 
     if name != "-":
         try:
@@ -162,7 +160,6 @@ def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
 
 
 def _lines(source: Iterable[str], name: str) -> Iterator[str]:
-    from ..errors import ConfigError
 
     try:
         yield from source

@@ -6,6 +6,7 @@ import argparse
 
 from edge_lstm_runtime import ConversionError
 
+from ..npu.rknn import environment
 from ._shared import say
 
 
@@ -35,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..npu.rknn import environment
 
     if reason := environment.unsupported_reason():
         raise ConversionError(f"there is no converter here: {reason}")

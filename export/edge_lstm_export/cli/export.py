@@ -12,6 +12,7 @@ from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import read_bundle
 
+from ..c.export import export_c
 from ..work import Work
 from ._shared import C, say
 
@@ -119,7 +120,6 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _main_export_c(arguments: argparse.Namespace) -> int:
-    from ..c.export import export_c
 
     if set(arguments.target) != {C}:
         raise ConfigError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_lstm_runtime import ConfigError
 
+from ..npu.rknn.lint import RULES, lint
 from .export import _graphs
 
 
@@ -31,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..npu.rknn.lint import RULES, lint
 
     if arguments.rules:
         for name, rule in RULES.items():

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.emulate.npu_ranges import input_parts, on_grid, search_ranges, walk
+from edge_lstm.emulate.npu_w8a8 import product
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import PINS, spread
 from edge_lstm_runtime.layers import FEATURES, Layer
@@ -126,7 +127,6 @@ def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[
     learned: its ranges, x_range (F,), and NAME.scale and NAME.centre (S,) of each layer that
     multiplies its state.
     """
-    from edge_lstm.emulate.npu_w8a8 import product
 
     products = {}
     for layer in spec.network.layers:
