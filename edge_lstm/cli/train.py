@@ -1,4 +1,4 @@
-"""Train a compact LSTM from a TOML configuration."""
+"""Train a compact recurrent net from a TOML configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..training.train import train
 from ._shared import add_changes, changes
 
 DESCRIPTION = (
-    "Train a compact LSTM as a TOML file says, and write the run's folder: checkpoints, history, "
+    "Train a compact recurrent net as a TOML file says, and write the run's folder: checkpoints, history, "
     "metrics, figures."
 )
 EPILOG = """\

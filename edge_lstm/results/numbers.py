@@ -104,7 +104,7 @@ def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tup
         verb = f"is better in one measure than the {title} and the same in the other"
     else:
         verb = f"does not beat the {title}"
-    return lower == 2, f"The LSTM {verb}: {', '.join(parts)}."
+    return lower == 2, f"The model {verb}: {', '.join(parts)}."
 
 
 def _difference(ours: float, theirs: float) -> str:

@@ -154,7 +154,7 @@ class CharacterTask(Task):
         bits, count = float(np.concatenate(each).mean()), len(spec.answer.classes)
         perplexity = 2 ** min(bits, 1000.0)
         verdict = (
-            f"Of {len(truth):,} characters of held-out text the LSTM needs {bits:.3f} bits each, "
+            f"Of {len(truth):,} characters of held-out text the model needs {bits:.3f} bits each, "
             f"perplexity {perplexity:.3g}; with all {count} alike it would be "
             f"{math.log2(count):.3f} and {count}."
         )

@@ -241,7 +241,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     for target in ("level", "swing"):  # in units of their own: a column and a line for each
         assert f'<th class="n">RMSE, last step, {target}</th>' in report
         assert (
-            f"<li>{target}: The LSTM beats the mean of the training split over all steps: MAE "
+            f"<li>{target}: The model beats the mean of the training split over all steps: MAE "
             in report
         )
     swing = work.metrics[NUMPY]["baselines"]["mean"]["per_target"]["swing"]["rmse_last"]
@@ -262,7 +262,7 @@ def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_pat
     assert "seasonal" in metrics["baselines"]
     html = work.out.with_suffix(".html").read_text()
     assert re.search(
-        r"The LSTM (beats|does not beat|is better in one measure and worse in the other than) the "
+        r"The model (beats|does not beat|is better in one measure and worse in the other than) the "
         r"naive forecast",
         html,
     )

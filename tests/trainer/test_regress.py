@@ -109,7 +109,7 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(
     assert len(lines) == 2
     for target, line in zip(("level", "swing"), lines, strict=True):
         title = "the mean of the training split over all steps"
-        assert line.startswith(f"{target}: The LSTM beats {title}: MAE ")
+        assert line.startswith(f"{target}: The model beats {title}: MAE ")
     rows = [row["val_nrmse"] for row in run.history]
     best = rows[run.metrics["best_epoch"] - 1]
     assert run.metrics["val"]["nrmse"] == pytest.approx(best, rel=1e-4)

@@ -86,7 +86,7 @@ def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
     lines = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in known.items())
     parser = argparse.ArgumentParser(
         "edge-lstm",
-        description="From sensor data to a verified compact LSTM on an embedded board.",
+        description="From sensor data to a verified compact recurrent net on an embedded board.",
         epilog=(
             f"verbs:\n{lines}\n\n`edge-lstm VERB --help` explains one. Start with: edge-lstm demo"
         ),

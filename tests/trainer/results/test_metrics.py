@@ -127,7 +127,7 @@ def test_the_verdict_says_who_wins() -> None:
     good = evaluate(spec, [sequence], [after + 0.01], season=12)
     assert good["beats_naive"] is True
     assert good["beats_seasonal"] is False  # which is exact here
-    assert "The LSTM beats the naive forecast (last value): MAE 0.01 against" in good["verdict"]
+    assert "The model beats the naive forecast (last value): MAE 0.01 against" in good["verdict"]
     assert "does not beat the seasonal naive forecast (12 steps before)" in good["verdict"]
     bad = evaluate(spec, [sequence], [after + 5.0])
     assert bad["beats_naive"] is False
@@ -167,9 +167,9 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
     # and 0.5 / 1.225 = 0.408.
     # Errors of swing: 0, 0, 0, 2400, so an RMSE of 2400 / 2. Of its mean: 1000 four times.
     assert found["verdict"].splitlines() == [
-        "level: The LSTM beats the mean of the training split over all steps: "
+        "level: The model beats the mean of the training split over all steps: "
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1.225 (59.2 % lower).",
-        "swing: The LSTM is better in one measure and worse in the other than "
+        "swing: The model is better in one measure and worse in the other than "
         "the mean of the training split over all steps: "
         "MAE 600 against 1000 (40.0 % lower), RMSE 1200 against 1000 (20.0 % higher).",
     ]
@@ -184,7 +184,7 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
     # Swing: 1000.5 and 999.5 by turns, which are 1000 in both measures.
     better = regressed(means, truth, [[level, 2000.5] for level, _ in answers])
     assert better["beats_mean"] is False
-    assert "swing: The LSTM does not beat" in better["verdict"]
+    assert "swing: The model does not beat" in better["verdict"]
     best = regressed(means, truth, [[*a[:1], *y[1:]] for a, y in zip(answers, truth, strict=True)])
     assert best["beats_mean"] is True
 
@@ -197,13 +197,13 @@ def test_each_target_of_a_forecast_is_judged_on_a_line_of_its_own() -> None:
     found = evaluate(spec, [Sequence("s", "g", x)], [answers], season=2)
     assert found["steps"] == 3
     assert found["verdict"].splitlines() == [
-        "a: The LSTM beats the naive forecast (last value): "
+        "a: The model beats the naive forecast (last value): "
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1 (50.0 % lower). "
-        "The LSTM does not beat the seasonal naive forecast (2 steps before): "
+        "The model does not beat the seasonal naive forecast (2 steps before): "
         "MAE 0.5 against 0 (higher), RMSE 0.5 against 0 (higher).",
-        "b: The LSTM does not beat the naive forecast (last value): "
+        "b: The model does not beat the naive forecast (last value): "
         "MAE 100 against 100 (the same), RMSE 100 against 100 (the same). "
-        "The LSTM beats the seasonal naive forecast (2 steps before): "
+        "The model beats the seasonal naive forecast (2 steps before): "
         "MAE 100 against 200 (50.0 % lower), RMSE 100 against 200 (50.0 % lower).",
     ]
     assert (found["beats_naive"], found["beats_seasonal"]) == (False, False)
@@ -232,14 +232,14 @@ def test_verdict_and_percentage_are_those_of_the_figures_printed(
     """One step, so that both measures are its error."""
     found = regressed({"level": baseline}, [[0.0]], [[model]])
     title = "the mean of the training split over all steps"
-    assert found["verdict"] == f"The LSTM {verb} {title}: MAE {figures}, RMSE {figures}."
+    assert found["verdict"] == f"The model {verb} {title}: MAE {figures}, RMSE {figures}."
     assert found["beats_mean"] is (verb == "beats")
 
 
 def test_better_in_one_measure_and_the_same_in_the_other() -> None:
     found = regressed({"level": 1.0}, [[0.0], [0.0]], [[math.sqrt(2)], [0.0]])
     assert found["verdict"] == (
-        "The LSTM is better in one measure than the mean of the training split over all steps "
+        "The model is better in one measure than the mean of the training split over all steps "
         "and the same in the other: "
         "MAE 0.7071 against 1 (29.3 % lower), RMSE 1 against 1 (the same)."
     )
