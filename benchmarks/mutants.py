@@ -1,11 +1,11 @@
-"""What the tests are worth: changes drawn at random in the three packages, and whether a test fails.
+"""What the tests are worth: random changes of the three packages, and whether a test fails.
 
     pip install pytest-cov
     python benchmarks/mutants.py --count 120 --seed 1
 
 The fast tests run once, to learn which of them run each line. Each change is then made in a copy of
-the tree, one at a time, and the tests that run its line decide. A change is killed if one of them fails,
-or hangs. A line that runs only at import is judged by the tests of its room.
+the tree, one at a time, and the tests that run its line decide. A change is killed if one of them
+fails or hangs. A line that runs only at import is judged by the tests of its room.
 
 Results stand in build/mutants/results.jsonl. A run that was stopped goes on from there.
 """
@@ -68,55 +68,71 @@ class Mutant:
     kind: str
 
 
+Change = tuple[ast.expr | ast.stmt, str, str]  # the node, the text in its place, and the kind
+
+
 def mutants_of(path: str) -> Iterator[Mutant]:
     """Every change of one file."""
     source = (ROOT / path).read_bytes()
+    text = source.decode()
     starts = [0]
     for row in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(row))
-
-    def at(line: int, column: int) -> int:
-        return starts[line - 1] + column
-
-    def mutant(node: ast.expr | ast.stmt, new: str, kind: str) -> Mutant:
-        start = at(node.lineno, node.col_offset)
-        stop = at(node.end_lineno or 0, node.end_col_offset or 0)
-        return Mutant(path, node.lineno, start, stop, new, kind)
-
-    def text(node: ast.expr) -> str:
-        return ast.get_source_segment(source.decode(), node) or ""
-
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare) and len(node.ops) == 1:
-            operator = COMPARISONS[type(node.ops[0])]
-            new = f"{text(node.left)} {operator} {text(node.comparators[0])}"
-            yield mutant(node, f"({new})", "comparison")
-        elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-            if not any(
-                isinstance(n, ast.Constant | ast.JoinedStr) and _is_text(n) for n in ast.walk(node)
-            ):
-                operator = OPERATORS[type(node.op)]
-                yield mutant(node, f"({text(node.left)} {operator} {text(node.right)})", "operator")
-        elif isinstance(node, ast.BoolOp):
-            word = " or " if isinstance(node.op, ast.And) else " and "
-            yield mutant(node, f"({word.join(map(text, node.values))})", "boolean")
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            yield mutant(node, f"bool({text(node.operand)})", "boolean")
-        elif isinstance(node, ast.If | ast.IfExp | ast.While):
-            yield mutant(node.test, f"(not ({text(node.test)}))", "condition")
-        elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
-            new = str(not node.value) if isinstance(node.value, bool) else f"({text(node)} + 1)"
-            yield mutant(node, new, "constant")
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            yield mutant(node, "pass", "statement")
+        change = _of_expression(node, text) or _of_flow(node, text)
+        if change is not None:
+            place, new, kind = change
+            start = starts[place.lineno - 1] + place.col_offset
+            stop = starts[(place.end_lineno or 0) - 1] + (place.end_col_offset or 0)
+            yield Mutant(path, place.lineno, start, stop, new, kind)
 
 
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or isinstance(getattr(node, "value", None), str)
+def _of_expression(node: ast.AST, source: str) -> Change | None:
+    """Another operator or another number."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        operator = COMPARISONS[type(node.ops[0])]
+        new = f"({_text(source, node.left)} {operator} {_text(source, node.comparators[0])})"
+        return node, new, "comparison"
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        if any(map(_is_text, ast.walk(node))):
+            return None
+        operator = OPERATORS[type(node.op)]
+        new = f"({_text(source, node.left)} {operator} {_text(source, node.right)})"
+        return node, new, "operator"
+    if isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
+        if isinstance(node.value, bool):
+            return node, str(not node.value), "constant"
+        return node, f"({_text(source, node)} + 1)", "constant"
+    return None
+
+
+def _of_flow(node: ast.AST, source: str) -> Change | None:
+    """Another condition, or a call left out."""
+    if isinstance(node, ast.BoolOp):
+        word = " or " if isinstance(node.op, ast.And) else " and "
+        new = word.join(_text(source, value) for value in node.values)
+        return node, f"({new})", "boolean"
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return node, f"bool({_text(source, node.operand)})", "boolean"
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        return node.test, f"(not ({_text(source, node.test)}))", "condition"
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return node, "pass", "statement"
+    return None
+
+
+def _text(source: str, node: ast.expr) -> str:
+    return ast.get_source_segment(source, node) or ""
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def drawn(count: int, seed: int) -> list[Mutant]:
-    """Each package has its share by the number of its changes; each file's lines are as likely."""
+    """Drawn from the changes of all packages, each as likely as any other."""
     found = []
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -137,7 +153,7 @@ def learn(copy: Path, data: Path) -> None:
 
 
 def tests_of(data: Path, copy: Path, mutant: Mutant) -> list[str]:
-    """The tests that run a mutant's line; those of its room if none does."""
+    """The tests that run a mutant's line, or those of its room if none does."""
     with sqlite3.connect(data) as connection:
         rows = connection.execute(
             "select context.context, line_bits.numbits from line_bits "
@@ -198,7 +214,9 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    copy, data, results = out / "tree", out / "coverage", out / "results.jsonl"
+    copy = out / "tree"
+    data = out / "coverage"
+    results = out / "results.jsonl"
     if not copy.exists():
         ignored = shutil.ignore_patterns(".venv", "build", "dist", ".git", "*.egg-info", ".*_cache")
         shutil.copytree(ROOT, copy, ignore=ignored)
