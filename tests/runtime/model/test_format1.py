@@ -17,6 +17,7 @@ from edge_lstm_runtime import cli
 from edge_lstm_runtime.model.bundle import _pack, sha256
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from helpers.arrays import Array
+from helpers.broken_bundles import refused, rewritten
 from helpers.tolerances import assert_close
 
 DATA = Path(__file__).with_name("data")
@@ -216,3 +217,50 @@ def test_a_wrong_specification_is_refused(
     path.write_bytes(_pack({**members, "manifest.json": json.dumps(manifest).encode()}))
     with pytest.raises(rt.BundleError, match=message):
         rt.read_bundle(path)
+
+
+def _saved(**arrays: Array) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _with_weights(change: Callable[[dict[str, Array]], Any]) -> bytes:
+    """The classifier with its weights changed and every checksum right."""
+
+    def damage(_: dict[str, Any], members: dict[str, bytes]) -> None:
+        with np.load(io.BytesIO(members["weights.npz"])) as found:
+            arrays = dict(found)
+        changed = change(arrays)
+        members["weights.npz"] = changed if isinstance(changed, bytes) else _saved(**arrays)
+
+    return rewritten((DATA / "classify.edge").read_bytes(), damage)
+
+
+def _nan(arrays: dict[str, Array]) -> None:
+    arrays["head.b"][0] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda arrays: arrays.update({"layer0.W_x": np.zeros((4, 11), np.float32)}),
+            r"weight lstm0\.W_x is float32\(4, 11\), expected float32\(4, 12\)",
+        ),
+        (lambda arrays: arrays.pop("layer0.b"), r"weights are .*, expected .*'lstm0\.b'"),
+        (_nan, r"weight head\.b has values that are not finite"),
+        (lambda _: b"PK\x03\x04 cut off", r"weights\.npz"),
+    ],
+)
+def test_a_damaged_member_is_refused_by_name(
+    tmp_path: Path, change: Callable[[dict[str, Array]], Any], message: str
+) -> None:
+    error = refused(tmp_path / "damaged.edge", _with_weights(change), message)
+    assert "\n" not in str(error)
+
+
+def test_an_altered_byte_is_found(tmp_path: Path) -> None:
+    data = bytearray((DATA / "classify.edge").read_bytes())
+    data[len(data) // 2] ^= 1
+    refused(tmp_path / "altered.edge", bytes(data), "altered|damaged")
