@@ -1,11 +1,12 @@
-"""Compiles the native kernel, into the wheel or into the working tree, for this machine or for any board.
+"""Compiles the native kernel for this machine or any board, into the wheel or the working tree.
 
-    python hatch_build.py                  # deploy/edge_lstm_runtime/native/libedge_lstm.so, for this machine
+    python hatch_build.py                  # native/libedge_lstm.so of the runtime, for this machine
     python hatch_build.py wheels FOLDER    # every wheel there is
 
 As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL:
 
-    not set              for this machine, with $CC, ziglang or cc, whichever is there first; without any of them the pure wheel
+    not set              for this machine, with $CC, ziglang or cc, whichever is there first.
+                         If there is none of them, the pure wheel
     pure                 without a library: the runtime uses NumPy
     manylinux2014_...    a platform of PLATFORMS, by ziglang
 
@@ -36,7 +37,10 @@ IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
 VARIABLE = "EDGE_LSTM_WHEEL"
 ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
 
-COMPILE = "-std=c99 -O3 -ffp-contract=fast -fPIC -fvisibility=hidden -fno-unwind-tables -fno-asynchronous-unwind-tables"
+COMPILE = (
+    "-std=c99 -O3 -ffp-contract=fast -fPIC -fvisibility=hidden "
+    "-fno-unwind-tables -fno-asynchronous-unwind-tables"
+)
 # ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
 LINK = "-shared -s -Wl,--gc-sections -Wl,-z,defs"
 AVX2 = "-mavx2 -mfma"
@@ -46,12 +50,12 @@ AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mpref
 class Part(NamedTuple):
     """One compilation of the sources.
 
-    A library's first part has the interface, each further one a kernel for better CPUs.
+    A library's first part has the interface. Each further one has a kernel for better CPUs.
     """
 
     macros: str
     cpu: str = ""  # options of GCC and Clang for the CPU
-    zig_cpu: str = ""  # ziglang's, where it has names of its own
+    zig_cpu: str = ""  # ziglang's, if it has names of its own
 
     def options(self, zig: bool) -> list[str]:
         return ((zig and self.zig_cpu) or self.cpu).split()
@@ -71,7 +75,7 @@ MACHINES = {
             "-mcpu=generic+dotprod",
         ),
     ),
-    # The baseline is Debian's armhf, VFPv3 with 16 registers; ziglang's would have NEON and 32.
+    # The baseline is Debian's armhf, VFPv3 with 16 registers. ziglang's would have NEON and 32.
     "armv7l": (
         Part("-DEL_WITH_NEON", zig_cpu="-mcpu=generic+v7a+vfp3d16-neon-d32"),
         Part(
@@ -101,7 +105,7 @@ def sources() -> list[Path]:
 
 
 class CompileError(Exception):
-    """There is no library; the message is one line and says why."""
+    """There is no library. The message is one line and says why."""
 
 
 def machine_of(platform: str) -> str:
@@ -117,7 +121,8 @@ def compiler_for(platform: str) -> list[str]:
         )
     if importlib.util.find_spec("ziglang") is None:
         raise CompileError(
-            f'ziglang, which compiles for {platform}, is not installed; run: pip install "{ZIGLANG}"'
+            f"ziglang, which compiles for {platform}, is not installed; "
+            f'run: pip install "{ZIGLANG}"'
         )
     return [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
 
@@ -130,8 +135,11 @@ def compile_library(
     zig: bool = False,
     options: Sequence[str] = (),
 ) -> None:
-    """Make the library `out` for a machine of MACHINES. compiler: its command, which may be a cross compiler's. options: further ones
-    for it. zig: does it want ziglang's options? Raises CompileError."""
+    """Make the library `out` for a machine of MACHINES.
+
+    compiler: its command, which may be a cross compiler's. zig: whether it wants ziglang's options.
+    options: further ones for it. Raises CompileError.
+    """
     with tempfile.TemporaryDirectory() as folder:
         parts = MACHINES[machine]
         objects = []
@@ -140,10 +148,9 @@ def compile_library(
             for source in sources():
                 objects.append(f"{k}-{source.stem}.o")
                 _run([*compiler, *flags, "-c", str(source), "-o", objects[-1]], folder)
-        # For the first part's CPU: what the compiler adds of its own must run there too.
-        _run(
-            [*compiler, *LINK.split(), *parts[0].options(zig), *objects, "-o", "library.so"], folder
-        )
+        # The first part's CPU must run the code that the compiler adds of its own too.
+        flags = [*LINK.split(), *parts[0].options(zig)]
+        _run([*compiler, *flags, *objects, "-o", "library.so"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         new = out.with_name(f"{out.name}.new")
         shutil.copyfile(Path(folder) / "library.so", new)
@@ -157,7 +164,7 @@ def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> Non
 
 
 def compile_here(out: Path) -> str:
-    """Make the library `out` for this machine; -> the wheel's platform tag. Raises CompileError."""
+    """Make the library `out` for this machine -> the wheel's platform tag. Raises CompileError."""
     tags = list(platform_tags())
     # A Python of 32 bits on a 64-bit ARM says linux_armv8l and linux_armv7l.
     machine = next((name for name in MACHINES if f"linux_{name}" in tags), None)
@@ -175,7 +182,10 @@ def compile_here(out: Path) -> str:
 
 
 def compile_in_place() -> None:
-    """Make the working tree's library, for this machine; where that fails there is none afterwards. Raises CompileError."""
+    """Make the working tree's library, for this machine. Raises CompileError.
+
+    If that fails, there is none afterwards.
+    """
     try:
         compile_here(LIBRARY)
     except CompileError:
@@ -223,7 +233,7 @@ def _run(
 
 
 class NativeHook(BuildHookInterface[Any]):
-    """What hatchling calls for a wheel."""
+    """The hook that hatchling calls for a wheel."""
 
     def dependencies(self) -> list[str]:
         return [ZIGLANG] if os.environ.get(VARIABLE, "") not in ("", "pure") else []

@@ -1,9 +1,9 @@
-"""LSTM, GRU and RNN from one recipe, exported: what each number format costs, by the whole test split.
+"""LSTM, GRU and RNN from one recipe, exported: what each number format costs on the test split.
 
     EDGE_LSTM_DATA=path/to/data python benchmarks/recurrent_types.py --recipe activity --seeds 3
 
-NPU figures are the converter's simulator's, never a board's. CPU figures are this machine's. Runs and
-bundles stand in --out, and a run that is finished there is not trained again.
+NPU figures are the converter's simulator's, never a board's. CPU figures are this machine's. Runs
+and bundles stand in --out, and a run that is finished there is not trained again.
 """
 
 from __future__ import annotations

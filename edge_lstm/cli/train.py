@@ -24,7 +24,7 @@ EPILOG = """\
 examples:
   edge-lstm train recipe:activity -o runs/motions
   edge-lstm train my.toml -o runs/trial --set train.epochs=5 --set model.hidden_size=32
-  edge-lstm train my.toml -o runs/trial --resume     # after an interruption: the same result as without it
+  edge-lstm train my.toml -o runs/trial --resume     # goes on, to the same result
 
 A relative path in the file is looked for beside it, then below the folder in $EDGE_LSTM_DATA.
 Afterwards: edge-lstm export RUN --target rk3588 -o NAME.edge

@@ -1,4 +1,4 @@
-"""How the LSTM stands beside simpler models: on a configuration's own data, and where a gap must be remembered."""
+"""How the LSTM stands beside simpler models, on a configuration's own data."""
 
 from __future__ import annotations
 

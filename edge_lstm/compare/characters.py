@@ -1,4 +1,8 @@
-"""What a language model has to beat: how often each character comes, and how often after the one before. Counts, one added to each."""
+"""The models that a language model has to beat.
+
+They know how often each character comes, and how often it comes after the one before. One is added
+to each count.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a classifier has to beat: logistic regression on summary statistics, and the nearest neighbour under time warping."""
+"""The models that a classifier has to beat.
+
+They are logistic regression on summary statistics, and the nearest neighbour under time warping.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from numpy.typing import NDArray
 from ..data.recordings import Float64, Sequence
 from .rows import Case, Row, microseconds, repeated
 
-WINDOW = 0.1  # of the longest sequence: how far DTW may warp
-MAX_CELLS = 2e10  # of all DTW matrices together, times channels: about a minute
+WINDOW = 0.1  # the share of the longest sequence that DTW may warp
+MAX_CELLS = 2e10  # in all DTW matrices together, times channels: about a minute
 
 
 def logistic(case: Case) -> Row:
@@ -21,7 +24,8 @@ def logistic(case: Case) -> Row:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train, test = case.learned, case.splits.test
+    train = case.learned
+    test = case.splits.test
     began = time.perf_counter()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
     model.fit(np.stack([statistics(case, s) for s in train]), [s.label for s in train])
@@ -48,7 +52,7 @@ def logistic(case: Case) -> Row:
 
 
 def statistics(case: Case, sequence: Sequence) -> Float64:
-    """(5 F,) of the normalised features: mean, standard deviation, least, most, slope per step."""
+    """(5 F,) of the normalized features: mean, standard deviation, least, most, slope per step."""
     x = case.spec.inputs.features(sequence.x)[0]
     t = np.arange(len(x)) - (len(x) - 1) / 2
     slope = t @ x / max(float(t @ t), 1.0)
@@ -60,41 +64,40 @@ def statistics(case: Case, sequence: Sequence) -> Float64:
 
 def nearest(case: Case) -> Row:
     """1-NN DTW over whole sequences, all channels warped together."""
-    name, title = "dtw", "1-NN DTW"
-    train, test = case.learned, case.splits.test
-    steps = np.array([len(s.x) for s in train]), np.array([len(s.x) for s in test])
-    longest = int(max(steps[0].max(), steps[1].max()))
-    cells = (
-        float(steps[0].sum())
-        * float(steps[1].sum())
-        * min(1.0, 2 * WINDOW)
-        * case.spec.inputs.feature_size
-    )
+    name = "dtw"
+    title = "1-NN DTW"
+    train = case.learned
+    test = case.splits.test
+    steps = np.array([len(s.x) for s in train])
+    test_steps = np.array([len(s.x) for s in test])
+    longest = int(max(steps.max(), test_steps.max()))
+    share = min(1.0, 2 * WINDOW)
+    cells = float(steps.sum()) * float(test_steps.sum()) * share * case.spec.inputs.feature_size
     if cells > MAX_CELLS:
-        return Row(
-            name,
-            title,
-            None,
-            note=f"skipped: {cells:.1g} matrix cells, more than {MAX_CELLS:.0e}; it would take too long",
+        note = (
+            f"skipped: {cells:.1g} matrix cells, more than {MAX_CELLS:.0e}; it would take too long"
         )
+        return Row(name, title, None, note=note)
     from aeon.distances import dtw_pairwise_distance
 
     known = [_channels_first(case, s) for s in train]
     asked = [_channels_first(case, s) for s in test]
-    window = max(
-        WINDOW, 1 - min(steps[0].min(), steps[1].min()) / longest
-    )  # or the ends of unequal lengths would never meet
+    # With less the ends of unequal lengths would never meet.
+    window = max(WINDOW, 1 - min(steps.min(), test_steps.min()) / longest)
     case.reporter.line(f"1-NN DTW: {len(asked)} test sequences against {len(known)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba's, of a cast within aeon
         dtw_pairwise_distance(asked[:1], known[:1], window=window)  # compiles it
     began = time.perf_counter()
     distances = dtw_pairwise_distance(asked, known, window=window)
-    duration = 1e6 * (time.perf_counter() - began) / int(steps[1].sum())
+    duration = 1e6 * (time.perf_counter() - began) / int(test_steps.sum())
     scores = np.zeros((len(test), len(case.spec.answer.classes)))
     labels = np.array([s.label for s in train])
     scores[np.arange(len(test)), labels[distances.argmin(axis=1)]] = 1
-    note = f"against {len(known)} training sequences; warps up to {100 * window:.0f} % of {longest} steps"
+    note = (
+        f"against {len(known)} training sequences; "
+        f"warps up to {100 * window:.0f} % of {longest} steps"
+    )
     return Row(
         name,
         title,
@@ -113,6 +116,9 @@ def _channels_first(case: Case, sequence: Sequence) -> Float64:
 
 
 def _whole(case: Case, scores: NDArray[Any]) -> dict[str, Any]:
-    """scores: (sequences, classes), known at the end alone, so that there is no accuracy over all steps."""
+    """scores: (sequences, classes).
+
+    They are known at the end alone, so there is no accuracy over all steps.
+    """
     metrics = case.measure(repeated(scores, case))
     return {**metrics, "accuracy_all_steps": None}

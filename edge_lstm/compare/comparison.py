@@ -40,7 +40,7 @@ RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """path: the folder; rows: the LSTM first; titles: of the task's metrics."""
+    """path: the folder. rows: the LSTM first. titles: of the task's metrics."""
 
     path: Path
     rows: tuple[Row, ...]
@@ -56,9 +56,10 @@ def compare(
 ) -> Comparison:
     """Train or fit every model of the task and write the table.
 
-    out: a new or empty folder; with `resume`, that of a comparison of the same configuration and
-    data, whose finished rows are kept. Raises ConfigError for more than one device and for
-    [model] with a `type` or `layers`, TrainingError for a folder that can't be used.
+    out: a new or empty folder. With `resume` it is the folder of a comparison of the same
+    configuration and data, and its finished rows are kept. Raises ConfigError for more than one
+    device and for [model] with a `type` or `layers`, and TrainingError for a folder that can't be
+    used.
     """
     out = Path(out)
     _check_model(config)
@@ -99,7 +100,7 @@ def compare(
 
 
 def _check_model(config: Config) -> None:
-    """Raise ConfigError for a network in whose place the other rows' types can't be put."""
+    """Raise ConfigError if the other rows' types can't replace the network's."""
     first = next(iter(RECURRENT))
     rows = ", ".join(RECURRENT)
     if config.model.layers is not None:
@@ -115,7 +116,7 @@ def _check_model(config: Config) -> None:
 
 
 def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:
-    """By name, what makes each."""
+    """Name -> the function that makes the row."""
     types = recurrent_types() if task.networks else []
     cells = {kind: make for kind, make in RECURRENT.items() if kind in types}
     return cells | {name: resolve_name(function) for name, function in task.rivals.items()}
@@ -124,9 +125,10 @@ def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:
 def same_plan(
     file: Path, plan: dict[str, Any], current: Callable[[dict[str, Any]], dict[str, Any]] = dict
 ) -> None:
-    """Write the configuration and the data of the rows, or see that they are still the same.
+    """Write the plan if there is none. Raises TrainingError if there is another one.
 
-    current: makes a configuration of an earlier version one of this version.
+    plan: the configuration and the data of the rows. current: makes a configuration of an earlier
+    version one of this version.
     """
     before = read_json(file)
     if before is None:

@@ -1,7 +1,9 @@
-"""What an anomaly detector has to beat: the errors of simpler forecasts, the distance of the value from its median, a rolling z-score.
+"""The detectors that an anomaly detector has to beat.
 
-Every threshold is set as the LSTM's is, on the training split, for the same share of flagged steps; but for the two of forecasts nothing
-is smoothed. Channels: the largest of the targets' scores counts.
+They are the errors of simpler forecasts, the distance of the value from its median, and a rolling
+z-score. Every threshold is set as the LSTM's is, on the training split, for the same share of
+flagged steps. Only the scores of the two forecasts are smoothed. If there are several targets, the
+largest score counts.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from .rows import Case, Row, microseconds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROLLING = 100  # steps of the rolling window where the configuration has no `season`
+ROLLING = 100  # steps of the rolling window if the configuration has no `season`
 
 
 def lstm(case: Case) -> Row:
@@ -50,18 +52,17 @@ def last_value(case: Case) -> Row:
 
 
 def season_before(case: Case) -> Row:
-    row, season = Row("seasonal", "seasonal naive's error", None), case.config.data.season
+    row = Row("seasonal", "seasonal naive's error", None)
+    season = case.config.data.season
     if season is None:
         return dataclasses.replace(row, note="skipped: no `season` in [data]")
 
     def answer(sequence: Recorded) -> Float64:
-        before = repeated_last(case, sequence)[:, : len(case.spec.answer.targets)]
-        found = np.full(
-            (len(before), case.spec.answer.horizon, len(case.spec.answer.targets)), np.nan
-        )
-        for k in range(
-            case.spec.answer.horizon
-        ):  # of step t + 1 + k: the value of step t + 1 + k - season
+        targets = len(case.spec.answer.targets)
+        before = repeated_last(case, sequence)[:, :targets]
+        found = np.full((len(before), case.spec.answer.horizon, targets), np.nan)
+        # The forecast of step t + 1 + k is the value of step t + 1 + k - season.
+        for k in range(case.spec.answer.horizon):
             start = season - 1 - k
             found[start:, k] = before[: max(len(before) - start, 0)]
         return found.reshape(len(before), case.spec.answer.size)
@@ -115,7 +116,7 @@ def picture(case: Case, rows: Sequence[Row]) -> Figure:
 
 
 def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -> Row:
-    """The same score as the LSTM's, of other forecasts."""
+    """The LSTM's score, but of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
     spec = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)

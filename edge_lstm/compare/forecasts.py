@@ -1,4 +1,4 @@
-"""What a forecast has to beat: the last value, the value a season before, ARIMA."""
+"""The forecasts that the LSTM has to beat: the last value, the value a season before, ARIMA."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..data.recordings import Float64, Sequence
 from ..data.windows import future
 from .rows import Case, Row, microseconds
 
-# The same d for all: an AIC can't choose between series that are differenced and not. A level that doesn't wander is then the MA term's.
+# All have the same d, because the AIC of a series and that of its differences can't be compared.
+# The MA term then serves a level that doesn't wander.
 ORDERS = ((0, 1, 1), (1, 1, 0), (1, 1, 1), (2, 1, 0), (2, 1, 1), (2, 1, 2))
-FIT_STEPS = 4000  # of the end of the longest training sequence: bounds the time
+FIT_STEPS = 4000  # the end of the longest training sequence: bounds the time
 MAX_TARGETS = 8  # each has models of its own
 
 
@@ -30,7 +31,9 @@ def last_value(case: Case) -> Row:
 
 
 def seasonal(case: Case) -> Row:
-    name, title, season = "seasonal", "seasonal naive", case.config.data.season
+    name = "seasonal"
+    title = "seasonal naive"
+    season = case.config.data.season
     if season is None:
         return Row(name, title, None, note="skipped: no `season` in [data]")
     if all(len(s.x) <= season for s in case.splits.test):
@@ -56,26 +59,30 @@ def seasonal(case: Case) -> Row:
 
 
 def arima(case: Case) -> Row:
-    """A model of each target, alone. The order of the lowest AIC on the training split; the test split is appended without a refit."""
-    name, spec = "arima", case.spec
+    """A model of each target alone.
+
+    Its order has the lowest AIC on the training split. The test split is appended without a refit.
+    """
+    name = "arima"
+    spec = case.spec
     if len(spec.answer.targets) > MAX_TARGETS:
-        return Row(
-            name,
-            "ARIMA",
-            None,
-            note=f"skipped: {len(spec.answer.targets)} targets, and each takes a model of its own (at most {MAX_TARGETS})",
+        note = (
+            f"skipped: {len(spec.answer.targets)} targets, and each takes a model of its own "
+            f"(at most {MAX_TARGETS})"
         )
+        return Row(name, "ARIMA", None, note=note)
     train = max(case.learned, key=lambda s: len(s.x)).x[-FIT_STEPS:]
-    found = [
-        repeated_last(case, s) for s in case.splits.test
-    ]  # where nothing is known yet, the mean, as for the LSTM
+    # These stay until a value is known: the mean, as for the LSTM.
+    found = [repeated_last(case, s) for s in case.splits.test]
     seconds = filtering = 0.0
-    learned, orders = 0, []
+    learned = 0
+    orders = []
     for j, target in enumerate(spec.answer.targets):
         channel = spec.inputs.names.index(target)
         inputs = case.spec.inputs
         assert isinstance(inputs, Channels)
-        mean, std = inputs.mean[channel], inputs.std[channel]
+        mean = inputs.mean[channel]
+        std = inputs.std[channel]
         case.reporter.line(
             f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps"
         )
@@ -110,17 +117,19 @@ def arima(case: Case) -> Row:
 
 
 def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
-    """(T,) -> (T, horizon) 1, 2, ... steps ahead of each step, from what is known there; NaN in `series` is bridged.
+    """(T,) -> (T, horizon) 1, 2, ... steps ahead of each step, from the values up to it.
 
-    result: of a fitted ARIMA without trend, whose coefficients are kept. A forecast is the design times a power of the transition times
-    the filtered state: what append and forecast at each step would say, in one pass.
+    NaN in `series` is bridged. result: a fitted ARIMA without trend. Its coefficients are kept. A
+    forecast is the design times a power of the transition times the filtered state. In one pass
+    this gives the forecasts that `append` and `forecast` would give at each step.
     """
     from threadpoolctl import threadpool_limits
 
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         filtered = result.apply(series)
-    design, transition = filtered.model.ssm["design"][0], filtered.model.ssm["transition"]
+    design = filtered.model.ssm["design"][0]
+    transition = filtered.model.ssm["transition"]
     state = filtered.filter_results.predicted_state[:, 1:]  # (k, T): of the step after each
     ahead = np.empty((len(series), horizon))
     for k in range(horizon):
@@ -134,22 +143,15 @@ def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
     from threadpoolctl import threadpool_limits
 
     best: tuple[tuple[int, int, int], Any] | None = None
-    with (
-        warnings.catch_warnings(),
-        threadpool_limits(1),
-    ):  # matrices of 3 rows: threads would only wait for each other
-        warnings.simplefilter(
-            "ignore"
-        )  # of a search that stopped at its limit, or began outside of the stationary; the AIC judges
+    # The matrices have 3 rows, so threads would only wait for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # A search may stop at its limit or begin outside of the stationary. The AIC judges it.
+        warnings.simplefilter("ignore")
         for order in ORDERS:
             try:
                 result = ARIMA(series, order=order).fit(method_kwargs={"maxiter": 50})
-            except (
-                ValueError,
-                IndexError,
-                np.linalg.LinAlgError,
-            ):  # too short a series for this order, or a singular one
-                continue
+            except (ValueError, IndexError, np.linalg.LinAlgError):
+                continue  # the series is singular, or too short for this order
             if np.isfinite(result.aic) and (best is None or result.aic < best[1].aic):
                 best = order, result
     return best
@@ -165,7 +167,7 @@ def repeated_last(case: Case, sequence: Sequence) -> Float64:
 
 
 def _season_before(case: Case, sequence: Sequence, season: int) -> Float64:
-    """Where that is unknown the last value; those steps are not measured."""
+    """The last value if that is unknown. Those steps are not measured."""
     answer = repeated_last(case, sequence)
     before = future(case.spec, sequence.x)[:-season]
     answer[season:] = np.where(np.isnan(before), answer[season:], before)

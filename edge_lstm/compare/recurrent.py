@@ -1,4 +1,7 @@
-"""The LSTM as `edge-lstm train` trains it, and a GRU and a plain RNN by the same trainer, width, epochs and data."""
+"""The LSTM as `edge-lstm train` trains it, and a GRU and a plain RNN.
+
+All have the same trainer, width, epochs and data.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
 
 
 def lstm(case: Case) -> Row:
-    """A run as any other, in OUT/lstm, to be exported; an interrupted one goes on."""
+    """A run like any other, in OUT/lstm, that can be exported. An interrupted one goes on."""
     folder = case.out / "lstm"
     run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
     metrics = case.measure(answers(run.model, case.splits.test))
@@ -59,7 +62,7 @@ def rnn(case: Case) -> Row:
 
 @using()
 def _peer(kind: str, case: Case) -> Row:
-    """The checkpoints are temporary: this model is there to be measured, not to be exported."""
+    """The checkpoints are temporary, because this model is measured and not exported."""
     config = case.config.model_copy(
         update={"model": case.config.model.model_copy(update={"type": kind})}
     )
@@ -73,7 +76,7 @@ def _peer(kind: str, case: Case) -> Row:
             training.run()
             if config.train.refit:
                 refit(training, case.splits, resume=False)
-        except TrainingError as e:  # it is this model's result
+        except TrainingError as e:  # this is the model's result
             return Row(kind, TITLES[kind], None, parameters, note=f"failed: {e}")
         training.net.load_state_dict(checkpoint.load(Path(folder) / checkpoint.BEST)["model"])
     metrics = case.measure(answers(training.net, case.splits.test))
@@ -97,23 +100,25 @@ def _seconds(history: list[dict[str, float]]) -> float:
 
 
 def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> tuple[float, str]:
-    """Raw sample to answer, by the fastest float32 backend that is here."""
+    """From raw sample to answer, by the fastest float32 backend that is here."""
     x = case.splits.test[0].x
     backend: Backend
     if spec.whole:
         with Session(spec, numpy_backend(spec, weights)) as session:
             return microseconds(lambda: session.run(x), len(x)), "NumPy, whole sequence"
     try:
-        backend, how = NativeBackend(spec, weights), "native kernel, single step"
+        backend = NativeBackend(spec, weights)
+        how = "native kernel, single step"
     except BackendUnavailableError:
-        backend, how = numpy_backend(spec, weights), "NumPy, single step"
+        backend = numpy_backend(spec, weights)
+        how = "NumPy, single step"
     with Session(spec, backend) as session:
         samples = cycle(x)
         return microseconds(lambda: session.step(next(samples))), how
 
 
 def _torch_step(model: CompactNet, case: Case) -> float:
-    """Features to outputs; one thread, for a net of this size loses by more."""
+    """From features to outputs, on one thread: a net of this size is slower on more."""
     x = torch.from_numpy(model.spec.inputs.features(case.splits.test[0].x)[0]).float()[None]
     model.eval()
     with using(1), torch.inference_mode():

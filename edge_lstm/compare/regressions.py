@@ -1,4 +1,8 @@
-"""What a regression has to beat: the mean of the training split, and a linear regression on the sample now, which remembers nothing."""
+"""The models that a regression has to beat.
+
+They are the mean of the training split, and a linear regression on the sample now, which remembers
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,8 @@ import numpy as np
 
 from .rows import Case, Row, microseconds
 
-PENALTY = (
-    1.0  # of the squared coefficients of normalised features: enough where two of them say the same
-)
+# Of the squared coefficients of normalized features. It is enough if two of them say the same.
+PENALTY = 1.0
 
 
 def mean(case: Case) -> Row:
@@ -29,7 +32,8 @@ def linear(case: Case) -> Row:
     began = time.perf_counter()
     model = Ridge(alpha=PENALTY).fit(x[known], y[known])
     seconds = time.perf_counter() - began
-    W, b = np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
+    W = np.atleast_2d(model.coef_).T
+    b = np.atleast_1d(model.intercept_)
     found = [case.spec.inputs.features(s.x)[0] @ W + b for s in case.splits.test]
     row = case.spec.inputs.features(case.splits.test[0].x)[0][0]
     duration = microseconds(lambda: row @ W + b)

@@ -1,4 +1,4 @@
-"""A row of the comparison, and what every row is made from."""
+"""A row of the comparison, and the case from which every row is made."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ MEASURED = 0.2  # seconds of a timing
 class Row:
     """One model of the comparison.
 
-    metrics      as `evaluate` gives them on the test split; None where the row was skipped, and `note` says why
-    parameters   numbers that an answer needs and that were learned; for 1-NN the training data that it keeps
-    us_per_step  microseconds on this machine's CPU, one stream; measured: of what
-    seconds      training or fitting, without validation
+    metrics      as `evaluate` gives them on the test split. None if the row was skipped, and `note`
+                 says why
+    parameters   learned numbers that an answer needs. For 1-NN the training data that it keeps
+    us_per_step  microseconds on this machine's CPU, one stream
+    measured     the backend that took that time, and whether it took single steps
+    seconds      of training or fitting, without validation
     """
 
     name: str
@@ -45,7 +47,7 @@ class Row:
 
     @property
     def bytes(self) -> int | None:
-        """Of the parameters in float32."""
+        """The size of the parameters in float32."""
         return None if self.parameters is None else 4 * self.parameters
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,19 +70,17 @@ class Case:
 
     @property
     def learned(self) -> list[Recording]:
-        """What a model that needs no validation is fitted on: with `refit` the validation split too, for so is the LSTM."""
+        """The sequences on which a model without validation is fitted.
+
+        With `refit` the validation split is among them, as it is for the LSTM.
+        """
         return (joined(self.splits) if self.config.train.refit else self.splits).train
 
     def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
-        """answers: per test sequence (T, O). Forecasts of every row are measured on the same steps."""
+        """answers: per test sequence (T, O). All rows' forecasts are measured on the same steps."""
         metrics = evaluate(self.spec, self.splits.test, answers, season=self.config.data.season)
-        for key in (
-            "verdict",
-            "beats_naive",
-            "beats_seasonal",
-            "beats_mean",
-            "baselines",
-        ):  # they speak of the LSTM, and have rows here
+        # They speak of the LSTM, and the baselines have rows here.
+        for key in ("verdict", "beats_naive", "beats_seasonal", "beats_mean", "baselines"):
             metrics.pop(key, None)
         return metrics
 
@@ -98,7 +98,7 @@ def microseconds(call: Callable[[], object], steps: int = 1) -> float:
 
 
 def repeated(answers: NDArray[Any], case: Case) -> list[NDArray[np.float64]]:
-    """(sequences, O), one answer to each whole test sequence -> the same at each of its steps, as `evaluate` takes them."""
+    """(sequences, O), one answer to each test sequence -> the same at each of its steps."""
     return [
         np.tile(answer, (len(s.x), 1)).astype(np.float64)
         for answer, s in zip(answers, case.splits.test, strict=True)

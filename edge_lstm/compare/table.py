@@ -33,9 +33,9 @@ METRICS = {
 
 
 def markdown(rows: Sequence[Row], titles: Mapping[str, str] = METRICS) -> str:
-    """A line per row, aligned. Below it stand the manner of each measurement and the notes.
+    """A line per row, aligned. Below them stand the way of each measurement and the notes.
 
-    titles: of the task's metrics; those of METRICS have their own.
+    titles: of the task's metrics. Those of METRICS have their own.
     """
     columns = _columns(rows, titles)
     head = ["model", *columns, "parameters", "bytes", "µs per step", "training, s"]
@@ -99,7 +99,7 @@ def picture(rows: Sequence[Row], titles: Mapping[str, str] = METRICS) -> Figure:
 
 
 def _columns(rows: Sequence[Row], others: Mapping[str, str]) -> dict[str, list[float | None]]:
-    """Title -> the figure of each row, of the metrics that at least one row has."""
+    """Title -> the figure of each row, for the metrics that at least one row has."""
     known = METRICS | {name: title for name, title in others.items() if name not in METRICS}
     found = [titled(row.metrics, known) if row.metrics else {} for row in rows]
     titles = dict.fromkeys(title for row in found for title in row)

@@ -1,1 +1,1 @@
-"""A run read back, and how good its answers are."""
+"""A run, read back from its folder, and how good its answers are."""

@@ -119,7 +119,7 @@ def scores(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> list
 
 
 def judge(sequences: Many[Sequence], flags: Many[Flags]) -> dict[str, Any]:
-    """How good the flags (T,) of each sequence are. An alarm is a run of flags, at most an hour apart.
+    """How good the flags (T,) of each sequence are.
 
     flagged                the share of the steps outside of the windows that are flagged. On the
                            training split, `false_alarms` in [model] sets it

@@ -40,8 +40,8 @@ def evaluate(
     """The metrics of the model's task, ready for JSON.
 
     answers: per sequence (T, O), streamed from the zero state: logits, else raw units.
-    season:  steps of the data's period; adds the seasonal naive forecast.
-    Which metrics there are, each task says in its own file.
+    season:  steps of the data's period. If it is given, the seasonal naive forecast is added.
+    Each task lists its metrics in its own file.
     Raises DataError for answers that don't fit the sequences, and if there is nothing to measure.
     """
     if len(sequences) != len(answers) or not sequences:

@@ -27,8 +27,9 @@ def with_ends(
     truth: Float64,
     ends: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """answer, truth: (steps, O), raw units; ends: the rows that are measured by themselves too."""
-    found, last = errors(spec, answer, truth), errors(spec, answer[ends], truth[ends])
+    """answer, truth: (steps, O), raw units. ends: the rows that are measured by themselves too."""
+    found = errors(spec, answer, truth)
+    last = errors(spec, answer[ends], truth[ends])
     del found["per_step"]
     for key in ("mae", "rmse"):
         found[f"{key}_last"] = last[key]
@@ -43,7 +44,8 @@ def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]
     from torchmetrics.functional import mean_absolute_error, mean_squared_error
 
     shape = (max(spec.answer.horizon, 1), len(spec.answer.targets))
-    prediction, target = torch.from_numpy(forecast), torch.from_numpy(truth)
+    prediction = torch.from_numpy(forecast)
+    target = torch.from_numpy(truth)
     outputs = spec.answer.size
     # With one output torchmetrics gives a scalar.
     mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
@@ -85,12 +87,12 @@ def judged(model: dict[str, Any], titles: Mapping[str, str], note: str = "") -> 
 def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tuple[bool, str]:
     """Whether MAE and RMSE of one target are both lower, and a sentence that says it.
 
-    Judged are the figures as they are printed, so that the words can't contradict them.
+    The printed figures are compared, so that the words can't contradict them.
     """
     parts = []
     lower = higher = 0
     for key in ("mae", "rmse"):
-        printed = figure(model[key]), figure(baseline[key])
+        printed = [figure(m[key]) for m in (model, baseline)]
         ours, theirs = map(float, printed)
         lower += ours < theirs
         higher += ours > theirs

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN, VALIDATION, TRUTH = "#1f77b4", "#d95f02", "#444444"
+TRAIN = "#1f77b4"
+VALIDATION = "#d95f02"
+TRUTH = "#444444"
 ANOMALY_FIGURE = "anomaly.png"
 TITLES = {
     "bits_per_character": "bits per character",
@@ -35,7 +37,7 @@ TITLES = {
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """The loss, each metric of the validation split, and the learning rate, over the epochs.
+    """The loss, the metrics of the validation split and the learning rate, over the epochs.
 
     history: the rows of history.csv.
     """
@@ -105,10 +107,10 @@ def plot_confusion(
 def plot_anomalies(
     sequences: Sequence[Recorded], detectors: Mapping[str, tuple[Sequence[NDArray[Any]], float]]
 ) -> Figure:
-    """A panel for each detector, the longest sequence's scores over time.
+    """A panel for each detector, with the longest sequence's scores over time.
 
-    Windows are shaded, and the threshold is a line. detectors: title -> the scores (T,) of each
-    sequence, NaN if there is none, and the threshold.
+    Windows of known anomalies are shaded, and the threshold is a line. detectors: title -> the
+    scores (T,) of each sequence, NaN if there is none, and the threshold.
     """
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     sequence = sequences[longest]

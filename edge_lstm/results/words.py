@@ -1,4 +1,4 @@
-"""Figures in the sentences of a report."""
+"""How figures are written in the sentences of a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LAST = "at the last step of each recording"
 
 
 def percent(share: float) -> str:
-    """100.0 % is said of all alone."""
+    """Says 100.0 % of all alone."""
     text = f"{100 * share:.1f} %"
     return "more than 99.9 %" if text == "100.0 %" and share < 1 else text
 
@@ -18,7 +18,7 @@ def signed(value: float) -> str:
 
 
 def more(value: float, than: float) -> float:
-    """In percent."""
+    """By how many percent `value` is more than `than`."""
     if than:
         return 100 * (value / than - 1)
     return math.inf if value else 0.0

@@ -1,7 +1,7 @@
-"""What a network learns to answer. Each task is a file here, or a plug-in; no other file names one.
+"""The answers that a network learns. Each task is a file here or a plug-in.
 
-A task's module has the class `Section`: its keys of [model] and [train], and its facts. And it has
-`TASK`: all else that differs between tasks, see base.py.
+No other file names a task. A task's module has the class `Section`, with its keys of [model] and
+[train] and its facts. And it has `TASK`, with all else that differs between tasks, see base.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A forecast, and how far the sample is from it."""
+"""A forecast, and the distance of the sample from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Section(forecast.Section):
     """[model] of task "anomaly", which forecasts too.
 
     false_alarms  the share of the training steps, without known anomalies, that may be flagged
-    smoothing     steps over which the score is averaged, exponentially; 1 for none
+    smoothing     steps over which the score is averaged, exponentially. 1 means none
     """
 
     USES = frozenset({"season", "known_anomalies"})

@@ -1,6 +1,6 @@
-"""What differs between tasks beside their keys and facts.
+"""The differences between tasks besides their keys and facts.
 
-Everything here needs no torch and no matplotlib before a method is called: a configuration is read
+Nothing here needs torch or matplotlib before a method is called, because a configuration is read
 without them.
 """
 
@@ -45,7 +45,7 @@ class Task(ABC):
     titles        the metrics that a report shows, with their titles
     printed       the metrics that commands print
     simple        the `baselines` of its metrics, with their titles in a report
-    rivals        rows of `edge-lstm compare`: by name, "module:function", as they need heavy
+    rivals        rows of `edge-lstm compare`: by name, "module:function", because they need heavy
                   libraries. The function makes a `compare.rows.Row` of a `Case`
     networks      whether that table has a network of each type of recurrent layers too
     """
@@ -69,14 +69,14 @@ class Task(ABC):
     def targets(
         self, spec: ModelSpec, sequence: Sequence
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """What the network should put out, and (T,) the steps at which that is known.
+        """The outputs that the network should have, and (T,) the steps at which they are known.
 
-        A class of the whole sequence, (); a class at each step, (T,); or numbers at each step,
-        (T, O). 0 if it is unknown.
+        They are a class of the whole sequence, (), a class at each step, (T,), or numbers at each
+        step, (T, O). An unknown one is 0.
         """
 
     def nothing_known(self, spec: ModelSpec) -> str:  # noqa: ARG002
-        """Of sequences without any target, in words."""
+        """The words for sequences without any target."""
         return "no step has a known target"
 
     @abstractmethod
@@ -94,7 +94,7 @@ class Task(ABC):
         """The metrics, ready for JSON, those of `Section.MONITORS` but the loss among them.
 
         answers: one for each of the sequences, at least one, all finite.
-        season: steps of the data's period; None if there is none. Raises DataError.
+        season: steps of the data's period, None if there is none. Raises DataError.
         """
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Task(ABC):
 
     @abstractmethod
     def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:
-        """What `edge-lstm train` says at its end.
+        """The lines that `edge-lstm train` prints at its end.
 
         carried: the metrics of a state that is never reset, if they were measured.
         """
@@ -116,11 +116,11 @@ class Task(ABC):
 
     @abstractmethod
     def change(self, found: Metrics, float32: Metrics) -> str:
-        """What fewer bits make of the metrics, for a report."""
+        """How fewer bits change the metrics, for a report."""
 
     @abstractmethod
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
-        """What a state that is never reset makes of the metrics, and whether they are worse."""
+        """How a state that is never reset changes the metrics, and whether they are worse."""
 
 
 def task_of(spec: ModelSpec) -> Task:

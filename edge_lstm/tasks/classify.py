@@ -42,7 +42,7 @@ class TrainSection(CarriedTrainConfig):
 class Section(TaskSection):
     """[model] of task "classify".
 
-    bidirectional  read each sequence from both ends; the model then answers whole sequences only,
+    bidirectional  read each sequence from both ends. The model then answers whole sequences only,
                    never a live stream
     """
 
@@ -77,7 +77,8 @@ class Section(TaskSection):
             both = 'list layers of type "both-ways"'
             yield ("model", "bidirectional"), f"has no meaning with [[model.layers]]; {both}"
         if self.network(1, 1).whole:
-            train, quantize = config.train, config.quantize
+            train = config.train
+            quantize = config.quantize
             if train.share_carried and "carry" in train.model_fields_set:
                 none = "a bidirectional model carries no state; remove it"
                 yield ("train", "carry"), f"expected 0: {none}"
@@ -165,7 +166,7 @@ class ClassTask(Task):
         last = torch.tensor(np.array([a[-1].argmax() for a in answers]))
         all_steps = torch.tensor(np.concatenate([a.argmax(axis=1) for a in answers]))
         all_truth = truth.repeat_interleave(torch.tensor([len(a) for a in answers]))
-        figures = {  # torchmetrics answers in float32; what is past 6 digits is its rounding
+        figures = {  # in float32: digits after the 6th are rounding
             "accuracy": multiclass_accuracy(last, truth, count, average="micro"),
             "macro_f1": multiclass_f1_score(last, truth, count, average="macro"),
             "accuracy_all_steps": multiclass_accuracy(all_steps, all_truth, count, average="micro"),
@@ -194,12 +195,14 @@ class ClassTask(Task):
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
         if carried:
-            last, every = carried["accuracy"], carried["accuracy_all_steps"]
+            last = carried["accuracy"]
+            every = carried["accuracy_all_steps"]
             lines.append(f"never reset     {last:.4f} at the last step, {every:.4f} over all steps")
         return lines
 
     def verdict(self, test: Metrics) -> list[str]:
-        last, every = percent(test["accuracy"]), percent(test["accuracy_all_steps"])
+        last = percent(test["accuracy"])
+        every = percent(test["accuracy_all_steps"])
         return [
             f"On the {test['sequences']} recordings of the test split the answer at the last step "
             f"is right in {last}, and over all {test['steps']:,} steps in {every}."

@@ -32,7 +32,7 @@ Horizon = Annotated[Count, Field(description="the number of steps to forecast")]
 class Section(NumberSection):
     """[model] of task "forecast".
 
-    targets   the channels to forecast; all if left out
+    targets   the channels to forecast, all if left out
     horizon   steps ahead
     residual  forecast the change from the value now, not the value
     """
@@ -57,7 +57,8 @@ class Section(NumberSection):
         return Forecast(targets, self.horizon, (0.0,) * count, (1.0,) * count, self.residual)
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
-        season, channels = config.data.season, config.data.named_channels
+        season = config.data.season
+        channels = config.data.named_channels
         if season is not None and season < self.horizon:
             known = "the seasonal forecast must be known by then"
             yield ("data", "season"), f"expected at least the horizon ({self.horizon}): {known}"
@@ -90,7 +91,7 @@ class ForecastTask(NumberTask):
         return future(spec, sequence.x)
 
     def learned(self, spec: ModelSpec, sequence: Sequence) -> Float64:
-        """Nothing is learned from values that are known as wrong."""
+        """Nothing is learned from values that are known to be wrong."""
         truth = future(spec, sequence.normal)
         if sequence.anomalous is not None:
             truth = np.where(sequence.anomalous[:, None], np.nan, truth)
@@ -111,8 +112,8 @@ class ForecastTask(NumberTask):
     ) -> dict[str, Any]:
         """mae, rmse, nrmse, the same per_target and per_step ahead, baselines, and the verdict.
 
-        nrmse is rmse / standard deviation of the truth. Several targets need not have one unit:
-        mae and rmse are then None but in per_target, and nrmse is the mean over the targets that
+        nrmse is rmse / standard deviation of the truth. Several targets need not have one unit.
+        mae and rmse are then None except in per_target, and nrmse is the mean over the targets that
         change. The baselines are measured on the same steps. One is beaten (beats_naive,
         beats_seasonal) if MAE and RMSE of every target are lower, as the verdict prints them.
         """
@@ -195,7 +196,7 @@ def plot_forecast(
     baseline: NDArray[Any] | None = None,
     steps: int = 600,
 ) -> Figure:
-    """Forecast against truth: over time, and one against the other.
+    """Forecast and truth over time, and one against the other.
 
     truth, forecast, baseline (the last value): (T,) raw units, made at the same steps, for `ahead`
     steps later. NaN is left out. The last `steps` are drawn.

@@ -49,7 +49,7 @@ class TrainSection(TrainConfig):
 class Section(TaskSection):
     """[model] of task "language".
 
-    embedding  each character is trained as a vector of this size; the exported model has it folded
+    embedding  each character is trained as a vector of this size. The exported model has it folded
                into its first layer
     """
 
@@ -121,7 +121,7 @@ class CharacterTask(Task):
         spec: ModelSpec,  # noqa: ARG002
         sequence: Sequence,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The next character. Of the last step it is unknown."""
+        """The next character. It is unknown at the last step."""
         target = np.append(next_characters(sequence), 0)
         return target, np.arange(len(target)) < len(target) - 1
 
@@ -151,7 +151,8 @@ class CharacterTask(Task):
             )
         logits = np.concatenate([a[:-1] for a in answers])
         each = [bits_of(s, a) for s, a in zip(sequences, answers, strict=True)]
-        bits, count = float(np.concatenate(each).mean()), len(spec.answer.classes)
+        bits = float(np.concatenate(each).mean())
+        count = len(spec.answer.classes)
         perplexity = 2 ** min(bits, 1000.0)
         verdict = (
             f"Of {len(truth):,} characters of held-out text the model needs {bits:.3f} bits each, "
@@ -210,7 +211,8 @@ class CharacterTask(Task):
 
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 % on."""
-        bits, before = carried["bits_per_character"], reset["bits_per_character"]
+        bits = carried["bits_per_character"]
+        before = reset["bits_per_character"]
         part = Carried("a character takes", f"{bits:.4g} bits", f"{before:.4g}")
         return [part], bits > 1.02 * before
 

@@ -1,4 +1,4 @@
-"""What the tasks that answer with numbers have in common."""
+"""The part that all tasks with numbers as answers share."""
 
 from __future__ import annotations
 
@@ -50,22 +50,23 @@ class NumberSection(TaskSection):
 class NumberTask(Task):
     """Its answer has targets, and an offset and a scale.
 
-    errors  those of a target that a report speaks of, and over which steps they are
+    errors  the errors of a target that a report names, and the steps over which they are
     """
 
     errors: ClassVar[Mapping[str, str]] = {"rmse": ""}
 
     @abstractmethod
     def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:
-        """(T, O) what the answer at each step should be, raw units; NaN if that is unknown."""
+        """(T, O) the right answer at each step, raw units, NaN if it is unknown."""
 
     def learned(self, spec: ModelSpec, sequence: Sequence) -> Float64:
-        """(T, O) what of the truth is learned, less what the runtime adds to the answer."""
+        """(T, O) the truth that is learned, less the values that the runtime adds to the answer."""
         return self.truth(spec, sequence)
 
     def outputs(self, spec: ModelSpec, sequence: Sequence) -> Float64:
-        """(T, O) the network's outputs that are right; NaN if they are unknown."""
-        offset, scale = np.asarray(spec.answer.offset), np.asarray(spec.answer.scale)
+        """(T, O) the network's outputs that are right, NaN if they are unknown."""
+        offset = np.asarray(spec.answer.offset)
+        scale = np.asarray(spec.answer.scale)
         wanted: Float64 = (self.learned(spec, sequence) - offset) / scale
         return wanted
 
@@ -112,7 +113,8 @@ class NumberTask(Task):
         return "" if len(test["per_target"]) == 1 else f"{target}: "
 
     def change(self, found: Metrics, float32: Metrics) -> str:
-        parts, targets = [], found["per_target"]
+        parts = []
+        targets = found["per_target"]
         for key, steps in self.errors.items():
             before = {name: each[key] for name, each in float32["per_target"].items()}
             changes = {name: more(each[key], before[name]) for name, each in targets.items()}
@@ -123,7 +125,8 @@ class NumberTask(Task):
 
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 % on."""
-        parts, worse = [], False
+        parts = []
+        worse = False
         for target, found in carried["per_target"].items():
             of = "" if len(carried["per_target"]) == 1 else f" of {target}"
             for key, steps in self.errors.items():
@@ -135,7 +138,7 @@ class NumberTask(Task):
 
 
 def check_monitor(monitor: str, targets: int) -> None:
-    """Raise ConfigError for one that so many targets don't have."""
+    """Raise ConfigError if so many targets don't have this monitor."""
     if targets > 1 and monitor in ("mae", "rmse"):
         why = f"{targets} targets have no common unit"
         raise ConfigError(f"[train] monitor = {monitor!r}: {why}; expected 'loss' or 'nrmse'")

@@ -35,7 +35,7 @@ class Section(NumberSection):
     """[model] of task "regress".
 
     targets     the columns to answer, none of them an input
-    target_cap  larger targets count as this one
+    target_cap  a larger target counts as this value
     """
 
     targets: Targets
@@ -102,10 +102,10 @@ class RegressionTask(NumberTask):
         """mae, rmse, nrmse, the same per_target, mae_last and rmse_last, and the verdict.
 
         They are over every step whose target is known, and the last two over the last such step
-        of each sequence. Several targets need not have one unit: errors in units are then None but
-        in per_target, and nrmse is the mean over the targets that change. The baseline is the mean
-        of the training split. It is beaten (beats_mean) if MAE and RMSE of every target are lower,
-        as the verdict prints them.
+        of each sequence. Several targets need not have one unit. Errors in units are then None
+        except in per_target, and nrmse is the mean over the targets that change. The baseline is
+        the mean of the training split. It is beaten (beats_mean) if MAE and RMSE of every target
+        are lower, as the verdict prints them.
         """
         truths = [self.truth(spec, s) for s in sequences]
         known = [np.asarray(np.isfinite(t).all(axis=1)) for t in truths]
@@ -115,13 +115,10 @@ class RegressionTask(NumberTask):
                 f"no step of the {len(sequences)} sequences has a known target; expected at least "
                 "one"
             )
-        truth, answer = (
-            np.concatenate(truths)[chosen],
-            np.concatenate(answers).astype(np.float64)[chosen],
-        )
-        ends = (
-            np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1
-        )  # rows of `truth`: each sequence's last known step
+        truth = np.concatenate(truths)[chosen]
+        answer = np.concatenate(answers).astype(np.float64)[chosen]
+        # The rows of `truth` that are a sequence's last known step.
+        ends = np.cumsum([k.sum() for k in known])[[bool(k.any()) for k in known]] - 1
         # The answers' offset is the mean of the training split's targets.
         mean = np.tile(np.asarray(spec.answer.offset), (len(truth), 1))
         result, baseline = (with_ends(spec, rows, truth, ends) for rows in (answer, mean))
@@ -152,7 +149,7 @@ class RegressionTask(NumberTask):
 def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], target: str) -> Figure:
     """The longest recording over time, and the answers at the last known steps against their truth.
 
-    truth, answers: per recording (T,), raw units; NaN if unknown.
+    truth, answers: per recording (T,), raw units, NaN if unknown.
     """
     figure = new_figure(12, 3.8)
     over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))

@@ -1,7 +1,7 @@
-"""What training minimizes. Padding and unknown targets change neither the loss nor its gradients.
+"""The losses that training minimizes.
 
-A task chooses one of these, with its settings. PyTorch is imported late: reading a configuration
-needs no loss.
+Padding and unknown targets change neither a loss nor its gradients. A task chooses one of these,
+with its settings. PyTorch is imported late, because reading a configuration needs no loss.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IGNORED = -100  # the class of a step that doesn't count
 
 
 class Loss(ABC):
-    """A sum over what counts, so that parts of a batch can be added up.
+    """A sum over the terms that count, so that parts of a batch can be added up.
 
     last_step  whether the last step of each sequence counts alone
     """
@@ -38,32 +38,34 @@ class Loss(ABC):
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         """The sum of the terms.
 
-        outputs: (N, T, O); y, mask: as in `Examples`; last: (N,) each sequence's last step.
+        outputs: (N, T, O). y, mask: as in `Examples`. last: (N,) each sequence's last step.
         """
 
     @abstractmethod
     def towards(
         self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float
     ) -> Tensor:
-        """The same of a teacher's answers: wanted (N, T, O). temperature: of [distill]."""
+        """The same against a teacher's answers, wanted (N, T, O). temperature: of [distill]."""
 
 
 class _Softened(Loss):
-    """Of classes."""
+    """A loss of classes."""
 
     def towards(
         self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float
     ) -> Tensor:
         """The Kullback-Leibler divergence of the softened classes, times the squared temperature.
 
-        Gradients so keep their size (Hinton et al. 2015, arXiv 1503.02531).
+        So gradients keep their size (Hinton et al. 2015, arXiv 1503.02531).
         """
         import torch
         from torch.nn.functional import kl_div, log_softmax
 
-        outputs, wanted = outputs.float(), wanted.float()
+        outputs = outputs.float()
+        wanted = wanted.float()
         if self.last_step:
-            outputs, wanted = _at(outputs, last), _at(wanted, last)
+            outputs = _at(outputs, last)
+            wanted = _at(wanted, last)
             mask = torch.ones_like(last, dtype=torch.bool)
         ours = log_softmax(outputs / temperature, dim=-1)
         theirs = log_softmax(wanted / temperature, dim=-1)
@@ -87,7 +89,8 @@ class SequenceClassLoss(_Softened):
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         from torch.nn.functional import cross_entropy
 
-        outputs, smoothing = outputs.float(), self.label_smoothing
+        outputs = outputs.float()
+        smoothing = self.label_smoothing
         if self.last_step:
             return cross_entropy(_at(outputs, last), y, reduction="sum", label_smoothing=smoothing)
         return _of_steps(outputs, y[:, None], mask, smoothing)
@@ -151,7 +154,7 @@ class NumberLoss(Loss):
 
 
 def _of_steps(outputs: Tensor, y: Tensor, mask: Tensor, smoothing: float = 0.0) -> Tensor:
-    """outputs: (N, T, O); y: (N, T), or (N, 1) for a class of all steps."""
+    """outputs: (N, T, O). y: (N, T), or (N, 1) for a class of all steps."""
     import torch
     from torch.nn.functional import cross_entropy
 

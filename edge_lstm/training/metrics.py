@@ -29,7 +29,9 @@ class Validation:
     """
 
     def __init__(self, spec: ModelSpec, sequences: list[Sequence], loss: Loss, fabric: Fabric):
-        self._spec, self._loss, self._fabric = spec, loss, fabric
+        self._spec = spec
+        self._loss = loss
+        self._fabric = fabric
         self._tally = task_of(spec).tally(spec, sequences)
         data = examples(spec, sequences)
         self._count = int(loss.counts(data).sum())
@@ -50,9 +52,10 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: CompactNet) -> dict[str, float]:
-        """val_loss and the task's metrics; errors in raw units, of several targets the NRMSE."""
+        """val_loss and the task's metrics: errors in raw units, or NRMSE of several targets."""
         model.eval()
-        size, device = self._spec.output_size, self._fabric.device
+        size = self._spec.output_size
+        device = self._fabric.device
         total = torch.zeros((), dtype=torch.float64, device=device)
         self._tally.start(device)
         for (x, y, mask, last), lengths in self._batches:
@@ -61,7 +64,8 @@ class Validation:
                 here = (last >= steps.start) & (last < steps.stop)
                 rows = torch.nonzero(here)[:, 0]
                 final[rows] = outputs[rows, last[rows] - steps.start]
-                wanted, seen = at_steps(y, steps), mask[:, steps]
+                wanted = at_steps(y, steps)
+                seen = mask[:, steps]
                 if not self._loss.last_step:
                     total += self._loss(outputs, wanted, seen, last)
                 self._tally.add_steps(outputs, wanted, seen)

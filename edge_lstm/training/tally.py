@@ -1,6 +1,6 @@
 """The metrics of the validation split, added up batch by batch.
 
-A task chooses one of these. PyTorch is imported late: reading a configuration needs none.
+A task chooses one of these. PyTorch is imported late, because reading a configuration needs none.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class Tally:
         """Before the first batch of an epoch."""
 
     def add_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> None:
-        """Some steps of a batch. outputs: (N, steps, O); y, mask: of these, as in `Examples`."""
+        """Some steps of a batch. outputs: (N, steps, O). y, mask: of these, as in `Examples`."""
 
     def add_last(self, outputs: Tensor, y: Tensor) -> None:
-        """A whole batch. outputs: (N, O) at each sequence's last step; y: as in `Examples`."""
+        """A whole batch. outputs: (N, O) at each sequence's last step. y: as in `Examples`."""
 
     def figures(self, loss: float, steps: int, total: Sum) -> dict[str, float]:  # noqa: ARG002
-        """loss: the mean over all ranks; steps: those that count, of all ranks."""
+        """loss: the mean over all ranks. steps: the number that counts, of all ranks."""
         return {}
 
 
 class ClassTally(Tally):
-    """Of a class for each sequence, answered at its last step."""
+    """Metrics of a class for each sequence, answered at its last step."""
 
     def __init__(self, classes: int):
         self._classes = classes
@@ -66,15 +66,16 @@ class ClassTally(Tally):
 
 
 class NumberTally(Tally):
-    """Of numbers at each step, in raw units; of several targets the NRMSE.
+    """Errors of numbers at each step, in raw units, or the NRMSE if there are several targets.
 
     scale   (O,) raw units, by which the network's outputs are multiplied
-    spread  (targets,) the standard deviation of each one's truth if there are several, which have
-            no common unit; else None
+    spread  (targets,) the standard deviation of each one's truth if there are several, because
+            these have no common unit. None if there is one
     """
 
     def __init__(self, scale: NDArray[np.float64], spread: NDArray[np.float64] | None):
-        self._scale, self._spread = scale, spread
+        self._scale = scale
+        self._spread = spread
 
     def start(self, device: Any) -> None:
         import torch

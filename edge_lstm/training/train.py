@@ -7,10 +7,11 @@ RUN/teacher/            the larger model of [distill], see distill.py
 RUN/full.pt, prune/     of [prune], see prune.py
 RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
 RUN/config.toml         the configuration as it was used
-RUN/history.csv         a row per epoch; the same as TensorBoard events in RUN/tensorboard
-RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board: streamed
-                        from the zero state at each recording, and "test, state never reset"
-RUN/*.png               the curves, and the task's figure of the test split; of a detector its scores
+RUN/history.csv         a row per epoch. RUN/tensorboard has the same as TensorBoard events
+RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board:
+                        streamed from the zero state at each recording. "test, state never reset"
+                        is one stream through all of them
+RUN/*.png               the curves, the task's figure of the test split, and a detector's scores
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
     """Train a model and write its run.
 
-    out: a new or empty folder; with `resume`, the folder of a run of the same configuration and
-    data. It goes on from its last checkpoint as if it had not been interrupted, or is left as it is
-    if it was finished.
+    out: a new or empty folder. With `resume` it is the folder of a run of the same configuration
+    and data. The run goes on from its last checkpoint as if it had not been interrupted. If it was
+    finished, it is left as it is.
     quiet: no progress on standard error.
     """
     from ..threads import using
@@ -68,7 +69,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
 
 
 def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
-    """In a folder that is there. PyTorch is left with the number of threads that trained."""
+    """In a folder that exists. PyTorch is left with the number of threads that trained."""
     from . import checkpoint
     from .loop import Training
     from .prune import prune
@@ -114,13 +115,13 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     pruned = (
         prune(training, config.prune, splits, resume=resume) if config.prune is not None else []
     )
-    quantised = (
+    quantized = (
         fine_tune(training, config.quantize, splits, resume=resume)
         if config.quantize is not None
         else None
     )
     if fabric.is_global_zero:
-        _finish(training, splits, out, pruned, quantised)
+        _finish(training, splits, out, pruned, quantized)
         reporter.line(
             f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}"
         )
@@ -186,9 +187,8 @@ def _check_same(
 ) -> None:
     from .checkpoint import differences
 
-    before = Config.from_dict(
-        last["config"], last["folder"]
-    )  # with the defaults of keys that came later
+    # It has the defaults of keys that came later.
+    before = Config.from_dict(last["config"], last["folder"])
     changed = [
         f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
     ]
@@ -210,11 +210,11 @@ def _finish(
     splits: Splits,
     out: Path,
     pruned: list[Row],
-    quantised: dict[str, Any] | None,
+    quantized: dict[str, Any] | None,
 ) -> None:
     """Metrics and figures of the best checkpoint.
 
-    pruned, quantised: what to say of [prune] and [quantize].
+    pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
     """
     from ..results import sizes
     from ..results.answers import answers, carried_answers
@@ -222,16 +222,17 @@ def _finish(
     from .distill import FOLDER
 
     net = load_run(out).model.to(training.fabric.device)
-    spec, season = net.spec, training.config.data.season
+    spec = net.spec
+    season = training.config.data.season
     metrics: dict[str, Any] = {
         "best_epoch": training.progress.best_epoch,
         "epochs": training.progress.epoch,
     }
     metrics["threads"] = training.progress.threads
-    if quantised is not None:
-        metrics["quantize"] = quantised
+    if quantized is not None:
+        metrics["quantize"] = quantized
     unseen = net
-    if training.config.train.refit:  # what was refitted has seen the validation split
+    if training.config.train.refit:  # the refitted model has seen the validation split
         training.net.load_state_dict(checkpoint.load(out / checkpoint.FIRST)["model"])
         unseen = training.net
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
@@ -275,6 +276,5 @@ def _finish(
         scores = alarms.scores(spec, splits.test, found["test"])
         panels = {"LSTM": (scores, spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
-    checkpoint.save_json(
-        out / checkpoint.METRICS, metrics
-    )  # last: it says that the run is complete
+    # This file comes last, because it says that the run is complete.
+    checkpoint.save_json(out / checkpoint.METRICS, metrics)

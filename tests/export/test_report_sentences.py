@@ -60,7 +60,8 @@ def regressed(targets: str, errors: list[list[float]], task: str = "regress") ->
 
 
 def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() -> None:
-    reset, carried = classified("xxxxx", "xyyyy"), classified("xxxxx", "xxyyy")
+    reset = classified("xxxxx", "xyyyy")
+    carried = classified("xxxxx", "xxyyy")
     assert carried_sentence(classify.TASK, reset, carried) == (
         f"{NEVER} the answer {LAST} is right in 100.0 % (reset at each recording: 100.0 %), "
         f"over all 10 steps in 80.0 % (reset at each recording: 90.0 %).{ADVICE}"
@@ -69,7 +70,8 @@ def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() 
     assert carried_sentence(classify.TASK, reset, reset).endswith(same)
     last = classified("xxxxx", "yyyyx")  # the same share over all steps
     assert carried_sentence(classify.TASK, reset, last) == (
-        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), {same}{ADVICE}"
+        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), "
+        f"{same}{ADVICE}"
     )
 
 
@@ -78,7 +80,8 @@ def test_the_errors_of_a_regression_are_said_over_all_steps_and_at_the_last() ->
     carried = regressed("a", [[3.0], [3.0], [3.0], [5.0]])
     # sqrt((3 * 9 + 25) / 4) = 3.606
     assert carried_sentence(regress.TASK, reset, carried) == (
-        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
+        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), "
+        f"the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
     )
 
 
@@ -86,7 +89,8 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
     reset = regressed("ab", [[1.0, 200.0]] * 4, "forecast")
     carried = regressed("ab", [[1.0, 100.0]] * 4, "forecast")
     assert carried_sentence(forecast.TASK, reset, carried) == (
-        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), the RMSE of b is 100 (reset at each recording: 200)."
+        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), "
+        "the RMSE of b is 100 (reset at each recording: 200)."
     )
     assert carried_sentence(forecast.TASK, carried, reset).endswith(ADVICE)
     assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
@@ -94,14 +98,16 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
 
 
 def test_a_text_takes_bits() -> None:
-    reset, carried = {"bits_per_character": 2.0}, {"bits_per_character": 2.5}
+    reset = {"bits_per_character": 2.0}
+    carried = {"bits_per_character": 2.5}
     assert carried_sentence(language.TASK, reset, carried) == (
         f"{NEVER} a character takes 2.5 bits (reset at each recording: 2).{ADVICE}"
     )
 
 
 def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> None:
-    exact, rounded = classified("xxxxx", "xyyyy"), classified("xxxyy", "xyyyy")
+    exact = classified("xxxxx", "xyyyy")
+    rounded = classified("xxxyy", "xyyyy")
     assert (
         classify.TASK.change(rounded, exact)
         == f"-50.0 points of accuracy {LAST} and -20.0 over all steps"
@@ -110,7 +116,8 @@ def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> No
         classify.TASK.change(exact, exact)
         == f"+0.0 points of accuracy {LAST} and +0.0 over all steps"
     )
-    one, other = regressed("a", [[2.0], [2.0]]), regressed("a", [[2.0], [1.0]])
+    one = regressed("a", [[2.0], [2.0]])
+    other = regressed("a", [[2.0], [1.0]])
     # sqrt((4 + 1) / 2) = 1.581, which is 20.9 % less than 2.
     assert regress.TASK.change(other, one) == f"-20.9 % RMSE over all steps and -50.0 % RMSE {LAST}"
     nothing = regressed("a", [[0.0], [0.0]])
@@ -119,7 +126,8 @@ def test_what_a_backend_changes_is_said_with_the_steps_it_is_measured_at() -> No
         regress.TASK.change(nothing, nothing)
         == f"+0.0 % RMSE over all steps and +0.0 % RMSE {LAST}"
     )
-    more, before = {"bits_per_character": 2.1}, {"bits_per_character": 2.0}
+    more = {"bits_per_character": 2.1}
+    before = {"bits_per_character": 2.0}
     assert language.TASK.change(more, before) == "+5.0 % bits per character"
 
 

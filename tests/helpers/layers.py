@@ -1,4 +1,4 @@
-"""What every recurrent layer type must do, whatever it computes. Each type's tests call these.
+"""The checks that every recurrent layer type must pass. Each type's tests call these.
 
 A `Kind` says how a layer looks in JSON and has a formula of its own, from elsewhere: PyTorch's
 module or ONNX Runtime's operator.
@@ -141,8 +141,7 @@ def check_both_ways(kind: Kind) -> None:
 
 
 def check_module(kind: Kind) -> None:
-    """The trainer's module: the same answers, gradients that a difference quotient has, its
-    canonical weights, and fewer units."""
+    """The trainer's module: the same answers from its canonical weights, and fewer units."""
     spec = kind.spec(6, 5)
     torch.manual_seed(1)
     net = CompactNet(spec)
@@ -160,7 +159,7 @@ def check_module(kind: Kind) -> None:
 
 
 def _check_smaller(spec: rt.ModelSpec) -> None:
-    """Units whose weights out are 0 may go: the answers stay."""
+    """If units whose weights out are 0 are removed, the answers stay."""
     layer = spec.network.layers[0]
     module = module_of(layer, CHANNELS)
     module.initialize()

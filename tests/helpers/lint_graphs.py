@@ -33,7 +33,7 @@ def random(*shape):
     return np.random.default_rng(0).uniform(-0.2, 0.2, shape).astype(np.float32)
 
 
-def lstm(  # noqa: PLR0913, RUF100 - a factory: each graph names the few that matter to it
+def lstm(  # noqa: PLR0913 - a factory: each graph names the few that matter to it
     T=1,
     B=1,
     F=6,

@@ -54,7 +54,7 @@ def mixed_spec() -> rt.ModelSpec:
     return rt.ModelSpec(inputs, Network(4, layers), Classify(("u", "v", "w")))
 
 
-def make_spec(  # noqa: PLR0913, RUF100 - a factory: each test names the few that matter to it
+def make_spec(  # noqa: PLR0913 - a factory: each test names the few that matter to it
     *,
     task: str = "classify",
     channels: int | Sequence[str] = 3,

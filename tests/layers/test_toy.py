@@ -1,4 +1,6 @@
-"""A layer type from outside the packages, one runtime file: found, trained, exported, checked, listed.
+"""A layer type from outside the packages, one runtime file.
+
+It is found, trained, exported, checked and listed.
 
 UGRNN (Collins et al. 2017, arXiv 1611.09913): g = sigmoid(.), c = tanh(.), h = g h + (1 - g) c.
 """
@@ -92,7 +94,7 @@ def write_data(path: Path) -> None:
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The plug-in is installed; the folder has a configuration and its data."""
+    """The plug-in is installed, and the folder has a configuration and its data."""
     site = tmp_path / "site"
     site.mkdir()
     plug_in(site, "toyugrnn", group="edge_lstm.layers", ugrnn=UGRNN)

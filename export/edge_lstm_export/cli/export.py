@@ -72,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="T",
         help="of each target and scheme a further converted model that answers T steps at a time, "
-        "2 to 1024: TARGET-SCHEME-tT.rknn. It pays for whole recordings and batches of sensor data: "
-        "T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 between calls T "
-        "times less often. A live stream waits for T samples until it has their answers; single "
-        "steps run on NumPy. A bidirectional model has this form alone, TARGET-SCHEME-tT.rknn, for "
-        "whole sequences of T steps (default: the length of the test recordings, where they all "
-        "have the same); sequences of another length run on NumPy",
+        "2 to 1024: TARGET-SCHEME-tT.rknn. It pays for whole recordings and batches of sensor "
+        "data: T times fewer calls of the NPU, and in w8a8 the state is rounded to int8 between "
+        "calls T times less often. A live stream waits for T samples until it has their answers; "
+        "single steps run on NumPy. A bidirectional model has this form alone, "
+        "TARGET-SCHEME-tT.rknn, for whole sequences of T steps (default: the length of the test "
+        "recordings, if they all have the same); sequences of another length run on NumPy",
     )
     parser.add_argument(
         "--no-npu",

@@ -68,11 +68,11 @@ class Inside:
 def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
     """Look inside the best checkpoint of a run.
 
-    recording: a CSV of samples in raw units, for a language model a text, on which the cell's memory
-    is shown; the longest sequence of the test split if left out. Raises ConfigError for a
-    bidirectional model, and for any other network than LSTM layers one after the other and a dense
-    head; TrainingError for a folder that is no run; DataError if the run's data is not there any
-    more or the recording can't be read.
+    recording: a CSV of samples in raw units, or a text for a language model. The cell's memory is
+    shown on it. If it is left out, the longest sequence of the test split is taken. Raises
+    ConfigError for a bidirectional model, and for any other network than LSTM layers one after the
+    other and a dense head. Raises TrainingError for a folder that is no run, and DataError if the
+    run's data is not there any more or the recording can't be read.
     """
     if not isinstance(run, Run):
         run = load_run(run)

@@ -148,8 +148,8 @@ def measure_memory(
     length = len(recording.x)
     if length < 4:
         raise DataError(
-            f"recording {recording.name!r} has {length} steps; expected at least 4, to see anything "
-            "last"
+            f"recording {recording.name!r} has {length} steps; expected at least 4, to see "
+            "anything last"
         )
     xs = spec.inputs.features(recording.x)[0][:SHOWN_STEPS]
     weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}

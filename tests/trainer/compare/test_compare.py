@@ -339,7 +339,8 @@ def test_basic_motions_from_the_command_line(tmp_path: Path) -> None:
         (
             "hidden_size = 6",
             'hidden_size = 6\ntype = "gru"',
-            "[model] type = 'gru': a comparison trains lstm, gru, rnn, each as a row; remove the key",
+            "[model] type = 'gru': a comparison trains lstm, gru, rnn, each as a row; "
+            "remove the key",
         ),
         (
             "hidden_size = 6",
