@@ -17,8 +17,8 @@ from ..training.train import train
 from ._shared import add_changes, changes
 
 DESCRIPTION = (
-    "Train a compact recurrent net as a TOML file says, and write the run's folder: checkpoints, history, "
-    "metrics, figures."
+    "Train a compact recurrent net as a TOML file says, and write the run's folder: checkpoints, "
+    "history, metrics, figures."
 )
 EPILOG = """\
 examples:
