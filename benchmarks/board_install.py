@@ -18,7 +18,7 @@ from pathlib import Path
 import machine
 
 ROOT = Path(__file__).parents[1]
-MAX_KB = 540
+MAX_KB = 400
 MAX_MS = 30
 SCRIPT = """
 import json, sys, time
