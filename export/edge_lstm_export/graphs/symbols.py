@@ -19,24 +19,22 @@ from .builder import Graph
 Float32 = NDArray[np.float32]
 
 
-class Symbol:
-    """A tensor of a graph."""
+class Value:
+    """A cell's value, with the arithmetic that becomes operators of the graph."""
 
-    def __init__(self, tape: Tape, name: str) -> None:
-        self._tape = tape
-        self._name = name
+    __array_ufunc__ = None  # so that NumPy leaves `array * value` to the value
 
-    @property
-    def name(self) -> str:
-        return self._tape.renamed.get(self._name, self._name)
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
 
     def _with(self, operator: str, other: Any) -> Symbol:
-        return self._tape.node(operator, self, self._tape.symbol(other))
+        return self.tape.node(operator, self.tape.symbol(self), self.tape.symbol(other))
 
-    __array_ufunc__ = None  # so that NumPy leaves `array * symbol` to the symbol
-
-    def __add__(self, other: Any) -> Symbol:
+    def __add__(self, other: Any) -> Value:
         return self._with("Add", other)
+
+    def __radd__(self, other: Any) -> Value:
+        return self.__add__(other)
 
     def __mul__(self, other: Any) -> Symbol:
         return self._with("Mul", other)
@@ -45,10 +43,21 @@ class Symbol:
         return self._with("Sub", other)
 
     def __rsub__(self, other: Any) -> Symbol:
-        return self._tape.symbol(other) - self
+        return self.tape.symbol(other) - self
 
-    __radd__ = __add__
     __rmul__ = __mul__
+
+
+class Symbol(Value):
+    """A tensor of a graph."""
+
+    def __init__(self, tape: Tape, name: str) -> None:
+        super().__init__(tape)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self.tape.renamed.get(self._name, self._name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +72,23 @@ class Block:
         terms = {n: (symbol, W[:, start:stop]) for n, (symbol, W) in self.terms.items()}
         return Block(terms, self.bias[start:stop])
 
+    def added(self, other: Block) -> Block:
+        terms = dict(self.terms)
+        for name, (symbol, W) in other.terms.items():
+            both = terms[name][1] + W if name in terms else W
+            terms[name] = (symbol, both)
+        return Block(terms, self.bias + other.bias)
+
     @property
     def size(self) -> int:
         return len(self.bias)
 
 
-class Linear:
+class Linear(Value):
     """Sums of products that are not in the graph yet. So a split of them takes no operator."""
 
     def __init__(self, tape: Tape, blocks: list[Block]) -> None:
-        self.tape = tape
+        super().__init__(tape)
         self.blocks = blocks
 
     @property
@@ -87,33 +103,15 @@ class Linear:
         cut = [block.columns(k * size, (k + 1) * size) for k in range(count)]
         return [Linear(self.tape, [part]) for part in cut]
 
-    __array_ufunc__ = None
-
-    def _with(self, operator: str, other: Any) -> Symbol:
-        return self.tape.node(operator, self.tape.symbol(self), self.tape.symbol(other))
-
-    def __add__(self, other: Any) -> Linear | Symbol:
+    def __add__(self, other: Any) -> Value:
         if isinstance(other, Linear):
             pairs = zip(self.blocks, other.blocks, strict=True)
-            added = [Block({**a.terms, **b.terms}, a.bias + b.bias) for a, b in pairs]
-            return Linear(self.tape, added)
+            return Linear(self.tape, [a.added(b) for a, b in pairs])
         if isinstance(other, np.ndarray) and other.shape == (self.size,):
             biases = np.split(other, np.cumsum([block.size for block in self.blocks])[:-1])
             pairs_ = zip(self.blocks, biases, strict=True)
             return Linear(self.tape, [Block(block.terms, block.bias + b) for block, b in pairs_])
-        return self._with("Add", other)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return self._with("Mul", other)
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self._with("Sub", other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self.tape.symbol(other) - self
-
-    __radd__ = __add__
-    __rmul__ = __mul__
+        return super().__add__(other)
 
 
 class Tape:
@@ -150,6 +148,9 @@ class Tape:
         if not isinstance(value, Linear):
             channels = np.asarray(value, np.float32).reshape(1, -1, 1, 1)
             return Symbol(self, self.graph.constant(self.new_name("constant"), channels))
+        if len(value.blocks) > 1:
+            found: Symbol = self.join([self.symbol(Linear(self, [b])) for b in value.blocks])
+            return found
         (block,) = value.blocks
         names = tuple(symbol.name for symbol, _ in block.terms.values())
         if len(names) > 1 and names not in self._joined:
@@ -161,7 +162,11 @@ class Tape:
         return Symbol(self, name)
 
     def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
-        return tuple(sums.parts(parts))
+        if isinstance(sums, Linear):
+            return tuple(sums.parts(parts))
+        names = [self.new_name("part") for _ in range(parts)]
+        self.graph.add("Split", [self.symbol(sums).name], names, axis=1, num_outputs=parts)
+        return tuple(Symbol(self, name) for name in names)
 
     def join(self, parts: list[Any]) -> Any:
         if len(parts) == 1:
