@@ -133,7 +133,7 @@ class NumberLoss(Loss):
         import torch
         from torch.nn.functional import huber_loss
 
-        error = torch.where(mask[..., None], outputs.float() - y, 0)
+        error = _errors(outputs, y, mask)
         if self.huber:
             return 2 * huber_loss(error, torch.zeros_like(error), reduction="sum")
         return error.square().sum()
@@ -147,10 +147,14 @@ class NumberLoss(Loss):
         temperature: float,  # noqa: ARG002
     ) -> Tensor:
         """The squared error, whichever loss the truth has."""
-        import torch
+        return _errors(outputs, wanted.float(), mask).square().sum()
 
-        error = torch.where(mask[..., None], outputs.float() - wanted.float(), 0)
-        return error.square().sum()
+
+def _errors(outputs: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+    """outputs, wanted: (N, T, O), mask: (N, T) -> (N, T, O), 0 at the steps that don't count."""
+    import torch
+
+    return torch.where(mask[..., None], outputs.float() - wanted, 0)
 
 
 def _of_steps(outputs: Tensor, y: Tensor, mask: Tensor, smoothing: float = 0.0) -> Tensor:

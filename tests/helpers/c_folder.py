@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import hatch_build
+from edge_lstm_export import export_c
 from edge_lstm_export.c import block
 from edge_lstm_export.c.layers import form_of
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
@@ -16,6 +17,7 @@ from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.native import CNetwork, layer_types
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
+from helpers.c_layers import input_size
 from helpers.specs import chain, mixed_spec
 from helpers.weights import normal_weights
 
@@ -119,6 +121,14 @@ def timed_detector_bundle(path: Path) -> Path:
     return path
 
 
+def check_exported(spec: ModelSpec, folder: Path, scheme: str, *files: str) -> None:
+    """A model of random weights becomes C that passes its self-test. files: of its layers."""
+    bundle = bundle_of(spec, folder / "model.edge")
+    made = export_c(bundle, folder / "model", scheme=scheme).folder
+    passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=made))
+    assert {path.name for path in sources(made)} == {"edge_lstm.c", "model.c", *files}
+
+
 def compile_kernel(folder: Path) -> ctypes.CDLL:
     """The kernel alone, as in a firmware."""
     done = run("gcc", "-O1", "-shared", "-fPIC", *hatch_build.sources(), "-o", folder / "kernel.so")
@@ -145,10 +155,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     flat = []
     parameters = []
     for layer in network.layers:
-        inputs = sum(
-            network.layers[source - 1].units if source else network.inputs
-            for source in layer.sources
-        )
+        inputs = input_size(network, layer)
         form = form_of(layer.type, layer.option)
         biases = 1 + max(
             group for stage in form.stages for groups in stage.biases for group in groups

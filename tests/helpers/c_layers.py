@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import native
+from edge_lstm_runtime import ModelSpec, Reference, native
+from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.native import CLayer, CNetwork, address
+from helpers.specs import feature_rows
+from helpers.tolerances import assert_close
 
 Array = NDArray[Any]
 # A layer's weights, its input, its state -> its output and its new state, all float64.
@@ -98,7 +101,7 @@ class Kernel:
 
 
 def run_in_numpy(
-    network: CNetwork, weights: list[list[Array]], equations: dict[str, Any], x: Array
+    network: CNetwork, weights: list[list[Array]], equations: Mapping[str, Any], x: Array
 ) -> tuple[Array, Array]:
     """x (steps, inputs) -> y (steps, outputs) and the state after it (values,).
 
@@ -145,8 +148,53 @@ def _dense(activation: Callable[[Array], Array]) -> Equations:
     return step
 
 
-SHAPES: dict[str, Shapes] = {"lstm": lambda _: ((4, 4), 4), "dense": lambda _: ((1,), 1)}
-EQUATIONS: dict[str, Any] = {
-    "lstm": lambda _: (_lstm, 2),
-    "dense": lambda layer: (_dense(ACTIVATIONS[layer.option]), 0),
-}
+class Types(NamedTuple):
+    """Layer types by name: the shapes of their weights, and their equations as `run_in_numpy` takes
+    them."""
+
+    shapes: Mapping[str, Shapes]
+    equations: Mapping[str, Any]
+
+    def with_type(self, name: str, shapes: Shapes, equations: Any) -> Types:
+        return Types({**self.shapes, name: shapes}, {**self.equations, name: equations})
+
+
+TYPES = Types(
+    {"lstm": lambda _: ((4, 4), 4), "dense": lambda _: ((1,), 1)},
+    {
+        "lstm": lambda _: (_lstm, 2),
+        "dense": lambda layer: (_dense(ACTIVATIONS[layer.option]), 0),
+    },
+)
+
+
+def check_float32(
+    network: CNetwork, types: Types, *, streams: int, kernel: str, steps: int = 1000
+) -> None:
+    """The kernel's outputs and states over the steps are the equations'."""
+    weights = random_weights(network, types.shapes)
+    x = np.random.default_rng(1).normal(size=(steps, streams, network.inputs)).astype(np.float32)
+    found = Kernel(network, weights, streams=streams, kernel=kernel)
+    y = found.run(x)
+    for s in range(streams):
+        expected, state = run_in_numpy(network, weights, types.equations, x[:, s])
+        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
+        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+
+
+def check_int8(network: CNetwork, types: Types, *, kernel: str) -> None:
+    """Weights in int8 answer nearly as the equations do."""
+    weights = random_weights(network, types.shapes)
+    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
+    expected, _ = run_in_numpy(network, weights, types.equations, x[:, 0])
+    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
+    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+
+
+def check_model(spec: ModelSpec, weights: Mapping[str, Array], *, kernel: str) -> None:
+    """The backend of a `one_layer_spec` is the reference, in outputs and state."""
+    x = feature_rows(spec, 200)
+    backend = NativeBackend(spec, weights, kernel=kernel)
+    reference = Reference(spec, weights)
+    assert_close(backend.run(x), reference.run(x), "float32", "y")
+    assert_close(backend.state["r0.h"], reference.state["r0.h"], "float32", "h")

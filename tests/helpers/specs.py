@@ -16,7 +16,7 @@ from edge_lstm_runtime.layers import Layer, recurrent_types
 from edge_lstm_runtime.layers.both_ways import BothWays
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
-from edge_lstm_runtime.model.network import Network
+from edge_lstm_runtime.model.network import Network, network_from
 from edge_lstm_runtime.tasks import Answer
 from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Forecast
@@ -39,6 +39,15 @@ def chain(
 
     head = Dense("head", (f"lstm{layers - 1}",), outputs)
     return Network(features, (*map(lstm, range(layers)), head))
+
+
+def one_layer_spec(kind: str, **options: Any) -> rt.ModelSpec:
+    """A layer "r0" of 13 units and a dense head of 3, on 3 channels. options: keys of the type."""
+    layers = [
+        {"type": kind, "name": "r0", "inputs": ["x"], "units": 13, **options},
+        {"type": "dense", "name": "head", "inputs": ["r0"], "units": 3},
+    ]
+    return dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
 
 
 def mixed_spec() -> rt.ModelSpec:

@@ -73,6 +73,22 @@ class Answer(ABC):
         """An answer (O,) as a JSON object."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassAnswer(Answer):
+    """A logit for each class. classes: their names, in the order of the outputs."""
+
+    targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
+    logits = True
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_names("classes", self.classes, 2)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+
 def require(condition: bool, what: str) -> None:
     if not condition:
         raise BundleError(f"answer: {what}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..inputs.characters import Characters
-from . import Answer, check_names, probabilities, require
+from . import ClassAnswer, probabilities, require
 
 if TYPE_CHECKING:
     from ..inputs import Inputs
@@ -19,23 +19,13 @@ TOLD = 5  # characters in the description of an answer
 
 
 @dataclasses.dataclass(frozen=True)
-class Language(Answer):
+class Language(ClassAnswer):
     """classes: the characters in the order of the outputs, the same as the inputs'."""
 
     task = "language"
     model = "character model"
     several = "next"
-    targets: ClassVar[tuple[str, ...]] = ()  # it answers no quantities
-    logits = True
     text = True
-    classes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check_names("classes", self.classes, 2)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.classes
 
     def check(self, inputs: Inputs, network: Network) -> None:
         super().check(inputs, network)

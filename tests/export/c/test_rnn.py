@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
-from edge_lstm_export import export_c
 from edge_lstm_export.c.block import PRECISIONS
-from edge_lstm_runtime.layers import LAYERS
-from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_folder import STRICT, bundle_of, compile_kernel, passed, run, same_block, sources
-from helpers.specs import plain_spec
+from helpers.c_folder import check_exported, compile_kernel, same_block
+from helpers.specs import one_layer_spec
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
@@ -30,26 +26,10 @@ def test_block_and_sizes_are_the_kernels_own(tmp_path: Path, option: int, scheme
     same_block(compile_kernel(tmp_path), CNetwork(5, layers), scheme)
 
 
-@pytest.mark.skipif("rnn" not in LAYERS, reason="the runtime has no such layer yet")
 @pytest.mark.parametrize("scheme", PRECISIONS)
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_a_model_is_exported_and_passes_its_self_test(
     tmp_path: Path, activation: str, scheme: str
 ) -> None:
-    layers = [
-        {
-            "type": "rnn",
-            "name": "rnn0",
-            "inputs": ["x"],
-            "units": 13,
-            "activation": activation,
-        },
-        {"type": "dense", "name": "head", "inputs": ["rnn0"], "units": 3},
-    ]
-    spec = dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
-    bundle = bundle_of(spec, tmp_path / "model.edge")
-    made = export_c(bundle, tmp_path / "model", scheme=scheme).folder
-    passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=made))
-    assert sorted(path.name for path in sources(made)) == sorted(
-        ["dense.c", "edge_lstm.c", "rnn.c", "model.c"]
-    )
+    spec = one_layer_spec("rnn", activation=activation)
+    check_exported(spec, tmp_path, scheme, "dense.c", "rnn.c")

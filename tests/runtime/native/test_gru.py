@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_lstm_runtime import Reference, native
-from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.layers import LAYERS
-from edge_lstm_runtime.model.network import network_from
+from edge_lstm_runtime import native
 from edge_lstm_runtime.native import CLayer, CNetwork
 from helpers.c_layers import (
-    EQUATIONS,
     FLOAT_LIMIT,
-    SHAPES,
+    TYPES,
     Array,
     Kernel,
+    check_float32,
+    check_int8,
+    check_model,
     random_weights,
-    run_in_numpy,
     sigmoid,
 )
-from helpers.specs import feature_rows, plain_spec
-from helpers.tolerances import assert_close
+from helpers.specs import one_layer_spec
 from helpers.weights import normal_weights
 
 KERNELS = native.kernels() if native.LIBRARY.exists() else ()
@@ -57,8 +53,7 @@ def gru(layer: CLayer) -> Any:
     return step, 1
 
 
-WITH_GRU = {**SHAPES, "gru": shapes}
-GRU_EQUATIONS = {**EQUATIONS, "gru": gru}
+WITH_GRU = TYPES.with_type("gru", shapes, gru)
 NETWORKS = {
     "after": CNetwork(5, (CLayer("gru", 21, (0,), AFTER), CLayer("dense", 3, (1,)))),
     "before": CNetwork(5, (CLayer("gru", 21, (0,), BEFORE), CLayer("dense", 3, (1,)))),
@@ -79,30 +74,19 @@ every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWOR
 @every_network
 @pytest.mark.parametrize("streams", [1, 6])
 def test_float32_over_1000_steps(network: CNetwork, streams: int, kernel: str) -> None:
-    weights = random_weights(network, WITH_GRU)
-    x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
-    found = Kernel(network, weights, streams=streams, kernel=kernel)
-    y = found.run(x)
-    for s in range(streams):
-        expected, state = run_in_numpy(network, weights, GRU_EQUATIONS, x[:, s])
-        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
-        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+    check_float32(network, WITH_GRU, streams=streams, kernel=kernel)
 
 
 @every_network
 def test_int8_is_near_float32(network: CNetwork, kernel: str) -> None:
-    weights = random_weights(network, WITH_GRU)
-    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
-    expected, _ = run_in_numpy(network, weights, GRU_EQUATIONS, x[:, 0])
-    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
-    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+    check_int8(network, WITH_GRU, kernel=kernel)
 
 
 def test_against_pytorch(kernel: str) -> None:
     import torch
 
     network = CNetwork(4, (CLayer("gru", 24, (0,), AFTER), CLayer("gru", 24, (1,), AFTER)))
-    weights = random_weights(network, WITH_GRU)
+    weights = random_weights(network, WITH_GRU.shapes)
     found = torch.nn.GRU(4, 24, 2, dtype=torch.float64)
     x = np.random.default_rng(2).normal(size=(1000, 1, 4)).astype(np.float32)
     with torch.no_grad():
@@ -131,7 +115,7 @@ def test_against_onnx_runtime(option: int, kernel: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     H = 19
     network = CNetwork(5, (CLayer("gru", H, (0,), option),))
-    weights = random_weights(network, WITH_GRU)
+    weights = random_weights(network, WITH_GRU.shapes)
     W_x, *W_h, b = weights[0]
     of_h = np.concatenate([np.zeros(2 * H, np.float32), np.resize(b[3 * H :], H)])
     if option == BEFORE:
@@ -166,17 +150,7 @@ def test_against_onnx_runtime(option: int, kernel: str) -> None:
     assert np.abs(ours - expected[:, 0]).max() <= FLOAT_LIMIT
 
 
-@pytest.mark.skipif("gru" not in LAYERS, reason="the runtime has no such layer yet")
 @pytest.mark.parametrize("after", [False, True])
 def test_the_layer_of_a_model(after: bool, kernel: str) -> None:
-    layers = [
-        {"type": "gru", "name": "gru0", "inputs": ["x"], "units": 13, "linear_before_reset": after},
-        {"type": "dense", "name": "head", "inputs": ["gru0"], "units": 3},
-    ]
-    spec = dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
-    weights = normal_weights(spec)
-    x = feature_rows(spec, 200)
-    backend = NativeBackend(spec, weights, kernel=kernel)
-    reference = Reference(spec, weights)
-    assert_close(backend.run(x), reference.run(x), "float32", "y")
-    assert_close(backend.state["gru0.h"], reference.state["gru0.h"], "float32", "h")
+    spec = one_layer_spec("gru", linear_before_reset=after)
+    check_model(spec, normal_weights(spec), kernel=kernel)

@@ -7,7 +7,7 @@ import pytest
 
 from edge_lstm_runtime import BackendError, native
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_layers import EQUATIONS, FLOAT_LIMIT, SHAPES, Kernel, random_weights, run_in_numpy
+from helpers.c_layers import TYPES, check_float32, check_int8
 
 KERNELS = native.kernels() if native.LIBRARY.exists() else ()
 pytestmark = pytest.mark.skipif(not KERNELS, reason=f"{native.LIBRARY.name} is not built")
@@ -35,24 +35,13 @@ NETWORKS = {
 @pytest.mark.parametrize("streams", [1, 5])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_float32_over_1000_steps(network, streams, kernel):
-    weights = random_weights(network, SHAPES)
-    x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
-    found = Kernel(network, weights, streams=streams, kernel=kernel)
-    y = found.run(x)
-    for s in range(streams):
-        expected, state = run_in_numpy(network, weights, EQUATIONS, x[:, s])
-        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
-        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+    check_float32(network, TYPES, streams=streams, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_int8_is_near_float32(network, kernel):
-    weights = random_weights(network, SHAPES)
-    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
-    expected, _ = run_in_numpy(network, weights, EQUATIONS, x[:, 0])
-    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
-    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+    check_int8(network, TYPES, kernel=kernel)
 
 
 @pytest.mark.parametrize(

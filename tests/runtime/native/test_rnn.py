@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_lstm_runtime import BackendError, Reference, native
-from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.layers import LAYERS
-from edge_lstm_runtime.model.network import network_from
+from edge_lstm_runtime import BackendError, native
 from edge_lstm_runtime.native import CLayer, CNetwork
 from helpers.c_layers import (
     ACTIVATIONS,
-    EQUATIONS,
     FLOAT_LIMIT,
-    SHAPES,
+    TYPES,
     Array,
     Kernel,
+    check_float32,
+    check_int8,
+    check_model,
     random_weights,
-    run_in_numpy,
 )
-from helpers.specs import feature_rows, plain_spec
-from helpers.tolerances import assert_close
+from helpers.specs import one_layer_spec
 
 KERNELS = native.kernels() if native.LIBRARY.exists() else ()
 pytestmark = [
@@ -45,8 +41,7 @@ def rnn(layer: CLayer) -> Any:
     return step, 1
 
 
-WITH_RNN = {**SHAPES, "rnn": lambda _: ((1, 1), 1)}
-RNN_EQUATIONS = {**EQUATIONS, "rnn": rnn}
+WITH_RNN = TYPES.with_type("rnn", lambda _: ((1, 1), 1), rnn)
 NETWORKS = {
     "tanh": CNetwork(5, (CLayer("rnn", 21, (0,), TANH), CLayer("dense", 3, (1,)))),
     "relu": CNetwork(5, (CLayer("rnn", 40, (0,), RELU), CLayer("dense", 3, (1,)))),
@@ -65,23 +60,12 @@ every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWOR
 @every_network
 @pytest.mark.parametrize("streams", [1, 6])
 def test_float32_over_1000_steps(network: CNetwork, streams: int, kernel: str) -> None:
-    weights = random_weights(network, WITH_RNN)
-    x = np.random.default_rng(1).normal(size=(1000, streams, network.inputs)).astype(np.float32)
-    found = Kernel(network, weights, streams=streams, kernel=kernel)
-    y = found.run(x)
-    for s in range(streams):
-        expected, state = run_in_numpy(network, weights, RNN_EQUATIONS, x[:, s])
-        assert np.abs(y[:, s] - expected).max() <= FLOAT_LIMIT
-        assert np.abs(found.state[s] - state).max() <= FLOAT_LIMIT
+    check_float32(network, WITH_RNN, streams=streams, kernel=kernel)
 
 
 @every_network
 def test_int8_is_near_float32(network: CNetwork, kernel: str) -> None:
-    weights = random_weights(network, WITH_RNN)
-    x = np.random.default_rng(1).normal(size=(300, 1, network.inputs)).astype(np.float32)
-    expected, _ = run_in_numpy(network, weights, RNN_EQUATIONS, x[:, 0])
-    y = Kernel(network, weights, "int8", kernel=kernel).run(x)[:, 0]
-    assert np.sqrt(np.mean((y - expected) ** 2)) / expected.std() < 0.05
+    check_int8(network, WITH_RNN, kernel=kernel)
 
 
 @pytest.mark.parametrize("option", [TANH, RELU], ids=["tanh", "relu"])
@@ -89,7 +73,7 @@ def test_against_pytorch(option: int, kernel: str) -> None:
     import torch
 
     network = CNetwork(4, (CLayer("rnn", 24, (0,), option), CLayer("rnn", 24, (1,), option)))
-    weights = random_weights(network, WITH_RNN)
+    weights = random_weights(network, WITH_RNN.shapes)
     name = "tanh" if option == TANH else "relu"
     found = torch.nn.RNN(4, 24, 2, nonlinearity=name, dtype=torch.float64)
     x = np.random.default_rng(2).normal(size=(1000, 1, 4)).astype(np.float32)
@@ -111,18 +95,9 @@ def test_other_activations_are_refused(option: int, kernel: str) -> None:
         native.make_model(network, np.zeros(3, np.float32), "float32", kernel)
 
 
-@pytest.mark.skipif("rnn" not in LAYERS, reason="the runtime has no such layer yet")
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_the_layer_of_a_model(activation: str, kernel: str) -> None:
-    layers = [
-        {"type": "rnn", "name": "rnn0", "inputs": ["x"], "units": 13, "activation": activation},
-        {"type": "dense", "name": "head", "inputs": ["rnn0"], "units": 3},
-    ]
-    spec = dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
-    weights = random_weights(native.network_of(spec.network), WITH_RNN)
+    spec = one_layer_spec("rnn", activation=activation)
+    weights = random_weights(native.network_of(spec.network), WITH_RNN.shapes)
     named = dict(zip(spec.network.weights, [a for layer in weights for a in layer], strict=True))
-    x = feature_rows(spec, 200)
-    backend = NativeBackend(spec, named, kernel=kernel)
-    reference = Reference(spec, named)
-    assert_close(backend.run(x), reference.run(x), "float32", "y")
-    assert_close(backend.state["rnn0.h"], reference.state["rnn0.h"], "float32", "h")
+    check_model(spec, named, kernel=kernel)
