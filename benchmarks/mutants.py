@@ -91,13 +91,13 @@ def _of_expression(node: ast.AST, source: str) -> Change | None:
     """Another operator or another number."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         operator = COMPARISONS[type(node.ops[0])]
-        new = f"({_text(source, node.left)} {operator} {_text(source, node.comparators[0])})"
+        new = f"(({_text(source, node.left)}) {operator} ({_text(source, node.comparators[0])}))"
         return node, new, "comparison"
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         if any(map(_is_text, ast.walk(node))):
             return None
         operator = OPERATORS[type(node.op)]
-        new = f"({_text(source, node.left)} {operator} {_text(source, node.right)})"
+        new = f"(({_text(source, node.left)}) {operator} ({_text(source, node.right)}))"
         return node, new, "operator"
     if isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
         if isinstance(node.value, bool):
@@ -110,7 +110,7 @@ def _of_flow(node: ast.AST, source: str) -> Change | None:
     """Another condition, or a call left out."""
     if isinstance(node, ast.BoolOp):
         word = " or " if isinstance(node.op, ast.And) else " and "
-        new = word.join(_text(source, value) for value in node.values)
+        new = word.join(f"({_text(source, value)})" for value in node.values)
         return node, f"({new})", "boolean"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return node, f"bool({_text(source, node.operand)})", "boolean"
