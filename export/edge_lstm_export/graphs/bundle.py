@@ -14,7 +14,7 @@ the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,11 @@ from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.both_ways import BothWays, reverse_weights
 from edge_lstm_runtime.layers.dense import Dense
 
-from ..layers import Operator, operator_of
+from ..layers import ACTIVATIONS, Operator, operator_of
 from .builder import Graph, state_name
 from .symbols import Linear, Symbol, Tape
 
 FORMS = ("fused", "cell")
-ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int | str, ...]
 
@@ -58,19 +57,28 @@ def states(spec: ModelSpec, suffix: str, shape: Mapping[str, Shape]) -> dict[str
     return {state_name(name, suffix): shape[name] for name in spec.network.state}
 
 
-def operator_arrays(g: Graph, layer: Layer, weights: Weights) -> list[str]:
-    """W, R and B of ONNX's operator, for one direction or both, as constants."""
+def operator_for(layer: Layer) -> tuple[Layer, Operator]:
+    """As `recurrent`, for a layer that has an operator."""
     inner, operator = recurrent(layer)
     assert operator is not None
+    return inner, operator
+
+
+def operator_arrays(layer: Layer, weights: Weights) -> list[NDArray[np.float32]]:
+    """W, R and B of ONNX's operator, (directions, ...) each."""
+    inner, operator = operator_for(layer)
     directions = [weights] if inner is layer else [weights, reverse_weights(weights)]
     arrays = zip(*(operator.arrays(inner, own) for own in directions), strict=True)
-    named = zip("WRB", arrays, strict=True)
-    return [g.constant(f"{layer.name}_{name}", np.stack(parts)) for name, parts in named]
+    return [np.stack(parts) for parts in arrays]
+
+
+def constants(g: Graph, layer: Layer, arrays: Iterable[NDArray[np.float32]]) -> list[str]:
+    """W, R and B of a layer, as constants of the graph."""
+    return [g.constant(f"{layer.name}_{n}", array) for n, array in zip("WRB", arrays, strict=True)]
 
 
 def attributes(layer: Layer) -> dict[str, Any]:
-    inner, operator = recurrent(layer)
-    assert operator is not None
+    inner, operator = operator_for(layer)
     directions = 1 if inner is layer else 2
     both = {"direction": "bidirectional"} if directions == 2 else {}
     return {"hidden_size": inner.outputs(1), **both, **operator.attributes(inner, directions)}
@@ -89,17 +97,17 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
             values[layer.name] = _dense(g, layer, own, x, last=last)
         elif spec.whole:
             size = network.sizes[layer.name][1]
-            operands = [x, *operator_arrays(g, layer, own)]
-            y = g.add(_name(layer), operands, f"{layer.name}_y", **attributes(layer))
+            operands = [x, *constants(g, layer, operator_arrays(layer, own))]
+            y = g.add(operator_for(layer)[1].name, operands, f"{layer.name}_y", **attributes(layer))
             # (steps, directions, 1, H): the two directions lie side by side already. The 0 keeps
             # the number of steps.
             shape = g.constant(f"{layer.name}_shape", np.array([0, 1, size], np.int64))
             values[layer.name] = g.add("Reshape", [y, shape], f"{layer.name}_sequence")
         else:
-            ins, outs = (_own_states(spec, layer, suffix) for suffix in ("in", "out"))
-            operands = [x, *operator_arrays(g, layer, own), "", *ins]
+            ins, outs = (own_states(spec, layer, suffix) for suffix in ("in", "out"))
+            operands = [x, *constants(g, layer, operator_arrays(layer, own)), "", *ins]
             # With one step, Y_h is the layer's whole output, so Y itself is left out.
-            g.add(_name(layer), operands, ["", *outs], **attributes(layer))
+            g.add(operator_for(layer)[1].name, operands, ["", *outs], **attributes(layer))
             values[layer.name] = outs[0]
     if spec.whole:
         sizes: dict[str, Shape] = {"x": ("steps", 1, spec.inputs.feature_size)}
@@ -110,13 +118,7 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     return g.model("fused", inputs, outputs)
 
 
-def _name(layer: Layer) -> str:
-    operator = recurrent(layer)[1]
-    assert operator is not None
-    return operator.name
-
-
-def _own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
+def own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
     inputs, _ = spec.network.sizes[layer.name]
     return [state_name(f"{layer.name}.{name}", suffix) for name in layer.state(inputs)]
 
@@ -149,10 +151,9 @@ def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str,
     g = Graph()
     network = spec.network
     tapes = {}
-    values: dict[str, Any] = {}
+    values = {FEATURES: "x"}
     for layer in network.layers:
         tape = tapes[layer.name] = Tape(g, layer.name)
-        values[FEATURES] = Symbol(tape, "x")
         own = network.own(layer, weights)
         before = {
             name: Symbol(tape, state_name(f"{layer.name}.{name}", "in"))
@@ -162,7 +163,7 @@ def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str,
         def product(name: str, v: Any, tape: Tape = tape, own: Weights = own) -> Linear:
             return tape.product(v, own[name])
 
-        x = tape.join([values[name] for name in layer.inputs])
+        x = tape.join([Symbol(tape, values[name]) for name in layer.inputs])
         y, after = layer.cell(tape, product, own, x, before)
         values[layer.name] = finish(spec, layer, tape, y, after)
     shape = {name: (1, size, 1, 1) for name, size in network.state.items()}
@@ -171,11 +172,18 @@ def cells(spec: ModelSpec, weights: Weights) -> tuple[onnx.ModelProto, dict[str,
     return g.model("cell", inputs, outputs), tapes
 
 
-def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str, Any]) -> Symbol:
-    """Give a layer's output and states their names in the graph. Returns the output."""
+def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str, Any]) -> str:
+    """Give a layer's output and states their names in the graph. Returns the output's."""
     output = tape.symbol(y)
-    for name, value in after.items():
-        tape.rename(tape.symbol(value), state_name(f"{layer.name}.{name}", "out"))
+    named = {state_name(f"{layer.name}.{name}", "out"): v for name, v in after.items()}
     if layer is spec.network.layers[-1]:
-        tape.rename(output, "y")
-    return output
+        named["y"] = output
+    given: set[str] = set()
+    for name, value in named.items():
+        symbol = tape.symbol(value)
+        if symbol.name in given:  # one tensor is two outputs
+            tape.graph.add("Identity", [symbol.name], name)
+        else:
+            tape.rename(symbol, name)
+        given.add(name)
+    return output.name

@@ -13,17 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec
-from edge_lstm_runtime.layers import FEATURES, Layer
-from edge_lstm_runtime.layers.both_ways import reverse_weights
+from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.dense import Dense
 
+from ..layers import ACTIVATIONS
 from ..npu.targets import known
 from . import bundle
-from .builder import Graph, state_name
-from .bundle import Weights, attributes, operator_arrays, recurrent, states
+from .builder import Graph
+from .bundle import (
+    Weights,
+    attributes,
+    constants,
+    operator_arrays,
+    operator_for,
+    own_states,
+    recurrent,
+    states,
+)
 from .form import Calibration, Form
 from .packed import packed
 
+Float32 = NDArray[np.float32]
 ALIGNED = 8  # hidden units: with others the converter puts the Reshape before the head on the CPU
 
 
@@ -62,10 +72,10 @@ def fused(
     g = Graph()
     x = "x"
     for k, layer in enumerate(inner):
-        _, operator = recurrent(layer)
-        assert operator is not None
-        ins, outs = (_own_states(spec, layer, suffix) for suffix in ("in", "out"))
-        operands = [x, *operator_arrays(g, layer, network.own(layer, weights)), "", *ins]
+        _, operator = operator_for(layer)
+        ins, outs = (own_states(spec, layer, suffix) for suffix in ("in", "out"))
+        arrays = operator_arrays(layer, network.own(layer, weights))
+        operands = [x, *constants(g, layer, arrays), "", *ins]
         y = f"{layer.name}_y"
         g.add(operator.name, operands, [y, *outs], **attributes(layer))
         if steps == 1 and not operator.y_consumed:
@@ -76,7 +86,10 @@ def fused(
         else:
             x = y
     size = network.sizes[inner[-1].name][1]
-    _conv_head(g, head, network.own(head, weights), x, steps, size)
+    shape_of = g.constant("last_shape", np.array([steps, size, 1, 1], np.int64))
+    last = g.add("Reshape", [x, shape_of], "h_last")
+    own = network.own(head, weights)
+    _conv_head(g, head, last, own["W"], own["b"])
     shape = {name: (1, 1, count) for name, count in network.state.items()}
     inputs = {"x": (steps, 1, spec.inputs.feature_size), **states(spec, "in", shape)}
     outputs = {"y": (steps, spec.answer.size, 1, 1), **states(spec, "out", shape)}
@@ -84,18 +97,12 @@ def fused(
     return Form("fused", g.model("fused", inputs, outputs), {"io": io})
 
 
-def _conv_head(g: Graph, head: Dense, weights: Weights, x: str, steps: int, size: int) -> None:
-    shape = g.constant("last_shape", np.array([steps, size, 1, 1], np.int64))
-    last = g.add("Reshape", [x, shape], "h_last")
+def _conv_head(g: Graph, head: Dense, x: str, W: Float32, b: Float32) -> None:
+    """x: (steps, size, 1, 1) -> y (steps, O, 1, 1)."""
     plain = head.activation == "none"
-    linear = g.convolution(last, weights["W"], weights["b"], "y" if plain else "y_linear")
+    linear = g.convolution(x, W, b, "y" if plain else "y_linear")
     if not plain:
-        g.add(bundle.ACTIVATIONS[head.activation], [linear], "y")
-
-
-def _own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:
-    inputs, _ = spec.network.sizes[layer.name]
-    return [state_name(f"{layer.name}.{name}", suffix) for name in layer.state(inputs)]
+        g.add(ACTIVATIONS[head.activation], [linear], "y")
 
 
 def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
@@ -107,8 +114,7 @@ def _operator_chain(spec: ModelSpec) -> tuple[Any, ...]:
     before = [FEATURES, *(layer.name for layer in inner)]
     chain = all(n.inputs == (b,) for n, b in zip(spec.network.layers, before, strict=True))
     operators = [recurrent(layer)[1] for layer in inner]
-    known = operators and all(operators)
-    if not (chain and known and isinstance(head, Dense)):
+    if not (chain and operators and all(operators) and isinstance(head, Dense)):
         raise ConversionError(
             "the fused form takes recurrent layers that ONNX has, one after the other, and a dense "
             "head; this network is another one"
@@ -129,31 +135,26 @@ def whole(spec: ModelSpec, weights: Weights, steps: int) -> Form:
     *inner, head = _operator_chain(spec)
     g = Graph()
     x = "x"
-    more = 0
+    more = 0  # zeros in each of the blocks that the layer before has, one for each direction
+    blocks = 1
     for k, layer in enumerate(inner):
-        one, operator = recurrent(layer)
-        assert operator is not None
-        own = network.own(layer, weights)
-        directions = [own, reverse_weights(own)] if one is not layer else [own]
-        before = more
+        one, operator = operator_for(layer)
+        W, R, B = operator_arrays(layer, network.own(layer, weights))
+        W = _padded(W, 2, blocks, more)
         size = one.outputs(1)
         more = -size % ALIGNED
-        parts = zip(*(operator.arrays(one, w) for w in directions), strict=True)
-        W, R, B = (np.stack(arrays) for arrays in parts)
-        if k:
-            W = _padded(W, 2, len(directions), before)
+        blocks = len(W)
         gates = operator.gates
         R = _padded(_padded(R, 1, gates, more), 2, 1, more)
         arrays = (_padded(W, 1, gates, more), R, _padded(B, 1, 2 * gates, more))
-        constants = [g.constant(f"{layer.name}_{n}", a) for n, a in zip("WRB", arrays, strict=True)]
         given = attributes(layer) | {"hidden_size": size + more}
-        y = g.add(operator.name, [x, *constants], f"{layer.name}_y", **given)
-        width = len(directions) * (size + more)
+        y = g.add(operator.name, [x, *constants(g, layer, arrays)], f"{layer.name}_y", **given)
+        width = blocks * (size + more)
         shape = [steps, 1, width] if k < len(inner) - 1 else [steps, width, 1, 1]
-        constant = g.constant(f"{layer.name}_shape", np.array(shape, np.int64))
-        x = g.add("Reshape", [y, constant], f"{layer.name}_sequence")
+        shape_of = g.constant(f"{layer.name}_shape", np.array(shape, np.int64))
+        x = g.add("Reshape", [y, shape_of], f"{layer.name}_sequence")
     own = network.own(head, weights)
-    g.convolution(x, _padded(own["W"], 0, 2, more), own["b"], "y")
+    _conv_head(g, head, x, _padded(own["W"], 0, blocks, more), own["b"])
     graph = g.model(
         "fused",
         {"x": (steps, 1, spec.inputs.feature_size)},

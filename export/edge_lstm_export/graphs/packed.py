@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from .builder import Graph, state_name
 from .bundle import Weights, finish, states
 from .form import Calibration, Form
 from .probe import activations
-from .symbols import GivenSums, Symbol, Tape
+from .symbols import Symbol, Tape
 
 SHAPES = ("Sigmoid", "Tanh", "Relu")
+Groups = list[tuple[str, list[int]]]  # an operator, or "" for none, and the parts that it takes
 
 
 def packed(
@@ -64,6 +65,15 @@ def packed(
     )
 
 
+def _groups(used: Sequence[str]) -> Groups:
+    """used: the operator of each part of the sums, see `activations`."""
+    groups = [(shape, [k for k, u in enumerate(used) if u == shape]) for shape in SHAPES]
+    # Each part without one is alone: if a Split has a Split as its input, the converter joins the
+    # two and then misses the tensor between them.
+    alone = [("", [k]) for k, u in enumerate(used) if not u]
+    return [group for group in (*groups, *alone) if group[1]]
+
+
 class _Packed:
     """The packed graph, made layer by layer. unit: the tensors on the grid of 1/127."""
 
@@ -75,69 +85,37 @@ class _Packed:
         self.traced: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._spec = spec
         self._weights = weights
-        self._values: dict[str, Symbol] = {}
+        self._values: dict[str, str] = {}  # each layer's output
 
     def add(self, layer: Layer, product: npu_int8.Product | None) -> None:
         own = self._spec.network.own(layer, self._weights)
         if product is None:
             self._add_float16(layer, own)
             return
-        prefix = layer.name
-        sums = self._sums(layer, product)
-        used = activations(layer)
-        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
-        size = len(product.bias) // len(used)
-        taps: dict[str, list[int]] = {}
-
-        def activate(_: list[str]) -> list[str]:
-            groups = [[k for k in order if used[k] == shape] for shape in SHAPES]
-            # Each part alone: if a Split has a Split as its input, the converter joins the two and
-            # then misses the tensor between them.
-            groups += [[k] for k in order if not used[k]]
-            groups = [group for group in groups if group]
-            ends = [f"{prefix}_group{n}" for n in range(len(groups))]
-            sizes = self.graph.constant(
-                f"{prefix}_sizes", np.array([size * len(group) for group in groups], np.int64)
-            )
-            if len(groups) > 1:
-                self.graph.add("Split", [sums, sizes], ends, axis=1)
-            else:
-                ends = [sums]
-            names = [""] * len(used)
-            for end, group in zip(ends, groups, strict=True):
-                if used[group[0]]:
-                    end = self.graph.add(used[group[0]], [end], f"{end}_active")
-                if len(group) == 1:
-                    names[group[0]] = end
-                    continue
-                own_names = [f"{prefix}_part{k}" for k in group]
-                self.graph.add("Split", [end], own_names, axis=1, num_outputs=len(group))
-                for k, name in zip(group, own_names, strict=True):
-                    names[k] = name
-                taps[end] = group
-            return names
-
-        tape = GivenSums(self.graph, prefix, activate, used)
+        groups = _groups(activations(layer))
+        sums = self._sums(layer, product, [k for _, parts in groups for k in parts])
+        split: list[str] = []  # the tensors that a Split takes apart
+        tape = _GivenSums(self.graph, layer.name, groups, (sums, len(product.bias)), split)
         exact: list[str] = []
         before = {
-            name: _Read(tape, state_name(f"{prefix}.{name}", "in"), name, exact)
+            name: _Read(tape, state_name(f"{layer.name}.{name}", "in"), name, exact)
             for name in self._state_names(layer)
         }
 
         def of_product(name: str, v: Any) -> Any:
             return _Nothing() if name in ("W_x", "W_h") else tape.product(v, own[name])
 
-        y, after = layer.cell(_Ignoring(tape), of_product, own, _Nothing(), before)
+        y, after = layer.cell(tape, of_product, own, _Nothing(), before)
         for name in self._state_names(layer):
             if name in exact:
                 self._exact(layer, name, tape)
-        self._values[prefix] = finish(self._spec, layer, tape, y, after)
-        self._trace(layer, tape, taps)
+        self._values[layer.name] = finish(self._spec, layer, tape, y, after)
+        self._trace(layer, tape, split)
 
     def _add_float16(self, layer: Layer, own: Weights) -> None:
         """A layer that has no state, or doesn't multiply it."""
         tape = Tape(self.graph, layer.name)
-        x = tape.join([self._values[name] for name in layer.inputs])
+        x = tape.join([Symbol(tape, self._values[name]) for name in layer.inputs])
         before = {name: self._exact(layer, name, tape) for name in self._state_names(layer)}
         y, after = layer.cell(tape, lambda name, v: tape.product(v, own[name]), own, x, before)
         self._values[layer.name] = finish(self._spec, layer, tape, y, after)
@@ -153,8 +131,9 @@ class _Packed:
         self.inputs[tensor] = (1, self._spec.network.state[name], 1, 1)
         return Symbol(tape, tensor)
 
-    def _sums(self, layer: Layer, product: npu_int8.Product) -> str:
-        """v, the int8 product, and its sums in float16. Returns the sums' name."""
+    def _sums(self, layer: Layer, product: npu_int8.Product, order: Sequence[int]) -> str:
+        """v, the int8 product, and its sums in float16, the parts in that order. Returns the sums'
+        name."""
         g = self.graph
         prefix = layer.name
         first = layer.inputs == (FEATURES,)
@@ -167,14 +146,12 @@ class _Packed:
         else:  # v holds the zeros and h; the layer's inputs join it inside the graph
             self.inputs[v] = (1, PINS + H, 1, 1)
             self.unit.append(v)
-            read = [self._values[name].name for name in layer.inputs]
+            read = [self._values[name] for name in layer.inputs]
             v = g.add("Concat", [v, *read], f"{prefix}_joined", axis=1)
             W = np.concatenate([W[:PINS], W[len(W) - H :], W[PINS : len(W) - H]])
-        used = activations(layer)
-        order = sorted(range(len(used)), key=lambda k: (_rank(used[k]), k))
 
         def ordered(array: NDArray[np.float64]) -> NDArray[np.float32]:
-            blocks = np.split(array.astype(np.float32), len(used), axis=-1)
+            blocks = np.split(array.astype(np.float32), len(order), axis=-1)
             return np.concatenate([blocks[k] for k in order], axis=-1)
 
         linear = g.convolution(v, ordered(W), ordered(product.bias), f"{prefix}_linear")
@@ -184,16 +161,16 @@ class _Packed:
         scaled = g.add("Mul", [linear, scale], f"{prefix}_scaled")
         return g.add("Add", [scaled, centre], f"{prefix}_sums")
 
-    def _trace(self, layer: Layer, tape: Tape, taps: Mapping[str, list[int]]) -> None:
+    def _trace(self, layer: Layer, tape: Tape, split: Sequence[str]) -> None:
         """The converter crashes (SIGFPE) if a part of a Split is an output. So the Split's input is
         traced instead, with all parts in it, if each has a name."""
         parts_of = {name: part for part, name in tape.kept.items()}
         hidden = set()
-        for end, group in taps.items():
+        for end in split:
             node = next(n for n in self.graph.nodes if n.op_type == "Split" and end in n.input)
             hidden |= set(node.output)
             names = [parts_of.get(output, "") for output in node.output]
-            if all(names) and len(names) == len(group):
+            if all(names):
                 whole = tape.rename(Symbol(tape, end), f"{layer.name}_{'_'.join(names)}")
                 self.traced[whole] = (layer.name, tuple(names))
         for part, name in tape.kept.items():
@@ -230,24 +207,70 @@ class _Nothing:
     __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _nothing
 
 
-class _Ignoring:
-    """The tape, for a cell whose products of x and h are not computed."""
+class _GivenSums(Tape):
+    """A tape for a cell whose products of x and h are not computed: the graph has their sums.
 
-    def __init__(self, tape: GivenSums) -> None:
-        self._tape = tape
+    `split` hands out the parts with their activations applied, a group of them at once.
 
-    def join(self, parts: list[Any]) -> Any:
-        return parts[0] if isinstance(parts[0], _Nothing) else self._tape.join(parts)
+    sums     the tensor and its size
+    further  takes the names of the activated tensors that are split into parts
+    """
 
-    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
-        return (sums,) * parts if isinstance(sums, _Nothing) else self._tape.split(sums, parts)
+    def __init__(
+        self, graph: Graph, prefix: str, groups: Groups, sums: tuple[str, int], further: list[str]
+    ) -> None:
+        super().__init__(graph, prefix)
+        self._groups = groups
+        self._given, self._size = sums
+        self._further = further
+        self._activated: set[str] = set()
 
     def sums(self, value: Any) -> Any:  # noqa: ARG002
         return None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tape, name)
+    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
+        if isinstance(sums, _Nothing):
+            return (sums,) * parts
+        return super().split(sums, parts) if sums is not None else self._parts()
 
+    def join(self, parts: list[Any]) -> Any:
+        return parts[0] if isinstance(parts[0], _Nothing) else super().join(parts)
 
-def _rank(shape: str) -> int:
-    return (*SHAPES, "").index(shape)
+    def symbol(self, value: Any) -> Symbol:
+        if isinstance(value, _Nothing):
+            raise ConversionError(
+                f"the cell of layer {self.prefix!r} reads its input beside the product with W_x, "
+                "and the int8 cell has that product alone"
+            )
+        return super().symbol(value)
+
+    def activation(self, operator: str, a: Any) -> Symbol:
+        if isinstance(a, Symbol) and a.name in self._activated:
+            self._activated.discard(a.name)  # if it is activated again, that is one more operator
+            return a
+        return super().activation(operator, a)
+
+    def _parts(self) -> tuple[Symbol, ...]:
+        """The parts of the sums, in the cell's order."""
+        g = self.graph
+        prefix = self.prefix
+        ends = [self._given]
+        if len(self._groups) > 1:
+            ends = [f"{prefix}_group{n}" for n in range(len(self._groups))]
+            lengths = np.array([len(parts) for _, parts in self._groups])
+            size = self._size // lengths.sum()
+            sizes = g.constant(f"{prefix}_sizes", (size * lengths).astype(np.int64))
+            g.add("Split", [self._given, sizes], ends, axis=1)
+        found: dict[int, str] = {}
+        for end, (operator, parts) in zip(ends, self._groups, strict=True):
+            if operator:
+                end = g.add(operator, [end], f"{end}_active")
+            names = [end]
+            if len(parts) > 1:
+                names = [f"{prefix}_part{k}" for k in parts]
+                g.add("Split", [end], names, axis=1, num_outputs=len(parts))
+                self._further.append(end)
+            if operator:
+                self._activated |= set(names)
+            found |= zip(parts, names, strict=True)
+        return tuple(Symbol(self, found[k]) for k in sorted(found))

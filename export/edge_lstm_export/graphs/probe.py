@@ -16,7 +16,7 @@ def activations(layer: Layer) -> list[str]:
     Raises ConversionError if the cell doesn't split its sums.
     """
     probe = _Probe()
-    none = _Anything(probe, None)
+    none = _Anything()
     layer.cell(probe, lambda *_: none, _Everything(none), none, _Everything(none))
     if not probe.parts:
         raise ConversionError(
@@ -40,16 +40,22 @@ class _Everything(dict[str, Any]):
 class _Anything:
     """A value of which nothing is known. part: the part of the sums, if the value is one."""
 
-    def __init__(self, probe: _Probe, part: _Part | None) -> None:
-        self.probe = probe
+    def __init__(self, part: _Part | None = None) -> None:
         self.part = part
 
-    def _touched(self, *_: Any) -> _Anything:
+    def touch(self, operator: str = "") -> None:
+        """The value is read. A part that is read twice has no activation of its own."""
         if self.part is not None:
+            self.part.used = "" if self.part.touched else operator
             self.part.touched = True
-        return _Anything(self.probe, None)
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _touched
+    def _with(self, other: Any) -> _Anything:
+        for value in (self, other):
+            if isinstance(value, _Anything):
+                value.touch()
+        return _Anything()
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = _with
 
 
 @dataclasses.dataclass
@@ -65,26 +71,27 @@ class _Probe:
 
     def split(self, sums: Any, parts: int) -> tuple[Any, ...]:  # noqa: ARG002
         if not self._sums:
-            return tuple(_Anything(self, None) for _ in range(parts))
+            return tuple(_Anything() for _ in range(parts))
         self._sums = False
         self.parts = [_Part() for _ in range(parts)]
-        return tuple(_Anything(self, part) for part in self.parts)
+        return tuple(map(_Anything, self.parts))
 
-    def join(self, parts: Sequence[Any]) -> Any:  # noqa: ARG002
-        return _Anything(self, None)
+    def join(self, parts: Sequence[Any]) -> Any:
+        for part in parts:
+            part.touch()
+        return _Anything()
 
     def sums(self, value: Any) -> Any:
         self._sums = True
         return value
 
     def keep(self, name: str, value: Any) -> Any:  # noqa: ARG002
+        value.touch()  # a raw part that is looked at
         return value
 
     def _apply(self, operator: str, a: _Anything) -> _Anything:
-        if a.part is not None and not a.part.touched:
-            a.part.used = operator
-            a.part.touched = True
-        return _Anything(self, None)
+        a.touch(operator)
+        return _Anything()
 
     def sigmoid(self, a: Any) -> Any:
         return self._apply("Sigmoid", a)

@@ -8,7 +8,7 @@ logs errors.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -176,14 +176,17 @@ class Tape:
         names = [self.symbol(part).name for part in parts]
         return Symbol(self, self.graph.add("Concat", names, self.new_name("joined"), axis=1))
 
+    def activation(self, operator: str, a: Any) -> Symbol:
+        return self.node(operator, self.symbol(a))
+
     def sigmoid(self, a: Any) -> Any:
-        return self.node("Sigmoid", self.symbol(a))
+        return self.activation("Sigmoid", a)
 
     def tanh(self, a: Any) -> Any:
-        return self.node("Tanh", self.symbol(a))
+        return self.activation("Tanh", a)
 
     def relu(self, a: Any) -> Any:
-        return self.node("Relu", self.symbol(a))
+        return self.activation("Relu", a)
 
     def sums(self, value: Any) -> Any:
         return value
@@ -202,45 +205,3 @@ class Tape:
         self.renamed |= {k: new for k, v in self.renamed.items() if v == old} | {old: new}
         self.kept = {k: new if v == old else v for k, v in self.kept.items()}
         return new
-
-
-class GivenSums(Tape):
-    """A tape whose sums are in the graph already. `split` hands them out with their activations
-    applied.
-
-    activate: (the activation of each part, in order) -> the parts as tensors.
-    """
-
-    def __init__(
-        self, graph: Graph, prefix: str, activate: Callable[[list[str]], list[str]], used: list[str]
-    ) -> None:
-        super().__init__(graph, prefix)
-        self._activate = activate
-        self._used = used
-        self._activated: set[str] = set()
-
-    def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
-        if sums is not None:
-            return super().split(sums, parts)
-        names = self._activate(self._used)
-        self._activated = {n for n, used in zip(names, self._used, strict=True) if used}
-        return tuple(Symbol(self, name) for name in names)
-
-    def sums(self, value: Any) -> Any:  # noqa: ARG002
-        return None
-
-    def _done(self, a: Any) -> bool:
-        return isinstance(a, Symbol) and a.name in self._activated
-
-    def sigmoid(self, a: Any) -> Any:
-        return self._first(a) if self._done(a) else super().sigmoid(a)
-
-    def tanh(self, a: Any) -> Any:
-        return self._first(a) if self._done(a) else super().tanh(a)
-
-    def relu(self, a: Any) -> Any:
-        return self._first(a) if self._done(a) else super().relu(a)
-
-    def _first(self, a: Any) -> Any:
-        self._activated.discard(a.name)  # if it is activated again, that is one more operator
-        return a

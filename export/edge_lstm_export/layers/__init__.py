@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.registry import Registry
 
+ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}  # ONNX's names
 Weights = Mapping[str, NDArray[np.float32]]  # a layer's own, canonical
 
 
@@ -28,7 +29,7 @@ class Operator:
     arrays      a layer and its weights of one direction -> W (gates H, inputs), R (gates H, H),
                 B (2 gates H)
     attributes  of a layer and a number of directions, beside hidden_size and direction
-    on_npu      True if the RKNN converter keeps it on the NPU, on any target
+    on_npu      True if the RKNN converter keeps it on the NPU, on targets that have the operator
     y_consumed  True if Y must be read by something, even over one step. If False, it must not be
                 read over one step
     """

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.rnn import Rnn
 
-from . import Operator, Weights
-
-ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
+from . import ACTIVATIONS, Operator, Weights
 
 
 def _arrays(layer: Layer, weights: Weights) -> tuple[NDArray[np.float32], ...]:  # noqa: ARG001

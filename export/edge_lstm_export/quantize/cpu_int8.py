@@ -58,6 +58,9 @@ def quantize(
         for name, matrix in matrices.items():
             arrays[f"{layer.name}.{name}"] = matrix
             arrays[f"{layer.name}.{name}.step"] = np.ascontiguousarray(matrix_steps[name][0])
+        for name, vector in seen.weights.items():
+            if vector.ndim == 1:
+                arrays[f"{layer.name}.{name}"] = vector.astype(np.float32)
         arrays[f"{layer.name}.b"] = bias.astype(np.float32)
     return arrays
 

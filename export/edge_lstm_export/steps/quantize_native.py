@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from edge_lstm import Run
-from edge_lstm_runtime import BackendUnavailableError, compare
+from edge_lstm_runtime import BackendUnavailableError, compare, native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 
@@ -28,6 +28,7 @@ def call(work: Work) -> Work:
     if work.spec.whole:  # the kernel does not run it
         return work
     try:
+        native.network_of(work.spec.network)  # before the work, which takes seconds
         backend = native_backend(work, arrays := of_run(work.run))
     except BackendUnavailableError as e:
         note = f"no int8 weights for CPUs were made: {e}"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError
 
+from ...layers import OPERATORS
 from . import environment, log
 from .child import MEMORY_VARIABLE, Child, EndedError, memory_limit
 from .conversion import Conversion
@@ -143,12 +144,12 @@ class Converter:
 
     @property
     def cycles(self) -> int | None:
-        """The converter's estimate for one run. None if it gives none for the operators, as for the
-        fused LSTM."""
+        """The converter's estimate for one run. None if it gives none, as for a fused operator."""
         totals = [row["cycles"].rsplit("/", 1)[-1] for row in self.inner_operators]
         total = sum(int(cycles) for cycles in totals if cycles.isdigit())
-        fused = any(row["operator"] == "exLSTM" for row in self.inner_operators)
-        return None if fused or not total else total
+        fused = {f"ex{OPERATORS.load(name).OPERATOR.name}" for name in OPERATORS.names()}
+        unknown = any(row["operator"] in fused for row in self.inner_operators)
+        return None if unknown or not total else total
 
     def reset(self) -> None:
         self._ask("reset")
