@@ -6,6 +6,9 @@ NATIVE := deploy/edge_lstm_runtime/native
 # share the cores too.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# The C tests compile the same files many times. If ccache is here, each is compiled once.
+export PATH := /usr/lib/ccache:$(PATH)
+
 .PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import tempfile
@@ -130,14 +131,14 @@ def gru_beside_lstm() -> None:
         name = "reset after the product" if row["option"] else "reset before it"
         judged = row["option"] and row["kernel"] == native.kernels()[0]
         figures = f"LSTM {row['lstm_ns']:>8}  GRU {row['gru_ns']:>8}  ratio {row['ratio']:.3f}"
-        met = "met" if float(str(row["ratio"])) <= GRU_LIMIT else "MISSED"
-        told = f"   target <= {GRU_LIMIT}: {met}" if judged else ""
+        told = verdict(float(str(row["ratio"])), most=GRU_LIMIT) if judged else ""
         start = f"{row['precision']:>8} {row['kernel']:<13}{row['hidden']:>5}  {name:<24}"
         print(f"{start}{figures}{told}")
 
 
-def verdict(figure: float, least: float) -> str:
-    return f"   target >= {least:g}: {'met' if figure >= least else 'MISSED'}"
+def verdict(figure: float, least: float = -math.inf, most: float = math.inf) -> str:
+    target = f">= {least:g}" if least > -math.inf else f"<= {most:g}"
+    return f"   target {target}: {'met' if least <= figure <= most else 'MISSED'}"
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import machine
 
 from edge_lstm import Run, load_config, load_run, train
 from edge_lstm_export import export_run
-from edge_lstm_runtime import load
 from edge_lstm_runtime.layers import recurrent_types
+from edge_lstm_runtime.model.bundle import read_bundle
 from edge_lstm_runtime.model.measured import read_measured
 
 
@@ -59,8 +59,8 @@ def main() -> None:
             run = trained(arguments.out / name, arguments.recipe, kind, seed)
             bundle = arguments.out / f"{name}.edge"
             if not bundle.exists():
-                export_run(run, bundle, targets=(arguments.target,), say=lambda line: print(line))
-            manifest = load(bundle).bundle.manifest
+                export_run(run, bundle, targets=(arguments.target,), say=print)
+            manifest = read_bundle(bundle).manifest
             print(f"\n{name}: {run.spec.network.parameters:,} parameters")
             for model, split in rows(manifest):
                 passes = split["passes"].items()

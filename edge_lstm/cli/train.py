@@ -32,7 +32,8 @@ Afterwards: edge-lstm export RUN --target rk3588 -o NAME.edge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.description = DESCRIPTION
+    parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "config",
@@ -105,7 +106,9 @@ def _quantised(found: dict[str, Any]) -> str:
 
     Those of the float model before stand beside it.
     """
-    before, after, scheme = found["before"], found["after"], found["scheme"]
+    before = found["before"]
+    after = found["after"]
+    scheme = found["scheme"]
     metric = headline(after[scheme]["test"])
     which = ((after, scheme), (before, scheme), (before, "float32"))
     shown = [figure(part[name]["test"][metric]) for part, name in which]

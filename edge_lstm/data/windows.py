@@ -124,7 +124,8 @@ def _padded(
     y: NDArray[Any] = np.zeros((len(pieces), *steps), numbers)
     for k, (xs, known, target) in enumerate(pieces):
         here = (k, slice(len(xs)))
-        x[here], mask[here] = xs, known
+        x[here] = xs
+        mask[here] = known
         y[here if target.ndim else k] = target
     return Examples(x, np.array([len(xs) for xs, _, _ in pieces]), mask, y)
 

@@ -20,9 +20,9 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
 
 
-@pytest.fixture
-def exported(trained, tmp_path):
-    return export_run(trained, tmp_path / "motions.edge", schemes=())
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    return export_run(trained, tmp_path_factory.mktemp("exported") / "motions.edge", schemes=())
 
 
 def test_bundle_runs_on_a_cpu_within_tolerance(exported):

@@ -32,10 +32,15 @@ ALONE = (hatch_build.Part(""),)  # as in a firmware
 HOST = hatch_build.MACHINES.get(platform.machine(), ALONE)
 
 
-def run(command: Sequence[str | Path], timeout: float = 600) -> str:
+def run(command: Sequence[str | Path], timeout: float = 600, cwd: Path | None = None) -> str:
     """Its output. AssertionError with all of it if it fails."""
     done = subprocess.run(
-        [str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False
+        [str(c) for c in command],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=cwd,
     )
     assert done.returncode == 0, (
         f"{' '.join(map(str, command))} ended with {done.returncode}:\n"
@@ -61,35 +66,16 @@ def build(
     AssertionError with the compiler's words if it can't be made.
     """
     objects = []
+
+    def compiled(source: Path, name: str, *own: str) -> None:
+        objects.append(folder / f"{name}.o")
+        run([cc, *COMMON, *WARNINGS, *flags, *own, "-c", source, "-o", objects[-1]])
+
     for k, part in enumerate(kernels):
-        own = (*part.macros.split(), *part.options(zig=False))
         for source in SOURCES:
-            objects.append(folder / f"{k}-{source.stem}.o")
-            run(
-                [
-                    cc,
-                    *COMMON,
-                    *WARNINGS,
-                    *flags,
-                    "-fvisibility=hidden",
-                    *own,
-                    "-c",
-                    source,
-                    "-o",
-                    objects[-1],
-                ]
-            )
-    run(
-        [
-            cc,
-            *COMMON,
-            *WARNINGS,
-            *flags,
-            *(HERE / s for s in sources),
-            *objects,
-            *link,
-            "-o",
-            folder / "program",
-        ]
-    )
+            own = (*part.macros.split(), *part.options(zig=False))
+            compiled(source, f"{k}-{source.stem}", "-fvisibility=hidden", *own)
+    for name in sources:
+        compiled(HERE / name, Path(name).stem)
+    run([cc, *COMMON, *WARNINGS, *flags, *objects, *link, "-o", folder / "program"])
     return folder / "program"

@@ -11,11 +11,11 @@ import numpy as np
 import hatch_build
 from edge_lstm_export import export_c
 from edge_lstm_export.c import block
-from edge_lstm_export.c.layers import form_of
+from edge_lstm_export.c.layers import Form, form_of
 from edge_lstm_runtime import ModelSpec, Reference, write_bundle
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.npz import write_npz
-from edge_lstm_runtime.native import CNetwork, layer_types
+from edge_lstm_runtime.native import PRECISIONS, CNetwork, layer_types
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 from helpers.c_layers import input_size
 from helpers.specs import chain, mixed_spec
@@ -145,6 +145,14 @@ class NetworkInC(ctypes.Structure):
     )
 
 
+def _columns(form: Form) -> list[int]:
+    """Groups of columns in the canonical W_x, W_h and W_n, or 0 for none."""
+    return [
+        1 + max((c for stage in form.stages for c in stage.products[k].columns), default=-1)
+        for k in range(3)
+    ]
+
+
 def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     """The export's block and sizes are the kernel's, for random weights.
 
@@ -162,7 +170,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
         )
         shapes = [
             (n, k * layer.units)
-            for n, k in zip((inputs, layer.units, layer.units), form.columns, strict=True)
+            for n, k in zip((inputs, layer.units, layer.units), _columns(form), strict=True)
             if k
         ]
         W = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
@@ -191,7 +199,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
             parameters.append(block.Parameters(tuple(W), b))
     words = np.array(table, np.uint32)
     weights = np.concatenate(flat)
-    described = NetworkInC(network.inputs, len(table), block.PRECISIONS[scheme], words.ctypes.data)
+    described = NetworkInC(network.inputs, len(table), PRECISIONS.index(scheme), words.ctypes.data)
     size = ctypes.c_size_t()
     count = ctypes.c_size_t()
     steps = ctypes.c_size_t()

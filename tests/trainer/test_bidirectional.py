@@ -76,10 +76,8 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
-    model, loss = (
-        CompactNet(both_ways()),
-        TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")),
-    )
+    model = CompactNet(both_ways())
+    loss = TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
     assert value == pytest.approx(sum(each for each, _ in alone), rel=1e-6)
@@ -95,7 +93,8 @@ def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
 def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", 3)  # which must cut nothing here
     torch.manual_seed(1)
-    model, data = CompactNet(both_ways()), sequences()
+    model = CompactNet(both_ways())
+    data = sequences()
     loss = TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)

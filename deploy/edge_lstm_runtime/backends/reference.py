@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import FEATURES, Array, Layer
-from ..layers.ops import NUMPY, Ops
+from ..layers.ops import NUMPY
 from ..model.spec import ModelSpec
 from .base import Backend, Facts, State, WholeSequence, check_state
 
@@ -37,11 +37,10 @@ class Reference(Backend):
     def reset(self) -> None:
         self._state: State = self._network.zero_state(np.float64)
 
-    def step(self, features: NDArray[Any], ops: Ops = NUMPY) -> Float64:
-        """ops: a `layers.ops.Recorder` if the values inside the cells are needed."""
+    def step(self, features: NDArray[Any]) -> Float64:
         x = np.asarray(features, np.float64)
         y: Float64
-        y, self._state = self._network.step(ops, self._product, self._weights, x, self._state)
+        y, self._state = self._network.step(NUMPY, self._product, self._weights, x, self._state)
         return y
 
     def _product(self, layer: Layer, name: str, v: Array) -> Array:

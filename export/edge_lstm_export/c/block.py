@@ -21,7 +21,9 @@ from edge_lstm_runtime.backends.native_int8 import int8_products, read_int8
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.ops import NUMPY
 from edge_lstm_runtime.native import (
+    ALIGNMENT,
     MAX_SOURCES,
+    PRECISIONS,
     CLayer,
     CNetwork,
     layer_types,
@@ -33,9 +35,7 @@ from .layers import Form, Stage, form_of
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-PRECISIONS = {"float32": 0, "int8": 1}  # scheme -> el_precision
 LANES = 4
-ALIGNMENT = 64
 MAGIC = 0x4D4C4C45
 VERSION = 2
 MAX_BYTES = 2**31 - 1
@@ -139,7 +139,7 @@ def state_bytes(network: CNetwork, scheme: str) -> int:
         STATE_HEADER + STATE_LAYER * len(parts) + STATE_COPY * sum(copies), ALIGNMENT
     ) + 4 * row(network.inputs)
     for part, several in zip(parts, copies, strict=True):
-        rows = part.form.states + 1 if part.form.states else 1
+        rows = part.form.states + 1 if part.form.states else 1  # of the output and the states
         size += 4 * (row(part.inputs) if several else 0) + 4 * row(part.layer.units) * rows
     size += 4 * max(part.form.made * row(part.layer.units) for part in parts)
     quantized = [part for part in parts if part.int8]
@@ -269,7 +269,7 @@ def pack(network: CNetwork, parameters: Iterable[Parameters], scheme: str) -> by
         LANES,
         network.inputs,
         len(network.layers),
-        PRECISIONS[scheme],
+        PRECISIONS.index(scheme),
     )
     described = struct.pack("<5I28x", *facts)
     for layer in network.layers:

@@ -12,11 +12,12 @@ import numpy as np
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.native import PRECISIONS
 from edge_lstm_runtime.verify.error import Tolerance
 
 from ..measure import tolerances
 from ..words import beside
-from .block import PRECISIONS, c_network, model_bytes, run_int8
+from .block import c_network, model_bytes, run_int8
 from .build import Built, build_and_run
 from .folder import check_replaceable, write_folder
 from .render import ram_bytes, render

@@ -149,7 +149,7 @@ def ram_bytes(source: Source, scheme: str) -> int:
 def _scores(source: Source) -> list[float]:
     """(steps,) the detector's on the reference's answers, which the board has as floats.
 
-    None if the model is no detector.
+    Empty if the model is no detector.
     """
     if not source.spec.detector:
         return []

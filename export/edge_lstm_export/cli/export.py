@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_lstm.results.metrics import figure, titled
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
-from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..c.export import export_c
 from ..work import Work
 from ._shared import C, say
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,35 +182,3 @@ def summary(work: Work) -> str:
         names = ", ".join(work.left_out)
         lines += ["", f"LEFT OUT, being out of tolerance: {names}; the rest is in {work.out}"]
     return "\n".join(lines)
-
-
-def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
-    """The graph of an ONNX file, or those that a bundle's converted models are made from."""
-    import onnx
-
-    if path.suffix == ".edge":
-        bundle = read_bundle(path)
-        names = dict.fromkeys(
-            entry.get("graph", "cell.onnx")
-            for entry in bundle.manifest.get("artifacts", {}).values()
-        )
-        streamed = (
-            "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
-        )  # a bidirectional model has no cell
-        contents = {name: bundle.member(name) for name in names or (streamed,)}
-    else:
-        try:
-            contents = {str(path): path.read_bytes()}
-        except OSError as e:
-            raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
-    graphs = {}
-    for name, content in contents.items():
-        try:
-            graphs[name] = onnx.load_model_from_string(content)
-            onnx.checker.check_model(graphs[name])
-        except (
-            Exception
-        ) as e:  # the parser and the checker answer a wrong file with almost any exception
-            reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
-            raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
-    return graphs

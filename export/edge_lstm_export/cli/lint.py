@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..npu.rknn.lint import RULES, lint
-from .export import _graphs
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-
     if arguments.rules:
         for name, rule in RULES.items():
             print(
@@ -58,3 +61,32 @@ def main(arguments: argparse.Namespace) -> int:
         prefix = f"{name}: " if len(graphs) > 1 else ""
         print("\n".join(f"{prefix}{finding}" for finding in findings) or f"{prefix}no findings")
     return 1 if failed else 0
+
+
+def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
+    """The graph of an ONNX file, or those that a bundle's converted models are made from."""
+    import onnx
+
+    if path.suffix == ".edge":
+        bundle = read_bundle(path)
+        names = dict.fromkeys(
+            entry.get("graph", "cell.onnx")
+            for entry in bundle.manifest.get("artifacts", {}).values()
+        )
+        # A bidirectional model has no cell.
+        streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
+        contents = {name: bundle.member(name) for name in names or (streamed,)}
+    else:
+        try:
+            contents = {str(path): path.read_bytes()}
+        except OSError as e:
+            raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
+    graphs = {}
+    for name, content in contents.items():
+        try:
+            graphs[name] = onnx.load_model_from_string(content)
+            onnx.checker.check_model(graphs[name])
+        except Exception as e:  # the parser and the checker may raise almost any
+            reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
+            raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
+    return graphs

@@ -49,7 +49,10 @@ class Graph:
         return self.add("Conv", [inputs, kernel, bias], name, kernel_shape=[1, 1])
 
     def rename(self, old: str, new: str) -> str:
-        """Give an operator's output another name, and return it. Does nothing to inputs."""
+        """Give an operator's output another name, also where operators read it. Returns the name.
+
+        A graph's own inputs keep their name.
+        """
         for node in self.nodes:
             if old in node.output:
                 node.output[list(node.output).index(old)] = new

@@ -30,13 +30,12 @@ from ..layers import ACTIVATIONS, Operator, operator_of
 from .builder import Graph, state_name
 from .symbols import Linear, Symbol, Tape
 
-FORMS = ("fused", "cell")
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int | str, ...]
 
 
 def forms_of(spec: ModelSpec) -> tuple[str, ...]:
-    """Those of FORMS that the model has."""
+    """The forms that a bundle has of the model: "fused", "cell" or both."""
     known = all(isinstance(n, Dense) or recurrent(n)[1] is not None for n in spec.network.layers)
     forms = ("fused",) if known else ()
     return forms if spec.whole else (*forms, "cell")

@@ -19,8 +19,9 @@ from edge_lstm.layers.ops import TORCH
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ModelSpec
 
+from ..measure.cells import products
 from .memory import falls_below
-from .recording import lstm_layers, products
+from .recording import lstm_layers
 
 WINDOW = 200  # steps before the loss
 MOST = 32  # sequences or windows of the test split

@@ -19,7 +19,8 @@ from edge_lstm_runtime import DataError, ModelSpec
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.layers.ops import NUMPY
 
-from .recording import Float64, Trace, before, lstm_layers, products, trace
+from ..measure.cells import products
+from .recording import Float64, Trace, before, lstm_layers, trace
 
 SHOWN_STEPS = 500
 LATER = 100  # steps after a sample in which its effect is followed
@@ -98,7 +99,9 @@ class Memory:
         said = []
         for k, effect in enumerate(self.effect):
             curve = np.median(effect, axis=0)
-            half, tenth, last = falls_below(curve, 0.5), falls_below(curve, 0.1), len(curve) - 1
+            half = falls_below(curve, 0.5)
+            tenth = falls_below(curve, 0.1)
+            last = len(curve) - 1
             peak = int(curve.argmax())
             largest = "at once" if not peak else f"{_steps(peak)} later"
             begin = f"Layer {k + 1}: a {sample}'s effect on the cell is largest {largest}"
@@ -180,7 +183,8 @@ def sample_effect(
     later: int,
 ) -> list[Float64]:
     """Per layer (S, later + 1), as `Memory.effect`: the cell's derivative, from each start on."""
-    S, C = len(starts), spec.inputs.size
+    S = len(starts)
+    C = spec.inputs.size
     own = [spec.network.own(layer, weights) for layer in lstm_layers(spec)]
     dh = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
     dc = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
@@ -250,7 +254,8 @@ def character_effect(
         for k, layer in enumerate(layers):
             state = {"h": h[k], "c": c[k]}
             x, state = cells[k].cell(NUMPY, products(own[k]), own[k], x, state)  # (S, M, H)
-            h[k], c[k] = state["h"], state["c"]
+            h[k] = state["h"]
+            c[k] = state["c"]
             change = c[k] - layer.c[starts + n][:, None]
             norms[k][:, n] = np.sqrt((change**2).sum(axis=(1, 2)) / truly)
     return norms

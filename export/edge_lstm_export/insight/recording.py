@@ -17,10 +17,11 @@ from edge_lstm.data.tables import Columns, read_csv, recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
-from edge_lstm_runtime.layers import FEATURES, Product
+from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
-from edge_lstm_runtime.layers.ops import Recorder
+
+from ..measure.cells import recorded
 
 Float64 = NDArray[np.float64]
 
@@ -78,26 +79,11 @@ def trace(
     xs = np.asarray(features, np.float64)
     traces = []
     for layer in lstm_layers(spec):
-        own = spec.network.own(layer, exact)
-        product = products(own)
-        state = {name: np.zeros(size) for name, size in layer.state(xs.shape[1]).items()}
-        rows = []
-        for x in xs:
-            recorder = Recorder()
-            _, state = layer.cell(recorder, product, own, x, state)
-            rows.append({**recorder.found, "c": state["c"]})
-        traces.append(Trace(*(np.array([row[name] for row in rows]) for name in names)))
+        _, inside, states = recorded(layer, spec.network.own(layer, exact), xs)
+        inside["c"] = states["c"]
+        traces.append(Trace(*(inside[name] for name in names)))
         xs = traces[-1].h
     return traces
-
-
-def products(weights: Mapping[str, Any]) -> Product:
-    """Of a layer's own weights, NumPy or torch, as a cell takes them."""
-
-    def product(name: str, v: Any) -> Any:
-        return v @ weights[name]
-
-    return product
 
 
 def longest(sequences: Many[Sequence]) -> Sequence:
@@ -110,7 +96,8 @@ def read_recording(run: Run, path: Path) -> Sequence:
     Only the channels are read. For a language model it is a text, reduced as the run's own is.
     Raises DataError.
     """
-    data, spec = run.config.data, run.spec
+    data = run.config.data
+    spec = run.spec
     recording = data.read_alone(path, spec.inputs.names)
     if isinstance(spec.inputs, Characters):
         assert recording is not None

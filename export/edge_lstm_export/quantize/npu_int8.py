@@ -209,7 +209,7 @@ def emulate(
             def product_of(name: str, v: Any, own: Any = own[layer.name]) -> Any:
                 return v @ own[name]
 
-            ops = given if layer.name in products else NumpyOps()
+            ops = given if layer.name in products else NUMPY
             y, after = layer.cell(ops, product_of, own[layer.name], x, before)
             state |= {f"{layer.name}.{name}": array for name, array in after.items()}
             values[layer.name] = y

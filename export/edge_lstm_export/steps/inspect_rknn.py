@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 from edge_lstm_runtime.layers import FEATURES
-from edge_lstm_runtime.layers.ops import NUMPY, Recorder
+from edge_lstm_runtime.layers.ops import NUMPY
 
 from ..graphs.builder import state_name
 from ..graphs.form import Form, traced_outputs
+from ..measure.cells import recorded
 from ..measure.passes import NEVER_RESET
 from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.process import Converter
@@ -110,22 +111,12 @@ def reference_trace(
     kept: dict[str, dict[str, NDArray[np.float64]]] = {}
     trace = {}
     for layer in network.layers:
-        own = network.own(layer, exact)
-        state = network.own(layer, network.zero_state(np.float64))
-        recorder = Recorder()
-
-        def product(name: str, v: Any, own: Any = own) -> Any:
-            return v @ own[name]
-
-        steps = []
-        for x in NUMPY.join([values[name] for name in layer.inputs]):
-            y, state = layer.cell(recorder, product, own, x, state)
-            steps.append((y, state, dict(recorder.found)))
-        values[layer.name] = np.stack([y for y, _, _ in steps])
-        kept[layer.name] = {n: np.stack([found[n] for *_, found in steps]) for n in recorder.found}
-        for name in state:
-            end = state_name(f"{layer.name}.{name}", "out")
-            trace[end] = np.stack([after[name] for _, after, _ in steps])
+        xs = NUMPY.join([values[name] for name in layer.inputs])
+        values[layer.name], kept[layer.name], states = recorded(
+            layer, network.own(layer, exact), xs
+        )
+        for name, after in states.items():
+            trace[state_name(f"{layer.name}.{name}", "out")] = after
     for name, (of, parts) in form.traced.items():
         trace[name] = np.concatenate([kept[of][part] for part in parts], axis=1)
     return {**trace, "y": values[network.layers[-1].name]}

@@ -64,7 +64,8 @@ def call(work: Work) -> Work:
 
 def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
-    task, numpy = task_of(work.spec), work.metrics[NUMPY]
+    task = task_of(work.spec)
+    numpy = work.metrics[NUMPY]
     sentences = task.verdict(numpy)
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
@@ -105,7 +106,8 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     figures = {"curves": ("Training", plot_curves(work.run.history))}
-    task, metrics = task_of(work.spec), work.metrics[NUMPY]
+    task = task_of(work.spec)
+    metrics = work.metrics[NUMPY]
     drawn = task.draw(work.spec, work.run.splits.test, work.answers, metrics)
     figures["test"] = (task.caption, drawn)
     outputs = {str(name): a.outputs for name, a in work.accuracy.items()}

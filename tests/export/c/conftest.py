@@ -8,7 +8,12 @@ import pytest
 
 from edge_lstm_export import export_c
 from edge_lstm_export.c import build, export
-from helpers.c_folder import masked_bundle
+from helpers.c_folder import compile_kernel, masked_bundle
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory):
+    return compile_kernel(tmp_path_factory.mktemp("kernel"))
 
 
 @pytest.fixture(scope="session")

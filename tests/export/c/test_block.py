@@ -11,7 +11,7 @@ import pytest
 
 from edge_lstm_export.c.block import PRECISIONS
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_folder import compile_kernel, same_block
+from helpers.c_folder import same_block
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
@@ -43,11 +43,6 @@ NETWORKS = {
     ),
     "no state": CNetwork(2, (CLayer("dense", 3, (0, 0)),)),
 }
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    return compile_kernel(tmp_path_factory.mktemp("kernel"))
 
 
 @pytest.mark.parametrize("scheme", PRECISIONS)

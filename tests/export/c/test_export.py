@@ -9,8 +9,9 @@ import shutil
 import pytest
 
 from edge_lstm_export import export_c, export_run
-from edge_lstm_export.c import block, build
+from edge_lstm_export.c import build
 from edge_lstm_runtime import ModelSpec, read_bundle
+from edge_lstm_runtime.native import PRECISIONS
 from edge_lstm_runtime.verify.error import FLOAT32
 from helpers.c_folder import (
     ODD,
@@ -53,7 +54,7 @@ def source(request, trained, forecast_run, mask, detector, mixed):
 # --- the source, built ---
 
 
-@pytest.mark.parametrize("scheme", block.PRECISIONS)
+@pytest.mark.parametrize("scheme", PRECISIONS)
 def test_builds_without_a_warning_and_answers_as_the_reference(source, scheme, tmp_path):
     done = export_c(source, tmp_path / "model", scheme=scheme)
     figures = passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=done.folder))
@@ -68,7 +69,7 @@ def test_builds_without_a_warning_and_answers_as_the_reference(source, scheme, t
     assert done.built.code_bytes > 1000
 
 
-@pytest.mark.parametrize("scheme", block.PRECISIONS)
+@pytest.mark.parametrize("scheme", PRECISIONS)
 @pytest.mark.usefixtures("unbuilt")
 def test_sanitizers_find_nothing(mask, scheme, tmp_path):
     made = export_c(mask, tmp_path / "model", scheme=scheme).folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from edge_lstm_export.c.block import PRECISIONS
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_folder import check_exported, compile_kernel, same_block
+from helpers.c_folder import check_exported, same_block
 from helpers.specs import one_layer_spec
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -19,14 +20,14 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not 
 @pytest.mark.parametrize("option", [0, 1])
 @pytest.mark.parametrize("units", [1, 6, 17])
 def test_block_and_sizes_are_the_kernels_own(
-    tmp_path: Path, units: int, option: int, scheme: str
+    kernel: ctypes.CDLL, units: int, option: int, scheme: str
 ) -> None:
     layers = (
         CLayer("gru", units, (0,), option),
         CLayer("gru", 9, (1, 0), 1 - option),
         CLayer("dense", 3, (2,)),
     )
-    same_block(compile_kernel(tmp_path), CNetwork(5, layers), scheme)
+    same_block(kernel, CNetwork(5, layers), scheme)
 
 
 @pytest.mark.parametrize("scheme", PRECISIONS)

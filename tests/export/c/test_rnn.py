@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from edge_lstm_export.c.block import PRECISIONS
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_folder import check_exported, compile_kernel, same_block
+from helpers.c_folder import check_exported, same_block
 from helpers.specs import one_layer_spec
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not 
 
 @pytest.mark.parametrize("scheme", PRECISIONS)
 @pytest.mark.parametrize("option", [1, 2], ids=["tanh", "relu"])
-def test_block_and_sizes_are_the_kernels_own(tmp_path: Path, option: int, scheme: str) -> None:
+def test_block_and_sizes_are_the_kernels_own(kernel: ctypes.CDLL, option: int, scheme: str) -> None:
     layers = (
         CLayer("rnn", 6, (0,), option),
         CLayer("rnn", 17, (1, 0), 1),
         CLayer("dense", 3, (2,)),
     )
-    same_block(compile_kernel(tmp_path), CNetwork(5, layers), scheme)
+    same_block(kernel, CNetwork(5, layers), scheme)
 
 
 @pytest.mark.parametrize("scheme", PRECISIONS)

@@ -154,18 +154,23 @@ def carried_order(run):
     return np.random.default_rng(0).permutation(len(run.splits.test)).tolist()
 
 
-@pytest.fixture
-def clipping(trained, monkeypatch):
-    """A w8a8 whose range is that of the golden samples, the first 1,000 of the carried stream. What
-    lies beyond is clipped, as int8 does it. Returns the range."""
+@pytest.fixture(scope="module")
+def clipped(trained, tmp_path_factory):
+    """An export whose w8a8 has the range of the golden samples, the first 1,000 of the carried
+    stream. The values beyond are clipped, as int8 does it. Returns the export, its lines of
+    progress and the range."""
     first = [trained.splits.test[n].x for n in carried_order(trained)[:10]]  # 100 steps each
     golden = features_of(trained, first).astype(np.float32)
     low = golden.min(axis=0)
     high = golden.max(axis=0)
-    stand_in.install(monkeypatch, w8a8=lambda rows: np.clip(rows, low, high))
-    # The form that is exact but for that.
-    monkeypatch.setattr(convert_rknn, "candidates", lambda *_: ("cell",))
-    return low, high
+    said = []
+    out = tmp_path_factory.mktemp("clipped") / "motions.edge"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in.install(monkeypatch, w8a8=lambda rows: np.clip(rows, low, high))
+        # The form that is exact but for that.
+        monkeypatch.setattr(convert_rknn, "candidates", lambda *_: ("cell",))
+        work = export_run(trained, out, schemes=("fp16", "w8a8"), say=said.append)
+    return work, said, (low, high)
 
 
 def expected_pass(run, clip, how):
@@ -205,18 +210,16 @@ def assert_is(found, rows, run, rel):
     }
 
 
-def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipping, tmp_path):
-    said = []
-    out = tmp_path / "motions.edge"
-    work = export_run(trained, out, schemes=("fp16", "w8a8"), say=said.append)
-    manifest = read_bundle(out).manifest
+def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipped):
+    work, said, clip = clipped
+    manifest = read_bundle(work.out).manifest
     assert read_measured(manifest["accuracy"])[simulated(W8A8)]["nrmse"] < 1e-5, "they show nothing"
     row = manifest["artifacts"][W8A8]
     passes = row["test_split"]["passes"]
     sentence = row["test_split"]["sentence"]
     assert set(passes) == {"reset", "never reset"}
     for how, found in passes.items():
-        assert_is(found, expected_pass(trained, clipping, how), trained, rel=1e-3)
+        assert_is(found, expected_pass(trained, clip, how), trained, rel=1e-3)
     largest = max(found["nrmse"] for found in passes.values())
     assert 1e-2 < largest < 0.1, "no example of what this is about"
     assert row["test_split"]["verdict"] == "worse than it should be"
@@ -225,7 +228,7 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipping,
     assert f"  rknn-sim {W8A8}: {sentence}" in said
     assert f"rknn-sim {W8A8}: {sentence}" in summary(work).splitlines()
     assert "over the 1,000 golden samples" in summary(work).splitlines()[1]
-    html = out.with_suffix(".html").read_text().replace("&#39;", "'")
+    html = work.out.with_suffix(".html").read_text().replace("&#39;", "'")
     assert html.count(sentence) == 2, "at the top, and with the model"
     assert manifest["artifacts"]["rk3588-fp16.rknn"]["test_split"]["verdict"] == "good"
 
@@ -375,11 +378,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("steps", [None, 200], ids=["check", "at load"])
-def test_a_right_board_passes_and_a_wrong_one_fails(trained, clipping, tmp_path, steps):
+def test_a_right_board_passes_and_a_wrong_one_fails(clipped, steps):
     """A right one rounds elsewhere, and errs on the golden samples as the split shows it may."""
-    low, _ = clipping
-    assert low.shape == (6,)
-    work = export_run(trained, tmp_path / "motions.edge", schemes=("w8a8",))
+    work = clipped[0]
     bundle = read_bundle(work.out)
     entry = bundle.manifest["artifacts"][W8A8]
     largest = max(found["nrmse"] for found in entry["test_split"]["passes"].values())

@@ -152,21 +152,12 @@ def test_a_wrong_kernel_is_found(tmp_path, file, right, wrong):
     text = (tmp_path / "native" / file).read_text()
     assert right in text
     (tmp_path / "native" / file).write_text(text.replace(right, wrong))
-    sources = [
-        *(tmp_path / "native" / source.name for source in SOURCES),
-        *(HERE / name for name in SUITE),
-    ]
+    # Relative names, so that a compiler cache knows the files that did not change.
+    names = [f"native/{source.name}" for source in SOURCES]
+    for n, source in enumerate((*names, *(HERE / name for name in SUITE))):
+        run(["gcc", "-std=c99", "-O1", "-Inative", "-c", source, "-o", f"{n}.o"], cwd=tmp_path)
     run(
-        [
-            "gcc",
-            "-std=c99",
-            "-O1",
-            f"-I{tmp_path / 'native'}",
-            *sources,
-            "-lm",
-            "-o",
-            tmp_path / "program",
-        ]
+        ["gcc", *(path.name for path in tmp_path.glob("*.o")), "-lm", "-o", "program"], cwd=tmp_path
     )
     with pytest.raises(AssertionError, match="FAILED"):
         run([tmp_path / "program", "20"])

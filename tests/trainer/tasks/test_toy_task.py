@@ -256,7 +256,8 @@ def test_its_loss_and_its_metrics_are_its_own(run: Run) -> None:
 
 def test_its_figure_and_its_lines_are_there(run: Run) -> None:
     assert (run.path / "spots.png").read_bytes().startswith(b"\x89PNG")
-    test, carried = run.metrics["test"], run.metrics["test, state never reset"]
+    test = run.metrics["test"]
+    carried = run.metrics["test, state never reset"]
     lines = closing(run).splitlines()
     assert f"hits            {test['hits']:.3f}, {carried['hits']:.3f} never reset" in lines
     assert any("curves.png, spots.png, tensorboard/" in line for line in lines)

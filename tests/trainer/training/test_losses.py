@@ -69,11 +69,9 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
     spec: ModelSpec, config: Classify | Numbers
 ) -> None:
     torch.manual_seed(0)
-    model, loss, data = (
-        CompactNet(spec),
-        task_of(spec).loss(config),
-        examples(spec, sequences(spec)),
-    )
+    model = CompactNet(spec)
+    loss = task_of(spec).loss(config)
+    data = examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
     assert together == pytest.approx(sum(value for value, _ in alone), rel=1e-6)
@@ -130,7 +128,8 @@ def test_validation_is_what_evaluate_says(
 ) -> None:
     monkeypatch.setattr("edge_lstm.results.answers.CHUNK", chunk)
     torch.manual_seed(1)
-    model, data = CompactNet(spec), sequences(spec)
+    model = CompactNet(spec)
+    data = sequences(spec)
     config: Classify | Numbers = Numbers(epochs=1)
     if spec is CLASSIFY:
         config = Classify(epochs=1, loss_steps="last" if steps == "last" else "all")

@@ -50,12 +50,10 @@ class Stage:
 class Form:
     """A layer type with one of its options.
 
-    columns  groups of them in the canonical W_x, W_h and W_n, or 0 for none
     states   0 for a plain layer. It is always float32, and its input is not filled up
     made     rows that the first stage makes for the next one
     """
 
-    columns: tuple[int, int, int]
     states: int
     stages: tuple[Stage, ...]
     made: int = 0

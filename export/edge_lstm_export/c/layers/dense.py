@@ -3,6 +3,6 @@
 from . import ACTIVATIONS, NONE, Form, Product, Stage
 
 FORMS = tuple(
-    Form((1, 0, 0), 0, (Stage(((0,),), (factor,), (Product(0, (0,)), NONE, NONE)),))
+    Form(0, (Stage(((0,),), (factor,), (Product(0, (0,)), NONE, NONE)),))
     for factor in ACTIVATIONS.values()
 )

@@ -10,4 +10,4 @@ _AFTER = Stage(
     (TANH, SIGMOID, SIGMOID, TANH),
     (_INPUT, Product(1, (0, 1, 2)), NONE),
 )
-FORMS = (Form((3, 2, 1), 1, (_FIRST, _SECOND), made=3), Form((3, 3, 0), 1, (_AFTER,)))
+FORMS = (Form(1, (_FIRST, _SECOND), made=3), Form(1, (_AFTER,)))

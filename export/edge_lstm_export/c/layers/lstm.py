@@ -4,4 +4,4 @@ from . import NONE, SIGMOID, TANH, Form, Product, Stage
 
 _ALL = Product(0, (0, 1, 2, 3))
 _STAGE = Stage(((0,), (1,), (2,), (3,)), (SIGMOID, SIGMOID, TANH, SIGMOID), (_ALL, _ALL, NONE))
-FORMS = (Form((4, 4, 0), 2, (_STAGE,)),)
+FORMS = (Form(2, (_STAGE,)),)

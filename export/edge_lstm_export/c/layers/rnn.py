@@ -6,8 +6,6 @@ from . import ACTIVATIONS, NONE, Form, Product, Stage
 
 _ALL = Product(0, (0,))
 FORMS = {
-    NUMBERS.index(name): Form(
-        (1, 1, 0), 1, (Stage(((0,),), (ACTIVATIONS[name],), (_ALL, _ALL, NONE)),)
-    )
+    NUMBERS.index(name): Form(1, (Stage(((0,),), (ACTIVATIONS[name],), (_ALL, _ALL, NONE)),))
     for name in ("tanh", "relu")
 }
