@@ -17,6 +17,7 @@ import ast
 import dataclasses
 import json
 import os
+import queue
 import random
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +35,7 @@ PACKAGES = {
     "export/edge_lstm_export": "tests/export",
 }
 MOST_TESTS = 400  # of those that run a line
+AT_ONCE = 2
 COMPARISONS = {
     ast.Lt: "<=",
     ast.LtE: "<",
@@ -141,25 +144,32 @@ def drawn(count: int, seed: int) -> list[Mutant]:
 
 
 def learn(copy: Path, data: Path) -> None:
-    """Run the fast tests once, with the tests that run each line in `data`."""
+    """Run the fast tests once, with the tests that run each line in `data`.
+
+    Ends the program if a test fails: it would kill every change.
+    """
     packages = [f"--cov={package}" for package in PACKAGES]
     options = ["--cov-context=test", "--cov-report=", "-n", "2", "--dist", "loadfile"]
-    subprocess.run(
+    partial = data.with_suffix(".partial")
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *packages, *options, "tests"],
         cwd=copy,
-        env=environment(copy) | {"COVERAGE_FILE": str(data)},
+        env=environment(copy) | {"COVERAGE_FILE": str(partial)},
         check=False,
     )
+    if done.returncode:
+        sys.exit("the tests fail in a copy of the tree, without any change; mend that first")
+    partial.rename(data)
 
 
-def tests_of(data: Path, copy: Path, mutant: Mutant) -> list[str]:
+def tests_of(data: Path, tree: Path, mutant: Mutant) -> list[str]:
     """The tests that run a mutant's line, or those of its room if none does."""
     with sqlite3.connect(data) as connection:
         rows = connection.execute(
             "select context.context, line_bits.numbits from line_bits "
             "join file on file.id = line_bits.file_id "
             "join context on context.id = line_bits.context_id where file.path = ?",
-            (str(copy / mutant.path),),
+            (str(tree / mutant.path),),
         ).fetchall()
     byte, bit = divmod(mutant.line, 8)
     names = {
@@ -172,7 +182,7 @@ def tests_of(data: Path, copy: Path, mutant: Mutant) -> list[str]:
         return random.Random(0).sample(chosen, min(len(chosen), MOST_TESTS))
     package = next(p for p in PACKAGES if mutant.path.startswith(p + "/"))
     room = Path(PACKAGES[package], *Path(mutant.path).relative_to(package).parts[:-1])
-    return [str(room if (copy / room).exists() else PACKAGES[package])]
+    return [str(room if (tree / room).exists() else PACKAGES[package])]
 
 
 def environment(copy: Path) -> dict[str, str]:
@@ -180,30 +190,35 @@ def environment(copy: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
 
 
-def judged(copy: Path, data: Path, mutant: Mutant) -> str:
-    """killed, hung or survived."""
+def judged(copy: Path, names: list[str], mutant: Mutant) -> str:
+    """killed, hung or survived. names: the tests that decide."""
     file = copy / mutant.path
     source = file.read_bytes()
-    changed = source[: mutant.start] + mutant.new.encode() + source[mutant.stop :]
-    names = tests_of(data, copy, mutant)
-    chosen = copy / "chosen.txt"
-    chosen.write_text("\n".join(names))
-    file.write_bytes(changed)
-    options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    file.write_bytes(source[: mutant.start] + mutant.new.encode() + source[mutant.stop :])
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, f"@{chosen}"],
-            cwd=copy,
-            env=environment(copy),
-            capture_output=True,
-            timeout=400,
-            check=False,
-        )
+        code = run_tests(copy, names)
     except subprocess.TimeoutExpired:
         return "hung"
     finally:
         file.write_bytes(source)
-    return "survived" if done.returncode in (0, 5) else "killed"
+    if code not in (0, 1, 5) and run_tests(copy, names) != 0:  # neither passed nor failed
+        raise RuntimeError(f"pytest can't run the tests of {mutant.path}:{mutant.line}")
+    return "survived" if code in (0, 5) else "killed"
+
+
+def run_tests(copy: Path, names: list[str]) -> int:
+    """pytest's exit code."""
+    chosen = copy / "chosen.txt"
+    chosen.write_text("\n".join(names))
+    options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"@{chosen}"],
+        cwd=copy,
+        env=environment(copy),
+        capture_output=True,
+        timeout=400,
+        check=False,
+    ).returncode
 
 
 def main() -> None:
@@ -214,30 +229,46 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    copy = out / "tree"
+    copies = [out / f"tree{n}" for n in range(AT_ONCE)]
     data = out / "coverage"
     results = out / "results.jsonl"
-    if not copy.exists():
-        ignored = shutil.ignore_patterns(".venv", "build", "dist", ".git", "*.egg-info", ".*_cache")
+    ignored = shutil.ignore_patterns(".venv", "build", "dist", ".git", "*.egg-info", ".*_cache")
+    for copy in copies:
+        shutil.rmtree(copy, ignore_errors=True)  # a run that was stopped may have left a change
         shutil.copytree(ROOT, copy, ignore=ignored)
     if not data.exists():
-        learn(copy, data)
+        learn(copies[0], data)
     known = {}
     if results.exists():
         rows = map(json.loads, results.read_text().splitlines())
         known = {Mutant(**row["mutant"]): row["result"] for row in rows}
     mutants = drawn(arguments.count, arguments.seed)
-    for n, mutant in enumerate(mutants, start=1):
-        if mutant not in known:
-            known[mutant] = judged(copy, data, mutant)
-            with results.open("a") as file:
-                row = {"mutant": dataclasses.asdict(mutant), "result": known[mutant]}
+    free: queue.Queue[Path] = queue.Queue()
+    for copy in copies:
+        free.put(copy)
+
+    def result(mutant: Mutant) -> str:
+        if mutant in known:
+            return known[mutant]
+        copy = free.get()
+        try:
+            return judged(copy, tests_of(data, copies[0], mutant), mutant)
+        finally:
+            free.put(copy)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool, results.open("a") as file:
+        for n, (mutant, found) in enumerate(
+            zip(mutants, pool.map(result, mutants), strict=True), start=1
+        ):
+            if mutant not in known:
+                known[mutant] = found
+                row = {"mutant": dataclasses.asdict(mutant), "result": found}
                 file.write(json.dumps(row) + "\n")
-        place = f"{mutant.path}:{mutant.line}"
-        print(
-            f"{n}/{len(mutants)}  {known[mutant]:<8}  {place}  {mutant.kind}: {mutant.new}",
-            flush=True,
-        )
+                file.flush()
+            place = f"{mutant.path}:{mutant.line}"
+            print(
+                f"{n}/{len(mutants)}  {found:<8}  {place}  {mutant.kind}: {mutant.new}", flush=True
+            )
     counts = Counter(known[mutant] for mutant in mutants)
     killed = counts["killed"] + counts["hung"]
     print(f"{killed} of {len(mutants)} killed, {100 * killed / len(mutants):.1f} %")
