@@ -173,7 +173,7 @@ def tests_of(data: Path, tree: Path, mutant: Mutant) -> list[str]:
         ).fetchall()
     byte, bit = divmod(mutant.line, 8)
     names = {
-        context.split("|")[0]
+        context.rpartition("|")[0]
         for context, bits in rows
         if context and byte < len(bits) and bits[byte] >> bit & 1
     }
