@@ -23,7 +23,6 @@ from edge_lstm_runtime.model.network import Network
 from ..layers import kind_of
 
 Float64 = NDArray[np.float64]
-X_MARGIN = 1.25  # times the largest feature of the calibration set: beyond it x is clipped
 # The search tries these widths, in half ranges of a sum, and these shifts of its centre.
 WIDTHS = np.arange(0.4, 1.11, 0.1)
 SHIFTS = (-0.3, -0.15, 0.0, 0.15, 0.3)
@@ -34,18 +33,16 @@ def on_grid(values: Float64) -> Float64:
     return rounded
 
 
-def input_range(x: NDArray[Any]) -> Float64:
-    """The value of each feature that the largest int8 stands for, (F,). x: (N, F), calibration."""
-    largest: Float64 = X_MARGIN * np.maximum(np.abs(x.astype(np.float64)).max(axis=0), 1e-3)
-    return largest
+def int8_inputs(network: Network, layer: Layer) -> NDArray[np.bool_]:
+    """(inputs,): true for the inputs of a layer that enter its int8 product.
 
-
-def input_parts(features: int) -> int:
-    """Channels for each feature.
-
-    About 30 for all features cost little beside H. More than 16 for one gain nothing.
+    They are outputs of layers that are `bounded`. The others, the features above all, enter a
+    product in float16: a grid that is wide enough for the largest of them is too coarse.
     """
-    return min(16, max(2, 30 // features))
+    sizes = {name: outputs for name, (_, outputs) in network.sizes.items()}
+    sizes[FEATURES] = network.features
+    bounded = {found.name: found.bounded for found in network.layers}
+    return np.concatenate([np.full(sizes[name], bounded.get(name, False)) for name in layer.inputs])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,3 +132,13 @@ def search_ranges(sums: Float64, importance: Float64) -> tuple[Float64, Float64]
             scale[better] = s[better]
             centre[better] = m[better]
     return scale, centre
+
+
+def whole_range(sums: Float64, width: float) -> tuple[Float64, Float64]:
+    """The scale and the centre of each column, (S,) each, that clip none of its sums.
+
+    sums: (N, S). width: times the range that they have.
+    """
+    low = sums.min(axis=0)
+    high = sums.max(axis=0)
+    return np.maximum((high - low) / 2, 1e-3) * width, (high + low) / 2

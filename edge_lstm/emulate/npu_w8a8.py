@@ -1,11 +1,13 @@
 """The network as an NPU computes it in w8a8, differentiable. It rounds as the int8 cell does.
 
-In each layer with a state the product of x and h is int8 (docs/int8.md):
+In each layer with a state the product of h, and of the outputs of `bounded` layers, is int8
+(docs/int8.md):
 
 - the weights have a step for each column of sums,
-- x comes in several channels whose sum is finer than int8,
 - the rounding error of h is added in the next step,
 - each sum lies on a grid with a scale and a centre of its own.
+
+The product of the other inputs, such as the features, is added to these sums.
 
 The other states, the gates and the other layers are float16 on the NPU and float32 here. Gradients
 pass the rounding as if it were not there, except for the slope by the scale: scales and centres
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-from edge_lstm_runtime.layers import FEATURES, Float32, Layer
+from edge_lstm_runtime.layers import Float32, Layer
 from edge_lstm_runtime.layers.ops import NUMPY
 from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -34,10 +36,10 @@ from ..layers import LayerModule, State
 from ..layers.ops import TORCH, TorchOps
 from ..network import CompactNet, canonical_weights
 from .cpu_int8 import RoundedNet
-from .npu_ranges import Float64, input_parts, input_range, search_ranges, walk
+from .npu_ranges import Float64, int8_inputs, search_ranges, walk
 
 SAMPLES = 4096  # training steps that the ranges start from
-OWN = ("x_range", "start_scale.", "start_centre.", "width.", "shift.")  # beside a CompactNet's
+OWN = ("start_scale.", "start_centre.", "width.", "shift.")  # beside a CompactNet's
 
 
 class NpuNet(RoundedNet):
@@ -52,8 +54,6 @@ class NpuNet(RoundedNet):
         self, spec: ModelSpec, *, dropout: float = 0.0, embedding: int | None = None
     ) -> None:
         super().__init__(spec, dropout=dropout, embedding=embedding)
-        self.x_range: Tensor
-        self.register_buffer("x_range", torch.ones(spec.inputs.feature_size))
         self.start_scale = nn.Module()
         self.start_centre = nn.Module()
         self.width = nn.ParameterDict()
@@ -71,23 +71,21 @@ class NpuNet(RoundedNet):
         centre = getattr(self.start_centre, name) + start * self.shift[name]
         return start * self.width[name].exp(), centre
 
-    def integers(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The integers of a layer's product, and its step.
+    def integers(self, name: str) -> tuple[Tensor, Tensor]:
+        """The integers of a layer's product (S, n + H), and its step (S, 1)."""
+        return integers(self._inside(name)[0].detach())
 
-        Returns x's weights (S, inputs), which `share_out` divides among the parts of x, h's weights
-        (S, H), and the step (S, 1). In a layer that reads the features, x's weights are for
-        x / x_range.
-        """
+    def _inside(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """The matrix of the int8 product (S, n + H), that of the other inputs (S, inputs - n), and
+        which inputs are the n, (inputs,)."""
+        layer = self.module(name).layer
         W_x, W_h, _ = self._joined(name)
-        x_range, parts = self.x_inputs(name)
-        return integers(W_x.t().detach() * x_range, W_h.t().detach(), parts)
+        inside = torch.from_numpy(int8_inputs(self.spec.network, layer)).to(W_x.device)
+        return torch.cat([W_x[inside], W_h]).t(), W_x[~inside].t(), inside
 
-    def x_inputs(self, name: str) -> tuple[Tensor, int]:
-        """The range of a layer's input, and in how many parts it comes."""
-        module = self.module(name)
-        if module.layer.inputs == (FEATURES,):
-            return self.x_range, input_parts(self.spec.inputs.feature_size)
-        return self.x_range.new_ones(module.inputs), 1
+    def outer(self, name: str) -> Tensor:
+        """A copy of a layer's matrix of x, (S, inputs)."""
+        return self._joined(name)[0].detach().t().clone()
 
     def _joined(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         module = self.module(name)
@@ -99,23 +97,31 @@ class NpuNet(RoundedNet):
         count, steps, _ = x.shape
         slow = (count * steps * 127) ** -0.5  # so that the few ranges don't outweigh the weights
         scale, centre = (slow * part + (1 - slow) * part.detach() for part in self.ranges(name))
-        W_x, W_h, b = self._joined(name)
-        x_range, parts = self.x_inputs(name)
-        q_x, q_h, step = self.integers(name)
-        exact = (W_x.t() * (x_range / parts)).repeat(1, parts)
-        on_x = exact + (share_out(q_x, parts) * step - exact.detach())  # (S, parts inputs)
-        on_h = W_h.t() + (q_h * step - W_h.t().detach())
-        v = _spread(x, x_range, parts) if parts > 1 else x + (_on_grid(x.detach()) - x.detach())
+        _, _, b = self._joined(name)
+        W, outer, inside = self._inside(name)
+        q, step = self.integers(name)
+        W = W + (q * step - W.detach())
+        n = int(inside.sum())
+        v = x[..., inside]
+        v = v + (_on_grid(v.detach()) - v.detach())
+        shares = (linear(v, W[:, :n], b), linear(x[..., ~inside], outer))
+        ranges = (scale, centre)
         if module.run_npu is not None:
-            sums = linear(v.transpose(0, 1), on_x, b)  # (T, N, S)
-            return module.run_npu(sums, on_h.t(), (scale, centre), state, _on_grid)
-        return _by_cell(module, linear(v, on_x, b), on_h.t(), (scale, centre), state)
+            first, second = (share.transpose(0, 1) for share in shares)  # (T, N, S)
+            return module.run_npu((first, second), W[:, n:].t(), ranges, state, _on_grid)
+        return _by_cell(module, shares, W[:, n:].t(), ranges, state)
 
 
 def _by_cell(
-    module: LayerModule, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State
+    module: LayerModule,
+    shares: tuple[Tensor, Tensor],
+    W_h: Tensor,
+    ranges: tuple[Tensor, Tensor],
+    state: State,
 ) -> tuple[Tensor, State]:
-    """Any layer type, by its cell. sums: (N, T, S) x's share. W_h: (H, S) on its grid."""
+    """Any layer type, by its cell. shares: (N, T, S) x's in the rounded sums, and beside them.
+    W_h: (H, S) on its grid."""
+    sums, outer = shares
     layer = module.layer
     weights = module.canonical()
     error = torch.zeros_like(state[layer.recurrent])
@@ -130,7 +136,7 @@ def _by_cell(
         scaled = (total - centre) / scale
         at = _on_grid(scaled.detach())
         inside = ((scaled - at).detach().abs() <= 0.51 / 127).to(scaled.dtype)
-        given = centre + scale * (at + inside * (scaled - scaled.detach()))
+        given = centre + scale * (at + inside * (scaled - scaled.detach())) + outer[:, t]
 
         def product(name: str, v: Tensor) -> Tensor:
             return v @ weights[name]
@@ -157,26 +163,10 @@ def rounded_layers(spec: ModelSpec) -> list[Layer]:
     return [layer for layer in spec.network.layers if layer.multiplies_state]
 
 
-def integers(W_x: Tensor, W_h: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The weights in whole steps, and the step (S, 1).
-
-    W_x: (S, inputs) for the sum of all parts, returned as numbers up to 127 parts. W_h: (S, H),
-    returned as numbers up to 127.
-    """
-    largest = torch.maximum(
-        W_x.abs().amax(dim=1, keepdim=True) / parts, W_h.abs().amax(dim=1, keepdim=True)
-    )
-    step = largest.clamp_min(1e-9) / 127
-    return torch.round(W_x / step), torch.round(W_h / step), step
-
-
-def share_out(q: Tensor, parts: int) -> Tensor:
-    """Whole numbers (S, F) divided into parts with the same sum, (S, parts F).
-
-    The parts of a number differ by at most 1.
-    """
-    low = torch.floor(q / parts)
-    return torch.cat([low + (q - parts * low > part) for part in range(parts)], dim=1)
+def integers(W: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights (S, inputs) in whole steps up to 127, and the step (S, 1)."""
+    step = W.abs().amax(dim=1, keepdim=True).clamp_min(1e-9) / 127
+    return torch.round(W / step), step
 
 
 def starting_ranges(
@@ -205,10 +195,13 @@ def starting_ranges(
         if len(rows) >= SAMPLES:
             break
     before = {name: np.stack(parts) for name, parts in states.items()}
-    found = {"x_range": torch.from_numpy(input_range(np.concatenate(inputs))).float()}
+    found: dict[str, Tensor] = {}
     for seen in walk(spec.network, canonical, np.stack(rows), before):
-        scale, centre = search_ranges(seen.sums, seen.importance)
         name = seen.layer.name
+        outside = ~int8_inputs(spec.network, seen.layer)
+        W_x, _, _ = seen.layer.joined(NUMPY, seen.weights)
+        sums = seen.sums - seen.inputs[:, outside] @ W_x[outside]
+        scale, centre = search_ranges(sums, seen.importance)
         zeros = torch.zeros(len(scale))
         found |= {f"start_scale.{name}": torch.from_numpy(scale).float()}
         found |= {f"start_centre.{name}": torch.from_numpy(centre).float()}
@@ -221,17 +214,19 @@ def settled(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """An NpuNet's state as a CompactNet's with its weights on the grid, and the learned ranges.
 
-    The ranges are x_range (F,) and, for each rounded layer, NAME.scale and NAME.centre (S,).
+    The ranges are NAME.scale and NAME.centre (S,) of each rounded layer.
     """
     net = NpuNet(spec)
     net.load_state_dict(state)
     weights = {name: tensor for name, tensor in state.items() if not name.startswith(OWN)}
-    learned = {"x_range": net.x_range}
+    learned: dict[str, Tensor] = {}
     for layer in rounded_layers(spec):
-        q_x, q_h, step = net.integers(layer.name)
-        x_range, _ = net.x_inputs(layer.name)
+        q, step = net.integers(layer.name)
         module = net.module(layer.name)
-        settled_ = module.from_joined(q_x * step / x_range, q_h * step)
+        inside = torch.from_numpy(int8_inputs(spec.network, layer))
+        W_x = net.outer(layer.name)
+        W_x[:, inside] = (q * step)[:, : int(inside.sum())]
+        settled_ = module.from_joined(W_x, (q * step)[:, int(inside.sum()) :])
         weights |= {f"layers.{layer.name}.{name}": tensor for name, tensor in settled_.items()}
         scale, centre = net.ranges(layer.name)
         learned |= {f"{layer.name}.scale": scale.detach().clone()}
@@ -240,26 +235,17 @@ def settled(
 
 
 def product(
-    layer: Layer, weights: Mapping[str, Float32], x_range: NDArray[Any], parts: int
-) -> tuple[Float64, Float64]:
-    """The integers (parts inputs + H, S) of a layer's product, and the steps (S,).
+    layer: Layer, weights: Mapping[str, Float32], inside: NDArray[np.bool_]
+) -> tuple[Float64, Float64, Float64, Float64]:
+    """A layer's product: the integers (n + H, S), the steps (S,), the matrix of the other inputs
+    (inputs - n, S), and b (S,).
 
-    weights: canonical, on the grid.
+    weights: canonical, on the grid. inside: (inputs,) which inputs are the n.
     """
-    W_x, W_h, _ = layer.joined(NUMPY, weights)
-    exact = [torch.from_numpy(W.astype(np.float64).T) for W in (W_x, W_h)]
-    q_x, q_h, step = integers(
-        exact[0] * torch.from_numpy(np.asarray(x_range, np.float64)), exact[1], parts
-    )
-    return torch.cat([share_out(q_x, parts), q_h], dim=1).T.numpy(), step[:, 0].numpy()
+    W_x, W_h, b = (array.astype(np.float64) for array in layer.joined(NUMPY, weights))
+    q, step = integers(torch.from_numpy(np.concatenate([W_x[inside], W_h]).T))
+    return q.T.numpy(), step[:, 0].numpy(), W_x[~inside], b
 
 
 def _on_grid(values: Tensor) -> Tensor:
     return torch.round(127 * values).clamp_(-128, 127).mul_(1 / 127)
-
-
-def _spread(x: Tensor, x_range: Tensor, parts: int) -> Tensor:
-    """As `packing.spread`. x: (..., F). Returns (..., parts F)."""
-    offsets = (torch.arange(parts, device=x.device) - (parts - 1) / 2) / parts
-    rounded = torch.round((127 * x / x_range)[..., None, :] + offsets[:, None]).clamp_(-128, 127)
-    return rounded.flatten(-2).mul_(1 / 127)

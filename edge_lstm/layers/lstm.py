@@ -54,12 +54,22 @@ class LstmModule(RecurrentModule):
         return hs.transpose(0, 1), {"h": hs[-1], "c": c}
 
     def run_npu(
-        self, sums: Tensor, W_h: Tensor, ranges: tuple[Tensor, Tensor], state: State, on_grid: Round
+        self,
+        shares: tuple[Tensor, Tensor],
+        W_h: Tensor,
+        ranges: tuple[Tensor, Tensor],
+        state: State,
+        on_grid: Round,
     ) -> tuple[Tensor, State]:
-        """sums: (T, N, 4 H), x's share. W_h: (H, 4 H), on its grid. ranges: the scales and the
-        centres of the sums, (4 H,) each. The rounding error of h is added in the next step."""
+        """shares: (T, N, 4 H), x's in the rounded sums, and beside them. W_h: (H, 4 H), on its
+        grid. ranges: the scales and the centres of the sums, (4 H,) each. The rounding error of h
+        is added in the next step."""
         hs, c = _Npu.apply(  # type: ignore[no-untyped-call]
-            sums, W_h.t(), torch.stack(ranges), torch.stack([state["h"], state["c"]]), on_grid
+            torch.stack(shares),
+            W_h.t(),
+            torch.stack(ranges),
+            torch.stack([state["h"], state["c"]]),
+            on_grid,
         )
         return hs.transpose(0, 1), {"h": hs[-1], "c": c}
 
@@ -107,14 +117,16 @@ class _Int8(Function):
 class _Npu(Function):
     """As `_Int8`, with the sums rounded too.
 
-    Each column of the sums is on a grid of 1/127 with a scale and a centre of its own. ranges:
-    (2, 4 H) the scales and the centres, which have gradients as well. state: (2, N, H) h and c.
+    Each column of the sums is on a grid of 1/127 with a scale and a centre of its own. shares:
+    (2, T, N, 4 H), x's in these sums, and what is added to them afterwards. ranges: (2, 4 H) the
+    scales and the centres, which have gradients as well. state: (2, N, H) h and c.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, sums: Tensor, W: Tensor, ranges: Tensor, state: Tensor, on_grid: Round
+        ctx: Any, shares: Tensor, W: Tensor, ranges: Tensor, state: Tensor, on_grid: Round
     ) -> tuple[Tensor, Tensor]:
+        sums, outer = shares.unbind()
         scale, centre = ranges.unbind()
         h, c = state.unbind()
         steps, count, hidden = len(sums), *h.shape
@@ -134,7 +146,7 @@ class _Npu(Function):
             at = on_grid(scaled)
             inside[t] = (scaled - at).abs() <= 0.51 / 127
             left_out[t] = at - scaled * inside[t]  # the slope by the scale
-            a = torch.addcmul(centre, at, scale, out=gates[t])
+            a = torch.addcmul(centre, at, scale, out=gates[t]).add_(outer[t])
             h = _cell(a, cs, hs, tanh_c, t)
         ctx.save_for_backward(W, gates, inside, left_out, rounded, cs, tanh_c)
         return hs, cs[-1].clone()
@@ -158,7 +170,9 @@ class _Npu(Function):
         d_W = d_sums.flatten(0, 1).t() @ rounded.flatten(0, 1)
         d_scale = (d_gates * left_out).sum(dim=(0, 1))
         d_centre = (d_gates - d_sums).sum(dim=(0, 1))
-        return d_sums, d_W, torch.stack([d_scale, d_centre]), torch.stack([d_h, d_c]), None
+        ranges = torch.stack([d_scale, d_centre])
+        shares = torch.stack([d_sums, d_gates])
+        return shares, d_W, ranges, torch.stack([d_h, d_c]), None
 
 
 def _cell(a: Tensor, cs: Tensor, hs: Tensor, tanh_c: Tensor, t: int) -> Tensor:

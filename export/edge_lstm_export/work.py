@@ -24,7 +24,9 @@ from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
 from .npu.rknn.process import Converter
+from .quantize.choose_ranges import Chosen
 from .quantize.cpu_int8 import Arrays
+from .quantize.npu_int8 import Product
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
@@ -124,8 +126,9 @@ class Work:
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)
     # calibrate: x (N, F) and states (N, size) by name; x (N, T, F) alone for whole sequences
     calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
-    # calibrate: samples -> emulated NRMSE of the int8 cell
-    convergence: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    # calibrate: the int8 cells of a w8a8 model, by layer, and how their ranges were chosen
+    products: Mapping[str, Product] = dataclasses.field(default_factory=dict)
+    ranges: Chosen | None = None
     # quantize_native: of int8.npz
     native_int8: Arrays = dataclasses.field(default_factory=dict)
     # convert_rknn: member -> the form that was kept

@@ -88,6 +88,11 @@ class Layer(ABC):
         """
 
     @property
+    def bounded(self) -> bool:
+        """Whether its output and its state `recurrent` always lie in -1 to 1."""
+        return False
+
+    @property
     def entry(self) -> str:
         """The name of the matrix that multiplies x."""
         return "W_x"

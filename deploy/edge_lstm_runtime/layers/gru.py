@@ -43,6 +43,10 @@ class Gru(Layer):
     def macs(self, inputs: int) -> int:
         return super().macs(inputs) + 2 * self.units  # r (n of h) or r h, and z (h - n)
 
+    @property
+    def bounded(self) -> bool:
+        return True
+
     def cell(
         self,
         ops: Ops,

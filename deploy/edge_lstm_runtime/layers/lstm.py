@@ -40,6 +40,10 @@ class Lstm(Layer):
     def macs(self, inputs: int) -> int:
         return super().macs(inputs) + 3 * self.units  # f c, i g, o tanh(c)
 
+    @property
+    def bounded(self) -> bool:
+        return True
+
     def cell(
         self,
         ops: Ops,

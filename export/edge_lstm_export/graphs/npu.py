@@ -6,7 +6,7 @@ outputs of each form.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from edge_lstm_runtime.layers.dense import Dense
 
 from ..layers import ACTIVATIONS
 from ..npu.targets import known
+from ..quantize.npu_int8 import Product
 from . import bundle
 from .builder import Graph
 from .bundle import (
@@ -42,7 +43,7 @@ def cell(
     weights: Weights,
     calibration: Calibration,  # noqa: ARG001
     *,
-    learned: Calibration | None = None,  # noqa: ARG001
+    products: Mapping[str, Product] | None = None,  # noqa: ARG001
 ) -> Form:
     graph, tapes = bundle.cells(spec, weights)
     traced = {
@@ -59,7 +60,7 @@ def fused(
     calibration: Calibration,  # noqa: ARG001
     *,
     steps: int = 1,
-    learned: Calibration | None = None,  # noqa: ARG001
+    products: Mapping[str, Product] | None = None,  # noqa: ARG001
 ) -> Form:
     """ONNX's operators, over `steps` steps.
 

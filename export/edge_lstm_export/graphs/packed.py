@@ -1,16 +1,15 @@
-"""The packed form: the cells with int8 products and everything else in float16."""
+"""The packed form: the cells with int8 products of their states, the rest in float16."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.emulate.npu_ranges import input_parts, input_range
 from edge_lstm_runtime import ConversionError, ModelSpec
-from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V
+from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V, X
 from edge_lstm_runtime.layers import FEATURES, Layer
 
 from ..quantize import npu_int8
@@ -29,29 +28,23 @@ def packed(
     weights: Weights,
     calibration: Calibration,
     *,
-    learned: Calibration | None = None,
+    products: Mapping[str, npu_int8.Product] | None = None,
 ) -> Form:
     """The cells with int8 products and everything else in float16. See `npu_int8`.
 
-    learned: the ranges that the model was fine-tuned with, if it was. Raises ConversionError if the
-    int8 cells can't be made of the network.
+    products: the int8 cells, by layer. If they are left out, they are made from `calibration`.
+    Raises ConversionError if the int8 cells can't be made of the network.
     """
     network = spec.network
     if why := npu_int8.refused(network):
         raise ConversionError(why)
-    if learned:
-        x_range = learned["x_range"].astype(np.float64)
-        products = npu_int8.learned_layers(spec, weights, learned)
-    else:
-        x_range = input_range(calibration["x"])
-        products = npu_int8.quantize(spec, weights, calibration, x_range)
+    if not products:
+        products = npu_int8.quantize(spec, weights, calibration)
     builder = _Packed(spec, weights)
     for layer in network.layers:
         builder.add(layer, products.get(layer.name))
-    parts = input_parts(spec.inputs.feature_size)
-    io = {"form": "packed", "parts": parts, "x_range": x_range.tolist(), "inputs": builder.slots}
     recipe = {
-        "io": io,
+        "io": {"form": "packed", "inputs": builder.slots},
         "float16": builder.float16(),
         "ranges": {name: list(npu_int8.UNIT) for name in builder.unit},
         # They would put the sums' scales back into the weights that were divided by them, and cut
@@ -79,13 +72,13 @@ class _Packed:
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
         self.graph = Graph()
-        self.inputs: dict[str, tuple[int, ...]] = {}
-        self.slots: list[list[str]] = []
+        self.inputs: dict[str, tuple[int, ...]] = {FEATURES: (1, spec.inputs.feature_size, 1, 1)}
+        self.slots = [[X, ""]]
         self.unit: list[str] = []
         self.traced: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._spec = spec
         self._weights = weights
-        self._values: dict[str, str] = {}  # each layer's output
+        self._values = {FEATURES: FEATURES}  # and each layer's output
 
     def add(self, layer: Layer, product: npu_int8.Product | None) -> None:
         own = self._spec.network.own(layer, self._weights)
@@ -132,34 +125,43 @@ class _Packed:
         return Symbol(tape, tensor)
 
     def _sums(self, layer: Layer, product: npu_int8.Product, order: Sequence[int]) -> str:
-        """v, the int8 product, and its sums in float16, the parts in that order. Returns the sums'
-        name."""
+        """The int8 product of v, the float16 product of the other inputs, and the sums of both in
+        float16, the parts in that order. Returns the sums' name."""
         g = self.graph
+        network = self._spec.network
         prefix = layer.name
-        first = layer.inputs == (FEATURES,)
-        W = product.weights
-        H = self._spec.network.state[f"{prefix}.{layer.recurrent}"]
+        state = f"{prefix}.{layer.recurrent}"
+        H = network.state[state]
         v = f"{prefix}_v"
-        self.slots.append([V, f"{prefix}.{layer.recurrent}"])
-        if first:
-            self.inputs[v] = (1, W.shape[0], 1, 1)
-        else:  # v holds the zeros and h; the layer's inputs join it inside the graph
-            self.inputs[v] = (1, PINS + H, 1, 1)
-            self.unit.append(v)
-            read = [self._values[name] for name in layer.inputs]
-            v = g.add("Concat", [v, *read], f"{prefix}_joined", axis=1)
-            W = np.concatenate([W[:PINS], W[len(W) - H :], W[PINS : len(W) - H]])
+        self.slots.append([V, state])
+        self.inputs[v] = (1, PINS + H, 1, 1)
+        self.unit.append(v)
+        W = product.weights
+        W = np.concatenate([W[:PINS], W[len(W) - H :], W[PINS : len(W) - H]])
 
         def ordered(array: NDArray[np.float64]) -> NDArray[np.float32]:
             blocks = np.split(array.astype(np.float32), len(order), axis=-1)
             return np.concatenate([blocks[k] for k in order], axis=-1)
 
+        bounded = {found.name for found in network.layers if found.bounded}
+        inside = [self._values[name] for name in layer.inputs if name in bounded]
+        others = [self._values[name] for name in layer.inputs if name not in bounded]
+        if inside:
+            v = g.add("Concat", [v, *inside], f"{prefix}_joined", axis=1)
+            self.unit.append(v)
         linear = g.convolution(v, ordered(W), ordered(product.bias), f"{prefix}_linear")
-        self.unit += [v, linear]
+        self.unit.append(linear)
         scale = g.constant(f"{prefix}_scale", ordered(product.scale).reshape(1, -1, 1, 1))
-        centre = g.constant(f"{prefix}_centre", ordered(product.centre).reshape(1, -1, 1, 1))
         scaled = g.add("Mul", [linear, scale], f"{prefix}_scaled")
-        return g.add("Add", [scaled, centre], f"{prefix}_sums")
+        centre = ordered(product.centre)
+        if others:
+            x = others[0]
+            if len(others) > 1:
+                x = g.add("Concat", others, f"{prefix}_others", axis=1)
+            outer = g.convolution(x, ordered(product.W_x), centre, f"{prefix}_outer")
+        else:
+            outer = g.constant(f"{prefix}_centre", centre.reshape(1, -1, 1, 1))
+        return g.add("Add", [scaled, outer], f"{prefix}_sums")
 
     def _trace(self, layer: Layer, tape: Tape, split: Sequence[str]) -> None:
         """The converter crashes (SIGFPE) if a part of a Split is an output. So the Split's input is

@@ -9,17 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.emulate.npu_ranges import input_range
-from edge_lstm_runtime import ModelSpec, Reference, compare
+from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 
 from ..work import Float32
-from . import npu_int8
 
 T = TypeVar("T")
-SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
-TOLERABLE = 1.1  # times the least error: the smallest size within it is taken
-UNMEASURED = 1024  # samples if there is no curve
+SAMPLES = 8192
 POOL = 100_000  # training steps that are looked at
 SEQUENCES = 64  # of a bidirectional model
 
@@ -46,12 +42,10 @@ def calibrate(
     weights: Mapping[str, Float32],
     recordings: Sequence[NDArray[Any]],
     labels: Sequence[object],
-    stream: NDArray[Any] | None,
-) -> tuple[dict[str, Float32], dict[int, float]]:
-    """The calibration set and the curve that its size follows from: samples -> NRMSE.
+) -> dict[str, Float32]:
+    """x (N, F), and every state (N, size) by name before the step, for up to SAMPLES steps.
 
-    recordings: training features (T, F) each. labels: the class of each. stream: features
-    (steps, F) for the curve. If it is None, there is no curve, and the set has UNMEASURED samples.
+    recordings: training features (T, F) each. labels: the class of each.
     """
     rng = np.random.default_rng(0)
     order = rng.permutation(len(recordings))
@@ -74,26 +68,8 @@ def calibrate(
     priority = _in_turns(
         [rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)]
     )
-    priority = [*extremes, *(p for p in priority if p not in extremes)][: SIZES[-1]]
-    samples = _states(spec, weights, pool, sorted(priority))
-    rank = {position: k for k, position in enumerate(priority)}
-    ranks = np.array([rank[position] for position in sorted(priority)])
-
-    def of_size(size: int) -> dict[str, Float32]:
-        return {name: array[ranks < size] for name, array in samples.items()}
-
-    if stream is None:
-        return of_size(UNMEASURED), {}
-    reference = Reference(spec, weights).run(stream)
-    curve = {}
-    for size in sorted({min(size, len(priority)) for size in SIZES}):
-        x_range = input_range(of_size(size)["x"])
-        products = npu_int8.quantize(spec, weights, of_size(size), x_range)
-        emulated = npu_int8.emulate(spec, weights, products, x_range, stream)
-        curve[size] = compare(emulated, reference).nrmse
-    return of_size(
-        next(size for size, error in curve.items() if error <= TOLERABLE * min(curve.values()))
-    ), curve
+    priority = [*extremes, *(p for p in priority if p not in extremes)][:SAMPLES]
+    return _states(spec, weights, pool, sorted(priority))
 
 
 def _in_turns(groups: list[list[T]]) -> list[T]:

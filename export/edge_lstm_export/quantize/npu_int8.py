@@ -5,8 +5,9 @@ cell state in int8, then from the sums, the rounding of the weights, and x. So
 
     states   stay float16, like everything element-wise: H values each, against the products'
              S (F + H)
-    x        is given to the int8 product in several channels, rounded at different offsets. Their
-             sum is finer (packing.spread)
+    x        has a float16 product of its own. F is small beside H, and a grid that is wide enough
+             for the largest feature would be too coarse for the others. So have the outputs of
+             layers that are not bounded
     h        is rounded so that each step makes up for the rounding error of the step before
              (packing.Packing)
     sums     each of the S columns has a scale and a centre of its own, searched for the least
@@ -19,16 +20,16 @@ cell state in int8, then from the sums, the rounding of the weights, and x. So
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm.emulate.npu_ranges import input_parts, on_grid, search_ranges, walk
+from edge_lstm.emulate.npu_ranges import int8_inputs, on_grid, search_ranges, walk
 from edge_lstm.emulate.npu_w8a8 import product
 from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.backends.rknn.packing import PINS, spread
+from edge_lstm_runtime.backends.rknn.packing import PINS
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
 from edge_lstm_runtime.model.network import Network
@@ -42,64 +43,64 @@ UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the ze
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """weights: (PINS + inputs + H, S), each column on an int8 grid. bias, scale, centre: (S,).
+    """The sums are round(v @ weights + bias) * scale + centre + x @ W_x.
 
-    The sums are round(v @ weights + bias) * scale + centre, rounded on the int8 grid of 1/127.
+    weights: (PINS + n + H, S), each column on an int8 grid. bias, scale, centre: (S,). v is
+    [0, 0, the n inputs that `int8_inputs` tells, h], and round is to the int8 grid of 1/127.
+    W_x: (inputs - n, S) for the other inputs, in float16.
     """
 
     weights: Float64
     bias: Float64
     scale: Float64
     centre: Float64
+    W_x: Float64
 
 
 def refused(network: Network) -> str:
     """Why the int8 cells can't be made of a network, or "" if they can."""
-    rounded = [layer for layer in network.layers if layer.multiplies_state]
-    if not rounded:
+    found = [layer for layer in network.layers if layer.multiplies_state]
+    if not found:
         return "no layer multiplies its state, and the int8 cell is made of such layers"
-    first = rounded[0]
-    readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
-    if readers != [first.name] or first.inputs != (FEATURES,):
-        return (
-            f"the int8 cell takes a network whose features {first.name} alone reads, its first "
-            f"layer that multiplies its state; here {', '.join(readers)} read them"
-        )
+    for layer in found:
+        if not layer.bounded:
+            return (
+                f"the state of {layer.name} is not bounded, and the int8 cell takes states in "
+                "-1 to 1"
+            )
     return ""
 
 
 def quantize(
-    spec: ModelSpec, weights: Weights, calibration: Weights, x_range: Float64
+    spec: ModelSpec,
+    weights: Weights,
+    calibration: Weights,
+    search: Callable[[Float64, Float64], tuple[Float64, Float64]] = search_ranges,
 ) -> dict[str, Product]:
-    """The product of each layer that multiplies its state, with int8 inputs v.
+    """The product of each layer that multiplies its state.
 
-    v is [0, 0, x in parts or the values that the layer reads, h].
-
-    calibration: x (N, F), and every state (N, size) before the step, by name.
+    calibration: x (N, F), and every state (N, size) before the step, by name. search: finds the
+    scale and the centre of each sum, see `search_ranges`.
     """
     states = {name: calibration[name] for name in spec.network.state}
     products = {}
     for seen in walk(spec.network, weights, calibration["x"], states):
         layer = seen.layer
         W_x, W_h, b = layer.joined(NUMPY, seen.weights)
-        h = seen.state[layer.recurrent]
+        inside = int8_inputs(spec.network, layer)
+        outer = half(W_x[~inside])
+        sums = seen.sums - seen.inputs[:, ~inside] @ W_x[~inside]
         share = seen.importance / seen.importance.sum(axis=0)
-        scale, centre = search_ranges(seen.sums, seen.importance)
-        if layer.inputs == (FEATURES,):
-            parts = input_parts(spec.inputs.feature_size)
-            x = spread(seen.inputs, x_range, parts)
-            W_x = np.tile(W_x * x_range[:, None] / parts, (parts, 1))
-        else:
-            x = on_grid(seen.inputs)
-        v = np.concatenate([x, on_grid(h)], axis=1)
-        W = np.concatenate([W_x, W_h]) / scale
+        scale, centre = search(sums, seen.importance)
+        v = on_grid(np.concatenate([seen.inputs[:, inside], seen.state[layer.recurrent]], axis=1))
+        W = np.concatenate([W_x[inside], W_h]) / scale
         step = np.maximum(np.abs(W).max(axis=0), 1e-9) / 127
-        W = rounded(W, v, step, len(W_x))
+        W = rounded(W, v, step, int(inside.sum()))
         exact = v @ W
-        bias = (b - centre) / scale + (share * ((seen.sums - b) / scale - exact)).sum(axis=0)
-        off = seen.sums - on_grid(exact + bias) * scale - centre
+        bias = (b - centre) / scale + (share * ((sums - b) / scale - exact)).sum(axis=0)
+        off = sums - on_grid(exact + bias) * scale - centre
         centre = centre + (share * off).sum(axis=0)
-        products[layer.name] = Product(_pinned(W, step), bias, scale, centre)
+        products[layer.name] = Product(_pinned(W, step), bias, scale, centre, outer)
     return products
 
 
@@ -124,30 +125,21 @@ def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
 def learned_layers(spec: ModelSpec, weights: Weights, learned: Weights) -> dict[str, Product]:
     """The products of a model that was fine-tuned for them: its weights lie on the grid.
 
-    learned: its ranges, x_range (F,), and NAME.scale and NAME.centre (S,) of each layer that
-    multiplies its state.
+    learned: its ranges, NAME.scale and NAME.centre (S,) of each layer that multiplies its state.
     """
-
     products = {}
     for layer in spec.network.layers:
         if not layer.multiplies_state:
             continue
         own = spec.network.own(layer, weights)
-        first = layer.inputs == (FEATURES,)
-        ones = np.ones(spec.network.sizes[layer.name][0])
-        x_range = learned["x_range"] if first else ones
-        parts = input_parts(spec.inputs.feature_size) if first else 1
-        q, step = product(layer, own, x_range, parts)
-        scale, centre, b = (
-            array.astype(np.float64)
-            for array in (
-                learned[f"{layer.name}.scale"],
-                learned[f"{layer.name}.centre"],
-                layer.joined(NUMPY, own)[2],
-            )
+        inside = int8_inputs(spec.network, layer)
+        q, step, outer, b = product(layer, own, inside)
+        scale, centre = (
+            learned[f"{layer.name}.{name}"].astype(np.float64) for name in ("scale", "centre")
         )
         step = step / scale
-        products[layer.name] = Product(_pinned(q * step, step), (b - centre) / scale, scale, centre)
+        W = _pinned(q * step, step)
+        products[layer.name] = Product(W, (b - centre) / scale, scale, centre, half(outer))
     return products
 
 
@@ -168,50 +160,69 @@ class _Given(NumpyOps):
         return self.given
 
 
+def half(values: Float64) -> Float64:
+    """Rounded to float16."""
+    return values.astype(np.float16).astype(np.float64)
+
+
 def emulate(
     spec: ModelSpec,
     weights: Weights,
-    products: Mapping[str, Product],
-    x_range: Float64,
+    candidates: Sequence[Mapping[str, Product]],
     features: NDArray[np.floating[Any]],
 ) -> Float64:
-    """The answers of the int8 cells, by NumPy: (steps, F) -> (steps, O).
+    """The answers of the int8 cells, by NumPy, each stream from the zero state.
 
-    Products and sums are rounded as on the NPU. The rest is exact.
+    candidates: the products of each layer, by name. features: (streams, steps, F). Returns
+    (candidates, streams, steps, O). Products and sums are rounded as on the NPU. The rest is exact.
     """
     network = spec.network
     exact = {n: np.asarray(array, np.float64) for n, array in weights.items()}
     own = {layer.name: network.own(layer, exact) for layer in network.layers}
-    state = network.zero_state(np.float64)
-    error = {name: np.zeros(size) for name, size in network.state.items()}
+    streams, steps, _ = features.shape
+    several = (len(candidates), streams)
+
+    def stacked(name: str, part: str) -> Float64:
+        arrays = np.stack([getattr(products[name], part) for products in candidates])
+        return arrays if arrays.ndim == 3 else arrays[:, None]
+
+    stack = {
+        name: Product(*(stacked(name, field.name) for field in dataclasses.fields(Product)))
+        for name in candidates[0]
+    }
+    inside = {layer.name: int8_inputs(network, layer) for layer in network.layers}
+    state = {name: np.zeros((*several, size)) for name, size in network.state.items()}
+    error = {name: np.zeros((*several, size)) for name, size in network.state.items()}
     given = _Given()
-    parts = spread(np.asarray(features, np.float64), x_range, input_parts(features.shape[1]))
-    outputs = np.empty((len(features), spec.answer.size))
+    outputs = np.empty((*several, steps, spec.answer.size))
 
     def round_sums(layer: Layer, x: Float64) -> None:
-        product = products[layer.name]
+        product = stack[layer.name]
         name = f"{layer.name}.{layer.recurrent}"
         wanted = state[name] + error[name]
         h = on_grid(wanted)
         error[name] = wanted - h
-        linear = np.concatenate([x, h]) @ product.weights[PINS:] + product.bias
-        given.given = on_grid(linear) * product.scale + product.centre
+        v = np.concatenate([on_grid(x[..., inside[layer.name]]), h], axis=-1)
+        linear = v @ product.weights[:, PINS:] + product.bias
+        outer = half(x[..., ~inside[layer.name]]) @ product.W_x
+        given.given = on_grid(linear) * product.scale + product.centre + outer
 
-    for t, v in enumerate(parts):
-        values = {FEATURES: v}
+    for t in range(steps):
+        rows = features[:, t].astype(np.float64)
+        values = {FEATURES: np.broadcast_to(rows, (*several, rows.shape[-1]))}
         for layer in network.layers:
-            x = np.concatenate([values[name] for name in layer.inputs])
-            if layer.name in products:
-                round_sums(layer, x if layer.inputs == (FEATURES,) else on_grid(x))
-                x = np.zeros(network.sizes[layer.name][0])
+            x = np.concatenate([values[name] for name in layer.inputs], axis=-1)
+            if layer.name in stack:
+                round_sums(layer, x)
+                x = np.zeros_like(x)
             before = network.own(layer, state)
 
             def product_of(name: str, v: Any, own: Any = own[layer.name]) -> Any:
                 return v @ own[name]
 
-            ops = given if layer.name in products else NUMPY
+            ops = given if layer.name in stack else NUMPY
             y, after = layer.cell(ops, product_of, own[layer.name], x, before)
             state |= {f"{layer.name}.{name}": array for name, array in after.items()}
             values[layer.name] = y
-        outputs[t] = values[network.layers[-1].name]
+        outputs[:, :, t] = values[network.layers[-1].name]
     return outputs

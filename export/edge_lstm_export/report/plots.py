@@ -97,16 +97,14 @@ def plot_inspection(inspection: Inspection) -> Figure:
     return figure
 
 
-def plot_convergence(curve: Mapping[int, float], chosen: int) -> Figure:
-    """The emulated NRMSE of the int8 cell over the size of its calibration set."""
-    figure = Figure(figsize=(6, 2.8), layout="constrained")
+def plot_ranges(errors: Mapping[str, float], chosen: str) -> Figure:
+    """The emulated NRMSE of the int8 cell by each rule for the ranges of its sums."""
+    figure = Figure(figsize=(6, 0.6 + 0.35 * len(errors)), layout="constrained")
     ax = figure.add_subplot()
-    ax.plot(list(curve), list(curve.values()), marker="o", color=COLOURS[0])
-    ax.axvline(chosen, color=COLOURS[3], linewidth=1, label=f"taken: {chosen}")
-    ax.set_xscale("log", base=2)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("calibration samples")
-    ax.set_ylabel("NRMSE, emulated")
-    ax.grid(visible=True, alpha=0.25)
-    ax.legend(frameon=False)
+    colours = [COLOURS[3] if rule == chosen else COLOURS[0] for rule in errors]
+    bars = ax.barh(list(errors), list(errors.values()), color=colours)
+    ax.bar_label(bars, [f"{error:.1e}" for error in errors.values()], padding=3)
+    ax.margins(x=0.15)
+    ax.invert_yaxis()
+    ax.set_xlabel("NRMSE, emulated")
     return figure

@@ -3,9 +3,8 @@ really occur before them.
 
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two),
 and the kind of stream. A stream starts anew at each recording, or is carried through all of them,
-because a board does either. A convergence curve says how many samples are enough. For it the
-emulated int8 cell is streamed over validation and training data, and the smallest set is taken that
-is within TOLERABLE of the best one.
+because a board does either. For w8a8 the int8 cells are made as well. Several rules for their
+ranges are streamed over validation and training data, emulated, and the best one is taken.
 
 A bidirectional model has no states to draw. Its samples are sequences of the length that the
 converted model takes, the classes in turn.
@@ -15,13 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
+from ..quantize.choose_ranges import choose
 from ..work import Work
-
-STREAMED = 6000  # steps for a point of the curve
 
 
 def call(work: Work) -> Work:
@@ -34,23 +30,16 @@ def call(work: Work) -> Work:
             else {}
         )
         return dataclasses.replace(work, calibration=calibration)
-    stream = np.concatenate(
-        [work.spec.inputs.features(s.x)[0] for s in (*splits.val, *splits.train)]
-    )[:STREAMED]
-    w8a8 = any("w8a8" in schemes for schemes in work.schemes.values())
-    curved = w8a8 and not npu_int8.refused(work.spec.network)
-    calibration, curve = calibrate(
-        work.spec,
-        work.weights,
-        recordings,
-        [s.label for s in splits.train],
-        stream if curved else None,
-    )
-    if curve:
-        size = len(calibration["x"])
-        best = min(curve.values())
-        work.say(
-            f"  {size} samples: emulated NRMSE of the int8 cell {curve[size]:.1e}, "
-            f"{best:.1e} with the best size"
-        )
-    return dataclasses.replace(work, calibration=calibration, convergence=curve)
+    calibration = calibrate(work.spec, work.weights, recordings, [s.label for s in splits.train])
+    work = dataclasses.replace(work, calibration=calibration)
+    wanted = any("w8a8" in schemes for schemes in work.schemes.values())
+    if not wanted or npu_int8.refused(work.spec.network):
+        return work
+    if work.run.w8a8:
+        products = npu_int8.learned_layers(work.spec, work.weights, work.run.w8a8)
+        return dataclasses.replace(work, products=products)
+    validation = [work.spec.inputs.features(s.x)[0] for s in splits.val]
+    chosen = choose(work.spec, work.weights, calibration, [*validation, *recordings])
+    errors = ", ".join(f"{rule} {error:.1e}" for rule, error in chosen.errors.items())
+    work.say(f"  ranges of the int8 cell: {chosen.rule} (emulated NRMSE: {errors})")
+    return dataclasses.replace(work, products=chosen.products, ranges=chosen)

@@ -125,7 +125,7 @@ def _form(work: Work, name: str, steps: int) -> Form | str:
     try:
         if spec.whole:
             return whole(spec, weights, steps)
-        return FORMS[name](spec, weights, work.calibration, learned=work.run.w8a8, **several)
+        return FORMS[name](spec, weights, work.calibration, products=work.products, **several)
     except ConversionError as e:
         return str(e)
 

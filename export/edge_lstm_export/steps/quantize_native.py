@@ -73,7 +73,7 @@ def of_run(run: Run) -> Arrays:
     """The arrays of int8.npz for a trained run. They are the same for every NPU."""
     recordings = [run.spec.inputs.features(s.x)[0] for s in run.splits.train]
     labels = [s.label for s in run.splits.train]
-    calibration, _ = calibrate(run.spec, run.weights, recordings, labels, None)
+    calibration = calibrate(run.spec, run.weights, recordings, labels)
     return quantize(run.spec, run.weights, calibration)
 
 

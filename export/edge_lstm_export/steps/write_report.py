@@ -16,7 +16,7 @@ from edge_lstm_runtime.files import atomic_write
 
 from ..measure.keys import NUMPY
 from ..report import page
-from ..report.plots import plot_convergence, plot_errors, plot_inspection, plot_stream
+from ..report.plots import plot_errors, plot_inspection, plot_ranges, plot_stream
 from ..work import Work
 from .inspect_rknn import TRACED_STEPS
 
@@ -123,8 +123,11 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
         "The golden stream, output by output",
         plot_stream(outputs, shown, work.reference, work.spec.answer.names),
     )
-    if work.convergence:
-        taken = len(work.calibration["x"])
-        caption = f"How many calibration samples the int8 cell needs: {taken} were taken"
-        figures["calibration"] = (caption, plot_convergence(work.convergence, taken))
+    if work.ranges:
+        rule = work.ranges.rule
+        caption = (
+            "Ranges of the int8 cell's sums, streamed over validation and training data: "
+            f"taken: {rule}"
+        )
+        figures["ranges"] = (caption, plot_ranges(work.ranges.errors, rule))
     return figures

@@ -6,9 +6,10 @@ their order. The inputs:
     cell      x (1, F, 1, 1), then every state (1, size, 1, 1)
     lstm      the fused operator over T steps: x (T, 1, F), then every state (1, 1, size). Only x
               for a network that needs whole sequences
-    packed    for each layer v, then the states that its cell reads unrounded, (1, channels, 1, 1).
-              v is the vector of the layer's int8 product, so that the graph need not assemble it:
-              two zeros, x in parts (first layer only), the rounded state
+    packed    x (1, F, 1, 1). Then for each layer that multiplies its state v, and the states that
+              its cell reads unrounded, (1, channels, 1, 1). v begins the vector of the layer's int8
+              product: two zeros and the rounded state. In older bundles there is no x, and v of the
+              first layer has it in parts on the int8 grid, between the zeros and the state
 
 Four-dimensional arrays are passed as NHWC. That is the vendor's default, and the only layout that
 both toolkits take (rknn-toolkit-lite2 raises a KeyError for a list of layouts, its issue 344).
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PINS = 2  # the channels of v that are always zero, see edge_lstm_export.quantize.npu_int8
-V = "v"  # a kind of input of the packed form, and so is EXACT
+X = "x"  # kinds of inputs
+V = "v"
 EXACT = "exact"
 
 
@@ -44,8 +46,8 @@ class Packing:
     """The arrays that go in and out, in preallocated buffers.
 
     io: from the artifact's manifest row. It is {"form": "cell"}, or {"form": "lstm", "steps": T}
-    with "whole": true if there is no state, or {"form": "packed", "parts": n, "x_range": [...],
-    "inputs": [["v", "lstm0.h"], ["exact", "lstm0.c"], ...]}.
+    with "whole": true if there is no state, or {"form": "packed", "inputs": [["x", ""],
+    ["v", "lstm0.h"], ["exact", "lstm0.c"], ...]}, in older bundles with "parts" and "x_range".
     features: F. states: the network's, name -> size, in order.
     """
 
@@ -54,22 +56,23 @@ class Packing:
         self.steps: int = io.get("steps", 1)
         self._sizes = dict(states)
         if self.form == "packed":
-            self._parts = io["parts"]
-            self._range = np.asarray(io["x_range"], np.float64)
             slots = [(kind, name) for kind, name in io.get("inputs") or _of_format_1(states)]
         else:
-            slots = [("x", ""), *((EXACT, name) for name in states)]
+            slots = [(X, ""), *((EXACT, name) for name in states)]
+        self._parts = 0 if slots[0][0] == X else io["parts"]
+        if self._parts:
+            self._range = np.asarray(io["x_range"], np.float64)
         shapes = []
         before = []  # the number of values in a buffer before its state
         for n, (kind, name) in enumerate(slots):
             front = PINS + (self._parts * features if n == 0 else 0) if kind == V else 0
-            size = features if kind == "x" else front + states[name]
+            size = features if kind == X else front + states[name]
             before.append(front)
-            fused = (self.steps if kind == "x" else 1, 1, size)
+            fused = (self.steps if kind == X else 1, 1, size)
             shapes.append(fused if self.form == "lstm" else (1, 1, 1, size))
         self.inputs = [np.zeros(shape, np.float32) for shape in shapes]
         flat = [array.reshape(-1) for array in self.inputs]  # views
-        self._x = flat[0][PINS : before[0]] if self.form == "packed" else flat[0]
+        self._x = flat[0][PINS : before[0]] if self._parts else flat[0]
         self._state = {n: np.zeros(size, np.float32) for n, size in states.items()}
         self._rounded: list[
             tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -84,7 +87,7 @@ class Packing:
 
     def put(self, features: NDArray[Any]) -> None:
         """features: (F,), or (T, F) if the graph takes T steps."""
-        if self.form == "packed":
+        if self._parts:
             self._x[:] = spread(features, self._range, self._parts)
         else:
             self._x[:] = features.ravel()
