@@ -28,6 +28,22 @@ def future(spec: ModelSpec, x: Float64) -> Float64:
     return truth
 
 
+def season_before(spec: ModelSpec, x: Float64, season: int) -> Float64:
+    """x: (T, C) raw units -> (T, O) the values one season before those of `future`.
+
+    NaN in the first season and if a value is missing.
+    """
+    found = np.full((len(x), spec.answer.size), np.nan)
+    found[season:] = future(spec, x)[: max(len(x) - season, 0)]
+    return found
+
+
+def last_values(spec: ModelSpec, x: Float64) -> Float64:
+    """x: (T, C) raw units -> (T, O) the value now, for every step ahead, gaps filled."""
+    filled = spec.inputs.features(x)[1]
+    return filled[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
+
+
 def stream_cuts(steps: int, window: int, streams: int) -> Iterator[slice]:
     """A text as so many streams side by side, each cut into windows.
 
