@@ -74,6 +74,7 @@ class Sequence:
     y      (T, targets) float64 what to answer at each step, raw units, NaN if unknown; None if the
            inputs themselves say it
     time, anomalous  as of a `Recording`
+    cut    whether it begins or ends at a change of its recording's label
     """
 
     name: str
@@ -83,6 +84,7 @@ class Sequence:
     y: Float64 | None = None
     time: Float64 | None = None
     anomalous: NDArray[np.bool_] | None = None
+    cut: bool = False
 
     @property
     def normal(self) -> Float64:

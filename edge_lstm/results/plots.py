@@ -154,7 +154,7 @@ def draw_against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize
 
 
 def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """rows: as of `compact`. The chief metric of both splits over the parameters, models named."""
+    """rows: as of `results.sizes`. The chief metric of both splits over the parameters."""
     metric = headline(rows[0]["test"])
     figure = new_figure(8, 4)
     ax = figure.add_subplot()

@@ -147,9 +147,9 @@ class RegressionTask(NumberTask):
 
 
 def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], target: str) -> Figure:
-    """The longest recording over time, and the answers at the last known steps against their truth.
+    """The longest sequence over time, and the answers at the last known steps against their truth.
 
-    truth, answers: per recording (T,), raw units, NaN if unknown.
+    truth, answers: per sequence (T,), raw units, NaN if unknown.
     """
     figure = new_figure(12, 3.8)
     over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
@@ -159,8 +159,8 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
     over_time.legend(frameon=False, ncols=2)
     label_axes(
         over_time,
-        f"{target}: the longest recording of the test split",
-        "step of the recording",
+        f"{target}: the longest sequence of the test split",
+        "step of the sequence",
         f"{target} (raw units)",
     )
     last = [
@@ -175,7 +175,7 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
         markersize=6,
     )
     label_axes(
-        against, "At the last step of each recording", f"truth, {target}", f"answer, {target}"
+        against, "At the last step of each sequence", f"truth, {target}", f"answer, {target}"
     )
     return figure
 

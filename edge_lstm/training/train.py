@@ -5,12 +5,13 @@ RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and
 RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
 RUN/teacher/            the larger model of [distill], see distill.py
 RUN/full.pt, prune/     of [prune], see prune.py
-RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
+RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see qat.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch. RUN/tensorboard has the same as TensorBoard events
 RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board:
-                        streamed from the zero state at each recording. "test, state never reset"
-                        is one stream through all of them
+                        streamed from the zero state at each sequence. "test, state never reset"
+                        is one stream through all of them. A sequence of classes is a run of one
+                        label
 RUN/*.png               the curves, the task's figure of the test split, and a detector's scores
 """
 

@@ -113,9 +113,15 @@ def test_a_season_that_is_unknown_or_too_long_is_skipped_with_the_reason(
 ) -> None:
     for season, reason in (
         (None, "no `season`"),
-        (40, "no step of the test split has known values both ahead and a season (40 steps) before"),
+        (
+            40,
+            "no step of the test split has known values both ahead and a season (40 steps) before",
+        ),
         # The test split has 40 steps: one is a season after the start, and has 2 known ones ahead.
-        (37, "no step of the test split has known values both ahead and a season (37 steps) before"),
+        (
+            37,
+            "no step of the test split has known values both ahead and a season (37 steps) before",
+        ),
     ):
         row = seasonal(
             make_case(

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_lstm import load_data
+from edge_lstm import evaluate, load_data
 from edge_lstm.config.common import SplitConfig
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import Splits, make_spec
 from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
 from edge_lstm.data.windows import batches, examples, future, window_starts
+from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.model.spec import ModelSpec
@@ -133,6 +134,40 @@ def test_a_change_of_label_cuts_a_recording() -> None:
         ("r[2:5]", "g", [2, 3, 4]),
         ("r[5:6]", "g", [5]),
     ]
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_sequences_say_whether_a_change_of_label_cut_them(configure: Configure) -> None:
+    """Each subject walks and then rests, in one recording. Two more only walk."""
+    config = configure(CLASSIFY)
+    assert all(s.cut for s in load_data(config).test)
+    parts = {
+        "train": [labelled("walk", "rest")],
+        "val": [labelled("walk"), labelled("rest", "walk")],
+        "test": [labelled("rest")],
+    }
+    divided = config.model.divide(parts, ("a", "b"))
+    assert [s.cut for s in divided.val] == [False, True, True]
+    assert [s.cut for s in divided.test] == [False]
+    told = []
+    for sequences in (divided.val, divided.test):
+        spec = make_spec(config, divided)
+        found = evaluate(spec, sequences, [np.zeros((len(s.x), 2)) for s in sequences])
+        told.append(task_of(spec).verdict(found))
+    cut, whole = told
+    assert cut[0].startswith("On the 3 sequences of the test split the answer at the last step is")
+    assert cut[1:] == [
+        "Recordings were cut at the changes of their label, and each piece was answered from the "
+        "zero state. A board does not know these places."
+    ]
+    assert len(whole) == 1
+
+
+def labelled(*labels: str) -> Recording:
+    """Three rows of each label."""
+    names = np.repeat(np.array(labels), 3)
+    x = np.arange(2.0 * len(names)).reshape(-1, 2)
+    return Recording("r", "g", x, labels=names)
 
 
 def test_a_class_seen_only_in_the_test_is_named(classify_csv: Path, configure: Configure) -> None:
