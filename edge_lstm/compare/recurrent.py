@@ -102,7 +102,7 @@ def _seconds(folder: Path) -> float:
     """Of all epochs, without validation: of the training, and of the second one if it was asked."""
     ends = [folder / checkpoint.LAST, folder / REFIT / checkpoint.LAST]
     found = [checkpoint.load(end)["progress"]["history"] for end in ends if end.exists()]
-    return sum(row["seconds"] for history in found for row in history)
+    return float(sum(row["seconds"] for history in found for row in history))
 
 
 def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> tuple[float, str]:
