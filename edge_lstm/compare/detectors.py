@@ -113,7 +113,7 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     """The LSTM's score, but of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
-    spec = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
+    spec, _ = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
     seconds = time.perf_counter() - began
     scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
     row = dataclasses.replace(row, parameters=2 * spec.answer.size + 1, seconds=seconds)

@@ -14,7 +14,7 @@ from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.forecast import Forecast
 
-from ..config.base import Contradiction, Count, Names
+from ..config.base import Contradiction, Count, Names, repeated
 from ..config.sections import Whole
 from ..data.recordings import Float64, Sequence, Splits
 from ..data.windows import future, last_values, season_before
@@ -67,6 +67,8 @@ class Section(NumberSection):
             if channels is not None and target not in channels:
                 among = f"expected names among the channels {list(channels)}"
                 yield ("model", "targets"), f"{among}, and {target!r} is not"
+        if repeated(self.targets):
+            yield ("model", "targets"), "expected each name once"
         for key in ("offset", "level"):
             if config.augment is not None and getattr(config.augment, key):
                 other = "what it should answer would be another value too"

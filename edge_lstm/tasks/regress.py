@@ -92,6 +92,13 @@ class RegressionTask(NumberTask):
         assert sequence.y is not None
         return sequence.y
 
+    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
+        unknown = np.isnan(wanted).all(axis=0)
+        if unknown.any():
+            target = spec.answer.targets[int(np.argmax(unknown))]
+            none = "has no known value in the training split"
+            raise DataError(f"target {target!r} {none}; fill it in, or take it out of `targets`")
+
     def evaluate(
         self,
         spec: ModelSpec,

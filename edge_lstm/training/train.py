@@ -26,7 +26,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
-from ..data.recordings import shuffled
+from ..data.recordings import Float64, shuffled
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
 from ..results.run import Run, load_run
@@ -264,18 +264,21 @@ def _finish(
     drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
     plots.save_figure(drawn, out / task.figure)
     if settings := training.config.model.alarms:
-        found["train"] = answers(net, splits.train)
-        spec = alarms.fit(spec, splits.train, found["train"], **settings)
+        scored: dict[str, list[Float64]] = {}
+        spec, scored["train"] = alarms.fit(
+            spec, splits.train, answers(net, splits.train), **settings
+        )
+        for part, answered in found.items():
+            scored[part] = alarms.scores(spec, getattr(splits, part), answered)
         checkpoint.save(
             out / checkpoint.BEST,
             {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
         )
-        for part, answered in found.items():
-            metrics.setdefault(part, {})[alarms.KEY] = alarms.measure(
-                spec, getattr(splits, part), answered
-            )
-        scores = alarms.scores(spec, splits.test, found["test"])
-        panels = {"LSTM": (scores, spec.detector.threshold)}
+        for part, scores in scored.items():
+            measured = alarms.measure(spec, getattr(splits, part), scores)
+            metrics.setdefault(part, {})[alarms.KEY] = measured
+        title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
+        panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)

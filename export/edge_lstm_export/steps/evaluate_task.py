@@ -170,7 +170,8 @@ def _metrics(run: Run, passes: Passes) -> ByPass:
         test = [run.splits.test[n] for n in streamed.order]
         found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
         if run.spec.detector and how == RESET:
-            found[how][alarms.KEY] = alarms.measure(run.spec, test, list(streamed.answers))
+            scored = alarms.scores(run.spec, test, list(streamed.answers))
+            found[how][alarms.KEY] = alarms.measure(run.spec, test, scored)
     return found
 
 

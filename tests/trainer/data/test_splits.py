@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
 
 from edge_lstm import evaluate, load_data
 from edge_lstm.config.common import SplitConfig
@@ -17,7 +19,11 @@ from edge_lstm.data.load import Splits, make_spec
 from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
 from edge_lstm.data.windows import batches, examples, future, window_starts
+from edge_lstm.network import CompactNet
+from edge_lstm.results.answers import answers
 from edge_lstm.tasks.base import task_of
+from edge_lstm.training.losses import NumberLoss
+from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.model.spec import ModelSpec
@@ -251,6 +257,25 @@ def test_evaluation_batches_hold_each_sequence_once_and_are_small(lengths: list[
     made = batches(np.array(lengths), tokens=100)
     assert sorted(np.concatenate(made).tolist()) == list(range(len(lengths)))
     assert all(len(b) * max(lengths[k] for k in b) <= 100 or len(b) == 1 for b in made)
+
+
+def test_a_validation_of_unequal_lengths_takes_little_memory() -> None:
+    """Padded to the longest all at once, these would take 135 MB."""
+    rng = np.random.default_rng(0)
+    sequences = [Sequence("long", "l", rng.normal(size=(50_000, 1)))]
+    sequences += [Sequence(f"short{k}", "s", rng.normal(size=(20, 1))) for k in range(300)]
+    spec = identity_spec(1)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = CompactNet(spec)
+    tracemalloc.start()
+    validate = Validation(spec, sequences, NumberLoss(), fabric)
+    found = validate(model)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30e6
+    expected = evaluate(spec, sequences, answers(model, sequences))
+    assert found["val_mae"] == pytest.approx(expected["mae"], rel=1e-5)
+    assert found["val_rmse"] == pytest.approx(expected["rmse"], rel=1e-5)
 
 
 def test_statistics_are_those_of_training_alone(forecast_csv: Path, configure: Configure) -> None:
