@@ -97,6 +97,14 @@ class Layer(ABC):
         """Whether one of its products is with its state `recurrent`."""
         return "W_h" in self.weights(1)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether every output lies between -1 and 1, as the int8 cell of an NPU needs it.
+
+        A type whose output can lie beyond says no. It would be clipped there.
+        """
+        return True
+
     def joined(self, ops: Ops, weights: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """W_x (inputs, S), W_h (H, S) and b (S) for a layer that `multiplies_state`.
 

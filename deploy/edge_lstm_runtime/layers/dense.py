@@ -32,6 +32,10 @@ class Dense(Layer):
     def entry(self) -> str:
         return "W"
 
+    @property
+    def bounded(self) -> bool:
+        return self.activation in ("tanh", "sigmoid")
+
     def cell(
         self,
         ops: Ops,

@@ -33,6 +33,10 @@ class Rnn(Layer):
     def state(self, inputs: int) -> dict[str, int]:
         return {"h": self.units}
 
+    @property
+    def bounded(self) -> bool:
+        return self.activation == "tanh"
+
     def cell(
         self,
         ops: Ops,

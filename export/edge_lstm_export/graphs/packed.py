@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm.emulate.npu_networks import refused
 from edge_lstm.emulate.npu_ranges import input_parts, input_range
 from edge_lstm_runtime import ConversionError, ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V
@@ -37,7 +38,7 @@ def packed(
     int8 cells can't be made of the network.
     """
     network = spec.network
-    if why := npu_int8.refused(network):
+    if why := refused(network):
         raise ConversionError(why)
     if learned:
         x_range = learned["x_range"].astype(np.float64)

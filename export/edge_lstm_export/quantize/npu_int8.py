@@ -31,7 +31,6 @@ from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import PINS, spread
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
-from edge_lstm_runtime.model.network import Network
 
 from .gptq import gptq
 
@@ -51,21 +50,6 @@ class Product:
     bias: Float64
     scale: Float64
     centre: Float64
-
-
-def refused(network: Network) -> str:
-    """Why the int8 cells can't be made of a network, or "" if they can."""
-    rounded = [layer for layer in network.layers if layer.multiplies_state]
-    if not rounded:
-        return "no layer multiplies its state, and the int8 cell is made of such layers"
-    first = rounded[0]
-    readers = [layer.name for layer in network.layers if FEATURES in layer.inputs]
-    if readers != [first.name] or first.inputs != (FEATURES,):
-        return (
-            f"the int8 cell takes a network whose features {first.name} alone reads, its first "
-            f"layer that multiplies its state; here {', '.join(readers)} read them"
-        )
-    return ""
 
 
 def quantize(

@@ -17,7 +17,8 @@ import dataclasses
 
 import numpy as np
 
-from ..quantize import npu_int8
+from edge_lstm.emulate.npu_networks import refused
+
 from ..quantize.calibration import calibrate, sequences
 from ..work import Work
 
@@ -38,7 +39,7 @@ def call(work: Work) -> Work:
         [work.spec.inputs.features(s.x)[0] for s in (*splits.val, *splits.train)]
     )[:STREAMED]
     w8a8 = any("w8a8" in schemes for schemes in work.schemes.values())
-    curved = w8a8 and not npu_int8.refused(work.spec.network)
+    curved = w8a8 and not refused(work.spec.network)
     calibration, curve = calibrate(
         work.spec,
         work.weights,
