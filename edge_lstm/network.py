@@ -14,6 +14,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from .layers import LayerModule, module_of
 from .layers.ops import TORCH
+from .stateful import read_by_stateful
 
 Float32 = NDArray[np.float32]
 State = dict[str, Tensor]  # by the network's names, "lstm0.h", (N, size) each
@@ -22,7 +23,8 @@ State = dict[str, Tensor]  # by the network's names, "lstm0.h", (N, size) each
 class CompactNet(nn.Module):
     """The layers of a network, in order. The last one, the head, answers at every step.
 
-    dropout: the share of the values between two layers with a state that is zeroed in training.
+    dropout: the share of the values that is zeroed in training. They are those of layers with a
+    state that a later one reads, directly or through layers without.
     embedding: for one-hot features, the size of the vector that each feature is turned into first.
     """
 
@@ -45,8 +47,7 @@ class CompactNet(nn.Module):
             if embedding is not None and FEATURES in layer.inputs:
                 inputs += embedding - spec.inputs.feature_size
             self.layers[layer.name] = module_of(layer, inputs)
-        stateful = [n.name for n in self.network.layers if n.whole or n.state(1)]
-        self._dropped = set(stateful[:-1])  # the layers whose outputs lose values in training
+        self._dropped = read_by_stateful(self.network)  # whose outputs lose values in training
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

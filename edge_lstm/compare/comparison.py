@@ -58,8 +58,8 @@ def compare(
 
     out: a new or empty folder. With `resume` it is the folder of a comparison of the same
     configuration and data, and its finished rows are kept. Raises ConfigError for more than one
-    device and for [model] with a `type` or `layers`, and TrainingError for a folder that can't be
-    used.
+    device, for [model] with a `type` or `layers`, and for [prune], [distill] and [quantize], and
+    TrainingError for a folder that can't be used.
     """
     out = Path(out)
     _check_model(config)
@@ -100,7 +100,7 @@ def compare(
 
 
 def _check_model(config: Config) -> None:
-    """Raise ConfigError if the other rows' types can't replace the network's."""
+    """Raise ConfigError if the recurrent rows would differ in more than their types."""
     first = next(iter(RECURRENT))
     rows = ", ".join(RECURRENT)
     if config.model.layers is not None:
@@ -113,6 +113,12 @@ def _check_model(config: Config) -> None:
             f"[model] type = {config.model.type!r}: a comparison trains {rows}, each as a row; "
             "remove the key"
         )
+    for section in ("prune", "distill", "quantize"):
+        if getattr(config, section) is not None:
+            raise ConfigError(
+                f"[{section}]: a comparison trains {rows} of one size in one way, and the section "
+                "would change a single row; remove it"
+            )
 
 
 def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:

@@ -22,11 +22,11 @@ from edge_lstm_runtime.files import atomic_write
 
 from ..data.recordings import Float64
 from ..data.recordings import Sequence as Recorded
+from ..data.windows import last_values, season_before
 from ..results import alarms, plots
 from ..results.answers import answers
 from ..results.run import load_run
 from . import recurrent
-from .forecasts import repeated_last
 from .rows import Case, Row, microseconds
 
 if TYPE_CHECKING:
@@ -47,25 +47,19 @@ def last_value(case: Case) -> Row:
     return _of_forecasts(
         case,
         Row("naive", "last value's error", None),
-        lambda sequence: repeated_last(case, sequence),
+        lambda sequence: last_values(case.spec, sequence.x),
     )
 
 
-def season_before(case: Case) -> Row:
+def seasonal(case: Case) -> Row:
     row = Row("seasonal", "seasonal naive's error", None)
     season = case.config.data.season
     if season is None:
         return dataclasses.replace(row, note="skipped: no `season` in [data]")
 
     def answer(sequence: Recorded) -> Float64:
-        targets = len(case.spec.answer.targets)
-        before = repeated_last(case, sequence)[:, :targets]
-        found = np.full((len(before), case.spec.answer.horizon, targets), np.nan)
-        # The forecast of step t + 1 + k is the value of step t + 1 + k - season.
-        for k in range(case.spec.answer.horizon):
-            start = season - 1 - k
-            found[start:, k] = before[: max(len(before) - start, 0)]
-        return found.reshape(len(before), case.spec.answer.size)
+        filled = case.spec.inputs.features(sequence.x)[1]
+        return season_before(case.spec, filled, season)
 
     return _of_forecasts(case, dataclasses.replace(row, note=f"{season} steps before"), answer)
 
@@ -119,7 +113,7 @@ def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -
     """The LSTM's score, but of other forecasts."""
     began = time.perf_counter()
     train = case.splits.train
-    spec = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
+    spec, _ = alarms.fit(case.spec, train, [answer(s) for s in train], **case.config.model.alarms)
     seconds = time.perf_counter() - began
     scores = alarms.scores(spec, case.splits.test, [answer(s) for s in case.splits.test])
     row = dataclasses.replace(row, parameters=2 * spec.answer.size + 1, seconds=seconds)

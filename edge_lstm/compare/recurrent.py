@@ -25,6 +25,7 @@ from ..results.answers import answers
 from ..threads import using
 from ..training import checkpoint
 from ..training.loop import Training
+from ..training.refit import FOLDER as REFIT
 from ..training.refit import refit
 from ..training.train import make_fabric, train
 from .rows import Case, Row, microseconds
@@ -35,7 +36,8 @@ TITLES = {"lstm": "LSTM", "gru": "GRU", "rnn": "plain RNN (tanh)"}
 def lstm(case: Case) -> Row:
     """A run like any other, in OUT/lstm, that can be exported. An interrupted one goes on."""
     folder = case.out / "lstm"
-    run = train(case.config, folder, resume=(folder / checkpoint.CONFIG).exists())
+    resume = (folder / checkpoint.CONFIG).exists()
+    run = train(case.config, folder, resume=resume, quiet=case.reporter.quiet)
     metrics = case.measure(answers(run.model, case.splits.test))
     duration, how = _deployed_step(run.spec, run.weights, case)
     how_far = "a step of a whole sequence" if case.spec.whole else "one step"
@@ -47,7 +49,7 @@ def lstm(case: Case) -> Row:
         run.spec.network.parameters,
         duration,
         how,
-        _seconds(run.history),
+        _seconds(folder),
         note,
     )
 
@@ -79,6 +81,7 @@ def _peer(kind: str, case: Case) -> Row:
         except TrainingError as e:  # this is the model's result
             return Row(kind, TITLES[kind], None, parameters, note=f"failed: {e}")
         training.net.load_state_dict(checkpoint.load(Path(folder) / checkpoint.BEST)["model"])
+        seconds = _seconds(Path(folder))
     metrics = case.measure(answers(training.net, case.splits.test))
     model = training.net.cpu()
     duration, how = _deployed_step(spec, canonical_weights(model), case)
@@ -90,13 +93,16 @@ def _peer(kind: str, case: Case) -> Row:
         parameters,
         duration,
         how,
-        _seconds(training.progress.history),
+        seconds,
         note,
     )
 
 
-def _seconds(history: list[dict[str, float]]) -> float:
-    return sum(row["seconds"] for row in history)
+def _seconds(folder: Path) -> float:
+    """Of all epochs, without validation: of the training, and of the second one if it was asked."""
+    ends = [folder / checkpoint.LAST, folder / REFIT / checkpoint.LAST]
+    found = [checkpoint.load(end)["progress"]["history"] for end in ends if end.exists()]
+    return float(sum(row["seconds"] for history in found for row in history))
 
 
 def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> tuple[float, str]:

@@ -79,7 +79,7 @@ class Case:
     def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
         """answers: per test sequence (T, O). All rows' forecasts are measured on the same steps."""
         metrics = evaluate(self.spec, self.splits.test, answers, season=self.config.data.season)
-        # They speak of the LSTM, and the baselines have rows here.
+        # They speak of one model, and the baselines have rows here.
         for key in ("verdict", "beats_naive", "beats_seasonal", "beats_mean", "baselines"):
             metrics.pop(key, None)
         return metrics

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge_lstm_runtime.inputs.front_end import FrontEnd, FrontEndError
+from edge_lstm_runtime.layers import MAX_UNITS
 
 from .base import Contradiction, Count, Fraction, NotNegative, Positive, Section, Share
 
@@ -183,3 +184,5 @@ class DistillConfig(Section):
         if self.hidden_size is not None and self.hidden_size <= units:
             more = f"expected more than the {units} units of [model], which learns from it"
             yield ("distill", "hidden_size"), more
+        if self.hidden_size is not None and self.hidden_size > MAX_UNITS:
+            yield ("distill", "hidden_size"), f"expected at most {MAX_UNITS} units"

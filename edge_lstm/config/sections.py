@@ -22,6 +22,8 @@ from edge_lstm_runtime.tasks import Answer
 
 from ..data.recordings import Parts, Recording, Splits
 from ..data.sources import SOURCES
+from ..emulate.npu_networks import refused
+from ..stateful import read_by_stateful, stateful, units_of, unread
 from ..tasks import TASKS
 from .base import (
     Contradiction,
@@ -247,7 +249,8 @@ class TaskSection(Section):
     layers       in place of these three, [[model.layers]]: a table for each layer, with its type
                  and the type's own keys. `name` and `inputs` can be left out: it then reads the one
                  before. A dense layer for the answers follows the last one
-    dropout      between recurrent layers, so only with two or more
+    dropout      on the outputs of recurrent layers that a later recurrent layer reads, directly or
+                 through others
 
     MONITORS          what [train] `monitor` can be, the loss first
     HIGHER_IS_BETTER  those of them that are better if they are higher
@@ -307,10 +310,7 @@ class TaskSection(Section):
     @property
     def units(self) -> int:
         """The units of the widest recurrent layer, in one direction."""
-        layers = self.network(1, 1).layers
-        return max(
-            (n.outputs(1) // (1 + n.whole) for n in layers if n.whole or n.state(1)), default=0
-        )
+        return max(map(units_of, stateful(self.network(1, 1))), default=0)
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -327,7 +327,7 @@ class TaskSection(Section):
         """The settings of an anomaly detector, as `alarms.fit` takes them, {} if there is none."""
         return {}
 
-    def rules(self, config: Whole) -> Iterator[Contradiction]:  # noqa: ARG002
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
         """The keys that contradict each other or other sections, the most telling first."""
         if self.type not in (types := recurrent_types()):
             yield ("model", "type"), f"expected one of {', '.join(types)}"
@@ -337,7 +337,8 @@ class TaskSection(Section):
         try:
             network = self.network(1, 1)
         except BundleError as e:
-            yield ("model", "layers"), str(e).removeprefix("network: ")
+            key = "hidden_size" if self.layers is None else "layers"
+            yield ("model", key), str(e).removeprefix("network: ")
             return
         if self.layers is not None:
             for key in ("type", "hidden_size", "num_layers"):
@@ -347,12 +348,15 @@ class TaskSection(Section):
             able = " or ".join(map(repr, with_fact(TASKS, "reads_whole_sequences")))
             both = f"only task {able} reads whole sequences from both ends"
             yield ("model", "layers"), f"task is {self.task!r}, and {both}"
-        recurrent = [layer for layer in network.layers if layer.whole or layer.state(1)]
-        if self.dropout > 0 and len(recurrent) < 2:
-            yield (
-                ("model", "dropout"),
-                "works between recurrent layers, and there is one; expected 0",
-            )
+        for name in unread(network):
+            alone = "no layer reads it, so it would be trained for nothing"
+            yield ("model", "layers"), f"layer {name!r}: {alone}; read it in `inputs`, or remove it"
+        if self.dropout > 0 and not read_by_stateful(network):
+            none = "none of them reads another here"
+            yield ("model", "dropout"), f"works between recurrent layers, and {none}; expected 0"
+        fine_tuned = config.quantize is not None and config.quantize.scheme == "w8a8"
+        if fine_tuned and not network.whole and (why := refused(network)):
+            yield ("quantize", "scheme"), f"{why}; change the layers, or remove the section"
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:

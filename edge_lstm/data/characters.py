@@ -31,7 +31,8 @@ def of_characters(parts: Parts, channels: tuple[str, ...]) -> Splits:
 def indices(recording: Recording, classes: tuple[str, ...]) -> Float64:
     """(T, 1) the index of each character into the classes, 0 if it is not among them."""
     known = {ord(character): k for k, character in enumerate(classes[1:], 1)}
-    return np.array([[known.get(int(point), 0)] for point in recording.x[:, 0]], np.float64)
+    points, places = np.unique(recording.x[:, 0], return_inverse=True)  # few, in a long text
+    return np.array([[known.get(int(point), 0)] for point in points], np.float64)[places]
 
 
 def next_characters(sequence: Sequence) -> NDArray[np.int64]:

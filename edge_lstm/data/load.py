@@ -18,8 +18,9 @@ def load_data(config: Config) -> Splits:
     model = config.model
     asked = config.asked
     found = data.read(asked)
-    if model.needs_labels and any(r.labels is None for r in found):
-        expected = f"expected one per sequence for task {model.task!r}"
-        raise DataError(f"{found[0].name}: the data has no labels; {expected}")
+    bare = [r.name for r in found if r.labels is None]
+    if model.needs_labels and bare:
+        none = "the data has no labels" if len(bare) == len(found) else "it has no label"
+        raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
     return model.divide(parts, data.inputs(asked, found[0].x.shape[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections import abc
 from pathlib import Path
@@ -74,6 +75,7 @@ class Sequence:
     y      (T, targets) float64 what to answer at each step, raw units, NaN if unknown; None if the
            inputs themselves say it
     time, anomalous  as of a `Recording`
+    cut    whether it begins or ends at a change of its recording's label
     """
 
     name: str
@@ -83,6 +85,7 @@ class Sequence:
     y: Float64 | None = None
     time: Float64 | None = None
     anomalous: NDArray[np.bool_] | None = None
+    cut: bool = False
 
     @property
     def normal(self) -> Float64:
@@ -99,7 +102,10 @@ def shuffled(recordings: abc.Sequence[T]) -> list[T]:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The data, divided. Sequences are whole pieces. Only training cuts them into windows."""
+    """The data, divided. Sequences are whole pieces. Only training cuts them into windows.
+
+    The fingerprint is computed once: change no array after that.
+    """
 
     train: list[Sequence]
     val: list[Sequence]
@@ -107,7 +113,7 @@ class Splits:
     channels: tuple[str, ...]
     classes: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 over every name, label and value. A run notices by it if its data has changed."""
         digest = hashlib.sha256()

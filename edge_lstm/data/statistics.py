@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.inputs import Inputs
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
@@ -20,7 +20,8 @@ from .recordings import Float64, Splits
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
     """The specification, with the training split's means and deviations.
 
-    Raises DataError, and ConfigError for a `monitor` that the task's targets don't allow.
+    Raises DataError, and ConfigError for a `monitor` that the task's targets don't allow, and for
+    `mask_channels` that hides none.
     """
     model = config.model
     inputs = _inputs(config, splits)
@@ -39,6 +40,13 @@ def _inputs(config: Config, splits: Splits) -> Inputs:
     if "dt" in described:
         usual, described["dt_unit"] = _scaled_dt(usual)
     mean, std = mean_std(usual, splits.channels)
+    share = config.augment.mask_channels if config.augment is not None else 0.0
+    count = len(splits.channels)
+    if 0 < share * count < 1:
+        raise ConfigError(
+            f"[augment] mask_channels = {share:g}: hides none of {count} channels; expected 0, or "
+            "the share of at least one channel"
+        )
     return Channels(splits.channels, mean, std, front_end=config.asked.front_end, **described)
 
 

@@ -15,6 +15,9 @@ from ..tasks.base import task_of
 from .examples import Examples
 from .recordings import Float64, Sequence
 
+# Features, the steps that count, and targets as of `Task.targets`.
+Piece = tuple[Float64, NDArray[np.bool_], NDArray[Any]]
+
 
 def future(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) what a forecast at each step should say, raw units.
@@ -22,10 +25,26 @@ def future(spec: ModelSpec, x: Float64) -> Float64:
     NaN past the end and if a value is missing.
     """
     channels = spec.answer.channels(spec.inputs)
-    padded = np.concatenate([x[:, channels], np.full((spec.answer.horizon, len(channels)), np.nan)])
+    longer = np.concatenate([x[:, channels], np.full((spec.answer.horizon, len(channels)), np.nan)])
     steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.answer.horizon)
-    truth: Float64 = padded[steps].reshape(len(x), spec.answer.size)
+    truth: Float64 = longer[steps].reshape(len(x), spec.answer.size)
     return truth
+
+
+def season_before(spec: ModelSpec, x: Float64, season: int) -> Float64:
+    """x: (T, C) raw units -> (T, O) the values one season before those of `future`.
+
+    NaN in the first season and if a value is missing.
+    """
+    found = np.full((len(x), spec.answer.size), np.nan)
+    found[season:] = future(spec, x)[: max(len(x) - season, 0)]
+    return found
+
+
+def last_values(spec: ModelSpec, x: Float64) -> Float64:
+    """x: (T, C) raw units -> (T, O) the value now, for every step ahead, gaps filled."""
+    filled = spec.inputs.features(x)[1]
+    return filled[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
 
 
 def stream_cuts(steps: int, window: int, streams: int) -> Iterator[slice]:
@@ -78,13 +97,27 @@ def examples(
     short: str = "refuse",
     streams: int | None = None,
 ) -> Examples:
+    """All training sequences or windows in one. See `pieces`."""
+    cut = pieces(spec, sequences, window=window, stride=stride, short=short, streams=streams)
+    return padded(cut, window or max(len(xs) for xs, _, _ in cut))
+
+
+def pieces(
+    spec: ModelSpec,
+    sequences: list[Sequence],
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    short: str = "refuse",
+    streams: int | None = None,
+) -> list[Piece]:
     """Features and targets are made from whole sequences and then cut.
 
     A window's first steps so know what came before them. streams: of a text, whose windows are
     those of `stream_cuts`, in its order. Raises DataError if there is nothing to learn.
     """
     task = task_of(spec)
-    cut: list[tuple[Float64, NDArray[np.bool_], NDArray[Any]]] = []
+    cut: list[Piece] = []
     for sequence in sequences:
         xs, _ = spec.inputs.features(sequence.x)
         target, known = task.targets(spec, sequence)
@@ -109,25 +142,23 @@ def examples(
             f"{len(sequences)} sequences give nothing to learn or to measure: {need}; "
             "longer ones are needed"
         )
-    return _padded(cut, window or max(len(xs) for xs, _, _ in cut))
+    return cut
 
 
-def _padded(
-    pieces: list[tuple[Float64, NDArray[np.bool_], NDArray[Any]]], longest: int
-) -> Examples:
-    """pieces: features, the steps that count, targets as of `Task.targets`."""
-    xs, _, target = pieces[0]
-    x = np.zeros((len(pieces), longest, xs.shape[1]), np.float32)
-    mask = np.zeros((len(pieces), longest), bool)
+def padded(cut: list[Piece], longest: int) -> Examples:
+    """longest: the number of steps to which all are padded."""
+    xs, _, target = cut[0]
+    x = np.zeros((len(cut), longest, xs.shape[1]), np.float32)
+    mask = np.zeros((len(cut), longest), bool)
     steps = (longest, *target.shape[1:]) if target.ndim else ()
     numbers = np.float32 if target.dtype.kind == "f" else np.int64
-    y: NDArray[Any] = np.zeros((len(pieces), *steps), numbers)
-    for k, (xs, known, target) in enumerate(pieces):
+    y: NDArray[Any] = np.zeros((len(cut), *steps), numbers)
+    for k, (xs, known, target) in enumerate(cut):
         here = (k, slice(len(xs)))
         x[here] = xs
         mask[here] = known
         y[here if target.ndim else k] = target
-    return Examples(x, np.array([len(xs) for xs, _, _ in pieces]), mask, y)
+    return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
 
 
 def batches(lengths: NDArray[np.int64], tokens: int = 1 << 17) -> list[NDArray[np.int64]]:

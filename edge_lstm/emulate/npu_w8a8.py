@@ -33,7 +33,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Sequence
 from ..layers import LayerModule, State
-from ..layers.ops import TORCH, TorchOps
+from ..layers.ops import TORCH, GivenSums
 from ..network import CompactNet, canonical_weights
 from .cpu_int8 import RoundedNet
 from .npu_ranges import Float64, int8_inputs, search_ranges, walk
@@ -142,20 +142,10 @@ def _by_cell(
             return v @ weights[name]
 
         y, state = layer.cell(
-            _Rounded(given), product, weights, sums.new_zeros(len(sums), module.inputs), state
+            GivenSums(given), product, weights, sums.new_zeros(len(sums), module.inputs), state
         )
         found.append(y)
     return torch.stack(found, dim=1), state
-
-
-class _Rounded(TorchOps):
-    """Puts the rounded sums in place of a cell's own."""
-
-    def __init__(self, sums: Tensor) -> None:
-        self._sums = sums
-
-    def sums(self, value: Any) -> Any:  # noqa: ARG002
-        return self._sums
 
 
 def rounded_layers(spec: ModelSpec) -> list[Layer]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.registry import Registry
 
-from .ops import TORCH, TorchOps
+from .ops import TORCH, GivenSums
 
 Float32 = NDArray[np.float32]
 State = dict[str, Tensor]  # by the layer's own names, (N, size) each
@@ -143,16 +142,6 @@ def run_cell(
     return torch.stack(found, dim=1), state
 
 
-class _Given(TorchOps):
-    """Puts sums that are given in place of a cell's own."""
-
-    def __init__(self, sums: Tensor) -> None:
-        self._sums = sums
-
-    def sums(self, value: Any) -> Any:  # noqa: ARG002
-        return self._sums
-
-
 def _given_sums(layer: Layer, sums: Tensor, state: State) -> State:
     """The state after a step whose sums are given. All products are replaced by zero."""
     inputs = 1
@@ -163,7 +152,7 @@ def _given_sums(layer: Layer, sums: Tensor, state: State) -> State:
 
     others = {n: sums.new_zeros(s) for n, s in shapes.items() if len(s) == 1}
     x = sums.new_zeros(len(sums), inputs)
-    return layer.cell(_Given(sums), product, others, x, state)[1]
+    return layer.cell(GivenSums(sums), product, others, x, state)[1]
 
 
 MODULES = Registry(__name__, "edge_lstm.layer_modules", "layer type", "MODULE")

@@ -45,9 +45,9 @@ class GruModule(RecurrentModule):
         return run_cell(self.layer, weights, lambda name, v: v @ weights[name], x, state)
 
     def bias(self, suffix: str = "") -> Tensor:
-        ih, hh = (getattr(self.rnn, name + suffix) for name in BIASES)
         if not self.linear_before_reset:
-            return cast(Tensor, ih + hh)
+            return super().bias(suffix)
+        ih, hh = (getattr(self.rnn, name + suffix) for name in BIASES)
         gates = 2 * self.units
         return torch.cat([ih[:gates] + hh[:gates], ih[gates:], hh[gates:]])
 

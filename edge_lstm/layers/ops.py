@@ -30,4 +30,14 @@ class TorchOps:
         return value
 
 
+class GivenSums(TorchOps):
+    """Puts sums that are given in place of a cell's own."""
+
+    def __init__(self, sums: torch.Tensor) -> None:
+        self._sums = sums
+
+    def sums(self, value: Any) -> Any:  # noqa: ARG002
+        return self._sums
+
+
 TORCH = TorchOps()

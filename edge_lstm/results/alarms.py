@@ -35,8 +35,8 @@ def fit(
     *,
     false_alarms: float,
     smoothing: int,
-) -> ModelSpec:
-    """The specification with the detector's numbers.
+) -> tuple[ModelSpec, list[Float64]]:
+    """The specification with the detector's numbers, and the `scores` of these sequences.
 
     sequences, answers: of the training split. Known anomalies count nowhere.
     false_alarms: the share of the steps that may be flagged. smoothing: of the score, in steps.
@@ -56,13 +56,10 @@ def fit(
     centre, scale = robust(np.concatenate(found), spec.answer.names)
     detector = Detector(tuple(centre.tolist()), tuple(scale.tolist()), 0.0, weight)
     fitted = _with(spec, detector)
-    usual = np.concatenate(
-        [
-            s[normal_steps(q)]
-            for q, s in zip(sequences, scores(fitted, sequences, answers), strict=True)
-        ]
-    )
-    return _with(spec, dataclasses.replace(detector, threshold=threshold(usual, false_alarms)))
+    scored = scores(fitted, sequences, answers)  # which no threshold changes
+    usual = np.concatenate([s[normal_steps(q)] for q, s in zip(sequences, scored, strict=True)])
+    limit = threshold(usual, false_alarms)
+    return _with(spec, dataclasses.replace(detector, threshold=limit)), scored
 
 
 def _with(spec: ModelSpec, detector: Detector) -> ModelSpec:
@@ -186,9 +183,12 @@ def runs(flags: Flags, time: Float64 | None = None) -> list[tuple[int, int]]:
     return found
 
 
-def measure(spec: ModelSpec, sequences: Many[Sequence], answers: Answers) -> dict[str, Any]:
-    """`judge` of a fitted specification's own flags. A step without a score has no flag."""
-    return judge(sequences, [s > spec.detector.threshold for s in scores(spec, sequences, answers)])
+def measure(spec: ModelSpec, sequences: Many[Sequence], scored: Many[Float64]) -> dict[str, Any]:
+    """`judge` of a fitted specification's own flags. A step without a score has no flag.
+
+    scored: the `scores` of the sequences.
+    """
+    return judge(sequences, [s > spec.detector.threshold for s in scored])
 
 
 def sentence(found: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.files import atomic_write
 
 from ..data.recordings import Sequence as Recorded
-from .metrics import headline
+from .metrics import IN_UNITS, headline, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,15 +25,6 @@ TRAIN = "#1f77b4"
 VALIDATION = "#d95f02"
 TRUTH = "#444444"
 ANOMALY_FIGURE = "anomaly.png"
-TITLES = {
-    "bits_per_character": "bits per character",
-    "perplexity": "perplexity",
-    "accuracy": "accuracy (last step)",
-    "macro_f1": "macro F1",
-    "mae": "MAE (raw units)",
-    "rmse": "RMSE (raw units)",
-    "nrmse": "NRMSE (mean of the targets)",
-}
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
@@ -62,7 +53,7 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     label_axes(axes[0], "Loss", "epoch", "loss")
     for ax, key in zip(axes[1:], metrics, strict=False):
         ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
-        title = TITLES.get(key.removeprefix("val_"), key)
+        title = _with_unit(key.removeprefix("val_"))
         label_axes(ax, f"Validation {title}", "epoch", title)
     axes[-1].plot(epochs, [row["learning_rate"] for row in history], color=TRAIN, marker=marker)
     label_axes(axes[-1], "Learning rate", "epoch", "learning rate")
@@ -72,7 +63,6 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
 def plot_confusion(
     matrix: Sequence[Sequence[int]],
     classes: Sequence[str],
-    title: str = "Confusion matrix, test split",
 ) -> Figure:
     """matrix: rows are the truth, columns the answer.
 
@@ -98,7 +88,7 @@ def plot_confusion(
                 va="center",
                 color="white" if share[row, column] > 0.5 else "black",
             )
-    ax.set_title(title)
+    ax.set_title("Confusion matrix, test split")
     ax.set_xlabel("answer")
     ax.set_ylabel("truth")
     return figure
@@ -154,7 +144,7 @@ def draw_against(ax: Axes, truth: NDArray[Any], answer: NDArray[Any], markersize
 
 
 def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """rows: as of `compact`. The chief metric of both splits over the parameters, models named."""
+    """rows: as of `results.sizes`. The chief metric of both splits over the parameters."""
     metric = headline(rows[0]["test"])
     figure = new_figure(8, 4)
     ax = figure.add_subplot()
@@ -174,8 +164,12 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
         ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.legend(frameon=False)
-    label_axes(ax, "Smaller, step by step", "parameters", TITLES.get(metric, metric))
+    label_axes(ax, "Smaller, step by step", "parameters", _with_unit(metric))
     return figure
+
+
+def _with_unit(metric: str) -> str:
+    return title_of(metric) + (" (raw units)" if metric in IN_UNITS else "")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -9,6 +9,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Splits
 from ..network import CompactNet
+from ..stateful import stateful, units_of
 from ..tasks import TASKS
 from .answers import answers
 from .metrics import evaluate, figure, headline, title_of
@@ -23,7 +24,7 @@ def row(title: str, spec: ModelSpec, found: Mapping[str, Mapping[str, Any]]) -> 
     """
     _, *shown = TASKS.load(spec.answer.task).Section.MONITORS  # but the loss
     network = spec.network
-    units = [n.outputs(1) // (1 + n.whole) for n in network.layers if n.whole or n.state(1)]
+    units = [units_of(layer) for layer in stateful(network)]
     sizes = {
         "units": ", ".join(map(str, sorted(set(units)))),
         "parameters": network.parameters,

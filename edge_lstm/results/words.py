@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-LAST = "at the last step of each recording"
+LAST = "at the last step of each sequence"
 
 
 def percent(share: float) -> str:

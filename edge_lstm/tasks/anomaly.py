@@ -32,7 +32,7 @@ class AnomalyTask(forecast.ForecastTask):
     rivals: ClassVar[Mapping[str, str]] = {
         "lstm": "edge_lstm.compare.detectors:lstm",
         "naive": "edge_lstm.compare.detectors:last_value",
-        "seasonal": "edge_lstm.compare.detectors:season_before",
+        "seasonal": "edge_lstm.compare.detectors:seasonal",
         "raw": "edge_lstm.compare.detectors:raw_value",
         "rolling": "edge_lstm.compare.detectors:rolling_z",
     }

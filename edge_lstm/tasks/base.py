@@ -30,7 +30,7 @@ Metrics = Mapping[str, Any]  # as `evaluate` gives them
 
 
 class Carried(NamedTuple):
-    """A figure of the test split as one stream, and the same with a reset at each recording."""
+    """A figure of the test split as one stream, and the same with a reset at each sequence."""
 
     words: str
     now: str

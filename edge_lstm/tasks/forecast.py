@@ -14,10 +14,10 @@ from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.forecast import Forecast
 
-from ..config.base import Contradiction, Count, Names
+from ..config.base import Contradiction, Count, Names, repeated
 from ..config.sections import Whole
 from ..data.recordings import Float64, Sequence, Splits
-from ..data.windows import future
+from ..data.windows import future, last_values, season_before
 from ..results.numbers import errors, judged
 from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
 from .base import Answers, Metrics
@@ -26,6 +26,7 @@ from .numbers import NumberSection, NumberTask
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DRAWN = 600  # the most steps of the figure
 Horizon = Annotated[Count, Field(description="the number of steps to forecast")]
 
 
@@ -66,6 +67,8 @@ class Section(NumberSection):
             if channels is not None and target not in channels:
                 among = f"expected names among the channels {list(channels)}"
                 yield ("model", "targets"), f"{among}, and {target!r} is not"
+        if repeated(self.targets):
+            yield ("model", "targets"), "expected each name once"
         for key in ("offset", "level"):
             if config.augment is not None and getattr(config.augment, key):
                 other = "what it should answer would be another value too"
@@ -95,7 +98,7 @@ class ForecastTask(NumberTask):
         truth = future(spec, sequence.normal)
         if sequence.anomalous is not None:
             truth = np.where(sequence.anomalous[:, None], np.nan, truth)
-        return truth - last_values(spec, sequence) if spec.answer.residual else truth
+        return truth - last_values(spec, sequence.x) if spec.answer.residual else truth
 
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
         if np.isnan(wanted).all(axis=0).any():
@@ -125,12 +128,10 @@ class ForecastTask(NumberTask):
             truth = self.truth(spec, sequence)
             rows["truth"].append(truth)
             rows["model"].append(answer.astype(np.float64))
-            rows["naive"].append(last_values(spec, sequence))
+            rows["naive"].append(last_values(spec, sequence.x))
             known.append(np.asarray(np.isfinite(truth).all(axis=1)))
             if season is not None:
-                # `future` at t - season has the values of one season before the truth at t.
-                before = np.full_like(truth, np.nan)
-                before[season:] = truth[:-season] if season < len(truth) else before[season:]
+                before = season_before(spec, sequence.x, season)
                 seasonal_rows.append(before)
                 known_season.append(np.asarray(np.isfinite(before).all(axis=1)))
         chosen = np.concatenate(known)
@@ -142,7 +143,8 @@ class ForecastTask(NumberTask):
                 rows["seasonal"] = seasonal_rows
             else:
                 without = "so there is no seasonal naive forecast to compare with"
-                note = f"No stretch is longer than a season of {season} steps, {without}."
+                both_known = f"known values both ahead and a season ({season} steps) before"
+                note = f"No step has {both_known}, {without}."
         if not chosen.any():
             raise DataError(
                 f"no step of the {len(sequences)} sequences is followed by {spec.answer.horizon} "
@@ -181,12 +183,6 @@ class ForecastTask(NumberTask):
         )
 
 
-def last_values(spec: ModelSpec, sequence: Sequence) -> Float64:
-    """(T, O) the value now, for every step ahead."""
-    filled = spec.inputs.features(sequence.x)[1]
-    return filled[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
-
-
 def plot_forecast(
     truth: NDArray[Any],
     forecast: NDArray[Any],
@@ -194,16 +190,15 @@ def plot_forecast(
     *,
     ahead: int = 1,
     baseline: NDArray[Any] | None = None,
-    steps: int = 600,
 ) -> Figure:
     """Forecast and truth over time, and one against the other.
 
     truth, forecast, baseline (the last value): (T,) raw units, made at the same steps, for `ahead`
-    steps later. NaN is left out. The last `steps` are drawn.
+    steps later. NaN is left out. The last DRAWN steps are drawn.
     """
     figure = new_figure(12, 3.8)
     over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
-    start = max(0, len(truth) - steps)
+    start = max(0, len(truth) - DRAWN)
     moments = np.arange(start, len(truth)) + ahead
     if baseline is not None:
         over_time.plot(

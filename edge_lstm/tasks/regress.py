@@ -92,6 +92,13 @@ class RegressionTask(NumberTask):
         assert sequence.y is not None
         return sequence.y
 
+    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
+        unknown = np.isnan(wanted).all(axis=0)
+        if unknown.any():
+            target = spec.answer.targets[int(np.argmax(unknown))]
+            none = "has no known value in the training split"
+            raise DataError(f"target {target!r} {none}; fill it in, or take it out of `targets`")
+
     def evaluate(
         self,
         spec: ModelSpec,
@@ -147,9 +154,9 @@ class RegressionTask(NumberTask):
 
 
 def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], target: str) -> Figure:
-    """The longest recording over time, and the answers at the last known steps against their truth.
+    """The longest sequence over time, and the answers at the last known steps against their truth.
 
-    truth, answers: per recording (T,), raw units, NaN if unknown.
+    truth, answers: per sequence (T,), raw units, NaN if unknown.
     """
     figure = new_figure(12, 3.8)
     over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
@@ -159,8 +166,8 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
     over_time.legend(frameon=False, ncols=2)
     label_axes(
         over_time,
-        f"{target}: the longest recording of the test split",
-        "step of the recording",
+        f"{target}: the longest sequence of the test split",
+        "step of the sequence",
         f"{target} (raw units)",
     )
     last = [
@@ -175,7 +182,7 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
         markersize=6,
     )
     label_axes(
-        against, "At the last step of each recording", f"truth, {target}", f"answer, {target}"
+        against, "At the last step of each sequence", f"truth, {target}", f"answer, {target}"
     )
     return figure
 

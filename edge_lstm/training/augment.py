@@ -16,8 +16,8 @@ class Augment:
 
     An epoch that is resumed is changed in the same way.
 
-    channels: C. The first C features are the channels' normalized values. The others say which
-    values are missing, and are left alone.
+    channels: C. The first C features are the channels' normalized values. If there are others, they
+    say which of these are missing, 1 if so. They are left alone, and a missing value stays 0.
     """
 
     def __init__(self, config: AugmentConfig, channels: int, seed: int, device: torch.device):
@@ -53,6 +53,8 @@ class Augment:
                 torch.full_like(lengths, self._channels), config.mask_channels, self._channels
             )
             values = values.masked_fill(runs[:, None, :], 0)
+        if rest.shape[2]:
+            values = values.masked_fill(rest != 0, 0)
         return torch.cat([values, rest], dim=2)
 
     def _runs(self, lengths: Tensor, share: float, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.examples import at_steps
 from ..data.recordings import Sequence
-from ..data.windows import batches, examples
+from ..data.windows import batches, padded, pieces
 from ..network import CompactNet
 from ..results.answers import stream
 from ..tasks.base import task_of
@@ -33,22 +33,19 @@ class Validation:
         self._loss = loss
         self._fabric = fabric
         self._tally = task_of(spec).tally(spec, sequences)
-        data = examples(spec, sequences)
-        self._count = int(loss.counts(data).sum())
-        self._steps = int(data.mask.sum())
+        self._count = 0
+        self._steps = 0
         self._batches: list[tuple[tuple[Tensor, ...], Tensor]] = []
-        for batch in batches(data.lengths)[fabric.global_rank :: fabric.world_size]:
-            here = slice(int(data.lengths[batch].max()))
-            arrays = (
-                data.x[batch, here],
-                at_steps(data.y[batch], here),
-                data.mask[batch, here],
-                data.lengths[batch] - 1,
-            )
-            tensors = tuple(
-                torch.from_numpy(np.ascontiguousarray(a)).to(fabric.device) for a in arrays
-            )
-            self._batches.append((tensors, torch.from_numpy(data.lengths[batch])))
+        cut = pieces(spec, sequences)
+        lengths = np.array([len(xs) for xs, _, _ in cut])
+        for n, batch in enumerate(batches(lengths)):
+            data = padded([cut[k] for k in batch], int(lengths[batch].max()))
+            self._count += int(loss.counts(data).sum())
+            self._steps += int(data.mask.sum())
+            if n % fabric.world_size == fabric.global_rank:
+                arrays = (data.x, data.y, data.mask, data.lengths - 1)
+                tensors = tuple(torch.from_numpy(a).to(fabric.device) for a in arrays)
+                self._batches.append((tensors, torch.from_numpy(data.lengths)))
 
     @torch.no_grad()
     def __call__(self, model: CompactNet) -> dict[str, float]:

@@ -12,14 +12,14 @@ class Reporter:
     """quiet: show nothing, as on every rank but the first."""
 
     def __init__(self, *, quiet: bool):
-        self._quiet = quiet
+        self.quiet = quiet
         self._bar: Any = None
         self._first_epoch = 0
 
     def line(self, text: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        if not self._quiet:
+        if not self.quiet:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
@@ -29,7 +29,7 @@ class Reporter:
         self._epochs = epochs
         self._samples = samples
         self._started = time.monotonic()
-        if not self._quiet and sys.stderr.isatty():
+        if not self.quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(

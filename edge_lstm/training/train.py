@@ -5,12 +5,13 @@ RUN/best.pt, last.pt    checkpoints: the best epoch on the validation split, and
 RUN/first.pt, refit/    of the second training that `refit` asks for, see refit.py
 RUN/teacher/            the larger model of [distill], see distill.py
 RUN/full.pt, prune/     of [prune], see prune.py
-RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see fine_tune.py
+RUN/float.pt, int8/     of the fine-tuning that [quantize] asks for (or w8a8/), see qat.py
 RUN/config.toml         the configuration as it was used
 RUN/history.csv         a row per epoch. RUN/tensorboard has the same as TensorBoard events
 RUN/metrics.json        validation and test metrics of the best checkpoint, as on the board:
-                        streamed from the zero state at each recording. "test, state never reset"
-                        is one stream through all of them
+                        streamed from the zero state at each sequence. "test, state never reset"
+                        is one stream through all of them. A sequence of classes is a run of one
+                        label
 RUN/*.png               the curves, the task's figure of the test split, and a detector's scores
 """
 
@@ -25,7 +26,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
-from ..data.recordings import shuffled
+from ..data.recordings import Float64, shuffled
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
 from ..results.run import Run, load_run
@@ -263,18 +264,21 @@ def _finish(
     drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
     plots.save_figure(drawn, out / task.figure)
     if settings := training.config.model.alarms:
-        found["train"] = answers(net, splits.train)
-        spec = alarms.fit(spec, splits.train, found["train"], **settings)
+        scored: dict[str, list[Float64]] = {}
+        spec, scored["train"] = alarms.fit(
+            spec, splits.train, answers(net, splits.train), **settings
+        )
+        for part, answered in found.items():
+            scored[part] = alarms.scores(spec, getattr(splits, part), answered)
         checkpoint.save(
             out / checkpoint.BEST,
             {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
         )
-        for part, answered in found.items():
-            metrics.setdefault(part, {})[alarms.KEY] = alarms.measure(
-                spec, getattr(splits, part), answered
-            )
-        scores = alarms.scores(spec, splits.test, found["test"])
-        panels = {"LSTM": (scores, spec.detector.threshold)}
+        for part, scores in scored.items():
+            measured = alarms.measure(spec, getattr(splits, part), scores)
+            metrics.setdefault(part, {})[alarms.KEY] = measured
+        title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
+        panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)

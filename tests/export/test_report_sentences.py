@@ -23,10 +23,10 @@ from edge_lstm_runtime.tasks.regress import Regress
 from helpers.specs import chain
 
 ADVICE = (
-    " Reset it at the start of each recording (`--reset-every`, `Session.reset`), "
+    " Reset it at the start of each sequence (`--reset-every`, `Session.reset`), "
     + "or train with a larger `carry`."
 )
-LAST = "at the last step of each recording"
+LAST = "at the last step of each sequence"
 NEVER = "When the state is never reset,"
 CLASSIFY = ModelSpec(Channels(("a",), (0.0,), (1.0,)), chain(1, 2, 1, 2), Classify(("x", "y")))
 
@@ -63,14 +63,14 @@ def test_both_shares_of_right_answers_are_said_of_a_state_that_is_never_reset() 
     reset = classified("xxxxx", "xyyyy")
     carried = classified("xxxxx", "xxyyy")
     assert carried_sentence(classify.TASK, reset, carried) == (
-        f"{NEVER} the answer {LAST} is right in 100.0 % (reset at each recording: 100.0 %), "
-        f"over all 10 steps in 80.0 % (reset at each recording: 90.0 %).{ADVICE}"
+        f"{NEVER} the answer {LAST} is right in 100.0 % (reset at each sequence: 100.0 %), "
+        f"over all 10 steps in 80.0 % (reset at each sequence: 90.0 %).{ADVICE}"
     )
-    same = "over all 10 steps in 90.0 % (reset at each recording: 90.0 %)."
+    same = "over all 10 steps in 90.0 % (reset at each sequence: 90.0 %)."
     assert carried_sentence(classify.TASK, reset, reset).endswith(same)
     last = classified("xxxxx", "yyyyx")  # the same share over all steps
     assert carried_sentence(classify.TASK, reset, last) == (
-        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each recording: 100.0 %), "
+        f"{NEVER} the answer {LAST} is right in 50.0 % (reset at each sequence: 100.0 %), "
         f"{same}{ADVICE}"
     )
 
@@ -80,8 +80,8 @@ def test_the_errors_of_a_regression_are_said_over_all_steps_and_at_the_last() ->
     carried = regressed("a", [[3.0], [3.0], [3.0], [5.0]])
     # sqrt((3 * 9 + 25) / 4) = 3.606
     assert carried_sentence(regress.TASK, reset, carried) == (
-        f"{NEVER} the RMSE over all steps is 3.606 (reset at each recording: 3), "
-        f"the RMSE {LAST} is 5 (reset at each recording: 3).{ADVICE}"
+        f"{NEVER} the RMSE over all steps is 3.606 (reset at each sequence: 3), "
+        f"the RMSE {LAST} is 5 (reset at each sequence: 3).{ADVICE}"
     )
 
 
@@ -89,8 +89,8 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
     reset = regressed("ab", [[1.0, 200.0]] * 4, "forecast")
     carried = regressed("ab", [[1.0, 100.0]] * 4, "forecast")
     assert carried_sentence(forecast.TASK, reset, carried) == (
-        f"{NEVER} the RMSE of a is 1 (reset at each recording: 1), "
-        "the RMSE of b is 100 (reset at each recording: 200)."
+        f"{NEVER} the RMSE of a is 1 (reset at each sequence: 1), "
+        "the RMSE of b is 100 (reset at each sequence: 200)."
     )
     assert carried_sentence(forecast.TASK, carried, reset).endswith(ADVICE)
     assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
@@ -101,7 +101,7 @@ def test_a_text_takes_bits() -> None:
     reset = {"bits_per_character": 2.0}
     carried = {"bits_per_character": 2.5}
     assert carried_sentence(language.TASK, reset, carried) == (
-        f"{NEVER} a character takes 2.5 bits (reset at each recording: 2).{ADVICE}"
+        f"{NEVER} a character takes 2.5 bits (reset at each sequence: 2).{ADVICE}"
     )
 
 
@@ -171,11 +171,11 @@ def test_the_report_and_metrics_json_have_what_a_board_prints(trained, tmp_path)
     assert carried[1] < carried[0]  # else this shows nothing
     said = verdict(work)
     shown = [f"{100 * share:.1f} %" for share in (*reset, *carried)]
-    split = "On the 40 recordings of the test split the answer at the last step is right in"
+    split = "On the 40 sequences of the test split the answer at the last step is right in"
     assert said[0] == f"{split} {shown[0]}, and over all 4,000 steps in {shown[1]}."
     assert said[1].startswith(
-        f"{NEVER} the answer {LAST} is right in {shown[2]} (reset at each recording: {shown[0]}), "
-        f"over all 4,000 steps in {shown[3]} (reset at each recording: {shown[1]})."
+        f"{NEVER} the answer {LAST} is right in {shown[2]} (reset at each sequence: {shown[0]}), "
+        f"over all 4,000 steps in {shown[3]} (reset at each sequence: {shown[1]})."
     )
     assert "accuracy_all_steps" in summary(work)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from edge_lstm import Config, Sequence, load_config, load_data, train
 from edge_lstm.compare import compare
 from edge_lstm.data.load import make_spec
+from edge_lstm.results import plots
 from edge_lstm.results.alarms import (
     fit,
     judge,
@@ -241,7 +243,7 @@ def test_fit_against_numpy(configure: Configure) -> None:
     splits = load_data(config)
     (sequence,) = splits.train
     y = np.random.default_rng(1).normal(size=(len(sequence.x), 2))
-    spec = fit(make_spec(config, splits), splits.train, [y], **config.model.alarms)
+    spec, given = fit(make_spec(config, splits), splits.train, [y], **config.model.alarms)
     x = sequence.x[:, 0]
     usual = normal_steps(sequence)
     errors = np.full((len(x), 2), np.nan)
@@ -253,6 +255,7 @@ def test_fit_against_numpy(configure: Configure) -> None:
     np.testing.assert_allclose(spec.detector.scale, scale, rtol=1e-12)
     assert spec.detector.smoothing == 0.5
     (found,) = scores(spec, splits.train, [y])
+    np.testing.assert_array_equal(given[0], found)
     scored = usual & ~np.isnan(found)
     assert int((found[scored] > spec.detector.threshold).sum()) == int(0.02 * scored.sum()) > 0
 
@@ -372,10 +375,24 @@ def test_train_compare_and_stream(
 
 @pytest.mark.usefixtures("machine")
 def test_without_windows_everything_is_normal_and_a_finished_run_resumes(
-    configure: Configure, tmp_path: Path
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configure(ANOMALY, ('known_anomalies = "windows.json"\n', ""), train__epochs=1)
+    drawn: list[str] = []
+    draw = plots.plot_anomalies
+
+    def watched(sequences: Any, detectors: Any) -> Any:
+        drawn.extend(detectors)
+        return draw(sequences, detectors)
+
+    monkeypatch.setattr(plots, "plot_anomalies", watched)
+    config = configure(
+        ANOMALY,
+        ('known_anomalies = "windows.json"\n', ""),
+        ("[model]", '[model]\ntype = "gru"'),
+        train__epochs=1,
+    )
     run = train(config, tmp_path / "run", quiet=True)
+    assert drawn == [f"gru {config.model.hidden_size}"]
     assert run.metrics["train"]["anomaly"]["flagged"] == pytest.approx(0.02, abs=0.003)
     (tmp_path / "run" / "metrics.json").unlink()
     again = train(config, tmp_path / "run", resume=True, quiet=True)

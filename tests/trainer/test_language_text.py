@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edge_lstm import Config, load_data
+from edge_lstm.data.characters import indices
+from edge_lstm.data.recordings import Recording
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.inputs.characters import UNKNOWN
 from helpers.configs import CLASSIFY, LANGUAGE
@@ -48,7 +50,7 @@ def test_what_training_does_not_know_is_the_unknown(configure: Configure, tmp_pa
     ("content", "message"),
     [
         (None, "prose.txt: there is no such file"),
-        (b"", "has 0 characters"),
+        (b"", "has 0 characters, of those that `keep` leaves; expected a text"),
         (b"\xff\xfe\x00", "expected a text in UTF-8"),
         (b"a" * 100, "has one character, 'a', again and again"),
     ],
@@ -61,6 +63,21 @@ def test_a_text_that_is_none(
         (tmp_path / "prose.txt").write_bytes(content)
     with pytest.raises(DataError, match=message):
         load_data(configure(LANGUAGE))
+
+
+def test_an_empty_text_is_not_the_fault_of_a_key_that_is_not_there(
+    configure: Configure, tmp_path: Path
+) -> None:
+    (tmp_path / "prose.txt").write_text("")
+    with pytest.raises(DataError, match="has 0 characters; expected a text"):
+        load_data(configure(LANGUAGE, ('keep = "aehmnorst"\n', "")))
+
+
+def test_indices_whatever_the_order_of_the_classes() -> None:
+    text = np.array([[float(ord(c))] for c in "abcaz"])
+    found = indices(Recording("t", "t", text), ("\0", "c", "a"))
+    assert found.tolist() == [[2], [0], [1], [2], [0]]
+    assert found.dtype == np.float64
 
 
 def test_a_given_split_takes_validation_from_the_end_of_training(

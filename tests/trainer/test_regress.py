@@ -142,7 +142,7 @@ def test_an_unknown_target_counts_neither_in_training_nor_in_the_data_before_it(
             for k, line in enumerate(table.read_text().splitlines())
         )
     )
-    with pytest.raises(DataError, match="'level' has no value in the training split"):
+    with pytest.raises(DataError, match="target 'level' has no known value in the training split"):
         make_spec(config, load_data(config))
 
 

@@ -89,7 +89,10 @@ class Layer(ABC):
 
     @property
     def bounded(self) -> bool:
-        """Whether its output and its state `recurrent` always lie in -1 to 1."""
+        """Whether its output and its state `recurrent` always lie in -1 to 1.
+
+        If they do, the int8 cell of an NPU takes them. A type that can say so says it.
+        """
         return False
 
     @property

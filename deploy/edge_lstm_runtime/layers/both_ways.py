@@ -39,6 +39,10 @@ class BothWays(Layer):
         return self.layer.entry
 
     @property
+    def bounded(self) -> bool:
+        return self.layer.bounded
+
+    @property
     def title(self) -> str:
         return f"{self.layer.title} both ways"
 

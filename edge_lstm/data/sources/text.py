@@ -59,8 +59,8 @@ class Section(FileSection):
             text = re.sub(f"[^{re.escape(self.keep)}]+", " ", text)
         text = text[:first]
         if len(text) < 2:
-            left = f"{len(text)} characters, of those that `keep` leaves"
-            raise DataError(f"{path}: has {left}; expected a text")
+            those = "" if self.keep is None else ", of those that `keep` leaves"
+            raise DataError(f"{path}: has {len(text)} characters{those}; expected a text")
         points = np.array([[ord(c)] for c in text], np.float64)
         return Recording(path.stem, path.stem, points, part=part)
 

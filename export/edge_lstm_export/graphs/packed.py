@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm.emulate.npu_networks import refused
 from edge_lstm_runtime import ConversionError, ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import EXACT, PINS, V, X
 from edge_lstm_runtime.layers import FEATURES, Layer
@@ -36,7 +37,7 @@ def packed(
     Raises ConversionError if the int8 cells can't be made of the network.
     """
     network = spec.network
-    if why := npu_int8.refused(network):
+    if why := refused(network):
         raise ConversionError(why)
     if not products:
         products = npu_int8.quantize(spec, weights, calibration)

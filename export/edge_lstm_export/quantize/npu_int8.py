@@ -32,7 +32,6 @@ from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import PINS
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.ops import NUMPY, NumpyOps
-from edge_lstm_runtime.model.network import Network
 
 from .gptq import gptq
 
@@ -55,20 +54,6 @@ class Product:
     scale: Float64
     centre: Float64
     W_x: Float64
-
-
-def refused(network: Network) -> str:
-    """Why the int8 cells can't be made of a network, or "" if they can."""
-    found = [layer for layer in network.layers if layer.multiplies_state]
-    if not found:
-        return "no layer multiplies its state, and the int8 cell is made of such layers"
-    for layer in found:
-        if not layer.bounded:
-            return (
-                f"the state of {layer.name} is not bounded, and the int8 cell takes states in "
-                "-1 to 1"
-            )
-    return ""
 
 
 def quantize(

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from edge_lstm.emulate.npu_networks import refused
+
 from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
 from ..quantize.choose_ranges import choose
@@ -33,7 +35,7 @@ def call(work: Work) -> Work:
     calibration = calibrate(work.spec, work.weights, recordings, [s.label for s in splits.train])
     work = dataclasses.replace(work, calibration=calibration)
     wanted = any("w8a8" in schemes for schemes in work.schemes.values())
-    if not wanted or npu_int8.refused(work.spec.network):
+    if not wanted or refused(work.spec.network):
         return work
     if work.run.w8a8:
         products = npu_int8.learned_layers(work.spec, work.weights, work.run.w8a8)

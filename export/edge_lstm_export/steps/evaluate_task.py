@@ -93,7 +93,7 @@ def _judged(work: Work, one: Candidate, found: Passes, expected: Passes) -> Work
     for how in found:
         if (measured := _measured(work, one, found[how], expected[how])) is not None:
             passes[how] = measured
-    manner = {RESET: "reset at each recording", NEVER_RESET: NEVER_RESET}
+    manner = {RESET: "reset at each sequence", NEVER_RESET: NEVER_RESET}
     errors = {f"over the test split {one.where}, {manner[h]}": p.nrmse for h, p in passes.items()}
     if why := why_wrong(one.scheme, errors):
         return work.leave_out(one.member, f"{why}. {one.advice}")
@@ -170,7 +170,8 @@ def _metrics(run: Run, passes: Passes) -> ByPass:
         test = [run.splits.test[n] for n in streamed.order]
         found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
         if run.spec.detector and how == RESET:
-            found[how][alarms.KEY] = alarms.measure(run.spec, test, list(streamed.answers))
+            scored = alarms.scores(run.spec, test, list(streamed.answers))
+            found[how][alarms.KEY] = alarms.measure(run.spec, test, scored)
     return found
 
 

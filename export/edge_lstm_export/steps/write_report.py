@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOW = "(`--reset-every`, `Session.reset`)"
-ADVICE = f" Reset it at the start of each recording {HOW}, or train with a larger `carry`."
+ADVICE = f" Reset it at the start of each sequence {HOW}, or train with a larger `carry`."
 
 
 def call(work: Work) -> Work:
@@ -79,7 +79,7 @@ def verdict(work: Work) -> list[str]:
             if name.member in work.artifacts
             else f"{name} on this machine's CPU"
         )
-        against = f"{task.change(metrics, numpy)} against float32, reset at each recording"
+        against = f"{task.change(metrics, numpy)} against float32, reset at each sequence"
         sentences.append(f"{where} is {work.judgements[name].sentence}. {against}.")
     return [*sentences, *work.notes]
 
@@ -87,7 +87,7 @@ def verdict(work: Work) -> list[str]:
 def carried_sentence(task: Task, reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:
     """The figures of the test split as one stream, each beside the one with resets."""
     parts, worse = task.carried(reset, carried)
-    told = (f"{words} {now} (reset at each recording: {before})" for words, now, before in parts)
+    told = (f"{words} {now} (reset at each sequence: {before})" for words, now, before in parts)
     return f"When the state is never reset, {', '.join(told)}.{ADVICE if worse else ''}"
 
 

@@ -184,7 +184,7 @@ def test_a_model_that_goes_wrong_after_the_golden_samples(trained, tmp_path, mon
 
     stand_in.install(monkeypatch, fp16=overflow)
     work = export_run(trained, tmp_path / "motions.edge", schemes=("fp16",))
-    where = "over the test split on the converter's simulator, reset at each recording"
+    where = "over the test split on the converter's simulator, reset at each sequence"
     assert work.left_out[FP16].startswith(f"answers that are not finite {where}; ")
     assert FP16 not in read_bundle(work.out).members
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -112,7 +113,15 @@ def test_a_season_that_is_unknown_or_too_long_is_skipped_with_the_reason(
 ) -> None:
     for season, reason in (
         (None, "no `season`"),
-        (40, "no test sequence is longer than a season of 40"),
+        (
+            40,
+            "no step of the test split has known values both ahead and a season (40 steps) before",
+        ),
+        # The test split has 40 steps: one is a season after the start, and has 2 known ones ahead.
+        (
+            37,
+            "no step of the test split has known values both ahead and a season (37 steps) before",
+        ),
     ):
         row = seasonal(
             make_case(
@@ -357,3 +366,42 @@ def test_a_network_of_other_layers_is_refused(
         compare(configure(CLASSIFY, (old, new)), tmp_path / "out")
     assert str(refused.value) == expected
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ("prune", "hidden_size = 2"),
+        ("distill", "hidden_size = 9"),
+        ("quantize", 'scheme = "int8"'),
+    ],
+)
+def test_a_section_that_changes_the_lstm_alone_is_refused(
+    configure: Configure, tmp_path: Path, section: str, text: str
+) -> None:
+    config = configure(CLASSIFY + f"[{section}]\n{text}\n")
+    with pytest.raises(ConfigError) as refused:
+        compare(config, tmp_path / "out")
+    assert str(refused.value) == (
+        f"[{section}]: a comparison trains lstm, gru, rnn of one size in one way, and the section "
+        "would change a single row; remove it"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_both_trainings_of_a_refit_count_and_quiet_is_silent(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = make_case(configure(CLASSIFY, train__refit=True), tmp_path)
+    row = recurrent.lstm(case)
+    assert capsys.readouterr().err == ""
+    files = (case.out / "lstm" / "history.csv", case.out / "lstm" / "refit" / "history.csv")
+    seconds = 0.0
+    for file in files:
+        with file.open(newline="") as stream:
+            seconds += sum(float(epoch["seconds"]) for epoch in csv.DictReader(stream))
+    assert row.seconds == pytest.approx(seconds)
+    other = recurrent.gru(case)
+    assert other.parameters is not None
+    assert capsys.readouterr().err == ""

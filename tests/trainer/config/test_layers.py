@@ -149,6 +149,87 @@ def test_what_the_layers_contradict(tmp_path: Path, text: str, expected: str) ->
     assert said == expected
 
 
+W8A8 = '[quantize]\nscheme = "w8a8"\n[train]'
+CLIPPED = (
+    "which can be beyond 1 and would be clipped; expected a layer that ends in tanh or sigmoid"
+)
+
+
+def listed(*layers: str, rest: str = "[train]") -> str:
+    tables = ", ".join(f"{{ {layer} }}" for layer in layers)
+    return CLASSIFY.replace("hidden_size = 6", f"layers = [{tables}]").replace("[train]", rest)
+
+
+FIRST = 'type = "lstm", name = "a", units = 4'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            listed(FIRST, 'type = "gru", units = 5, inputs = ["x"]'),
+            "layers: layer 'a': no layer reads it, so it would be trained for nothing; read it in "
+            "`inputs`, or remove it",
+        ),
+        (
+            listed(
+                FIRST,
+                'type = "gru", name = "b", units = 5, inputs = ["x"]',
+                'type = "dense", units = 4, inputs = ["a", "b"]',
+                rest="dropout = 0.5\n[train]",
+            ),
+            "dropout = 0.5: works between recurrent layers, and none of them reads another here; "
+            "expected 0",
+        ),
+        (
+            listed('type = "dense", units = 4', rest="dropout = 0.5\n[train]"),
+            "dropout = 0.5: works between recurrent layers, and none of them reads another here; "
+            "expected 0",
+        ),
+        (
+            CLASSIFY.replace("hidden_size = 6", "hidden_size = 20000"),
+            "hidden_size = 20000: layer 'lstm0': units is 20000, expected a whole number from 1 to "
+            "16384",
+        ),
+        (
+            listed(FIRST, 'type = "lstm", units = 4, inputs = ["x", "a"]', rest=W8A8),
+            "scheme = 'w8a8': the int8 cell takes a network whose features a alone reads, its "
+            "first layer that multiplies its state; here a, lstm1 read them; change the layers, or "
+            "remove the section",
+        ),
+        (
+            listed(
+                FIRST, 'type = "dense", name = "d", units = 4', 'type = "gru", units = 4', rest=W8A8
+            ),
+            f"scheme = 'w8a8': the int8 cell of gru2 multiplies the output of d, {CLIPPED}; change "
+            "the layers, or remove the section",
+        ),
+        (
+            listed('type = "rnn", name = "r", units = 4, activation = "relu"', rest=W8A8),
+            f"scheme = 'w8a8': the int8 cell of r multiplies its own output, {CLIPPED}; change the "
+            "layers, or remove the section",
+        ),
+        (
+            listed('type = "dense", units = 4, activation = "tanh"', rest=W8A8),
+            "scheme = 'w8a8': no layer multiplies its state, and the int8 cell is made of such "
+            "layers; change the layers, or remove the section",
+        ),
+    ],
+)
+def test_a_network_that_would_not_be_what_it_says(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    section = "quantize" if expected.startswith("scheme") else "model"
+    _, _, said = str(caught.value).partition(": ")
+    assert said.replace('"', "'") == f"[{section}] {expected}"
+
+
+def test_a_network_with_bounded_outputs_is_fine_tuned_for_w8a8(tmp_path: Path) -> None:
+    dense = 'type = "dense", units = 4, activation = "tanh"'
+    text = listed(FIRST, dense, 'type = "rnn", units = 3', rest=W8A8)
+    assert load(tmp_path, text).quantize is not None
+
+
 def test_both_ways_by_layers_is_the_bidirectional_net(tmp_path: Path) -> None:
     listed: Any = load(tmp_path, both_ways(CLASSIFY)).model.network(2, 3)
     short = CLASSIFY.replace("hidden_size = 6", "hidden_size = 4\nbidirectional = true")

@@ -75,7 +75,7 @@ def line_of(text: str, start: str) -> int:
             "hidden_size = 6",
             "hidden_size = 6\ndropout = 0.5",
             "dropout",
-            ["between recurrent layers, and there is one"],
+            ["between recurrent layers, and none of them reads another here"],
         ),
         (
             CLASSIFY,

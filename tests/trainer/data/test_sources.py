@@ -304,7 +304,9 @@ def test_an_unknown_aeon_name_lists_what_there_is(configure: Configure) -> None:
 
 def test_the_fingerprint_notices_one_value(forecast_csv: Path, configure: Configure) -> None:
     config = configure(FORECAST)
-    before = load_data(config).fingerprint
+    splits = load_data(config)
+    before = splits.fingerprint
+    assert splits.fingerprint is before, "hashed again"
     assert load_data(config).fingerprint == before
     edit(forecast_csv, 150, "149,", "149.001,")
     assert load_data(config).fingerprint != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
 
-from edge_lstm import load_data
+from edge_lstm import evaluate, load_data
 from edge_lstm.config.common import SplitConfig
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import Splits, make_spec
 from edge_lstm.data.recordings import Recording, Sequence
 from edge_lstm.data.splits import label_runs, split
 from edge_lstm.data.windows import batches, examples, future, window_starts
+from edge_lstm.network import CompactNet
+from edge_lstm.results.answers import answers
+from edge_lstm.tasks.base import task_of
+from edge_lstm.training.losses import NumberLoss
+from edge_lstm.training.metrics import Validation
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.model.spec import ModelSpec
@@ -135,6 +142,40 @@ def test_a_change_of_label_cuts_a_recording() -> None:
     ]
 
 
+@pytest.mark.usefixtures("classify_csv")
+def test_sequences_say_whether_a_change_of_label_cut_them(configure: Configure) -> None:
+    """Each subject walks and then rests, in one recording. Two more only walk."""
+    config = configure(CLASSIFY)
+    assert all(s.cut for s in load_data(config).test)
+    parts = {
+        "train": [labelled("walk", "rest")],
+        "val": [labelled("walk"), labelled("rest", "walk")],
+        "test": [labelled("rest")],
+    }
+    divided = config.model.divide(parts, ("a", "b"))
+    assert [s.cut for s in divided.val] == [False, True, True]
+    assert [s.cut for s in divided.test] == [False]
+    told = []
+    for sequences in (divided.val, divided.test):
+        spec = make_spec(config, divided)
+        found = evaluate(spec, sequences, [np.zeros((len(s.x), 2)) for s in sequences])
+        told.append(task_of(spec).verdict(found))
+    cut, whole = told
+    assert cut[0].startswith("On the 3 sequences of the test split the answer at the last step is")
+    assert cut[1:] == [
+        "Recordings were cut at the changes of their label, and each piece was answered from the "
+        "zero state. A board does not know these places."
+    ]
+    assert len(whole) == 1
+
+
+def labelled(*labels: str) -> Recording:
+    """Three rows of each label."""
+    names = np.repeat(np.array(labels), 3)
+    x = np.arange(2.0 * len(names)).reshape(-1, 2)
+    return Recording("r", "g", x, labels=names)
+
+
 def test_a_class_seen_only_in_the_test_is_named(classify_csv: Path, configure: Configure) -> None:
     classify_csv.write_text(classify_csv.read_text() + "s5,swim,1,1\n")
     with pytest.raises(DataError, match="class 'swim' is in the test split and not in training"):
@@ -216,6 +257,25 @@ def test_evaluation_batches_hold_each_sequence_once_and_are_small(lengths: list[
     made = batches(np.array(lengths), tokens=100)
     assert sorted(np.concatenate(made).tolist()) == list(range(len(lengths)))
     assert all(len(b) * max(lengths[k] for k in b) <= 100 or len(b) == 1 for b in made)
+
+
+def test_a_validation_of_unequal_lengths_takes_little_memory() -> None:
+    """Padded to the longest all at once, these would take 135 MB."""
+    rng = np.random.default_rng(0)
+    sequences = [Sequence("long", "l", rng.normal(size=(50_000, 1)))]
+    sequences += [Sequence(f"short{k}", "s", rng.normal(size=(20, 1))) for k in range(300)]
+    spec = identity_spec(1)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = CompactNet(spec)
+    tracemalloc.start()
+    validate = Validation(spec, sequences, NumberLoss(), fabric)
+    found = validate(model)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30e6
+    expected = evaluate(spec, sequences, answers(model, sequences))
+    assert found["val_mae"] == pytest.approx(expected["mae"], rel=1e-5)
+    assert found["val_rmse"] == pytest.approx(expected["rmse"], rel=1e-5)
 
 
 def test_statistics_are_those_of_training_alone(forecast_csv: Path, configure: Configure) -> None:

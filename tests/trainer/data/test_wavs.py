@@ -60,6 +60,13 @@ def write_wav(path: Path, pcm: np.ndarray, rate: int = 4000) -> None:
         wav.writeframes(pcm.astype("<i2").tobytes())
 
 
+@pytest.mark.usefixtures("tones")
+def test_the_file_without_a_label_is_the_one_that_is_named(configure: Configure) -> None:
+    some = ("(?P<label>[a-z]+)_", "((?P<label>low)_|high_)")
+    with pytest.raises(DataError, match=r"^high_\w+: it has no label; expected one per sequence"):
+        load_data(configure(SOUND, some))
+
+
 @pytest.fixture
 def tones(tmp_path: Path) -> Path:
     """Low and high tones of four voices, three files of each."""

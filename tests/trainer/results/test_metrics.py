@@ -141,7 +141,7 @@ def test_the_verdict_says_who_wins() -> None:
     )
     short = evaluate(spec, [sequence], [after], season=100)
     assert "beats_seasonal" not in short
-    assert "No stretch is longer than a season of 100 steps" in short["verdict"]
+    assert "No step has known values both ahead and a season (100 steps) before" in short["verdict"]
 
 
 def regress_spec(means: dict[str, float]) -> ModelSpec:
@@ -157,6 +157,17 @@ def regressed(means: dict[str, float], truth: Rows, answers: Rows) -> dict[str, 
     """truth, answers: a row for each step."""
     sequence = Sequence("s", "g", np.zeros((len(truth), 1)), y=np.array(truth))
     return evaluate(regress_spec(means), [sequence], [np.array(answers)])
+
+
+def test_a_stretch_longer_than_a_season_may_have_no_step_to_compare() -> None:
+    spec = forecast_spec(8)
+    x = np.random.default_rng(0).normal(size=(17, 2))
+    found = evaluate(spec, [Sequence("s", "g", x)], [np.zeros((17, 8))], season=10)
+    assert set(found["baselines"]) == {"naive"}
+    assert found["verdict"].splitlines()[1] == (
+        "No step has known values both ahead and a season (10 steps) before, so there is no "
+        "seasonal naive forecast to compare with."
+    )
 
 
 def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:

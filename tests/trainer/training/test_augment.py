@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_lstm import train
+from edge_lstm import load_data, train
 from edge_lstm.config.common import AugmentConfig
 from edge_lstm.config.schema import Config
+from edge_lstm.data.load import make_spec
 from edge_lstm.training.augment import Augment
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY, FORECAST
 
-X = torch.full((300, 40, 5), 7.0)
+X = torch.full((300, 40, 6), 7.0)
+X[..., 3:] = 0  # no value is missing
 LENGTHS = torch.full((300,), 40)
 
 
@@ -39,10 +41,10 @@ def test_a_level_is_one_of_a_sequence() -> None:
 
 def test_masks_hide_one_run_within_the_length() -> None:
     lengths = torch.arange(300) % 30 + 10
-    change = (
-        Augment(AugmentConfig(mask_steps=0.5, mask_channels=0.7), 3, 0, X.device)(X, lengths) == 0
-    )
-    assert not change[..., 3:].any()
+    settings = AugmentConfig(mask_steps=0.5, mask_channels=0.7)
+    changed = Augment(settings, 3, 0, X.device)(X, lengths)
+    assert torch.equal(changed[..., 3:], X[..., 3:])
+    change = changed == 0
     steps = change[..., :3].all(dim=2)
     channels = change[..., :3].all(dim=1)
     for n, length in enumerate(lengths.tolist()):
@@ -66,6 +68,31 @@ def test_masks_are_left_alone_and_the_batch_too() -> None:
     before = X.clone()
     assert added(offset=1.0, noise=1.0)[..., 3:].count_nonzero() == 0
     assert torch.equal(X, before)
+
+
+def test_a_missing_value_stays_the_mean() -> None:
+    """As on the board: where the flag is 1, the value is 0."""
+    x = torch.tensor([[[0.0, 3.0, 1.0, 0.0], [2.0, 0.0, 0.0, 1.0]]])
+    settings = AugmentConfig(offset=0.5, level=0.5, noise=0.5)
+    changed = Augment(settings, 2, 0, x.device)(x, torch.tensor([2]))
+    assert torch.equal(changed[..., 2:], x[..., 2:])
+    assert (changed[0, 0, 0], changed[0, 1, 1]) == (0, 0)
+    assert (changed[0, 0, 1], changed[0, 1, 0]) != (3, 2)
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_a_share_of_channels_that_hides_none_is_refused(configure: Callable[..., Config]) -> None:
+    """Of two channels."""
+    config = configure(CLASSIFY, augment__mask_channels=0.4)
+    with pytest.raises(ConfigError) as caught:
+        make_spec(config, load_data(config))
+    assert str(caught.value) == (
+        "[augment] mask_channels = 0.4: hides none of 2 channels; expected 0, or the share of at "
+        "least one channel"
+    )
+    for share in (0.5, 0.0):
+        config = configure(CLASSIFY, augment__mask_channels=share)
+        assert make_spec(config, load_data(config)).inputs.size == 2
 
 
 def test_both_add_up_and_the_seed_decides() -> None:

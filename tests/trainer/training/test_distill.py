@@ -161,6 +161,7 @@ def test_no_teacher_there_is_one_line(configure: Callable[..., Config], tmp_path
             "expected either `teacher`, a run's folder, or `hidden_size`",
         ),
         (CLASSIFY + "[distill]\nhidden_size = 6\n", "expected more than the 6 units"),
+        (CLASSIFY + "[distill]\nhidden_size = 20000\n", "expected at most 16384 units"),
         (
             FORECAST + "[distill]\nhidden_size = 8\ntemperature = 2.0\n",
             "is for tasks 'classify' and 'language'",
