@@ -104,7 +104,8 @@ class NpuNet(RoundedNet):
         n = int(inside.sum())
         v = x[..., inside]
         v = v + (_on_grid(v.detach()) - v.detach())
-        shares = (linear(v, W[:, :n], b), linear(x[..., ~inside], outer))
+        beside = linear(_half(x[..., ~inside]), _half(outer))
+        shares = (linear(v, W[:, :n], b), beside)
         ranges = (scale, centre)
         if module.run_npu is not None:
             first, second = (share.transpose(0, 1) for share in shares)  # (T, N, S)
@@ -235,6 +236,11 @@ def product(
     W_x, W_h, b = (array.astype(np.float64) for array in layer.joined(NUMPY, weights))
     q, step = integers(torch.from_numpy(np.concatenate([W_x[inside], W_h]).T))
     return q.T.numpy(), step[:, 0].numpy(), W_x[~inside], b
+
+
+def _half(values: Tensor) -> Tensor:
+    """Rounded to float16. The gradient passes."""
+    return values + (values.half().to(values.dtype) - values).detach()
 
 
 def _on_grid(values: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ import torch
 import edge_lstm_runtime as rt
 from edge_lstm.layers import module_of
 from edge_lstm.network import CompactNet, canonical_weights
-from edge_lstm_export.graphs.packed import packed
 from edge_lstm_export.quantize import cpu_int8, npu_int8
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.numpy import NumpyStreams
@@ -247,12 +246,10 @@ def check_npu_int8(kind: Kind, limit: float) -> None:
     spec = kind.spec(16, 12)
     weights = normal_weights(spec)
     calibration = _calibration(spec, weights)
-    form = packed(spec, weights, calibration)
-    x_range = np.array(form.recipe["io"]["x_range"])
-    products = npu_int8.quantize(spec, weights, calibration, x_range)
+    products = npu_int8.quantize(spec, weights, calibration)
     rows = feature_rows(spec, 300, seed=9)
     exact = open_any("reference", spec, weights).run(rows)
-    found = npu_int8.emulate(spec, weights, products, x_range, rows)
+    found = npu_int8.emulate(spec, weights, [products], rows[None])[0, 0]
     assert 0 < nrmse(found, exact) < limit
 
 

@@ -35,6 +35,10 @@ class Ugrnn(Layer):
     type = "ugrnn"
     units: int
 
+    @property
+    def bounded(self):
+        return True
+
     def outputs(self, inputs):
         return self.units
 

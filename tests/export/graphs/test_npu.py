@@ -6,14 +6,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_lstm.emulate.npu_ranges import input_parts, input_range, on_grid
+from edge_lstm.emulate.npu_ranges import on_grid
 from edge_lstm_export import targets
 from edge_lstm_export.graphs.form import traced_outputs
 from edge_lstm_export.graphs.npu import FORMS, candidates, fused
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
-from edge_lstm_runtime.backends.rknn.packing import PINS, Packing, spread
+from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
 from helpers.calibration import calibration_for
 from helpers.specs import feature_rows
 
@@ -56,28 +56,17 @@ def test_the_packed_cell_and_its_emulation(random_model, layers):
     form = FORMS["packed"](spec, weights, calibration)
     found, _ = run_on_ort(spec, form, rows)
     assert compare(found, reference).nrmse < 1e-2
-    x_range = input_range(calibration["x"])
-    products = npu_int8.quantize(spec, weights, calibration, x_range)
-    emulated = npu_int8.emulate(spec, weights, products, x_range, rows)
+    products = npu_int8.quantize(spec, weights, calibration)
+    emulated = npu_int8.emulate(spec, weights, [products], rows[None])[0, 0]
     assert compare(emulated, reference).nrmse < 2e-2
 
 
 def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
     spec, weights = random_model(1, 32)
     calibration = calibration_for(spec, weights)
-    x_range = input_range(calibration["x"])
-    (product,) = npu_int8.quantize(spec, weights, calibration, x_range).values()
-    parts = input_parts(spec.feature_size)
-    v = np.concatenate(
-        [
-            spread(calibration["x"].astype(np.float64), x_range, parts),
-            on_grid(calibration["lstm0.h"]),
-        ],
-        axis=1,
-    )
-    W_x, W_h = (weights[f"lstm0.{name}"].astype(np.float64) for name in ("W_x", "W_h"))
-    exact = np.concatenate([np.tile(W_x * x_range[:, None] / parts, (parts, 1)), W_h])
-    exact /= product.scale
+    (product,) = npu_int8.quantize(spec, weights, calibration).values()
+    v = on_grid(calibration["lstm0.h"])
+    exact = weights["lstm0.W_h"] / product.scale
     step = np.abs(exact).max(axis=0) / 127
     nearest = step * np.rint(exact / step)
     ours, plain = (np.square(v @ (W - exact)).mean() for W in (product.weights[PINS:], nearest))
@@ -87,8 +76,7 @@ def test_rounding_that_looks_ahead_beats_rounding_to_nearest(random_model):
 def test_weights_are_integers_of_the_step_that_the_converter_will_take(random_model):
     spec, weights = random_model(2, 16)
     calibration = calibration_for(spec, weights, 300)
-    x_range = input_range(calibration["x"])
-    for product in npu_int8.quantize(spec, weights, calibration, x_range).values():
+    for product in npu_int8.quantize(spec, weights, calibration).values():
         W = product.weights
         step = (W.max(axis=0) - W.min(axis=0)) / 255
         integers = W / step

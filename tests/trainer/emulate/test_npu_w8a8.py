@@ -18,10 +18,8 @@ from edge_lstm import load_run, train
 from edge_lstm.cli.train import closing
 from edge_lstm.config.schema import Config
 from edge_lstm.emulate import npu_w8a8
-from edge_lstm.emulate.npu_ranges import input_parts
-from edge_lstm.emulate.npu_w8a8 import NpuNet, settled, share_out, starting_ranges
+from edge_lstm.emulate.npu_w8a8 import NpuNet, settled, starting_ranges
 from edge_lstm.network import CompactNet, canonical_weights
-from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.steps.quantize_native import fine_tuned
 from edge_lstm_runtime import ModelSpec, Reference, compare
@@ -68,16 +66,15 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
         integers = product.weights[PINS:] / (product.weights[0] / 127)
         np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
         assert np.abs(integers).max() == pytest.approx(127)
-        q_x, q_h, step = net.integers(layer)
-        parts = input_parts(channels) if layer == "lstm0" else 1
-        ours = torch.cat([share_out(q_x, parts), q_h], dim=1) * step
+        q, step = net.integers(layer)
         in_units = product.weights[PINS:] * product.scale
-        np.testing.assert_allclose(ours.T.numpy(), in_units, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose((q * step).T.numpy(), in_units, rtol=1e-5, atol=1e-7)
+        beside = canonical[f"{layer}.W_x"] if layer == "lstm0" else np.empty((0, 4 * hidden))
+        np.testing.assert_array_equal(product.W_x, beside.astype(np.float16))
     rows = np.random.default_rng(9).normal(size=(60, channels)).astype(np.float32)
     rows[3] = 0
-    rows[4] = 50  # clipped
-    x_range = ranges["x_range"].astype(np.float64)
-    emulated = npu_int8.emulate(spec, canonical, products, x_range, rows)
+    rows[4] = 50  # which no range clips
+    emulated = npu_int8.emulate(spec, canonical, [products], rows[None])[0, 0]
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
         # A sum that lies between two steps may fall the other way in float32, which then shows in
@@ -90,23 +87,12 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     assert compare(answers, Reference(spec, canonical).run(rows)).nrmse > 5e-3
 
 
-def test_weights_are_shared_out_evenly_and_whole() -> None:
-    q = torch.tensor([[-127 * 5, 127 * 5, 0, 7, -7, 3]])
-    found = share_out(q, 5).reshape(1, 5, 6)
-    torch.testing.assert_close(found.sum(dim=1), q, atol=0, rtol=0, check_dtype=False)
-    assert (found.amax(dim=1) - found.amin(dim=1)).max() <= 1
-    assert found.abs().max() == 127
-
-
 def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(npu_w8a8, "_on_grid", lambda values: values.clone())
-    monkeypatch.setattr(
-        npu_w8a8, "_spread", lambda x, x_range, parts: (x / x_range).repeat(1, 1, parts)
-    )
+    monkeypatch.setattr(npu_w8a8, "_half", lambda values: values)
     monkeypatch.setattr(torch, "round", lambda values: values)
-    monkeypatch.setattr(npu_w8a8, "share_out", lambda q, parts: (q / parts).repeat(1, parts))
     spec = plain_spec(2, 7)
     ours = calibrated(spec)[0].double()
     plain = CompactNet(spec).double()
@@ -172,7 +158,7 @@ def test_run_keeps_weights_and_ranges_for_the_export(
     found = run.metrics["quantize"]
     assert (found["scheme"], found["epochs"]) == ("w8a8", 3)
     assert found["best_epoch"] >= 1  # this net is far from its best: any training helps
-    assert set(run.w8a8) == {"x_range", "lstm0.scale", "lstm0.centre"}
+    assert set(run.w8a8) == {"lstm0.scale", "lstm0.centre"}
     assert run.metrics["test"] == found["after"]["float32"]["test"]
     assert found["after"]["w8a8"]["val"]["rmse"] < found["before"]["w8a8"]["val"]["rmse"]
     assert f"{found['after']['w8a8']['test']['rmse']:.4g} fine-tuned" in closing(run)
@@ -184,11 +170,8 @@ def test_run_keeps_weights_and_ranges_for_the_export(
     with torch.no_grad():
         answers = net(torch.from_numpy(rows)[None])[0][0].numpy()
     products = npu_int8.learned_layers(run.spec, run.weights, run.w8a8)
-    x_range = run.w8a8["x_range"].astype(np.float64)
-    emulated = npu_int8.emulate(run.spec, run.weights, products, x_range, rows)
+    emulated = npu_int8.emulate(run.spec, run.weights, [products], rows[None])[0, 0]
     assert compare(emulated, answers).nrmse < 2e-3
-    form = FORMS["packed"](run.spec, run.weights, {}, learned=run.w8a8)
-    assert form.recipe["io"]["x_range"] == x_range.tolist()
 
 
 @pytest.mark.usefixtures("forecast_csv")

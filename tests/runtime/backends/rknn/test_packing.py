@@ -63,6 +63,19 @@ def test_packed_inputs_hold_zeros_parts_and_h() -> None:
     np.testing.assert_array_equal(c1, state["lstm1.c"])
 
 
+def test_x_is_an_input_of_its_own_and_is_not_rounded() -> None:
+    packing = Packing({"form": "packed", "inputs": [["x", ""], *INPUTS]}, features=3, states=STATES)
+    sizes = [3, PINS + 4, 4, PINS + 4, 4]
+    assert [a.shape for a in packing.inputs] == [(1, 1, 1, size) for size in sizes]
+    state = random_state() | {"lstm0.h": np.full(4, 0.5, np.float32)}
+    packing.state = state
+    packing.put(np.array([1.0, -2000.0, 0.001]))
+    x, v0, c0, _, _ = (a.ravel() for a in packing.inputs)
+    np.testing.assert_array_equal(x, np.array([1.0, -2000.0, 0.001], np.float32))
+    np.testing.assert_allclose(v0, [0, 0, *[64 / 127] * 4])
+    np.testing.assert_array_equal(c0, state["lstm0.c"])
+
+
 def test_what_rounding_leaves_out_is_made_up_for() -> None:
     packing = packed()
     h = []
