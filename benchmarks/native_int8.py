@@ -39,7 +39,7 @@ def main() -> None:
         "| net | weights | max abs | NRMSE | metric | fp32 | drift | bytes |\n" + "| --- " * 8 + "|"
     )
     for task in trained(arguments.epochs):
-        samples, _ = calibrate(task.spec, task.weights, task.train, task.labels, None)
+        samples = calibrate(task.spec, task.weights, task.train, task.labels)
         layers, steps = read_int8(task.spec, quantize(task.spec, task.weights, samples))
         backends = {
             "float32": NativeBackend(task.spec, task.weights),

@@ -28,7 +28,8 @@ from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.environment import python
 from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.steps import calibrate
+from edge_lstm_export.quantize.calibration import calibrate
+from edge_lstm_export.quantize.choose_ranges import choose
 from edge_lstm_runtime import ModelSpec, Reference, compare
 from edge_lstm_runtime.session import answers
 from edge_lstm_runtime.tasks.forecast import Forecast
@@ -167,14 +168,16 @@ def trained(epochs: int) -> list[Task]:
     ]
 
 
-def measure(task: Task, scheme: str, form: str, samples: dict[str, Array]) -> dict[str, float]:
+def measure(
+    task: Task, scheme: str, form: str, samples: dict[str, Array], **options: Any
+) -> dict[str, float]:
     stream = np.concatenate(task.test).astype(np.float32)
     repeated = np.tile(stream[:WINDOW], (DRIFT_STEPS // WINDOW, 1))
     reference = Reference(task.spec, task.weights)
     expected = reference.run(stream)
     reference.reset()
     expected_repeated = reference.run(repeated)
-    built = FORMS[form](task.spec, task.weights, samples)
+    built = FORMS[form](task.spec, task.weights, samples, **options)
     graph = built.graph.SerializeToString()
     conversion = Conversion(task.spec, graph, built.recipe, "rk3588", scheme, samples)
     with Converter(conversion) as converter:
@@ -212,24 +215,23 @@ def main() -> None:
         "on the simulator of rknn-toolkit2, not a board\n"
     )
     print(
-        "| net | scheme, form | samples | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n"
-        + "| --- " * 9
+        "| net | scheme, form | NRMSE | metric | fp32 | drift | cycles | on the CPU |\n"
+        + "| --- " * 8
         + "|"
     )
     for task in tasks:
-        stream = np.concatenate([*task.val, *task.train])[: calibrate.STREAMED]
-        few, _ = calibrate.calibrate(task.spec, task.weights, task.train, task.labels, None)
-        enough, _ = calibrate.calibrate(task.spec, task.weights, task.train, task.labels, stream)
-        for scheme, form, samples, label in (
-            ("fp16", "cell", few, "fp16, cell"),
-            ("w8a8", "cell", few, "w8a8, plain"),
-            ("w8a8", "fused", few, "w8a8, fused operator"),
-            ("w8a8", "packed", enough, "w8a8, ours"),
+        samples = calibrate(task.spec, task.weights, task.train, task.labels)
+        chosen = choose(task.spec, task.weights, samples, [*task.val, *task.train])
+        for scheme, form, options, label in (
+            ("fp16", "cell", {}, "fp16, cell"),
+            ("w8a8", "cell", {}, "w8a8, plain"),
+            ("w8a8", "fused", {}, "w8a8, fused operator"),
+            ("w8a8", "packed", {"products": chosen.products}, f"w8a8, ours, {chosen.rule}"),
         ):
-            r = measure(task, scheme, form, samples)
+            r = measure(task, scheme, form, samples, **options)
             metric = f"{task.metric_name} {r['metric']:.4g} | {r['fp32']:.4g}"
             print(
-                f"| {task.name} | {label} | {len(samples['x'])} | {r['nrmse']:.1e} | {metric} "
+                f"| {task.name} | {label} | {r['nrmse']:.1e} | {metric} "
                 f"| {r['drift']:.2f} | {r['cycles'] or '?'} | {r['cpu']} |",
                 flush=True,
             )
