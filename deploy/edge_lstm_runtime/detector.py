@@ -66,7 +66,8 @@ class AnomalyDetector:
         """Score one sample.
 
         x: (C,) the sample in raw units, NaN for a missing value. answer: (O,) raw units, the
-        session's answer to x. Raises SampleError for another shape. The state is then unchanged.
+        session's answer to x. Raises SampleError for another shape or text. The state is then
+        unchanged.
         """
         deviations = np.abs(self.errors(x, answer) - self._centre) / self._scale
         known = ~np.isnan(deviations)
@@ -86,8 +87,11 @@ class AnomalyDetector:
         An error is NaN if the sample's value or the forecast is missing. The answer is kept as the
         newest forecast. Raises SampleError as a call does.
         """
-        sample = np.asarray(x, np.float64)
-        forecast = np.asarray(answer, np.float64)
+        try:
+            sample = np.asarray(x, np.float64)
+            forecast = np.asarray(answer, np.float64)
+        except (TypeError, ValueError) as e:
+            raise SampleError(f"sample or answer is not numeric: {e}") from e
         if sample.shape != (self._spec.input_size,) or forecast.shape != (self._spec.output_size,):
             raise SampleError(
                 f"sample and answer have shapes {sample.shape} and {forecast.shape}, "
@@ -102,23 +106,27 @@ class AnomalyDetector:
     def state(self) -> dict[str, Any]:
         """Copies: "due" (horizon, horizon, targets) and "score". Save it with the session's state.
 
-        Assigning restores both. It raises BackendError for other names or another shape.
+        Assigning restores both. It raises BackendError for other names or shapes, and for text or
+        None. The state is then unchanged.
         """
         return {"due": self._due.copy(), "score": self._score}
 
     @state.setter
     def state(self, value: Mapping[str, Any]) -> None:
-        if (
-            not isinstance(value, Mapping)
-            or set(value) != {"due", "score"}
-            or np.shape(value["due"]) != self._due.shape
-        ):
+        try:
+            if not isinstance(value, Mapping) or set(value) != {"due", "score"}:
+                raise ValueError("it has other names")
+            due = np.asarray(value["due"], np.float64)
+            score = float(value["score"])
+            if due.shape != self._due.shape:
+                raise ValueError(f"its 'due' has shape {due.shape}")
+        except (TypeError, ValueError) as e:
             raise BackendError(
-                f"not a state of this detector; expected 'due' of shape {self._due.shape} "
+                f"not a state of this detector: {e}; expected 'due' of shape {self._due.shape} "
                 "and 'score', as it gives them"
-            )
-        self._due[:] = value["due"]
-        self._score = float(value["score"])
+            ) from e
+        self._due[:] = due
+        self._score = score
 
     def reset(self) -> None:
         """Forget all forecasts and the score, as at the start of a recording."""

@@ -70,11 +70,16 @@ class Registry:
 
     def _files(self) -> dict[str, str]:
         """Name -> file or sub-package of the folder, whether it has the marker or not."""
-        folder = importlib.import_module(self.package).__path__
-        return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folder)}
+        return _listed(tuple(importlib.import_module(self.package).__path__))
 
     def _plug_ins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points(self.group, tuple(sys.path))}
+
+
+@functools.lru_cache
+def _listed(folders: tuple[str, ...]) -> dict[str, str]:
+    """folders: a package's `__path__`. Listing them takes longer than a step, and never changes."""
+    return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folders)}
 
 
 @functools.lru_cache

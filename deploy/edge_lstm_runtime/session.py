@@ -209,9 +209,15 @@ class StreamsSession(Session):
         """backend: one for N streams, as `open_backend(..., streams=N)` returns it."""
         super().__init__(spec, backend, streams)
 
-    def reset(self, *, stream: int | None = None, streams: Sequence[int] | None = None) -> None:
+    def reset(
+        self,
+        *,
+        stream: int | None = None,
+        streams: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+    ) -> None:
         """Set the state of one stream or of several to zero, or of all if none is named.
 
+        The other streams answer as if nothing had happened. streams: (n,) whole numbers.
         Raises ConfigError for a number that no stream has.
         """
         if stream is None and streams is None:
@@ -220,14 +226,17 @@ class StreamsSession(Session):
             raise ConfigError(
                 f"reset got stream={stream!r} and streams={streams!r}; expected one of the two"
             )
-        chosen = list(streams or ()) if stream is None else [stream]
-        for k in chosen:
-            if not isinstance(k, (int, np.integer)) or not 0 <= k < self.streams:
+        named: Any = [stream] if streams is None else streams
+        if not np.iterable(named):
+            raise ConfigError(f"streams is {named!r}; expected a list of numbers")
+        chosen = []
+        for k in named:
+            # A bool is an int to Python: a mask would be taken for streams 0 and 1.
+            number = isinstance(k, (int, np.integer)) and not isinstance(k, bool)
+            if not number or not 0 <= k < self.streams:
                 raise ConfigError(f"stream {k!r} is not there; expected 0 to {self.streams - 1}")
-        state = dict(self.backend.state)
-        for array in state.values():
-            array[chosen] = 0
-        self.backend.state = state
+            chosen.append(int(k))
+        self.backend.reset_streams(chosen)
         self._pre.reset(chosen)
         return None
 

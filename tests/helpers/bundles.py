@@ -56,4 +56,5 @@ def artifact_entry(
         "kind": "rknn",
         "target": target,
         "tolerance": {"metric": metric, "limit": limit, "reason": "as the export found it"},
+        "recipe": {"io": {"form": "cell"}},
     }

@@ -89,7 +89,9 @@ class Kernel:
     @property
     def state(self) -> Array:
         """(streams, values)"""
-        values = np.empty((self.streams, native.state_values(self.model)), np.float32)
+        count = ctypes.c_size_t()
+        native.call("el_state_values", address(self.model), ctypes.byref(count))
+        values = np.empty((self.streams, count.value), np.float32)
         native.call(
             "el_get_state",
             address(self.model),

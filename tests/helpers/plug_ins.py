@@ -11,6 +11,27 @@ import pytest
 
 from edge_lstm_runtime.backends import registry
 
+# The source of a backend that prints, as vendors' libraries do.
+NOISY = """
+import ctypes, os
+from edge_lstm_runtime import Facts
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+
+FACTS = Facts("float32")
+
+class Noisy(NumpyBackend):
+    name = "noisy"
+    def step(self, features):
+        os.write(1, b"I RKNN: raw write\\n")                 # straight to the descriptor
+        print("W rknn-toolkit-lite2: print")                 # through Python's buffer
+        ctypes.CDLL(None).printf(b"E RKNN: printf\\n")       # through the C library's buffer
+        return super().step(features)
+
+def open_backend(bundle, *, artifact=None):
+    print("I rknn-toolkit-lite2 version: 2.3.2")
+    return Noisy(bundle.spec, bundle.weights)
+"""
+
 
 def replace_backend(
     monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any

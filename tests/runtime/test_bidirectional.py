@@ -31,6 +31,7 @@ from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.layers.both_ways import BothWays
+from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import describe
 from edge_lstm_runtime.verify.auto import choose_backend
 from edge_lstm_runtime.verify.bench import latencies
@@ -47,6 +48,18 @@ def open_any(name: str, spec: ModelSpec, weights: Weights) -> Backend:
     if name == "onnx":
         return onnx_backend(spec, build(spec, weights, "fused").SerializeToString())
     return {"reference": reference, "numpy": numpy_backend}[name](spec, weights)
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 5, 2000])
+def test_both_ways_of_both_ways_is_refused(times: int) -> None:
+    """Its reversed weights would have the names of others."""
+    whole = "both-ways of 'both-ways', which reads whole sequences itself: expected a layer that"
+    deep = "layers are inside each other, more than 4 deep"
+    values: dict[str, Any] = {"type": "lstm", "units": 4}
+    for _ in range(times):
+        values = {"type": "both-ways", "layer": values}
+    with pytest.raises(BundleError, match=f"^network: layer 'a': ({whole}|{deep})"):
+        network_from(3, [{**values, "name": "a", "inputs": ["x"]}])
 
 
 @pytest.fixture

@@ -111,6 +111,43 @@ def test_a_wrong_shape_is_refused_and_changes_nothing() -> None:
     np.testing.assert_array_equal(detector.state["due"], before["due"])
 
 
+@pytest.mark.parametrize("text", ["high", [["high"] * 3], [1.0, "high", 2.0], [1.0, [2.0], 3.0]])
+def test_text_is_refused_and_changes_nothing(text: Any) -> None:
+    detector = rt.AnomalyDetector(SPEC)
+    stream(detector, RECORDING[:5], FORECASTS[:5])
+    before = detector.state
+    for x, y in ((text, FORECASTS[5]), (RECORDING[5], text)):
+        with pytest.raises(rt.SampleError, match=r"^sample (or answer is not numeric|and answer)"):
+            detector(x, y)
+    np.testing.assert_array_equal(detector.state["due"], before["due"])
+    assert detector.state["score"] == before["score"]
+
+
+STATES: dict[str, Any] = {
+    "no score": lambda s: s | {"score": None},
+    "a score of text": lambda s: s | {"score": "high"},
+    "a score of several": lambda s: s | {"score": [1.0, 2.0]},
+    "text": lambda s: s | {"due": np.full(s["due"].shape, "high")},
+    "ragged": lambda s: s | {"due": [[1.0], [2.0, 3.0]]},
+    "None": lambda s: s | {"due": None},
+    "another shape": lambda s: s | {"due": s["due"][1:]},
+    "other names": lambda s: s | {"last": 0.0},
+    "nothing": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("change", STATES.values(), ids=STATES)
+def test_a_refused_state_changes_nothing(change: Any) -> None:
+    detector = rt.AnomalyDetector(SPEC)
+    stream(detector, RECORDING[:10], FORECASTS[:10])
+    before = detector.state
+    wrong = change({"due": before["due"] + 1, "score": 7.0})
+    with pytest.raises(rt.BackendError, match=r"^not a state of this detector: .*; expected 'due'"):
+        detector.state = wrong
+    np.testing.assert_array_equal(detector.state["due"], before["due"])
+    assert detector.state["score"] == before["score"]
+
+
 def test_a_plain_forecast_is_no_detector() -> None:
     with pytest.raises(rt.ConfigError, match="no anomaly detector"):
         rt.AnomalyDetector(make_spec(task="forecast"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,33 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry(
         "shapes_of_the_test", "test.shapes", "shape", "SHAPE", broken=BackendUnavailableError
     )
+
+
+def test_the_folder_is_listed_once(shapes: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+    original = pkgutil.iter_modules
+
+    def counted(path: Any = None, prefix: str = "") -> Any:
+        listed.append(list(path))
+        return original(path, prefix)
+
+    monkeypatch.setattr(pkgutil, "iter_modules", counted)
+    for _ in range(3):
+        assert shapes.names() == ["cone", "long-box", "round"]
+    assert len(listed) == 1
+
+
+def test_a_folder_that_joins_the_package_is_found(
+    shapes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "flat" not in shapes
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "flat.py").write_text("SHAPE = 'sheet'\n")
+    package = importlib.import_module(shapes.package)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(more)])
+    assert shapes.load("flat").SHAPE == "sheet"
+    assert shapes.names() == ["cone", "flat", "long-box", "round"]
 
 
 def test_a_file_a_folder_and_a_plug_in_are_found(shapes: Registry) -> None:

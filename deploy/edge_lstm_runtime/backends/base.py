@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -84,6 +84,17 @@ class Backend(ABC):
     def reset(self) -> None:
         """Set every state to zero."""
 
+    def reset_streams(self, streams: Sequence[int]) -> None:
+        """Set the states of these streams to zero, on a backend for N streams.
+
+        The other streams answer as if nothing had happened. This one needs no more than a `state`
+        that restores all of a stream. Raises BackendError for a stream that is not there.
+        """
+        state = dict(self.state)
+        for array in state.values():
+            array[checked_streams(streams, len(array))] = 0
+        self.state = state
+
     @abstractmethod
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (F,) -> outputs: (O,), a new array."""
@@ -148,6 +159,14 @@ class WholeSequence(Backend):
     @state.setter
     def state(self, value: State) -> None:
         check_state(value, {})
+
+
+def checked_streams(streams: Sequence[int], count: int) -> list[int]:
+    """The numbers of some streams. Raises BackendError unless each is from 0 to `count` - 1."""
+    for k in streams:
+        if not 0 <= k < count:
+            raise BackendError(f"stream {k} is not there; expected 0 to {count - 1}")
+    return list(streams)
 
 
 def check_state(value: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Backend, State, check_state
+from .base import Backend, State, check_state, checked_streams
 
 
 class LoopedStreams(Backend):
@@ -25,6 +25,11 @@ class LoopedStreams(Backend):
 
     def reset(self) -> None:
         for backend in self._backends:
+            backend.reset()
+
+    def reset_streams(self, streams: Sequence[int]) -> None:
+        chosen = [self._backends[k] for k in checked_streams(streams, len(self._backends))]
+        for backend in chosen:
             backend.reset()
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..inputs import NUMBERS
 from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
 from ..native import address
-from .base import Backend, Facts, State, check_state
+from .base import Backend, Facts, State, check_state, checked_streams
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -65,7 +65,8 @@ class NativeBackend(Backend):
         flat = np.concatenate([weights[name].ravel() for name in spec.network.weights])
         network = native.network_of(spec.network)
         self._model = native.make_model(network, flat, precision, kernel, steps)
-        self._states = native.make_state(self._model, 1 if streams is None else streams, kernel)
+        self._streams = 1 if streams is None else streams
+        self._states = native.make_state(self._model, self._streams, kernel)
         batch = () if streams is None else (streams,)
         self._features_shape = (*batch, spec.inputs.feature_size)
         self._outputs_shape = (*batch, spec.answer.size)
@@ -85,12 +86,12 @@ class NativeBackend(Backend):
         """Bytes of the model in memory, in the kernel's layout."""
         return self._model.size
 
-    def reset(self, stream: int | None = None) -> None:
-        """stream: the only one to set to zero, None for all. BackendError if it doesn't exist."""
-        # ctypes would take the number modulo 2^32.
-        if stream is not None and not 0 <= stream < native.MAX_STREAMS:
-            raise BackendError(f"no stream {stream}; expected 0 or more")
-        self._call("el_reset", ctypes.c_uint32(native.ALL if stream is None else stream))
+    def reset(self) -> None:
+        self._call("el_reset", ctypes.c_uint32(native.ALL))
+
+    def reset_streams(self, streams: Sequence[int]) -> None:
+        for k in checked_streams(streams, self._streams):
+            self._call("el_reset", ctypes.c_uint32(k))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
         call = native.without_lock()["el_step_bound"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..layers import FEATURES
 from ..model.network import Network
 from ..model.spec import ModelSpec
-from .base import Backend, Facts, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state, checked_streams
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -125,6 +125,10 @@ class NumpyStreams(NumpyBackend):
     def step(self, features: Float32) -> Float32:
         """features: (N, F) -> outputs: (N, O)."""
         return super().step(features.T).T
+
+    def reset_streams(self, streams: Sequence[int]) -> None:
+        for part in self._state.values():
+            part[:, checked_streams(streams, part.shape[1])] = 0
 
     @property
     def state(self) -> State:

@@ -25,16 +25,17 @@ class OnnxBackend(Backend):
 
     name = "onnx"
 
-    def __init__(self, spec: ModelSpec, model: bytes):
+    def __init__(self, spec: ModelSpec, model: bytes, member: str = MEMBER):
+        """member: its name in the bundle, for messages."""
         self._states = spec.network.state
-        self._session, shapes, self._outputs = _open(model, 1 + len(self._states))
+        self._session, shapes, self._outputs = _open(model, member, 1 + len(self._states))
         self._inputs = list(shapes)
         self._x, *states = shapes.items()
         self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
         for name, shape in self._shapes.items():
             if math.prod(shape) != self._states[name]:
                 raise BackendError(
-                    f"model.onnx has a state of {shape}, "
+                    f"{member} has a state of {shape}, "
                     f"expected {self._states[name]} values for {name}"
                 )
         self.reset()
@@ -71,8 +72,8 @@ class WholeOnnxBackend(WholeSequence):
 
     name = "onnx"
 
-    def __init__(self, model: bytes):
-        self._session, shapes, self._outputs = _open(model, 1)
+    def __init__(self, model: bytes, member: str = MEMBER):
+        self._session, shapes, self._outputs = _open(model, member, 1)
         (self._x,) = shapes
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
@@ -86,7 +87,9 @@ class WholeOnnxBackend(WholeSequence):
         return outputs
 
 
-def _open(model: bytes, count: int) -> tuple[Any, dict[str, tuple[int, ...]], list[str]]:
+def _open(
+    model: bytes, member: str, count: int
+) -> tuple[Any, dict[str, tuple[int, ...]], list[str]]:
     """The session, the shapes of its inputs by name, and the names of its outputs, in order.
 
     Raises BackendUnavailableError if ONNX Runtime is not installed, and BackendError if it refuses
@@ -104,26 +107,26 @@ def _open(model: bytes, count: int) -> tuple[Any, dict[str, tuple[int, ...]], li
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime's errors have no other base class
-        raise BackendError(f"ONNX Runtime did not take model.onnx: {e}") from e
+        raise BackendError(f"ONNX Runtime did not take {member}: {e}") from e
     shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
     outputs = [o.name for o in session.get_outputs()]
     if len(shapes) != count or len(outputs) != count:
         raise BackendError(
-            f"model.onnx has inputs {list(shapes)} and outputs {outputs}, "
+            f"{member} has inputs {list(shapes)} and outputs {outputs}, "
             f"expected {count} of each, as docs/bundle.md lists them"
         )
     return session, shapes, outputs
 
 
-def onnx_backend(spec: ModelSpec, model: bytes) -> Backend:
-    """The backend of any model."""
-    return WholeOnnxBackend(model) if spec.whole else OnnxBackend(spec, model)
+def onnx_backend(spec: ModelSpec, model: bytes, member: str = MEMBER) -> Backend:
+    """The backend of any model. member: its name in the bundle, for messages."""
+    return WholeOnnxBackend(model, member) if spec.whole else OnnxBackend(spec, model, member)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     for member in (MEMBER, CELL):
         if member in bundle.members:
-            return onnx_backend(bundle.spec, bundle.member(member))
+            return onnx_backend(bundle.spec, bundle.member(member), member)
         if member in bundle.left_out:
-            break
+            raise BackendUnavailableError(bundle.absent(member))
     raise BackendUnavailableError(bundle.absent(MEMBER))

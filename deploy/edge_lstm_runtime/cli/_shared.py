@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backends.registry import known_facts, names, refuse_artifact
 from ..session import open_session
@@ -51,6 +53,22 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
             metavar="MEMBER",
             help="the converted model to run, such as rk3588-fp16.rknn, if there are several",
         )
+
+
+def json_line(values: Mapping[str, Any]) -> str:
+    """A JSON object and the end of its line.
+
+    JSON has no infinity and no NaN: such a number becomes null.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(values), allow_nan=False) + "\n"
 
 
 @contextlib.contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
 from ..load import load
 from ..verify.auto import choose_backend
 from ..verify.bench import LEGEND, head, measure, row
-from ._shared import add_bundle, members, own_stdout
+from ._shared import add_bundle, json_line, members, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
                 )
                 continue
             if arguments.json:
-                out.write(json.dumps(dataclasses.asdict(figures)) + "\n")
+                out.write(json_line(dataclasses.asdict(figures)))
             else:
                 out.write(("" if measured else head(arguments.streams)) + row(figures))
             out.flush()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, BackendUnavailableError
 from ..load import load
-from ..verify.check import check_backend
-from ._shared import add_bundle, members
+from ..verify.check import Check, check_backend
+from ._shared import add_bundle, json_line, members, own_stdout
+
+if TYPE_CHECKING:
+    from ..model.spec import ModelSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,42 +37,47 @@ def main(arguments: argparse.Namespace) -> int:
     bundle = load(arguments.bundle).bundle
     everything = arguments.backend in ("all", "auto")
     failed = ran = 0
-    for name, artifact in members(bundle, arguments.backend, arguments.artifact):
-        label = name if artifact is None else f"{name} {artifact}"
-        try:
-            result = check_backend(bundle, name, artifact)
-        except BackendUnavailableError as e:
-            if not everything:
-                raise
-            print(f"{label:<34} not here: {e}", file=sys.stderr)
-            continue
-        except BackendError as e:  # the other backends are still worth checking
-            if not everything:
-                raise
+    with own_stdout() as out:
+        for name, artifact in members(bundle, arguments.backend, arguments.artifact):
+            label = name if artifact is None else f"{name} {artifact}"
+            try:
+                result: Check | BackendError = check_backend(bundle, name, artifact)
+            except BackendError as e:  # the other backends are still worth checking
+                if not everything:
+                    raise
+                if isinstance(e, BackendUnavailableError):
+                    print(f"{label:<34} not here: {e}", file=sys.stderr)
+                    continue
+                result = e
             ran += 1
-            failed += 1
+            failed += isinstance(result, BackendError) or not result.passed
             if arguments.json:
-                said = {"backend": name, "artifact": artifact, "passed": False, "error": str(e)}
-                print(json.dumps(said))
+                out.write(json_line({"backend": name, "artifact": artifact, **_facts(result)}))
             else:
-                print(f"{label:<34} BAD  failed: {e}")
-            continue
-        ran += 1
-        failed += not result.passed
-        c = result.comparison
-        t = result.tolerance
-        if arguments.json:
-            facts = {"backend": name, "artifact": artifact, "passed": result.passed}
-            print(json.dumps({**facts, **c.to_dict(), "limit": {t.metric: t.limit}}))
-            continue
-        place = (
-            ""
-            if result.passed
-            else f"; worst at step {c.worst[0]}, output {bundle.spec.answer.names[c.worst[1]]!r}"
-        )
-        print(
-            f"{label:<34} {'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}"
-            f"  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
-            f"  (limit: {t.metric} {t.limit:.1e}){place}"
-        )
+                out.write(f"{label:<34} {_sentence(result, bundle.spec)}\n")
+            out.flush()
     return 1 if failed or not ran else 0
+
+
+def _facts(result: Check | BackendError) -> dict[str, Any]:
+    if isinstance(result, BackendError):
+        return {"passed": False, "error": str(result)}
+    limit = {result.tolerance.metric: result.tolerance.limit}
+    return {"passed": result.passed, **result.comparison.to_dict(), "limit": limit}
+
+
+def _sentence(result: Check | BackendError, spec: ModelSpec) -> str:
+    if isinstance(result, BackendError):
+        return f"BAD  failed: {result}"
+    c = result.comparison
+    t = result.tolerance
+    place = (
+        ""
+        if result.passed
+        else f"; worst at step {c.worst[0]}, output {spec.answer.names[c.worst[1]]!r}"
+    )
+    return (
+        f"{'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}"
+        f"  NRMSE {c.nrmse:.2e}  over {c.steps} steps"
+        f"  (limit: {t.metric} {t.limit:.1e}){place}"
+    )

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     bundle = load(arguments.bundle).bundle
     if arguments.json:
-        print(json.dumps(bundle.manifest, indent=1, sort_keys=True))
+        print(json.dumps(bundle.manifest, indent=1, sort_keys=True, allow_nan=False))
         return 0
     _print_model(bundle.spec)
     _print_machine()

@@ -13,9 +13,11 @@ products, and may round the weights or the vectors on the way.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from reprlib import repr as shown  # of any depth and length: a hostile file may hold both
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -27,6 +29,7 @@ from .ops import NUMPY, Ops
 
 FEATURES = "x"  # as an input of a layer: the network's features
 MAX_UNITS = 16384
+MAX_WRAPPERS = 4  # around one layer
 Array = Any  # of NumPy or torch
 Shape = tuple[int, ...]
 Float32 = NDArray[np.float32]
@@ -58,8 +61,9 @@ class Layer(ABC):
     inputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        kinds = _kinds(type(self))
         for field in dataclasses.fields(self):
-            _check_field(self, field.name, get_type_hints(type(self))[field.name])
+            _check_field(self, field.name, kinds[field.name])
 
     @abstractmethod
     def outputs(self, inputs: int) -> int:
@@ -199,6 +203,12 @@ class Layer(ABC):
         return {"type": self.type, **values, "inputs": list(self.inputs)}
 
 
+@functools.cache
+def _kinds(layer: type[Layer]) -> dict[str, Any]:
+    """The types of a layer's fields. Reading them takes longer than all the checks of a layer."""
+    return get_type_hints(layer)
+
+
 def check_layer(name: object, condition: bool, what: str) -> None:
     """Raise BundleError, naming the layer, unless the condition holds."""
     if not condition:
@@ -214,18 +224,20 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
         check_layer(name, good, "expected a name without dots, slashes and spaces")
     elif field == "inputs":
         good = isinstance(value, tuple) and value != () and all(isinstance(v, str) for v in value)
-        check_layer(name, good, f"inputs is {value!r}, expected a list of names, at least one")
+        check_layer(name, good, f"inputs is {shown(value)}, expected a list of names, at least one")
     elif get_origin(kind) is Literal:
         expected = ", ".join(map(repr, get_args(kind)))
         check_layer(
-            name, value in get_args(kind), f"{field} is {value!r}, expected one of {expected}"
+            name, value in get_args(kind), f"{field} is {shown(value)}, expected one of {expected}"
         )
     elif kind is bool:
-        check_layer(name, isinstance(value, bool), f"{field} is {value!r}, expected true or false")
+        check_layer(
+            name, isinstance(value, bool), f"{field} is {shown(value)}, expected true or false"
+        )
     elif kind is int:
         good = type(value) is int and 1 <= value <= MAX_UNITS
         check_layer(
-            name, good, f"{field} is {value!r}, expected a whole number from 1 to {MAX_UNITS}"
+            name, good, f"{field} is {shown(value)}, expected a whole number from 1 to {MAX_UNITS}"
         )
 
 
@@ -238,15 +250,20 @@ def recurrent_types() -> list[str]:
     return [name for name, k in kinds.items() if k.state is not Layer.state and not k.whole]
 
 
-def from_dict(values: object) -> Layer:
-    """The inverse of `to_dict`. Raises BundleError, naming the layer, for anything else."""
+def from_dict(values: object, wrappers: int = 0) -> Layer:
+    """The inverse of `to_dict`. Raises BundleError, naming the layer, for anything else.
+
+    wrappers: those that are around this layer.
+    """
     name = values.get("name") if isinstance(values, Mapping) else None
-    check_layer(name, isinstance(values, Mapping), f"is {values!r}, expected an object with a type")
+    check_layer(
+        name, isinstance(values, Mapping), f"is {shown(values)}, expected an object with a type"
+    )
     assert isinstance(values, Mapping)
     kind = values.get("type")
     if not isinstance(kind, str) or kind not in LAYERS:
         known = ", ".join(LAYERS.names())
-        check_layer(name, False, f"type is {kind!r}, expected one of {known}")
+        check_layer(name, False, f"type is {shown(kind)}, expected one of {known}")
     layer: type[Layer] = LAYERS.load(str(kind)).LAYER
     known_keys = {f.name: f for f in dataclasses.fields(layer)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
@@ -260,7 +277,10 @@ def from_dict(values: object) -> Layer:
     if "layer" in known_keys:  # a wrapper: the inner layer has its name and inputs
         inner: Any = given["layer"]
         good = isinstance(inner, Mapping)
-        check_layer(name, good, f"layer is {inner!r}, expected an object with a type")
-        given["layer"] = from_dict({**inner, "name": name, "inputs": given["inputs"]})
+        check_layer(name, good, f"layer is {shown(inner)}, expected an object with a type")
+        deep = f"layers are inside each other, more than {MAX_WRAPPERS} deep"
+        check_layer(name, wrappers < MAX_WRAPPERS, deep)
+        described = {**inner, "name": name, "inputs": given["inputs"]}
+        given["layer"] = from_dict(described, wrappers + 1)
     arguments: dict[str, Any] = given
     return layer(**arguments)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BackendError
-from . import Array, Float32, Layer, Product, Shape
+from . import Array, Float32, Layer, Product, Shape, check_layer
 from .ops import Ops
 
 REVERSE = "reverse."
@@ -21,11 +21,24 @@ REVERSE = "reverse."
 
 @dataclasses.dataclass(frozen=True)
 class BothWays(Layer):
-    """layer: runs in each direction. It has the name and the inputs of this one."""
+    """layer: runs in each direction. It has the name and the inputs of this one.
+
+    Raises BundleError if it reads whole sequences itself.
+    """
 
     type = "both-ways"
     whole = True
     layer: Layer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The names of its reversed weights would be there twice.
+        check_layer(
+            self.name,
+            not self.layer.whole,
+            f"{self.type} of {self.layer.type!r}, which reads whole sequences itself: "
+            "expected a layer that takes steps",
+        )
 
     def outputs(self, inputs: int) -> int:
         return 2 * self.layer.outputs(inputs)

@@ -22,8 +22,10 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import struct
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,12 +87,16 @@ class Bundle:
         return format1.arrays(name, arrays) if self.manifest["format"] == 1 else arrays
 
     @functools.cached_property
+    def _golden(self) -> dict[str, NDArray[Any]]:
+        return self.arrays("golden.npz")
+
+    @functools.cached_property
     def golden(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """x (steps, C) in raw units and y (steps, O), the reference's outputs, both float64.
 
         Raises BundleError if an array is missing or malformed.
         """
-        arrays = self.arrays("golden.npz")
+        arrays = self._golden
         try:
             x = arrays["x"]
             y = arrays["y"]
@@ -115,7 +121,7 @@ class Bundle:
         A bidirectional model may have several, any other model has one. Raises BundleError.
         """
         steps = len(self.golden[0])
-        lengths = self.arrays("golden.npz").get("lengths")
+        lengths = self._golden.get("lengths")
         if lengths is None and not self.spec.whole:
             return np.array([steps])
         if lengths is None or not self.spec.whole:
@@ -143,7 +149,7 @@ class Bundle:
         return lengths
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
@@ -171,14 +177,11 @@ def write_bundle(
             for name, data in sorted(members.items())
         },
     }
-    data = _pack(
-        {
-            "manifest.json": json.dumps(
-                manifest, indent=1, sort_keys=True, allow_nan=False
-            ).encode(),
-            **members,
-        }
-    )
+    try:
+        text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
+    except ValueError as e:
+        raise BundleError(f"can't write {os.fspath(path)}: its manifest is no JSON: {e}") from e
+    data = _pack({"manifest.json": text.encode(), **members})
     bundle = _unpack(data, str(path))
     try:
         with atomic_write(path) as file:
@@ -234,7 +237,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
         spec.network.check_weights(weights)
         bundle = Bundle(spec, weights, manifest, members)
         _ = bundle.golden, bundle.lengths
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, AttributeError, RecursionError) as e:
         raise _refusal(path, f"has a malformed manifest ({type(e).__name__}: {e})") from e
     except BundleError as e:
         raise e if str(e).startswith(path) else BundleError(f"{path}: {e}") from e
@@ -260,7 +263,7 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
                 )
             if not stored([archive.getinfo("manifest.json")], len(data)):
                 raise _refusal(path, "holds a compressed manifest, which no edge-lstm writes")
-            manifest = json.loads(archive.read("manifest.json"))
+            manifest = _read_manifest(archive.read("manifest.json"), path)
             # The version comes first: a later format may have a layout that looks damaged here.
             _check_version(manifest["format"], path)
             _check_sum(data, path)
@@ -285,13 +288,28 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
     return manifest, members, len(infos)
 
 
+def _read_manifest(text: bytes, path: str) -> Any:
+    """Python reads NaN, Infinity and 1e999, which are no JSON: with them a check could not fail.
+
+    Raises BundleError for such a number, and ValueError or RecursionError for another text.
+    """
+
+    def finite(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise _refusal(path, f"has the number {number} in its manifest, which is not finite")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
+
+
 def _check_version(version: Any, path: str) -> None:
     if isinstance(version, int) and version > FORMAT:
         raise NewerFormatError(
             f"{path} has bundle format {version} and this edge-lstm reads up to {FORMAT}; "
             "install a newer edge-lstm here, or export the model again with this one"
         )
-    if version not in READS:
+    if type(version) is not int or version not in READS:
         raise _refusal(path, f"has bundle format {version!r}, expected one of {READS}")
 
 
@@ -299,7 +317,7 @@ def _check_sum(data: bytes, path: str) -> None:
     """The archive must end with its own sha256, as a comment of 64 bytes."""
     start = max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
     signature = _END_OF_ARCHIVE.unpack_from(data, start)[0]
-    expected = sha256(data[:-_COMMENT_SIZE]).encode()
+    expected = sha256(memoryview(data)[:-_COMMENT_SIZE]).encode()  # a view: no second copy of it
     if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != expected:
         raise _refusal(
             path, "is damaged: its checksum does not match, so it was truncated or altered"
@@ -326,40 +344,57 @@ def _check_members(
             )
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is a number from 0 up. NaN and infinities are not, nor is 10**400."""
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
+
+
+def _is_tolerance(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and set(value) == {"metric", "limit", "reason"}
+        and value["metric"] in ("max_abs", "nrmse")
+        and _is_number(value["limit"])
+    )
+
+
+def _check_artifact(name: str, entry: Any, members: Mapping[str, bytes]) -> None:
+    """Check the facts about a converted model that hold for every vendor. Raises BundleError."""
+    if name not in members:
+        raise BundleError(f"the manifest has the artifact {name!r}, and there is no such member")
+    recipe = entry.get("recipe") if isinstance(entry, Mapping) else None
+    io = recipe.get("io") if isinstance(recipe, Mapping) else None
+    if not isinstance(io, Mapping):
+        raise BundleError(f"the manifest's entry for the artifact {name!r} lacks recipe.io")
+    steps = io.get("steps", 1)
+    good = {
+        "target": isinstance(entry.get("target"), str),
+        "tolerance": _is_tolerance(entry.get("tolerance")),
+        "recipe.io.form": isinstance(io.get("form"), str),
+        "recipe.io.steps": type(steps) is int and steps >= 1,
+    }
+    if wrong := [key for key, is_good in good.items() if not is_good]:
+        raise BundleError(
+            f"the manifest's entry for the artifact {name!r} has no valid {' and '.join(wrong)}"
+        )
+
+
 def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
     """Check the facts that the check, the backends and `info` rely on.
 
     Raises BundleError. A fact that is missing or of another type raises KeyError, TypeError or
     AttributeError.
     """
-
-    def number(value: Any) -> bool:
-        return type(value) in (int, float) and value >= 0  # NaN is not
-
-    def tolerance(t: Any) -> bool:
-        return (
-            set(t) == {"metric", "limit", "reason"}
-            and t["metric"] in ("max_abs", "nrmse")
-            and number(t["limit"])
-        )
-
     for key, what in (("native_int8", "int8 on the CPU"), ("float32", "float32")):
-        if key in manifest and not tolerance(manifest[key]["tolerance"]):
+        if key in manifest and not _is_tolerance(manifest[key]["tolerance"]):
             raise BundleError(f"the manifest's entry for {what} is malformed: {manifest[key]}")
     left_out = manifest.get("left_out", {})
     if not all(isinstance(reason, str) for reason in left_out.values()):
         raise BundleError(f"the manifest's entry for what was left out is malformed: {left_out}")
     for name, entry in manifest.get("artifacts", {}).items():
-        known = tolerance(entry["tolerance"])
-        steps = entry.get("recipe", {}).get("io", {}).get("steps", 1)
-        known &= type(steps) is int and steps >= 1
-        if name not in members or not isinstance(entry["target"], str) or not known:
-            raise BundleError(
-                f"the manifest's entry for the artifact {name!r} is malformed, "
-                f"or the artifact is missing: {entry}"
-            )
+        _check_artifact(name, entry, members)
     for measured, figures in read_measured(manifest.get("accuracy", [])).items():
-        if not all(number(figures[key]) for key in ("max_abs", "nrmse", "steps")):
+        if not all(_is_number(figures[key]) for key in ("max_abs", "nrmse", "steps")):
             raise BundleError(
                 f"the manifest's accuracy of {str(measured)!r} is malformed: {figures}"
             )

@@ -302,10 +302,3 @@ def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
     name = kernel.encode() if kernel else None
     call("el_state_init", address(state), size, address(model), name, ctypes.c_uint32(streams))
     return state
-
-
-def state_values(model: Bytes) -> int:
-    """The number of values in the state of one stream: those of each layer, in order."""
-    count = ctypes.c_size_t()
-    call("el_state_values", address(model), ctypes.byref(count))
-    return count.value

@@ -65,8 +65,9 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
     The bundle states a tolerance for each converted model, for int8 and for float32. If an earlier
     version wrote the bundle, it states none for float32, and `float32_tolerance` applies.
     float16 without an artifact has a fixed tolerance. Raises BackendUnavailableError if none is
-    stated.
+    stated, or if the export left the backend out.
     """
+    _refuse_left_out(bundle, backend)
     facts = facts_of(backend)
     if facts.artifact is not None:
         return Tolerance(**pick_artifact(bundle, facts.artifact, artifact)[1]["tolerance"])
@@ -75,14 +76,17 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
     if facts.number_format != "int8":
         stated = bundle.manifest.get("float32")
         return Tolerance(**stated["tolerance"]) if stated else float32_tolerance(bundle.golden[1])
-    if backend in bundle.left_out:
-        raise BackendUnavailableError(bundle.absent(backend))
     try:
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:
         raise BackendUnavailableError(
             f"the bundle promises no accuracy for {backend}; export it again to have it measured"
         ) from e
+
+
+def _refuse_left_out(bundle: Bundle, backend: str) -> None:
+    if backend in bundle.left_out:
+        raise BackendUnavailableError(bundle.absent(backend))
 
 
 def check_backend(
@@ -154,13 +158,16 @@ def verify_backend(
     """The check of an open backend before it is used. It resets the state.
 
     There is none for plain float32 code on the CPU, nor for int8 if the bundle states no tolerance.
-    Raises BackendError, and closes the backend, if the golden samples come out wrong.
+    Raises BackendError, and closes the backend, if the golden samples come out wrong, or if the
+    export left the backend out.
     """
     facts = facts_of(name)
-    if facts.exact or (facts.number_format == "int8" and "native_int8" not in bundle.manifest):
-        return
-    artifact = own_artifact(bundle, name, artifact)
+    unchecked = facts.number_format == "int8" and "native_int8" not in bundle.manifest
     try:
+        _refuse_left_out(bundle, name)
+        if facts.exact or unchecked:
+            return
+        artifact = own_artifact(bundle, name, artifact)
         # At least two chunks, so that the second one starts from the state of the first.
         steps = max(AUTO_STEPS, 2 * backend.at_once)
         result = check_opened(bundle, backend, name, artifact, steps, streams)

@@ -25,7 +25,7 @@ from edge_lstm_runtime.verify.bench import latencies
 from edge_lstm_runtime.verify.check import artifacts
 from edge_lstm_runtime.verify.error import FLOAT32, Tolerance, compare, float32_tolerance
 from helpers.bundles import make_bundle
-from helpers.rivals import SPEC, load_session, perturbed, register, with_artifacts
+from helpers.rivals import SPEC, load_session, perturbed, reason_of, register, with_artifacts
 from helpers.specs import make_spec
 from helpers.weights import random_weights
 
@@ -167,6 +167,31 @@ def test_what_the_export_left_out_is_missed_with_its_reason(tmp_path: Path) -> N
         BackendUnavailableError, match=r"^the export left rk3588-fp16\.rknn out: NRMSE 0\.5$"
     ):
         pick_artifact(bundle, "rknn", "rk3588-fp16.rknn")
+
+
+@pytest.mark.parametrize("name", ["native", "native-int8", "numpy"])
+@pytest.mark.parametrize("streams", [None, 2])
+def test_a_backend_that_the_export_left_out_is_not_opened_unchecked(
+    name: str, streams: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing checks plain code when it is opened, so the export's own verdict counts."""
+    closed: list[str] = []
+
+    class Closing(NumpyBackend):
+        def close(self) -> None:
+            closed.append(name)
+
+    bundle = make_bundle(tmp_path / "l.edge", SPEC, left_out={name: "it is off by 3"})
+    register(monkeypatch, name, lambda b, **_: Closing(b.spec, b.weights))
+    why = f"the export left {name} out: it is off by 3"
+    with pytest.raises(BackendUnavailableError, match=f"^{why}$"):
+        load_session(bundle, name, streams=streams)
+    assert len(closed) == (streams or 1)
+    with pytest.raises(BackendUnavailableError, match=f"^{why}$"):
+        check_backend(bundle, name)
+    reasons = choose_backend(bundle, (name, "reference")).reasons
+    assert reason_of(reasons, name) == f"not here: {why}"
+    load_session(bundle, name, streams=streams, verify=False).close()
 
 
 def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:

@@ -13,15 +13,17 @@ from edge_lstm_runtime import (
     BackendError,
     BackendUnavailableError,
     Bundle,
+    ModelSpec,
     Reference,
     Session,
     check_backend,
     choose_backend,
     load,
+    write_bundle,
 )
 from edge_lstm_runtime.backends.onnx import OnnxBackend
 from edge_lstm_runtime.backends.registry import names, open_backend
-from helpers.bundles import make_bundle
+from helpers.bundles import make_bundle, members_of
 from helpers.plug_ins import plug_in
 from helpers.rivals import SPEC, reason_of
 from helpers.specs import make_spec, samples
@@ -106,6 +108,38 @@ def test_onnx_without_onnx_runtime(full: Bundle, monkeypatch: pytest.MonkeyPatch
 def test_onnx_with_a_broken_graph(model: bytes) -> None:
     with pytest.raises(BackendError, match=r"model\.onnx"):
         OnnxBackend(SPEC, model)
+
+
+@pytest.mark.parametrize("member", ["model.onnx", "cell.onnx"])
+def test_onnx_names_the_member_that_it_can_not_run(member: str, tmp_path: Path) -> None:
+    from edge_lstm_export.graphs.bundle import build
+
+    def opened(graph: bytes) -> Backend:
+        weights = random_weights(SPEC)
+        members = {**members_of(SPEC, weights), member: graph}
+        bundle = write_bundle(tmp_path / "a.edge", SPEC, weights, members)
+        return open_backend("onnx", bundle)
+
+    def graph_of(spec: ModelSpec) -> bytes:
+        return build(spec, random_weights(spec), "cell").SerializeToString()
+
+    for graph, message in (
+        (b"no model", f"^ONNX Runtime did not take {member}: "),
+        (graph_of(make_spec(hidden=16, layers=1)), f"^{member} has inputs .*, expected 5 of each"),
+        (graph_of(make_spec(hidden=8, layers=2)), f"^{member} has a state of .*, expected 16 "),
+    ):
+        with pytest.raises(BackendError, match=message):
+            opened(graph)
+    assert opened(graph_of(SPEC)).step(np.zeros(3, np.float32)).shape == (4,)
+
+
+@pytest.mark.parametrize("member", ["model.onnx", "cell.onnx"])
+def test_onnx_says_why_its_graph_was_left_out(member: str, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "a.edge", SPEC, left_out={member: "it is off by 3"})
+    with pytest.raises(
+        BackendUnavailableError, match=rf"^the export left {member} out: it is off by 3$"
+    ):
+        open_backend("onnx", bundle)
 
 
 def test_onnx_with_some_other_graph() -> None:

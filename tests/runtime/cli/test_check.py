@@ -6,13 +6,17 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_lstm_runtime import write_bundle
+from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.model.npz import write_npz
 from helpers.bundles import artifact_entry, make_bundle, members_of
-from helpers.commands import here
+from helpers.commands import edge_lstm, here
+from helpers.plug_ins import NOISY, plug_in, replace_backend
 from helpers.specs import make_spec
 from helpers.weights import random_weights
 
@@ -85,6 +89,57 @@ def test_check_goes_on_after_a_backend_that_fails(
     code, _, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "onnx")
     assert code == 2
     assert "did not take model.onnx" in err
+
+
+def strict(text: str) -> Any:
+    """JSON as its standard has it, which knows no NaN and no Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "all"])
+def test_figures_that_are_not_finite_are_null_in_json(
+    backend: str,
+    classify_file: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Lost(NumpyBackend):
+        def step(self, features: Any) -> Any:
+            return super().step(features) * np.float32(np.nan)
+
+    replace_backend(monkeypatch, "onnx", open_backend=lambda b, **_: Lost(b.spec, b.weights))
+    code, out, _ = here(capfd, "check", classify_file, "--backend", backend, "--json")
+    assert code == 1
+    (row,) = [row for row in map(strict, out.splitlines()) if row["backend"] == "onnx"]
+    assert row == {
+        "backend": "onnx",
+        "artifact": None,
+        "passed": False,
+        "steps": 40,
+        "max_abs": None,
+        "rmse": None,
+        "nrmse": None,
+        "worst": [0, 0],
+        "limit": {"max_abs": 1e-5},
+    }
+
+
+def test_a_noisy_library_does_not_reach_the_verdicts(classify_file: Path, tmp_path: Path) -> None:
+    plug_in(tmp_path, "noisy_npu", noisy=NOISY)
+    for backend in ("noisy", "all"):
+        done = edge_lstm("check", classify_file, "--backend", backend, "--json", folders=[tmp_path])
+        assert done.returncode == 0, done.stderr
+        found = {row["backend"] for row in map(strict, done.stdout.splitlines())}
+        assert found == ({"noisy"} if backend == "noisy" else {"native", "noisy", "numpy", "onnx"})
+        for noise in ("raw write", "rknn-toolkit-lite2: print", "printf", "version: 2.3.2"):
+            assert noise in done.stderr
+    done = edge_lstm("check", classify_file, "--backend", "noisy", folders=[tmp_path])
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("noisy ")
 
 
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")

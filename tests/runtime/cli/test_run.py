@@ -18,6 +18,7 @@ import pytest
 from edge_lstm_runtime import cli, load, write_bundle
 from helpers.bundles import artifact_entry, make_bundle, members_of
 from helpers.commands import Pipe, command, csv_of, edge_lstm, environment, here, labels
+from helpers.plug_ins import NOISY, plug_in
 from helpers.specs import make_spec, samples
 from helpers.weights import random_weights
 
@@ -267,33 +268,8 @@ def test_ctrl_c(classify_file: Path) -> None:
         assert pipe.process.stderr.read() == b"edge-lstm: stopped\n"
 
 
-NOISY = """
-import ctypes, os
-from edge_lstm_runtime import Facts
-from edge_lstm_runtime.backends.numpy import NumpyBackend
-
-FACTS = Facts("float32")
-
-class Noisy(NumpyBackend):
-    name = "noisy"
-    def step(self, features):
-        os.write(1, b"I RKNN: raw write\\n")                 # straight to the descriptor
-        print("W rknn-toolkit-lite2: print")                 # through Python's buffer
-        ctypes.CDLL(None).printf(b"E RKNN: printf\\n")       # through the C library's buffer
-        return super().step(features)
-
-def open_backend(bundle, *, artifact=None):
-    print("I rknn-toolkit-lite2 version: 2.3.2")
-    return Noisy(bundle.spec, bundle.weights)
-"""
-
-
 def test_a_noisy_library_does_not_reach_the_answers(classify_file: Path, tmp_path: Path) -> None:
-    info = tmp_path / "noisy_npu-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-npu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_lstm.backends]\nnoisy = noisy_npu\n")
-    (tmp_path / "noisy_npu.py").write_text(NOISY)
+    plug_in(tmp_path, "noisy_npu", noisy=NOISY)
     done = edge_lstm(
         "run",
         classify_file,

@@ -219,7 +219,7 @@ def test_a_newer_format_may_close_in_another_way(small: bytes, tmp_path: Path) -
     assert isinstance(refused(tmp_path / "newer.edge", buffer.getvalue()), NewerFormatError)
 
 
-@pytest.mark.parametrize("version", [0, -1, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("version", [0, -1, "1", None, 1.5, [1], 2.0, 1.0, 3.0, True])
 def test_a_format_that_never_was(small: bytes, tmp_path: Path, version: Any) -> None:
     data = rewritten(small, lambda manifest, _: manifest.update(format=version))
     assert not isinstance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import tracemalloc
 import zipfile
@@ -17,7 +18,7 @@ from edge_lstm_runtime import BundleError, read_bundle
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import read_npz, write_npz
 from helpers.broken_bundles import packed, refused, rewritten, unpacked
-from helpers.bundles import artifact_entry
+from helpers.bundles import artifact_entry, make_bundle
 
 
 def bounded(path: Path, data: bytes, match: str) -> None:
@@ -232,6 +233,89 @@ def test_malformed_manifest(
     small: bytes, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, bytes]], Any]
 ) -> None:
     refused(tmp_path / "a.edge", rewritten(small, change))
+
+
+ARTIFACTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no recipe": ({"recipe": None}, r"lacks recipe\.io"),
+    "a recipe of text": ({"recipe": "cell"}, r"lacks recipe\.io"),
+    "no io": ({"recipe": {}}, r"lacks recipe\.io"),
+    "io as a list": ({"recipe": {"io": ["cell"]}}, r"lacks recipe\.io"),
+    "no form": ({"recipe": {"io": {"steps": 2}}}, r"has no valid recipe\.io\.form"),
+    "a form that is a number": ({"recipe": {"io": {"form": 1}}}, r"has no valid recipe\.io\.form"),
+    "no steps at once":
+        ({"recipe": {"io": {"form": "lstm", "steps": 0}}}, r"has no valid recipe\.io\.steps"),
+    "no target": ({"target": None}, "has no valid target"),
+    "no tolerance": ({"tolerance": None}, "has no valid tolerance"),
+    "a limit below 0":
+        ({"tolerance": {"metric": "nrmse", "limit": -1, "reason": "x"}}, "has no valid tolerance"),
+    "a limit beyond float":
+        ({"tolerance": {"metric": "nrmse", "limit": 10**400, "reason": "x"}},
+         "has no valid tolerance"),
+    "a limit that is true":
+        ({"tolerance": {"metric": "nrmse", "limit": True, "reason": "x"}},
+         "has no valid tolerance"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "match"), ARTIFACTS.values(), ids=ARTIFACTS)
+def test_an_artifact_with_a_malformed_entry_is_named(
+    change: dict[str, Any], match: str, small: bytes, tmp_path: Path
+) -> None:
+    def apply(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        members["a.rknn"] = b"RKNN"
+        manifest["members"]["a.rknn"] = {}
+        manifest["artifacts"] = {"a.rknn": artifact_entry() | change}
+
+    error = refused(
+        tmp_path / "a.edge",
+        rewritten(small, apply),
+        f"the manifest's entry for the artifact 'a.rknn' {match}$",
+    )
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999", "-1e999"])
+@pytest.mark.parametrize("key", ["float32", "native_int8", "notes"])
+def test_a_number_that_is_not_finite_is_refused_anywhere(
+    number: str, key: str, small: bytes, tmp_path: Path
+) -> None:
+    """JSON has none. A limit of infinity would let every check pass."""
+    members = unpacked(small)
+    manifest = json.loads(members["manifest.json"])
+    manifest[key] = {"tolerance": {"metric": "max_abs", "limit": 0.25, "reason": "x"}}
+    text = json.dumps(manifest)
+    (tmp_path / "a.edge").write_bytes(packed({**members, "manifest.json": text.encode()}))
+    read_bundle(tmp_path / "a.edge")
+    wrong = text.replace('"limit": 0.25', f'"limit": {number}')
+    refused(
+        tmp_path / "a.edge",
+        packed({**members, "manifest.json": wrong.encode()}),
+        f"has the number {number} in its manifest, which is not finite",
+    )
+
+
+def test_such_a_number_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"can't write .*a\.edge: its manifest is no JSON: "):
+        make_bundle(tmp_path / "a.edge", notes=[float("inf")])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("depth", [20, 300, 600, 900, 3000])
+@pytest.mark.parametrize("key", ["inputs", "layer", "name", "activation", "type"])
+def test_deep_nesting_is_refused(depth: int, key: str, small: bytes, tmp_path: Path) -> None:
+    deep = "[" * depth + "]" * depth
+    if key == "layer":
+        deep = '{"type": "both-ways", "layer": ' * depth + '{"type": "lstm"}' + "}" * depth
+    members = unpacked(small)
+    manifest = json.loads(members["manifest.json"])
+    first = manifest["spec"]["network"][0]
+    if key == "layer":
+        del first["units"]
+        first["type"] = "both-ways"
+    first[key] = "HERE"
+    text = json.dumps(manifest).replace('"HERE"', deep)
+    error = refused(tmp_path / "a.edge", packed({**members, "manifest.json": text.encode()}))
+    assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(

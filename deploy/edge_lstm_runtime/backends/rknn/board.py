@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import BackendError, BackendUnavailableError
+from ...errors import BackendError, BackendUnavailableError, BundleError
 from ..artifacts import pick_artifact
 from ..base import Backend, Facts, State, check_state
 from ..chunks import any_length
@@ -120,15 +120,20 @@ class RknnBackend(Backend):
 
 
 def packing_of(bundle: Bundle, artifact: str) -> Packing:
+    """Raises BundleError, naming the artifact and the key, for a recipe that can't be followed."""
     spec = bundle.spec
     io = bundle.manifest["artifacts"][artifact]["recipe"]["io"]
-    return Packing(io, features=spec.inputs.feature_size, states=spec.network.state)
+    try:
+        return Packing(io, features=spec.inputs.feature_size, states=spec.network.state)
+    except BundleError as e:
+        raise BundleError(f"the manifest's entry for {artifact}: {e}; export it again") from e
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     import tempfile
 
     artifact, entry = pick_artifact(bundle, KIND, artifact)
+    packing = packing_of(bundle, artifact)
     try:
         from rknnlite.api import RKNNLite
     except ImportError as e:
@@ -161,7 +166,6 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     if mismatch := version_mismatch(entry.get("compiler"), runtime.get_sdk_version()):
         _log.warning("%s: %s", artifact, mismatch)
     _heed_failed_runs(runtime)
-    packing = packing_of(bundle, artifact)
     return any_length(RknnBackend(runtime, packing), packing.steps, bundle.spec, bundle.weights)
 
 

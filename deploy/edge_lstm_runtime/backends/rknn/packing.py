@@ -17,13 +17,18 @@ both toolkits take (rknn-toolkit-lite2 raises a KeyError for a list of layouts, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BundleError
+
 PINS = 2  # the channels of v that are always zero, see edge_lstm_export.quantize.npu_int8
+FORMS = ("cell", "lstm", "packed")
+MAX_PARTS = 1024  # far above any that an export took
 X = "x"  # kinds of inputs
 V = "v"
 EXACT = "exact"
@@ -48,10 +53,12 @@ class Packing:
     io: from the artifact's manifest row. It is {"form": "cell"}, or {"form": "lstm", "steps": T}
     with "whole": true if there is no state, or {"form": "packed", "inputs": [["x", ""],
     ["v", "lstm0.h"], ["exact", "lstm0.c"], ...]}, in older bundles with "parts" and "x_range".
-    features: F. states: the network's, name -> size, in order.
+    features: F. states: the network's, name -> size, in order. Raises BundleError, naming the key,
+    for any other io.
     """
 
     def __init__(self, io: Mapping[str, Any], *, features: int, states: Mapping[str, int]):
+        _check(io, features, states)
         self.form: str = io["form"]
         self.steps: int = io.get("steps", 1)
         self._sizes = dict(states)
@@ -126,6 +133,43 @@ class Packing:
         for _, _, error in self._rounded:
             error[:] = 0
         self._round()
+
+
+def _check(io: Mapping[str, Any], features: int, states: Mapping[str, int]) -> None:
+    def check(key: str, good: bool, expected: str) -> None:
+        if not good:
+            found = f"is {io[key]!r}" if key in io else "is missing"
+            raise BundleError(f"recipe.io.{key} {found}; expected {expected}")
+
+    form = io.get("form")
+    steps = io.get("steps", 1)
+    check("form", form in FORMS, f"one of {', '.join(FORMS)}")
+    check("steps", type(steps) is int and steps >= 1, "a whole number from 1")
+    check("steps", steps == 1 or form == "lstm", "1, unless the form is lstm")
+    if form != "packed":
+        return
+    slots = io.get("inputs") or _of_format_1(states)
+    pairs = isinstance(slots, list) and all(
+        isinstance(slot, (list, tuple)) and len(slot) == 2 for slot in slots
+    )
+    own = pairs and [tuple(slot) for slot in slots][:1] == [(X, "")]
+    rest = slots[1:] if own else slots
+    known = pairs and all(kind in (V, EXACT) and name in list(states) for kind, name in rest)
+    check(
+        "inputs",
+        known and (own or slots[0][0] == V),
+        f"pairs of {V} or {EXACT} and one of {', '.join(states)}, {X} or {V} first",
+    )
+    if own:
+        return
+    parts = io.get("parts")
+    check("parts", type(parts) is int and 1 <= parts <= MAX_PARTS, f"1 to {MAX_PARTS}")
+    x_range = io.get("x_range")
+    fits = isinstance(x_range, list) and len(x_range) == features
+    numbers = fits and all(
+        type(v) in (int, float) and 0 < v <= sys.float_info.max for v in io["x_range"]
+    )
+    check("x_range", numbers, f"{features} numbers above 0")
 
 
 def _of_format_1(states: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from edge_lstm_runtime import (
 from edge_lstm_runtime.backends.artifacts import pick_artifact
 from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.chunks import any_length
-from edge_lstm_runtime.backends.rknn.board import KIND
+from edge_lstm_runtime.backends.rknn.board import KIND, packing_of
 
 from . import environment
 
@@ -78,6 +78,7 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     artifact, entry = pick_artifact(bundle, KIND, artifact)
     if reason := environment.unsupported_reason():
         raise BackendUnavailableError(f"backend 'rknn-sim' can't run here: {reason}")
+    packing_of(bundle, artifact)  # here, because the converter's process could not say it as well
     try:
         from .conversion import Conversion  # which imports onnx
         from .process import Converter

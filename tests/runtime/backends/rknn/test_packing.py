@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_lstm_runtime import BundleError, Model, write_bundle
 from edge_lstm_runtime.backends.rknn.packing import PINS, Packing, spread
 from helpers.arrays import Array
+from helpers.bundles import artifact_entry, members_of
+from helpers.specs import make_spec
+from helpers.weights import random_weights
 
 RNG = np.random.default_rng(3)
 
@@ -27,6 +33,60 @@ def test_parts_lie_on_the_int8_grid_and_their_mean_is_finer(parts: int) -> None:
 def test_parts_are_clipped_not_wrapped() -> None:
     found = spread(np.array([50.0, -50.0]), np.array([1.0, 1.0]), 2)
     np.testing.assert_allclose(found, [1, -128 / 127, 1, -128 / 127])
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no form": ({}, "form is missing; expected one of cell, lstm, packed"),
+    "another form": ({"form": "tensor"}, "form is 'tensor'; expected one of cell, lstm, packed"),
+    "a form that is a list": ({"form": ["cell"]}, "form is ['cell']; expected one of cell"),
+    "steps": ({"form": "lstm", "steps": 0}, "steps is 0; expected a whole number from 1"),
+    "half a step": ({"form": "lstm", "steps": 2.0}, "steps is 2.0; expected a whole number from 1"),
+    "steps of a cell": ({"form": "cell", "steps": 4}, "steps is 4; expected 1, unless the form is"),
+    "packed alone": ({"form": "packed"}, "parts is missing; expected 1 to 1024"),
+    "no parts": ({"parts": 0}, "parts is 0; expected 1 to 1024"),
+    "too many parts": ({"parts": 2**40}, "parts is 1099511627776; expected 1 to 1024"),
+    "true parts": ({"parts": True}, "parts is True; expected 1 to 1024"),
+    "no range": ({"x_range": None}, "x_range is None; expected 3 numbers above 0"),
+    "a range too few": ({"x_range": [1.0, 2.0]}, "x_range is [1.0, 2.0]; expected 3 numbers"),
+    "a range of 0": ({"x_range": [1, 0, 1]}, "x_range is [1, 0, 1]; expected 3 numbers above 0"),
+    "a range of text": ({"x_range": "123"}, "x_range is '123'; expected 3 numbers above 0"),
+    "inputs as text": ({"inputs": "v"}, "inputs is 'v'; expected pairs of v or exact and one"),
+    "an input that is no pair": ({"inputs": [["v"]]}, "inputs is [['v']]; expected pairs of v or"),
+    "an unknown state": ({"inputs": [["v", "gru0.h"]]}, "inputs is [['v', 'gru0.h']]; expected"),
+    "an unknown kind": ({"inputs": [["w", "lstm0.h"]]}, "inputs is [['w', 'lstm0.h']]; expected"),
+    "the features twice":
+        ({"inputs": [["x", ""], ["x", ""], ["v", "lstm0.h"]]}, "inputs is [['x', ''], ['x', ''], "),
+    "the features nowhere":
+        ({"inputs": [["exact", "lstm0.c"], ["v", "lstm0.h"]]}, "inputs is [['exact', 'lstm0.c'], "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("io", "message"), WRONG.values(), ids=WRONG)
+def test_a_recipe_that_can_not_be_followed_is_one_line(
+    io: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """At the opening of the backend, with or without the vendor's library."""
+    if io and "form" not in io:
+        io = {"form": "packed", "parts": 2, "x_range": [1.0, 2.0, 3.0], "inputs": INPUTS, **io}
+    with pytest.raises(BundleError, match=rf"^recipe\.io\.{re.escape(message)}"):
+        Packing(io, features=3, states=STATES)
+    if (
+        not isinstance(io.get("form"), str)
+        or type(io.get("steps", 1)) is not int
+        or not io.get("steps", 1)
+    ):
+        return  # the bundle is refused already
+    spec = make_spec(hidden=4, layers=2)
+    weights = random_weights(spec)
+    members = {**members_of(spec, weights), "a.rknn": b"RKNN"}
+    entry = artifact_entry() | {"recipe": {"io": io}}
+    bundle = write_bundle(tmp_path / "a.edge", spec, weights, members, artifacts={"a.rknn": entry})
+    with pytest.raises(
+        BundleError,
+        match=rf"^the manifest's entry for a\.rknn: recipe\.io\.{re.escape(message)}",
+    ) as caught:
+        Model(bundle).session("rknn")
+    assert "\n" not in str(caught.value)
 
 
 STATES = {"lstm0.h": 4, "lstm0.c": 4, "lstm1.h": 4, "lstm1.c": 4}
