@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.registry import Registry
 
+from ..named import Named
 from .ops import TORCH, TorchOps
 
 Float32 = NDArray[np.float32]
@@ -96,12 +97,11 @@ class CellModule(LayerModule):
     def __init__(self, layer: Layer, inputs: int) -> None:
         super().__init__(layer, inputs)
         shapes = layer.weights(inputs)
-        self.weights = nn.ParameterDict(
-            {n: nn.Parameter(torch.empty(s)) for n, s in shapes.items()}
-        )
+        # Sorted: new weights are drawn in this order.
+        self.weights = Named({n: nn.Parameter(torch.empty(shapes[n])) for n in sorted(shapes)})
 
     def initialize(self) -> None:
-        for parameter in self.weights.values():
+        for _, parameter in self.weights.items():
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
             else:
