@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from edge_lstm_runtime.errors import BundleError
+from edge_lstm_runtime.errors import BundleError, TrainingError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.front_end import FrontEnd
 from edge_lstm_runtime.layers import FEATURES, recurrent_types
@@ -347,6 +347,8 @@ class TaskSection(Section):
             able = " or ".join(map(repr, with_fact(TASKS, "reads_whole_sequences")))
             both = f"only task {able} reads whole sequences from both ends"
             yield ("model", "layers"), f"task is {self.task!r}, and {both}"
+        if network.whole:
+            yield from _trained_both_ways(network)
         recurrent = [layer for layer in network.layers if layer.whole or layer.state(1)]
         if self.dropout > 0 and len(recurrent) < 2:
             yield (
@@ -358,6 +360,17 @@ class TaskSection(Section):
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
         owners = with_key(TASKS, key)
         return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
+
+
+def _trained_both_ways(network: Network) -> Iterator[Contradiction]:
+    """The layers that torch has no module for. PyTorch is imported for such a network alone."""
+    from ..layers import module_of
+
+    for layer in network.layers:
+        try:
+            module_of(layer, 1)
+        except TrainingError as e:
+            yield ("model", "layers"), str(e)
 
 
 class Whole(Protocol):
