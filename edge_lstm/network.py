@@ -14,6 +14,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from .layers import LayerModule, module_of
 from .layers.ops import TORCH
+from .named import Named
 from .stateful import read_by_stateful
 
 Float32 = NDArray[np.float32]
@@ -41,7 +42,7 @@ class CompactNet(nn.Module):
             if embedding is None
             else nn.Linear(spec.inputs.feature_size, embedding, bias=False)
         )
-        self.layers = nn.ModuleDict()
+        self.layers = Named()
         for layer in self.network.layers:
             inputs, _ = self.network.sizes[layer.name]
             if embedding is not None and FEATURES in layer.inputs:

@@ -170,9 +170,12 @@ def frozen(value: Any) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """JSON's numbers, booleans and strings are TOML's too. Its objects are not."""
+    """JSON's numbers, booleans and strings are TOML's too. Its objects are not.
+
+    Two differences: TOML has no surrogate pairs, and no DEL outside of an escape.
+    """
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from edge_lstm_runtime.errors import BundleError
+from edge_lstm_runtime.errors import BundleError, TrainingError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.front_end import FrontEnd
 from edge_lstm_runtime.layers import FEATURES, recurrent_types
@@ -357,11 +357,24 @@ class TaskSection(Section):
         fine_tuned = config.quantize is not None and config.quantize.scheme == "w8a8"
         if fine_tuned and not network.whole and (why := refused(network)):
             yield ("quantize", "scheme"), f"{why}; change the layers, or remove the section"
+        if network.whole:
+            yield from _trained_both_ways(network)
 
     @classmethod
     def elsewhere(cls, key: str, values: Mapping[str, Any]) -> str:
         owners = with_key(TASKS, key)
         return super().elsewhere(key, values) or belongs("task", owners, values["model"]["task"])
+
+
+def _trained_both_ways(network: Network) -> Iterator[Contradiction]:
+    """The layers that torch has no module for. PyTorch is imported for such a network alone."""
+    from ..layers import module_of
+
+    for layer in network.layers:
+        try:
+            module_of(layer, 1)
+        except TrainingError as e:
+            yield ("model", "layers"), str(e)
 
 
 class Whole(Protocol):

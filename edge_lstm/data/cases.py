@@ -13,7 +13,8 @@ from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Names
 from ..config.sections import SampleSection
-from .columns import check_values
+from .columns import check_values, is_blank
+from .files import first_line
 from .recordings import Float64, Recording
 
 Cases = tuple[list[Float64], Iterable[Any] | None]  # (T, C) each, and the class of each
@@ -44,8 +45,14 @@ class CaseSection(SampleSection):
             raise DataError(f"{path}: sequences have {widths} channels, and {named}")
         labels: list[NDArray[np.str_]] | list[None] = [None] * len(cases)
         if y is not None:
-            pairs = zip(cases, y, strict=True)
-            labels = [np.full(len(case), str(label)) for case, label in pairs]
+            names = [str(label) for label in y]
+            if blank := [k for k, name in enumerate(names) if is_blank(name)]:
+                raise DataError(
+                    f"{path}, sequence {blank[0]}: the class is {names[blank[0]]!r}; "
+                    "expected one for every sequence; label it, or remove the sequence"
+                )
+            pairs = zip(cases, names, strict=True)
+            labels = [np.full(len(case), name) for case, name in pairs]
         recordings = []
         for k, case in enumerate(cases):
             name = f"{path.stem}:{k}"
@@ -58,13 +65,13 @@ def read_ts(path: Path) -> Cases:
     """A .ts file of the UCR/UEA archive. Raises DataError."""
     from aeon.datasets import load_from_ts_file
 
-    if not path.read_text(encoding="utf-8", errors="replace").strip():
+    try:
+        empty = not path.read_text(encoding="utf-8", errors="replace").strip()
+        loaded = None if empty else load_from_ts_file(str(path))
+    except Exception as e:  # aeon raises whatever its parser stumbles over
+        raise DataError(f"{path}: can't be read as a .ts file: {first_line(e)}") from e
+    if loaded is None:
         expected = "expected a .ts file with @data and at least one case"
         raise DataError(f"{path}: the file is empty; {expected}")
-    try:
-        loaded = load_from_ts_file(str(path))
-    except Exception as e:  # aeon raises whatever its parser stumbles over
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise DataError(f"{path}: can't be read as a .ts file: {reason}") from e
     cases, y = loaded if isinstance(loaded, tuple) else (loaded, None)
     return [np.asarray(case, np.float64).T for case in cases], y

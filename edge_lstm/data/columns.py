@@ -17,6 +17,10 @@ from .recordings import Float64
 BLANKS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 
 
+def is_blank(text: str) -> bool:
+    return text.strip().lower() in BLANKS
+
+
 def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
     """The column that the configuration's `key` names. Raises DataError if there is none."""
     if name not in frame.columns:
@@ -29,9 +33,16 @@ def column(frame: pl.DataFrame, name: str, key: str, where: str) -> pl.Series:
     return frame[name]
 
 
-def _cells(series: pl.Series) -> pl.Series:
-    """Text, stripped. Blank cells are null."""
-    text = series.cast(pl.String).str.strip_chars()
+def _cells(series: pl.Series, where: str) -> pl.Series:
+    """Text, stripped. Blank cells are null. Raises DataError if a cell is no text."""
+    try:
+        text = series.cast(pl.String).str.strip_chars()
+    except pl.exceptions.PolarsError:  # bytes that are no UTF-8
+        text = None
+    if text is None or series.dtype.is_nested():
+        raise DataError(
+            f"{where}: column {series.name!r} holds {series.dtype}; expected text or numbers"
+        )
     return text.set(text.str.to_lowercase().is_in(BLANKS).fill_null(False), None)
 
 
@@ -45,7 +56,7 @@ def numbers(series: pl.Series, where: str, missing: str) -> Float64:
     Raises DataError if a cell is text or inf, or if `missing` refuses a blank one.
     """
     if series.dtype == pl.String:
-        text = _cells(series)
+        text = _cells(series, where)
         values = text.cast(pl.Float64, strict=False)
         wrong = values.is_null() & text.is_not_null()
         if wrong.any():
@@ -87,7 +98,7 @@ def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str
 
 def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
     """(T,) the class names. Raises DataError if one is blank."""
-    text = _cells(series)
+    text = _cells(series, where)
     if text.is_null().any():
         raise DataError(
             f"{where}: label column {series.name!r}, row {_first(text.is_null()) + 1}: "
@@ -105,10 +116,10 @@ def times(series: pl.Series, where: str) -> NDArray[Any]:
 
 
 def _moments(series: pl.Series, where: str) -> pl.Series:
-    """Numbers, or values of a temporal type."""
+    """Finite numbers, or values of a temporal type."""
     values = series
-    if series.dtype == pl.String:
-        text = _cells(series)
+    if series.dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = _cells(series, where)
         values = text.cast(pl.Float64, strict=False)
         if values.is_null().any():
             try:
@@ -118,8 +129,19 @@ def _moments(series: pl.Series, where: str) -> pl.Series:
             # The kind that fits more cells: the error is then in a cell of the other kind.
             if moments.null_count() <= values.null_count():
                 values = moments
-    if values.is_null().any():
-        row = _first(values.is_null())
+    elif str(series.dtype).startswith(("Decimal", "Int128", "UInt128", "Null")):
+        # NumPy has none of these.
+        values = series.cast(pl.Float64)
+    if not (values.dtype.is_numeric() or values.dtype.is_temporal()):
+        raise DataError(
+            f"{where}: time column {series.name!r} holds {series.dtype}; "
+            "expected numbers or datetimes"
+        )
+    wrong = values.is_null()
+    if values.dtype.is_float():
+        wrong |= ~values.is_finite().fill_null(False)
+    if wrong.any():
+        row = _first(wrong)
         raise DataError(
             f"{where}: time column {series.name!r}, row {row + 1}: "
             f"{series[row]!r} is neither a number nor a datetime such as 2024-05-31 23:55:00; "
@@ -129,10 +151,15 @@ def _moments(series: pl.Series, where: str) -> pl.Series:
 
 
 def seconds(series: pl.Series, where: str) -> Float64:
-    """(T,) float64: datetimes as seconds since 1970, numbers as they are. Errors as of `times`."""
+    """(T,) float64: datetimes as seconds since 1970, times of day as seconds since midnight,
+    durations in seconds, numbers as they are. Errors as of `times`.
+    """
     values = _moments(series, where)
+    if values.dtype == pl.Time:
+        return values.to_physical().to_numpy() / 1e9
     if values.dtype.is_temporal():
-        return values.cast(pl.Datetime("us")).to_physical().to_numpy() / 1e6
+        kind = pl.Duration if values.dtype == pl.Duration else pl.Datetime
+        return values.cast(kind("us")).to_physical().to_numpy() / 1e6
     return values.cast(pl.Float64).to_numpy()
 
 

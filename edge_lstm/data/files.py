@@ -33,6 +33,11 @@ def locate(path: str, folder: str) -> Path:
     raise DataError(f"{path}: there is no such file or folder; looked for {places}; {hint}")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class FileSection(DataSection):
     """[data] of the sources that read one file, or one for training and one for the test.
 

@@ -22,7 +22,7 @@ from edge_lstm_runtime.errors import DataError
 from ..config.base import Contradiction, Names
 from ..config.sections import Asked, SampleSection, Whole
 from . import columns, known_anomalies
-from .files import FileSection, locate
+from .files import FileSection, first_line, locate
 from .recordings import Recording
 
 Channels = Annotated[Names, Field(description="the names of the input columns")]
@@ -197,11 +197,10 @@ def read_csv(
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
-def unreadable(path: Path, kind: str, error: Exception) -> DataError:
+def unreadable(path: Path, kind: str, error: BaseException) -> DataError:
     """The error for a file that can't be read as a `kind`."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     expected = "expected a table with the same columns in every row"
-    return DataError(f"{path}: can't be read as {kind}: {reason}; {expected}")
+    return DataError(f"{path}: can't be read as {kind}: {first_line(error)}; {expected}")
 
 
 def _numbers(

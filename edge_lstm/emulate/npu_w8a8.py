@@ -34,6 +34,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..data.recordings import Sequence
 from ..layers import LayerModule, State
 from ..layers.ops import TORCH, GivenSums
+from ..named import Named
 from ..network import CompactNet, canonical_weights
 from .cpu_int8 import RoundedNet
 from .npu_ranges import Float64, int8_inputs, search_ranges, walk
@@ -54,22 +55,23 @@ class NpuNet(RoundedNet):
         self, spec: ModelSpec, *, dropout: float = 0.0, embedding: int | None = None
     ) -> None:
         super().__init__(spec, dropout=dropout, embedding=embedding)
-        self.start_scale = nn.Module()
-        self.start_centre = nn.Module()
-        self.width = nn.ParameterDict()
-        self.shift = nn.ParameterDict()
+        self.start_scale = Named()
+        self.start_centre = Named()
+        self.width = Named()
+        self.shift = Named()
         for layer in rounded_layers(spec):
             sums = self.module(layer.name).canonical()["b"].shape
-            self.start_scale.register_buffer(layer.name, torch.ones(sums))
-            self.start_centre.register_buffer(layer.name, torch.zeros(sums))
+            self.start_scale[layer.name] = torch.ones(sums)
+            self.start_centre[layer.name] = torch.zeros(sums)
             self.width[layer.name] = nn.Parameter(torch.zeros(sums))
             self.shift[layer.name] = nn.Parameter(torch.zeros(sums))
 
     def ranges(self, name: str) -> tuple[Tensor, Tensor]:
         """The scales and the centres of a layer's sums, (S,) each."""
-        start = getattr(self.start_scale, name)
-        centre = getattr(self.start_centre, name) + start * self.shift[name]
-        return start * self.width[name].exp(), centre
+        start = self.start_scale[name]
+        centre = self.start_centre[name] + start * self.shift[name]
+        scale: Tensor = start * self.width[name].exp()
+        return scale, centre
 
     def integers(self, name: str) -> tuple[Tensor, Tensor]:
         """The integers of a layer's product (S, n + H), and its step (S, 1)."""

@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.registry import Registry
 
+from ..named import Named
 from .ops import TORCH, GivenSums
 
 Float32 = NDArray[np.float32]
@@ -73,10 +75,14 @@ class LayerModule(nn.Module):
         (slopes,) = torch.autograd.grad(torch.stack([p.sum() for p in after.values()]).sum(), sums)
         return slopes.square()
 
-    def from_joined(self, W_x: Tensor, W_h: Tensor) -> dict[str, Tensor]:
-        """The parameters that are matrices, from those of `Layer.joined`: (S, inputs), (S, H)."""
-        raise NotImplementedError(
-            f"layers of type {self.layer.type!r} can't be fine-tuned for an NPU"
+    def from_joined(self, W_x: Tensor, W_h: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """The parameters that are matrices, from those of `Layer.joined`: (S, inputs), (S, H).
+
+        Raises TrainingError if the type can't do it.
+        """
+        raise TrainingError(
+            f"layer {self.layer.name!r}: type {self.layer.type!r} can't be fine-tuned for an NPU; "
+            "remove [quantize], or take another type"
         )
 
     @abstractmethod
@@ -85,7 +91,7 @@ class LayerModule(nn.Module):
     ) -> dict[str, Tensor]:
         """The parameters of a module of these units and inputs alone, indices in increasing order.
 
-        weights: this module's parameters by name.
+        weights: this module's parameters by name. Raises TrainingError if the type can't do it.
         """
 
 
@@ -95,12 +101,11 @@ class CellModule(LayerModule):
     def __init__(self, layer: Layer, inputs: int) -> None:
         super().__init__(layer, inputs)
         shapes = layer.weights(inputs)
-        self.weights = nn.ParameterDict(
-            {n: nn.Parameter(torch.empty(s)) for n, s in shapes.items()}
-        )
+        # Sorted: new weights are drawn in this order.
+        self.weights = Named({n: nn.Parameter(torch.empty(shapes[n])) for n in sorted(shapes)})
 
     def initialize(self) -> None:
-        for parameter in self.weights.values():
+        for _, parameter in self.weights.items():
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
             else:
@@ -119,9 +124,15 @@ class CellModule(LayerModule):
         return dict(self.weights.items())
 
     def smaller(
-        self, units: Tensor, inputs: Tensor, weights: Mapping[str, Tensor]
+        self,
+        units: Tensor,  # noqa: ARG002
+        inputs: Tensor,  # noqa: ARG002
+        weights: Mapping[str, Tensor],  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        raise NotImplementedError(f"layers of type {self.layer.type!r} can't be pruned")
+        raise TrainingError(
+            f"layer {self.layer.name!r}: type {self.layer.type!r} can't be pruned; "
+            "remove [prune], or take another type"
+        )
 
 
 def run_cell(

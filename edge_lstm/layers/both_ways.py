@@ -16,7 +16,7 @@ def both_ways(layer: Layer, inputs: int) -> RecurrentModule:
     """Raises TrainingError if torch has no such module."""
     inner = cast(BothWays, layer).layer
     kind = kind_of(inner)
-    if not issubclass(kind, RecurrentModule):
+    if not (isinstance(kind, type) and issubclass(kind, RecurrentModule)):
         raise TrainingError(f"layer {layer.name!r}: type {inner.type!r} can't be trained both ways")
     return kind(inner, inputs, both=True)
 

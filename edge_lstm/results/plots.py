@@ -76,8 +76,9 @@ def plot_confusion(
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=ax, label="share of the true class")
     bar.outline.set_visible(False)
-    ax.set_xticks(range(size), classes, rotation=45, ha="right")
-    ax.set_yticks(range(size), classes)
+    names = [plain(name) for name in classes]
+    ax.set_xticks(range(size), names, rotation=45, ha="right")
+    ax.set_yticks(range(size), names)
     if size <= 25:  # beyond it the numbers cover each other
         for (row, column), count in np.ndenumerate(counts):
             ax.text(
@@ -161,7 +162,9 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
             label="validation" if part == "val" else part,
         )
     for row, place in zip(rows, zip(parameters, values, strict=True), strict=True):
-        ax.annotate(row["model"], place, xytext=(4, 4), textcoords="offset points", fontsize=7)
+        ax.annotate(
+            plain(row["model"]), place, xytext=(4, 4), textcoords="offset points", fontsize=7
+        )
     ax.set_xscale("log")
     ax.legend(frameon=False)
     label_axes(ax, "Smaller, step by step", "parameters", _with_unit(metric))
@@ -186,10 +189,16 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def plain(text: str) -> str:
+    """A text with a user's names in it, for matplotlib, which would read $...$ as a formula."""
+    return text.replace("$", r"\$")
+
+
 def label_axes(ax: Axes, title: str, x: str, y: str) -> None:
-    ax.set_title(title, fontsize=10)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    """title, x, y: plain text, no formulas."""
+    ax.set_title(plain(title), fontsize=10)
+    ax.set_xlabel(plain(x))
+    ax.set_ylabel(plain(y))
     ax.grid(visible=True, alpha=0.25)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -117,10 +118,14 @@ def _classes(runs: Parts) -> tuple[str, ...]:
     if len(names["train"]) < 2:
         one = f"the training split has one class, {min(names['train'])!r}"
         raise DataError(f"{one}; expected at least 2; change [data.split] or `label`")
+    by_name = sorted(names["train"])
     try:
-        return tuple(sorted(names["train"], key=lambda name: (float(name), name)))
+        numbers = [float(name) for name in by_name]
     except ValueError:
-        return tuple(sorted(names["train"]))
+        return tuple(by_name)
+    if any(map(math.isnan, numbers)):  # which no order has a place for
+        return tuple(by_name)
+    return tuple(name for _, name in sorted(zip(numbers, by_name, strict=True)))
 
 
 class ClassTask(Task):

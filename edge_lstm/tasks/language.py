@@ -21,7 +21,7 @@ from ..data.characters import next_characters, of_characters
 from ..data.recordings import Parts, Sequence, Splits
 from ..data.sources import SOURCES
 from ..results.characters import bits_of
-from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure
+from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure, plain
 from ..results.words import more, signed
 from ..training.losses import StepClassLoss
 from ..training.tally import Sum, Tally
@@ -196,7 +196,7 @@ class CharacterTask(Task):
         count = np.bincount(truth, minlength=len(classes))
         shown = np.argsort(-count, kind="stable")[: min(40, int((count > 0).sum()))]
         mean = np.bincount(truth, values, minlength=len(classes))[shown] / count[shown]
-        by_character.bar([repr(classes[k]).strip("'") for k in shown], mean, color=TRAIN)
+        by_character.bar([plain(repr(classes[k]).strip("'")) for k in shown], mean, color=TRAIN)
         label_axes(
             by_character, "By the character that came, the most frequent first", "character", "bits"
         )

@@ -29,10 +29,16 @@ FULL = "full.pt"  # the best model before it was pruned
 
 
 def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
-    """Make the folder. marks: the files that say that a `what`, such as "run", was begun there.
+    """Check and make the folder. Raises TrainingError as `check_folder` and `make_folder` do."""
+    check_folder(out, what, marks, resume=resume)
+    make_folder(out)
 
-    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed,
-    and if the folder can't be made.
+
+def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
+    """marks: the files that say that a `what`, such as "run", was begun in the folder.
+
+    Raises TrainingError if there is none to resume, and if there is one and it is not to be
+    resumed.
     """
     started = any((out / mark).exists() for mark in marks)
     if resume and not started:
@@ -41,6 +47,10 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
         raise TrainingError(
             f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
         )
+
+
+def make_folder(out: Path) -> None:
+    """Raises TrainingError if it can't be made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,30 +53,42 @@ class Teacher:
 def teacher_config(config: Config, hidden_size: int) -> Config:
     """The configuration of a teacher that is trained first.
 
-    It differs in its size, and the teacher is neither taught, pruned nor quantized.
+    It differs in its size, and the teacher is neither taught, pruned nor quantized. It is not
+    refitted either: its student chooses epochs on a validation split that it must not have seen.
     """
-    model = config.model.model_copy(update={"hidden_size": hidden_size})
-    return config.model_copy(
-        update={"model": model, "distill": None, "prune": None, "quantize": None}
-    )
+    changed: dict[str, Any] = {"distill": None, "prune": None, "quantize": None}
+    changed["model"] = config.model.model_copy(update={"hidden_size": hidden_size})
+    changed["train"] = config.train.model_copy(update={"refit": False})
+    return config.model_copy(update=changed)
 
 
-def keep_teacher(config: Config, teacher: str, out: Path) -> None:
-    """Copy the parts of the run `teacher` that are needed into RUN/teacher.
+def find_teacher(config: Config, teacher: str, out: Path) -> Path:
+    """The folder of the run `teacher`, or RUN/teacher if that is a copy already.
 
-    A resumed run then has the same teacher, whatever becomes of the original. teacher: a folder,
-    looked for beside the configuration first. Raises TrainingError if it has no finished run.
+    teacher: a folder, looked for beside the configuration first. Raises TrainingError if it has no
+    finished run.
     """
     beside = Path(config.folder) / teacher
     source = beside if beside.exists() else Path(teacher)
     kept = out / FOLDER
     if (kept / checkpoint.METRICS).exists():
-        return
+        return kept
     if not (source / checkpoint.METRICS).exists():
         raise TrainingError(
             f"[distill] teacher = {teacher!r}: there is no finished run in {source}; "
             "train it first, or set `hidden_size`"
         )
+    return source
+
+
+def keep_teacher(source: Path, out: Path) -> None:
+    """Copy the parts of the run in `source` that are needed into RUN/teacher.
+
+    A resumed run then has the same teacher, whatever becomes of the original.
+    """
+    kept = out / FOLDER
+    if source == kept:
+        return
     kept.mkdir(exist_ok=True)
     for name in (checkpoint.BEST, checkpoint.METRICS):
         with atomic_write(kept / name) as file:

@@ -22,7 +22,8 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..data.recordings import Splits
+from ..data.examples import Examples
+from ..data.recordings import Sequence, Splits
 from ..data.windows import examples
 from ..network import CompactNet, State
 from ..tasks.base import task_of
@@ -52,6 +53,12 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
 
 
+def training_examples(config: Config, spec: ModelSpec, sequences: list[Sequence]) -> Examples:
+    """Raises DataError if they can't be trained on."""
+    streams = config.train.batch_size if config.model.reads_characters else None
+    return examples(spec, sequences, **config.data.cuts, streams=streams)
+
+
 @dataclasses.dataclass(eq=False, repr=False)
 class Training:
     """A model with its optimizer and data, and how far it has come.
@@ -76,8 +83,7 @@ class Training:
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
         self._loss = task_of(spec).loss(config)
-        streams = config.batch_size if self.config.model.reads_characters else None
-        data = examples(spec, splits.train, **self.config.data.cuts, streams=streams)
+        data = training_examples(self.config, spec, splits.train)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)
         self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(seed_of(config.seed))
@@ -308,6 +314,12 @@ class Training:
 
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
         monitor = self.config.train.monitor
+        if f"val_{monitor}" not in row:
+            has = ", ".join(key for key in row if key.startswith("val_"))
+            raise TrainingError(
+                f"[train] monitor = {monitor!r}: the tally of task {self.config.model.task!r} "
+                f"gives no val_{monitor}, only {has}; expected one of these"
+            )
         value = row[f"val_{monitor}"]
         # Accuracies are often equal. The lower loss is then better.
         higher = monitor in self.config.model.HIGHER_IS_BETTER

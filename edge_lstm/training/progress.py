@@ -51,11 +51,13 @@ class Reporter:
 
     def epoch(self, row: Mapping[str, float], monitor: str, *, best: bool) -> None:
         epoch = int(row["epoch"])
-        shown = monitor
+        shown = f"val_{monitor}"
         if monitor == "loss":
             others = (key for key in row if key.startswith("val_") and key != "val_loss")
-            shown = next(others, "").removeprefix("val_")
-        self._metric = f", val loss {row['val_loss']:.4g}, {shown} {row[f'val_{shown}']:.4g}"
+            shown = next(others, "")
+        self._metric = f", val loss {row['val_loss']:.4g}"
+        if shown:
+            self._metric += f", {shown.removeprefix('val_')} {row[shown]:.4g}"
         if self._bar is not None:
             self._bar.set_description(
                 f"epoch {min(epoch + 1, self._epochs)}/{self._epochs}", refresh=False

@@ -15,6 +15,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
@@ -101,15 +102,30 @@ def units_of(layer: Layer) -> int:
 
 
 def resized(spec: ModelSpec, units: int) -> ModelSpec:
-    """The specification with at most `units` units in each pruned layer."""
+    """The specification with at most `units` units in each pruned layer.
+
+    Raises TrainingError for a type without units.
+    """
     names = {layer.name for layer in pruned(spec)}
     described = spec.network.to_list()
     for values in described:
         if values["name"] in names:
             own = values.get("layer", values)
+            if "units" not in own:
+                raise TrainingError(
+                    f"layer {values['name']!r}: type {own['type']!r} has no `units` to lose; "
+                    "remove [prune], or take another type"
+                )
             own["units"] = min(own["units"], units)
     network = network_from(spec.inputs.feature_size, described)
     return dataclasses.replace(spec, network=network)
+
+
+def check_prunable(spec: ModelSpec, config: PruneConfig) -> None:
+    """Raises TrainingError, naming the layer, if one of the network can't be pruned."""
+    resized(spec, config.hidden_size)
+    alike = {layer.name: torch.zeros(spec.network.sizes[layer.name][1]) for layer in pruned(spec)}
+    keep_units(spec, CompactNet(spec).state_dict(), strongest(spec, alike, config.hidden_size))
 
 
 def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> Units:

@@ -115,6 +115,13 @@ def fine_tune(
     return metrics
 
 
+def check_tunable(spec: ModelSpec, quantize: QuantizeConfig) -> None:
+    """Raises TrainingError, naming the layer, if one of the network can't be fine-tuned."""
+    net = NETWORKS[quantize.scheme](spec)
+    if isinstance(net, NpuNet):
+        settled(spec, net.state_dict())
+
+
 def _start(spec: ModelSpec, weights: Weights, scheme: str, splits: Splits) -> Weights:
     """The state that the network that rounds begins with."""
     return weights | (starting_ranges(spec, weights, splits.train) if scheme == "w8a8" else {})

@@ -20,7 +20,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_lstm_runtime.errors import ConfigError, TrainingError
+import numpy as np
+
+from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
 from ..config.schema import Config
@@ -53,24 +55,31 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     finished, it is left as it is.
     quiet: no progress on standard error.
     """
+    out = Path(out)
+    splits = load_data(config)  # before PyTorch is imported, which takes seconds
+
     from ..threads import using
     from . import checkpoint
 
-    out = Path(out)
     fabric = make_fabric(config.train)
     if fabric.is_global_zero:  # before there are others that would wait for this one
-        checkpoint.prepare_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
+        checkpoint.check_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
         for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
             leftover.unlink()
     fabric.launch()
     fabric.barrier()
     reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
     with using():
-        return _train(config, out, fabric, reporter, resume=resume)
+        return _train(config, splits, out, fabric, reporter, resume=resume)
 
 
-def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool) -> Run:
-    """In a folder that exists. PyTorch is left with the number of threads that trained."""
+def _train(
+    config: Config, splits: Splits, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool
+) -> Run:
+    """PyTorch is left with the number of threads that trained.
+
+    The folder is made after all that can refuse the configuration or the data.
+    """
     from . import checkpoint
     from .loop import Training
     from .prune import prune
@@ -82,22 +91,21 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
         if resume and (out / checkpoint.LAST).exists()
         else None
     )
-    splits = load_data(config)
     spec = make_spec(config, splits)
     if last is not None:
         _check_same(last, config, spec.to_dict(), splits.fingerprint, out)
     if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
+    _check_stages(config, spec, splits)
+    training = Training(config, spec, splits, out, fabric, reporter)
+    source = _named_teacher(config, spec, splits.fingerprint, out)
     if last is None and fabric.is_global_zero:
+        checkpoint.make_folder(out)
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
-    teacher = (
-        _teacher(config, spec, splits.fingerprint, out, fabric, reporter)
-        if config.distill is not None
-        else None
-    )
-    training = Training(config, spec, splits, out, fabric, reporter, teacher=teacher)
+    if config.distill is not None:
+        training.teacher = _teacher(training, splits, source)
     if last is not None:
         # best.pt may be the model of a later stage already.
         names = (checkpoint.FIRST, checkpoint.FULL, checkpoint.FLOAT, checkpoint.BEST)
@@ -130,30 +138,66 @@ def _train(config: Config, out: Path, fabric: Fabric, reporter: Reporter, *, res
     return load_run(out)
 
 
-def _teacher(
-    config: Config, spec: ModelSpec, fingerprint: str, out: Path, fabric: Fabric, reporter: Reporter
-) -> Teacher:
+def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
+    """Raise now an error that a stage would raise after hours of training.
+
+    The training itself, with its training and validation split, is not among these stages.
+    """
+    from .loop import training_examples
+    from .prune import check_prunable
+    from .qat import check_tunable
+    from .refit import joined
+
+    zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
+    try:
+        evaluate(spec, splits.test, zeros, season=config.data.season)
+    except DataError as e:
+        raise DataError(f"the test split can't be measured: {e}") from e
+    if config.train.refit:
+        try:
+            training_examples(config, spec, joined(splits).train)
+        except DataError as e:
+            raise DataError(f"[train] refit = true: {e}") from e
+    if config.prune is not None:
+        check_prunable(spec, config.prune)
+    if config.quantize is not None:
+        check_tunable(spec, config.quantize)
+
+
+def _named_teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path) -> Path | None:
+    """The folder of the teacher that [distill] names. Raises TrainingError if it doesn't fit."""
+    from .distill import checked, find_teacher
+
+    if config.distill is None or config.distill.teacher is None:
+        return None
+    source = find_teacher(config, config.distill.teacher, out)
+    checked(load_run(source), spec, fingerprint)
+    return source
+
+
+def _teacher(training: Training, splits: Splits, source: Path | None) -> Teacher:
+    """Trained first, or copied from `source`."""
     from ..threads import using
     from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
 
+    config = training.config
+    fabric = training.fabric
+    reporter = training.reporter
+    folder = training.out / FOLDER
     assert config.distill is not None
-    folder = out / FOLDER
     if config.distill.hidden_size is not None:
-        if fabric.is_global_zero:
-            folder.mkdir(exist_ok=True)
-        fabric.barrier()
         reporter.line(f"{folder}: the teacher, {config.distill.hidden_size} units")
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
         larger = teacher_config(config, config.distill.hidden_size)
         with using():
-            _train(larger, folder, fabric, reporter, resume=resume)
-    elif config.distill.teacher is not None:
+            _train(larger, splits, folder, fabric, reporter, resume=resume)
+    elif source is not None:
         if fabric.is_global_zero:
-            keep_teacher(config, config.distill.teacher, out)
+            keep_teacher(source, training.out)
         fabric.barrier()
-    return load_teacher(config, spec, fingerprint, out, fabric.device)
+    return load_teacher(config, training.spec, splits.fingerprint, training.out, fabric.device)
 
 
 def make_fabric(settings: TrainConfig) -> Fabric:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from edge_lstm import CompactNet
 from edge_lstm.data.recordings import Sequence
+from edge_lstm.emulate.npu_w8a8 import NpuNet, settled
 from edge_lstm.network import canonical_weights
 from edge_lstm.results.answers import answers
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
-from edge_lstm_runtime.model.network import Network
+from edge_lstm_runtime.model.network import Network, network_from
 from helpers.preprocessors import in_raw_units
 from helpers.specs import make_spec, plain_spec
 from helpers.tolerances import assert_close
@@ -54,6 +57,36 @@ def test_initial_weights_are_the_same_with_any_number_of_threads() -> None:
         assert torch.get_num_threads() == threads
     for name, array in found[0].items():
         np.testing.assert_array_equal(array, found[1][name])
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_layer_may_have_any_name(part: int) -> None:
+    """Those of the attributes of torch's modules too. Checkpoints have them as they are."""
+    names = sorted({*dir(nn.ModuleDict()), *dir(nn.ParameterDict()), *dir(nn.LSTM(1, 1))})[part::3]
+    assert {"values", "type", "train", "forward", "half"} & set(names)
+    sources = ["x", *names]
+    layers = [
+        {"type": "lstm", "name": name, "units": 1, "inputs": [source]}
+        for name, source in zip(names, sources, strict=False)
+    ]
+    head = {"type": "dense", "name": "answers", "units": 3, "inputs": [names[-1]]}
+    spec = plain_spec(1, 2)
+    network = network_from(spec.inputs.feature_size, [*layers, head])
+    spec = dataclasses.replace(spec, network=network)
+    for kind in (CompactNet, NpuNet):
+        net = copy.deepcopy(kind(spec))
+        state = net.state_dict()
+        assert {f"layers.{name}.rnn.weight_hh_l0" for name in names} <= set(state)
+        assert len(list(net.parameters())) == len(dict(net.named_parameters()))
+        other = kind(spec)
+        other.load_state_dict(state)
+        spec.network.check_weights(canonical_weights(other))
+        x = torch.zeros(2, 3, spec.inputs.feature_size)
+        assert torch.equal(net(x)[0], other(x)[0])
+    weights, ranges = settled(spec, state)
+    assert {f"width.{name}" for name in names} <= set(state)
+    assert {f"{name}.scale" for name in names} <= set(ranges)
+    CompactNet(spec).load_state_dict(weights)
 
 
 def test_initial_weights() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 from pydantic import Field
 
-from ...config.base import Names
+from ...config.base import Contradiction, Names
+from ...config.sections import Whole
 from ..recordings import Recording
 from ..tables import Columns, TableSection, read_csv, recordings
 
@@ -25,6 +27,11 @@ class Section(TableSection):
 
     def table(self, path: Path) -> pl.DataFrame:
         return read_csv(path, self.separator, self.columns)
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        if not self.separator.isascii() or self.separator in '"\r\n':
+            yield ("data", "separator"), "expected one ASCII character, no quote and no line break"
+        yield from super().rules(config)
 
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
         (found,) = recordings(self.table(path), path, Columns(channels, missing=self.missing), None)

@@ -17,7 +17,7 @@ from ...config.base import with_fact
 from ...config.sections import Asked
 from ...tasks import TASKS
 from ..cases import Cases, CaseSection
-from ..files import FileSection
+from ..files import FileSection, first_line
 from ..recordings import Recording
 
 
@@ -32,13 +32,18 @@ class Section(FileSection, CaseSection):
 
 
 def _cases(path: Path) -> Cases:
+    arrays = {}
+    where = ""
     try:
+        zipfile.ZipFile(path).close()  # np.load takes a .npy too, which has no names
         with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+            for name in file:
+                where = f"array {name!r}: "
+                arrays[name] = np.asarray(file[name])
+    except Exception as e:  # NumPy raises many types for a damaged file
         labelled = " or ".join(map(repr, with_fact(TASKS, "needs_labels")))
         expected = f"expected numpy.savez of x, and of y for {labelled}, no objects"
-        raise DataError(f"{path}: can't be read as .npz: {e}; {expected}") from e
+        raise DataError(f"{path}: can't be read as .npz: {where}{first_line(e)}; {expected}") from e
     x, y, lengths = (arrays.get(name) for name in ("x", "y", "lengths"))
     one_by_one = x is not None and x.ndim == 2 and lengths is not None
     if x is None or x.dtype.kind not in "fiub" or not (x.ndim == 3 or one_by_one):

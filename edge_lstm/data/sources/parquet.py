@@ -15,5 +15,5 @@ class Section(TableSection):
     def table(self, path: Path) -> pl.DataFrame:
         try:
             return pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as e:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
             raise unreadable(path, self.source, e) from e

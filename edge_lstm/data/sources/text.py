@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -37,6 +37,10 @@ class Section(FileSection):
     lower: bool = False
     keep: Annotated[str, Field(min_length=1)] | None = None
     first: Count | None = None
+
+    @property
+    def cuts(self) -> dict[str, Any]:
+        return {**super().cuts, "short": "pad"}  # a text shorter than the window is one piece
 
     def read(self, asked: Asked) -> list[Recording]:
         return [self._read(path, part, self.first) for path, part in self.files(asked.folder)]

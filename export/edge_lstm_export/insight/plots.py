@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from edge_lstm.results.plots import plain
 from edge_lstm_runtime.layers.lstm import GATES
 
 from ..report.plots import COLOURS
@@ -88,7 +89,7 @@ def plot_cell(memory: Memory, hold: list[np.ndarray[tuple[int], np.dtype[np.floa
     else:
         maps[-1].set_xticks(
             range(steps),
-            [_visible(character) for character in memory.text[:steps]],
+            [plain(_visible(character)) for character in memory.text[:steps]],
             family="monospace",
             fontsize=8,
         )
@@ -130,7 +131,8 @@ def plot_channels(channels: Channels) -> Figure:
     axes = figure.subplots(1, len(channels.intact), squeeze=False, sharey=True)[0]
     for ax, metric in zip(axes, channels.intact, strict=True):
         harm = [channels.harm(name, metric) for name in names]
-        ax.barh(names, harm, color=[COLOURS[3] if value > 0 else COLOURS[1] for value in harm])
+        shown = [plain(name) for name in names]
+        ax.barh(shown, harm, color=[COLOURS[3] if value > 0 else COLOURS[1] for value in harm])
         ax.axvline(0, color="#444444", linewidth=0.8)
         ax.set_xlabel(f"{METRICS[metric][0]}: how much worse without", fontsize=9)
         ax.grid(visible=True, axis="x", alpha=0.25)

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from edge_lstm.results.plots import plain
+
 from ..work import Inspection
 
 COLOURS = ("#1f77b4", "#7fb3d5", "#17a589", "#d95f02", "#7b3294", "#b2182b")
@@ -30,7 +32,7 @@ def plot_errors(
         ax.plot(
             starts,
             np.maximum(np.maximum.reduceat(error, starts), 1e-9),
-            label=name,
+            label=plain(name),
             color=colour,
             linewidth=1.3,
         )
@@ -60,8 +62,8 @@ def plot_stream(
         ax.plot(reference[:steps, k], color="#bbbbbb", linewidth=4, label="float64 reference")
         for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
             if name in shown:
-                ax.plot(values[:steps, k], color=colour, linewidth=1, label=name)
-        ax.set_ylabel(names[k])
+                ax.plot(values[:steps, k], color=colour, linewidth=1, label=plain(name))
+        ax.set_ylabel(plain(names[k]))
         ax.grid(visible=True, alpha=0.25)
     axes[0].legend(
         frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
@@ -77,7 +79,7 @@ def plot_inspection(inspection: Inspection) -> Figure:
     )
     *lefts, right = figure.subplots(1, 2 if inspection.tensors else 1, squeeze=False)[0]
     for left in lefts:
-        names = [row["name"] for row in inspection.tensors]
+        names = [plain(row["name"]) for row in inspection.tensors]
         left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
         left.set_xscale("log")
         left.invert_yaxis()

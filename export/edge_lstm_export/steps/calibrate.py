@@ -14,12 +14,19 @@ from __future__ import annotations
 
 import dataclasses
 
+from edge_lstm import Run
 from edge_lstm.emulate.npu_networks import refused
 
 from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
 from ..quantize.choose_ranges import choose
 from ..work import Work
+
+
+def learned(run: Run) -> bool:
+    """Whether the run was fine-tuned for this int8 cell, and not for an earlier one, whose product
+    had the features in it."""
+    return bool(run.w8a8) and "x_range" not in run.w8a8
 
 
 def call(work: Work) -> Work:
@@ -37,7 +44,7 @@ def call(work: Work) -> Work:
     wanted = any("w8a8" in schemes for schemes in work.schemes.values())
     if not wanted or refused(work.spec.network):
         return work
-    if work.run.w8a8:
+    if learned(work.run):
         products = npu_int8.learned_layers(work.spec, work.weights, work.run.w8a8)
         return dataclasses.replace(work, products=products)
     validation = [work.spec.inputs.features(s.x)[0] for s in splits.val]

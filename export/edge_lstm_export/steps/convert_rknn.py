@@ -30,6 +30,7 @@ from ..npu.rknn.lint import lint
 from ..npu.rknn.process import Converter
 from ..npu.rknn.sim import simulated
 from ..work import Artifact, Candidate, Work
+from .calibrate import learned
 
 Forms = Mapping[tuple[str, int], Form | str]  # by name and steps; the reason if there is none
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
@@ -82,7 +83,12 @@ class _Made:
         member = f"{kept.target}-{kept.scheme}.rknn"
         self._keep(member, kept, mine)
         if (kept.form, kept.scheme) == ("packed", "w8a8") and self.work.run.w8a8:
-            self._note(f"{member}: weights and ranges are those that it was fine-tuned with")
+            self._note(
+                f"{member}: weights and ranges are those that it was fine-tuned with"
+                if learned(self.work.run)
+                else f"{member}: the run was fine-tuned for an earlier form of the int8 cell; its "
+                "ranges are not used"
+            )
         for warning in lint(self.artifacts[member].form.graph, kept.target, kept.scheme):
             self._note(f"{member}: {warning}")
         for other in mine:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from edge_lstm import Run
 from edge_lstm.emulate.npu_ranges import whole_range
 from edge_lstm_export.quantize import choose_ranges
 from edge_lstm_export.quantize.calibration import calibrate
 from edge_lstm_export.quantize.choose_ranges import choose
 from edge_lstm_export.quantize.npu_int8 import emulate, quantize
+from edge_lstm_export.steps.calibrate import learned
 from edge_lstm_runtime import ModelSpec, Reference
 from helpers.arrays import Array, Weights
 from helpers.weights import random_model
@@ -86,3 +90,13 @@ def test_a_range_clips_no_sum() -> None:
     scale, centre = whole_range(sums, 1.5)
     np.testing.assert_allclose(scale, [6.0, 1.5e-3, 0.1875])
     np.testing.assert_allclose(centre, [1.0, 1.0, 0.375])
+
+
+def test_ranges_of_a_product_that_had_the_features_in_it_are_not_used(trained: Run) -> None:
+    ranges = {"lstm0.scale": np.ones(4, np.float32), "lstm0.centre": np.ones(4, np.float32)}
+    for found, expected in (
+        ({}, False),
+        (ranges, True),
+        ({**ranges, "x_range": np.ones(2, np.float32)}, False),
+    ):
+        assert learned(dataclasses.replace(trained, w8a8=found)) is expected

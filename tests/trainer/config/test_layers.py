@@ -217,6 +217,31 @@ def test_a_network_with_bounded_states_is_fine_tuned_for_w8a8(tmp_path: Path) ->
     assert load(tmp_path, text).quantize is not None
 
 
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        (
+            '{ type = "both-ways", layer = { type = "lstm", units = 4 } }',
+            "layer 'both-ways0': both-ways of 'both-ways', which reads whole sequences itself",
+        ),
+        ('{ type = "dense", units = 4 }', "layer 'both-ways0': type 'dense' can't be trained both"),
+        (
+            '{ type = "gru", units = 4, linear_before_reset = false }',
+            "layer 'both-ways0': linear_before_reset is false, expected true for a layer that "
+            "reads both ways",
+        ),
+    ],
+)
+def test_a_layer_that_torch_cannot_train_both_ways(
+    tmp_path: Path, inner: str, expected: str
+) -> None:
+    text = both_ways(CLASSIFY).replace('{ type = "lstm", units = 4 }', inner)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert "[model] layers: " + expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_both_ways_by_layers_is_the_bidirectional_net(tmp_path: Path) -> None:
     listed: Any = load(tmp_path, both_ways(CLASSIFY)).model.network(2, 3)
     short = CLASSIFY.replace("hidden_size = 6", "hidden_size = 4\nbidirectional = true")

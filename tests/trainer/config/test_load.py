@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from edge_lstm import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm_runtime.errors import ConfigError
-from helpers.configs import CLASSIFY, FORECAST
+from helpers.configs import CLASSIFY, FORECAST, LANGUAGE
+from helpers.generated import PROPERTY
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -241,3 +246,19 @@ def test_what_is_written_back_reads_the_same(tmp_path: Path, base: str) -> None:
     again.write_text(config.to_toml())
     assert load_config(again).to_dict() == config.to_dict()
     assert Config.from_dict(config.to_dict(), config.folder) == config
+
+
+@settings(PROPERTY, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keep=TEXT, names=st.lists(TEXT, min_size=1, max_size=3, unique=True))
+@example(keep="ab\U0001f600 ", names=["\x7f", '"\\u007f', "\x00\r\n\t\x1b\u2028"])
+def test_any_text_that_is_written_back_reads_the_same(
+    tmp_path: Path, keep: str, names: list[str]
+) -> None:
+    again = tmp_path / "again.toml"
+    for base, changes in (
+        (LANGUAGE, {"data.keep": keep}),
+        (CLASSIFY, {"data.channels": names, "data.label": keep}),
+    ):
+        config = load_config(write(tmp_path, base), changes)
+        again.write_bytes(config.to_toml().encode())
+        assert load_config(again) == config

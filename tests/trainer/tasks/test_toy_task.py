@@ -15,12 +15,12 @@ from edge_lstm.compare import compare
 from edge_lstm.data.examples import Examples
 from edge_lstm.data.windows import examples
 from edge_lstm.results.answers import answers
-from edge_lstm.tasks.base import task_of
+from edge_lstm.tasks.base import Task, task_named, task_of
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
 from edge_lstm_export.cli.export import summary
 from edge_lstm_runtime import describe, load
-from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.errors import ConfigError, TrainingError
 from helpers.plug_ins import plug_in
 from helpers.specs import PEERS
 
@@ -252,6 +252,23 @@ def test_its_loss_and_its_metrics_are_its_own(run: Run) -> None:
     entropy = np.log1p(np.exp(np.where(there, -logits, logits))) * np.where(there, 2, 1)
     assert best["val_loss"] == pytest.approx(entropy.mean(), rel=1e-5)
     assert task_of(run.spec).loss(run.config.train).counts(data).sum() == len(truth)
+
+
+def test_a_task_may_have_no_metrics_but_the_loss(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As documented: `Task.tally` has a default."""
+    monkeypatch.setattr(type(task_named("spot")), "tally", Task.tally)
+    short = {"train.epochs": 1, "train.monitor": "loss"}
+    run = train(load_config(folder / "spots.toml", short), tmp_path / "run")
+    assert [key for key in run.history[0] if key.startswith("val_")] == ["val_loss"]
+    assert f"val loss {run.history[0]['val_loss']:.4g}  " in capsys.readouterr().err
+    hits = load_config(folder / "spots.toml", {**short, "train.monitor": "hits"})
+    with pytest.raises(TrainingError, match="the tally of task 'spot' gives no val_hits, only val"):
+        train(hits, tmp_path / "other", quiet=True)
 
 
 def test_its_figure_and_its_lines_are_there(run: Run) -> None:
