@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError, BackendUnavailableError
 from ..artifacts import pick_artifact
-from ..base import Backend, Facts, State, check_state
+from ..base import CLOSED, Backend, Facts, State, check_state
 from ..chunks import any_length
 from .packing import Packing
 
@@ -87,7 +87,7 @@ class RknnBackend(Backend):
 
     def _infer(self, features: NDArray[Any]) -> NDArray[np.float32]:
         if self._runtime is None:
-            raise BackendError("this session is closed; open a new one")
+            raise BackendError(CLOSED)
         self._packing.put(features[0] if self._packing.steps == 1 else features)
         try:
             outputs = self._runtime.inference(inputs=self._packing.inputs)
