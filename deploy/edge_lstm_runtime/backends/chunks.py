@@ -47,6 +47,8 @@ class ChunkBackend(Backend):
         return self._with_state(self._single).step(features)
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        if not len(features):
+            return self._with_state(self._single).run(features)
         whole = len(features) - len(features) % self.at_once
         parts = [(self._chunks, features[:whole]), (self._single, features[whole:])]
         return np.concatenate(

@@ -77,6 +77,8 @@ class RknnBackend(Backend):
         Raises BackendError unless `steps` is a multiple of those that the graph takes at once.
         """
         at_once = self._packing.steps
+        if not len(features) and at_once == 1:
+            return self._no_outputs(features)
         if len(features) % at_once:
             raise BackendError(
                 f"this converted model takes {at_once} steps at once, and {len(features)} came"
