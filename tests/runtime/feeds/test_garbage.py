@@ -212,6 +212,4 @@ def test_a_time_that_no_float_holds_is_an_error_line() -> None:
     found = list(answers(session(MODELS["time"]), lines))
     assert ["error" in answer for answer in found] == [False, True, True, False]
     assert found[1]["error"].startswith("time 'when' is 1000")
-    assert found[1]["error"].endswith(
-        "expected seconds or a datetime such as 2024-05-31 23:55:00"
-    )
+    assert found[1]["error"].endswith("expected seconds or a datetime such as 2024-05-31 23:55:00")
