@@ -194,8 +194,8 @@ class FrontEnd:
 
     def _bin_frequencies(self) -> Float64:
         """(n_fft / 2 + 1,) Hz"""
-        frequencies: Float64 = np.arange(self.n_fft // 2 + 1) * (self.sample_rate / self.n_fft)
-        return frequencies
+        bins = np.arange(self.n_fft // 2 + 1, dtype=np.float64)
+        return bins * (self.sample_rate / self.n_fft)
 
     def _mel_bins(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """(n_mels,) each: the first bin inside each band, and the first one after it."""
