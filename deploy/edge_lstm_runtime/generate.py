@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,7 @@ def generate(
     for name, value in (("length", length), ("seed", seed)):
         if type(value) is not int or value < 0:
             raise ConfigError(f"{name} is {value!r}; expected a whole number from 0")
-    if not (
-        isinstance(temperature, (int, float)) and temperature >= 0 and math.isfinite(temperature)
-    ):
+    if not (isinstance(temperature, (int, float)) and 0 <= temperature <= sys.float_info.max):
         raise ConfigError(
             f"temperature is {temperature!r}; "
             "expected 0 (always the likeliest character) or a larger number"

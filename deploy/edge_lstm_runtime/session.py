@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends.base import Backend
 from .errors import BackendError, ConfigError, SampleError
-from .inputs import as_samples
+from .inputs import as_samples, sound_of
 from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
 from .tasks import Scaling
@@ -83,10 +83,10 @@ class Session:
         if not len(xs):
             return np.empty((*xs.shape[:-1], self.spec.answer.size), self.backend.dtype)
         before = self.state
-        if self.spec.whole:
-            self._pre.reset()
-        rows, filled = self._pre.run(xs)
         try:
+            if self.spec.whole:
+                self._pre.reset()
+            rows, filled = self._pre.run(xs)
             outputs = self.backend.run(rows)
         except Exception:
             # If the backend can't take its state back either, the first error says more.
@@ -104,11 +104,7 @@ class Session:
         model has no front end, if it is bidirectional, or if the session has several streams.
         """
         if self._sound is None or self.spec.whole:
-            if self.spec.inputs.sound is None:
-                names = ", ".join(self.spec.inputs.names)
-                raise ConfigError(
-                    f"this model takes no sound: it was trained without [front_end], on {names}"
-                )
+            sound_of(self.spec.inputs)
             what = (
                 "a session of several streams"
                 if self.streams is not None
@@ -143,7 +139,7 @@ class Session:
         keys = {*names, LAST} | (set() if self._sound is None else {PCM})
         if not isinstance(value, Mapping) or set(value) != keys:
             found = (
-                f"keys {sorted(value)}"
+                f"keys {sorted(value, key=str)}"
                 if isinstance(value, Mapping)
                 else f"type {type(value).__name__}"
             )

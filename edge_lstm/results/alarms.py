@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import AnomalyDetector, ModelSpec
+from edge_lstm_runtime.checks import LARGEST, SMALLEST
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.channels import LARGEST, SMALLEST_STD
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 
 from ..data.recordings import Float64, Sequence
@@ -82,7 +82,7 @@ def robust(values: Float64, names: Many[str]) -> tuple[Float64, Float64]:
     centre = np.nanmedian(values, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(values - centre), axis=0)
     for instead in (np.nanstd(values, axis=0), np.ones_like(spread)):
-        spread = np.where(spread > SMALLEST_STD, spread, instead)
+        spread = np.where(spread > SMALLEST, spread, instead)
     return centre, spread
 
 

@@ -68,6 +68,16 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "both.edge"
 
 
+def test_a_refused_sequence_leaves_the_last_values_as_they_were() -> None:
+    spec = make_spec(bidirectional=True, missing="ffill")
+    session = Session(spec, open_any("numpy", spec, random_weights(spec)))
+    session.run([[7.0, 8.0, 9.0]])
+    assert session.state["last"].tolist() == [7.0, 8.0, 9.0]
+    with pytest.raises(SampleError, match="row 1: channel 'ch0' is inf"):
+        session.run([[1.0, 2.0, 3.0], [np.inf, 0.0, 0.0]])
+    assert session.state["last"].tolist() == [7.0, 8.0, 9.0]
+
+
 # --- the numbers ---
 
 

@@ -279,6 +279,7 @@ def test_a_tiny_temperature_is_the_likeliest_and_a_huge_one_never_the_unknown() 
         ("a", {"seed": -1}, rt.ConfigError, "seed is -1"),
         ("a", {"temperature": -0.1}, rt.ConfigError, "temperature is -0.1"),
         ("a", {"temperature": np.nan}, rt.ConfigError, "temperature is nan"),
+        ("a", {"temperature": 10**400}, rt.ConfigError, "temperature is 1000"),
         ("a", {"temperature": "hot"}, rt.ConfigError, "temperature is 'hot'"),
     ],
 )

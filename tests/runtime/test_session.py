@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_lstm_runtime import BackendError, Model, ModelSpec, Reference, SampleError, Session, load
+from edge_lstm_runtime import (
+    Backend,
+    BackendError,
+    Model,
+    ModelSpec,
+    Reference,
+    SampleError,
+    Session,
+    load,
+)
+from edge_lstm_runtime.backends.chunks import ChunkBackend
+from edge_lstm_runtime.backends.looped import looped
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.numpy import NumpyBackend, NumpyStreams
 from helpers.backends import BACKENDS, open_any, rknn_on_ort
 from helpers.bundles import make_bundle
 from helpers.specs import make_spec, samples
@@ -86,6 +99,36 @@ def test_no_samples_no_answers(name: str, empty: Any) -> None:
     assert answers.shape == (0, 4)
     assert answers.dtype == session.backend.dtype
     for key, value in session.state.items():
+        assert_close(value, before[key], "exact", key)
+
+
+@pytest.mark.parametrize("streams", [None, 2])
+@pytest.mark.parametrize("backend", [*BACKENDS, "native", "looped", "chunks"])
+def test_a_backend_answers_no_rows_with_no_rows(backend: str, streams: int | None) -> None:
+    weights = random_weights(CLASSIFY)
+
+    def one() -> Backend:
+        if backend == "native":
+            return NativeBackend(CLASSIFY, weights)
+        if backend == "chunks":
+            runtime = open_any("numpy", CLASSIFY, weights)  # answers any number of rows
+            return ChunkBackend(runtime, NumpyBackend(CLASSIFY, weights), 4)
+        return open_any("numpy" if backend == "looped" else backend, CLASSIFY, weights)
+
+    together = {"native": NativeBackend, "numpy": NumpyStreams}
+    if streams is None:
+        found = one()
+    elif backend in together:
+        found = together[backend](CLASSIFY, weights, streams=streams)
+    else:
+        found = looped(one, streams)
+    batch = () if streams is None else (streams,)
+    rows = np.random.default_rng(0).standard_normal((3, *batch, 3)).astype(np.float32)
+    found.run(rows)
+    before = found.state
+    answers = found.run(rows[:0])
+    assert (answers.shape, answers.dtype) == ((0, *batch, 4), found.dtype)
+    for key, value in found.state.items():
         assert_close(value, before[key], "exact", key)
 
 
@@ -212,7 +255,8 @@ def refused(name: str, key: str, change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{}, {"h": 0, "c": 0}, {"h": 0, "c": 0, "last": 0, "more": 0}, None, 3, (1, 2, 3)]
+    "value",
+    [{}, {"h": 0, "c": 0}, {"h": 0, "last": 0, "more": 0}, {"h": 0, 1: 0}, None, 3, (1, 2, 3)],
 )
 def test_state_refuses_what_is_no_state(value: Any) -> None:
     with pytest.raises(BackendError, match="state"):
@@ -220,7 +264,8 @@ def test_state_refuses_what_is_no_state(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, (1,), {}, {"lstm0.h": np.zeros(12)}, (np.zeros((2, 12)),) * 2, "hc"]
+    "value",
+    [None, 3, (1,), {}, {"lstm0.h": np.zeros(12), 1: 0}, (np.zeros((2, 12)),) * 2, "hc"],
 )
 def test_a_backends_state_refuses_what_is_none(name: str, value: Any) -> None:
     with pytest.raises(BackendError, match="state"):

@@ -29,6 +29,7 @@ from ..errors import BackendError
 if TYPE_CHECKING:
     from ..model.spec import ModelSpec
 
+CLOSED = "this session is closed; open a new one"
 State = Mapping[str, NDArray[Any]]  # by name, such as "lstm0.h", in the network's order
 NumberFormat = Literal["float64", "float32", "float16", "int8", "the artifact's"]
 Place = Literal["cpu", "device", "simulator"]
@@ -114,7 +115,16 @@ class Backend(ABC):
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (steps, F) -> outputs: (steps, O), the same as `step` for each row."""
+        if not len(features):
+            return self._no_outputs(features)
         return np.stack([self.step(row) for row in features])
+
+    def _no_outputs(self, features: NDArray[Any]) -> NDArray[Any]:
+        """The outputs of no rows: (0, O). Only a step says how many there are."""
+        before = self.state
+        outputs = self.step(np.zeros(features.shape[1:], self.dtype))
+        self.state = before
+        return outputs[None][:0]
 
     @property
     @abstractmethod
@@ -175,7 +185,11 @@ def check_state(value: object, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     Raises BackendError for other names or shapes, and for a value that is not finite in float32.
     """
     if not isinstance(value, Mapping) or set(value) != set(shapes):
-        found = f"{sorted(value)}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+        found = (
+            f"{sorted(value, key=str)}"
+            if isinstance(value, Mapping)
+            else f"a {type(value).__name__}"
+        )
         raise BackendError(f"state is {found}; expected arrays named {list(shapes)}")
     arrays = {}
     for name, shape in shapes.items():

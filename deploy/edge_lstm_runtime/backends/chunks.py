@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from ..model.spec import ModelSpec
-from .base import Backend, State, WholeSequence
+from .base import CLOSED, Backend, State, WholeSequence
 from .numpy import NumpyBackend, numpy_backend
 
 _log = logging.getLogger("edge_lstm")
@@ -47,6 +47,8 @@ class ChunkBackend(Backend):
         return self._with_state(self._single).step(features)
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        if not len(features):
+            return self._with_state(self._single).run(features)
         whole = len(features) - len(features) % self.at_once
         parts = [(self._chunks, features[:whole]), (self._single, features[whole:])]
         return np.concatenate(
@@ -55,7 +57,7 @@ class ChunkBackend(Backend):
 
     def _with_state(self, backend: Backend) -> Backend:
         if self._closed:
-            raise BackendError("this session is closed; open a new one")
+            raise BackendError(CLOSED)
         if self._holder is not backend:
             backend.state = self._holder.state
             self._holder = backend
@@ -87,7 +89,7 @@ class SequenceBackend(WholeSequence):
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         if self._closed:
-            raise BackendError("this session is closed; open a new one")
+            raise BackendError(CLOSED)
         if len(features) == self.at_once:
             return self._converted.run(features)
         if not self._said:

@@ -67,6 +67,7 @@ class NativeBackend(Backend):
         self._model = native.make_model(network, flat, precision, kernel, steps)
         self._streams = 1 if streams is None else streams
         self._states = native.make_state(self._model, self._streams, kernel)
+        self._work = spec.network.macs_per_step * self._streams  # of a step
         batch = () if streams is None else (streams,)
         self._features_shape = (*batch, spec.inputs.feature_size)
         self._outputs_shape = (*batch, spec.answer.size)
@@ -94,7 +95,7 @@ class NativeBackend(Backend):
             self._call("el_reset", ctypes.c_uint32(k))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
-        call = native.without_lock()["el_step_bound"]
+        call = native.library_for(self._work)["el_step_bound"]
         bound = self._bound
         shape = self._features_shape
         copy = self._y.copy
@@ -157,7 +158,7 @@ class NativeBackend(Backend):
             address(last),
         )
         bound = bytes(native.Bound(*pointers))
-        call = native.without_lock()["el_answer_bound"]
+        call = native.library_for(self._work)["el_answer_bound"]
         shape = last.shape
         copy = self._y.copy
 

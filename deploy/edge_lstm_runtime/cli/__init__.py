@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EdgeLstmError, MissingDependencyError
 from ..version import __version__
+from ._output import Output
 
 # The packages that hold verbs, and the extra that installs their requirements.
 PACKAGES = {"edge_lstm": "train", "edge_lstm_export": "export", "edge_lstm_runtime": None}
@@ -63,13 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        try:
-            known = verbs()
-            if not arguments or arguments[0] not in known:
-                return _top_level(arguments, known)
-            return _run_verb(arguments[0], known[arguments[0]], arguments[1:])
-        finally:
-            sys.stdout.flush()  # here, so that a closed pipe is caught below
+        out: Any = Output(sys.stdout)
+        with contextlib.redirect_stdout(out):
+            try:
+                return _run(arguments)
+            finally:
+                out.flush()  # here, so that a closed pipe or a full disk is caught below
     except EdgeLstmError as e:
         print(f"edge-lstm: error: {e}", file=sys.stderr)
         return e.exit_code
@@ -80,6 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("edge-lstm: stopped", file=sys.stderr)
         return 130
+
+
+def _run(arguments: list[str]) -> int:
+    known = verbs()
+    if not arguments or arguments[0] not in known:
+        return _top_level(arguments, known)
+    return _run_verb(arguments[0], known[arguments[0]], arguments[1:])
 
 
 def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:

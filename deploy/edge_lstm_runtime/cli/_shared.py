@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from ..backends.registry import known_facts, names, refuse_artifact
 from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
+from ._output import Output
 
 if TYPE_CHECKING:
     from ..load import Model
@@ -72,7 +72,7 @@ def json_line(values: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def own_stdout() -> Iterator[io.TextIOBase]:
+def own_stdout() -> Iterator[Output]:
     """Standard output for the answers alone.
 
     Meanwhile, output that a vendor's library prints there goes to standard error.
@@ -80,14 +80,14 @@ def own_stdout() -> Iterator[io.TextIOBase]:
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):  # no file, as in a call from Python
-        yield sys.stdout  # type: ignore[misc]
+        yield Output(sys.stdout)
         return
     sys.stdout.flush()
     saved = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:
         with open(saved, "w", encoding="utf-8", closefd=False) as out:
-            yield out
+            yield Output(out)
     finally:
         # The buffers of Python and of the C library would otherwise be printed after the answers.
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..feeds import lines, sound
+from ..inputs import sound_of
 from ..load import load
 from ._shared import add_bundle, open_named, own_stdout
 
@@ -112,11 +113,7 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
 
     model = load(arguments.bundle)
     name = arguments.input
-    if (front_end := model.spec.inputs.sound) is None:
-        raise ConfigError(
-            f"{arguments.bundle} takes no sound: its model was trained without [front_end]; "
-            "--format text reads samples"
-        )
+    rate = sound_of(model.spec.inputs).sample_rate
     try:
         with (
             contextlib.nullcontext(sys.stdin.buffer)
@@ -125,7 +122,6 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
             own_stdout() as out,
             open_named(model, arguments.backend, arguments.artifact) as session,
         ):
-            rate = front_end.sample_rate
             chunks = (
                 sound.raw_chunks(file)
                 if format_ == "s16le"

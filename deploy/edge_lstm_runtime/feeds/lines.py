@@ -9,14 +9,14 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..detector import AnomalyDetector
 from ..errors import BackendError, ConfigError, SampleError
 from ..inputs import Inputs
 from ..inputs.characters import Characters
 from ..inputs.times import Clock, seconds
-from ..model.spec import describe
+from ..model.spec import ModelSpec, describe
 from ..session import Session
 
 RESET = "reset"
@@ -92,22 +92,18 @@ class _Stepwise:
 
     def __init__(self, session: Session):
         self._session = session
-        self._detector = AnomalyDetector(session.spec) if session.spec.detector else None
+        self._scores = Scores(session.spec)
 
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
         answer = _answer(self._session, number, outputs)
-        if self._detector is not None:
-            score, anomaly = self._detector(values, outputs)
-            answer |= {"score": None if np.isnan(score) else score, "anomaly": anomaly}
-        return [answer]
+        return [answer | self._scores.of(values, outputs)]
 
     def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
         return [{"line": number, "error": str(error)}]
 
     def end(self) -> list[dict[str, Any]]:
-        if self._detector is not None:
-            self._detector.reset()
+        self._scores.reset()
         return []
 
 
@@ -158,6 +154,24 @@ def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, 
             f"with values that are not finite: {outputs}"
         )
     return describe(session.spec, outputs)
+
+
+class Scores:
+    """The columns that an anomaly detector adds to the answers, none if the model has none."""
+
+    def __init__(self, spec: ModelSpec):
+        self._detector = AnomalyDetector(spec) if spec.detector else None
+
+    def of(self, x: ArrayLike, outputs: NDArray[Any]) -> dict[str, Any]:
+        """For every sample x (C,) and its answer (O,), in order."""
+        if self._detector is None:
+            return {}
+        score, anomaly = self._detector(x, outputs)
+        return {"score": None if np.isnan(score) else score, "anomaly": anomaly}
+
+    def reset(self) -> None:
+        if self._detector is not None:
+            self._detector.reset()
 
 
 class _Sample(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -10,10 +11,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError
-from ..inputs.front_end import FrontEndStream
+from ..errors import DataError
+from ..inputs import Float64, sound_of
+from ..inputs.front_end import FrontEnd, FrontEndStream
 from ..session import Session
-from .lines import answer_of
+from .lines import Scores, answer_of
 
 Int16 = NDArray[np.int16]
 CHUNK = 8192  # bytes, the most that one read of a pipe returns
@@ -99,46 +101,104 @@ def answers(
 
     chunks: PCM, (samples,) each. n: counts from 1. time: the end of the frame, in seconds from the
     start. reset_every: frames after which the state is set to zero, 0 for never.
+    An anomaly detector adds "score" and "anomaly".
     A bidirectional model answers at the end of the sound, or after `reset_every` frames.
-    Raises ConfigError if the model has no front end, and BackendError if the backend fails.
+    Raises ConfigError if the model has no front end, and BackendError if the backend fails. A
+    DataError of `chunks` is raised after the answers to the frames before it.
     """
-    front_end = session.spec.inputs.sound
-    if front_end is None:
-        raise ConfigError(
-            f"this model takes no sound: it was trained without [front_end], "
-            f"on {', '.join(session.spec.inputs.names)}"
-        )
-    stream = FrontEndStream(front_end)
-    whole = session.spec.whole
-    held: list[NDArray[Any]] = []
-    last: dict[str, Any] | None = None
+    # Not the session's own stream: its reset would lose the samples that the next frame needs.
+    stream = FrontEndStream(sound_of(session.spec.inputs))
+    answering = (_Whole if session.spec.whole else _Stepwise)(session, stream.front_end, every)
     number = 0
+    cut: DataError | None = None
+    try:
+        for chunk in chunks:
+            for x in stream.push(chunk):
+                if reset_every and number and number % reset_every == 0:
+                    yield from answering.reset()
+                    session.reset()
+                number += 1
+                yield from answering.frame(number, x)
+    except DataError as e:
+        cut = e
+    yield from answering.end()
+    if cut is not None:
+        raise cut
 
-    def found(outputs: NDArray[Any], n: int) -> dict[str, Any]:
-        seconds = ((n - 1) * front_end.hop_length + front_end.frame_length) / front_end.sample_rate
-        return {"frame": n, "time": round(seconds, 6), **answer_of(session, outputs, f"frame {n}")}
 
-    def of_held() -> Iterator[dict[str, Any]]:
-        for n, outputs in enumerate(
-            session.run(np.array(held)) if held else (), start=number - len(held) + 1
-        ):
-            if n % every == 0 or n == number:
-                yield found(outputs, n)
-        held.clear()
+class _Answering(ABC):
+    """Makes answers of frames. Each method returns the objects that can be given out now."""
 
-    for chunk in chunks:
-        for frame in stream.push(chunk):
-            if reset_every and number and number % reset_every == 0:
-                yield from of_held()
-                session.reset()
-            number += 1
-            if whole:
-                held.append(frame)
-                continue
-            outputs = session.step(frame)
-            last = None if number % every == 0 else found(outputs, number)
-            if last is None:
-                yield found(outputs, number)
-    yield from of_held()
-    if last is not None:
-        yield last
+    def __init__(self, session: Session, front_end: FrontEnd, every: int):
+        self._session = session
+        self._front_end = front_end
+        self._every = every
+
+    @abstractmethod
+    def frame(self, number: int, x: Float64) -> list[dict[str, Any]]:
+        """x: (C,)"""
+
+    @abstractmethod
+    def reset(self) -> list[dict[str, Any]]:
+        """The next frame starts from the zero state."""
+
+    @abstractmethod
+    def end(self) -> list[dict[str, Any]]:
+        """No frame is left."""
+
+    def _told(self, number: int, outputs: NDArray[Any]) -> dict[str, Any]:
+        sound = self._front_end
+        seconds = ((number - 1) * sound.hop_length + sound.frame_length) / sound.sample_rate
+        answer = answer_of(self._session, outputs, f"frame {number}")
+        return {"frame": number, "time": round(seconds, 6), **answer}
+
+
+class _Stepwise(_Answering):
+    """Each frame is answered at once. The answer that `every` passes over may be the last one."""
+
+    def __init__(self, session: Session, front_end: FrontEnd, every: int):
+        super().__init__(session, front_end, every)
+        self._scores = Scores(session.spec)
+        self._last: list[dict[str, Any]] = []
+
+    def frame(self, number: int, x: Float64) -> list[dict[str, Any]]:
+        outputs = self._session.step(x)
+        told = [self._told(number, outputs) | self._scores.of(x, outputs)]
+        due = number % self._every == 0
+        self._last = [] if due else told
+        return told if due else []
+
+    def reset(self) -> list[dict[str, Any]]:
+        self._scores.reset()
+        return []
+
+    def end(self) -> list[dict[str, Any]]:
+        return self._last
+
+
+class _Whole(_Answering):
+    """Frames are held and answered together at the end of their sequence."""
+
+    def __init__(self, session: Session, front_end: FrontEnd, every: int):
+        super().__init__(session, front_end, every)
+        self._held: dict[int, Float64] = {}
+
+    def frame(self, number: int, x: Float64) -> list[dict[str, Any]]:
+        self._held[number] = x
+        return []
+
+    def reset(self) -> list[dict[str, Any]]:
+        return self.end()
+
+    def end(self) -> list[dict[str, Any]]:
+        if not self._held:
+            return []
+        outputs = self._session.run(np.array(list(self._held.values())))
+        last = max(self._held)
+        told = [
+            self._told(n, y)
+            for n, y in zip(self._held, outputs, strict=True)
+            if n % self._every == 0 or n == last
+        ]
+        self._held = {}
+        return told

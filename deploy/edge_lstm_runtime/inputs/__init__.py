@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import SampleError
+from ..errors import ConfigError, SampleError
 
 if TYPE_CHECKING:
     from .front_end import FrontEnd
@@ -133,6 +133,16 @@ def as_samples(inputs: Inputs, xs: ArrayLike, streams: int | None = None) -> NDA
     if array.dtype.kind not in NUMBERS:
         raise SampleError(f"samples have type {array.dtype}, expected numbers")
     return array
+
+
+def sound_of(inputs: Inputs) -> FrontEnd:
+    """The front end from PCM to the channels. Raises ConfigError if the model takes no sound."""
+    if inputs.sound is None:
+        raise ConfigError(
+            "this model takes no sound: it was trained without [front_end], "
+            f"on {', '.join(inputs.names)}"
+        )
+    return inputs.sound
 
 
 def sample_shape(inputs: Inputs, streams: int | None) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import reprlib
 from collections.abc import Sequence
@@ -11,16 +12,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BundleError, SampleError
+from .. import checks
+from ..checks import LARGEST, SMALLEST
+from ..errors import SampleError
 from . import NUMBERS, Float64, Inputs, as_samples, sample_shape
 from .front_end import FrontEnd
 
 Missing = Literal["refuse", "ffill", "mask"]
-LARGEST = 1e30  # of a mean or deviation: keeps sums and products far from overflow
-SMALLEST_STD = 1e-30
 # In standard deviations from the mean. Products with larger features could overflow float32 and
 # leave NaN in the state.
 MAX_FEATURE = 1e30
+_require = functools.partial(checks.require, "inputs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,24 +55,13 @@ class Channels(Inputs):
 
     def __post_init__(self) -> None:
         names = self.channels
-        good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
-        _require(good, f"channels is {names!r}, expected a list of names")
-        _require(len(set(names)) == len(names), f"channels repeat a name: {names}")
-        _require(len(names) > 0, "no input channels")
+        checks.check_names("inputs", "channels", names, 1)
         expected = get_args(Missing)
         _require(
             self.missing in expected, f"missing is {self.missing!r}, expected one of {expected}"
         )
-        for field, least in (("mean", -LARGEST), ("std", SMALLEST_STD)):
-            values = getattr(self, field)
-            good = isinstance(values, tuple) and all(
-                type(v) in (int, float) and least <= v <= LARGEST for v in values
-            )
-            _require(good, f"{field} is {values!r}, expected numbers from {least:g} to {LARGEST:g}")
-            _require(
-                len(values) == len(names),
-                f"{field} has {len(values)} values for {len(names)} channels",
-            )
+        checks.check_numbers("inputs", "mean", self.mean, len(names))
+        checks.check_numbers("inputs", "std", self.std, len(names), SMALLEST)
         if self.front_end is not None:
             _require(isinstance(self.front_end, FrontEnd), f"front_end is {self.front_end!r}")
             made = self.front_end.names
@@ -90,8 +81,8 @@ class Channels(Inputs):
             )
             _require(self.time not in known, f"time is {self.time!r}, which is a channel")
         unit = self.dt_unit
-        good = type(unit) in (int, float) and SMALLEST_STD <= unit <= LARGEST
-        _require(good, f"dt_unit is {unit!r}, expected {SMALLEST_STD:g} or more")
+        good = type(unit) in (int, float) and SMALLEST <= unit <= LARGEST
+        _require(good, f"dt_unit is {unit!r}, expected {SMALLEST:g} or more")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,6 +110,12 @@ class Channels(Inputs):
         pairs = zip(self.channels, self.mean, strict=True)
         return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in pairs)
 
+    @functools.cached_property
+    def arrays(self) -> tuple[Float64, Float64, Float64]:
+        """(C,) each: `mean`, `std`, and the largest distance from the mean, in raw units."""
+        std = np.asarray(self.std, np.float64)
+        return np.asarray(self.mean, np.float64), std, MAX_FEATURE * std
+
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
         """As for `Inputs`, but `dt` is scaled in the filled values."""
         return features(self, xs)
@@ -127,11 +124,6 @@ class Channels(Inputs):
         self, dtype: type[np.floating[Any]], streams: int | None, *, keep_last: bool
     ) -> ChannelPreprocessor:
         return ChannelPreprocessor(self, dtype, streams, keep_last=keep_last)
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise BundleError(f"inputs: {what}")
 
 
 def scaled(inputs: Channels, xs: Float64) -> Float64:
@@ -144,9 +136,9 @@ def scaled(inputs: Channels, xs: Float64) -> Float64:
     xs = xs.copy()
     channel = inputs.channels.index(inputs.dt)
     seconds = xs[..., channel]
-    xs[..., channel] = np.where(
-        seconds < 0, -np.inf, np.log1p(np.maximum(seconds, 0) / inputs.dt_unit)
-    )
+    with np.errstate(over="ignore"):  # infinitely many units are refused as well
+        units = np.maximum(seconds, 0) / inputs.dt_unit
+    xs[..., channel] = np.where(seconds < 0, -np.inf, np.log1p(units))
     return xs
 
 
@@ -157,31 +149,51 @@ def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
     the (steps, C) raw values with the gaps filled (`dt` scaled). Raises SampleError as
     `ChannelPreprocessor` does, naming the step.
     """
-    xs = as_samples(inputs, xs).astype(np.float64)
-    xs = scaled(inputs, xs)
-    mean = np.asarray(inputs.mean, np.float64)
-    std = np.asarray(inputs.std, np.float64)
-    missing = np.isnan(xs)
-    bad = (np.abs(xs - mean) > MAX_FEATURE * std) | (
-        missing if inputs.missing == "refuse" else False
-    )
-    if bad.any():
-        step, channel = np.argwhere(bad)[0]
-        raise SampleError(f"step {step}: {_bad_value(inputs, int(channel), xs[step, channel])}")
-    filled = xs
-    if missing.any():
-        if inputs.missing == "ffill":
-            seen = np.where(missing, -1, np.arange(len(xs))[:, None])
-            source = np.maximum.accumulate(seen, axis=0)
-            filled = np.where(
-                source < 0, mean, np.take_along_axis(xs, np.maximum(source, 0), axis=0)
-            )
-        else:
-            filled = np.where(missing, mean, xs)
-    normalized = (filled - mean) / std
+    xs = scaled(inputs, as_samples(inputs, xs).astype(np.float64))
+    mean, std, _ = inputs.arrays
+    filled, centred, missing = _fill(inputs, xs, mean, ("step",))
+    normalized = centred / std
     if inputs.missing == "mask":
         normalized = np.concatenate([normalized, missing], axis=1)
     return normalized, filled
+
+
+def _fill(
+    inputs: Channels, xs: Float64, last: Float64, axes: Sequence[str]
+) -> tuple[Float64, Float64, NDArray[np.bool_]]:
+    """xs: (steps, ..., C), `dt` scaled -> the same with the gaps filled, that less the mean, and
+    whether each was missing.
+
+    last: (C,) or (..., C), the values before the first row. axes: the names of the axes before C
+    for the message, "" for one that it doesn't name. Raises SampleError for the first bad value.
+    """
+    mean, _, largest = inputs.arrays
+    centred = xs - mean
+    distance = np.abs(centred)
+    if (distance <= largest).all():  # NaN fails the test. So nothing is missing
+        return xs, centred, np.zeros(xs.shape, bool)
+    missing = np.isnan(xs)
+    bad = distance > largest
+    if inputs.missing == "refuse":
+        bad |= missing
+    if bad.any():
+        place = tuple(np.argwhere(bad)[0])
+        at = "".join(f"{axis} {n}: " for axis, n in zip(axes, place, strict=False) if axis)
+        raise SampleError(at + _bad_value(inputs, int(place[-1]), xs[place]))
+    if inputs.missing == "ffill":
+        filled = _filled_forward(xs, missing, last)
+    else:
+        filled = np.where(missing, mean, xs)
+    return filled, filled - mean, missing
+
+
+def _filled_forward(xs: Float64, missing: NDArray[np.bool_], last: Float64) -> Float64:
+    if len(xs) == 1:  # a step, which must be fast
+        return np.where(missing, last, xs)
+    rows = np.arange(len(xs)).reshape(-1, *[1] * (xs.ndim - 1))
+    source = np.maximum.accumulate(np.where(missing, -1, rows), axis=0)
+    known = np.take_along_axis(xs, np.maximum(source, 0), axis=0)
+    return np.where(source < 0, last, known)
 
 
 class ChannelPreprocessor:
@@ -201,11 +213,10 @@ class ChannelPreprocessor:
     ):
         self._inputs = inputs
         self._single = streams is None
-        self._mean = np.asarray(inputs.mean, np.float64)
-        self._inverse_std = 1.0 / np.asarray(inputs.std, np.float64)
-        # The largest distance from the mean, in raw units.
-        self._largest = MAX_FEATURE * np.asarray(inputs.std, np.float64)
-        self._surely_good = float(self._largest.min())
+        self._stream = "" if streams is None else "stream"
+        self._mean, std, largest = inputs.arrays
+        self._inverse_std = 1.0 / std
+        self._surely_good = float(largest.min())
         self._shape = sample_shape(inputs, streams)
         # Float64, because float32 would lose digits to a large offset such as 101,325 Pa.
         self._centred = np.zeros(self._shape, np.float64)
@@ -254,7 +265,12 @@ class ChannelPreprocessor:
         # a warning if squares overflow. For several streams, the largest value serves as well.
         distance = math.hypot(*centred.tolist()) if self._single else np.abs(centred).max()
         if not distance < self._surely_good:
-            x = self._fill(np.asarray(x, np.float64))
+            row = np.asarray(x, np.float64)[None]
+            (x,), (centred[:],), (missing,) = _fill(
+                self._inputs, row, self.last, ("", self._stream)
+            )
+            if self._mask.size:
+                self._mask[:] = missing
         elif self._mask.size:
             self._mask[:] = 0
         if self._keep:
@@ -269,46 +285,20 @@ class ChannelPreprocessor:
         The same as a call for each row. Raises SampleError as a call does, naming the row. `last`
         is then unchanged.
         """
-        raw = xs.astype(np.float64)
-        xs = scaled(self._inputs, raw)
+        xs = scaled(self._inputs, xs.astype(np.float64))
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
-        centred = xs - self._mean
-        # NaN fails the test. So nothing is missing, and all rows can be computed at once.
-        if (np.abs(centred) <= self._largest).all():
-            rows[..., : self._inputs.size] = centred * self._inverse_std
-            if self._keep:
-                self.last[:] = xs[-1]
-            return rows, xs
-        before = self.last.copy()
-        filled = np.empty(xs.shape)
-        for n, x in enumerate(raw):
-            try:
-                rows[n] = self(x)
-            except SampleError as e:
-                self.last[:] = before
-                raise SampleError(f"row {n}: {e}") from e
-            filled[n] = self.last
+        filled, centred, missing = _fill(self._inputs, xs, self.last, ("row", self._stream))
+        rows[..., : self._inputs.size] = centred * self._inverse_std
+        if self._inputs.missing == "mask":
+            rows[..., self._inputs.size :] = missing
+        if self._keep:
+            self.last[:] = filled[-1]
         return rows, filled
-
-    def _fill(self, x: Float64) -> Float64:
-        missing = np.isnan(x)
-        bad = (np.abs(x - self._mean) > self._largest) | (
-            missing if self._inputs.missing == "refuse" else False
-        )
-        if bad.any():
-            place = tuple(np.argwhere(bad)[0])
-            stream = "" if self._single else f"stream {place[0]}: "
-            raise SampleError(stream + _bad_value(self._inputs, int(place[-1]), x[place]))
-        filled = np.where(missing, self.last if self._inputs.missing == "ffill" else self._mean, x)
-        np.subtract(filled, self._mean, self._centred)
-        if self._mask.size:
-            self._mask[:] = missing
-        return filled
 
 
 def _bad_value(inputs: Channels, channel: int, value: float) -> str:
     name = inputs.channels[channel]
-    if name == inputs.dt and not math.isnan(value):
+    if name == inputs.dt and math.isinf(value):
         return (
             f"channel {name!r} is negative or infinite; "
             "expected the seconds since the sample before, 0 or more"
@@ -320,7 +310,10 @@ def _bad_value(inputs: Channels, channel: int, value: float) -> str:
         )
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
+    said = str(value)
+    if name == inputs.dt:
+        said = f"{inputs.dt_unit * math.expm1(value):g} seconds, on its logarithmic scale"
     return (
-        f"channel {name!r} is {value}, more than {MAX_FEATURE:g} standard deviations "
+        f"channel {name!r} is {said}, more than {MAX_FEATURE:g} standard deviations "
         f"from its mean {inputs.mean[channel]:g}"
     )

@@ -33,10 +33,13 @@ Float64 = NDArray[np.float64]
 Kind = Literal["log-mel", "mfcc"]
 MAX_RATE = 1_000_000  # Hz
 MAX_FFT = 16384
+MAX_MELS = 1024
 FULL_SCALE = 32768.0  # of 16 bits
 # Resampled full scale stays below this. Numbers that were never divided by 32768 don't.
 LOUDEST = 4.0
-BLOCK = 256  # frames that are computed together, to limit the memory for a long recording
+# These limit the memory for a long recording: frames, and values, that are computed together.
+BLOCK = 256
+BLOCK_VALUES = 2**22
 
 
 class FrontEndError(BundleError):
@@ -140,26 +143,35 @@ class FrontEnd:
         require("floor", 1e-30 <= self.floor <= 1, f"floor is {self.floor:g}, expected 1e-30 to 1")
         require(
             "n_mels",
-            1 <= self.n_mels <= self.n_fft // 2,
-            f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2})",
+            1 <= self.n_mels <= min(self.n_fft // 2, MAX_MELS),
+            f"n_mels is {self.n_mels}, expected 1 to n_fft / 2 ({self.n_fft // 2}), "
+            f"and at most {MAX_MELS}",
         )
         coefficients = 1 <= self.n_mfcc <= self.n_mels if self.kind == "mfcc" else self.n_mfcc == 0
         expected = f"1 to n_mels ({self.n_mels})" if self.kind == "mfcc" else "0 for kind 'log-mel'"
         require("n_mfcc", coefficients, f"n_mfcc is {self.n_mfcc}, expected {expected}")
-        # A band without a bin would be constant. The lowest bands are the narrowest.
-        empty = next((k for k, row in enumerate(self.mel_weights()) if not row.any()), None)
+        # A band without a bin would be constant. The lowest bands are the narrowest. Very narrow
+        # ones begin and end at the same number.
+        edges = self._mel_edges()
+        first, end = self._mel_bins()
+        empty = (first >= end) | (np.diff(edges)[:-1] <= 0) | (np.diff(edges)[1:] <= 0)
         require(
             "n_mels",
-            empty is None,
-            f"mel band {empty} is narrower than an FFT bin; lower n_mels ({self.n_mels}), "
-            "or raise n_fft or f_min",
+            not empty.any(),
+            f"mel band {empty.argmax()} is narrower than an FFT bin; lower n_mels "
+            f"({self.n_mels}), raise n_fft or f_min, or widen f_min to f_max",
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """(C,) the names of the channels."""
-        stem, count = ("mfcc", self.n_mfcc) if self.kind == "mfcc" else ("mel", self.n_mels)
-        return tuple(f"{stem}{k}" for k in range(count))
+        stem = "mfcc" if self.kind == "mfcc" else "mel"
+        return tuple(f"{stem}{k}" for k in range(self.size))
+
+    @property
+    def size(self) -> int:
+        """C, the number of channels."""
+        return self.n_mfcc if self.kind == "mfcc" else self.n_mels
 
     @property
     def frame_rate(self) -> float:
@@ -173,15 +185,40 @@ class FrontEnd:
         )
         return values
 
-    def mel_weights(self) -> Float64:
-        """(n_mels, n_fft / 2 + 1) the triangles, a row each."""
+    def _mel_edges(self) -> Float64:
+        """(n_mels + 2,) Hz: band k begins at edge k, has its peak at k + 1, and ends at k + 2."""
         lowest, highest = (2595 * math.log10(1 + f / 700) for f in (self.f_min, self.f_max))
         mels = np.linspace(lowest, highest, self.n_mels + 2)
-        edges = 700 * (10 ** (mels / 2595) - 1)
-        bins = np.arange(self.n_fft // 2 + 1) * (self.sample_rate / self.n_fft)
-        rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-        falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-        weights: Float64 = np.maximum(0, np.minimum(rising, falling))
+        edges: Float64 = 700 * (10 ** (mels / 2595) - 1)
+        return edges
+
+    def _bin_frequencies(self) -> Float64:
+        """(n_fft / 2 + 1,) Hz"""
+        bins = np.arange(self.n_fft // 2 + 1, dtype=np.float64)
+        return bins * (self.sample_rate / self.n_fft)
+
+    def _mel_bins(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(n_mels,) each: the first bin inside each band, and the first one after it."""
+        edges = self._mel_edges()
+        bins = self._bin_frequencies()
+        return np.searchsorted(bins, edges[:-2], "right"), np.searchsorted(bins, edges[2:], "left")
+
+    def triangles(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Float64]:
+        """(n,) each: band, bin and weight, for every weight above 0, band after band."""
+        first, end = self._mel_bins()
+        band = np.repeat(np.arange(self.n_mels), end - first)
+        bins = np.concatenate([np.arange(*ends) for ends in zip(first, end, strict=True)])
+        frequency = self._bin_frequencies()[bins]
+        left, peak, right = (self._mel_edges()[band + k] for k in range(3))
+        rising = (frequency - left) / (peak - left)
+        falling = (right - frequency) / (right - peak)
+        return band, bins, np.minimum(rising, falling)
+
+    def mel_weights(self) -> Float64:
+        """(n_mels, n_fft / 2 + 1) the triangles, a row each."""
+        weights: Float64 = np.zeros((self.n_mels, self.n_fft // 2 + 1))
+        bands, bins, values = self.triangles()
+        weights[bands, bins] = values
         return weights
 
     def dct(self) -> Float64:
@@ -225,11 +262,10 @@ class FrontEndStream:
         self._window = front_end.window()
         # The triangles as one list of (bin, weight), because each is only a few bins wide. A sum
         # over it doesn't depend on the number of frames.
-        weights = front_end.mel_weights()
-        bands, self._bins = np.nonzero(weights)
-        self._weights = weights[bands, self._bins]
+        bands, self._bins, self._weights = front_end.triangles()
         self._starts = np.searchsorted(bands, np.arange(front_end.n_mels))
         self._dct = front_end.dct()
+        self._block = max(1, min(BLOCK, BLOCK_VALUES // max(1, self._dct.size)))
         self.reset()
 
     def reset(self) -> None:
@@ -259,9 +295,9 @@ class FrontEndStream:
         hop = front_end.hop_length
         samples = np.concatenate([self._pending, as_pcm(pcm)])
         count = max(0, 1 + (len(samples) - front_end.frame_length) // hop)
-        frames = np.empty((count, len(front_end.names)))
-        for start in range(0, count, BLOCK):
-            n = min(BLOCK, count - start)
+        frames = np.empty((count, front_end.size))
+        for start in range(0, count, self._block):
+            n = min(self._block, count - start)
             index = hop * np.arange(start, start + n)[:, None] + np.arange(front_end.frame_length)
             frames[start : start + n] = self._coefficients(samples[index])
         self._pending = samples[count * hop :]

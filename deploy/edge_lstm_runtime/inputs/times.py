@@ -41,24 +41,26 @@ def seconds(cell: object, column: str) -> float:
 
     column: for the message. Raises SampleError for anything else.
     """
-    if isinstance(cell, str):
-        text = cell.strip()
-        try:
-            moment = float(text)
-        except ValueError:
-            try:
-                moment = of_datetime(text)
-            except ValueError:
-                moment = math.nan
-    else:
-        moment = (
-            float(cell)
-            if isinstance(cell, (int, float)) and not isinstance(cell, bool)
-            else math.nan
-        )
+    try:
+        moment = _moment(cell)
+    except (ValueError, OverflowError):
+        moment = math.nan
     if not math.isfinite(moment):
         raise SampleError(
             f"time {column!r} is {reprlib.repr(cell)}; "
             "expected seconds or a datetime such as 2024-05-31 23:55:00"
         )
     return moment
+
+
+def _moment(cell: object) -> float:
+    """Raises ValueError or OverflowError if it is no time."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        try:
+            return float(text)
+        except ValueError:
+            return of_datetime(text)
+    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+        raise ValueError
+    return float(cell)

@@ -29,6 +29,7 @@ MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_SOURCES = 4  # EL_MAX_SOURCES
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
+SHORT = 100_000  # multiply-accumulates of a call, see `library_for`
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of EL_REFUSE ...
 Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -205,12 +206,18 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def without_lock() -> ctypes.PyDLL:
-    """The library for calls of a few microseconds.
-
-    Such a call keeps Python's lock: releasing it and taking it again would cost a part of that.
-    """
+    """The library for short calls, which keep Python's lock. Others go through `library`."""
     library()
     return ctypes.PyDLL(str(LIBRARY))
+
+
+def library_for(work: int) -> ctypes.CDLL:
+    """The library for calls of so many multiply-accumulates.
+
+    Up to SHORT, a call takes some microseconds and keeps Python's lock: releasing it and taking it
+    again would cost a part of that. During a longer call other threads run.
+    """
+    return without_lock() if work <= SHORT else library()
 
 
 def kernels() -> tuple[str, ...]:

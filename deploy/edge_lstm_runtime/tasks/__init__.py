@@ -6,6 +6,7 @@ Each task is a file of this folder. No other file of the runtime names one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..errors import BundleError
 from ..registry import Registry
 
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from ..inputs import Inputs
     from ..model.network import Network
 
-LARGEST = 1e30  # of an offset, scale or mean: keeps sums and products far from overflow
-SMALLEST = 1e-30  # of a deviation
+require = functools.partial(checks.require, "answer")
+check_names = functools.partial(checks.check_names, "answer")
+check_numbers = functools.partial(checks.check_numbers, "answer")
 
 
 class Scaling(NamedTuple):
@@ -87,30 +90,6 @@ class ClassAnswer(Answer):
     @property
     def names(self) -> tuple[str, ...]:
         return self.classes
-
-
-def require(condition: bool, what: str) -> None:
-    if not condition:
-        raise BundleError(f"answer: {what}")
-
-
-def check_names(field: str, names: object, least: int) -> None:
-    """Raise BundleError unless `names` is a tuple of at least `least` names, all different."""
-    good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
-    require(good, f"{field} is {names!r}, expected a list of names")
-    assert isinstance(names, tuple)
-    require(len(set(names)) == len(names), f"{field} repeat a name: {names}")
-    require(len(names) >= least, f"{field} has {len(names)} names, expected at least {least}")
-
-
-def check_numbers(field: str, values: object, count: int, least: float = -LARGEST) -> None:
-    """Raise BundleError unless `values` is a tuple of `count` numbers, `least` to LARGEST each."""
-    good = isinstance(values, tuple) and all(
-        type(v) in (int, float) and least <= v <= LARGEST for v in values
-    )
-    require(good, f"{field} is {values!r}, expected a list of numbers, {least:g} to {LARGEST:g}")
-    assert isinstance(values, tuple)
-    require(len(values) == count, f"{field} has {len(values)} values, expected {count}")
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import LARGEST, SMALLEST, Answer, Scaling, check_names, check_numbers, require
+from ..checks import LARGEST, SMALLEST
+from . import Answer, Scaling, check_names, check_numbers, require
 
 if TYPE_CHECKING:
     from ..inputs import Inputs
@@ -66,7 +67,7 @@ class Forecast(Answer):
             f"residual is {self.residual!r}, expected true or false",
         )
         for field in ("offset", "scale"):
-            check_numbers(field, getattr(self, field), self.size, -LARGEST)
+            check_numbers(field, getattr(self, field), self.size)
         given: Any = self.detector  # a JSON object if it comes from a file
         if isinstance(given, Mapping):
             lists = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}

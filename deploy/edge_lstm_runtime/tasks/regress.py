@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import LARGEST, Answer, Scaling, check_names, check_numbers, require
+from . import Answer, Scaling, check_names, check_numbers, require
 
 if TYPE_CHECKING:
     from ..inputs import Inputs
@@ -33,7 +33,7 @@ class Regress(Answer):
     def __post_init__(self) -> None:
         check_names("targets", self.targets, 1)
         for field in ("offset", "scale"):
-            check_numbers(field, getattr(self, field), self.size, -LARGEST)
+            check_numbers(field, getattr(self, field), self.size)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -312,6 +314,64 @@ def test_sessions_do_not_touch_each_other():
     for k in range(8):
         for y in results[k]:
             np.testing.assert_array_equal(y, expected[k])
+
+
+@built
+@pytest.mark.parametrize("streams", [None, 3])
+def test_steps_with_and_without_pythons_lock_are_the_same(streams, monkeypatch):
+    spec = make_spec(task="forecast", missing="ffill", residual=True)
+    weights = random_weights(spec)
+    xs = samples(spec, 50)
+    xs[::7, 1] = np.nan
+    rows = xs if streams is None else np.stack([xs, xs[::-1], xs + 1], axis=1)
+    found = {}
+    for short in (0, 10**9):
+        monkeypatch.setattr(native, "SHORT", short)
+        backend = NativeBackend(spec, weights, streams=streams)
+        session = rt.Session(spec, backend, streams)
+        answers = [session.step(x) for x in rows]
+        features = features_of(spec, 1, *([] if streams is None else [streams]))[0]
+        found[short] = np.stack(answers), backend.step(features), session.state
+    for one, other in zip(found[0][:2], found[10**9][:2], strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    assert_states_equal(found[0][2], found[10**9][2])
+
+
+@built
+@pytest.mark.parametrize(
+    ("hidden", "others_run"), [(64, False), (512, True)], ids=["41,000 MACs", "3,000,000 MACs"]
+)
+def test_a_long_step_lets_other_threads_run(hidden, others_run):
+    spec = make_spec(hidden=hidden, layers=2 if others_run else 1)
+    assert (spec.network.macs_per_step > 100_000) == others_run
+    backend = NativeBackend(spec, random_weights(spec))
+    answer = backend.answerer(spec, np.zeros(3))
+    features = features_of(spec, 1)[0]
+    xs = samples(spec, 1)
+    counts = [0]
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            counts[0] += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(100)  # seconds: another thread runs only if the lock is released
+    other = threading.Thread(target=count)
+    try:
+        other.start()
+        for call, argument in ((backend.step, features), (answer, xs[0])):
+            before = counts[0]
+            for _ in range(1000):
+                call(argument)
+                if counts[0] > before:
+                    break
+            assert (counts[0] > before) == others_run
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        other.join()
 
 
 @built

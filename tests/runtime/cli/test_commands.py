@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edge_lstm_runtime
 from edge_lstm_runtime import cli, native
+from edge_lstm_runtime.model.npz import write_npz
 from helpers.bundles import make_bundle
-from helpers.commands import edge_lstm, here
-from helpers.specs import make_spec
+from helpers.commands import command, edge_lstm, environment, here
+from helpers.sounds import LOG_MEL, sound, sound_spec
+from helpers.specs import language_spec, make_spec
+from helpers.weights import random_weights
 
 RUNTIME_VERBS = ("run", "generate", "check", "bench", "info")
 
@@ -66,6 +72,65 @@ def test_a_start_looks_for_no_other_command_and_no_backend(
     assert (code, err) == (0, "")
     with pytest.raises(AssertionError, match="it was looked for"):
         here(capfd, "run", "--help")
+
+
+TO_FULL = {
+    "run, text": ("run", "PLAIN", "--input", "-", "--backend", "numpy"),
+    "run, wav": ("run", "SOUND", "--input", "WAV", "--backend", "numpy"),
+    "run, pcm": ("run", "SOUND", "--input", "-", "--format", "s16le", "--backend", "numpy"),
+    "generate": ("generate", "TEXT", "--prompt", "a", "--backend", "numpy"),
+    "check": ("check", "PLAIN", "--backend", "numpy"),
+    "check --json": ("check", "PLAIN", "--json"),
+    "bench": ("bench", "PLAIN", "--backend", "numpy", "--steps", "10", "--streams", "2"),
+    "bench --json": ("bench", "PLAIN", "--backend", "numpy", "--steps", "10", "--json"),
+    "info": ("info", "PLAIN"),
+    "info --json": ("info", "PLAIN", "--json"),
+    "--help": ("--help",),
+    "--version": ("--version",),
+    **{f"{verb} --help": (verb, "--help") for verb in RUNTIME_VERBS},
+}
+
+
+@pytest.mark.parametrize("arguments", TO_FULL.values(), ids=TO_FULL)
+def test_a_full_disk_at_the_output_is_one_line(
+    arguments: tuple[str, ...], classify_file: Path, tmp_path: Path
+) -> None:
+    names = {"PLAIN": classify_file}
+    for word, spec in (("SOUND", sound_spec(LOG_MEL)), ("TEXT", language_spec("abc", hidden=4))):
+        if word in arguments:
+            names[word] = tmp_path / f"{word}.edge"
+            weights = random_weights(spec)
+            golden = {
+                "golden.npz": write_npz(
+                    {"x": np.zeros((4, spec.input_size)), "y": np.zeros((4, 3))}
+                )
+            }
+            edge_lstm_runtime.write_bundle(names[word], spec, weights, golden)
+    if "WAV" in arguments:
+        names["WAV"] = tmp_path / "a.wav"
+        with wave.open(str(names["WAV"]), "wb") as wav:
+            wav.setparams((1, 2, 8000, 0, "NONE", ""))
+            wav.writeframes(sound(LOG_MEL).tobytes())
+    data = sound(LOG_MEL).tobytes() if "s16le" in arguments else b"1,2,3\n"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*(names.get(a, a) for a in arguments)),
+            input=data,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+    *before, last = done.stderr.decode().splitlines()
+    assert last == (
+        "edge-lstm: error: can't write to standard output: No space left on device; "
+        "make room, or send the output elsewhere"
+    )
+    assert done.returncode == 2
+    assert all(
+        line.startswith(("edge-lstm: measuring", "native", "onnx", "rknn")) for line in before
+    )
 
 
 def test_version() -> None:

@@ -166,3 +166,50 @@ def test_good_lines_are_answered_as_without_the_garbage(
     assert [without_its_number(answer, lines) for answer in found if "error" not in answer] == [
         without_its_number(answer, good) for answer in clean
     ]
+
+
+HUGE = 10**400  # no float can hold it
+ODD = [
+    *(10**308, 1.7e308, -1.7e308, 5e-324, 1, 2, True, False, None),
+    *("1e999", "9" * 400, "0001-01-01T00:00+23:59", "9999-12-31 23:59:59-23:59"),
+]
+VALUES = st.one_of(
+    *(st.sampled_from(ODD), st.sampled_from([HUGE, -HUGE]), st.floats(), st.text(max_size=5)),
+    st.recursive(st.integers(-1, 1), lambda inner: st.lists(inner, max_size=2), max_leaves=4),
+)
+
+
+@st.composite
+def strange_lines(draw: st.DrawFn, spec: ModelSpec) -> str:
+    """JSON or CSV of the right size, with any values in it."""
+    names = list(spec.inputs.names)
+    if spec.inputs.elapsed and draw(st.booleans()):
+        names[names.index(spec.inputs.elapsed)] = spec.inputs.time_column
+    values = [draw(VALUES) for _ in names]
+    form = draw(st.sampled_from(["list", "object", "object", "csv", "csv", "header"]))
+    if form == "header":
+        return ",".join(names)
+    if form == "csv":
+        return ",".join(map(str, values))
+    return json.dumps(values if form == "list" else dict(zip(names, values, strict=True)))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+@pytest.mark.parametrize("name", MODELS)
+@PROPERTY
+@given(data=st.data())
+def test_no_line_ends_the_stream(name: str, backend: str, data: st.DataObject) -> None:
+    spec = MODELS[name]
+    lines = data.draw(st.lists(strange_lines(spec), min_size=3, max_size=8), "lines")
+    found = list(answers(session(spec, "numpy" if spec.whole else backend), lines))
+    json.dumps(found, allow_nan=False)
+    told = sum(bool(line.strip()) for line in lines)
+    assert len(found) in (told, told - 1)  # a header has no answer, and there is one at most
+
+
+def test_a_time_that_no_float_holds_is_an_error_line() -> None:
+    lines = [json.dumps({"a": 1, "b": 2, "when": t}) for t in (5, HUGE, -HUGE, 6)]
+    found = list(answers(session(MODELS["time"]), lines))
+    assert ["error" in answer for answer in found] == [False, True, True, False]
+    assert found[1]["error"].startswith("time 'when' is 1000")
+    assert found[1]["error"].endswith("expected seconds or a datetime such as 2024-05-31 23:55:00")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -15,10 +16,15 @@ import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.feeds.sound import raw_chunks, read_wav, wav_chunks
+from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.feeds import lines
+from edge_lstm_runtime.feeds.sound import answers, raw_chunks, read_wav, wav_chunks
+from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 from helpers.bundles import make_bundle
 from helpers.commands import command, edge_lstm, environment
 from helpers.sounds import LOG_MEL, sound, sound_spec, write_whole
+from helpers.specs import chain
+from helpers.weights import random_weights
 
 PCM = sound(LOG_MEL)
 FRAMES = 1 + (len(PCM) - 200) // 80
@@ -199,6 +205,51 @@ def test_a_file_that_is_cut_off_is_answered_as_far_as_it_goes(model: Path, tmp_p
     assert len(done.stdout.splitlines()) == 1 + (1478 - 200) // 80
 
 
+@pytest.mark.parametrize("size", [44 + 2 * 1100, 44 + 2 * 1100 + 1])
+@pytest.mark.parametrize("whole", [False, True], ids=["stepwise", "bidirectional"])
+def test_the_last_frame_before_a_cut_is_answered(whole: bool, size: int, tmp_path: Path) -> None:
+    bundle = tmp_path / "a.edge"
+    if whole:
+        write_whole(bundle)
+    else:
+        make_bundle(bundle, sound_spec(LOG_MEL))
+    content = write_wav(tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:size])  # 1 + (1100 - 200) // 80 = 12 frames
+    done = edge_lstm(
+        "run", bundle, "--input", tmp_path / "a.wav", "--every", "5", "--backend", "numpy"
+    )
+    assert done.returncode == 2
+    assert "a.wav: is cut off: its header says 4800 samples, and there are 1100" in done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a["frame"] for a in found] == [5, 10, 12]
+    with rt.load(bundle).session("numpy") as session:
+        frames = LOG_MEL.frames(PCM[:1100])
+        right = [rt.describe(session.spec, y) for y in session.run(frames)]
+    for answer in found:
+        assert_right(answer, right)
+
+
+def test_an_anomaly_detector_scores_sound_as_it_scores_lines() -> None:
+    answer = Forecast(("mel0", "mel7"), 2, (-5.0,) * 4, (3.0,) * 4)
+    detector = Detector((0.1,) * 4, (0.5,) * 4, threshold=4.0, smoothing=0.5)
+    spec = sound_spec(LOG_MEL)
+    network = chain(40, 8, 1, 4)
+    spec = rt.ModelSpec(spec.inputs, network, dataclasses.replace(answer, detector=detector))
+
+    def session() -> rt.Session:
+        return rt.Session(spec, NumpyBackend(spec, random_weights(spec)))
+
+    text = [json.dumps(x) for x in LOG_MEL.frames(PCM).tolist()]
+    for reset_every in (0, 20):
+        expected = list(lines.answers(session(), text, reset_every))
+        found = list(answers(session(), [PCM[:999], PCM[999:]], every=3, reset_every=reset_every))
+        assert [a["frame"] for a in found] == [*range(3, FRAMES + 1, 3), FRAMES]
+        for a in found:
+            line = expected[a["frame"] - 1]
+            assert (a["score"], a["anomaly"]) == (line["score"], line["anomaly"])
+        assert {a["anomaly"] for a in found} == {False, True}
+
+
 def test_every_so_many_and_the_last_one(model: Path, expected: list[dict[str, Any]]) -> None:
     data = PCM.astype("<i2").tobytes()
     done = edge_lstm(
@@ -268,7 +319,7 @@ def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
         ((model, "--input", tmp_path / "absent.wav"), "can't read .*absent.wav: No such file"),
         (
             (tmp_path / "plain.edge", "--input", wav),
-            "plain.edge takes no sound: its model was trained without",
+            r"this model takes no sound: it was trained without \[front_end\], on ch0, ch1, ch2$",
         ),
         ((model, "--input", wav, "--every", "0"), "--every is 0; expected at least 1"),
         ((model, "--input", "-", "--every", "2"), "--every is for sound"),

@@ -94,6 +94,44 @@ def test_preprocessor_is_features_with_a_reset_anywhere(
                 assert_close(pre.last, filled[n], "exact", f"filled values of step {start + n}")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("streams", [None, 2])
+@PROPERTY
+@given(case=recordings(), data=st.data())
+def test_a_run_is_a_call_for_each_row_bit_for_bit(
+    dtype: type[np.floating[Any]],
+    streams: int | None,
+    case: tuple[ModelSpec, np.ndarray[Any, Any]],
+    data: st.DataObject,
+) -> None:
+    spec, xs = case
+    if streams is not None:
+        xs = np.stack([xs, xs[::-1]], axis=1)
+    cut = data.draw(st.integers(1, len(xs)), label="two runs, the second from")
+    single = preprocessor(spec, dtype, streams)
+    whole = preprocessor(spec, dtype, streams)
+    for part in (xs[:cut], xs[cut:]):
+        if not len(part):
+            continue
+        rows, filled = whole.run(part)
+        for n, x in enumerate(part):
+            np.testing.assert_array_equal(rows[n], single(x), strict=True)
+            np.testing.assert_array_equal(filled[n], single.last)
+        np.testing.assert_array_equal(whole.last, single.last)
+
+
+def test_a_refused_row_after_gaps_is_named_and_changes_nothing() -> None:
+    spec = make_spec(channels=2, missing="ffill")
+    pre = preprocessor(spec)
+    pre([3.0, 4.0])
+    with pytest.raises(SampleError, match=r"^row 2: channel 'ch1' is inf"):
+        pre.run(np.array([[nan, 1.0], [2.0, nan], [nan, math.inf], [-math.inf, 0.0]]))
+    assert pre.last.tolist() == [3.0, 4.0]
+    several = preprocessor(spec, streams=2)
+    with pytest.raises(SampleError, match=r"^row 1: stream 1: channel 'ch0' is inf"):
+        several.run(np.array([[[nan, 1.0], [2.0, nan]], [[nan, 1.0], [math.inf, nan]]]))
+
+
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
 def test_leading_gaps_are_the_mean(missing: Missing) -> None:
     spec = make_spec(channels=2, missing=missing)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -282,7 +284,13 @@ def test_without_one_a_specification_is_what_it_was() -> None:
         ({"f_min": 4000.0}, r"f_min is 4000, expected 0 to below f_max \(4000\)"),
         ({"f_min": float("nan")}, "f_min is nan, expected a finite number"),
         ({"floor": 0}, "floor is 0, expected 1e-30 to 1"),
-        ({"n_mels": 129}, r"n_mels is 129, expected 1 to n_fft / 2 \(128\)"),
+        ({"n_mels": 129}, r"n_mels is 129, expected 1 to n_fft / 2 \(128\), and at most 1024"),
+        (
+            {"n_mels": 1025, "n_fft": 16384, "sample_rate": 100, "f_max": 50.0},
+            r"n_mels is 1025, expected 1 to n_fft / 2 \(8192\), and at most 1024",
+        ),
+        ({"n_mels": 1, "f_min": 0, "f_max": 1e-14}, "mel band 0 is narrower than an FFT bin"),
+        ({"n_mels": 1, "f_min": 100, "f_max": 100.00000000000003}, "mel band 0 is narrower than"),
         ({"n_mels": 120}, r"mel band \d+ is narrower than an FFT bin; lower n_mels \(120\)"),
         ({"n_mfcc": 13}, "n_mfcc is 13, expected 0 for kind 'log-mel'"),
         ({"kind": "mfcc"}, r"n_mfcc is 0, expected 1 to n_mels \(40\)"),
@@ -291,6 +299,41 @@ def test_without_one_a_specification_is_what_it_was() -> None:
 def test_sizes_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(rt.BundleError, match=f"front end: {message}"):
         dataclasses.replace(LOG_MEL, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"sample_rate": 100, "f_max": 50.0}, {"n_mels": 8192}])
+def test_a_hostile_front_end_takes_little_memory(changes: dict[str, Any]) -> None:
+    """The largest one takes 8,192 x 8,193 weights if they are made before they are judged."""
+    large = {"n_mels": 1024, "n_fft": 16384, "f_min": 0.0, **changes}
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(rt.BundleError):
+            front_end = dataclasses.replace(LOG_MEL, kind="mfcc", n_mfcc=large["n_mels"], **large)
+            front_end.frames(np.zeros(200 + 80 * 20))
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+
+
+@every
+def test_bands_are_judged_as_their_weights_are(front_end: rt.FrontEnd) -> None:
+    """The largest n_mels that is taken has no empty row in the matrix, and one more has."""
+
+    def empty(n_mels: int) -> bool:
+        low, high = (2595 * np.log10(1 + f / 700) for f in (front_end.f_min, front_end.f_max))
+        hz = 700 * (10 ** (np.linspace(low, high, n_mels + 2) / 2595) - 1)
+        bins = np.arange(front_end.n_fft // 2 + 1) * front_end.sample_rate / front_end.n_fft
+        inside = (bins > hz[:-2, None]) & (bins < hz[2:, None])
+        return not inside.any(axis=1).all()
+
+    for n_mels in range(23, front_end.n_fft // 2 + 1):
+        if empty(n_mels):
+            with pytest.raises(rt.BundleError, match="narrower than an FFT bin"):
+                dataclasses.replace(front_end, n_mels=n_mels)
+        else:
+            weights = dataclasses.replace(front_end, n_mels=n_mels).mel_weights()
+            assert (weights.max(axis=1) > 0).all()
+    assert empty(front_end.n_fft // 2)
 
 
 def test_a_specification_that_is_not_its_front_ends() -> None:

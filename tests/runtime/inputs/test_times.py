@@ -72,6 +72,24 @@ def test_a_missing_one_is_filled_on_its_scale(missing: Missing) -> None:
     )
 
 
+def test_a_time_too_far_from_the_mean_is_refused_for_what_it_is() -> None:
+    spec = changed(timed("ffill"), std=(1.0, 2.0, 1e-30))
+    message = (
+        r"channel 'dt' is 5000 seconds, on its logarithmic scale, more than 1e\+30 standard "
+        r"deviations from its mean 0\.6$"
+    )
+    with pytest.raises(rt.SampleError, match=message):
+        preprocessor(spec)([0.0, 1.0, 5000.0])
+    with pytest.raises(rt.SampleError, match=f"step 0: {message}"):
+        spec.inputs.features([[0.0, 1.0, 5000.0]])
+
+
+def test_more_units_than_a_float_holds_are_refused() -> None:
+    spec = timed("ffill", dt_unit=1e-30)
+    with pytest.raises(rt.SampleError, match="channel 'dt' is negative or infinite"):
+        preprocessor(spec)([0.0, 1.0, 1e300])
+
+
 @pytest.mark.parametrize("value", [-1e-9, -5.0, math.inf, -math.inf])
 def test_negative_and_infinite_times_are_refused(value: float) -> None:
     spec = timed("ffill")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError, BackendUnavailableError, BundleError
 from ..artifacts import pick_artifact
-from ..base import Backend, Facts, State, check_state
+from ..base import CLOSED, Backend, Facts, State, check_state
 from ..chunks import any_length
 from .packing import Packing
 
@@ -77,6 +77,8 @@ class RknnBackend(Backend):
         Raises BackendError unless `steps` is a multiple of those that the graph takes at once.
         """
         at_once = self._packing.steps
+        if not len(features) and at_once == 1:
+            return self._no_outputs(features)
         if len(features) % at_once:
             raise BackendError(
                 f"this converted model takes {at_once} steps at once, and {len(features)} came"
@@ -87,7 +89,7 @@ class RknnBackend(Backend):
 
     def _infer(self, features: NDArray[Any]) -> NDArray[np.float32]:
         if self._runtime is None:
-            raise BackendError("this session is closed; open a new one")
+            raise BackendError(CLOSED)
         self._packing.put(features[0] if self._packing.steps == 1 else features)
         try:
             outputs = self._runtime.inference(inputs=self._packing.inputs)

@@ -1,0 +1,39 @@
+"""Checks that several parts of a specification have in common.
+
+part: "inputs" or "answer", for the message. Each check raises BundleError.
+"""
+
+from __future__ import annotations
+
+from .errors import BundleError
+
+LARGEST = 1e30  # of a mean, scale or deviation: keeps sums and products far from overflow
+SMALLEST = 1e-30  # of a deviation
+
+
+def require(part: str, condition: bool, what: str) -> None:
+    if not condition:
+        raise BundleError(f"{part}: {what}")
+
+
+def check_names(part: str, field: str, names: object, least: int) -> None:
+    """`names` must be a tuple of at least `least` names, all different."""
+    good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
+    require(part, good, f"{field} is {names!r}, expected a list of names")
+    assert isinstance(names, tuple)
+    require(part, len(set(names)) == len(names), f"{field} repeat a name: {names}")
+    expected = f"expected at least {least}"
+    require(part, len(names) >= least, f"{field} has {len(names)} names, {expected}")
+
+
+def check_numbers(
+    part: str, field: str, values: object, count: int, least: float = -LARGEST
+) -> None:
+    """`values` must be a tuple of `count` numbers, `least` to LARGEST each."""
+    good = isinstance(values, tuple) and all(
+        type(v) in (int, float) and least <= v <= LARGEST for v in values
+    )
+    expected = f"expected a list of numbers, {least:g} to {LARGEST:g}"
+    require(part, good, f"{field} is {values!r}, {expected}")
+    assert isinstance(values, tuple)
+    require(part, len(values) == count, f"{field} has {len(values)} values, expected {count}")
