@@ -14,6 +14,7 @@ from edge_lstm_export.c.export import export_c
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.measure.keys import NUMPY
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.quantize import calibration
 from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
 from edge_lstm_runtime.cli import main
@@ -67,16 +68,17 @@ def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
 
 
 def test_calibration_has_real_features_with_the_states_before_them(exported):
-    states = dict.fromkeys(("lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"), (1024, 16))
+    states = dict.fromkeys(("lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"), (6400, 16))
     shapes = {name: array.shape for name, array in exported.calibration.items()}
-    assert shapes == {"x": (1024, 6), **states}
+    assert shapes == {"x": (6400, 6), **states}  # each of 3,200 steps, reset and carried
     h = np.concatenate([exported.calibration[f"lstm{k}.h"] for k in range(2)], axis=1)
     assert np.isfinite(h).all()
     assert np.abs(h).max() < 1  # h = o * tanh(c)
-    assert len(np.unique(h, axis=0)) > 1024 * 0.9  # not one state over and over
+    assert len(np.unique(h, axis=0)) > 6400 * 0.9  # not one state over and over
 
 
-def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
+def test_calibration_is_stratified_and_the_ranges_are_the_best_ones(trained, monkeypatch):
+    monkeypatch.setattr(calibration, "SAMPLES", 1024)  # fewer than there are steps
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -96,10 +98,10 @@ def test_calibration_is_stratified_and_its_size_follows_from_a_curve(trained):
     assert list(first.calibration) == list(second.calibration)
     for name, array in first.calibration.items():
         np.testing.assert_array_equal(array, second.calibration[name])
-    curve = first.convergence
-    assert list(curve) == sorted(curve)
-    assert curve[len(first.calibration["x"])] <= 1.1 * min(curve.values())
-    assert f"{len(first.calibration['x'])} samples: emulated NRMSE" in said[0]
+    errors = first.ranges.errors
+    assert errors == second.ranges.errors
+    assert errors[first.ranges.rule] == min(errors.values())
+    assert f"ranges of the int8 cell: {first.ranges.rule} (emulated NRMSE: searched " in said[0]
     everything = np.concatenate(
         [trained.spec.inputs.features(s.x)[0] for s in trained.splits.train]
     ).astype(np.float32)

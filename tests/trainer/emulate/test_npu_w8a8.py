@@ -42,8 +42,8 @@ def calibrated(spec: ModelSpec, seed: int = 0) -> tuple[NpuNet, dict[str, Tensor
     net = NpuNet(spec).eval()
     net.load_state_dict(state)
     with torch.no_grad():
-        for layer in net.width:
-            net.width[layer].add_(0.1 * torch.randn_like(net.width[layer]))
+        for layer, width in net.width.items():
+            width.add_(0.1 * torch.randn_like(width))
             net.shift[layer].add_(0.1 * torch.randn_like(net.shift[layer]))
     return net, net.state_dict()
 
@@ -116,8 +116,8 @@ def test_gradients_are_those_of_the_lstm_where_nothing_is_rounded(
         )
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
-    assert list(ours.width) == ["lstm0", "lstm1"]
-    for width in ours.width.values():
+    assert [name for name, _ in ours.width.items()] == ["lstm0", "lstm1"]
+    for _, width in ours.width.items():
         torch.testing.assert_close(width.grad, torch.zeros_like(width), atol=1e-12, rtol=0)
 
 

@@ -168,6 +168,10 @@ class Leaky(Layer):
     type = "leaky"
     KEY: int
 
+    @property
+    def bounded(self):
+        return True
+
     def outputs(self, inputs):
         return self.KEY
 
