@@ -254,7 +254,8 @@ class Training:
         seconds = time.perf_counter() - began
         validation = self.validate(self.net)
         if not math.isfinite(validation["val_loss"]):
-            self._not_finite(epoch, losses, norms)
+            after = f", the validation loss after it {validation['val_loss']:g}"
+            self._not_finite(epoch, losses, norms, after)
         progress.epoch = epoch
         rates = {
             "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
@@ -360,7 +361,10 @@ class Training:
             checkpoint.save(self.out / checkpoint.BEST, self._contents(self._best))
             self._best_unsaved = False
 
-    def _not_finite(self, epoch: int, losses: list[Tensor], norms: list[Tensor]) -> NoReturn:
+    def _not_finite(
+        self, epoch: int, losses: list[Tensor], norms: list[Tensor], after: str = ""
+    ) -> NoReturn:
+        """after: what is not finite if all losses and norms are."""
         loss = torch.stack(losses).double().cpu().numpy()
         norm = torch.stack(norms).double().cpu().numpy()
         bad = ~(np.isfinite(loss) & np.isfinite(norm))
@@ -369,7 +373,7 @@ class Training:
         kept = f"the best checkpoint, of epoch {best}, is kept"
         raise TrainingError(
             f"training stopped in epoch {epoch}, step {step + 1}: the loss is {loss[step]:g}, "
-            f"the gradient norm {norm[step]:g}; likely {self._likely_cause(norm[:step])}; "
+            f"the gradient norm {norm[step]:g}{after}; likely {self._likely_cause(norm[:step])}; "
             f"{kept if best else 'there is no checkpoint yet'}"
         )
 

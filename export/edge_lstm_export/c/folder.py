@@ -63,7 +63,7 @@ def check_replaceable(out: Path) -> None:
 
 def fill(folder: Path, contents: Mapping[str, bytes]) -> None:
     for path, content in contents.items():
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
 
 
@@ -77,7 +77,6 @@ def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
         try:
             new = temporary / "new"
             old = temporary / "old"
-            new.mkdir()
             fill(new, contents)
             check_replaceable(out)
             if out.exists():

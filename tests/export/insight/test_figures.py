@@ -254,6 +254,23 @@ def test_what_four_digits_do_not_show_is_no_difference(
     assert Channels({"rmse": intact}, {"a": {"rmse": a}, "b": {"rmse": b}}).sentences() == said
 
 
+@pytest.mark.parametrize(
+    ("idle", "named"),
+    [
+        ("bcdef", "b, c, d, e, f."),
+        ("bcdefg", "b, c, d, e, f and 1 more."),
+        ("bcdefghi", "b, c, d, e, f and 3 more."),
+    ],
+)
+def test_of_many_channels_without_effect_five_are_named(idle: str, named: str) -> None:
+    occluded = {"a": {"rmse": 3.0}} | {name: {"rmse": 2.0} for name in idle}
+    said = Channels({"rmse": 2.0}, occluded).sentences()
+    assert said == [
+        "The RMSE is 2; it rises without a to 3. a matters most.",
+        f"It gets no worse without {len(idle)} of the {len(idle) + 1}, each by itself: {named}",
+    ]
+
+
 def test_all_figures_are_json_and_every_look_says_something() -> None:
     alone = ChannelInputs(("a",), (0.0,), (1.0,))
     ahead = Forecast(("a",), 4, (0.0,) * 4, (1.0,) * 4)

@@ -205,12 +205,25 @@ def test_a_text_of_ones_own(prose: Run, tmp_path: Path, capsys: pytest.CaptureFi
         assert message in capsys.readouterr().err
 
 
-def test_a_test_split_too_short_to_reset_in(prose: Run) -> None:
+def with_test(prose: Run, x: np.ndarray) -> Run:
     (recording,) = prose.splits.test
-    short = dataclasses.replace(recording, x=recording.x[:4])
+    other = dataclasses.replace(recording, x=x)
     run = dataclasses.replace(prose)
     run.__dict__["splits"] = Splits(
-        prose.splits.train, prose.splits.val, [short], prose.splits.channels, prose.splits.classes
+        prose.splits.train, prose.splits.val, [other], prose.splits.channels, prose.splits.classes
     )
+    return run
+
+
+def test_a_test_split_too_short_to_reset_in(prose: Run) -> None:
+    (recording,) = prose.splits.test
     with pytest.raises(DataError, match="have 4 characters or fewer; expected at least 5"):
-        measure_context(run)
+        measure_context(with_test(prose, recording.x[:4]))
+
+
+def test_a_long_test_split_is_reset_in_as_often_as_documented(prose: Run) -> None:
+    """docs/inspect.md: 100 characters after up to 2,000 places."""
+    (recording,) = prose.splits.test
+    long = np.concatenate([recording.x] * (1 + 2500 // len(recording.x)))
+    found = measure_context(with_test(prose, long))
+    assert (found.bits.shape, found.places) == ((100,), 2000)

@@ -84,6 +84,25 @@ def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path)
     assert (h.min(), h.max()) == (-1, 1), "or the converter aborts"
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_calibration_data_of_a_chunk_are_rows_in_a_row(random_model, tmp_path, steps):
+    """Each sample begins one row later. The last ones go on at the first row."""
+    spec, weights = random_model(1, 8)
+    form = fused(spec, weights, {}, steps=steps)
+    calibration = calibration_for(spec, weights, 30)
+    graph = form.graph.SerializeToString()
+    Conversion(spec, graph, form.recipe, "rk3588", "w8a8", calibration).write(tmp_path)
+    lines = [line.split() for line in (tmp_path / "dataset.txt").read_text().splitlines()]
+    rows = calibration["x"]
+    for n, (x, h, _) in enumerate(lines):
+        expected = [rows[(n + k) % 30] for k in range(steps)]
+        np.testing.assert_array_equal(np.load(x)[:, 0], expected)
+        end = steps > 1 and n < 2
+        state = [1.0 - 2 * n] * 8 if end else calibration["lstm0.h"][n]
+        np.testing.assert_array_equal(np.load(h).ravel(), state)
+    assert len(lines) == 30
+
+
 def work_for(run, tmp_path, **more):
     from contextlib import ExitStack
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,24 @@ def test_all_of_them(
     assert err.endswith(
         f"edge-lstm: auto takes {one}\nedge-lstm: auto takes {several} for 3 streams\n"
     )
+
+
+def test_a_row_is_printed_before_the_next_backend_is_measured(
+    classify_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With many steps each takes minutes, and the output may go to a file or a pipe."""
+    rows: dict[str, list[str]] = {}
+
+    def watched(path: Path, name: str, *arguments: Any) -> Figures:
+        rows[name] = [line.split()[0] for line in (tmp_path / "out").read_text().splitlines()[1:]]
+        return measure_here(load(path).bundle, name, *arguments)
+
+    monkeypatch.setattr("edge_lstm_runtime.cli.bench.measure", watched)
+    with (tmp_path / "out").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        assert main(["bench", str(classify_file), "--steps", "5"]) == 0
+    assert {"numpy", "onnx"} <= set(rows["rknn"])
+    assert rows["onnx"] == rows["rknn"][:-1]
 
 
 def test_json(classify_file: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,7 +154,14 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
 def test_arima_finds_a_wave_and_is_seeded(configure: Configure, tmp_path: Path) -> None:
     case = make_case(configure(FORECAST), tmp_path)
     row = arima(case)
+    began = time.perf_counter()
     again = arima(case)
+    whole = time.perf_counter() - began
+    assert again.seconds is not None
+    assert again.us_per_step is not None
+    assert 0 < again.seconds < whole
+    steps = sum(len(s.x) for s in case.splits.test)
+    assert 0 < 1e-6 * steps * again.us_per_step < whole - again.seconds
     naive = last_value(case)
     assert row.metrics is not None
     assert naive.metrics is not None

@@ -179,6 +179,10 @@ def line_of(text: str, start: str) -> int:
             ["at least the horizon (3)"],
         ),
         (FORECAST, "window = 12", "window = 0", "window", ["window = 0"]),
+        (FORECAST, 'source = "csv"', "source = 3", "source", ["source = 3: expected a valid str"]),
+        (FORECAST, 'source = "csv"\n', "", "[data]", ["[data] source: is missing"]),
+        (FORECAST, 'task = "forecast"', "task = 3", "task", ["task = 3: expected a valid string"]),
+        (FORECAST, 'task = "forecast"\n', "", "[model]", ["[model] task: is missing"]),
         (
             FORECAST,
             'by = "time"',
@@ -262,3 +266,11 @@ def test_any_text_that_is_written_back_reads_the_same(
         config = load_config(write(tmp_path, base), changes)
         again.write_bytes(config.to_toml().encode())
         assert load_config(again) == config
+
+
+def test_a_configuration_that_was_checked_cannot_be_changed(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, CLASSIFY))
+    for section, key in ((config, "train"), (config.train, "epochs"), (config.data.split, "by")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(section, key, 0)
+    assert config.train.epochs == 2

@@ -280,7 +280,8 @@ def test_answers_that_do_not_fit_are_refused() -> None:
         evaluate(CLASSIFY, [sequence], [])
     with pytest.raises(DataError, match=r"the answers have shape \(2, 3\), expected \(3, 3\)"):
         evaluate(CLASSIFY, [sequence], [logits(0, 1)])
-    with pytest.raises(DataError, match="answer at step 1 is not finite"):
-        evaluate(CLASSIFY, [sequence], [logits(0, 1, 2) + np.array([[0], [np.nan], [0]])])
+    gaps = np.array([[0, 0, 0], [0, 0, np.nan], [np.inf, 0, 0]])
+    with pytest.raises(DataError, match="answer at step 1 is not finite"):  # the first one
+        evaluate(CLASSIFY, [sequence], [logits(0, 1, 2) + gaps])
     with pytest.raises(DataError, match="no step of the 1 sequences"):
         evaluate(forecast_spec(5), [Sequence("s", "g", np.zeros((3, 2)))], [np.zeros((3, 5))])

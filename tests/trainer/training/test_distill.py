@@ -101,10 +101,12 @@ def test_a_teacher_is_trained_first_and_either_part_resumes(
 
 @pytest.mark.usefixtures("classify_csv")
 def test_a_teacher_is_pruned_with_and_a_bidirectional_one_works(
-    configure: Callable[..., Config], tmp_path: Path
+    configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = CLASSIFY + DISTILL + "[prune]\nhidden_size = 4\nsteps = 1\n"
-    run = train(configure(text, model__bidirectional=True), tmp_path / "run", quiet=True)
+    run = train(configure(text, model__bidirectional=True), tmp_path / "run")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{tmp_path}/run/teacher: the teacher, 9 units"
     assert [row["model"] for row in run.metrics["compact"]] == [
         "teacher",
         "before pruning",

@@ -16,6 +16,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.load import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm.results.answers import answers
+from edge_lstm.training import loop
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
@@ -194,8 +195,6 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason(
 def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_lstm.training import loop
-
     rates = loop.learning_rate
     monkeypatch.setattr(
         loop,
@@ -207,6 +206,26 @@ def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
     run = load_run(tmp_path / "run")
     assert all(np.isfinite(w).all() for w in run.weights.values())
     assert run.metrics == {}
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_the_last_step_of_all_may_be_the_one_that_ruins_the_model(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss before that step is finite. Only the validation split shows it."""
+    rates = loop.learning_rate
+    monkeypatch.setattr(
+        loop,
+        "learning_rate",
+        lambda step, total, *of: 1e30 if step == total - 1 else rates(step, total, *of),
+    )
+    with pytest.raises(
+        TrainingError,
+        match=r"^training stopped in epoch 1, step 5: the loss is \d\S*, the gradient norm \d\S*, "
+        r"the validation loss after it (inf|nan); likely the learning rate is too high.*; "
+        r"there is no checkpoint yet$",
+    ):
+        train(configure(FORECAST, train__epochs=1), tmp_path / "run", quiet=True)
 
 
 def test_an_outlier_is_named_as_the_reason(configure: Configure, tmp_path: Path) -> None:
