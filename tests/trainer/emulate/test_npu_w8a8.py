@@ -60,6 +60,8 @@ def test_forward_is_the_int8_cells_and_the_export_has_its_integers(
     exact.load_state_dict(weights)
     canonical = canonical_weights(exact)
     ranges = {name: tensor.numpy() for name, tensor in learned.items()}
+    wide = state["start_scale.lstm0"] * torch.exp(state["width.lstm0"])
+    np.testing.assert_array_equal(ranges["lstm0.scale"], wide)
     products = npu_int8.learned_layers(spec, canonical, ranges)
     assert list(products) == [f"lstm{k}" for k in range(layers)]
     for layer, product in products.items():
