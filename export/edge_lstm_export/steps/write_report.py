@@ -126,8 +126,8 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     if work.ranges:
         rule = work.ranges.rule
         caption = (
-            "Ranges of the int8 cell's sums, streamed over validation and training data: "
-            f"taken: {rule}"
+            "Error of the int8 cell by the rule for the ranges of its sums, emulated over "
+            f"validation and training data. Taken: {rule}"
         )
         figures["ranges"] = (caption, plot_ranges(work.ranges.errors, rule))
     return figures
