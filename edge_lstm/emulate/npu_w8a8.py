@@ -75,23 +75,15 @@ class NpuNet(RoundedNet):
 
     def integers(self, name: str) -> tuple[Tensor, Tensor]:
         """The integers of a layer's product (S, n + H), and its step (S, 1)."""
-        return integers(self._inside(name)[0].detach())
+        return integers(self.parts(name)[0].detach())
 
-    def _inside(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The matrix of the int8 product (S, n + H), that of the other inputs (S, inputs - n), and
-        which inputs are the n, (inputs,)."""
-        layer = self.module(name).layer
-        W_x, W_h, _ = self._joined(name)
-        inside = torch.from_numpy(int8_inputs(self.spec.network, layer)).to(W_x.device)
-        return torch.cat([W_x[inside], W_h]).t(), W_x[~inside].t(), inside
-
-    def outer(self, name: str) -> Tensor:
-        """A copy of a layer's matrix of x, (S, inputs)."""
-        return self._joined(name)[0].detach().t().clone()
-
-    def _joined(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The matrix of a layer's int8 product (S, n + H), that of the other inputs
+        (S, inputs - n), b (S,), and which inputs are the n, (inputs,)."""
         module = self.module(name)
-        return module.layer.joined(TORCH, module.canonical())
+        W_x, W_h, b = module.layer.joined(TORCH, module.canonical())
+        inside = torch.from_numpy(int8_inputs(self.spec.network, module.layer)).to(W_x.device)
+        return torch.cat([W_x[inside], W_h]).t(), W_x[~inside].t(), b, inside
 
     def run_rounded(self, module: LayerModule, x: Tensor, state: State) -> tuple[Tensor, State]:
         """The rounding error of h begins at 0 with every call."""
@@ -99,9 +91,8 @@ class NpuNet(RoundedNet):
         count, steps, _ = x.shape
         slow = (count * steps * 127) ** -0.5  # so that the few ranges don't outweigh the weights
         scale, centre = (slow * part + (1 - slow) * part.detach() for part in self.ranges(name))
-        _, _, b = self._joined(name)
-        W, outer, inside = self._inside(name)
-        q, step = self.integers(name)
+        W, outer, b, inside = self.parts(name)
+        q, step = integers(W.detach())
         W = W + (q * step - W.detach())
         n = int(inside.sum())
         v = x[..., inside]
@@ -214,12 +205,13 @@ def settled(
     weights = {name: tensor for name, tensor in state.items() if not name.startswith(OWN)}
     learned: dict[str, Tensor] = {}
     for layer in rounded_layers(spec):
-        q, step = net.integers(layer.name)
-        module = net.module(layer.name)
-        inside = torch.from_numpy(int8_inputs(spec.network, layer))
-        W_x = net.outer(layer.name)
-        W_x[:, inside] = (q * step)[:, : int(inside.sum())]
-        settled_ = module.from_joined(W_x, (q * step)[:, int(inside.sum()) :])
+        W, outer, _, inside = (part.detach() for part in net.parts(layer.name))
+        q, step = integers(W)
+        n = int(inside.sum())
+        W_x = W.new_empty(len(W), len(inside))
+        W_x[:, inside] = (q * step)[:, :n]
+        W_x[:, ~inside] = outer
+        settled_ = net.module(layer.name).from_joined(W_x, (q * step)[:, n:])
         weights |= {f"layers.{layer.name}.{name}": tensor for name, tensor in settled_.items()}
         scale, centre = net.ranges(layer.name)
         learned |= {f"{layer.name}.scale": scale.detach().clone()}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -27,6 +27,7 @@ from ..data.recordings import Splits
 from ..data.windows import examples
 from ..network import CompactNet
 from ..results import sizes as compact
+from ..stateful import stateful, units_of
 from . import checkpoint
 from .loop import Training
 from .stages import Stage, kept, shorter, train_stage
@@ -64,7 +65,7 @@ def prune(
     spec = training.spec
     weights = full["model"]
     rows = [compact.measure("before pruning", spec, weights, splits, season)] if first else []
-    widest = max(units_of(layer) for layer in pruned(spec))
+    widest = max(units_of(layer) for layer in stateful(spec.network))
     rounds = sizes(widest, config.hidden_size, config.steps)
     for number, hidden_size in enumerate(rounds, start=1):
         out = run / FOLDER / f"round{number}"
@@ -91,22 +92,12 @@ def prune(
     return rows
 
 
-def pruned(spec: ModelSpec) -> list[Layer]:
-    """The layers whose units are removed: those with a state, in one direction or both."""
-    return [layer for layer in spec.network.layers if layer.whole or layer.state(1)]
-
-
-def units_of(layer: Layer) -> int:
-    """The units of one direction."""
-    return layer.outputs(1) // (2 if layer.whole else 1)
-
-
 def resized(spec: ModelSpec, units: int) -> ModelSpec:
     """The specification with at most `units` units in each pruned layer.
 
     Raises TrainingError for a type without units.
     """
-    names = {layer.name for layer in pruned(spec)}
+    names = {layer.name for layer in stateful(spec.network)}
     described = spec.network.to_list()
     for values in described:
         if values["name"] in names:
@@ -124,7 +115,10 @@ def resized(spec: ModelSpec, units: int) -> ModelSpec:
 def check_prunable(spec: ModelSpec, config: PruneConfig) -> None:
     """Raises TrainingError, naming the layer, if one of the network can't be pruned."""
     resized(spec, config.hidden_size)
-    alike = {layer.name: torch.zeros(spec.network.sizes[layer.name][1]) for layer in pruned(spec)}
+    alike = {
+        layer.name: torch.zeros(spec.network.sizes[layer.name][1])
+        for layer in stateful(spec.network)
+    }
     keep_units(spec, CompactNet(spec).state_dict(), strongest(spec, alike, config.hidden_size))
 
 
@@ -138,7 +132,7 @@ def importance(spec: ModelSpec, weights: dict[str, Tensor], data: Examples) -> U
     net = CompactNet(spec)
     net.load_state_dict(weights)
     lengths = torch.from_numpy(data.lengths)
-    names = [layer.name for layer in pruned(spec)]
+    names = [layer.name for layer in stateful(spec.network)]
     sizes_ = {name: spec.network.sizes[name][1] for name in names}
     moments = {name: torch.zeros(2, size, dtype=torch.float64) for name, size in sizes_.items()}
     for start in range(0, len(data), TOGETHER):
@@ -186,7 +180,7 @@ def met(net: CompactNet, name: str) -> Tensor:
 def strongest(spec: ModelSpec, scores: Units, count: int) -> Units:
     """The places of the `count` highest scores of each layer and direction, in order."""
     kept: Units = {}
-    for layer in pruned(spec):
+    for layer in stateful(spec.network):
         halves = torch.split(scores[layer.name], units_of(layer))
         kept[layer.name] = torch.cat(
             [

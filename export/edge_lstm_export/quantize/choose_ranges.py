@@ -16,9 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm.emulate.npu_ranges import Float64, search_ranges, whole_range
-from edge_lstm_runtime import ModelSpec
-from edge_lstm_runtime.layers import Layer
-from edge_lstm_runtime.layers.ops import NUMPY
+from edge_lstm_runtime import ModelSpec, Reference
 
 from .npu_int8 import Product, Weights, emulate, quantize
 
@@ -50,12 +48,11 @@ def choose(
 ) -> Chosen:
     """calibration: see `quantize`. recordings: features (T, F) each, validation data first."""
     candidates = [quantize(spec, weights, calibration, rule) for rule in RULES.values()]
-    passes = [_padded(_first(recordings))]
+    passes = [_first(recordings)]
     if len(recordings) > 1:
         order = np.random.default_rng(0).permutation(len(recordings))
-        carried = np.concatenate([recordings[n] for n in order])[:STREAMED]
-        passes.append(_padded([carried]))
-    errors = np.max([_errors(spec, weights, candidates, *one) for one in passes], axis=0)
+        passes.append([np.concatenate([recordings[n] for n in order])[:STREAMED]])
+    errors = np.max([_errors(spec, weights, candidates, one) for one in passes], axis=0)
     best = int(np.argmin(errors))
     measured = dict(zip(RULES, errors.tolist(), strict=True))
     return Chosen(candidates[best], list(RULES)[best], measured)
@@ -72,42 +69,19 @@ def _first(recordings: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     return found
 
 
-def _padded(recordings: Sequence[NDArray[Any]]) -> tuple[Float64, NDArray[np.bool_]]:
-    """(streams, steps, F) with zeros behind the shorter ones, and which steps are real."""
-    lengths = np.array([len(x) for x in recordings])
-    xs = np.zeros((len(recordings), lengths.max(), recordings[0].shape[1]))
-    for n, x in enumerate(recordings):
-        xs[n, : len(x)] = x
-    return xs, np.arange(xs.shape[1]) < lengths[:, None]
-
-
 def _errors(
     spec: ModelSpec,
     weights: Weights,
     candidates: Sequence[Mapping[str, Product]],
-    xs: Float64,
-    real: NDArray[np.bool_],
+    recordings: Sequence[NDArray[Any]],
 ) -> Float64:
-    """(candidates,) NRMSE."""
-    right = _exact(spec, weights, xs)[real]
+    """(candidates,) NRMSE over all steps, each recording from the zero state."""
+    lengths = np.array([len(x) for x in recordings])
+    xs = np.zeros((len(recordings), lengths.max(), recordings[0].shape[1]))
+    for n, x in enumerate(recordings):
+        xs[n, : len(x)] = x
+    real = np.arange(xs.shape[1]) < lengths[:, None]
+    right = np.concatenate([Reference(spec, weights).run(x) for x in recordings])
     found = emulate(spec, weights, candidates, xs)[:, real]
     rms: Float64 = np.sqrt(((found - right) ** 2).mean(axis=(1, 2)))
     return rms / (right.std() or 1.0)
-
-
-def _exact(spec: ModelSpec, weights: Weights, xs: Float64) -> Float64:
-    """(streams, steps, F) -> (streams, steps, O) in float64."""
-    network = spec.network
-    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    own = {layer.name: network.own(layer, exact) for layer in network.layers}
-
-    def product(layer: Layer, name: str, v: Float64) -> Float64:
-        result: Float64 = v @ own[layer.name][name]
-        return result
-
-    state = {name: np.zeros((len(xs), size)) for name, size in network.state.items()}
-    outputs = []
-    for t in range(xs.shape[1]):
-        y, state = network.step(NUMPY, product, own, xs[:, t], state)
-        outputs.append(y)
-    return np.stack(outputs, axis=1)

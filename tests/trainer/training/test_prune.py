@@ -18,10 +18,10 @@ from edge_lstm.config.sections import CarriedTrainConfig
 from edge_lstm.data.examples import Examples
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.results.sizes import sentence
+from edge_lstm.stateful import stateful
 from edge_lstm.training.prune import (
     importance,
     keep_units,
-    pruned,
     resized,
     settings,
     sizes,
@@ -55,7 +55,7 @@ def test_units_without_outgoing_weights_are_found_and_leave_no_trace(
     rng = np.random.default_rng(1)
     directions = 1 + bidirectional
     names = lstm_names(spec)
-    assert [layer.name for layer in pruned(spec)] == names
+    assert [layer.name for layer in stateful(spec.network)] == names
     # Outputs of a layer, those of the backward direction after those of the forward one.
     idle = {
         name: [10 * k + int(unit) for k in range(directions) for unit in rng.permutation(10)[:4]]

@@ -191,16 +191,21 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason(
         assert words in str(caught.value)
 
 
-@pytest.mark.usefixtures("forecast_csv")
-def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ruin(monkeypatch: pytest.MonkeyPatch, chosen: Callable[[int, int], bool]) -> None:
+    """Steps with far too high a learning rate. chosen: of a step's number and the number of all."""
     rates = loop.learning_rate
     monkeypatch.setattr(
         loop,
         "learning_rate",
-        lambda step, total, warmup, peak: 1e30 if step > 15 else rates(step, total, warmup, peak),
+        lambda step, total, *of: 1e30 if chosen(step, total) else rates(step, total, *of),
     )
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_the_best_checkpoint_outlives_a_loss_that_is_not_finite(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruin(monkeypatch, lambda step, _: step > 15)
     with pytest.raises(TrainingError, match=r"the best checkpoint, of epoch \d, is kept"):
         train(configure(FORECAST, train__epochs=8), tmp_path / "run", quiet=True)
     run = load_run(tmp_path / "run")
@@ -213,12 +218,7 @@ def test_the_last_step_of_all_may_be_the_one_that_ruins_the_model(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss before that step is finite. Only the validation split shows it."""
-    rates = loop.learning_rate
-    monkeypatch.setattr(
-        loop,
-        "learning_rate",
-        lambda step, total, *of: 1e30 if step == total - 1 else rates(step, total, *of),
-    )
+    ruin(monkeypatch, lambda step, total: step == total - 1)
     with pytest.raises(
         TrainingError,
         match=r"^training stopped in epoch 1, step 5: the loss is \d\S*, the gradient norm \d\S*, "
