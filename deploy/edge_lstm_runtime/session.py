@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends.base import Backend
 from .errors import BackendError, ConfigError, SampleError
-from .inputs import as_samples, sound_of
+from .inputs import as_samples, from_scale, sound_of
 from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
 from .tasks import Scaling
@@ -24,11 +24,13 @@ PCM = "pcm"
 def answers(scaling: Scaling, outputs: NDArray[Any], filled: NDArray[np.float64]) -> NDArray[Any]:
     """Outputs (..., O) -> answers (..., O) in raw units, of the same dtype.
 
-    filled: (..., C) the samples in raw units, gaps filled.
+    filled: (..., C) the samples as `Inputs.features` fills them.
     """
     answer = outputs * scaling.scale + scaling.offset
     if scaling.residual is not None:
         answer += filled[..., scaling.residual]
+    if scaling.units is not None:
+        answer = np.where(scaling.units > 0, from_scale(answer, scaling.units), answer)
     return answer.astype(outputs.dtype)
 
 
@@ -127,16 +129,19 @@ class Session:
         """Copies, by name. Assigning restores all of them.
 
         The network's states come first, such as "lstm0.h" (H,). "last" (C,) is the latest known raw
-        values. A session that takes sound also has "pcm" (samples,), the samples in -1 to 1 that no
-        frame has used up. Assigning raises BackendError for other names, shapes or values.
+        values. Transforms that look back have arrays such as "difference0_past" (lag, channels),
+        with NaN for what is not there yet. A session that takes sound also has "pcm" (samples,), the samples
+        in -1 to 1 that no frame has used up. Assigning raises BackendError for other names, shapes
+        or values.
         """
-        values = {**self.backend.state, LAST: self._pre.last.copy()}
+        memory = {name: array.copy() for name, array in self._pre.memory.items()}
+        values = {**self.backend.state, LAST: self._pre.last.copy(), **memory}
         return values if self._sound is None else {**values, PCM: self._sound.pending}
 
     @state.setter
     def state(self, value: Mapping[str, NDArray[Any]]) -> None:
         names = list(self.backend.state)
-        keys = {*names, LAST} | (set() if self._sound is None else {PCM})
+        keys = {*names, LAST, *self._pre.memory} | (set() if self._sound is None else {PCM})
         if not isinstance(value, Mapping) or set(value) != keys:
             found = (
                 f"keys {sorted(value, key=str)}"
@@ -155,6 +160,7 @@ class Session:
                 f"state 'last' has shape {last.shape}, "
                 f"expected {self._pre.last.shape} finite values"
             )
+        memory = {name: self._memory(name, value[name]) for name in self._pre.memory}
         before = None if self._sound is None else self._sound.pending
         if self._sound is not None:
             try:
@@ -168,6 +174,20 @@ class Session:
                 self._sound.pending = before
             raise
         self._pre.last[:] = last
+        self._pre.memory = memory
+
+    def _memory(self, name: str, value: object) -> NDArray[np.float64]:
+        """An array of the preprocessor's memory. Raises BackendError."""
+        expected = self._pre.memory[name].shape
+        try:
+            array = np.array(value, np.float64)
+        except (TypeError, ValueError) as e:
+            raise BackendError(f"state {name!r} is not numeric: {e}") from e
+        if array.shape != expected or np.isinf(array).any():
+            raise BackendError(
+                f"state {name!r} has shape {array.shape}, expected {expected} without inf"
+            )
+        return array
 
     def reset(self) -> None:
         """Set the state to zero, as at the start of a recording."""

@@ -134,8 +134,8 @@ class NativeBackend(Backend):
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
         inputs = spec.inputs
-        # The kernel knows channels of numbers, without an elapsed time.
-        if not isinstance(inputs, Channels) or inputs.dt:
+        # The kernel knows channels of numbers, without an elapsed time or transforms.
+        if not isinstance(inputs, Channels) or inputs.dt or inputs.transforms or inputs.drop:
             return None
         arrays: dict[str, NDArray[Any]] = {
             "mean": np.array(inputs.mean, np.float64),

@@ -62,6 +62,12 @@ def _print_model(spec: ModelSpec) -> None:
             f"time      {inputs.elapsed} is the seconds since the sample before; `run` takes them, "
             f"or works them out from {inputs.time_column!r}"
         )
+    if inputs.clock:
+        print(f"time      {inputs.clock} is a datetime, or the seconds since 1970 (UTC)")
+    for transform in getattr(inputs, "transforms", ()):
+        print(f"transform {transform.words()}")
+    if dropped := getattr(inputs, "drop", ()):
+        print(f"dropped   {', '.join(dropped)} (no features themselves)")
     layers = " -> ".join(layer.title for layer in network.layers)
     whole = ", whole sequences only" if spec.whole else ""
     size = f"{network.parameters} parameters, {network.macs_per_step} MACs a step"

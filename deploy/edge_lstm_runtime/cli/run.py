@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and\n"
         "answers each frame.\n"
         "If the model has a dt channel, a header or an object may have the column of times\n"
-        "(datetimes or seconds) in its place."
+        "(datetimes or seconds) in its place. A calendar's channel takes datetimes too, in UTC\n"
+        "if they name no zone."
     )
     add_bundle(parser)
     parser.add_argument(

@@ -37,7 +37,8 @@ def answers(
     For a language model, a line is one character: its index or, in JSON, the character itself, such
     as ["t"] or {"character": "t"}.
     If the model has a channel `dt`, a header or an object may have the column of times in its
-    place. Times are datetimes or numbers of seconds.
+    place. Times are datetimes or numbers of seconds. So are those of a calendar's channel, whose
+    seconds are since 1970, UTC. One column serves for both.
 
     A header may come until a sample was taken, after any number of lines that can't be used. A
     line is one if it names a channel or the time's column. Any other line, even the first, is a
@@ -276,7 +277,7 @@ def _is_header(cells: list[str], inputs: Inputs) -> bool:
 
     If the names look like numbers, the line must have all channels.
     """
-    known = {*inputs.names, inputs.time_column} if inputs.elapsed else set(inputs.names)
+    known = {*inputs.names, *filter(None, [inputs.time_column])}
     named = known.intersection(cells)
     return named >= set(inputs.names) or not all(map(_is_number, named))
 
@@ -298,7 +299,7 @@ def _given(inputs: Inputs, names: Container[str]) -> tuple[str, ...]:
 
 
 def _is_time(inputs: Inputs, name: str) -> bool:
-    return bool(inputs.elapsed) and name == inputs.time_column
+    return bool(name) and name in (inputs.time_column, inputs.clock)
 
 
 def _number(cell: str, channel: str, inputs: Inputs) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .front_end import FrontEnd
 
 Float64 = NDArray[np.float64]
+MAX_LOG = 60.0  # on a logarithmic scale: 1e26 units. Keeps an answer far from overflow
 NUMBERS = "fiub"  # NumPy's letters for kinds: floating point, integer, unsigned, boolean
 
 
@@ -23,9 +24,13 @@ class Preprocessor(Protocol):
     """From samples to features, one sample at a time, with the state that this needs.
 
     last: (C,) float64, raw units: the latest known value of each channel; (N, C) for N streams.
+    memory: whatever else it keeps from sample to sample, by names without a dot, NaN for a value
+    that is not there yet. {} if it keeps nothing. (N, ...) for N streams. Replace arrays in it, and
+    leave them as they are.
     """
 
     last: Float64
+    memory: dict[str, Float64]
 
     def reset(self, streams: Sequence[int] | None = None) -> None:
         """streams: the only ones to reset, None for all."""
@@ -33,14 +38,14 @@ class Preprocessor(Protocol):
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (F,), (N, C) -> (N, F), in a buffer that the next call overwrites.
 
-        Raises SampleError for a sample that can't be used. `last` is then unchanged.
+        Raises SampleError for a sample that can't be used. Nothing has then changed.
         """
 
     def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
         """xs: (steps, C), from `as_samples` -> (steps, F), and (steps, C) with the gaps filled.
 
-        The same as a call for each row. Raises SampleError, naming the row. `last` is then
-        unchanged.
+        The same as a call for each row. Raises SampleError, naming the row. Nothing has then
+        changed.
         """
 
 
@@ -80,12 +85,36 @@ class Inputs(ABC):
         """The column of times from which `elapsed` can be computed. "" if there is none."""
         return ""
 
+    @property
+    def clock(self) -> str:
+        """The channel of times, in seconds since 1970, UTC. "" if there is none."""
+        return ""
+
+    @property
+    def sample_dtype(self) -> type[np.floating[Any]]:
+        """The least precise type for samples. float32 knows a time to two minutes only."""
+        return np.float64 if self.clock else np.float32
+
+    @property
+    def log_units(self) -> Mapping[str, float]:
+        """The channels on a logarithmic scale, each with its unit. See `from_scale`."""
+        return {}
+
+    def in_raw_units(self, filled: Float64) -> Float64:
+        """filled: (..., C), as `features` returns them -> the same in raw units."""
+        filled = filled.copy()
+        for name, unit in self.log_units.items():
+            place = self.names.index(name)
+            filled[..., place] = from_scale(filled[..., place], unit)
+        return filled
+
     @abstractmethod
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
         """The features of a whole recording, from its start.
 
-        xs: (steps, C) raw units, NaN for a missing value. Returns (steps, F) and the raw values
-        (steps, C) with the gaps filled. Raises SampleError as a Preprocessor does, naming the step.
+        xs: (steps, C) raw units, NaN for a missing value. Returns (steps, F) and the values
+        (steps, C) with the gaps filled, those of `log_units` on their scale. Raises SampleError as
+        a Preprocessor does, naming the step.
         """
 
     @abstractmethod
@@ -102,6 +131,20 @@ class Inputs(ABC):
             if field.default is dataclasses.MISSING or value != field.default:
                 values[field.name] = plain(value)
         return values
+
+
+def to_scale(x: ArrayLike, unit: ArrayLike) -> Float64:
+    """x >= 0, raw units -> on the logarithmic scale, log(1 + x / unit). A negative x gives -inf."""
+    with np.errstate(over="ignore"):  # infinitely many units
+        units = np.maximum(x, 0) / unit
+    scaled: Float64 = np.where(np.less(x, 0), -np.inf, np.log1p(units))
+    return scaled
+
+
+def from_scale(y: ArrayLike, unit: ArrayLike) -> Float64:
+    """The inverse of `to_scale`. y is at most MAX_LOG, beyond which no sensible answer lies."""
+    raw: Float64 = unit * np.expm1(np.minimum(y, MAX_LOG))
+    return raw
 
 
 def plain(value: Any) -> Any:
@@ -132,7 +175,17 @@ def as_samples(inputs: Inputs, xs: ArrayLike, streams: int | None = None) -> NDA
         )
     if array.dtype.kind not in NUMBERS:
         raise SampleError(f"samples have type {array.dtype}, expected numbers")
+    check_precision(inputs, array)
     return array
+
+
+def check_precision(inputs: Inputs, samples: NDArray[Any]) -> None:
+    """Raise SampleError if a time was rounded to float32, silently and by up to a minute."""
+    if inputs.clock and samples.dtype.kind == "f" and samples.dtype.itemsize < 8:
+        raise SampleError(
+            f"samples are {samples.dtype}, which rounds the seconds of channel {inputs.clock!r}; "
+            "expected float64"
+        )
 
 
 def sound_of(inputs: Inputs) -> FrontEnd:

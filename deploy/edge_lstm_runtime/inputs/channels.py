@@ -1,4 +1,4 @@
-"""Channels of numbers or of sound, normalized, with gaps filled and time on a log scale."""
+"""Channels of numbers or of sound, normalized, with gaps filled, and what is derived of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,13 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..checks import LARGEST, SMALLEST
 from ..errors import SampleError
-from . import NUMBERS, Float64, Inputs, as_samples, sample_shape
+from . import (
+    NUMBERS,
+    Float64,
+    Inputs,
+    as_samples,
+    check_precision,
+    from_scale,
+    sample_shape,
+    to_scale,
+)
+from .calendar import LATEST
 from .front_end import FrontEnd
+from .transforms import MAX_FEATURE, Clip, Derived, Log, Memory, Transform
 
 Missing = Literal["refuse", "ffill", "mask"]
-# In standard deviations from the mean. Products with larger features could overflow float32 and
-# leave NaN in the state.
-MAX_FEATURE = 1e30
 _require = functools.partial(checks.require, "inputs")
 
 
@@ -39,7 +47,12 @@ class Channels(Inputs):
                none. Its feature, mean and std are those of log(1 + dt / dt_unit)
     dt_unit    seconds
     time       with `dt`: the column of times from which `edge-lstm run` computes it
+    transforms what becomes of the channels, see `transforms`. The channel of times that a calendar
+               reads is float64 seconds since 1970, UTC, and is never missing
+    drop       the channels that are no features themselves. A channel of times is among them
 
+    The features are the channels that are not dropped, then those that the transforms append, in
+    their order, then those of "mask".
     Raises BundleError for fields that are out of bounds or contradict each other.
     """
 
@@ -52,6 +65,8 @@ class Channels(Inputs):
     dt: str = ""
     dt_unit: float = 1.0
     time: str = ""
+    transforms: tuple[Transform, ...] = ()
+    drop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.channels
@@ -69,6 +84,7 @@ class Channels(Inputs):
                 names == made, f"channels are {list(names)}, and the front end makes {list(made)}"
             )
         self._check_dt()
+        self._check_transforms()
 
     def _check_dt(self) -> None:
         for field in ("dt", "time"):
@@ -79,10 +95,31 @@ class Channels(Inputs):
             _require(
                 self.dt in known, f"dt is {self.dt!r}, which is not among the channels {known}"
             )
-            _require(self.time not in known, f"time is {self.time!r}, which is a channel")
+            channel = self.time in known and self.time != self.clock
+            _require(not channel, f"time is {self.time!r}, which is a channel")
         unit = self.dt_unit
         good = type(unit) in (int, float) and SMALLEST <= unit <= LARGEST
         _require(good, f"dt_unit is {unit!r}, expected {SMALLEST:g} or more")
+
+    def _check_transforms(self) -> None:
+        given = isinstance(self.transforms, tuple)
+        good = given and all(isinstance(t, Transform) for t in self.transforms)
+        _require(good, f"transforms is {self.transforms!r}, expected a list of transforms")
+        times = {t.clock for t in self.transforms} - {"", self.dt}
+        one = f"transforms read the times {sorted(times)}, expected one channel of times at most"
+        _require(len(times) <= 1, one)
+        for transform in self.transforms:
+            transform.check(self)
+        for kind in (Log, Clip):
+            names = [c for t in self.transforms if isinstance(t, kind) for c in t.channels]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            _require(not twice, f"{twice} have more than one {kind.type} transform")
+        checks.check_names("inputs", "drop", self.drop, 0)
+        absent = [name for name in self.drop if name not in self.channels]
+        _require(not absent, f"drop has {absent}, which are not among the channels")
+        dropped = not self.clock or self.clock in self.drop
+        _require(dropped, f"drop lacks {self.clock!r}, a time, which is no feature itself")
+        _require(self.feature_size > 0, "drop leaves no feature")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +127,36 @@ class Channels(Inputs):
 
     @property
     def feature_size(self) -> int:
-        return self.size * (2 if self.missing == "mask" else 1)
+        masks = self.size if self.missing == "mask" else 0
+        return len(self.kept) + sum(len(t.names) for t in self.derived) + masks
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """(F,)"""
+        masks = self.channels if self.missing == "mask" else ()
+        return (
+            *(self.channels[k] for k in self.kept),
+            *(name for t in self.derived for name in t.names),
+            *(f"{name} is missing" for name in masks),
+        )
+
+    @functools.cached_property
+    def kept(self) -> list[int]:
+        """The indices of the channels that are features, the first ones."""
+        return [k for k, name in enumerate(self.channels) if name not in self.drop]
+
+    @functools.cached_property
+    def derived(self) -> tuple[Derived, ...]:
+        """The transforms that append features."""
+        return tuple(t for t in self.transforms if isinstance(t, Derived))
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """The indices of channels."""
+        return [self._place[name] for name in names]
+
+    @functools.cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.channels)}
 
     @property
     def sound(self) -> FrontEnd | None:
@@ -104,20 +170,40 @@ class Channels(Inputs):
     def time_column(self) -> str:
         return self.time if self.dt else ""
 
+    @functools.cached_property
+    def clock(self) -> str:
+        return next((t.clock for t in self.transforms if t.clock not in ("", self.dt)), "")
+
+    @functools.cached_property
+    def log_units(self) -> Mapping[str, float]:
+        units = {self.dt: float(self.dt_unit)} if self.dt else {}
+        for transform in self.transforms:
+            if isinstance(transform, Log):
+                units |= dict(zip(transform.channels, transform.units, strict=True))
+        return units
+
     @property
     def raw_mean(self) -> tuple[float, ...]:
-        """(C,) `mean`, with that of `dt` in seconds."""
-        pairs = zip(self.channels, self.mean, strict=True)
-        return tuple(self.dt_unit * math.expm1(m) if c == self.dt else m for c, m in pairs)
+        """(C,) `mean`, in raw units for the channels on a logarithmic scale too."""
+        return tuple(self.in_raw_units(self.arrays[0]).tolist())
 
     @functools.cached_property
     def arrays(self) -> tuple[Float64, Float64, Float64]:
-        """(C,) each: `mean`, `std`, and the largest distance from the mean, in raw units."""
+        """(C,) each: `mean`, `std`, and the largest distance from the mean, on the channel's
+        scale."""
         std = np.asarray(self.std, np.float64)
-        return np.asarray(self.mean, np.float64), std, MAX_FEATURE * std
+        largest = MAX_FEATURE * std
+        if self.clock:
+            largest[self._place[self.clock]] = LATEST
+        return np.asarray(self.mean, np.float64), std, largest
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        if self.transforms:
+            values["transforms"] = [transform.to_dict() for transform in self.transforms]
+        return values
 
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
-        """As for `Inputs`, but `dt` is scaled in the filled values."""
         return features(self, xs)
 
     def preprocessor(
@@ -127,18 +213,16 @@ class Channels(Inputs):
 
 
 def scaled(inputs: Channels, xs: Float64) -> Float64:
-    """xs: (..., C) raw units -> the same, with `dt` on its logarithmic scale.
+    """xs: (..., C) raw units -> the same, with the channels of `log_units` on their scale.
 
-    Negative seconds become -inf, which every model refuses.
+    Negative values become -inf there, which every model refuses.
     """
-    if not inputs.dt:
+    if not inputs.log_units:
         return xs
     xs = xs.copy()
-    channel = inputs.channels.index(inputs.dt)
-    seconds = xs[..., channel]
-    with np.errstate(over="ignore"):  # infinitely many units are refused as well
-        units = np.maximum(seconds, 0) / inputs.dt_unit
-    xs[..., channel] = np.where(seconds < 0, -np.inf, np.log1p(units))
+    for name, unit in inputs.log_units.items():
+        (channel,) = inputs.places((name,))
+        xs[..., channel] = to_scale(xs[..., channel], unit)
     return xs
 
 
@@ -146,22 +230,67 @@ def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
     """The features of a whole recording, from its start.
 
     xs: (steps, C) raw units, NaN for a missing value. Returns (steps, F) normalized features and
-    the (steps, C) raw values with the gaps filled (`dt` scaled). Raises SampleError as
+    the (steps, C) values with the gaps filled, scaled as by `scaled`. Raises SampleError as
     `ChannelPreprocessor` does, naming the step.
     """
     xs = scaled(inputs, as_samples(inputs, xs).astype(np.float64))
     mean, std, _ = inputs.arrays
     filled, centred, missing = _fill(inputs, xs, mean, ("step",))
+    if inputs.transforms or inputs.drop:
+        return derived(inputs, filled, missing, no_memory(inputs, ()))[0], filled
     normalized = centred / std
     if inputs.missing == "mask":
         normalized = np.concatenate([normalized, missing], axis=1)
     return normalized, filled
 
 
+def no_memory(inputs: Channels, batch: tuple[int, ...]) -> Memory:
+    """The memory before the first sample. batch: (N,) for N streams, () for one."""
+    return {
+        _named(k, transform, name): np.full((*batch, *shape), np.nan)
+        for k, transform in enumerate(inputs.derived)
+        for name, shape in transform.memory.items()
+    }
+
+
+def _named(number: int, transform: Derived, name: str) -> str:
+    """In a session's state. A network's names have a dot."""
+    return f"{transform.type}{number}_{name}"
+
+
+def derived(
+    inputs: Channels, filled: Float64, missing: NDArray[np.bool_], memory: Memory
+) -> tuple[Float64, Memory]:
+    """All features of inputs with transforms, and the memory after them.
+
+    filled, missing: (steps, ..., C) from `_fill`. memory: before them; it stays as it is.
+    """
+    mean, std, _ = inputs.arrays
+    clipped = filled
+    for transform in inputs.transforms:
+        if isinstance(transform, Clip):
+            places = inputs.places(transform.channels)
+            clipped = clipped.copy()
+            clipped[..., places] = np.clip(clipped[..., places], transform.low, transform.high)
+    parts = [((clipped - mean) / std)[..., inputs.kept]]
+    after: Memory = {}
+    for k, transform in enumerate(inputs.derived):
+        own = {name: memory[_named(k, transform, name)] for name in transform.memory}
+        values, own = transform.values(inputs, filled, clipped, own)
+        after |= {_named(k, transform, name): array for name, array in own.items()}
+        if transform.normalization is not None:
+            centre, spread = transform.normalization
+            values = np.clip((values - centre) / spread, -MAX_FEATURE, MAX_FEATURE)
+        parts.append(values)
+    if inputs.missing == "mask":
+        parts.append(missing.astype(np.float64))
+    return np.concatenate(parts, axis=-1), after
+
+
 def _fill(
     inputs: Channels, xs: Float64, last: Float64, axes: Sequence[str]
 ) -> tuple[Float64, Float64, NDArray[np.bool_]]:
-    """xs: (steps, ..., C), `dt` scaled -> the same with the gaps filled, that less the mean, and
+    """xs: (steps, ..., C), `scaled` -> the same with the gaps filled, that less the mean, and
     whether each was missing.
 
     last: (C,) or (..., C), the values before the first row. axes: the names of the axes before C
@@ -176,6 +305,9 @@ def _fill(
     bad = distance > largest
     if inputs.missing == "refuse":
         bad |= missing
+    elif inputs.clock:
+        (clock,) = inputs.places((inputs.clock,))
+        bad[..., clock] |= missing[..., clock]
     if bad.any():
         place = tuple(np.argwhere(bad)[0])
         at = "".join(f"{axis} {n}: " for axis, n in zip(axes, place, strict=False) if axis)
@@ -199,8 +331,9 @@ def _filled_forward(xs: Float64, missing: NDArray[np.bool_], last: Float64) -> F
 class ChannelPreprocessor:
     """`features`, one sample at a time, or N samples at a time for N streams.
 
-    last: (C,) float64 in raw units (`dt` scaled), the latest known value of each channel. (N, C)
-    for N streams. It is the state that "ffill" needs.
+    last: (C,) float64, `scaled`, the latest known value of each channel. (N, C) for N streams. It
+    is the state that "ffill" needs.
+    memory: that of the transforms.
     """
 
     def __init__(
@@ -221,22 +354,28 @@ class ChannelPreprocessor:
         # Float64, because float32 would lose digits to a large offset such as 101,325 Pa.
         self._centred = np.zeros(self._shape, np.float64)
         self._features = np.zeros((*self._shape[:-1], inputs.feature_size), dtype)
+        self._derives = bool(inputs.transforms or inputs.drop)
         self._normalized = self._features[..., : inputs.size]
         self._mask = self._features[..., inputs.size :]
         self._keep = inputs.missing == "ffill" or keep_last
         self.last = np.empty(self._shape, np.float64)
+        self.memory = no_memory(inputs, self._shape[:-1])
         self.reset()
 
     def reset(self, streams: Sequence[int] | None = None) -> None:
         """streams: the only ones to reset, None for all."""
-        self.last[... if streams is None else list(streams)] = self._mean
+        chosen: Any = ... if streams is None else list(streams)
+        self.last[chosen] = self._mean
+        for name, before in self.memory.items():
+            self.memory[name] = before.copy()
+            self.memory[name][chosen] = np.nan
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """x: (C,) raw units -> (F,), (N, C) -> (N, F), in a buffer that the next call overwrites.
 
         Raises SampleError for a wrong number of values, text, inf, a value more than MAX_FEATURE
-        standard deviations from the mean, or a NaN that the model refuses. `last` is then
-        unchanged.
+        standard deviations from the mean, or a NaN that the model refuses. Nothing has then
+        changed.
         """
         try:
             x = np.asarray(x)
@@ -255,6 +394,10 @@ class ChannelPreprocessor:
                 f"sample {reprlib.repr(x.tolist())} is not numeric; "
                 f"expected {' x '.join(map(str, self._shape))} numbers"
             )
+        if self._derives:
+            check_precision(self._inputs, x)
+            self._features[:] = self._advance(x[None], ("", self._stream))[0][0]
+            return self._features
         if self._inputs.dt:
             x = scaled(self._inputs, x.astype(np.float64))
         centred = self._centred
@@ -282,9 +425,12 @@ class ChannelPreprocessor:
     def run(self, xs: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
         """xs: (steps, C), from `as_samples` -> (steps, F), and (steps, C) with the gaps filled.
 
-        The same as a call for each row. Raises SampleError as a call does, naming the row. `last`
-        is then unchanged.
+        The same as a call for each row. Raises SampleError as a call does, naming the row. Nothing
+        has then changed.
         """
+        if self._derives:
+            rows, filled = self._advance(xs, ("row", self._stream))
+            return rows.astype(self._features.dtype), filled
         xs = scaled(self._inputs, xs.astype(np.float64))
         rows = np.zeros((len(xs), *self._features.shape), self._features.dtype)
         filled, centred, missing = _fill(self._inputs, xs, self.last, ("row", self._stream))
@@ -295,14 +441,29 @@ class ChannelPreprocessor:
             self.last[:] = filled[-1]
         return rows, filled
 
+    def _advance(self, xs: NDArray[Any], axes: Sequence[str]) -> tuple[Float64, Float64]:
+        """xs: (steps, ..., C), at least one -> features and filled values, of inputs that derive.
+
+        axes: as for `_fill`.
+        """
+        inputs = self._inputs
+        scaled_xs = scaled(inputs, xs.astype(np.float64))
+        filled, _, missing = _fill(inputs, scaled_xs, self.last, axes)
+        rows, self.memory = derived(inputs, filled, missing, self.memory)
+        if self._keep:
+            self.last[:] = filled[-1]
+        return rows, filled
+
 
 def _bad_value(inputs: Channels, channel: int, value: float) -> str:
     name = inputs.channels[channel]
-    if name == inputs.dt and math.isinf(value):
-        return (
-            f"channel {name!r} is negative or infinite; "
-            "expected the seconds since the sample before, 0 or more"
-        )
+    if name in inputs.log_units and math.isinf(value):
+        expected = "0 or more, because its scale is logarithmic"
+        if name == inputs.dt:
+            expected = "the seconds since the sample before, 0 or more"
+        return f"channel {name!r} is negative or infinite; expected {expected}"
+    if name == inputs.clock:
+        return f"channel {name!r} is {value:.10g}; expected seconds since 1970 (UTC), in float64"
     if math.isnan(value):
         advice = "send a number, or train with missing = 'ffill' or 'mask'"
         return (
@@ -311,8 +472,10 @@ def _bad_value(inputs: Channels, channel: int, value: float) -> str:
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
     said = str(value)
-    if name == inputs.dt:
-        said = f"{inputs.dt_unit * math.expm1(value):g} seconds, on its logarithmic scale"
+    if name in inputs.log_units:
+        unit = " seconds" if name == inputs.dt else ""
+        raw = float(from_scale(value, inputs.log_units[name]))
+        said = f"{raw:g}{unit}, on its logarithmic scale"
     return (
         f"channel {name!r} is {said}, more than {MAX_FEATURE:g} standard deviations "
         f"from its mean {inputs.mean[channel]:g}"

@@ -112,6 +112,7 @@ class CharacterPreprocessor:
         self._shape = sample_shape(inputs, streams)
         self._features = np.zeros((*self._shape[:-1], inputs.feature_size), dtype)
         self.last: Float64 = np.zeros(self._shape)
+        self.memory: dict[str, Float64] = {}
 
     def reset(self, streams: Sequence[int] | None = None) -> None:
         """There is nothing to set back."""

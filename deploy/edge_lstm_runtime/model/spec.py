@@ -14,6 +14,7 @@ from ..inputs import Inputs, plain
 from ..inputs.channels import Channels
 from ..inputs.characters import Characters
 from ..inputs.front_end import FrontEnd
+from ..inputs.transforms import transform_from
 from ..tasks import Answer, answer_from
 from .network import Network, network_from
 
@@ -120,6 +121,8 @@ def inputs_from(values: object) -> Inputs:
     front_end = values.get("front_end")
     if isinstance(front_end, Mapping):
         given["front_end"] = FrontEnd.from_dict(front_end)
+    if isinstance(listed := values.get("transforms"), list):
+        given["transforms"] = tuple(map(transform_from, listed))
     known = {f.name for f in dataclasses.fields(INPUTS[kind])}
     if unknown := sorted(set(given) - known):
         raise BundleError(f"inputs: has unknown keys {unknown}; {kind} has {sorted(known)}")

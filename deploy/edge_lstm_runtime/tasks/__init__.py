@@ -31,11 +31,14 @@ class Scaling(NamedTuple):
     """answer = offset + scale * output, plus the current value of the channel `residual`.
 
     offset, scale: (O,) raw units. residual: (O,) indices of channels, or None.
+    units: (O,) of the answers that are on a logarithmic scale up to here, and 0 for the others.
+    Such an answer becomes unit * (exp(answer) - 1). None if there is none.
     """
 
     offset: NDArray[np.float64]
     scale: NDArray[np.float64]
     residual: NDArray[np.int64] | None
+    units: NDArray[np.float64] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

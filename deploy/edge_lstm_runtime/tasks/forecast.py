@@ -41,7 +41,8 @@ class Detector:
 class Forecast(Answer):
     """targets   the channels that are forecast
     horizon   steps ahead. Output k * len(targets) + j is targets[j] at step t + 1 + k
-    offset, scale  (O,) raw units, answer = offset + scale * output
+    offset, scale  (O,) raw units, answer = offset + scale * output. If the target's channel is on a
+              logarithmic scale, they are of that scale, and the answer goes back to raw units
     residual  whether the target's current value is added to that
     detector  None if the model is no anomaly detector
 
@@ -107,10 +108,14 @@ class Forecast(Answer):
         require(not network.whole, "reads both ways: it would read the future that it is to tell")
         elapsed = inputs.elapsed
         require(elapsed not in self.targets, f"dt is {elapsed!r}, which is among the targets")
+        time = inputs.clock
+        require(time not in self.targets, f"the time {time!r} is among the targets")
 
     def scaling(self, inputs: Inputs) -> Scaling:
         residual = np.array(self.channels(inputs) * self.horizon) if self.residual else None
-        return Scaling(np.asarray(self.offset), np.asarray(self.scale), residual)
+        units = [inputs.log_units.get(target, 0.0) for target in self.targets]
+        scales = np.array(units * self.horizon) if any(units) else None
+        return Scaling(np.asarray(self.offset), np.asarray(self.scale), residual, scales)
 
     def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
         """Each target's forecast, a list over the steps ahead."""

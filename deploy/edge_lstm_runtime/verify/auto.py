@@ -195,7 +195,8 @@ def _race(
     whole = bundle.spec.whole
     if whole:  # a sequence is answered at a time
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
-    samples = [np.asarray(row if streams is None else [row] * streams, np.float32) for row in x]
+    dtype = bundle.spec.inputs.sample_dtype
+    samples = [np.asarray(row if streams is None else [row] * streams, dtype) for row in x]
     sessions = {
         candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right
     }

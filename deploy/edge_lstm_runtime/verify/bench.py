@@ -109,7 +109,7 @@ def measure_here(
     """As `measure`, in this process. Memory and load time are right only if it is a fresh one."""
     simulator = facts_of(name).runs_on == "simulator"
     steps = min(steps, 500) if simulator else steps
-    x = bundle.golden[0].astype(np.float32)
+    x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     before = resident_kb()
     start = time.perf_counter()
     with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None) as session:
@@ -152,21 +152,21 @@ def latencies(
     of each run of T, divided by T. For a bidirectional model: of each run of a whole sequence,
     divided by its steps.
     """
-    x = bundle.golden[0]
+    x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     whole = bundle.spec.whole
     session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
     chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
     single = not whole and chunk == 1
-    answer: Callable[[NDArray[np.float32]], object] = session.step if single else session.run
+    answer: Callable[[NDArray[Any]], object] = session.step if single else session.run
     if whole:
-        samples = [part.astype(np.float32) for part in sequences(x, bundle.lengths)]
+        samples = sequences(x, bundle.lengths)
     elif single:
-        samples = [np.asarray(row, np.float32) for row in x]
+        samples = list(x)
     else:
         chunks = np.resize(x, (max(len(x) // chunk, 1), chunk, x.shape[1]))
-        samples = list(chunks.astype(np.float32))
+        samples = list(chunks)
     clock = time.perf_counter
     count = len(samples)
     warming = min(-(-100 // chunk), runs)  # runs that warm the caches and are overwritten
@@ -184,7 +184,8 @@ def latencies(
 def _streams_per_second(
     bundle: Bundle, name: str, artifact: str | None, streams: int
 ) -> float | None:
-    samples = np.repeat(bundle.golden[0].astype(np.float32)[:, None], streams, axis=1)
+    x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
+    samples = np.repeat(x[:, None], streams, axis=1)
     try:
         with open_session(
             bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams
