@@ -134,14 +134,15 @@ class NativeBackend(Backend):
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
         inputs = spec.inputs
-        # The kernel knows channels of numbers, without an elapsed time.
-        if not isinstance(inputs, Channels) or inputs.dt:
+        scaling = spec.answer.scaling(inputs)
+        # The kernel knows channels of numbers, without an elapsed time, and answers on a line.
+        if not isinstance(inputs, Channels) or inputs.dt or not (scaling is None or scaling.linear):
             return None
         arrays: dict[str, NDArray[Any]] = {
             "mean": np.array(inputs.mean, np.float64),
             "std": np.array(inputs.std, np.float64),
         }
-        if (scaling := spec.answer.scaling(inputs)) is not None:
+        if scaling is not None:
             arrays |= {
                 "offset": scaling.offset.astype(np.float64),
                 "scale": scaling.scale.astype(np.float64),

@@ -27,15 +27,37 @@ check_names = functools.partial(checks.check_names, "answer")
 check_numbers = functools.partial(checks.check_numbers, "answer")
 
 
+class Quantiles(NamedTuple):
+    """Outputs that stand side by side, `levels` at a time: the quantiles of one value.
+
+    The first step is output = median + width * (output - median), the last one is to sort them.
+
+    levels: how many. median: the place of the median among them. width: (O,) without unit.
+    """
+
+    levels: int
+    median: int
+    width: NDArray[np.float64]
+
+
 class Scaling(NamedTuple):
     """answer = offset + scale * output, plus the current value of the channel `residual`.
 
-    offset, scale: (O,) raw units. residual: (O,) indices of channels, or None.
+    offset, scale: (O,) raw units. residual: (O,) indices of channels, or None. low, high: (O,) raw
+    units, the bounds of an answer, infinite if there is none, or None. quantiles: or None.
     """
 
     offset: NDArray[np.float64]
     scale: NDArray[np.float64]
     residual: NDArray[np.int64] | None
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
+    quantiles: Quantiles | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether offset, scale and residual are all there is to it."""
+        return self.low is None and self.high is None and self.quantiles is None
 
 
 @dataclasses.dataclass(frozen=True)

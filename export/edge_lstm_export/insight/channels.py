@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
-from edge_lstm.results.answers import answers
+from edge_lstm.results.answers import answers, in_units, outputs
 from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
 
 # key: (in words, True if higher is better). The first that the task has orders the channels.
@@ -96,8 +96,6 @@ def measure_channels(run: Run) -> Channels | None:
     season = run.config.data.season
     inputs = spec.inputs
     assert isinstance(inputs, ChannelInputs)
-    scaling = spec.answer.scaling(inputs)
-    now = None if scaling is None else scaling.residual  # (O,) channels
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
@@ -108,12 +106,8 @@ def measure_channels(run: Run) -> Channels | None:
 
     occluded = {}
     for n, name in enumerate(inputs.names):
-        found = answers(run.model, [without(sequence, n, inputs.raw_mean[n]) for sequence in test])
-        if now is not None:
-            for answer, sequence in zip(found, test, strict=True):
-                filled = inputs.features(sequence.x)[1]
-                answer += np.where(now == n, filled[:, now] - inputs.mean[n], 0)
-        occluded[name] = metrics(found)
+        made = outputs(run.model, [without(sequence, n, inputs.raw_mean[n]) for sequence in test])
+        occluded[name] = metrics(in_units(spec, made, test))
     intact = metrics(answers(run.model, test))
     return Channels(intact, occluded) if intact else None
 

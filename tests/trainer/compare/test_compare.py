@@ -145,7 +145,7 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
     )
     test = series[100:].copy()
     test[20:23] = np.nan
-    ahead = forecasts(result, test, 4)
+    ahead = forecasts(result, test, (1, 2, 3, 4))
     for t in (5, 19, 22, 30, 59):
         np.testing.assert_allclose(ahead[t], result.apply(test[: t + 1]).forecast(4), atol=1e-10)
 
