@@ -101,10 +101,10 @@ class Section(NumberSection):
         given = getattr(self, key)
         if given is None:
             return ()
-        named = given if isinstance(given, dict) else dict.fromkeys(targets, given)
+        named = given if isinstance(given, dict) else {}
         if absent := [name for name in named if name not in targets]:
             raise DataError(f"[model] {key}: {absent[0]!r} is not among the targets {[*targets]}")
-        return tuple(named.get(t) for t in targets)
+        return tuple(self._bound(key, t) for t in targets)
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         channels = config.data.named_channels
@@ -127,8 +127,17 @@ class Section(NumberSection):
         if self.quantiles and "loss" in config.train.model_fields_set:
             why = "`quantiles` in [model] are learned by the pinball loss"
             yield ("train", "loss"), f"{why}; remove one of the two"
-        if isinstance(self.low, float) and isinstance(self.high, float) and self.low >= self.high:
-            yield ("model", "low"), f"expected less than `high`, {self.high:g}"
+        both = [given for given in (self.low, self.high) if isinstance(given, dict)]
+        for target in {name for given in both for name in given} or {""}:
+            low = self._bound("low", target)
+            high = self._bound("high", target)
+            if low is not None and high is not None and low >= high:
+                of = f" of {target!r}" if target else ""
+                yield ("model", "low"), f"expected less than `high`{of}, {high:g}"
+
+    def _bound(self, key: str, target: str) -> float | None:
+        given: Bounds = getattr(self, key)
+        return given.get(target) if isinstance(given, dict) else given
 
 
 class ForecastTask(NumberTask):
@@ -238,12 +247,10 @@ class ForecastTask(NumberTask):
         }
         result = measured.pop("model")
         result["steps"] = int(chosen.sum())
-        kept = ["mae", "rmse", "nrmse", "per_target"]
         if isinstance(spec.answer.horizon, tuple):
-            kept += ["per_step", "ahead"]
             for figures in (result, *measured.values()):
                 figures["ahead"] = list(spec.answer.horizon)
-        result["baselines"] = {name: {k: m[k] for k in kept} for name, m in measured.items()}
+        result["baselines"] = measured
         if spec.answer.quantiles:
             with_quantiles(spec, result, stacked["model"], truth)
             note = "\n".join([*filter(None, [note]), *sentences(spec, result)])
@@ -282,12 +289,11 @@ def followed(spec: ModelSpec) -> str:
 
 
 def _by_step(metrics: Metrics, target: str) -> dict[str, dict[int, float]]:
-    """Forecast -> steps ahead -> MAE. The baselines are there if `horizon` is a list."""
+    """Forecast -> steps ahead -> MAE."""
     found = {"model": metrics} | metrics["baselines"]
     return {
         name: {step["ahead"]: step["per_target"][target]["mae"] for step in each["per_step"]}
         for name, each in found.items()
-        if "per_step" in each
     }
 
 
@@ -337,6 +343,7 @@ def plot_forecast(
     if several:
         for name, errors_of in by_step.items():
             panels[2].plot([*errors_of], [*errors_of.values()], "o-", markersize=3, label=name)
+        panels[2].set_ylim(bottom=0)
         panels[2].legend(frameon=False)
         label_axes(panels[2], "MAE by the steps ahead", "steps ahead", f"MAE, {target} (raw units)")
     return figure
