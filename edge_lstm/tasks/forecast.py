@@ -128,7 +128,7 @@ class Section(NumberSection):
             why = "`quantiles` in [model] are learned by the pinball loss"
             yield ("train", "loss"), f"{why}; remove one of the two"
         both = [given for given in (self.low, self.high) if isinstance(given, dict)]
-        for target in {name for given in both for name in given} or {""}:
+        for target in dict.fromkeys(name for given in both for name in given) or ("",):
             low = self._bound("low", target)
             high = self._bound("high", target)
             if low is not None and high is not None and low >= high:
