@@ -1,7 +1,7 @@
 """Anomalies in a stream: how far a sample is from its forecasts.
 
-    error    e[k, j] = x[j] - forecast[k, j] for target j; forecast k was made k + 1 samples
-             before, k = 0 to horizon - 1
+    error    e[k, j] = x[j] - forecast[k, j] for target j; forecast k was made ahead[k] samples
+             before (ahead: the steps ahead, 1 to the horizon if that is a number)
     raw      max over j of the mean over k of |e[k, j] - centre[k, j]| / scale[k, j], over the
              forecasts that are known
     score    s = s_before + smoothing * (raw - s_before); the first score is the first raw value
@@ -50,15 +50,17 @@ class AnomalyDetector:
         detector = spec.detector
         if not isinstance(answer, Forecast) or detector is None:
             raise ConfigError(NO_DETECTOR)
-        shape = (answer.horizon, len(answer.targets))
+        ahead = np.array(answer.ahead)
+        shape = (len(ahead), len(answer.targets))
         self._spec = spec
         self._detector = detector
         self._channels = answer.channels(spec.inputs)
-        self._lead = np.arange(answer.horizon)
+        # Of `due`: each forecast of the sample that comes now.
+        self._now = ahead - 1, np.arange(len(ahead))
         self._centre = np.reshape(detector.centre, shape)
         self._scale = np.reshape(detector.scale, shape)
-        # [k]: the answer k + 1 samples ago. Its row k forecasts the sample that comes now.
-        self._due = np.empty((answer.horizon, *shape))
+        # [a - 1]: the answer a samples ago.
+        self._due = np.empty((ahead[-1], *shape))
         self._score = math.nan
         self.reset()
 
@@ -82,7 +84,7 @@ class AnomalyDetector:
         return Detection(self._score, self._score > self._detector.threshold)
 
     def errors(self, x: ArrayLike, answer: ArrayLike) -> Float64:
-        """The first half of a call: x minus its forecasts, (horizon, targets) raw units.
+        """The first half of a call: x minus its forecasts, (steps ahead, targets) raw units.
 
         An error is NaN if the sample's value or the forecast is missing. The answer is kept as the
         newest forecast. Raises SampleError as a call does.
@@ -97,17 +99,17 @@ class AnomalyDetector:
                 f"sample and answer have shapes {sample.shape} and {forecast.shape}, "
                 f"expected ({self._spec.input_size},) and ({self._spec.output_size},)"
             )
-        errors: Float64 = sample[self._channels] - self._due[self._lead, self._lead]
+        errors: Float64 = sample[self._channels] - self._due[self._now]
         self._due[1:] = self._due[:-1].copy()
         self._due[0] = forecast.reshape(self._due.shape[1:])
         return errors
 
     @property
     def state(self) -> dict[str, Any]:
-        """Copies: "due" (horizon, horizon, targets) and "score". Save it with the session's state.
+        """Copies: "due" (last step ahead, steps ahead, targets) and "score".
 
-        Assigning restores both. It raises BackendError for other names or shapes, and for text or
-        None. The state is then unchanged.
+        Save it with the session's state. Assigning restores both. It raises BackendError for other
+        names or shapes, and for text or None. The state is then unchanged.
         """
         return {"due": self._due.copy(), "score": self._score}
 

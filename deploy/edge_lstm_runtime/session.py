@@ -15,7 +15,7 @@ from .errors import BackendError, ConfigError, SampleError
 from .inputs import as_samples, from_scale, sound_of
 from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
-from .tasks import Scaling
+from .tasks import Quantiles, Scaling
 
 LAST = "last"  # names in a session's state, beside those of the network
 PCM = "pcm"
@@ -26,12 +26,27 @@ def answers(scaling: Scaling, outputs: NDArray[Any], filled: NDArray[np.float64]
 
     filled: (..., C) the samples as `Inputs.features` fills them.
     """
-    answer = outputs * scaling.scale + scaling.offset
+    quantiles = scaling.quantiles
+    answer = outputs if quantiles is None else _widened(quantiles, outputs)
+    answer = answer * scaling.scale + scaling.offset
     if scaling.residual is not None:
         answer += filled[..., scaling.residual]
     if scaling.units is not None:
         answer = np.where(scaling.units > 0, from_scale(answer, scaling.units), answer)
+    if quantiles is not None:
+        grouped = answer.reshape(*answer.shape[:-1], -1, quantiles.levels)
+        answer = np.sort(grouped, axis=-1).reshape(answer.shape)
+    if scaling.low is not None or scaling.high is not None:
+        answer = np.clip(answer, scaling.low, scaling.high)
     return answer.astype(outputs.dtype)
+
+
+def _widened(quantiles: Quantiles, outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """outputs: (..., O) -> (..., O) each at `width` times its distance from its median."""
+    medians = outputs[..., quantiles.median :: quantiles.levels].astype(np.float64)
+    medians = np.repeat(medians, quantiles.levels, axis=-1)
+    widened: NDArray[np.float64] = medians + quantiles.width * (outputs - medians)
+    return widened
 
 
 class Session:

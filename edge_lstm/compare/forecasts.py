@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence as Many
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,9 @@ def arima(case: Case) -> Row:
     seconds = filtering = 0.0
     learned = 0
     orders = []
-    for j, target in enumerate(spec.answer.targets):
+    channels = spec.answer.channels_of_outputs(spec.inputs)
+    places = np.searchsorted(spec.answer.ahead, spec.answer.steps)
+    for target in spec.answer.targets:
         channel = spec.inputs.names.index(target)
         inputs = case.spec.inputs
         assert isinstance(inputs, Channels)
@@ -95,11 +98,13 @@ def arima(case: Case) -> Row:
         learned += order[0] + order[2]
         for answer, sequence in zip(found, case.splits.test, strict=True):
             began = time.perf_counter()
-            ahead = forecasts(result, (sequence.x[:, channel] - mean) / std, spec.answer.horizon)
+            series = (sequence.x[:, channel] - mean) / std
+            ahead = mean + std * forecasts(result, series, spec.answer.ahead)
             filtering += time.perf_counter() - began
             known = ~np.isnan(sequence.x[:, channel])
             seen = np.logical_or.accumulate(known)
-            answer[seen, j :: len(spec.answer.targets)] = mean + std * ahead[seen]
+            own = np.flatnonzero(channels == channel)
+            answer[np.ix_(seen, own)] = ahead[seen][:, places[own]]
     duration = 1e6 * filtering / sum(len(s.x) for s in case.splits.test)
     title = f"ARIMA{', '.join(dict.fromkeys(orders))}"
     note = f"order by AIC on the last {len(train)} steps of the longest training sequence"
@@ -115,12 +120,13 @@ def arima(case: Case) -> Row:
     )
 
 
-def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
-    """(T,) -> (T, horizon) 1, 2, ... steps ahead of each step, from the values up to it.
+def forecasts(result: Any, series: Float64, steps: Many[int]) -> Float64:
+    """(T,) -> (T, len(steps)) so many steps ahead of each step, from the values up to it.
 
-    NaN in `series` is bridged. result: a fitted ARIMA without trend. Its coefficients are kept. A
-    forecast is the design times a power of the transition times the filtered state. In one pass
-    this gives the forecasts that `append` and `forecast` would give at each step.
+    steps: ascending. NaN in `series` is bridged. result: a fitted ARIMA without trend. Its
+    coefficients are kept. A forecast is the design times a power of the transition times the
+    filtered state. In one pass this gives the forecasts that `append` and `forecast` would give at
+    each step.
     """
     from threadpoolctl import threadpool_limits
 
@@ -130,11 +136,12 @@ def forecasts(result: Any, series: Float64, horizon: int) -> Float64:
     design = filtered.model.ssm["design"][0]
     transition = filtered.model.ssm["transition"]
     state = filtered.filter_results.predicted_state[:, 1:]  # (k, T): of the step after each
-    ahead = np.empty((len(series), horizon))
-    for k in range(horizon):
-        ahead[:, k] = design @ state
+    ahead = []
+    for step in range(1, steps[-1] + 1):
+        if step in steps:
+            ahead.append(design @ state)
         state = transition @ state
-    return ahead
+    return np.stack(ahead, axis=1)
 
 
 def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:

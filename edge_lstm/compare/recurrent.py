@@ -5,6 +5,7 @@ All have the same trainer, width, epochs and data.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from itertools import cycle
 from pathlib import Path
@@ -21,7 +22,7 @@ from edge_lstm_runtime.session import Session
 
 from ..data.statistics import make_spec
 from ..network import CompactNet, canonical_weights
-from ..results.answers import answers
+from ..results.answers import answers, calibrated
 from ..threads import using
 from ..training import checkpoint
 from ..training.loop import Training
@@ -82,6 +83,8 @@ def _peer(kind: str, case: Case) -> Row:
             return Row(kind, TITLES[kind], None, parameters, note=f"failed: {e}")
         training.net.load_state_dict(checkpoint.load(Path(folder) / checkpoint.BEST)["model"])
         seconds = _seconds(Path(folder))
+    answer = calibrated(training.net, case.splits.val)
+    training.net.spec = dataclasses.replace(training.net.spec, answer=answer)
     metrics = case.measure(answers(training.net, case.splits.test))
     model = training.net.cpu()
     duration, how = _deployed_step(spec, canonical_weights(model), case)

@@ -24,20 +24,18 @@ def future(spec: ModelSpec, x: Float64) -> Float64:
 
     NaN past the end and if a value is missing.
     """
-    channels = spec.answer.channels(spec.inputs)
-    longer = np.concatenate([x[:, channels], np.full((spec.answer.horizon, len(channels)), np.nan)])
-    steps = np.arange(len(x))[:, None] + 1 + np.arange(spec.answer.horizon)
-    truth: Float64 = longer[steps].reshape(len(x), spec.answer.size)
-    return truth
+    return _later(spec, x, spec.answer.steps)
 
 
 def season_before(spec: ModelSpec, x: Float64, season: int) -> Float64:
     """x: (T, C) raw units -> (T, O) the values one season before those of `future`.
 
+    Further ahead than a season, it is as many seasons as are needed for a value that is known.
     NaN in the first season and if a value is missing.
     """
-    found = np.full((len(x), spec.answer.size), np.nan)
-    found[season:] = future(spec, x)[: max(len(x) - season, 0)]
+    steps = spec.answer.steps
+    found = _later(spec, x, steps - season * -(-steps // season))
+    found[:season] = np.nan
     return found
 
 
@@ -48,7 +46,16 @@ def filled_raw(spec: ModelSpec, x: Float64) -> Float64:
 
 def last_values(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) the value now, for every step ahead, gaps filled."""
-    return filled_raw(spec, x)[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
+    return filled_raw(spec, x)[:, spec.answer.channels_of_outputs(spec.inputs)]
+
+
+def _later(spec: ModelSpec, x: Float64, steps: NDArray[np.int64]) -> Float64:
+    """(T, O) each output's channel so many steps later, NaN outside. steps: (O,)"""
+    rows = np.arange(len(x))[:, None] + steps
+    inside = (rows >= 0) & (rows < len(x))
+    values = x[np.where(inside, rows, 0), spec.answer.channels_of_outputs(spec.inputs)]
+    found: Float64 = np.where(inside, values, np.nan)
+    return found
 
 
 def stream_cuts(steps: int, window: int, streams: int) -> Iterator[slice]:

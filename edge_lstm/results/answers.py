@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import answers as scaled
 
 from ..data.recordings import Sequence
 from ..data.windows import batches
 from ..network import CompactNet, State
+from ..tasks.base import task_of
 
 # Steps whose hidden values are held at once. A recording of days doesn't fit otherwise.
 CHUNK = 4096
@@ -40,13 +43,36 @@ def stream(model: CompactNet, x: Tensor, lengths: Tensor) -> Iterator[tuple[slic
         yield steps, outputs
 
 
-@torch.no_grad()
 def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
     """Of each sequence (T, O): logits for classes and characters, else raw units."""
+    return in_units(model.spec, outputs(model, sequences), sequences)
+
+
+def calibrated(model: CompactNet, sequences: list[Sequence]) -> Any:
+    """The answer of the model's specification, with what sequences that it hasn't learned say."""
+    return task_of(model.spec).calibrated(model.spec, sequences, lambda: outputs(model, sequences))
+
+
+def in_units(
+    spec: ModelSpec, outputs: list[NDArray[np.float32]], sequences: list[Sequence]
+) -> list[NDArray[np.float32]]:
+    """The answers that outputs of the network, (T, O) for each sequence, stand for."""
+    scaling = spec.answer.scaling(spec.inputs)
+    if scaling is None:
+        return outputs
+    # Raw units need float64: in float32 a forecast of 101,325 Pa keeps two decimals.
+    return [
+        scaled(scaling, y.astype(np.float64), spec.inputs.features(s.x)[1]).astype(np.float32)
+        for y, s in zip(outputs, sequences, strict=True)
+    ]
+
+
+@torch.no_grad()
+def outputs(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.float32]]:
+    """Of each sequence (T, O): the outputs of the network."""
     device = next(model.parameters()).device
     spec = model.spec
-    scaling = spec.answer.scaling(spec.inputs)
-    inputs = [spec.inputs.features(s.x) for s in sequences]
+    inputs = [spec.inputs.features(s.x)[0] for s in sequences]
     lengths = np.array([len(s.x) for s in sequences])
     found: list[NDArray[np.float32]] = [
         np.empty((n, spec.answer.size), np.float32) for n in lengths
@@ -55,16 +81,14 @@ def answers(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
     for batch in batches(lengths):
         x = np.zeros((len(batch), lengths[batch].max(), spec.inputs.feature_size), np.float32)
         for row, k in enumerate(batch):
-            x[row, : lengths[k]] = inputs[k][0]
-        for steps, outputs in stream(
+            x[row, : lengths[k]] = inputs[k]
+        for steps, made in stream(
             model, torch.from_numpy(x).to(device), torch.from_numpy(lengths[batch])
         ):
-            values = outputs.float().cpu().numpy()
+            values = made.float().cpu().numpy()
             for row, k in enumerate(batch):
                 part = found[k][steps]
-                # Raw units need float64: in float32 a forecast of 101,325 Pa keeps two decimals.
-                exact = values[row, : len(part)].astype(np.float64)
-                part[:] = exact if scaling is None else scaled(scaling, exact, inputs[k][1][steps])
+                part[:] = values[row, : len(part)]
     return found
 
 

@@ -27,7 +27,7 @@ TITLES = {
     "bits_per_character": "bits per character",
     "perplexity": "perplexity",
 }
-IN_UNITS = frozenset({"mae", "rmse", "mae_last", "rmse_last"})  # of a target
+IN_UNITS = frozenset({"mae", "rmse", "mae_last", "rmse_last", "pinball"})  # of a target
 
 
 def evaluate(
@@ -68,13 +68,17 @@ def evaluate(
 def titled(metrics: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, float | None]:
     """Title -> figure, of the metrics that `titles` has words for, None if there is no figure.
 
-    With several targets, errors in units stand once for each target.
+    With several targets, errors in units stand once for each target. If `horizon` lists the steps
+    ahead, they stand once for each of these too, under the names of the outputs.
     """
     targets = metrics.get("per_target", {})
     several = len(targets) > 1
+    if "ahead" in metrics:
+        steps = {f"+{step['ahead']}": step["per_target"] for step in metrics["per_step"]}
+        targets = {t + k: each[t] for k, each in steps.items() for t in targets}
     found: dict[str, float | None] = {}
     for name, title in titles.items():
-        if several and name in IN_UNITS:
+        if len(targets) > 1 and name in IN_UNITS:
             found |= {f"{title}, {target}": each.get(name) for target, each in targets.items()}
         else:
             mean = ", mean of the targets" if several and name == "nrmse" else ""

@@ -13,10 +13,14 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Float64
 from .metrics import figure
+from .words import ahead
 
 
 def spread(spec: ModelSpec, truth: Float64) -> Float64:
-    """truth: (steps, O) raw units, all known -> (targets,) each one's standard deviation."""
+    """(targets,) each one's standard deviation.
+
+    truth: (steps, steps ahead * targets) raw units, all known.
+    """
     deviations: Float64 = truth.reshape(-1, len(spec.answer.targets)).std(axis=0)
     return deviations
 
@@ -27,7 +31,10 @@ def with_ends(
     truth: Float64,
     ends: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """answer, truth: (steps, O), raw units. ends: the rows that are measured by themselves too."""
+    """answer, truth: (steps, targets), raw units.
+
+    ends: the rows that are measured by themselves too.
+    """
     found = errors(spec, answer, truth)
     last = errors(spec, answer[ends], truth[ends])
     del found["per_step"]
@@ -39,14 +46,15 @@ def with_ends(
 
 
 def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
-    """forecast, truth: (steps, O), raw units."""
+    """forecast, truth: (steps, steps ahead * targets), raw units."""
     import torch
     from torchmetrics.functional import mean_absolute_error, mean_squared_error
 
-    shape = (max(spec.answer.horizon, 1), len(spec.answer.targets))
+    steps_ahead = spec.answer.ahead
+    shape = (len(steps_ahead), len(spec.answer.targets))
     prediction = torch.from_numpy(forecast)
     target = torch.from_numpy(truth)
-    outputs = spec.answer.size
+    outputs = truth.shape[1]
     # With one output torchmetrics gives a scalar.
     mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
     mse = np.asarray(mean_squared_error(prediction, target, num_outputs=outputs)).reshape(shape)
@@ -64,22 +72,40 @@ def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]
         mean = sum(relative) / len(relative) if relative else None
         return {**in_units, "nrmse": mean, "per_target": each}
 
-    steps = [{"ahead": k + 1, **figures(mae[k], mse[k])} for k in range(shape[0])]
+    steps = [{"ahead": n, **figures(mae[k], mse[k])} for k, n in enumerate(steps_ahead)]
     return {**figures(mae.mean(axis=0), mse.mean(axis=0)), "per_step": steps}
 
 
+def places(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Place, in words -> the figures there: of each target if there are several.
+
+    If `horizon` lists the steps ahead, of each of these too.
+    """
+    apart = "ahead" in metrics
+    found = {}
+    for part in metrics["per_step"] if apart else [metrics]:
+        for target, figures in part["per_target"].items():
+            words = [target] if len(part["per_target"]) > 1 else []
+            words += [ahead(part["ahead"])] if apart else []
+            found[", ".join(words)] = figures
+    return found
+
+
 def judged(model: dict[str, Any], titles: Mapping[str, str], note: str = "") -> dict[str, Any]:
-    """beats_NAME of each of the model's `baselines`, and the verdict. titles: their names."""
+    """beats_NAME of each of the model's `baselines`, and the verdict. titles: their names.
+
+    There is a sentence for each of `places`, and a baseline is beaten if it is beaten in all.
+    """
     beats = dict.fromkeys(titles, True)
     lines = []
-    for target, figures in model["per_target"].items():
+    found = {name: places(model["baselines"][name]) for name in titles}
+    for place, figures in places(model).items():
         sentences = []
         for name, title in titles.items():
-            baseline = model["baselines"][name]["per_target"][target]
-            better, sentence = _compare(figures, baseline, title)
+            better, sentence = _compare(figures, found[name][place], title)
             beats[name] &= better
             sentences.append(sentence)
-        lines.append(("" if len(model["per_target"]) == 1 else f"{target}: ") + " ".join(sentences))
+        lines.append((place and f"{place}: ") + " ".join(sentences))
     verdict = "\n".join([*lines, note]).rstrip()
     return {f"beats_{name}": better for name, better in beats.items()} | {"verdict": verdict}
 

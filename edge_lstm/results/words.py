@@ -22,3 +22,7 @@ def more(value: float, than: float) -> float:
     if than:
         return 100 * (value / than - 1)
     return math.inf if value else 0.0
+
+
+def ahead(steps: int) -> str:
+    return f"{steps} step{'s' if steps > 1 else ''} ahead"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from ..config.base import Count, Fraction
+from ..config.base import Contradiction, Count, Fraction
+from ..config.sections import Whole
 from . import forecast
 
 
@@ -20,6 +21,11 @@ class Section(forecast.Section):
 
     false_alarms: Fraction = 0.001
     smoothing: Count = 1
+
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        if self.quantiles:
+            yield ("model", "quantiles"), "a detector watches single forecasts; remove them"
+        yield from super().rules(config)
 
     @property
     def alarms(self) -> dict[str, Any]:

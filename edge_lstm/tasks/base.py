@@ -7,7 +7,7 @@ without them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -80,8 +80,21 @@ class Task(ABC):
         return "no step has a known target"
 
     @abstractmethod
-    def loss(self, config: TrainConfig) -> Loss:
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> Loss:
         """config: [train], with this task's keys."""
+
+    def calibrated(
+        self,
+        spec: ModelSpec,
+        sequences: Many[Sequence],  # noqa: ARG002
+        outputs: Callable[[], Answers],  # noqa: ARG002
+    ) -> Any:
+        """The answer with the numbers that the validation split gives it after the training.
+
+        outputs: gives those of the network, (T, O) for each of the sequences, which it has not
+        learned.
+        """
+        return spec.answer
 
     def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> Tally:  # noqa: ARG002
         """The metrics of the validation split after each epoch, those of `Section.MONITORS`."""

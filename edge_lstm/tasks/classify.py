@@ -149,7 +149,7 @@ class ClassTask(Task):
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         return np.asarray(sequence.label), np.ones(len(sequence.x), bool)
 
-    def loss(self, config: TrainConfig) -> SequenceClassLoss:
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> SequenceClassLoss:  # noqa: ARG002
         assert isinstance(config, TrainSection)
         return SequenceClassLoss(config.loss_steps == "last", config.label_smoothing)
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from edge_lstm_runtime.checks import SMALLEST
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
-from edge_lstm_runtime.tasks.forecast import Forecast
+from edge_lstm_runtime.tasks.forecast import FARTHEST, MEDIAN, Forecast, ascending
 
-from ..config.base import Contradiction, Count, Names, repeated
-from ..config.sections import Whole
+from ..config.base import Contradiction, Fraction, Names, repeated
+from ..config.sections import TrainConfig, Whole
 from ..data.recordings import Float64, Sequence, Splits
 from ..data.windows import future, last_values, season_before
 from ..results.numbers import errors, judged
 from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
+from ..results.quantiles import intervals, sentences, widths, with_quantiles
+from ..results.words import ahead as in_words
+from ..training.losses import NumberLoss, PinballLoss
 from .base import Answers, Metrics
 from .numbers import NumberSection, NumberTask
 
@@ -29,15 +34,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWN = 600  # the most steps of the figure
-Horizon = Annotated[Count, Field(description="the number of steps to forecast")]
+
+
+def _horizon(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    if isinstance(value, tuple):
+        good = bool(value) and value[0] >= 1 and ascending(value) and value[-1] <= FARTHEST
+    else:
+        good = value >= 1
+    if not good:
+        expected = f"expected a whole number from 1, or an ascending list of them to {FARTHEST:,}"
+        raise PydanticCustomError("horizon", "{message}", {"message": expected})
+    return value
+
+
+Horizon = Annotated[
+    int | tuple[int, ...],
+    AfterValidator(_horizon),
+    Field(description="the number of steps to forecast"),
+]
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+Bounds = Bound | dict[str, Bound] | None  # of every target, or by its name
 
 
 class Section(NumberSection):
     """[model] of task "forecast".
 
     targets   the channels to forecast, all if left out
-    horizon   steps ahead
+    horizon   the last step ahead, of all from 1 on, or a list of steps ahead
     residual  forecast the change from the value now, not the value
+    quantiles  of each forecast, 0.5 among them: the model then learns these, not the mean
+    low, high  bounds of the answer, for every target or by its name
     """
 
     NOT_HERE: ClassVar[Mapping[str, str]] = {
@@ -50,21 +76,41 @@ class Section(NumberSection):
     horizon: Horizon
     targets: Names | None = None
     residual: bool = False
+    quantiles: tuple[Fraction, ...] = ()
+    low: Bounds = None
+    high: Bounds = None
 
     def answer(self, splits: Splits, dt_name: str) -> Forecast:
         targets = self.targets or tuple(c for c in splits.channels if c != dt_name)
         if absent := [t for t in targets if t not in splits.channels]:
             among = f"is not among the channels {list(splits.channels)}"
             raise DataError(f"[model] targets: {absent[0]!r} {among}")
-        count = self.horizon * len(targets)
-        return Forecast(targets, self.horizon, (0.0,) * count, (1.0,) * count, self.residual)
+        steps = len(self.horizon) if isinstance(self.horizon, tuple) else self.horizon
+        count = steps * len(targets) * (len(self.quantiles) or 1)
+        return Forecast(
+            targets,
+            self.horizon,
+            (0.0,) * count,
+            (1.0,) * count,
+            self.residual,
+            self.quantiles,
+            low=self._bounds("low", targets),
+            high=self._bounds("high", targets),
+        )
+
+    def _bounds(self, key: str, targets: Many[str]) -> tuple[float | None, ...]:
+        """The bound of each target, () if none has one. Raises DataError."""
+        given = getattr(self, key)
+        if given is None:
+            return ()
+        named = given if isinstance(given, dict) else {}
+        if absent := [name for name in named if name not in targets]:
+            raise DataError(f"[model] {key}: {absent[0]!r} is not among the targets {[*targets]}")
+        return tuple(self._bound(key, t) for t in targets)
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
-        season = config.data.season
         channels = config.data.named_channels
-        if season is not None and season < self.horizon:
-            known = "the seasonal forecast must be known by then"
-            yield ("data", "season"), f"expected at least the horizon ({self.horizon}): {known}"
+        yield from self._of_answers(config)
         for target in self.targets or ():
             if channels is not None and target not in channels:
                 among = f"expected names among the channels {list(channels)}"
@@ -82,10 +128,33 @@ class Section(NumberSection):
                 yield ("augment", key), f"expected 0 for task {self.task!r}: {other}"
         yield from super().rules(config)
 
+    def _of_answers(self, config: Whole) -> Iterator[Contradiction]:
+        if self.quantiles and not (ascending(self.quantiles) and MEDIAN in self.quantiles):
+            yield ("model", "quantiles"), f"expected ascending numbers, {MEDIAN} among them"
+        if self.quantiles and "loss" in config.train.model_fields_set:
+            why = "`quantiles` in [model] are learned by the pinball loss"
+            yield ("train", "loss"), f"{why}; remove one of the two"
+        both = [given for given in (self.low, self.high) if isinstance(given, dict)]
+        for target in dict.fromkeys(name for given in both for name in given) or ("",):
+            low = self._bound("low", target)
+            high = self._bound("high", target)
+            if low is not None and high is not None and low >= high:
+                of = f" of {target!r}" if target else ""
+                yield ("model", "low"), f"expected less than `high`{of}, {high:g}"
+
+    def _bound(self, key: str, target: str) -> float | None:
+        given: Bounds = getattr(self, key)
+        return given.get(target) if isinstance(given, dict) else given
+
 
 class ForecastTask(NumberTask):
     figure = "forecast.png"
-    titles: ClassVar[Mapping[str, str]] = {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"}
+    titles: ClassVar[Mapping[str, str]] = {
+        "mae": "MAE",
+        "rmse": "RMSE",
+        "nrmse": "NRMSE",
+        "pinball": "pinball loss",
+    }
     printed = ("mae", "rmse", "nrmse")
     simple: ClassVar[Mapping[str, str]] = {
         "naive": "naive forecast",
@@ -112,18 +181,38 @@ class ForecastTask(NumberTask):
 
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
         if np.isnan(wanted).all(axis=0).any():
-            none = (
-                f"no step of the training split is followed by {spec.answer.horizon} known values"
-            )
+            none = f"no step of the training split {followed(spec)}"
             raise DataError(f"{none}; lower `horizon` in [model]")
 
     def nothing_known(self, spec: ModelSpec) -> str:
-        return f"no step is followed by {spec.answer.horizon} known values"
+        return f"no step {followed(spec)}"
+
+    def points(self, spec: ModelSpec) -> slice:
+        points: slice = spec.answer.points
+        return points
+
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:
+        quantiles = spec.answer.quantiles
+        return PinballLoss(quantiles=quantiles) if quantiles else super().loss(config, spec)
+
+    def calibrated(
+        self, spec: ModelSpec, sequences: Many[Sequence], outputs: Callable[[], Answers]
+    ) -> Forecast:
+        """The quantiles' widths, so that the intervals hold their share of these sequences."""
+        answer: Forecast = spec.answer
+        if not answer.quantiles:
+            return answer
+        made = np.concatenate(outputs()).astype(np.float64)
+        wanted = np.concatenate([self.outputs(spec, s) for s in sequences])
+        return dataclasses.replace(answer, widths=widths(answer.quantiles, made, wanted))
 
     def evaluate(
         self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, season: int | None
     ) -> dict[str, Any]:
         """mae, rmse, nrmse, the same per_target and per_step ahead, baselines, and the verdict.
+
+        Of quantiles it is the median that is measured, and there are pinball and coverage too, see
+        `quantiles.with_quantiles`. If `horizon` is a list, these steps are `ahead`.
 
         nrmse is rmse / standard deviation of the truth. Several targets need not have one unit.
         mae and rmse are then None except in per_target, and nrmse is the mean over the targets that
@@ -131,6 +220,7 @@ class ForecastTask(NumberTask):
         beats_seasonal) if MAE and RMSE of every target are lower, as the verdict prints them.
         """
         rows: dict[str, list[Float64]] = {"truth": [], "model": [], "naive": []}
+        points = spec.answer.points
         seasonal_rows: list[Float64] = []
         known: list[NDArray[np.bool_]] = []
         known_season: list[NDArray[np.bool_]] = []
@@ -157,16 +247,23 @@ class ForecastTask(NumberTask):
                 note = f"No step has {both_known}, {without}."
         if not chosen.any():
             raise DataError(
-                f"no step of the {len(sequences)} sequences is followed by {spec.answer.horizon} "
-                "known values; expected longer ones"
+                f"no step of the {len(sequences)} sequences {followed(spec)}; expected longer ones"
             )
         stacked = {name: np.concatenate(parts)[chosen] for name, parts in rows.items()}
         truth = stacked.pop("truth")
-        measured = {name: errors(spec, forecast, truth) for name, forecast in stacked.items()}
+        measured = {
+            name: errors(spec, forecast[:, points], truth[:, points])
+            for name, forecast in stacked.items()
+        }
         result = measured.pop("model")
         result["steps"] = int(chosen.sum())
-        kept = ("mae", "rmse", "nrmse", "per_target")
-        result["baselines"] = {name: {k: m[k] for k in kept} for name, m in measured.items()}
+        if isinstance(spec.answer.horizon, tuple):
+            for figures in (result, *measured.values()):
+                figures["ahead"] = list(spec.answer.horizon)
+        result["baselines"] = measured
+        if spec.answer.quantiles:
+            with_quantiles(spec, result, stacked["model"], truth)
+            note = "\n".join([*filter(None, [note]), *sentences(spec, result)])
         titles = {
             "naive": "naive forecast (last value)",
             "seasonal": f"seasonal naive forecast ({season} steps before)",
@@ -174,22 +271,21 @@ class ForecastTask(NumberTask):
         return result | judged(result, {name: titles[name] for name in measured}, note)
 
     def draw(
-        self,
-        spec: ModelSpec,
-        sequences: Many[Sequence],
-        answers: Answers,
-        metrics: Metrics,  # noqa: ARG002
+        self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, metrics: Metrics
     ) -> Figure:
         """The first target, as far ahead as it is forecast in the longest sequence."""
         target = spec.answer.targets[0]
         longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
-        output = -len(spec.answer.targets)
+        last = slice(-len(spec.answer.targets) * spec.answer.levels, None)
+        first = slice(0, spec.answer.levels)  # of the target's outputs at the last step ahead
+        found = answers[longest][:, last][:, first]
         return plot_forecast(
-            self.truth(spec, sequences[longest])[:, output],
-            answers[longest][:, output],
+            self.truth(spec, sequences[longest])[:, last][:, 0],
+            dict(zip(spec.answer.quantiles or (MEDIAN,), found.T, strict=True)),
             target,
-            ahead=spec.answer.horizon,
+            ahead=spec.answer.ahead[-1],
             baseline=sequences[longest].x[:, spec.inputs.names.index(target)],
+            by_step=_by_step(metrics, target),
         )
 
 
@@ -202,39 +298,73 @@ def on_scale(spec: ModelSpec, values: Float64) -> Float64:
     return np.where(units > 0, to_scale(values, np.maximum(units, SMALLEST)), values)
 
 
+def followed(spec: ModelSpec) -> str:
+    """The values that a step must have ahead, in words."""
+    steps = spec.answer.horizon
+    if not isinstance(steps, tuple):
+        return f"is followed by {steps} known values"
+    named = " and ".join(", ".join(map(str, steps)).rsplit(", ", 1))
+    return f"has known values {named} steps ahead"
+
+
+def _by_step(metrics: Metrics, target: str) -> dict[str, dict[int, float]]:
+    """Forecast -> steps ahead -> MAE."""
+    found = {"model": metrics} | metrics["baselines"]
+    return {
+        name: {step["ahead"]: step["per_target"][target]["mae"] for step in each["per_step"]}
+        for name, each in found.items()
+    }
+
+
 def plot_forecast(
     truth: NDArray[Any],
-    forecast: NDArray[Any],
+    forecasts: Mapping[float, NDArray[Any]],
     target: str,
     *,
     ahead: int = 1,
     baseline: NDArray[Any] | None = None,
+    by_step: Mapping[str, Mapping[int, float]] | None = None,
 ) -> Figure:
-    """Forecast and truth over time, and one against the other.
+    """Forecast and truth over time, one against the other, and the error by the steps ahead.
 
-    truth, forecast, baseline (the last value): (T,) raw units, made at the same steps, for `ahead`
-    steps later. NaN is left out. The last DRAWN steps are drawn.
+    truth, baseline (the last value), and each quantile of the forecasts, the median among them:
+    (T,) raw units, made at the same steps, for `ahead` steps later. NaN is left out. The last DRAWN
+    steps are drawn. by_step: the MAE of each forecast, drawn if there are several steps ahead.
     """
-    figure = new_figure(12, 3.8)
-    over_time, against = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    forecast = forecasts[MEDIAN]
+    by_step = by_step or {}
+    several = any(len(each) > 1 for each in by_step.values())
+    figure = new_figure(15 if several else 12, 3.8)
+    panels = figure.subplots(1, 3 if several else 2, width_ratios=(2.4, 1, 1)[: 2 + several])
+    over_time, against = panels[:2]
     start = max(0, len(truth) - DRAWN)
     moments = np.arange(start, len(truth)) + ahead
     if baseline is not None:
         over_time.plot(
             moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)"
         )
+    ends = [values[start:] for values in forecasts.values()]
+    for low, high, share in intervals(tuple(forecasts)):
+        label = f"{100 * share:g} % interval"
+        area = {"color": VALIDATION, "alpha": 0.2, "linewidth": 0}
+        over_time.fill_between(moments, ends[low], ends[high], label=label, **area)
     over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
     over_time.legend(frameon=False, ncols=3)
-    steps_ahead = f"{ahead} step{'s' if ahead > 1 else ''} ahead"
     label_axes(
         over_time,
-        f"{target}: forecast {steps_ahead}, test split",
+        f"{target}: forecast {in_words(ahead)}, test split",
         "step of the sequence that is forecast",
         f"{target} (raw units)",
     )
     draw_against(against, truth, forecast, markersize=2)
     label_axes(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
+    if several:
+        for name, errors_of in by_step.items():
+            panels[2].plot([*errors_of], [*errors_of.values()], "o-", markersize=3, label=name)
+        panels[2].set_ylim(bottom=0)
+        panels[2].legend(frameon=False)
+        label_axes(panels[2], "MAE by the steps ahead", "steps ahead", f"MAE, {target} (raw units)")
     return figure
 
 

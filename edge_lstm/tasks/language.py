@@ -125,7 +125,7 @@ class CharacterTask(Task):
         target = np.append(next_characters(sequence), 0)
         return target, np.arange(len(target)) < len(target) - 1
 
-    def loss(self, config: TrainConfig) -> StepClassLoss:  # noqa: ARG002
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> StepClassLoss:  # noqa: ARG002
         return StepClassLoss()
 
     def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> CharacterTally:  # noqa: ARG002

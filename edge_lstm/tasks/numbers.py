@@ -17,7 +17,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
 from ..data.fit_channels import mean_std
 from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits
-from ..results.numbers import spread
+from ..results.numbers import places, spread
 from ..results.words import more, signed
 from ..training.losses import NumberLoss
 from ..training.tally import NumberTally
@@ -87,7 +87,7 @@ class NumberTask(Task):
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
         """Raise DataError if the training split has no truth for an output, NaN in `wanted`."""
 
-    def loss(self, config: TrainConfig) -> NumberLoss:
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:  # noqa: ARG002
         assert isinstance(config, NumberTrainConfig)
         return NumberLoss(config.loss == "huber")
 
@@ -95,17 +95,22 @@ class NumberTask(Task):
         deviations = None
         if len(spec.answer.targets) > 1:
             truth = np.concatenate([self.truth(spec, s) for s in sequences])
-            deviations = spread(spec, truth[np.isfinite(truth).all(axis=1)])
-        return NumberTally(np.asarray(spec.answer.scale), deviations)
+            known = np.isfinite(truth).all(axis=1)
+            deviations = spread(spec, truth[known][:, self.points(spec)])
+        return NumberTally(np.asarray(spec.answer.scale), deviations, self.points(spec))
+
+    def points(self, spec: ModelSpec) -> slice:  # noqa: ARG002
+        """The outputs that are measured by their errors, for each step ahead the targets'."""
+        return slice(None)
 
     def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:  # noqa: ARG002
-        """A line for each target, the verdict last."""
+        """A line for each target, or each step ahead that is listed, and the verdict last."""
         lines = []
-        for target, found in test["per_target"].items():
+        for place, found in places(test).items():
             nrmse = "" if found["nrmse"] is None else f", NRMSE {found['nrmse']:.4g}"
             figures = f"MAE {found['mae']:.4g}, RMSE {found['rmse']:.4g}{nrmse}"
             steps = f"over {test['steps']:,} steps"
-            lines.append(f"test error      {self.of(test, target)}{figures} {steps}")
+            lines.append(f"test error      {place and f'{place}: '}{figures} {steps}")
         return [*lines, test["verdict"]]
 
     def of(self, test: Metrics, target: str) -> str:

@@ -101,13 +101,14 @@ def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     Raises TrainingError if it answers something else than a student of this specification, or was
     trained on other data.
     """
-    # A detector's threshold is set after the training, and the network may be another one. Both
-    # must read the same way: a net that reads both ways would read the padding of the batches.
+    # A detector's threshold and the widths of quantiles are set after the training, and the network
+    # may be another one. Both must read the same way: a net that reads both ways would read the
+    # padding of the batches.
     theirs, ours = (
         {
             "bidirectional": s.whole,
             "inputs": s.inputs.to_dict(),
-            "answer": {**s.to_dict()["answer"], "detector": None},
+            "answer": {**s.to_dict()["answer"], "detector": None, "widths": None},
         }
         for s in (run.spec, spec)
     )

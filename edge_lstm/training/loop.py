@@ -82,7 +82,7 @@ class Training:
         fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
-        self._loss = task_of(spec).loss(config)
+        self._loss = task_of(spec).loss(config, spec)
         data = training_examples(self.config, spec, splits.train)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)
         self.validate = Validation(spec, splits.val, self._loss, fabric)

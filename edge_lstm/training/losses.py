@@ -150,6 +150,32 @@ class NumberLoss(Loss):
         return _errors(outputs, wanted.float(), mask).square().sum()
 
 
+@dataclasses.dataclass(frozen=True)
+class PinballLoss(NumberLoss):
+    """The loss whose least value is at the quantiles of what is to be answered.
+
+    An error below the truth costs q times its size, and one above it 1 - q times. Koenker and
+    Bassett, Regression Quantiles, Econometrica 46 (1978).
+    quantiles  of each value. The outputs of a value are side by side
+    """
+
+    quantiles: tuple[float, ...] = (0.5,)
+
+    def __call__(
+        self,
+        outputs: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        last: Tensor,  # noqa: ARG002
+    ) -> Tensor:
+        import torch
+
+        error = _errors(outputs, y, mask)
+        errors = [error[..., n :: len(self.quantiles)] for n in range(len(self.quantiles))]
+        terms = zip(self.quantiles, errors, strict=True)
+        return torch.stack([torch.maximum((1 - q) * e, -q * e).sum() for q, e in terms]).sum()
+
+
 def _errors(outputs: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     """outputs, wanted: (N, T, O), mask: (N, T) -> (N, T, O), 0 at the steps that don't count."""
     import torch

@@ -74,11 +74,18 @@ class NumberTally(Tally):
     scale   (O,) raw units, by which the network's outputs are multiplied
     spread  (targets,) the standard deviation of each one's truth if there are several, because
             these have no common unit. None if there is one
+    points  the outputs that are measured. The others are quantiles beside them
     """
 
-    def __init__(self, scale: NDArray[np.float64], spread: NDArray[np.float64] | None):
-        self._scale = scale
+    def __init__(
+        self,
+        scale: NDArray[np.float64],
+        spread: NDArray[np.float64] | None,
+        points: slice = slice(None),
+    ):
+        self._scale = scale[points]
         self._spread = spread
+        self._points = points
 
     def start(self, device: Any) -> None:
         import torch
@@ -89,7 +96,8 @@ class NumberTally(Tally):
     def add_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> None:
         import torch
 
-        error = torch.where(mask[..., None], outputs - y, 0).double()
+        error = (outputs - y)[..., self._points]
+        error = torch.where(mask[..., None], error, 0).double()
         self._errors += torch.stack([error.abs().sum(dim=(0, 1)), error.square().sum(dim=(0, 1))])
 
     def figures(self, loss: float, steps: int, total: Sum) -> dict[str, float]:  # noqa: ARG002

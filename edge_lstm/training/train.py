@@ -17,6 +17,7 @@ RUN/*.png               the curves, the task's figure of the test split, and a d
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -262,12 +263,11 @@ def _finish(
     pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
     """
     from ..results import sizes
-    from ..results.answers import answers, carried_answers
+    from ..results.answers import answers, calibrated, carried_answers
     from . import checkpoint
     from .distill import FOLDER
 
     net = load_run(out).model.to(training.fabric.device)
-    spec = net.spec
     season = training.config.data.season
     metrics: dict[str, Any] = {
         "best_epoch": training.progress.best_epoch,
@@ -280,6 +280,11 @@ def _finish(
     if training.config.train.refit:  # the refitted model has seen the validation split
         training.net.load_state_dict(checkpoint.load(out / checkpoint.FIRST)["model"])
         unseen = training.net
+    answer = calibrated(unseen, splits.val)
+    for model in (net, unseen):
+        model.spec = dataclasses.replace(model.spec, answer=answer)
+    spec = net.spec
+    _keep(out, spec)
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
     for part, answered in found.items():
         metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
@@ -314,10 +319,7 @@ def _finish(
         )
         for part, answered in found.items():
             scored[part] = alarms.scores(spec, getattr(splits, part), answered)
-        checkpoint.save(
-            out / checkpoint.BEST,
-            {**checkpoint.load(out / checkpoint.BEST), "spec": spec.to_dict()},
-        )
+        _keep(out, spec)
         for part, scores in scored.items():
             measured = alarms.measure(spec, getattr(splits, part), scores)
             metrics.setdefault(part, {})[alarms.KEY] = measured
@@ -326,3 +328,12 @@ def _finish(
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
+
+
+def _keep(out: Path, spec: ModelSpec) -> None:
+    """The specification of the best checkpoint, with the numbers that came after its training."""
+    from . import checkpoint
+
+    best = checkpoint.load(out / checkpoint.BEST)
+    if best["spec"] != (changed := spec.to_dict()):
+        checkpoint.save(out / checkpoint.BEST, {**best, "spec": changed})

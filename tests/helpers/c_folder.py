@@ -121,6 +121,51 @@ def timed_detector_bundle(path: Path) -> Path:
     return path
 
 
+def quantiles_bundle(path: Path) -> Path:
+    """Quantiles of two targets at listed steps ahead, with widths and bounds, on top of the value
+    now. Random outputs cross often, and many answers are at a bound.
+    """
+    rng = np.random.default_rng(9)
+    inputs = Channels(("a", "b"), (1.0, 500.0), (2.0, 30.0), missing="ffill")
+    answer = Forecast(
+        ("b", "a"),
+        (1, 6, 24),
+        (0.5,) * 18,
+        (30.0,) * 3 + (2.0,) * 3 + (40.0,) * 3 + (2.5,) * 3 + (50.0,) * 3 + (3.0,) * 3,
+        residual=True,
+        quantiles=(0.1, 0.5, 0.9),
+        widths=(1.25, 1.0, 0.8) * 6,
+        low=(None, 0.0),
+        high=(520.0, 3.0),
+    )
+    spec = ModelSpec(inputs, chain(2, 9, 2, 18), answer)
+    weights = normal_weights(spec, rng)
+    x = rng.normal(size=(400, 2)) * (2.0, 30.0) + (1.0, 500.0)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
+    write_bundle(path, spec, weights, {"golden.npz": golden})
+    return path
+
+
+def listed_detector_bundle(path: Path) -> Path:
+    """A detector over listed steps ahead, whose answers have a lower bound."""
+    rng = np.random.default_rng(10)
+    inputs = Channels(("a", "b"), (1.0, -2.0), (2.0, 1.0))
+    detector = Detector(
+        (0.1, -0.2, 0.0, 0.3, 0.2, 0.1), (1.0, 1.5, 2.0, 1.1, 0.9, 1.3), 2.0, smoothing=0.5
+    )
+    steps = (2, 3, 7)
+    answer = Forecast(
+        ("b", "a"), steps, (0.1, 0.0) * 3, (1.5, 2.0) * 3, low=(-1.0, None), detector=detector
+    )
+    spec = ModelSpec(inputs, chain(2, 9, 1, 6), answer)
+    weights = normal_weights(spec, rng)
+    x = rng.normal(size=(400, 2)) * (2.0, 1.0) + (1.0, -2.0)
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
+    write_bundle(path, spec, weights, {"golden.npz": golden})
+    return path
+
+
 def check_exported(spec: ModelSpec, folder: Path, scheme: str, *files: str) -> None:
     """A model of random weights becomes C that passes its self-test. files: of its layers."""
     bundle = bundle_of(spec, folder / "model.edge")

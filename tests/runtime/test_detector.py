@@ -48,10 +48,12 @@ def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
         for j, target in enumerate(spec.answer.targets):
             value = x[spec.inputs.names.index(target)]
             deviations = []
-            for k in range(spec.answer.horizon):
-                if t - 1 - k >= 0 and not math.isnan(value):
+            horizon = spec.answer.horizon
+            steps = range(1, horizon + 1) if isinstance(horizon, int) else horizon
+            for k, ahead in enumerate(steps):
+                if t - ahead >= 0 and not math.isnan(value):
                     n = k * len(spec.answer.targets) + j
-                    error = value - float(forecasts[t - 1 - k][n])
+                    error = value - float(forecasts[t - ahead][n])
                     deviations.append(abs(error - spec.detector.centre[n]) / spec.detector.scale[n])
             if deviations:
                 raw.append(sum(deviations) / len(deviations))
@@ -67,6 +69,24 @@ def plain(spec: rt.ModelSpec, xs: Array, forecasts: Array) -> Array:
 
 def stream(detector: rt.AnomalyDetector, xs: Array, forecasts: Array) -> list[rt.Detection]:
     return [detector(x, y) for x, y in zip(xs, forecasts, strict=True)]
+
+
+@pytest.mark.parametrize("steps", [(2,), (1, 4), (3, 7, 20)])
+def test_listed_steps_ahead_are_compared_with_the_sample_that_they_are_for(
+    steps: tuple[int, ...],
+) -> None:
+    spec = make_spec(task="forecast", channels=3, outputs=len(steps))
+    spec = detecting(changed(spec, horizon=steps))
+    expected = plain(spec, RECORDING, FORECASTS[:, : 2 * len(steps)])
+    assert np.isnan(expected).sum() == steps[0]
+    detector = rt.AnomalyDetector(spec)
+    found = stream(detector, RECORDING[:30], FORECASTS[:30, : 2 * len(steps)])
+    kept = detector.state
+    assert kept["due"].shape == (steps[-1], len(steps), 2)
+    detector = rt.AnomalyDetector(spec)
+    detector.state = kept
+    found += stream(detector, RECORDING[30:], FORECASTS[30:, : 2 * len(steps)])
+    np.testing.assert_allclose([d.score for d in found], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("gaps", [False, True])

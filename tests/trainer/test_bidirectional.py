@@ -77,7 +77,8 @@ def test_the_model_is_the_reference_at_unequal_lengths(layers: int) -> None:
 def test_padding_reaches_neither_answers_nor_gradients(steps: str) -> None:
     torch.manual_seed(0)
     model = CompactNet(both_ways())
-    loss = TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    config = TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
+    loss = TASK.loss(config, model.spec)
     value, gradients = gradients_of(model, loss, sequences())
     alone = [gradients_of(model, loss, [s]) for s in sequences()]
     assert value == pytest.approx(sum(each for each, _ in alone), rel=1e-6)
@@ -95,7 +96,8 @@ def test_validation_is_what_evaluate_says(steps: str, monkeypatch: pytest.Monkey
     torch.manual_seed(1)
     model = CompactNet(both_ways())
     data = sequences()
-    loss = TASK.loss(TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all"))
+    config = TrainSection(epochs=1, loss_steps="last" if steps == "last" else "all")
+    loss = TASK.loss(config, model.spec)
     found = Validation(model.spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     total, _ = gradients_of(model, loss, data)
     assert found["val_loss"] == pytest.approx(

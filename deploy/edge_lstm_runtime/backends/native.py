@@ -134,14 +134,18 @@ class NativeBackend(Backend):
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
         inputs = spec.inputs
-        # The kernel knows channels of numbers, without an elapsed time or transforms.
+        scaling = spec.answer.scaling(inputs)
+        # The kernel knows channels of numbers, without an elapsed time or transforms, and answers
+        # on a line.
         if not isinstance(inputs, Channels) or inputs.dt or inputs.transforms or inputs.drop:
+            return None
+        if scaling is not None and not scaling.linear:
             return None
         arrays: dict[str, NDArray[Any]] = {
             "mean": np.array(inputs.mean, np.float64),
             "std": np.array(inputs.std, np.float64),
         }
-        if (scaling := spec.answer.scaling(inputs)) is not None:
+        if scaling is not None:
             arrays |= {
                 "offset": scaling.offset.astype(np.float64),
                 "scale": scaling.scale.astype(np.float64),

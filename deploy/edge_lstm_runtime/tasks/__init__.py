@@ -27,18 +27,41 @@ check_names = functools.partial(checks.check_names, "answer")
 check_numbers = functools.partial(checks.check_numbers, "answer")
 
 
+class Quantiles(NamedTuple):
+    """Outputs that stand side by side, `levels` at a time: the quantiles of one value.
+
+    The first step is output = median + width * (output - median), the last one is to sort them.
+
+    levels: how many. median: the place of the median among them. width: (O,) without unit.
+    """
+
+    levels: int
+    median: int
+    width: NDArray[np.float64]
+
+
 class Scaling(NamedTuple):
     """answer = offset + scale * output, plus the current value of the channel `residual`.
 
     offset, scale: (O,) raw units. residual: (O,) indices of channels, or None.
     units: (O,) of the answers that are on a logarithmic scale up to here, and 0 for the others.
     Such an answer becomes unit * (exp(answer) - 1). None if there is none.
+    low, high: (O,) raw units, the bounds of an answer, infinite if there is none, or None.
+    quantiles: or None.
     """
 
     offset: NDArray[np.float64]
     scale: NDArray[np.float64]
     residual: NDArray[np.int64] | None
     units: NDArray[np.float64] | None = None
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
+    quantiles: Quantiles | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether offset, scale and residual are all there is to it."""
+        return all(part is None for part in self[3:])
 
 
 @dataclasses.dataclass(frozen=True)

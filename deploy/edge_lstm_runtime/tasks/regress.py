@@ -25,7 +25,7 @@ class Regress(Answer):
     task = "regress"
     model = "regression"
     several = "targets"
-    horizon: ClassVar[int] = 0  # steps ahead
+    ahead: ClassVar[tuple[int, ...]] = (0,)  # steps: the answer is of the step itself
     targets: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]

@@ -15,6 +15,8 @@ from edge_lstm_runtime import AnomalyDetector, __version__
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.tasks import Scaling
 from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
@@ -56,6 +58,8 @@ def render(
         "golden_bytes": 8
         * (source.samples.size + source.answers.size + spec.answer.size + len(scores)),
     }
+    scaling = spec.answer.scaling(spec.inputs)
+    quantiles = None if scaling is None else scaling.quantiles
     facts = {
         "name": name,
         "title": f"a streaming {spec.answer.model}, {spec.inputs.size} channels in, "
@@ -65,6 +69,9 @@ def render(
         "inputs": spec.inputs,
         "network": spec.network,
         "answer": spec.answer,
+        "curved": scaling is not None and not scaling.linear,
+        "quantiles": quantiles,
+        "levels": quantiles.levels if quantiles else 1,
         "characters": isinstance(spec.inputs, Characters),
         "detector": spec.detector,
         "layer_types": types,
@@ -75,7 +82,6 @@ def render(
         **sizes,
     }
     templates = _environment()
-    scaling = spec.answer.scaling(spec.inputs)
     residual = None if scaling is None else scaling.residual
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
@@ -85,9 +91,7 @@ def render(
         "scores": scores,
         "samples": source.samples.tolist(),
         "answers": source.answers.tolist(),
-        "unit": [1.0] * spec.answer.size
-        if scaling is None
-        else [abs(s) or 1.0 for s in scaling.scale.tolist()],
+        "unit": _unit(spec, scaling),
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
@@ -140,10 +144,20 @@ def ram_bytes(source: Source, scheme: str) -> int:
     state = state_bytes(c_network(spec), scheme)
     if isinstance(spec.inputs, Characters):
         return state + 4 * spec.inputs.feature_size
-    detector = 4 * spec.answer.horizon * spec.answer.size + 4 + 8 if spec.detector else 0
+    detector = 4 * spec.answer.ahead[-1] * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
     frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
     return state + 8 * spec.inputs.size + detector + frames
+
+
+def _unit(spec: ModelSpec, scaling: Scaling | None) -> list[float]:
+    """(O,) the change of each answer with a change of its output by one."""
+    if scaling is None:
+        return [1.0] * spec.answer.size
+    unit = np.abs(scaling.scale)
+    if scaling.quantiles is not None:
+        unit = unit * np.maximum(scaling.quantiles.width, 1.0)
+    return [one or 1.0 for one in unit.tolist()]
 
 
 def _scores(source: Source) -> list[float]:
@@ -196,6 +210,8 @@ def _comment(text: str) -> str:
 
 def _number(value: float) -> str:
     """A double that reads back the same."""
+    if np.isinf(value):
+        return "-HUGE_VAL" if value < 0 else "HUGE_VAL"
     return "NAN" if np.isnan(value) else repr(float(value))
 
 

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
-from edge_lstm.results.answers import answers
-from edge_lstm_runtime.checks import SMALLEST
-from edge_lstm_runtime.inputs import from_scale
+from edge_lstm.results.answers import answers, in_units, outputs
 from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
 
 # key: (in words, True if higher is better). The first that the task has orders the channels.
@@ -98,9 +96,6 @@ def measure_channels(run: Run) -> Channels | None:
     season = run.config.data.season
     inputs = spec.inputs
     assert isinstance(inputs, ChannelInputs)
-    scaling = spec.answer.scaling(inputs)
-    now = None if scaling is None else scaling.residual  # (O,) channels
-    assert now is None or scaling is not None
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
@@ -111,26 +106,10 @@ def measure_channels(run: Run) -> Channels | None:
 
     occluded = {}
     for n, name in enumerate(inputs.names):
-        found = answers(run.model, [without(sequence, n, inputs.raw_mean[n]) for sequence in test])
-        if now is not None:
-            for answer, sequence in zip(found, test, strict=True):
-                filled = inputs.features(sequence.x)[1]
-                missing = np.where(now == n, filled[:, now] - inputs.mean[n], 0)
-                answer[:] = _raised(answer, missing, scaling.units)
-        occluded[name] = metrics(found)
+        made = outputs(run.model, [without(sequence, n, inputs.raw_mean[n]) for sequence in test])
+        occluded[name] = metrics(in_units(spec, made, test))
     intact = metrics(answers(run.model, test))
     return Channels(intact, occluded) if intact else None
-
-
-def _raised(
-    answer: NDArray[np.float32], by: NDArray[np.float64], units: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """answer: (T, O) raw units. by: (T, O), on the scale of a channel. units: as of `Scaling`."""
-    if units is None:
-        return answer + by
-    unit = np.maximum(units, SMALLEST)
-    scaled = np.log1p(np.maximum(answer / unit, SMALLEST - 1)) + by
-    return np.where(units > 0, from_scale(scaled, unit), answer + by)
 
 
 def without(sequence: Sequence, channel: int, value: float) -> Sequence:

@@ -94,8 +94,9 @@ def carried_sentence(task: Task, reset: Mapping[str, Any], carried: Mapping[str,
 def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
     """Rows of a table: the title, the figures by their titles, where they are from."""
     task = task_of(work.spec)
-    titles = task.titles
-    trained = titled(work.run.metrics["test"], titles)
+    measured = work.run.metrics["test"]
+    titles = {name: title for name, title in task.titles.items() if name in measured}
+    trained = titled(measured, titles)
     rows = [("PyTorch, fp32 (training)", trained, "the training run")]
     for backend, found in work.metrics.items():
         rows.append((str(backend), titled(found, titles), work.accuracy[backend.reset()].source))

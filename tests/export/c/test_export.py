@@ -17,8 +17,10 @@ from helpers.c_folder import (
     ODD,
     STRICT,
     contents,
+    listed_detector_bundle,
     mixed_bundle,
     passed,
+    quantiles_bundle,
     run,
     sources,
     timed_detector_bundle,
@@ -52,6 +54,20 @@ def source(request, trained, forecast_run, mask, detector, mixed):
 
 
 # --- the source, built ---
+
+
+@pytest.mark.parametrize("make", [quantiles_bundle, listed_detector_bundle])
+@pytest.mark.parametrize("scheme", PRECISIONS)
+@pytest.mark.usefixtures("unbuilt")
+def test_answers_that_are_no_line_are_those_of_the_session(make, scheme, tmp_path):
+    bundle = make(tmp_path / "model.edge")
+    made = export_c(bundle, tmp_path / "model", scheme=scheme).folder
+    checked = "CFLAGS=-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    for flags in (f"CFLAGS=-O2 {STRICT}", checked):
+        run("make", "clean", cwd=made)
+        figures = passed(run("make", flags, "test", cwd=made))
+        largest = float(re.search(r"error (\S+) at", figures)[1])
+        assert 0 < largest <= (FLOAT32.limit if scheme == "float32" else 1.0)
 
 
 @pytest.mark.parametrize("scheme", PRECISIONS)

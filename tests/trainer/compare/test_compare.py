@@ -103,7 +103,7 @@ def test_naive_rows_are_the_baselines_of_evaluate(configure: Configure, tmp_path
     )
     for row in (last_value(case), seasonal(case)):
         assert row.metrics is not None
-        kept = ("mae", "rmse", "nrmse", "per_target")
+        kept = ("mae", "rmse", "nrmse", "per_target", "per_step")
         assert {k: row.metrics[k] for k in kept} == of_zeros["baselines"][row.name]
         assert row.metrics["steps"] == of_zeros["steps"]
 
@@ -145,7 +145,7 @@ def test_arima_in_one_pass_is_append_and_forecast_at_each_step(order: tuple[int,
     )
     test = series[100:].copy()
     test[20:23] = np.nan
-    ahead = forecasts(result, test, 4)
+    ahead = forecasts(result, test, (1, 2, 3, 4))
     for t in (5, 19, 22, 30, 59):
         np.testing.assert_allclose(ahead[t], result.apply(test[: t + 1]).forecast(4), atol=1e-10)
 
@@ -229,6 +229,43 @@ def test_dtw_that_takes_too_long_is_skipped(
 
 
 # --- the whole table ---
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_arima_of_listed_steps_and_quantiles_is_arima_of_all_steps(
+    configure: Configure, tmp_path: Path
+) -> None:
+    every = arima(make_case(configure(FORECAST, ("horizon = 3", "horizon = 4")), tmp_path))
+    keys = "horizon = [1, 4]\nquantiles = [0.1, 0.5, 0.9]"
+    case = make_case(configure(FORECAST, ("horizon = 3", keys)), tmp_path)
+    listed = arima(case)
+    assert every.metrics is not None
+    assert listed.metrics is not None
+    assert listed.title == every.title
+    for step, place in zip(listed.metrics["per_step"], (0, 3), strict=True):
+        expected = every.metrics["per_step"][place]
+        assert step["ahead"] == expected["ahead"]
+        assert step["mae"] == pytest.approx(expected["mae"])
+        # Every quantile is the one forecast: the mean of q and 1 - q times the error is half of it.
+        assert step["pinball"] == pytest.approx(expected["mae"] / 2)
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_a_table_of_quantiles_has_a_column_for_each_step_ahead(
+    configure: Configure, tmp_path: Path
+) -> None:
+    keys = "horizon = [1, 12]\nquantiles = [0.1, 0.5, 0.9]"
+    config = configure(FORECAST, ("horizon = 3", keys), data__season=10)
+    found = compare(config, tmp_path / "compared", quiet=True)
+    columns = [cell.strip() for cell in found.markdown.splitlines()[0].split("|")]
+    for title in ("MAE, b+1", "MAE, b+12", "RMSE, b+1", "RMSE, b+12", "pinball loss, b+12"):
+        assert title in columns
+    rows = {row.name: row.metrics for row in found.rows}
+    assert all(metrics is not None for metrics in rows.values())
+    run = train(config, tmp_path / "run", quiet=True)
+    assert rows["lstm"]["coverage"] == run.metrics["test"]["coverage"]
+    # Those of the other networks are set on the validation split too.
+    assert 0.4 < rows["gru"]["coverage"]["0.8"] < 1
 
 
 @pytest.mark.usefixtures("forecast_csv")

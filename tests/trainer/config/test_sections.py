@@ -111,6 +111,17 @@ WRONG: dict[str, SearchStrategy[object]] = {
     "some characters": WHOLE | FLAG | LISTS | st.just(""),
     "numbers": WHOLE | BROKEN | FLAG | TEXT | st.just([]) | st.just(["a"]),
     "tables": WHOLE | BROKEN | FLAG | TEXT | LISTS | st.lists(TABLES, min_size=1, max_size=2),
+    "steps ahead": st.integers(max_value=0)
+    | BROKEN
+    | TEXT
+    | FLAG
+    | st.sampled_from([[], [0, 1], [2, 1], [1, 1], [1, 2.5]]),
+    "fractions": WHOLE
+    | BROKEN
+    | FLAG
+    | TEXT
+    | st.lists(st.integers(1, 9), min_size=1)
+    | st.sampled_from([[0.1, 0.9], [0.5, 0.1]]),
     "1 to 4": st.integers(max_value=0) | st.integers(min_value=5) | BROKEN | TEXT | FLAG | LISTS,
 }
 CHOICES = {
@@ -134,7 +145,7 @@ CHOICES = {
 KINDS = {
     "a text": "path train_path test_path rul name time label group known_anomalies pattern "
     "test_pattern teacher zone holidays",
-    "a count": "window stride season first hidden_size horizon embedding smoothing epochs "
+    "a count": "window stride season first hidden_size embedding smoothing epochs "
     "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
     "a whole number from 0": "seed patience",
     "above 0": "learning_rate clip_norm f_max floor temperature",
@@ -154,8 +165,12 @@ KINDS = {
     "some characters": "keep",
     "1 to 4": "num_layers",
     "tables": "layers transforms",
+    "steps ahead": "horizon",
+    "fractions": "quantiles",
 }
 WRONG_FOR = {key: WRONG[kind] | OTHER for kind, keys in KINDS.items() for key in keys.split()}
+BOUND = WRONG["finite"] | MOMENTS | st.sampled_from([{"a": "high"}, {"a": float("nan")}])
+WRONG_FOR |= {"low": BOUND, "high": BOUND}
 WRONG_FOR |= {
     key: but(*words) | WHOLE | BROKEN | FLAG | LISTS | OTHER for key, words in CHOICES.items()
 }

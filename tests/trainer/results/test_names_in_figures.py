@@ -60,7 +60,10 @@ def test_each_name_is_in_the_picture_as_it_is(draw: Callable[[], Figure], tmp_pa
 @pytest.mark.parametrize("name", NAMES)
 def test_each_target_is_in_the_titles_as_it_is(name: str, tmp_path: Path) -> None:
     truth = ROWS[:, 0]
-    for figure in (plot_forecast(truth, truth, name), plot_regression([truth], [truth], name)):
+    for figure in (
+        plot_forecast(truth, {0.5: truth}, name),
+        plot_regression([truth], [truth], name),
+    ):
         plots.save_figure(figure, tmp_path / "figure.png")
         assert f"{name} (raw units)" in drawn(figure)
         assert f"truth, {name}" in drawn(figure)

@@ -134,7 +134,7 @@ class SpotTask(Task):
         known = np.isfinite(sequence.y[:, 0])
         return np.where(known[:, None], sequence.y, 0), known
 
-    def loss(self, config):
+    def loss(self, config, spec):
         return SpotLoss(config.rare)
 
     def tally(self, spec, sequences):
@@ -251,7 +251,7 @@ def test_its_loss_and_its_metrics_are_its_own(run: Run) -> None:
     assert best["val_hits"] == pytest.approx(right.mean(), rel=1e-12)
     entropy = np.log1p(np.exp(np.where(there, -logits, logits))) * np.where(there, 2, 1)
     assert best["val_loss"] == pytest.approx(entropy.mean(), rel=1e-5)
-    assert task_of(run.spec).loss(run.config.train).counts(data).sum() == len(truth)
+    assert task_of(run.spec).loss(run.config.train, run.spec).counts(data).sum() == len(truth)
 
 
 def test_a_task_may_have_no_metrics_but_the_loss(

@@ -70,7 +70,7 @@ def test_a_padded_batch_is_the_sum_of_its_sequences(
 ) -> None:
     torch.manual_seed(0)
     model = CompactNet(spec)
-    loss = task_of(spec).loss(config)
+    loss = task_of(spec).loss(config, spec)
     data = examples(spec, sequences(spec))
     together, gradients = loss_and_gradients(model, data, loss)
     alone = [loss_and_gradients(model, examples(spec, [s]), loss) for s in sequences(spec)]
@@ -94,7 +94,7 @@ def test_losses_against_numpy() -> None:
     torch.manual_seed(0)
     model = CompactNet(CLASSIFY)
     data = examples(CLASSIFY, sequences(CLASSIFY))
-    loss = task_of(CLASSIFY).loss(Classify(epochs=1))
+    loss = task_of(CLASSIFY).loss(Classify(epochs=1), CLASSIFY)
     logits = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     log_p = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
     expected = -sum(log_p[n, t, data.y[n]] for n in range(4) for t in range(LENGTHS[n]))
@@ -103,7 +103,7 @@ def test_losses_against_numpy() -> None:
 
     model = CompactNet(FORECAST)
     data = examples(FORECAST, sequences(FORECAST))
-    loss = task_of(FORECAST).loss(Numbers(epochs=1))
+    loss = task_of(FORECAST).loss(Numbers(epochs=1), FORECAST)
     outputs = model(torch.from_numpy(data.x))[0].detach().double().numpy()
     expected = 0.0
     terms = 0
@@ -133,7 +133,7 @@ def test_validation_is_what_evaluate_says(
     config: Classify | Numbers = Numbers(epochs=1)
     if spec is CLASSIFY:
         config = Classify(epochs=1, loss_steps="last" if steps == "last" else "all")
-    loss = task_of(spec).loss(config)
+    loss = task_of(spec).loss(config, spec)
     found = Validation(spec, data, loss, Fabric(accelerator="cpu", devices=1))(model)
     made = examples(spec, data)
     total, _ = loss_and_gradients(model, made, loss)

@@ -86,7 +86,7 @@ def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
     assert {"truth", "answer"} <= texts(confusion)
     assert [t.get_text() for t in confusion.axes[0].texts] == ["3", "1", "0", "2"]
     truth = np.append(np.sin(np.arange(50.0)), np.nan)
-    forecast = plot_forecast(truth, truth + 0.1, "temperature", ahead=3, baseline=truth)
+    forecast = plot_forecast(truth, {0.5: truth + 0.1}, "temperature", ahead=3, baseline=truth)
     assert "temperature: forecast 3 steps ahead, test split" in texts(forecast)
     for k, figure in enumerate((curves, confusion, forecast)):
         plots.save_figure(figure, tmp_path / f"{k}.png")
