@@ -148,6 +148,11 @@ class ForecastTask(NumberTask):
         "naive": "edge_lstm.compare.forecasts:last_value",
         "seasonal": "edge_lstm.compare.forecasts:seasonal",
         "arima": "edge_lstm.compare.forecasts:arima",
+        "ridge": "edge_lstm.compare.ridge:ridge",
+        "ridge-seasonal": "edge_lstm.compare.ridge:seasonal",
+        "nlinear": "edge_lstm.compare.nlinear:nlinear",
+        "dlinear": "edge_lstm.compare.dlinear:dlinear",
+        "boosting": "edge_lstm.compare.boosting:boosting",
     }
 
     def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:
