@@ -19,9 +19,9 @@ from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.base import Contradiction, Names
+from ..config.base import Contradiction, Count, Names
 from ..config.sections import Asked, SampleSection, Whole
-from . import columns, known_anomalies
+from . import columns, known_anomalies, known_future
 from .files import FileSection, first_line, locate
 from .recordings import Recording
 
@@ -33,11 +33,13 @@ class Columns:
     """The meaning of a table's columns, as the keys of `TableSection` give it.
 
     targets   the columns to answer
+    future    the values of later rows that are further channels
     keep_time whether the recordings keep their times
     """
 
     channels: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    future: known_future.Future = ()
     label: str | None = None
     group: str | None = None
     time: str | None = None
@@ -57,6 +59,8 @@ class TableSection(FileSection, SampleSection):
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
+    known      those of the channels whose future is known, see `known_future`: each gets further
+               channels, its values `known_ahead` rows later (of a forecast, its steps ahead)
     known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
 
@@ -71,6 +75,8 @@ class TableSection(FileSection, SampleSection):
     label: str | None = None
     group: str | None = None
     dt: bool | Annotated[str, Field(min_length=1)] = False
+    known: Names | None = None
+    known_ahead: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     known_anomalies: str | None = None
 
     @abstractmethod
@@ -85,23 +91,31 @@ class TableSection(FileSection, SampleSection):
                 expected = "expected one per recording"
                 raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
             for file in files:
-                found += recordings(self.table(file), file, self._columns(asked.targets), part)
+                found += recordings(self.table(file), file, self._columns(asked), part)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
 
-    def _columns(self, targets: tuple[str, ...]) -> Columns:
+    def _columns(self, asked: Asked) -> Columns:
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
-        return Columns(targets=targets, dt=bool(self.dt), keep_time=keep, **named)
+        future = known_future.future(self, asked.steps_ahead)
+        return Columns(
+            targets=asked.targets, future=future, dt=bool(self.dt), keep_time=keep, **named
+        )
 
     @property
     def named_channels(self) -> tuple[str, ...]:
         return self.channels
 
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        return self.known or ()
+
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
-        return (*self.channels, self.dt_name) if self.dt else self.channels
+        future = known_future.names(known_future.future(self, asked.steps_ahead))
+        return (*self.channels, *future, *filter(None, [self.dt_name]))
 
     @property
     def dt_name(self) -> str:
@@ -117,6 +131,7 @@ class TableSection(FileSection, SampleSection):
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
+        yield from known_future.rules(self, config)
         if self.time is None:
             time = "expected the name of the time column"
             if self.known_anomalies is not None:
@@ -161,7 +176,8 @@ def recordings(
         name = path.stem if meaning.group is None else f"{path.stem}:{group}"
         of_rows = {"labels": label, "y": y, "time": time}
         own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
-        recording = Recording(name, group, x[rows], part=part, file=path, **own)
+        values = known_future.with_future(x[rows], meaning.channels, meaning.future)
+        recording = Recording(name, group, values, part=part, file=path, **own)
         found.append(_with_dt(recording) if meaning.dt else recording)
     return found
 

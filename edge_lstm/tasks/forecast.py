@@ -106,6 +106,11 @@ class Section(NumberSection):
             raise DataError(f"[model] {key}: {absent[0]!r} is not among the targets {[*targets]}")
         return tuple(named.get(t) for t in targets)
 
+    @property
+    def steps_ahead(self) -> tuple[int, ...]:
+        given = self.horizon
+        return given if isinstance(given, tuple) else tuple(range(1, given + 1))
+
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         channels = config.data.named_channels
         yield from self._of_answers(config)
@@ -115,6 +120,12 @@ class Section(NumberSection):
                 yield ("model", "targets"), f"{among}, and {target!r} is not"
         if repeated(self.targets):
             yield ("model", "targets"), "expected each name once"
+        if config.data.known_columns and self.targets is None:
+            more = "`known` in [data] makes further channels, which are not to be forecast"
+            yield ("model", "targets"), f"is missing; expected names: {more}"
+        if told := set(config.data.known_columns).intersection(self.targets or ()):
+            target = min(told)
+            yield ("data", "known"), f"expected no target, and the future of {target!r} is asked"
         for key in ("offset", "level"):
             if config.augment is not None and getattr(config.augment, key):
                 other = "what it should answer would be another value too"

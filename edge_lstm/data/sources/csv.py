@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ...config.base import Contradiction, Names
 from ...config.sections import Whole
+from .. import known_future
 from ..recordings import Recording
 from ..tables import Columns, TableSection, read_csv, recordings
 
@@ -34,5 +35,6 @@ class Section(TableSection):
         yield from super().rules(config)
 
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
-        (found,) = recordings(self.table(path), path, Columns(channels, missing=self.missing), None)
+        frame = known_future.looked_ahead(self.table(path), channels)
+        (found,) = recordings(frame, path, Columns(channels, missing=self.missing), None)
         return found

@@ -1,4 +1,4 @@
-"""The rows of `edge-lstm compare` that are fitted, against scikit-learn, PyTorch and hand counts."""
+"""The rows of `edge-lstm compare` that are fitted, against scikit-learn and PyTorch."""
 
 from __future__ import annotations
 
