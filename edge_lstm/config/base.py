@@ -63,6 +63,6 @@ def with_key(registry: Registry, key: str, section: str = "Section") -> list[str
     return [name for name in registry.names() if key in find(registry.load(name)).model_fields]
 
 
-def repeated(names: Iterable[str] | None) -> bool:
-    names = tuple(names or ())
-    return len(set(names)) < len(names)
+def repeated(values: Iterable[str | int] | None) -> bool:
+    values = tuple(values or ())
+    return len(set(values)) < len(values)

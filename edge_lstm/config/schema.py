@@ -87,7 +87,7 @@ class Config(Section):
     @property
     def asked(self) -> Asked:
         front_end = self.front_end.front_end() if self.front_end is not None else None
-        return Asked(self.folder, self.model.target_columns, front_end)
+        return Asked(self.folder, self.model.target_columns, front_end, self.model.steps_ahead)
 
     def rules(self) -> Iterator[Contradiction]:
         """The keys that contradict each other, the most telling first."""

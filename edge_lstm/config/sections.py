@@ -50,11 +50,13 @@ class Asked:
     folder     of the configuration. Relative paths are looked for there first
     targets    the columns that the task answers and that are no inputs
     front_end  turns sound into channels
+    steps_ahead  those that the task forecasts, () if it forecasts none
     """
 
     folder: str
     targets: tuple[str, ...] = ()
     front_end: FrontEnd | None = None
+    steps_ahead: tuple[int, ...] = ()
 
 
 class DataSection(Section):
@@ -94,6 +96,11 @@ class DataSection(Section):
     def named_channels(self) -> tuple[str, ...] | None:
         """The inputs as the configuration names them, None if it doesn't."""
         return None
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """The inputs whose values in the future are inputs too."""
+        return ()
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
         """The names of the inputs. width: how many there are."""
@@ -321,6 +328,11 @@ class TaskSection(Section):
     @property
     def target_columns(self) -> tuple[str, ...]:
         """The columns of the data that are answered and that are no inputs."""
+        return ()
+
+    @property
+    def steps_ahead(self) -> tuple[int, ...]:
+        """The steps ahead that it forecasts, () if it forecasts none."""
         return ()
 
     @property

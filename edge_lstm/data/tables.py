@@ -19,10 +19,10 @@ from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.base import Contradiction, Names
+from ..config.base import Contradiction, Count, Names
 from ..config.sections import Asked, Whole
 from ..config.transforms import CalendarConfig, Derivation
-from . import calendars, columns, known_anomalies
+from . import calendars, columns, known_anomalies, known_future
 from .derived import DerivedSection
 from .files import FileSection, first_line, locate
 from .recordings import Recording
@@ -35,12 +35,14 @@ class Columns:
     """The meaning of a table's columns, as the keys of `TableSection` give it.
 
     targets   the columns to answer
+    future    the values of later rows that are further channels
     clock     whether the times are a channel, before dt. "calendar": they must be dates
     keep_time whether the recordings keep their times
     """
 
     channels: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    future: known_future.Future = ()
     label: str | None = None
     group: str | None = None
     time: str | None = None
@@ -61,6 +63,8 @@ class TableSection(FileSection, DerivedSection):
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
+    known      those of the channels whose future is known, see `known_future`: each gets further
+               channels, its values `known_ahead` rows later (of a forecast, its steps ahead)
     calendar   [data.calendar]: further inputs, the hour, the weekday and so on, of `time`
     known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
@@ -76,6 +80,8 @@ class TableSection(FileSection, DerivedSection):
     label: str | None = None
     group: str | None = None
     dt: bool | Annotated[str, Field(min_length=1)] = False
+    known: Names | None = None
+    known_ahead: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     known_anomalies: str | None = None
     calendar: CalendarConfig | None = None
 
@@ -91,17 +97,23 @@ class TableSection(FileSection, DerivedSection):
                 expected = "expected one per recording"
                 raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
             for file in files:
-                found += recordings(self.table(file), file, self._columns(asked.targets), part)
+                found += recordings(self.table(file), file, self._columns(asked), part)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
 
-    def _columns(self, targets: tuple[str, ...]) -> Columns:
+    def _columns(self, asked: Asked) -> Columns:
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
+        future = known_future.future(self, asked.steps_ahead)
         return Columns(
-            targets=targets, dt=bool(self.dt), clock=self._clock, keep_time=keep, **named
+            targets=asked.targets,
+            future=future,
+            dt=bool(self.dt),
+            clock=self._clock,
+            keep_time=keep,
+            **named,
         )
 
     @property
@@ -121,8 +133,14 @@ class TableSection(FileSection, DerivedSection):
     def named_channels(self) -> tuple[str, ...]:
         return self.channels
 
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        return self.known or ()
+
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
-        return (*self.channels, *filter(None, [self.derivation.clock, self.dt_name]))
+        future = known_future.names(known_future.future(self, asked.steps_ahead))
+        made = filter(None, [self.derivation.clock, self.dt_name])
+        return (*self.channels, *future, *made)
 
     @property
     def dt_name(self) -> str:
@@ -138,6 +156,7 @@ class TableSection(FileSection, DerivedSection):
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
+        yield from known_future.rules(self, config)
         yield from self._rules_of_time()
         if self.calendar is not None:
             for key, problem in (*self.calendar.problems(), *calendars.unknown(self.calendar)):
@@ -195,7 +214,8 @@ def recordings(
         name = path.stem if meaning.group is None else f"{path.stem}:{group}"
         of_rows = {"labels": label, "y": y, "time": time}
         own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
-        recording = Recording(name, group, x[rows], part=part, file=path, **own)
+        values = known_future.with_future(x[rows], meaning.channels, meaning.future)
+        recording = Recording(name, group, values, part=part, file=path, **own)
         found.append(_with_times(recording, meaning))
     return found
 

@@ -108,6 +108,11 @@ class Section(NumberSection):
             raise DataError(f"[model] {key}: {absent[0]!r} is not among the targets {[*targets]}")
         return tuple(self._bound(key, t) for t in targets)
 
+    @property
+    def steps_ahead(self) -> tuple[int, ...]:
+        given = self.horizon
+        return given if isinstance(given, tuple) else tuple(range(1, given + 1))
+
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         channels = config.data.named_channels
         yield from self._of_answers(config)
@@ -122,6 +127,12 @@ class Section(NumberSection):
                 yield ("model", "residual"), f"target {target!r} is dropped in [data]: {level}"
         if repeated(self.targets):
             yield ("model", "targets"), "expected each name once"
+        if config.data.known_columns and self.targets is None:
+            more = "`known` in [data] makes further channels, which are not to be forecast"
+            yield ("model", "targets"), f"is missing; expected names: {more}"
+        if told := set(config.data.known_columns).intersection(self.targets or ()):
+            target = min(told)
+            yield ("data", "known"), f"expected no target, and the future of {target!r} is asked"
         for key in ("offset", "level"):
             if config.augment is not None and getattr(config.augment, key):
                 other = "what it should answer would be another value too"
@@ -164,6 +175,11 @@ class ForecastTask(NumberTask):
         "naive": "edge_lstm.compare.forecasts:last_value",
         "seasonal": "edge_lstm.compare.forecasts:seasonal",
         "arima": "edge_lstm.compare.forecasts:arima",
+        "ridge": "edge_lstm.compare.ridge:ridge",
+        "ridge-seasonal": "edge_lstm.compare.ridge:seasonal",
+        "nlinear": "edge_lstm.compare.nlinear:nlinear",
+        "dlinear": "edge_lstm.compare.dlinear:dlinear",
+        "boosting": "edge_lstm.compare.boosting:boosting",
     }
 
     def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:

@@ -11,7 +11,8 @@ import polars as pl
 from pydantic import Field
 
 from ...config.base import Contradiction, Names
-from ...config.sections import Whole
+from ...config.sections import Asked, Whole
+from .. import known_future
 from ..recordings import Recording
 from ..tables import TableSection, read_csv, recordings
 
@@ -34,14 +35,17 @@ class Section(TableSection):
             yield ("data", "separator"), "expected one ASCII character, no quote and no line break"
         yield from super().rules(config)
 
-    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:  # noqa: ARG002
+    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
         timed = bool(self.dt or self.derivation.clock)
+        made = (self.derivation.clock, self.dt_name)
         meaning = dataclasses.replace(
-            self._columns(()),
+            self._columns(Asked("")),
+            channels=tuple(name for name in channels if name not in made),
             label=None,
             group=None,
             time=self.time if timed else None,
             keep_time=False,
         )
-        (found,) = recordings(self.table(path), path, meaning, None)
+        frame = known_future.looked_ahead(self.table(path), channels)
+        (found,) = recordings(frame, path, meaning, None)
         return found

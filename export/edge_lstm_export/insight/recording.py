@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence
 from edge_lstm.data.characters import indices
+from edge_lstm.data.known_future import looked_ahead
 from edge_lstm.data.tables import Columns, read_csv, recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
@@ -119,5 +120,6 @@ def read_recording(run: Run, path: Path) -> Sequence:
     if recording is None:
         assert isinstance(spec.inputs, Channels)
         columns = _columns(spec.inputs)
-        (recording,) = recordings(read_csv(path), path, columns, None)
+        frame = looked_ahead(read_csv(path), columns.channels)
+        (recording,) = recordings(frame, path, columns, None)
     return Sequence(path.name, path.name, recording.x)

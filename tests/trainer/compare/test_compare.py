@@ -275,7 +275,8 @@ def test_forecast_table_and_resume(
     config = configure(FORECAST, data__season=10)
     out = tmp_path / "compared"
     found = compare(config, out, quiet=True)
-    assert [row.name for row in found.rows] == [*PEERS, "naive", "seasonal", "arima"]
+    fitted = ["ridge", "ridge-seasonal", "nlinear", "dlinear", "boosting"]
+    assert [row.name for row in found.rows] == [*PEERS, "naive", "seasonal", "arima", *fitted]
     for row in found.rows:
         assert row.metrics is not None
         assert row.bytes == 4 * (row.parameters or 0)

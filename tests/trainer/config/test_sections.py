@@ -100,6 +100,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
     "a flag": WHOLE | BROKEN | TEXT | LISTS,
     "a flag or a name": WHOLE | BROKEN | st.just("") | LISTS,
     "names": WHOLE | BROKEN | FLAG | TEXT | LISTS,
+    "counts": WHOLE | BROKEN | FLAG | TEXT | st.sampled_from([[], [0], [1, -1], [1.5], ["1"]]),
     "a part": st.floats(max_value=0)
     | st.floats(min_value=1)
     | TEXT
@@ -157,8 +158,9 @@ KINDS = {
     "above 0, to 1": "weight",
     "a flag": "lower bidirectional residual refit cuda_graph",
     "a flag or a name": "dt",
-    "names": "channels columns targets drop parts",
+    "names": "channels columns targets drop parts known",
     "numbers": "ahead",
+    "counts": "known_ahead",
     "a part": "val test",
     "groups": "train",
     "a character": "separator",
