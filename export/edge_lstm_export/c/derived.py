@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from edge_lstm_runtime.inputs import MAX_LOG, Inputs
 from edge_lstm_runtime.inputs.channels import Channels
@@ -52,28 +51,35 @@ class DerivedTables:
         return sum(SIZES[table.kind] * len(table.values) for table in self.tables)
 
 
-def derives(inputs: Inputs) -> bool:
-    """Whether the features are more than the normalized channels."""
-    return isinstance(inputs, Channels) and bool(inputs.transforms or inputs.drop)
-
-
-def derived_tables(inputs: Channels) -> DerivedTables:
-    found = _Tables(inputs)
-    transforms = [found.transform(k, t) for k, t in enumerate(inputs.derived)]
+def derived_tables(inputs: Inputs) -> DerivedTables | None:
+    """None if the features are the normalized channels and no more."""
+    of = _deriving(inputs)
+    if of is None:
+        return None
+    found = _Tables(of)
+    transforms = [found.transform(k, t) for k, t in enumerate(of.derived)]
     fields = found.inputs(len(transforms))
-    past = sum(map(past_values, inputs.derived))
+    past = sum(map(past_values, of.derived))
     return DerivedTables(found.tables, fields, transforms, found.calendars, past)
+
+
+def derived_ram(inputs: Inputs) -> int:
+    """Bytes that model.c holds for a stream, beside each channel's last value."""
+    of = _deriving(inputs)
+    if of is None:
+        return 0
+    values = of.size + sum(map(past_values, of.derived))
+    return 8 * values + 4 * len(of.derived) + 4 * of.feature_size
+
+
+def _deriving(inputs: Inputs) -> Channels | None:
+    derives = isinstance(inputs, Channels) and (inputs.transforms or inputs.drop)
+    return inputs if isinstance(inputs, Channels) and derives else None
 
 
 def past_values(transform: Derived) -> int:
     """How many values of el_stream.past it has."""
     return sum(math.prod(shape) for shape in transform.memory.values())
-
-
-def derived_ram(inputs: Channels) -> int:
-    """Bytes that model.c holds for a stream, beside each channel's last value."""
-    values = inputs.size + sum(map(past_values, inputs.derived))
-    return 8 * values + 4 * len(inputs.derived) + 4 * inputs.feature_size
 
 
 class _Tables:
@@ -119,9 +125,7 @@ class _Tables:
         assert isinstance(transform, (Difference, Distance))
         fields = {
             "channels": str(len(transform.channels)),
-            "channel": self._table(
-                "uint32_t", f"channel{k}", self._of.places(transform.channels)
-            ),
+            "channel": self._table("uint32_t", f"channel{k}", self._of.places(transform.channels)),
             "mean": self._table("double", f"mean{k}", transform.mean),
             "std": self._table("double", f"std{k}", transform.std),
         }

@@ -19,7 +19,7 @@ from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
 from .block import c_network, pack, parameters_of, state_bytes
-from .derived import derived_ram, derived_tables, derives
+from .derived import derived_ram, derived_tables
 from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c", "tiles.h")
@@ -48,7 +48,7 @@ def render(
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
     types = sorted({layer.type for layer in network.layers})
-    derived = derived_tables(spec.inputs) if derives(spec.inputs) else None
+    derived = derived_tables(spec.inputs)
     scores = _scores(source)
     scaling = spec.answer.scaling(spec.inputs)
     logs = [] if scaling is None or scaling.units is None else scaling.units.tolist()
@@ -150,8 +150,7 @@ def ram_bytes(source: Source, scheme: str) -> int:
     detector = 4 * spec.answer.horizon * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
     frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
-    derived = derived_ram(spec.inputs) if derives(spec.inputs) else 0
-    return state + 8 * spec.inputs.size + detector + frames + derived
+    return state + 8 * spec.inputs.size + detector + frames + derived_ram(spec.inputs)
 
 
 def _scores(source: Source) -> list[float]:

@@ -29,7 +29,8 @@ class Source:
     """samples: (steps, C) raw units. rows: (steps, F) their features. outputs: (steps, O) of the
     reference, from the zero state. answers: (steps, O) the same in raw units. All are float64.
 
-    steps: STEPS, more for transforms that look back, or fewer if the bundle has no more. int8: as in int8.npz (docs/bundle.md).
+    steps: STEPS, more for transforms that look back, or fewer if the bundle has no more. int8: as
+    in int8.npz (docs/bundle.md).
     """
 
     spec: ModelSpec
