@@ -130,9 +130,9 @@ class Session:
 
         The network's states come first, such as "lstm0.h" (H,). "last" (C,) is the latest known raw
         values. Transforms that look back have arrays such as "difference0_past" (lag, channels),
-        with NaN for what is not there yet. A session that takes sound also has "pcm" (samples,), the samples
-        in -1 to 1 that no frame has used up. Assigning raises BackendError for other names, shapes
-        or values.
+        with NaN for what is not there yet. A session that takes sound also has "pcm" (samples,),
+        the samples in -1 to 1 that no frame has used up. Assigning raises BackendError for other
+        names, shapes or values.
         """
         memory = {name: array.copy() for name, array in self._pre.memory.items()}
         values = {**self.backend.state, LAST: self._pre.last.copy(), **memory}

@@ -22,7 +22,7 @@ from edge_lstm_runtime.files import atomic_write
 
 from ..data.recordings import Float64
 from ..data.recordings import Sequence as Recorded
-from ..data.windows import last_values, season_before
+from ..data.windows import filled_raw, last_values, season_before
 from ..results import alarms, plots
 from ..results.answers import answers
 from ..results.run import load_run
@@ -58,8 +58,7 @@ def seasonal(case: Case) -> Row:
         return dataclasses.replace(row, note="skipped: no `season` in [data]")
 
     def answer(sequence: Recorded) -> Float64:
-        filled = case.spec.inputs.features(sequence.x)[1]
-        return season_before(case.spec, filled, season)
+        return season_before(case.spec, filled_raw(case.spec, sequence.x), season)
 
     return _of_forecasts(case, dataclasses.replace(row, note=f"{season} steps before"), answer)
 
@@ -125,7 +124,7 @@ def _of_values(case: Case, row: Row, score: Callable[[Float64], Float64]) -> Row
     channels = case.spec.answer.channels(case.spec.inputs)
 
     def largest(sequence: Recorded) -> Float64:
-        found = score(case.spec.inputs.features(sequence.x)[1][:, channels])
+        found = score(filled_raw(case.spec, sequence.x)[:, channels])
         known = ~np.isnan(sequence.x[:, channels]) & ~np.isnan(found)
         highest: Float64 = np.where(known, found, -np.inf).max(axis=1)
         return np.where(known.any(axis=1), highest, np.nan)

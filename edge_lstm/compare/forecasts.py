@@ -79,6 +79,9 @@ def arima(case: Case) -> Row:
         assert isinstance(inputs, Channels)
         mean = inputs.mean[channel]
         std = inputs.std[channel]
+        if target in inputs.log_units:  # these are of another scale than the series
+            mean = float(np.nanmean(train[:, channel]))
+            std = float(np.nanstd(train[:, channel])) or 1.0
         case.reporter.line(
             f"ARIMA of {target}: {len(ORDERS)} orders on {len(train)} training steps"
         )

@@ -41,11 +41,18 @@ class Problem:
         # the file. Drop it.
         key: Key = ()
         fields: Any = Config
+        table: tuple[Key, int] | None = None  # the key of a list of tables, and which of them
         for part in first["loc"]:
+            if isinstance(part, int) and _is_section(fields):
+                table = key, part
+                continue
             if not isinstance(part, str) or not _is_section(fields):
                 break
             key += (part,)
             fields = self._type(fields, part) if part in fields.model_fields else None
+        if table is not None:
+            listed, number = table
+            self._in_table(listed, number, key[len(listed) :], first)
         if first["type"] == "extra_forbidden":
             self.unknown(key)
         message = first["msg"].replace("Input should be", "expected")
@@ -57,6 +64,16 @@ class Problem:
         if first["type"] == "model_type":
             message = "expected a section"
         self.stop(key, message)
+
+    def _in_table(self, key: Key, number: int, inner: Key, error: Mapping[str, Any]) -> NoReturn:
+        """key: of a list of tables. number: of one of them, from 0. inner: the wrong key in it."""
+        message = error["msg"].replace("Input should be", "expected")
+        if error["type"] == "extra_forbidden":
+            known = ", ".join(self._type_of(key).model_fields)
+            message = f"there is no such key; known here: {known}"
+        elif error["type"] == "missing":
+            message = "is missing"
+        self.stop(key, ": ".join([f"table {number + 1}", *inner, message]))
 
     def unknown(self, key: Key) -> NoReturn:
         section = self._type_of(key[:-1])

@@ -38,6 +38,7 @@ from .base import (
     with_key,
 )
 from .common import AugmentConfig, DistillConfig, PruneConfig, QuantizeConfig, SplitConfig
+from .transforms import Derivation
 
 MAX_LAYERS = 4
 
@@ -102,6 +103,11 @@ class DataSection(Section):
     def dt_name(self) -> str:
         """The input that holds the seconds since the row before, "" if there is none."""
         return ""
+
+    @property
+    def derivation(self) -> Derivation:
+        """What becomes of the channels, and what is derived of them."""
+        return Derivation()
 
     @property
     def cuts(self) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from edge_lstm_runtime.errors import DataError
 from .recordings import Float64
 
 # The texts that programs write into a CSV cell without a value.
+# Seconds since 1970 that are taken for a date, of 1973 to 2286. Smaller numbers count from another
+# beginning, larger ones are milliseconds.
+EARLIEST = 1e8
+LATEST = 1e10
 BLANKS = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 
 
@@ -161,6 +165,24 @@ def seconds(series: pl.Series, where: str) -> Float64:
         kind = pl.Duration if values.dtype == pl.Duration else pl.Datetime
         return values.cast(kind("us")).to_physical().to_numpy() / 1e6
     return values.cast(pl.Float64).to_numpy()
+
+
+def since_1970(series: pl.Series, where: str) -> Float64:
+    """(T,) float64 seconds since 1970, for a calendar.
+
+    Raises DataError as `times` does, and for times that are no dates.
+    """
+    values = _moments(series, where)
+    found = seconds(series, where)
+    dated = values.dtype in (pl.Datetime, pl.Date)
+    numbers = values.dtype.is_numeric() and bool(((found >= EARLIEST) & (found <= LATEST)).all())
+    if not (dated or numbers):
+        raise DataError(
+            f"{where}: time column {series.name!r} holds {values.dtype} such as {series[0]!r}, "
+            "which [data.calendar] can't date; expected datetimes such as 2024-05-31 23:55:00, or "
+            "seconds since 1970"
+        )
+    return found
 
 
 def check_increasing(

@@ -20,8 +20,10 @@ from pydantic import Field
 from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Contradiction, Names
-from ..config.sections import Asked, SampleSection, Whole
-from . import columns, known_anomalies
+from ..config.sections import Asked, Whole
+from ..config.transforms import CalendarConfig, Derivation
+from . import calendars, columns, known_anomalies
+from .derived import DerivedSection
 from .files import FileSection, first_line, locate
 from .recordings import Recording
 
@@ -33,6 +35,7 @@ class Columns:
     """The meaning of a table's columns, as the keys of `TableSection` give it.
 
     targets   the columns to answer
+    clock     whether the times are a channel, before dt. "calendar": they must be dates
     keep_time whether the recordings keep their times
     """
 
@@ -44,10 +47,11 @@ class Columns:
     time_back: str = "refuse"
     missing: str = "refuse"
     dt: bool = False
+    clock: Literal["", "seconds", "calendar"] = ""
     keep_time: bool = False
 
 
-class TableSection(FileSection, SampleSection):
+class TableSection(FileSection, DerivedSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
     channels   the columns that are the model's inputs, in order
@@ -57,12 +61,13 @@ class TableSection(FileSection, SampleSection):
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
+    calendar   [data.calendar]: further inputs, the hour, the weekday and so on, of `time`
     known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (*FileSection.PATHS, "known_anomalies")
     FOLDERS = True
-    FOR_TASKS: ClassVar[tuple[str, ...]] = (*SampleSection.FOR_TASKS, "known_anomalies")
+    FOR_TASKS: ClassVar[tuple[str, ...]] = (*DerivedSection.FOR_TASKS, "known_anomalies")
     has_columns = True
 
     channels: Channels
@@ -72,6 +77,7 @@ class TableSection(FileSection, SampleSection):
     group: str | None = None
     dt: bool | Annotated[str, Field(min_length=1)] = False
     known_anomalies: str | None = None
+    calendar: CalendarConfig | None = None
 
     @abstractmethod
     def table(self, path: Path) -> pl.DataFrame:
@@ -94,14 +100,29 @@ class TableSection(FileSection, SampleSection):
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
-        return Columns(targets=targets, dt=bool(self.dt), keep_time=keep, **named)
+        return Columns(
+            targets=targets, dt=bool(self.dt), clock=self._clock, keep_time=keep, **named
+        )
+
+    @property
+    def _clock(self) -> Literal["", "seconds", "calendar"]:
+        """Whether the times are a channel, as of `Columns`."""
+        if self.calendar is not None:
+            return "calendar"
+        timed = any(table.seconds is not None for table in self.transforms)
+        return "seconds" if timed and not self.dt else ""
+
+    @property
+    def derivation(self) -> Derivation:
+        clock = self.time if self._clock and self.time else ""
+        return Derivation(self.transforms, self.drop or (), self.calendar, clock)
 
     @property
     def named_channels(self) -> tuple[str, ...]:
         return self.channels
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
-        return (*self.channels, self.dt_name) if self.dt else self.channels
+        return (*self.channels, *filter(None, [self.derivation.clock, self.dt_name]))
 
     @property
     def dt_name(self) -> str:
@@ -117,21 +138,32 @@ class TableSection(FileSection, SampleSection):
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
+        yield from self._rules_of_time()
+        if self.calendar is not None:
+            for key, problem in (*self.calendar.problems(), *calendars.unknown(self.calendar)):
+                yield ("data", "calendar", key), problem
+
+    def _rules_of_time(self) -> Iterator[Contradiction]:
         if self.time is None:
             time = "expected the name of the time column"
             if self.known_anomalies is not None:
                 yield ("data", "time"), f"{time}, in which `known_anomalies` are told"
             if self.dt:
                 yield ("data", "time"), f"{time}, from which `dt` is made"
+            if self.calendar is not None:
+                yield ("data", "time"), f"{time}, from which [data.calendar] is made"
+            if self._clock == "seconds":
+                yield ("data", "time"), f"{time}, for the `seconds` of [[data.transforms]]"
             if "time_back" in self.model_fields_set:
                 alone = "has no meaning without `time`; add `time`, or remove it"
                 yield ("data", "time_back"), alone
-        elif self.dt:
+        elif self.dt or self._clock:
             if self.dt_name in (*self.channels, self.time):
                 new = f"expected a new name, and {self.dt_name!r} is in `channels` or `time`"
                 yield ("data", "dt"), new
             if self.time in self.channels:
-                among = f"expected no {self.time!r}, the `time` from which `dt` is made, among them"
+                made = "`dt` is made" if self.dt else "further inputs are made"
+                among = f"expected no {self.time!r}, the `time` from which {made}, among them"
                 yield ("data", "channels"), among
 
 
@@ -150,8 +182,10 @@ def recordings(
         label = columns.labels(cells, where)
     if meaning.targets:  # if a cell is blank, the truth of its step is unknown
         y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
-    if meaning.time and (meaning.keep_time or meaning.dt):
-        time = columns.seconds(columns.column(frame, meaning.time, "time in [data]", where), where)
+    if meaning.time and (meaning.keep_time or meaning.dt or meaning.clock):
+        cells = columns.column(frame, meaning.time, "time in [data]", where)
+        dates = meaning.clock == "calendar"
+        time = columns.since_1970(cells, where) if dates else columns.seconds(cells, where)
     found = []
     for group, rows in _groups(frame, meaning.group, path):
         if meaning.time and meaning.time_back == "refuse":
@@ -162,7 +196,7 @@ def recordings(
         of_rows = {"labels": label, "y": y, "time": time}
         own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
         recording = Recording(name, group, x[rows], part=part, file=path, **own)
-        found.append(_with_dt(recording) if meaning.dt else recording)
+        found.append(_with_times(recording, meaning))
     return found
 
 
@@ -211,11 +245,20 @@ def _numbers(
     return np.stack(found, axis=1)
 
 
-def _with_dt(recording: Recording) -> Recording:
-    """With the seconds since the row before as a last channel, 0 if the clock was set back."""
-    assert recording.time is not None
-    dt = np.maximum(np.diff(recording.time, prepend=recording.time[:1]), 0)
-    return dataclasses.replace(recording, x=np.column_stack([recording.x, dt]))
+def _with_times(recording: Recording, meaning: Columns) -> Recording:
+    """With the times as a further channel, then the seconds since the row before.
+
+    These are 0 if the clock was set back.
+    """
+    time = recording.time
+    x = [recording.x]
+    if meaning.clock:
+        assert time is not None
+        x.append(time[:, None])
+    if meaning.dt:
+        assert time is not None
+        x.append(np.maximum(np.diff(time, prepend=time[:1]), 0)[:, None])
+    return dataclasses.replace(recording, x=np.hstack(x)) if len(x) > 1 else recording
 
 
 def _groups(

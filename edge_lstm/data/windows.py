@@ -41,10 +41,14 @@ def season_before(spec: ModelSpec, x: Float64, season: int) -> Float64:
     return found
 
 
+def filled_raw(spec: ModelSpec, x: Float64) -> Float64:
+    """x: (T, C) raw units -> the same with the gaps filled."""
+    return spec.inputs.in_raw_units(spec.inputs.features(x)[1])
+
+
 def last_values(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) the value now, for every step ahead, gaps filled."""
-    filled = spec.inputs.features(x)[1]
-    return filled[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
+    return filled_raw(spec, x)[:, spec.answer.channels(spec.inputs) * spec.answer.horizon]
 
 
 def stream_cuts(steps: int, window: int, streams: int) -> Iterator[slice]:

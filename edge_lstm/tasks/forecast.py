@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edge_lstm_runtime.checks import SMALLEST
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.forecast import Forecast
 
@@ -67,6 +69,11 @@ class Section(NumberSection):
             if channels is not None and target not in channels:
                 among = f"expected names among the channels {list(channels)}"
                 yield ("model", "targets"), f"{among}, and {target!r} is not"
+        dropped = config.data.derivation.drop
+        for target in self.targets or channels or ():
+            if target in dropped and not self.residual:
+                level = "the answer couldn't know its level, so expected true, or no `drop` of it"
+                yield ("model", "residual"), f"target {target!r} is dropped in [data]: {level}"
         if repeated(self.targets):
             yield ("model", "targets"), "expected each name once"
         for key in ("offset", "level"):
@@ -98,7 +105,10 @@ class ForecastTask(NumberTask):
         truth = future(spec, sequence.normal)
         if sequence.anomalous is not None:
             truth = np.where(sequence.anomalous[:, None], np.nan, truth)
-        return truth - last_values(spec, sequence.x) if spec.answer.residual else truth
+        wanted = on_scale(spec, truth)
+        if not spec.answer.residual:
+            return wanted
+        return wanted - on_scale(spec, last_values(spec, sequence.x))
 
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
         if np.isnan(wanted).all(axis=0).any():
@@ -181,6 +191,15 @@ class ForecastTask(NumberTask):
             ahead=spec.answer.horizon,
             baseline=sequences[longest].x[:, spec.inputs.names.index(target)],
         )
+
+
+def on_scale(spec: ModelSpec, values: Float64) -> Float64:
+    """values: (..., O) raw units -> as they are learned: on the logarithmic scale of their channel,
+    if it has one."""
+    units = spec.answer.scaling(spec.inputs).units
+    if units is None:
+        return values
+    return np.where(units > 0, to_scale(values, np.maximum(units, SMALLEST)), values)
 
 
 def plot_forecast(

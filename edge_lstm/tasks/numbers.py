@@ -15,8 +15,8 @@ from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
+from ..data.fit_channels import mean_std
 from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits
-from ..data.statistics import mean_std
 from ..results.numbers import spread
 from ..results.words import more, signed
 from ..training.losses import NumberLoss

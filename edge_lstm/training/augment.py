@@ -5,10 +5,38 @@ A small data set then doesn't teach the accidents of one sensor's calibration.
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
+from edge_lstm_runtime.inputs.channels import Channels
+
 from ..config.common import AugmentConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which features are made of which channels.
+
+    channels  C
+    levels    of each feature that is a channel's normalized value, the first ones: its channel
+    derived   of each feature that follows, of a transform: its channel, None for a calendar's
+
+    If there are C more, they say which channels are missing, 1 if so.
+    """
+
+    channels: int
+    levels: tuple[int, ...]
+    derived: tuple[int | None, ...] = ()
+
+    @classmethod
+    def of(cls, inputs: Channels) -> Layout:
+        derived: list[int | None] = []
+        for transform in inputs.derived:
+            own = inputs.places(transform.sources)
+            derived += own or [None] * len(transform.names)
+        return cls(inputs.size, tuple(inputs.kept), tuple(derived))
 
 
 class Augment:
@@ -16,13 +44,19 @@ class Augment:
 
     An epoch that is resumed is changed in the same way.
 
-    channels: C. The first C features are the channels' normalized values. If there are others, they
-    say which of these are missing, 1 if so. They are left alone, and a missing value stays 0.
+    An offset and a level are of channels, and what is derived of them stays as it is: a difference
+    has no offset. Noise is of every such feature. What is hidden is the channels and what is
+    derived of them. A calendar is left alone, because a time is always known. So are the features
+    that say what is missing, and the level of a missing value stays 0.
     """
 
-    def __init__(self, config: AugmentConfig, channels: int, seed: int, device: torch.device):
+    def __init__(self, config: AugmentConfig, layout: Layout, seed: int, device: torch.device):
         self._config = config
-        self._channels = channels
+        self._layout = layout
+        of = [*layout.levels, *layout.derived]
+        self._of = [channel for channel in of if channel is not None]
+        changing = [k for k, channel in enumerate(of) if channel is not None]
+        self._changing = torch.tensor(changing, device=device)
         self._generator = torch.Generator(device).manual_seed(seed)
 
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -33,29 +67,32 @@ class Augment:
         """
         config = self._config
         count, steps, _ = x.shape
-        values = x[..., : self._channels]
-        rest = x[..., self._channels :]
-        for deviation, shape in (
-            (config.offset, (count, 1, self._channels)),
-            (config.level, (count, 1, 1)),
-            (config.noise, values.shape),
-        ):
-            if deviation:
-                values = values + deviation * torch.randn(
-                    shape, generator=self._generator, device=x.device, dtype=x.dtype
-                )
+        channels = self._layout.channels
+        kept = list(self._layout.levels)
+        levels = slice(len(kept))
+        values = x[..., self._changing]
+
+        def drawn(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=self._generator, device=x.device, dtype=x.dtype)
+
+        if config.offset:
+            values[..., levels] += config.offset * drawn(count, 1, channels)[..., kept]
+        if config.level:
+            values[..., levels] += config.level * drawn(count, 1, 1)
+        if config.noise:
+            values += config.noise * drawn(*values.shape)
         if config.mask_steps:
-            values = values.masked_fill(
-                self._runs(lengths, config.mask_steps, steps)[:, :, None], 0
-            )
+            hidden = self._runs(lengths, config.mask_steps, steps)
+            values.masked_fill_(hidden[:, :, None], 0)
         if config.mask_channels:
-            runs = self._runs(
-                torch.full_like(lengths, self._channels), config.mask_channels, self._channels
-            )
-            values = values.masked_fill(runs[:, None, :], 0)
-        if rest.shape[2]:
-            values = values.masked_fill(rest != 0, 0)
-        return torch.cat([values, rest], dim=2)
+            hidden = self._runs(torch.full_like(lengths, channels), config.mask_channels, channels)
+            values.masked_fill_(hidden[:, None, self._of], 0)
+        missing = x[..., len(kept) + len(self._layout.derived) :]
+        if missing.shape[2]:
+            values[..., levels].masked_fill_(missing[..., kept] != 0, 0)
+        changed = x.clone()
+        changed[..., self._changing] = values
+        return changed
 
     def _runs(self, lengths: Tensor, share: float, width: int) -> Tensor:
         """(N, width) bool, true in one run of 0 to share * length places anywhere in the length."""

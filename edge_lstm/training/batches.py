@@ -11,12 +11,13 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
 from ..data.examples import Examples
 from ..network import State
-from .augment import Augment
+from .augment import Augment, Layout
 
 
 def seed_of(*parts: int) -> int:
@@ -55,7 +56,7 @@ class Batches:
         self._data = data
         self._counts = counts
         self._fabric = fabric
-        self._channels = spec.inputs.size
+        self._inputs = spec.inputs
         self._both = spec.whole
         self._size = config.train.batch_size
         self.even = bool((data.lengths == data.x.shape[1]).all())  # all sequences of one length
@@ -101,7 +102,8 @@ class Batches:
         augment = None
         if self._config.augment is not None:
             own = seed_of(seed, epoch, rank, 2)
-            augment = Augment(self._config.augment, self._channels, own, device)
+            assert isinstance(self._inputs, Channels)  # a text has no [augment]
+            augment = Augment(self._config.augment, Layout.of(self._inputs), own, device)
         for k, start in enumerate(starts):
             rows = slice(start + rank, start + size, world)
             index = order[rows]

@@ -15,8 +15,9 @@ from pydantic import Field
 from edge_lstm_runtime.errors import DataError
 
 from ...config.base import Contradiction
-from ...config.sections import Asked, SampleSection, Whole
+from ...config.sections import Asked, Whole
 from .. import columns
+from ..derived import DerivedSection
 from ..files import locate
 from ..recordings import Recording
 from ..tables import Channels, Columns, recordings
@@ -38,7 +39,7 @@ LifePath = Annotated[
 ]
 
 
-class Section(SampleSection):
+class Section(DerivedSection):
     """[data] of source "cmapss". Each engine is a recording, its unit the group.
 
     Training engines run until they fail: their last row has a life of 0. Test engines stop before.

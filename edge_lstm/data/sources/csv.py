@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from pydantic import Field
 from ...config.base import Contradiction, Names
 from ...config.sections import Whole
 from ..recordings import Recording
-from ..tables import Columns, TableSection, read_csv, recordings
+from ..tables import TableSection, read_csv, recordings
 
 
 class Section(TableSection):
@@ -33,6 +34,14 @@ class Section(TableSection):
             yield ("data", "separator"), "expected one ASCII character, no quote and no line break"
         yield from super().rules(config)
 
-    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
-        (found,) = recordings(self.table(path), path, Columns(channels, missing=self.missing), None)
+    def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:  # noqa: ARG002
+        timed = bool(self.dt or self.derivation.clock)
+        meaning = dataclasses.replace(
+            self._columns(()),
+            label=None,
+            group=None,
+            time=self.time if timed else None,
+            keep_time=False,
+        )
+        (found,) = recordings(self.table(path), path, meaning, None)
         return found

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm.results.answers import answers
+from edge_lstm_runtime.checks import SMALLEST
+from edge_lstm_runtime.inputs import from_scale
 from edge_lstm_runtime.inputs.channels import Channels as ChannelInputs
 
 # key: (in words, True if higher is better). The first that the task has orders the channels.
@@ -98,6 +100,7 @@ def measure_channels(run: Run) -> Channels | None:
     assert isinstance(inputs, ChannelInputs)
     scaling = spec.answer.scaling(inputs)
     now = None if scaling is None else scaling.residual  # (O,) channels
+    assert now is None or scaling is not None
 
     def metrics(found: list[NDArray[np.float32]]) -> dict[str, float]:
         figures = evaluate(spec, test, found, season=season)
@@ -112,10 +115,22 @@ def measure_channels(run: Run) -> Channels | None:
         if now is not None:
             for answer, sequence in zip(found, test, strict=True):
                 filled = inputs.features(sequence.x)[1]
-                answer += np.where(now == n, filled[:, now] - inputs.mean[n], 0)
+                missing = np.where(now == n, filled[:, now] - inputs.mean[n], 0)
+                answer[:] = _raised(answer, missing, scaling.units)
         occluded[name] = metrics(found)
     intact = metrics(answers(run.model, test))
     return Channels(intact, occluded) if intact else None
+
+
+def _raised(
+    answer: NDArray[np.float32], by: NDArray[np.float64], units: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """answer: (T, O) raw units. by: (T, O), on the scale of a channel. units: as of `Scaling`."""
+    if units is None:
+        return answer + by
+    unit = np.maximum(units, SMALLEST)
+    scaled = np.log1p(np.maximum(answer / unit, SMALLEST - 1)) + by
+    return np.where(units > 0, from_scale(scaled, unit), answer + by)
 
 
 def without(sequence: Sequence, channel: int, value: float) -> Sequence:

@@ -163,7 +163,7 @@ def measure_memory(
     if not isinstance(spec.inputs, Characters):
         effect = sample_effect(spec, weights, layers, starts, later)
         return Memory(
-            recording.name, len(xs), length, xs[:, : spec.inputs.size], cells, starts, effect, None
+            recording.name, len(xs), length, xs[:, : measured(spec)], cells, starts, effect, None
         )
     characters = recording.x[: len(xs)]
     head = spec.network.own(spec.network.layers[-1], weights)
@@ -175,6 +175,12 @@ def measure_memory(
     return Memory(recording.name, len(xs), length, bits[:, None], cells, starts, effect, text)
 
 
+def measured(spec: ModelSpec) -> int:
+    """The features that are values. Those behind them say which channels are missing."""
+    masks = spec.inputs.size if getattr(spec.inputs, "missing", "") == "mask" else 0
+    return spec.inputs.feature_size - masks
+
+
 def sample_effect(
     spec: ModelSpec,
     weights: Mapping[str, Float64],
@@ -184,13 +190,12 @@ def sample_effect(
 ) -> list[Float64]:
     """Per layer (S, later + 1), as `Memory.effect`: the cell's derivative, from each start on."""
     S = len(starts)
-    C = spec.inputs.size
+    C = measured(spec)
     own = [spec.network.own(layer, weights) for layer in lstm_layers(spec)]
     dh = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
     dc = [np.zeros((S, C, layer.c.shape[1])) for layer in layers]
     norms = [np.zeros((S, later + 1)) for _ in layers]
     sample = np.zeros((S, C, spec.inputs.feature_size))
-    # The indicators of missing values, which some models have behind the channels, are no sample.
     sample[:, range(C), range(C)] = 1.0
     for n in range(later + 1):
         dx = sample if n == 0 else np.zeros_like(sample)

@@ -17,6 +17,7 @@ from edge_lstm.data.tables import Columns, read_csv, recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
+from edge_lstm_runtime.inputs.transforms import Calendar
 from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.dense import Dense
 from edge_lstm_runtime.layers.lstm import Lstm
@@ -90,6 +91,19 @@ def longest(sequences: Many[Sequence]) -> Sequence:
     return max(sequences, key=lambda s: len(s.x))
 
 
+def _columns(inputs: Channels) -> Columns:
+    """The columns of a CSV from which its channels are made."""
+    made = (inputs.clock, inputs.elapsed)
+    calendar = any(isinstance(transform, Calendar) for transform in inputs.transforms)
+    return Columns(
+        tuple(name for name in inputs.names if name not in made),
+        time=inputs.time_column or inputs.clock or None,
+        missing=inputs.missing,
+        dt=bool(inputs.elapsed),
+        clock="" if not inputs.clock else "calendar" if calendar else "seconds",
+    )
+
+
 def read_recording(run: Run, path: Path) -> Sequence:
     """A file of the same format as the run's data, or a CSV with its channels, in raw units.
 
@@ -104,6 +118,6 @@ def read_recording(run: Run, path: Path) -> Sequence:
         return Sequence(path.name, path.name, indices(recording, spec.inputs.characters))
     if recording is None:
         assert isinstance(spec.inputs, Channels)
-        columns = Columns(spec.inputs.names, missing=spec.inputs.missing)
+        columns = _columns(spec.inputs)
         (recording,) = recordings(read_csv(path), path, columns, None)
     return Sequence(path.name, path.name, recording.x)

@@ -12,7 +12,7 @@ from edge_lstm import load_data, train
 from edge_lstm.config.common import AugmentConfig
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import make_spec
-from edge_lstm.training.augment import Augment
+from edge_lstm.training.augment import Augment, Layout
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY, FORECAST
 
@@ -22,7 +22,7 @@ LENGTHS = torch.full((300,), 40)
 
 
 def added(seed: int = 0, channels: int = 3, **settings: float) -> torch.Tensor:
-    return Augment(AugmentConfig(**settings), channels, seed, X.device)(X, LENGTHS) - X
+    return Augment(AugmentConfig(**settings), Layout(channels, tuple(range(channels))), seed, X.device)(X, LENGTHS) - X
 
 
 def test_an_offset_is_one_of_a_sequence_and_channel() -> None:
@@ -42,7 +42,7 @@ def test_a_level_is_one_of_a_sequence() -> None:
 def test_masks_hide_one_run_within_the_length() -> None:
     lengths = torch.arange(300) % 30 + 10
     settings = AugmentConfig(mask_steps=0.5, mask_channels=0.7)
-    changed = Augment(settings, 3, 0, X.device)(X, lengths)
+    changed = Augment(settings, Layout(3, (0, 1, 2)), 0, X.device)(X, lengths)
     assert torch.equal(changed[..., 3:], X[..., 3:])
     change = changed == 0
     steps = change[..., :3].all(dim=2)

@@ -1,0 +1,187 @@
+"""From the training split to the inputs of the specification: their scales, limits and moments.
+
+Rows that are known as anomalous count nowhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs import to_scale
+from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.transforms import (
+    Calendar,
+    Clip,
+    Compared,
+    Difference,
+    Distance,
+    Log,
+    Transform,
+)
+
+from ..config.schema import Config
+from ..config.transforms import Derivation, TransformConfig
+from .calendars import holiday_table, span, zone_table
+from .recordings import Float64, Splits
+
+# Of the channel's deviation. What is derived and varies less is rounding.
+CONSTANT = 1e-9
+
+
+def fit_channels(config: Config, splits: Splits) -> Channels:
+    """Raises DataError for data that doesn't go with the transforms."""
+    asked = config.data.derivation
+    described = config.data.described
+    names = splits.channels
+    usual = np.concatenate([s.normal for s in splits.train])
+    units = {}
+    if "dt" in described:
+        units[described["dt"]] = described["dt_unit"] = _unit(
+            usual[:, names.index(described["dt"])]
+        )
+    for table in asked.transforms:
+        if table.type == "log":
+            for name in _channels(table, config):
+                _check_not_negative(name, splits)
+                units[name] = _unit(usual[:, names.index(name)])
+    for name, unit in units.items():
+        place = names.index(name)
+        usual[:, place] = to_scale(usual[:, place], unit)
+    transforms: list[Transform] = []
+    for table in asked.transforms:
+        chosen = _channels(table, config)
+        if table.type == "log":
+            transforms.append(Log(chosen, tuple(units[name] for name in chosen)))
+        elif table.type == "clip":
+            places = [names.index(name) for name in chosen]
+            low, high = np.transpose([_quantiles(usual[:, k], table.quantiles) for k in places])
+            usual[:, places] = np.clip(usual[:, places], low, high)
+            transforms.append(Clip(chosen, tuple(low.tolist()), tuple(high.tolist())))
+        else:
+            transforms += _compared(table, chosen, described.get("dt") or asked.clock)
+    if asked.calendar is not None:
+        transforms.append(_calendar(asked, splits))
+    mean, std = mean_std(usual, names)
+    if transforms or asked.drop:
+        drop = (*asked.drop, *filter(None, [asked.clock]))
+        described |= {"transforms": tuple(transforms), "drop": drop}
+    front_end = config.asked.front_end
+    inputs = Channels(names, mean, std, front_end=front_end, **described)
+    return _with_moments(inputs, splits)
+
+
+def _channels(table: TransformConfig, config: Config) -> tuple[str, ...]:
+    return table.channels or config.data.named_channels or ()
+
+
+def _unit(x: Float64) -> float:
+    """x: (T,) raw units -> the unit of its logarithmic scale.
+
+    The median of the values above 0, 1 if there are none.
+    """
+    above = x[x > 0]
+    return float(np.median(above)) if len(above) else 1.0
+
+
+def _check_not_negative(name: str, splits: Splits) -> None:
+    place = splits.channels.index(name)
+    for sequence in (*splits.train, *splits.val, *splits.test):
+        rows = np.flatnonzero(sequence.x[:, place] < 0)
+        if len(rows):
+            raise DataError(
+                f"{sequence.name}: channel {name!r} is {sequence.x[rows[0], place]:g} at step "
+                f"{rows[0]}, and [data] asks for its log; expected 0 or more; take it out of the "
+                "table with type = 'log', or correct the value"
+            )
+
+
+def _quantiles(x: Float64, quantiles: tuple[float, float]) -> Float64:
+    known = x[~np.isnan(x)]
+    # A channel without any value is told by `mean_std`.
+    found: Float64 = np.quantile(known, quantiles) if len(known) else np.zeros(2)
+    return found
+
+
+def _compared(table: TransformConfig, chosen: tuple[str, ...], clock: str) -> list[Transform]:
+    """With a mean of 0 and a deviation of 1 for now."""
+    zeros = (0.0,) * len(chosen)
+    ones = (1.0,) * len(chosen)
+    if table.type == "difference":
+        return [Difference(chosen, zeros, ones, lag=lag) for lag in table.lags]
+    if table.seconds is not None:
+        return [Distance(chosen, zeros, ones, seconds=s, clock=clock) for s in table.spans]
+    return [Distance(chosen, zeros, ones, steps=int(n)) for n in table.spans]
+
+
+def _calendar(asked: Derivation, splits: Splits) -> Calendar:
+    """Its tables cover the data of all splits, and YEARS_AHEAD more."""
+    calendar = asked.calendar
+    assert calendar is not None
+    place = splits.channels.index(asked.clock)
+    times = np.concatenate([s.x[:, place] for s in (*splits.train, *splits.val, *splits.test)])
+    years = span(float(times.min()), float(times.max()))
+    days = () if calendar.holidays is None else holiday_table(calendar.holidays, years)
+    zone = zone_table(calendar.zone, years)
+    return Calendar(asked.clock, calendar.all_parts, calendar.ahead, zone, days)
+
+
+def _with_moments(inputs: Channels, splits: Splits) -> Channels:
+    """With the mean and the deviation of what is derived, of the training split."""
+    compared = [t for t in inputs.transforms if isinstance(t, Compared)]
+    if not compared:
+        return inputs
+    lags = [t.lag for t in compared if isinstance(t, Difference)]
+    shortest = min(splits.train, key=lambda s: len(s.x))
+    if lags and max(lags) >= len(shortest.x):
+        raise DataError(
+            f"[data] transforms: lag = {max(lags)}, and training sequence {shortest.name!r} has "
+            f"{len(shortest.x)} steps; expected a smaller lag, or longer sequences"
+        )
+    features = np.concatenate([inputs.features(s.x)[0] for s in splits.train])
+    usual = np.concatenate([s.normal for s in splits.train])
+    start = len(inputs.kept)
+    transforms: list[Any] = []
+    for transform in inputs.transforms:
+        width = len(transform.names) if transform in inputs.derived else 0
+        if isinstance(transform, Compared):
+            places = inputs.places(transform.channels)
+            known = ~np.isnan(usual[:, places])
+            found = np.where(known, features[:, start : start + width], np.nan)
+            mean, std = mean_std(found, transform.names)
+            least = CONSTANT * inputs.arrays[1][places]
+            std = tuple(s if s > small else 1.0 for s, small in zip(std, least, strict=True))
+            transform = dataclasses.replace(transform, mean=mean, std=std)
+        transforms.append(transform)
+        start += width
+    return dataclasses.replace(inputs, transforms=tuple(transforms))
+
+
+def mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """x: (T, C) -> the mean and the standard deviation of each channel's known values.
+
+    The deviation of a constant channel is 1. The normalized channel is then 0 throughout. Raises
+    DataError if a channel has no value, or values that are too large.
+    """
+    known = ~np.isnan(x)
+    count = known.sum(axis=0)
+    if not count.all():
+        raise DataError(
+            f"channel {names[int(np.argmin(count))]!r} has no value in the training split; "
+            "take it out of `channels`"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
+        mean = np.where(known, x, 0).sum(axis=0) / count
+        std = np.sqrt(np.where(known, (x - mean) ** 2, 0).sum(axis=0) / count)
+    if not np.isfinite(std).all():
+        k = int(np.argmin(np.isfinite(std)))
+        raise DataError(
+            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, "
+            "too large to normalize; correct them"
+        )
+    # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
+    std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
+    return tuple(mean.tolist()), tuple(std.tolist())
