@@ -60,7 +60,8 @@ def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
         raise ConversionError(
             f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}"
         )
-    kernel = [f"{source}.o" for source in sources if source not in ("model", "main", "front_end")]
+    others = ("model", "main", "front_end", "transforms")
+    kernel = [f"{source}.o" for source in sources if source not in others]
     return Built(lines[1], label, _code_bytes(folder, kernel))
 
 

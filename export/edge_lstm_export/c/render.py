@@ -21,19 +21,19 @@ from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
 from .block import c_network, pack, parameters_of, state_bytes
+from .derived import derived_ram, derived_tables
 from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c", "tiles.h")
 FRONT_END = ("front_end.h", "front_end.c")  # for models that take sound
+TRANSFORMS = ("transforms.h", "transforms.c")  # for models with transforms or dropped channels
 AS_THEY_ARE = (
-    "main.c",
     "Makefile",
-    "CMakeLists.txt",
     "cortex-m/Makefile",
     "cortex-m/start.c",
     "cortex-m/link.ld",
 )
-RENDERED = ("model.h", "model.c", "golden.h", "README.md")
+RENDERED = ("model.h", "model.c", "main.c", "golden.h", "README.md", "CMakeLists.txt")
 INFO = "model.json"
 FORMAT = 1
 
@@ -50,15 +50,17 @@ def render(
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
     types = sorted({layer.type for layer in network.layers})
+    derived = derived_tables(spec.inputs)
     scores = _scores(source)
+    scaling = spec.answer.scaling(spec.inputs)
+    logs = [] if scaling is None or scaling.units is None else scaling.units.tolist()
     sizes = {
         "model_bytes": len(block),
         "state_bytes": state_bytes(network, scheme),
         "ram": ram_bytes(source, scheme),
         "golden_bytes": 8
-        * (source.samples.size + source.answers.size + spec.answer.size + len(scores)),
+        * (source.samples.size + source.answers.size + spec.answer.size + len(logs) + len(scores)),
     }
-    scaling = spec.answer.scaling(spec.inputs)
     quantiles = None if scaling is None else scaling.quantiles
     facts = {
         "name": name,
@@ -69,13 +71,14 @@ def render(
         "inputs": spec.inputs,
         "network": spec.network,
         "answer": spec.answer,
-        "curved": scaling is not None and not scaling.linear,
+        "curved": scaling is not None and (derived is not None or not scaling.linear),
         "quantiles": quantiles,
         "levels": quantiles.levels if quantiles else 1,
         "characters": isinstance(spec.inputs, Characters),
         "detector": spec.detector,
         "layer_types": types,
         "front_end": spec.inputs.sound,
+        "derived": derived,
         "missing": getattr(spec.inputs, "missing", "refuse"),
         "weights_sha256": sha256(write_npz(source.weights)),
         "steps": len(source.samples),
@@ -87,6 +90,7 @@ def render(
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
         "scaling": scaling,
         "residual": [] if residual is None else residual.tolist(),
+        "logs": logs,
         "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
         "scores": scores,
         "samples": source.samples.tolist(),
@@ -99,6 +103,7 @@ def render(
     }
     native = files("edge_lstm_runtime") / "native"
     kernel = (*KERNEL, *(f"{name}.c" for name in types), *(FRONT_END if spec.inputs.sound else ()))
+    kernel += TRANSFORMS if derived else ()
     contents = {path: (native / path).read_bytes() for path in kernel}
     contents["layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8")).encode()
     contents |= {
@@ -118,7 +123,8 @@ def render(
             "ram": sizes["ram"],
             "flash_golden": sizes["golden_bytes"],
         }
-        | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {}),
+        | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {})
+        | ({"flash_transforms": derived.bytes} if derived else {}),
         "accuracy": accuracy,
         "spec": spec.to_dict(),
         "files": {path: sha256(content) for path, content in sorted(contents.items())},
@@ -137,8 +143,9 @@ def _list_of(types: Collection[str], text: str) -> str:
 def ram_bytes(source: Source, scheme: str) -> int:
     """All static memory of model.c: the state, and each channel's last value.
 
-    For sound the front end's and a frame, of a detector the forecasts that are due. If the inputs
-    are characters, a one-hot row stands in the place of the last value.
+    For sound the front end's and a frame, for transforms the samples that they look back to, of a
+    detector the forecasts that are due. If the inputs are characters, a one-hot row stands in the
+    place of the last value.
     """
     spec = source.spec
     state = state_bytes(c_network(spec), scheme)
@@ -147,7 +154,7 @@ def ram_bytes(source: Source, scheme: str) -> int:
     detector = 4 * spec.answer.ahead[-1] * spec.answer.size + 4 + 8 if spec.detector else 0
     sound = spec.inputs.sound
     frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
-    return state + 8 * spec.inputs.size + detector + frames
+    return state + 8 * spec.inputs.size + detector + frames + derived_ram(spec.inputs)
 
 
 def _unit(spec: ModelSpec, scaling: Scaling | None) -> list[float]:
@@ -185,6 +192,7 @@ def _environment() -> Environment:
     environment.filters.update(
         quoted=_quoted, comment=_comment, number=_number, row=_row, floats=_floats, lines=_lines
     )
+    environment.filters["table"] = _table
     return environment
 
 
@@ -217,6 +225,12 @@ def _number(value: float) -> str:
 
 def _row(values: Iterable[float]) -> str:
     return "{" + ", ".join(map(_number, values)) + "}"
+
+
+def _table(values: Iterable[float | str]) -> str:
+    """Doubles, whole numbers, and names that C knows."""
+    texts = (_number(v) if isinstance(v, float) else str(v) for v in values)
+    return "{" + ", ".join(texts) + "}"
 
 
 def _floats(values: Iterable[float]) -> list[str]:

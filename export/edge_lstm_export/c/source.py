@@ -12,6 +12,7 @@ import numpy as np
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.session import answers
 
 from ..quantize.cpu_int8 import Arrays
@@ -20,6 +21,7 @@ from ..steps.quantize_native import of_run
 from .block import Float32, Float64, check_sizes, plain_int8
 
 STEPS = 200  # enough to show a wrong state, and few, because they take flash in the self-test
+MOST_STEPS = 1000  # for transforms that look back further
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Source:
     """samples: (steps, C) raw units. rows: (steps, F) their features. outputs: (steps, O) of the
     reference, from the zero state. answers: (steps, O) the same in raw units. All are float64.
 
-    steps: STEPS, or fewer if the bundle has no more. int8: as in int8.npz (docs/bundle.md).
+    steps: STEPS, more for transforms that look back, or fewer if the bundle has no more. int8: as
+    in int8.npz (docs/bundle.md).
     """
 
     spec: ModelSpec
@@ -52,13 +55,22 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     spec = source.spec
     # If the test data has a gap, the stretch has one, so that filling is tested too.
     gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
-    start = max(0, min(int(gaps[0]) - STEPS // 2, len(stream) - STEPS)) if len(gaps) else 0
-    samples = stream[start : start + STEPS]
+    steps = _steps(spec)
+    start = max(0, min(int(gaps[0]) - steps // 2, len(stream) - steps)) if len(gaps) else 0
+    samples = stream[start : start + steps]
     rows, filled = spec.inputs.features(samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
     scaling = spec.answer.scaling(spec.inputs)
     answered = outputs if scaling is None else answers(scaling, outputs, filled)
     return Source(spec, source.weights, samples, rows, outputs, answered, _int8(source))
+
+
+def _steps(spec: ModelSpec) -> int:
+    """So many that the memory of each transform is full well before the end."""
+    if not isinstance(spec.inputs, Channels):
+        return STEPS
+    rings = (t.memory.get("past", (0,))[0] for t in spec.inputs.derived)
+    return min(STEPS + max(rings, default=0), MOST_STEPS)
 
 
 def _int8(source: Run | Bundle) -> Arrays:

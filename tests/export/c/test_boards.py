@@ -19,6 +19,7 @@ from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
 from edge_lstm_runtime.native import network_of
 from helpers.c_folder import STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.derived import derived_bundle
 from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -46,12 +47,14 @@ def need(*programs: str) -> None:
             pytest.skip(f"{program} is not installed")
 
 
-@pytest.fixture(scope="module", params=["classify", "ffill", "mask", "detector"])
+@pytest.fixture(scope="module", params=["classify", "ffill", "mask", "detector", "derived"])
 def source(request, trained, forecast_run, tmp_path_factory):
     if request.param == "mask":
         return masked_bundle(tmp_path_factory.mktemp("mask") / "mask.edge")
     if request.param == "detector":
         return timed_detector_bundle(tmp_path_factory.mktemp("detector") / "detector.edge")
+    if request.param == "derived":
+        return derived_bundle(tmp_path_factory.mktemp("derived") / "derived.edge")
     return {"classify": trained, "ffill": forecast_run}[request.param]
 
 

@@ -25,6 +25,7 @@ from helpers.c_folder import (
     sources,
     timed_detector_bundle,
 )
+from helpers.derived import derived_bundle
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gcc") is None or shutil.which("make") is None,
@@ -42,15 +43,15 @@ def mixed(tmp_path_factory):
     return mixed_bundle(tmp_path_factory.mktemp("mixed") / "mixed.edge")
 
 
-@pytest.fixture(params=["classify", "ffill", "mask", "detector", "mixed"])
-def source(request, trained, forecast_run, mask, detector, mixed):
-    return {
-        "classify": trained,
-        "ffill": forecast_run,
-        "mask": mask,
-        "detector": detector,
-        "mixed": mixed,
-    }[request.param]
+@pytest.fixture(scope="module")
+def derived(tmp_path_factory):
+    return derived_bundle(tmp_path_factory.mktemp("derived") / "derived.edge")
+
+
+@pytest.fixture(params=["classify", "ffill", "mask", "detector", "mixed", "derived"])
+def source(request):
+    names = {"classify": "trained", "ffill": "forecast_run"}
+    return request.getfixturevalue(names.get(request.param, request.param))
 
 
 # --- the source, built ---
