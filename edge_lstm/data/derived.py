@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
 
 from ..config.base import Contradiction, Names, repeated
 from ..config.sections import SampleSection, Whole
@@ -16,7 +19,7 @@ class DerivedSection(SampleSection):
     drop        channels that are no inputs themselves, because their transforms are
     """
 
-    transforms: tuple[TransformConfig, ...] = ()
+    transforms: Annotated[tuple[TransformConfig, ...], Field(min_length=1)] = ()
     drop: Names | None = None
 
     @property

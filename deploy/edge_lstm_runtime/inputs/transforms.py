@@ -269,7 +269,7 @@ class Distance(Compared):
         count = len(self.channels)
         if self.steps is not None:
             return {"past": (self.steps, count), "sum": (count,)}
-        return {"mean": (count,), "time": ()}
+        return {"mean": (count,), "time": (1,)}
 
     def values(
         self, inputs: Channels, filled: Float64, clipped: Float64, memory: Memory
@@ -298,7 +298,7 @@ class Distance(Compared):
         if self.clock == inputs.dt:
             elapsed = inputs.dt_unit * np.expm1(times)
         else:
-            elapsed = np.diff(times, axis=0, prepend=memory["time"][None])
+            elapsed = np.diff(times, axis=0, prepend=memory["time"][None, ..., 0])
             elapsed = np.maximum(np.where(np.isnan(elapsed), 0, elapsed), 0)
         assert self.seconds is not None
         weights = -np.expm1(-elapsed / self.seconds)[..., None]
@@ -307,7 +307,7 @@ class Distance(Compared):
         for n in range(len(x)):
             mean = np.where(np.isnan(mean), x[n], mean + weights[n] * (x[n] - mean))
             means[n] = mean
-        return x - means, {"mean": mean, "time": times[-1].copy()}
+        return x - means, {"mean": mean, "time": times[-1][..., None].copy()}
 
     def words(self) -> str:
         if self.seconds is None:

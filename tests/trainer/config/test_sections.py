@@ -40,6 +40,8 @@ OTHERS = "".join(f"[{name}]\n" for name in ("augment", "distill", "prune", "quan
 TABLE = 'path = "d"\nchannels = ["a", "b"]\nlabel = "l"\n'
 BASES = {
     "csv": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}{CLASSES}{TRAIN}',
+    "calendar": f'[data]\nsource = "csv"\n{TABLE}time = "t"\n[data.calendar]\n{BY_TIME}{CLASSES}'
+    f"{TRAIN}",
     "parquet": f'[data]\nsource = "parquet"\n{TABLE}{BY_TIME}{CLASSES}{TRAIN}',
     "ts": f'[data]\nsource = "ts"\npath = "d.ts"\n{BY_TIME}{CLASSES}{TRAIN}',
     "npz": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}',
@@ -107,6 +109,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
     "groups": WHOLE | BROKEN | FLAG | TEXT | st.just([]) | st.just([1.5]),
     "a character": WHOLE | FLAG | LISTS | st.just("") | st.text(min_size=2, max_size=9),
     "some characters": WHOLE | FLAG | LISTS | st.just(""),
+    "numbers": WHOLE | BROKEN | FLAG | TEXT | st.just([]) | st.just(["a"]),
     "tables": WHOLE | BROKEN | FLAG | TEXT | LISTS | st.lists(TABLES, min_size=1, max_size=2),
     "1 to 4": st.integers(max_value=0) | st.integers(min_value=5) | BROKEN | TEXT | FLAG | LISTS,
 }
@@ -130,7 +133,7 @@ CHOICES = {
 }
 KINDS = {
     "a text": "path train_path test_path rul name time label group known_anomalies pattern "
-    "test_pattern teacher",
+    "test_pattern teacher zone holidays",
     "a count": "window stride season first hidden_size horizon embedding smoothing epochs "
     "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
     "a whole number from 0": "seed patience",
@@ -143,13 +146,14 @@ KINDS = {
     "above 0, to 1": "weight",
     "a flag": "lower bidirectional residual refit cuda_graph",
     "a flag or a name": "dt",
-    "names": "channels columns targets",
+    "names": "channels columns targets drop parts",
+    "numbers": "ahead",
     "a part": "val test",
     "groups": "train",
     "a character": "separator",
     "some characters": "keep",
     "1 to 4": "num_layers",
-    "tables": "layers",
+    "tables": "layers transforms",
 }
 WRONG_FOR = {key: WRONG[kind] | OTHER for kind, keys in KINDS.items() for key in keys.split()}
 WRONG_FOR |= {
@@ -172,6 +176,8 @@ def keys_of(config: Config) -> list[tuple[str, str]]:
         "model": config.model,
         "train": config.train,
     }
+    if (calendar := getattr(config.data, "calendar", None)) is not None:
+        sections["data.calendar"] = calendar
     sections |= {
         name: getattr(config, name) for name in OPTIONAL if getattr(config, name) is not None
     }
@@ -179,7 +185,7 @@ def keys_of(config: Config) -> list[tuple[str, str]]:
         (name, key)
         for name, section in sections.items()
         for key in type(section).model_fields
-        if key != "split"
+        if key not in ("split", "calendar")
     ]
 
 

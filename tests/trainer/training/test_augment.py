@@ -22,7 +22,12 @@ LENGTHS = torch.full((300,), 40)
 
 
 def added(seed: int = 0, channels: int = 3, **settings: float) -> torch.Tensor:
-    return Augment(AugmentConfig(**settings), Layout(channels, tuple(range(channels))), seed, X.device)(X, LENGTHS) - X
+    return (
+        Augment(
+            AugmentConfig(**settings), Layout(channels, tuple(range(channels))), seed, X.device
+        )(X, LENGTHS)
+        - X
+    )
 
 
 def test_an_offset_is_one_of_a_sequence_and_channel() -> None:
@@ -74,7 +79,7 @@ def test_a_missing_value_stays_the_mean() -> None:
     """As on the board: where the flag is 1, the value is 0."""
     x = torch.tensor([[[0.0, 3.0, 1.0, 0.0], [2.0, 0.0, 0.0, 1.0]]])
     settings = AugmentConfig(offset=0.5, level=0.5, noise=0.5)
-    changed = Augment(settings, 2, 0, x.device)(x, torch.tensor([2]))
+    changed = Augment(settings, Layout(2, (0, 1)), 0, x.device)(x, torch.tensor([2]))
     assert torch.equal(changed[..., 2:], x[..., 2:])
     assert (changed[0, 0, 0], changed[0, 1, 1]) == (0, 0)
     assert (changed[0, 0, 1], changed[0, 1, 0]) != (3, 2)
@@ -99,7 +104,7 @@ def test_both_add_up_and_the_seed_decides() -> None:
     assert added(offset=0.3, noise=0.4)[..., :3].std() == pytest.approx(0.5, rel=0.05)
     assert torch.equal(added(noise=0.1), added(noise=0.1))
     assert not torch.equal(added(noise=0.1), added(1, noise=0.1))
-    draw = Augment(AugmentConfig(noise=0.1), 3, 0, X.device)
+    draw = Augment(AugmentConfig(noise=0.1), Layout(3, (0, 1, 2)), 0, X.device)
     assert not torch.equal(draw(X, LENGTHS), draw(X, LENGTHS)), (
         "the next batch has the noise of the first"
     )
