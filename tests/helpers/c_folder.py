@@ -267,5 +267,5 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     assert size.value == block.state_bytes(network, scheme)
 
 
-def contents(path):
+def contents(path: Path) -> dict[str, bytes]:
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}

@@ -119,6 +119,9 @@ class Channels(Inputs):
         _require(not absent, f"drop has {absent}, which are not among the channels")
         dropped = not self.clock or self.clock in self.drop
         _require(dropped, f"drop lacks {self.clock!r}, a time, which is no feature itself")
+        centre = self.mean[self.places((self.clock,))[0]] if self.clock else 0
+        far = f"mean of the time {self.clock!r} is {centre:g}, expected up to {LATEST:g} seconds"
+        _require(abs(centre) <= LATEST, far)
         _require(self.feature_size > 0, "drop leaves no feature")
 
     @property

@@ -366,6 +366,11 @@ class Calendar(Derived):
             rising = all(a < b for a, b in itertools.pairwise(values))
             _require(rising, f"{self.where}{field} is not in ascending order")
 
+    def check(self, inputs: Channels) -> None:
+        super().check(inputs)
+        elapsed = f"{self.where}{self.channel!r} is the seconds since the sample before"
+        _require(self.channel != inputs.dt, f"{elapsed}, expected a channel of times")
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(

@@ -99,7 +99,7 @@ class Programs:
         records.tofile(self._folder / "in")
         program = self._folder / "use"
         flags = f"-std=gnu99 -O1 {STRICT} -I {made}".split()
-        own = (made / "use.c", *self._objects, "-lm", "-o", program)
+        own: list[str | Path] = [made / "use.c", *self._objects, "-lm", "-o", program]
         done = run(self._compiler, *flags, *own)
         assert done.returncode == 0, done.stderr
         (made / "use.c").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_lstm_runtime import ModelSpec, SampleError, Session, describe
-from edge_lstm_runtime.inputs.channels import Missing
+from edge_lstm_runtime import BundleError, ModelSpec, SampleError, Session, describe
+from edge_lstm_runtime.inputs.channels import Channels, Missing
+from edge_lstm_runtime.inputs.transforms import Calendar
 from edge_lstm_runtime.session import answers
 from helpers.backends import open_any
 from helpers.bundles import network_outputs
@@ -392,3 +394,13 @@ def test_describe_classify() -> None:
 def test_describe_classify_does_not_overflow() -> None:
     described = describe(make_spec(outputs=2), np.array([1e30, -1e30], np.float32))
     assert described["probabilities"] == {"class0": 1.0, "class1": 0.0}
+
+
+def test_a_calendar_of_no_time_is_refused() -> None:
+    """C counts days in 32 bits."""
+    calendar = (Calendar("t", ("hour",)),)
+    far = re.escape("mean of the time 't' is 1e+12, expected up to 2e+11 seconds")
+    with pytest.raises(BundleError, match=far):
+        Channels(("t", "x"), (1e12, 0.0), (1.0, 1.0), transforms=calendar, drop=("t",))
+    with pytest.raises(BundleError, match="'t' is the seconds since the sample before, expected"):
+        Channels(("t", "x"), (1.0, 0.0), (1.0, 1.0), dt="t", transforms=calendar)
