@@ -10,10 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
+from typing import Any
 
 import numpy as np
 
-from .recordings import Float64
+from edge_lstm_runtime.model.spec import ModelSpec
+
+from ..config.schema import Config
+from .recordings import Float64, Sequence, Splits
+from .windows import future, season_before
 
 CLEAR = 0.3  # the least autocorrelation of a period
 CERTAIN = 4.0  # standard deviations of the autocorrelation of a process without a period
@@ -116,3 +121,35 @@ def _autocorrelation(recordings: Many[Float64], lags: int) -> tuple[Float64 | No
     if not covariance[0] > 0:
         return None, pairs
     return covariance / covariance[0], pairs
+
+
+def with_season(
+    config: Config, spec: ModelSpec, splits: Splits
+) -> tuple[Config, dict[str, Any] | None]:
+    """The configuration with the period that was found as its `season`, and what was found.
+
+    It is as it was if it has a season, if its task has none or if nothing repeats, and also if the
+    period leaves less than half of the test split to be measured. `used` then says so.
+    """
+    if config.data.season is not None or "season" not in config.model.USES:
+        return config, None
+    columns = zip(spec.answer.targets, spec.answer.channels(spec.inputs), strict=True)
+    found = {name: period([s.normal[:, k] for s in splits.train]) for name, k in columns}
+    periods = {name: repeats for name, repeats in found.items() if repeats is not None}
+    if not periods:
+        return config, None
+    target, clearest = max(periods.items(), key=lambda item: item[1].autocorrelation)
+    every = clearest.every
+    seasonal = config.model_copy(update={"data": config.data.model_copy(update={"season": every})})
+    fits = all(place != ("data", "season") for place, _ in seasonal.rules())
+    used = fits and _measured(spec, splits.test, every) >= 0.5
+    facts = {"target": target, **dataclasses.asdict(clearest), "used": used}
+    return seasonal if used else config, facts
+
+
+def _measured(spec: ModelSpec, sequences: Many[Sequence], season: int) -> float:
+    """The share of the steps with a known future that have a known season before it too."""
+    known = [np.isfinite(future(spec, s.x)).all(axis=1) for s in sequences]
+    before = [np.isfinite(season_before(spec, s.x, season)).all(axis=1) for s in sequences]
+    both = sum(int((k & b).sum()) for k, b in zip(known, before, strict=True))
+    return both / max(sum(int(k.sum()) for k in known), 1)

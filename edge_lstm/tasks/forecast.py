@@ -155,6 +155,8 @@ class ForecastTask(NumberTask):
         measured = {name: errors(spec, forecast, truth) for name, forecast in stacked.items()}
         result = measured.pop("model")
         result["steps"] = int(chosen.sum())
+        owners = np.repeat(np.arange(len(known)), [len(k) for k in known])
+        result["sequences"] = len(np.unique(owners[chosen]))
         kept = ("mae", "rmse", "nrmse", "per_target")
         result["baselines"] = {name: {k: m[k] for k in kept} for name, m in measured.items()}
         titles = {

@@ -29,8 +29,10 @@ from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
+from ..data.season import with_season
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
+from ..results.notes import notes
 from ..results.run import Run, load_run
 from ..tasks.base import task_of
 from .progress import Reporter
@@ -92,8 +94,11 @@ def _train(
         else None
     )
     spec = make_spec(config, splits)
+    config, repeats = with_season(config, spec, splits)
     if last is not None:
-        _check_same(last, config, spec.to_dict(), splits.fingerprint, out)
+        before = Config.from_dict(last["config"], last["folder"])
+        before, _ = with_season(before, spec, splits)  # a run of an earlier version has none
+        _check_same(last, before, config, spec.to_dict(), splits.fingerprint, out)
     if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
@@ -130,7 +135,7 @@ def _train(
         else None
     )
     if fabric.is_global_zero:
-        _finish(training, splits, out, pruned, quantized)
+        _finish(training, splits, out, pruned, quantized, repeats)
         reporter.line(
             f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}"
         )
@@ -228,12 +233,16 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
 
 def _check_same(
-    last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path
+    last: dict[str, Any],
+    before: Config,
+    config: Config,
+    spec: dict[str, Any],
+    fingerprint: str,
+    out: Path,
 ) -> None:
+    """before: of the last checkpoint, with the defaults of keys that came later."""
     from .checkpoint import differences
 
-    # It has the defaults of keys that came later.
-    before = Config.from_dict(last["config"], last["folder"])
     changed = [
         f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
     ]
@@ -256,10 +265,12 @@ def _finish(
     out: Path,
     pruned: list[Row],
     quantized: dict[str, Any] | None,
+    repeats: dict[str, Any] | None,
 ) -> None:
     """Metrics and figures of the best checkpoint.
 
     pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
+    repeats: the period of the data that was found, None if none was looked for.
     """
     from ..results import sizes
     from ..results.answers import answers, carried_answers
@@ -274,6 +285,9 @@ def _finish(
         "epochs": training.progress.epoch,
     }
     metrics["threads"] = training.progress.threads
+    metrics["training_windows"] = training.sequences
+    if repeats is not None:
+        metrics["season"] = repeats
     if quantized is not None:
         metrics["quantize"] = quantized
     unseen = net
@@ -324,5 +338,6 @@ def _finish(
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
+    metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
