@@ -123,6 +123,8 @@ def _train(
         reporter.line(
             f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}"
         )
+    # RUN/config.toml, with which a run may be resumed, has it as a given one.
+    training.progress.season = training.progress.season or repeats
     training.run()
     if config.train.refit:
         refit(training, splits, resume=resume)
@@ -135,7 +137,7 @@ def _train(
         else None
     )
     if fabric.is_global_zero:
-        _finish(training, splits, out, pruned, quantized, repeats)
+        _finish(training, splits, out, pruned, quantized)
         reporter.line(
             f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}"
         )
@@ -265,12 +267,10 @@ def _finish(
     out: Path,
     pruned: list[Row],
     quantized: dict[str, Any] | None,
-    repeats: dict[str, Any] | None,
 ) -> None:
     """Metrics and figures of the best checkpoint.
 
     pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
-    repeats: the period of the data that was found, None if none was looked for.
     """
     from ..results import sizes
     from ..results.answers import answers, carried_answers
@@ -286,8 +286,8 @@ def _finish(
     }
     metrics["threads"] = training.progress.threads
     metrics["training_windows"] = training.sequences
-    if repeats is not None:
-        metrics["season"] = repeats
+    if training.progress.season is not None:
+        metrics["season"] = training.progress.season
     if quantized is not None:
         metrics["quantize"] = quantized
     unseen = net

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Names with digits in them, and texts in quotes, are no figures.
-NAMES = re.compile(r"'[^']*'|`[^`]*`|\b[A-Za-z_][\w.+/@-]*\d[\w.+@-]*|\S*/\S*/\S*")
+NAMES = re.compile(r"(?<!\w)'[^']*'|`[^`]*`|\b[A-Za-z_][\w.+/@-]*\d[\w.+@-]*|\S*/\S*/\S*")
 NUMBER = re.compile(r"(?<![\w.,])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 COMPARED = re.compile(
     r"(?P<ours>\S+) against (?P<theirs>\S+) \((?P<by>the same|(?:[\d.]+ % )?(?:lower|higher))\)"
@@ -23,10 +23,10 @@ COMPARED = re.compile(
 JUDGED = re.compile(r"The model (?P<verb>.+?): MAE (?P<mae>.+?\)), RMSE (?P<rmse>.+?\))\.")
 # The words after a number, or else the last words before it, tell the names of its facts.
 AFTER = {
-    r"(?: \w+)? of [\d,]+ sequences": r"right",
+    r" of [\d,]+ sequences": r"right",
     r" of [\d,]+ above": r"above",
     r" of [\d,]+ windows": r"detected",
-    r" of [\d,]+:": r"best_epoch",
+    r" of [\d,]+(?::|$)": r"best_epoch$",
     r" above": r"recordings$",
     r" windows detected": r"windows$",
     r" false alarm": r"false_alarms$",
@@ -43,6 +43,7 @@ AFTER = {
     r" kB": r"kilobytes$",
     r" bits each": r"bits_per_character$",
     r" bits": r"bits_per_character$",
+    r" over all (?:[\d,]+ )?steps": r"accuracy_all_steps$|accuracy, every step$|change/accuracy_all",
     r" alike": r"classes$",
     r" targets": r"targets$",
     r" outputs": r"outputs$",
@@ -54,7 +55,10 @@ BEFORE = {
     r"\b(?:RMSE|rmse)": r"(?<![a-z])rmse",
     r"\b(?:MAE|mae)": r"(?<![a-z])mae",
     r"\binterval": r"accuracy_(?:low|high)$",
-    r"right in|steps in|accuracy|never reset|at the last step": r"accuracy|change",
+    r"steps in|accuracy_all_steps": r"accuracy_all_steps$|accuracy, every step$",
+    r"right in|accuracy |never reset": r"(?<!change/)accuracy$|accuracy, last step$",
+    r"points of accuracy": r"change/accuracy$",
+    r"\b(?:lstm|gru|rnn|dense)\b": r"network",
     r"macro[ _][Ff]1": r"macro_f1$",
     r"MACs per step": r"macs$",
     r"^parameters": r"parameters$",
@@ -77,13 +81,17 @@ class Fact:
 
 @dataclasses.dataclass(frozen=True)
 class Number:
-    """A figure in a sentence. value: of a percentage, the share. about: a pattern of the paths."""
+    """A figure in a sentence. value: of a percentage, the share. about: a pattern of the paths.
+
+    carried: whether it is of a state that is never reset, None if the sentence doesn't tell.
+    """
 
     text: str
     start: int
     value: float
     tolerance: float
     about: str
+    carried: bool | None
 
 
 def flat(values: Any, path: str = "") -> Iterator[Fact]:
@@ -119,7 +127,20 @@ def _number(found: re.Match[str], sentence: str) -> Number:
     if re.match(r" %| to [\d.]+ %", after) and found[0][0] not in "+-":
         value /= 100
         tolerance /= 100
-    return Number(found[0], found.start(), value, tolerance * 1.001 + 1e-12, _about(before, after))
+    tolerance = tolerance * 1.001 + 1e-12
+    about = _about(before, after)
+    carried = None if found[0][0] in "+-" else _carried(before, after, about)
+    return Number(found[0], found.start(), value, tolerance, about, carried)
+
+
+def _carried(before: str, after: str, about: str) -> bool | None:
+    if about == BEFORE["worst output"]:
+        return None
+    if told := re.match(r" when (never reset|reset at each)", after):
+        return told[1] == "never reset"
+    before = re.sub(r"\(reset at each[^()]*\)", "", before)
+    told_before = re.findall(r"never reset|reset at each", before)
+    return bool(told_before) and told_before[-1] == "never reset"
 
 
 def _about(before: str, after: str) -> str:
@@ -143,13 +164,18 @@ def unsupported(sentence: str, facts: Iterable[Fact], literals: Iterable[str] = 
     for number in numbers(sentence, literals):
         if number.start in differences:
             continue
-        if not any(
-            re.search(number.about, fact.path.lower())
-            and abs(fact.value - number.value) <= number.tolerance
-            for fact in facts
-        ):
+        if not any(_fits(number, fact) for fact in facts):
             wrong.append(number.text)
     return wrong
+
+
+def _fits(number: Number, fact: Fact) -> bool:
+    path = fact.path.lower()
+    return (
+        abs(fact.value - number.value) <= number.tolerance
+        and re.search(number.about, path) is not None
+        and number.carried in (None, "never reset" in path)
+    )
 
 
 def _is_difference(ours: str, theirs: str, by: str) -> bool:
@@ -247,17 +273,18 @@ def table_facts(page: str) -> list[Fact]:
         r"<table (?:id|class)=\"(\w[\w-]*)\">(.*?)</table>", page, re.DOTALL
     ):
         heads: list[str] = []
-        for row in re.findall(r"<tr>(.*?)</tr>", inner, re.DOTALL):
-            cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        for line in re.findall(r"<tr>(.*?)</tr>", inner, re.DOTALL):
+            cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", line, re.DOTALL)
             texts = [_text(cell) for cell in cells]
-            if "<th" in row:
+            if "<th" in line:
                 heads = texts
                 continue
+            row = ", ".join(texts[:2])  # the second one may be the manner
             for head, text in zip(heads[1:], texts[1:], strict=False):
                 number = re.search(r"(?:^|: )([\d,]+(?:\.\d+)?(?:e[+-]?\d+)?)$", text)
                 if number:
                     value = float(number[1].replace(",", ""))
-                    facts.append(Fact(f"{name}/{texts[0]}/{head}", value))
+                    facts.append(Fact(f"{name}/{row}/{head}", value))
     return facts
 
 
