@@ -20,7 +20,7 @@ help:
 	@echo "make wheels  the wheels for every board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
-	@echo "make bench-tasks  every recipe over 3 seeds, in float32, int8 and w8a8, before and after fine-tuning; over sizes (an hour)"
+	@echo "make bench-tasks  every recipe over 10 seeds, in float32, int8 and w8a8, before and after fine-tuning; over sizes (hours)"
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 

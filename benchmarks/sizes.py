@@ -92,7 +92,7 @@ def draw(found: dict[str, dict[int, Point]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__, "sizes.py speakers --seeds 2")
+    parser = arguments(__doc__, "sizes.py speakers --seeds 2", 3)
     parser.add_argument(
         "--sizes",
         type=int,

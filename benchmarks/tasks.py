@@ -1,5 +1,7 @@
 """Each recipe over seeds: the test split's metric in float32 and in int8, beside published figures.
 
+A figure is the mean over the seeds plus or minus their standard deviation (over n - 1).
+
 The metric is that of the published figures:
 
 - classes: accuracy at the last step
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import statistics
 import sys
 import tempfile
@@ -162,14 +165,14 @@ def turbofan_details(run: Run, answers: list[np.ndarray[Any, Any]]) -> str:
     return "; ".join(texts)
 
 
-def arguments(description: str | None, example: str) -> argparse.ArgumentParser:
+def arguments(description: str | None, example: str, seeds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, epilog=f"example: EDGE_LSTM_DATA=data python benchmarks/{example}"
     )
     parser.add_argument(
         "recipes", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all if left out"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=seeds, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's, to try the program")
     return parser
 
@@ -185,8 +188,17 @@ def chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[str]:
     return [recipe.name for recipe in found if not recipe.missing]
 
 
+def over_seeds(values: list[float]) -> str:
+    """Mean to four digits, standard deviation as far as that, number of seeds."""
+    mean = statistics.mean(values)
+    digits = max(3 - math.floor(math.log10(abs(mean))), 0) if mean else 3
+    if len(values) == 1:
+        return f"{mean:.{digits}f} (1 seed)"
+    return f"{mean:.{digits}f} ± {statistics.stdev(values):.{digits}f} ({len(values)} seeds)"
+
+
 def main() -> None:
-    parser = arguments(__doc__, "tasks.py --seeds 3")
+    parser = arguments(__doc__, "tasks.py --seeds 3", 10)
     parser.add_argument(
         "--npu",
         action="store_true",
@@ -223,7 +235,7 @@ def main() -> None:
         cells = []
         for column in columns:
             values = [task.metric(metrics[column]) for metrics, _ in rows]
-            cells.append(f"{statistics.mean(values):.4g} ({min(values):.4g} to {max(values):.4g})")
+            cells.append(over_seeds(values))
         seconds = statistics.mean(seconds for _, seconds in rows)
         print(
             f"| {name} | {task.label} | {' | '.join(cells)} | {task.published} | {seconds:.0f} s |",

@@ -89,6 +89,7 @@ def closing(run: Run) -> str:
             f"{f'anomalies, {part}':<18}{alarms.sentence(run.metrics[part][alarms.KEY])}"
             for part in ("train", "val", "test")
         ]
+    lines += [f"note            {note}" for note in run.metrics.get("notes", [])]
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, "
         f"{task.figure}, tensorboard/",

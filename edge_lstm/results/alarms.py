@@ -206,4 +206,5 @@ def sentence(found: dict[str, Any]) -> str:
         start = "its start" if found["detected"] == 1 else "their starts on average"
         delay = f", {found['delay_hours']:.1f} h after {start}"
     detected = f"{found['detected']} of {found['windows']} windows detected{delay}"
-    return f"{detected}; {found['false_alarms']} false alarms{rate}"
+    alarms = f"{found['false_alarms']} false alarm{'' if found['false_alarms'] == 1 else 's'}"
+    return f"{detected}; {alarms}{rate}"

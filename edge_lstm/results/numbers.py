@@ -13,6 +13,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..data.recordings import Float64
 from .metrics import figure
+from .notes import reservations, useless
 from .words import ahead
 
 
@@ -59,21 +60,26 @@ def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]
     mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
     mse = np.asarray(mean_squared_error(prediction, target, num_outputs=outputs)).reshape(shape)
     std = spread(spec, truth)
+    deviation = forecast.reshape(-1, *shape).std(axis=0)
 
-    def figures(mae: Float64, mse: Float64) -> dict[str, Any]:
-        """mae, mse: (targets,)"""
+    def figures(mae: Float64, mse: Float64, deviation: Float64) -> dict[str, Any]:
+        """mae, mse, deviation (of the answers): (targets,)"""
         each: dict[str, dict[str, float | None]] = {}
         for j, name in enumerate(spec.answer.targets):
             rmse = math.sqrt(mse[j])
-            nrmse = float(rmse / std[j]) if std[j] > 0 else None
-            each[name] = {"mae": float(mae[j]), "rmse": rmse, "nrmse": nrmse}
+            share = [float(v / std[j]) if std[j] > 0 else None for v in (rmse, deviation[j])]
+            each[name] = {"mae": float(mae[j]), "rmse": rmse, "nrmse": share[0], "spread": share[1]}
         relative = [e["nrmse"] for e in each.values() if e["nrmse"] is not None]
-        in_units = dict.fromkeys(("mae", "rmse")) if len(each) > 1 else each[spec.answer.targets[0]]
+        first = each[spec.answer.targets[0]]
+        in_units = {key: None if len(each) > 1 else first[key] for key in ("mae", "rmse")}
         mean = sum(relative) / len(relative) if relative else None
         return {**in_units, "nrmse": mean, "per_target": each}
 
-    steps = [{"ahead": n, **figures(mae[k], mse[k])} for k, n in enumerate(steps_ahead)]
-    return {**figures(mae.mean(axis=0), mse.mean(axis=0)), "per_step": steps}
+    steps = [
+        {"ahead": n, **figures(mae[k], mse[k], deviation[k])} for k, n in enumerate(steps_ahead)
+    ]
+    whole = figures(mae.mean(axis=0), mse.mean(axis=0), spread(spec, forecast))
+    return {**whole, "per_step": steps}
 
 
 def places(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -105,15 +111,17 @@ def judged(model: dict[str, Any], titles: Mapping[str, str], note: str = "") -> 
             better, sentence = _compare(figures, found[name][place], title)
             beats[name] &= better
             sentences.append(sentence)
+        sentences += reservations(figures)
         lines.append((place and f"{place}: ") + " ".join(sentences))
     verdict = "\n".join([*lines, note]).rstrip()
     return {f"beats_{name}": better for name, better in beats.items()} | {"verdict": verdict}
 
 
 def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tuple[bool, str]:
-    """Whether MAE and RMSE of one target are both lower, and a sentence that says it.
+    """Whether a target's baseline is beaten, and a sentence that says it.
 
-    The printed figures are compared, so that the words can't contradict them.
+    It is if MAE and RMSE are both lower and the model is not useless. The printed figures are
+    compared, so that the words can't contradict them.
     """
     parts = []
     lower = higher = 0
@@ -124,15 +132,16 @@ def _compare(model: dict[str, Any], baseline: dict[str, Any], title: str) -> tup
         higher += ours > theirs
         difference = _difference(ours, theirs)
         parts.append(f"{key.upper()} {printed[0]} against {printed[1]} ({difference})")
+    beaten = lower == 2 and not useless(model)
     if lower == 2:
-        verb = f"beats the {title}"
+        verb = f"{'beats' if beaten else 'has lower errors than'} the {title}"
     elif lower and higher:
         verb = f"is better in one measure and worse in the other than the {title}"
     elif lower:
         verb = f"is better in one measure than the {title} and the same in the other"
     else:
         verb = f"does not beat the {title}"
-    return lower == 2, f"The model {verb}: {', '.join(parts)}."
+    return beaten, f"The model {verb}: {', '.join(parts)}."
 
 
 def _difference(ours: float, theirs: float) -> str:

@@ -19,6 +19,7 @@ from ..config.base import Contradiction
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig, Whole
 from ..data.recordings import PARTS, Parts, Recording, Sequence, Splits
 from ..data.splits import label_runs
+from ..results.intervals import wilson
 from ..results.plots import plot_confusion
 from ..results.words import LAST, percent, signed
 from ..training.losses import SequenceClassLoss
@@ -135,6 +136,8 @@ class ClassTask(Task):
         "accuracy": "accuracy, last step",
         "macro_f1": "macro F1",
         "accuracy_all_steps": "accuracy, every step",
+        "accuracy_low": "95 % interval of the last step's, from",
+        "accuracy_high": "to",
     }
     printed = ("accuracy", "macro_f1", "accuracy_all_steps")
     rivals: ClassVar[Mapping[str, str]] = {
@@ -165,6 +168,8 @@ class ClassTask(Task):
     ) -> dict[str, Any]:
         """accuracy and macro_f1 at each sequence's last step, accuracy_all_steps, and confusion.
 
+        accuracy_low and accuracy_high are the 95 % interval of the accuracy over so many
+        sequences. Steps of a sequence are not independent: the accuracy over all steps has none.
         The rows of the confusion are the truth.
         """
         import torch
@@ -184,8 +189,13 @@ class ClassTask(Task):
             "macro_f1": multiclass_f1_score(last, truth, count, average="macro"),
             "accuracy_all_steps": multiclass_accuracy(all_steps, all_truth, count, average="micro"),
         }
+        right = int((last == truth).sum())
+        low, high = wilson(right, len(sequences))
         return {
             **{name: round(float(value), 6) for name, value in figures.items()},
+            "right": right,
+            "accuracy_low": low,
+            "accuracy_high": high,
             "confusion": multiclass_confusion_matrix(
                 last, truth, count, validate_args=False
             ).tolist(),
@@ -208,6 +218,7 @@ class ClassTask(Task):
         lines = [
             f"test accuracy   {test['accuracy']:.4f} at the last step of {test['sequences']} "
             f"sequences, {test['accuracy_all_steps']:.4f} over all {test['steps']:,} steps",
+            f"                {interval(test)}",
             f"test macro F1   {test['macro_f1']:.4f}",
         ]
         if carried:
@@ -223,12 +234,13 @@ class ClassTask(Task):
             f"On the {test['sequences']} sequences of the test split the answer at the last step "
             f"is right in {last}, and over all {test['steps']:,} steps in {every}."
         )
+        said = [sentence, interval(test)]
         cut = (
             "Recordings were cut at the changes of their label, and each piece was answered from "
             "the zero state. A board does not know these places."
         )
         # Runs of an earlier version don't say it.
-        return [sentence, cut] if test.get("cut_at_labels") else [sentence]
+        return [*said, cut] if test.get("cut_at_labels") else said
 
     def change(self, found: Metrics, float32: Metrics) -> str:
         keys = ("accuracy", "accuracy_all_steps")
@@ -243,6 +255,13 @@ class ClassTask(Task):
         }
         parts = [Carried(w, percent(carried[k]), percent(reset[k])) for k, w in shares.items()]
         return parts, any(carried[key] < reset[key] - 0.02 for key in shares)
+
+
+def interval(test: Metrics) -> str:
+    """Of the accuracy at the last step, in words."""
+    low, high = (100 * test[key] for key in ("accuracy_low", "accuracy_high"))
+    right = f"{test['right']:,} of {test['sequences']:,} sequences are right at the last step"
+    return f"{right}: 95 % interval {low:.1f} to {high:.1f} %, if they are independent."
 
 
 TASK = ClassTask()

@@ -273,6 +273,8 @@ class ForecastTask(NumberTask):
         }
         result = measured.pop("model")
         result["steps"] = int(chosen.sum())
+        owners = np.repeat(np.arange(len(known)), [len(k) for k in known])
+        result["sequences"] = len(np.unique(owners[chosen]))
         if isinstance(spec.answer.horizon, tuple):
             for figures in (result, *measured.values()):
                 figures["ahead"] = list(spec.answer.horizon)

@@ -62,7 +62,8 @@ class Progress:
     """How far training has come.
 
     finished: why training ended, "" if it has not. history: one row per epoch. threads: how many
-    there were, and from which epoch on. The first entry is of epoch 1.
+    there were, and from which epoch on. The first entry is of epoch 1. season: the period of the
+    data, if it was found and not given.
     """
 
     epoch: int = 0
@@ -73,6 +74,7 @@ class Progress:
     finished: str = ""
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     threads: list[Choice] = dataclasses.field(default_factory=list)
+    season: dict[str, Any] | None = None
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:

@@ -30,8 +30,10 @@ from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
+from ..data.season import with_season
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
+from ..results.notes import notes
 from ..results.run import Run, load_run
 from ..tasks.base import task_of
 from .progress import Reporter
@@ -93,8 +95,11 @@ def _train(
         else None
     )
     spec = make_spec(config, splits)
+    config, repeats = with_season(config, spec, splits)
     if last is not None:
-        _check_same(last, config, spec.to_dict(), splits.fingerprint, out)
+        before = Config.from_dict(last["config"], last["folder"])
+        before, _ = with_season(before, spec, splits)  # a run of an earlier version has none
+        _check_same(last, before, config, spec.to_dict(), splits.fingerprint, out)
     if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
@@ -119,6 +124,8 @@ def _train(
         reporter.line(
             f"{out}: goes on after epoch {training.progress.epoch} of {config.train.epochs}"
         )
+    # RUN/config.toml, with which a run may be resumed, has it as a given one.
+    training.progress.season = training.progress.season or repeats
     training.run()
     if config.train.refit:
         refit(training, splits, resume=resume)
@@ -229,12 +236,16 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
 
 def _check_same(
-    last: dict[str, Any], config: Config, spec: dict[str, Any], fingerprint: str, out: Path
+    last: dict[str, Any],
+    before: Config,
+    config: Config,
+    spec: dict[str, Any],
+    fingerprint: str,
+    out: Path,
 ) -> None:
+    """before: of the last checkpoint, with the defaults of keys that came later."""
     from .checkpoint import differences
 
-    # It has the defaults of keys that came later.
-    before = Config.from_dict(last["config"], last["folder"])
     changed = [
         f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
     ]
@@ -274,6 +285,9 @@ def _finish(
         "epochs": training.progress.epoch,
     }
     metrics["threads"] = training.progress.threads
+    metrics["training_windows"] = training.sequences
+    if training.progress.season is not None:
+        metrics["season"] = training.progress.season
     if quantized is not None:
         metrics["quantize"] = quantized
     unseen = net
@@ -326,6 +340,7 @@ def _finish(
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
+    metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
 

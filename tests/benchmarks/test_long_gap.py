@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_lstm_runtime.errors import TrainingError
+from helpers.benchmarks import benchmark
 from helpers.specs import PEERS
 
-
-def _benchmark(name: str) -> Any:
-    """A file of benchmarks/, which is no package."""
-    file = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for its dataclasses
-    sys.path.insert(0, str(file.parent))  # as Python itself does it for a script
-    spec.loader.exec_module(module)
-    sys.path.remove(str(file.parent))
-    return module
-
-
-long_gap = _benchmark("long_gap")
+long_gap = benchmark("long_gap")
 
 
 @pytest.mark.parametrize("gap", long_gap.GAPS)

@@ -173,7 +173,8 @@ def test_the_report_and_metrics_json_have_what_a_board_prints(trained, tmp_path)
     shown = [f"{100 * share:.1f} %" for share in (*reset, *carried)]
     split = "On the 40 sequences of the test split the answer at the last step is right in"
     assert said[0] == f"{split} {shown[0]}, and over all 4,000 steps in {shown[1]}."
-    assert said[1].startswith(
+    assert said[1].startswith(f"{round(40 * reset[0])} of 40 sequences are right at the last step:")
+    assert said[2].startswith(
         f"{NEVER} the answer {LAST} is right in {shown[2]} (reset at each sequence: {shown[0]}), "
         f"over all 4,000 steps in {shown[3]} (reset at each sequence: {shown[1]})."
     )

@@ -102,8 +102,9 @@ def test_metrics_are_those_of_the_reference_by_a_plain_loop(
             e = error[:, j]
             rmse = math.sqrt((e**2).mean())
             expected = {"mae": np.abs(e).mean(), "rmse": rmse, "nrmse": rmse / known[:, j].std()}
+            expected["spread"] = (e + known[:, j]).std() / known[:, j].std()  # of the answers
             expected |= {"mae_last": abs(e[-1]), "rmse_last": abs(e[-1])}
-            assert found["per_target"][target] == pytest.approx(expected, rel=1e-5)
+            assert found["per_target"][target] == pytest.approx(expected, rel=1e-5, abs=1e-12)
     assert test["beats_mean"] is True
     lines = test["verdict"].splitlines()
     assert len(lines) == 2

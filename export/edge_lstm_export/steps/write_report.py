@@ -81,7 +81,7 @@ def verdict(work: Work) -> list[str]:
         )
         against = f"{task.change(metrics, numpy)} against float32, reset at each sequence"
         sentences.append(f"{where} is {work.judgements[name].sentence}. {against}.")
-    return [*sentences, *work.notes]
+    return [*sentences, *work.run.metrics.get("notes", []), *work.notes]
 
 
 def carried_sentence(task: Task, reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:

@@ -162,11 +162,12 @@ def test_sequences_say_whether_a_change_of_label_cut_them(configure: Configure) 
         told.append(task_of(spec).verdict(found))
     cut, whole = told
     assert cut[0].startswith("On the 3 sequences of the test split the answer at the last step is")
-    assert cut[1:] == [
+    assert cut[1].startswith("1 of 3 sequences are right at the last step: 95 % interval 6.1 to 7")
+    assert cut[2:] == [
         "Recordings were cut at the changes of their label, and each piece was answered from the "
         "zero state. A board does not know these places."
     ]
-    assert len(whole) == 1
+    assert len(whole) == 2
 
 
 def labelled(*labels: str) -> Recording:

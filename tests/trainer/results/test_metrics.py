@@ -45,6 +45,10 @@ def test_classify_by_hand() -> None:
         CLASSIFY, sequences, [logits(2, 0), logits(0, 0, 1), logits(1, 1, 1), logits(2, 2, 0)]
     )
     assert found["accuracy"] == 0.5
+    assert (found["right"], found["sequences"]) == (2, 4)
+    # Wilson's for 2 of 4: 0.5 plus and minus 0.35.
+    interval = (found["accuracy_low"], found["accuracy_high"])
+    assert interval == pytest.approx((0.15004, 0.84996), abs=1e-4)
     assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
     # F1: x has 1 right of 2 answers and 2 truths, y 1 of 2 and 1, z none: (1/2 + 2/3 + 0) / 3.
     assert found["macro_f1"] == pytest.approx((1 / 2 + 2 / 3) / 3, abs=1e-6)
@@ -92,15 +96,19 @@ def test_forecast_against_a_plain_loop(
             errors["naive"].append(last - truth)
             errors["seasonal"].append(before - truth)
     found = evaluate(spec, sequences, answers, season=season)
-    std = np.stack(truths).std(axis=(0, 1))
+    truth = np.stack(truths)
+    std = truth.std(axis=(0, 1))
 
-    def expect(figures: dict[str, Any], e: np.ndarray) -> None:
-        """e: (steps, ahead, targets)"""
+    def expect(figures: dict[str, Any], e: np.ndarray, ahead: slice = slice(None)) -> None:
+        """e: (steps, ahead, targets). ahead: those that the figures are of."""
+        e = e[:, ahead]
+        spread = (e + truth[:, ahead]).std(axis=(0, 1)) / std
         mae = np.abs(e).mean(axis=(0, 1))
         rmse = np.sqrt((e**2).mean(axis=(0, 1)))
         assert list(figures["per_target"]) == list(targets)
         for j, each in enumerate(figures["per_target"].values()):
             expected = {"mae": mae[j], "rmse": rmse[j], "nrmse": rmse[j] / std[j]}
+            expected["spread"] = spread[j]
             assert each == pytest.approx(expected)
         assert figures["nrmse"] == pytest.approx((rmse / std).mean())
         if len(targets) == 1:
@@ -114,7 +122,7 @@ def test_forecast_against_a_plain_loop(
     assert found["steps"] == len(e)
     for k, step in enumerate(found["per_step"]):
         assert step["ahead"] == k + 1
-        expect(step, e[:, k : k + 1])
+        expect(step, e, slice(k, k + 1))
     assert set(found["baselines"]) == ({"naive", "seasonal"} if season else {"naive"})
     json.dumps(found, allow_nan=False)
 
@@ -182,11 +190,14 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1.225 (59.2 % lower).",
         "swing: The model is better in one measure and worse in the other than "
         "the mean of the training split over all steps: "
-        "MAE 600 against 1000 (40.0 % lower), RMSE 1200 against 1000 (20.0 % higher).",
+        "MAE 600 against 1000 (40.0 % lower), RMSE 1200 against 1000 (20.0 % higher). "
+        "A constant, the test split's mean, would do as well: the NRMSE is 1.2.",
     ]
     assert found["beats_mean"] is False  # not of both
     assert [found[key] for key in ("mae", "rmse", "mae_last", "rmse_last")] == [None] * 4
     swing = {"mae": 600, "rmse": 1200, "nrmse": 1.2, "mae_last": 2400, "rmse_last": 2400}
+    # Answers of 1000, 3000, 1000 and 5400 deviate by sqrt(1600^2 + 400^2 + 1600^2 + 2800^2) / 2.
+    swing["spread"] = 1.811077
     assert found["per_target"]["swing"] == pytest.approx(swing)
     assert found["baselines"]["mean"]["per_target"]["swing"]["mae_last"] == 1000
     # The truths deviate by sqrt(1.25) and 1000.
@@ -207,15 +218,18 @@ def test_each_target_of_a_forecast_is_judged_on_a_line_of_its_own() -> None:
     spec = forecast_spec(1, ("a", "b"))
     found = evaluate(spec, [Sequence("s", "g", x)], [answers], season=2)
     assert found["steps"] == 3
+    # The truths deviate by sqrt(2 / 9) and by sqrt(20000 / 3): 0.5 / 0.4714 and 100 / 81.65.
+    constant = "A constant, the test split's mean, would do as well: the NRMSE is"
     assert found["verdict"].splitlines() == [
-        "a: The model beats the naive forecast (last value): "
+        "a: The model has lower errors than the naive forecast (last value): "
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1 (50.0 % lower). "
         "The model does not beat the seasonal naive forecast (2 steps before): "
-        "MAE 0.5 against 0 (higher), RMSE 0.5 against 0 (higher).",
+        f"MAE 0.5 against 0 (higher), RMSE 0.5 against 0 (higher). {constant} 1.061.",
         "b: The model does not beat the naive forecast (last value): "
         "MAE 100 against 100 (the same), RMSE 100 against 100 (the same). "
-        "The model beats the seasonal naive forecast (2 steps before): "
-        "MAE 100 against 200 (50.0 % lower), RMSE 100 against 200 (50.0 % lower).",
+        "The model has lower errors than the seasonal naive forecast (2 steps before): "
+        f"MAE 100 against 200 (50.0 % lower), RMSE 100 against 200 (50.0 % lower). {constant} "
+        "1.225.",
     ]
     assert (found["beats_naive"], found["beats_seasonal"]) == (False, False)
 

@@ -317,6 +317,8 @@ def test_metrics_are_plain_json(configure: Configure, tmp_path: Path) -> None:
         "best_epoch",
         "epochs",
         "threads",
+        "training_windows",
+        "notes",
         "val",
         "test",
         "test, state never reset",
