@@ -29,7 +29,7 @@ from .quantize.cpu_int8 import Arrays
 from .quantize.npu_int8 import Product
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
-SIM_STEPS = 20_000  # more than any recipe's test split has; about a minute of the simulator
+SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
 GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

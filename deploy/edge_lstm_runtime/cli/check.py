@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BackendError, BackendUnavailableError
 from ..feeds.lines import recordings
 from ..load import load
-from ..verify.check import Check, check_backend
+from ..verify.check import NOT_USABLE, Check, check_backend, verdict_of
 from ..verify.golden import answered
 from ._shared import add_bundle, json_line, members, own_stdout, text_lines
 
@@ -70,7 +70,8 @@ def main(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 out.write(json_line({"backend": name, "artifact": artifact, **_facts(result)}))
             else:
-                out.write(f"{label:<34} {_sentence(result, bundle.spec)}\n")
+                verdict = verdict_of(bundle, name, artifact)
+                out.write(f"{label:<34} {_sentence(result, bundle.spec, verdict)}\n")
             out.flush()
     return 1 if failed or not ran else 0
 
@@ -87,7 +88,7 @@ def _facts(result: Check | BackendError) -> dict[str, Any]:
     return {"passed": result.passed, **result.comparison.to_dict(), "limit": limit}
 
 
-def _sentence(result: Check | BackendError, spec: ModelSpec) -> str:
+def _sentence(result: Check | BackendError, spec: ModelSpec, verdict: str) -> str:
     if isinstance(result, BackendError):
         return f"BAD  failed: {result}"
     c = result.comparison
@@ -97,6 +98,8 @@ def _sentence(result: Check | BackendError, spec: ModelSpec) -> str:
         if result.passed
         else f"; worst at step {c.worst[0]}, output {spec.answer.names[c.worst[1]]!r}"
     )
+    if verdict == NOT_USABLE:
+        place += f"; on the test split the export found it {verdict}"
     return (
         f"{'ok ' if result.passed else 'BAD'}  max abs {c.max_abs:.2e}"
         f"  NRMSE {c.nrmse:.2e}  over {c.steps} steps"

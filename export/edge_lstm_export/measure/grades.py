@@ -9,11 +9,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from edge_lstm_runtime.verify.check import NOT_USABLE
+
 from . import tolerances
 
 GOOD = "good"
 USABLE = "usable, not good"
-POOR = "not usable"
+POOR = NOT_USABLE
 
 
 @dataclasses.dataclass(frozen=True)
