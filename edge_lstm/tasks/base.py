@@ -131,6 +131,11 @@ class Task(ABC):
     def change(self, found: Metrics, float32: Metrics) -> str:
         """How fewer bits change the metrics, for a report."""
 
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:  # noqa: ARG002
+        """By how many percent, or points of a share, each of the metrics that `change` tells is
+        worse. Below 0 it is better. If there is none, no verdict follows from the metrics."""
+        return []
+
     @abstractmethod
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """How a state that is never reset changes the metrics, and whether they are worse."""

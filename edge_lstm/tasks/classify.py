@@ -243,9 +243,12 @@ class ClassTask(Task):
         return [*said, cut] if test.get("cut_at_labels") else said
 
     def change(self, found: Metrics, float32: Metrics) -> str:
-        keys = ("accuracy", "accuracy_all_steps")
-        last, every = (signed(100 * (found[key] - float32[key])) for key in keys)
+        last, every = (signed(-points) for points in self.worse(found, float32))
         return f"{last} points of accuracy {LAST} and {every} over all steps"
+
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:
+        keys = ("accuracy", "accuracy_all_steps")
+        return [100 * (float32[key] - found[key]) for key in keys]
 
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 points on."""

@@ -206,8 +206,11 @@ class CharacterTask(Task):
         return [test["verdict"]]
 
     def change(self, found: Metrics, float32: Metrics) -> str:
-        bits = more(found["bits_per_character"], float32["bits_per_character"])
+        (bits,) = self.worse(found, float32)
         return f"{signed(bits)} % bits per character"
+
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:
+        return [more(found["bits_per_character"], float32["bits_per_character"])]
 
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 % on."""

@@ -119,14 +119,16 @@ class NumberTask(Task):
 
     def change(self, found: Metrics, float32: Metrics) -> str:
         parts = []
-        targets = found["per_target"]
+        count = len(found["per_target"])
         for key, steps in self.errors.items():
-            before = {name: each[key] for name, each in float32["per_target"].items()}
-            changes = {name: more(each[key], before[name]) for name, each in targets.items()}
+            changes = _more_errors(found, float32, key)
             most = max(changes, key=lambda name: changes[name])
-            of = "" if len(targets) == 1 else f" of {most}, the most of {len(targets)} targets,"
+            of = "" if count == 1 else f" of {most}, the most of {count} targets,"
             parts.append(f"{signed(changes[most])} % RMSE{of}{steps}")
         return " and ".join(parts)
+
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:
+        return [max(_more_errors(found, float32, key).values()) for key in self.errors]
 
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 % on."""
@@ -140,6 +142,12 @@ class NumberTask(Task):
                 parts.append(Carried(words, f"{found[key]:.4g}", f"{before:.4g}"))
                 worse |= found[key] > 1.02 * before
         return parts, worse
+
+
+def _more_errors(found: Metrics, float32: Metrics, key: str) -> dict[str, float]:
+    """By how many percent the error of each target is more."""
+    before = float32["per_target"]
+    return {name: more(each[key], before[name][key]) for name, each in found["per_target"].items()}
 
 
 def check_monitor(monitor: str, targets: int) -> None:

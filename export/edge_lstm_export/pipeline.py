@@ -26,7 +26,7 @@ from .steps import (
     verify_float,
     write_report,
 )
-from .work import CHUNKS, Work
+from .work import CHUNKS, SIM_STEPS, Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("golden stream and reference", draw_stream.call),
@@ -44,13 +44,14 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
 )
 
 
-def export_run(
+def export_run(  # noqa: PLR0913 - options that stand by themselves
     run: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     targets: Sequence[str] = ("rk3588",),
     schemes: Sequence[str] | None = None,
     chunk: int | None = None,
+    sim_steps: int = SIM_STEPS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Work:
     """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
@@ -63,6 +64,10 @@ def export_run(
     If it can't be made, a note in the bundle says why. For a bidirectional model, it is the length
     of sequence that its only converted models take. If it is left out, that is the length of the
     test recordings, if all have the same.
+
+    sim_steps: the steps of the test split that the simulator streams of each converted model, reset
+    and again never reset. If the split has more, whole recordings are drawn, the classes in turn,
+    and the verdict names the part that it rests on.
 
     say: takes lines of progress.
 
@@ -77,6 +82,8 @@ def export_run(
         raise ConfigError(
             f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone"
         )
+    if type(sim_steps) is not int or sim_steps < 1:
+        raise ConfigError(f"sim_steps is {sim_steps!r}; expected a whole number from 1 up")
     wanted: dict[str, tuple[str, ...]] = {}
     for target in dict.fromkeys(targets) if schemes is None or schemes else ():
         wanted[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
@@ -94,6 +101,7 @@ def export_run(
             say=say,
             resources=resources,
             chunk=chunk if wanted else None,
+            sim_steps=sim_steps,
         )
         for number, (label, step) in enumerate(STEPS, start=1):
             start = time.perf_counter()

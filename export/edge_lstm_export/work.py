@@ -29,6 +29,7 @@ from .quantize.cpu_int8 import Arrays
 from .quantize.npu_int8 import Product
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
+SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
 GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -116,6 +117,7 @@ class Work:
     # Steps of the further artifacts that take several at once, or None. For a bidirectional model
     # draw_stream sets it: the steps of the only artifacts, or None if there are none.
     chunk: int | None = None
+    sim_steps: int = SIM_STEPS  # of the test split that a pass on the simulator takes at most
     # draw_stream: (steps, C) in raw units
     stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     # draw_stream: of the sequences in the stream

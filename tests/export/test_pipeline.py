@@ -180,7 +180,11 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
 
 @pytest.mark.parametrize(
     ("target", "advice"),
-    [("rk3588", "Use fp16"), ("rv1106", "Use w16a16i_dfp"), ("rv1103b", "Use the numpy backend, ")],
+    [
+        ("rk3588", "; fp16 is the accurate scheme of rk3588"),
+        ("rv1106", "; w16a16i_dfp is the accurate scheme of rv1106"),
+        ("rv1103b", "; rv1103b has no more accurate scheme: use the numpy backend, "),
+    ],
 )
 def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, target, advice):
     from contextlib import ExitStack

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..backends.registry import known_facts, names, refuse_artifact
+from ..errors import ConfigError
 from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
@@ -129,3 +131,32 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
             if reason.artifact is not None:
                 print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
     return open_session(model.spec, choice.backend, None)
+
+
+@contextlib.contextmanager
+def text_lines(name: str) -> Iterator[Iterator[str]]:
+    """The lines of a file or, if the name is "-", of standard input. Raises ConfigError.
+
+    Bytes that are not UTF-8 are replaced, so that garbled serial input is one bad line.
+    """
+    if name == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+        yield _read(sys.stdin, name)
+        return
+    with _opened(Path(name)) as file:
+        yield _read(file, name)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError as e:
+        raise ConfigError(f"can't read {path}: {e.strerror}") from e
+
+
+def _read(source: Iterable[str], name: str) -> Iterator[str]:
+    try:
+        yield from source
+    except OSError as e:  # such as an unplugged device
+        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..feeds import lines, sound
 from ..inputs import sound_of
 from ..load import load
-from ._shared import add_bundle, open_named, own_stdout
+from ._shared import add_bundle, open_named, own_stdout, text_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,13 +90,11 @@ def main(arguments: argparse.Namespace) -> int:
     model = load(arguments.bundle)
     errors = 0
     with (
-        _open_input(arguments.input) as source,
+        text_lines(arguments.input) as source,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
-        for answer in lines.answers(
-            session, _lines(source, arguments.input), arguments.reset_every
-        ):
+        for answer in lines.answers(session, source, arguments.reset_every):
             errors += "error" in answer
             out.write(json.dumps(answer, allow_nan=False) + "\n")
             out.flush()
@@ -138,27 +134,3 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
     except OSError as e:
         raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
     return 0
-
-
-def _open_input(name: str) -> contextlib.AbstractContextManager[Iterable[str]]:
-    """The lines of a file or of standard input.
-
-    Bytes that are not UTF-8 are replaced, so that garbled serial input is one bad line.
-    """
-
-    if name != "-":
-        try:
-            return Path(name).open(encoding="utf-8", errors="replace")
-        except OSError as e:
-            raise ConfigError(f"can't read {name}: {e.strerror}") from e
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    return contextlib.nullcontext(sys.stdin)
-
-
-def _lines(source: Iterable[str], name: str) -> Iterator[str]:
-
-    try:
-        yield from source
-    except OSError as e:  # such as an unplugged device
-        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e

@@ -76,6 +76,33 @@ def answers(
     yield from answering.end()
 
 
+def recordings(inputs: Inputs, lines: Iterable[str]) -> list[NDArray[np.float64]]:
+    """All samples, (T, C) in raw units for each recording. A line {"reset": true} ends one.
+
+    Raises SampleError for a line that can't be used, with its number, and if there is no sample.
+    """
+    reader = _Reader(inputs)
+    preprocessor = inputs.preprocessor(np.float32, None, keep_last=False)
+    found: list[list[list[float]]] = [[]]
+    for number, text in enumerate(lines, start=1):
+        try:
+            sample = reader.read(text)
+            if sample == RESET:
+                found.append([])
+                preprocessor.reset()
+                reader.clock.reset()
+            elif isinstance(sample, _Sample):
+                values = reader.values(sample)
+                preprocessor(values)
+                reader.taken(sample)
+                found[-1].append(values)
+        except SampleError as e:
+            raise SampleError(f"line {number}: {e}") from e
+    if not any(found):
+        raise SampleError("no line has a sample; expected CSV or JSON lines")
+    return [np.array(samples, np.float64) for samples in found if samples]
+
+
 class _Answering(Protocol):
     """Makes answers of lines. Each method returns the objects that can be given out now."""
 

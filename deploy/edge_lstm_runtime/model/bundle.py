@@ -358,6 +358,12 @@ def _is_tolerance(value: Any) -> bool:
     )
 
 
+def _is_verdict(entry: Mapping[str, Any]) -> bool:
+    """Whether the verdict on the test split, if there is one, can be read."""
+    found = entry.get("test_split", {})
+    return isinstance(found, Mapping) and isinstance(found.get("verdict", ""), str)
+
+
 def _check_artifact(name: str, entry: Any, members: Mapping[str, bytes]) -> None:
     """Check the facts about a converted model that hold for every vendor. Raises BundleError."""
     if name not in members:
@@ -370,6 +376,7 @@ def _check_artifact(name: str, entry: Any, members: Mapping[str, bytes]) -> None
     good = {
         "target": isinstance(entry.get("target"), str),
         "tolerance": _is_tolerance(entry.get("tolerance")),
+        "test_split": _is_verdict(entry),
         "recipe.io.form": isinstance(io.get("form"), str),
         "recipe.io.steps": type(steps) is int and steps >= 1,
     }
@@ -386,7 +393,9 @@ def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> N
     AttributeError.
     """
     for key, what in (("native_int8", "int8 on the CPU"), ("float32", "float32")):
-        if key in manifest and not _is_tolerance(manifest[key]["tolerance"]):
+        if key in manifest and not (
+            _is_tolerance(manifest[key]["tolerance"]) and _is_verdict(manifest[key])
+        ):
             raise BundleError(f"the manifest's entry for {what} is malformed: {manifest[key]}")
     left_out = manifest.get("left_out", {})
     if not all(isinstance(reason, str) for reason in left_out.values()):

@@ -18,7 +18,15 @@ from ..model.bundle import Bundle
 from ..session import open_session
 from . import auto_cache
 from .auto_cache import Reason, label
-from .check import AUTO_STEPS, Check, artifacts, check_opened, tolerance_of
+from .check import (
+    AUTO_STEPS,
+    NOT_USABLE,
+    Check,
+    artifacts,
+    check_opened,
+    tolerance_of,
+    verdict_of,
+)
 from .golden import sequences
 
 ROUNDS = 7
@@ -74,9 +82,9 @@ def choose_backend(
 
     candidates: names of backends. None for all that are known here but the reference and
     simulators.
-    artifact: the only converted member to try, None for all of them. "auto" is for samples that
-    come one by one, so a member that takes several steps at once is not tried unless the model is
-    bidirectional.
+    artifact: the only converted member to try, None for all that the export found usable. "auto" is
+    for samples that come one by one, so a member that takes several steps at once is not tried
+    unless the model is bidirectional.
     streams: N for the fastest backend with N streams, None for one stream.
     recall: if the choice that this machine remembers for the bundle is still right, it is taken and
     no other is tried. False asks anew.
@@ -101,7 +109,7 @@ def choose_backend(
             said = Reason(*one, f"right ({_error(taken.check)}), remembered as the fastest here")
             others = (r for r in known.reasons if (r.backend, r.artifact) != one)
             return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
-    choice, lasting = _choose(bundle, offered, streams)
+    choice, lasting = _choose(bundle, offered, streams, named=artifact is not None)
     if lasting:
         auto_cache.remember(
             key, auto_cache.Remembered(choice.name, choice.artifact, choice.reasons)
@@ -109,8 +117,10 @@ def choose_backend(
     return choice
 
 
-def _choose(bundle: Bundle, offered: Sequence[_Named], streams: int | None) -> tuple[Choice, bool]:
-    """The choice, and whether to remember it.
+def _choose(
+    bundle: Bundle, offered: Sequence[_Named], streams: int | None, *, named: bool
+) -> tuple[Choice, bool]:
+    """The choice, and whether to remember it. named: whether the caller named the artifact.
 
     It is not remembered if a device failed, because the device may recover.
     """
@@ -132,6 +142,9 @@ def _choose(bundle: Bundle, offered: Sequence[_Named], streams: int | None) -> t
                 )
                 continue
             try:
+                if not named and verdict_of(bundle, name, artifact) == NOT_USABLE:
+                    reasons[one] = f"not tried: on the test split the export found it {NOT_USABLE}"
+                    continue
                 right.append(_open(bundle, name, artifact, streams))
                 reasons[one] = "right"  # fixes the order; the time follows
             except BackendUnavailableError as e:

@@ -16,8 +16,9 @@ from ..backends.registry import facts_of, open_backend, refuse_artifact
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
 from .error import FLOAT16, Comparison, Tolerance, compare, float32_tolerance
-from .golden import first, golden_features, run_sequences
+from .golden import Samples, first, golden_features, run_sequences
 
+NOT_USABLE = "not usable"  # the export's verdict on a model that "auto" does not take
 AUTO_STEPS = 200  # enough to find a wrong state and to compare speeds, in a few milliseconds
 
 
@@ -84,24 +85,38 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
         ) from e
 
 
+def verdict_of(bundle: Bundle, backend: str, artifact: str | None) -> str:
+    """The export's verdict on a model in fewer bits, "" if there is none."""
+    manifest = bundle.manifest
+    entry = manifest.get("artifacts", {}).get(artifact, {}) if artifact else {}
+    if artifact is None and facts_of(backend).number_format == "int8":
+        entry = manifest.get("native_int8", {})
+    return str(entry.get("test_split", {}).get("verdict", ""))
+
+
 def _refuse_left_out(bundle: Bundle, backend: str) -> None:
     if backend in bundle.left_out:
         raise BackendUnavailableError(bundle.absent(backend))
 
 
 def check_backend(
-    bundle: Bundle, name: str, artifact: str | None = None, steps: int | None = None
+    bundle: Bundle,
+    name: str,
+    artifact: str | None = None,
+    steps: int | None = None,
+    *,
+    samples: Samples | None = None,
 ) -> Check:
     """Open a backend, run golden samples through it and compare the outputs.
 
-    steps: the number of samples, None for all. Raises BackendError if the backend can't be opened
-    or fails.
+    steps: the number of samples, None for all. samples: others, in the place of the golden ones,
+    see `golden.answered`. Raises BackendError if the backend can't be opened or fails.
     """
     artifact = own_artifact(bundle, name, artifact)
     tolerance_of(bundle, name, artifact)  # raises before anything is opened in vain
     backend = open_backend(name, bundle, artifact=artifact)
     try:
-        return check_opened(bundle, backend, name, artifact, steps)
+        return check_opened(bundle, backend, name, artifact, samples or steps)
     finally:
         backend.close()
 
@@ -111,29 +126,29 @@ def check_opened(
     backend: Backend,
     name: str,
     artifact: str | None,
-    steps: int | None,
+    samples: Samples | int | None,
     streams: int | None = None,
 ) -> Check:
     """As `check_backend`, for an open backend.
 
-    streams: N if it is one for N streams. Each stream then gets the golden samples, and the worst
-    one counts. Raises BackendError too if the samples fill no chunk of the backend.
+    samples: the number of golden samples, None for all, or others. streams: N if it is one for N
+    streams. Each stream then gets the samples, and the worst one counts. Raises BackendError too if
+    the samples fill no chunk of the backend.
     """
     tolerance = tolerance_of(bundle, name, artifact)
-    x, y, lengths = first(bundle, steps)
+    x, y, lengths = samples if isinstance(samples, Samples) else first(bundle, samples)
     rows = golden_features(bundle.spec, x, lengths).astype(backend.dtype)
     at_once = backend.at_once
     whole = bundle.spec.whole
     # NumPy would answer all of it if no chunk, or no sequence, has the converted model's length.
     if (artifact is not None and at_once not in lengths) if whole else len(rows) < at_once:
         held = (
-            f"golden sequences of {lengths.min()} to {lengths.max()}"
+            f"sequences of {lengths.min()} to {lengths.max()} steps"
             if whole
-            else f"{len(rows)} golden samples"
+            else f"{len(rows)} samples"
         )
         raise BackendError(
-            f"{artifact} takes {at_once} steps at once, and the bundle has {held}: "
-            "it can't be checked"
+            f"{artifact} takes {at_once} steps at once, and it can't be checked with {held}"
         )
     if streams is not None:
         rows, y = (np.repeat(array[:, None], streams, axis=1) for array in (rows, y))
@@ -146,6 +161,8 @@ def check_opened(
         raise BackendError(f"backend {name!r} gave outputs {outputs.shape}, expected {y.shape}")
     each = [(outputs, y)] if streams is None else [(outputs[:, k], y[:, k]) for k in range(streams)]
     spread = float(bundle.golden[1].std())  # of all, because the outputs of a few may hardly vary
+    if isinstance(samples, Samples):
+        spread = max(spread, float(y.std()))
     worst = max(
         (compare(*pair, spread) for pair in each), key=lambda c: float(getattr(c, tolerance.metric))
     )

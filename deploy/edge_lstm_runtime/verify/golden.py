@@ -7,16 +7,27 @@ sequence.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..backends.base import Backend
+from ..backends.reference import reference
 from ..model.bundle import Bundle
 from ..model.spec import ModelSpec
 
 Lengths = NDArray[np.int64]
+
+
+class Samples(NamedTuple):
+    """x: (steps, C) raw units. y: (steps, O) the reference's outputs. lengths: (sequences,), in all
+    steps."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    lengths: Lengths
 
 
 def sequences(samples: NDArray[Any], lengths: Lengths) -> list[NDArray[Any]]:
@@ -38,20 +49,29 @@ def run_sequences(backend: Backend, rows: NDArray[Any], lengths: Lengths) -> NDA
     return np.concatenate(answers)
 
 
-def first(
-    bundle: Bundle, steps: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], Lengths]:
-    """x, y and lengths of the first `steps` golden samples, or of all if `steps` is None.
+def answered(bundle: Bundle, recordings: Sequence[ArrayLike]) -> Samples:
+    """Other samples than the golden ones, answered by the float64 reference here.
+
+    recordings: (T, C) each, raw units, each from the zero state.
+    """
+    x = np.concatenate([np.asarray(recording, np.float64) for recording in recordings])
+    lengths = np.array([len(np.asarray(recording)) for recording in recordings])
+    rows = golden_features(bundle.spec, x, lengths)
+    return Samples(x, run_sequences(reference(bundle.spec, bundle.weights), rows, lengths), lengths)
+
+
+def first(bundle: Bundle, steps: int | None) -> Samples:
+    """The first `steps` golden samples, or all if `steps` is None.
 
     For a bidirectional model, these are the whole sequences that reach `steps`.
     """
     x, y = bundle.golden
     lengths = bundle.lengths
     if steps is None or steps >= len(x):
-        return x, y, lengths
+        return Samples(x, y, lengths)
     whole = bundle.spec.whole
     lengths = (
         lengths[: np.searchsorted(np.cumsum(lengths), steps) + 1] if whole else np.array([steps])
     )
     total = int(lengths.sum())
-    return x[:total], y[:total], lengths
+    return Samples(x[:total], y[:total], lengths)

@@ -11,7 +11,7 @@ from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
 from ..c.export import export_c
-from ..work import Work
+from ..work import SIM_STEPS, Work
 from ._shared import C, say
 
 
@@ -75,6 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recordings, if they all have the same); sequences of another length run on NumPy",
     )
     parser.add_argument(
+        "--sim-steps",
+        type=int,
+        metavar="N",
+        help="the steps of the test split that the simulator streams of each converted model, "
+        f"reset and again never reset (default: {SIM_STEPS:,}). If the split has more, whole "
+        "recordings are drawn, the classes in turn, and the verdict names the part that it rests "
+        "on",
+    )
+    parser.add_argument(
         "--no-npu",
         action="store_true",
         help="ONNX and NumPy only: don't run the vendor's converter",
@@ -91,9 +100,10 @@ def main(arguments: argparse.Namespace) -> int:
             f"{arguments.run} is a bundle, from which --target c alone is exported; give the run "
             "that it was made from"
         )
-    for option in ("scheme", "chunk"):
+    for option in ("scheme", "chunk", "sim_steps"):
         if arguments.no_npu and getattr(arguments, option) is not None:
-            raise ConfigError(f"--no-npu and --{option} contradict each other; leave one out")
+            named = f"--{option.replace('_', '-')}"
+            raise ConfigError(f"--no-npu and {named} contradict each other; leave one out")
     schemes = (
         ()
         if arguments.no_npu
@@ -108,6 +118,7 @@ def main(arguments: argparse.Namespace) -> int:
         targets=targets,
         schemes=schemes,
         chunk=arguments.chunk,
+        sim_steps=SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps,
         say=say,
     )
     print(summary(work))
@@ -121,7 +132,7 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
             "with -o FOLDER and -o NAME.edge"
         )
-    for option in ("chunk", "no_npu"):
+    for option in ("chunk", "sim_steps", "no_npu"):
         if getattr(arguments, option):
             raise ConfigError(
                 f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"
@@ -168,7 +179,13 @@ def summary(work: Work) -> str:
         shown = task_of(work.spec).printed
         figures = titled(metrics, dict(zip(shown, shown, strict=True)))
         told = "  ".join(f"{key} {figure(value)}" for key, value in figures.items())
-        lines.append(f"{name!s:<52}{told} (test)")
+        judgement = work.judgements.get(name.reset())
+        part = (
+            f" part: {judgement.streamed.steps:,} steps"
+            if judgement and not judgement.streamed.whole
+            else ""
+        )
+        lines.append(f"{name!s:<52}{told} (test{part})")
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from edge_lstm_runtime import Comparison, compare
 
 from . import tolerances
+from .draw import Extent
+from .grades import GOOD, grade, words
 from .passes import NEVER_RESET, RESET
 
-GOOD = "good"
-MOSTLY = "good on the whole, not everywhere"
-POOR = "worse than it should be"
 FLAT = 0.01  # of the spread of all outputs: the least that an output's own spread counts as
 
 Array = NDArray[Any]
@@ -47,9 +46,9 @@ class Pass:
     """The distance of the outputs of one pass through the test split from the reference's.
 
     nrmse: over the standard deviation of all outputs of the reference. For a single output, it is
-    over that output's own. steps: those that the model itself answered. of: all there are. above:
-    the number of recordings whose NRMSE is above the good one. worst_recording, worst_output:
-    None if there is only one.
+    over that output's own. steps: those that the model itself answered. of: all that were streamed.
+    above: the number of recordings whose NRMSE is above the good one. worst_recording,
+    worst_output: None if there is only one.
     """
 
     recordings: int
@@ -63,12 +62,26 @@ class Pass:
 
 
 @dataclasses.dataclass(frozen=True)
+class Change:
+    """How the task's metrics of a pass differ from float32's, over the same recordings.
+
+    words, worse: see `Task.change` and `Task.worse`.
+    """
+
+    words: str
+    worse: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Judgement:
-    """verdict: GOOD, MOSTLY or POOR. sentence: the verdict with its figures."""
+    """verdict: see `grades`. sentence: the verdict with its figures. streamed: the part of the test
+    split that the passes took."""
 
     verdict: str
     sentence: str
     passes: Mapping[str, Pass]
+    changes: Mapping[str, Change]
+    streamed: Extent
 
 
 def measure(
@@ -80,7 +93,7 @@ def measure(
     """None if there is no step.
 
     recordings: only with the steps that the model itself answered. names: of the outputs. of: the
-    number of steps in the whole test split.
+    number of steps that were streamed.
     """
     recordings = [one for one in recordings if len(one.outputs)]
     if not recordings:
@@ -113,17 +126,32 @@ def _worst(rows: Sequence[Worst]) -> Worst | None:
     return max(rows, key=lambda row: row.nrmse) if len(rows) > 1 else None
 
 
-def judge(scheme: str, golden: Comparison, passes: Mapping[str, Pass]) -> Judgement:
-    """By the passes, or by the golden samples if the model itself answers no step of the split."""
-    limit = tolerances.good(scheme)
-    verdict = GOOD
-    parts = [w for p in passes.values() for w in (p.worst_recording, p.worst_output) if w]
-    if max((p.nrmse for p in passes.values()), default=golden.nrmse) > limit:
-        verdict = POOR
-    elif any(worst.nrmse > limit for worst in parts):
-        verdict = MOSTLY
-    figures = _over_split(passes, limit) if passes else _over_golden(golden)
-    return Judgement(verdict, f"{verdict}: {figures}; at most {limit:g} is good", passes)
+def judge(
+    scheme: str,
+    golden: Comparison,
+    passes: Mapping[str, Pass],
+    changes: Mapping[str, Change],
+    streamed: Extent,
+    advice: str,
+) -> Judgement:
+    """By the passes, or by the golden samples if the model itself answers no step of the split.
+
+    changes: of the same passes. advice: for a model that is not good, what to use instead.
+    """
+    parts = [w.nrmse for p in passes.values() for w in (p.worst_recording, p.worst_output) if w]
+    whole = max((p.nrmse for p in passes.values()), default=golden.nrmse)
+    if not passes:
+        changes = {}  # the metrics are NumPy's
+    worse = [w for change in changes.values() for w in change.worse]
+    verdict = grade(scheme, whole, max(parts, default=0.0), worse)
+    said = [_over_golden(golden)]
+    if passes:
+        said = [_over_split(passes, streamed, tolerances.good(scheme))]
+        said.append(_changed(changes))
+    said.append(words(verdict, scheme))
+    if verdict != GOOD:
+        said.append(advice)
+    return Judgement(verdict, f"{verdict}: {'; '.join(said)}", passes, changes, streamed)
 
 
 def why_wrong(scheme: str, errors: Mapping[str, float]) -> str | None:
@@ -141,17 +169,30 @@ def _over_golden(golden: Comparison) -> str:
     return f"NRMSE {golden.nrmse:.1e} {over}; it answers no recording of the test split"
 
 
-def _over_split(passes: Mapping[str, Pass], limit: float) -> str:
+def _how(how: str, passes: Mapping[str, Any]) -> str:
+    """Words for one of several passes."""
+    return {RESET: " when reset at each", NEVER_RESET: f" when {NEVER_RESET}"}[how] * (
+        len(passes) > 1
+    )
+
+
+def _changed(changes: Mapping[str, Change]) -> str:
+    told = (f"{change.words}{_how(how, changes)}" for how, change in changes.items())
+    return f"against float32 {', and '.join(told)}"
+
+
+def _over_split(passes: Mapping[str, Pass], streamed: Extent, limit: float) -> str:
     first = next(iter(passes.values()))
-    recordings = f"{first.recordings} recording{'s' if first.recordings > 1 else ''}"
-    over = f"over the whole test split ({recordings}, {first.steps:,} steps)"
+    over = f"over {streamed.words()}"
     if first.steps < first.of:
-        steps = f"{first.steps:,} of {first.of:,} steps of the test split"
-        over = f"over the {steps} that it answers itself ({recordings})"
-    manner = {RESET: " when reset at each", NEVER_RESET: f" when {NEVER_RESET}"}
+        recordings = f"({first.recordings} recording{'s' if first.recordings > 1 else ''})"
+        own = f"the {first.steps:,} of {first.of:,} steps"
+        over = f"over {own} of the test split that it answers itself {recordings}"
+        if not streamed.whole:
+            over = f"over {own} that it answers itself {recordings} of {streamed.words()}"
     said = []
     for how, one in passes.items():
-        said.append(f"NRMSE {one.nrmse:.1e}{manner[how] if len(passes) > 1 else ''}")
+        said.append(f"NRMSE {one.nrmse:.1e}{_how(how, passes)}")
         if (worst := one.worst_recording) is not None:
             above = f"{one.above} of {one.recordings} above {limit:g}"
             said[-1] += f" (worst recording {worst.name!r} {worst.nrmse:.1e}, {above})"

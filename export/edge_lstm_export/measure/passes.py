@@ -7,9 +7,10 @@ recordings, as on a board that nobody resets.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm import Run
@@ -18,15 +19,18 @@ from edge_lstm_runtime import Backend
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.session import answers as scaled
 
+from .draw import Drawn, whole
+
 RESET = "reset"
 NEVER_RESET = "never reset"
+BLOCK = 1000  # steps between two looks at the clock
 
 
 @dataclasses.dataclass(frozen=True)
 class Streamed:
     """One pass, a recording after the other.
 
-    order: the number of each in the test split. outputs: (T, O) each, of the network. answers:
+    order: the place of each in `Drawn.test`. outputs: (T, O) each, of the network. answers:
     (T, O) each, logits or raw units.
     """
 
@@ -35,31 +39,60 @@ class Streamed:
     answers: Sequence[NDArray[Any]]
 
 
-def stream_test(run: Run, backend: Backend) -> dict[str, Streamed]:
+def stream_test(
+    run: Run,
+    backend: Backend,
+    drawn: Drawn | None = None,
+    done: Callable[[int], None] = lambda _: None,
+) -> dict[str, Streamed]:
     """RESET, and NEVER_RESET if there is a second recording that a state can be carried into.
 
-    A bidirectional model carries no state.
+    A bidirectional model carries no state. drawn: of the test split, None for all of it. done: is
+    told the number of steps, as they are done.
     """
-    numbers = range(len(run.splits.test))
-    passes = {RESET: _stream(run, backend, numbers, carried=False)}
-    if len(numbers) > 1 and not run.spec.whole:
-        passes[NEVER_RESET] = _stream(run, backend, shuffled(numbers), carried=True)
+    drawn = drawn or whole(run.splits.test)
+    places = range(len(drawn.test))
+    stream = _Stream(run, backend, drawn, done)
+    passes = {RESET: stream.one_pass(places, carried=False)}
+    if number_of_passes(run, drawn) > 1:
+        passes[NEVER_RESET] = stream.one_pass(shuffled(places), carried=True)
     return passes
 
 
-def _stream(run: Run, backend: Backend, order: Sequence[int], *, carried: bool) -> Streamed:
-    """As `Session.run` does it, with the network's outputs kept."""
-    inputs = run.spec.inputs
-    before = inputs.preprocessor(backend.dtype, None, keep_last=True)
-    scaling = run.spec.answer.scaling(inputs)
-    outputs = []
-    answers = []
-    backend.reset()
-    for number in order:
-        if not carried:
-            backend.reset()
-            before.reset()
-        rows, filled = before.run(as_samples(inputs, run.splits.test[number].x))
-        outputs.append(backend.run(rows))
-        answers.append(outputs[-1] if scaling is None else scaled(scaling, outputs[-1], filled))
-    return Streamed(order, outputs, answers)
+def number_of_passes(run: Run, drawn: Drawn) -> int:
+    return 2 if len(drawn.test) > 1 and not run.spec.whole else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    run: Run
+    backend: Backend
+    drawn: Drawn
+    done: Callable[[int], None]
+
+    def one_pass(self, order: Sequence[int], *, carried: bool) -> Streamed:
+        """As `Session.run` does it, with the network's outputs kept."""
+        inputs = self.run.spec.inputs
+        before = inputs.preprocessor(self.backend.dtype, None, keep_last=True)
+        scaling = self.run.spec.answer.scaling(inputs)
+        outputs = []
+        answers = []
+        self.backend.reset()
+        for place in order:
+            if not carried:
+                self.backend.reset()
+                before.reset()
+            rows, filled = before.run(as_samples(inputs, self.drawn.test[place].x))
+            outputs.append(self._run(rows))
+            answers.append(outputs[-1] if scaling is None else scaled(scaling, outputs[-1], filled))
+        return Streamed(order, outputs, answers)
+
+    def _run(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The outputs of a recording, in blocks that a model of several steps at once fills."""
+        at_once = self.backend.at_once
+        some = len(rows) if self.run.spec.whole else at_once * max(1, BLOCK // at_once)
+        parts = []
+        for start in range(0, len(rows), max(1, some)):
+            parts.append(self.backend.run(rows[start : start + some]))
+            self.done(len(parts[-1]))
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]

@@ -52,6 +52,11 @@ class Target:
     sources: Mapping[str, tuple[str, ...]]
 
     @property
+    def accurate(self) -> str | None:
+        """The scheme that rounds least, or None if all of them round visibly."""
+        return next((s for s in _table()["accuracy"]["schemes"] if s in self.schemes), None)
+
+    @property
     def lstm(self) -> str:
         """ "yes" if the NPU has the LSTM operator, "no" if not. "observed" is added if the manual
         doesn't say."""

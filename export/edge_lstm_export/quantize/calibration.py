@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.numpy import NumpyBackend
-
-from ..work import Float32
+from edge_lstm_runtime.layers import Float32
 
 T = TypeVar("T")
 SAMPLES = 8192
@@ -34,7 +33,7 @@ def sequences(
         groups[labels[n]] += [
             x[start : start + steps] for start in range(0, len(x) - steps + 1, steps)
         ]
-    return {"x": np.stack(_in_turns(list(groups.values()))[:SEQUENCES]).astype(np.float32)}
+    return {"x": np.stack(in_turns(list(groups.values()))[:SEQUENCES]).astype(np.float32)}
 
 
 def calibrate(
@@ -65,14 +64,14 @@ def calibrate(
     everything = np.concatenate(pool)
     # Always in the set: ranges must not depend on luck.
     extremes = {*everything.argmin(axis=0).tolist(), *everything.argmax(axis=0).tolist()}
-    priority = _in_turns(
+    priority = in_turns(
         [rng.permutation(members).tolist() for _, members in sorted(strata.items(), key=str)]
     )
     priority = [*extremes, *(p for p in priority if p not in extremes)][:SAMPLES]
     return _states(spec, weights, pool, sorted(priority))
 
 
-def _in_turns(groups: list[list[T]]) -> list[T]:
+def in_turns(groups: list[list[T]]) -> list[T]:
     """One of each group, then the next of each, until all are used."""
     longest = max(len(group) for group in groups)
     return [group[k] for k in range(longest) for group in groups if k < len(group)]

@@ -48,14 +48,20 @@ def choose(
 ) -> Chosen:
     """calibration: see `quantize`. recordings: features (T, F) each, validation data first."""
     candidates = [quantize(spec, weights, calibration, rule) for rule in RULES.values()]
-    passes = [_first(recordings)]
-    if len(recordings) > 1:
-        order = np.random.default_rng(0).permutation(len(recordings))
-        passes.append([np.concatenate([recordings[n] for n in order])[:STREAMED]])
-    errors = np.max([_errors(spec, weights, candidates, one) for one in passes], axis=0)
+    errors = np.max([_errors(spec, weights, candidates, one) for one in passes(recordings)], axis=0)
     best = int(np.argmin(errors))
     measured = dict(zip(RULES, errors.tolist(), strict=True))
     return Chosen(candidates[best], list(RULES)[best], measured)
+
+
+def passes(recordings: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+    """Streams of up to STREAMED steps: the first recordings, each from the zero state. If there are
+    several, one through all of them too."""
+    found = [_first(recordings)]
+    if len(recordings) > 1:
+        order = np.random.default_rng(0).permutation(len(recordings))
+        found.append([np.concatenate([recordings[n] for n in order])[:STREAMED]])
+    return found
 
 
 def _first(recordings: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

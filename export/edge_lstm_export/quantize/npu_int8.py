@@ -89,9 +89,12 @@ def quantize(
     return products
 
 
-def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
+def rounded(
+    W: Float64, v: Float64, step: Float64, first: int, exact: Float64 | None = None
+) -> Float64:
     """W: (inputs, S) on the grid of `step`, by GPTQ. first: the number of inputs that are x's.
 
+    v, exact: see `gptq`.
     If a column is zero for all of x, or for all of h, it stays so: its product has no such weights.
     """
     from_x = (W[:first] != 0).any(axis=0)
@@ -103,7 +106,8 @@ def rounded(W: Float64, v: Float64, step: Float64, first: int) -> Float64:
         if len(columns):
             rows = np.arange(len(W))[(0 if x else first) : (len(W) if h else first)]
             place = np.ix_(rows, columns)
-            found[place] = gptq(W[place], v[:, rows], steps[place])
+            unrounded = None if exact is None else exact[:, rows]
+            found[place] = gptq(W[place], v[:, rows], steps[place], unrounded)
     return found
 
 

@@ -1,8 +1,11 @@
-"""Step 10: the whole test split, streamed through each backend: the metric that the user cares
-about, and the verdict on each model in fewer bits.
+"""Step 10: the test split, streamed through each backend: the metric that the user cares about, and
+the verdict on each model in fewer bits.
 
 A model in fewer bits is judged by the streams that its metric comes from. Its tolerance for `check`
 allows the errors of those streams as well. If it is certainly wrong here, it is left out.
+
+The simulator is slow. If the split has more steps than `Work.sim_steps`, it streams a part, and
+every sentence on it says so.
 """
 
 from __future__ import annotations
@@ -15,14 +18,17 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, evaluate
 from edge_lstm.results import alarms
+from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.model.measured import Measured
 
 from ..measure import keys, tolerances
-from ..measure.judgement import Pass, Recording, judge, measure, why_wrong
-from ..measure.passes import NEVER_RESET, RESET, Streamed, stream_test
+from ..measure.draw import Drawn, draw, whole
+from ..measure.judgement import Change, Pass, Recording, judge, measure, why_wrong
+from ..measure.passes import NEVER_RESET, RESET, Streamed, number_of_passes, stream_test
+from ..measure.progress import Progress
 from ..npu.rknn.sim import simulated
 from ..work import Work
 from .quantize_native import WHERE as ON_CPU
@@ -40,6 +46,7 @@ class Candidate:
     """A model in fewer bits. name: of its backend. member: left out if the model is wrong.
 
     at_once: the steps that it takes together. where: the place of the measurement, in words.
+    drawn: what it streams.
     """
 
     name: Measured
@@ -49,19 +56,36 @@ class Candidate:
     at_once: int
     where: str
     advice: str
+    drawn: Drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Right:
+    """The float64 reference's passes over what was drawn, and NumPy's metrics there."""
+
+    expected: Passes
+    metrics: ByPass
 
 
 def call(work: Work) -> Work:
     run = work.run
-    passes = stream_test(run, numpy_backend(work.spec, work.weights))
-    metrics = {keys.NUMPY: _metrics(run, passes)}
-    candidates = _candidates(work)
-    expected = stream_test(run, reference(work.spec, work.weights)) if candidates else {}
-    for one in candidates:
-        found = stream_test(run, one.backend)
-        work = _judged(work, one, found, expected)
-        if one.name in work.judgements:
-            metrics[one.name] = _metrics(run, found)
+    everything = whole(run.splits.test)
+    numpy = numpy_backend(work.spec, work.weights)
+    passes = stream_test(run, numpy)
+    metrics = {keys.NUMPY: _metrics(run, passes, everything)}
+    right: dict[int, Right] = {}  # by the number of steps that were drawn
+    for one in _candidates(work, everything):
+        steps = one.drawn.extent.steps
+        if steps not in right:
+            expected = stream_test(run, reference(work.spec, work.weights), one.drawn)
+            same = one.drawn.extent.whole
+            float32 = passes if same else stream_test(run, numpy, one.drawn)
+            right[steps] = Right(expected, _metrics(run, float32, one.drawn))
+        total = steps * number_of_passes(run, one.drawn)
+        found = stream_test(run, one.backend, one.drawn, Progress(work.say, str(one.name), total))
+        work, own = _judged(work, one, found, right[steps])
+        if own is not None:
+            metrics[one.name] = own
     notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
     return dataclasses.replace(
         work,
@@ -71,55 +95,68 @@ def call(work: Work) -> Work:
     )
 
 
-def _candidates(work: Work) -> list[Candidate]:
+def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
     found = []
     if work.native_int8:
         backend: Backend = native_backend(work, work.native_int8)
         name = keys.NATIVE_INT8
-        found.append(
-            Candidate(name, str(name), "int8", backend, 1, ON_CPU, "Use the backend native")
-        )
+        advice = "the backend native is exact"
+        found.append(Candidate(name, str(name), "int8", backend, 1, ON_CPU, advice, everything))
+    drawn = draw(work.run.splits.test, work.sim_steps, cuts=not work.spec.whole)
+    if work.artifacts and not drawn.extent.whole:
+        work.say(f"  the simulator streams {drawn.extent.words()}; --sim-steps sets the limit")
     for member, artifact in work.artifacts.items():
         backend = simulated(artifact.converter, work.weights)
         steps = artifact.form.steps
         name = keys.simulated(member)
         advice = instead(artifact)
-        found.append(Candidate(name, member, artifact.scheme, backend, steps, SIMULATED, advice))
+        scheme = artifact.scheme
+        found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))
     return found
 
 
-def _judged(work: Work, one: Candidate, found: Passes, expected: Passes) -> Work:
+def _judged(work: Work, one: Candidate, found: Passes, right: Right) -> tuple[Work, ByPass | None]:
+    """With its metrics, or without the candidate and None."""
     passes = {}
     for how in found:
-        if (measured := _measured(work, one, found[how], expected[how])) is not None:
+        if (measured := _measured(work, one, found[how], right.expected[how])) is not None:
             passes[how] = measured
     manner = {RESET: "reset at each sequence", NEVER_RESET: NEVER_RESET}
-    errors = {f"over the test split {one.where}, {manner[h]}": p.nrmse for h, p in passes.items()}
+    extent = one.drawn.extent
+    over = f"over {extent.part} {one.where}"
+    errors = {f"{over}, {manner[h]}": p.nrmse for h, p in passes.items()}
     if why := why_wrong(one.scheme, errors):
-        return work.leave_out(one.member, f"{why}. {one.advice}")
+        return work.leave_out(one.member, f"{why}; {one.advice}"), None
     accuracy = work.accuracy[one.name]
-    where = f"{one.where}, the largest of the golden samples and the whole test split"
-    split = errors.values()
+    split = "the whole test split" if extent.whole else extent.part
+    where = f"{one.where}, the largest of the golden samples and {split}"
     golden = accuracy.outputs
-    tolerance = tolerances.fewer_bits(one.scheme, golden, work.reference, where, split)
-    judgement = judge(one.scheme, accuracy.comparison, passes)
+    tolerance = tolerances.fewer_bits(one.scheme, golden, work.reference, where, errors.values())
+    task = task_of(work.spec)
+    own = _metrics(work.run, found, one.drawn)
+    changes = {}
+    for how in passes:
+        both = own[how], right.metrics[how]
+        changes[how] = Change(task.change(*both), task.worse(*both))
+    judgement = judge(one.scheme, accuracy.comparison, passes, changes, extent, one.advice)
     work.say(f"  {one.name}: {judgement.sentence}")
     accuracy = dataclasses.replace(accuracy, tolerance=tolerance)
-    return dataclasses.replace(
+    judged = dataclasses.replace(
         work,
         accuracy={**work.accuracy, one.name: accuracy},
         judgements={**work.judgements, one.name: judgement},
     )
+    return judged, own
 
 
 def _measured(work: Work, one: Candidate, found: Streamed, expected: Streamed) -> Pass | None:
-    test = work.run.splits.test
+    drawn = one.drawn
     recordings = []
-    for number, y, right in zip(found.order, found.outputs, expected.outputs, strict=True):
+    for place, y, right in zip(found.order, found.outputs, expected.outputs, strict=True):
         own = own_steps(work, one.at_once, len(y))
-        recordings.append(Recording(number, test[number].name, y[:own], right[:own]))
-    total = sum(len(sequence.x) for sequence in test)
-    return measure(one.scheme, recordings, work.spec.answer.names, total)
+        name = drawn.test[place].name
+        recordings.append(Recording(drawn.numbers[place], name, y[:own], right[:own]))
+    return measure(one.scheme, recordings, work.spec.answer.names, drawn.extent.steps)
 
 
 def own_steps(work: Work, at_once: int, length: int) -> int:
@@ -159,15 +196,16 @@ def test_metrics(
     """The metrics of each backend, also with its state never reset, and the answers of each
     backend: (T, O) for each test sequence."""
     passes = {name: stream_test(run, backend) for name, backend in backends.items()}
-    metrics = _by_name({name: _metrics(run, found) for name, found in passes.items()})
+    drawn = whole(run.splits.test)
+    metrics = _by_name({name: _metrics(run, found, drawn) for name, found in passes.items()})
     return metrics, {name: found[RESET].answers for name, found in passes.items()}
 
 
-def _metrics(run: Run, passes: Passes) -> ByPass:
+def _metrics(run: Run, passes: Passes, drawn: Drawn) -> ByPass:
     """The task's metrics of each pass."""
     found = {}
     for how, streamed in passes.items():
-        test = [run.splits.test[n] for n in streamed.order]
+        test = [drawn.test[place] for place in streamed.order]
         found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
         if run.spec.detector and how == RESET:
             scored = alarms.scores(run.spec, test, list(streamed.answers))

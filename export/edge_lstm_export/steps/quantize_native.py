@@ -7,6 +7,7 @@ float32 rounding of the gates, which may move an h to the next of 127 steps.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from edge_lstm import Run
@@ -17,7 +18,7 @@ from edge_lstm_runtime.backends.native_int8 import read_int8
 from ..measure import tolerances
 from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
-from ..quantize.cpu_int8 import Arrays, quantize
+from ..quantize.cpu_int8 import Arrays, choose, quantize
 from ..work import Accuracy, Work
 
 NAME = NATIVE_INT8.backend
@@ -74,6 +75,11 @@ def of_run(run: Run) -> Arrays:
     recordings = [run.spec.inputs.features(s.x)[0] for s in run.splits.train]
     labels = [s.label for s in run.splits.train]
     calibration = calibrate(run.spec, run.weights, recordings, labels)
+    validation = [run.spec.inputs.features(s.x)[0] for s in run.splits.val]
+    found = run.metrics.get("quantize") or {"scheme": None}
+    if found["scheme"] != "int8" or not found["best_epoch"]:  # else the weights are on their grid
+        with contextlib.suppress(BackendUnavailableError):
+            return choose(run.spec, run.weights, calibration, [*validation, *recordings])
     return quantize(run.spec, run.weights, calibration)
 
 

@@ -26,7 +26,7 @@ def call(work: Work) -> Work:
         comparison = compare(outputs, work.reference)
         place = f"over the {comparison.steps:,} golden samples {WHERE}"
         if why := why_wrong(scheme, {place: comparison.nrmse}):
-            work = work.leave_out(member, f"{why}. {instead(artifact)}")
+            work = work.leave_out(member, f"{why}; {instead(artifact)}")
             continue
         tolerance = tolerances.fewer_bits(scheme, outputs, work.reference, WHERE)
         made = Accuracy(outputs, comparison, tolerance, SOURCE)
@@ -36,9 +36,9 @@ def call(work: Work) -> Work:
 
 
 def instead(artifact: Artifact) -> str:
-    """Advice if a scheme ruins the state. Not every NPU has fp16."""
-    offered = known(artifact.target).schemes
-    for scheme in ("fp16", "w16a16i_dfp"):
-        if scheme in offered and artifact.scheme not in ("fp16", scheme):
-            return f"Use {scheme}"
-    return "Use the numpy backend, or train with inputs and a state of a smaller range"
+    """Advice if a scheme is not good. Not every NPU has fp16."""
+    accurate = known(artifact.target).accurate
+    if accurate is not None and artifact.scheme != accurate:
+        return f"{accurate} is the accurate scheme of {artifact.target}"
+    none = f"{artifact.target} has no more accurate scheme"
+    return f"{none}: use the numpy backend, or train with inputs and a state of a smaller range"

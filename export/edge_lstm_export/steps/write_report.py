@@ -71,16 +71,13 @@ def verdict(work: Work) -> list[str]:
         sentences.append(sentence(rows))
     if carried := work.metrics.get(NUMPY.never_reset()):
         sentences.append(carried_sentence(task, numpy, carried))
-    for name, metrics in work.metrics.items():
-        if name not in work.accuracy or name == NUMPY:
-            continue
+    for name, judgement in work.judgements.items():
         where = (
             f"{name.member} on the simulator"
             if name.member in work.artifacts
             else f"{name} on this machine's CPU"
         )
-        against = f"{task.change(metrics, numpy)} against float32, reset at each sequence"
-        sentences.append(f"{where} is {work.judgements[name].sentence}. {against}.")
+        sentences.append(f"{where} is {judgement.sentence}.")
     return [*sentences, *work.run.metrics.get("notes", []), *work.notes]
 
 
@@ -99,7 +96,11 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
     trained = titled(measured, titles)
     rows = [("PyTorch, fp32 (training)", trained, "the training run")]
     for backend, found in work.metrics.items():
-        rows.append((str(backend), titled(found, titles), work.accuracy[backend.reset()].source))
+        source = work.accuracy[backend.reset()].source
+        judgement = work.judgements.get(backend.reset())
+        if judgement is not None and not judgement.streamed.whole:
+            source += f"; over {judgement.streamed.words()}"
+        rows.append((str(backend), titled(found, titles), source))
     for name, found in work.metrics[NUMPY].get("baselines", {}).items():
         rows.append((task.simple[name], titled(found, titles), "no model"))
     return rows

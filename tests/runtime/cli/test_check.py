@@ -163,3 +163,75 @@ def test_check_where_there_is_no_npu(tmp_path: Path, capfd: pytest.CaptureFixtur
     )
     assert code == 2
     assert "no artifact 'rk3566-fp16.rknn'; it holds rk3588-fp16.rknn" in err
+
+
+# --- with samples of one's own ---
+
+
+def csv_of(rows: Any, names: tuple[str, ...] = ("ch0", "ch1", "ch2")) -> str:
+    lines = [",".join(names), *(",".join(map(repr, row)) for row in np.asarray(rows).tolist())]
+    return "\n".join(lines) + "\n"
+
+
+def test_check_own_samples(
+    classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Other data than the golden samples, in two recordings."""
+    rng = np.random.default_rng(5)
+    first = csv_of(rng.normal(size=(60, 3)))
+    second = "\n".join(json.dumps(row) for row in rng.normal(size=(30, 3)).tolist())
+    file = tmp_path / "own.csv"
+    file.write_text(f'{first}{{"reset": true}}\n{second}\n')
+    one = ("check", classify_file, "--backend", "numpy", "--json", "--input")
+    code, out, _ = here(capfd, *one, file)
+    found = json.loads(out)
+    assert (code, found["passed"], found["steps"]) == (0, True, 90)
+    assert found["max_abs"] > 0, "another computation than the reference's"
+    # The golden answers have no part in it: here they are wrong at one step.
+    wrong = altered(tmp_path / "wrong.edge")
+    file.write_text(first)
+    assert here(capfd, "check", wrong, "--backend", "numpy")[0] == 1
+    assert here(capfd, "check", wrong, "--backend", "numpy", "--input", file)[0] == 0
+
+
+def test_own_samples_find_a_wrong_backend(
+    classify_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It is right over the 40 golden samples, and wrong at the 50th step."""
+    file = tmp_path / "own.csv"
+    file.write_text(csv_of(np.random.default_rng(5).normal(size=(60, 3))))
+    run = NumpyBackend.run
+
+    def late(self: NumpyBackend, features: Any) -> Any:
+        outputs = run(self, features)
+        outputs[49:50] += np.float32(0.01)
+        return outputs
+
+    monkeypatch.setattr(NumpyBackend, "run", late)
+    assert here(capfd, "check", classify_file, "--backend", "numpy")[0] == 0
+    code, out, _ = here(capfd, "check", classify_file, "--backend", "numpy", "--input", file)
+    assert code == 1
+    assert re.search(r"BAD  max abs 1\.00e-02 .* over 60 steps .*; worst at step 49, output", out)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1,2,3\n1,2\n", "line 2: "),
+        ("", "no line has a sample; expected CSV or JSON lines"),
+        ("1,2,3\nnan,2,3\n", "line 2: "),
+    ],
+)
+def test_own_samples_that_are_none(
+    classify_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text(text)
+    code, out, err = here(capfd, "check", classify_file, "--input", file)
+    assert (code, out) == (2, "")
+    assert says in err
+    code, _, err = here(capfd, "check", classify_file, "--input", tmp_path / "none.csv")
+    assert (code, "can't read" in err) == (2, True)

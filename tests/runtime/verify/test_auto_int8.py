@@ -20,8 +20,9 @@ from edge_lstm_runtime import (
     write_bundle,
 )
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.npz import write_npz
-from edge_lstm_runtime.verify.check import check_opened
+from edge_lstm_runtime.verify.check import check_opened, verdict_of
 from edge_lstm_runtime.verify.error import Tolerance
 from helpers.bundles import make_bundle
 from helpers.counted_backends import SPEC, Backends, slow, wrong
@@ -70,6 +71,44 @@ def test_int8_that_promises_nothing_is_not_taken(bundle: Bundle, backends: Backe
     with pytest.raises(BackendUnavailableError, match="promises no accuracy"):
         check_backend(bundle, "native-int8")
     Model(bundle).session("native-int8").close()  # by name it is the user's own choice
+
+
+def test_int8_that_the_export_found_not_usable_is_not_taken(
+    tmp_path: Path, backends: Backends, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It passes its own check, whose limit follows its error."""
+    split = {"verdict": "not usable", "sentence": "not usable: ..."}
+    facts = {"tolerance": INT8, "test_split": split}
+    bundle = make_bundle(tmp_path / "poor.edge", SPEC, form="fused", native_int8=facts)
+    backends.put("native-int8", quantized)
+    backends.put("onnx", slow)
+    choice = choose_backend(bundle)
+    assert choice.name in ("onnx", "numpy")
+    reason = "native-int8: not tried: on the test split the export found it not usable"
+    assert reason in map(str, choice.reasons)
+    assert check_backend(bundle, "native-int8").passed
+    main(["check", str(tmp_path / "poor.edge"), "--backend", "native-int8"])
+    assert capsys.readouterr().out.endswith("; on the test split the export found it not usable\n")
+    main(["check", str(tmp_path / "poor.edge"), "--backend", "numpy"])
+    assert "not usable" not in capsys.readouterr().out
+    Model(bundle).session("native-int8").close()  # by name it is the user's own choice
+
+
+def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:
+    for split in (3, {"verdict": 1}):
+        facts = {"tolerance": INT8, "test_split": split}
+        with pytest.raises(BundleError, match="entry for int8 on the CPU is malformed"):
+            make_bundle(tmp_path / "x.edge", SPEC, form="fused", native_int8=facts)
+    for usable in ("good", "usable, not good"):
+        facts = {"tolerance": INT8, "test_split": {"verdict": usable}}
+        assert (
+            verdict_of(
+                make_bundle(tmp_path / "x.edge", SPEC, form="fused", native_int8=facts),
+                "native-int8",
+                None,
+            )
+            == usable
+        )
 
 
 def test_int8_is_checked_when_a_session_opens_it(promised: Bundle, backends: Backends) -> None:
