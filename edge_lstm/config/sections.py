@@ -33,6 +33,7 @@ from .base import (
     Section,
     Share,
     belongs,
+    listed,
     repeated,
     with_fact,
     with_key,
@@ -49,11 +50,13 @@ class Asked:
     folder     of the configuration. Relative paths are looked for there first
     targets    the columns that the task answers and that are no inputs
     front_end  turns sound into channels
+    unlabelled whether rows may have no label
     """
 
     folder: str
     targets: tuple[str, ...] = ()
     front_end: FrontEnd | None = None
+    unlabelled: bool = False
 
 
 class DataSection(Section):
@@ -119,7 +122,7 @@ class DataSection(Section):
 
     @property
     def paths(self) -> list[str]:
-        return [path for key in self.PATHS if (path := getattr(self, key)) is not None]
+        return [path for key in self.PATHS for path in listed(getattr(self, key))]
 
     @property
     def needs(self) -> str:
@@ -257,6 +260,7 @@ class TaskSection(Section):
     USES              the keys of other sections' `FOR_TASKS` that it takes
     Train             its [train]
     needs_labels      whether recordings need labels
+    unlabelled_rows   whether some of their rows may have none
     reads_characters  whether its samples are the characters of a text, which is read in order
     splits_within_recordings  whether validation is the end of the training recordings, not whole
                       recordings, if the test split is given
@@ -268,6 +272,7 @@ class TaskSection(Section):
     USES: ClassVar[frozenset[str]] = frozenset()
     Train: ClassVar[TrainClass] = TrainConfig
     needs_labels: ClassVar[bool] = False
+    unlabelled_rows: ClassVar[bool] = False
     reads_characters: ClassVar[bool] = False
     splits_within_recordings: ClassVar[bool] = False
     reads_whole_sequences: ClassVar[bool] = False

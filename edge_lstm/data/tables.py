@@ -33,12 +33,14 @@ class Columns:
     """The meaning of a table's columns, as the keys of `TableSection` give it.
 
     targets   the columns to answer
+    unlabelled whether a cell of the label column may be blank
     keep_time whether the recordings keep their times
     """
 
     channels: tuple[str, ...]
     targets: tuple[str, ...] = ()
     label: str | None = None
+    unlabelled: bool = False
     group: str | None = None
     time: str | None = None
     time_back: str = "refuse"
@@ -85,16 +87,22 @@ class TableSection(FileSection, SampleSection):
                 expected = "expected one per recording"
                 raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
             for file in files:
-                found += recordings(self.table(file), file, self._columns(asked.targets), part)
+                found += recordings(self.table(file), file, self._columns(asked), part)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
 
-    def _columns(self, targets: tuple[str, ...]) -> Columns:
+    def _columns(self, asked: Asked) -> Columns:
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
-        return Columns(targets=targets, dt=bool(self.dt), keep_time=keep, **named)
+        return Columns(
+            targets=asked.targets,
+            unlabelled=asked.unlabelled,
+            dt=bool(self.dt),
+            keep_time=keep,
+            **named,
+        )
 
     @property
     def named_channels(self) -> tuple[str, ...]:
@@ -147,7 +155,7 @@ def recordings(
     label = y = time = None
     if meaning.label:
         cells = columns.column(frame, meaning.label, "label in [data]", where)
-        label = columns.labels(cells, where)
+        label = columns.labels(cells, where, blank=meaning.unlabelled)
     if meaning.targets:  # if a cell is blank, the truth of its step is unknown
         y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
     if meaning.time and (meaning.keep_time or meaning.dt):

@@ -282,7 +282,9 @@ def _finish(
         unseen = training.net
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
     for part, answered in found.items():
-        metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+        metrics[part] = evaluate(
+            unseen.spec, getattr(splits, part), answered, season=season, train=splits.train
+        )
     if len(splits.test) > 1 and not spec.whole:
         stream = shuffled(splits.test)
         carried = carried_answers(net, stream)

@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_lstm import Run, evaluate
+from edge_lstm.data.recordings import Sequence as Labelled
 from edge_lstm.results import alarms
 from edge_lstm_runtime import Backend
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -54,7 +55,7 @@ class Candidate:
 def call(work: Work) -> Work:
     run = work.run
     passes = stream_test(run, numpy_backend(work.spec, work.weights))
-    metrics = {keys.NUMPY: _metrics(run, passes)}
+    metrics = {keys.NUMPY: _metrics(run, passes, train=run.splits.train)}
     candidates = _candidates(work)
     expected = stream_test(run, reference(work.spec, work.weights)) if candidates else {}
     for one in candidates:
@@ -163,12 +164,14 @@ def test_metrics(
     return metrics, {name: found[RESET].answers for name, found in passes.items()}
 
 
-def _metrics(run: Run, passes: Passes) -> ByPass:
-    """The task's metrics of each pass."""
+def _metrics(run: Run, passes: Passes, train: Sequence[Labelled] | None = None) -> ByPass:
+    """The task's metrics of each pass. train: the training split, for baselines of RESET."""
     found = {}
     for how, streamed in passes.items():
         test = [run.splits.test[n] for n in streamed.order]
-        found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
+        fitted_on = train if how == RESET else None
+        season = run.config.data.season
+        found[how] = evaluate(run.spec, test, streamed.answers, season=season, train=fitted_on)
         if run.spec.detector and how == RESET:
             scored = alarms.scores(run.spec, test, list(streamed.answers))
             found[how][alarms.KEY] = alarms.measure(run.spec, test, scored)
