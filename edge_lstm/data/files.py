@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Contradiction, Names, listed
 from ..config.sections import DataSection, Whole
 
+Paths = Annotated[str | Names, Field(description="a path, or a list of paths")]
 DATA_FOLDER = "EDGE_LSTM_DATA"
 
 
@@ -50,9 +53,9 @@ class FileSection(DataSection):
     PATHS: ClassVar[tuple[str, ...]] = ("path", "train_path", "test_path")
     FOLDERS: ClassVar[bool] = False
 
-    path: str | Names | None = None
-    train_path: str | Names | None = None
-    test_path: str | Names | None = None
+    path: Paths | None = None
+    train_path: Paths | None = None
+    test_path: Paths | None = None
 
     def files(self, folder: str) -> Iterator[tuple[Path, str | None]]:
         """Each file with its part: "train" or "test", or None if the split has to be made."""

@@ -13,6 +13,11 @@ from edge_lstm_runtime.errors import DataError
 from ..config.base import Positive
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
 
+Weights = Annotated[
+    Literal["balanced"] | dict[str, Positive],
+    Field(description="'balanced', or a table with a weight above 0 for each class"),
+]
+
 
 class ClassTrainConfig(CarriedTrainConfig):
     """[train] of the tasks with labels.
@@ -24,7 +29,7 @@ class ClassTrainConfig(CarriedTrainConfig):
     """
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weight: Literal["balanced"] | dict[str, Positive] | None = None
+    class_weight: Weights | None = None
 
     @property
     def of_loss(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ BASES = {
     "forecast": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{AHEAD}{TRAIN}',
     "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}'
     f"{AHEAD.replace('forecast', 'anomaly')}{TRAIN}",
+    "tag": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}{CLASSES.replace("classify", "tag")}{TRAIN}',
     "small": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}'
     "[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\n"
     'scheme = "int8"\n',
@@ -112,7 +113,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
 }
 CHOICES = {
     "source": ("csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav", "text"),
-    "task": ("classify", "forecast", "regress", "anomaly", "language"),
+    "task": ("classify", "forecast", "regress", "anomaly", "language", "tag"),
     "type": tuple(recurrent_types()),
     "time_back": ("refuse", "keep"),
     "missing": ("refuse", "ffill", "mask"),
@@ -141,7 +142,7 @@ KINDS = {
     "from 0, below 1": "dropout warmup label_smoothing mask_steps mask_channels",
     "from 0 to 1": "carry",
     "above 0, to 1": "weight",
-    "a flag": "lower bidirectional residual refit cuda_graph",
+    "a flag": "lower bidirectional residual refit cuda_graph stratify",
     "a flag or a name": "dt",
     "names": "channels columns targets",
     "a part": "val test",
@@ -152,6 +153,16 @@ KINDS = {
     "tables": "layers",
 }
 WRONG_FOR = {key: WRONG[kind] | OTHER for kind, keys in KINDS.items() for key in keys.split()}
+WRONG_FOR["class_weight"] = (
+    but("balanced")
+    | WHOLE
+    | BROKEN
+    | FLAG
+    | LISTS
+    | MOMENTS
+    | st.just({"a": 0})
+    | st.just({"a": "b"})
+)
 WRONG_FOR |= {
     key: but(*words) | WHOLE | BROKEN | FLAG | LISTS | OTHER for key, words in CHOICES.items()
 }
@@ -332,5 +343,12 @@ def test_no_other_file_names_a_source() -> None:
 
 def test_the_split_keeps_the_names_that_data_gave_up(files: dict[str, Path]) -> None:
     """[data] once had `train` and `test` too: in [data.split] they stay."""
-    assert set(SplitConfig.model_fields) == {"by", "val", "test", "train", "seed"}
+    assert set(SplitConfig.model_fields) == {
+        "by",
+        "val",
+        "test",
+        "train",
+        "stratify",
+        "seed",
+    }
     assert load_config(files["csv"], {"data.split.test": 0.3}).data.split.test == 0.3
