@@ -114,7 +114,8 @@ def dealt(groups: list[str], sizes: list[int], counts: Counts | None) -> list[li
     parts: list[list[str]] = [[] for _ in sizes]
     for group in sorted(groups, key=lambda g: -float((counts[g] / total).std())):
         share = counts[group] / total
-        farther = share @ (share + 2 * (held - wanted[:, None])).T  # of the squared distance
+        # The change of each part's squared distance from its shares, over its size (chi-squared).
+        farther = (share + 2 * (held - wanted[:, None])) @ share / wanted
         full = [len(part) >= size for part, size in zip(parts, sizes, strict=True)]
         best = int(np.where(full, np.inf, farther).argmin())
         parts[best].append(group)
