@@ -13,6 +13,7 @@ from ..results import alarms
 from ..results.metrics import CARRIED, figure, headline, title_of
 from ..results.run import Run
 from ..tasks.base import task_of
+from ..training.folds import train_folds
 from ..training.train import train
 from ._shared import add_changes, changes
 
@@ -25,6 +26,7 @@ examples:
   edge-lstm train recipe:activity -o runs/motions
   edge-lstm train my.toml -o runs/trial --set train.epochs=5 --set model.hidden_size=32
   edge-lstm train my.toml -o runs/trial --resume     # goes on, to the same result
+  edge-lstm train my.toml -o runs/folds --folds 5    # cross-validation by group
 
 A relative path in the file is looked for beside it, then below the folder in $EDGE_LSTM_DATA.
 Afterwards: edge-lstm export RUN --target rk3588 -o NAME.edge
@@ -52,11 +54,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in RUN"
     )
+    parser.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        help="train K runs, each tested on other groups that it has not seen, and print a table",
+    )
     add_changes(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     try:
+        if args.folds is not None:
+            config = load_config(args.config, changes(args))
+            print(train_folds(config, args.folds, args.out, resume=args.resume))
+            print(f"written         {args.out}/fold0 ..., folds.json, folds.md")
+            return 0
         run = train(load_config(args.config, changes(args)), args.out, resume=args.resume)
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("edge_lstm"):

@@ -40,6 +40,11 @@ class Section(BaseModel):
         return cls.NOT_HERE.get(key, "")
 
 
+def listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The value of a key that holds one name, several or none."""
+    return (value,) if isinstance(value, str) else value or ()
+
+
 def belongs(kind: str, owners: list[str], name: str, what: str = "it") -> str:
     """The answer to a key of other sources or tasks, "" if there are no owners.
 

@@ -23,6 +23,7 @@ class SplitConfig(Section):
     val    a fraction, or, by group, the names of the groups
     test   the same, but not with "given"
     train  by group only: the names of the groups, all others if left out
+    stratify  by group only: each part gets about its share of the rows of every class
     seed   of the draw of groups or of validation sequences
     """
 
@@ -30,12 +31,16 @@ class SplitConfig(Section):
     val: Fraction | Groups = 0.15
     test: Fraction | Groups = 0.15
     train: Groups | None = None
+    stratify: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
 
     def rules(self) -> Iterator[Contradiction]:
         if self.by != "group" and self.train is not None:
             other = f"is for split by 'group', and by is {self.by!r}; remove it"
             yield ("data", "split", "train"), other
+        if self.by != "group" and self.stratify:
+            other = f"is for split by 'group', and by is {self.by!r}; remove it"
+            yield ("data", "split", "stratify"), other
         if self.by == "given" and "test" in self.model_fields_set:
             given = "split by 'given' takes the source's test part; remove it"
             yield ("data", "split", "test"), given

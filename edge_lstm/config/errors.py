@@ -61,6 +61,9 @@ class Problem:
             message = f"is missing; expected {about}" if about else "is missing"
         if key[-1:] in (("val",), ("test",)) and key[:2] == ("data", "split"):
             message = "expected a fraction between 0 and 1, or a list of groups"
+        if len(first["loc"]) > len(key):  # one branch of several, or an item
+            about = self._type_of(key[:-1]).model_fields[key[-1]].description
+            message = f"expected {about}" if about else message
         if first["type"] == "model_type":
             message = "expected a section"
         self.stop(key, message)

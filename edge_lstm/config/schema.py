@@ -87,7 +87,10 @@ class Config(Section):
     @property
     def asked(self) -> Asked:
         front_end = self.front_end.front_end() if self.front_end is not None else None
-        return Asked(self.folder, self.model.target_columns, front_end, self.model.steps_ahead)
+        model = self.model
+        return Asked(
+            self.folder, model.target_columns, front_end, model.steps_ahead, model.unlabelled_rows
+        )
 
     def rules(self) -> Iterator[Contradiction]:
         """The keys that contradict each other, the most telling first."""
@@ -135,12 +138,19 @@ class Config(Section):
         paths = [("data", key) for key in self.data.PATHS] + [("distill", "teacher")]
         for name, key in paths:
             path = tables.get(name, {}).get(key)
-            if path is not None and (Path(self.folder) / path).exists():
-                tables[name][key] = str((Path(self.folder) / path).resolve())
+            if isinstance(path, list):
+                tables[name][key] = [self._absolute(each) for each in path]
+            elif path is not None:
+                tables[name][key] = self._absolute(path)
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {_toml(v)}\n" for key, v in table.items())
             for name, table in tables.items()
         )
+
+    def _absolute(self, path: str) -> str:
+        """As it is, if it is not beside the configuration."""
+        beside = Path(self.folder) / path
+        return str(beside.resolve()) if beside.exists() else path
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], folder: str) -> Config:

@@ -33,6 +33,7 @@ from .base import (
     Section,
     Share,
     belongs,
+    listed,
     repeated,
     with_fact,
     with_key,
@@ -51,12 +52,14 @@ class Asked:
     targets    the columns that the task answers and that are no inputs
     front_end  turns sound into channels
     steps_ahead  those that the task forecasts, () if it forecasts none
+    unlabelled whether rows may have no label
     """
 
     folder: str
     targets: tuple[str, ...] = ()
     front_end: FrontEnd | None = None
     steps_ahead: tuple[int, ...] = ()
+    unlabelled: bool = False
 
 
 class DataSection(Section):
@@ -132,7 +135,7 @@ class DataSection(Section):
 
     @property
     def paths(self) -> list[str]:
-        return [path for key in self.PATHS if (path := getattr(self, key)) is not None]
+        return [path for key in self.PATHS for path in listed(getattr(self, key))]
 
     @property
     def needs(self) -> str:
@@ -270,6 +273,7 @@ class TaskSection(Section):
     USES              the keys of other sections' `FOR_TASKS` that it takes
     Train             its [train]
     needs_labels      whether recordings need labels
+    unlabelled_rows   whether some of their rows may have none
     reads_characters  whether its samples are the characters of a text, which is read in order
     splits_within_recordings  whether validation is the end of the training recordings, not whole
                       recordings, if the test split is given
@@ -281,6 +285,7 @@ class TaskSection(Section):
     USES: ClassVar[frozenset[str]] = frozenset()
     Train: ClassVar[TrainClass] = TrainConfig
     needs_labels: ClassVar[bool] = False
+    unlabelled_rows: ClassVar[bool] = False
     reads_characters: ClassVar[bool] = False
     splits_within_recordings: ClassVar[bool] = False
     reads_whole_sequences: ClassVar[bool] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,13 @@ from .columns import check_values, is_blank
 from .files import first_line
 from .recordings import Float64, Recording
 
-Cases = tuple[list[Float64], Iterable[Any] | None]  # (T, C) each, and the class of each
+
+class Cases(NamedTuple):
+    """x: (T, C) each. y: the class of each, or (T,) its classes. group: the group of each."""
+
+    x: list[Float64]
+    y: Iterable[Any] | None = None
+    group: Iterable[Any] | None = None
 
 
 class CaseSection(SampleSection):
@@ -34,7 +40,7 @@ class CaseSection(SampleSection):
 
     def recordings(self, path: Path, found: Cases, part: str | None) -> list[Recording]:
         """One for each case. Raises DataError."""
-        cases, y = found
+        cases = found.x
         if not cases or not all(len(case) for case in cases):
             raise DataError(f"{path}: the file is empty, or has a sequence without samples")
         width = cases[0].shape[1]
@@ -44,20 +50,22 @@ class CaseSection(SampleSection):
             named = f"`channels` names {len(channels)}"
             raise DataError(f"{path}: sequences have {widths} channels, and {named}")
         labels: list[NDArray[np.str_]] | list[None] = [None] * len(cases)
-        if y is not None:
-            names = [str(label) for label in y]
-            if blank := [k for k, name in enumerate(names) if is_blank(name)]:
-                raise DataError(
-                    f"{path}, sequence {blank[0]}: the class is {names[blank[0]]!r}; "
-                    "expected one for every sequence; label it, or remove the sequence"
-                )
-            pairs = zip(cases, names, strict=True)
-            labels = [np.full(len(case), name) for case, name in pairs]
+        if found.y is not None:
+            pairs = zip(cases, found.y, strict=True)
+            texts = ((case, np.array([str(y) for y in np.atleast_1d(of)])) for case, of in pairs)
+            labels = [np.full(len(case), of) for case, of in texts]
+            for k, of in enumerate(labels):
+                if blank := [name for name in np.unique(of).tolist() if is_blank(name)]:
+                    raise DataError(
+                        f"{path}, sequence {k}: the class is {blank[0]!r}; "
+                        "expected one for every sequence; label it, or remove the sequence"
+                    )
+        names = [f"{path.stem}:{k}" for k in range(len(cases))]
+        groups = names if found.group is None else [str(group) for group in found.group]
         recordings = []
-        for k, case in enumerate(cases):
-            name = f"{path.stem}:{k}"
+        for k, (name, case) in enumerate(zip(names, cases, strict=True)):
             check_values(case, channels, f"{path}, sequence {k}", self.missing)
-            recordings.append(Recording(name, name, case, labels[k], part))
+            recordings.append(Recording(name, groups[k], case, labels[k], part))
         return recordings
 
 
@@ -74,4 +82,4 @@ def read_ts(path: Path) -> Cases:
         expected = "expected a .ts file with @data and at least one case"
         raise DataError(f"{path}: the file is empty; {expected}")
     cases, y = loaded if isinstance(loaded, tuple) else (loaded, None)
-    return [np.asarray(case, np.float64).T for case in cases], y
+    return Cases([np.asarray(case, np.float64).T for case in cases], y)

@@ -100,9 +100,11 @@ def check_values(x: Float64, channels: tuple[str, ...], where: str, missing: str
             )
 
 
-def labels(series: pl.Series, where: str) -> NDArray[np.str_]:
-    """(T,) the class names. Raises DataError if one is blank."""
+def labels(series: pl.Series, where: str, *, blank: bool = False) -> NDArray[np.str_]:
+    """(T,) the class names, "" for a blank cell. Raises DataError for one without `blank`."""
     text = _cells(series, where)
+    if blank:
+        text = text.fill_null("")
     if text.is_null().any():
         raise DataError(
             f"{where}: label column {series.name!r}, row {_first(text.is_null()) + 1}: "

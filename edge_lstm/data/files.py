@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.base import Contradiction
+from ..config.base import Contradiction, Names, listed
 from ..config.sections import DataSection, Whole
 
+Paths = Annotated[str | Names, Field(description="a path, or a list of paths")]
 DATA_FOLDER = "EDGE_LSTM_DATA"
 
 
@@ -41,7 +44,7 @@ def first_line(error: BaseException) -> str:
 class FileSection(DataSection):
     """[data] of the sources that read one file, or one for training and one for the test.
 
-    path                   a file
+    path                   a file, or a list of files
     train_path, test_path  instead of `path`, for the split "given"
 
     FOLDERS  whether a folder can stand in a file's place
@@ -50,15 +53,15 @@ class FileSection(DataSection):
     PATHS: ClassVar[tuple[str, ...]] = ("path", "train_path", "test_path")
     FOLDERS: ClassVar[bool] = False
 
-    path: str | None = None
-    train_path: str | None = None
-    test_path: str | None = None
+    path: Paths | None = None
+    train_path: Paths | None = None
+    test_path: Paths | None = None
 
     def files(self, folder: str) -> Iterator[tuple[Path, str | None]]:
         """Each file with its part: "train" or "test", or None if the split has to be made."""
         found = ((self.path, None), (self.train_path, "train"), (self.test_path, "test"))
-        for path, part in found:
-            if path is not None:
+        for paths, part in found:
+            for path in listed(paths):
                 file = locate(path, folder)
                 if file.is_dir() and not self.FOLDERS:
                     raise DataError(f"{file}: is a folder; expected a {self.source} file")

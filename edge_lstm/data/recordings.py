@@ -22,7 +22,7 @@ class Recording:
     """One unbroken stream of samples, as a source gave it.
 
     x       (T, C) float64, raw units, NaN if missing
-    labels  None, or (T,) the class name of each row
+    labels  None, or (T,) the class name of each row, "" if it is unknown
     y       None, or (T, targets) float64 the values of target columns at each row, raw units, NaN
             if unknown
     part    "train" or "test" if the source says so, else None
@@ -67,11 +67,12 @@ Parts = dict[str, list[Recording]]  # of PARTS
 
 @dataclasses.dataclass(frozen=True)
 class Sequence:
-    """One stream with at most one label.
+    """One stream, with a label, a label for each step, or none.
 
     x      (T, C) float64, raw units, NaN if missing; of a text (T, 1) indices into the classes, the
            characters
     label  index into the classes, if a whole sequence has one; else None
+    labels None, or (T,) int64 index into the classes at each step, -1 if it is unknown
     y      (T, targets) float64 what to answer at each step, raw units, NaN if unknown; None if the
            inputs themselves say it
     time, anomalous  as of a `Recording`
@@ -86,6 +87,7 @@ class Sequence:
     time: Float64 | None = None
     anomalous: NDArray[np.bool_] | None = None
     cut: bool = False
+    labels: NDArray[np.int64] | None = None
 
     @property
     def normal(self) -> Float64:
@@ -131,6 +133,8 @@ class Splits:
                     if values is not None:
                         # One NaN, whatever its payload was.
                         digest.update(np.where(np.isnan(values), np.nan, values).tobytes())
+                if sequence.labels is not None:
+                    digest.update(sequence.labels.tobytes())
                 if sequence.anomalous is not None:
                     digest.update(sequence.anomalous.tobytes())
         return digest.hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 
@@ -72,14 +73,54 @@ def _by_group(recordings: list[Recording], config: SplitConfig) -> Parts:
         )
     rest = [g for g in groups if g not in named]
     rng.shuffle(rest)
-    for part in ("val", "test"):
-        if part not in chosen:
-            fraction = getattr(config, part)
-            count = max(1, round(fraction * len(groups)))
-            chosen[part] = rest[:count]
-            rest = rest[count:]
+    drawn = [part for part in ("val", "test") if part not in chosen]
+    sizes = [max(1, round(getattr(config, part) * len(groups))) for part in drawn]
+    *parts, rest = dealt(rest, sizes, class_counts(recordings) if config.stratify else None)
+    chosen |= dict(zip(drawn, parts, strict=True))
     chosen.setdefault("train", rest)
     return {part: [r for r in recordings if r.group in set(chosen[part])] for part in PARTS}
+
+
+Counts = dict[str, NDArray[np.int64]]  # (classes,) the rows of each class in a group
+
+
+def class_counts(recordings: list[Recording]) -> Counts:
+    """Raises DataError if a recording has no labels."""
+    if bare := [r.name for r in recordings if r.labels is None]:
+        none = f"{bare[0]} has no labels, whose shares the parts are to have"
+        raise DataError(f"[data.split] stratify: {none}; remove it, or label the data")
+    labels = [(r.group, r.labels[r.labels != ""]) for r in recordings if r.labels is not None]
+    names = np.unique(np.concatenate([found for _, found in labels]))
+    counts: Counts = {group: np.zeros(len(names), np.int64) for group, _ in labels}
+    for group, found in labels:
+        counts[group] += np.bincount(np.searchsorted(names, found), minlength=len(names))
+    return counts
+
+
+def dealt(groups: list[str], sizes: list[int], counts: Counts | None) -> list[list[str]]:
+    """The groups in parts of these sizes, and last those that are left.
+
+    They are dealt in their order, or, if there are counts, so that each part has about its share of
+    the rows of every class. As in scikit-learn's StratifiedGroupKFold the groups with the least
+    even classes come first. Each goes to the part that then is nearest to its shares.
+    """
+    if counts is None or sum(sizes) >= len(groups):
+        ends = np.cumsum(sizes).tolist()
+        return [groups[a:b] for a, b in zip([0, *ends], [*ends, len(groups)], strict=True)]
+    sizes = [*sizes, len(groups) - sum(sizes)]
+    wanted = np.array(sizes) / len(groups)
+    total = np.maximum(sum(counts[g] for g in groups), 1)
+    held = np.zeros((len(sizes), len(total)))
+    parts: list[list[str]] = [[] for _ in sizes]
+    for group in sorted(groups, key=lambda g: -float((counts[g] / total).std())):
+        share = counts[group] / total
+        # The change of each part's squared distance from its shares, over its size (chi-squared).
+        farther = (share + 2 * (held - wanted[:, None])) @ share / wanted
+        full = [len(part) >= size for part, size in zip(parts, sizes, strict=True)]
+        best = int(np.where(full, np.inf, farther).argmin())
+        parts[best].append(group)
+        held[best] += share
+    return parts
 
 
 def _given(recordings: list[Recording], config: SplitConfig, *, within: bool) -> Parts:

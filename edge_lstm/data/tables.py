@@ -37,6 +37,7 @@ class Columns:
     targets   the columns to answer
     future    the values of later rows that are further channels
     clock     whether the times are a channel, before dt. "calendar": they must be dates
+    unlabelled whether a cell of the label column may be blank
     keep_time whether the recordings keep their times
     """
 
@@ -44,6 +45,7 @@ class Columns:
     targets: tuple[str, ...] = ()
     future: known_future.Future = ()
     label: str | None = None
+    unlabelled: bool = False
     group: str | None = None
     time: str | None = None
     time_back: str = "refuse"
@@ -109,6 +111,7 @@ class TableSection(FileSection, DerivedSection):
         future = known_future.future(self, asked.steps_ahead)
         return Columns(
             targets=asked.targets,
+            unlabelled=asked.unlabelled,
             future=future,
             dt=bool(self.dt),
             clock=self._clock,
@@ -198,7 +201,7 @@ def recordings(
     label = y = time = None
     if meaning.label:
         cells = columns.column(frame, meaning.label, "label in [data]", where)
-        label = columns.labels(cells, where)
+        label = columns.labels(cells, where, blank=meaning.unlabelled)
     if meaning.targets:  # if a cell is blank, the truth of its step is unknown
         y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
     if meaning.time and (meaning.keep_time or meaning.dt or meaning.clock):

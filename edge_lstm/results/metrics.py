@@ -19,7 +19,7 @@ CARRIED = "state never reset"  # names metrics of all sequences as one stream
 # The metrics that speak for a model, the most telling first.
 HEADLINES = ("bits_per_character", "accuracy", "rmse", "nrmse")
 TITLES = {
-    "accuracy": "accuracy (last step)",
+    "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "mae": "MAE",
     "rmse": "RMSE",
@@ -27,6 +27,7 @@ TITLES = {
     "bits_per_character": "bits per character",
     "perplexity": "perplexity",
 }
+NAMED = 6  # so many recordings are told one by one, if there are no more
 IN_UNITS = frozenset({"mae", "rmse", "mae_last", "rmse_last", "pinball"})  # of a target
 
 
@@ -36,11 +37,13 @@ def evaluate(
     answers: Many[NDArray[Any]],
     *,
     season: int | None = None,
+    train: Many[Sequence] | None = None,
 ) -> dict[str, Any]:
     """The metrics of the model's task, ready for JSON.
 
     answers: per sequence (T, O), streamed from the zero state: logits, else raw units.
     season:  steps of the data's period. If it is given, the seasonal naive forecast is added.
+    train:   the training split. If it is given, the baselines that are fitted on it are added.
     Each task lists its metrics in its own file.
     Raises DataError for answers that don't fit the sequences, and if there is nothing to measure.
     """
@@ -62,7 +65,12 @@ def evaluate(
                 f"sequence {sequence.name!r}: the answer at step {step} is not finite, so there "
                 "is nothing to measure"
             )
-    return task_of(spec).evaluate(spec, sequences, answers, season)
+    task = task_of(spec)
+    metrics = task.evaluate(spec, sequences, answers, season)
+    fitted = {} if train is None else task.baselines(spec, train, sequences)
+    return (
+        {**metrics, "baselines": {**metrics.get("baselines", {}), **fitted}} if fitted else metrics
+    )
 
 
 def titled(metrics: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, float | None]:

@@ -64,17 +64,27 @@ def plot_confusion(
     matrix: Sequence[Sequence[int]],
     classes: Sequence[str],
 ) -> Figure:
+    """See `draw_confusion`."""
+    figure = new_figure(*confusion_size(len(classes)))
+    draw_confusion(figure.add_subplot(), matrix, classes)
+    return figure
+
+
+def confusion_size(classes: int) -> tuple[float, float]:
+    """Width and height, in inches."""
+    return max(4.4, 0.55 * classes + 2.6), max(3.8, 0.5 * classes + 2.0)
+
+
+def draw_confusion(ax: Axes, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
     """matrix: rows are the truth, columns the answer.
 
     Cells show counts, colours the share of the row.
     """
     counts = np.asarray(matrix)
     size = len(classes)
-    figure = new_figure(max(4.4, 0.55 * size + 2.6), max(3.8, 0.5 * size + 2.0))
-    ax = figure.add_subplot()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(image, ax=ax, label="share of the true class")
+    bar = ax.figure.colorbar(image, ax=ax, label="share of the true class")
     bar.outline.set_visible(False)
     names = [plain(name) for name in classes]
     ax.set_xticks(range(size), names, rotation=45, ha="right")
@@ -92,7 +102,6 @@ def plot_confusion(
     ax.set_title("Confusion matrix, test split")
     ax.set_xlabel("answer")
     ax.set_ylabel("truth")
-    return figure
 
 
 def plot_anomalies(

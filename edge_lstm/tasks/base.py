@@ -110,6 +110,18 @@ class Task(ABC):
         season: steps of the data's period, None if there is none. Raises DataError.
         """
 
+    def baselines(
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        train: Many[Sequence],  # noqa: ARG002
+        sequences: Many[Sequence],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """The metrics of models that the training split alone gives, by the names of `simple`.
+
+        They are measured on the sequences, and are `baselines` of the metrics.
+        """
+        return {}
+
     @abstractmethod
     def draw(
         self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, metrics: Metrics

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.classify import Classify
 
 from ..config.base import Contradiction
-from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig, Whole
+from ..config.sections import TrainConfig, Whole
 from ..data.recordings import PARTS, Parts, Recording, Sequence, Splits
 from ..data.splits import label_runs
 from ..results.intervals import wilson
@@ -25,54 +22,49 @@ from ..results.words import LAST, percent, signed
 from ..training.losses import SequenceClassLoss
 from ..training.tally import ClassTally
 from .base import Answers, Carried, Metrics, Task
+from .classes import ClassSection, ClassTrainConfig, classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class TrainSection(CarriedTrainConfig):
+class TrainSection(ClassTrainConfig):
     """[train] of task "classify".
 
-    loss_steps       the loss is the mean over "all" steps, or at the "last" step of each sequence
-    label_smoothing  share of the truth that is spread over all classes
+    loss_steps  the loss is the mean over "all" steps, or at the "last" step of each sequence
     """
 
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss_steps: Literal["all", "last"] = "all"
 
 
-class Section(TaskSection):
+class Section(ClassSection):
     """[model] of task "classify".
 
     bidirectional  read each sequence from both ends. The model then answers whole sequences only,
                    never a live stream
     """
 
-    MONITORS = ("loss", "accuracy", "macro_f1")
-    HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1"})
-    USES = frozenset({"temperature"})
     Train = TrainSection
-    needs_labels = True
     reads_whole_sequences = True
 
     bidirectional: bool = False
 
     def divide(self, parts: Parts, channels: tuple[str, ...]) -> Splits:
         runs = {part: [label_runs([r]) for r in parts[part]] for part in PARTS}
-        classes = _classes(
-            {part: [run for cut in found for run in cut] for part, found in runs.items()}
+        names = classes(
+            {part: [_label(run) for cut in found for run in cut] for part, found in runs.items()}
         )
         train, val, test = (
             [
                 Sequence(
-                    run.full_name, run.group, run.x, classes.index(_label(run)), cut=len(cut) > 1
+                    run.full_name, run.group, run.x, names.index(_label(run)), cut=len(cut) > 1
                 )
                 for cut in runs[part]
                 for run in cut
             ]
             for part in PARTS
         )
-        return Splits(train, val, test, channels, classes)
+        return Splits(train, val, test, channels, names)
 
     def answer(self, splits: Splits, dt_name: str) -> Classify:  # noqa: ARG002
         return Classify(splits.classes)
@@ -106,29 +98,6 @@ def _label(run: Recording) -> str:
     return str(run.labels[0])
 
 
-def _classes(runs: Parts) -> tuple[str, ...]:
-    """The classes of the training split: by number if all are numbers, else by name."""
-    names = {part: {_label(run) for run in found} for part, found in runs.items()}
-    for part in ("val", "test"):
-        if unseen := sorted(names[part] - names["train"]):
-            raise DataError(
-                f"class {unseen[0]!r} is in the {part} split and not in training, so it can't be "
-                "learned; change [data.split] so that training has every class, or leave the "
-                "class out"
-            )
-    if len(names["train"]) < 2:
-        one = f"the training split has one class, {min(names['train'])!r}"
-        raise DataError(f"{one}; expected at least 2; change [data.split] or `label`")
-    by_name = sorted(names["train"])
-    try:
-        numbers = [float(name) for name in by_name]
-    except ValueError:
-        return tuple(by_name)
-    if any(map(math.isnan, numbers)):  # which no order has a place for
-        return tuple(by_name)
-    return tuple(name for _, name in sorted(zip(numbers, by_name, strict=True)))
-
-
 class ClassTask(Task):
     figure = "confusion.png"
     caption = "Test split, answer at the last step, float32"
@@ -154,7 +123,7 @@ class ClassTask(Task):
 
     def loss(self, config: TrainConfig, spec: ModelSpec) -> SequenceClassLoss:  # noqa: ARG002
         assert isinstance(config, TrainSection)
-        return SequenceClassLoss(config.loss_steps == "last", config.label_smoothing)
+        return SequenceClassLoss(last_step=config.loss_steps == "last", **config.of_loss)
 
     def tally(self, spec: ModelSpec, sequences: Many[Sequence]) -> ClassTally:  # noqa: ARG002
         return ClassTally(spec.answer.size)

@@ -82,9 +82,9 @@ class Training:
         fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
-        self._loss = task_of(spec).loss(config, spec)
         data = training_examples(self.config, spec, splits.train)
         self.sequences = len(data)
+        self._loss = task_of(spec).loss(config, spec).fitted(spec, data)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)
         self.validate = Validation(spec, splits.val, self._loss, fabric)
         torch.manual_seed(seed_of(config.seed))

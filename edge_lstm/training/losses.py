@@ -7,17 +7,24 @@ with its settings. PyTorch is imported late, because reading a configuration nee
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.model.spec import ModelSpec
+
 from ..data.examples import Examples
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+ClassWeight = Literal["balanced"] | Mapping[str, float]
 IGNORED = -100  # the class of a step that doesn't count
 
 
@@ -34,6 +41,10 @@ class Loss(ABC):
         steps: NDArray[np.int64] = examples.mask.sum(axis=1)
         return steps
 
+    def fitted(self, spec: ModelSpec, examples: Examples) -> Loss:  # noqa: ARG002
+        """With what it takes from the training split. Raises ConfigError if it can't."""
+        return self
+
     @abstractmethod
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
         """The sum of the terms.
@@ -48,8 +59,55 @@ class Loss(ABC):
         """The same against a teacher's answers, wanted (N, T, O). temperature: of [distill]."""
 
 
-class _Softened(Loss):
-    """A loss of classes."""
+@dataclasses.dataclass(frozen=True)
+class _ClassLoss(Loss):
+    """A cross-entropy of classes.
+
+    label_smoothing  the share of the truth that is spread over all classes
+    class_weight     as of [train]
+    weights          of the classes, in order, which `fitted` finds. None if all are 1
+    """
+
+    label_smoothing: float = 0.0
+    class_weight: ClassWeight | None = None
+    weights: tuple[float, ...] | None = None
+
+    def fitted(self, spec: ModelSpec, examples: Examples) -> Loss:
+        if self.class_weight is None:
+            return self
+        classes = spec.answer.classes
+        if self.class_weight == "balanced":
+            truth = examples.y[examples.mask] if examples.y.ndim == 2 else examples.y
+            terms = self.counts(examples) if examples.y.ndim == 1 else None
+            count = np.maximum(np.bincount(truth, terms, len(classes)), 1)
+            weights = count.sum() / (len(classes) * count)
+        else:
+            if unknown := sorted(set(self.class_weight) - set(classes)):
+                raise ConfigError(
+                    f"[train] class_weight: there is no class {unknown[0]!r}; "
+                    f"the classes are {', '.join(map(repr, classes))}"
+                )
+            weights = np.array([self.class_weight.get(name, 1.0) for name in classes])
+        return dataclasses.replace(self, weights=tuple(weights.tolist()))
+
+    def _entropy(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """outputs: (N, O). y: (N,), IGNORED where it doesn't count."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(
+            outputs,
+            y,
+            None if self.weights is None else _on(outputs.device, self.weights),
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+
+    def _of_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+        """outputs: (N, T, O). y: (N, T), or (N, 1) for a class of all steps."""
+        import torch
+
+        return self._entropy(outputs.flatten(0, 1), torch.where(mask, y, IGNORED).flatten())
 
     def towards(
         self, outputs: Tensor, wanted: Tensor, mask: Tensor, last: Tensor, temperature: float
@@ -74,30 +132,23 @@ class _Softened(Loss):
 
 
 @dataclasses.dataclass(frozen=True)
-class SequenceClassLoss(_Softened):
-    """The cross-entropy of a class for each sequence, at every step or at the last.
-
-    label_smoothing  the share of the truth that is spread over all classes
-    """
+class SequenceClassLoss(_ClassLoss):
+    """The cross-entropy of a class for each sequence, at every step or at the last."""
 
     last_step: bool = False
-    label_smoothing: float = 0.0
 
     def counts(self, examples: Examples) -> NDArray[np.int64]:
         return np.ones(len(examples), np.int64) if self.last_step else super().counts(examples)
 
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
-        from torch.nn.functional import cross_entropy
-
         outputs = outputs.float()
-        smoothing = self.label_smoothing
         if self.last_step:
-            return cross_entropy(_at(outputs, last), y, reduction="sum", label_smoothing=smoothing)
-        return _of_steps(outputs, y[:, None], mask, smoothing)
+            return self._entropy(_at(outputs, last), y)
+        return self._of_steps(outputs, y[:, None], mask)
 
 
 @dataclasses.dataclass(frozen=True)
-class StepClassLoss(_Softened):
+class StepClassLoss(_ClassLoss):
     """The cross-entropy of a class for each step."""
 
     def __call__(
@@ -107,7 +158,7 @@ class StepClassLoss(_Softened):
         mask: Tensor,
         last: Tensor,  # noqa: ARG002
     ) -> Tensor:
-        return _of_steps(outputs.float(), y, mask)
+        return self._of_steps(outputs.float(), y, mask)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,18 +234,12 @@ def _errors(outputs: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask[..., None], outputs.float() - wanted, 0)
 
 
-def _of_steps(outputs: Tensor, y: Tensor, mask: Tensor, smoothing: float = 0.0) -> Tensor:
-    """outputs: (N, T, O). y: (N, T), or (N, 1) for a class of all steps."""
+@functools.lru_cache
+def _on(device: torch.device, weights: tuple[float, ...]) -> Tensor:
+    """Copied once: no copy may be part of a step that is recorded as a CUDA graph."""
     import torch
-    from torch.nn.functional import cross_entropy
 
-    return cross_entropy(
-        outputs.flatten(0, 1),
-        torch.where(mask, y, IGNORED).flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
+    return torch.tensor(weights, device=device)
 
 
 def _at(outputs: Tensor, steps: Tensor) -> Tensor:

@@ -51,6 +51,10 @@ class ClassTally(Tally):
         self._confusion = torch.zeros(*size, dtype=torch.int64, device=device)
 
     def add_last(self, outputs: Tensor, y: Tensor) -> None:
+        self._add(outputs, y)
+
+    def _add(self, outputs: Tensor, y: Tensor) -> None:
+        """outputs: (N, O). y: (N,)."""
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
         # The check of the values would wait for the device.
@@ -66,6 +70,16 @@ class ClassTally(Tally):
         f1 = 2 * right[either > 0] / either[either > 0]
         accuracy = float(right.sum() / confusion.sum())
         return {"val_accuracy": accuracy, "val_macro_f1": float(f1.mean())}
+
+
+class StepClassTally(ClassTally):
+    """The same of a class at each step."""
+
+    def add_steps(self, outputs: Tensor, y: Tensor, mask: Tensor) -> None:
+        self._add(outputs[mask], y[mask])
+
+    def add_last(self, outputs: Tensor, y: Tensor) -> None:
+        """The last step was among the steps."""
 
 
 class NumberTally(Tally):

@@ -273,10 +273,8 @@ def _finish(
 
     pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
     """
-    from ..results import sizes
     from ..results.answers import answers, calibrated, carried_answers
     from . import checkpoint
-    from .distill import FOLDER
 
     net = load_run(out).model.to(training.fabric.device)
     season = training.config.data.season
@@ -301,24 +299,14 @@ def _finish(
     _keep(out, spec)
     found = {"val": answers(unseen, splits.val), "test": answers(net, splits.test)}
     for part, answered in found.items():
-        metrics[part] = evaluate(unseen.spec, getattr(splits, part), answered, season=season)
+        metrics[part] = evaluate(
+            unseen.spec, getattr(splits, part), answered, season=season, train=splits.train
+        )
     if len(splits.test) > 1 and not spec.whole:
         stream = shuffled(splits.test)
         carried = carried_answers(net, stream)
         metrics[f"test, {CARRIED}"] = evaluate(spec, stream, carried, season=season)
-    rows = pruned
-    if training.teacher is not None:
-        teacher = load_run(out / FOLDER)
-        rows = [
-            sizes.row(
-                "teacher", teacher.spec, {part: teacher.metrics[part] for part in ("val", "test")}
-            ),
-            *rows,
-        ]
-        if not pruned:
-            rows.append(
-                sizes.row("student", spec, {part: metrics[part] for part in ("val", "test")})
-            )
+    rows = _with_teacher(training, pruned, out, spec, metrics)
     if rows:
         metrics["compact"] = rows
         plots.save_figure(plots.plot_compact(rows), out / "compact.png")
@@ -343,6 +331,21 @@ def _finish(
     metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
+
+
+def _with_teacher(
+    training: Training, pruned: list[Row], out: Path, spec: ModelSpec, metrics: dict[str, Any]
+) -> list[Row]:
+    """The rows of the sizes that were trained, the teacher's first, none without one."""
+    from ..results import sizes
+    from .distill import FOLDER
+
+    if training.teacher is None:
+        return pruned
+    teacher = load_run(out / FOLDER)
+    first = sizes.row("teacher", teacher.spec, {p: teacher.metrics[p] for p in ("val", "test")})
+    student = sizes.row("student", spec, {p: metrics[p] for p in ("val", "test")})
+    return [first, *(pruned or [student])]
 
 
 def _keep(out: Path, spec: ModelSpec) -> None:

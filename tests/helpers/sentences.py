@@ -43,7 +43,9 @@ AFTER = {
     r" kB": r"kilobytes$",
     r" bits each": r"bits_per_character$",
     r" bits": r"bits_per_character$",
-    r" over all (?:[\d,]+ )?steps": r"accuracy_all_steps$|accuracy, every step$|change/accuracy_all",
+    r" over all (?:[\d,]+ )?steps": (
+        r"accuracy_all_steps$|accuracy, every step$|change/accuracy_all"
+    ),
     r" alike": r"classes$",
     r" targets": r"targets$",
     r" outputs": r"outputs$",

@@ -13,7 +13,16 @@ from edge_lstm_runtime import cli
 from edge_lstm_runtime.errors import ConfigError
 from helpers.paths import ROOT
 
-NAMES = ["activity", "anomaly", "digits", "speakers", "temperature", "timemachine", "turbofan"]
+NAMES = [
+    "activity",
+    "anomaly",
+    "digits",
+    "occupancy",
+    "speakers",
+    "temperature",
+    "timemachine",
+    "turbofan",
+]
 DOCUMENT = ROOT / "docs" / "recipes.md"
 
 

@@ -117,6 +117,17 @@ class ClassAnswer(Answer):
     def names(self) -> tuple[str, ...]:
         return self.classes
 
+    def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
+        """The label, and the probability of every class."""
+        shares = probabilities(answer)
+        return {
+            "label": self.classes[int(answer.argmax())],
+            "probabilities": {
+                name: round(float(share), 6)
+                for name, share in zip(self.classes, shares, strict=True)
+            },
+        }
+
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
     """The softmax of (O,) logits."""

@@ -1,7 +1,8 @@
 """NumPy's .npz, of sequences.
 
 x (N, T, C), or x (N, T, C) and lengths (N,), or x (total, C), one sequence after the other, and
-lengths (N,). y (N,) the classes.
+lengths (N,). y (N,) the classes, or a class for each step: (N, T), or (total,). group (N,) the
+groups, text or whole numbers: the sequences of a person or a device.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _cases(path: Path) -> Cases:
         labelled = " or ".join(map(repr, with_fact(TASKS, "needs_labels")))
         expected = f"expected numpy.savez of x, and of y for {labelled}, no objects"
         raise DataError(f"{path}: can't be read as .npz: {where}{first_line(e)}; {expected}") from e
-    x, y, lengths = (arrays.get(name) for name in ("x", "y", "lengths"))
+    x, y, lengths, group = (arrays.get(name) for name in ("x", "y", "lengths", "group"))
     one_by_one = x is not None and x.ndim == 2 and lengths is not None
     if x is None or x.dtype.kind not in "fiub" or not (x.ndim == 3 or one_by_one):
         found = ", ".join(f"{k} {v.dtype}{v.shape}" for k, v in arrays.items()) or "no array"
@@ -66,7 +67,16 @@ def _cases(path: Path) -> Cases:
             most = f"expected {len(x)} lengths of at most {x.shape[1]}"
             raise DataError(f"{path}: {most}, for x {x.shape}")
         cases = [case[:length] for case, length in zip(x, lengths, strict=True)]
-    if y is not None and y.shape != (len(cases),):
-        expected = f"expected ({len(cases)},): one class per sequence"
+    count = len(cases)
+    if group is not None and (group.shape != (count,) or group.dtype.kind not in "iuU"):
+        found = f"{group.dtype}{group.shape}"
+        raise DataError(f"{path}: group is {found}; expected ({count},) text or whole numbers")
+    if y is None or y.shape == (count,):
+        return Cases(cases, y, group)
+    steps = x.shape[:-1]
+    if y.shape != steps:
+        of_steps = f"or {steps}: one per step"
+        expected = f"expected ({count},): one class per sequence, {of_steps}"
         raise DataError(f"{path}: y has shape {y.shape}, {expected}")
-    return cases, y
+    each = np.split(y, np.cumsum(lengths)[:-1]) if x.ndim == 2 else list(y)
+    return Cases(cases, [of[: len(x)] for of, x in zip(each, cases, strict=True)], group)

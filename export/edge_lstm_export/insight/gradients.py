@@ -107,9 +107,9 @@ def measure_gradients(run: Run, window: int = WINDOW, most: int = MOST) -> Gradi
     outputs, hidden, cells = unroll(spec, run.weights, torch.from_numpy(data.x).double())
     mask = torch.zeros(data.mask.shape, dtype=torch.bool)
     mask[range(len(data)), last] = True
-    loss = task_of(spec).loss(run.config.train, spec)(
-        outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last)
-    )
+    learned = examples(spec, run.splits.train)
+    own = task_of(spec).loss(run.config.train, spec).fitted(spec, learned)
+    loss = own(outputs, torch.from_numpy(data.y), mask, torch.from_numpy(last))
     nodes = [node for layer in (*hidden, *cells) for node in layer]
     # The topmost h after the loss does not reach the loss, nor does anything after it.
     found = torch.autograd.grad(loss, nodes, allow_unused=True)

@@ -17,6 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_lstm import Run, evaluate
+from edge_lstm.data.recordings import Sequence as Labelled
 from edge_lstm.results import alarms
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import Backend
@@ -72,7 +73,7 @@ def call(work: Work) -> Work:
     everything = whole(run.splits.test)
     numpy = numpy_backend(work.spec, work.weights)
     passes = stream_test(run, numpy)
-    metrics = {keys.NUMPY: _metrics(run, passes, everything)}
+    metrics = {keys.NUMPY: _metrics(run, passes, everything, train=run.splits.train)}
     right: dict[int, Right] = {}  # by the number of steps that were drawn
     for one in _candidates(work, everything):
         steps = one.drawn.extent.steps
@@ -201,12 +202,16 @@ def test_metrics(
     return metrics, {name: found[RESET].answers for name, found in passes.items()}
 
 
-def _metrics(run: Run, passes: Passes, drawn: Drawn) -> ByPass:
-    """The task's metrics of each pass."""
+def _metrics(
+    run: Run, passes: Passes, drawn: Drawn, train: Sequence[Labelled] | None = None
+) -> ByPass:
+    """The task's metrics of each pass. train: the training split, for baselines of RESET."""
     found = {}
     for how, streamed in passes.items():
         test = [drawn.test[place] for place in streamed.order]
-        found[how] = evaluate(run.spec, test, streamed.answers, season=run.config.data.season)
+        fitted_on = train if how == RESET else None
+        season = run.config.data.season
+        found[how] = evaluate(run.spec, test, streamed.answers, season=season, train=fitted_on)
         if run.spec.detector and how == RESET:
             scored = alarms.scores(run.spec, test, list(streamed.answers))
             found[how][alarms.KEY] = alarms.measure(run.spec, test, scored)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_lstm.results.metrics import titled
+from edge_lstm.results.metrics import NAMED, titled
 from edge_lstm.results.plots import plot_curves
 from edge_lstm.results.sizes import sentence
 from edge_lstm.tasks.base import Task, task_of
@@ -101,9 +101,22 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
         if judgement is not None and not judgement.streamed.whole:
             source += f"; over {judgement.streamed.words()}"
         rows.append((str(backend), titled(found, titles), source))
-    for name, found in work.metrics[NUMPY].get("baselines", {}).items():
-        rows.append((task.simple[name], titled(found, titles), "no model"))
+    numpy = work.metrics[NUMPY]
+    rows += _by_recording(str(NUMPY), numpy, titles, work.accuracy[NUMPY].source)
+    for name, found in numpy.get("baselines", {}).items():
+        title = task.simple[name]
+        rows.append((title, titled(found, titles), "no model"))
+        rows += _by_recording(title, found, titles, "no model")
     return rows
+
+
+def _by_recording(
+    title: str, found: Mapping[str, Any], titles: Mapping[str, str], source: str
+) -> list[tuple[str, dict[str, float | None], str]]:
+    """A row for each recording, if they are few."""
+    each = found.get("per_recording", [])
+    few = each if 1 < len(each) <= NAMED else []
+    return [(f"{title}, {row['name']} alone", titled(row, titles), source) for row in few]
 
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:

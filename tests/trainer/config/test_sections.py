@@ -57,6 +57,7 @@ BASES = {
     "forecast": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{AHEAD}{TRAIN}',
     "anomaly": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}'
     f"{AHEAD.replace('forecast', 'anomaly')}{TRAIN}",
+    "tag": f'[data]\nsource = "csv"\n{TABLE}{BY_TIME}{CLASSES.replace("classify", "tag")}{TRAIN}',
     "small": f'[data]\nsource = "npz"\npath = "d.npz"\n{BY_TIME}{CLASSES}{TRAIN}'
     "[augment]\n[distill]\nhidden_size = 9\n[prune]\nhidden_size = 4\n[quantize]\n"
     'scheme = "int8"\n',
@@ -127,7 +128,7 @@ WRONG: dict[str, SearchStrategy[object]] = {
 }
 CHOICES = {
     "source": ("csv", "parquet", "ts", "npz", "aeon", "cmapss", "wav", "text"),
-    "task": ("classify", "forecast", "regress", "anomaly", "language"),
+    "task": ("classify", "forecast", "regress", "anomaly", "language", "tag"),
     "type": tuple(recurrent_types()),
     "time_back": ("refuse", "keep"),
     "missing": ("refuse", "ffill", "mask"),
@@ -156,7 +157,7 @@ KINDS = {
     "from 0, below 1": "dropout warmup label_smoothing mask_steps mask_channels",
     "from 0 to 1": "carry",
     "above 0, to 1": "weight",
-    "a flag": "lower bidirectional residual refit cuda_graph",
+    "a flag": "lower bidirectional residual refit cuda_graph stratify",
     "a flag or a name": "dt",
     "names": "channels columns targets drop parts known",
     "numbers": "ahead",
@@ -173,6 +174,16 @@ KINDS = {
 WRONG_FOR = {key: WRONG[kind] | OTHER for kind, keys in KINDS.items() for key in keys.split()}
 BOUND = WRONG["finite"] | MOMENTS | st.sampled_from([{"a": "high"}, {"a": float("nan")}])
 WRONG_FOR |= {"low": BOUND, "high": BOUND}
+WRONG_FOR["class_weight"] = (
+    but("balanced")
+    | WHOLE
+    | BROKEN
+    | FLAG
+    | LISTS
+    | MOMENTS
+    | st.just({"a": 0})
+    | st.just({"a": "b"})
+)
 WRONG_FOR |= {
     key: but(*words) | WHOLE | BROKEN | FLAG | LISTS | OTHER for key, words in CHOICES.items()
 }
@@ -355,5 +366,12 @@ def test_no_other_file_names_a_source() -> None:
 
 def test_the_split_keeps_the_names_that_data_gave_up(files: dict[str, Path]) -> None:
     """[data] once had `train` and `test` too: in [data.split] they stay."""
-    assert set(SplitConfig.model_fields) == {"by", "val", "test", "train", "seed"}
+    assert set(SplitConfig.model_fields) == {
+        "by",
+        "val",
+        "test",
+        "train",
+        "stratify",
+        "seed",
+    }
     assert load_config(files["csv"], {"data.split.test": 0.3}).data.split.test == 0.3

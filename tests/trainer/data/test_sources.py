@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from edge_lstm import load_data
+from edge_lstm import load_config, load_data
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import Splits
 from edge_lstm_runtime.errors import DataError
@@ -310,3 +311,77 @@ def test_the_fingerprint_notices_one_value(forecast_csv: Path, configure: Config
     assert load_data(config).fingerprint == before
     edit(forecast_csv, 150, "149,", "149.001,")
     assert load_data(config).fingerprint != before
+
+
+STEPS = (
+    CLASSIFY.replace('"csv"', '"npz"')
+    .replace("data.csv", "data.npz")
+    .replace(COLUMNS, "")
+    .replace('task = "classify"', 'task = "tag"')
+    .replace('val = ["s4"]\ntest = ["s5"]', 'val = ["2"]\ntest = [3]')
+)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_npz_with_groups_and_a_class_for_each_step(
+    configure: Configure, tmp_path: Path, flat: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.array([5, 7, 6, 4])
+    cases = [rng.normal(size=(n, 2)) for n in lengths]
+    labels = [np.arange(n) % 2 + 10 for n in lengths]
+    x = np.concatenate(cases)
+    y = np.concatenate(labels)
+    if not flat:
+        x = np.zeros((4, 7, 2))
+        y = np.full((4, 7), 99)
+        for k, (case, of) in enumerate(zip(cases, labels, strict=True)):
+            x[k, : len(case)] = case
+            y[k, : len(of)] = of
+    np.savez(tmp_path / "data.npz", x=x, y=y, lengths=lengths, group=np.array([1, 1, 2, 3]))
+    splits = load_data(configure(STEPS))
+    assert splits.classes == ("10", "11")
+    assert [s.name for s in splits.train] == ["data:0", "data:1"]
+    assert [s.group for s in (*splits.train, *splits.val, *splits.test)] == ["1", "1", "2", "3"]
+    assert splits.train[1].labels is not None
+    assert splits.train[1].labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
+    np.testing.assert_array_equal(splits.test[0].x, cases[3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"group": np.arange(3)}, r"group is int64\(3,\); expected \(4,\) text or whole numbers"),
+        ({"group": np.arange(4.0)}, r"group is float64\(4,\); expected \(4,\) text or whole"),
+        ({"y": np.zeros((4, 6), int)}, r"y has shape \(4, 6\), expected \(4,\): .* or \(4, 7\)"),
+    ],
+)
+def test_npz_with_groups_or_classes_that_do_not_fit(
+    configure: Configure, tmp_path: Path, changes: dict[str, Any], answer: str
+) -> None:
+    arrays: dict[str, Any] = {"x": np.zeros((4, 7, 2)), "y": np.arange(4)}
+    np.savez(tmp_path / "data.npz", **{**arrays, **changes})
+    with pytest.raises(DataError, match=answer):
+        load_data(configure(STEPS))
+
+
+def test_a_list_of_files(configure: Configure, tmp_path: Path) -> None:
+    for name, start in (("one", 0), ("two", 20), ("three", 50)):
+        rows = "".join(f"{k},{k % 2}\n" for k in range(start, start + 20))
+        (tmp_path / f"{name}.csv").write_text(f"a,b\n{rows}")
+    config = configure(
+        FORECAST,
+        ('path = "data.csv"', 'train_path = "one.csv"\ntest_path = ["two.csv", "three.csv"]'),
+        ('by = "time"\nval = 0.2\ntest = 0.2', 'by = "given"\nval = 0.2'),
+        ("window = 12\nstride = 6\n", ""),
+    )
+    splits = load_data(config)
+    assert [(s.name, s.x[0, 0]) for s in splits.test] == [("two", 20.0), ("three", 50.0)]
+    assert [s.name for s in (*splits.train, *splits.val)] == ["one[0:16]", "one[16:20]"]
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    (elsewhere / "kept.toml").write_text(config.to_toml())
+    assert load_data(load_config(elsewhere / "kept.toml")).fingerprint == splits.fingerprint
+    both = ["one.csv", "two.csv"]
+    with pytest.raises(DataError, match=r"five\.csv: there is no such file"):
+        load_data(load_config(tmp_path / "config.toml", {"data.test_path": [*both, "five.csv"]}))

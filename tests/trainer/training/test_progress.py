@@ -81,7 +81,7 @@ def texts(figure: Figure) -> set[str]:
 
 def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
     curves = plots.plot_curves([ROW, {**ROW, "epoch": 2.0, "train_loss": 0.4}])
-    assert {"Loss", "epoch", "Validation accuracy (last step)", "Learning rate"} <= texts(curves)
+    assert {"Loss", "epoch", "Validation accuracy", "Learning rate"} <= texts(curves)
     confusion = plots.plot_confusion([[3, 1], [0, 2]], ["rest", "walk"])
     assert {"truth", "answer"} <= texts(confusion)
     assert [t.get_text() for t in confusion.axes[0].texts] == ["3", "1", "0", "2"]

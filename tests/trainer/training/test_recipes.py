@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_lstm import load_config, train
+from edge_lstm.cli.train import closing
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds.sound import read_wav
@@ -153,3 +154,32 @@ def test_anomaly(file: str, windows: int, tmp_path: Path, monkeypatch: pytest.Mo
     # At most the share that was asked for, and no more than a step below it.
     normal = sum(int((~s.anomalous).sum()) for s in run.splits.train if s.anomalous is not None)
     assert 0.001 - 2 / normal <= found["train"]["flagged"] <= 0.001
+
+
+@pytest.mark.skipif(
+    DATA is None or not (DATA / "occupancy").is_dir(),
+    reason="set EDGE_LSTM_DATA to the folder that holds occupancy/",
+)
+def test_occupancy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_LSTM_DATA", str(DATA))
+    run = train(load_config("recipe:occupancy"), tmp_path / "run", quiet=True)
+    assert [len(part[0].x) for part in (run.splits.train, run.splits.val)] == [5700, 2443]
+    first, second = run.metrics["test"]["per_recording"]
+    assert (first["name"], first["steps"]) == ("datatest", 2665)
+    assert (second["name"], second["steps"]) == ("datatest2", 9752)
+    assert first["accuracy"] >= 0.97
+    assert second["accuracy"] >= 0.98
+    # The light against the limit, from the files by a plain loop.
+    threshold = run.metrics["test"]["baselines"]["threshold"]
+    assert threshold["words"] == "a threshold on Light alone (371.1)"
+    for found in threshold["per_recording"]:
+        right = rows = 0
+        for line in (DATA / "occupancy" / f"{found['name']}.txt").read_text().splitlines()[1:]:
+            *_, light, _, _, occupied = line.replace('"', "").split(",")
+            right += (float(light) > 371.1) == (occupied == "1")
+            rows += 1
+        assert found["accuracy"] == pytest.approx(right / rows, abs=1e-12)
+    assert any(
+        line.startswith("Recording datatest: ") and line.endswith("(371.1) wins.")
+        for line in closing(run).splitlines()
+    )
