@@ -159,6 +159,7 @@ def documented_keys(text: str) -> set[str]:
 def test_every_configuration_key_is_documented():
     """A section's keys. [data], [model] and [train] also have those of every source or task."""
     from edge_lstm.config import common, schema
+    from edge_lstm.config.transforms import CalendarConfig, TransformConfig
     from edge_lstm.data.sources import SOURCES
     from edge_lstm.tasks import TASKS
 
@@ -171,6 +172,10 @@ def test_every_configuration_key_is_documented():
     }
     for name, section in {**fixed, "data.split": common.SplitConfig}.items():
         assert documented_keys(sections[f"[{name}]"]) == set(section.model_fields), name
+    tables = {"Transforms": TransformConfig, "Calendar": CalendarConfig}
+    for title, section in tables.items():
+        part = next(p for p in re.split(r"^##+ ", text, flags=re.MULTILINE) if p.startswith(title))
+        assert documented_keys(part) == set(section.model_fields), title
     tasks = {name: TASKS.load(name).Section for name in TASKS.names()}
     for title, found in {
         "[data]": {name: SOURCES.load(name).Section for name in SOURCES.names()},

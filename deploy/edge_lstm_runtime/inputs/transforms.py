@@ -430,10 +430,10 @@ def _tuples(value: Any) -> Any:
 
 
 def _looked_back(past: Float64, x: Float64) -> tuple[Float64, Float64]:
-    """past: (..., n, K), the samples before x, the oldest first. x: (steps, ..., K).
+    """past: (n, K) or (N, n, K), the samples before x, the oldest first. x: (steps, ..., K).
 
     Returns the samples n steps before those of x, and the past after them.
     """
-    line = np.concatenate([np.moveaxis(past, -2, 0), x])
+    line = np.concatenate([past.swapaxes(0, -2), x])
     n = past.shape[-2]
-    return line[: len(x)], np.moveaxis(line[-n:], 0, -2).copy()
+    return line[: len(x)], line[-n:].swapaxes(0, -2).copy()
