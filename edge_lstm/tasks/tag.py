@@ -229,16 +229,26 @@ def _three(found: Metrics) -> str:
 
 
 def _against(where: str, found: Metrics, rivals: Mapping[str, Any]) -> list[str]:
-    """A sentence on the best of the rivals, by the accuracy as it is printed."""
+    """A sentence on the best of the rivals, by the figures as they are printed."""
     if not rivals:
         return []
-    best = max(rivals.values(), key=lambda rival: float(rival["accuracy"]))
-    mine = figure(found["accuracy"])
-    theirs = figure(best["accuracy"])
-    result = "the model wins" if float(mine) > float(theirs) else f"{best['words']} wins"
-    result = "neither wins" if mine == theirs else result
+    best, result = _winner(found, rivals, "accuracy")
+    other, by_f1 = _winner(found, rivals, "macro_f1")
+    if by_f1 != result:
+        own = f" ({figure(other['macro_f1'])})" if by_f1 == f"{other['words']} wins" else ""
+        result = f"by accuracy {result}, by macro F1 {by_f1}{own}"
     own = f"the model has an accuracy of {_three(found)}"
     return [f"{where}: {own}, {best['words']} {_three(best)}: {result}."]
+
+
+def _winner(found: Metrics, rivals: Mapping[str, Any], key: str) -> tuple[Metrics, str]:
+    """The best of the rivals, and who wins."""
+    best: Metrics = max(rivals.values(), key=lambda rival: float(rival[key]))
+    mine = figure(found[key])
+    theirs = figure(best[key])
+    if mine == theirs:
+        return best, "neither wins"
+    return best, "the model wins" if float(mine) > float(theirs) else f"{best['words']} wins"
 
 
 def _colour(k: int) -> Any:

@@ -38,6 +38,7 @@ from edge_lstm.tasks.base import task_named
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
 from edge_lstm_export.cli.export import summary
+from edge_lstm_export.insight.channels import measure_channels
 from edge_lstm_export.steps.write_report import verdict
 from edge_lstm_runtime import cli, describe, load
 from edge_lstm_runtime.errors import BundleError, ConfigError, DataError
@@ -400,15 +401,29 @@ def test_the_verdict_says_who_wins_in_the_figures_of_the_table(run: Run) -> None
     test["baselines"]["threshold"]["accuracy"] = 0.95678
     test["baselines"]["logistic"]["accuracy"] = 0.5
     test["baselines"]["majority"]["accuracy"] = 0.4
+    test["macro_f1"] = 0.5
+    for name, f1 in (("threshold", 0.7), ("logistic", 0.6), ("majority", 0.3)):
+        test["baselines"][name]["macro_f1"] = f1
     _, overall, *parts = task.verdict(test)
     assert overall.startswith("Overall: the model has an accuracy of 0.9123 (macro F1 ")
     assert "a threshold on load alone" in overall
     assert re.search(r" 0\.9568 \(macro F1 .*: a threshold on load alone \(.*\) wins\.$", overall)
     assert [part.split(":")[0] for part in parts] == ["Recording machines", "Recording machines"]
+    test["macro_f1"] = 0.8
+    assert re.search(
+        r": by accuracy a threshold on load alone \(.*\) wins, by macro F1 the model wins\.$",
+        task.verdict(test)[1],
+    )
     test["accuracy"] = 0.97
-    assert task.verdict(test)[1].endswith(": the model wins.")
+    assert task.verdict(test)[1].endswith("): the model wins.")
     test["accuracy"] = 0.956779  # the same as it is printed
-    assert task.verdict(test)[1].endswith(": neither wins.")
+    test["macro_f1"] = 0.7
+    assert task.verdict(test)[1].endswith("): neither wins.")
+    test["accuracy"] = 0.97
+    test["baselines"]["logistic"]["macro_f1"] = 0.71
+    assert task.verdict(test)[1].endswith(
+        "): by accuracy the model wins, by macro F1 logistic regression on the row wins (0.71)."
+    )
 
 
 def test_the_lines_after_training(run: Run) -> None:
@@ -446,6 +461,14 @@ def test_it_is_exported_checked_and_run(
         found = session.run(run.splits.test[0].x)
     np.testing.assert_allclose(found, work.answers[0], rtol=1e-6, atol=1e-6)
     assert describe(run.spec, found[0])["label"] == run.spec.answer.classes[found[0].argmax()]
+
+
+def test_a_look_inside_names_its_only_accuracy(run: Run) -> None:
+    found = measure_channels(run)
+    assert found is not None
+    assert found.sentences()[0].startswith(
+        f"The accuracy over all steps is {run.metrics['test']['accuracy']:.4g}; it falls without"
+    )
 
 
 def test_it_is_exported_as_c(run: Run, machines: Path) -> None:
