@@ -26,7 +26,8 @@ def reservations(found: Metrics) -> list[str]:
     said = []
     if useless(found):
         nrmse = figure(found["nrmse"])
-        said.append(f"A constant, the test split's mean, would do as well: the NRMSE is {nrmse}.")
+        how = "better" if float(nrmse) > 1 else "as well"
+        said.append(f"A constant, the test split's mean, would do {how}: the NRMSE is {nrmse}.")
     spread = found["spread"]
     if spread is not None and spread < FLAT:
         share = f"{figure(100 * spread, 2)} % of the truth's"

@@ -105,8 +105,8 @@ class ClassTask(Task):
         "accuracy": "accuracy, last step",
         "macro_f1": "macro F1",
         "accuracy_all_steps": "accuracy, every step",
-        "accuracy_low": "95 % interval of the last step's, from",
-        "accuracy_high": "to",
+        "accuracy_low": "accuracy, 95 % from",
+        "accuracy_high": "accuracy, 95 % to",
     }
     printed = ("accuracy", "macro_f1", "accuracy_all_steps")
     rivals: ClassVar[Mapping[str, str]] = {

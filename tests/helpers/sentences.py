@@ -43,9 +43,7 @@ AFTER = {
     r" kB": r"kilobytes$",
     r" bits each": r"bits_per_character$",
     r" bits": r"bits_per_character$",
-    r" over all (?:[\d,]+ )?steps": (
-        r"accuracy_all_steps$|accuracy, every step$|change/accuracy_all"
-    ),
+    r" over all (?:[\d,]+ )?steps": r"accuracy_all_steps$|accuracy, every step$",
     r" alike": r"classes$",
     r" targets": r"targets$",
     r" outputs": r"outputs$",
@@ -56,7 +54,7 @@ BEFORE = {
     r"\b(?:NRMSE|nrmse)": r"(?<![a-z])nrmse",
     r"\b(?:RMSE|rmse)": r"(?<![a-z])rmse",
     r"\b(?:MAE|mae)": r"(?<![a-z])mae",
-    r"\binterval": r"accuracy_(?:low|high)$",
+    r"\binterval": r"accuracy_(?:low|high)$|accuracy, 95 % (?:from|to)$",
     r"steps in|accuracy_all_steps": r"accuracy_all_steps$|accuracy, every step$",
     r"right in|accuracy |never reset": r"(?<!change/)accuracy$|accuracy, last step$",
     r"points of accuracy": r"change/accuracy$",
@@ -255,7 +253,8 @@ def _reservations(line: str, figures: Mapping[str, Any]) -> list[str]:
     useless = nrmse is not None and float(f"{nrmse:.4g}") >= 1
     line_is_flat = figures["spread"] is not None and figures["spread"] < 0.1
     wrong = []
-    if ("A constant, the test split's mean, would do as well" in line) != useless:
+    how = "better" if useless and float(f"{nrmse:.4g}") > 1 else "as well"
+    if (f"A constant, the test split's mean, would do {how}:" in line) != useless:
         wrong.append(f"constant, with an NRMSE of {nrmse}")
     if ("nearly a flat line" in line) != line_is_flat:
         wrong.append(f"flat line, with a spread of {figures['spread']}")

@@ -191,7 +191,7 @@ def test_each_target_of_a_regression_is_judged_on_a_line_of_its_own() -> None:
         "swing: The model is better in one measure and worse in the other than "
         "the mean of the training split over all steps: "
         "MAE 600 against 1000 (40.0 % lower), RMSE 1200 against 1000 (20.0 % higher). "
-        "A constant, the test split's mean, would do as well: the NRMSE is 1.2.",
+        "A constant, the test split's mean, would do better: the NRMSE is 1.2.",
     ]
     assert found["beats_mean"] is False  # not of both
     assert [found[key] for key in ("mae", "rmse", "mae_last", "rmse_last")] == [None] * 4
@@ -219,7 +219,7 @@ def test_each_target_of_a_forecast_is_judged_on_a_line_of_its_own() -> None:
     found = evaluate(spec, [Sequence("s", "g", x)], [answers], season=2)
     assert found["steps"] == 3
     # The truths deviate by sqrt(2 / 9) and by sqrt(20000 / 3): 0.5 / 0.4714 and 100 / 81.65.
-    constant = "A constant, the test split's mean, would do as well: the NRMSE is"
+    constant = "A constant, the test split's mean, would do better: the NRMSE is"
     assert found["verdict"].splitlines() == [
         "a: The model has lower errors than the naive forecast (last value): "
         "MAE 0.5 against 1 (50.0 % lower), RMSE 0.5 against 1 (50.0 % lower). "
