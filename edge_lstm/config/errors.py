@@ -107,11 +107,12 @@ class Problem:
         return section
 
     def _type(self, section: type[Section], key: str) -> Any:
-        """The type of a key's value. If a section may be left out, the section's."""
+        """The type of a key's value. For a section that may be left out, and for a list of
+        sections, it is the section's."""
         if section is Config and key in self._classes:
             return self._classes[key]
         annotation = section.model_fields[key].annotation
-        return next((part for part in get_args(annotation) if _is_section(part)), annotation)
+        return _section_in(annotation) or annotation
 
     def _where(self, key: Key) -> str:
         if key in self._set_keys:
@@ -136,3 +137,10 @@ class Problem:
 
 def _is_section(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Section)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if _is_section(annotation):
+        section: type[Section] = annotation
+        return section
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

@@ -19,22 +19,24 @@ class DerivedSection(SampleSection):
     drop        channels that are no inputs themselves, because their transforms are
     """
 
-    transforms: Annotated[tuple[TransformConfig, ...], Field(min_length=1)] = ()
+    transforms: Annotated[tuple[TransformConfig, ...], Field(min_length=1)] | None = None
     drop: Names | None = None
 
     @property
     def derivation(self) -> Derivation:
-        return Derivation(self.transforms, self.drop or ())
+        return Derivation(self.transforms or (), self.drop or ())
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         yield from super().rules(config)
         channels = self.named_channels or ()
         known = [*channels, *filter(None, [self.dt_name])]
-        for number, table in enumerate(self.transforms, 1):
+        for number, table in enumerate(self.transforms or (), 1):
             for problem in table.problems(known, self.dt_name):
                 yield ("data", "transforms"), f"table {number}: {problem}"
         for kind in ("log", "clip"):
-            of = [n for t in self.transforms if t.type == kind for n in t.channels or channels]
+            of = [
+                n for t in self.transforms or () if t.type == kind for n in t.channels or channels
+            ]
             if repeated(of):
                 yield ("data", "transforms"), f"expected one {kind!r} at most for each channel"
         for name in self.drop or ():

@@ -109,13 +109,13 @@ class TableSection(FileSection, DerivedSection):
         """Whether the times are a channel, as of `Columns`."""
         if self.calendar is not None:
             return "calendar"
-        timed = any(table.seconds is not None for table in self.transforms)
+        timed = any(table.seconds is not None for table in self.transforms or ())
         return "seconds" if timed and not self.dt else ""
 
     @property
     def derivation(self) -> Derivation:
         clock = self.time if self._clock and self.time else ""
-        return Derivation(self.transforms, self.drop or (), self.calendar, clock)
+        return Derivation(self.transforms or (), self.drop or (), self.calendar, clock)
 
     @property
     def named_channels(self) -> tuple[str, ...]:

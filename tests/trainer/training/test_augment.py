@@ -100,6 +100,39 @@ def test_a_share_of_channels_that_hides_none_is_refused(configure: Callable[...,
         assert make_spec(config, load_data(config)).inputs.size == 2
 
 
+# Channels a, b and a time. The level of b alone is an input, then differences of a and b, then a
+# calendar's two, then the three that say what is missing.
+DERIVED = Layout(3, (1,), (0, 1, None, None))
+
+
+def test_what_is_derived_has_noise_and_is_hidden_with_its_channel_but_has_no_offset() -> None:
+    x = torch.full((200, 20, 8), 7.0)
+    x[..., 5:] = 0
+    x[:, 3, 6] = 1  # b is missing at this step, so its level is 0
+    x[:, 3, 0] = 0
+    lengths = torch.full((200,), 20)
+
+    def changed(**settings: float) -> torch.Tensor:
+        return Augment(AugmentConfig(**settings), DERIVED, 0, x.device)(x, lengths)
+
+    for constant in (changed(offset=0.5) - x, changed(level=0.5) - x):
+        assert not constant[..., 1:].any()
+        assert not constant[:, 3].any()
+        assert float(constant[:, 0, 0].std()) == pytest.approx(0.5, rel=0.15)
+    noise = changed(noise=0.5) - x
+    assert not noise[..., 3:].any()
+    assert noise[:, 5, :3].std(dim=0).tolist() == pytest.approx([0.5] * 3, rel=0.15)
+    hidden = changed(mask_channels=0.7) == 0
+    assert not hidden[..., 3:5].any()
+    assert torch.equal(hidden[:, 0, 0], hidden[:, 0, 2]), "b and its difference together"
+    assert 0 < hidden[:, 0, 1].float().mean() < 1
+    assert not torch.equal(hidden[:, 0, 0], hidden[:, 0, 1])
+    steps = changed(mask_steps=0.5)
+    assert torch.equal(steps[..., 3:], x[..., 3:])
+    assert ((steps[..., 1] == 0) == (steps[..., 2] == 0)).all()
+    assert (steps[..., 1] == 0).any()
+
+
 def test_both_add_up_and_the_seed_decides() -> None:
     assert added(offset=0.3, noise=0.4)[..., :3].std() == pytest.approx(0.5, rel=0.05)
     assert torch.equal(added(noise=0.1), added(noise=0.1))
