@@ -39,6 +39,7 @@ LATE = {
     "matplotlib": "heavy: only figures need it",
     "onnx": "heavy: only graphs need it",
     "sklearn": "heavy: only comparisons need it",
+    "holidays": "heavy: only a calendar with holidays needs it",
     "statsmodels": "heavy: one baseline needs it",
     "threadpoolctl": "comes with sklearn, for the same baselines",
     "aeon": "heavy: only its data sets need it",

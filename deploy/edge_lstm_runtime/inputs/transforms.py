@@ -19,8 +19,8 @@ import dataclasses
 import functools
 import itertools
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,33 @@ from ..checks import LARGEST, SMALLEST
 from ..errors import BundleError
 from . import Float64, calendar, plain
 
-if TYPE_CHECKING:
-    from .channels import Channels
-
 Memory = dict[str, Float64]  # by name; NaN for a value that is not there yet
 # In standard deviations from the mean. Products with larger features could overflow float32 and
 # leave NaN in the state.
 MAX_FEATURE = 1e30
 MAX_STEPS = 100_000  # that a transform looks back: bounds the memory of a damaged bundle
 _require = functools.partial(checks.require, "inputs")
+
+
+class Origin(Protocol):
+    """The `channels.Channels` of a transform, as far as it reads them."""
+
+    @property
+    def channels(self) -> tuple[str, ...]: ...
+
+    @property
+    def dt(self) -> str: ...
+
+    @property
+    def dt_unit(self) -> float: ...
+
+    @property
+    def clock(self) -> str: ...
+
+    @property
+    def arrays(self) -> tuple[Float64, Float64, Float64]: ...
+
+    def places(self, names: Sequence[str]) -> list[int]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +79,7 @@ class Transform:
     def where(self) -> str:
         return f"{self.type} transform: "
 
-    def check(self, inputs: Channels) -> None:
+    def check(self, inputs: Origin) -> None:
         """Raise BundleError for channels that the inputs don't have, or that don't fit."""
         known = list(inputs.channels)
         for name in filter(None, (*self.sources, self.clock)):
@@ -118,7 +136,7 @@ class Log(OfChannels):
         super().__post_init__()
         self._numbers("units", SMALLEST)
 
-    def check(self, inputs: Channels) -> None:
+    def check(self, inputs: Origin) -> None:
         super().check(inputs)
         twice = f"{self.where}{inputs.dt!r} is on a logarithmic scale already"
         _require(inputs.dt not in self.channels, twice)
@@ -170,7 +188,7 @@ class Derived(Transform):
 
     @abstractmethod
     def values(
-        self, inputs: Channels, filled: Float64, clipped: Float64, memory: Memory
+        self, inputs: Origin, filled: Float64, clipped: Float64, memory: Memory
     ) -> tuple[Float64, Memory]:
         """The next samples' values, and the memory after them.
 
@@ -219,7 +237,7 @@ class Difference(Compared):
         return {"past": (self.lag, len(self.channels))}
 
     def values(
-        self, inputs: Channels, filled: Float64, clipped: Float64, memory: Memory
+        self, inputs: Origin, filled: Float64, clipped: Float64, memory: Memory
     ) -> tuple[Float64, Memory]:
         x = clipped[..., inputs.places(self.channels)]
         before, past = _looked_back(memory["past"], x)
@@ -272,7 +290,7 @@ class Distance(Compared):
         return {"mean": (count,), "time": (1,)}
 
     def values(
-        self, inputs: Channels, filled: Float64, clipped: Float64, memory: Memory
+        self, inputs: Origin, filled: Float64, clipped: Float64, memory: Memory
     ) -> tuple[Float64, Memory]:
         places = inputs.places(self.channels)
         x = clipped[..., places]
@@ -292,7 +310,7 @@ class Distance(Compared):
         return x - sums / counts, {"past": past, "sum": sums[-1]}
 
     def _exponential(
-        self, inputs: Channels, x: Float64, filled: Float64, memory: Memory
+        self, inputs: Origin, x: Float64, filled: Float64, memory: Memory
     ) -> tuple[Float64, Memory]:
         times = filled[..., inputs.places((self.clock,))[0]]
         if self.clock == inputs.dt:
@@ -387,7 +405,7 @@ class Calendar(Derived):
         return (seconds, offsets), np.array(self.holidays, np.int64)
 
     def values(
-        self, inputs: Channels, filled: Float64, clipped: Float64, memory: Memory
+        self, inputs: Origin, filled: Float64, clipped: Float64, memory: Memory
     ) -> tuple[Float64, Memory]:
         times = filled[..., inputs.places((self.channel,))[0]]
         found = [
