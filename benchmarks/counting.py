@@ -24,6 +24,7 @@ STEPS = 100_000
 PULSES = 0.3
 # units, share of the steps that clear the count, seed, epochs
 NETS = [(16, 0.02, 0, 25), *((32, clear, seed, 60) for clear in (0.02, 0.1) for seed in (0, 1))]
+NETS += [(32, 0.002, 0, 80), (32, 0.005, 1, 80)]
 VAL = [f"b{k:02d}" for k in range(10)]
 
 
