@@ -8,22 +8,32 @@ read is what has come to be. So it is assumed that the forecast that one will ha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from ..config.base import Contradiction, repeated
+from ..config.base import Contradiction, Names, repeated
+from ..config.sections import Whole
 from .recordings import Float64
-
-if TYPE_CHECKING:
-    from ..config.sections import Whole
-    from .tables import TableSection
 
 Future = tuple[tuple[str, int], ...]  # a channel, and so many rows later
 
 
-def future(section: TableSection, steps_ahead: tuple[int, ...]) -> Future:
+class Planned(Protocol):
+    """The keys of [data] that are read here."""
+
+    known: Names | None
+    known_ahead: tuple[int, ...] | None
+
+    @property
+    def named_channels(self) -> tuple[str, ...]: ...
+
+    @property
+    def dt_name(self) -> str: ...
+
+
+def future(section: Planned, steps_ahead: tuple[int, ...]) -> Future:
     """The further channels. steps_ahead: those that the task forecasts."""
     steps = section.known_ahead or steps_ahead
     return tuple((name, step) for name in section.known or () for step in steps)
@@ -59,16 +69,16 @@ def looked_ahead(frame: pl.DataFrame, channels: tuple[str, ...]) -> pl.DataFrame
     return frame
 
 
-def rules(section: TableSection, config: Whole) -> Iterator[Contradiction]:
+def rules(section: Planned, config: Whole) -> Iterator[Contradiction]:
     """The keys `known` and `known_ahead` that contradict each other or other keys."""
     if section.known is None:
         if section.known_ahead is not None:
             alone = "has no meaning without `known`; add `known`, or remove it"
             yield ("data", "known_ahead"), alone
         return
-    absent = [name for name in section.known if name not in section.channels]
+    absent = [name for name in section.known if name not in section.named_channels]
     if absent or repeated(section.known):
-        among = f"expected names among the channels {list(section.channels)}, each once"
+        among = f"expected names among the channels {list(section.named_channels)}, each once"
         yield ("data", "known"), f"{among}, and {absent[0]!r} is not" if absent else among
     if repeated(section.known_ahead):
         yield ("data", "known_ahead"), "expected each step once"
@@ -76,5 +86,5 @@ def rules(section: TableSection, config: Whole) -> Iterator[Contradiction]:
         none = f"expected the steps ahead, because task {config.model.task!r} has no `horizon`"
         yield ("data", "known_ahead"), none
     made = names(future(section, config.model.steps_ahead))
-    if taken := [name for name in made if name in (*section.channels, section.dt_name)]:
+    if taken := [name for name in made if name in (*section.named_channels, section.dt_name)]:
         yield ("data", "known"), f"makes a channel {taken[0]!r}, and there is one of this name"

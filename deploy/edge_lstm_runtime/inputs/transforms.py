@@ -384,7 +384,7 @@ class Calendar(Derived):
             rising = all(a < b for a, b in itertools.pairwise(values))
             _require(rising, f"{self.where}{field} is not in ascending order")
 
-    def check(self, inputs: Channels) -> None:
+    def check(self, inputs: Origin) -> None:
         super().check(inputs)
         elapsed = f"{self.where}{self.channel!r} is the seconds since the sample before"
         _require(self.channel != inputs.dt, f"{elapsed}, expected a channel of times")
