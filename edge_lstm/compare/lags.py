@@ -75,7 +75,7 @@ class Lags:
         return np.concatenate(flat, axis=1)
 
     def __str__(self) -> str:
-        return f"{self.steps} lag{'s' if self.steps > 1 else ''}"
+        return "1 lag" if self.steps == 1 else f"{self.steps} lags"
 
 
 def seasonal_lags(season: int, steps_ahead: tuple[int, ...]) -> tuple[int, ...]:
