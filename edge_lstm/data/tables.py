@@ -19,10 +19,11 @@ from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.base import Contradiction, Count, Names
-from ..config.sections import Asked, SampleSection, Whole
+from ..config.base import Contradiction, Names
+from ..config.sections import Asked, Whole
 from . import columns, known_anomalies, known_future
 from .files import FileSection, first_line, locate
+from .known_future import KnownSection
 from .recordings import Recording
 
 Channels = Annotated[Names, Field(description="the names of the input columns")]
@@ -49,7 +50,7 @@ class Columns:
     keep_time: bool = False
 
 
-class TableSection(FileSection, SampleSection):
+class TableSection(FileSection, KnownSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
     channels   the columns that are the model's inputs, in order
@@ -59,14 +60,12 @@ class TableSection(FileSection, SampleSection):
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
-    known      those of the channels whose future is known, see `known_future`: each gets further
-               channels, its values `known_ahead` rows later (of a forecast, its steps ahead)
     known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (*FileSection.PATHS, "known_anomalies")
     FOLDERS = True
-    FOR_TASKS: ClassVar[tuple[str, ...]] = (*SampleSection.FOR_TASKS, "known_anomalies")
+    FOR_TASKS: ClassVar[tuple[str, ...]] = (*KnownSection.FOR_TASKS, "known_anomalies")
     has_columns = True
 
     channels: Channels
@@ -75,8 +74,6 @@ class TableSection(FileSection, SampleSection):
     label: str | None = None
     group: str | None = None
     dt: bool | Annotated[str, Field(min_length=1)] = False
-    known: Names | None = None
-    known_ahead: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     known_anomalies: str | None = None
 
     @abstractmethod
@@ -100,7 +97,7 @@ class TableSection(FileSection, SampleSection):
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
-        future = known_future.future(self, asked.steps_ahead)
+        future = self.future(asked.steps_ahead)
         return Columns(
             targets=asked.targets, future=future, dt=bool(self.dt), keep_time=keep, **named
         )
@@ -109,12 +106,8 @@ class TableSection(FileSection, SampleSection):
     def named_channels(self) -> tuple[str, ...]:
         return self.channels
 
-    @property
-    def known_columns(self) -> tuple[str, ...]:
-        return self.known or ()
-
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
-        future = known_future.names(known_future.future(self, asked.steps_ahead))
+        future = known_future.names(self.future(asked.steps_ahead))
         return (*self.channels, *future, *filter(None, [self.dt_name]))
 
     @property
@@ -131,7 +124,6 @@ class TableSection(FileSection, SampleSection):
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
-        yield from known_future.rules(self, config)
         if self.time is None:
             time = "expected the name of the time column"
             if self.known_anomalies is not None:
