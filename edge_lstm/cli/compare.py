@@ -14,7 +14,8 @@ from ._shared import add_changes, changes
 COMPARE_DESCRIPTION = """\
 Train the LSTM as `edge-lstm train` does and, on the same splits, what it should be compared with:
 a GRU and a plain RNN by the same trainer; for a forecast the last value, the value a season
-before, ARIMA; for classes logistic regression and 1-NN DTW. One table."""
+before, ARIMA, ridge regression, NLinear, DLinear and gradient boosting; for classes logistic
+regression and 1-NN DTW. One table."""
 
 COMPARE_EPILOG = """\
 examples:

@@ -48,7 +48,7 @@ class Window:
         return np.concatenate([window - average, average], axis=1)
 
     def __str__(self) -> str:
-        return f"window of {self.steps}"
+        return f"a window of {self.steps}"
 
 
 def dlinear(case: Case) -> Row:

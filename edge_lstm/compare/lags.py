@@ -40,8 +40,7 @@ def seen(spec: ModelSpec, sequence: Sequence) -> Seen:
     assert isinstance(inputs, Channels)
     features, filled = inputs.features(sequence.x)
     values = (filled - np.asarray(inputs.mean)) / np.asarray(inputs.std)
-    clock = getattr(inputs, "clock", "")
-    kept = [k for k, name in enumerate(inputs.names) if name != clock]
+    kept = [k for k, name in enumerate(inputs.names) if name != inputs.clock]
     return Seen(values[:, kept], values[:, spec.answer.channels(inputs)], features)
 
 
@@ -75,7 +74,7 @@ class Lags:
         return np.concatenate(flat, axis=1)
 
     def __str__(self) -> str:
-        return f"{self.steps} lag{'s' if self.steps > 1 else ''}"
+        return "1 lag" if self.steps == 1 else f"{self.steps} lags"
 
 
 def seasonal_lags(season: int, steps_ahead: tuple[int, ...]) -> tuple[int, ...]:

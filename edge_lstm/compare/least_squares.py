@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from collections.abc import Sequence as Many
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,17 @@ from .rows import Row, microseconds
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)  # columns are normalized
 BLOCK = 4096  # rows whose columns are held at once
 
-Design = Callable[[Seen, Rows], Float64]  # (n, columns) for n rows of a sequence
+
+class Design(Protocol):
+    """The columns that are made of the last `steps` values."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def __call__(self, given: Seen, rows: Rows, /) -> Float64:
+        """(n, columns) for n rows of a sequence."""
+
+
 Asked = Many[tuple[Many[int], Many[Design]]]
 
 
@@ -174,5 +184,12 @@ def row(name: str, title: str, problem: Problem, asked: Asked, note: str) -> Row
         microseconds(lambda: answer(parts, given, last)),
         "NumPy, single step",
         seconds,
-        f"{', '.join(dict.fromkeys(str(part.design) for part in parts))}; {note}",
+        f"{_lengths(parts)}; {note}",
     )
+
+
+def _lengths(parts: Many[Part]) -> str:
+    by_length = sorted((part.design for part in parts), key=lambda design: design.steps)
+    shortest = str(by_length[0])
+    longest = str(by_length[-1])
+    return shortest if shortest == longest else f"{shortest} to {longest}"

@@ -33,7 +33,7 @@ class Window:
         return window[:, 1:] - window[:, :1]
 
     def __str__(self) -> str:
-        return f"window of {self.steps}"
+        return f"a window of {self.steps}"
 
 
 def nlinear(case: Case) -> Row:

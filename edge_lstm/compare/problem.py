@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from edge_lstm_runtime.inputs import from_scale
+
 from ..data.recordings import Float64, Sequence
-from ..data.windows import future, last_values
+from ..data.windows import future, last_values, on_scale
 from .lags import Seen, seen
 from .rows import Case
 
@@ -22,7 +24,8 @@ class Problem:
     """The steps of the splits, and what to answer at each.
 
     There is one forecast for each target and step ahead, O in all. A model with quantiles is given
-    it as each of them. Truths and answers are normalized, by their mean and deviation in training.
+    it as each of them. A target on a logarithmic scale is learned on that scale. Truths and answers
+    are normalized, by their mean and deviation in training.
 
     relative    whether the change from the value now is learned
     train, val  of each sequence what is seen, and (T, O) the truth, NaN if it is unknown
@@ -40,9 +43,11 @@ class Problem:
         self.val = self._read(case.splits.val)
 
     def base(self, sequence: Sequence) -> Float64:
-        """(T, O) raw units, known at each step: to it the answer is added."""
-        last = last_values(self.case.spec, sequence.x)[:, self._points]
-        return last if self._relative else np.zeros_like(last)
+        """(T, O) on their scale, known at each step: to it the answer is added."""
+        last = last_values(self.case.spec, sequence.x)
+        if not self._relative:
+            return np.zeros_like(last[:, self._points])
+        return on_scale(self.case.spec, last)[:, self._points]
 
     @functools.cached_property
     def test(self) -> list[Seen]:
@@ -56,13 +61,16 @@ class Problem:
         for answer, sequence in zip(found, self.case.splits.test, strict=True):
             single = self.base(sequence) + self.centre + self.spread * answer
             several = np.repeat(single, spec.answer.levels, axis=1)
+            if scaling.units is not None:
+                several = np.where(scaling.units > 0, from_scale(several, scaling.units), several)
             if scaling.low is not None or scaling.high is not None:
                 several = np.clip(several, scaling.low, scaling.high)
             answers.append(several)
         return self.case.measure(answers)
 
     def _difference(self, sequence: Sequence) -> Float64:
-        truth = future(self.case.spec, sequence.x)[:, self._points]
+        spec = self.case.spec
+        truth = on_scale(spec, future(spec, sequence.x))[:, self._points]
         return truth - self.base(sequence)
 
     def _read(self, sequences: Many[Sequence]) -> list[tuple[Seen, Float64]]:

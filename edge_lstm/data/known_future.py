@@ -8,35 +8,58 @@ read is what has come to be. So it is assumed that the forecast that one will ha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Annotated
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
-from ..config.base import Contradiction, Names, repeated
-from ..config.sections import Whole
+from ..config.base import Contradiction, Count, Names, repeated
+from ..config.sections import SampleSection, Whole
 from .recordings import Float64
 
 Future = tuple[tuple[str, int], ...]  # a channel, and so many rows later
 
 
-class Planned(Protocol):
-    """The keys of [data] that are read here."""
+class KnownSection(SampleSection):
+    """The keys of [data] that say so.
 
-    known: Names | None
-    known_ahead: tuple[int, ...] | None
+    known        the channels whose future is known. Each gets further channels, for its values
+    known_ahead  so many rows later. Of a forecast they are its steps ahead if left out
+    """
+
+    known: Names | None = None
+    known_ahead: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
 
     @property
-    def named_channels(self) -> tuple[str, ...]: ...
+    def known_columns(self) -> tuple[str, ...]:
+        return self.known or ()
 
-    @property
-    def dt_name(self) -> str: ...
+    def future(self, steps_ahead: tuple[int, ...]) -> Future:
+        """The further channels. steps_ahead: those that the task forecasts."""
+        steps = self.known_ahead or steps_ahead
+        return tuple((name, step) for name in self.known_columns for step in steps)
 
-
-def future(section: Planned, steps_ahead: tuple[int, ...]) -> Future:
-    """The further channels. steps_ahead: those that the task forecasts."""
-    steps = section.known_ahead or steps_ahead
-    return tuple((name, step) for name in section.known or () for step in steps)
+    def rules(self, config: Whole) -> Iterator[Contradiction]:
+        yield from super().rules(config)
+        if self.known is None:
+            if self.known_ahead is not None:
+                alone = "has no meaning without `known`; add `known`, or remove it"
+                yield ("data", "known_ahead"), alone
+            return
+        channels = self.named_channels or ()
+        absent = [name for name in self.known if name not in channels]
+        if absent or repeated(self.known):
+            among = f"expected names among the channels {list(channels)}, each once"
+            yield ("data", "known"), f"{among}, and {absent[0]!r} is not" if absent else among
+        if repeated(self.known_ahead):
+            yield ("data", "known_ahead"), "expected each step once"
+        if self.known_ahead is None and not config.model.steps_ahead:
+            none = f"expected the steps ahead, because task {config.model.task!r} has no `horizon`"
+            yield ("data", "known_ahead"), none
+        made = names(self.future(config.model.steps_ahead))
+        if taken := [name for name in made if name in (*channels, self.dt_name)]:
+            yield ("data", "known"), f"makes a channel {taken[0]!r}, and there is one of this name"
 
 
 def names(wanted: Future) -> tuple[str, ...]:
@@ -67,24 +90,3 @@ def looked_ahead(frame: pl.DataFrame, channels: tuple[str, ...]) -> pl.DataFrame
             rows = np.minimum(np.arange(len(frame)) + int(step), len(frame) - 1)
             frame = frame.with_columns(frame[column].gather(rows).alias(name))
     return frame
-
-
-def rules(section: Planned, config: Whole) -> Iterator[Contradiction]:
-    """The keys `known` and `known_ahead` that contradict each other or other keys."""
-    if section.known is None:
-        if section.known_ahead is not None:
-            alone = "has no meaning without `known`; add `known`, or remove it"
-            yield ("data", "known_ahead"), alone
-        return
-    absent = [name for name in section.known if name not in section.named_channels]
-    if absent or repeated(section.known):
-        among = f"expected names among the channels {list(section.named_channels)}, each once"
-        yield ("data", "known"), f"{among}, and {absent[0]!r} is not" if absent else among
-    if repeated(section.known_ahead):
-        yield ("data", "known_ahead"), "expected each step once"
-    if section.known_ahead is None and not config.model.steps_ahead:
-        none = f"expected the steps ahead, because task {config.model.task!r} has no `horizon`"
-        yield ("data", "known_ahead"), none
-    made = names(future(section, config.model.steps_ahead))
-    if taken := [name for name in made if name in (*section.named_channels, section.dt_name)]:
-        yield ("data", "known"), f"makes a channel {taken[0]!r}, and there is one of this name"

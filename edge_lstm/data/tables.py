@@ -19,12 +19,13 @@ from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
 
-from ..config.base import Contradiction, Count, Names
+from ..config.base import Contradiction, Names
 from ..config.sections import Asked, Whole
 from ..config.transforms import CalendarConfig, Derivation
 from . import calendars, columns, known_anomalies, known_future
 from .derived import DerivedSection
 from .files import FileSection, first_line, locate
+from .known_future import KnownSection
 from .recordings import Recording
 
 Channels = Annotated[Names, Field(description="the names of the input columns")]
@@ -55,7 +56,7 @@ class Columns:
     keep_time: bool = False
 
 
-class TableSection(FileSection, DerivedSection):
+class TableSection(FileSection, KnownSection, DerivedSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
     channels   the columns that are the model's inputs, in order
@@ -65,8 +66,6 @@ class TableSection(FileSection, DerivedSection):
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
                logarithmic scale: true, or its name. Rows may then have the same time
-    known      those of the channels whose future is known, see `known_future`: each gets further
-               channels, its values `known_ahead` rows later (of a forecast, its steps ahead)
     calendar   [data.calendar]: further inputs, the hour, the weekday and so on, of `time`
     known_anomalies  a JSON file {"FILE": [[start, end], ...]}. FILE is relative to its folder
     """
@@ -82,8 +81,6 @@ class TableSection(FileSection, DerivedSection):
     label: str | None = None
     group: str | None = None
     dt: bool | Annotated[str, Field(min_length=1)] = False
-    known: Names | None = None
-    known_ahead: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     known_anomalies: str | None = None
     calendar: CalendarConfig | None = None
 
@@ -108,7 +105,7 @@ class TableSection(FileSection, DerivedSection):
         keys = ("channels", "label", "group", "time", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
-        future = known_future.future(self, asked.steps_ahead)
+        future = self.future(asked.steps_ahead)
         return Columns(
             targets=asked.targets,
             unlabelled=asked.unlabelled,
@@ -136,12 +133,8 @@ class TableSection(FileSection, DerivedSection):
     def named_channels(self) -> tuple[str, ...]:
         return self.channels
 
-    @property
-    def known_columns(self) -> tuple[str, ...]:
-        return self.known or ()
-
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
-        future = known_future.names(known_future.future(self, asked.steps_ahead))
+        future = known_future.names(self.future(asked.steps_ahead))
         made = filter(None, [self.derivation.clock, self.dt_name])
         return (*self.channels, *future, *made)
 
@@ -159,7 +152,6 @@ class TableSection(FileSection, DerivedSection):
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
-        yield from known_future.rules(self, config)
         yield from self._rules_of_time()
         if self.calendar is not None:
             for key, problem in (*self.calendar.problems(), *calendars.unknown(self.calendar)):

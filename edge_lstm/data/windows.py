@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm_runtime.checks import SMALLEST
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..tasks.base import task_of
@@ -47,6 +49,15 @@ def filled_raw(spec: ModelSpec, x: Float64) -> Float64:
 def last_values(spec: ModelSpec, x: Float64) -> Float64:
     """x: (T, C) raw units -> (T, O) the value now, for every step ahead, gaps filled."""
     return filled_raw(spec, x)[:, spec.answer.channels_of_outputs(spec.inputs)]
+
+
+def on_scale(spec: ModelSpec, values: Float64) -> Float64:
+    """values: (..., O) raw units -> as they are learned: on the logarithmic scale of their channel,
+    if it has one."""
+    units = spec.answer.scaling(spec.inputs).units
+    if units is None:
+        return values
+    return np.where(units > 0, to_scale(values, np.maximum(units, SMALLEST)), values)
 
 
 def _later(spec: ModelSpec, x: Float64, steps: NDArray[np.int64]) -> Float64:

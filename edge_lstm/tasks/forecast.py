@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from edge_lstm_runtime.checks import SMALLEST
 from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.forecast import FARTHEST, MEDIAN, Forecast, ascending
 
 from ..config.base import Contradiction, Fraction, Names, repeated
 from ..config.sections import TrainConfig, Whole
 from ..data.recordings import Float64, Sequence, Splits
-from ..data.windows import future, last_values, season_before
+from ..data.windows import future, last_values, on_scale, season_before
 from ..results.numbers import errors, judged
 from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
 from ..results.quantiles import intervals, sentences, widths, with_quantiles
@@ -305,15 +303,6 @@ class ForecastTask(NumberTask):
             baseline=sequences[longest].x[:, spec.inputs.names.index(target)],
             by_step=_by_step(metrics, target),
         )
-
-
-def on_scale(spec: ModelSpec, values: Float64) -> Float64:
-    """values: (..., O) raw units -> as they are learned: on the logarithmic scale of their channel,
-    if it has one."""
-    units = spec.answer.scaling(spec.inputs).units
-    if units is None:
-        return values
-    return np.where(units > 0, to_scale(values, np.maximum(units, SMALLEST)), values)
 
 
 def followed(spec: ModelSpec) -> str:

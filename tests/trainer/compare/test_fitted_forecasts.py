@@ -18,7 +18,7 @@ from edge_lstm.compare import least_squares
 from edge_lstm.compare.boosting import boosting
 from edge_lstm.compare.dlinear import dlinear, moving_average
 from edge_lstm.compare.forecasts import last_value
-from edge_lstm.compare.lags import Lags, lagged, seasonal_lags
+from edge_lstm.compare.lags import Lags, Seen, lagged, seasonal_lags
 from edge_lstm.compare.nlinear import nlinear
 from edge_lstm.compare.problem import Problem
 from edge_lstm.compare.ridge import ridge, seasonal
@@ -78,12 +78,10 @@ def test_sums_in_blocks_give_the_ridge_of_scikit_learn(monkeypatch: pytest.Monke
     y, after = (v @ true + rng.normal(0, 0.5, (60, 3)) for v in (x, other))
     y[[3, 20], 1] = np.nan  # such a row isn't learned
 
-    def design(given: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(given[rows])
-
+    design = Lags(0, features=True)
     outputs = np.arange(3)
-    train = least_squares.sums(design, [(x, y)], outputs)  # type: ignore[list-item]
-    val = least_squares.sums(design, [(other, after)], outputs)  # type: ignore[list-item]
+    train = least_squares.sums(design, [(Seen(x, x, x), y)], outputs)
+    val = least_squares.sums(design, [(Seen(other, other, other), after)], outputs)
     known = np.isfinite(y).all(axis=1)
     errors = least_squares.validated(train, val)
     for k, penalty in enumerate(least_squares.PENALTIES):
