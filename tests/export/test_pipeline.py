@@ -181,8 +181,8 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
 @pytest.mark.parametrize(
     ("target", "advice"),
     [
-        ("rk3588", "; fp16 is the accurate scheme of rk3588"),
-        ("rv1106", "; w16a16i_dfp is the accurate scheme of rv1106"),
+        ("rk3588", "; fp16 is the most accurate scheme of rk3588"),
+        ("rv1106", "; w16a16i_dfp is the most accurate scheme of rv1106"),
         ("rv1103b", "; rv1103b has no more accurate scheme: use the numpy backend, "),
     ],
 )

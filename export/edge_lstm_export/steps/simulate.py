@@ -39,6 +39,6 @@ def instead(artifact: Artifact) -> str:
     """Advice if a scheme is not good. Not every NPU has fp16."""
     accurate = known(artifact.target).accurate
     if accurate is not None and artifact.scheme != accurate:
-        return f"{accurate} is the accurate scheme of {artifact.target}"
+        return f"{accurate} is the most accurate scheme of {artifact.target}"
     none = f"{artifact.target} has no more accurate scheme"
     return f"{none}: use the numpy backend, or train with inputs and a state of a smaller range"

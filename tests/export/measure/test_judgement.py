@@ -89,7 +89,7 @@ USABLE = (
     "usable is an NRMSE of at most 0.05 (0.2 on a recording or an output) and a metric at most 5 % "
     "or points worse"
 )
-FP16 = "fp16 is the accurate scheme of rk3588"
+FP16 = "fp16 is the most accurate scheme of rk3588"
 
 
 def one_pass(error, worst, *, above=0):
@@ -298,7 +298,7 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipped):
     assert row["test_split"]["verdict"] in ("usable, not good", "not usable")
     assert row["tolerance"]["limit"] == pytest.approx(1.5 * largest, rel=0.05)
     assert sentence.startswith(f"{row['test_split']['verdict']}: {SPLIT}, NRMSE ")
-    assert sentence.endswith("; fp16 is the accurate scheme of rk3588")
+    assert sentence.endswith("; fp16 is the most accurate scheme of rk3588")
     assert f"  rknn-sim {W8A8}: {sentence}" in said
     assert f"rknn-sim {W8A8}: {sentence}" in summary(work).splitlines()
     assert "over the 1,000 golden samples" in summary(work).splitlines()[1]
