@@ -216,6 +216,9 @@ class TagTask(Task):
         points = {key: signed(100 * (found[key] - float32[key])) for key in SHOWN[:2]}
         return f"{points['accuracy']} points of accuracy and {points['macro_f1']} of macro F1"
 
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:
+        return [100 * (float32[key] - found[key]) for key in ("accuracy", "macro_f1")]
+
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """Worse from 2 points on."""
         words = {"accuracy": "the accuracy over all steps is", "macro_f1": "macro F1 is"}
