@@ -125,7 +125,7 @@ def test_a_given_split_takes_validation_from_the_end_of_training(
         (
             "epochs = 2",
             "epochs = 2\nlabel_smoothing = 0.1",
-            "is for task 'classify', and task is 'language'",
+            "is for tasks 'classify' and 'tag', and task is 'language'",
         ),
         ("hidden_size = 9", "hidden_size = 9\nbidirectional = true", "is for task 'classify'"),
         (

@@ -16,12 +16,14 @@ from helpers.paths import ROOT
 NAMES = [
     "activity",
     "anomaly",
+    "bikes",
     "digits",
     "occupancy",
     "speakers",
     "temperature",
     "timemachine",
     "turbofan",
+    "weather",
 ]
 DOCUMENT = ROOT / "docs" / "recipes.md"
 
@@ -43,7 +45,7 @@ def test_a_path_is_taken_as_it_is_and_a_wrong_name_is_answered_with_the_right_on
         with pytest.raises(
             ConfigError,
             match="there is no such recipe; expected one of recipe:activity, recipe:anomaly, "
-            "recipe:digits",
+            "recipe:bikes, recipe:digits",
         ):
             recipe_path(wrong)
 

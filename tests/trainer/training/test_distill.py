@@ -166,7 +166,7 @@ def test_no_teacher_there_is_one_line(configure: Callable[..., Config], tmp_path
         (CLASSIFY + "[distill]\nhidden_size = 20000\n", "expected at most 16384 units"),
         (
             FORECAST + "[distill]\nhidden_size = 8\ntemperature = 2.0\n",
-            "is for tasks 'classify' and 'language'",
+            "is for tasks 'classify', 'language' and 'tag'",
         ),
         (CLASSIFY + "[prune]\nhidden_size = 6\n", "expected less than the 6 units"),
         (
