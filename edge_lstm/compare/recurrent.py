@@ -16,6 +16,7 @@ from edge_lstm_runtime.backends.base import Backend
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.errors import BackendUnavailableError, TrainingError
+from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.layers import Float32
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import Session
@@ -123,6 +124,8 @@ def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> 
         how = "NumPy, single step"
     with Session(spec, backend) as session:
         samples = cycle(x)
+        if isinstance(spec.inputs, Channels) and spec.inputs.transforms:
+            how += ", its transforms in NumPy"
         return microseconds(lambda: session.step(next(samples))), how
 
 

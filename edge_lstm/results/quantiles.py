@@ -67,7 +67,7 @@ def with_quantiles(
     """`found` of `numbers.errors` with pinball and coverage in every part.
 
     answer, truth: (steps, O), raw units. pinball is the mean over the quantiles, in raw units.
-    coverage: nominal share -> the share of the values within.
+    coverage: nominal share -> the share of the values within. Points have neither: None and {}.
     """
     shape = (len(answer), len(spec.answer.ahead), len(spec.answer.targets), spec.answer.levels)
     made = answer.reshape(shape)
@@ -88,7 +88,9 @@ def _add(spec: ModelSpec, found: dict[str, Any], made: Float64, right: Float64) 
 
 
 def _figures(quantiles: tuple[float, ...], made: Float64, right: Float64) -> dict[str, Any]:
-    """made, right: (..., quantiles)"""
+    """made, right: (..., quantiles). A forecast of one value for all of them has no intervals."""
+    if (made == made[..., :1]).all():
+        return {"pinball": None, "coverage": {}}
     error = right - made
     levels = np.array(quantiles)
     pinball = np.maximum(levels * error, (levels - 1) * error).mean()
