@@ -21,10 +21,16 @@ Labels = NDArray[np.int64]
 
 
 class RowModel(Protocol):
-    """words: the model, in a sentence. parameters: learned numbers that an answer needs."""
+    """words: the model, in a sentence. parameters: learned numbers that an answer needs.
+
+    facts: those that `words` tells.
+    """
 
     @property
     def words(self) -> str: ...
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
 
     @property
     def parameters(self) -> int: ...
@@ -44,6 +50,10 @@ class Majority:
     @property
     def words(self) -> str:
         return f"the most frequent class ({self.name})"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"class": self.name}
 
     def __call__(self, sequence: Sequence) -> Labels:
         return np.full(len(sequence.x), self.answer)
@@ -68,6 +78,10 @@ class Threshold:
     def words(self) -> str:
         return f"a threshold on {self.channel} alone ({self.limit:.4g})"
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"channel": self.channel, "limit": self.limit}
+
     def __call__(self, sequence: Sequence) -> Labels:
         low = _filled(sequence.x[:, self.index]) <= self.limit
         return np.where(low, self.below, self.above)
@@ -80,6 +94,10 @@ class Logistic:
     spec: ModelSpec
     model: Any
     words = "logistic regression on the row"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     @property
     def parameters(self) -> int:

@@ -150,13 +150,13 @@ class TagTask(Task):
     def baselines(
         self, spec: ModelSpec, train: Many[Sequence], sequences: Many[Sequence]
     ) -> dict[str, Any]:
-        """The models of `rowwise`. words: each in a sentence."""
+        """The models of `rowwise`. words: each in a sentence, with its facts beside."""
         found = {}
         for name, fit in FITS.items():
             if (model := fit(spec, train)) is not None:
                 metrics = self._measured(spec, sequences, [model(s) for s in sequences])
                 kept = {key: metrics[key] for key in (*SHOWN, "per_class", "per_recording")}
-                found[name] = {"words": model.words, **kept}
+                found[name] = {"words": model.words, **model.facts, **kept}
         return found
 
     def draw(

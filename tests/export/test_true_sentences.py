@@ -16,6 +16,7 @@ from edge_lstm import Run, Sequence, evaluate, load_config, train
 from edge_lstm.cli.train import closing
 from edge_lstm.recipes.listing import recipes
 from edge_lstm.results import alarms
+from edge_lstm.results.quantiles import intervals
 from edge_lstm_export import export_run
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.measure.grades import GOOD, POOR, words
@@ -139,7 +140,8 @@ def facts_of(run: Run, work: Work, page: str) -> list[Fact]:
     facts = [*flat({**own, "val": validation}), *table_facts(page)]
     for name, found in work.metrics.items():
         facts += flat(found, f"/{name}")
-        facts += _changes(f"/{name}/change", found, work.metrics[NUMPY])
+        exact = work.metrics[NUMPY.never_reset() if name.carried else NUMPY]
+        facts += _changes(f"/{name}/change", found, exact)
     for name, accuracy in work.accuracy.items():
         facts += flat(dataclasses.asdict(accuracy.comparison), f"/{name}")
     for name, judgement in work.judgements.items():
@@ -155,6 +157,7 @@ def facts_of(run: Run, work: Work, page: str) -> list[Fact]:
         "outputs": run.spec.answer.size,
         "targets": len(getattr(run.spec.answer, "targets", ())),
         "season": run.config.data.season,
+        "nominal": [share for *_, share in intervals(getattr(run.spec.answer, "quantiles", ()))],
     }
     sizes["bits of all classes"] = math.log2(sizes["classes"])
     return [*facts, *flat(sizes)]
@@ -166,7 +169,8 @@ def _changes(path: str, found: dict[str, Any], exact: dict[str, Any]) -> list[Fa
     for key, value in found.items():
         before = exact.get(key)
         if isinstance(value, float) and isinstance(before, float) and before:
-            by = 100 * (value - before) if "accuracy" in key else 100 * (value / before - 1)
+            share = "accuracy" in key or key == "macro_f1"
+            by = 100 * (value - before) if share else 100 * (value / before - 1)
             facts.append(Fact(f"{path}/{key}", round(by, 1)))
     for target, each in found.get("per_target", {}).items():
         facts += _changes(f"{path}/{target}", each, exact["per_target"][target])

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Names with digits in them, and texts in quotes, are no figures.
-NAMES = re.compile(r"(?<!\w)'[^']*'|`[^`]*`|\b[A-Za-z_][\w.+/@-]*\d[\w.+@-]*|\S*/\S*/\S*")
+NAMES = re.compile(
+    r"(?<!\w)'[^']*'|\bclass \S+:|`[^`]*`|\b[A-Za-z_][\w.+/@-]*\d[\w.+@-]*|\S*/\S*/\S*"
+)
 NUMBER = re.compile(r"(?<![\w.,])[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 COMPARED = re.compile(
     r"(?P<ours>\S+) against (?P<theirs>\S+) \((?P<by>the same|(?:[\d.]+ % )?(?:lower|higher))\)"
@@ -32,10 +34,17 @@ AFTER = {
     r" false alarm": r"false_alarms$",
     r" a day": r"per_day",
     r" h after": r"delay_hours",
+    r" steps before or after": r"tolerance$",
     r" steps? before": r"season$",
+    r" steps? ahead": r"ahead$",
+    r" % interval": r"nominal$",
+    r" % of the values": r"coverage/",
+    r" of macro F1": r"change/macro_f1$",
+    r" points of accuracy": r"change/accuracy$",
+    r" events?\b": r"events$",
     r" steps? \(autocorrelation": r"every$",
     r" (?:golden samples|steps of real)": r"golden$",
-    r" (?:steps|characters)": r"steps$|change$",
+    r" (?:steps|characters)": r"steps$|change$|support$",
     r" (?:sequences?|recordings?)": r"sequences$|recordings$|training_windows$",
     r" windows?": r"training_windows$",
     r" parameters": r"parameters$",
@@ -51,15 +60,19 @@ AFTER = {
 BEFORE = {
     r"worst recording": r"worst recording$",
     r"worst output": r"worst output$",
-    r"\b(?:NRMSE|nrmse)": r"(?<![a-z])nrmse",
+    r"\b(?:NRMSE|nrmse)": r"(?<![a-z])(?<!worst_output/)(?<!worst_recording/)nrmse$",
     r"\b(?:RMSE|rmse)": r"(?<![a-z])rmse",
     r"\b(?:MAE|mae)": r"(?<![a-z])mae",
+    r"macro[ _][Ff]1(?: +\S+ never reset)?": r"macro_f1$",
+    r"event[ _][Ff]1(?: +\S+ never reset)?": r"event_f1$",
+    r"steps? ahead:": r"coverage/",
+    r" alone \(": r"limit$",
+    r" alone \(\S+\) ": r"(?<!change/)accuracy$",
     r"\binterval": r"accuracy_(?:low|high)$|accuracy, 95 % (?:from|to)$",
     r"steps in|accuracy_all_steps": r"accuracy_all_steps$|accuracy, every step$",
     r"right in|accuracy |never reset": r"(?<!change/)accuracy$|accuracy, last step$",
     r"points of accuracy": r"change/accuracy$",
     r"\b(?:lstm|gru|rnn|dense)\b": r"network",
-    r"macro[ _][Ff]1": r"macro_f1$",
     r"MACs per step": r"macs$",
     r"^parameters": r"parameters$",
     r"max abs": r"max[ _]abs",
@@ -294,13 +307,18 @@ def _text(inner: str) -> str:
 
 
 def mutations(sentence: str, literals: Iterable[str] = (), by: float = 1.03) -> Iterator[str]:
-    """The sentence with each of its figures changed a little, but enough to be seen."""
+    """The sentence with each of its figures changed a little, but enough to be seen.
+
+    Of figures with one or two digits, a change of the last one would often make another figure's.
+    """
     for number in numbers(sentence, literals):
         old = number.text
         value = float(old.replace(",", ""))
-        new = _like(old, by * value)
+        digits = len(re.sub(r"e.*|\D", "", old).lstrip("0"))
+        new = _like(old, (by if digits > 2 else 1.3) * value)
         if new == old and value:
-            new = _like(old, value + math.copysign(_last_place(old), value))
+            last = math.copysign(_last_place(old), value)
+            new = f"{1.07 * value:.3g}" if "." in old else _like(old, value + last)
         if new != old:
             yield sentence[: number.start] + new + sentence[number.start + len(old) :]
 
