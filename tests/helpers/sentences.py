@@ -317,8 +317,9 @@ def mutations(sentence: str, literals: Iterable[str] = (), by: float = 1.03) -> 
         digits = len(re.sub(r"e.*|\D", "", old).lstrip("0"))
         new = _like(old, (by if digits > 2 else 1.3) * value)
         if new == old and value:
-            last = math.copysign(_last_place(old), value)
-            new = f"{1.07 * value:.3g}" if "." in old else _like(old, value + last)
+            new = _like(old, value + math.copysign(_last_place(old), value))
+        if digits == 1 and "." in old and "e" not in old:  # such as 0.4
+            new = f"{1.07 * value:.3g}"
         if new != old:
             yield sentence[: number.start] + new + sentence[number.start + len(old) :]
 
