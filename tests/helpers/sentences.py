@@ -315,7 +315,7 @@ def mutations(sentence: str, literals: Iterable[str] = (), by: float = 1.03) -> 
         old = number.text
         value = float(old.replace(",", ""))
         digits = len(re.sub(r"e.*|\D", "", old).lstrip("0"))
-        new = _like(old, (by if digits > 2 else 1.3) * value)
+        new = _like(old, (by if digits > 2 or "." not in old else 1.3) * value)
         if new == old and value:
             new = _like(old, value + math.copysign(_last_place(old), value))
         if digits == 1 and "." in old and "e" not in old:  # such as 0.4
