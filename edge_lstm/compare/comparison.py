@@ -23,6 +23,7 @@ from edge_lstm_runtime.layers import recurrent_types
 
 from ..config.schema import Config
 from ..data.load import load_data, make_spec
+from ..data.season import with_season
 from ..results import plots
 from ..tasks.base import Task, task_named
 from ..training import checkpoint
@@ -71,6 +72,7 @@ def compare(
     checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
     splits = load_data(config)
     spec = make_spec(config, splits)
+    config, _ = with_season(config, spec, splits)
     plan = {"config": config.to_dict(), "fingerprint": splits.fingerprint}
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
