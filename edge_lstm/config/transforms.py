@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from edge_lstm_runtime.checks import LARGEST, SMALLEST
 from edge_lstm_runtime.inputs.transforms import MAX_STEPS
 
-from .base import Names, Positive, Section, repeated
+from .base import Names, Section, repeated
 
-Lag = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-Lags = Annotated[tuple[Lag, ...], Field(min_length=1)]
+
+def _one_or_several(value: Any, least: float = SMALLEST, most: float = LARGEST) -> Any:
+    """The value, if it is a number from `least` to `most`, or a list of them."""
+    given = value if isinstance(value, tuple) else (value,)
+    if not given or not all(least <= v <= most for v in given):
+        kind = "whole number" if least == 1 else "number"
+        expected = f"expected a {kind} from {least:g} to {most:g}, or a list of them"
+        raise PydanticCustomError("numbers", "{message}", {"message": expected})
+    return value
+
+
+Steps = Annotated[int | tuple[int, ...], AfterValidator(lambda v: _one_or_several(v, 1, MAX_STEPS))]
+Seconds = Annotated[float | tuple[float, ...], AfterValidator(_one_or_several)]
 Quantile = Annotated[float, Field(ge=0, le=1)]
 Part = Literal["hour", "weekday", "yearday", "holiday"]
 KEYS = {"log": (), "clip": ("quantiles",), "difference": ("lag",), "distance": ("steps", "seconds")}
@@ -40,9 +53,9 @@ class TransformConfig(Section):
     type: Literal["log", "clip", "difference", "distance"]
     channels: Names | None = None
     quantiles: tuple[Quantile, Quantile] = (0.001, 0.999)
-    lag: Lag | Lags = 1
-    steps: Lag | Lags | None = None
-    seconds: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    lag: Steps = 1
+    steps: Steps | None = None
+    seconds: Seconds | None = None
 
     @property
     def lags(self) -> tuple[int, ...]:
