@@ -247,7 +247,7 @@ def test_a_file_that_is_not_what_it_says(
 
 def test_a_ragged_csv(forecast_csv: Path, configure: Configure) -> None:
     edit(forecast_csv, 6, "5,", "5,5,")
-    with pytest.raises(DataError, match="can't be read as CSV"):
+    with pytest.raises(DataError, match=r"line 7 has 3 cells, and the header \(line 1\) 2"):
         load_data(configure(FORECAST))
 
 
