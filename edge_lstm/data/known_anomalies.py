@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.errors import DataError
-from edge_lstm_runtime.inputs.times import of_datetime
+from edge_lstm_runtime.errors import DataError, SampleError
+from edge_lstm_runtime.inputs.times import seconds
 
 from .recordings import Recording
 
@@ -76,11 +76,9 @@ def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
 
 def _seconds(moment: Any, name: str, file: Path) -> float:
     """As `columns.seconds` counts them. A datetime without a zone counts as UTC."""
-    if isinstance(moment, (int, float)) and not isinstance(moment, bool):
-        return float(moment)
     try:
-        return of_datetime(moment)
-    except (TypeError, ValueError, AttributeError) as e:
+        return seconds(moment, "time")
+    except SampleError as e:
         raise DataError(
             f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime "
             "such as 2013-12-10 06:25"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..checks import LARGEST, SMALLEST
+from ..checks import LARGEST, LATEST, SMALLEST
 from ..errors import SampleError
 from . import (
     NUMBERS,
@@ -25,7 +25,6 @@ from . import (
     sample_shape,
     to_scale,
 )
-from .calendar import LATEST
 from .front_end import FrontEnd
 from .text import STANDARD, TextForm
 from .transforms import MAX_FEATURE, Clip, Derived, Log, Memory, Transform
