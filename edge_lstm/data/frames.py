@@ -87,4 +87,6 @@ def _times(columns: list[pl.Series], where: str) -> Times | None:
         found = series.cast(pl.Duration("us")).cast(pl.Int64).to_numpy() / 1e6
     else:
         found = series.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy() / 1e6
-    return Times(name, series.to_list(), found, dated=series.dtype not in (pl.Time, pl.Duration))
+    return Times(
+        name, list(map(str, series)), found, dated=series.dtype not in (pl.Time, pl.Duration)
+    )

@@ -10,15 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.errors import DataError, SampleError
+from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.text import TextForm
 
+from .recognized_times import EARLIEST, LATEST, read
 from .recordings import Float64
-
-# Seconds since 1970 that are taken for a date, of 1973 to 2286. Smaller numbers count from another
-# beginning.
-EARLIEST = 1e8
-LATEST = 1e10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +51,12 @@ class Wanted:
 class Times:
     """The column of times.
 
-    cells    (T,) as they are written, for messages, and to be read by a TextForm
+    cells    (T,) as they are written. If there are seconds, for messages alone
     seconds  (T,) float64, if the file itself says what they are, and whether these are dates
     """
 
     name: str
-    cells: Sequence[object]
+    cells: Sequence[str]
     seconds: Float64 | None = None
     dated: bool = False
 
@@ -99,16 +95,9 @@ class Table:
         found = self.times.seconds
         dated = self.times.dated
         if found is None:
-            found = np.empty(self.rows)
-            for row, cell in enumerate(self.times.cells):
-                try:
-                    found[row] = self.form.times.seconds(cell, self.times.name)
-                except SampleError as e:
-                    raise DataError(
-                        f"{self.path}: time column {self.times.name!r}, row {row + 1}: {e}; "
-                        "correct the cell, or remove `time` from [data]"
-                    ) from None
-            dated = bool(self.form.times.format) or not _is_number(self.times.cells[0])
+            form = self.form.times
+            found = read(self.times.cells, form, str(self.path), self.times.name)
+            dated = bool(form.format) or not _is_number(self.times.cells[0])
         if since_1970 and not dated and not ((found >= EARLIEST) & (found <= LATEST)).all():
             raise DataError(
                 f"{self.path}: time column {self.times.name!r} holds numbers such as "
@@ -118,10 +107,10 @@ class Table:
         return found
 
 
-def _is_number(cell: object) -> bool:
+def _is_number(cell: str) -> bool:
     try:
-        float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        float(cell)
+    except ValueError:
         return False
     return True
 

@@ -79,20 +79,35 @@ def with_times(tables: list[Table], section: TimeSection) -> list[Table]:
 
 
 def _form(tables: list[Table], section: TimeSection) -> Times:
-    given = section.given_times
-    name = section.time_name
+    for table in tables:
+        _check_blanks(table)
     try:
-        cells = [str(cell) for table in tables for cell in _cells(table)]
-        return recognized(cells, given, str(tables[0].path), name)
+        return _of([cell for table in tables for cell in _cells(table)], tables[0], section)
     except DataError:
         for table in tables if len(tables) > 1 else ():  # so that the message is of its own file
-            recognized([str(cell) for cell in _cells(table)], given, str(table.path), name)
+            _of(_cells(table), table, section)
         raise
 
 
-def _cells(table: Table) -> Sequence[object]:
+def _of(cells: Sequence[str], table: Table, section: TimeSection) -> Times:
+    set_ = section.time_unit is not None
+    name = section.time_name
+    return recognized(cells, section.given_times, str(table.path), name, unit_set=set_)
+
+
+def _cells(table: Table) -> Sequence[str]:
     assert table.times is not None
     return table.times.cells
+
+
+def _check_blanks(table: Table) -> None:
+    blank = next((row for row, cell in enumerate(_cells(table), 1) if not cell.strip()), 0)
+    if blank:
+        assert table.times is not None
+        raise DataError(
+            f"{table.path}: time column {table.times.name!r}, row {blank}: there is no time; "
+            "expected one in every row; correct the cell, or remove `time` from [data]"
+        )
 
 
 def _zone(tables: list[Table], form: Times, name: str) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import reprlib
 from collections.abc import Container, Iterable, Iterator, Mapping

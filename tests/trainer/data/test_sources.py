@@ -282,9 +282,7 @@ def test_a_time_that_is_none(configure: Configure, tmp_path: Path) -> None:
         (tmp_path / "data.csv").write_text(
             "t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps))
         )
-        with pytest.raises(
-            DataError, match=rf"time column 't', row {row}: .*neither a number nor a datetime"
-        ):
+        with pytest.raises(DataError, match=rf"time column 't', row {row}: "):
             load_data(
                 configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"'))
             )
