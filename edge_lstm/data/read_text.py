@@ -90,16 +90,14 @@ class _Lines:
     def _undecodable(self) -> NoReturn:
         """Raises DataError with the place, which the decoder doesn't know."""
         encoding = self.file.encoding
-        number = 0
-        byte = ""
+        where = f"the text is not {encoding}"
         with self.path.open("rb") as raw:
             for number, line in enumerate(raw, 1):
                 try:
                     line.decode(encoding)
                 except UnicodeDecodeError as e:
-                    byte = f"byte 0x{line[e.start]:02X}, which is not {encoding}"
+                    where = f"line {number} has the byte 0x{line[e.start]:02X}, not {encoding}"
                     break
-        where = f"line {number} has the {byte}" if byte else f"the text is not {encoding}"
         latin = "'latin-1' or 'cp1252' for text of Windows" if encoding.startswith("utf") else ""
         advice = f"set `encoding` in [data]{', such as ' + latin if latin else ''}"
         raise DataError(f"{self.path}: {where}; {advice}")
@@ -141,6 +139,8 @@ class _Reading:
             self._read(lines, quick)
             lines = self._lines.block()
         if self._short is not None:
+            if not self._rows:
+                raise self._short
             self._notes.append(f"{self._short}: it is the last one, and was left out")
         if not self._rows:
             expected = "expected a header and at least one row of samples"

@@ -23,7 +23,12 @@ RESET = "reset"
 
 
 def answers(
-    session: Session, lines: Iterable[str], reset_every: int = 0
+    session: Session,
+    lines: Iterable[str],
+    reset_every: int = 0,
+    *,
+    form: TextForm | None = None,
+    skip_rows: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """One object for every line: {"line": n, ...answer} or {"line": n, "error": "..."}.
 
@@ -48,12 +53,15 @@ def answers(
     and its lines are held until then.
 
     reset_every: samples after which the state is set to zero, 0 for never.
+    form: of the lines; the inputs' own if left out. skip_rows: lines before the header.
     Raises ConfigError if the header lacks a channel, and BackendError if the backend fails.
     """
-    reader = _Reader(session.spec.inputs)
+    reader = _Reader(session.spec.inputs, form)
     answering: _Answering = _Whole(session) if session.spec.whole else _Stepwise(session)
     samples = 0  # since the last reset
     for number, text in enumerate(lines, start=1):
+        if number <= skip_rows:
+            continue
         try:
             found = reader.read(text)
             if found is None:
@@ -76,15 +84,20 @@ def answers(
     yield from answering.end()
 
 
-def recordings(inputs: Inputs, lines: Iterable[str]) -> list[NDArray[np.float64]]:
+def recordings(
+    inputs: Inputs, lines: Iterable[str], skip_rows: int = 0
+) -> list[NDArray[np.float64]]:
     """All samples, (T, C) in raw units for each recording. A line {"reset": true} ends one.
 
+    skip_rows: lines before the header.
     Raises SampleError for a line that can't be used, with its number, and if there is no sample.
     """
     reader = _Reader(inputs)
     preprocessor = inputs.preprocessor(np.float32, None, keep_last=False)
     found: list[list[list[float]]] = [[]]
     for number, text in enumerate(lines, start=1):
+        if number <= skip_rows:
+            continue
         try:
             sample = reader.read(text)
             if sample == RESET:
@@ -210,10 +223,10 @@ class _Sample(NamedTuple):
 class _Reader:
     """From lines to samples. The header and the time of the last sample are kept."""
 
-    def __init__(self, inputs: Inputs):
+    def __init__(self, inputs: Inputs, form: TextForm | None = None):
         self.clock = Clock()
         self._inputs = inputs
-        self._form = inputs.text
+        self._form = inputs.text if form is None else form
         self._awaits_header = True
         self._has_header = False
         self._width = 0  # cells of a line, 0 if neither a header nor the form says it
