@@ -172,10 +172,13 @@ class _Reading:
         pairs = list(zip(self._texts, self._cells, strict=True))
         if self._short is not None:
             raise self._short
+        last = self._lines.number + len(lines)
         for number, line in enumerate(lines, self._lines.number + 1):
             found = quick(line)
             if found is None:
                 found = self._closely(line, number)
+                if self._short is not None and number < last:
+                    raise self._short
                 if found is None:
                     continue
             numbers, cells = found
@@ -183,25 +186,25 @@ class _Reading:
             for place, column in pairs:
                 column.append(cells[place].strip())
             self._rows += 1
-        self._lines.number += len(lines)
+        self._lines.number = last
 
     def _closely(self, line: str, number: int) -> tuple[list[float], list[str]] | None:
         """The numbers and cells of a line, None if it is no row. Raises DataError."""
-        if self._short is not None:
-            raise self._short
         form = self._form
         if form.is_comment(line) or (not line.strip() and self._width > 1):
             return None
         try:
             cells = form.cells(line)
-            if len(cells) < self._width:
-                self._short = self._wrong_count(cells, line, number)
-                return None
-            cells = form.fitted(cells, self._width)
         except SampleError as e:
-            if "expected" in str(e):
-                raise self._wrong_count(cells, line, number) from None
-            raise DataError(f"{self._path}: line {number}: {e}") from None
+            self._short = DataError(f"{self._path}: line {number}: {e}")
+            return None
+        if len(cells) < self._width:
+            self._short = self._wrong_count(cells, line, number)
+            return None
+        try:
+            cells = form.fitted(cells, self._width)
+        except SampleError:
+            raise self._wrong_count(cells, line, number) from None
         return [self._number(cells[place], place) for place in self._numbers], cells
 
     def _number(self, cell: str, place: int) -> float:

@@ -128,7 +128,7 @@ class TextForm:
         """The cells of a line, without the space around them. Raises SampleError."""
         if self.separator == " ":
             if '"' not in line:
-                return line.split()
+                return line.split() or [""]
             line = " ".join(line.split())
         if '"' not in line:
             return [cell.strip() for cell in line.split(self.separator)]
@@ -245,10 +245,9 @@ STANDARD = TextForm()
 
 def open_text(path: Path, form: TextForm, errors: str = "strict") -> io.TextIOWrapper:
     """A text file, also one packed by gzip (.gz). Line ends become newlines. Raises OSError."""
-    file: Any = path.open("rb")
+    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    file = opened(path, "rb")
     try:
-        if path.suffix.lower() == ".gz":
-            file = io.BufferedReader(gzip.GzipFile(fileobj=file))
         encoding = encoding_of(file.peek(4)[:4], form)
         return io.TextIOWrapper(file, encoding, errors)
     except BaseException:
