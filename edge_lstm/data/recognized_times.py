@@ -17,9 +17,12 @@ from edge_lstm_runtime.errors import DataError, SampleError
 from edge_lstm_runtime.inputs import dates
 from edge_lstm_runtime.inputs.times import UNITS, Times, shown
 
-from .columns import EARLIEST, LATEST
 from .recordings import Float64
 
+# Seconds since 1970 that are taken for a date, of 1973 to 2286. Smaller numbers count from another
+# beginning.
+EARLIEST = 1e8
+LATEST = 1e10
 _TO_SHAPE = str.maketrans("0123456789", "9" * 10)
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 # Digits that may be a date, by their number. The .0 is of a program that had blank cells.

@@ -203,7 +203,7 @@ def test_run_a_device_that_goes_away(classify_file: Path) -> None:
     done = edge_lstm("run", classify_file, "--input", "/proc/self/mem")
     assert done.returncode == 2
     assert (
-        done.stderr == "edge-lstm: error: can't go on reading /proc/self/mem: Input/output error\n"
+        done.stderr == "edge-lstm: error: can't read /proc/self/mem: Input/output error\n"
     )
 
 
