@@ -243,7 +243,7 @@ def test_files_that_cannot_be_used(tones: Path, configure: Configure) -> None:
             "low_ann_3",
             8000,
             500,
-            r"low_ann_3.wav: the sample rate is 8000 Hz, and the model's 4000 Hz; convert it",
+            r"low_ann_3.wav: holds 16-bit PCM, 1 channel, 8000 Hz; expected .*, 4000 Hz",
         ),
         ("low_ann_3", 4000, 99, r"low_ann_3.wav: is shorter than a frame \(100 samples\)"),
         (
