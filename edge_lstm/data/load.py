@@ -26,4 +26,5 @@ def load_data(config: Config) -> Splits:
         raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
     splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
-    return dataclasses.replace(splits, form=found[0].form)
+    notes = dict.fromkeys(note for recording in found for note in recording.notes)
+    return dataclasses.replace(splits, form=found[0].form, notes=tuple(notes))

@@ -311,7 +311,7 @@ def _dates(texts: Sequence[str], times: Times) -> Float64 | None:
             tail = text[len(head) :]
             if head not in heads:
                 of_date = times.layout.read(head + time)
-                if of_date is None:
+                if of_date is None or of_date[1:] != base[1:]:
                     return None
                 heads[head] = of_date[0] - base[0]
             if tail not in tails:

@@ -33,6 +33,7 @@ class Recording:
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
     file    the file it was read from, if that is a table
     form    the form of text in which a board can read the same
+    notes   what a reader must know about the data, a sentence each
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recording:
     anomalous: NDArray[np.bool_] | None = None
     file: Path | None = None
     form: TextForm = STANDARD
+    notes: tuple[str, ...] = ()
 
     def piece(self, start: int, stop: int) -> Recording:
         if (start, stop) == (0, len(self.x)):
@@ -111,6 +113,7 @@ class Splits:
     """The data, divided. Sequences are whole pieces. Only training cuts them into windows.
 
     form: the form of text in which a board can read the same samples.
+    notes: what a reader must know about the data, a sentence each.
     The fingerprint is computed once: change no array after that.
     """
 
@@ -120,6 +123,7 @@ class Splits:
     channels: tuple[str, ...]
     classes: tuple[str, ...] = ()
     form: TextForm = STANDARD
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -72,6 +72,8 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     fabric.launch()
     fabric.barrier()
     reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+    for note in splits.notes:
+        reporter.line(f"note: {note}")
     with using():
         return _train(config, splits, out, fabric, reporter, resume=resume)
 
@@ -328,7 +330,7 @@ def _finish(
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
-    metrics["notes"] = notes(metrics, training.config.data.cuts)
+    metrics["notes"] = [*splits.notes, *notes(metrics, training.config.data.cuts)]
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
 

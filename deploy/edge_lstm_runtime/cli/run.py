@@ -133,9 +133,7 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
             open_named(model, arguments.backend, arguments.artifact) as session,
         ):
             chunks = (
-                sound.raw_chunks(file)
-                if format_ == "s16le"
-                else sound.wav_chunks(file, name, rate, complete=name != "-")
+                sound.raw_chunks(file) if format_ == "s16le" else sound.wav_chunks(file, name, rate)
             )
             for answer in sound.answers(
                 session, chunks, every=arguments.every, reset_every=arguments.reset_every
