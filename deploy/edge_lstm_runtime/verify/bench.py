@@ -24,8 +24,9 @@ from ..backends.registry import facts_of, open_backend
 from ..errors import BackendError, BackendUnavailableError
 from ..load import load
 from ..model.bundle import Bundle
-from ..session import open_session
+from ..session import Session, open_session
 from .golden import sequences
+from .limit import Opened, within
 
 SECONDS = 0.3  # for each of the two rates, or longer for at least one round
 _log = logging.getLogger("edge_lstm")
@@ -112,9 +113,15 @@ def measure_here(
     x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     before = resident_kb()
     start = time.perf_counter()
-    with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None) as session:
+
+    def work(opened: Opened) -> Session:
+        backend = opened(open_backend(name, bundle, artifact=artifact))
+        session = open_session(bundle.spec, backend, None)
+        session.run(np.resize(x, (backend.at_once, x.shape[1])))
+        return session
+
+    with within(name, 1, None, work) as session:
         at_once = session.backend.at_once
-        session.run(np.resize(x, (at_once, x.shape[1])))
         load_ms = 1e3 * (time.perf_counter() - start)
         after = resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
