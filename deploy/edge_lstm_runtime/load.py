@@ -93,7 +93,7 @@ class Model:
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
         else:
             opened = open_verified(self.bundle, backend, artifact, streams, verify=verify)
-        return open_session(self.spec, opened, streams)
+        return open_session(self.bundle, opened, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.

@@ -74,6 +74,13 @@ class Bundle:
         reasons: Mapping[str, str] = self.manifest.get("left_out", {})
         return reasons
 
+    @property
+    def fingerprint(self) -> NDArray[np.uint8]:
+        """(16,) of the specification and the weights: a session's state carries it."""
+        weights = self.manifest["members"]["weights.npz"]["sha256"]
+        facts = json.dumps([self.manifest["spec"], weights], sort_keys=True)
+        return np.frombuffer(hashlib.sha256(facts.encode()).digest()[:16], np.uint8)
+
     def absent(self, name: str) -> str:
         """Why there is no member or backend of this name, as a sentence."""
         if name in self.left_out:

@@ -215,9 +215,7 @@ def _race(
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
     dtype = bundle.spec.inputs.sample_dtype
     samples = [np.asarray(row if streams is None else [row] * streams, dtype) for row in x]
-    sessions = {
-        candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right
-    }
+    sessions = {candidate: open_session(bundle, candidate.backend, streams) for candidate in right}
     times = dict.fromkeys(right, math.inf)
     clock = time.perf_counter
     for _ in range(ROUNDS):

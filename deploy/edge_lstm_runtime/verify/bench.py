@@ -116,8 +116,9 @@ def measure_here(
 
     def work(opened: Opened) -> Session:
         backend = opened(open_backend(name, bundle, artifact=artifact))
-        session = open_session(bundle.spec, backend, None)
+        session = open_session(bundle, backend, None)
         session.run(np.resize(x, (backend.at_once, x.shape[1])))
+        session.hand_over()  # to the thread that waits
         return session
 
     with within(name, 1, None, work) as session:
@@ -161,7 +162,7 @@ def latencies(
     """
     x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     whole = bundle.spec.whole
-    session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
+    session = open_session(bundle, open_backend(name, bundle, artifact=artifact), None)
     chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
@@ -195,7 +196,7 @@ def _streams_per_second(
     samples = np.repeat(x[:, None], streams, axis=1)
     try:
         with open_session(
-            bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams
+            bundle, open_backend(name, bundle, artifact=artifact, streams=streams), streams
         ) as session:
             step = session.step
             return (
