@@ -14,7 +14,7 @@ help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
 	@echo "make slow    the slow ones: the vendor's converter, a browser, the built wheel, emulated boards, whole trainings"
-	@echo "make fuzz    the fuzzers of the C kernel and of bundles, 10 minutes each (SECONDS_EACH=600)"
+	@echo "make fuzz    the fuzzers of the C kernel (Clang and GCC) and of bundles, 10 minutes each (SECONDS_EACH=600)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
 	@echo "make wheels  the wheels for every board (dist/)"

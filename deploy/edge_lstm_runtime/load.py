@@ -9,13 +9,12 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends.registry import open_backend
 from .errors import ConfigError
 from .model.bundle import Bundle, read_bundle
 from .model.spec import ModelSpec
 from .session import Session, StreamsSession, open_session
 from .verify.auto import choose_backend
-from .verify.check import verify_backend
+from .verify.check import open_verified
 
 
 class Model:
@@ -72,9 +71,10 @@ class Model:
         For a bidirectional model, T is the length of the sequences that the member takes. NumPy
         computes sequences of other lengths.
 
-        verify: a backend that is not plain float32 code on the CPU first runs golden samples of the
-        bundle. If its answers are out of tolerance, it is refused with BackendError, and "auto"
-        takes another one. With False it is not checked.
+        verify: every backend first runs golden samples of the bundle, up to 200. If its answers are
+        out of tolerance, it is refused with BackendError, and "auto" takes another one. With False
+        it is not checked. A backend that runs a graph or a converted model of the bundle is opened
+        and checked under a time limit (docs/backends.md).
 
         streams: N for N independent streams that are answered together (see StreamsSession), None
         for a session of one stream. 1 gives a StreamsSession too.
@@ -92,10 +92,8 @@ class Model:
         if backend == "auto":
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
         else:
-            opened = open_backend(backend, self.bundle, artifact=artifact, streams=streams)
-            if verify:
-                verify_backend(self.bundle, opened, backend, artifact, streams)
-        return open_session(self.spec, opened, streams)
+            opened = open_verified(self.bundle, backend, artifact, streams, verify=verify)
+        return open_session(self.bundle, opened, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.

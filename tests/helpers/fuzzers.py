@@ -1,4 +1,5 @@
-"""Runs the fuzzers of the C kernel (libFuzzer) and of bundles (atheris), and says what they found.
+"""Runs the fuzzers of the C kernel (libFuzzer, and the same under GCC's sanitizers) and of bundles
+(atheris), and says what they found.
 
 python tests/helpers/fuzzers.py [seconds of each, 600 unless given]
 
@@ -42,6 +43,14 @@ def fuzz_kernel(folder: Path, seconds: int, *options: str) -> str:
     )
 
 
+def fuzz_kernel_of_gcc(folder: Path, seconds: int, seed: int = 1) -> str:
+    """The same with GCC, on the inputs that libFuzzer found if they are here, and random ones."""
+    flags = (*SANITISED, "-fsanitize=address,undefined")
+    program = build(folder, *flags, kernels=HOST, sources=["fuzz.c", "fuzz_main.c"])
+    found = sorted((folder.parent / fuzz_kernel.__name__ / "corpus").glob("*"))[:5000]
+    return run([*APART, program, str(seconds), str(seed), *found], seconds + 120)
+
+
 def fuzz_bundles(folder: Path, seconds: int, *options: str) -> str:
     """The same of atheris."""
     limits = ("-timeout=20", f"-artifact_prefix={folder}/")
@@ -55,7 +64,7 @@ def fuzz_bundles(folder: Path, seconds: int, *options: str) -> str:
 
 
 def main(seconds: int = 600) -> None:
-    for fuzz in (fuzz_kernel, fuzz_bundles):
+    for fuzz in (fuzz_kernel, fuzz_kernel_of_gcc, fuzz_bundles):
         folder = ROOT / "build" / "fuzz" / fuzz.__name__
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -46,6 +46,7 @@ class Facts:
     runs_on        the CPU, a device beside it, or a simulator of a device
     needs          its requirements and how to get them, in words. "" if it needs NumPy only
     artifact       the `kind` of the bundle's converted models that it runs. None if it runs none
+    graph          whether it runs a graph of the bundle
     is_reference   whether the others are measured against it
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
@@ -56,6 +57,7 @@ class Facts:
     runs_on: Place = "cpu"
     needs: str = ""
     artifact: str | None = None
+    graph: bool = False
     is_reference: bool = False
     libraries: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -66,12 +68,12 @@ class Facts:
         return not self.is_reference and self.runs_on != "simulator"
 
     @property
-    def exact(self) -> bool:
-        """Whether it is plain code on the CPU, in float32 or float64.
+    def timed(self) -> bool:
+        """Whether it is opened under a time limit: it runs a model of the bundle, no code of ours.
 
-        Such a backend needs no check when it is opened.
+        A simulator converts the model first, in a process with limits of its own.
         """
-        return self.runs_on == "cpu" and self.number_format in ("float64", "float32")
+        return (self.graph or self.artifact is not None) and self.runs_on != "simulator"
 
 
 class Backend(ABC):
@@ -137,6 +139,12 @@ class Backend(ABC):
     @state.setter
     @abstractmethod
     def state(self, value: State) -> None: ...
+
+    def interrupt(self) -> None:  # noqa: B027  (most backends run nothing that may never end)
+        """Make a step that another thread waits for end soon, if that is possible.
+
+        The backend can't be used afterwards.
+        """
 
     def close(self) -> None:  # noqa: B027  (most backends hold nothing that needs releasing)
         """Release all that the backend holds. It can't be used afterwards. May be called twice."""

@@ -72,6 +72,9 @@ class ChunkBackend(Backend):
         self._single.state = value
         self._holder = self._single
 
+    def interrupt(self) -> None:
+        self._chunks.interrupt()
+
     def close(self) -> None:
         self._closed = True
         self._chunks.close()
@@ -100,6 +103,9 @@ class SequenceBackend(WholeSequence):
             )
             self._said = True
         return self._other.run(features)
+
+    def interrupt(self) -> None:
+        self._converted.interrupt()
 
     def close(self) -> None:
         self._closed = True

@@ -61,6 +61,10 @@ class LoopedStreams(Backend):
         for k, backend in enumerate(self._backends):
             backend.state = {name: array[k] for name, array in arrays.items()}
 
+    def interrupt(self) -> None:
+        for backend in self._backends:
+            backend.interrupt()
+
     def close(self) -> None:
         for backend in self._backends:
             backend.close()

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 MEMBER = "model.onnx"
 CELL = "cell.onnx"  # of a network with a layer that ONNX has no operator for
-FACTS = Facts("float32", needs="ONNX Runtime: pip install onnxruntime", libraries=("onnxruntime",))
+SILENT = 4  # fatal errors alone
+FACTS = Facts(
+    "float32",
+    needs="ONNX Runtime: pip install onnxruntime",
+    graph=True,
+    libraries=("onnxruntime",),
+)
 
 
 class OnnxBackend(Backend):
@@ -29,6 +35,7 @@ class OnnxBackend(Backend):
         """member: its name in the bundle, for messages."""
         self._states = spec.network.state
         self._session, shapes, self._outputs = _open(model, member, 1 + len(self._states))
+        self._options = _run_options()
         self._inputs = list(shapes)
         self._x, *states = shapes.items()
         self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
@@ -48,12 +55,15 @@ class OnnxBackend(Backend):
         name, shape = self._x
         try:
             self._feed[name] = np.asarray(features, np.float32).reshape(shape)
-            y, *states = self._session.run(self._outputs, self._feed)
+            y, *states = self._session.run(self._outputs, self._feed, self._options)
         except Exception as e:
             raise BackendError(f"ONNX Runtime failed in this step: {e}") from e
         self._feed.update(zip(self._inputs[1:], states, strict=True))
         result: NDArray[Any] = y.ravel()
         return result
+
+    def interrupt(self) -> None:
+        self._options.terminate = True  # of every node, in a loop too
 
     @property
     def state(self) -> State:
@@ -74,17 +84,32 @@ class WholeOnnxBackend(WholeSequence):
 
     def __init__(self, model: bytes, member: str = MEMBER):
         self._session, shapes, self._outputs = _open(model, member, 1)
+        self._options = _run_options()
         (self._x,) = shapes
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         rows = np.asarray(features, np.float32)[:, None]
         try:
-            outputs: NDArray[Any] = self._session.run(self._outputs, {self._x: rows})[0]
+            outputs: NDArray[Any] = self._session.run(
+                self._outputs, {self._x: rows}, self._options
+            )[0]
         except Exception as e:
             raise BackendError(
                 f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}"
             ) from e
         return outputs
+
+    def interrupt(self) -> None:
+        self._options.terminate = True
+
+
+def _run_options() -> Any:
+    """They can end a run. Their messages, which name the graph's own nodes, come as errors only."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = SILENT
+    return options
 
 
 def _open(
@@ -104,6 +129,7 @@ def _open(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a small net only loses time by using other threads
     options.inter_op_num_threads = 1
+    options.log_severity_level = SILENT
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as e:  # ONNX Runtime's errors have no other base class

@@ -133,7 +133,7 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
         for reason in choice.reasons:
             if reason.artifact is not None:
                 print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
-    return open_session(model.spec, choice.backend, None)
+    return open_session(model.bundle, choice.backend, None)
 
 
 def add_text_form(parser: argparse.ArgumentParser) -> None:

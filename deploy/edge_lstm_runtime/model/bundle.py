@@ -25,7 +25,6 @@ import json
 import math
 import os
 import struct
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +36,7 @@ from numpy.typing import NDArray
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
 from . import format1
-from .measured import read_measured
+from .facts import check_facts
 from .npz import read_npz, stored, write_npz
 from .spec import ModelSpec
 
@@ -74,6 +73,13 @@ class Bundle:
         """Members and backends that the export left out as out of tolerance: name -> reason."""
         reasons: Mapping[str, str] = self.manifest.get("left_out", {})
         return reasons
+
+    @property
+    def fingerprint(self) -> NDArray[np.uint8]:
+        """(16,) of the specification and the weights: a session's state carries it."""
+        weights = self.manifest["members"]["weights.npz"]["sha256"]
+        facts = json.dumps([self.manifest["spec"], weights], sort_keys=True)
+        return np.frombuffer(hashlib.sha256(facts.encode()).digest()[:16], np.uint8)
 
     def absent(self, name: str) -> str:
         """Why there is no member or backend of this name, as a sentence."""
@@ -225,7 +231,6 @@ def _unpack(data: bytes, path: str) -> Bundle:
     manifest, members, count = _read_archive(data, path)
     try:
         _check_members(manifest["members"], members, count, path)
-        _check_facts(manifest, members)
         described = manifest["spec"]
         weights = read_npz(members["weights.npz"], "weights.npz")
         if manifest["format"] == 1:
@@ -234,7 +239,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
         spec = ModelSpec.from_dict(described)
         spec.network.check_weights(weights)
         bundle = Bundle(spec, weights, manifest, members)
-        _ = bundle.golden, bundle.lengths
+        _ = bundle.lengths
+        check_facts(manifest, members, bundle.golden[1])
     except (KeyError, TypeError, AttributeError, RecursionError) as e:
         raise _refusal(path, f"has a malformed manifest ({type(e).__name__}: {e})") from e
     except BundleError as e:
@@ -340,70 +346,3 @@ def _check_members(
             raise _refusal(
                 path, f"is damaged: {name} does not have the size and sha256 of the manifest"
             )
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a number from 0 up. NaN and infinities are not, nor is 10**400."""
-    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
-
-
-def _is_tolerance(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and set(value) == {"metric", "limit", "reason"}
-        and value["metric"] in ("max_abs", "nrmse")
-        and _is_number(value["limit"])
-    )
-
-
-def _is_verdict(entry: Mapping[str, Any]) -> bool:
-    """Whether the verdict on the test split, if there is one, can be read."""
-    found = entry.get("test_split", {})
-    return isinstance(found, Mapping) and isinstance(found.get("verdict", ""), str)
-
-
-def _check_artifact(name: str, entry: Any, members: Mapping[str, bytes]) -> None:
-    """Check the facts about a converted model that hold for every vendor. Raises BundleError."""
-    if name not in members:
-        raise BundleError(f"the manifest has the artifact {name!r}, and there is no such member")
-    recipe = entry.get("recipe") if isinstance(entry, Mapping) else None
-    io = recipe.get("io") if isinstance(recipe, Mapping) else None
-    if not isinstance(io, Mapping):
-        raise BundleError(f"the manifest's entry for the artifact {name!r} lacks recipe.io")
-    steps = io.get("steps", 1)
-    good = {
-        "target": isinstance(entry.get("target"), str),
-        "tolerance": _is_tolerance(entry.get("tolerance")),
-        "test_split": _is_verdict(entry),
-        "recipe.io.form": isinstance(io.get("form"), str),
-        "recipe.io.steps": type(steps) is int and steps >= 1,
-    }
-    if wrong := [key for key, is_good in good.items() if not is_good]:
-        raise BundleError(
-            f"the manifest's entry for the artifact {name!r} has no valid {' and '.join(wrong)}"
-        )
-
-
-def _check_facts(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    """Check the facts that the check, the backends and `info` rely on.
-
-    Raises BundleError. A fact that is missing or of another type raises KeyError, TypeError or
-    AttributeError.
-    """
-    for key, what in (("native_int8", "int8 on the CPU"), ("float32", "float32")):
-        if key in manifest and not (
-            _is_tolerance(manifest[key]["tolerance"]) and _is_verdict(manifest[key])
-        ):
-            raise BundleError(f"the manifest's entry for {what} is malformed: {manifest[key]}")
-    left_out = manifest.get("left_out", {})
-    if not all(isinstance(reason, str) for reason in left_out.values()):
-        raise BundleError(f"the manifest's entry for what was left out is malformed: {left_out}")
-    for name, entry in manifest.get("artifacts", {}).items():
-        _check_artifact(name, entry, members)
-    for measured, figures in read_measured(manifest.get("accuracy", [])).items():
-        if not all(_is_number(figures[key]) for key in ("max_abs", "nrmse", "steps")):
-            raise BundleError(
-                f"the manifest's accuracy of {str(measured)!r} is malformed: {figures}"
-            )
-    read_measured(manifest.get("metrics", []))
-    dict(manifest.get("versions", {}).items())

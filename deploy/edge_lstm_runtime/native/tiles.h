@@ -187,6 +187,8 @@ struct el_state {
 
 typedef float vf __attribute__((vector_size(4 * EL_LANES), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * EL_LANES), may_alias));
+/* For sums that overflow if weights are hostile: unsigned, where that is defined. */
+typedef uint32_t vu __attribute__((vector_size(4 * EL_LANES), may_alias));
 typedef float v4 __attribute__((vector_size(16), may_alias));
 typedef int32_t i4 __attribute__((vector_size(16), may_alias));
 
@@ -228,7 +230,7 @@ INLINE vf power_of_two(vf a) {
     const vf even = (r * 0.00961843692f + 0.0555033237f) * rr + (r * 0.240226477f + 0.693147182f);
     const vf odd = (r * 0.00015353362f + 0.0013398875f) * rr * rr;
     const vf p = (even + odd) * r + 1.0f;
-    return (vf)((vi)p + ((vi)shifted << 23)); /* 2^n times p, by adding n to its exponent */
+    return (vf)((vu)p + ((vu)shifted << 23)); /* 2^n times p, by adding n to its exponent */
 }
 
 /* For layers whose option is an activation: the factor of their sums, and the activation of sums
@@ -273,27 +275,27 @@ typedef vf sums[4][GROUP][MAX_SUMS];
 typedef struct {
     const char *weights;
     const vf *scales;
-    const vi *weight_sums;
+    const vu *weight_sums;
 } place;
 
 /* sums + for each lane the product of 4 weights with 4 values of v. w: 4 int8 for each lane; x: 4
  * int8. With EL_UNSIGNED the values are taken as 128 more than they are. */
 #if defined(__AVX512VNNI__) && EL_LANES == 16
 #define EL_UNSIGNED 1
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
-    return (vi)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(x),
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
+    return (vu)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(x),
                                    _mm512_load_si512((const void *)w));
 }
 #elif defined(__AVX2__) && EL_LANES == 8
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     /* The instruction multiplies unsigned by signed: |x| by w with x's sign. Pairs fit int16, as
      * 2 * 127 * 127 does. */
     const __m256i xs = _mm256_set1_epi32(x), ws = _mm256_load_si256((const __m256i *)w);
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(xs), _mm256_sign_epi8(ws, xs));
-    return (vi)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return (vu)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 #elif defined(__SSE2__) && EL_LANES == 4
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     /* Each in the upper half of 16 bits, and shifted down with its sign. */
     const __m128i ws = _mm_load_si128((const __m128i *)w), xs = _mm_set1_epi32(x);
     const __m128i v = _mm_srai_epi16(_mm_unpacklo_epi8(xs, xs), 8);
@@ -303,28 +305,28 @@ INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
         _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(ws, ws), 8), v));
     const __m128i even = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
     const __m128i odd = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
-    return sums + (vi)_mm_add_epi32(even, odd);
+    return sums + (vu)_mm_add_epi32(even, odd);
 }
 #elif defined(__ARM_FEATURE_DOTPROD) && EL_LANES == 4
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
-    return (vi)vdotq_s32((int32x4_t)sums, vld1q_s8(w), vreinterpretq_s8_s32(vdupq_n_s32(x)));
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
+    return (vu)vdotq_s32((int32x4_t)sums, vld1q_s8(w), vreinterpretq_s8_s32(vdupq_n_s32(x)));
 }
 #elif defined(__ARM_NEON) && EL_LANES == 4
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     const int8x8_t xs = vreinterpret_s8_s32(vdup_n_s32(x));
     const int8x16_t ws = vld1q_s8(w);
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(ws), xs));
     const int32x4_t high = vpaddlq_s16(vmull_s8(vget_high_s8(ws), xs));
     const int32x2_t low2 = vpadd_s32(vget_low_s32(low), vget_high_s32(low));
-    return sums + (vi)vcombine_s32(low2, vpadd_s32(vget_low_s32(high), vget_high_s32(high)));
+    return sums + (vu)vcombine_s32(low2, vpadd_s32(vget_low_s32(high), vget_high_s32(high)));
 }
 #else
 #define SCALAR_DOT4 1 /* there is no latency to hide */
-INLINE vi dot4(vi sums, const int8_t *w, int32_t x) {
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     int8_t xs[4];
     memcpy(xs, &x, 4);
     for (unsigned k = 0; k < EL_LANES; k++, w += 4)
-        sums[k] += w[0] * xs[0] + w[1] * xs[1] + w[2] * xs[2] + w[3] * xs[3];
+        sums[k] += (uint32_t)(w[0] * xs[0] + w[1] * xs[1] + w[2] * xs[2] + w[3] * xs[3]);
     return sums;
 }
 #endif
@@ -350,7 +352,7 @@ INLINE place begin(const unsigned S, const unsigned K, const int is_int8, const 
     const vf *const bias = (const vf *)(const void *)at, *const rest = bias + G;
     CHAIN_LOOP STREAM_LOOP SUM_LOOP a[k][s][g] = k ? (vf){0} : bias[g];
     const uint32_t all = is_int8 ? columns(of) : 0;
-    return (place){(const char *)(rest + 2 * all), rest, (const vi *)(rest + all)};
+    return (place){(const char *)(rest + 2 * all), rest, (const vu *)(rest + all)};
 }
 
 INLINE void multiply_float(const unsigned S, const unsigned K, const product of, const vectors *m,
@@ -370,12 +372,12 @@ INLINE void multiply_int8(const unsigned S, const unsigned chains, const product
     const unsigned bytes = 4 * EL_LANES; /* of 4 rows of one sum */
     const int8_t *w = (const int8_t *)at->weights;
     const int8_t *q[GROUP];
-    vi d[4][GROUP][MAX_SUMS];
+    vu d[4][GROUP][MAX_SUMS];
     STREAM_LOOP q[s] = m->state->q[p] + (size_t)(stream + s) * m->row[p];
 #ifdef EL_UNSIGNED
-    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = k ? (vi){0} : -at->weight_sums[g];
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = k ? (vu){0} : -at->weight_sums[g];
 #else
-    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = (vi){0};
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP d[k][s][g] = (vu){0};
 #endif
     uint32_t j = 0;
     if (K > 1)
@@ -394,7 +396,7 @@ INLINE void multiply_int8(const unsigned S, const unsigned chains, const product
     UNROLLED for (unsigned k = 1; k < K; k++) STREAM_LOOP SUM_LOOP d[0][s][g] += d[k][s][g];
     STREAM_LOOP {
         const float scale = m->state->scales[p * m->streams + stream + s];
-        SUM_LOOP a[0][s][F + g] += to_float(d[0][s][g]) * (at->scales[g] * scale);
+        SUM_LOOP a[0][s][F + g] += to_float((vi)d[0][s][g]) * (at->scales[g] * scale);
     }
     *at = (place){(const char *)w, at->scales + G, at->weight_sums + G};
 }
@@ -478,7 +480,7 @@ __attribute__((unused, noinline)) static float quantize(const float *restrict v,
     for (uint32_t j = 0; j < n; j++) {
         /* rounded, to even; the whole number stands in the lowest bits */
         const float shifted = v[j] * inverse + 12582912.0f;
-        int32_t bits;
+        uint32_t bits;
         memcpy(&bits, &shifted, 4);
 #ifdef EL_UNSIGNED
         bits += 128;

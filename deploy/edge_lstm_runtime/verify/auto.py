@@ -28,6 +28,7 @@ from .check import (
     verdict_of,
 )
 from .golden import sequences
+from .limit import Opened, TookTooLongError, within
 
 ROUNDS = 7
 ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
@@ -150,7 +151,7 @@ def _choose(
             except BackendUnavailableError as e:
                 reasons[one] = f"not here: {e}"
                 lasting &= artifact is None or isinstance(e.__cause__, ImportError)
-            except _WrongError as e:
+            except (_WrongError, TookTooLongError) as e:
                 # Another driver or library may make it right, but that is another question to
                 # `auto_cache`. So the choice stays lasting.
                 reasons[one] = str(e)
@@ -181,18 +182,22 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
     Raises BackendError if it can't be opened or fails, or if its golden samples come out wrong.
     """
     tolerance_of(bundle, name, artifact)  # raises if there is no tolerance, before it is opened
-    backend = open_backend(name, bundle, artifact=artifact, streams=streams)
-    try:
-        check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
-        if not check.passed:
-            raise _WrongError(
-                f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)"
-            )
-        backend.reset()
-    except BaseException:
-        backend.close()
-        raise
-    return _Candidate(name, artifact, backend, check)
+
+    def work(opened: Opened) -> _Candidate:
+        backend = opened(open_backend(name, bundle, artifact=artifact, streams=streams))
+        try:
+            check = check_opened(bundle, backend, name, artifact, AUTO_STEPS, streams)
+            if not check.passed:
+                raise _WrongError(
+                    f"WRONG ({_error(check)}, at most {check.tolerance.limit:.1e} is right)"
+                )
+            backend.reset()
+        except BaseException:
+            backend.close()
+            raise
+        return _Candidate(name, artifact, backend, check)
+
+    return within(name, AUTO_STEPS, streams, work)
 
 
 def _race(
@@ -210,9 +215,7 @@ def _race(
         x = next(iter(sequences(bundle.golden[0], bundle.lengths)))[None]
     dtype = bundle.spec.inputs.sample_dtype
     samples = [np.asarray(row if streams is None else [row] * streams, dtype) for row in x]
-    sessions = {
-        candidate: open_session(bundle.spec, candidate.backend, streams) for candidate in right
-    }
+    sessions = {candidate: open_session(bundle, candidate.backend, streams) for candidate in right}
     times = dict.fromkeys(right, math.inf)
     clock = time.perf_counter
     for _ in range(ROUNDS):

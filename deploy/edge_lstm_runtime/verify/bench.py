@@ -24,8 +24,9 @@ from ..backends.registry import facts_of, open_backend
 from ..errors import BackendError, BackendUnavailableError
 from ..load import load
 from ..model.bundle import Bundle
-from ..session import open_session
+from ..session import Session, open_session
 from .golden import sequences
+from .limit import Opened, within
 
 SECONDS = 0.3  # for each of the two rates, or longer for at least one round
 _log = logging.getLogger("edge_lstm")
@@ -112,9 +113,16 @@ def measure_here(
     x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     before = resident_kb()
     start = time.perf_counter()
-    with open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None) as session:
+
+    def work(opened: Opened) -> Session:
+        backend = opened(open_backend(name, bundle, artifact=artifact))
+        session = open_session(bundle, backend, None)
+        session.run(np.resize(x, (backend.at_once, x.shape[1])))
+        session.hand_over()  # to the thread that waits
+        return session
+
+    with within(name, 1, None, work) as session:
         at_once = session.backend.at_once
-        session.run(np.resize(x, (at_once, x.shape[1])))
         load_ms = 1e3 * (time.perf_counter() - start)
         after = resident_kb()
         run_per_second = len(x) * _calls_per_second(lambda: session.run(x))
@@ -154,7 +162,7 @@ def latencies(
     """
     x = bundle.golden[0].astype(bundle.spec.inputs.sample_dtype)
     whole = bundle.spec.whole
-    session = open_session(bundle.spec, open_backend(name, bundle, artifact=artifact), None)
+    session = open_session(bundle, open_backend(name, bundle, artifact=artifact), None)
     chunk = int(bundle.lengths.max()) if whole else session.backend.at_once
     runs = -(-steps // chunk)
     times = np.empty(runs)
@@ -188,7 +196,7 @@ def _streams_per_second(
     samples = np.repeat(x[:, None], streams, axis=1)
     try:
         with open_session(
-            bundle.spec, open_backend(name, bundle, artifact=artifact, streams=streams), streams
+            bundle, open_backend(name, bundle, artifact=artifact, streams=streams), streams
         ) as session:
             step = session.step
             return (

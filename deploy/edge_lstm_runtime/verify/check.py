@@ -17,6 +17,7 @@ from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
 from .error import FLOAT16, Comparison, Tolerance, compare, float32_tolerance
 from .golden import Samples, first, golden_features, run_sequences
+from .limit import Opened, within
 
 NOT_USABLE = "not usable"  # the export's verdict on a model that "auto" does not take
 AUTO_STEPS = 200  # enough to find a wrong state and to compare speeds, in a few milliseconds
@@ -112,13 +113,18 @@ def check_backend(
     steps: the number of samples, None for all. samples: others, in the place of the golden ones,
     see `golden.answered`. Raises BackendError if the backend can't be opened or fails.
     """
-    artifact = own_artifact(bundle, name, artifact)
-    tolerance_of(bundle, name, artifact)  # raises before anything is opened in vain
-    backend = open_backend(name, bundle, artifact=artifact)
-    try:
-        return check_opened(bundle, backend, name, artifact, samples or steps)
-    finally:
-        backend.close()
+    member = own_artifact(bundle, name, artifact)
+    tolerance_of(bundle, name, member)  # raises before anything is opened in vain
+
+    def work(opened: Opened) -> Check:
+        backend = opened(open_backend(name, bundle, artifact=member))
+        try:
+            return check_opened(bundle, backend, name, member, samples or steps)
+        finally:
+            backend.close()
+
+    count = len(samples.x) if samples else steps or len(bundle.golden[0])
+    return within(name, count, None, work)
 
 
 def check_opened(
@@ -169,24 +175,44 @@ def check_opened(
     return Check(name, artifact, worst, tolerance, 1e6 * elapsed / len(x))
 
 
+def open_verified(
+    bundle: Bundle, name: str, artifact: str | None, streams: int | None, *, verify: bool = True
+) -> Backend:
+    """Open a backend, and check it if `verify` is set, under a time limit.
+
+    Raises as `open_backend` and `verify_backend` do, and BackendError if it takes too long.
+    """
+
+    def work(opened: Opened) -> Backend:
+        backend = opened(open_backend(name, bundle, artifact=artifact, streams=streams))
+        if verify:
+            verify_backend(bundle, backend, name, artifact, streams)
+        return backend
+
+    return within(name, AUTO_STEPS if verify else 0, streams, work)
+
+
+def _steps_at_load(streams: int | None) -> int:
+    """AUTO_STEPS, and fewer for many streams, which all get the same samples."""
+    return max(AUTO_STEPS * 16 // max(streams or 1, 16), 10)
+
+
 def verify_backend(
     bundle: Bundle, backend: Backend, name: str, artifact: str | None, streams: int | None = None
 ) -> None:
     """The check of an open backend before it is used. It resets the state.
 
-    There is none for plain float32 code on the CPU, nor for int8 if the bundle states no tolerance.
-    Raises BackendError, and closes the backend, if the golden samples come out wrong, or if the
-    export left the backend out.
+    There is none for int8 if the bundle states no tolerance. Raises BackendError, and closes the
+    backend, if the golden samples come out wrong, or if the export left the backend out.
     """
-    facts = facts_of(name)
-    unchecked = facts.number_format == "int8" and "native_int8" not in bundle.manifest
+    unchecked = facts_of(name).number_format == "int8" and "native_int8" not in bundle.manifest
     try:
         _refuse_left_out(bundle, name)
-        if facts.exact or unchecked:
+        if unchecked:
             return
         artifact = own_artifact(bundle, name, artifact)
         # At least two chunks, so that the second one starts from the state of the first.
-        steps = max(AUTO_STEPS, 2 * backend.at_once)
+        steps = max(_steps_at_load(streams), 2 * backend.at_once)
         result = check_opened(bundle, backend, name, artifact, steps, streams)
         if not result.passed:
             metric = result.tolerance.metric

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec, compare
 from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.model.facts import FEWER_BITS_MOST
 from edge_lstm_runtime.verify.check import AUTO_STEPS
 from edge_lstm_runtime.verify.error import FLOAT16, INT8, Tolerance, float32_tolerance
 from edge_lstm_runtime.verify.golden import Lengths, run_sequences
@@ -97,9 +98,10 @@ def fewer_bits(
 
 def with_margin(scheme: str, nrmse: float, where: str) -> Tolerance:
     """where: the place of the measurement, in words."""
+    most = FEWER_BITS_MOST["nrmse"]  # beyond it a bundle is refused
     if scheme != "fp16":
-        limit = float(f"{MARGIN * nrmse:.2g}")
+        limit = min(float(f"{MARGIN * nrmse:.2g}"), most)
         return Tolerance("nrmse", limit, f"{MARGIN:g} x the NRMSE {where}")
-    limit = max(float(f"{FLOAT16_MARGIN * nrmse:.2g}"), FLOAT16_ROUNDING)
+    limit = min(max(float(f"{FLOAT16_MARGIN * nrmse:.2g}"), FLOAT16_ROUNDING), most)
     least = f"at least {FLOAT16_ROUNDING:.1e}, one rounding"
     return Tolerance("nrmse", limit, f"{FLOAT16_MARGIN:g} x the NRMSE {where}, {least}")

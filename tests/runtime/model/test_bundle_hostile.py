@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import tracemalloc
 import zipfile
@@ -274,6 +275,46 @@ def test_an_artifact_with_a_malformed_entry_is_named(
     assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("key", "metric", "within", "beyond"),
+    [
+        ("float32", "max_abs", 4.8e-4, 5e-4),  # 2^-11 of outputs up to 1
+        ("float32", "max_abs", 4.8e-4, 1e300),
+        ("native_int8", "nrmse", 0.15, 0.16),
+        ("artifacts", "nrmse", 0.15, 0.16),
+        ("artifacts", "max_abs", 0.15, 1e300),
+    ],
+)
+def test_a_tolerance_that_no_check_could_fail_is_refused(
+    key: str, metric: str, within: float, beyond: float, small: bytes, tmp_path: Path
+) -> None:
+    def limited(limit: float) -> bytes:
+        def apply(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+            entry = artifact_entry(metric=metric, limit=limit)
+            if key == "artifacts":
+                members["a.rknn"] = b"RKNN"
+                manifest["members"]["a.rknn"] = {}
+                entry = {"a.rknn": entry}
+            manifest[key] = entry
+
+        return rewritten(small, apply)
+
+    (tmp_path / "a.edge").write_bytes(limited(within))
+    read_bundle(tmp_path / "a.edge")
+    error = refused(
+        tmp_path / "a.edge",
+        limited(beyond),
+        rf"is {metric} {re.escape(f'{beyond:.2g}')}, and at most ",
+    )
+    assert "\n" not in str(error)
+
+
+def test_a_tolerance_for_float32_is_of_the_largest_error(small: bytes, tmp_path: Path) -> None:
+    entry = artifact_entry(metric="nrmse", limit=1e-6)
+    changed = rewritten(small, lambda m, _: m.update(float32=entry))
+    refused(tmp_path / "a.edge", changed, r"tolerance for float32 is of nrmse, expected max_abs$")
+
+
 @pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999", "-1e999"])
 @pytest.mark.parametrize("key", ["float32", "native_int8", "notes"])
 def test_a_number_that_is_not_finite_is_refused_anywhere(
@@ -282,11 +323,11 @@ def test_a_number_that_is_not_finite_is_refused_anywhere(
     """JSON has none. A limit of infinity would let every check pass."""
     members = unpacked(small)
     manifest = json.loads(members["manifest.json"])
-    manifest[key] = {"tolerance": {"metric": "max_abs", "limit": 0.25, "reason": "x"}}
+    manifest[key] = {"tolerance": {"metric": "max_abs", "limit": 0.0003, "reason": "x"}}
     text = json.dumps(manifest)
     (tmp_path / "a.edge").write_bytes(packed({**members, "manifest.json": text.encode()}))
     read_bundle(tmp_path / "a.edge")
-    wrong = text.replace('"limit": 0.25', f'"limit": {number}')
+    wrong = text.replace('"limit": 0.0003', f'"limit": {number}')
     refused(
         tmp_path / "a.edge",
         packed({**members, "manifest.json": wrong.encode()}),

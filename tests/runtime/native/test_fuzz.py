@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from helpers.c_build import compiler
-from helpers.fuzzers import fuzz_bundles, fuzz_kernel
+from helpers.fuzzers import fuzz_bundles, fuzz_kernel, fuzz_kernel_of_gcc
 
 pytestmark = pytest.mark.slow
 SECONDS = 20
@@ -44,6 +44,12 @@ def libfuzzer(tmp_path):
 @pytest.mark.usefixtures("libfuzzer")
 def test_kernel(tmp_path):
     assert runs(fuzz_kernel(tmp_path, SECONDS, "-seed=1")) > 1000
+
+
+@pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+def test_kernel_of_gcc(tmp_path):
+    """Before the sums were unsigned, this ended at an overflow in the first second."""
+    assert runs(fuzz_kernel_of_gcc(tmp_path, SECONDS)) > 1000
 
 
 @pytest.mark.skipif(
