@@ -138,6 +138,7 @@ CHOICES = {
     "time_unit": ("s", "ms", "us", "ns"),
     "decimal": (".", ","),
     "missing": ("refuse", "ffill", "mask"),
+    "normalize": ("standard", "robust"),
     "short": ("refuse", "pad", "drop"),
     "by": ("time", "group", "given"),
     "optimizer": ("adamw", "adam"),
