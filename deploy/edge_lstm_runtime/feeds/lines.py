@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import reprlib
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -241,6 +242,8 @@ class _Reader:
         self._form = inputs.text if form is None else form
         self._awaits_header = True
         self._has_header = False
+        self._channels_alone = False  # without a header, and not the form's columns
+        self._alone = False  # the same of the latest line
         self._width = 0  # cells of a line, 0 if neither a header nor the form says it
         self._names: tuple[str, ...] = inputs.names  # of the numbers in a line
         self._places: list[list[int]] = []  # the cells of each
@@ -251,14 +254,29 @@ class _Reader:
 
         Raises SampleError, ConfigError.
         """
-        line = text.removeprefix("\ufeff").strip()
-        if line and line[0] in "[{":
+        line = text.removeprefix("\ufeff").rstrip("\r\n")
+        start = line.lstrip()[:1]
+        if start in ("[", "{"):
+            # Rarely, a header or a row of text begins like this.
+            with contextlib.suppress(SampleError):
+                if self._width or self._is_header(self._form.cells(line)):
+                    return self._from_text(line)
             return _from_json(line, self._inputs)
         if self._form.is_comment(line):
             return None
-        if not line and ((self._width or len(self._names)) > 1 or not self._inputs.fills_gaps):
-            return None  # in the only column, it is an empty cell
-        line = text.removeprefix("\ufeff").rstrip("\r\n")
+        if not start and not self._is_gap:
+            return None
+        return self._from_text(line)
+
+    @property
+    def _is_gap(self) -> bool:
+        """Whether a blank line is an empty cell, the only one in its line."""
+        before = self._awaits_header and not self._form.columns
+        width = self._width or len(self._names)
+        return width == 1 and self._inputs.fills_gaps and not before
+
+    def _from_text(self, line: str) -> _Sample | None:
+        """A sample, or None for the header. Raises SampleError, ConfigError."""
         cells = self._form.cells(line)
         if self._awaits_header and self._is_header(cells):
             while not cells[-1]:  # separators at the end of each line
@@ -284,6 +302,8 @@ class _Reader:
 
         No header can follow, because the order of the columns would have been a guess.
         """
+        if self._awaits_header and not self._has_header:
+            self._channels_alone = self._alone
         self._awaits_header = False
         if sample.timed:
             self.clock.take(sample.numbers[self._inputs.names.index(self._inputs.elapsed)])
@@ -328,7 +348,10 @@ class _Reader:
         places = self._places
         width = self._width
         channels = self._inputs.names
-        if not width or (not self._has_header and len(cells) == len(channels)):
+        # A text without a header has all columns of the training file or the channels alone. The
+        # first sample decides.
+        alone = len(cells) == len(channels) != width and self._awaits_header
+        if not width or alone or self._channels_alone:
             names = channels
             width = len(channels)
             places = [[k] for k in range(width)]
@@ -337,6 +360,7 @@ class _Reader:
         except SampleError as e:
             listed = "as in the header" if self._has_header else f"({', '.join(channels)})"
             raise SampleError(f"{e} {listed}") from None
+        self._alone = alone
         numbers = [
             self._number(" ".join(cells[k] for k in where), name)
             for where, name in zip(places, names, strict=True)

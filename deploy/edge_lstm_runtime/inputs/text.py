@@ -115,6 +115,30 @@ class TextForm:
                 }
         return found
 
+    def words(self) -> str:
+        """The form in words, for people."""
+        marks = f"separator {self.separator!r}, decimal mark {self.decimal!r}"
+        parts = [marks]
+        if self.columns:
+            parts.append(f"no header, columns {', '.join(self.columns)}")
+        if self.missing:
+            parts.append(f"missing {', '.join(map(repr, self.missing))}")
+        if self.comment:
+            parts.append(f"comments after {self.comment!r}")
+        if self.skip_rows:
+            parts.append(f"{self.skip_rows} lines before the header")
+        if self.encoding:
+            parts.append(self.encoding)
+        if self.time:
+            parts.append(f"time in {' and '.join(self.time)}")
+        if self.times.format:
+            parts.append(f"times as {self.times.format}")
+        elif self.times.unit != "s":
+            parts.append(f"times in {self.times.unit}")
+        if self.times.zone:
+            parts.append("local times")
+        return ", ".join(parts)
+
     @property
     def time_name(self) -> str:
         """The name of the time that two columns make together."""
@@ -128,7 +152,7 @@ class TextForm:
         """The cells of a line, without the space around them. Raises SampleError."""
         if self.separator == " ":
             if '"' not in line:
-                return line.split()
+                return line.split() or [""]
             line = " ".join(line.split())
         if '"' not in line:
             return [cell.strip() for cell in line.split(self.separator)]
@@ -245,10 +269,9 @@ STANDARD = TextForm()
 
 def open_text(path: Path, form: TextForm, errors: str = "strict") -> io.TextIOWrapper:
     """A text file, also one packed by gzip (.gz). Line ends become newlines. Raises OSError."""
-    file: Any = path.open("rb")
+    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    file = opened(path, "rb")
     try:
-        if path.suffix.lower() == ".gz":
-            file = io.BufferedReader(gzip.GzipFile(fileobj=file))
         encoding = encoding_of(file.peek(4)[:4], form)
         return io.TextIOWrapper(file, encoding, errors)
     except BaseException:
