@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.text import TextForm
@@ -108,6 +108,18 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     dt: bool | Annotated[str, Field(min_length=1)] = False
     known_anomalies: str | None = None
     calendar: CalendarConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stratified(cls, values: Any) -> Any:
+        """Groups whose class a file's name tells are stratified, unless the file says no."""
+        split = values.get("split") if isinstance(values, Mapping) else None
+        if not isinstance(split, Mapping) or split.get("by") != "group" or "stratify" in split:
+            return values
+        pattern = values.get("pattern")
+        if not isinstance(pattern, str) or "label" not in named_parts(pattern)[0]:
+            return values
+        return {**values, "split": {**split, "stratify": True}}
 
     @property
     def form(self) -> TextForm:
