@@ -201,7 +201,7 @@ def test_a_class_may_have_the_name_of_a_blank(
     tmp_path: Path, configure: Configure, kind: str
 ) -> None:
     source = kind.split(",", maxsplit=1)[0]
-    names = BLANKS if source != "ts" else ("none", "null", "na", "nan", "n/a", "-")
+    names = BLANKS if source != "ts" else ("none", "null", "na", "n/a", "-")
     labels = np.repeat(names, 3)
     x = np.random.default_rng(0).normal(size=(len(labels), 4, 2))
     file = tmp_path / f"data.{source}"
@@ -240,6 +240,6 @@ def test_a_class_may_have_the_name_of_a_blank(
     assert {str(label) for r in found if r.labels is not None for label in r.labels} == set(names)
     assert len(found) == (3 if source in ("csv", "parquet") else len(labels))
     if source == "ts":  # the format's mark for a missing value
-        file.write_text(file.read_text().replace(":nan\n", ":?\n"))
+        file.write_text(file.read_text().replace(":na\n", ":?\n"))
         with pytest.raises(DataError, match="the class is ''"):
             config.data.read(config.asked)
