@@ -45,9 +45,12 @@ def doubts(
     """found: all recordings. train: those of training. channels: the first ones of x."""
     said: list[str] = []
     for k, name in enumerate(channels):
-        if wild := _wild([r.x[:, k] for r in found]):
-            said.append(_of_wild(name, wild, found, asked))
+        said += _of_wild(f"channel {name!r}", [r.x[:, k] for r in found], found, asked)
         said += _of_missing(name, [r.x[:, k] for r in found], found)
+    answered = [r for r in found if r.y is not None]
+    for k, name in enumerate(asked.targets if answered else ()):
+        columns = [r.y[:, k] for r in answered if r.y is not None]
+        said += _of_wild(f"target {name!r}", columns, answered, asked)
     constant = [(name, c) for k, name in enumerate(channels) if (c := _constant(train, k))]
     if constant:
         each = ", ".join(f"{name!r} ({value[0]:g})" for name, value in constant)
@@ -98,15 +101,20 @@ def _wild(columns: Sequence[Float64]) -> _Wild | None:
     return None
 
 
-def _of_wild(name: str, wild: _Wild, found: Sequence[Recording], asked: Asked) -> str:
+def _of_wild(
+    name: str, columns: Sequence[Float64], found: Sequence[Recording], asked: Asked
+) -> Iterator[str]:
+    wild = _wild(columns)
+    if wild is None:
+        return
     more = f" (and {wild.values - 1:,} more so far off)" if wild.values > 1 else ""
     value = f"{wild.value:.10g}"
     advice = "correct it"
     if asked.has_codes:
         with_gaps = " with missing = 'ffill'" if asked.missing == "refuse" else ""
         advice = f'a sensor\'s code for "missing"? Set missing_values = [{value}]{with_gaps}'
-    return (
-        f"channel {name!r}: {_place(found[wild.recording], wild.row)} has {value}{more}, "
+    yield (
+        f"{name}: {_place(found[wild.recording], wild.row)} has {value}{more}, "
         f"{wild.ratio:,.0f} times the usual spread from the median ({wild.median:g}); {advice}, "
         'or normalize = "robust"'
     )
