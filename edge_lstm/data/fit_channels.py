@@ -44,7 +44,6 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
     if front_end is None:
         low, high = extremes(usual, described.get("dt", ""), names)
         described |= {"low": low, "high": high}
-    robust = getattr(config.data, "normalize", "") == "robust"
     units = {}
     if "dt" in described:
         units[described["dt"]] = described["dt_unit"] = _unit(
@@ -72,12 +71,12 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
             transforms += _compared(table, chosen, described.get("dt") or asked.clock)
     if asked.calendar is not None:
         transforms.append(_calendar(asked, splits))
-    mean, std = mean_std(usual, names, robust=robust)
+    mean, std = mean_std(usual, names, robust=splits.robust)
     if transforms or asked.drop:
         drop = (*asked.drop, *filter(None, [asked.clock]))
         described |= {"transforms": tuple(transforms), "drop": drop}
     inputs = Channels(names, mean, std, front_end=front_end, text=splits.form, **described)
-    return _with_moments(inputs, splits, robust=robust)
+    return _with_moments(inputs, splits)
 
 
 def _channels(table: TransformConfig, config: Config) -> tuple[str, ...]:
@@ -135,7 +134,7 @@ def _calendar(asked: Derivation, splits: Splits) -> Calendar:
     return Calendar(asked.clock, calendar.all_parts, calendar.ahead, zone, days)
 
 
-def _with_moments(inputs: Channels, splits: Splits, *, robust: bool) -> Channels:
+def _with_moments(inputs: Channels, splits: Splits) -> Channels:
     """With the mean and the deviation of what is derived, of the training split."""
     compared = [t for t in inputs.transforms if isinstance(t, Compared)]
     if not compared:
@@ -157,7 +156,7 @@ def _with_moments(inputs: Channels, splits: Splits, *, robust: bool) -> Channels
             places = inputs.places(transform.channels)
             known = ~np.isnan(usual[:, places])
             found = np.where(known, features[:, start : start + width], np.nan)
-            mean, std = mean_std(found, transform.names, robust=robust)
+            mean, std = mean_std(found, transform.names, robust=splits.robust)
             least = CONSTANT * inputs.arrays[1][places]
             std = tuple(s if s > small else 1.0 for s, small in zip(std, least, strict=True))
             transform = dataclasses.replace(transform, mean=mean, std=std)

@@ -30,7 +30,8 @@ def load_data(config: Config) -> Splits:
     splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
     said = list(dict.fromkeys(note for recording in found for note in recording.notes))
     notes = (*some(said), *some(_doubts(config, found, parts["train"])))
-    return dataclasses.replace(splits, form=found[0].form, notes=notes)
+    robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
+    return dataclasses.replace(splits, form=found[0].form, notes=notes, robust=robust)
 
 
 def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> list[str]:

@@ -116,6 +116,7 @@ class Splits:
 
     form: the form of text in which a board can read the same samples.
     notes: what a reader must know about the data, a sentence each.
+    robust: whether the training's statistics are those that a few wild values don't move.
     The fingerprint is computed once: change no array after that.
     """
 
@@ -126,6 +127,7 @@ class Splits:
     classes: tuple[str, ...] = ()
     form: TextForm = STANDARD
     notes: tuple[str, ...] = ()
+    robust: bool = False
 
     @functools.cached_property
     def fingerprint(self) -> str:
