@@ -23,7 +23,8 @@ class SplitConfig(Section):
     val    a fraction, or, by group, the names of the groups
     test   the same, but not with "given"
     train  by group only: the names of the groups, all others if left out
-    stratify  by group only: each part gets about its share of the rows of every class
+    stratify  by group only: each part gets about its share of the rows of every class. If left out,
+              it is true for tables whose class is in the names of their files (`pattern`)
     seed   of the draw of groups or of validation sequences
     """
 

@@ -153,11 +153,14 @@ class SampleSection(DataSection):
 
     missing  an empty cell or NaN: "refuse" it, "ffill" the last value, or "mask" it, a further
              input that says so
+    normalize  "standard": by the training split's mean and standard deviation. "robust": by its
+               median and its quantiles, which a few wild values don't move
     stride   steps from one window to the next
     short    what to do with a training sequence that is shorter than the window
     """
 
     missing: Missing = "refuse"
+    normalize: Literal["standard", "robust"] = "standard"
     stride: Count | None = None
     short: Literal["refuse", "pad", "drop"] = "refuse"
 

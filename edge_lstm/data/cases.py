@@ -89,4 +89,6 @@ def read_ts(path: Path) -> Cases:
         expected = "expected a .ts file with @data and at least one case"
         raise DataError(f"{path}: the file is empty; {expected}")
     cases, y = loaded if isinstance(loaded, tuple) else (loaded, None)
+    if y is not None:  # aeon writes ?, the format's mark for a missing one, as NaN
+        y = ["" if label == "NaN" else label for label in y]
     return Cases([np.asarray(case, np.float64).T for case in cases], y)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_lstm_runtime.checks import LARGEST
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.inputs.channels import Channels
@@ -27,6 +28,7 @@ from ..config.schema import Config
 from ..config.transforms import Derivation, TransformConfig
 from .calendars import holiday_table, span, zone_table
 from .recordings import Float64, Splits
+from .robust import centre_and_spread
 
 # Of the channel's deviation. What is derived and varies less is rounding.
 CONSTANT = 1e-9
@@ -38,6 +40,10 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
     described = config.data.described
     names = splits.channels
     usual = np.concatenate([s.normal for s in splits.train])
+    front_end = config.asked.front_end
+    if front_end is None:
+        low, high = extremes(usual, described.get("dt", ""), names)
+        described |= {"low": low, "high": high}
     units = {}
     if "dt" in described:
         units[described["dt"]] = described["dt_unit"] = _unit(
@@ -65,11 +71,10 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
             transforms += _compared(table, chosen, described.get("dt") or asked.clock)
     if asked.calendar is not None:
         transforms.append(_calendar(asked, splits))
-    mean, std = mean_std(usual, names)
+    mean, std = mean_std(usual, names, robust=splits.robust)
     if transforms or asked.drop:
         drop = (*asked.drop, *filter(None, [asked.clock]))
         described |= {"transforms": tuple(transforms), "drop": drop}
-    front_end = config.asked.front_end
     inputs = Channels(names, mean, std, front_end=front_end, text=splits.form, **described)
     return _with_moments(inputs, splits)
 
@@ -151,7 +156,7 @@ def _with_moments(inputs: Channels, splits: Splits) -> Channels:
             places = inputs.places(transform.channels)
             known = ~np.isnan(usual[:, places])
             found = np.where(known, features[:, start : start + width], np.nan)
-            mean, std = mean_std(found, transform.names)
+            mean, std = mean_std(found, transform.names, robust=splits.robust)
             least = CONSTANT * inputs.arrays[1][places]
             std = tuple(s if s > small else 1.0 for s, small in zip(std, least, strict=True))
             transform = dataclasses.replace(transform, mean=mean, std=std)
@@ -160,9 +165,33 @@ def _with_moments(inputs: Channels, splits: Splits) -> Channels:
     return dataclasses.replace(inputs, transforms=tuple(transforms))
 
 
-def mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def extremes(
+    usual: Float64, dt: str, names: tuple[str, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """usual: (T, C) raw units -> the least and the largest known value of each channel.
+
+    Of the channel `dt` it is the least above 0, because a recording begins with 0. () for both if a
+    channel has no value.
+    """
+    low = np.fmin.reduce(usual, axis=0)
+    high = np.fmax.reduce(usual, axis=0)
+    if not (np.isfinite(low) & np.isfinite(high)).all():  # which `mean_std` refuses
+        return (), ()
+    if dt:
+        steps = usual[:, names.index(dt)]
+        low[names.index(dt)] = (
+            np.min(steps[steps > 0], initial=np.inf) if (steps > 0).any() else 0.0
+        )
+    return tuple(np.maximum(low, -LARGEST).tolist()), tuple(np.minimum(high, LARGEST).tolist())
+
+
+def mean_std(
+    x: Float64, names: tuple[str, ...], *, robust: bool = False
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """x: (T, C) -> the mean and the standard deviation of each channel's known values.
 
+    robust: the median and a spread by quantiles in their place, see `centre_and_spread`. If that
+    spread is 0, it stays the mean and the deviation.
     The deviation of a constant channel is 1. The normalized channel is then 0 throughout. Raises
     DataError if a channel has no value, or values that are too large.
     """
@@ -182,6 +211,11 @@ def mean_std(x: Float64, names: tuple[str, ...]) -> tuple[tuple[float, ...], tup
             f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, "
             "too large to normalize; correct them"
         )
+    for k in range(x.shape[1]) if robust else ():
+        centre, spread = centre_and_spread(x[known[:, k], k])
+        if spread > 0:
+            mean[k] = centre
+            std[k] = spread
     # The mean of equal numbers is rounded, which leaves a spread of about 1e-16 of them.
     std = np.where(std <= 1e-12 * np.abs(mean), 1.0, std)
     return tuple(mean.tolist()), tuple(std.tolist())

@@ -7,6 +7,8 @@ import dataclasses
 from edge_lstm_runtime.errors import DataError
 
 from ..config.schema import Config
+from .doubts import Asked as Doubted
+from .doubts import doubts, some
 from .recordings import Recording, Sequence, Splits
 from .splits import split
 from .statistics import make_spec
@@ -26,5 +28,22 @@ def load_data(config: Config) -> Splits:
         raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
     splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
-    notes = dict.fromkeys(note for recording in found for note in recording.notes)
-    return dataclasses.replace(splits, form=found[0].form, notes=tuple(notes))
+    said = list(dict.fromkeys(note for recording in found for note in recording.notes))
+    notes = (*some(said), *some(_doubts(config, found, parts["train"])))
+    robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
+    return dataclasses.replace(splits, form=found[0].form, notes=notes, robust=robust)
+
+
+def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> list[str]:
+    """Of samples that are numbers, not of sounds or characters."""
+    data = config.data
+    if data.needs_front_end or data.characters:
+        return []
+    channels = data.named_channels or data.inputs(config.asked, found[0].x.shape[1])
+    described = data.described
+    asked = Doubted(
+        described.get("missing", "refuse"),
+        "missing_values" in type(data).model_fields,
+        config.model.target_columns,
+    )
+    return doubts(found, train, channels, asked)

@@ -32,6 +32,7 @@ class Recording:
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
     file    the file it was read from, if that is a table
+    rows    None, or (T,) the row of each in that file, counted from 1, if they are not all of it
     form    the form of text in which a board can read the same
     notes   what a reader must know about the data, a sentence each
     """
@@ -47,13 +48,14 @@ class Recording:
     time: Float64 | None = None
     anomalous: NDArray[np.bool_] | None = None
     file: Path | None = None
+    rows: NDArray[np.int64] | None = None
     form: TextForm = STANDARD
     notes: tuple[str, ...] = ()
 
     def piece(self, start: int, stop: int) -> Recording:
         if (start, stop) == (0, len(self.x)):
             return self
-        rows = ("labels", "y", "time", "anomalous")
+        rows = ("labels", "y", "time", "anomalous", "rows")
         cut: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[start:stop]
             for name in rows
@@ -114,6 +116,7 @@ class Splits:
 
     form: the form of text in which a board can read the same samples.
     notes: what a reader must know about the data, a sentence each.
+    robust: whether the training's statistics are those that a few wild values don't move.
     The fingerprint is computed once: change no array after that.
     """
 
@@ -124,6 +127,7 @@ class Splits:
     classes: tuple[str, ...] = ()
     form: TextForm = STANDARD
     notes: tuple[str, ...] = ()
+    robust: bool = False
 
     @functools.cached_property
     def fingerprint(self) -> str:

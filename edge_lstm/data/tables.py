@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.text import TextForm
@@ -24,8 +24,10 @@ from ..config.transforms import CalendarConfig, Derivation
 from . import calendars, known_anomalies, known_future
 from .derived import DerivedSection
 from .files import FileSection, first_line, locate
+from .folders import Files, files_in, named_parts, parts_of, stem
 from .known_future import KnownSection
 from .recordings import Recording
+from .steps import duration, longest_gap, steps_in_words
 from .table import Table, Wanted, check_increasing, check_values
 from .time_forms import TimeSection, with_times
 
@@ -57,6 +59,10 @@ class Columns:
     keep_time: bool = False
 
     @property
+    def needs_times(self) -> bool:
+        return bool(self.keep_time or self.dt or self.clock)
+
+    @property
     def wanted(self) -> Wanted:
         """The columns to read."""
         numbers = dict.fromkeys(self.targets, "targets in [model]")
@@ -72,6 +78,9 @@ class Columns:
 class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
+    pattern    what the whole of a file's name looks like, a regular expression. The name is without
+               its ending. In a subfolder it is "subfolder/file". Its part (?P<label>...) is the
+               class, and (?P<group>...) the group
     channels   the columns that are the model's inputs, in order
     missing_values  further words for a missing value, such as "fehlt", and numbers, such as -200.
                An empty cell, NaN, "na", "n/a", "null", "none", "?" and "-" always are
@@ -90,6 +99,7 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     FOR_TASKS: ClassVar[tuple[str, ...]] = (*DerivedSection.FOR_TASKS, "known_anomalies")
     has_columns = True
 
+    pattern: str | None = None
     channels: Channels
     missing_values: tuple[str | float, ...] = ()
     time_back: Literal["refuse", "keep"] = "refuse"
@@ -98,6 +108,18 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     dt: bool | Annotated[str, Field(min_length=1)] = False
     known_anomalies: str | None = None
     calendar: CalendarConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stratified(cls, values: Any) -> Any:
+        """Groups whose class a file's name tells are stratified, unless the file says no."""
+        split = values.get("split") if isinstance(values, Mapping) else None
+        if not isinstance(split, Mapping) or split.get("by") != "group" or "stratify" in split:
+            return values
+        pattern = values.get("pattern")
+        if not isinstance(pattern, str) or "label" not in named_parts(pattern)[0]:
+            return values
+        return {**values, "split": {**split, "stratify": True}}
 
     @property
     def form(self) -> TextForm:
@@ -111,21 +133,60 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
 
     def read(self, asked: Asked) -> list[Recording]:
         meaning = self._columns(asked)
-        tables = []
-        parts = []
+        tables: list[Table] = []
+        named: list[tuple[str, str | None]] = []  # the name and the part of each table
         for path, part in self.files(asked.folder):
-            files = [path]
-            if path.is_dir() and not (files := sorted(path.glob(f"*.{self.source}"))):
-                expected = "expected one per recording"
-                raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
-            tables += [self.table(file, meaning.wanted) for file in files]
-            parts += [part] * len(files)
-        found = []
-        for table, part in zip(self.timed(tables), parts, strict=True):
-            found += recordings(table, meaning, part)
+            files = Files([(path, stem(path))], "")
+            if path.is_dir():
+                files = files_in(path, self.endings)
+            read = [self.table(file, meaning.wanted) for file, _ in files.found]
+            if files.note:
+                read[0] = dataclasses.replace(read[0], notes=(files.note, *read[0].notes))
+            tables += read
+            named += [(name, part) for _, name in files.found]
+        found: list[Recording] = []
+        for table, (name, part) in zip(self.timed(tables), named, strict=True):
+            made = timed_recordings(table, meaning, part, name)
+            found += [self._with_parts(recording, name) for recording in made]
+        if meaning.time:
+            found = self._with_steps(found, meaning)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
+
+    def _with_parts(self, recording: Recording, name: str) -> Recording:
+        """With the label and the group that the file's name gives."""
+        assert recording.file is not None
+        parts = parts_of(self.pattern, name, recording.file)
+        changes: dict[str, Any] = {}
+        if (label := parts.get("label")) is not None:
+            changes["labels"] = np.full(len(recording.x), label)
+        if (group := parts.get("group")) is not None:
+            changes["group"] = group
+        return dataclasses.replace(recording, **changes) if changes else recording
+
+    def _with_steps(self, found: list[Recording], meaning: Columns) -> list[Recording]:
+        """With a note on the steps of time, and without times that nothing needs."""
+        notes = []
+        if words := steps_in_words(found):
+            notes.append(f"time column {self.time_name!r}: {words}")
+        gap = None if self.dt else longest_gap(found)
+        if gap is not None:
+            before, row, seconds, usual = gap
+            number = row + 1 if before.rows is None else before.rows[row]
+            notes.append(
+                f"{before.file} row {number:,}: {duration(seconds)} after the row before, "
+                f"{seconds / usual:,.0f} usual steps. The model takes it for one step: cut the "
+                "file there, or set dt = true in [data]"
+            )
+        if not meaning.needs_times:
+            found = [dataclasses.replace(r, time=None) for r in found]
+        return [dataclasses.replace(found[0], notes=(*found[0].notes, *notes)), *found[1:]]
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of the files that a folder is read for."""
+        return (f".{self.source}",)
 
     def timed(self, tables: Iterable[Table]) -> list[Table]:
         """The tables with the form of their times. Raises DataError if it is not clear."""
@@ -182,13 +243,28 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         yield from super().rules(config)
         if repeated(tuple(map(str, self.missing_values))):
             yield ("data", "missing_values"), "expected each word and number once"
-        if config.model.needs_labels and self.label is None:
-            expected = f"expected the name of the label column, for task {config.model.task!r}"
-            yield ("data", "label"), expected
+        yield from self._rules_of_labels(config)
         yield from self._rules_of_time()
         if self.calendar is not None:
             for key, problem in (*self.calendar.problems(), *calendars.unknown(self.calendar)):
                 yield ("data", "calendar", key), problem
+
+    def _rules_of_labels(self, config: Whole) -> Iterator[Contradiction]:
+        parts, problem = named_parts(self.pattern)
+        if problem:
+            yield ("data", "pattern"), problem
+            return
+        if config.model.needs_labels and self.label is None and "label" not in parts:
+            expected = f"expected the name of the label column, for task {config.model.task!r}"
+            yield ("data", "label"), f"{expected}, or a `pattern` with (?P<label>...)"
+        for key in ("label", "group"):
+            name = getattr(self, key)
+            if name is not None and key in parts:
+                both = f"`pattern` in [data] has a part (?P<{key}>...) too"
+                yield ("data", key), f"{both}; remove one of them"
+            if name is not None and name in self.channels:
+                leak = f"has {name!r}, the `{key}`, which a board won't have"
+                yield ("data", "channels"), f"{leak}; take it out"
 
     def _rules_of_time(self) -> Iterator[Contradiction]:
         if self.time is None:
@@ -217,6 +293,16 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
 
 def recordings(table: Table, meaning: Columns, part: str | None) -> list[Recording]:
     """The recordings in a table. Its file's stem names them. Raises DataError."""
+    found = timed_recordings(table, meaning, part, stem(table.path))
+    if meaning.needs_times:
+        return found
+    return [dataclasses.replace(recording, time=None) for recording in found]
+
+
+def timed_recordings(
+    table: Table, meaning: Columns, part: str | None, name: str
+) -> list[Recording]:
+    """The same with their times, if there is a column of times. name: of the table."""
     path = table.path
     x = _numbers(table, meaning.channels, meaning.missing)
     labels = y = time = None
@@ -228,16 +314,19 @@ def recordings(table: Table, meaning: Columns, part: str | None) -> list[Recordi
         y = _numbers(table, meaning.targets, "mask")
     if meaning.time:
         time = table.seconds(since_1970=meaning.clock == "calendar")
-    found = []
-    for group, rows in _groups(table, meaning.group):
+    found: list[Recording] = []
+    for group, rows in _groups(table, meaning.group, name):
         if time is not None and meaning.time_back == "refuse":
             check_increasing(time[rows], rows, table, equal=meaning.dt)
-        name = path.stem if meaning.group is None else f"{path.stem}:{group}"
-        kept = time if meaning.keep_time or meaning.dt or meaning.clock else None
-        of_rows = {"labels": labels, "y": y, "time": kept}
+        of_rows = {"labels": labels, "y": y, "time": time}
         own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
+        own |= {"part": part, "file": path, "form": table.form}
+        own["notes"] = () if found else table.notes
+        if meaning.group is not None:
+            own["rows"] = rows + 1
         values = known_future.with_future(x[rows], meaning.channels, meaning.future)
-        recording = Recording(name, group, values, part=part, file=path, form=table.form, **own)
+        title = name if meaning.group is None else f"{name}:{group}"
+        recording = Recording(title, group, values, **own)
         found.append(_with_times(recording, meaning))
     return found
 
@@ -271,10 +360,13 @@ def _with_times(recording: Recording, meaning: Columns) -> Recording:
     return dataclasses.replace(recording, x=np.hstack(x)) if len(x) > 1 else recording
 
 
-def _groups(table: Table, column: str | None) -> list[tuple[str, Any]]:
-    """Each group and its rows, in the file's order. Groups are in the order of their first rows."""
+def _groups(table: Table, column: str | None, name: str) -> list[tuple[str, Any]]:
+    """Each group and its rows, in the file's order. Groups are in the order of their first rows.
+
+    name: of the only group, if no column names them.
+    """
     if column is None:
-        return [(table.path.stem, np.arange(table.rows))]
+        return [(name, np.arange(table.rows))]
     table.check_labels(column)
     names, first, inverse = np.unique(table.texts[column], return_index=True, return_inverse=True)
     return [(str(names[k]), np.flatnonzero(inverse == k)) for k in np.argsort(first)]

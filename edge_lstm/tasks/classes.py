@@ -57,8 +57,8 @@ def classes(names: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
         if unseen := sorted(found[part] - found["train"]):
             raise DataError(
                 f"class {unseen[0]!r} is in the {part} split and not in training, so it can't be "
-                "learned; change [data.split] so that training has every class, or leave the "
-                "class out"
+                "learned; change [data.split] so that training has every class (by group, "
+                "`stratify` sees to it), or leave the class out"
             )
     if len(found["train"]) < 2:
         one = f"the training split has one class, {min(found['train'], default='none')!r}"

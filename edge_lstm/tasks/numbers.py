@@ -76,12 +76,15 @@ class NumberTask(Task):
         return np.where(known[:, None], wanted, 0), known
 
     def fitted(self, spec: ModelSpec, splits: Splits, monitor: str) -> Any:
-        """The offset is the mean of the training split's targets, the scale their deviation."""
+        """The offset is the mean of the training split's targets, the scale their deviation.
+
+        Both are robust if the splits are.
+        """
         answer: Any = spec.answer
         check_monitor(monitor, len(answer.targets))
         wanted = np.concatenate([self.outputs(spec, s) for s in splits.train])
         self.check_known(spec, wanted)
-        offset, deviation = mean_std(wanted, answer.names)
+        offset, deviation = mean_std(wanted, answer.names, robust=splits.robust)
         return dataclasses.replace(answer, offset=offset, scale=deviation)
 
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:

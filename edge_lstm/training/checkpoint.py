@@ -156,6 +156,14 @@ def read_json(path: Path) -> Any:
         ) from e
 
 
+def as_before(spec: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The specification without the inputs' range, if an earlier version wrote none."""
+    known = before["inputs"]
+    later = [key for key in ("low", "high") if key not in known]
+    inputs = {key: value for key, value in spec["inputs"].items() if key not in later}
+    return {**spec, "inputs": inputs}
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Every key with another value, in words."""
     found = []

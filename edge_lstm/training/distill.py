@@ -104,13 +104,17 @@ def checked(run: Run, spec: ModelSpec, fingerprint: str) -> Run:
     # A detector's threshold and the widths of quantiles are set after the training, and the network
     # may be another one. Both must read the same way: a net that reads both ways would read the
     # padding of the batches.
+    described = run.spec.to_dict()
     theirs, ours = (
         {
             "bidirectional": s.whole,
-            "inputs": s.inputs.to_dict(),
-            "answer": {**s.to_dict()["answer"], "detector": None, "widths": None},
+            "inputs": values["inputs"],
+            "answer": {**values["answer"], "detector": None, "widths": None},
         }
-        for s in (run.spec, spec)
+        for s, values in (
+            (run.spec, described),
+            (spec, checkpoint.as_before(spec.to_dict(), described)),
+        )
     )
     if changed := checkpoint.differences(theirs, ours):
         raise TrainingError(

@@ -73,10 +73,21 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         fabric.launch()
         fabric.barrier()
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+        reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
         with using():
             return _train(config, splits, out, fabric, reporter, resume=resume)
+
+
+def _amounts(splits: Splits) -> str:
+    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    said = []
+    for name, sequences in parts.items():
+        steps = sum(len(s.x) for s in sequences)
+        several = "s" if len(sequences) > 1 else ""
+        said.append(f"{name} {steps:,} steps of {len(sequences):,} sequence{several}")
+    return ", ".join(said)
 
 
 def _train(
@@ -247,13 +258,15 @@ def _check_same(
     out: Path,
 ) -> None:
     """before: of the last checkpoint, with the defaults of keys that came later."""
-    from .checkpoint import differences
+    from .checkpoint import as_before, differences
 
     changed = [
         f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
     ]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
-    changed = changed or [f"the model's {text}" for text in differences(last["spec"], spec)]
+    changed = changed or [
+        f"the model's {text}" for text in differences(last["spec"], as_before(spec, last["spec"]))
+    ]
     if changed:
         verb = (
             "; ".join(changed)
@@ -331,7 +344,9 @@ def _finish(
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
-    metrics["notes"] = [*splits.notes, *notes(metrics, training.config.data.cuts)]
+    if splits.notes:
+        metrics["data"] = list(splits.notes)
+    metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
 

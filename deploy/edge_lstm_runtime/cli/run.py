@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError
 from ..feeds import lines, sound
@@ -48,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "answers each frame.\n"
         "If the model has a dt channel, a header or an object may have the column of times\n"
         "(datetimes or seconds) in its place. A calendar's channel takes datetimes too, in UTC\n"
-        "if they name no zone."
+        "if they name no zone.\n"
+        'An answer has "out_of_range" with the channels whose value is far outside of the\n'
+        "training's range. Its sample stays in the state."
     )
     add_bundle(parser)
     add_text_form(parser)
@@ -98,6 +102,7 @@ def main(arguments: argparse.Namespace) -> int:
         )
     model = load(arguments.bundle)
     errors = 0
+    warned = False
     form = text_form(model.spec.inputs, arguments)
     skipped = 0 if arguments.input == "-" else form.skip_rows
     with (
@@ -109,6 +114,9 @@ def main(arguments: argparse.Namespace) -> int:
             session, source, arguments.reset_every, form=form, skip_rows=skipped
         ):
             errors += "error" in answer
+            if not warned and model.spec.inputs.elapsed in answer.get(lines.OUT_OF_RANGE, ()):
+                warned = True
+                print(_other_steps(answer, model.spec.inputs.elapsed), file=sys.stderr)
             out.write(json.dumps(answer, allow_nan=False) + "\n")
             out.flush()
     if errors:
@@ -117,6 +125,14 @@ def main(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 1 if errors else 0
+
+
+def _other_steps(answer: Mapping[str, Any], name: str) -> str:
+    return (
+        f"edge-lstm: line {answer['line']}: the time since the sample before ({name!r}) is more "
+        "than 100 times outside of the training's steps; are the times in another unit? This is "
+        'said once; "out_of_range" marks each such sample'
+    )
 
 
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:

@@ -21,6 +21,7 @@ from ..model.spec import ModelSpec, describe
 from ..session import Session
 
 RESET = "reset"
+OUT_OF_RANGE = "out_of_range"
 
 
 def answers(
@@ -42,6 +43,8 @@ def answers(
 
     For a language model, a line is one character: its index or, in JSON, the character itself, such
     as ["t"] or {"character": "t"}.
+    An answer has "out_of_range" with the names of channels whose value is far outside of the
+    training's range, see `inputs/ranges.py`. It is there only if there is one.
     If the model has a channel `dt`, a header or an object may have the column of times in its
     place. Times are datetimes or numbers of seconds. So are those of a calendar's channel, whose
     seconds are since 1970, UTC. One column serves for both.
@@ -139,7 +142,8 @@ class _Stepwise:
     def sample(self, number: int, values: list[float]) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
         answer = _answer(self._session, number, outputs)
-        return [answer | self._scores.of(values, outputs)]
+        answer |= self._scores.of(values, outputs)
+        return [answer | out_of_range(self._session.spec, values)]
 
     def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
         return [{"line": number, "error": str(error)}]
@@ -173,8 +177,8 @@ class _Whole:
     def end(self) -> list[dict[str, Any]]:
         outputs = self._session.run([values for _, values in self._samples])
         lines = self._errors | {
-            n: _answer(self._session, n, y)
-            for (n, _), y in zip(self._samples, outputs, strict=True)
+            n: _answer(self._session, n, y) | out_of_range(self._session.spec, x)
+            for (n, x), y in zip(self._samples, outputs, strict=True)
         }
         self._samples = []
         self._errors = {}
@@ -196,6 +200,14 @@ def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, 
             f"with values that are not finite: {outputs}"
         )
     return describe(session.spec, outputs)
+
+
+def out_of_range(spec: ModelSpec, x: ArrayLike) -> dict[str, Any]:
+    """{OUT_OF_RANGE: names}, {} if no value of the sample x (C,) is far outside."""
+    found = spec.inputs.out_of_range(x)
+    if not found.any():
+        return {}
+    return {OUT_OF_RANGE: [spec.inputs.names[k] for k in np.flatnonzero(found)]}
 
 
 class Scores:

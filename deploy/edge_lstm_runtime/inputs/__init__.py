@@ -119,6 +119,13 @@ class Inputs(ABC):
             filled[..., place] = from_scale(filled[..., place], unit)
         return filled
 
+    def out_of_range(self, xs: ArrayLike) -> NDArray[np.bool_]:
+        """xs: (..., C) raw units -> (..., C) whether a value is far outside of the training's.
+
+        All false if the range is unknown, as of earlier bundles.
+        """
+        return np.zeros(np.shape(xs), bool)
+
     @abstractmethod
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
         """The features of a whole recording, from its start.

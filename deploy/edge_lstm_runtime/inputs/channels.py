@@ -26,6 +26,7 @@ from . import (
     to_scale,
 )
 from .front_end import FrontEnd
+from .ranges import Limits
 from .text import STANDARD, TextForm
 from .transforms import MAX_FEATURE, Clip, Derived, Log, Memory, Transform
 
@@ -51,6 +52,8 @@ class Channels(Inputs):
                reads is float64 seconds since 1970, UTC, and is never missing
     drop       the channels that are no features themselves. A channel of times is among them
     text       how samples are written as text
+    low, high  (C,) raw units, the extremes of the training split, without known anomalies; () if
+               they are unknown. `low` of `dt` is its least value above 0
 
     The features are the channels that are not dropped, then those that the transforms append, in
     their order, then those of "mask".
@@ -69,6 +72,8 @@ class Channels(Inputs):
     transforms: tuple[Transform, ...] = ()
     drop: tuple[str, ...] = ()
     text: TextForm = STANDARD
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.channels
@@ -86,6 +91,11 @@ class Channels(Inputs):
                 names == made, f"channels are {list(names)}, and the front end makes {list(made)}"
             )
         _require(isinstance(self.text, TextForm), f"text is {self.text!r}, expected its form")
+        if self.low or self.high:
+            checks.check_numbers("inputs", "low", self.low, len(names))
+            checks.check_numbers("inputs", "high", self.high, len(names))
+            crossed = [n for n, a, b in zip(names, self.low, self.high, strict=True) if a > b]
+            _require(not crossed, f"low is above high for {crossed}")
         self._check_dt()
         self._check_transforms()
 
@@ -206,6 +216,18 @@ class Channels(Inputs):
         if self.clock:
             largest[self._place[self.clock]] = LATEST
         return np.asarray(self.mean, np.float64), std, largest
+
+    @functools.cached_property
+    def limits(self) -> Limits | None:
+        """None if the training's range is unknown."""
+        if not self.low:
+            return None
+        dt, clock = (self._place.get(name) for name in (self.dt, self.clock))
+        return Limits.of(self.low, self.high, dt, clock)
+
+    def out_of_range(self, xs: ArrayLike) -> NDArray[np.bool_]:
+        limits = self.limits
+        return super().out_of_range(xs) if limits is None else limits.exceeded(xs)
 
     def to_dict(self) -> dict[str, Any]:
         values = super().to_dict()

@@ -39,6 +39,10 @@ class Section(TableSection):
     encoding: str = ""
 
     @property
+    def endings(self) -> tuple[str, ...]:
+        return (".csv.gz", ".csv")
+
+    @property
     def form(self) -> TextForm:
         keys = {key: getattr(self, key) for key in KEYS}
         return dataclasses.replace(super().form, columns=self.columns or (), **keys)

@@ -288,7 +288,7 @@ def test_any_text_that_is_written_back_reads_the_same(
     again = tmp_path / "again.toml"
     for base, changes in (
         (LANGUAGE, {"data.keep": keep}),
-        (CLASSIFY, {"data.channels": names, "data.label": keep}),
+        (CLASSIFY, {"data.channels": [f"c{n}" for n in names], "data.label": f"l{keep}"}),
     ):
         config = load_config(write(tmp_path, base), changes)
         again.write_bytes(config.to_toml().encode())

@@ -182,7 +182,7 @@ def test_other_files_are_told(
     told = f"{tones}: 3 files are no .wav files and were left out, 'a.mp3' first."
     run = train(configure(SOUND, train__epochs=1), tmp_path / "run")
     assert f"note: {told}\n" in capsys.readouterr().err
-    assert run.metrics["notes"][0] == told
+    assert run.metrics["data"] == [told]
 
 
 def test_a_class_may_have_the_name_of_a_blank(tones: Path, configure: Configure) -> None:
@@ -249,9 +249,9 @@ def test_a_class_may_have_the_name_of_a_blank(tones: Path, configure: Configure)
         ),
         (
             'source = "wav"',
-            'source = "csv"',
-            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for source 'wav', and "
-            "source is 'csv'",
+            'source = "npz"',
+            "pattern = \"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*\": is for sources 'csv', "
+            "'parquet' and 'wav', and source is 'npz'",
         ),
     ],
 )

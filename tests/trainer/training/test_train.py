@@ -46,6 +46,10 @@ def test_classify_learns_and_writes_its_run(
     assert run.metrics["test"]["accuracy"] == 1.0  # two levels that lie 4 standard deviations apart
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     err = capsys.readouterr().err.splitlines()
+    assert err.pop(0) == (
+        "data: training 105 steps of 6 sequences, validation 35 steps of 2 sequences, "
+        "test 35 steps of 2 sequences"
+    )
     assert err.pop(0) == "1 thread from epoch 1 on: PyTorch's default"
     assert [line.split()[1] for line in err[:10]] == [f"{k}/10" for k in range(1, 11)]
     assert all("samples/s" in line and "val loss" in line and "s left" in line for line in err[:10])
