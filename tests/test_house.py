@@ -51,6 +51,7 @@ LATE = {
     "importlib": "slow to load: metadata of packages, for a plug-in or an error alone",
     "json": "at an error alone: a board takes a while to load it",
     "urllib": "at an error alone: a board takes a while to load it",
+    "difflib": "at an error alone: a board takes a while to load it",
     "tempfile": "slow to load: a board that writes no file does without",
     "ctypes": "slow to load: only answers of a library that prints need it",
     "pty": "not on every system",

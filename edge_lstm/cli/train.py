@@ -17,6 +17,7 @@ from ..training.folds import train_folds
 from ..training.train import train
 from ._shared import add_changes, changes
 
+GOES_ON = True  # the work is more than its output
 DESCRIPTION = (
     "Train a compact recurrent net as a TOML file says, and write the run's folder: checkpoints, "
     "history, metrics, figures."

@@ -151,7 +151,7 @@ def test_data_files_licence_and_entry_points(wheel: Path) -> None:
         assert b"Apache License" in archive.read(f"{INFO}/licenses/LICENSE")
         points = archive.read(f"{INFO}/entry_points.txt").decode()
         metadata = archive.read(f"{INFO}/METADATA").decode()
-    assert "edge-lstm = edge_lstm_runtime.cli:main" in points
+    assert "edge-lstm = edge_lstm_command:main" in points
     assert "rknn-sim = edge_lstm_export.npu.rknn.sim" in points.splitlines()
     assert re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
     assert "Requires-Python: >=3.10" in metadata

@@ -5,6 +5,8 @@ library and prints. The first line of its docstring is its line in `edge-lstm --
 
     add_arguments(parser)          adds options, a description, examples
     main(arguments) -> exit code
+    GOES_ON = True                 if its work is more than its output: it goes on to the end if
+                                   nobody reads its output any more (`| head`)
 
 A file whose name begins with "_" is no verb.
 """
@@ -13,21 +15,30 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import EdgeLstmError, MissingDependencyError
+from ..errors import MissingDependencyError
 from ..version import __version__
-from ._output import Output
+from ._fault import in_one_line
+from ._output import Output, streams
+from ._parser import Parser
+from ._stop import WORDS, Stop, signals
 
 # The packages that hold verbs, and the extra that installs their requirements.
 PACKAGES = {"edge_lstm": "train", "edge_lstm_export": "export", "edge_lstm_runtime": None}
+
+CODES = """\
+exit codes:
+  0    done
+  1    done, with a finding: out of tolerance, left out of the bundle, lines that can't be used
+  2    an error, told in one line
+  130  stopped by SIGINT (Ctrl-C)
+  143  stopped by SIGTERM"""
 
 
 class Verb(NamedTuple):
@@ -58,46 +69,49 @@ def verbs() -> dict[str, Verb]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code.
+    """Run one verb and return its exit code, see CODES.
 
-    0: done. 1: done with a finding (out of tolerance, bad samples). 2: an error. 130: interrupted.
+    Whatever the operating system does to a command is caught here, and told in one line.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        out: Any = Output(sys.stdout)
-        with contextlib.redirect_stdout(out):
+    with signals() as stop, streams() as out:
+        try:
             try:
-                return _run(arguments)
-            finally:
-                out.flush()  # here, so that a closed pipe or a full disk is caught below
-    except EdgeLstmError as e:
-        print(f"edge-lstm: error: {e}", file=sys.stderr)
-        return e.exit_code
-    except BrokenPipeError:  # the reader of the output is gone, as with `| head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except KeyboardInterrupt:
-        print("edge-lstm: stopped", file=sys.stderr)
-        return 130
+                code = _run(arguments, out, stop)
+            except SystemExit as e:  # of --help and --version
+                code = e.code if isinstance(e.code, int) else int(e.code is not None)
+            out.end()
+        except BrokenPipeError:  # the reader of the output is gone, as with `| head`
+            return 0
+        except BaseException as e:
+            stop.began = False  # a second signal ends at once
+            if stop.code or isinstance(e, KeyboardInterrupt):  # an import makes another error of it
+                print(WORDS, file=sys.stderr)
+                return stop.code or 130
+            line = in_one_line(e)
+            if line is None:
+                raise
+            print(f"edge-lstm: error: {line}", file=sys.stderr)
+            return 2
+    return code
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], out: Output, stop: Stop) -> int:
     known = verbs()
     if not arguments or arguments[0] not in known:
         return _top_level(arguments, known)
-    return _run_verb(arguments[0], known[arguments[0]], arguments[1:])
+    return _run_verb(arguments, known[arguments[0]], out, stop)
 
 
 def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
     lines = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in known.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "edge-lstm",
         description="From sensor data to a verified compact recurrent net on an embedded board.",
         epilog=(
-            f"verbs:\n{lines}\n\n`edge-lstm VERB --help` explains one. Start with: edge-lstm demo"
+            f"verbs:\n{lines}\n\n{CODES}\n\n"
+            "`edge-lstm VERB --help` explains one. Start with: edge-lstm demo"
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edge-lstm {__version__}")
     parser.add_argument("verb", choices=known, metavar="VERB", help="what to do")
@@ -109,14 +123,16 @@ def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
     return 2
 
 
-def _run_verb(name: str, verb: Verb, arguments: list[str]) -> int:
+def _run_verb(arguments: list[str], verb: Verb, out: Output, stop: Stop) -> int:
+    name = arguments[0]
     try:
         module: Any = importlib.import_module(verb.module)
-        parser = argparse.ArgumentParser(
-            f"edge-lstm {name}", formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        parser = Parser(f"edge-lstm {name}")
         module.add_arguments(parser)
-        result: int = module.main(parser.parse_args(arguments))
+        parsed = parser.parse_args(arguments[1:])
+        out.goes_on = getattr(module, "GOES_ON", False)
+        stop.began = True
+        result: int = module.main(parsed)
     except ModuleNotFoundError as e:
         if verb.extra is None or (e.name or "").split(".")[0] in PACKAGES:
             raise

@@ -14,6 +14,8 @@ from ..c.export import export_c
 from ..work import SIM_STEPS, Work
 from ._shared import C, say
 
+GOES_ON = True  # the work is more than its output
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (

@@ -160,7 +160,7 @@ def test_wrong_arguments_are_exit_code_2(
     code, out, err = here(capfd, *arguments)
     assert code == 2
     assert not out
-    assert err.startswith(f"usage: edge-lstm {arguments[0]}")
+    assert re.fullmatch(rf"edge-lstm: error: .*; see `edge-lstm {arguments[0]} --help`\n", err), err
 
 
 @pytest.mark.parametrize("verb", RUNTIME_VERBS)
