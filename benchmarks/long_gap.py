@@ -28,6 +28,7 @@ from edge_lstm.results import plots
 from edge_lstm.results.plots import TRAIN, VALIDATION, label_axes, new_figure
 from edge_lstm.threads import using
 from edge_lstm.training import checkpoint
+from edge_lstm.training.claim import claimed
 from edge_lstm.training.loop import learning_rate
 from edge_lstm.training.progress import Reporter
 from edge_lstm_runtime.files import atomic_write
@@ -97,7 +98,13 @@ def agreement(
     TrainingError if the folder can't be used.
     """
     out = Path(out)
-    checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
+    with claimed(out, "comparison", ("plan.json",), resume=resume):
+        return _compared(out, seeds, steps, hidden_size, Reporter(quiet=quiet))
+
+
+def _compared(
+    out: Path, seeds: Sequence[int], steps: int, hidden_size: int, reporter: Reporter
+) -> Agreement:
     same_plan(
         out / "plan.json",
         {
@@ -106,7 +113,6 @@ def agreement(
         },
     )
     (out / "rows").mkdir(exist_ok=True)
-    reporter = Reporter(quiet=quiet)
     found = Agreement(GAPS, {}, {}, {})
     for cell in kinds():
         found.accuracy[cell] = []

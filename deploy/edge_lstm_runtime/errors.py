@@ -10,6 +10,7 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── BackendError                 a backend failed
 │   └── BackendUnavailableError  a backend can't run on this machine
 ├── ConversionError              an export step failed (nothing was written)
+│   └── ConverterDiedError       the vendor's process ended without an answer
 └── MissingDependencyError       an optional package is not installed
 
 A library call raises the error. The command line prints its message and exits with `exit_code`.
@@ -58,6 +59,14 @@ class BackendUnavailableError(BackendError):
 
 class ConversionError(EdgeLstmError):
     pass
+
+
+class ConverterDiedError(ConversionError):
+    """retry: whether it may go well the next time."""
+
+    def __init__(self, message: str, *, retry: bool):
+        self.retry = retry
+        super().__init__(message)
 
 
 class MissingDependencyError(EdgeLstmError):

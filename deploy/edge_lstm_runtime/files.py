@@ -1,12 +1,18 @@
-"""Writing a file so that it is never half written, and the folder of the cache."""
+"""Files that are never half written, that show damage, and that one process writes at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+_SEAL = b"\nedge-lstm sha256 "  # then 64 digits and a newline: the end of a sealed file
+_KEY = "sha256"  # the last key of a sealed JSON file
 
 
 def cache_folder() -> Path:
@@ -26,15 +32,18 @@ def cache_folder() -> Path:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces `path` only if the block ends without an error.
 
-    The bytes go to a temporary file beside `path`, which reaches the disk (fsync) and is then
-    renamed. A full disk or a kill leaves the old file whole. Raises OSError.
+    The bytes go to a temporary file beside `path`, which reaches the disk (fsync), is renamed, and
+    then the folder reaches the disk. A full disk or a kill leaves the old file whole. Raises
+    OSError, which names `path`; NotSyncedError if only the last step failed.
     """
     import tempfile  # here: reading a bundle doesn't need it
 
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    prefix = f".{path.name}."
+    temporary = None
     try:
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -43,6 +52,142 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # as open() would; mkstemp makes it private
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        temporary = None
+    except OSError as e:
+        if e.filename is not None and not Path(os.fsdecode(e.filename)).name.startswith(prefix):
+            raise  # of the block, about another file
+        raise OSError(e.errno, e.strerror or str(e), str(path)) from e
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    try:
+        sync_folder(path.parent)
+    except OSError as e:
+        raise NotSyncedError(e.errno, e.strerror, str(path)) from e
+
+
+class NotSyncedError(OSError):
+    """The new file is in its place, but a power cut may lose it."""
+
+
+def failure(error: OSError) -> str:
+    """Why a file was not written, and the file that is there now, in words."""
+    there = (
+        "the new file is there, but a power cut may lose it"
+        if isinstance(error, NotSyncedError)
+        else "what was there before is unchanged"
+    )
+    return f"{error.strerror or error}; {there}"
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Names that were made, changed or removed in the folder reach the disk. Raises OSError."""
+    if os.name == "nt":
+        return  # a folder can't be opened there
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # a file system on which folders can't be synced
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sealed(content: bytes) -> bytes:
+    """The content and its sha256. See `unsealed`."""
+    return content + _SEAL + _digest(content) + b"\n"
+
+
+def unsealed(data: bytes) -> tuple[bytes, bool]:
+    """The content of a file, and whether a seal was there. Files of earlier versions have none.
+
+    Raises ValueError if the content is not the sealed one.
+    """
+    end = len(data) - len(_SEAL) - 65
+    if end < 0 or not data.startswith(_SEAL, end):
+        return data, False
+    if data[end + len(_SEAL) :] != _digest(data[:end]) + b"\n":
+        raise ValueError("the content does not have the sha256 that was written with it")
+    return data[:end], True
+
+
+def sealed_json(values: Mapping[str, Any]) -> bytes:
+    """JSON whose last key is the sha256 of the others. Raises ValueError for a number that is not
+    finite."""
+    return (_json({**values, _KEY: _digest(_json(values).encode()).decode()}) + "\n").encode()
+
+
+def unsealed_json(data: bytes) -> Any:
+    """The values of `sealed_json`. Files of earlier versions have no seal.
+
+    Raises ValueError if they are not the sealed ones.
+    """
+    values = json.loads(data)
+    if not isinstance(values, dict) or not values:
+        return values
+    last, digest = next(reversed(values.items()))
+    if not (isinstance(digest, str) and len(digest) == 64):
+        return values
+    del values[last]
+    if last != _KEY or digest != _digest(_json(values).encode()).decode():
+        raise ValueError("the values do not have the sha256 that was written with them")
+    return values
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2, allow_nan=False)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path, error: type[Exception]) -> Iterator[None]:
+    """Keep other processes away from `path` until the block ends.
+
+    If it is a folder, the lock is on the folder. Otherwise it is on a file ".NAME.lock" beside it,
+    which is removed at the end. The system ends the lock with the process, so a killed process
+    blocks nobody. A file system or a system without locks keeps nobody away.
+
+    Raises `error` if another process holds it, or if the lock's file can't be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = path if path.is_dir() else path.with_name(f".{path.name}.lock")
+    flags = os.O_RDONLY if place is path else os.O_RDWR | os.O_CREAT
+    while True:
+        try:
+            descriptor = os.open(place, flags, 0o666)
+        except OSError as e:
+            raise error(f"can't write {path}: {e.strerror}") from e
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as e:
+                    raise error(
+                        f"{path}: another process holds it and is writing there; wait until that "
+                        "one has ended, or choose another name"
+                    ) from e
+            if not _is(place, descriptor):
+                continue  # removed meanwhile by the process that held it
+            try:
+                yield
+            finally:
+                if place is not path:
+                    place.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _is(place: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(place.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -11,7 +11,6 @@ OUT/plan.json     the configuration and the data that the rows are of
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -27,6 +26,7 @@ from ..data.season import with_season
 from ..results import plots
 from ..tasks.base import Task, task_named
 from ..training import checkpoint
+from ..training.claim import claimed
 from ..training.progress import Reporter
 from . import detectors, recurrent
 from .rows import Case, Row
@@ -69,14 +69,18 @@ def compare(
             f"[train] devices = {config.train.devices}: a comparison trains on one; "
             "add --set train.devices=1"
         )
-    checkpoint.prepare_folder(out, "comparison", ("plan.json",), resume=resume)
+    with claimed(out, "comparison", ("plan.json",), resume=resume):
+        return _compared(config, out, Reporter(quiet=quiet))
+
+
+def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
     splits = load_data(config)
     spec = make_spec(config, splits)
     config, _ = with_season(config, spec, splits)
     plan = {"config": config.to_dict(), "fingerprint": splits.fingerprint}
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
-    case = Case(config, spec, splits, out, Reporter(quiet=quiet))
+    case = Case(config, spec, splits, out, reporter)
     task = task_named(config.model.task)
     wanted = _rows(task)
     rows = []
@@ -162,9 +166,7 @@ def _finished(file: Path) -> Row | None:
 
 def read_json(file: Path) -> dict[str, Any] | None:
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        values: dict[str, Any] = checkpoint.read_json(file)
     except FileNotFoundError:
         return None
-    except ValueError as e:
-        raise TrainingError(f"{file}: damaged ({e}); delete it, and go on with --resume") from e
     return values

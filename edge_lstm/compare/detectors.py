@@ -11,14 +11,17 @@ from __future__ import annotations
 import dataclasses
 import io
 import time
+import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.errors import TrainingError
+from edge_lstm_runtime.files import atomic_write, sealed, unsealed
 
 from ..data.recordings import Float64
 from ..data.recordings import Sequence as Recorded
@@ -100,12 +103,21 @@ def picture(case: Case, rows: Sequence[Row]) -> Figure:
     drawn: dict[str, tuple[list[NDArray[Any]], float]] = {}
     for row in rows:
         if row.metrics is not None:
-            with np.load(case.out / "rows" / f"{row.name}.npz") as file:
-                drawn[row.title] = (
-                    [file[f"scores{k}"] for k in range(len(case.splits.test))],
-                    float(file["threshold"]),
-                )
+            drawn[row.title] = _kept(case.out / "rows" / f"{row.name}.npz", len(case.splits.test))
     return plots.plot_anomalies(case.splits.test, drawn)
+
+
+def _kept(path: Path, count: int) -> tuple[list[NDArray[Any]], float]:
+    """The scores of each test sequence and the threshold. Raises TrainingError if damaged."""
+    try:
+        content, _ = unsealed(path.read_bytes())
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return [file[f"scores{k}"] for k in range(count)], float(file["threshold"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        raise TrainingError(
+            f"{path}: damaged ({e}); delete it and {path.stem}.json beside it, and go on with "
+            "--resume"
+        ) from e
 
 
 def _of_forecasts(case: Case, row: Row, answer: Callable[[Recorded], Float64]) -> Row:
@@ -148,7 +160,7 @@ def _judged(case: Case, row: Row, scores: list[Float64], threshold: float) -> Ro
     buffer = io.BytesIO()
     np.savez_compressed(buffer, threshold=threshold, **arrays)
     with atomic_write(case.out / "rows" / f"{row.name}.npz") as file:
-        file.write(buffer.getvalue())
+        file.write(sealed(buffer.getvalue()))
     return dataclasses.replace(
         row, metrics=alarms.judge(case.splits.test, [s > threshold for s in scores])
     )

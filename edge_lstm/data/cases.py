@@ -13,9 +13,9 @@ from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Names
 from ..config.sections import SampleSection
-from .columns import check_values, is_blank
 from .files import first_line
 from .recordings import Float64, Recording
+from .table import check_values
 
 
 class Cases(NamedTuple):
@@ -52,10 +52,10 @@ class CaseSection(SampleSection):
         labels: list[NDArray[np.str_]] | list[None] = [None] * len(cases)
         if found.y is not None:
             pairs = zip(cases, found.y, strict=True)
-            texts = ((case, np.array([str(y) for y in np.atleast_1d(of)])) for case, of in pairs)
+            texts = ((case, np.array([_text(y) for y in np.atleast_1d(of)])) for case, of in pairs)
             labels = [np.full(len(case), of) for case, of in texts]
             for k, of in enumerate(labels):
-                if blank := [name for name in np.unique(of).tolist() if is_blank(name)]:
+                if blank := [name for name in np.unique(of).tolist() if not name.strip()]:
                     raise DataError(
                         f"{path}, sequence {k}: the class is {blank[0]!r}; "
                         "expected one for every sequence; label it, or remove the sequence"
@@ -67,6 +67,13 @@ class CaseSection(SampleSection):
             check_values(case, channels, f"{path}, sequence {k}", self.missing)
             recordings.append(Recording(name, groups[k], case, labels[k], part))
         return recordings
+
+
+def _text(label: object) -> str:
+    """The name of a class. A number that is NaN has none."""
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "replace")
+    return "" if isinstance(label, float) and label != label else str(label)
 
 
 def read_ts(path: Path) -> Cases:

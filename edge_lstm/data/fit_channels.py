@@ -70,7 +70,7 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
         drop = (*asked.drop, *filter(None, [asked.clock]))
         described |= {"transforms": tuple(transforms), "drop": drop}
     front_end = config.asked.front_end
-    inputs = Channels(names, mean, std, front_end=front_end, **described)
+    inputs = Channels(names, mean, std, front_end=front_end, text=splits.form, **described)
     return _with_moments(inputs, splits)
 
 

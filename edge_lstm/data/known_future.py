@@ -7,16 +7,17 @@ read is what has come to be. So it is assumed that the forecast that one will ha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
-import polars as pl
 from pydantic import Field
 
 from ..config.base import Contradiction, Count, Names, repeated
 from ..config.sections import SampleSection, Whole
 from .recordings import Float64
+from .table import Table, Wanted
 
 Future = tuple[tuple[str, int], ...]  # a channel, and so many rows later
 
@@ -82,11 +83,24 @@ def with_future(x: Float64, channels: tuple[str, ...], wanted: Future) -> Float6
     return np.concatenate(found, axis=1)
 
 
-def looked_ahead(frame: pl.DataFrame, channels: tuple[str, ...]) -> pl.DataFrame:
+def without(wanted: Wanted, names: tuple[str, ...]) -> Wanted:
+    """With "temp" in place of a column "temp+24" that is not among the names of a file."""
+    numbers = {_column(name, names): key for name, key in wanted.numbers.items()}
+    return dataclasses.replace(wanted, numbers=numbers)
+
+
+def looked_ahead(table: Table, channels: tuple[str, ...]) -> Table:
     """The table of one recording, with columns such as "temp+24" made of "temp" if they lack."""
+    numbers = dict(table.numbers)
     for name in channels:
-        column, _, step = name.rpartition("+")
-        if name not in frame.columns and column in frame.columns and step.isdecimal():
-            rows = np.minimum(np.arange(len(frame)) + int(step), len(frame) - 1)
-            frame = frame.with_columns(frame[column].gather(rows).alias(name))
-    return frame
+        if name not in numbers:
+            column, _, step = name.rpartition("+")
+            rows = np.minimum(np.arange(table.rows) + int(step), table.rows - 1)
+            numbers[name] = numbers[column][rows]
+    return dataclasses.replace(table, numbers=numbers)
+
+
+def _column(name: str, names: tuple[str, ...]) -> str:
+    column, _, step = name.rpartition("+")
+    later = name not in names and column in names and step.isdecimal()
+    return column if later else name

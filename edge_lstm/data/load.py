@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from edge_lstm_runtime.errors import DataError
 
 from ..config.schema import Config
@@ -23,4 +25,6 @@ def load_data(config: Config) -> Splits:
         none = "the data has no labels" if len(bare) == len(found) else "it has no label"
         raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
-    return model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
+    splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
+    notes = dict.fromkeys(note for recording in found for note in recording.notes)
+    return dataclasses.replace(splits, form=found[0].form, notes=tuple(notes))

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm_runtime.inputs.text import STANDARD, TextForm
+
 Float64 = NDArray[np.float64]
 T = TypeVar("T")
 PARTS = ("train", "val", "test")
@@ -30,6 +32,8 @@ class Recording:
     time    None, or (T,) float64 seconds, of any origin
     anomalous  None, or (T,) whether a row lies in a window that is known as anomalous
     file    the file it was read from, if that is a table
+    form    the form of text in which a board can read the same
+    notes   what a reader must know about the data, a sentence each
     """
 
     name: str
@@ -43,6 +47,8 @@ class Recording:
     time: Float64 | None = None
     anomalous: NDArray[np.bool_] | None = None
     file: Path | None = None
+    form: TextForm = STANDARD
+    notes: tuple[str, ...] = ()
 
     def piece(self, start: int, stop: int) -> Recording:
         if (start, stop) == (0, len(self.x)):
@@ -106,6 +112,8 @@ def shuffled(recordings: abc.Sequence[T]) -> list[T]:
 class Splits:
     """The data, divided. Sequences are whole pieces. Only training cuts them into windows.
 
+    form: the form of text in which a board can read the same samples.
+    notes: what a reader must know about the data, a sentence each.
     The fingerprint is computed once: change no array after that.
     """
 
@@ -114,6 +122,8 @@ class Splits:
     test: list[Sequence]
     channels: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    form: TextForm = STANDARD
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -6,27 +6,28 @@ Rows are counted from 1, without the header.
 from __future__ import annotations
 
 import dataclasses
-import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs.text import TextForm
 
-from ..config.base import Contradiction, Names
+from ..config.base import Contradiction, Names, repeated
 from ..config.sections import Asked, Whole
 from ..config.transforms import CalendarConfig, Derivation
-from . import calendars, columns, known_anomalies, known_future
+from . import calendars, known_anomalies, known_future
 from .derived import DerivedSection
 from .files import FileSection, first_line, locate
 from .known_future import KnownSection
 from .recordings import Recording
+from .table import Table, Wanted, check_increasing, check_values
+from .time_forms import TimeSection, with_times
 
 Channels = Annotated[Names, Field(description="the names of the input columns")]
 
@@ -48,20 +49,34 @@ class Columns:
     label: str | None = None
     unlabelled: bool = False
     group: str | None = None
-    time: str | None = None
+    time: tuple[str, ...] = ()
     time_back: str = "refuse"
     missing: str = "refuse"
     dt: bool = False
     clock: Literal["", "seconds", "calendar"] = ""
     keep_time: bool = False
 
+    @property
+    def wanted(self) -> Wanted:
+        """The columns to read."""
+        numbers = dict.fromkeys(self.targets, "targets in [model]")
+        numbers |= dict.fromkeys(self.channels, "channels in [data]")
+        texts = {}
+        if self.group:
+            texts[self.group] = "group in [data]"
+        if self.label:
+            texts[self.label] = "label in [data]"
+        return Wanted(numbers, texts, self.time)
 
-class TableSection(FileSection, KnownSection, DerivedSection):
+
+class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
 
     channels   the columns that are the model's inputs, in order
-    time       column of datetimes or numbers. It must increase within a recording
-    time_back  if it doesn't (a clock set back): "refuse", or "keep" the rows in the file's order
+    missing_values  further words for a missing value, such as "fehlt", and numbers, such as -200.
+               An empty cell, NaN, "na", "n/a", "null", "none", "?" and "-" always are
+    time_back  if the time doesn't increase within a recording (a clock set back): "refuse", or
+               "keep" the rows in the file's order
     label      column of the class. A change of the label cuts the recording into sequences
     group      column that cuts a file into recordings (a subject, an engine)
     dt         a further input, the seconds since the row before (0 for the first), on a
@@ -76,7 +91,7 @@ class TableSection(FileSection, KnownSection, DerivedSection):
     has_columns = True
 
     channels: Channels
-    time: str | None = None
+    missing_values: tuple[str | float, ...] = ()
     time_back: Literal["refuse", "keep"] = "refuse"
     label: str | None = None
     group: str | None = None
@@ -84,25 +99,40 @@ class TableSection(FileSection, KnownSection, DerivedSection):
     known_anomalies: str | None = None
     calendar: CalendarConfig | None = None
 
+    @property
+    def form(self) -> TextForm:
+        """The form of a text with these columns."""
+        pair = self.time_columns if len(self.time_columns) > 1 else ()
+        return TextForm(missing=tuple(map(str, self.missing_values)), time=pair)
+
     @abstractmethod
-    def table(self, path: Path) -> pl.DataFrame:
-        """The table of a file. Raises DataError."""
+    def table(self, path: Path, wanted: Wanted) -> Table:
+        """The columns of a file, with the form that the configuration gives. Raises DataError."""
 
     def read(self, asked: Asked) -> list[Recording]:
-        found = []
+        meaning = self._columns(asked)
+        tables = []
+        parts = []
         for path, part in self.files(asked.folder):
             files = [path]
             if path.is_dir() and not (files := sorted(path.glob(f"*.{self.source}"))):
                 expected = "expected one per recording"
                 raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
-            for file in files:
-                found += recordings(self.table(file), file, self._columns(asked), part)
+            tables += [self.table(file, meaning.wanted) for file in files]
+            parts += [part] * len(files)
+        found = []
+        for table, part in zip(self.timed(tables), parts, strict=True):
+            found += recordings(table, meaning, part)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
 
+    def timed(self, tables: Iterable[Table]) -> list[Table]:
+        """The tables with the form of their times. Raises DataError if it is not clear."""
+        return with_times(list(tables), self)
+
     def _columns(self, asked: Asked) -> Columns:
-        keys = ("channels", "label", "group", "time", "time_back", "missing")
+        keys = ("channels", "label", "group", "time_back", "missing")
         keep = self.known_anomalies is not None
         named = {key: getattr(self, key) for key in keys}
         future = self.future(asked.steps_ahead)
@@ -113,6 +143,7 @@ class TableSection(FileSection, KnownSection, DerivedSection):
             dt=bool(self.dt),
             clock=self._clock,
             keep_time=keep,
+            time=self.time_columns,
             **named,
         )
 
@@ -126,7 +157,7 @@ class TableSection(FileSection, KnownSection, DerivedSection):
 
     @property
     def derivation(self) -> Derivation:
-        clock = self.time if self._clock and self.time else ""
+        clock = self.time_name if self._clock else ""
         return Derivation(self.transforms or (), self.drop or (), self.calendar, clock)
 
     @property
@@ -144,11 +175,13 @@ class TableSection(FileSection, KnownSection, DerivedSection):
 
     @property
     def described(self) -> dict[str, object]:
-        clock = {"dt": self.dt_name, "time": self.time} if self.dt else {}
+        clock = {"dt": self.dt_name, "time": self.time_name} if self.dt else {}
         return {**super().described, **clock}
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         yield from super().rules(config)
+        if repeated(tuple(map(str, self.missing_values))):
+            yield ("data", "missing_values"), "expected each word and number once"
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected
@@ -172,78 +205,41 @@ class TableSection(FileSection, KnownSection, DerivedSection):
                 alone = "has no meaning without `time`; add `time`, or remove it"
                 yield ("data", "time_back"), alone
         elif self.dt or self._clock:
-            if self.dt_name in (*self.channels, self.time):
+            if self.dt_name in (*self.channels, self.time_name, *self.time_columns):
                 new = f"expected a new name, and {self.dt_name!r} is in `channels` or `time`"
                 yield ("data", "dt"), new
-            if self.time in self.channels:
+            if among_channels := [name for name in self.time_columns if name in self.channels]:
                 made = "`dt` is made" if self.dt else "further inputs are made"
-                among = f"expected no {self.time!r}, the `time` from which {made}, among them"
+                name = among_channels[0]
+                among = f"expected no {name!r}, the `time` from which {made}, among them"
                 yield ("data", "channels"), among
 
 
-def recordings(
-    frame: pl.DataFrame, path: Path, meaning: Columns, part: str | None
-) -> list[Recording]:
-    """The recordings in a table. path: its file, whose stem names them. Raises DataError."""
-    where = str(path)
-    if not len(frame):
-        expected = "expected a header and at least one row of samples"
-        raise DataError(f"{where}: the file is empty (no rows); {expected}")
-    x = _numbers(frame, meaning.channels, "channels in [data]", where, meaning.missing)
-    label = y = time = None
+def recordings(table: Table, meaning: Columns, part: str | None) -> list[Recording]:
+    """The recordings in a table. Its file's stem names them. Raises DataError."""
+    path = table.path
+    x = _numbers(table, meaning.channels, meaning.missing)
+    labels = y = time = None
     if meaning.label:
-        cells = columns.column(frame, meaning.label, "label in [data]", where)
-        label = columns.labels(cells, where, blank=meaning.unlabelled)
+        labels = table.texts[meaning.label]
+        if not meaning.unlabelled:
+            table.check_labels(meaning.label)
     if meaning.targets:  # if a cell is blank, the truth of its step is unknown
-        y = _numbers(frame, meaning.targets, "targets in [model]", where, "mask")
-    if meaning.time and (meaning.keep_time or meaning.dt or meaning.clock):
-        cells = columns.column(frame, meaning.time, "time in [data]", where)
-        dates = meaning.clock == "calendar"
-        time = columns.since_1970(cells, where) if dates else columns.seconds(cells, where)
+        y = _numbers(table, meaning.targets, "mask")
+    if meaning.time:
+        time = table.seconds(since_1970=meaning.clock == "calendar")
     found = []
-    for group, rows in _groups(frame, meaning.group, path):
-        if meaning.time and meaning.time_back == "refuse":
-            shown = columns.column(frame, meaning.time, "time in [data]", where)
-            times = columns.times(shown, where)[rows]
-            columns.check_increasing(times, rows, shown, where, equal=meaning.dt)
+    for group, rows in _groups(table, meaning.group):
+        if time is not None and meaning.time_back == "refuse":
+            check_increasing(time[rows], rows, table, equal=meaning.dt)
         name = path.stem if meaning.group is None else f"{path.stem}:{group}"
-        of_rows = {"labels": label, "y": y, "time": time}
+        kept = time if meaning.keep_time or meaning.dt or meaning.clock else None
+        of_rows = {"labels": labels, "y": y, "time": kept}
         own: dict[str, Any] = {k: v[rows] for k, v in of_rows.items() if v is not None}
         values = known_future.with_future(x[rows], meaning.channels, meaning.future)
-        recording = Recording(name, group, values, part=part, file=path, **own)
+        recording = Recording(name, group, values, part=part, file=path, form=table.form, **own)
         found.append(_with_times(recording, meaning))
     return found
-
-
-def read_csv(
-    path: Path, separator: str = ",", names: tuple[str, ...] | None = None
-) -> pl.DataFrame:
-    """A table with all cells as text. Raises DataError.
-
-    separator: a space stands for any number of them. names: of all columns, if there is no header.
-    """
-    try:
-        content = path.read_bytes()
-        if not content.strip():
-            expected = "expected a header and at least one row of samples"
-            raise DataError(f"{path}: the file is empty; {expected}")
-        if separator == " ":  # as in tables that people look at
-            lines = [re.sub(rb"[ \t]+", b" ", line.strip()) for line in content.splitlines()]
-            content = b"\n".join(lines)
-        # As text, so that a cell that is no number can be shown with its row.
-        header = names is None
-        frame = pl.read_csv(content, separator=separator, has_header=header, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as e:
-        raise unreadable(path, "CSV", e) from e
-    if names is None:
-        return frame
-    if len(frame.columns) != len(names):
-        raise DataError(
-            f"{path}: rows have {len(frame.columns)} columns, and `columns` in [data] names "
-            f"{len(names)}; expected as many names as columns, and the right `separator` "
-            f"(it is {separator!r})"
-        )
-    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def unreadable(path: Path, kind: str, error: BaseException) -> DataError:
@@ -252,12 +248,11 @@ def unreadable(path: Path, kind: str, error: BaseException) -> DataError:
     return DataError(f"{path}: can't be read as {kind}: {first_line(error)}; {expected}")
 
 
-def _numbers(
-    frame: pl.DataFrame, names: tuple[str, ...], key: str, where: str, missing: str
-) -> NDArray[np.float64]:
+def _numbers(table: Table, names: tuple[str, ...], missing: str) -> NDArray[np.float64]:
     """(T, names)."""
-    found = [columns.numbers(columns.column(frame, n, key, where), where, missing) for n in names]
-    return np.stack(found, axis=1)
+    for name in names:  # one column after the other, so that the message is of the first one
+        check_values(table.numbers[name][:, None], (name,), str(table.path), missing)
+    return np.stack([table.numbers[name] for name in names], axis=1)
 
 
 def _with_times(recording: Recording, meaning: Columns) -> Recording:
@@ -276,12 +271,10 @@ def _with_times(recording: Recording, meaning: Columns) -> Recording:
     return dataclasses.replace(recording, x=np.hstack(x)) if len(x) > 1 else recording
 
 
-def _groups(
-    frame: pl.DataFrame, column: str | None, path: Path
-) -> list[tuple[str, NDArray[np.int64]]]:
+def _groups(table: Table, column: str | None) -> list[tuple[str, Any]]:
     """Each group and its rows, in the file's order. Groups are in the order of their first rows."""
     if column is None:
-        return [(path.stem, np.arange(len(frame)))]
-    names = columns.labels(columns.column(frame, column, "group in [data]", str(path)), str(path))
-    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
-    return [(str(names[first[k]]), np.flatnonzero(inverse == k)) for k in np.argsort(first)]
+        return [(table.path.stem, np.arange(table.rows))]
+    table.check_labels(column)
+    names, first, inverse = np.unique(table.texts[column], return_index=True, return_inverse=True)
+    return [(str(names[k]), np.flatnonzero(inverse == k)) for k in np.argsort(first)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,14 +77,9 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
             "the checkpoint doesn't fit this version: train again"
         ) from e
     try:
-        metrics = json.loads((path / checkpoints.METRICS).read_text())
+        metrics = checkpoints.read_json(path / checkpoints.METRICS)
     except FileNotFoundError:
         metrics = {}
-    except ValueError as e:
-        raise TrainingError(
-            f"{path / checkpoints.METRICS}: damaged ({e}); "
-            "delete it and run train with --resume to write it again"
-        ) from e
     return Run(
         path,
         config,

@@ -1,9 +1,13 @@
-"""The files of a training run. Each is written whole or not at all."""
+"""The files of a training run.
+
+Each is written whole or not at all, and those that are read back carry the sha256 of their content.
+It is verified before anything is unpickled. Files of earlier versions have none.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +16,12 @@ from typing import Any
 import torch
 
 from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import atomic_write, sealed, sealed_json, unsealed, unsealed_json
 from edge_lstm_runtime.model import format1
 
 from ..threads import Choice
 
-FORMAT = 2
+FORMAT = 3  # with a sha256; 2 is without; 1 knew LSTM layers alone
 BEST = "best.pt"
 LAST = "last.pt"
 CONFIG = "config.toml"
@@ -26,12 +30,6 @@ METRICS = "metrics.json"
 FIRST = "first.pt"  # the best model before it was trained anew on more data
 FLOAT = "float.pt"  # the best model before it was fine-tuned for int8
 FULL = "full.pt"  # the best model before it was pruned
-
-
-def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
-    """Check and make the folder. Raises TrainingError as `check_folder` and `make_folder` do."""
-    check_folder(out, what, marks, resume=resume)
-    make_folder(out)
 
 
 def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
@@ -78,8 +76,10 @@ class Progress:
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save({**contents, "format": FORMAT}, buffer)
     with atomic_write(path) as file:
-        torch.save({"format": FORMAT, **contents}, file)
+        file.write(sealed(buffer.getvalue()))
 
 
 def load(
@@ -91,20 +91,26 @@ def load(
     keys: those that it must have. Raises TrainingError if the file is missing, damaged or of
     another format.
     """
+    advice = "restore the file from a copy, or train again in another folder"
+    if path.name == LAST:
+        advice = f"--resume can't go on from it: {advice}"
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        content, has_seal = unsealed(path.read_bytes())
+        contents = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
         raise TrainingError(
             f"{path.parent}: there is no {path.name}; expected the folder of a training run"
         ) from e
+    except OSError as e:
+        raise TrainingError(f"{path}: can't be read: {e.strerror or e}") from e
     except Exception as e:  # torch raises many types for a damaged file
+        why = e if type(e) is ValueError else type(e).__name__
         raise TrainingError(
-            f"{path}: damaged, or no checkpoint of edge-lstm ({type(e).__name__}); "
-            "restore the file, or train again in another folder"
+            f"{path}: damaged, or no checkpoint of edge-lstm ({why}); {advice}"
         ) from e
     if (
         not isinstance(contents, dict)
-        or contents.get("format") not in (1, FORMAT)
+        or contents.get("format") not in (1, 2, FORMAT)
         or not set(keys) <= set(contents)
     ):
         found = contents.get("format") if isinstance(contents, dict) else None
@@ -112,6 +118,8 @@ def load(
             f"{path}: checkpoint format {found!r}, expected {FORMAT}; "
             "it was written by another version: train again"
         )
+    if contents["format"] == FORMAT and not has_seal:
+        raise TrainingError(f"{path}: damaged: its sha256 at the end is missing; {advice}")
     return _of_format_1(contents) if contents["format"] == 1 else contents
 
 
@@ -134,7 +142,18 @@ def _of_format_1(contents: dict[str, Any]) -> dict[str, Any]:
 
 def save_json(path: Path, values: Mapping[str, Any]) -> None:
     with atomic_write(path) as file:
-        file.write((json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+        file.write(sealed_json(values))
+
+
+def read_json(path: Path) -> Any:
+    """Raises FileNotFoundError, and TrainingError if the file is damaged."""
+    try:
+        return unsealed_json(path.read_bytes())
+    except (ValueError, RecursionError) as e:
+        raise TrainingError(
+            f"{path}: damaged ({e}); delete it, and `train` or `compare` with --resume writes it "
+            "again"
+        ) from e
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

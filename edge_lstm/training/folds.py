@@ -37,15 +37,21 @@ def train_folds(
     cross-validation, whose finished folds are kept.
     Raises ConfigError for a split that draws no groups, and DataError for too few groups.
     """
-    from . import checkpoint
+    from .claim import claimed
 
     out = Path(out)
     configs = fold_configs(config, folds)
-    checkpoint.check_folder(out, "cross-validation", ("fold0", "folds.json"), resume=resume)
+    with claimed(out, "cross-validation", ("fold0", "folds.json"), resume=resume):
+        return _trained(configs, out, quiet=quiet)
+
+
+def _trained(configs: list[Config], out: Path, *, quiet: bool) -> str:
+    from . import checkpoint
+
     reporter = Reporter(quiet=quiet)
     runs = []
     for k, one in enumerate(configs):
-        reporter.line(f"fold {k + 1} of {folds}: {_held_out(one)} held out")
+        reporter.line(f"fold {k + 1} of {len(configs)}: {_held_out(one)} held out")
         folder = out / f"fold{k}"
         begun = (folder / checkpoint.CONFIG).exists()
         runs.append(train(one, folder, resume=begun, quiet=quiet))

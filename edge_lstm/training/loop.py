@@ -165,7 +165,7 @@ class Training:
                     log.add(row)
                     self.reporter.epoch(row, config.monitor, best=better)
                     self._set_threads(anew=self._slowed())
-                    self._save()
+                    self._save(log)
         except BaseException:
             self._save_best()  # it may be up to SAVE_EVERY seconds newer than the one on disk
             raise
@@ -344,7 +344,7 @@ class Training:
             "progress": dataclasses.asdict(self.progress),
         }
 
-    def _save(self) -> None:
+    def _save(self, log: History) -> None:
         due = time.monotonic() - self._saved_at >= SAVE_EVERY
         if not self.fabric.is_global_zero or not (self.progress.finished or due):
             return
@@ -355,6 +355,7 @@ class Training:
             self.out / checkpoint.LAST,
             self._contents(self.net.state_dict()) | {"optimizer": self._optimizer.state_dict()},
         )
+        log.save()
         self._saved_at = time.monotonic()
 
     def _save_best(self) -> None:

@@ -17,6 +17,7 @@ RUN/*.png               the curves, the task's figure of the test split, and a d
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,18 +63,20 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     splits = load_data(config)  # before PyTorch is imported, which takes seconds
 
     from ..threads import using
-    from . import checkpoint
+    from .checkpoint import CONFIG, LAST
+    from .claim import claimed
 
     fabric = make_fabric(config.train)
-    if fabric.is_global_zero:  # before there are others that would wait for this one
-        checkpoint.check_folder(out, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume)
-        for leftover in out.glob(".*.tmp"):  # a kill in the middle of a write
-            leftover.unlink()
-    fabric.launch()
-    fabric.barrier()
-    reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
-    with using():
-        return _train(config, splits, out, fabric, reporter, resume=resume)
+    with contextlib.ExitStack() as held:
+        if fabric.is_global_zero:  # before there are others that would wait for this one
+            held.enter_context(claimed(out, "run", (CONFIG, LAST), resume=resume))
+        fabric.launch()
+        fabric.barrier()
+        reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+        for note in splits.notes:
+            reporter.line(f"note: {note}")
+        with using():
+            return _train(config, splits, out, fabric, reporter, resume=resume)
 
 
 def _train(
@@ -81,7 +84,7 @@ def _train(
 ) -> Run:
     """PyTorch is left with the number of threads that trained.
 
-    The folder is made after all that can refuse the configuration or the data.
+    Nothing is written before all that can refuse the configuration or the data.
     """
     from . import checkpoint
     from .loop import Training
@@ -328,7 +331,7 @@ def _finish(
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
         plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
-    metrics["notes"] = notes(metrics, training.config.data.cuts)
+    metrics["notes"] = [*splits.notes, *notes(metrics, training.config.data.cuts)]
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
 

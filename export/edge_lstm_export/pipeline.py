@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_lstm import Run, load_run
 from edge_lstm_runtime import ConfigError, ConversionError
+from edge_lstm_runtime.files import one_at_a_time
 
 from .npu import targets as target_table
 from .steps import (
@@ -71,10 +72,13 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
 
     say: takes lines of progress.
 
+    `Work.doubts` has sentences on what should not be: a converter that died twice at a form, or a
+    test metric that is not that of metrics.json. The bundle has them as notes.
+
     If a graph or a converted model is out of tolerance, the bundle goes without it, and
     `Work.left_out` has its name and the reason. Raises ConfigError for a target, scheme or chunk
-    that is not offered. Raises ConversionError if a step fails or NumPy itself is out of tolerance.
-    `out` is then as it was.
+    that is not offered. Raises ConversionError if a step fails, if NumPy itself is out of tolerance
+    or if another process exports to `out`, which is then as it was.
     """
     out = Path(out)
     if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
@@ -91,9 +95,15 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
             target_table.find(target, scheme)
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
-    if not isinstance(run, Run):
-        run = load_run(Path(run))
     with contextlib.ExitStack() as resources:
+        resources.enter_context(one_at_a_time(out, ConversionError))
+        if not isinstance(run, Run):
+            run = load_run(Path(run))
+        if "test" not in run.metrics:
+            raise ConversionError(
+                f"{run.path}: the training has not ended, there is no metrics.json; go on with it "
+                "by `edge-lstm train ... --resume`"
+            )
         work = Work(
             run=run,
             schemes=wanted,

@@ -23,6 +23,7 @@ from edge_lstm_runtime.verify.golden import Lengths, golden_features
 from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
+from .npu.rknn.batch import Batch
 from .npu.rknn.process import Converter
 from .quantize.choose_ranges import Chosen
 from .quantize.cpu_int8 import Arrays
@@ -63,6 +64,7 @@ class Candidate:
     cycles: int | None = None  # by the converter's table, if it gives any
     on_cpu: int = 0  # operators that don't run on the NPU
     refused: str = ""
+    died: bool = False  # refused, because the converter ended without an answer
     why: str = ""
     converter: Converter | None = None
     outputs: NDArray[np.float32] | None = None
@@ -114,6 +116,7 @@ class Work:
     out: Path
     say: Callable[[str], None]
     resources: ExitStack  # closed when the export ends, however it ends
+    batch: Batch = dataclasses.field(default_factory=Batch)  # of the converter's processes
     # Steps of the further artifacts that take several at once, or None. For a bidirectional model
     # draw_stream sets it: the steps of the only artifacts, or None if there are none.
     chunk: int | None = None
@@ -150,6 +153,8 @@ class Work:
     notes: tuple[str, ...] = ()  # any step: facts that the user must know
     # any step that measures: member or backend -> reason
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # any step: notes on what should not be, and may be otherwise in another export
+    doubts: tuple[str, ...] = ()
     bundle: Bundle | None = None  # pack
 
     @property
@@ -164,6 +169,11 @@ class Work:
     @property
     def weights(self) -> Mapping[str, Float32]:
         return self.run.weights
+
+    def doubt(self, text: str) -> Work:
+        """A copy with this note. The export ends with exit code 1."""
+        self.say(f"  {text}")
+        return dataclasses.replace(self, notes=(*self.notes, text), doubts=(*self.doubts, text))
 
     def leave_out(self, name: str, reason: str) -> Work:
         """A copy without it, and with a note. name: a member, "native" or "native-int8"."""

@@ -36,6 +36,7 @@ TREE = {
     "BackendError": rt.EdgeLstmError,
     "BackendUnavailableError": rt.BackendError,
     "ConversionError": rt.EdgeLstmError,
+    "ConverterDiedError": rt.ConversionError,
     "MissingDependencyError": rt.EdgeLstmError,
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -16,7 +18,13 @@ from typing import Any
 import pytest
 
 from edge_lstm_runtime import BundleError, read_bundle
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import (
+    atomic_write,
+    sealed,
+    sealed_json,
+    unsealed,
+    unsealed_json,
+)
 from helpers.bundles import make_bundle
 from helpers.commands import environment
 from helpers.specs import make_spec
@@ -183,3 +191,64 @@ def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with atomic_write("a") as file:
         file.write(b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\nedge-lstm sha256 ", bytes(1000)])
+def test_a_seal(content: bytes) -> None:
+    data = sealed(content)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    assert data == content + b"\nedge-lstm sha256 " + digest + b"\n"
+    assert unsealed(data) == (content, True)
+    assert unsealed(sealed(data)) == (data, True)
+    if content:
+        assert unsealed(content) == (content, False)
+        with pytest.raises(ValueError, match="does not have the sha256"):
+            unsealed(b"y" + data[1:])
+
+
+def test_sealed_json_is_json_with_a_sha256() -> None:
+    data = sealed_json({"a": [1.5, "ö"], "b": None})
+    rest = '{\n  "a": [\n    1.5,\n    "\\u00f6"\n  ],\n  "b": null'
+    digest = hashlib.sha256(f"{rest}\n}}".encode()).hexdigest()
+    assert data.decode() == f'{rest},\n  "sha256": "{digest}"\n}}\n'
+    assert unsealed_json(data) == {"a": [1.5, "ö"], "b": None}
+    assert unsealed_json(json.dumps(json.loads(data)).encode()) == {"a": [1.5, "ö"], "b": None}
+    for other in (b"{}", b"[]", b'{"a": 1}', b'{"sha256": {}}'):
+        assert unsealed_json(other) == json.loads(other)
+    for before, after in ((b"1.5", b"1.4"), (b'"b"', b'"c"'), (b'"sha256"', b'"sha257"')):
+        with pytest.raises(ValueError, match="do not have the sha256"):
+            unsealed_json(data.replace(before, after))
+
+
+def test_only_one_process_at_a_time(tmp_path: Path) -> None:
+    """In a folder, and at a file. A killed process blocks nobody, and leaves what is no matter."""
+    script = (
+        "import sys, time; from pathlib import Path; "
+        "from edge_lstm_runtime.files import one_at_a_time\n"
+        "with one_at_a_time(Path(sys.argv[1]), SystemExit):\n"
+        "    print('held', flush=True); time.sleep(float(sys.argv[2]))"
+    )
+
+    def start(path: Path, seconds: float) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", script, str(path), str(seconds)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "a.edge"):
+        first = start(path, 60)
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        assert start(path, 0).communicate() == (
+            "",
+            f"{path}: another process holds it and is writing there; wait until that one has "
+            "ended, or choose another name\n",
+        )
+        first.kill()
+        first.communicate()
+        assert start(path, 0).communicate() == ("held\n", "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder"]

@@ -59,7 +59,7 @@ def test_the_life_that_is_left(turbofan: Path, configure: Configure) -> None:
         ("rul.txt", "7\n", "1 lines for the 2 engines"),
         ("rul.txt", "7\nx\n", "'x' is no number"),
         ("rul.txt", "", "the file is empty"),
-        ("test.txt", "1 1 0.1\n", "line 1 has 3 values; expected 26"),
+        ("test.txt", "1 1 0.1\n", "line 1 has 3 cells, and `columns` in .data. names 26"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be(

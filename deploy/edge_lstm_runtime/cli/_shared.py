@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import math
@@ -11,10 +12,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ..backends.registry import known_facts, names, refuse_artifact
-from ..errors import ConfigError
+from ..errors import BundleError, ConfigError
+from ..inputs import Inputs
+from ..inputs.text import TextForm, open_text
 from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
@@ -133,30 +136,47 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
     return open_session(model.bundle, choice.backend, None)
 
 
+def add_text_form(parser: argparse.ArgumentParser) -> None:
+    told = "of the lines (default: that of the file that the model was trained on)"
+    parser.add_argument("--separator", metavar="C", help=f"the sign between the numbers {told}")
+    parser.add_argument("--decimal", choices=(".", ","), help=f"the decimal mark {told}")
+
+
+def text_form(inputs: Inputs, arguments: argparse.Namespace) -> TextForm:
+    """The form of lines, as the bundle and the options say. Raises ConfigError."""
+    keys = {key: value for key in ("separator", "decimal") if (value := getattr(arguments, key))}
+    if keys.get("separator") == "\\t":
+        keys["separator"] = "\t"
+    if keys.get("separator") == "," and "decimal" not in keys:
+        keys["decimal"] = "."
+    try:
+        return dataclasses.replace(inputs.text, **keys)
+    except BundleError as e:
+        raise ConfigError(f"--separator, --decimal: {e}") from e
+
+
 @contextlib.contextmanager
-def text_lines(name: str) -> Iterator[Iterator[str]]:
+def text_lines(name: str, form: TextForm) -> Iterator[Iterator[str]]:
     """The lines of a file or, if the name is "-", of standard input. Raises ConfigError.
 
-    Bytes that are not UTF-8 are replaced, so that garbled serial input is one bad line.
+    The first lines of a file may be no samples, as the form says. Bytes that can't be decoded are
+    replaced, so that garbled serial input is one bad line.
     """
     if name == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+            sys.stdin.reconfigure(encoding=form.encoding or "utf-8", errors="replace")
         yield _read(sys.stdin, name)
         return
-    with _opened(Path(name)) as file:
-        yield _read(file, name)
-
-
-def _opened(path: Path) -> TextIO:
     try:
-        return path.open(encoding="utf-8", errors="replace")
-    except OSError as e:
-        raise ConfigError(f"can't read {path}: {e.strerror}") from e
+        file = open_text(Path(name), form, "replace")
+    except (OSError, EOFError) as e:
+        raise ConfigError(f"can't read {name}: {getattr(e, 'strerror', None) or e}") from e
+    with file:
+        yield _read(file, name)
 
 
 def _read(source: Iterable[str], name: str) -> Iterator[str]:
     try:
         yield from source
-    except OSError as e:  # such as an unplugged device
-        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e
+    except (OSError, EOFError, UnicodeError) as e:  # such as an unplugged device, half a .gz
+        raise ConfigError(f"can't go on reading {name}: {getattr(e, 'strerror', None) or e}") from e

@@ -77,8 +77,10 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _own_samples(bundle: Bundle, name: str) -> Samples:
-    with text_lines(name) as lines:
-        return answered(bundle, recordings(bundle.spec.inputs, lines))
+    inputs = bundle.spec.inputs
+    with text_lines(name, inputs.text) as lines:
+        skipped = 0 if name == "-" else inputs.text.skip_rows
+        return answered(bundle, recordings(inputs, lines, skipped))
 
 
 def _facts(result: Check | BackendError) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from ..errors import ConfigError
 from ..feeds import lines, sound
 from ..inputs import sound_of
 from ..load import load
-from ._shared import add_bundle, open_named, own_stdout, text_lines
+from ._shared import (
+    add_bundle,
+    add_text_form,
+    open_named,
+    own_stdout,
+    text_form,
+    text_lines,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
         "  edge-lstm run digits.edge --input seven.wav --every 10\n"
         "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
-        "A CSV file has a header with the channels' names, or just the numbers in the order of\n"
-        "`edge-lstm info`. If a header names some of the channels and lacks others, the run ends\n"
-        "(the wrong file).\n"
+        "A text has a header with the channels' names, or just the numbers in the order of\n"
+        "`edge-lstm info`. Separator, decimal mark, words for a missing value and times are those\n"
+        "of the file that the model was trained on. If a header names some of the channels and\n"
+        "lacks others, the run ends (the wrong file).\n"
         "JSON lines are lists, or objects with the channels' names. The line\n"
         '{"reset": true} sets the state to zero.\n'
         "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and\n"
@@ -43,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "if they name no zone."
     )
     add_bundle(parser)
+    add_text_form(parser)
     parser.add_argument(
         "--input",
         required=True,
@@ -89,12 +98,16 @@ def main(arguments: argparse.Namespace) -> int:
         )
     model = load(arguments.bundle)
     errors = 0
+    form = text_form(model.spec.inputs, arguments)
+    skipped = 0 if arguments.input == "-" else form.skip_rows
     with (
-        text_lines(arguments.input) as source,
+        text_lines(arguments.input, form) as source,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
-        for answer in lines.answers(session, source, arguments.reset_every):
+        for answer in lines.answers(
+            session, source, arguments.reset_every, form=form, skip_rows=skipped
+        ):
             errors += "error" in answer
             out.write(json.dumps(answer, allow_nan=False) + "\n")
             out.flush()
@@ -120,9 +133,7 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
             open_named(model, arguments.backend, arguments.artifact) as session,
         ):
             chunks = (
-                sound.raw_chunks(file)
-                if format_ == "s16le"
-                else sound.wav_chunks(file, name, rate, complete=name != "-")
+                sound.raw_chunks(file) if format_ == "s16le" else sound.wav_chunks(file, name, rate)
             )
             for answer in sound.answers(
                 session, chunks, every=arguments.every, reset_every=arguments.reset_every

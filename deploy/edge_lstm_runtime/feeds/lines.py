@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
 import reprlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,21 +15,27 @@ from ..detector import AnomalyDetector
 from ..errors import BackendError, ConfigError, SampleError
 from ..inputs import Inputs
 from ..inputs.characters import Characters
-from ..inputs.times import Clock, seconds
+from ..inputs.text import SEPARATORS, TextForm, fitting_separator
+from ..inputs.times import Clock
 from ..model.spec import ModelSpec, describe
 from ..session import Session
 
 RESET = "reset"
-_MISSING = frozenset({"", "nan", "null", "na", "none"})
 
 
 def answers(
-    session: Session, lines: Iterable[str], reset_every: int = 0
+    session: Session,
+    lines: Iterable[str],
+    reset_every: int = 0,
+    *,
+    form: TextForm | None = None,
+    skip_rows: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """One object for every line: {"line": n, ...answer} or {"line": n, "error": "..."}.
 
-    A line of CSV has exactly one number for each channel, in raw units. If a header has named the
-    channels, other columns are ignored. An empty cell or NaN is a missing value.
+    A line of text has exactly one number for each channel, in raw units, written as the inputs'
+    `text` says (commas between them, unless the training file was another). If a header has named
+    the channels, other columns are ignored.
     A line of JSON is a list of numbers in channel order, or an object with the channels' names.
     null is a missing value. The line {"reset": true} sets the state to zero.
     A line that can't be used leaves the state as it was, and the stream goes on.
@@ -48,12 +54,15 @@ def answers(
     and its lines are held until then.
 
     reset_every: samples after which the state is set to zero, 0 for never.
+    form: of the lines; the inputs' own if left out. skip_rows: lines before the header.
     Raises ConfigError if the header lacks a channel, and BackendError if the backend fails.
     """
-    reader = _Reader(session.spec.inputs)
+    reader = _Reader(session.spec.inputs, form)
     answering: _Answering = _Whole(session) if session.spec.whole else _Stepwise(session)
     samples = 0  # since the last reset
     for number, text in enumerate(lines, start=1):
+        if number <= skip_rows:
+            continue
         try:
             found = reader.read(text)
             if found is None:
@@ -76,15 +85,20 @@ def answers(
     yield from answering.end()
 
 
-def recordings(inputs: Inputs, lines: Iterable[str]) -> list[NDArray[np.float64]]:
+def recordings(
+    inputs: Inputs, lines: Iterable[str], skip_rows: int = 0
+) -> list[NDArray[np.float64]]:
     """All samples, (T, C) in raw units for each recording. A line {"reset": true} ends one.
 
+    skip_rows: lines before the header.
     Raises SampleError for a line that can't be used, with its number, and if there is no sample.
     """
     reader = _Reader(inputs)
     preprocessor = inputs.preprocessor(np.float32, None, keep_last=False)
     found: list[list[list[float]]] = [[]]
     for number, text in enumerate(lines, start=1):
+        if number <= skip_rows:
+            continue
         try:
             sample = reader.read(text)
             if sample == RESET:
@@ -210,33 +224,57 @@ class _Sample(NamedTuple):
 class _Reader:
     """From lines to samples. The header and the time of the last sample are kept."""
 
-    def __init__(self, inputs: Inputs):
+    def __init__(self, inputs: Inputs, form: TextForm | None = None):
         self.clock = Clock()
         self._inputs = inputs
-        self._names = inputs.names  # of the numbers in a line of CSV
-        self._columns: list[int] | None = None  # of these names, if there was a header
+        self._form = inputs.text if form is None else form
         self._awaits_header = True
+        self._has_header = False
+        self._channels_alone = False  # without a header, and not the form's columns
+        self._alone = False  # the same of the latest line
+        self._width = 0  # cells of a line, 0 if neither a header nor the form says it
+        self._names: tuple[str, ...] = inputs.names  # of the numbers in a line
+        self._places: list[list[int]] = []  # the cells of each
+        self._take_columns(self._form.columns)
 
     def read(self, text: str) -> _Sample | str | None:
-        """A sample, RESET, or None (a blank line, the header). Raises SampleError, ConfigError."""
-        line = text.strip().removeprefix("\ufeff").strip()
-        if not line:
-            return None
-        if line[0] in "[{":
+        """A sample, RESET, or None (a blank line, a comment, the header).
+
+        Raises SampleError, ConfigError.
+        """
+        line = text.removeprefix("\ufeff").rstrip("\r\n")
+        start = line.lstrip()[:1]
+        if start in ("[", "{"):
+            # Rarely, a header or a row of text begins like this.
+            with contextlib.suppress(SampleError):
+                if self._width or self._is_header(self._form.cells(line)):
+                    return self._from_text(line)
             return _from_json(line, self._inputs)
-        cells = _cells(line)
-        if self._awaits_header and _is_header(cells, self._inputs):
-            self._names = _given(self._inputs, cells)
-            if absent := [name for name in self._names if name not in cells]:
-                has = reprlib.repr(cells)
-                expected = list(self._names)
-                wrong = f"the input's header lacks the channels {absent}"
-                raise ConfigError(f"{wrong}; it has {has}; expected {expected}")
-            self._columns = [cells.index(name) for name in self._names]
+        if self._form.is_comment(line):
+            return None
+        if not start and not self._is_gap:
+            return None
+        return self._from_text(line)
+
+    @property
+    def _is_gap(self) -> bool:
+        """Whether a blank line is an empty cell, the only one in its line."""
+        before = self._awaits_header and not self._form.columns
+        width = self._width or len(self._names)
+        return width == 1 and self._inputs.fills_gaps and not before
+
+    def _from_text(self, line: str) -> _Sample | None:
+        """A sample, or None for the header. Raises SampleError, ConfigError."""
+        cells = self._form.cells(line)
+        if self._awaits_header and self._is_header(cells):
+            while not cells[-1]:  # separators at the end of each line
+                cells.pop()
+            self._take_columns(tuple(cells))
             self._awaits_header = False
+            self._has_header = True
             return None
         try:
-            return self._from_csv(cells)
+            return self._from_cells(cells)
         except SampleError as e:
             raise SampleError(f"{e}{self._advice(line, cells)}") from None
 
@@ -252,94 +290,117 @@ class _Reader:
 
         No header can follow, because the order of the columns would have been a guess.
         """
+        if self._awaits_header and not self._has_header:
+            self._channels_alone = self._alone
         self._awaits_header = False
         if sample.timed:
             self.clock.take(sample.numbers[self._inputs.names.index(self._inputs.elapsed)])
 
-    def _from_csv(self, cells: list[str]) -> _Sample:
-        count = len(cells)
-        columns = self._columns
-        if columns is None:
-            columns = list(range(len(self._names)))
-            if count != len(columns):
-                expected = f"{len(columns)} ({', '.join(self._names)})"
-                raise SampleError(f"{count} values, expected {expected}")
-        elif count <= max(columns):
-            least = max(columns) + 1
-            raise SampleError(f"{count} values, expected at least {least} as in the header")
-        named = zip(columns, self._names, strict=True)
-        numbers = [_number(cells[column], name, self._inputs) for column, name in named]
-        return _Sample(numbers, self._names != self._inputs.names)
+    def _take_columns(self, columns: tuple[str, ...]) -> None:
+        """Take these as the columns of each line. () leaves the channels, in their order.
+
+        Raises ConfigError if they lack a channel.
+        """
+        if not columns:
+            return
+        names = _given(self._inputs, columns)
+        absent = [n for n in names if not set(self._form.parts(n)) <= set(columns)]
+        if absent:
+            has = reprlib.repr(list(columns))
+            wrong = f"the input's header lacks the channels {absent}"
+            raise ConfigError(f"{wrong}; it has {has}; expected {list(names)}")
+        self._names = names
+        self._width = len(columns)
+        self._places = [[columns.index(part) for part in self._form.parts(n)] for n in names]
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Whether it names a channel or the time's column.
+
+        If the names look like numbers, the line must have all channels.
+        """
+        inputs = self._inputs
+        times = self._form.parts(inputs.time_column) if inputs.time_column else ()
+        channels = {part for name in inputs.names for part in self._form.parts(name)}
+        named = {*channels, *times}.intersection(cells)
+        return named >= channels or any(not self._is_number(name) for name in named)
+
+    def _is_number(self, cell: str) -> bool:
+        try:
+            self._form.number(cell)
+        except ValueError:
+            return False
+        return True
+
+    def _from_cells(self, cells: list[str]) -> _Sample:
+        names = self._names
+        places = self._places
+        width = self._width
+        channels = self._inputs.names
+        # A text without a header has all columns of the training file or the channels alone. The
+        # first sample decides.
+        alone = len(cells) == len(channels) != width and self._awaits_header
+        if not width or alone or self._channels_alone:
+            names = channels
+            width = len(channels)
+            places = [[k] for k in range(width)]
+        try:
+            cells = self._form.fitted(cells, width)
+        except SampleError as e:
+            listed = "as in the header" if self._has_header else f"({', '.join(channels)})"
+            raise SampleError(f"{e} {listed}") from None
+        self._alone = alone
+        numbers = [
+            self._number(" ".join(cells[k] for k in where), name)
+            for where, name in zip(places, names, strict=True)
+        ]
+        return _Sample(numbers, names != channels)
+
+    def _number(self, cell: str, channel: str) -> float:
+        if _is_time(self._inputs, channel):
+            return self._form.times.seconds(cell, channel)
+        try:
+            return self._form.number(cell)
+        except ValueError:
+            raise SampleError(
+                f"channel {channel!r} is {reprlib.repr(cell)}; expected a number"
+            ) from None
 
     def _advice(self, line: str, cells: list[str]) -> str:
-        """Advice on a line of CSV that can't be used, or ""."""
-        for name, separator in (("semicolons", ";"), ("tabs", "\t"), ("spaces", None)):
-            parts = line.split(separator)
-            if len(parts) > 1 and self._fits([part.strip() for part in parts]):
-                return f"; between {name} it has {len(parts)}: separate them by commas"
-        if self._awaits_header and not all(map(_is_number, cells)):
+        """Advice on a line that can't be used, or ""."""
+        if (other := fitting_separator(line, self._form, self._fits)) is not None:
+            count = len(other.cells(line))
+            mine = SEPARATORS[self._form.separator]
+            theirs = SEPARATORS[other.separator]
+            option = f"--separator {other.separator!r}"
+            return f"; between {theirs} it has {count}: separate them by {mine}, or see {option}"
+        if self._awaits_header and not all(map(self._is_number, cells)):
             return "; nor is it a header with the channels' names"
         return ""
 
     def _fits(self, cells: list[str]) -> bool:
-        """Whether the cells make a header or a sample, perhaps with decimal commas."""
-        if self._awaits_header and set(_given(self._inputs, cells)) <= set(cells):
+        """Whether the cells make a header or a sample, perhaps with another decimal mark."""
+        needed = {part for n in _given(self._inputs, cells) for part in self._form.parts(n)}
+        if self._awaits_header and needed <= set(cells):
             return True
+        mark = self._form.decimal
         try:
-            self._from_csv([cell.replace(",", ".") for cell in cells])
+            self._from_cells([cell.replace({".": ",", ",": "."}[mark], mark) for cell in cells])
         except SampleError:
             return False
         return True
-
-
-def _cells(line: str) -> list[str]:
-    try:
-        return [cell.strip() for cell in next(csv.reader([line]))]
-    except csv.Error as e:
-        raise SampleError(f"not valid CSV ({e})") from None
-
-
-def _is_header(cells: list[str], inputs: Inputs) -> bool:
-    """Whether it names a channel or the time's column.
-
-    If the names look like numbers, the line must have all channels.
-    """
-    known = {*inputs.names, *filter(None, [inputs.time_column])}
-    named = known.intersection(cells)
-    return named >= set(inputs.names) or not all(map(_is_number, named))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return cell.lower() in _MISSING
-    return True
 
 
 def _given(inputs: Inputs, names: Container[str]) -> tuple[str, ...]:
     """The channels, with the time in the place of dt if `names` has the time and lacks dt."""
     elapsed = inputs.elapsed
     time = inputs.time_column
-    timed = elapsed and elapsed not in names and time in names
+    there = time in names or all(part in names for part in inputs.text.parts(time))
+    timed = elapsed and elapsed not in names and time and there
     return tuple(time if timed and c == elapsed else c for c in inputs.names)
 
 
 def _is_time(inputs: Inputs, name: str) -> bool:
     return bool(name) and name in (inputs.time_column, inputs.clock)
-
-
-def _number(cell: str, channel: str, inputs: Inputs) -> float:
-    if _is_time(inputs, channel):
-        return seconds(cell, channel)
-    if cell.lower() in _MISSING:
-        return float("nan")
-    try:
-        return float(cell)
-    except ValueError:
-        raise SampleError(
-            f"channel {channel!r} is {reprlib.repr(cell)}; expected a number"
-        ) from None
 
 
 def _from_json(line: str, inputs: Inputs) -> _Sample | str:
@@ -353,6 +414,7 @@ def _from_json(line: str, inputs: Inputs) -> _Sample | str:
         if value.get(RESET) is True:
             return RESET
         names = _given(inputs, value)
+        value = {**value, **_joined(inputs.text, value)}
         absent = [name for name in names if name not in value]
         if absent:
             raise SampleError(f"channels {absent} are missing; expected {list(names)}")
@@ -363,7 +425,7 @@ def _from_json(line: str, inputs: Inputs) -> _Sample | str:
         value = [inputs.index(value[0])]
     for k, (name, item) in enumerate(zip(names, value, strict=True)):
         if _is_time(inputs, name):
-            value[k] = seconds(item, name)
+            value[k] = inputs.text.times.seconds(item, name)
         elif item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")
     try:
@@ -371,3 +433,10 @@ def _from_json(line: str, inputs: Inputs) -> _Sample | str:
     except OverflowError as e:
         raise SampleError(f"a number is too large ({e})") from None
     return _Sample(numbers, names != inputs.names)
+
+
+def _joined(form: TextForm, values: Mapping[str, Any]) -> dict[str, str]:
+    """The time that two columns make together, if they are there."""
+    if not form.time or not all(isinstance(values.get(part), str) for part in form.time):
+        return {}
+    return {form.time_name: " ".join(values[part] for part in form.time)}

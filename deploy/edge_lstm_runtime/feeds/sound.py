@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,11 +14,11 @@ from ..errors import DataError
 from ..inputs import Float64, sound_of
 from ..inputs.front_end import FrontEnd, FrontEndStream
 from ..session import Session
+from . import wav
 from .lines import Scores, answer_of
 
 Int16 = NDArray[np.int16]
 CHUNK = 8192  # bytes, the most that one read of a pipe returns
-WAV_CHUNK = 512  # samples; a wav file in a pipe waits for so many
 
 
 def read_wav(path: Path, sample_rate: int) -> Int16:
@@ -37,57 +36,26 @@ def read_wav(path: Path, sample_rate: int) -> Int16:
         raise DataError(f"{path}: can't be read: {e.strerror or e}; expected a wav file") from e
 
 
-def wav_chunks(
-    file: IO[bytes], name: str, sample_rate: int, *, complete: bool = True
-) -> Iterator[Int16]:
+def wav_chunks(file: IO[bytes], name: str, sample_rate: int) -> Iterator[Int16]:
     """The samples of an open wav file, in pieces of (samples,) int16.
 
-    name: for the messages. Raises DataError as `read_wav` does. With complete=False a file may end
-    before its header says so: a recorder in a pipe doesn't know the length beforehand.
+    name: for the messages. Raises DataError as `read_wav` does, before the first piece. A file in a
+    pipe may end before its header says so: a recorder doesn't know the length beforehand.
     """
-    advice = f"convert it: ffmpeg -i {name} -ac 1 -ar {sample_rate} -c:a pcm_s16le new.wav"
-    taken = 0
-    try:
-        with wave.open(file, "rb") as wav:
-            if wav.getframerate() != sample_rate:
-                raise DataError(
-                    f"{name}: the sample rate is {wav.getframerate()} Hz, "
-                    f"and the model's {sample_rate} Hz; {advice}"
-                )
-            if wav.getnchannels() != 1:
-                raise DataError(
-                    f"{name}: has {wav.getnchannels()} channels, expected one (mono); {advice}"
-                )
-            if wav.getsampwidth() != 2:
-                raise DataError(
-                    f"{name}: has {8 * wav.getsampwidth()} bits a sample, expected 16; {advice}"
-                )
-            expected = wav.getnframes()
-            while data := wav.readframes(WAV_CHUNK):
-                samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
-                taken += len(samples)
-                yield samples
-    except (wave.Error, EOFError) as e:
-        raise DataError(
-            f"{name}: can't be read as a wav file of 16-bit PCM: "
-            f"{e or 'it ends too early'}; {advice}"
-        ) from e
-    if complete and taken < expected:
-        raise DataError(
-            f"{name}: is cut off: its header says {expected} samples, and there are {taken}; "
-            "get the whole file"
-        )
+    yield from raw_chunks(file, wav.to_samples(file, name, sample_rate))
 
 
-def raw_chunks(file: IO[bytes]) -> Iterator[Int16]:
+def raw_chunks(file: IO[bytes], size: int | None = None) -> Iterator[Int16]:
     """16-bit little-endian PCM as it arrives, in pieces of (samples,) int16.
 
-    Half a sample at the end is dropped.
+    size: the most bytes to read, None for all. Half a sample at the end is dropped.
     """
     # read1 returns the bytes that are there now. A pipe's reader must not wait for a whole chunk.
     read = getattr(file, "read1", None) or file.read
     rest = b""
-    while data := read(CHUNK):
+    while data := read(CHUNK if size is None else min(CHUNK, size)):
+        if size is not None:
+            size -= len(data)
         data = rest + data
         whole = len(data) // 2 * 2
         rest = data[whole:]
@@ -103,27 +71,26 @@ def answers(
     start. reset_every: frames after which the state is set to zero, 0 for never.
     An anomaly detector adds "score" and "anomaly".
     A bidirectional model answers at the end of the sound, or after `reset_every` frames.
-    Raises ConfigError if the model has no front end, and BackendError if the backend fails. A
-    DataError of `chunks` is raised after the answers to the frames before it.
+    Raises ConfigError if the model has no front end, BackendError if the backend fails, and
+    DataError if the sound is shorter than a frame.
     """
     # Not the session's own stream: its reset would lose the samples that the next frame needs.
     stream = FrontEndStream(sound_of(session.spec.inputs))
     answering = (_Whole if session.spec.whole else _Stepwise)(session, stream.front_end, every)
     number = 0
-    cut: DataError | None = None
-    try:
-        for chunk in chunks:
-            for x in stream.push(chunk):
-                if reset_every and number and number % reset_every == 0:
-                    yield from answering.reset()
-                    session.reset()
-                number += 1
-                yield from answering.frame(number, x)
-    except DataError as e:
-        cut = e
+    samples = 0
+    for chunk in chunks:
+        samples += len(chunk)
+        for x in stream.push(chunk):
+            if reset_every and number and number % reset_every == 0:
+                yield from answering.reset()
+                session.reset()
+            number += 1
+            yield from answering.frame(number, x)
     yield from answering.end()
-    if cut is not None:
-        raise cut
+    if not number:
+        frame = f"{stream.front_end.frame_length} samples"
+        raise DataError(f"the sound has {samples} samples; expected a frame or more ({frame})")
 
 
 class _Answering(ABC):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, SampleError
+from .text import STANDARD, TextForm
 
 if TYPE_CHECKING:
     from .front_end import FrontEnd
@@ -89,6 +90,16 @@ class Inputs(ABC):
     def clock(self) -> str:
         """The channel of times, in seconds since 1970, UTC. "" if there is none."""
         return ""
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether a value may be missing."""
+        return False
+
+    @property
+    def text(self) -> TextForm:
+        """How samples are written as text."""
+        return STANDARD
 
     @property
     def sample_dtype(self) -> type[np.floating[Any]]:

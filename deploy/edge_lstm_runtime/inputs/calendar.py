@@ -23,10 +23,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import DAY
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-DAY = 86400
-LATEST = 2e11  # seconds before and after 1970: year -4368 to 8307. Milliseconds are beyond
 # The features that each part has.
 PARTS = {
     "hour": ("sin", "cos"),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..checks import LARGEST, SMALLEST
+from ..checks import LARGEST, LATEST, SMALLEST
 from ..errors import SampleError
 from . import (
     NUMBERS,
@@ -25,8 +25,8 @@ from . import (
     sample_shape,
     to_scale,
 )
-from .calendar import LATEST
 from .front_end import FrontEnd
+from .text import STANDARD, TextForm
 from .transforms import MAX_FEATURE, Clip, Derived, Log, Memory, Transform
 
 Missing = Literal["refuse", "ffill", "mask"]
@@ -50,6 +50,7 @@ class Channels(Inputs):
     transforms what becomes of the channels, see `transforms`. The channel of times that a calendar
                reads is float64 seconds since 1970, UTC, and is never missing
     drop       the channels that are no features themselves. A channel of times is among them
+    text       how samples are written as text
 
     The features are the channels that are not dropped, then those that the transforms append, in
     their order, then those of "mask".
@@ -67,6 +68,7 @@ class Channels(Inputs):
     time: str = ""
     transforms: tuple[Transform, ...] = ()
     drop: tuple[str, ...] = ()
+    text: TextForm = STANDARD
 
     def __post_init__(self) -> None:
         names = self.channels
@@ -83,6 +85,7 @@ class Channels(Inputs):
             _require(
                 names == made, f"channels are {list(names)}, and the front end makes {list(made)}"
             )
+        _require(isinstance(self.text, TextForm), f"text is {self.text!r}, expected its form")
         self._check_dt()
         self._check_transforms()
 
@@ -162,6 +165,10 @@ class Channels(Inputs):
         return {name: k for k, name in enumerate(self.channels)}
 
     @property
+    def fills_gaps(self) -> bool:
+        return self.missing != "refuse"
+
+    @property
     def sound(self) -> FrontEnd | None:
         return self.front_end
 
@@ -204,6 +211,8 @@ class Channels(Inputs):
         values = super().to_dict()
         if self.transforms:
             values["transforms"] = [transform.to_dict() for transform in self.transforms]
+        if self.text != STANDARD:
+            values["text"] = self.text.to_dict()
         return values
 
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:

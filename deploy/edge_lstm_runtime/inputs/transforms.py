@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -365,24 +364,11 @@ class Calendar(Derived):
         expected = ", ".join(calendar.PARTS)
         _require(not unknown, f"{self.where}has unknown parts {unknown}, expected {expected}")
         checks.check_numbers("inputs", f"{self.where}ahead", self.ahead, len(self.ahead))
-        most = calendar.LATEST
+        most = checks.LATEST
         good = bool(self.ahead) and all(abs(seconds) <= most for seconds in self.ahead)
         _require(good, f"{self.where}ahead is {list(self.ahead)}, expected up to {most:g} seconds")
-        good = isinstance(self.zone, tuple) and all(
-            isinstance(row, tuple) and len(row) == 2 and set(map(type, row)) == {int}
-            for row in self.zone
-        )
-        _require(good, f"{self.where}zone is no list of [second, offset], whole numbers")
-        offsets = [offset for _, offset in self.zone]
-        good = all(abs(offset) <= calendar.DAY for offset in offsets)
-        _require(good, f"{self.where}zone has an offset of more than a day")
-        for field, values in (("zone", [s for s, _ in self.zone]), ("holidays", self.holidays)):
-            good = isinstance(values, (list, tuple)) and all(
-                type(v) is int and abs(v) <= most for v in values
-            )
-            _require(good, f"{self.where}{field} has other values than whole numbers")
-            rising = all(a < b for a, b in itertools.pairwise(values))
-            _require(rising, f"{self.where}{field} is not in ascending order")
+        checks.check_zone("inputs", f"{self.where}zone", self.zone)
+        checks.check_moments("inputs", f"{self.where}holidays", self.holidays)
 
     def check(self, inputs: Origin) -> None:
         super().check(inputs)

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, NewerFormatError
-from ..files import atomic_write
+from ..files import atomic_write, failure
 from . import format1
 from .facts import check_facts
 from .npz import read_npz, stored, write_npz
@@ -193,9 +193,7 @@ def write_bundle(
         with atomic_write(path) as file:
             file.write(data)
     except OSError as e:
-        raise BundleError(
-            f"can't write {os.fspath(path)}: {e.strerror or e}; what was there before is unchanged"
-        ) from e
+        raise BundleError(f"can't write {os.fspath(path)}: {failure(e)}") from e
     return bundle
 
 

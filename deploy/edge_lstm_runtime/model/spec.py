@@ -14,6 +14,7 @@ from ..inputs import Inputs, plain
 from ..inputs.channels import Channels
 from ..inputs.characters import Characters
 from ..inputs.front_end import FrontEnd
+from ..inputs.text import TextForm
 from ..inputs.transforms import transform_from
 from ..tasks import Answer, answer_from
 from .network import Network, network_from
@@ -123,6 +124,8 @@ def inputs_from(values: object) -> Inputs:
         given["front_end"] = FrontEnd.from_dict(front_end)
     if isinstance(listed := values.get("transforms"), list):
         given["transforms"] = tuple(map(transform_from, listed))
+    if isinstance(text := values.get("text"), Mapping):
+        given["text"] = _text_from(text)
     known = {f.name for f in dataclasses.fields(INPUTS[kind])}
     if unknown := sorted(set(given) - known):
         raise BundleError(f"inputs: has unknown keys {unknown}; {kind} has {sorted(known)}")
@@ -130,6 +133,13 @@ def inputs_from(values: object) -> Inputs:
         return INPUTS[kind](**given)
     except TypeError as e:
         raise BundleError(f"inputs: is malformed: {e}") from e
+
+
+def _text_from(values: Mapping[str, Any]) -> TextForm:
+    try:
+        return TextForm.from_dict(values)
+    except TypeError as e:
+        raise BundleError(f"inputs: text is malformed: {e}") from e
 
 
 def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:

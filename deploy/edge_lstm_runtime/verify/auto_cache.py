@@ -3,7 +3,8 @@
 Only the ranking by speed is remembered, never that an answer was right. The choices are in one
 small file, `auto.json` in the cache folder, each under a hash of the bundle and of the machine. So
 a new bundle, library, driver or kernel is a new question. A file that can't be read, written or
-understood counts as no file. `EDGE_LSTM_REMEMBER=0` turns all of this off.
+understood, or whose content is not that of its sha256, counts as no file. `EDGE_LSTM_REMEMBER=0`
+turns all of this off.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.registry import known_facts
-from ..files import atomic_write, cache_folder
+from ..files import atomic_write, cache_folder, sealed_json, unsealed_json
 from ..model.bundle import Bundle, sha256
 from ..version import __version__
 
@@ -92,12 +93,12 @@ def remember(key: str, answer: Remembered) -> None:
         return
     answers = {k: v for k, v in _read().items() if k != key}
     answers[key] = dataclasses.asdict(answer)  # at the end, as the newest
-    data = json.dumps(dict(list(answers.items())[-KEPT:]), indent=1)
+    data = sealed_json(dict(list(answers.items())[-KEPT:]))
     try:
         file = _file()
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as out:
-            out.write(data.encode())
+            out.write(data)
     except (OSError, RuntimeError) as e:
         _log.info("what 'auto' took is not remembered: %s", e)
 
@@ -171,7 +172,7 @@ def _read() -> dict[str, Any]:
     if not _wanted():
         return {}
     try:
-        answers = json.loads(_file().read_bytes())
+        answers = unsealed_json(_file().read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: no home folder

@@ -5,21 +5,24 @@ The life that is left at each row is worked out here.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
+import numpy as np
 from pydantic import Field
 
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.inputs.text import TextForm
 
 from ...config.base import Contradiction
 from ...config.sections import Asked, Whole
-from .. import columns
 from ..derived import DerivedSection
 from ..files import locate
-from ..recordings import Recording
+from ..read_text import read_table
+from ..recordings import Float64, Recording
+from ..table import Table, Wanted
 from ..tables import Channels, Columns, recordings
 
 COLUMNS = (
@@ -66,23 +69,14 @@ class Section(DerivedSection):
 
     def read(self, asked: Asked) -> list[Recording]:
         train, test, rul = (locate(path, asked.folder) for path in self.paths)
-        left = _numbers(rul, 1)
-        meaning = Columns(self.channels, asked.targets, group="unit", time="cycle")
+        meaning = Columns(self.channels, asked.targets, group="unit", time=("cycle",))
+        wanted = {name: key for name, key in meaning.wanted.numbers.items() if name != LIFE}
+        reading = dataclasses.replace(meaning.wanted, numbers={**wanted, "cycle": "the source"})
+        left = read_table(rul, _form((LIFE,)), Wanted({LIFE: "the source"})).numbers[LIFE]
         found: list[Recording] = []
         for path, part in ((train, "train"), (test, "test")):
-            names = {f"column_{k}": name for k, name in enumerate(COLUMNS, 1)}
-            frame = _numbers(path, len(COLUMNS)).rename(names)
-            frame = frame.with_columns(pl.col("unit").cast(pl.Int64))
-            rest = frame.select("unit").unique(maintain_order=True).with_columns(end=pl.lit(0.0))
-            if part == "test":
-                if len(rest) != len(left):
-                    lines = f"{len(left)} lines for the {len(rest)} engines of {path}"
-                    raise DataError(f"{rul}: {lines}; expected one for each")
-                rest = rest.with_columns(end=left["column_1"])
-            frame = frame.join(rest, on="unit", maintain_order="left")
-            last = pl.col("cycle").max().over("unit") - pl.col("cycle") + pl.col("end")
-            frame = frame.with_columns(last.alias(LIFE))
-            found += recordings(frame, path, meaning, part)
+            table = read_table(path, _form(COLUMNS), reading)
+            found += recordings(_with_life(table, rul, left, part), meaning, part)
         return found
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
@@ -92,22 +86,21 @@ class Section(DerivedSection):
         yield from super().rules(config)
 
 
-def _numbers(path: Path, width: int) -> pl.DataFrame:
-    """A table of numbers between spaces, with columns column_1, column_2, ..."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as e:
-        reason = e.strerror or e
-        raise DataError(f"{path}: can't be read: {reason}; expected a file of C-MAPSS") from e
-    rows = [line.split() for line in text.splitlines() if line.strip()]
-    if not rows:
-        raise DataError(f"{path}: the file is empty; expected {width} numbers in each line")
-    for number, row in enumerate(rows, 1):
-        if len(row) != width:
-            expected = f"expected {width}, as in the C-MAPSS files"
-            raise DataError(f"{path}: line {number} has {len(row)} values; {expected}")
-    names = [f"column_{k}" for k in range(1, width + 1)]
-    frame = pl.DataFrame(rows, schema=names, orient="row")
-    return frame.select(
-        pl.Series(name, columns.numbers(frame[name], str(path), "refuse")) for name in names
-    )
+def _form(columns: tuple[str, ...]) -> TextForm:
+    return TextForm(separator=" ", columns=columns)
+
+
+def _with_life(table: Table, rul: Path, left: Float64, part: str) -> Table:
+    """With the column LIFE. left: (engines,) the life after the last row of each test engine."""
+    units, first, inverse = np.unique(table.texts["unit"], return_index=True, return_inverse=True)
+    after = np.zeros(len(units))
+    if part == "test":
+        if len(units) != len(left):
+            lines = f"{len(left)} lines for the {len(units)} engines of {table.path}"
+            raise DataError(f"{rul}: {lines}; expected one for each")
+        after[np.argsort(first)] = left  # the file has a line for each engine, in their order
+    cycle = table.numbers["cycle"]
+    last = np.zeros(len(units))
+    np.maximum.at(last, inverse, cycle)
+    life = (last + after)[inverse] - cycle
+    return dataclasses.replace(table, numbers={**table.numbers, LIFE: life})

@@ -5,35 +5,53 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import Field
+
+from edge_lstm_runtime.inputs.text import KEYS, TextForm
 
 from ...config.base import Contradiction, Names
 from ...config.sections import Asked, Whole
 from .. import known_future
+from ..read_text import header_of, read_table
 from ..recordings import Recording
-from ..tables import TableSection, read_csv, recordings
+from ..table import Table, Wanted
+from ..tables import TableSection, recordings
 
 
 class Section(TableSection):
     """[data] of source "csv".
 
     separator  a space stands for any number of them
+    decimal    the mark in numbers, "." or ","
     columns    the names of all columns of a file without a header
+    comment    lines that begin with this are skipped
+    skip_rows  lines before the header
+    encoding   such as "latin-1". If left out, that of the byte order mark, or else UTF-8
     """
 
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    separator: str = ","
+    decimal: Literal[".", ","] = "."
     columns: Names | None = None
+    comment: str = ""
+    skip_rows: Annotated[int, Field(ge=0)] = 0
+    encoding: str = ""
 
-    def table(self, path: Path) -> pl.DataFrame:
-        return read_csv(path, self.separator, self.columns)
+    @property
+    def form(self) -> TextForm:
+        keys = {key: getattr(self, key) for key in KEYS}
+        return dataclasses.replace(super().form, columns=self.columns or (), **keys)
+
+    def table(self, path: Path, wanted: Wanted) -> Table:
+        return read_table(path, self.form, wanted)
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
-        if not self.separator.isascii() or self.separator in '"\r\n':
-            yield ("data", "separator"), "expected one ASCII character, no quote and no line break"
-        yield from super().rules(config)
+        keys = {key: getattr(self, key) for key in KEYS}
+        problems = list(TextForm.problems_of(**keys))
+        yield from ((("data", key), problem) for key, problem in problems)
+        if not problems:
+            yield from super().rules(config)
 
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording:
         timed = bool(self.dt or self.derivation.clock)
@@ -43,9 +61,11 @@ class Section(TableSection):
             channels=tuple(name for name in channels if name not in made),
             label=None,
             group=None,
-            time=self.time if timed else None,
+            time=self.time_columns if timed else (),
             keep_time=False,
         )
-        frame = known_future.looked_ahead(self.table(path), channels)
-        (found,) = recordings(frame, path, meaning, None)
+        names = header_of(path, self.form)
+        table = self.table(path, known_future.without(meaning.wanted, names))
+        (table,) = self.timed([known_future.looked_ahead(table, meaning.channels)])
+        (found,) = recordings(table, meaning, None)
         return found

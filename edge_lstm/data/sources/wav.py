@@ -1,7 +1,11 @@
-"""A folder of wav files, one recording each, as the frames that the front end makes of them."""
+"""A folder of wav files, one recording each, as the frames that the front end makes of them.
+
+Files in subfolders belong to it, and so do files *.WAV. A note tells of other files.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,9 +30,9 @@ class Section(SampleSection):
     """[data] of source "wav".
 
     path          a folder
-    pattern       what the whole of a file's name without .wav looks like, a regular expression. Its
-                  part (?P<label>...) is the class, and (?P<group>...), which may be left out, the
-                  group (a speaker)
+    pattern       what the whole of a file's name without .wav looks like, a regular expression. A
+                  file in a subfolder has the name "subfolder/file". The part (?P<label>...) is the
+                  class, and (?P<group>...), which may be left out, the group (a speaker)
     test_pattern  for the split "given": what the names of the test files look like
     """
 
@@ -50,18 +54,21 @@ class Section(SampleSection):
         """By name. A file that `pattern` doesn't match raises DataError: no data is lost unseen."""
         assert asked.front_end is not None  # load_config sees to it
         folder = locate(self.path, asked.folder)
-        files = sorted(folder.glob("*.wav")) if folder.is_dir() else []
+        files, others = _files(folder)
         if not files:
             expected = "expected a folder with one for each recording"
             raise DataError(f"{folder}: there is no .wav file in it; {expected}")
-        return [self._recording(path, asked.front_end) for path in files]
+        found = [self._recording(path, folder, asked.front_end) for path in files]
+        if others:
+            found[0] = dataclasses.replace(found[0], notes=(_left_out(folder, others),))
+        return found
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
         assert asked.front_end is not None
         return asked.front_end.names
 
-    def _recording(self, path: Path, front_end: FrontEnd) -> Recording:
-        name = path.stem
+    def _recording(self, path: Path, folder: Path, front_end: FrontEnd) -> Recording:
+        name = path.relative_to(folder).with_suffix("").as_posix()
         match = re.fullmatch(self.pattern, name) if self.pattern is not None else None
         if self.pattern is not None and match is None:
             other = f"the name doesn't look like `pattern` in [data], {self.pattern!r}"
@@ -94,3 +101,17 @@ class Section(SampleSection):
             goes = "goes with split by 'given' of source 'wav'"
             yield ("data", "test_pattern"), f"{goes}, and by is {self.split.by!r}"
         yield from super().rules(config)
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The wav files in a folder and its subfolders, and all other files, by their path."""
+    inside = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    wavs = [path for path in inside if path.suffix.lower() == ".wav" and not path.is_dir()]
+    return wavs, sorted({*inside} - {*wavs})
+
+
+def _left_out(folder: Path, others: list[Path]) -> str:
+    first = others[0].relative_to(folder).as_posix()
+    if len(others) == 1:
+        return f"{folder}: {first!r} is no .wav file and was left out."
+    return f"{folder}: {len(others)} files are no .wav files and were left out, {first!r} first."

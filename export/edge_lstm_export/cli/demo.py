@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 
 from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import describe, load
+from edge_lstm_runtime.files import atomic_write
 
 from ..measure.keys import NUMPY, simulated
 from ..pipeline import export_run
@@ -28,7 +30,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     Everything goes into `out`, which is removed first. The data goes there as well, as a CSV like
     one of the user's own.
 
-    Returns 0 if all is right, 1 if something was left out of the bundle.
+    Returns 0 if all is right, 1 as `edge-lstm export` does.
     """
     start = time.perf_counter()
     shutil.rmtree(out, ignore_errors=True)
@@ -52,9 +54,8 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     model = load(out / "motions.edge")
     recording = run.splits.test[0]
     header = ",".join(model.spec.inputs.names)
-    np.savetxt(
-        out / "recording.csv", recording.x, delimiter=",", header=header, comments="", fmt="%.9g"
-    )
+    with atomic_write(out / "recording.csv") as file:
+        np.savetxt(file, recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
     last = {}
     for key in (NUMPY, *map(simulated, work.artifacts)):
         with model.session(key.backend, artifact=key.member) as session:
@@ -68,7 +69,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
             + f"   (truth: {truth})"
         )
     say(f"\ndone in {time.perf_counter() - start:.0f} s; open {out / 'motions.html'}")
-    return 1 if work.left_out else 0
+    return 1 if work.left_out or work.doubts else 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +95,11 @@ def main(arguments: argparse.Namespace) -> int:
 def _write_recordings(run: Run, path: Path) -> None:
     """A row for each sample of all splits, with the number of its recording and its class."""
     recordings = [*run.splits.train, *run.splits.val, *run.splits.test]
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["recording", "activity", *run.spec.inputs.names])
-        for number, recording in enumerate(recordings):
-            activity = run.spec.answer.classes[recording.label or 0]
-            rows.writerows([number, activity, *sample] for sample in recording.x.tolist())
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["recording", "activity", *run.spec.inputs.names])
+    for number, recording in enumerate(recordings):
+        activity = run.spec.answer.classes[recording.label or 0]
+        rows.writerows([number, activity, *sample] for sample in recording.x.tolist())
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())

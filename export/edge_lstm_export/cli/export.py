@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target c, into a folder of C source for\n"
         "boards without Python and for microcontrollers, with a self-test that has been built and "
         "run here.\n"
-        "Exit code 1 when a graph or a converted model was out of tolerance and left out; "
-        "the last line names it."
+        "Exit code 1 when a graph or a converted model was out of tolerance and left out, when the "
+        "converter died twice at\none, or when the test metric is not that of the training; the "
+        "last lines say so."
     )
     parser.epilog = (
         "examples:\n"
@@ -124,7 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
         say=say,
     )
     print(summary(work))
-    return 1 if work.left_out else 0
+    return 1 if work.left_out or work.doubts else 0
 
 
 def _main_export_c(arguments: argparse.Namespace) -> int:
@@ -200,4 +201,6 @@ def summary(work: Work) -> str:
     if work.left_out:
         names = ", ".join(work.left_out)
         lines += ["", f"LEFT OUT, being out of tolerance: {names}; the rest is in {work.out}"]
+    if work.doubts:
+        lines += ["", *(f"DOUBTFUL: {doubt}" for doubt in work.doubts)]
     return "\n".join(lines)

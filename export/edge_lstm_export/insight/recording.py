@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence
 from edge_lstm.data.characters import indices
-from edge_lstm.data.known_future import looked_ahead
-from edge_lstm.data.tables import Columns, read_csv, recordings
+from edge_lstm.data.known_future import looked_ahead, without
+from edge_lstm.data.read_text import header_of, read_table
+from edge_lstm.data.tables import Columns, recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters
@@ -95,10 +96,11 @@ def longest(sequences: Many[Sequence]) -> Sequence:
 def _columns(inputs: Channels) -> Columns:
     """The columns of a CSV from which its channels are made."""
     made = (inputs.clock, inputs.elapsed)
+    timed = inputs.time_column or inputs.clock
     calendar = any(isinstance(transform, Calendar) for transform in inputs.transforms)
     return Columns(
         tuple(name for name in inputs.names if name not in made),
-        time=inputs.time_column or inputs.clock or None,
+        time=inputs.text.parts(inputs.time_column or inputs.clock) if timed else (),
         missing=inputs.missing,
         dt=bool(inputs.elapsed),
         clock="" if not inputs.clock else "calendar" if calendar else "seconds",
@@ -120,6 +122,8 @@ def read_recording(run: Run, path: Path) -> Sequence:
     if recording is None:
         assert isinstance(spec.inputs, Channels)
         columns = _columns(spec.inputs)
-        frame = looked_ahead(read_csv(path), columns.channels)
-        (recording,) = recordings(frame, path, columns, None)
+        form = spec.inputs.text
+        wanted = without(columns.wanted, header_of(path, form))
+        table = looked_ahead(read_table(path, form, wanted), columns.channels)
+        (recording,) = recordings(table, columns, None)
     return Sequence(path.name, path.name, recording.x)

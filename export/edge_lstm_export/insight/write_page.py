@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from edge_lstm_runtime import ConfigError
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import atomic_write, failure
 
 from ..report import page
 from . import Inside, plots
@@ -83,7 +83,7 @@ def write_page(inside: Inside, out: str | Path) -> None:
         with atomic_write(out) as file:
             file.write(html.encode())
     except OSError as e:
-        raise ConfigError(f"can't write {out}: {e.strerror or e}") from e
+        raise ConfigError(f"can't write {out}: {failure(e)}") from e
 
 
 def _inputs(inside: Inside) -> Iterator[tuple[str, str, list[str], Figure]]:

@@ -5,6 +5,10 @@ that is kept is the cheapest of those that are good over the golden stream, by t
 converter's own table of operators. If none is good, it is the most accurate. If the converter can't
 run, the bundle is made without it and says so.
 
+A form that the converter says it can't convert is refused. A converter that dies without an answer,
+killed or crashed, is started once more. If it dies again, the bundle is made without that form,
+which is a doubt: see `Work.doubt`.
+
 With a chunk of T steps, ONNX's operators over T steps are a further artifact of each pair. If it
 can't be made, a note says why. For a network that needs whole sequences it is the only artifact.
 """
@@ -12,13 +16,12 @@ can't be made, a note says why. For a network that needs whole sequences it is t
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from edge_lstm_runtime import ConversionError, compare
+from edge_lstm_runtime.errors import ConverterDiedError
 from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..graphs.form import Form
@@ -27,13 +30,13 @@ from ..measure import tolerances
 from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.environment import python, unsupported_reason
 from ..npu.rknn.lint import lint
-from ..npu.rknn.process import Converter
+from ..npu.rknn.process import Converter, once_more
 from ..npu.rknn.sim import simulated
-from ..work import Artifact, Candidate, Work
+from ..work import Artifact, Candidate, Float32, Work
 from .calibrate import learned
 
 Forms = Mapping[tuple[str, int], Form | str]  # by name and steps; the reason if there is none
-AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
+Job = tuple[str, str, str, int]  # target, scheme, form, steps
 
 
 def call(work: Work) -> Work:
@@ -52,8 +55,7 @@ def call(work: Work) -> Work:
     if work.chunk:
         jobs += [(t, s, "fused", work.chunk) for t, s in pairs]
     forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        tried = list(pool.map(partial(_try, work, forms), jobs))
+    tried = work.batch.side_by_side(partial(_try, work, forms), jobs)
     made = _Made(work, forms, notes=list(work.notes))
     for pair in pairs:
         own = [c for c in tried if (c.target, c.scheme) == pair]
@@ -62,9 +64,17 @@ def call(work: Work) -> Work:
         for one in own:
             if one.steps != 1:
                 made.keep_chunk(one)
-    return dataclasses.replace(
+    work = dataclasses.replace(
         work, artifacts=made.artifacts, candidates=made.candidates, notes=tuple(made.notes)
     )
+    for one in tried:
+        if one.died:
+            several = f" of {one.steps} steps" if one.steps > 1 else ""
+            work = work.doubt(
+                f"{one.target} {one.scheme} was made without the form {one.form}{several}, because "
+                f"{one.refused}; another export may choose it: export again"
+            )
+    return work
 
 
 @dataclasses.dataclass
@@ -136,7 +146,7 @@ def _form(work: Work, name: str, steps: int) -> Form | str:
         return str(e)
 
 
-def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
+def _try(work: Work, forms: Forms, job: Job) -> Candidate:
     target, scheme, name, steps = job
     form = forms[name, steps]
     candidate = partial(Candidate, target, scheme, name, steps=steps)
@@ -150,16 +160,22 @@ def _try(work: Work, forms: Forms, job: tuple[str, str, str, int]) -> Candidate:
     log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
     graph = form.graph.SerializeToString()
     conversion = Conversion(work.spec, graph, form.recipe, target, scheme, work.calibration)
-    converter = None
-    try:
-        converter = Converter(conversion, say=work.say, log_file=log_file)
+
+    def converted() -> tuple[Converter, Float32]:
+        converter = Converter(conversion, say=work.say, log_file=log_file, batch=work.batch)
         work.resources.callback(converter.close)
-        outputs = run_sequences(simulated(converter, work.weights), work.rows, work.lengths)
-    except ConversionError as e:
-        if converter is not None:
+        try:
+            backend = simulated(converter, work.weights)
+            return converter, run_sequences(backend, work.rows, work.lengths)
+        except BaseException:
             converter.close()
+            raise
+
+    try:
+        converter, outputs = once_more(converted, work.say)
+    except ConversionError as e:
         work.say(f"  {label}: {e}")
-        return candidate(refused=str(e))
+        return candidate(refused=str(e), died=isinstance(e, ConverterDiedError))
     comparison = compare(outputs, work.reference)
     cycles = converter.cycles
     on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)

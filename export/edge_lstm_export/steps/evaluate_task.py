@@ -30,6 +30,7 @@ from ..measure.draw import Drawn, draw, whole
 from ..measure.judgement import Change, Pass, Recording, judge, measure, why_wrong
 from ..measure.passes import NEVER_RESET, RESET, Streamed, number_of_passes, stream_test
 from ..measure.progress import Progress
+from ..measure.same import differs_from_training
 from ..npu.rknn.sim import simulated
 from ..work import Work
 from .quantize_native import WHERE as ON_CPU
@@ -87,6 +88,8 @@ def call(work: Work) -> Work:
         work, own = _judged(work, one, found, right[steps])
         if own is not None:
             metrics[one.name] = own
+    if differs := differs_from_training(run.metrics["test"], metrics[keys.NUMPY][RESET]):
+        work = work.doubt(f"{run.path}: {differs}")
     notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
     return dataclasses.replace(
         work,

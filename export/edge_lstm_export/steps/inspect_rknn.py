@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
+from edge_lstm_runtime.errors import ConverterDiedError
 from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.ops import NUMPY
 
@@ -27,9 +27,8 @@ from ..graphs.form import Form, traced_outputs
 from ..measure.cells import recorded
 from ..measure.passes import NEVER_RESET
 from ..npu.rknn.conversion import Conversion
-from ..npu.rknn.process import Converter
+from ..npu.rknn.process import Converter, once_more
 from ..work import Artifact, Inspection, Work
-from .convert_rknn import AT_ONCE
 
 TRACED_STEPS = 300
 DRIFT_STEPS = 10_000
@@ -40,20 +39,18 @@ GROWTH = 1.5  # the error grows if that of the last window is more than this tim
 def call(work: Work) -> Work:
     if work.spec.whole:
         return work
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(
-            zip(
-                work.artifacts,
-                pool.map(partial(_inspect, work), work.artifacts.values()),
-                strict=True,
-            )
-        )
-    for member, inspection in found.items():
+    results = work.batch.side_by_side(partial(_inspect, work), work.artifacts.values())
+    found = {}
+    for member, (inspection, died) in zip(work.artifacts, results, strict=True):
+        found[member] = inspection
         work.say(f"  {member}: {inspection.verdict}")
+        if died:
+            work = work.doubt(f"{member}: its tensors were not inspected, because {died}")
     return dataclasses.replace(work, inspections=found)
 
 
-def _inspect(work: Work, artifact: Artifact) -> Inspection:
+def _inspect(work: Work, artifact: Artifact) -> tuple[Inspection, str]:
+    """The second is "", or how the converter died."""
     rows = work.rows
     window = drift_window(artifact.form.steps)
     # The same samples over and over, so that windows differ in the state's history alone.
@@ -64,8 +61,18 @@ def _inspect(work: Work, artifact: Artifact) -> Inspection:
     spread = float(reference.std()) or 1.0
     squares = ((outputs - reference) ** 2).reshape(-1, window, outputs.shape[1]).mean(axis=(1, 2))
     drift = tuple((np.sqrt(squares) / spread).tolist())
-    tensors = _tensors(work, artifact, rows[:TRACED_STEPS]) if artifact.form.steps == 1 else ()
-    return Inspection(tensors, drift, window, _verdict(drift, window, tensors))
+    tensors: tuple[dict[str, Any], ...] = ()
+    died = ""
+    if artifact.form.steps == 1:
+        try:
+            tensors = _tensors(work, artifact, rows[:TRACED_STEPS])
+        except ConverterDiedError as e:
+            died = str(e)
+        except ConversionError as e:
+            # The converter may refuse the further outputs. The model itself has been converted
+            # without.
+            work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
+    return Inspection(tensors, drift, window, _verdict(drift, window, tensors)), died
 
 
 def drift_window(steps: int) -> int:
@@ -84,13 +91,13 @@ def _tensors(
     conversion = Conversion(
         spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
     )
-    try:
-        with Converter(conversion) as converter:
-            traced = np.split(converter.trace(rows), np.cumsum(list(sizes.values()))[:-1], axis=1)
-    except ConversionError as e:
-        # The converter may refuse the further outputs. The model itself has been converted without.
-        work.say(f"  no tensors of {artifact.target} {artifact.scheme}: {e}")
-        return ()
+
+    def outputs() -> NDArray[np.float32]:
+        with Converter(conversion, batch=work.batch) as converter:
+            return converter.trace(rows)
+
+    ends = np.cumsum(list(sizes.values()))[:-1]
+    traced = np.split(once_more(outputs, work.say), ends, axis=1)
     reference = reference_trace(spec, work.weights, rows, form)
     return tuple(
         _row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True)

@@ -12,7 +12,7 @@ from edge_lstm.results.plots import plot_curves
 from edge_lstm.results.sizes import sentence
 from edge_lstm.tasks.base import Task, task_of
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import atomic_write, failure
 
 from ..measure.keys import NUMPY
 from ..report import page
@@ -57,7 +57,7 @@ def call(work: Work) -> Work:
             file.write(html.encode())
     except OSError as e:
         raise ConversionError(
-            f"the bundle {work.out} is written, but not its report: {e.strerror or e}"
+            f"the bundle {work.out} is written, but not its report: {failure(e)}"
         ) from e
     return work
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -75,7 +76,8 @@ def test_export_whose_converter_is_killed_leaves_the_old_bundle(trained, tmp, tm
     def kill_all() -> None:
         while not done.wait(0.02):
             for worker in processes(f"{tmp}/{PREFIX}"):
-                os.kill(worker, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                    os.kill(worker, signal.SIGKILL)
 
     watchers.append(threading.Thread(target=kill_all))
     watchers[1].start()
@@ -114,7 +116,8 @@ def test_export_whose_converter_hangs_leaves_the_old_bundle(
     def stop_all() -> None:
         while not done.wait(0.02):
             for worker in processes(f"{tmp}/{PREFIX}"):
-                os.kill(worker, signal.SIGSTOP)
+                with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                    os.kill(worker, signal.SIGSTOP)
 
     watcher = threading.Thread(target=stop_all)
     watcher.start()

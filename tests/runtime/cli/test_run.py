@@ -202,9 +202,7 @@ def test_run_a_device_that_goes_away(classify_file: Path) -> None:
     # This file opens and its reading fails, as with an unplugged device.
     done = edge_lstm("run", classify_file, "--input", "/proc/self/mem")
     assert done.returncode == 2
-    assert (
-        done.stderr == "edge-lstm: error: can't go on reading /proc/self/mem: Input/output error\n"
-    )
+    assert done.stderr == "edge-lstm: error: can't read /proc/self/mem: Input/output error\n"
 
 
 def test_run_answers_each_line_before_the_next(classify_file: Path) -> None:

@@ -150,14 +150,14 @@ def test_reset_every_counts_samples_not_lines(session: Session) -> None:
 BAD = {
     "too few": ("1,2", "2 values, expected 3 (ch0, ch1, ch2)"),
     "too many": ("1,2,3,4", "4 values, expected 3"),
-    "trailing comma": ("1,2,3,", "4 values"),
+    "a value too many": ("1,2,3,,4", "5 values"),
     "text": ("1,two,3", "channel 'ch1' is 'two'; expected a number"),
     "semicolons": ("1;2;3", "1 values"),
     "inf": ("1,inf,3", "channel 'ch1' is inf"),
     "beyond float": ("1,2,1e400", "channel 'ch2' is inf"),
     "huge": ("1,2,-1e300", "channel 'ch2' is -1e+300"),
-    "quote left open": ('1,"2,3', "2 values"),
-    "field beyond csv's limit": ("1,2," + "9" * 200_000, "not valid CSV"),
+    "quote left open": ('1,"2,3', "a quoted cell is not closed"),
+    "long field": ("1,2," + "9" * 200_000, "channel 'ch2' is inf"),
     "short list": ("[1, 2]", "2 values, expected 3"),
     "long list": ("[1, 2, 3, 4]", "4 values"),
     "empty list": ("[]", "0 values"),
@@ -190,7 +190,7 @@ def test_a_bad_line_is_an_error_line_and_the_stream_goes_on(
 
 def test_a_short_row_below_a_header(session: Session) -> None:
     found = stream(session, "time,ch0,ch1,ch2\n0,1,2\n1,1,2,3\n")
-    assert found[0] == {"line": 2, "error": "3 values, expected at least 4 as in the header"}
+    assert found[0] == {"line": 2, "error": "3 values, expected 4 as in the header"}
     assert "label" in found[1]
 
 
@@ -211,7 +211,7 @@ FIRST = {
     ),
     "half a line of numbers": ("1,2", "2 values, expected 3 (ch0, ch1, ch2)"),
     "broken bytes": ("\ufffd" * 50_000, "1 values, expected 3"),
-    "half a JSON line": ('1, "ch2": 3}', "2 values, expected 3"),
+    "half a JSON line": ('1, "ch2": 3}', "a quoted cell is not closed"),
 }
 
 
@@ -261,11 +261,14 @@ def test_a_late_header_is_an_error_line(session: Session, before: str, late: str
 
 
 SEPARATED = [
-    ("1;2;3", "; between semicolons it has 3: separate them by commas"),
-    ("1 ; ; 3", "; between semicolons it has 3: separate them by commas"),
-    ("1\t2\t3", "; between tabs it has 3: separate them by commas"),
-    ("1  2 3", "; between spaces it has 3: separate them by commas"),
-    ("0,1;0,2;3", "; between semicolons it has 3: separate them by commas"),  # decimal commas
+    ("1;2;3", "; between semicolons it has 3: separate them by commas, or see --separator ';'"),
+    ("1 ; ; 3", "; between semicolons it has 3: separate them by commas, or see --separator ';'"),
+    ("1\t2\t3", "; between tabs it has 3: separate them by commas, or see --separator '\\t'"),
+    ("1  2 3", "; between spaces it has 3: separate them by commas, or see --separator ' '"),
+    (
+        "0,1;0,2;3",
+        "; between semicolons it has 3: separate them by commas, or see --separator ';'",
+    ),  # decimal commas
     ("1;2", ""),
     ("ch0;ch1;ch2", ""),  # a header no more
     ("sensor went away", ""),
@@ -286,7 +289,7 @@ def test_a_header_under_another_separator(session: Session) -> None:
     assert (
         answer["error"]
         == "1 values, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by "
-        "commas"
+        "commas, or see --separator ';'"
     )
 
 

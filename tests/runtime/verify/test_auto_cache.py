@@ -23,11 +23,13 @@ from edge_lstm_runtime import (
     write_bundle,
 )
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.files import unsealed_json
 from edge_lstm_runtime.verify import auto_cache
 from helpers.arrays import Array
 from helpers.bundles import artifact_entry, make_bundle, members_of
 from helpers.commands import edge_lstm
 from helpers.counted_backends import SPEC, Backends, broken, fast, slow, wrong
+from helpers.flips import silent
 from helpers.weights import random_weights
 
 pytestmark = pytest.mark.usefixtures("no_native")
@@ -145,14 +147,14 @@ def test_asking_anew(bundle: Bundle, backends: Backends, cache: Path) -> None:
     assert choose_backend(bundle).name == "onnx"
     assert choose_backend(bundle, recall=False).name == "numpy"
     assert choose_backend(bundle).name == "numpy"
-    assert len(json.loads(cache.read_text())) == 1
+    assert len(unsealed_json(cache.read_bytes())) == 1
 
 
 @pytest.mark.usefixtures("backends")
 def test_what_is_asked_is_part_of_the_question(bundle: Bundle, cache: Path) -> None:
     for question in ({}, {"streams": 2}, {"streams": 3}, {"candidates": ("numpy",)}):
         choose_backend(bundle, **question)  # type: ignore[arg-type]
-    assert len(json.loads(cache.read_text())) == 4
+    assert len(unsealed_json(cache.read_bytes())) == 4
 
 
 @pytest.mark.usefixtures("cache")
@@ -193,7 +195,7 @@ def test_another_machine_is_another_question(
 
 
 def altered(file: Path, change: Callable[[dict[str, Any]], Any]) -> bytes:
-    answers = json.loads(file.read_text())
+    answers = unsealed_json(file.read_bytes())
     (entry,) = answers.values()
     return json.dumps(dict.fromkeys(answers, change(entry))).encode()
 
@@ -296,7 +298,7 @@ def test_the_oldest_beyond_a_hundred_are_forgotten(cache: Path) -> None:
         auto_cache.remember(str(n), answer)
     auto_cache.remember("6", answer)  # the newest again
     auto_cache.remember("new", answer)
-    assert list(json.loads(cache.read_text())) == [*(str(n) for n in range(7, 105)), "6", "new"]
+    assert list(unsealed_json(cache.read_bytes())) == [*(str(n) for n in range(7, 105)), "6", "new"]
     assert auto_cache.recall("5") is None
     assert auto_cache.recall("6") == answer
 
@@ -372,3 +374,22 @@ def test_one_that_fails_while_it_is_timed(bundle: Bundle, backends: Backends, ca
     assert "onnx: failed: too hot" in map(str, choice.reasons)
     assert backends.closed == ["onnx"]
     assert not cache.exists()
+
+
+def test_a_flipped_bit_is_never_another_answer(cache: Path) -> None:
+    """EDGE_LSTM_FLIPS=2000 draws more of them."""
+    reasons = (auto_cache.Reason("native", None, "12.0 us a step"),)
+    answers = {
+        f"{n:064x}": auto_cache.Remembered(f"backend{n}", "a.rknn" if n else None, reasons)
+        for n in range(5)
+    }
+    for key, answer in answers.items():
+        auto_cache.remember(key, answer)
+    read = {key: auto_cache.recall(key) for key in answers}
+    assert read == answers
+    unread = dict.fromkeys(answers)
+    assert not silent(
+        cache,
+        lambda: {key: auto_cache.recall(key) for key in answers},
+        lambda found: found in (answers, unread),
+    )

@@ -124,6 +124,10 @@ WRONG: dict[str, SearchStrategy[object]] = {
     | TEXT
     | st.lists(st.integers(1, 9), min_size=1)
     | st.sampled_from([[0.1, 0.9], [0.5, 0.1]]),
+    "a sign": WHOLE | FLAG | LISTS | st.just(" "),
+    "an encoding": WHOLE | FLAG | LISTS | st.sampled_from(["utf-9", "hex", "a\0b"]),
+    "a column or two": WHOLE | FLAG | st.sampled_from([[], ["a"], ["a", "a"], ["a", "b", "c"]]),
+    "words": WHOLE | FLAG | TEXT | st.sampled_from([[[]], [{}], ["a", "a"]]),
     "1 to 4": st.integers(max_value=0) | st.integers(min_value=5) | BROKEN | TEXT | FLAG | LISTS,
 }
 CHOICES = {
@@ -131,6 +135,8 @@ CHOICES = {
     "task": ("classify", "forecast", "regress", "anomaly", "language", "tag"),
     "type": tuple(recurrent_types()),
     "time_back": ("refuse", "keep"),
+    "time_unit": ("s", "ms", "us", "ns"),
+    "decimal": (".", ","),
     "missing": ("refuse", "ffill", "mask"),
     "short": ("refuse", "pad", "drop"),
     "by": ("time", "group", "given"),
@@ -145,11 +151,11 @@ CHOICES = {
     "scheme": ("int8", "w8a8"),
 }
 KINDS = {
-    "a text": "path train_path test_path rul name time label group known_anomalies pattern "
-    "test_pattern teacher zone holidays",
+    "a text": "path train_path test_path rul name label group known_anomalies pattern "
+    "test_pattern teacher zone holidays time_format time_zone",
     "a count": "window stride season first hidden_size embedding smoothing epochs "
     "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
-    "a whole number from 0": "seed patience",
+    "a whole number from 0": "seed patience skip_rows",
     "above 0": "learning_rate clip_norm f_max floor temperature",
     "from 0": "weight_decay offset level noise f_min tolerance",
     "finite": "target_cap",
@@ -166,6 +172,10 @@ KINDS = {
     "groups": "train",
     "a character": "separator",
     "some characters": "keep",
+    "a sign": "comment",
+    "an encoding": "encoding",
+    "a column or two": "time",
+    "words": "missing_values",
     "1 to 4": "num_layers",
     "tables": "layers transforms",
     "steps ahead": "horizon",
@@ -339,6 +349,7 @@ def test_a_run_of_an_earlier_version_is_loaded_and_goes_on(
             "smoothing": 1,
         }
         contents["config"]["train"] |= {"label_smoothing": 0.0, "loss_steps": "all"}
+        contents["format"] = 2  # of a file without a sha256
         torch.save(contents, run.path / name)
     assert load_run(run.path).config == run.config
     assert train(config, run.path, resume=True, quiet=True).metrics == run.metrics

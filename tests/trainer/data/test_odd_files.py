@@ -79,7 +79,7 @@ def test_a_time_column_of_any_type(configure: Configure, tmp_path: Path, kind: s
     if seconds is None:
         with pytest.raises(DataError) as caught:
             load_data(config)
-        one_line(caught, "data.parquet", "time column 'a'")
+        one_line(caught, "data.parquet", "column 'a'")
         return
     found = load_data(config).train[0].x[:, 1]
     moments = np.array([seconds(k) for k in range(len(found))])
@@ -106,7 +106,7 @@ def test_a_column_that_is_no_text_and_no_number(
 @pytest.mark.parametrize("separator", ["€", "é", '"', "\\n"])
 def test_a_separator_that_no_csv_has(configure: Configure, separator: str) -> None:
     text = separator.replace('"', '\\"')
-    with pytest.raises(ConfigError, match=r"separator = .*: expected one ASCII character") as e:
+    with pytest.raises(ConfigError, match=r"separator = .*: expected one ASCII sign") as e:
         configure(FORECAST, ('channels = ["a", "b"]', f'channels = ["a"]\nseparator = "{text}"'))
     one_line(e)
 
@@ -167,7 +167,7 @@ def test_damage_anywhere_is_an_error_of_ours_or_none(
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("missing", ["", " ", "nan", "NA", "?", np.nan])
+@pytest.mark.parametrize("missing", ["", " ", np.nan])
 def test_a_sequence_without_a_class_is_refused(
     configure: Configure, tmp_path: Path, missing: Any
 ) -> None:

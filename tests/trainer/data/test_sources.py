@@ -247,7 +247,7 @@ def test_a_file_that_is_not_what_it_says(
 
 def test_a_ragged_csv(forecast_csv: Path, configure: Configure) -> None:
     edit(forecast_csv, 6, "5,", "5,5,")
-    with pytest.raises(DataError, match="can't be read as CSV"):
+    with pytest.raises(DataError, match=r"line 7 has 3 cells, and the header \(line 1\) 2"):
         load_data(configure(FORECAST))
 
 
@@ -282,9 +282,7 @@ def test_a_time_that_is_none(configure: Configure, tmp_path: Path) -> None:
         (tmp_path / "data.csv").write_text(
             "t,a,b\n" + "".join(f"{t},{k},{k}\n" for k, t in enumerate(stamps))
         )
-        with pytest.raises(
-            DataError, match=rf"time column 't', row {row}: .*neither a number nor a datetime"
-        ):
+        with pytest.raises(DataError, match=rf"time column 't', row {row}: "):
             load_data(
                 configure(FORECAST, ('channels = ["a", "b"]', 'channels = ["a", "b"]\ntime = "t"'))
             )

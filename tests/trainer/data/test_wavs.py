@@ -147,6 +147,52 @@ def test_a_model_that_listens(tones: Path, configure: Configure, tmp_path: Path)
     assert run.spec.answer.classes[int(answers[-1].argmax())] == "high"
 
 
+# --- folders ---
+
+BY_FOLDER = ('"(?P<label>[a-z]+)_(?P<group>[a-z]+)_.*"', '"(?P<label>[^/]+)/(?P<group>[a-z]+)_.*"')
+
+
+def test_other_cases_and_subfolders_are_read(tones: Path, configure: Configure) -> None:
+    flat = load_data(configure(SOUND))
+    assert flat.notes == ()
+    for file in sorted(tones.iterdir()):
+        label, rest = file.stem.split("_", 1)
+        suffix = {"0": ".wav", "1": ".WAV", "2": ".Wav"}[rest[-1]]
+        (tones / label).mkdir(exist_ok=True)
+        file.rename(tones / label / f"{rest}{suffix}")
+    nested = load_data(configure(SOUND, BY_FOLDER))
+    for part in ("train", "val", "test"):
+        before = getattr(flat, part)
+        after = getattr(nested, part)
+        assert [s.name for s in after] == [s.name.replace("_", "/", 1) for s in before]
+        for a, b in zip(before, after, strict=True):
+            assert (a.label, a.group) == (b.label, b.group)
+            np.testing.assert_array_equal(a.x, b.x)
+
+
+def test_other_files_are_told(
+    tones: Path, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tones / "a.mp3").touch()
+    one = f"{tones}: 'a.mp3' is no .wav file and was left out."
+    assert load_data(configure(SOUND)).notes == (one,)
+    (tones / "more").mkdir()
+    (tones / "more" / "b.flac").touch()
+    (tones / "linked").symlink_to(tmp_path)
+    told = f"{tones}: 3 files are no .wav files and were left out, 'a.mp3' first."
+    run = train(configure(SOUND, train__epochs=1), tmp_path / "run")
+    assert f"note: {told}\n" in capsys.readouterr().err
+    assert run.metrics["notes"][0] == told
+
+
+def test_a_class_may_have_the_name_of_a_blank(tones: Path, configure: Configure) -> None:
+    for file in tones.glob("low_*"):
+        file.rename(tones / file.name.replace("low", "none"))
+    for file in tones.glob("high_*"):
+        file.rename(tones / file.name.replace("high", "null"))
+    assert load_data(configure(SOUND)).classes == ("none", "null")
+
+
 # --- mistakes ---
 
 
@@ -243,7 +289,7 @@ def test_files_that_cannot_be_used(tones: Path, configure: Configure) -> None:
             "low_ann_3",
             8000,
             500,
-            r"low_ann_3.wav: the sample rate is 8000 Hz, and the model's 4000 Hz; convert it",
+            r"low_ann_3.wav: holds 16-bit PCM, 1 channel, 8000 Hz; expected .*, 4000 Hz",
         ),
         ("low_ann_3", 4000, 99, r"low_ann_3.wav: is shorter than a frame \(100 samples\)"),
         (

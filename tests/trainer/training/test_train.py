@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edge_lstm.cli.train import closing
 from edge_lstm.config.load import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm.results.answers import answers
-from edge_lstm.training import loop
+from edge_lstm.training import checkpoint, loop
 from edge_lstm_runtime import Session
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
@@ -292,11 +293,11 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"best.pt: damaged, or no checkpoint"):
             load_run(tmp_path / "run")
     torch.save({"format": 99}, best)
-    with pytest.raises(TrainingError, match="checkpoint format 99, expected 2"):
+    with pytest.raises(TrainingError, match="checkpoint format 99, expected 3"):
         load_run(tmp_path / "run")
     contents = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     contents["spec"]["network"][0]["units"] = 9
-    torch.save(contents, best)
+    checkpoint.save(best, contents)
     with pytest.raises(TrainingError, match="doesn't fit this version"):
         load_run(tmp_path / "run")
     with pytest.raises(
@@ -312,7 +313,9 @@ def test_damaged_runs_are_refused(configure: Configure, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("classify_csv")
 def test_metrics_are_plain_json(configure: Configure, tmp_path: Path) -> None:
     run = train(configure(CLASSIFY), tmp_path / "run", quiet=True)
-    assert json.loads((run.path / "metrics.json").read_text()) == run.metrics
+    plain = json.loads((run.path / "metrics.json").read_text())
+    assert re.fullmatch("[0-9a-f]{64}", plain.pop("sha256"))
+    assert plain == run.metrics
     assert set(run.metrics) == {
         "best_epoch",
         "epochs",

@@ -15,8 +15,10 @@ import edge_lstm_runtime
 from edge_lstm_runtime import ConfigError, ConversionError
 
 from . import environment, log
+from .batch import Batch, end_group
 
 MEMORY_VARIABLE = "EDGE_LSTM_CONVERTER_MEMORY_GB"
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 MEMORY_GB = 8.0  # of address space; hidden 64 takes 1.2, hidden 1024 1.7
 
 
@@ -27,11 +29,12 @@ class EndedError(Exception):
 class Child:
     """limit, peak: bytes of address space, allowed and last seen. process: None if not running."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, batch: Batch) -> None:
         self.limit = limit
         self.peak = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._folder = folder
+        self._batch = batch
         self._pipes: list[int] = []
 
     def start(self, interpreter: Path) -> None:
@@ -50,7 +53,7 @@ class Child:
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
                 try:
-                    self.process = subprocess.Popen(
+                    self.process = self._batch.start(
                         [interpreter, start, self._folder, *map(str, ends), str(self.limit)],
                         stdin=subprocess.DEVNULL,
                         stdout=output,
@@ -133,10 +136,14 @@ class Child:
         messages = log.errors(text) or last_line
         return f"ended with exit code {code}" + (f": {messages[-1]}" if messages else "")
 
+    @property
+    def was_killed(self) -> bool:
+        """From outside, so that nothing speaks against its environment."""
+        return self.process is not None and self.process.returncode in _FROM_OUTSIDE
+
     def kill(self) -> None:
         assert self.process is not None
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        end_group(self.process)
         self.process.wait()
 
     def close(self) -> None:

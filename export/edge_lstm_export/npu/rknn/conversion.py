@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,15 +56,19 @@ class Conversion:
             "states": self.spec.network.state,
         }
 
-    def write(self, folder: Path) -> None:
-        """model.onnx and, to quantize, dataset.txt with its samples."""
-        (folder / "model.onnx").write_bytes(self.graph)
+    def write(self, folder: Path) -> dict[str, str]:
+        """model.onnx and, to quantize, dataset.txt with its samples. Returns the sha256 of each."""
+        contents = {"model.onnx": self.graph}
         if self.scheme != "fp16":
-            self._write_dataset(folder)
+            contents |= self._dataset(folder)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
-    def _write_dataset(self, folder: Path) -> None:
+    def _dataset(self, folder: Path) -> dict[str, bytes]:
         """The vendor's format: a text file with a line for each sample, and on each line an .npy
         file for each input, in the graph's order and shape."""
+        contents: dict[str, bytes] = {}
         spec = self.spec
         sizes = spec.network.state
         packing = Packing(self.recipe["io"], features=spec.inputs.feature_size, states=sizes)
@@ -85,11 +91,13 @@ class Conversion:
             packing.state = state
             several = steps > 1 and not spec.whole
             packing.put(np.take(xs, range(n, n + steps), axis=0, mode="wrap") if several else xs[n])
-            names = [str(folder / f"calibration_{n}_{i}.npy") for i in range(len(shapes))]
+            names = [f"calibration_{n}_{i}.npy" for i in range(len(shapes))]
             for name, array, shape in zip(names, packing.inputs, shapes, strict=True):
-                np.save(name, array.reshape(shape))
-            lines.append(" ".join(names))
-        (folder / "dataset.txt").write_text("\n".join(lines) + "\n", "utf-8")
+                buffer = io.BytesIO()
+                np.save(buffer, array.reshape(shape))
+                contents[name] = buffer.getvalue()
+            lines.append(" ".join(str(folder / name) for name in names))
+        return contents | {"dataset.txt": ("\n".join(lines) + "\n").encode()}
 
 
 def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

@@ -1,8 +1,8 @@
 """The converter's own Python environment: made on first use, then checked and used again.
 
 It is safe to delete. It is built in a folder beside its own, and renamed when it is whole. Its
-stamp is written last, and names the facts by which it is checked. One process at a time makes or
-removes it.
+stamp is written last, and has the facts by which it is checked, with their sha256. One process at a
+time makes or removes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.files import cache_folder
+from edge_lstm_runtime.files import cache_folder, sealed_json, unsealed_json
 
 from . import uv
 
@@ -77,7 +77,7 @@ def state() -> State:
         return State(home, "")
     count, size = _contents(home)
     try:
-        stamp = json.loads((home / STAMP).read_text("utf-8"))
+        stamp = unsealed_json((home / STAMP).read_bytes())
         wanted = (stamp["files"], stamp["bytes"])
         version = str(stamp["python"])
         toolkit = str(stamp["rknn-toolkit2"])
@@ -180,9 +180,8 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
                 )
             versions = _try_out(interpreter)
             count, size = _contents(made)
-            (made / STAMP).write_text(
-                json.dumps({"files": count, "bytes": size, **versions}, indent=1) + "\n", "utf-8"
-            )
+            stamp = sealed_json({"files": count, "bytes": size, **versions})
+            (made / STAMP).write_bytes(stamp)
             try:
                 if os.path.lexists(home):
                     home.rename(building / "damaged")

@@ -5,6 +5,7 @@ However the vendor's code fails in there, the failure ends in one clear line her
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,19 +14,23 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.errors import ConverterDiedError
+from edge_lstm_runtime.files import atomic_write
 
 from ...layers import OPERATORS
 from . import environment, log
+from .batch import Batch
 from .child import MEMORY_VARIABLE, Child, EndedError, memory_limit
 from .conversion import Conversion
 from .folder import claim_folder, is_full, no_folder
 
+Result = TypeVar("Result")
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about one
 STEP_TIMEOUT = 120.0
 _NO_MEMORY = re.compile(
@@ -48,11 +53,12 @@ class Converter:
         say: Callable[[str], None] = lambda _: None,
         log_file: Path | None = None,
         timeout: float = BUILD_TIMEOUT,
+        batch: Batch | None = None,
     ):
-        """timeout: of the build, in seconds.
+        """timeout: of the build, in seconds. batch: of the processes that are ended together.
 
-        Raises ConversionError with the vendor's own message. The whole log is then kept in
-        `log_file`, if one is given.
+        Raises ConversionError with the vendor's own message, and ConverterDiedError if the process
+        gave no answer. The whole log is then kept in `log_file`, if one is given.
         """
         self.spec = conversion.spec
         self.steps = conversion.steps
@@ -61,17 +67,17 @@ class Converter:
         memory = memory_limit()
         interpreter = environment.python(say)
         self._folder, self._claim = claim_folder()
-        self._child = Child(self._folder, memory)
+        self._child = Child(self._folder, memory, batch or Batch())
         try:
             try:
-                conversion.write(self._folder)
+                files = conversion.write(self._folder)
                 self._child.start(interpreter)
             except OSError as e:
                 raise ConversionError(no_folder(self._folder, e)) from e
             self._greet()
-            self._ask("build", job=conversion.job, timeout=timeout)
+            digest = self._ask("build", job={**conversion.job, "files": files}, timeout=timeout)
             self.operators, self.memory_kb = self._read_log()
-            self.rknn = self._read_model()
+            self.rknn = self._read_model(digest.tobytes())
         except BaseException:
             self.close()
             raise
@@ -81,10 +87,13 @@ class Converter:
         try:
             error = self._child.receive(time.monotonic() + STEP_TIMEOUT)[0]
         except EndedError:
-            error = self._child.how_it_ended()
+            ended = f"can't be loaded: {self._child.how_it_ended()}"
+            advice = "" if self._child.was_killed else environment.advice()
+            raise self._failure(ended, advice=advice, retry=True) from None
         except TimeoutError:
             self._child.kill()
-            error = f"it gave no answer in time ({STEP_TIMEOUT:g} s) and was ended"
+            late = f"gave no answer in time ({STEP_TIMEOUT:g} s, to be loaded) and was ended"
+            raise self._failure(late, retry=False) from None
         if error:
             raise self._failure(f"can't be loaded: {error}", advice=environment.advice())
 
@@ -105,7 +114,8 @@ class Converter:
             )
         return operators, memory_kb
 
-    def _read_model(self) -> bytes:
+    def _read_model(self, digest: bytes) -> bytes:
+        """digest: the sha256 that the process has found."""
         path = self._folder / "model.rknn"
         model = path.read_bytes() if path.exists() else b""
         if not model:
@@ -114,6 +124,8 @@ class Converter:
             raise self._failure(
                 f"returned success and wrote only a part of the model ({len(model)} bytes)"
             )
+        if hashlib.sha256(model).digest() != digest:
+            raise self._failure("wrote a model that was changed before it was read", retry=True)
         return model
 
     def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
@@ -203,11 +215,11 @@ class Converter:
             self._child.send(header.encode() + b"\n" + content, deadline)
             error, result = self._child.receive(deadline)
         except (EndedError, BrokenPipeError):
-            raise self._failure(self._child.how_it_ended()) from None
+            raise self._failure(self._child.how_it_ended(), retry=True) from None
         except TimeoutError:
             self._child.kill()
             raise self._failure(
-                f"gave no answer in time ({timeout:g} s in {operation}) and was ended"
+                f"gave no answer in time ({timeout:g} s in {operation}) and was ended", retry=False
             ) from None
         if error:
             messages = log.errors(self.log())
@@ -216,7 +228,11 @@ class Converter:
             )
         return np.frombuffer(result, np.float32)
 
-    def _failure(self, what: str, *, advice: str = "") -> ConversionError:
+    def _failure(
+        self, what: str, *, advice: str = "", retry: bool | None = None
+    ) -> ConversionError:
+        """retry: as of ConverterDiedError. None if the process gave an answer, unless this machine
+        was too small for it."""
         text = self.log()
         size = self._child.limit
         peak = self._child.peak
@@ -224,19 +240,36 @@ class Converter:
         if _NO_MEMORY.search(what) or _NO_MEMORY.search(text):
             what = f"ran {limit}: {what}"
             advice = ""
+            retry = False
         elif is_full(self._folder):
             what = f"found no space left in {self._folder.parent} (less than 1 MiB): {what}"
             advice = ""
+            retry = False
         elif peak > 0.7 * size:
             # Without memory the vendor's code fails in many ways, most of which name another cause.
             what = f"probably ran {limit}; it had {peak / 2**30:.2f} GiB: {what}"
             advice = ""
+            retry = False
         kept = f"; {advice}" if advice else ""
         if self._log_file is not None:
             try:
-                self._log_file.write_text(text, "utf-8")
+                with atomic_write(self._log_file) as file:
+                    file.write(text.encode())
                 kept += f"; its whole log is in {self._log_file}"
             except OSError as e:
-                self._log_file.unlink(missing_ok=True)
                 kept += f"; its log could not be kept in {self._log_file}: {e.strerror}"
-        return ConversionError(f"rknn-toolkit2 ({self._label}) {what}{kept}")
+        message = f"rknn-toolkit2 ({self._label}) {what}{kept}"
+        if retry is None:
+            return ConversionError(message)
+        return ConverterDiedError(message, retry=retry)
+
+
+def once_more(action: Callable[[], Result], say: Callable[[str], None]) -> Result:
+    """The action's result. If a converter died in it, the action is done once more."""
+    try:
+        return action()
+    except ConverterDiedError as e:
+        if not e.retry:
+            raise
+        say(f"  {e}; once more")
+        return action()

@@ -7,6 +7,7 @@ the two take the same calls.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from edge_lstm_runtime.backends.rknn.packing import Packing
 def build(job: dict[str, Any], folder: Path) -> RKNN:
     """Reads model.onnx in `folder` and, to quantize, dataset.txt. Writes model.rknn there.
 
-    job: target, scheme, recipe (see `graphs.form.Form`).
+    job: target, scheme, recipe (see `graphs.form.Form`), files (name -> sha256).
     """
+    for name, digest in job["files"].items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise RuntimeError(f"{name} has changed since it was written")
     recipe = job["recipe"]
     quantized = job["scheme"] != "fp16"
     options: dict[str, Any] = {"quantized_dtype": job["scheme"]} if quantized else {}
@@ -129,7 +133,8 @@ class Worker:
         if operation == "build":
             self._job = job
             self._rknn = build(job, self._folder)
-            return b""
+            path = self._folder / "model.rknn"
+            return hashlib.sha256(path.read_bytes() if path.exists() else b"").digest()
         if self._simulator is None:
             assert self._rknn is not None, "build comes first"
             self._simulator = Simulator(self._rknn, self._job)
