@@ -14,14 +14,14 @@ _FORMATS = (
     "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0001\U000e0020-\U000e007f"
 )
+_PLAIN = b"\t\n" + bytes(range(32, 127))
 _IN_A_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_FORMATS}\ud800-\udfff]")
 _IN_A_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f{_FORMATS}\ud800-\udfff]")
 
 
 def shown(text: str) -> str:
     """The text with its ends of lines and tabs. All other controls become escapes, as \\x1b."""
-    # Much faster than the search, and true of nearly every line.
-    if text.isprintable() or text[:-1].isprintable() and text[-1] == "\n":
+    if text.isascii() and not text.encode().translate(None, _PLAIN):  # a tenth of the search's time
         return text
     return _IN_A_TEXT.sub(_escape, text)
 
@@ -29,6 +29,11 @@ def shown(text: str) -> str:
 def in_a_line(text: str) -> str:
     """As `shown`, for a name or a note inside a line: ends of lines and tabs are escaped too."""
     return text if text.isprintable() else _IN_A_LINE.sub(_escape, text)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name has none of them."""
+    return in_a_line(name) == name
 
 
 def _escape(match: re.Match[str]) -> str:
