@@ -87,4 +87,4 @@ bench-rknn: .venv/ready
 	$(BIN)/python benchmarks/rknn_int8.py
 
 clean:
-	rm -rf .venv build dist $(NATIVE)/libedge_lstm.so .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist $(NATIVE)/libedge_lstm.so* .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,7 @@ An editable install compiles into the working tree.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parent
 NATIVE = ROOT / "deploy/edge_lstm_runtime/native"
 LIBRARY = NATIVE / "libedge_lstm.so"
 IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
+SUM = ".sha256"  # ends the name of the file with a library's checksum, which lies beside it
 VARIABLE = "EDGE_LSTM_WHEEL"
 ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
 
@@ -127,6 +129,11 @@ def compiler_for(platform: str) -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-target", PLATFORMS[platform]]
 
 
+def sum_of(library: Path) -> Path:
+    """The file with its checksum, without which the runtime does not load it."""
+    return library.with_name(library.name + SUM)
+
+
 def compile_library(
     out: Path,
     machine: str,
@@ -135,7 +142,7 @@ def compile_library(
     zig: bool = False,
     options: Sequence[str] = (),
 ) -> None:
-    """Make the library `out` for a machine of MACHINES.
+    """Make the library `out` for a machine of MACHINES, and its checksum beside it.
 
     compiler: its command, which may be a cross compiler's. zig: whether it wants ziglang's options.
     options: further ones for it. Raises CompileError.
@@ -152,9 +159,12 @@ def compile_library(
         flags = [*LINK.split(), *parts[0].options(zig)]
         _run([*compiler, *flags, *objects, "-o", "library.so"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)
-        new = out.with_name(f"{out.name}.new")
-        shutil.copyfile(Path(folder) / "library.so", new)
-        new.replace(out)  # at once: a process may have the old one open
+        library = (Path(folder) / "library.so").read_bytes()
+        line = f"{hashlib.sha256(library).hexdigest()}  {out.name}\n"  # as of the tool sha256sum
+        for path, content in ((sum_of(out), line.encode()), (out, library)):
+            new = path.with_name(f"{path.name}.new")
+            new.write_bytes(content)
+            new.replace(path)  # at once: a process may have the old one open
 
 
 def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> None:
@@ -189,7 +199,8 @@ def compile_in_place() -> None:
     try:
         compile_here(LIBRARY)
     except CompileError:
-        LIBRARY.unlink(missing_ok=True)  # an old one would be taken for this source's
+        for path in (LIBRARY, sum_of(LIBRARY)):
+            path.unlink(missing_ok=True)  # an old one would be taken for this source's
         raise
 
 
@@ -260,6 +271,7 @@ class NativeHook(BuildHookInterface[Any]):
             )
             return
         build_data["force_include"][str(library)] = IN_WHEEL
+        build_data["force_include"][str(sum_of(library))] = IN_WHEEL + SUM
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
 

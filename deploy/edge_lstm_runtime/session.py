@@ -359,7 +359,7 @@ def _check_model(found: object, expected: NDArray[np.uint8]) -> None:
 def open_session(bundle: Bundle, backend: Backend, streams: int | None) -> Session:
     """A session on an open backend: for one stream if `streams` is None, else for N."""
     spec = bundle.spec
-    model = bundle.fingerprint
+    model = None if spec.whole else bundle.fingerprint  # a state that carries nothing has no owner
     if streams is None:
         return Session(spec, backend, model=model)
     return StreamsSession(spec, backend, streams, model=model)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.shown import is_plain
 
 from ..config.schema import Config
 from .doubts import Asked as Doubted
@@ -28,6 +30,9 @@ def load_data(config: Config) -> Splits:
         raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
     splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
+    _refuse_controls("channel", splits.channels)
+    if not model.reads_characters:
+        _refuse_controls("class", splits.classes)
     said = list(dict.fromkeys(note for recording in found for note in recording.notes))
     notes = (*some(said), *some(_doubts(config, found, parts["train"])))
     robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
@@ -47,3 +52,13 @@ def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> l
         config.model.target_columns,
     )
     return doubts(found, train, channels, asked)
+
+
+def _refuse_controls(kind: str, names: Iterable[str]) -> None:
+    """Raise DataError for a name that would turn up in every terminal and report as it is."""
+    for name in names:
+        if not is_plain(name):
+            raise DataError(
+                f"the {kind} {name!a} has a control character or an invisible one in its name; "
+                "rename it in the data"
+            )

@@ -207,6 +207,7 @@ def test_an_editable_install_has_this_machines_library(
         board, copy, *install, CC="nowhere"
     )
     assert not library.exists(), "an old one would be taken for the source's"
+    assert not hatch_build.sum_of(library).exists()
 
 
 @slow

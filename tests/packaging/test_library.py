@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import zipfile
@@ -32,6 +33,12 @@ def content(wheels: dict[str, Path], platform: str) -> bytes:
 @pytest.fixture(scope="module")
 def elf(content: bytes) -> Any:
     return ELFFile(io.BytesIO(content))
+
+
+def test_checksum(wheels: dict[str, Path], platform: str, content: bytes) -> None:
+    with zipfile.ZipFile(wheels[platform]) as archive:
+        stated = archive.read(hatch_build.IN_WHEEL + hatch_build.SUM).decode()
+    assert stated == f"{hashlib.sha256(content).hexdigest()}  libedge_lstm.so\n"
 
 
 def test_size(content: bytes) -> None:

@@ -127,10 +127,12 @@ def test_exactly_the_three_packages(wheel: Path, platform: str) -> None:
         files = [
             p
             for p in (root / package).rglob("*")
-            if p.is_file() and "__pycache__" not in p.parts and p != hatch_build.LIBRARY
+            if p.is_file()
+            and "__pycache__" not in p.parts
+            and not p.name.startswith(hatch_build.LIBRARY.name)
         ]
         library = (
-            {hatch_build.IN_WHEEL}
+            {hatch_build.IN_WHEEL, hatch_build.IN_WHEEL + hatch_build.SUM}
             if package == "edge_lstm_runtime" and platform != "any"
             else set()
         )

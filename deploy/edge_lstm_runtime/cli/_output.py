@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from ..errors import ConfigError
+from ..shown import shown
 
 
 class Output:
@@ -31,7 +32,7 @@ class Output:
 
     def write(self, text: str) -> int:
         with self._told():
-            self._stream.write(text)
+            self._stream.write(shown(text))
         return len(text)
 
     def flush(self) -> None:
@@ -75,7 +76,7 @@ class Progress:
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(text)
+            self._stream.write(shown(text))
         except OSError:
             _drop(self._stream)
         return len(text)
@@ -117,9 +118,9 @@ def streams() -> Iterator[Output]:
         except OSError:
             os.open(os.devnull, other_way)  # gets the lowest number that is free, this one
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
-    out = sys.stdout or open(1, "w", closefd=False)  # noqa: PTH123, SIM115
-    err = sys.stderr or open(2, "w", closefd=False)  # noqa: PTH123, SIM115
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    out = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    err = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     if hasattr(out, "reconfigure"):
         out.reconfigure(errors="backslashreplace")
     found = Output(out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BackendError, BackendUnavailableError
 from ..feeds.lines import recordings
 from ..load import load
+from ..shown import in_a_line
 from ..verify.check import NOT_USABLE, Check, check_backend, verdict_of
 from ..verify.golden import answered
 from ._shared import add_bundle, json_line, members, own_stdout, text_lines
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     failed = ran = 0
     with own_stdout() as out:
         for name, artifact in members(bundle, arguments.backend, arguments.artifact):
-            label = name if artifact is None else f"{name} {artifact}"
+            label = in_a_line(name if artifact is None else f"{name} {artifact}")
             try:
                 result: Check | BackendError = check_backend(
                     bundle, name, artifact, samples=samples

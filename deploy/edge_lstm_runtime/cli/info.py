@@ -13,6 +13,7 @@ from ..inputs.characters import Characters
 from ..inputs.text import STANDARD
 from ..load import load
 from ..model.measured import read_measured
+from ..shown import in_a_line
 from ._shared import add_bundle
 
 if TYPE_CHECKING:
@@ -48,33 +49,33 @@ def _print_model(spec: ModelSpec) -> None:
     network = spec.network
     characters = isinstance(inputs, Characters)
     outputs = repr("".join(spec.answer.names)) if characters else ", ".join(spec.answer.names)
-    print(f"task      {spec.answer.task}: {outputs}")
+    _line(f"task      {spec.answer.task}: {outputs}")
     if spec.detector:
-        print(f"anomaly   a score above {spec.detector.threshold:.4g}")
+        _line(f"anomaly   a score above {spec.detector.threshold:.4g}")
     missing = getattr(inputs, "missing", "refuse")
-    print(f"channels  {', '.join(inputs.names)} (raw units; missing values: {missing})")
+    _line(f"channels  {', '.join(inputs.names)} (raw units; missing values: {missing})")
     if inputs.text != STANDARD:
-        print(f"text      {inputs.text.words()}, as the training file")
+        _line(f"text      {inputs.text.words()}, as the training file")
     if (sound := inputs.sound) is not None:
-        print(
+        _line(
             f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of "
             f"{sound.frame_length} samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
         )
     if inputs.elapsed:
-        print(
+        _line(
             f"time      {inputs.elapsed} is the seconds since the sample before; `run` takes them, "
             f"or works them out from {inputs.time_column!r}"
         )
     if inputs.clock:
-        print(f"time      {inputs.clock} is a datetime, or the seconds since 1970 (UTC)")
+        _line(f"time      {inputs.clock} is a datetime, or the seconds since 1970 (UTC)")
     for transform in getattr(inputs, "transforms", ()):
-        print(f"transform {transform.words()}")
+        _line(f"transform {transform.words()}")
     if dropped := getattr(inputs, "drop", ()):
-        print(f"dropped   {', '.join(dropped)} (no features themselves)")
+        _line(f"dropped   {', '.join(dropped)} (no features themselves)")
     layers = " -> ".join(layer.title for layer in network.layers)
     whole = ", whole sequences only" if spec.whole else ""
     size = f"{network.parameters} parameters, {network.macs_per_step} MACs a step"
-    print(f"model     {layers}{whole}, {size}")
+    _line(f"model     {layers}{whole}, {size}")
 
 
 def _print_machine() -> None:
@@ -82,34 +83,39 @@ def _print_machine() -> None:
 
     try:
         kernels = ", ".join(native.kernels())
-        print(f"native    {kernels} (the kernels that this machine runs, the fastest first)")
+        _line(f"native    {kernels} (the kernels that this machine runs, the fastest first)")
     except BackendUnavailableError as e:
-        print(f"native    not here: {e}")
-    print("backends")
+        _line(f"native    not here: {e}")
+    _line("backends")
     for name, facts in known_facts().items():
         about = (
             f"{facts.number_format:<16}{facts.runs_on:<11}{facts.needs}"
             if facts
             else "a plug-in that can't be loaded"
         )
-        print(f"  {name:<24}{about}".rstrip())
+        _line(f"  {name:<24}{about}".rstrip())
 
 
 def _print_file(bundle: Bundle) -> None:
     """The members, and the manifest's entries about the export."""
 
     manifest = bundle.manifest
-    print("members")
+    _line("members")
     for name, entry in sorted(manifest["members"].items()):
-        print(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
+        _line(f"  {name:<24}{entry['bytes']:>10} bytes  sha256 {entry['sha256'][:12]}")
     if manifest.get("accuracy"):
-        print("accuracy, measured at export against the float64 reference")
+        _line("accuracy, measured at export against the float64 reference")
         for measured, entry in read_measured(manifest["accuracy"]).items():
             errors = f"max abs {entry['max_abs']:.2e}  NRMSE {entry['nrmse']:.2e}"
-            print(f"  {measured!s:<34}{errors}  over {entry['steps']} steps")
+            _line(f"  {measured!s:<34}{errors}  over {entry['steps']} steps")
     for name, reason in bundle.left_out.items():
-        print(f"left out  {name}: {reason}")
+        _line(f"left out  {name}: {reason}")
     if manifest.get("versions"):
-        print("made with")
+        _line("made with")
     for name, value in sorted(manifest.get("versions", {}).items()):
-        print(f"  {name:<24}{value}")
+        _line(f"  {name:<24}{value}")
+
+
+def _line(text: str) -> None:
+    """Print one line, whatever names are in it."""
+    print(in_a_line(text))

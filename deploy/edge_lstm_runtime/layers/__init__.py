@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError
 from ..registry import Registry
+from ..shown import is_plain
 from .ops import NUMPY, Ops
 
 FEATURES = "x"  # as an input of a layer: the network's features
@@ -221,7 +222,8 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
     name = getattr(layer, "name", None)
     if field == "name":
         good = isinstance(value, str) and value != "" and not set(value) & set("./\\ ")
-        check_layer(name, good, "expected a name without dots, slashes and spaces")
+        good = good and is_plain(value)  # it names weights, and nodes of graphs
+        check_layer(name, good, "expected a name without dots, slashes, spaces and controls")
     elif field == "inputs":
         good = isinstance(value, tuple) and value != () and all(isinstance(v, str) for v in value)
         check_layer(name, good, f"inputs is {shown(value)}, expected a list of names, at least one")

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
+from ..shown import is_plain
 from . import format1
 from .facts import check_facts
 from .npz import read_npz, stored, write_npz
@@ -338,6 +339,8 @@ def _check_members(
     missing = [name for name in {*listed, *REQUIRED} if name not in members]
     if missing:
         raise _refusal(path, f"lacks {', '.join(sorted(missing))}")
+    if odd := [name for name in members if not is_plain(name)]:
+        raise _refusal(path, f"has members whose names have control characters: {sorted(odd)}")
     if count != len(members) + 1 or set(members) != set(listed):
         found = sorted(set(members) - set(listed)) or "a name twice"
         raise _refusal(path, f"has members that its manifest does not list: {found}")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import hashlib
 import re
-import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,21 +165,17 @@ class Processing(ctypes.Structure):
     ]
 
 
-def _cut_off() -> bool:
-    """Whether the file ends before its table of sections does, which linkers put last.
+def _check_sum() -> None:
+    """Raises OSError if the file is not the one that was built.
 
-    Loading such a file ends the process (SIGBUS).
+    Loading a file that was cut off or altered may end the process (SIGBUS, SIGSEGV).
     """
-    with LIBRARY.open("rb") as file:
-        head = file.read(64)
-    if len(head) < 64 or head[:4] != b"\x7fELF":  # the loader refuses such a file
-        return False
-    start, size, count = (
-        struct.unpack_from("<Q10xHH", head, 40)
-        if head[4] == 2
-        else struct.unpack_from("<L10xHH", head, 32)
-    )
-    return LIBRARY.stat().st_size < int(start + size * count)
+    stated = LIBRARY.with_name(LIBRARY.name + ".sha256")
+    if not stated.exists():
+        raise OSError(f"its checksum, {stated.name}, is not beside it")
+    found = hashlib.sha256(LIBRARY.read_bytes()).hexdigest()
+    if stated.read_bytes().split()[:1] != [found.encode()]:
+        raise OSError(f"it is damaged or was altered: its checksum is not that of {stated.name}")
 
 
 @functools.cache
@@ -192,14 +188,13 @@ def library() -> ctypes.CDLL:
             "python hatch_build.py"
         )
     try:
-        if _cut_off():
-            raise OSError("it ends in the middle")
+        _check_sum()
         found = ctypes.CDLL(str(LIBRARY))
         found.el_kernel_name.restype = ctypes.c_char_p
     except (OSError, AttributeError) as e:  # cut off, for another processor, or another library
         raise BackendUnavailableError(
-            f"the native library {LIBRARY.name} can't be loaded here: {e}; "
-            "install the wheel for this board again (docs/native.md)"
+            f"the native library {LIBRARY.name} can't be loaded here: {e}; install the wheel for "
+            "this board again (docs/native.md), or in a source folder run: python hatch_build.py"
         ) from e
     return found
 

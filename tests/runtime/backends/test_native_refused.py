@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from edge_lstm_runtime import native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.errors import BackendError, BundleError
+from helpers.bundles import make_bundle
 from helpers.commands import environment
 from helpers.specs import hidden_size, make_spec
 from helpers.weights import int8_arrays, random_weights
@@ -90,12 +92,19 @@ def test_int8_arrays():
         read_int8(spec, {**arrays, "more": np.zeros(1)})
 
 
-def fails_with(tmp_path: Path, library: bytes | None) -> str:
-    """What the backend says in a copy of the package with this library."""
+def sealed(library: bytes) -> bytes:
+    """The checksum that goes with it."""
+    return f"{hashlib.sha256(library).hexdigest()}  {native.LIBRARY.name}\n".encode()
+
+
+def fails_with(tmp_path: Path, library: bytes | None, stated: bytes | None = None) -> str:
+    """What the backend says in a copy of the package with this library and checksum."""
     package = tmp_path / "edge_lstm_runtime"
     shutil.copytree(
-        Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
+        Path(rt.__file__).parent, package, ignore=shutil.ignore_patterns("*.so*", "__pycache__")
     )
+    if stated is not None:
+        (package / "native" / f"{native.LIBRARY.name}.sha256").write_bytes(stated)
     if library is not None:
         (package / "native" / native.LIBRARY.name).write_bytes(library)
     program = """
@@ -133,9 +142,10 @@ def test_no_library(tmp_path):
     ids=["empty", "text", "header only"],
 )
 def test_damaged_library(tmp_path, content):
-    assert "the native library libedge_lstm.so can't be loaded here: " in fails_with(
-        tmp_path, content
-    )
+    """Even if its checksum is right, it is no library."""
+    said = fails_with(tmp_path, content, sealed(content))
+    assert said.startswith("the native library libedge_lstm.so can't be loaded here: ")
+    assert "checksum" not in said
 
 
 @built
@@ -143,20 +153,82 @@ def test_damaged_library(tmp_path, content):
 def test_library_cut_off(tmp_path, part):
     """As by a full disk. The loader itself would end the process with SIGBUS."""
     content = native.LIBRARY.read_bytes()
-    assert "can't be loaded here: it ends in the middle" in fails_with(
-        tmp_path, content[: int(part * len(content))]
+    said = fails_with(tmp_path, content[: int(part * len(content))], sealed(content))
+    assert "can't be loaded here: it is damaged or was altered: its checksum is not" in said
+
+
+@built
+@pytest.mark.parametrize("stated", [b"", b"\n", b"libedge_lstm.so", b"\xff" * 64])
+def test_a_checksum_that_is_none(tmp_path, stated):
+    said = fails_with(tmp_path, native.LIBRARY.read_bytes(), stated)
+    assert "it is damaged or was altered: its checksum is not" in said
+
+
+@built
+def test_no_checksum(tmp_path):
+    said = fails_with(tmp_path, native.LIBRARY.read_bytes())
+    assert "its checksum, libedge_lstm.so.sha256, is not beside it; install the wheel" in said
+    assert "or in a source folder run: python hatch_build.py" in said
+
+
+FLIPS = """
+import random, sys
+from pathlib import Path
+import edge_lstm_runtime as rt
+from edge_lstm_runtime import native
+library, bundle, flips = Path(sys.argv[1]), rt.load(sys.argv[2]).bundle, int(sys.argv[3])
+content = library.read_bytes()
+native.LIBRARY = library
+refused = numpy = 0
+for k in random.Random(1).sample(range(8 * len(content)), flips):
+    changed = bytearray(content)
+    changed[k // 8] ^= 1 << k % 8
+    library.write_bytes(changed)
+    native.library.cache_clear()
+    try:
+        native.kernels()
+    except rt.BackendUnavailableError as e:
+        refused += "it is damaged or was altered" in str(e) and "\\n" not in str(e)
+    if k % 20 == 0:
+        numpy += 1 - (rt.choose_backend(bundle, ("native", "numpy")).name == "numpy")
+library.write_bytes(content)
+native.library.cache_clear()
+print(refused, numpy, len(native.kernels()) > 0)
+"""
+
+
+@built
+def test_flipped_bits_are_never_loaded(tmp_path):
+    """Without the checksum, one in five ends the process. "auto" takes NumPy."""
+    make_bundle(tmp_path / "a.edge")
+    for name in ("libedge_lstm.so", "libedge_lstm.so.sha256", "layers.h"):
+        shutil.copy(native.LIBRARY.with_name(name), tmp_path)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-c", FLIPS),
+            *(tmp_path / native.LIBRARY.name, tmp_path / "a.edge", "300"),
+        ],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
     )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "300 0 True\n", "")
 
 
 @built
 def test_library_for_another_processor(tmp_path):
     content = bytearray(native.LIBRARY.read_bytes())
     content[18:20] = b"\x08\x00"  # e_machine: MIPS
-    assert "can't be loaded here: " in fails_with(tmp_path, bytes(content))
+    said = fails_with(tmp_path, bytes(content), sealed(bytes(content)))
+    assert "can't be loaded here: " in said
+    assert "checksum" not in said
 
 
 @built
 def test_library_of_another_program(tmp_path):
     """A library that loads and has other functions."""
     content = native.LIBRARY.read_bytes().replace(b"el_kernel_name", b"xx_kernel_name")
-    assert "can't be loaded here: " in fails_with(tmp_path, content)
+    said = fails_with(tmp_path, content, sealed(content))
+    assert "can't be loaded here: " in said
+    assert "checksum" not in said
