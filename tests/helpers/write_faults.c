@@ -18,7 +18,7 @@ static char root[PATH_MAX];
 static long wanted = -1; /* the call that fails, from 0; -1: none */
 static long seen;
 static int number; /* of the error */
-static int onwards; /* the later calls fail too */
+static int onwards; /* the later calls fail too, but for rename: it needs no room */
 
 void faults_arm(const char *folder, long n, int error, int later)
 {
@@ -41,25 +41,25 @@ static int below(const char *path)
         && (path[length] == 0 || path[length] == '/');
 }
 
-static int fails(void)
+static int fails(int room)
 {
     long mine = __sync_fetch_and_add(&seen, 1);
-    if (wanted < 0 || mine < wanted || (mine > wanted && !onwards))
+    if (wanted < 0 || mine < wanted || (mine > wanted && !(onwards && room)))
         return 0;
     errno = number;
     return 1;
 }
 
-static int path_fails(const char *path)
+static int path_fails(const char *path, int room)
 {
     char whole[2 * PATH_MAX];
     char here[PATH_MAX];
     if (path[0] == '/')
-        return below(path) && fails();
+        return below(path) && fails(room);
     if (getcwd(here, sizeof here) == NULL)
         return 0;
     snprintf(whole, sizeof whole, "%s/%s", here, path);
-    return below(whole) && fails();
+    return below(whole) && fails(room);
 }
 
 static int descriptor_fails(int descriptor)
@@ -71,7 +71,7 @@ static int descriptor_fails(int descriptor)
     if (length < 0)
         return 0;
     path[length] = 0;
-    return below(path) && fails();
+    return below(path) && fails(1);
 }
 
 #define NEXT(type, name, ...) ((type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
@@ -84,7 +84,7 @@ static int descriptor_fails(int descriptor)
         va_start(rest, flags);                                  \
         mode_t mode = (flags & O_CREAT) ? va_arg(rest, mode_t) : 0; \
         va_end(rest);                                           \
-        if (WRITES(flags) && path_fails(path))                  \
+        if (WRITES(flags) && path_fails(path, 1))                  \
             return -1;                                          \
         return NEXT(int, #name, const char *, int, ...)(path, flags, mode); \
     }
@@ -112,10 +112,11 @@ ON_DESCRIPTOR(int, ftruncate64, (int fd, off64_t size), (fd, size), (int, off64_
 
 int rename(const char *from, const char *to)
 {
-    return path_fails(to) ? -1 : NEXT(int, "rename", const char *, const char *)(from, to);
+    return path_fails(to, 0) ? -1 : NEXT(int, "rename", const char *, const char *)(from, to);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
-    return path_fails(path) ? -1 : NEXT(int, "mkdir", const char *, mode_t)(path, mode);
+    /* One that is there writes nothing. */
+    return access(path, F_OK) != 0 && path_fails(path, 1) ? -1 : NEXT(int, "mkdir", const char *, mode_t)(path, mode);
 }

@@ -23,11 +23,13 @@ from edge_lstm_export.steps import convert_rknn, inspect_rknn
 from edge_lstm_runtime import ConversionError, read_bundle
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.errors import ConverterDiedError
+from edge_lstm_runtime.files import sealed_json
 from helpers import stand_in
 from helpers.commands import command
 from helpers.commands import environment as variables
 from helpers.converter import convert
 from helpers.faults import fails, gone, processes, watched, while_building, works
+from helpers.flips import silent
 
 real = pytest.mark.skipif(
     environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
@@ -267,3 +269,20 @@ def test_interrupted_export_ends_within_two_seconds(trained, tmp, tmp_path, step
     assert 0 < seconds < 2
     assert gone(f"{tmp}/{PREFIX}")
     assert not (tmp_path / "a.edge").exists()
+
+
+# --- the stamp of the converter's environment ---
+
+
+def test_a_flipped_bit_in_the_stamp(tmp_path, monkeypatch):
+    """It is no other environment, but a damaged one."""
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
+    home = environment.location()
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/python").symlink_to("/bin/sh")
+    stamp = {"files": 1, "bytes": 7, "python": "3.11.7", "rknn-toolkit2": "2.3.2"}
+    path = home / environment.STAMP
+    path.write_bytes(sealed_json(stamp))
+    whole = environment.state()
+    assert (whole.damage, whole.python, whole.toolkit) == (None, "3.11.7", "2.3.2")
+    assert not silent(path, environment.state, lambda s: s == whole or s.damage is not None)
