@@ -12,6 +12,7 @@ import numpy as np
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
+from edge_lstm_runtime.files import one_at_a_time
 from edge_lstm_runtime.native import PRECISIONS
 from edge_lstm_runtime.verify.error import Tolerance
 
@@ -56,8 +57,8 @@ def export_c(
     scheme: "float32" or "int8". say: takes lines of progress.
 
     Raises ConfigError for an unknown scheme or a name of a bundle, ConversionError if the kernel
-    does not take the model, if its answers are out of tolerance, or if `out` is not an export's
-    folder. What was there before is then unchanged.
+    does not take the model, if its answers are out of tolerance, if `out` is not an export's
+    folder, or if another process exports to it. What was there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
     if scheme not in PRECISIONS:
@@ -70,6 +71,16 @@ def export_c(
             f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"
         )
     check_replaceable(out)
+    with one_at_a_time(out, ConversionError):
+        return _exported(source, out, scheme, say)
+
+
+def _exported(
+    source: Run | Bundle | str | os.PathLike[str],
+    out: Path,
+    scheme: str,
+    say: Callable[[str], None],
+) -> CExport:
     found = read_source(source, scheme)
     schemes = {name: _measured(found, name) for name in PRECISIONS}
     tolerance = _tolerance(found, scheme, schemes[scheme].comparison)

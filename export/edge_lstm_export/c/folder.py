@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.files import NotSyncedError, failure, sync_folder
 from edge_lstm_runtime.model.bundle import sha256
 
 from .render import INFO
@@ -78,6 +79,7 @@ def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
             new = temporary / "new"
             old = temporary / "old"
             fill(new, contents)
+            _sync(new)
             check_replaceable(out)
             if out.exists():
                 out.rename(old)
@@ -85,11 +87,33 @@ def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
                 new.rename(out)
             except BaseException:
                 if old.exists():
-                    old.rename(out)
+                    _put_back(old, out)
                 raise
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if out.exists() or not old.exists():
+                shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            sync_folder(out.parent)
+        except OSError as e:
+            raise NotSyncedError(e.errno, e.strerror) from e
+    except OSError as e:
+        raise ConversionError(f"can't write {out}: {failure(e)}") from e
+
+
+def _put_back(old: Path, out: Path) -> None:
+    try:
+        old.rename(out)
     except OSError as e:
         raise ConversionError(
-            f"can't write {out}: {e.strerror or e}; what was there before is unchanged"
+            f"can't write {out}: {e.strerror or e}; what was there before is in {old}"
         ) from e
+
+
+def _sync(folder: Path) -> None:
+    """All of it reaches the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,13 +50,21 @@ class Batch:
         for."""
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
-            return list(pool.map(action, given))
+            futures = [pool.submit(action, one) for one in given]
+            # In short waits: polars handles SIGINT by SA_RESTART, with which it ends no long one.
+            while wait(futures, 0.1, FIRST_EXCEPTION).not_done and not _failed(futures):
+                pass
+            return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             self.end()
             raise
         finally:
             pool.shutdown()
+
+
+def _failed(futures: Sequence[Future[Result]]) -> bool:
+    return any(future.done() and future.exception() is not None for future in futures)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
