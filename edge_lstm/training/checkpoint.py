@@ -7,15 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import atomic_write, check_folder_writable
 from edge_lstm_runtime.model import format1
 
-from ..threads import Choice
+if TYPE_CHECKING:
+    from ..threads import Choice
 
 FORMAT = 2
 BEST = "best.pt"
@@ -37,8 +36,8 @@ def prepare_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool
 def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
     """marks: the files that say that a `what`, such as "run", was begun in the folder.
 
-    Raises TrainingError if there is none to resume, and if there is one and it is not to be
-    resumed.
+    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed,
+    and if nothing can be written there.
     """
     started = any((out / mark).exists() for mark in marks)
     if resume and not started:
@@ -47,6 +46,17 @@ def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) 
         raise TrainingError(
             f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
         )
+    try:
+        check_folder_writable(out)
+    except OSError as e:
+        raise TrainingError(
+            f"{out}: can't be written: {e.strerror or e}; name another folder"
+        ) from e
+
+
+def check_run(out: Path, *, resume: bool) -> None:
+    """As `check_folder`, for a run."""
+    check_folder(out, "run", (CONFIG, LAST), resume=resume)
 
 
 def make_folder(out: Path) -> None:
@@ -78,6 +88,8 @@ class Progress:
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:
+    import torch  # here, because a folder is checked before it, and it takes seconds
+
     with atomic_write(path) as file:
         torch.save({"format": FORMAT, **contents}, file)
 
@@ -91,6 +103,8 @@ def load(
     keys: those that it must have. Raises TrainingError if the file is missing, damaged or of
     another format.
     """
+    import torch
+
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:

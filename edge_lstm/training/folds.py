@@ -22,6 +22,7 @@ from ..data.splits import class_counts, dealt
 from ..results.metrics import figure, titled
 from ..results.run import Run
 from ..tasks.base import task_named
+from . import checkpoint
 from .progress import Reporter
 from .train import train
 
@@ -37,8 +38,6 @@ def train_folds(
     cross-validation, whose finished folds are kept.
     Raises ConfigError for a split that draws no groups, and DataError for too few groups.
     """
-    from . import checkpoint
-
     out = Path(out)
     configs = fold_configs(config, folds)
     checkpoint.check_folder(out, "cross-validation", ("fold0", "folds.json"), resume=resume)

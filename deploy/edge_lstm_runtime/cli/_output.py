@@ -117,9 +117,9 @@ def streams() -> Iterator[Output]:
         except OSError:
             os.open(os.devnull, other_way)  # gets the lowest number that is free, this one
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
-    out = sys.stdout or open(1, "w", closefd=False)  # noqa: PTH123, SIM115
-    err = sys.stderr or open(2, "w", closefd=False)  # noqa: PTH123, SIM115
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    out = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    err = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     if hasattr(out, "reconfigure"):
         out.reconfigure(errors="backslashreplace")
     found = Output(out)

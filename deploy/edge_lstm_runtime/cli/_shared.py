@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import math
@@ -88,7 +89,7 @@ def own_stdout() -> Iterator[Output]:
     saved = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:
-        with open(saved, "w", encoding="utf-8", closefd=False) as out:
+        with open(saved, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as out:
             yield Output(out)
     finally:
         # The buffers of Python and of the C library would otherwise be printed after the answers.
@@ -159,4 +160,6 @@ def _read(source: Iterable[str], name: str) -> Iterator[str]:
     try:
         yield from source
     except OSError as e:  # such as an unplugged device
-        raise ConfigError(f"can't go on reading {name}: {e.strerror or e}") from e
+        shown = "standard input" if name == "-" else name
+        reason = "it is closed" if e.errno == errno.EBADF else e.strerror or e
+        raise ConfigError(f"can't go on reading {shown}: {reason}") from e

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.registry import known_facts
+from ..errors import ConfigError
 from ..files import atomic_write, cache_folder
 from ..model.bundle import Bundle, sha256
 from ..version import __version__
@@ -98,7 +99,7 @@ def remember(key: str, answer: Remembered) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as out:
             out.write(data.encode())
-    except (OSError, RuntimeError) as e:
+    except (OSError, ConfigError) as e:
         _log.info("what 'auto' took is not remembered: %s", e)
 
 
@@ -174,7 +175,7 @@ def _read() -> dict[str, Any]:
         answers = json.loads(_file().read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: no home folder
+    except (OSError, ConfigError, ValueError, RecursionError) as e:
         _log.info("what 'auto' took before can't be read: %s", e)
         return {}
     return answers if isinstance(answers, dict) else {}
