@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import math
@@ -91,7 +92,7 @@ def own_stdout() -> Iterator[Output]:
     saved = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:
-        with open(saved, "w", encoding="utf-8", closefd=False) as out:
+        with open(saved, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as out:
             yield Output(out)
     finally:
         # The buffers of Python and of the C library would otherwise be printed after the answers.
@@ -179,4 +180,7 @@ def _read(source: Iterable[str], name: str) -> Iterator[str]:
     try:
         yield from source
     except (OSError, EOFError, UnicodeError) as e:  # such as an unplugged device, half a .gz
-        raise ConfigError(f"can't go on reading {name}: {getattr(e, 'strerror', None) or e}") from e
+        shown = "standard input" if name == "-" else name
+        closed = getattr(e, "errno", None) == errno.EBADF
+        reason = "it is closed" if closed else getattr(e, "strerror", None) or e
+        raise ConfigError(f"can't go on reading {shown}: {reason}") from e
