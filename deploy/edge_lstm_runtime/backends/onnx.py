@@ -40,14 +40,12 @@ class OnnxBackend(Backend):
         self._inputs = list(shapes)
         self._x, *states = shapes.items()
         self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
-        expected = {**self._states, "x": spec.inputs.feature_size}
-        found = (*self._shapes.values(), self._x[1])
-        for (name, size), shape in zip(expected.items(), found, strict=True):
+        for name, shape in self._shapes.items():
             # A size may also be a name, or None.
-            if not all(type(n) is int for n in shape) or math.prod(shape) != size:
-                what = "features" if name == "x" else "a state"
+            if not all(type(n) is int for n in shape) or math.prod(shape) != self._states[name]:
                 raise BackendError(
-                    f"{member} has {what} of {shape!a}, expected {size} values for {name}"
+                    f"{member} has a state of {shape!a}, "
+                    f"expected {self._states[name]} values for {name}"
                 )
         self.reset()
 
