@@ -100,7 +100,7 @@ def main(arguments: argparse.Namespace) -> int:
     if format_ == "auto":
         format_ = "wav" if arguments.input.lower().endswith(".wav") else "text"
     if arguments.reopen and format_ == "wav":
-        raise ConfigError("--reopen is for lines of text and for --format s16le, not for wav")
+        raise ConfigError("--reopen is for lines of text and --format s16le, not for wav files")
     if format_ != "text":
         return _run_sound(arguments, format_)
     model = load(arguments.bundle)

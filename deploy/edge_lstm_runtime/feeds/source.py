@@ -49,9 +49,11 @@ class Source:
                 yield chunk
             if not self._reopen:
                 return
-            if not silent:
+            if silent:
+                self._open_again()
+            else:
                 yield b""
-            self._open_again()
+            time.sleep(PAUSE)
 
     def error(self, reason: BaseException) -> ConfigError:
         """For a failure to read or to decode."""
@@ -100,23 +102,23 @@ class Source:
             raise ConfigError(f"{expected}; name it as --input, in place of -")
         file = os.open(self._name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         mode = os.fstat(file).st_mode
-        if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        self._is_fifo = stat.S_ISFIFO(mode)
+        if not self._is_fifo and not stat.S_ISCHR(mode):
             os.close(file)
             raise ConfigError(f"{expected}, and {self._name} is neither")
         os.set_blocking(file, True)
         return io.FileIO(file)
 
     def _open_again(self) -> None:
-        before = self._file
+        """Open the FIFO or device that has the name now, if there is one."""
         # A device would come back under another name. A FIFO is kept open until then: its next
         # writer must not find it without a reader.
-        if not stat.S_ISFIFO(os.fstat(before.fileno()).st_mode):
-            before.close()
-        while True:
-            time.sleep(PAUSE)
-            try:
-                self._file = self._open_device()
-            except OSError:
-                continue
-            before.close()
+        if not self._is_fifo:
+            self._file.close()
+            self._file = io.BytesIO()
+        before = self._file
+        try:
+            self._file = self._open_device()
+        except OSError:  # not there yet
             return
+        before.close()

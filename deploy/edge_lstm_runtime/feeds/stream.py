@@ -16,7 +16,7 @@ Line = str | SampleError  # a line without its end, or the reason why it is none
 def blocks(chunks: Iterable[bytes], form: TextForm) -> Iterator[list[Line]]:
     """All lines that are complete after each chunk. No line waits for a byte after its end.
 
-    chunks: b"" says that the writer has gone and another stream follows.
+    chunks: of up to LONGEST bytes. b"" says that the writer has gone and another stream follows.
     A byte order mark at the beginning decides on the encoding, or else the form. Bytes that can't
     be decoded are replaced, so that garbled serial input is one bad line. Raises UnicodeError.
     """
@@ -90,8 +90,8 @@ class _Stream:
         self._parts = []
         told = self._told
         self._told = True
-        expected = f"expected at most {LONGEST}; all up to its end is left out"
-        return [] if told else [SampleError(f"the line has more characters; {expected}")]
+        advice = "all up to its end is left out; end each sample with a newline"
+        return [] if told else [SampleError(f"more than {LONGEST} characters in a line; {advice}")]
 
     def _complete(self) -> list[Line]:
         line: list[Line] = [] if self._told else ["".join(self._parts)]
