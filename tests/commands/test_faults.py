@@ -212,12 +212,11 @@ def test_a_disk_that_gets_full(verb: str, blocks: int, place: Place, out: Path) 
 
 # --- signals ---
 
-# The first line says that Python itself has started, and takes signals as usual.
+# Python itself has started then. What a signal does to it before is not in our hands.
 START = """
 import os, sys
-os.write({ready}, b".")
-sys.argv[0] = "edge-lstm"
 from edge_lstm_command import main
+os.write({ready}, b".")
 sys.exit(main())
 """
 
@@ -225,7 +224,7 @@ sys.exit(main())
 def interrupted(
     command: list[str], number: int, after: float, *, group: bool
 ) -> subprocess.CompletedProcess[str]:
-    """after: seconds from the first line of Python. group: all of its processes get the signal."""
+    """after: seconds from the start of the command. group: all of its processes get the signal."""
     ready, told = os.pipe()
     process = subprocess.Popen(
         [command[0], "-c", START.format(ready=told), *command[3:]],
