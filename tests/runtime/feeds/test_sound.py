@@ -244,7 +244,7 @@ def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
             r"this model takes no sound: it was trained without \[front_end\], on ch0, ch1, ch2$",
         ),
         ((model, "--input", wav, "--every", "0"), "--every is 0; expected at least 1"),
-        ((model, "--input", "-", "--every", "2"), "--every is for sound"),
+        ((model, "--input", wav, "--reopen"), "--reopen is for lines of text and --format s16le"),
     ):
         done = edge_lstm("run", *arguments, "--backend", "numpy", text="")
         assert (done.returncode, done.stdout) == (2, "")
