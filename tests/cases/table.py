@@ -114,7 +114,7 @@ PLAIN = "a,b\n1,2\n3,4\n5,6\n"
 
 def written(text: str, separator: str, decimal: str) -> str:
     """The text of a case with these marks."""
-    return text.translate(str.maketrans({",": separator, ".": decimal, "‚": ",", "·": "."}))
+    return text.translate(str.maketrans(",.‚·", f"{separator}{decimal},."))
 
 
 def _cells_of(text: str) -> list[list[str]]:

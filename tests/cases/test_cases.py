@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike, NDArray
 
 from cases import cells, streams, texts, times
 from cases.table import FORMATS, TEXTS, Case, Outcome
@@ -17,9 +18,9 @@ from edge_lstm.config.schema import Config
 from edge_lstm.data.load import load_data
 from edge_lstm.data.statistics import make_spec
 from edge_lstm_runtime.backends.reference import Reference
-from edge_lstm_runtime.cli._shared import text_lines
+from edge_lstm_runtime.cli._shared import text_blocks
 from edge_lstm_runtime.errors import ConfigError, DataError
-from edge_lstm_runtime.feeds.lines import answers, recordings
+from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import Session
 from helpers.weights import random_weights
@@ -94,24 +95,31 @@ def spec_of(folder: Path, case: Case, form: str) -> ModelSpec:
     return ModelSpec.from_dict(json.loads(json.dumps(made.to_dict())))
 
 
-def on_a_board(path: Path, spec: ModelSpec) -> tuple[Outcome, list[dict[str, Any]]]:
-    """The sample or the error of each line, or the error of the whole, and the answers."""
+class Hearing(Session):
+    """Keeps the samples that it has taken."""
+
+    def __init__(self, spec: ModelSpec):
+        super().__init__(spec, Reference(spec, random_weights(spec)))
+        self.heard: list[ArrayLike] = []
+
+    def step(self, x: ArrayLike) -> NDArray[Any]:
+        outputs = super().step(x)
+        self.heard.append(x)
+        return outputs
+
+
+def on_a_board(path: Path, spec: ModelSpec) -> Outcome:
+    """The sample or the error of each line, or the error of the whole."""
     form = spec.inputs.text
-    session = Session(spec, Reference(spec, random_weights(spec)))
-    with text_lines(str(path), form) as source:
-        lines = list(source)
+    session = Hearing(spec)
+    with text_blocks(str(path), form) as blocks:
+        lines = [line for block in blocks for line in block]
     try:
         streamed = list(answers(session, lines, form=form, skip_rows=form.skip_rows))
     except ConfigError as e:
-        return str(e), []
-    bad = {answer["line"]: answer["error"] for answer in streamed if "error" in answer}
-    good = [line for number, line in enumerate(lines, 1) if number not in bad]
-    found: list[Any] = []
-    if len(bad) < len(streamed):
-        found = [row for x in recordings(spec.inputs, good, form.skip_rows) for row in plain(x)]
-    return [
-        bad[n] if (n := answer["line"]) in bad else found.pop(0) for answer in streamed
-    ], streamed
+        return str(e)
+    heard = iter(plain(session.heard))
+    return [answer.get("error") or next(heard) for answer in streamed]
 
 
 def check(found: Outcome, expected: Outcome) -> None:
@@ -140,5 +148,4 @@ def test_a_case(tmp_path: Path, case: Case, form: str) -> None:
     spec = spec_of(tmp_path, case, form)
     path = tmp_path / "input"
     path.write_bytes(case.content(form))
-    found, _ = on_a_board(path, spec)
-    check(found, runs)
+    check(on_a_board(path, spec), runs)
