@@ -46,9 +46,10 @@ def answers(
     place. Times are datetimes or numbers of seconds. So are those of a calendar's channel, whose
     seconds are since 1970, UTC. One column serves for both.
 
-    A header may come until a sample was taken, after any number of lines that can't be used. A
-    line is one if it names a channel or the time's column. Any other line, even the first, is a
-    sample or gets an error line.
+    A header may come after any number of lines that can't be used. Up to the first sample, a line
+    is one if it names a channel or the time's column. Later, it must name all channels: a board
+    that starts again sends its header again. If its columns are others than before, an error line
+    says so. Any other line, even the first, is a sample or gets an error line.
 
     A bidirectional model answers whole sequences. A reset or the end of the lines ends a sequence,
     and its lines are held until then.
@@ -56,7 +57,8 @@ def answers(
     reset_every: samples after which the state is set to zero, 0 for never.
     every: the samples to answer are each `every`th one, and the last one before a reset or the end.
     form: of the lines; the inputs' own if left out. skip_rows: lines before the header.
-    Raises ConfigError if the header lacks a channel, and BackendError if the backend fails.
+    Raises ConfigError if the header lacks a channel or has one twice, and BackendError if the
+    backend fails.
     """
     feed = Lines(session, reset_every, every=every, form=form, skip_rows=skip_rows)
     for line in lines:

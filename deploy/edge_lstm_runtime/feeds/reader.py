@@ -39,6 +39,7 @@ class Reader:
         self._width = 0  # cells of a line, 0 if neither a header nor the form says it
         self._names: tuple[str, ...] = inputs.names  # of the numbers in a line
         self._places: list[list[int]] = []  # the cells of each
+        self._columns = inputs.names  # of a line
         self._quick: Quick | None = None
         self._take_columns(self._form.columns)
 
@@ -85,16 +86,30 @@ class Reader:
         """A sample, or None for the header. Raises SampleError, ConfigError."""
         cells = self._form.cells(line)
         if self._awaits_header and self._is_header(cells):
-            while not cells[-1]:  # separators at the end of each line
-                cells.pop()
-            self._take_columns(tuple(cells))
-            self._awaits_header = False
-            self._has_header = True
+            self._take_header(cells)
             return None
         try:
             return self._from_cells(cells)
         except SampleError as e:
-            raise SampleError(f"{e}{self._advice(line, cells)}") from None
+            if not self._is_late_header(cells):
+                raise SampleError(f"{e}{self._advice(line, cells)}") from None
+            before = self._columns
+            self._take_header(cells)
+            if self._columns != before:
+                listed = reprlib.repr(list(self._columns))
+                changed = "a header with other columns than before"
+                raise SampleError(f"{changed}; from here on they are {listed}") from None
+            return None
+
+    def _take_header(self, cells: list[str]) -> None:
+        """Raises ConfigError."""
+        while not cells[-1]:  # separators at the end of each line
+            cells.pop()
+        self._take_columns(tuple(cells))
+        self._awaits_header = False
+        self._has_header = True
+        self._channels_alone = False
+        self._quick = None
 
     def values(self, sample: Sample) -> list[float]:
         """One for each channel, in raw units. A time becomes the seconds since the last sample."""
@@ -104,12 +119,11 @@ class Reader:
         return [self.clock.since(x) if k == place else x for k, x in enumerate(sample.numbers)]
 
     def taken(self, sample: Sample) -> None:
-        """Note that a sample was used.
-
-        No header can follow, because the order of the columns would have been a guess.
-        """
+        """Note that a sample was used. From now on, a header must have all channels."""
         if self._awaits_header and not self._has_header:
             self._channels_alone = self._alone
+            if self._alone:
+                self._columns = self._inputs.names
         self._awaits_header = False
         if sample.timed:
             self.clock.take(sample.numbers[self._inputs.names.index(self._inputs.elapsed)])
@@ -117,7 +131,7 @@ class Reader:
     def _take_columns(self, columns: tuple[str, ...]) -> None:
         """Take these as the columns of each line. () leaves the channels, in their order.
 
-        Raises ConfigError if they lack a channel.
+        Raises ConfigError if they lack a channel or have one twice.
         """
         if not columns:
             return
@@ -127,7 +141,12 @@ class Reader:
             has = reprlib.repr(list(columns))
             wrong = f"the input's header lacks the channels {absent}"
             raise ConfigError(f"{wrong}; it has {has}; expected {list(names)}")
+        for part in (part for n in names for part in self._form.parts(n)):
+            if columns.count(part) > 1:
+                wrong = f"the input's header has {part!r} {columns.count(part)} times"
+                raise ConfigError(f"{wrong}; expected each channel once: rename the others")
         self._names = names
+        self._columns = columns
         self._width = len(columns)
         self._places = [[columns.index(part) for part in self._form.parts(n)] for n in names]
 
@@ -141,6 +160,11 @@ class Reader:
         channels = {part for name in inputs.names for part in self._form.parts(name)}
         named = {*channels, *times}.intersection(cells)
         return named >= channels or any(not self._is_number(name) for name in named)
+
+    def _is_late_header(self, cells: list[str]) -> bool:
+        """Whether it names all channels, once each: a board that has started again."""
+        needed = [part for n in _given(self._inputs, cells) for part in self._form.parts(n)]
+        return all(cells.count(part) == 1 for part in needed)
 
     def _is_number(self, cell: str) -> bool:
         try:
@@ -246,6 +270,8 @@ def _from_json(line: str, inputs: Inputs) -> Sample | str:
             value[k] = inputs.text.times.seconds(item, name)
         elif item is not None and (isinstance(item, bool) or not isinstance(item, (int, float))):
             raise SampleError(f"channel {name!r} is {reprlib.repr(item)}; expected a number")
+        elif inputs.text.is_gap(item):
+            value[k] = None
     try:
         numbers = [float("nan") if item is None else float(item) for item in value]
     except OverflowError as e:
