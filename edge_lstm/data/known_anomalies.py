@@ -5,7 +5,8 @@ The format is that of the Numenta Anomaly Benchmark:
     {"FILE": [["2013-12-10 06:25:00", "2013-12-12 05:35:00"], ...], ...}
 
 FILE is a data file's path, relative to the JSON file. A time is a datetime or a number, as in the
-data's time column. Both ends belong to a window. A file without anomalies has an empty list.
+data's time column, or a datetime in ISO 8601 in its zone. Both ends belong to a window. A file
+without anomalies has an empty list.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError, SampleError
-from edge_lstm_runtime.inputs.times import seconds
+from edge_lstm_runtime.inputs.times import Times
 
 from .recordings import Recording
 
@@ -40,16 +41,16 @@ def marked(recordings: list[Recording], file: Path) -> list[Recording]:
     found = []
     for recording in recordings:
         assert recording.time is not None
-        assert recording.file is not None
         anomalous = np.zeros(len(recording.time), bool)
-        for start, end in _windows(contents, recording.file, file):
+        for start, end in _windows(contents, recording, file):
             anomalous |= (recording.time >= start) & (recording.time <= end)
         found.append(dataclasses.replace(recording, anomalous=anomalous))
     return found
 
 
-def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
-    name = Path(os.path.relpath(data.resolve(), file.resolve().parent)).as_posix()
+def _windows(contents: Any, recording: Recording, file: Path) -> list[Window]:
+    assert recording.file is not None
+    name = Path(os.path.relpath(recording.file.resolve(), file.resolve().parent)).as_posix()
     if not isinstance(contents, dict) or name not in contents:
         known = (
             ", ".join(list(contents)[:5]) if isinstance(contents, dict) else type(contents).__name__
@@ -65,7 +66,11 @@ def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
         raise DataError(
             f"{file}: the windows of {name!r} are {windows!r}; expected [[start, end], ...]"
         )
-    found = [(_seconds(start, name, file), _seconds(end, name, file)) for start, end in windows]
+    times = recording.form.times
+    try:
+        found = [(_seconds(start, times), _seconds(end, times)) for start, end in windows]
+    except SampleError as e:
+        raise DataError(f"{file}: the windows of {name!r}: {e}") from e
     for (start, end), window in zip(found, windows, strict=True):
         if end < start:
             raise DataError(
@@ -74,12 +79,9 @@ def _windows(contents: Any, data: Path, file: Path) -> list[Window]:
     return found
 
 
-def _seconds(moment: Any, name: str, file: Path) -> float:
-    """As `columns.seconds` counts them. A datetime without a zone counts as UTC."""
+def _seconds(moment: Any, times: Times) -> float:
+    """As the recording's times are counted. Raises SampleError."""
     try:
-        return seconds(moment, "time")
-    except SampleError as e:
-        raise DataError(
-            f"{file}: {moment!r} in the windows of {name!r} is neither a number nor a datetime "
-            "such as 2013-12-10 06:25"
-        ) from e
+        return times.seconds(moment, "time")
+    except SampleError:
+        return dataclasses.replace(times, format="").seconds(moment, "time")

@@ -85,6 +85,11 @@ class _Lines:
             raise DataError(f"{self.path}: line {self.number}: {e}") from None
         while names and not names[-1]:  # separators at the end of each line
             names.pop()
+        if any("\0" in name for name in names):
+            raise DataError(
+                f"{self.path}: line {self.number} has NUL characters; set encoding = 'utf-16-le' "
+                "in [data] if the text is UTF-16 without a byte order mark"
+            )
         return tuple(names)
 
     def _undecodable(self) -> NoReturn:
@@ -170,15 +175,14 @@ class _Reading:
     ) -> None:
         extend = self._values.extend
         pairs = list(zip(self._texts, self._cells, strict=True))
-        if self._short is not None:
-            raise self._short
+        self._no_short_line()
         last = self._lines.number + len(lines)
         for number, line in enumerate(lines, self._lines.number + 1):
             found = quick(line)
             if found is None:
                 found = self._closely(line, number)
-                if self._short is not None and number < last:
-                    raise self._short
+                if number < last:
+                    self._no_short_line()
                 if found is None:
                     continue
             numbers, cells = found
@@ -187,6 +191,10 @@ class _Reading:
                 column.append(cells[place].strip())
             self._rows += 1
         self._lines.number = last
+
+    def _no_short_line(self) -> None:
+        if self._short is not None:
+            raise self._short
 
     def _closely(self, line: str, number: int) -> tuple[list[float], list[str]] | None:
         """The numbers and cells of a line, None if it is no row. Raises DataError."""
@@ -227,7 +235,7 @@ class _Reading:
         else:
             wanted = f"the header (line {self._header}) {self._width}"
         other = fitting_separator(line, self._form, lambda found: len(found) == self._width)
-        advice = ""
+        advice = "; correct the line, or set `skip_rows`, `comment` or `separator` in [data]"
         if other is not None:
             advice = f"; with separator = {other.separator!r} in [data] it has {self._width}"
         return DataError(f"{self._path}: {there}, and {wanted}{advice}")

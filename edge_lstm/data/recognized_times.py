@@ -82,20 +82,18 @@ def recognized(
     unit_set: bool = False,
     rows: Sequence[int] | None = None,
 ) -> Times:
-    """`given`, with the format that reads all cells. A given format is checked.
+    """`given`, with the format of the cells, if it has none. `read` checks each cell.
 
     cells: (N,) at least one, none blank. where, column: the file and the column, for messages.
     unit_set: whether the configuration says the unit of numbers. rows: (N,) of the cells, from 1,
     for messages. By default they are all rows. Raises DataError, with the row.
     """
     if given.format:
-        read(cells, given, where, column, rows=rows)
         return given
     told = _Cells(cells, where, column, rows)
     found = dataclasses.replace(given, format=_format(told, unit_set=unit_set))
-    values = read(cells, found, where, column, rows=rows)
     if not unit_set and not found.format and _NUMBER.fullmatch(cells[0]):
-        _check_size(told, values)
+        _check_size(told, read(cells, found, where, column, rows=rows))
     return found
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.text import TextForm
 
-from ..config.base import Contradiction, Names
+from ..config.base import Contradiction, Names, repeated
 from ..config.sections import Asked, Whole
 from ..config.transforms import CalendarConfig, Derivation
 from . import calendars, known_anomalies, known_future
@@ -180,6 +180,8 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         yield from super().rules(config)
+        if repeated(tuple(map(str, self.missing_values))):
+            yield ("data", "missing_values"), "expected each word and number once"
         if config.model.needs_labels and self.label is None:
             expected = f"expected the name of the label column, for task {config.model.task!r}"
             yield ("data", "label"), expected

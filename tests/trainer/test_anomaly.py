@@ -141,7 +141,7 @@ def test_windows_mark_the_rows_and_nothing_is_learned_from_them(configure: Confi
         ('{"data/machine.csv": [["2024-03-01 00:00:00"]]}', r"expected \[\[start, end\], ...\]"),
         (
             '{"data/machine.csv": [["soon", "2024-03-01 00:00:00"]]}',
-            "'soon' in the windows .* is neither a number nor a datetime",
+            "windows of 'data/machine.csv': time 'time' is 'soon'; expected seconds or a datetime",
         ),
         ('{"data/machine.csv": [["2024-03-02", "2024-03-01"]]}', "ends before it starts"),
     ],
@@ -170,6 +170,21 @@ def test_numbers_are_times_too(tmp_path: Path, configure: Configure) -> None:
     (sequence,) = load_data(configure(ANOMALY)).train
     assert sequence.anomalous is not None
     assert np.flatnonzero(sequence.anomalous).tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "windows", ['["1.2.2024 0:05", "1.2.2024 0:15"]', '["2024-02-01 00:05", "2024-02-01 00:15"]']
+)
+def test_windows_are_in_the_zone_and_the_format_of_the_data(
+    tmp_path: Path, configure: Configure, windows: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    rows = "".join(f"01.02.2024 00:{k:02d},{k % 3},1\n" for k in range(50))
+    (tmp_path / "data" / "machine.csv").write_text(f"when,value,other\n{rows}")
+    (tmp_path / "windows.json").write_text(f'{{"data/machine.csv": [{windows}]}}')
+    (sequence,) = load_data(configure(ANOMALY, data__time_zone="Europe/Berlin")).train
+    assert sequence.anomalous is not None
+    assert np.flatnonzero(sequence.anomalous).tolist() == list(range(5, 16))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from .. import native
 from ..backends.registry import known_facts
 from ..errors import BackendUnavailableError
 from ..inputs.characters import Characters
+from ..inputs.text import STANDARD
 from ..load import load
 from ..model.measured import read_measured
 from ._shared import add_bundle
@@ -52,6 +53,8 @@ def _print_model(spec: ModelSpec) -> None:
         print(f"anomaly   a score above {spec.detector.threshold:.4g}")
     missing = getattr(inputs, "missing", "refuse")
     print(f"channels  {', '.join(inputs.names)} (raw units; missing values: {missing})")
+    if inputs.text != STANDARD:
+        print(f"text      {inputs.text.words()}, as the training file")
     if (sound := inputs.sound) is not None:
         print(
             f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of "

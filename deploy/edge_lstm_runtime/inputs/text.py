@@ -115,6 +115,30 @@ class TextForm:
                 }
         return found
 
+    def words(self) -> str:
+        """The form in words, for people."""
+        marks = f"separator {self.separator!r}, decimal mark {self.decimal!r}"
+        parts = [marks]
+        if self.columns:
+            parts.append(f"no header, columns {', '.join(self.columns)}")
+        if self.missing:
+            parts.append(f"missing {', '.join(map(repr, self.missing))}")
+        if self.comment:
+            parts.append(f"comments after {self.comment!r}")
+        if self.skip_rows:
+            parts.append(f"{self.skip_rows} lines before the header")
+        if self.encoding:
+            parts.append(self.encoding)
+        if self.time:
+            parts.append(f"time in {' and '.join(self.time)}")
+        if self.times.format:
+            parts.append(f"times as {self.times.format}")
+        elif self.times.unit != "s":
+            parts.append(f"times in {self.times.unit}")
+        if self.times.zone:
+            parts.append("local times")
+        return ", ".join(parts)
+
     @property
     def time_name(self) -> str:
         """The name of the time that two columns make together."""

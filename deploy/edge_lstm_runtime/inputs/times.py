@@ -138,11 +138,3 @@ def shown(cell: object) -> str:
         return reprlib.repr(cell)
     except ValueError:  # Python writes no more than 4,300 digits
         return "a number of thousands of digits"
-
-
-def seconds(cell: object, column: str) -> float:
-    """As of `Times`, with times in seconds or ISO 8601."""
-    return _DEFAULT.seconds(cell, column)
-
-
-_DEFAULT = Times()

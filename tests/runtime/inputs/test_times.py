@@ -15,7 +15,7 @@ from edge_lstm_runtime import cli
 from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.inputs.channels import Missing
-from edge_lstm_runtime.inputs.times import Clock, seconds
+from edge_lstm_runtime.inputs.times import Clock
 from helpers.bundles import make_bundle
 from helpers.preprocessors import preprocessor
 from helpers.specs import changed, make_spec
@@ -124,24 +124,6 @@ def test_the_mean_in_seconds() -> None:
 
 
 # --- the clock ---
-
-
-def test_times_are_numbers_or_datetimes() -> None:
-    assert seconds("12.5", "when") == 12.5
-    assert seconds(7, "when") == 7.0
-    assert (
-        seconds("2024-05-31 23:55:00", "when") - seconds("2024-05-31T23:50:00.5", "when") == 299.5
-    )
-    assert (
-        seconds("1970-01-01T01:00:00Z", "when")
-        == seconds("1970-01-01 02:00+01:00", "when")
-        == 3600.0
-    )
-    for wrong in ("soon", "", "nan", "inf", None, True, [1]):
-        with pytest.raises(
-            rt.SampleError, match=r"time 'when' is .*; expected seconds or a datetime"
-        ):
-            seconds(wrong, "when")
 
 
 def test_the_clock_stands_still_when_it_is_set_back() -> None:

@@ -18,7 +18,11 @@ UTC = datetime.timezone.utc
 
 
 def found(*cells: str, given: Times | None = None, **others: Any) -> Times:
-    return recognized(cells, given or Times(), "a.csv", "when", **others)
+    """The format, after a check that it reads every cell."""
+    times = recognized(cells, given or Times(), "a.csv", "when", **others)
+    rows = {key: value for key, value in others.items() if key == "rows"}
+    read(cells, times, "a.csv", "when", **rows)
+    return times
 
 
 @pytest.mark.parametrize(
