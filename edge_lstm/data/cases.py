@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 
@@ -49,15 +48,17 @@ class CaseSection(SampleSection):
             widths = sorted({case.shape[1] for case in cases})
             named = f"`channels` names {len(channels)}"
             raise DataError(f"{path}: sequences have {widths} channels, and {named}")
-        labels: list[NDArray[np.str_]] | list[None] = [None] * len(cases)
+        labels: list[Any] = [None] * len(cases)
         if found.y is not None:
             pairs = zip(cases, found.y, strict=True)
-            texts = ((case, np.array([_text(y) for y in np.atleast_1d(of)])) for case, of in pairs)
-            labels = [np.full(len(case), of) for case, of in texts]
-            for k, of in enumerate(labels):
-                if blank := [name for name in np.unique(of).tolist() if not name.strip()]:
+            labels = []
+            for k, (case, of) in enumerate(pairs):
+                where = f"{path}, sequence {k}"
+                texts = np.array([_text(y, where) for y in np.atleast_1d(of)])
+                labels.append(np.full(len(case), texts))
+                if (texts == "").any():
                     raise DataError(
-                        f"{path}, sequence {k}: the class is {blank[0]!r}; "
+                        f"{where}: the class is ''; "
                         "expected one for every sequence; label it, or remove the sequence"
                     )
         names = [f"{path.stem}:{k}" for k in range(len(cases))]
@@ -69,11 +70,15 @@ class CaseSection(SampleSection):
         return recordings
 
 
-def _text(label: object) -> str:
-    """The name of a class. A number that is NaN has none."""
-    if isinstance(label, bytes):
-        return label.decode("utf-8", "replace")
-    return "" if isinstance(label, float) and label != label else str(label)
+def _text(label: object, where: str) -> str:
+    """The name of a class, without spaces around it. NaN has none. Raises DataError."""
+    if not isinstance(label, bytes):
+        return "" if label != label else str(label).strip()
+    try:
+        return label.decode().strip()
+    except UnicodeDecodeError:
+        expected = "expected text, or its bytes in UTF-8; decode the classes before saving them"
+        raise DataError(f"{where}: the class {label!r} is no UTF-8; {expected}") from None
 
 
 def read_ts(path: Path) -> Cases:

@@ -46,6 +46,8 @@ def _text(series: pl.Series, where: str, expected: str) -> pl.Series:
 
 
 def _texts(series: pl.Series, where: str) -> NDArray[np.str_]:
+    if series.dtype.is_float():  # NaN is no name
+        series = series.fill_nan(None)
     return _text(series, where, "text or numbers").fill_null("").to_numpy().astype(np.str_)
 
 

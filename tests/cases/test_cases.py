@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.cli._shared import text_blocks
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.model.spec import ModelSpec, describe
 from edge_lstm_runtime.session import Session
+from helpers.bundles import make_bundle
+from helpers.commands import environment
 from helpers.weights import random_weights
 
 # Three copies of one file: a split that needs no rows of it.
@@ -138,6 +142,13 @@ def check(found: Outcome, expected: Outcome) -> None:
             assert line == list(wanted)
 
 
+def test_each_case_is_in_five_formats_or_says_why_not() -> None:
+    for case in CASES:
+        assert set(case.not_in) <= set(FORMATS), case.name
+        assert len(set(FORMATS) - set(case.not_in)) >= 5 or all(case.not_in.values()), case.name
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
 @pytest.mark.parametrize(("case", "form"), TAKEN, ids=[f"{c.name}-{f}" for c, f in TAKEN])
 def test_a_case(tmp_path: Path, case: Case, form: str) -> None:
     trains, runs = case.outcome(form)
@@ -149,3 +160,70 @@ def test_a_case(tmp_path: Path, case: Case, form: str) -> None:
     path = tmp_path / "input"
     path.write_bytes(case.content(form))
     check(on_a_board(path, spec), runs)
+
+
+# --- the command ---
+
+# All files in one process, because starting one takes longer than all of its answers.
+MANY = """
+import json, os, sys
+from edge_lstm_runtime import cli
+for folder in json.load(sys.stdin):
+    for number, name in ((1, "out"), (2, "err")):
+        file = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    arguments = [os.path.join(folder, "model.edge"), "--input", os.path.join(folder, "input")]
+    code = cli.main(["run", *arguments, "--backend", "reference"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.path.join(folder, "code"), "w") as file:
+        file.write(str(code))
+"""
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["german", "json", *(pytest.param(f, marks=pytest.mark.slow) for f in TEXTS if f != "german")],
+)
+def test_the_command(tmp_path: Path, form: str) -> None:
+    """The cases of a format in a process of its own: answers to the literals, one line an error."""
+    folders: dict[Path, tuple[Case, ModelSpec]] = {}
+    for number, (case, _) in enumerate(taken for taken in TAKEN if taken[1] == form):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        spec = spec_of(folder, case, form)
+        make_bundle(folder / "model.edge", spec, steps=2)
+        (folder / "input").write_bytes(case.content(form))
+        folders[folder] = (case, spec)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", MANY],
+        input=json.dumps(list(map(str, folders))).encode(),
+        capture_output=True,
+        env=environment(),
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    for folder, (case, spec) in folders.items():
+        code, out, err = ((folder / name).read_text() for name in ("code", "out", "err"))
+        _, expected = case.outcome(form)
+        if isinstance(expected, str):
+            assert (code, out) == ("2", "")
+            check(err.removesuffix("\n"), expected)
+            continue
+        found = [json.loads(line) for line in out.splitlines()]
+        errors = sum(isinstance(line, str) for line in expected)
+        assert code == str(int(errors > 0)), case.name
+        assert len([line for line in err.splitlines() if "could not be used" in line]) == (
+            errors > 0
+        )
+        assert "Traceback" not in err
+        session = Session(spec, Reference(spec, random_weights(spec)))
+        assert len(found) == len(expected), case.name
+        for answer, line in zip(found, expected, strict=True):
+            if isinstance(line, str):
+                check(answer["error"], line)
+            else:
+                wanted = describe(spec, session.step([math.nan if x is None else x for x in line]))
+                assert {k: answer[k] for k in wanted} == wanted, case.name
