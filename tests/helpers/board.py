@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ else:
     import tomli as tomllib
 
 PROJECT = Path(__file__).parents[2]
-CONSTRAINTS = PROJECT / "constraints.txt"
+LOCK = PROJECT / "lock/desktop.txt"
 # Its Python is 3.11. For that of the next one, 3.13, rknn-toolkit-lite2 has no wheel.
 SUITE = "bookworm"
 SOURCE = (
@@ -208,13 +209,19 @@ def cached(architecture: Architecture) -> Board:
     # This file says how it is made.
     parts = (
         Path(__file__).read_bytes(),
-        CONSTRAINTS.read_bytes(),
+        constraints().encode(),
         "\n".join(requirements(architecture)).encode(),
     )
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     return make(
         environment.location().parent / f"board-{architecture.debian}-{digest}", architecture
     )
+
+
+def constraints() -> str:
+    """The locked versions. Given their hashes, pip would ask for one of all that it finds."""
+    pins = re.findall(r"^\w.*?(?= ?\\?$)", LOCK.read_text("utf-8"), re.MULTILINE)
+    return "\n".join(pins) + "\n"
 
 
 def requirements(architecture: Architecture) -> list[str]:
@@ -306,12 +313,14 @@ def _install_packages(board: Board) -> None:
     for folder in (npu, numpy):
         folder.mkdir()
     if wanted := requirements(board.architecture):
+        versions = board.folder / "constraints.txt"
+        versions.write_text(constraints(), "utf-8")
         pip = board.pip(
             "install",
             "--only-binary",
             ":all:",
             "--constraint",
-            CONSTRAINTS,
+            versions,
             "--target",
             npu,
             *wanted,
