@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import ConfigError
+
 _SEAL = b"\nedge-lstm sha256 "  # then 64 digits and a newline: the end of a sealed file
 _KEY = "sha256"  # the last key of a sealed JSON file
 
@@ -18,14 +20,42 @@ _KEY = "sha256"  # the last key of a sealed JSON file
 def cache_folder() -> Path:
     """The folder for files that can be made again. It may not exist yet.
 
-    It is EDGE_LSTM_CACHE, or "edge-lstm" in XDG_CACHE_HOME or in ~/.cache. Raises RuntimeError if
+    It is EDGE_LSTM_CACHE, or "edge-lstm" in XDG_CACHE_HOME or in ~/.cache. Raises ConfigError if
     neither variable is set and there is no home folder.
     """
-    named = (
-        os.environ.get("EDGE_LSTM_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-lstm"
-    )
-    return Path(named).absolute()
+    if named := os.environ.get("EDGE_LSTM_CACHE"):
+        return Path(named).absolute()
+    try:
+        shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as e:
+        why = "HOME is not set, and the system knows no home folder of this user"
+        raise ConfigError(f"there is no folder for the cache: {why}; set EDGE_LSTM_CACHE") from e
+    return (shared / "edge-lstm").absolute()
+
+
+def check_folder_writable(folder: Path) -> None:
+    """Raise OSError now if a file could not be made in `folder`, or the folder itself not be made.
+
+    Nothing is left behind.
+    """
+    import tempfile  # here: reading a bundle doesn't need it
+
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))  # the least that a disk gives
+    except OSError as e:
+        why = f"no file can be made in {there} ({e.strerror})"
+        raise OSError(e.errno, why, str(folder)) from e
+
+
+def check_file_writable(path: Path) -> None:
+    """Raise OSError now if `atomic_write` could not replace the file. Nothing is left behind."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.parent.exists():
+        raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} is not there", str(path))
+    check_folder_writable(path.parent)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, EdgeLstmError, MissingDependencyError
+from .near import did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -51,8 +52,10 @@ class Registry:
             return module
         point = self._plug_ins().get(name)
         if point is None:
-            known = ", ".join([*self.others, *self.names()])
-            raise self.unknown(f"unknown {self.kind} {name!r}; known here: {known}")
+            known = [*self.others, *self.names()]
+            hint = did_you_mean(name, known)
+            listed = ", ".join(known)
+            raise self.unknown(f"unknown {self.kind} {name!r}; {hint}known here: {listed}")
         try:
             module = importlib.import_module(point.module)
         except (ImportError, MissingDependencyError) as e:

@@ -90,6 +90,7 @@ class Session:
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.whole else self._pre
         self._answer = backend.answerer(spec, self._pre.last)
         front_end = spec.inputs.sound
+        self._answers = backend.rows_answerer(spec, self._pre.last)
         self._sound = (
             FrontEndStream(front_end) if front_end is not None and streams is None else None
         )
@@ -128,6 +129,20 @@ class Session:
         if self._scaling is None:
             return outputs
         return answers(self._scaling, outputs, self._pre.last)
+
+    def steps(self, xs: NDArray[np.float64]) -> NDArray[Any]:
+        """xs: (steps, C) raw units -> (n, O): `step` of each row, to the bit.
+
+        It ends before the first row that `step` would raise an error for, such as a sample that
+        can't be used. So n may be 0.
+        """
+        if self._answers is not None:
+            return self._answers(xs)
+        found = []
+        with contextlib.suppress(SampleError, BackendError):
+            for x in xs:
+                found.append(self.step(x))
+        return np.array(found, self.backend.dtype).reshape(-1, self.spec.answer.size)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import NoReturn
 
 from edge_lstm_runtime.errors import ConfigError
 
+from ..compare import compare
 from ..config.load import load_config
 from ._shared import add_changes, changes
 
@@ -59,12 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ..compare import compare
-
     config = load_config(args.config, changes(args))
     print(compare(config, args.out, resume=args.resume).markdown, end="")
     print(
         f"\nwritten  {args.out}/compare.md, compare.json, compare.png; "
-        f"to export the LSTM: edge-lstm export {args.out}/lstm"
+        f"to export the LSTM: edge-lstm export {shlex.quote(f'{args.out}/lstm')}"
     )
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from edge_lstm_runtime.errors import MissingDependencyError
@@ -107,7 +108,8 @@ def closing(run: Run) -> str:
     lines += [
         f"written         {run.path}/best.pt, metrics.json, history.csv, curves.png, "
         f"{task.figure}, tensorboard/",
-        f"next            edge-lstm export {run.path} --target rk3588 -o {run.path.name}.edge",
+        f"next            edge-lstm export {quote(str(run.path))} --target rk3588 "
+        f"-o {quote(f'{run.path.name}.edge')}",
     ]
     if "compact" in run.metrics:
         lines[-2:-2] = table(run.metrics["compact"])

@@ -28,15 +28,11 @@ from ..tasks.base import Task, task_named
 from ..training import checkpoint
 from ..training.claim import claimed
 from ..training.progress import Reporter
-from . import detectors, recurrent
 from .rows import Case, Row
 from .table import markdown, picture
 
-RECURRENT: dict[str, Callable[[Case], Row]] = {  # by the type of their layers
-    "lstm": recurrent.lstm,
-    "gru": recurrent.gru,
-    "rnn": recurrent.rnn,
-}
+# By the type of their layers: "module:function", as a task's `rivals`, because they need PyTorch.
+RECURRENT = {kind: f"edge_lstm.compare.recurrent:{kind}" for kind in ("lstm", "gru", "rnn")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +73,7 @@ def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
     splits = load_data(config)
     spec = make_spec(config, splits)
     config, _ = with_season(config, spec, splits)
+    checkpoint.make_folder(out)
     plan = {"config": config.to_dict(), "fingerprint": splits.fingerprint}
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)
@@ -96,6 +93,8 @@ def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
     found = Comparison(out, tuple(rows), task.titles)
     plots.save_figure(picture(rows, task.titles), out / "compare.png")
     if config.model.alarms:
+        from . import detectors
+
         plots.save_figure(detectors.picture(case, rows), out / plots.ANOMALY_FIGURE)
     with atomic_write(out / "compare.md") as stream:
         stream.write(found.markdown.encode())
@@ -130,8 +129,8 @@ def _check_model(config: Config) -> None:
 def _rows(task: Task) -> dict[str, Callable[[Case], Row]]:
     """Name -> the function that makes the row."""
     types = recurrent_types() if task.networks else []
-    cells = {kind: make for kind, make in RECURRENT.items() if kind in types}
-    return cells | {name: resolve_name(function) for name, function in task.rivals.items()}
+    cells = {kind: function for kind, function in RECURRENT.items() if kind in types}
+    return {name: resolve_name(function) for name, function in {**cells, **task.rivals}.items()}
 
 
 def same_plan(

@@ -19,7 +19,6 @@ from ..data.load import Sequence as Recording
 from ..data.load import Splits
 from ..results.metrics import evaluate
 from ..training.progress import Reporter
-from ..training.refit import joined
 
 MEASURED = 0.2  # seconds of a timing
 
@@ -74,7 +73,11 @@ class Case:
 
         With `refit` the validation split is among them, as it is for the LSTM.
         """
-        return (joined(self.splits) if self.config.train.refit else self.splits).train
+        if not self.config.train.refit:
+            return self.splits.train
+        from ..training.refit import joined
+
+        return joined(self.splits).train
 
     def measure(self, answers: Sequence[NDArray[Any]]) -> dict[str, Any]:
         """answers: per test sequence (T, O). All rows' forecasts are measured on the same steps."""

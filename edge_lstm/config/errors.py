@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, NoReturn, get_args
 from pydantic import ValidationError
 
 from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.near import did_you_mean
 
 from .base import Section
 from .renamed import RENAMED, called_now
@@ -56,6 +56,10 @@ class Problem:
         if first["type"] == "extra_forbidden":
             self.unknown(key)
         message = first["msg"].replace("Input should be", "expected")
+        if first["type"] == "literal_error":
+            choices = re.findall(r"'([^']*)'", message)
+            hint = did_you_mean(str(first["input"]), choices, "?")
+            message += f"; {hint}" if hint else ""
         if first["type"] == "missing":
             about = self._type_of(key[:-1]).model_fields[key[-1]].description
             message = f"is missing; expected {about}" if about else "is missing"
@@ -84,8 +88,7 @@ class Problem:
         if answer := called_now(key, section) or section.elsewhere(name, self._values):
             self.stop(key, answer)
         known = [name for name in section.model_fields if name != "folder"]
-        near = difflib.get_close_matches(key[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        hint = did_you_mean(key[-1], known, "?") or f"known here: {', '.join(known)}"
         what = (
             f"[{'.'.join(key[:-1])}] has no key" if len(key) > 1 else "there is no section or key"
         )
@@ -98,7 +101,8 @@ class Problem:
         *sections, name = key
         tables = isinstance(value, tuple | list) and any(isinstance(v, Mapping) for v in value)
         if value is not None and not isinstance(value, Mapping) and not tables:
-            name = f"{name} = {json.dumps(value, default=str)}"
+            number = isinstance(value, float)  # TOML has inf and nan, and JSON has neither
+            name = f"{name} = {value if number else json.dumps(value, default=str)}"
         prefix = f"[{'.'.join(sections)}] " if sections else ""
         raise ConfigError(f"{self._where(key)}: {prefix}{name}: {expected}")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from edge_lstm_runtime import kinds
 from edge_lstm_runtime.errors import ConfigError
 
 from ..recipes import recipe_path
@@ -30,24 +32,24 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     Raises ConfigError: one line with the file's line, the key, its value and what was expected.
     """
     path = recipe_path(path)
+    if other := kinds.mistaken(path, kinds.CONFIGURATION):
+        raise ConfigError(other)
+    expected = "expected a TOML file, or recipe:NAME as in `edge-lstm recipes`"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        expected = "expected a TOML file, or recipe:NAME as in `edge-lstm recipes`"
-        raise ConfigError(f"{path}: can't be read ({e}); {expected}") from e
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        place = re.search(r"line (\d+), column (\d+)", str(e))
-        where = f"{path}:{text.count(chr(10)) + 1}"
-        if place:
-            where = f"{path}:{place[1]}:{place[2]}"
-        raise ConfigError(f"{where}: not valid TOML: {e}") from e
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
+    except UnicodeDecodeError as e:
+        wrong = f"is not UTF-8 (byte {e.start})"
+        raise ConfigError(f"{path}: {wrong}; save it as UTF-8, as TOML has to be") from e
+    except OSError as e:
+        raise ConfigError(f"{path}: can't be read ({e.strerror or e}); {expected}") from e
+    values = _parsed(text, path)
     set_keys = []
     for dotted, value in (overrides or {}).items():
         _override(values, dotted, value)
         set_keys.append(tuple(dotted.split(".")))
     problem = Problem(path, text, values, set_keys)
+    for key in _not_finite(values):
+        problem.stop(key, "expected a finite number")
     values = frozen(values)
     if "folder" in values:
         problem.unknown(("folder",))
@@ -60,12 +62,47 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     return config
 
 
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as e:
+        raise ConfigError(f"{path}: not valid TOML: it is nested too deeply") from e
+    except tomllib.TOMLDecodeError as e:
+        place = re.search(r"line (\d+), column (\d+)", str(e))
+        line = int(place[1]) if place else text.count("\n") + 1
+        where = f"{path}:{line}" + (f":{place[2]}" if place else "")
+        hint = ""
+        if re.search(r'=.*"[^"]*\\', "".join(text.splitlines()[line - 1 : line])):
+            hint = "; in double quotes a backslash begins an escape: write a Windows path in single"
+            hint += r" quotes, as 'C:\data\a.csv', or with /"
+        raise ConfigError(f"{where}: not valid TOML: {e}{hint}") from e
+
+
 def toml_value(text: str) -> Any:
     """A value in TOML. Any other text stays text, so that quotes can be left out."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
+
+
+def _not_finite(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The keys with a NaN or an infinity, which TOML has and no setting takes."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((key, *inner) for inner in _not_finite(value))
+        elif any(isinstance(v, float) and not math.isfinite(v) for v in _flat(value)):
+            yield (key,)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
 
 
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:

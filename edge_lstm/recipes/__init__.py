@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.near import did_you_mean
 
 PREFIX = "recipe:"
 FOLDER = Path(__file__).parent
@@ -26,5 +27,6 @@ def recipe_path(path: str | Path) -> Path:
     known = sorted(FOLDER.glob("*.toml"))
     if file not in known:
         names = ", ".join(PREFIX + recipe.stem for recipe in known)
-        raise ConfigError(f"{text}: there is no such recipe; expected one of {names}")
+        hint = did_you_mean(file.stem, [recipe.stem for recipe in known])
+        raise ConfigError(f"{text}: there is no such recipe; {hint}expected one of {names}")
     return file

@@ -7,12 +7,14 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_lstm_runtime import kinds
 from edge_lstm_runtime.errors import BundleError, DataError, TrainingError
 from edge_lstm_runtime.layers import Float32
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
 from ..data.load import Splits, load_data
+from ..training import checkpoint as checkpoints
 
 if TYPE_CHECKING:
     from ..network import CompactNet
@@ -49,18 +51,31 @@ class Run:
         return splits
 
 
+def check_is_run(path: Path, file: str = checkpoints.BEST) -> None:
+    """Raises TrainingError, before PyTorch is imported, if there is no such checkpoint.
+
+    path: a folder. file: the checkpoint's name.
+    """
+    if other := kinds.mistaken(path, kinds.RUN):
+        raise TrainingError(other)
+    if not (path / file).exists():
+        missing = f"there is no {file}" if path.is_dir() else "there is no such folder"
+        raise TrainingError(f"{path}: {missing}; expected {kinds.RUN}, as `edge-lstm train` makes")
+
+
 def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     """Read a run back. checkpoint: "best" or "last".
 
     Raises TrainingError if the folder is no run, or if the checkpoint is damaged.
     """
-    from ..network import CompactNet, canonical_weights
-    from ..training import checkpoint as checkpoints
-
     path = Path(path)
     if checkpoint not in ("best", "last"):
         raise TrainingError(f"checkpoint is {checkpoint!r}, expected 'best' or 'last'")
     file = path / f"{checkpoint}.pt"
+    check_is_run(path, file.name)
+
+    from ..network import CompactNet, canonical_weights
+
     contents = checkpoints.load(file)
     try:
         spec = ModelSpec.from_dict(contents["spec"])

@@ -11,15 +11,21 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from edge_lstm_runtime.errors import TrainingError
-from edge_lstm_runtime.files import atomic_write, sealed, sealed_json, unsealed, unsealed_json
+from edge_lstm_runtime.files import (
+    atomic_write,
+    check_folder_writable,
+    sealed,
+    sealed_json,
+    unsealed,
+    unsealed_json,
+)
 from edge_lstm_runtime.model import format1
 
-from ..threads import Choice
+if TYPE_CHECKING:
+    from ..threads import Choice
 
 FORMAT = 3  # with a sha256; 2 is without; 1 knew LSTM layers alone
 BEST = "best.pt"
@@ -35,8 +41,8 @@ FULL = "full.pt"  # the best model before it was pruned
 def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
     """marks: the files that say that a `what`, such as "run", was begun in the folder.
 
-    Raises TrainingError if there is none to resume, and if there is one and it is not to be
-    resumed.
+    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed,
+    and if nothing can be written there.
     """
     started = any((out / mark).exists() for mark in marks)
     if resume and not started:
@@ -45,6 +51,17 @@ def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) 
         raise TrainingError(
             f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
         )
+    try:
+        check_folder_writable(out)
+    except OSError as e:
+        raise TrainingError(
+            f"{out}: can't be written: {e.strerror or e}; name another folder"
+        ) from e
+
+
+def check_run(out: Path, *, resume: bool) -> None:
+    """As `check_folder`, for a run."""
+    check_folder(out, "run", (CONFIG, LAST), resume=resume)
 
 
 def make_folder(out: Path) -> None:
@@ -76,6 +93,8 @@ class Progress:
 
 
 def save(path: Path, contents: Mapping[str, Any]) -> None:
+    import torch  # here, because a folder is checked before it, and it takes seconds
+
     buffer = io.BytesIO()
     torch.save({**contents, "format": FORMAT}, buffer)
     with atomic_write(path) as file:
@@ -91,6 +110,8 @@ def load(
     keys: those that it must have. Raises TrainingError if the file is missing, damaged or of
     another format.
     """
+    import torch
+
     advice = "restore the file from a copy, or train again in another folder"
     if path.name == LAST:
         advice = f"--resume can't go on from it: {advice}"

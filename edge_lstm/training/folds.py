@@ -22,6 +22,8 @@ from ..data.splits import class_counts, dealt
 from ..results.metrics import figure, titled
 from ..results.run import Run
 from ..tasks.base import task_named
+from . import checkpoint
+from .claim import claimed
 from .progress import Reporter
 from .train import train
 
@@ -37,8 +39,6 @@ def train_folds(
     cross-validation, whose finished folds are kept.
     Raises ConfigError for a split that draws no groups, and DataError for too few groups.
     """
-    from .claim import claimed
-
     out = Path(out)
     configs = fold_configs(config, folds)
     with claimed(out, "cross-validation", ("fold0", "folds.json"), resume=resume):
@@ -46,8 +46,6 @@ def train_folds(
 
 
 def _trained(configs: list[Config], out: Path, *, quiet: bool) -> str:
-    from . import checkpoint
-
     reporter = Reporter(quiet=quiet)
     runs = []
     for k, one in enumerate(configs):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ from ..results.metrics import CARRIED, evaluate
 from ..results.notes import notes
 from ..results.run import Run, load_run
 from ..tasks.base import task_of
+from . import checkpoint
+from .claim import claimed
 from .progress import Reporter
 
 if TYPE_CHECKING:
@@ -60,16 +63,18 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     quiet: no progress on standard error.
     """
     out = Path(out)
-    splits = load_data(config)  # before PyTorch is imported, which takes seconds
+    # All of this comes before PyTorch is imported, which takes seconds.
+    if "LOCAL_RANK" not in os.environ:  # no process of several that another one has started
+        checkpoint.check_run(out, resume=resume)
+    splits = load_data(config)
 
     from ..threads import using
-    from .checkpoint import CONFIG, LAST
-    from .claim import claimed
 
     fabric = make_fabric(config.train)
     with contextlib.ExitStack() as held:
         if fabric.is_global_zero:  # before there are others that would wait for this one
-            held.enter_context(claimed(out, "run", (CONFIG, LAST), resume=resume))
+            marks = (checkpoint.CONFIG, checkpoint.LAST)
+            held.enter_context(claimed(out, "run", marks, resume=resume))
         fabric.launch()
         fabric.barrier()
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
@@ -97,7 +102,6 @@ def _train(
 
     Nothing is written before all that can refuse the configuration or the data.
     """
-    from . import checkpoint
     from .loop import Training
     from .prune import prune
     from .qat import fine_tune
@@ -200,7 +204,6 @@ def _named_teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path)
 def _teacher(training: Training, splits: Splits, source: Path | None) -> Teacher:
     """Trained first, or copied from `source`."""
     from ..threads import using
-    from . import checkpoint
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
 
     config = training.config
@@ -258,14 +261,14 @@ def _check_same(
     out: Path,
 ) -> None:
     """before: of the last checkpoint, with the defaults of keys that came later."""
-    from .checkpoint import as_before, differences
-
     changed = [
-        f"the configuration's {text}" for text in differences(before.to_dict(), config.to_dict())
+        f"the configuration's {text}"
+        for text in checkpoint.differences(before.to_dict(), config.to_dict())
     ]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
     changed = changed or [
-        f"the model's {text}" for text in differences(last["spec"], as_before(spec, last["spec"]))
+        f"the model's {text}"
+        for text in checkpoint.differences(last["spec"], checkpoint.as_before(spec, last["spec"]))
     ]
     if changed:
         verb = (
@@ -290,7 +293,6 @@ def _finish(
     pruned: the rows of [prune]. quantized: the metrics of [quantize], None without that section.
     """
     from ..results.answers import answers, calibrated, carried_answers
-    from . import checkpoint
 
     net = load_run(out).model.to(training.fabric.device)
     season = training.config.data.season
@@ -368,8 +370,6 @@ def _with_teacher(
 
 def _keep(out: Path, spec: ModelSpec) -> None:
     """The specification of the best checkpoint, with the numbers that came after its training."""
-    from . import checkpoint
-
     best = checkpoint.load(out / checkpoint.BEST)
     if best["spec"] != (changed := spec.to_dict()):
         checkpoint.save(out / checkpoint.BEST, {**best, "spec": changed})

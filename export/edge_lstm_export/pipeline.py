@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_lstm import Run, load_run
-from edge_lstm_runtime import ConfigError, ConversionError
+from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
-from .npu import targets as target_table
+from .asked import SIM_STEPS, check_paths, wanted
 from .steps import (
     build_graphs,
     calibrate,
@@ -27,7 +27,7 @@ from .steps import (
     verify_float,
     write_report,
 )
-from .work import CHUNKS, SIM_STEPS, Work
+from .work import Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("golden stream and reference", draw_stream.call),
@@ -81,20 +81,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     or if another process exports to `out`, which is then as it was.
     """
     out = Path(out)
-    if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
-        expected = f"a whole number from {CHUNKS[0]} to {CHUNKS[-1]}"
-        raise ConfigError(
-            f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone"
-        )
-    if type(sim_steps) is not int or sim_steps < 1:
-        raise ConfigError(f"sim_steps is {sim_steps!r}; expected a whole number from 1 up")
-    wanted: dict[str, tuple[str, ...]] = {}
-    for target in dict.fromkeys(targets) if schemes is None or schemes else ():
-        wanted[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
-        for scheme in wanted[target]:
-            target_table.find(target, scheme)
-    if not out.parent.is_dir():
-        raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
+    formats = wanted(targets, schemes, chunk, sim_steps)
+    check_paths(run, out)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))
         if not isinstance(run, Run):
@@ -106,11 +94,11 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
             )
         work = Work(
             run=run,
-            schemes=wanted,
+            schemes=formats,
             out=out,
             say=say,
             resources=resources,
-            chunk=chunk if wanted else None,
+            chunk=chunk if formats else None,
             sim_steps=sim_steps,
         )
         for number, (label, step) in enumerate(STEPS, start=1):

@@ -20,6 +20,7 @@ from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
+from .asked import SIM_STEPS
 from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
@@ -29,8 +30,6 @@ from .quantize.choose_ranges import Chosen
 from .quantize.cpu_int8 import Arrays
 from .quantize.npu_int8 import Product
 
-CHUNKS = range(2, 1025)  # steps that a converted model may take at once
-SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
 GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

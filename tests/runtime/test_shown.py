@@ -134,10 +134,11 @@ def test_onnx_runtime_prints_nothing_of_a_graph(
     """Its own log goes to standard error past Python, with the names of nodes in it."""
     bundle = make_bundle(tmp_path / "a.edge", form="fused")
     model = bundle.members["model.onnx"]
-    for data in (model[: len(model) // 2], model.replace(b"LSTM", b"\x1b[2J")):
+    for data in (model[: len(model) // 2], model.replace(b"LSTM", b"\x1b[2J"), b"\xc3" + model):
         members = {**bundle.members, "model.onnx": data}
         del members["weights.npz"]
         other = rt.write_bundle(tmp_path / "b.edge", bundle.spec, bundle.weights, members)
-        with pytest.raises(rt.BackendError):
+        with pytest.raises(rt.BackendError) as caught:
             rt.Model(other).session("onnx")
+        assert is_plain(str(caught.value))
     assert capfd.readouterr() == ("", "")

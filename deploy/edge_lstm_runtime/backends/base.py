@@ -115,6 +115,18 @@ class Backend(ABC):
         """
         return None
 
+    def rows_answerer(
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        last: NDArray[np.float64],  # noqa: ARG002
+    ) -> Callable[[NDArray[np.float64]], NDArray[Any]] | None:
+        """The same for raw samples (steps, C), float64 and contiguous -> answers (n, O).
+
+        The answers are those of `answerer` to the bit. They end before the first sample that can't
+        be used. Returns None if the backend has no such function.
+        """
+        return None
+
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (steps, F) -> outputs: (steps, O), the same as `step` for each row."""
         if not len(features):

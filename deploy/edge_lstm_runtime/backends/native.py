@@ -133,6 +133,50 @@ class NativeBackend(Backend):
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
+        found = self._processing(spec, last)
+        if found is None:
+            return None
+        bound, kept = found
+        call = native.library_for(self._work)["el_answer_bound"]
+        shape = last.shape
+        copy = self._y.copy
+
+        def answer(x: ArrayLike) -> Float32 | None:
+            if type(x) is np.ndarray and (x.dtype is _FLOAT64 or x.dtype is _FLOAT32):
+                sample: NDArray[Any] | None = x if x.dtype is _FLOAT64 else x.astype(_FLOAT64)
+            else:
+                sample = _as_float64(x)
+            if sample is None or sample.shape != shape or call(bound, sample.tobytes()):
+                return None
+            return copy()
+
+        answer.kept = kept  # type: ignore[attr-defined]
+        return answer
+
+    def rows_answerer(
+        self, spec: ModelSpec, last: NDArray[np.float64]
+    ) -> Callable[[NDArray[np.float64]], Float32] | None:
+        found = self._processing(spec, last)
+        if found is None:
+            return None
+        bound, kept = found
+        call = native.library()["el_answer_rows"]
+        done = ctypes.c_size_t()
+
+        def answers(xs: NDArray[np.float64]) -> Float32:
+            outputs = np.empty((len(xs), *self._outputs_shape), np.float32)
+            count = ctypes.c_size_t(len(xs))
+            # A refused row is no error here: the answers end before it.
+            call(bound, address(xs), count, address(outputs), ctypes.byref(done))
+            return outputs[: done.value]
+
+        answers.kept = kept  # type: ignore[attr-defined]
+        return answers
+
+    def _processing(
+        self, spec: ModelSpec, last: NDArray[np.float64]
+    ) -> tuple[bytes, tuple[object, ...]] | None:
+        """An el_bound for raw samples, and the owners of the memory behind its pointers."""
         inputs = spec.inputs
         scaling = spec.answer.scaling(inputs)
         # The kernel knows channels of numbers, without an elapsed time or transforms, and answers
@@ -161,23 +205,7 @@ class NativeBackend(Backend):
             ctypes.addressof(processing),
             address(last),
         )
-        bound = bytes(native.Bound(*pointers))
-        call = native.library_for(self._work)["el_answer_bound"]
-        shape = last.shape
-        copy = self._y.copy
-
-        def answer(x: ArrayLike) -> Float32 | None:
-            if type(x) is np.ndarray and (x.dtype is _FLOAT64 or x.dtype is _FLOAT32):
-                sample: NDArray[Any] | None = x if x.dtype is _FLOAT64 else x.astype(_FLOAT64)
-            else:
-                sample = _as_float64(x)
-            if sample is None or sample.shape != shape or call(bound, sample.tobytes()):
-                return None
-            return copy()
-
-        # Keeps the memory behind the pointers for as long as the function lives.
-        answer.kept = self, arrays, processing, last  # type: ignore[attr-defined]
-        return answer
+        return bytes(native.Bound(*pointers)), (self, arrays, processing, last)
 
     def _call(self, function: str, *arguments: Any) -> None:
         native.call(function, address(self._model), address(self._states), *arguments)

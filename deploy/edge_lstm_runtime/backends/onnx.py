@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, BackendUnavailableError
 from ..model.spec import ModelSpec
+from ..shown import in_a_line
 from .base import Backend, Facts, State, WholeSequence, check_state
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class OnnxBackend(Backend):
         self._x, *states = shapes.items()
         self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
         for name, shape in self._shapes.items():
-            if math.prod(shape) != self._states[name]:
+            # A size may also be a name, or None.
+            if not all(type(n) is int for n in shape) or math.prod(shape) != self._states[name]:
                 raise BackendError(
-                    f"{member} has a state of {shape}, "
+                    f"{member} has a state of {shape!a}, "
                     f"expected {self._states[name]} values for {name}"
                 )
         self.reset()
@@ -57,7 +59,7 @@ class OnnxBackend(Backend):
             self._feed[name] = np.asarray(features, np.float32).reshape(shape)
             y, *states = self._session.run(self._outputs, self._feed, self._options)
         except Exception as e:
-            raise BackendError(f"ONNX Runtime failed in this step: {e}") from e
+            raise BackendError(f"ONNX Runtime failed in this step: {_words(e)}") from e
         self._feed.update(zip(self._inputs[1:], states, strict=True))
         result: NDArray[Any] = y.ravel()
         return result
@@ -95,12 +97,17 @@ class WholeOnnxBackend(WholeSequence):
             )[0]
         except Exception as e:
             raise BackendError(
-                f"ONNX Runtime failed on a sequence of {len(features)} steps: {e}"
+                f"ONNX Runtime failed on a sequence of {len(features)} steps: {_words(e)}"
             ) from e
         return outputs
 
     def interrupt(self) -> None:
         self._options.terminate = True
+
+
+def _words(error: Exception) -> str:
+    """The error in one line. It may have names of the graph in it."""
+    return in_a_line(" ".join(str(error).split()))
 
 
 def _run_options() -> Any:
@@ -131,14 +138,17 @@ def _open(
     options.inter_op_num_threads = 1
     options.log_severity_level = SILENT
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # Without the fallback it prints the error, and tries the same once more.
+        session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
+        outputs = [o.name for o in session.get_outputs()]
     except Exception as e:  # ONNX Runtime's errors have no other base class
-        raise BackendError(f"ONNX Runtime did not take {member}: {e}") from e
-    shapes = {i.name: tuple(i.shape) for i in session.get_inputs()}
-    outputs = [o.name for o in session.get_outputs()]
+        raise BackendError(f"ONNX Runtime did not take {member}: {_words(e)}") from e
     if len(shapes) != count or len(outputs) != count:
         raise BackendError(
-            f"{member} has inputs {list(shapes)} and outputs {outputs}, "
+            f"{member} has inputs {list(shapes)!a} and outputs {outputs!a}, "
             f"expected {count} of each, as docs/bundle.md lists them"
         )
     return session, shapes, outputs

@@ -18,7 +18,8 @@ class Parser(argparse.ArgumentParser):
         wrong = message.removeprefix("unrecognized arguments: ")
         if wrong != message:
             first = wrong.split()[0].partition("=")[0]
-            message += did_you_mean(first, self._option_string_actions, "; ")
+            hint = did_you_mean(first, self._option_string_actions, "?")
+            message += f"; {hint}" if hint else ""
         raise ConfigError(f"{message}; see `{self.prog} --help`")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.registry import known_facts, names, refuse_artifact
 from ..errors import BundleError, ConfigError
+from ..feeds.source import Source
+from ..feeds.stream import Line, blocks
 from ..inputs import Inputs
-from ..inputs.text import TextForm, open_text
+from ..inputs.text import TextForm
 from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
@@ -91,7 +92,7 @@ def own_stdout() -> Iterator[Output]:
     saved = os.dup(descriptor)
     os.dup2(2, descriptor)
     try:
-        with open(saved, "w", encoding="utf-8", closefd=False) as out:
+        with open(saved, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as out:
             yield Output(out)
     finally:
         # The buffers of Python and of the C library would otherwise be printed after the answers.
@@ -156,27 +157,19 @@ def text_form(inputs: Inputs, arguments: argparse.Namespace) -> TextForm:
 
 
 @contextlib.contextmanager
-def text_lines(name: str, form: TextForm) -> Iterator[Iterator[str]]:
-    """The lines of a file or, if the name is "-", of standard input. Raises ConfigError.
+def text_blocks(
+    name: str, form: TextForm, *, reopen: bool = False
+) -> Iterator[Iterator[list[Line]]]:
+    """The lines of a file or, if the name is "-", of standard input: all that are there, each time.
 
-    The first lines of a file may be no samples, as the form says. Bytes that can't be decoded are
-    replaced, so that garbled serial input is one bad line.
+    Raises ConfigError. reopen: see Source.
     """
-    if name == "-":
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding=form.encoding or "utf-8", errors="replace")
-        yield _read(sys.stdin, name)
-        return
-    try:
-        file = open_text(Path(name), form, "replace")
-    except (OSError, EOFError) as e:
-        raise ConfigError(f"can't read {name}: {getattr(e, 'strerror', None) or e}") from e
-    with file:
-        yield _read(file, name)
+    with Source(name, reopen=reopen) as source:
+        yield _decoded(source, form)
 
 
-def _read(source: Iterable[str], name: str) -> Iterator[str]:
+def _decoded(source: Source, form: TextForm) -> Iterator[list[Line]]:
     try:
-        yield from source
-    except (OSError, EOFError, UnicodeError) as e:  # such as an unplugged device, half a .gz
-        raise ConfigError(f"can't go on reading {name}: {getattr(e, 'strerror', None) or e}") from e
+        yield from blocks(source.chunks(), form)
+    except UnicodeError as e:
+        raise source.error(e) from e

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the command cleans up, says so in one line, and ends with 128 + the number."""
+"""SIGINT and SIGTERM: the command cleans up, says so, and ends with 128 + the number."""
 
 from __future__ import annotations
 

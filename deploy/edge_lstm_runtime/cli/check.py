@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ..load import load
 from ..shown import in_a_line
 from ..verify.check import NOT_USABLE, Check, check_backend, verdict_of
 from ..verify.golden import answered
-from ._shared import add_bundle, json_line, members, own_stdout, text_lines
+from ._shared import add_bundle, json_line, members, own_stdout, text_blocks
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -79,9 +80,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _own_samples(bundle: Bundle, name: str) -> Samples:
     inputs = bundle.spec.inputs
-    with text_lines(name, inputs.text) as lines:
+    with text_blocks(name, inputs.text) as blocks:
         skipped = 0 if name == "-" else inputs.text.skip_rows
-        return answered(bundle, recordings(inputs, lines, skipped))
+        return answered(bundle, recordings(inputs, itertools.chain.from_iterable(blocks), skipped))
 
 
 def _facts(result: Check | BackendError) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError
-from ..feeds import lines, sound
+from ..feeds import sound
+from ..feeds.blocks import Blocks
+from ..feeds.source import STDIN, Source
 from ..inputs import sound_of
 from ..load import load
 from ._shared import (
@@ -19,8 +20,8 @@ from ._shared import (
     add_text_form,
     open_named,
     own_stdout,
+    text_blocks,
     text_form,
-    text_lines,
 )
 
 
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="of sound: answer every Nth frame and the last one (default: %(default)s)",
+        help="answer every Nth sample or frame and the last one (default: %(default)s)",
     )
     parser.add_argument(
         "--reset-every",
@@ -82,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="set the state to zero after every N samples or frames (default: never)",
+    )
+    parser.add_argument(
+        "--reopen",
+        action="store_true",
+        help="if the writer of the FIFO or device goes away, wait for it and go on, with the state "
+        "as it was",
     )
 
 
@@ -94,42 +101,61 @@ def main(arguments: argparse.Namespace) -> int:
     format_ = arguments.format
     if format_ == "auto":
         format_ = "wav" if arguments.input.lower().endswith(".wav") else "text"
+    if arguments.reopen and format_ == "wav":
+        raise ConfigError("--reopen is for lines of text and --format s16le, not for wav files")
     if format_ != "text":
         return _run_sound(arguments, format_)
-    if arguments.every != 1:
-        raise ConfigError(
-            "--every is for sound (--format wav or s16le); every line of text is answered"
-        )
     model = load(arguments.bundle)
-    errors = 0
-    warned = False
     form = text_form(model.spec.inputs, arguments)
-    skipped = 0 if arguments.input == "-" else form.skip_rows
+    skipped = 0 if arguments.input == STDIN else form.skip_rows
     with (
-        text_lines(arguments.input, form) as source,
+        text_blocks(arguments.input, form, reopen=arguments.reopen) as blocks,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
-        for answer in lines.answers(
-            session, source, arguments.reset_every, form=form, skip_rows=skipped
-        ):
-            errors += "error" in answer
-            if not warned and model.spec.inputs.elapsed in answer.get(lines.OUT_OF_RANGE, ()):
+        feed = Blocks(
+            session, arguments.reset_every, every=arguments.every, form=form, skip_rows=skipped
+        )
+        warned = False
+        for text in feed.texts(blocks):
+            if feed.odd_step and not warned:
                 warned = True
-                print(_other_steps(answer, model.spec.inputs.elapsed), file=sys.stderr)
-            out.write(json.dumps(answer, allow_nan=False) + "\n")
+                print(_other_steps(feed.odd_step, model.spec.inputs.elapsed), file=sys.stderr)
+            out.write(text)
             out.flush()
-    if errors:
+    if feed.errors:
         print(
-            f'edge-lstm: {errors} line(s) could not be used; see the answers with an "error"',
+            f'edge-lstm: {feed.errors} line(s) could not be used; see the answers with an "error"',
             file=sys.stderr,
         )
-    return 1 if errors else 0
+    return 1 if feed.errors else 0
 
 
-def _other_steps(answer: Mapping[str, Any], name: str) -> str:
+@contextlib.contextmanager
+def _samples(
+    name: str, format_: str, sample_rate: int, *, reopen: bool
+) -> Iterator[Iterator[sound.Int16]]:
+    """Raises ConfigError."""
+    if format_ == "s16le":
+        with Source(name, reopen=reopen) as source:
+            yield sound.samples_of(source.chunks(sound.CHUNK))
+        return
+    try:
+        with (
+            contextlib.nullcontext(sys.stdin.buffer)
+            if name == STDIN
+            else Path(name).open("rb") as file
+        ):
+            yield sound.wav_chunks(file, name, sample_rate)
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
+
+
+def _other_steps(line: int, name: str) -> str:
     return (
-        f"edge-lstm: line {answer['line']}: the time since the sample before ({name!r}) is more "
+        f"edge-lstm: line {line}: the time since the sample before ({name!r}) is more "
         "than 100 times outside of the training's steps; are the times in another unit? This is "
         'said once; "out_of_range" marks each such sample'
     )
@@ -138,26 +164,15 @@ def _other_steps(answer: Mapping[str, Any], name: str) -> str:
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
 
     model = load(arguments.bundle)
-    name = arguments.input
     rate = sound_of(model.spec.inputs).sample_rate
-    try:
-        with (
-            contextlib.nullcontext(sys.stdin.buffer)
-            if name == "-"
-            else Path(name).open("rb") as file,
-            own_stdout() as out,
-            open_named(model, arguments.backend, arguments.artifact) as session,
+    with (
+        _samples(arguments.input, format_, rate, reopen=arguments.reopen) as chunks,
+        own_stdout() as out,
+        open_named(model, arguments.backend, arguments.artifact) as session,
+    ):
+        for answer in sound.answers(
+            session, chunks, every=arguments.every, reset_every=arguments.reset_every
         ):
-            chunks = (
-                sound.raw_chunks(file) if format_ == "s16le" else sound.wav_chunks(file, name, rate)
-            )
-            for answer in sound.answers(
-                session, chunks, every=arguments.every, reset_every=arguments.reset_every
-            ):
-                out.write(json.dumps(answer, allow_nan=False) + "\n")
-                out.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as e:
-        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
+            out.write(json.dumps(answer, allow_nan=False) + "\n")
+            out.flush()
     return 0

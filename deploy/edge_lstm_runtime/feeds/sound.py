@@ -52,11 +52,22 @@ def raw_chunks(file: IO[bytes], size: int | None = None) -> Iterator[Int16]:
     """
     # read1 returns the bytes that are there now. A pipe's reader must not wait for a whole chunk.
     read = getattr(file, "read1", None) or file.read
+
+    def chunks() -> Iterator[bytes]:
+        left = size
+        while chunk := read(CHUNK if left is None else min(CHUNK, left)):
+            if left is not None:
+                left -= len(chunk)
+            yield chunk
+
+    return samples_of(chunks())
+
+
+def samples_of(chunks: Iterable[bytes]) -> Iterator[Int16]:
+    """The samples of PCM as `raw_chunks` returns them. b"" says that another stream follows."""
     rest = b""
-    while data := read(CHUNK if size is None else min(CHUNK, size)):
-        if size is not None:
-            size -= len(data)
-        data = rest + data
+    for chunk in chunks:
+        data = rest + chunk if chunk else b""
         whole = len(data) // 2 * 2
         rest = data[whole:]
         yield np.frombuffer(data[:whole], "<i2").astype(np.int16)

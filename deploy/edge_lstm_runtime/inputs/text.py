@@ -177,7 +177,11 @@ class TextForm:
                 raise ValueError
             text = text.replace(",", ".")
         value = float(text)
-        return math.nan if value in self._missing_numbers else value
+        return math.nan if self.is_gap(value) else value
+
+    def is_gap(self, value: float | None) -> bool:
+        """Whether a number stands for a missing value."""
+        return value in self._missing_numbers
 
     def is_missing(self, text: str) -> bool:
         word = text.lower()

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kinds
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
 from ..shown import is_plain
@@ -203,6 +204,8 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
 
     Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
     """
+    if other := kinds.mistaken(path, kinds.BUNDLE):
+        raise BundleError(other)
     try:
         size = Path(path).stat().st_size
         if size > MAX_BYTES:

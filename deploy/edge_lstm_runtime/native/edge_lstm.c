@@ -679,6 +679,24 @@ el_status el_answer_bound(const el_bound *bound, const double *sample) {
                  : EL_NULL_POINTER;
 }
 
+el_status el_answer_rows(const el_bound *bound, const double *samples, size_t rows,
+                         float *answers, size_t *done) {
+    if (!bound || !done) return EL_NULL_POINTER;
+    *done = 0;
+    el_status status = match(bound->model, bound->state);
+    if (status == EL_OK && !bound->processing) status = EL_NULL_POINTER;
+    if (status != EL_OK) return status;
+    const size_t sample_size = (size_t)bound->state->streams * bound->processing->channels,
+                 answer_size = (size_t)bound->state->streams * outputs_of(bound->state);
+    for (; *done < rows && status == EL_OK; *done += status == EL_OK) {
+        status = el_answer(bound->processing, bound->model, bound->state, samples, bound->last,
+                           answers);
+        samples += sample_size;
+        answers += answer_size;
+    }
+    return status;
+}
+
 /* ---- The carried state ----------------------------------------------------------------------- */
 
 /* A state of a layer, by its index, of a stream. */

@@ -176,7 +176,8 @@ EL_API el_status el_answer(const el_processing *processing, const el_model *mode
                            const double *sample, double *last, float *answer);
 
 /* The arguments that stay the same from call to call in one place, for callers that pay for each
- * argument (ctypes). y is the answer of el_answer_bound, which alone needs processing and last. */
+ * argument (ctypes). y is the answer of el_step_bound and el_answer_bound. el_step_bound needs
+ * neither processing nor last. */
 typedef struct {
     const el_model *model;
     el_state *state;
@@ -186,6 +187,11 @@ typedef struct {
 } el_bound;
 EL_API el_status el_step_bound(const el_bound *bound, const float *x);
 EL_API el_status el_answer_bound(const el_bound *bound, const double *sample);
+
+/* el_answer for each of some rows. samples: (rows, streams, channels) -> answers: (rows, streams,
+ * outputs). Stops at the first one that el_answer refuses; the *done rows before it are done. */
+EL_API el_status el_answer_rows(const el_bound *bound, const double *samples, size_t rows,
+                                float *answers, size_t *done);
 
 #ifdef __cplusplus
 }

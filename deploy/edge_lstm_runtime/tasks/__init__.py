@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 require = functools.partial(checks.require, "answer")
 check_names = functools.partial(checks.check_names, "answer")
 check_numbers = functools.partial(checks.check_numbers, "answer")
+json_of = json.JSONEncoder(allow_nan=False).encode
 
 
 class Quantiles(NamedTuple):
@@ -101,6 +103,10 @@ class Answer(ABC):
     def describe(self, answer: NDArray[Any]) -> dict[str, Any]:
         """An answer (O,) as a JSON object."""
 
+    def texts(self, answers: NDArray[Any]) -> list[str]:
+        """The members of the object that describes each answer, in JSON. answers: (n, O)"""
+        return [json_of(self.describe(answer))[1:-1] for answer in answers]
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassAnswer(Answer):
@@ -122,17 +128,24 @@ class ClassAnswer(Answer):
         shares = probabilities(answer)
         return {
             "label": self.classes[int(answer.argmax())],
-            "probabilities": {
-                name: round(float(share), 6)
-                for name, share in zip(self.classes, shares, strict=True)
-            },
+            "probabilities": dict(zip(self.classes, shares.round(6).tolist(), strict=True)),
         }
+
+    def texts(self, answers: NDArray[Any]) -> list[str]:
+        if type(self).describe is not ClassAnswer.describe:
+            return super().texts(answers)
+        names = [json_of(name) for name in self.classes]
+        shares = ", ".join(name.replace("%", "%%") + ": %r" for name in names)
+        text = f'"label": %s, "probabilities": {{{shares}}}'
+        best = answers.argmax(axis=-1).tolist()
+        rows = probabilities(answers).round(6).tolist()
+        return [text % (names[k], *row) for k, row in zip(best, rows, strict=True)]
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """The softmax of (O,) logits."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    shares: NDArray[np.float64] = exponentials / exponentials.sum()
+    """The softmax of (..., O) logits."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return shares
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.registry import known_facts
+from ..errors import ConfigError
 from ..files import atomic_write, cache_folder, sealed_json, unsealed_json
 from ..model.bundle import Bundle, sha256
 from ..version import __version__
@@ -99,7 +100,7 @@ def remember(key: str, answer: Remembered) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as out:
             out.write(data)
-    except (OSError, RuntimeError) as e:
+    except (OSError, ConfigError) as e:
         _log.info("what 'auto' took is not remembered: %s", e)
 
 
@@ -175,7 +176,7 @@ def _read() -> dict[str, Any]:
         answers = unsealed_json(_file().read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, RuntimeError, ValueError, RecursionError) as e:  # RuntimeError: no home folder
+    except (OSError, ConfigError, ValueError, RecursionError) as e:
         _log.info("what 'auto' took before can't be read: %s", e)
         return {}
     return answers if isinstance(answers, dict) else {}

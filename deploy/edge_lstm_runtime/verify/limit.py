@@ -20,6 +20,7 @@ from ..errors import BackendError, ConfigError
 SECONDS = 30.0  # to open a backend, with the import of its library
 STREAM_SECONDS = 0.1  # more for each stream
 STEP_SECONDS = 0.01  # more for each step of each stream
+GRACE = 2.0  # seconds for what is asked to stop
 VARIABLE = "EDGE_LSTM_OPEN_SECONDS"  # replaces SECONDS
 T = TypeVar("T")
 
@@ -40,14 +41,15 @@ def within(name: str, steps: int, streams: int | None, work: Callable[[Opened], 
         return work(lambda backend: backend)
     seconds = _allowed(steps, streams or 1)
     call = _Call(work)
-    threading.Thread(target=call.run, daemon=True, name=f"opens {name}").start()
+    thread = threading.Thread(target=call.run, daemon=True, name=f"opens {name}")
+    thread.start()
     try:
-        in_time = call.done.wait(seconds)
-    except BaseException:
-        call.give_up()
-        raise
-    if not in_time:
-        call.give_up()
+        call.done.wait(seconds)
+    finally:
+        if not call.done.is_set():
+            call.give_up()
+            thread.join(GRACE)  # a thread of ONNX Runtime that returns at Python's end aborts it
+    if call.given_up:
         raise TookTooLongError(
             f"backend {name!r} was not open and checked after {seconds:.0f} s: its model may never "
             f"end; take another backend, or set {VARIABLE} above {seconds:.0f} if it is only slow"
@@ -63,7 +65,7 @@ class _Call(Generic[T]):
         self._work: Callable[[], T] = lambda: context.run(work, self._opened)
         self._lock = threading.Lock()
         self._backend: Backend | None = None
-        self._given_up = False
+        self.given_up = False
         self.done = threading.Event()
 
     def run(self) -> None:
@@ -77,7 +79,7 @@ class _Call(Generic[T]):
     def _opened(self, backend: Backend) -> Backend:
         with self._lock:
             self._backend = backend
-            late = self._given_up
+            late = self.given_up
         if late:
             backend.close()
             raise BackendError("nothing waits for it any more")
@@ -85,7 +87,7 @@ class _Call(Generic[T]):
 
     def give_up(self) -> None:
         with self._lock:
-            self._given_up = True
+            self.given_up = True
             backend = self._backend
         if backend is not None:
             backend.interrupt()

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm import Run
-from edge_lstm_runtime import Bundle, Comparison, ConfigError, ConversionError, compare
+from edge_lstm_runtime import Bundle, Comparison, ConversionError, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.files import one_at_a_time
 from edge_lstm_runtime.native import PRECISIONS
 from edge_lstm_runtime.verify.error import Tolerance
 
+from ..asked import check_c
 from ..measure import tolerances
 from ..words import beside
 from .block import c_network, model_bytes, run_int8
 from .build import Built, build_and_run
-from .folder import check_replaceable, write_folder
+from .folder import write_folder
 from .render import ram_bytes, render
 from .source import Source, read_source
 
@@ -61,16 +62,7 @@ def export_c(
     folder, or if another process exports to it. What was there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
-    if scheme not in PRECISIONS:
-        raise ConfigError(
-            f"scheme {scheme!r} is not offered for target c; "
-            f"expected one of {', '.join(PRECISIONS)}"
-        )
-    if out.suffix == ".edge":
-        raise ConfigError(
-            f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"
-        )
-    check_replaceable(out)
+    check_c(source, out, scheme)
     with one_at_a_time(out, ConversionError):
         return _exported(source, out, scheme, say)
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
-from edge_lstm_runtime.files import NotSyncedError, failure, sync_folder
+from edge_lstm_runtime.files import NotSyncedError, check_folder_writable, failure, sync_folder
 from edge_lstm_runtime.model.bundle import sha256
 
-from .render import INFO
-
+INFO = "model.json"  # the facts about the model, and the sha256 of every file
 BUILD = "build"  # the folder's own builds; replaced with it
 
 
@@ -25,6 +24,10 @@ def check_replaceable(out: Path) -> None:
     """
     if not out.parent.is_dir():
         raise ConversionError(f"can't write {out}: the folder {out.parent} is not there")
+    try:
+        check_folder_writable(out.parent)
+    except OSError as e:
+        raise ConversionError(f"can't write {out}: {e.strerror or e}") from e
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():

@@ -22,6 +22,7 @@ from edge_lstm_runtime.verify.error import Tolerance
 from .audio import sound_ram, sound_tables
 from .block import c_network, pack, parameters_of, state_bytes
 from .derived import derived_ram, derived_tables
+from .folder import INFO
 from .source import Source
 
 KERNEL = ("edge_lstm.h", "edge_lstm.c", "tiles.h")
@@ -34,7 +35,6 @@ AS_THEY_ARE = (
     "cortex-m/link.ld",
 )
 RENDERED = ("model.h", "model.c", "main.c", "golden.h", "README.md", "CMakeLists.txt")
-INFO = "model.json"
 FORMAT = 1
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm import Run, load_config, train
-from edge_lstm_runtime import describe, load
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime import ConfigError, describe, load
+from edge_lstm_runtime.files import atomic_write, check_folder_writable
 
 from ..measure.keys import NUMPY, simulated
-from ..pipeline import export_run
 from ._shared import say
 from .export import summary
 
@@ -32,6 +31,8 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
 
     Returns 0 if all is right, 1 as `edge-lstm export` does.
     """
+    from ..pipeline import export_run  # takes seconds
+
     start = time.perf_counter()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -89,6 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    try:
+        check_folder_writable(arguments.out)
+    except OSError as e:
+        raise ConfigError(f"{arguments.out}: can't be written: {e.strerror or e}") from e
     return demo(arguments.out, say)
 
 

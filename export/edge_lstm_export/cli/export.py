@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_lstm.results.metrics import figure, titled
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
-from ..c.export import export_c
-from ..work import SIM_STEPS, Work
-from ._shared import C, say
+from ..asked import SIM_STEPS, check_c, check_paths, wanted
+from ._shared import C, check_target, say
+
+if TYPE_CHECKING:
+    from ..work import Work
 
 GOES_ON = True  # the work is more than its output
 
@@ -94,10 +98,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    for target in arguments.target or ():
+        check_target(target)
     if C in (arguments.target or ()):
         return _main_export_c(arguments)
-    from ..pipeline import export_run
-
     if arguments.run.suffix == ".edge":
         raise ConfigError(
             f"{arguments.run} is a bundle, from which --target c alone is exported; give the run "
@@ -115,13 +119,18 @@ def main(arguments: argparse.Namespace) -> int:
         else None
     )
     targets = arguments.target or ("rk3588",)
+    sim_steps = SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps
+    wanted(targets, schemes, arguments.chunk, sim_steps)
+    check_paths(arguments.run, arguments.out)
+    from ..pipeline import export_run  # takes seconds
+
     work = export_run(
         arguments.run,
         arguments.out,
         targets=targets,
         schemes=schemes,
         chunk=arguments.chunk,
-        sim_steps=SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps,
+        sim_steps=sim_steps,
         say=say,
     )
     print(summary(work))
@@ -147,6 +156,9 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "export twice, to two folders"
         )
     (scheme,) = schemes
+    check_c(arguments.run, arguments.out, scheme)
+    from ..c.export import export_c  # takes seconds
+
     made = export_c(arguments.run, arguments.out, scheme=scheme, say=say)
     print(
         f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}"
@@ -165,7 +177,7 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             f"built by   {built.compiler}"
             + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else "")
         )
-    print(f"folder     {arguments.out}\nnext       make -C {arguments.out} test")
+    print(f"folder     {arguments.out}\nnext       make -C {shlex.quote(str(arguments.out))} test")
     return 0
 
 
@@ -192,12 +204,13 @@ def summary(work: Work) -> str:
     lines += [f"note: {note}" for note in work.notes]
     size = work.out.stat().st_size / 1024
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
+    bundle = shlex.quote(str(work.out))
     stream = (
-        f'generate {work.out} --prompt "the "'
+        f'generate {bundle} --prompt "the "'
         if isinstance(work.spec.inputs, Characters)
-        else f"run {work.out} --input FILE.csv"
+        else f"run {bundle} --input FILE.csv"
     )
-    lines += [f"next    edge-lstm check {work.out}", f"        edge-lstm {stream}"]
+    lines += [f"next    edge-lstm check {bundle}", f"        edge-lstm {stream}"]
     if work.left_out:
         names = ", ".join(work.left_out)
         lines += ["", f"LEFT OUT, being out of tolerance: {names}; the rest is in {work.out}"]

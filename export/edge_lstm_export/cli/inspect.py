@@ -7,6 +7,10 @@ import json
 import textwrap
 from pathlib import Path
 
+from edge_lstm.results.run import check_is_run
+from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.files import check_file_writable
+
 GOES_ON = True  # the work is more than its output
 
 
@@ -50,11 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from ..insight import inspect_run
+    out = arguments.out or (None if arguments.json else arguments.run / "inspect.html")
+    check_is_run(arguments.run)
+    if arguments.input is not None and not arguments.input.is_file():
+        raise ConfigError(f"--input {arguments.input}: there is no such file; expected a recording")
+    if out:
+        try:
+            check_file_writable(out)
+        except OSError as e:
+            raise ConfigError(f"can't write {out}: {e.strerror or e}; name another by -o") from e
+    from ..insight import inspect_run  # takes seconds
     from ..insight.write_page import write_page
 
     inside = inspect_run(arguments.run, arguments.input)
-    out = arguments.out or (None if arguments.json else arguments.run / "inspect.html")
     if out:
         write_page(inside, out)
     figures = inside.to_dict()

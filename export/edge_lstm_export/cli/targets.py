@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..npu.targets import Target, known, limits, schemes, source, targets
-from ._shared import C
+from ._shared import C, check_target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,7 @@ def main(arguments: argparse.Namespace) -> int:
         )
         return 0
     if arguments.name:
+        check_target(arguments.name)
         print(_one_target(known(arguments.name)))
         return 0
     print(

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.near import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,7 +117,8 @@ def source(key: str) -> str:
 def known(target: str) -> Target:
     """The row of a target. Raises ConfigError if the table has none."""
     if target not in targets():
-        raise ConfigError(f"target {target!r} is unknown; known: {', '.join(targets())}")
+        hint = did_you_mean(target, targets())
+        raise ConfigError(f"target {target!r} is unknown; {hint}known: {', '.join(targets())}")
     return targets()[target]
 
 
@@ -136,7 +138,7 @@ def find(target: str, scheme: str) -> Target:
         reason = row.refused.get(scheme)
         raise ConfigError(
             f"scheme {scheme!r} is not offered for {target}; "
-            f"expected one of {', '.join(row.schemes)}"
+            f"{did_you_mean(scheme, row.schemes)}expected one of {', '.join(row.schemes)}"
             + (f" ({scheme} on {target}: {reason})" if reason else "")
         )
     return row

@@ -20,7 +20,8 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 
-from ..work import CHUNKS, Float64, Work
+from ..asked import CHUNKS
+from ..work import Float64, Work
 
 STEPS = 1000
 

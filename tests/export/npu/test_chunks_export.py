@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_run
+from edge_lstm_export.asked import CHUNKS
 from edge_lstm_export.graphs.npu import fused
 from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.pipeline import CHUNKS
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
 from edge_lstm_export.steps.inspect_rknn import drift_window
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, load

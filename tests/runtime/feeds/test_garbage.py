@@ -204,7 +204,9 @@ def test_no_line_ends_the_stream(name: str, backend: str, data: st.DataObject) -
     found = list(answers(session(spec, "numpy" if spec.whole else backend), lines))
     json.dumps(found, allow_nan=False)
     told = sum(bool(line.strip()) for line in lines)
-    assert len(found) in (told, told - 1)  # a header has no answer, and there is one at most
+    named = (*spec.inputs.names, spec.inputs.time_column)
+    headers = sum(line.partition(",")[0] in named for line in lines)
+    assert told - headers <= len(found) <= told  # a header has no answer, unless it is another one
 
 
 def test_a_time_that_no_float_holds_is_an_error_line() -> None:

@@ -52,13 +52,13 @@ BODY = "1,2,3\n-1,0.5,2.5e-1\n0,0,1e3\n"
         ("\n  \nch0, ch1 ,ch2\n" + BODY, 4),
         ('"ch0","ch1","ch2"\n"1","2","3"\n"-1","0.5","0.25"\n0,0,1000\n', 2),
         ("ch2,time,ch0,ch1\n3,t0,1,2\n0.25,t1,-1,0.5\n1000,t2,0,0\n", 2),
-        ("ch0,ch0,ch1,ch2\n1,9,2,3\n-1,9,0.5,0.25\n0,9,0,1000\n", 2),
+        ("x,ch0,x,ch1,ch2\n9,1,9,2,3\n9,-1,9,0.5,0.25\n9,0,9,0,1000\n", 2),
         ("[1, 2, 3]\n[-1, 0.5, 0.25]\n[0, 0, 1e3]\n", 1),
         ('{"ch1": 2, "ch0": 1, "ch2": 3, "more": "x"}\n[-1, 0.5, 0.25]\n0,0,1000\n', 1),
         (" 1 , 2 , 3 \n\t[-1, 0.5, 0.25]\n0,0,1e3", 1),
     ],
     ids=["bare", "header", "BOM and CRLF", "blank lines", "quoted", "other order",
-         "a column twice", "lists", "mixed", "spaces"],
+         "another column twice", "lists", "mixed", "spaces"],
 )  # fmt: skip
 def test_forms(session: Session, text: str, first: int) -> None:
     found = stream(session, text)
@@ -248,16 +248,48 @@ def test_a_header_with_the_time_alone() -> None:
         stream(timed, "when,A,B\n1,2,3\n")
 
 
-@pytest.mark.parametrize("late", ["ch2,ch1,ch0", "ch0,ch1"])
-@pytest.mark.parametrize(
-    "before", ["1,2,3\n", "ch0,ch1,ch2\n", "ch0,ch1,ch2\n1,2,3\n", "[1, 2, 3]\n"]
-)
-def test_a_late_header_is_an_error_line(session: Session, before: str, late: str) -> None:
+BEFORE = ["1,2,3\n", "ch0,ch1,ch2\n", "ch0,ch1,ch2\n1,2,3\n", "[1, 2, 3]\n"]
+
+
+@pytest.mark.parametrize("late", ["ch0,ch1", "ch0,ch1,ch1,ch2", "ch0"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_late_header_without_all_channels_is_an_error_line(
+    session: Session, before: str, late: str
+) -> None:
     found = stream(session, f"{before}{late}\n-1,0.5,0.25\n")
     count = before.count("\n") - before.count("ch0")
     assert ["error" in answer for answer in found] == [False] * count + [True, False]
     rows = [ROWS[0]] * count + [ROWS[1]]
     assert {k: v for k, v in found[-1].items() if k != "line"} == expected(session, rows)[-1]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_board_that_starts_again(session: Session, before: str) -> None:
+    found = stream(session, f"{before}E-3\nch0,ch1,ch2\n-1,0.5,0.25\n")
+    count = before.count("\n") - before.count("ch0")
+    assert ["error" in answer for answer in found] == [False] * count + [True, False]
+    rows = [ROWS[0]] * count + [ROWS[1]]
+    assert {k: v for k, v in found[-1].items() if k != "line"} == expected(session, rows)[-1]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_late_header_with_other_columns_holds_from_there_on(
+    session: Session, before: str
+) -> None:
+    found = stream(session, f"{before}ch2,t,ch1,ch0\n0.25,0,0.5,-1\n")
+    assert found[-2] == {
+        "line": before.count("\n") + 1,
+        "error": "a header with other columns than before; from here on they are "
+        "['ch2', 't', 'ch1', 'ch0']",
+    }
+    rows = [ROWS[0]] * (len(found) - 2) + [ROWS[1]]
+    assert {k: v for k, v in found[-1].items() if k != "line"} == expected(session, rows)[-1]
+
+
+@pytest.mark.parametrize("before", ["", "E-3\n"])
+def test_a_header_with_a_channel_twice(session: Session, before: str) -> None:
+    with pytest.raises(ConfigError, match="header has 'ch1' 2 times; expected each channel once"):
+        stream(session, before + "ch0,ch1,ch1,ch2\n1,9,2,3\n")
 
 
 SEPARATED = [

@@ -183,7 +183,13 @@ static void stream(const el_model *model, el_state *state, const el_network *n, 
                                      choice & 32 ? scale : NULL,
                                      choice & 64 ? scale + outputs : NULL,
                                      choice & 128 ? residual : NULL};
-            (void)el_answer(&p, model, state, numbers + 2 * n, numbers + (2 + streams) * n, y);
+            const double *const sample = numbers + 2 * n;
+            double *const last = numbers + (2 + streams) * n;
+            (void)el_answer(&p, model, state, sample, last, y);
+            const el_bound bound = {model, state, NULL, &p, last};
+            size_t done;
+            (void)el_answer_rows(&bound, sample, 1, y, &done);
+            MUST(done <= 1);
             free(numbers), free(scale), free(residual);
         }
     }

@@ -403,6 +403,28 @@ static void answers(const char *kernel, uint32_t missing, int scaled, int residu
         if (residual || missing == EL_FORWARD_FILL)
             same_bytes("last and the latest known values", last, known, sizeof last);
     }
+    /* el_answer_rows is el_answer for each row, up to one that it refuses. */
+    enum { ROWS = 5, GOOD = 3 };
+    double samples[ROWS * STREAMS * CHANNELS];
+    float rows[ROWS * STREAMS * OUTPUTS];
+    for (uint32_t k = 0; k < ROWS * STREAMS * CHANNELS; k++)
+        samples[k] = mean[k % CHANNELS] + std[k % CHANNELS] * uniform(-2, 2);
+    samples[GOOD * STREAMS * CHANNELS + 4] = (double)INFINITY;
+    size_t count, done = 99;
+    OK(el_state_values(model, &count));
+    float *const values = floats(count * STREAMS);
+    OK(el_get_state(model, state, EL_ALL, values));
+    OK(el_set_state(model, plainly, EL_ALL, values));
+    memcpy(known, last, sizeof last);
+    CHECK(el_answer_rows(&bound, samples, ROWS, rows, &done) == EL_NOT_FINITE && done == GOOD);
+    for (uint32_t t = 0; t < GOOD; t++) {
+        OK(el_answer(&p, model, plainly, samples + t * STREAMS * CHANNELS, known, answer));
+        same_bytes("a row and its answer", rows + t * STREAMS * OUTPUTS, answer, sizeof answer);
+    }
+    same_bytes("last after rows", last, known, sizeof last);
+    CHECK(el_answer_rows(&bound, samples, 0, rows, &done) == EL_OK && done == 0);
+    CHECK(el_answer_rows(&bound, samples, GOOD, rows, &done) == EL_OK && done == GOOD);
+    free(values);
     free(model), free(state), free(plainly), free(n.weights);
 }
 

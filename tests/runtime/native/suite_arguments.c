@@ -314,6 +314,8 @@ static void states(const char *kernel, uint32_t precision) {
     watch(values, sizeof(float) * VALUES);
     REFUSED(el_step_bound(NULL, x), EL_NULL_POINTER);
     REFUSED(el_answer_bound(NULL, NULL), EL_NULL_POINTER);
+    size_t done = 99;
+    REFUSED(el_answer_rows(NULL, NULL, 1, y, &done), EL_NULL_POINTER);
     /* What every function on a model and a state asks, and then each its own. */
     const struct {
         const el_model *model;
@@ -338,6 +340,8 @@ static void states(const char *kernel, uint32_t precision) {
         REFUSED(el_run(m, s, x, 3, y), pairs[k].expected);
         REFUSED(el_step_bound(&bound, x), pairs[k].expected);
         REFUSED(el_answer_bound(&bound, numbers), pairs[k].expected);
+        REFUSED(el_answer_rows(&bound, numbers, 1, y, &done), pairs[k].expected);
+        CHECK(done == 0);
         REFUSED(el_reset(m, s, 0), pairs[k].expected);
         REFUSED(el_get_state(m, s, EL_ALL, values), pairs[k].expected);
         REFUSED(el_set_state(m, s, EL_ALL, values), pairs[k].expected);
@@ -348,6 +352,11 @@ static void states(const char *kernel, uint32_t precision) {
     REFUSED(el_step(model, state, x, NULL), EL_NULL_POINTER);
     REFUSED(el_step_bound(&nowhere, x), EL_NULL_POINTER);
     REFUSED(el_answer_bound(&nowhere, numbers), EL_NULL_POINTER);
+    REFUSED(el_answer_rows(&nowhere, numbers, 1, y, &done), EL_NULL_POINTER);
+    const el_bound rows = {model, state, NULL, &p, last};
+    REFUSED(el_answer_rows(&rows, numbers, 1, y, NULL), EL_NULL_POINTER);
+    REFUSED(el_answer_rows(&rows, NULL, 1, y, &done), EL_NULL_POINTER);
+    REFUSED(el_answer_rows(&rows, numbers, 1, NULL, &done), EL_NULL_POINTER);
     REFUSED(el_step(model, state, shifted(x, 1), y), EL_MISALIGNED);
     REFUSED(el_step(model, state, x, shifted(y, 2)), EL_MISALIGNED);
     REFUSED(el_reset(model, state, STREAMS), EL_BAD_SIZE);

@@ -208,6 +208,30 @@ def test_the_process_ends_even_if_the_graph_does_not(path: Path, way: str) -> No
     assert not done.stderr
 
 
+def named_size(model: onnx.ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "n\x1b"
+
+
+def no_size(model: onnx.ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[-1].Clear()
+
+
+def other_features(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value = 2
+
+
+@pytest.mark.parametrize("change", [named_size, no_size, other_features])
+def test_a_graph_of_other_sizes_is_refused(
+    path: Path, change: Callable[[onnx.ModelProto], None]
+) -> None:
+    bundle = with_graph(path, change, check=False)
+    with pytest.raises(
+        BackendError, match=r"^(model\.onnx has a state of|ONNX Runtime (did|failed))"
+    ) as e:
+        rt.Model(bundle).session("onnx")
+    assert str(e.value).isprintable()
+
+
 CHANGES: dict[str, Callable[[onnx.ModelProto], None]] = {
     "bias": shift_bias,
     "loop": loop_for_ever,

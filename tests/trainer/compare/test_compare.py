@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_with_refit_every_row_learns_from_the_validation_split_too(
     fewer = len(case.splits.train)
     all_of_them = len(case.splits.train + case.splits.val)
     for kind in PEERS:
-        assert comparison.RECURRENT[kind](case).metrics is not None
+        assert resolve_name(comparison.RECURRENT[kind])(case).metrics is not None
     assert learned == [(kind, count) for kind in PEERS for count in (fewer, all_of_them)]
     assert len(case.learned) == all_of_them
     assert len(make_case(configure(CLASSIFY), tmp_path).learned) == fewer
@@ -301,7 +302,7 @@ def test_forecast_table_and_resume(
     # One row is lost. Only that is made again, to the same figures.
     (out / "rows" / "naive.json").unlink()
     monkeypatch.setattr("edge_lstm.compare.forecasts.arima", None)  # it can't be made again
-    monkeypatch.setitem(comparison.RECURRENT, "lstm", None)
+    monkeypatch.setattr("edge_lstm.compare.recurrent.lstm", None)
     again = compare(configure(FORECAST, data__season=10), out, resume=True, quiet=True)
     lost = len(PEERS)
     assert again.rows[lost].metrics == found.rows[lost].metrics

@@ -251,7 +251,8 @@ def test_a_wrong_value_is_one_line_with_the_key_and_the_value(
     assert len(message.splitlines()) == 1
     tables = isinstance(value, list) and any(isinstance(v, dict) for v in value)
     named = isinstance(value, dict) or tables  # too long to repeat
-    shown = key if named else f"{key} = {json.dumps(value, default=str)}"
+    text = value if isinstance(value, float) else json.dumps(value, default=str)
+    shown = key if named else f"{key} = {text}"
     assert message.startswith(f"--set {section}.{key}: [{section}] {shown}: ")
     assert len(message) > len(f"--set {section}.{key}: [{section}] {shown}: ") + 5
 

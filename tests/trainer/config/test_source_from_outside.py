@@ -97,7 +97,8 @@ def test_a_source_from_outside_trains(configure: Configure, tmp_path: Path) -> N
         (
             WAVES,
             {"data.source": "wavs"},
-            "[data] source = \"wavs\": unknown source 'wavs'; known here: aeon, .* wav, waves$",
+            "[data] source = \"wavs\": unknown source 'wavs'; did you mean 'waves'\\? "
+            "known here: aeon, .* wav, waves$",
         ),
         (WAVES, {"data.rows": 0}, r"\[data\] rows = 0: expected greater than or equal to 1"),
         (WAVES, {"data.row": 5}, r"\[data\] has no key 'row'; did you mean 'rows'\?"),
@@ -128,7 +129,7 @@ def test_without_the_package_the_source_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(WAVES)
     with pytest.raises(
         ConfigError,
-        match=rf"^{tmp_path}/c.toml:3: \[data\] source = \"waves\": unknown source 'waves'; known "
-        r"here: aeon, ",
+        match=rf"^{tmp_path}/c.toml:3: \[data\] source = \"waves\": unknown source 'waves'; "
+        r"did you mean 'wav'\? known here: aeon, ",
     ):
         load_config(tmp_path / "c.toml")

@@ -22,7 +22,7 @@ from edge_lstm.data.load import load_data
 from edge_lstm.data.statistics import make_spec
 from edge_lstm.data.table import Wanted
 from edge_lstm_runtime.backends.reference import Reference
-from edge_lstm_runtime.cli._shared import text_lines
+from edge_lstm_runtime.cli._shared import text_blocks
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds.lines import answers, recordings
 from edge_lstm_runtime.model.spec import ModelSpec
@@ -201,8 +201,8 @@ def _on_a_board(config: Config, path: Path, *, but_last: bool = False) -> tuple[
     made = make_spec(config, load_data(config))
     spec = ModelSpec.from_dict(json.loads(json.dumps(made.to_dict())))
     form = spec.inputs.text
-    with text_lines(str(path), form) as source:
-        lines = list(source)
+    with text_blocks(str(path), form) as blocks:
+        lines = [line for block in blocks for line in block]
     used = lines[:-1] if but_last else lines
     (found,) = recordings(spec.inputs, used, form.skip_rows)
     session = Session(spec, Reference(spec, random_weights(spec)))

@@ -1,0 +1,124 @@
+"""The bytes of an input, as they come: a file, standard input, a FIFO or a serial device."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from ..errors import ConfigError
+
+STDIN = "-"
+SIZE = 1 << 16  # bytes, the most that one read returns. A pipe holds as many
+PAUSE = 0.01  # seconds between looks for a writer that is to come back
+UNREADABLE = (OSError, EOFError, UnicodeError, zlib.error)  # a device that is gone, half a .gz
+
+
+class Source:
+    """name    of a file, which may be packed (.gz), or "-"
+    reopen  go on with the next writer of the FIFO or the device if one goes away
+
+    Raises ConfigError if it can't be opened.
+    """
+
+    def __init__(self, name: str, *, reopen: bool = False):
+        self._name = name
+        self._reopen = reopen
+        self._begun = False
+        try:
+            self._file: Any = self._open_device() if reopen else self._open()
+        except OSError as e:
+            raise self.error(e) from e
+
+    def chunks(self, size: int = SIZE) -> Iterator[bytes]:
+        """The bytes that are there, at most `size` at once. It waits for the first of them only.
+
+        b"" says that the writer has gone and that the next one is awaited. Raises ConfigError.
+        """
+        while True:
+            silent = True
+            for chunk in self._up_to_the_end(size):
+                silent = False
+                yield chunk
+            if not self._reopen:
+                return
+            if silent:
+                self._open_again()
+            else:
+                yield b""
+            time.sleep(PAUSE)
+
+    def error(self, reason: BaseException) -> ConfigError:
+        """For a failure to read or to decode."""
+        can = "can't go on reading" if self._begun else "can't read"
+        return ConfigError(f"{can} {self._name}: {getattr(reason, 'strerror', None) or reason}")
+
+    def close(self) -> None:
+        if self._name != STDIN:
+            self._file.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _up_to_the_end(self, size: int) -> Iterator[bytes]:
+        read = getattr(self._file, "read1", self._file.read)
+        try:
+            while chunk := read(size):
+                yield chunk
+                self._begun = True
+        except UNREADABLE as e:
+            if not self._reopen:
+                raise self.error(e) from e
+
+    def _open(self) -> Any:
+        if self._name == STDIN:
+            if sys.stdin is None:
+                raise ConfigError("can't read -: standard input is closed")
+            # A stream of text has taken its place in a call from Python.
+            return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
+        if self._name.lower().endswith(".gz"):
+            return gzip.open(self._name, "rb")
+        return io.FileIO(self._name)
+
+    def _open_device(self) -> Any:
+        """Without waiting for a writer, whose end could then not be told from that of another."""
+        expected = "--reopen is for a FIFO or a device"
+        if self._name == STDIN:
+            raise ConfigError(f"{expected}; name it as --input, in place of -")
+        file = os.open(self._name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        mode = os.fstat(file).st_mode
+        self._is_fifo = stat.S_ISFIFO(mode)
+        if not self._is_fifo and not stat.S_ISCHR(mode):
+            os.close(file)
+            raise ConfigError(f"{expected}, and {self._name} is neither")
+        os.set_blocking(file, True)
+        return io.FileIO(file)
+
+    def _open_again(self) -> None:
+        """Open the FIFO or device that has the name now, if there is one."""
+        # A device would come back under another name. A FIFO is kept open until then: its next
+        # writer must not find it without a reader.
+        if not self._is_fifo:
+            self._file.close()
+            self._file = io.BytesIO()
+        before = self._file
+        try:
+            self._file = self._open_device()
+        except OSError:  # not there yet
+            return
+        before.close()

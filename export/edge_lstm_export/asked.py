@@ -1,0 +1,69 @@
+"""What an export is asked for, checked before PyTorch and onnx are imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_lstm.results.run import check_is_run
+from edge_lstm_runtime import ConfigError, ConversionError
+from edge_lstm_runtime.files import check_file_writable
+from edge_lstm_runtime.native import PRECISIONS
+
+from .c.folder import check_replaceable
+from .npu import targets as target_table
+
+CHUNKS = range(2, 1025)  # steps that a converted model may take at once
+SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
+
+
+def wanted(
+    targets: Sequence[str], schemes: Sequence[str] | None, chunk: int | None, sim_steps: int
+) -> dict[str, tuple[str, ...]]:
+    """The number formats of each target. The arguments are those of `export_run`.
+
+    Raises ConfigError for one that is not offered.
+    """
+    if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
+        expected = f"a whole number from {CHUNKS[0]} to {CHUNKS[-1]}"
+        raise ConfigError(
+            f"chunk is {chunk!r}; expected {expected}, or nothing for one step at a time alone"
+        )
+    if type(sim_steps) is not int or sim_steps < 1:
+        raise ConfigError(f"sim_steps is {sim_steps!r}; expected a whole number from 1 up")
+    found: dict[str, tuple[str, ...]] = {}
+    for target in dict.fromkeys(targets) if schemes is None or schemes else ():
+        found[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
+        for scheme in found[target]:
+            target_table.find(target, scheme)
+    return found
+
+
+def check_paths(run: object, out: Path) -> None:
+    """run: of `export_run`. out: the bundle. Raises TrainingError if there is no such run, and
+    ConversionError if the bundle or its report can't be written.
+    """
+    for file in (out, out.with_suffix(".html")):
+        try:
+            check_file_writable(file)
+        except OSError as e:
+            raise ConversionError(f"can't write {file}: {e.strerror or e}") from e
+    if isinstance(run, str | os.PathLike):
+        check_is_run(Path(run))
+
+
+def check_c(source: object, out: Path, scheme: str) -> None:
+    """The arguments of `export_c`. Raises ConfigError, TrainingError or ConversionError."""
+    if scheme not in PRECISIONS:
+        raise ConfigError(
+            f"scheme {scheme!r} is not offered for target c; "
+            f"expected one of {', '.join(PRECISIONS)}"
+        )
+    if out.suffix == ".edge":
+        raise ConfigError(
+            f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"
+        )
+    check_replaceable(out)
+    if isinstance(source, str | os.PathLike) and Path(source).suffix != ".edge":
+        check_is_run(Path(source))

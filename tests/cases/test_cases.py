@@ -1,0 +1,151 @@
+"""Every case of the table, in every format: as stated, in one line, nothing in silence."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from cases import cells, streams, texts, times
+from cases.table import FORMATS, TEXTS, Case, Outcome
+from edge_lstm.config.load import load_config
+from edge_lstm.config.schema import Config
+from edge_lstm.data.load import load_data
+from edge_lstm.data.statistics import make_spec
+from edge_lstm_runtime.backends.reference import Reference
+from edge_lstm_runtime.cli._shared import text_blocks
+from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.feeds.lines import answers
+from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.session import Session
+from helpers.weights import random_weights
+
+# Three copies of one file: a split that needs no rows of it.
+CONFIG = """
+[data]
+source = "{source}"
+path = ["1.{source}", "2.{source}", "3.{source}"]
+channels = {channels}
+{keys}
+
+[data.split]
+by = "group"
+val = ["2"]
+test = ["3"]
+
+[model]
+task = "forecast"
+targets = [{target}]
+horizon = 1
+hidden_size = 2
+
+[train]
+epochs = 1
+"""
+CASES = [*cells.CASES, *texts.CASES, *times.CASES, *streams.CASES]
+TAKEN = [(case, form) for case in CASES for form in FORMATS if form not in case.not_in]
+
+
+def config_of(folder: Path, case: Case, form: str, content: bytes) -> Config:
+    """The configuration of a case, with this file and two copies of it."""
+    form = "comma" if form == "json" else form
+    source = "csv" if form in TEXTS else form
+    keys = case.keys_in(form)
+    for k in "123":
+        (folder / f"{k}.{source}").write_bytes(content)
+    text = CONFIG.format(
+        source=source,
+        channels=json.dumps(case.channels),
+        target=json.dumps(case.channels[0]),
+        keys="\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items()),
+    )
+    (folder / "config.toml").write_text(text, encoding="utf-8")
+    return load_config(folder / "config.toml")
+
+
+def trained(folder: Path, case: Case, form: str) -> Outcome:
+    """What training reads, or its error."""
+    config = config_of(folder, case, form, case.content(form))
+    try:
+        found = config.data.read(config.asked)[0]
+    except DataError as e:
+        return str(e)
+    notes = " ".join(found.notes)
+    assert case.note in notes if case.note else not found.notes, notes
+    return plain(found.x)
+
+
+def plain(x: Any) -> list[list[float | None]]:
+    return [[None if math.isnan(v) else v for v in row] for row in np.asarray(x).tolist()]
+
+
+def spec_of(folder: Path, case: Case, form: str) -> ModelSpec:
+    """The specification that the board has: of this file, or of another one of its form."""
+    form = "comma" if form == "json" else form
+    trains, _ = case.outcome(form)
+    own = trains is not None and not isinstance(trains, str) and not case.like
+    content = case.content(form) if own else case.sample(form)
+    config = config_of(folder, case, form, content)
+    made = make_spec(config, load_data(config))
+    return ModelSpec.from_dict(json.loads(json.dumps(made.to_dict())))
+
+
+class Hearing(Session):
+    """Keeps the samples that it has taken."""
+
+    def __init__(self, spec: ModelSpec):
+        super().__init__(spec, Reference(spec, random_weights(spec)))
+        self.heard: list[ArrayLike] = []
+
+    def step(self, x: ArrayLike) -> NDArray[Any]:
+        outputs = super().step(x)
+        self.heard.append(x)
+        return outputs
+
+
+def on_a_board(path: Path, spec: ModelSpec) -> Outcome:
+    """The sample or the error of each line, or the error of the whole."""
+    form = spec.inputs.text
+    session = Hearing(spec)
+    with text_blocks(str(path), form) as blocks:
+        lines = [line for block in blocks for line in block]
+    try:
+        streamed = list(answers(session, lines, form=form, skip_rows=form.skip_rows))
+    except ConfigError as e:
+        return str(e)
+    heard = iter(plain(session.heard))
+    return [answer.get("error") or next(heard) for answer in streamed]
+
+
+def check(found: Outcome, expected: Outcome) -> None:
+    """Numbers to the bit. An error is one line that holds the words."""
+    if isinstance(expected, str) or isinstance(found, str):
+        assert isinstance(found, str), f"read as {found}; expected an error with {expected!r}"
+        assert isinstance(expected, str), found
+        assert expected in found
+        assert len(found.splitlines()) == 1
+        return
+    assert len(found) == len(expected), found
+    for line, wanted in zip(found, expected, strict=True):
+        if isinstance(wanted, str) or isinstance(line, str):
+            check(line, wanted)
+        else:
+            assert line == list(wanted)
+
+
+@pytest.mark.parametrize(("case", "form"), TAKEN, ids=[f"{c.name}-{f}" for c, f in TAKEN])
+def test_a_case(tmp_path: Path, case: Case, form: str) -> None:
+    trains, runs = case.outcome(form)
+    if trains is not None and form != "json":
+        check(trained(tmp_path, case, form), trains)
+    if form == "parquet":  # a board reads lines
+        return
+    spec = spec_of(tmp_path, case, form)
+    path = tmp_path / "input"
+    path.write_bytes(case.content(form))
+    check(on_a_board(path, spec), runs)

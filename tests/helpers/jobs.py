@@ -1,0 +1,113 @@
+"""A small job for every command, on real data."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from edge_lstm_runtime import write_bundle
+from edge_lstm_runtime.model.npz import write_npz
+from helpers.bundles import make_bundle
+from helpers.specs import language_spec, make_spec
+from helpers.weights import random_weights
+
+if TYPE_CHECKING:
+    from edge_lstm import Run
+
+CONFIG = """
+[data]
+source = "csv"
+path = "{data}"
+channels = ["{first}", "ay", "az", "gx", "gy", "gz"]
+label = "activity"
+group = "recording"
+[data.split]
+by = "group"
+[model]
+task = "classify"
+hidden_size = 4
+[train]
+epochs = 2
+accelerator = "cpu"
+threads = 1
+"""
+
+
+class Job(NamedTuple):
+    """arguments: names in braces are files of `Place`. writes: files of its work, below `out`.
+
+    code: of an undisturbed run. slow: whether it takes more than some seconds.
+    """
+
+    arguments: str
+    writes: tuple[str, ...] = ()
+    slow: bool = False
+    code: int = 0
+
+
+JOBS = {
+    "run": Job("run {bundle} --input {samples} --backend numpy"),
+    "generate": Job("generate {prose} --prompt ab --length 20 --backend numpy"),
+    "check": Job("check {bundle} --backend numpy"),
+    "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
+    "info": Job("info {bundle}"),
+    "recipes": Job("recipes"),
+    "targets": Job("targets"),
+    "lint": Job("lint {bundle} --target rk3588 --scheme fp16", code=1),
+    "converter": Job("converter"),
+    "train": Job("train {config} -o {out}/run", ("run/best.pt", "run/metrics.json"), slow=True),
+    "inspect": Job("inspect {run} -o {out}/inside.html", ("inside.html",), slow=True),
+    "export": Job("export {run} --no-npu -o {out}/a.edge", ("a.edge", "a.html"), slow=True),
+    "compare": Job("compare {config} -o {out}/all", ("all/compare.json",), slow=True),
+    "demo": Job("demo -o {out}/demo", ("demo/motions.edge", "demo/motions.html"), slow=True),
+}
+
+
+class Place(NamedTuple):
+    """The files of the jobs. Everybody may read them, and write below `out`."""
+
+    folder: Path
+    files: Mapping[str, Path]
+
+    def command(self, verb: str, out: Path) -> list[str]:
+        words = shlex.split(JOBS[verb].arguments)
+        return [sys.executable, "-m", "edge_lstm_command", *self.named(words, out)]
+
+    def named(self, words: list[str], out: Path) -> list[str]:
+        return [word.format(**self.files, out=out) for word in words]
+
+
+def make_place(folder: Path, trained: Run) -> Place:
+    files = {name: folder / name for name in ("samples", "run")}
+    files["bundle"] = folder / "a.edge"
+    make_bundle(files["bundle"], make_spec(hidden=4), form="fused")
+    files["prose"] = folder / "prose.edge"
+    prose = language_spec("abc", hidden=4)
+    golden = write_npz({"x": np.zeros((4, 1)), "y": np.zeros((4, 3))})
+    write_bundle(files["prose"], prose, random_weights(prose), {"golden.npz": golden})
+    files["samples"].write_text("1,2,3\n-1,0.5,0.25\n")
+    shutil.copytree(trained.path, files["run"])
+    for name, first in (("config", "ax"), ("strange", "größe_±")):
+        data = folder / f"{name}.csv"
+        _write_recordings(trained, data, first)
+        files[name] = folder / f"{name}.toml"
+        files[name].write_text(CONFIG.format(data=data.name, first=first), "utf-8")
+    return Place(folder, files)
+
+
+def _write_recordings(run: Run, path: Path, first: str) -> None:
+    """Every third recording of BasicMotions, its first 30 steps."""
+    recordings = [*run.splits.train, *run.splits.val, *run.splits.test][::3]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["recording", "activity", first, *run.spec.inputs.names[1:]])
+        for number, recording in enumerate(recordings):
+            activity = run.spec.answer.classes[recording.label or 0]
+            rows.writerows([number, activity, *sample] for sample in recording.x[:30].tolist())
