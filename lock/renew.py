@@ -6,6 +6,7 @@ stay as they are unless an option or a changed requirement moves them.
 desktop.txt    all that `.venv` needs, for every platform and Python, but torch
 torch-cpu.txt  torch without CUDA, which PyTorch's own index has
 torch.txt      torch as PyPI has it, with its GPU packages
+board.txt      what a board with an NPU needs
 Two more files list their pins themselves, and get their hashes here: what the converter's
 environment needs, and the benchmarks' peers.
 """
@@ -66,12 +67,15 @@ def write(path: Path, content: Sequence[str]) -> None:
 
 
 def main(options: Sequence[str]) -> None:
-    desktop, torch, cpu = (HERE / f"{name}.txt" for name in ("desktop", "torch", "torch-cpu"))
-    old = desktop.read_text("utf-8") + torch.read_text("utf-8")
-    extras = ("--extra", "dev", "--extra", "npu", "--python-version", "3.10")
-    found = compiled("pyproject.toml", *extras, *options, pins=old)
+    names = ("desktop", "torch", "torch-cpu", "board")
+    desktop, torch, cpu, board = (HERE / f"{name}.txt" for name in names)
+    old = "".join(path.read_text("utf-8") for path in (desktop, torch))
+    options = ["--python-version", "3.10", *options]
+    found = compiled("pyproject.toml", "--extra", "dev", *options, pins=old)
     write(desktop, [b for b in found if not _GPU.fullmatch(pin(b)[0])])
     write(torch, [b for b in found if _GPU.fullmatch(pin(b)[0])])
+    old = board.read_text("utf-8") + desktop.read_text("utf-8")
+    write(board, compiled("pyproject.toml", "--extra", "npu", *options, pins=old))
 
     version = next(v for name, v in map(pin, found) if name == "torch") + "+cpu"
     if [v for _, v in map(pin, blocks(cpu.read_text("utf-8")))] != [version]:

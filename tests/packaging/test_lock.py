@@ -23,8 +23,8 @@ else:
     import tomli as tomllib
 
 script = renew()
-FILES = [LOCK / "desktop.txt", LOCK / "torch-cpu.txt", LOCK / "torch.txt", script.CONVERTER]
-FILES.append(script.PEERS)
+FILES = [LOCK / f"{name}.txt" for name in ("desktop", "torch-cpu", "torch", "board")]
+FILES += [script.CONVERTER, script.PEERS]
 PINS = {path: script.blocks(path.read_text("utf-8")) for path in FILES}
 
 
@@ -54,7 +54,7 @@ def test_all_that_the_project_asks_for_is_locked() -> None:
     asked = [Requirement(line) for line in project["dependencies"]]
     for lines in project["optional-dependencies"].values():
         asked += [Requirement(line) for line in lines]
-    locked = [requirement(b) for b in PINS[LOCK / "desktop.txt"] + PINS[LOCK / "torch.txt"]]
+    locked = [requirement(b) for path in FILES[:4] for b in PINS[path] if path.stem != "torch-cpu"]
     for wanted in asked:
         if wanted.name == "edge-lstm":
             continue
@@ -67,6 +67,13 @@ def test_all_that_the_project_asks_for_is_locked() -> None:
         assert all(map(wanted.specifier.contains, versions)), (
             f"{wanted}: {versions}; run: make lock"
         )
+
+
+def test_the_board_has_the_desktops_numpy() -> None:
+    numpy = [
+        [b for b in PINS[LOCK / f"{n}.txt"] if b[:7] == "numpy=="] for n in ("desktop", "board")
+    ]
+    assert numpy[0] == numpy[1] != []
 
 
 def test_there_is_one_torch() -> None:
