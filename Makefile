@@ -15,7 +15,7 @@ define environment
 	@$(1)/bin/python $(LOCKED) lock/torch-cpu.txt 2>$(1)/torch.log \
 		|| grep -q "No matching distribution found for torch" $(1)/torch.log || { cat $(1)/torch.log >&2; exit 1; }
 	@$(1)/bin/python -m pip show --quiet torch 2>/dev/null \
-		|| { echo "no index of pip's has torch for the CPU alone, so PyPI's is taken"; $(1)/bin/python $(LOCKED) lock/torch.txt; }
+		|| { echo "no index of pip's has a locked torch for the CPU alone, so PyPI's is taken"; $(1)/bin/python $(LOCKED) lock/torch.txt; }
 endef
 
 # The C tests compile the same files many times. If ccache is here, each is compiled once.

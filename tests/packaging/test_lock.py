@@ -143,7 +143,7 @@ def test_else_that_of_pypi(project: Path) -> None:
     (project / "wheels/torch-2+cpu-py3-none-any.whl").unlink()
     there, said = make(project)
     assert there == ["build = '1'\n", "build = '2'\n"], said
-    assert "no index of pip's has torch for the CPU alone, so PyPI's is taken" in said
+    assert "no index of pip's has a locked torch for the CPU alone, so PyPI's is taken" in said
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_wrong_python(trained, tmp_path, monkeypatch, model):
     said = export_fails(
         trained,
         tmp_path,
-        r"`uv venv` found no Python 3\.10 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),",
+        r"`uv venv` found no Python 3\.11 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),",
     )
     assert "install Python 3.11" in said
     assert not list((tmp_path / "cache").iterdir())
