@@ -6,10 +6,22 @@ NATIVE := deploy/edge_lstm_runtime/native
 # share the cores too.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Of each package only the files whose sha256 the lock has, and wheels alone: a source would be built
+# with packages that no lock names. Of torch the build for the CPU is taken if an index of pip's has it.
+LOCKED := -m pip install --quiet --require-hashes --no-deps --only-binary :all: --requirement
+define environment
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python $(LOCKED) lock/desktop.txt
+	@$(1)/bin/python $(LOCKED) lock/torch-cpu.txt 2>$(1)/torch.log \
+		|| grep -q "No matching distribution found for torch" $(1)/torch.log || { cat $(1)/torch.log >&2; exit 1; }
+	@$(1)/bin/python -m pip show --quiet torch 2>/dev/null \
+		|| { echo "no index of pip's has a locked torch for the CPU alone, so PyPI's is taken"; $(1)/bin/python $(LOCKED) lock/torch.txt; }
+endef
+
 # The C tests compile the same files many times. If ccache is here, each is compiled once.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help demo test slow fuzz lint format wheels bench bench-step bench-tasks bench-rknn clean
+.PHONY: help demo test slow fuzz lint format lock wheels bench bench-step bench-tasks bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -17,6 +29,7 @@ help:
 	@echo "make fuzz    the fuzzers of the C kernel (Clang and GCC) and of bundles, 10 minutes each (SECONDS_EACH=600)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  ruff format"
+	@echo "make lock    versions and hashes of all packages (lock/), after a changed dependency; UV='--upgrade' for newer ones"
 	@echo "make wheels  the wheels for every board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
@@ -24,10 +37,10 @@ help:
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml $(wildcard lock/*.txt)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"edge-lstm needs Python 3.10 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; run: make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(call environment,.venv)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python hatch_build.py || echo "without it the backend 'native' is not here; numpy takes its place"
 	@touch $@
 
@@ -57,6 +70,9 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+lock: .venv/ready
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python lock/renew.py $(UV)
+
 wheels: .venv/ready
 	$(BIN)/python hatch_build.py wheels dist
 	@ls -l dist/*.whl
@@ -70,9 +86,10 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/accuracy.py
 
-build/peers/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
-	$(PYTHON) -m venv build/peers
-	build/peers/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt --editable '.[export]'
+build/peers/ready: pyproject.toml $(wildcard lock/*.txt) benchmarks/requirements.txt
+	$(call environment,build/peers)
+	build/peers/bin/python $(LOCKED) benchmarks/requirements.txt
+	build/peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 bench-step: build/peers/ready

@@ -28,6 +28,8 @@ from edge_lstm_runtime.feeds.lines import answers
 from edge_lstm_runtime.model.npz import write_npz
 
 Array = NDArray[np.float64]
+# What the pipes and the machine take by themselves.
+ECHO = "import os\nwhile data := os.read(0, 65536): os.write(1, data)"
 
 
 def made(folder: Path, hidden: int, channels: int, count: int) -> tuple[Path, Path]:
@@ -64,26 +66,30 @@ class Run:
             feeder.wait()
 
     def latencies(self, lines: list[bytes], count: int, burst: int) -> list[float]:
-        """Seconds from each of `count` single lines to its answer.
+        return latencies([*self._command, "-"], lines, count, burst)
 
-        burst: the lines that are sent at once, and awaited, before each of them.
-        """
-        found = []
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen([*self._command, "-"], bufsize=0, **pipes) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            into = process.stdin.fileno()
-            out = process.stdout.fileno()
-            ask(into, out, lines[:100])
-            for k in range(count):
-                if burst:
-                    ask(into, out, lines[k % 100 : k % 100 + burst])
-                start = time.perf_counter()
-                ask(into, out, [lines[k % len(lines)]])
-                found.append(time.perf_counter() - start)
-            process.stdin.close()
-        return found
+
+def latencies(command: list[str], lines: list[bytes], count: int, burst: int) -> list[float]:
+    """Seconds from each of `count` single lines to its answer.
+
+    burst: the lines that are sent at once, and awaited, before each of them.
+    """
+    found = []
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, bufsize=0, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        into = process.stdin.fileno()
+        out = process.stdout.fileno()
+        ask(into, out, lines[:100])
+        for k in range(count):
+            if burst:
+                ask(into, out, lines[k % 100 : k % 100 + burst])
+            start = time.perf_counter()
+            ask(into, out, [lines[k % len(lines)]])
+            found.append(time.perf_counter() - start)
+        process.stdin.close()
+    return found
 
 
 def ask(into: int, out: int, lines: list[bytes]) -> None:
@@ -153,11 +159,17 @@ def main() -> None:
         print(f"answers the same to the byte: {'yes' if same else 'NO'}\n")
         print("| a line to its answer, through pipes | median | p99 | p99.9 | longest |")
         print("| --- | --- | --- | --- | --- |")
-        for burst in (0, 50, 500):
+        for burst in (None, 0, 50, 500):
             asked = arguments.asked // (10 if burst else 1)
-            times = sorted(run.latencies(others, asked, burst))
+            if burst is None:
+                times = latencies([sys.executable, "-c", ECHO], others, asked, 0)
+            else:
+                times = run.latencies(others, asked, burst)
+            times.sort()
             at = [times[int(share * (len(times) - 1))] for share in (0.5, 0.99, 0.999, 1)]
             what = f"after bursts of {burst} lines" if burst else "one line at a time"
+            if burst is None:
+                what = "one line at a time, a program that only echoes it"
             print(f"| {what} | {' | '.join(f'{1e3 * t:.3f} ms' for t in at)} |")
 
 

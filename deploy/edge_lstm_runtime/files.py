@@ -42,7 +42,8 @@ def check_folder_writable(folder: Path) -> None:
 
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
-        tempfile.TemporaryFile(dir=there).close()
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))  # the least that a disk gives
     except OSError as e:
         why = f"no file can be made in {there} ({e.strerror})"
         raise OSError(e.errno, why, str(folder)) from e

@@ -5,10 +5,11 @@ The jobs are in helpers/jobs.py. A job that takes longer than some seconds is ma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -38,19 +39,14 @@ MOMENTS = 20
 
 @pytest.fixture(scope="module")
 def place(trained: Run) -> Iterator[Place]:
-    """Beside pytest's own folders, which are private."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield make_place(folder, trained)
+        yield make_place(Path(name), trained)
 
 
 @pytest.fixture
 def out(place: Place) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=place.folder) as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
+        yield Path(name)
 
 
 def run(
@@ -141,7 +137,7 @@ def test_an_input_that_is_closed_is_an_error_and_no_empty_one(place: Place, out:
 
 @pytest.mark.parametrize("verb", AND_TRAIN)
 def test_a_reader_that_has_gone(verb: str, place: Place, out: Path) -> None:
-    """`2>&1 | head -n 0`: a command that writes files goes on, any other ends. Neither complains."""
+    """`2>&1 | head -n 0`: a command that writes files goes on, any other ends."""
     command = shlex.join(place.command(verb, out))
     script = f"set -o pipefail; {command} 2>&1 | :"
     done = run(["bash", "-c", script])
@@ -170,17 +166,15 @@ def test_a_name_that_the_output_cannot_show_is_escaped(place: Place, out: Path) 
     in_one_line(done, 2, r"there is no column 'gr\xf6\xdfer'")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="another user's id takes root")
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_user_without_a_home(verb: str, place: Place, out: Path) -> None:
     """No HOME, and no entry in the system's list that would have one."""
+    as_nobody = ["unshare", "--user", f"--map-user={NOBODY}"]
+    if shutil.which("unshare") is None or run([*as_nobody, "true"]).returncode:
+        pytest.skip("this system lets nobody be another user (unshare --user)")
     done = run(
-        place.command(verb, out),
+        [*as_nobody, *place.command(verb, out)],
         without=("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "EDGE_LSTM_CACHE"),
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        cwd=out,
     )
     if verb in ("converter", "demo"):  # they need the converter's environment, which is in a cache
         in_one_line(done, 2, "there is no folder for the cache: HOME is not set")
@@ -212,18 +206,17 @@ def test_a_disk_that_gets_full(verb: str, blocks: int, place: Place, out: Path) 
     """By a limit of a file's size, in KiB: EFBIG in place of ENOSPC, for root too."""
     done = run(place.command(verb, out), before=f"ulimit -f {blocks};")
     in_one_line(done, 2)
-    assert re.search(r"File too large|no file can be made|No space", done.stderr), done.stderr
+    assert "File too large" in done.stderr
     assert [p.name for p in out.rglob("*.tmp")] == []
 
 
 # --- signals ---
 
-# The first line says that Python itself has started, and takes signals as usual.
+# Python itself has started then. What a signal does to it before is not in our hands.
 START = """
 import os, sys
-os.write({ready}, b".")
-sys.argv[0] = "edge-lstm"
 from edge_lstm_command import main
+os.write({ready}, b".")
 sys.exit(main())
 """
 
@@ -231,7 +224,7 @@ sys.exit(main())
 def interrupted(
     command: list[str], number: int, after: float, *, group: bool
 ) -> subprocess.CompletedProcess[str]:
-    """after: seconds from the first line of Python. group: all of its processes get the signal."""
+    """after: seconds from the start of the command. group: all of its processes get the signal."""
     ready, told = os.pipe()
     process = subprocess.Popen(
         [command[0], "-c", START.format(ready=told), *command[3:]],
@@ -247,10 +240,8 @@ def interrupted(
     os.read(ready, 1)
     os.close(ready)
     time.sleep(after)
-    try:
+    with contextlib.suppress(ProcessLookupError):
         (os.killpg if group else os.kill)(process.pid, number)
-    except ProcessLookupError:
-        pass
     try:
         stdout, stderr = process.communicate(timeout=60)
     finally:

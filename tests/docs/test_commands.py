@@ -17,7 +17,8 @@ import pytest
 from edge_lstm_runtime.cli import verbs
 from helpers.paths import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = [*map(ROOT.joinpath, PAGES), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text("utf-8")
 ON_BOARD = "# on the board\n"  # a block that begins so is for another machine
 # Of a login shell: none of the tests' own environment, and not the Python that runs them.

@@ -23,13 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 PROJECT = Path(__file__).parents[2]
-CONSTRAINTS = PROJECT / "constraints.txt"
+LOCK = PROJECT / "lock/board.txt"
 # Its Python is 3.11. For that of the next one, 3.13, rknn-toolkit-lite2 has no wheel.
 SUITE = "bookworm"
 SOURCE = (
@@ -72,8 +67,7 @@ class Architecture(NamedTuple):
     cpu: str  # if none is asked for
     platform: str  # of the wheel
     debian_packages: tuple[str, ...]
-    # of the project: pip installs its requirements besides NumPy. None: Debian has NumPy.
-    extras: tuple[str, ...] | None
+    locked: bool  # pip installs what lock/board.txt has. If not, NumPy is Debian's
 
 
 ARCHITECTURES = {
@@ -87,7 +81,7 @@ ARCHITECTURES = {
             "max",
             "manylinux2014_aarch64",
             ("python3-pip", "libstdc++6"),
-            ("npu",),
+            True,
         ),
         # The index has no NumPy for it. By its best CPU the emulator would be an armv8l, and
         # Debian's pip takes no wheel of that.
@@ -98,7 +92,7 @@ ARCHITECTURES = {
             "cortex-a7",
             "manylinux2014_armv7l",
             ("python3-pip", "python3-numpy"),
-            None,
+            False,
         ),
     )
 }
@@ -205,29 +199,11 @@ def cached(architecture: Architecture) -> Board:
     """
     from edge_lstm_export.npu.rknn import environment
 
-    # This file says how it is made.
-    parts = (
-        Path(__file__).read_bytes(),
-        CONSTRAINTS.read_bytes(),
-        "\n".join(requirements(architecture)).encode(),
-    )
+    parts = (Path(__file__).read_bytes(), LOCK.read_bytes())  # which say how it is made
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     return make(
         environment.location().parent / f"board-{architecture.debian}-{digest}", architecture
     )
-
-
-def requirements(architecture: Architecture) -> list[str]:
-    """What the wheel with the extra `npu` asks for on a board, as far as it is not Debian's."""
-    if architecture.extras is None:
-        return []
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    return [
-        line.split(";")[0]
-        for lines in (project["dependencies"], *(extras[name] for name in architecture.extras))
-        for line in lines
-    ]
 
 
 def make(home: Path, architecture: Architecture) -> Board:
@@ -305,16 +281,17 @@ def _install_packages(board: Board) -> None:
     numpy = board.folder / "numpy"
     for folder in (npu, numpy):
         folder.mkdir()
-    if wanted := requirements(board.architecture):
+    if board.architecture.locked:
         pip = board.pip(
             "install",
+            "--require-hashes",
+            "--no-deps",
             "--only-binary",
             ":all:",
-            "--constraint",
-            CONSTRAINTS,
             "--target",
             npu,
-            *wanted,
+            "--requirement",
+            LOCK,
         )
         _run(pip, variables=board.variables())
     for path in list(npu.glob("numpy*")):

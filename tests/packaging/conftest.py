@@ -11,7 +11,7 @@ import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.model.npz import write_npz
-from helpers.paths import ROOT
+from helpers.locks import locked
 from helpers.specs import make_spec
 from helpers.weights import random_weights
 
@@ -22,16 +22,9 @@ def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("board")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    numpy = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--constraint",
-        str(ROOT / "constraints.txt"),
-        "numpy",
-    ]
+    (folder / "numpy.txt").write_text(locked(["numpy"]), "utf-8")
+    numpy = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    numpy += ["--requirement", str(folder / "numpy.txt")]
     done = subprocess.run(numpy, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"NumPy can't be installed here, from no index: {done.stderr[-300:]}")

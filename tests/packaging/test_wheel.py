@@ -181,7 +181,15 @@ def test_nothing_but_numpy_is_there(board: Path) -> None:
 # "auto" reads the facts of rknn-sim, the wheel's own plug-in, and nothing that is not there.
 PLUG_IN = ["edge_lstm_export"] + [
     f"edge_lstm_export.npu{name}"
-    for name in ("", ".rknn", ".rknn.environment", ".rknn.sim", ".rknn.uv")
+    for name in (
+        "",
+        ".rknn",
+        ".rknn.content",
+        ".rknn.environment",
+        ".rknn.indexes",
+        ".rknn.sim",
+        ".rknn.uv",
+    )
 ]
 
 

@@ -38,5 +38,6 @@ def in_one_line(error: BaseException) -> str | None:
         names = " -> ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
         reason = error.strerror or str(error) or type(error).__name__
         advice = ADVICE.get(error.errno or 0)
-        return f"{names or 'the system'}: {reason}" + (f"; {advice}" if advice else "")
+        told = f"{names}: {reason}" if names else reason
+        return f"{told}; {advice}" if advice else told
     return None

@@ -27,10 +27,11 @@ from ._shared import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Stream samples through a bundle, one answer a line. Each line is flushed, so the command\n"
-        "works in a pipe. The state is carried from line to line. A line that can't be used gets\n"
-        "an error line with its number, leaves the state as it was, and makes the exit code 1 at\n"
-        "the end. That goes for the first line too: half a line or a boot message does no harm.\n"
+        "Stream samples through a bundle, one answer a line. No line waits for the next one, so\n"
+        "the command works in a pipe. The state is carried from line to line. A line that can't be\n"
+        "used gets an error line with its number, leaves the state as it was, and makes the exit\n"
+        "code 1 at the end. That goes for the first line too: half a line or a boot message does\n"
+        "no harm.\n"
         "A bidirectional model answers whole sequences. A sequence ends with the input, at a line\n"
         '{"reset": true}, or after --reset-every N samples. Until then its lines are kept in\n'
         "memory. They are answered in their order."

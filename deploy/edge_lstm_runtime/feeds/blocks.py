@@ -15,7 +15,6 @@ from .lines import Lines, Stepwise, answer_of_line
 from .stream import Line
 
 PIECE = 128  # lines that are answered together. The first one waits for the last one's answer
-FEW = 8  # lines that are answered faster one by one
 
 
 class Blocks(Lines):
@@ -35,26 +34,26 @@ class Blocks(Lines):
         at = 0
         while at < len(block):
             outputs = self._outputs(block[at : at + PIECE])
-            if not len(outputs):
+            if outputs is None:
                 yield from self._json(self.line(block[at]))
                 at += 1
                 continue
-            finite = np.isfinite(outputs).all(axis=1)
-            good = outputs if finite.all() else outputs[: finite.argmin()]
-            yield self._told(good)
-            if len(good) < len(outputs):
-                answer_of_line(self.session, outputs[len(good)], self.number + 1)  # raises
             at += len(outputs)
+            finite = np.isfinite(outputs).all(axis=1)
+            count = len(outputs) if finite.all() else int(finite.argmin())
+            if count:
+                yield self._told(outputs[:count])
+            if count < len(outputs):
+                answer_of_line(self.session, outputs[count], self.number + 1)  # raises
 
     def _json(self, answers: Iterator[dict[str, Any]]) -> Iterator[str]:
         return (json_of(answer) + "\n" for answer in answers)
 
-    def _outputs(self, lines: Sequence[Line]) -> NDArray[Any]:
-        """(n, O) for the first n lines, of which none needs a closer look."""
-        none = np.empty((0, self.session.spec.answer.size))
-        read = self.reader.quick()
-        if read is None or not self._plain:
-            return none
+    def _outputs(self, lines: Sequence[Line]) -> NDArray[Any] | None:
+        """(n, O) for the first n lines. None if the first one needs a closer look."""
+        read = self.reader.quick() if self._plain else None
+        if read is None:
+            return None
         numbers = array.array("d")
         count = 0
         for line in lines:
@@ -63,23 +62,24 @@ class Blocks(Lines):
                 break
             numbers.extend(found[0])
             count += 1
-        if count < FEW:
-            return none
+        if not count:
+            return None
         xs = np.frombuffer(numbers).reshape(count, -1)
         far = self.session.spec.inputs.out_of_range(xs)
         if far.any():
             xs = xs[: int(np.argmax(far.any(axis=1)))]
-        return self.session.steps(xs) if len(xs) >= FEW else none
+        outputs = self.session.steps(xs) if len(xs) else xs
+        return outputs if len(outputs) else None
 
     @property
     def _plain(self) -> bool:
-        """Whether an answer depends on nothing but the samples."""
+        """Whether a sample's answer is all that there is to it."""
         return isinstance(self.answering, Stepwise) and not (
             self.session.spec.detector or self.reset_every
         )
 
     def _told(self, outputs: NDArray[Any]) -> str:
-        """outputs: (n, O) of the next lines."""
+        """outputs: (n, O) of the next lines, at least one."""
         first = self.number + 1
         start = -(self.samples + 1) % self.every
         texts = self.session.spec.answer.texts(outputs[start :: self.every])

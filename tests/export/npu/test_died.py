@@ -17,6 +17,7 @@ import pytest
 
 from edge_lstm_export import export_run
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.content import digest_of, listed
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.folder import PREFIX
 from edge_lstm_export.steps import convert_rknn, inspect_rknn
@@ -281,6 +282,7 @@ def test_a_flipped_bit_in_the_stamp(tmp_path, monkeypatch):
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/bin/sh")
     stamp = {"files": 1, "bytes": 7, "python": "3.11.7", "rknn-toolkit2": "2.3.2"}
+    stamp |= {"asked": environment._asked(), "content": digest_of(home, listed(home, "-"))}
     path = home / environment.STAMP
     path.write_bytes(sealed_json(stamp))
     whole = environment.state()

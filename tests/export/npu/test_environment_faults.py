@@ -8,16 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.content import digest_of, listed
+from edge_lstm_export.npu.rknn.indexes import settings_for
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.files import sealed_json, unsealed_json
 from helpers.converter import convert
 from helpers.faults import export_fails, fails, link_or_copy, watched, without_network, works
+from helpers.locks import make_wheel
 from helpers.paths import ROOT
 
 pytestmark = [
@@ -99,12 +102,27 @@ def remove_half(home: Path) -> None:
     shutil.rmtree(home / "lib")
 
 
+def change_a_file(home: Path) -> None:
+    """As long as it was, where only an import or a digest finds it."""
+    file = next(home.glob("lib/python*/site-packages/onnx/__init__.py"))
+    content = file.read_bytes()
+    file.unlink()  # it may be a link to the whole one
+    file.write_bytes(b"(" * len(content))
+
+
 def garble_the_stamp(home: Path) -> None:
     (home / environment.STAMP).unlink()
     (home / environment.STAMP).write_text('{"files": ')
 
 
-DAMAGES = [delete_package, cut_a_file, break_the_interpreter, remove_half, garble_the_stamp]
+DAMAGES = [
+    delete_package,
+    cut_a_file,
+    change_a_file,
+    break_the_interpreter,
+    remove_half,
+    garble_the_stamp,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)
@@ -141,13 +159,13 @@ def test_damaged_environment_is_made_again(copied, model, monkeypatch):
     assert [p.name for p in copied.parent.iterdir()] == [copied.name]
 
 
-def test_damage_that_only_an_import_finds_names_the_command_that_mends_it(copied, model):
-    file = next(copied.glob("lib/python*/site-packages/rknn/api/rknn.py"), None) or next(
-        copied.glob("lib/python*/site-packages/onnx/__init__.py")
-    )
-    content = file.read_bytes()
-    file.unlink()
-    file.write_bytes(b"(" * len(content))  # as long as it was
+def test_what_only_an_import_finds_names_the_command_that_mends_it(copied, model):
+    """Such as a change of the machine's, under an environment that is as it was installed."""
+    change_a_file(copied)
+    stamp = unsealed_json((copied / environment.STAMP).read_bytes())
+    stamp["content"] = digest_of(copied, listed(copied, environment.STAMP))
+    (copied / environment.STAMP).unlink()
+    (copied / environment.STAMP).write_bytes(sealed_json(stamp))
     fails(
         lambda: convert(model),
         r"can't be loaded: SyntaxError: .*seems damaged: `edge-lstm converter remove` removes it",
@@ -168,7 +186,7 @@ def test_wrong_python(trained, tmp_path, monkeypatch, model):
     said = export_fails(
         trained,
         tmp_path,
-        r"`uv venv` found no Python 3\.10 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),",
+        r"`uv venv` found no Python 3\.11 to 3\.12, which rknn-toolkit2 needs \(this is 3\.14\),",
     )
     assert "install Python 3.11" in said
     assert not list((tmp_path / "cache").iterdir())
@@ -216,34 +234,20 @@ def test_made_by_two_at_once_and_after_one_was_killed(tmp_path, monkeypatch, mod
     assert not list(cache.iterdir())
 
 
-def probe_wheel(folder: Path) -> Path:
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "edge_lstm_probe-1-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("edge_lstm_probe.py", "")
-        wheel.writestr(
-            "edge_lstm_probe-1.dist-info/METADATA",
-            "Metadata-Version: 2.1\nName: edge-lstm-probe\nVersion: 1\n",
-        )
-        wheel.writestr(
-            "edge_lstm_probe-1.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-        wheel.writestr("edge_lstm_probe-1.dist-info/RECORD", "")
-    return folder
-
-
 @pytest.mark.parametrize("way", ["UV_FIND_LINKS", "PIP_FIND_LINKS", "pip.conf"])
 def test_wheel_folder_is_used(tmp_path, monkeypatch, way):
     """A package that is nowhere else is found there, without a network."""
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     without_network(tmp_path, monkeypatch)
-    wheels = probe_wheel(tmp_path / "wheels")
+    wheels = tmp_path / "wheels"
+    digest = make_wheel(wheels, "edge_lstm_probe", "")
     if way == "pip.conf":
         (tmp_path / "pip.conf").write_text(f"[global]\nfind-links = {wheels}\n")
         monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     else:
         monkeypatch.setenv(way, str(wheels))
-    monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-probe==1\n")
+    asked = f"edge-lstm-probe==1 --hash=sha256:{digest}\n"
+    monkeypatch.setattr(environment, "_requirements", lambda: asked)
     monkeypatch.setattr(environment, "_try_out", lambda _: {"python": "-", "rknn-toolkit2": "-"})
     made = environment.python(lambda _: None).parent.parent
     assert list(made.glob("lib/python*/site-packages/edge_lstm_probe.py"))
@@ -270,13 +274,12 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     monkeypatch.setenv("PIP_FIND_LINKS", "/from-environment")
-    assert environment._index_settings("cp311") == {
+    assert settings_for("cp311") == {
         "UV_DEFAULT_INDEX": "https://a.example/simple",
-        "UV_INDEX": "https://b.example https://c.example",
+        "UV_INDEX": "https://a.example/simple https://b.example https://c.example",
         "UV_FIND_LINKS": "/from-environment",
         "SSL_CERT_FILE": "/c.pem",
         "ALL_PROXY": "http://p.example:1",
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_TORCH_BACKEND": "cpu",
     }
     for name, value in (
@@ -287,12 +290,13 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
         ("SSL_CERT_FILE", "r"),
     ):
         monkeypatch.setenv(name, value)
-    assert environment._index_settings("cp311") == {"UV_TORCH_BACKEND": "cpu"}
+    assert settings_for("cp311") == {"UV_TORCH_BACKEND": "cpu"}
 
 
 def test_package_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(environment, "_requirements", lambda: "edge-lstm-has-no-such-package==1\n")
+    asked = f"edge-lstm-has-no-such-package==1 --hash=sha256:{'0' * 64}\n"
+    monkeypatch.setattr(environment, "_requirements", lambda: asked)
     fails(
         lambda: environment.python(lambda _: None),
         r"`uv pip install` failed .*edge-lstm-has-no-such-package",

@@ -45,7 +45,8 @@ def convert_all(jobs, folder):
     done = subprocess.run(
         command,
         input="".join(lines),
-        env={"OMP_NUM_THREADS": "1"},
+        # What Python compiles would be a change of the environment.
+        env={"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=True,

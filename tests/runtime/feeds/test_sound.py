@@ -17,7 +17,7 @@ import pytest
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.feeds import lines
-from edge_lstm_runtime.feeds.sound import answers, raw_chunks, read_wav
+from edge_lstm_runtime.feeds.sound import answers, raw_chunks, read_wav, samples_of
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
 from helpers.bundles import make_bundle
 from helpers.commands import command, edge_lstm, environment
@@ -257,3 +257,8 @@ def test_info_shows_the_front_end(model: Path) -> None:
         "sound     8000 Hz mono, log-mel of frames of 200 samples, 80 apart: 100 a second"
         in edge_lstm("info", model).stdout
     )
+
+
+def test_half_a_sample_of_a_writer_that_went_away_is_dropped() -> None:
+    pieces = samples_of([b"\1\0\2", b"\0\3", b"", b"\4\0", b"\5"])
+    assert np.concatenate(list(pieces)).tolist() == [1, 2, 4]

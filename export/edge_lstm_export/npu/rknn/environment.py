@@ -1,8 +1,8 @@
 """The converter's own Python environment: made on first use, then checked and used again.
 
 It is safe to delete. It is built in a folder beside its own, and renamed when it is whole. Its
-stamp is written last, and has the facts by which it is checked, with their sha256. One process at a
-time makes or removes it.
+stamp is written last. It has the sha256 of what was asked for and of what was installed, every file
+with its name and content, and a sha256 of its own. One process at a time makes or removes it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,15 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import cache_folder, sealed_json, unsealed_json
 
 from . import uv
+from .content import digest_of, listed
+from .indexes import settings_for
 
-SUPPORTED = ((3, 10), (3, 12))  # those with the vendor's wheel and our worker's syntax
+# Those with the vendor's wheel, our worker's syntax, and a locked build of torch for the CPU.
+SUPPORTED = ((3, 11), (3, 12))
 PREFERRED = "3.11"
-LAYOUT = 2  # of the environment's folder
+LAYOUT = 3  # of the environment's folder
 STAMP = "edge-lstm.json"
 _BUILDING = ".building-"
-# uv does not read pip's configuration. pip's settings -> uv's names of them.
-_HANDED_ON = {
-    "index-url": "UV_DEFAULT_INDEX",
-    "extra-index-url": "UV_INDEX",
-    "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
-    "trusted-host": "UV_INSECURE_HOST",
-    "cert": "SSL_CERT_FILE",
-    "proxy": "ALL_PROXY",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,19 +59,21 @@ def unsupported_reason() -> str | None:
 
 def location() -> Path:
     """The environment's folder, there or not. Its name has a digest of the requirements."""
-    digest = hashlib.sha256(f"{LAYOUT}\n{_requirements()}".encode()).hexdigest()[:12]
-    return cache_folder() / f"rknn-toolkit2-{digest}"
+    return cache_folder() / f"rknn-toolkit2-{_asked()[:12]}"
 
 
 def state() -> State:
-    """Counts the files, which takes 0.2 s, but does not read them."""
+    """Reads all files, which takes about 2 s. If none has changed since, the process does not read
+    them again, which takes 0.2 s."""
     home = location()
     if not os.path.lexists(home):
         return State(home, "")
-    count, size = _contents(home)
+    found = listed(home, STAMP)
+    size = sum(file.size for file in found)
     try:
         stamp = unsealed_json((home / STAMP).read_bytes())
         wanted = (stamp["files"], stamp["bytes"])
+        content = (stamp["asked"], stamp["content"])
         version = str(stamp["python"])
         toolkit = str(stamp["rknn-toolkit2"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -92,11 +87,13 @@ def state() -> State:
         damage = (
             f"its Python {version} is gone: {home / 'bin/python'} leads to nothing that can be run"
         )
-    elif (count, size) != wanted:
+    elif (len(found), size) != wanted:
         damage = (
-            f"{count} files of {size} bytes are there, "
+            f"{len(found)} files of {size} bytes are there, "
             f"and {wanted[0]} of {wanted[1]} bytes should be"
         )
+    elif (_asked(), digest_of(home, found)) != content:
+        damage = "the content of its files is not what was installed"
     return State(home, damage, size, version, toolkit)
 
 
@@ -162,11 +159,13 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
             requirements.write_text(_requirements(), "utf-8")
             made = building / "env"
             version = _make_empty(made, say, lock)
-            variables = {**os.environ, **_index_settings("cp{}{}".format(*version.split(".")))}
+            variables = {**os.environ, **settings_for("cp{}{}".format(*version.split(".")))}
             interpreter = made / "bin/python"
             install = [
                 "pip",
                 "install",
+                "--require-hashes",
+                "--no-build",  # what a build needs has no hash here
                 "--no-deps",
                 "--python",
                 str(interpreter),
@@ -176,12 +175,16 @@ def _make(found: State, say: Callable[[str], None], lock: int) -> None:
             if problem := uv.call(install, variables, say, lock=lock):
                 raise ConversionError(
                     f"can't make the converter's environment: `uv pip install` failed ({problem}); "
-                    "it needs a package index, or the wheels in a folder named by UV_FIND_LINKS"
+                    + _way_out(problem)
                 )
             versions = _try_out(interpreter)
-            count, size = _contents(made)
-            stamp = sealed_json({"files": count, "bytes": size, **versions})
-            (made / STAMP).write_bytes(stamp)
+            contents = listed(made, STAMP)
+            facts: dict[str, object] = {
+                "files": len(contents),
+                "bytes": sum(file.size for file in contents),
+            }
+            facts |= {"asked": _asked(), "content": digest_of(made, contents), **versions}
+            (made / STAMP).write_bytes(sealed_json(facts))
             try:
                 if os.path.lexists(home):
                     home.rename(building / "damaged")
@@ -286,20 +289,17 @@ def _requirements() -> str:
     return files(__package__).joinpath("requirements.txt").read_text("utf-8")
 
 
-def _contents(folder: Path) -> tuple[int, int]:
-    """(files, bytes) without the stamp and the files that Python compiles."""
-    count = size = 0
-    waiting = [str(folder)]
-    while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name != "__pycache__":
-                        waiting.append(entry.path)
-                elif entry.name != STAMP:
-                    count += 1
-                    size += entry.stat(follow_symlinks=False).st_size
-    return count, size
+def _asked() -> str:
+    return hashlib.sha256(f"{LAYOUT}\n{_requirements()}".encode()).hexdigest()
+
+
+def _way_out(problem: str) -> str:
+    if "hash mismatch" in problem.lower():
+        return (
+            "the index or wheel folder has another file under the name of the one that was locked: "
+            "nothing of it was installed; find out who changed it"
+        )
+    return "it needs a package index, or the wheels in a folder named by UV_FIND_LINKS"
 
 
 @contextlib.contextmanager
@@ -344,47 +344,3 @@ def _building(home: Path) -> Iterator[Path]:
         yield building
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _index_settings(tag: str) -> dict[str, str]:
-    """Variables for uv. They hand on a private index, wheel folder, certificate or proxy of pip's.
-
-    uv's own variables win. tag: of the environment's Python, such as "cp311".
-    """
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
-    pip = {}
-    for line in listing.splitlines():
-        key, _, value = line.partition("=")
-        pip[key.rsplit(".", 1)[-1]] = " ".join(
-            value.strip().strip("'\"").replace("\\n", " ").split()
-        )
-    for key in _HANDED_ON:  # these beat pip's files, and hold even if there is no pip to ask
-        if given := os.environ.get("PIP_" + key.upper().replace("-", "_")):
-            pip[key] = " ".join(given.split())
-    settings = {}
-    for key, variable in _HANDED_ON.items():
-        known = (
-            {variable}
-            if key != "proxy"
-            else {n for p in ("ALL", "HTTPS", "HTTP") for n in (f"{p}_PROXY", f"{p.lower()}_proxy")}
-        )
-        if pip.get(key) and not known & os.environ.keys():
-            settings[variable] = pip[key].replace(" ", "," if variable == "UV_FIND_LINKS" else " ")
-    if "UV_INDEX" in settings:
-        # As pip does with these: every index counts alike. All versions are pinned.
-        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    links = (
-        (settings.get("UV_FIND_LINKS") or os.environ.get("UV_FIND_LINKS", ""))
-        .replace(",", " ")
-        .split()
-    )
-    if not any(
-        wheel
-        for folder in links
-        for wheel in Path(folder.removeprefix("file://")).glob(f"torch-*-{tag}-*.whl")
-    ):
-        # The converter never uses a GPU.
-        settings["UV_TORCH_BACKEND"] = os.environ.get("UV_TORCH_BACKEND", "cpu")
-    return settings

@@ -1,0 +1,94 @@
+"""Renews the locks: exact versions, with the sha256 of every file that the index has of each.
+
+`make lock` runs it, and `make lock UV='--upgrade'` hands an option on to `uv pip compile`. Versions
+stay as they are unless an option or a changed requirement moves them.
+
+desktop.txt    all that `.venv` needs, for every platform and Python, but torch
+torch-cpu.txt  torch without CUDA, which PyTorch's own index has
+torch.txt      torch as PyPI has it, with its GPU packages
+board.txt      what a board with an NPU needs
+Two more files list their pins themselves, and get their hashes here: what the converter's
+environment needs, and the benchmarks' peers.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+CONVERTER = ROOT / "export/edge_lstm_export/npu/rknn/requirements.txt"
+PEERS = ROOT / "benchmarks/requirements.txt"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_GPU = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)")
+_PIN = re.compile(r"([\w.-]+)==([^\s;]+)")
+_HASHES = re.compile(r"(?: \\\n +--hash=\S+)+")
+
+
+def blocks(text: str) -> list[str]:
+    """The pins of a lock, each with its hashes."""
+    return re.findall(r"^\w.*\n(?:[ \t].*\n)*", text, re.MULTILINE)
+
+
+def pin(block: str) -> tuple[str, str]:
+    """(package, version)."""
+    found = _PIN.match(block)
+    if found is None:
+        raise SystemExit(f"{block.splitlines()[0]!r} is no pin; expected package==version")
+    return found[1], found[2]
+
+
+def compiled(source: str, *options: str, asked: str = "", pins: str = "") -> list[str]:
+    """The blocks of all that it needs.
+
+    source: a file, or "-" for `asked`. pins: versions that are kept if they fit.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "lock.txt"
+        out.write_text(pins, "utf-8")
+        command = ["uv", "pip", "compile", source, "--universal", "--generate-hashes", "--no-build"]
+        command += ["--no-annotate", "--no-header", "--quiet", "--output-file", str(out), *options]
+        if subprocess.run(command, cwd=ROOT, input=asked, text=True, check=False).returncode != 0:
+            raise SystemExit(f"`{' '.join(command)}` failed")
+        return blocks(out.read_text("utf-8"))
+
+
+def write(path: Path, content: Sequence[str]) -> None:
+    """Under the comment that stands at the top of the file."""
+    comment = re.match(r"(#.*\n)*", path.read_text("utf-8"))
+    assert comment is not None
+    path.write_text(comment[0] + "".join(content), "utf-8")
+    print(f"{path.relative_to(ROOT)}: {len(content)} pins")
+
+
+def main(options: Sequence[str]) -> None:
+    names = ("desktop", "torch", "torch-cpu", "board")
+    desktop, torch, cpu, board = (HERE / f"{name}.txt" for name in names)
+    old = "".join(path.read_text("utf-8") for path in (desktop, torch))
+    options = ["--python-version", "3.10", *options]
+    found = compiled("pyproject.toml", "--extra", "dev", *options, pins=old)
+    write(desktop, [b for b in found if not _GPU.fullmatch(pin(b)[0])])
+    write(torch, [b for b in found if _GPU.fullmatch(pin(b)[0])])
+    old = board.read_text("utf-8") + desktop.read_text("utf-8")
+    write(board, compiled("pyproject.toml", "--extra", "npu", *options, pins=old))
+
+    version = next(v for name, v in map(pin, found) if name == "torch") + "+cpu"
+    if [v for _, v in map(pin, blocks(cpu.read_text("utf-8")))] != [version]:
+        asked = f"torch=={version}\n"
+        write(cpu, compiled("-", "--no-deps", "--default-index", CPU_INDEX, asked=asked))
+    for path, python in ((CONVERTER, "3.11"), (PEERS, "3.10")):
+        listed = blocks(path.read_text("utf-8"))
+        others = [_HASHES.sub("", b) for b in listed if pin(b)[0] != "torch"]
+        made = compiled("-", "--no-deps", "--python-version", python, asked="".join(others))
+        if len(others) < len(listed):
+            made += blocks(cpu.read_text("utf-8"))
+        write(path, sorted(made))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
