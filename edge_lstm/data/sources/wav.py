@@ -1,6 +1,7 @@
 """A folder of wav files, one recording each, as the frames that the front end makes of them.
 
-Files in subfolders belong to it, and so do files *.WAV. A note tells of other files.
+Files in subfolders belong to it, and so do files *.WAV. A note tells of other files, and of hidden
+and empty ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edge_lstm_runtime.inputs.front_end import FrontEnd
 from ...config.base import Contradiction
 from ...config.sections import Asked, SampleSection, Whole
 from ..files import locate
+from ..folders import files_in, parts_of
 from ..recordings import Recording
 
 Folder = Annotated[str, Field(description="the folder with the .wav files")]
@@ -65,11 +67,7 @@ class Section(SampleSection):
         return asked.front_end.names
 
     def _recording(self, path: Path, name: str, front_end: FrontEnd) -> Recording:
-        match = re.fullmatch(self.pattern, name) if self.pattern is not None else None
-        if self.pattern is not None and match is None:
-            other = f"the name doesn't look like `pattern` in [data], {self.pattern!r}"
-            raise DataError(f"{path}: {other}; correct it, or move the file away")
-        parts = match.groupdict() if match else {}
+        parts = parts_of(self.pattern, name, path)
         x = front_end.frames(read_wav(path, front_end.sample_rate))
         if not len(x):
             short = f"is shorter than a frame ({front_end.frame_length} samples)"
