@@ -129,7 +129,7 @@ JSON = [
     _bad_json("two in a line", "[1, 2][3, 4]", "not valid JSON"),
     _bad_json("a plus", "[+1, 2]", "not valid JSON"),
     _bad_json("a decimal comma", "[1,5, 2]", "3 values, expected 2"),
-    _bad_json("broken bytes", "[1, \ufffd]", "not valid JSON"),
+    _bad_json("broken bytes in JSON", "[1, \ufffd]", "not valid JSON"),
     _bad_json("NUL", "[1, 2\0]", "not valid JSON"),
     _bad_json("a reset that is no reset", '{"reset": "yes"}', "channels ['a', 'b'] are missing"),
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """A folder of wav files, one recording each, as the frames that the front end makes of them.
 
-Files in subfolders belong to it, and so do files *.WAV. A note tells of other files.
+Files in subfolders belong to it, and so do files *.WAV. A note tells of other files, and of hidden
+and empty ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edge_lstm_runtime.inputs.front_end import FrontEnd
 from ...config.base import Contradiction
 from ...config.sections import Asked, SampleSection, Whole
 from ..files import locate
+from ..folders import files_in, parts_of
 from ..recordings import Recording
 
 Folder = Annotated[str, Field(description="the folder with the .wav files")]
@@ -54,26 +56,18 @@ class Section(SampleSection):
         """By name. A file that `pattern` doesn't match raises DataError: no data is lost unseen."""
         assert asked.front_end is not None  # load_config sees to it
         folder = locate(self.path, asked.folder)
-        files, others = _files(folder)
-        if not files:
-            expected = "expected a folder with one for each recording"
-            raise DataError(f"{folder}: there is no .wav file in it; {expected}")
-        found = [self._recording(path, folder, asked.front_end) for path in files]
-        if others:
-            found[0] = dataclasses.replace(found[0], notes=(_left_out(folder, others),))
+        files = files_in(folder, (".wav",))
+        found = [self._recording(path, name, asked.front_end) for path, name in files.found]
+        if files.note:
+            found[0] = dataclasses.replace(found[0], notes=(files.note,))
         return found
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
         assert asked.front_end is not None
         return asked.front_end.names
 
-    def _recording(self, path: Path, folder: Path, front_end: FrontEnd) -> Recording:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        match = re.fullmatch(self.pattern, name) if self.pattern is not None else None
-        if self.pattern is not None and match is None:
-            other = f"the name doesn't look like `pattern` in [data], {self.pattern!r}"
-            raise DataError(f"{path}: {other}; correct it, or move the file away")
-        parts = match.groupdict() if match else {}
+    def _recording(self, path: Path, name: str, front_end: FrontEnd) -> Recording:
+        parts = parts_of(self.pattern, name, path)
         x = front_end.frames(read_wav(path, front_end.sample_rate))
         if not len(x):
             short = f"is shorter than a frame ({front_end.frame_length} samples)"
@@ -101,17 +95,3 @@ class Section(SampleSection):
             goes = "goes with split by 'given' of source 'wav'"
             yield ("data", "test_pattern"), f"{goes}, and by is {self.split.by!r}"
         yield from super().rules(config)
-
-
-def _files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The wav files in a folder and its subfolders, and all other files, by their path."""
-    inside = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    wavs = [path for path in inside if path.suffix.lower() == ".wav" and not path.is_dir()]
-    return wavs, sorted({*inside} - {*wavs})
-
-
-def _left_out(folder: Path, others: list[Path]) -> str:
-    first = others[0].relative_to(folder).as_posix()
-    if len(others) == 1:
-        return f"{folder}: {first!r} is no .wav file and was left out."
-    return f"{folder}: {len(others)} files are no .wav files and were left out, {first!r} first."

@@ -174,12 +174,16 @@ def test_other_files_are_told(
     tones: Path, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tones / "a.mp3").touch()
-    one = f"{tones}: 'a.mp3' is no .wav file and was left out."
+    one = f"{tones}: 1 file was left out: 1 of another ending ('a.mp3')"
     assert load_data(configure(SOUND)).notes == (one,)
     (tones / "more").mkdir()
     (tones / "more" / "b.flac").touch()
-    (tones / "linked").symlink_to(tmp_path)
-    told = f"{tones}: 3 files are no .wav files and were left out, 'a.mp3' first."
+    (tones / "._low_ann_1.wav").write_bytes(b"of macOS")
+    (tones / "low_zoe_9.wav").touch()
+    told = (
+        f"{tones}: 4 files were left out: 1 hidden ('._low_ann_1.wav'), "
+        "2 of another ending ('a.mp3'), 1 empty ('low_zoe_9.wav')"
+    )
     run = train(configure(SOUND, train__epochs=1), tmp_path / "run")
     assert f"note: {told}\n" in capsys.readouterr().err
     assert run.metrics["data"] == [told]
@@ -296,7 +300,7 @@ def test_files_that_cannot_be_used(tones: Path, configure: Configure) -> None:
             "low-ann-3",
             4000,
             500,
-            r"low-ann-3.wav: the name doesn't look like `pattern` in \[data\]",
+            r"low-ann-3.wav: the name 'low-ann-3' doesn't look like `pattern` in \[data\]",
         ),
     ):
         write_wav(tones / f"{name}.wav", np.zeros(samples), rate)
@@ -311,5 +315,7 @@ def test_files_that_cannot_be_used(tones: Path, configure: Configure) -> None:
         load_data(config)
     for file in tones.iterdir():
         file.unlink()
-    with pytest.raises(DataError, match=r"tones: there is no .wav file in it"):
+    with pytest.raises(
+        DataError, match=r"tones: the folder has no \*.wav file; expected one per recording"
+    ):
         load_data(config)
