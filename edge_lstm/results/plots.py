@@ -49,7 +49,7 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     )
     if min(row[key] for row in history for key in ("train_loss", "val_loss")) > 0:
         axes[0].set_yscale("log")
-    axes[0].legend(frameon=False)
+    axes[0].legend(loc="upper right", frameon=False)
     label_axes(axes[0], "Loss", "epoch", "loss")
     for ax, key in zip(axes[1:], metrics, strict=False):
         ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
@@ -175,7 +175,7 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
             plain(row["model"]), place, xytext=(4, 4), textcoords="offset points", fontsize=7
         )
     ax.set_xscale("log")
-    ax.legend(frameon=False)
+    ax.legend(loc="upper right", frameon=False)
     label_axes(ax, "Smaller, step by step", "parameters", _with_unit(metric))
     return figure
 

@@ -357,7 +357,7 @@ def plot_forecast(
         over_time.fill_between(moments, ends[low], ends[high], label=label, **area)
     over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
-    over_time.legend(frameon=False, ncols=3)
+    over_time.legend(loc="upper right", frameon=False, ncols=3)
     label_axes(
         over_time,
         f"{target}: forecast {in_words(ahead)}, test split",
@@ -370,7 +370,7 @@ def plot_forecast(
         for name, errors_of in by_step.items():
             panels[2].plot([*errors_of], [*errors_of.values()], "o-", markersize=3, label=name)
         panels[2].set_ylim(bottom=0)
-        panels[2].legend(frameon=False)
+        panels[2].legend(loc="upper right", frameon=False)
         label_axes(panels[2], "MAE by the steps ahead", "steps ahead", f"MAE, {target} (raw units)")
     return figure
 

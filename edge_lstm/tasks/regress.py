@@ -163,7 +163,7 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
     longest = max(range(len(truth)), key=lambda k: len(truth[k]))
     over_time.plot(truth[longest], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(answers[longest], color=VALIDATION, linewidth=1.2, label="answer")
-    over_time.legend(frameon=False, ncols=2)
+    over_time.legend(loc="upper right", frameon=False, ncols=2)
     label_axes(
         over_time,
         f"{target}: the longest sequence of the test split",

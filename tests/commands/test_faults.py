@@ -132,7 +132,7 @@ def test_one_stream_closed(
 def test_an_input_that_is_closed_is_an_error_and_no_empty_one(place: Place, out: Path) -> None:
     words = place.named(["run", "{bundle}", "--input", "-", "--backend", "numpy"], out)
     done = run([*place.command("info", out)[:3], *words], "<&-")
-    in_one_line(done, 2, "can't go on reading standard input: it is closed")
+    in_one_line(done, 2, "can't read standard input: it is closed")
 
 
 @pytest.mark.parametrize("verb", AND_TRAIN)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_lstm import Run
-from edge_lstm_export import export_run
+from edge_lstm_export import export_run, pipeline
 from edge_lstm_export.cli import demo
 
 
@@ -22,7 +22,9 @@ def test_the_folder_has_the_data_as_tables_beside_the_bundle(
 ) -> None:
     monkeypatch.setattr(demo, "train", lambda *_: trained)
     monkeypatch.setattr(
-        demo, "export_run", lambda run, out, say, **_: export_run(run, out, targets=(), say=say)
+        pipeline,
+        "export_run",
+        lambda run, out, say, **_: export_run(run, out, targets=(), say=say),
     )
     out = tmp_path / "demo"
     (out / "old").mkdir(parents=True)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edge_lstm_runtime import write_bundle
+from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.model.npz import write_npz
+from edge_lstm_runtime.session import Session
 from helpers.bundles import make_bundle
 from helpers.specs import language_spec, make_spec
 from helpers.weights import random_weights
@@ -90,8 +92,11 @@ def make_place(folder: Path, trained: Run) -> Place:
     make_bundle(files["bundle"], make_spec(hidden=4), form="fused")
     files["prose"] = folder / "prose.edge"
     prose = language_spec("abc", hidden=4)
-    golden = write_npz({"x": np.zeros((4, 1)), "y": np.zeros((4, 3))})
-    write_bundle(files["prose"], prose, random_weights(prose), {"golden.npz": golden})
+    weights = random_weights(prose)
+    x = np.zeros((4, 1))
+    y = Session(prose, Reference(prose, weights)).run(x)
+    golden = write_npz({"x": x, "y": y})
+    write_bundle(files["prose"], prose, weights, {"golden.npz": golden})
     files["samples"].write_text("1,2,3\n-1,0.5,0.25\n")
     shutil.copytree(trained.path, files["run"])
     for name, first in (("config", "ax"), ("strange", "größe_±")):

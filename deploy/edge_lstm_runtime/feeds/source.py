@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -58,7 +59,13 @@ class Source:
     def error(self, reason: BaseException) -> ConfigError:
         """For a failure to read or to decode."""
         can = "can't go on reading" if self._begun else "can't read"
-        return ConfigError(f"{can} {self._name}: {getattr(reason, 'strerror', None) or reason}")
+        closed = getattr(reason, "errno", None) == errno.EBADF
+        why = "it is closed" if closed else getattr(reason, "strerror", None) or reason
+        return ConfigError(f"{can} {self._shown}: {why}")
+
+    @property
+    def _shown(self) -> str:
+        return "standard input" if self._name == STDIN else self._name
 
     def close(self) -> None:
         if self._name != STDIN:
@@ -88,7 +95,7 @@ class Source:
     def _open(self) -> Any:
         if self._name == STDIN:
             if sys.stdin is None:
-                raise ConfigError("can't read -: standard input is closed")
+                raise self.error(OSError(errno.EBADF, "it is closed"))
             # A stream of text has taken its place in a call from Python.
             return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
         if self._name.lower().endswith(".gz"):

@@ -119,7 +119,7 @@ def plot_effect(memory: Memory) -> Figure:
     _logarithmic(ax, [effect.max() for effect in memory.effect])
     ax.set_xlabel(f"steps after the {'sample' if memory.text is None else 'character'}")
     ax.set_ylabel("norm of d c / d x" if memory.text is None else "norm of the change of c")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(loc="upper right", frameon=False, fontsize=8)
     return figure
 
 
@@ -178,7 +178,7 @@ def plot_gradients(gradients: Gradients) -> Figure:
     )
     ax.set_xlabel("steps before the loss")
     ax.set_ylabel("norm of d loss / d state")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(loc="upper right", frameon=False, fontsize=8)
     return figure
 
 

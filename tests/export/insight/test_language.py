@@ -196,7 +196,7 @@ def test_a_text_of_ones_own(prose: Run, tmp_path: Path, capsys: pytest.CaptureFi
     for content, message in (
         ("hat", "recording 'letter.txt' has 3 steps; expected at least 4"),
         ("aaaaaa", "text 'letter.txt' has one character again and again"),
-        (None, "letter.txt: can't be read"),
+        (None, "letter.txt: there is no such file"),
     ):
         letter.unlink()
         if content is not None:

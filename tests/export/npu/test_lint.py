@@ -163,7 +163,7 @@ def test_targets_are_shown(capsys):
         shown = capsys.readouterr().out
         assert "RK-YH-YF-418" in shown
     assert main(["targets", "rk3589"]) == 2
-    assert "target 'rk3589' is unknown" in capsys.readouterr().err
+    assert "there is no target 'rk3589'; did you mean 'rk3588'?" in capsys.readouterr().err
 
 
 # --- the document ---
