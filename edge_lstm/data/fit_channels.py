@@ -205,8 +205,10 @@ def mean_std(
     with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
         mean = np.where(known, x, 0).sum(axis=0) / count
         std = np.sqrt(np.where(known, (x - mean) ** 2, 0).sum(axis=0) / count)
-    if not np.isfinite(std).all():
-        k = int(np.argmin(np.isfinite(std)))
+    largest = np.finfo(float).max if robust else LARGEST  # robust ones are put in their place
+    good = (np.abs(mean) <= largest) & (std <= largest)
+    if not good.all():
+        k = int(np.argmin(good))
         raise DataError(
             f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, "
             "too large to normalize; correct them"

@@ -2,8 +2,9 @@
 
 A row is a `Case` of `cells.py`, `texts.py`, `times.py` or `streams.py`, and `test_cases.py` takes
 each one in each format of `table.py`: training reads the file, the specification is made and goes
-through JSON, and the board reads the file by it. Then the command answers all of them. To add a case, add a
-row. `labels.py`, `folders.py` and `sounds.py` have tables of their own form, each with its test.
+through JSON, and the board reads the file by it. Then the command answers all of them. `labels.py`,
+`folders.py` and `sounds.py` have tables of their own form, each with its test. To add a case, add a
+row.
 
 The issue's kinds of mistakes, by which the rows are marked:
 

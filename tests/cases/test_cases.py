@@ -174,6 +174,16 @@ def test_a_case(folder: Path, case: Case, form: str) -> None:
     check(on_a_board(path, spec), runs)
 
 
+@pytest.mark.parametrize("cell", ["1" + "0" * 40, "1e300", "-1.7e308"])
+def test_a_value_that_no_statistics_hold_is_refused_with_its_channel(
+    tmp_path: Path, cell: str
+) -> None:
+    case = Case("", "B", f"a,b\n1,2\n3,{cell}\n5,6\n")
+    config = config_of(tmp_path, case, "comma", case.content("comma"))
+    with pytest.raises(DataError, match=r"channel 'b' has values up to .*, too large to normalize"):
+        make_spec(config, load_data(config))
+
+
 # --- the command ---
 
 # All files in one process, because starting one takes longer than all of its answers.
