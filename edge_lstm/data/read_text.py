@@ -12,6 +12,7 @@ from typing import NoReturn
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError, SampleError
+from edge_lstm_runtime.feeds.source import UNREADABLE
 from edge_lstm_runtime.inputs.text import TextForm, fitting_separator, open_text
 
 from .table import Table, Times, Wanted
@@ -53,7 +54,7 @@ class _Lines:
             return self.file.readlines(BLOCK)
         except UnicodeDecodeError:
             self._undecodable()
-        except (OSError, EOFError, UnicodeError) as e:  # a gzip file that is cut off, a bad mark
+        except UNREADABLE as e:  # a gzip file that is cut off, a bad mark
             raise DataError(f"{self.path}: can't be read: {e}") from e
 
     def header(self) -> tuple[int, tuple[str, ...], list[str]]:
@@ -111,7 +112,7 @@ class _Lines:
 def _opened(path: Path, form: TextForm) -> _Lines:
     try:
         return _Lines(path, form, open_text(path, form))
-    except (OSError, EOFError) as e:
+    except UNREADABLE as e:
         reason = getattr(e, "strerror", None) or e
         raise DataError(f"{path}: can't be read: {reason}; expected a text file") from e
 

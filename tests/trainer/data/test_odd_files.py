@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import gzip
 import os
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from hypothesis import strategies as st
 
 from edge_lstm import load_data
 from edge_lstm.config.schema import Config
+from edge_lstm.data.read_text import header_of
 from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.inputs.text import TextForm
 from helpers.commands import environment
 from helpers.configs import CLASSIFY, FORECAST
 from helpers.generated import PROPERTY
@@ -199,3 +202,12 @@ def test_the_order_of_the_classes_is_always_the_same(tmp_path: Path) -> None:
         for seed in range(4)
     }
     assert found == {"('+nan', '-nan', '1', '10', '2')"}
+
+
+def test_a_packed_file_that_is_damaged(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"a,b\n" + b"1.25,3.5\n" * 1000))
+    packed[10] = 0xFF  # of the first block's header: zlib has an error of its own
+    (tmp_path / "a.csv.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"a\.csv\.gz: can't be read: ") as found:
+        header_of(tmp_path / "a.csv.gz", TextForm(encoding="latin-1"))
+    one_line(found)
