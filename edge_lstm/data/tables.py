@@ -55,6 +55,16 @@ class Columns:
     clock: Literal["", "seconds", "calendar"] = ""
     keep_time: bool = False
 
+    @property
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Each column with the key that names it, in words."""
+        yield from ((name, "channels in [data]") for name in self.channels)
+        yield from ((name, "targets in [model]") for name in self.targets)
+        timed = self.keep_time or self.dt or self.clock or self.time_back == "refuse"
+        for key in ("label", "group", *(["time"] if timed else [])):
+            if name := getattr(self, key):
+                yield name, f"{key} in [data]"
+
 
 class TableSection(FileSection, KnownSection, DerivedSection):
     """[data] of the sources that are a table, or a folder of tables, one for each recording.
@@ -88,15 +98,35 @@ class TableSection(FileSection, KnownSection, DerivedSection):
     def table(self, path: Path) -> pl.DataFrame:
         """The table of a file. Raises DataError."""
 
-    def read(self, asked: Asked) -> list[Recording]:
-        found = []
+    def header(self, path: Path) -> pl.DataFrame | None:  # noqa: ARG002
+        """A table of no rows with a file's columns, None if they are known after reading it all.
+
+        Raises DataError.
+        """
+        return None
+
+    def check(self, asked: Asked) -> None:
+        """The columns of every file, before the first one is read to its end."""
+        super().check(asked)
+        for file, _ in self._tables(asked):
+            if (frame := self.header(file)) is not None:
+                for name, key in self._columns(asked).named:
+                    columns.column(frame, name, key, str(file))
+
+    def _tables(self, asked: Asked) -> Iterator[tuple[Path, str | None]]:
+        """Each file with its part."""
         for path, part in self.files(asked.folder):
             files = [path]
             if path.is_dir() and not (files := sorted(path.glob(f"*.{self.source}"))):
                 expected = "expected one per recording"
                 raise DataError(f"{path}: the folder has no *.{self.source} file; {expected}")
             for file in files:
-                found += recordings(self.table(file), file, self._columns(asked), part)
+                yield file, part
+
+    def read(self, asked: Asked) -> list[Recording]:
+        found = []
+        for file, part in self._tables(asked):
+            found += recordings(self.table(file), file, self._columns(asked), part)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))

@@ -30,6 +30,17 @@ class Section(TableSection):
     def table(self, path: Path) -> pl.DataFrame:
         return read_csv(path, self.separator, self.columns)
 
+    def header(self, path: Path) -> pl.DataFrame | None:
+        """By the first line. The names of a file without a header are those of `columns`."""
+        if self.columns is not None:
+            return pl.DataFrame(schema=self.columns)
+        if self.separator == " ":
+            return None
+        try:
+            return pl.read_csv(path, separator=self.separator, infer_schema=False, n_rows=0)
+        except (pl.exceptions.PolarsError, OSError):
+            return None  # told when the table is read
+
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         if not self.separator.isascii() or self.separator in '"\r\n':
             yield ("data", "separator"), "expected one ASCII character, no quote and no line break"

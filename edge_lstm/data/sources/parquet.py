@@ -12,6 +12,12 @@ from ..tables import TableSection, unreadable
 class Section(TableSection):
     """[data] of source "parquet"."""
 
+    def header(self, path: Path) -> pl.DataFrame | None:
+        try:
+            return pl.DataFrame(schema=list(pl.read_parquet_schema(path)))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            return None  # told when the table is read
+
     def table(self, path: Path) -> pl.DataFrame:
         try:
             return pl.read_parquet(path)
