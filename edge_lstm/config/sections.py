@@ -87,6 +87,10 @@ class DataSection(Section):
     window: Count | None = None
     season: Count | None = None
 
+    def check(self, asked: Asked) -> None:  # noqa: ARG002
+        """Raise DataError for a mistake that is seen without reading all of the data."""
+        return
+
     @abstractmethod
     def read(self, asked: Asked) -> list[Recording]:
         """All recordings. Raises DataError."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Contradiction, Names, listed
-from ..config.sections import DataSection, Whole
+from ..config.sections import Asked, DataSection, Whole
 
 Paths = Annotated[str | Names, Field(description="a path, or a list of paths")]
 DATA_FOLDER = "EDGE_LSTM_DATA"
@@ -66,6 +66,10 @@ class FileSection(DataSection):
                 if file.is_dir() and not self.FOLDERS:
                     raise DataError(f"{file}: is a folder; expected a {self.source} file")
                 yield file, part
+
+    def check(self, asked: Asked) -> None:
+        super().check(asked)
+        list(self.files(asked.folder))  # are they there
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         by = self.split.by

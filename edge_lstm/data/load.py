@@ -23,6 +23,7 @@ def load_data(config: Config) -> Splits:
     data = config.data
     model = config.model
     asked = config.asked
+    data.check(asked)
     found = data.read(asked)
     bare = [r.name for r in found if r.labels is None]
     if model.needs_labels and bare:

@@ -27,6 +27,12 @@ def header_of(path: Path, form: TextForm) -> tuple[str, ...]:
         return lines.header()[1]
 
 
+def check_columns(path: Path, form: TextForm, wanted: Wanted) -> None:
+    """Raises DataError if the header lacks a column."""
+    with _opened(path, form) as lines:
+        _Reading(path, form, wanted, lines)
+
+
 def read_table(path: Path, form: TextForm, wanted: Wanted) -> Table:
     """Raises DataError."""
     with _opened(path, form) as lines:

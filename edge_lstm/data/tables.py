@@ -131,6 +131,19 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     def table(self, path: Path, wanted: Wanted) -> Table:
         """The columns of a file, with the form that the configuration gives. Raises DataError."""
 
+    @abstractmethod
+    def check_columns(self, path: Path, wanted: Wanted) -> None:
+        """Raise DataError if a file lacks a column. Its rows are not read."""
+
+    def check(self, asked: Asked) -> None:
+        """The columns of every file, before the rows of the first one."""
+        super().check(asked)
+        wanted = self._columns(asked).wanted
+        for path, _ in self.files(asked.folder):
+            files = files_in(path, self.endings).found if path.is_dir() else [(path, "")]
+            for file, _ in files:
+                self.check_columns(file, wanted)
+
     def read(self, asked: Asked) -> list[Recording]:
         meaning = self._columns(asked)
         tables: list[Table] = []

@@ -40,6 +40,7 @@ from ..results.run import Run, load_run
 from ..tasks.base import task_of
 from . import checkpoint
 from .claim import claimed
+from .memory import check_memory
 from .progress import Reporter
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def _train(
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
     _check_stages(config, spec, splits)
+    check_memory(spec.network)
     training = Training(config, spec, splits, out, fabric, reporter)
     source = _named_teacher(config, spec, splits.fingerprint, out)
     if last is None and fabric.is_global_zero:

@@ -8,21 +8,26 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from edge_lstm_runtime import cli
+from edge_lstm_runtime.cli._fault import in_one_line as in_line
 from helpers.commands import environment
 from helpers.jobs import JOBS, Place, make_place
+from helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from edge_lstm import Run
@@ -89,6 +94,12 @@ def written(verb: str, out: Path) -> None:
 
 def test_every_command_has_a_job() -> None:
     assert set(JOBS) == set(cli.verbs())
+
+
+def test_the_exit_codes_are_documented() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == ["0", "1", "2", "130", "143"]
+    assert re.findall(r"^  (\d+) ", cli.CODES, re.MULTILINE) == ["0", "1", "2", "130", "143"]
 
 
 # --- the standard streams ---
@@ -208,6 +219,39 @@ def test_a_disk_that_gets_full(verb: str, blocks: int, place: Place, out: Path) 
     in_one_line(done, 2)
     assert "File too large" in done.stderr
     assert [p.name for p in out.rglob("*.tmp")] == []
+
+
+LARGE = """
+import resource
+from edge_lstm.training.memory import check_memory
+from edge_lstm_runtime.model.network import network_from
+resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+for units in (64, 16384):
+    lstm = {"type": "lstm", "name": "a", "units": units, "inputs": ["x"]}
+    head = {"type": "dense", "name": "head", "units": 3, "inputs": ["a"]}
+    check_memory(network_from(6, [lstm, head]))
+    print(units)
+"""
+
+
+def test_a_network_that_needs_more_memory_than_there_is() -> None:
+    done = run([sys.executable, "-c", LARGE])
+    assert done.stdout == "64\n"
+    # 4 * 16384 * (6 + 16384 + 1) + 3 * 16384 + 3 weights, each of 16 bytes
+    expected = "1,074,249,731 weights needs 17.2 GB to be trained, and 4.3 GB are free; lower"
+    assert expected in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_what_libraries_raise_without_memory_is_one_line() -> None:
+    import torch
+
+    for ask in (bytearray, np.empty, torch.empty):
+        with pytest.raises((MemoryError, RuntimeError)) as caught:
+            ask(1 << 50)
+        assert in_line(caught.value) == (
+            "there is not enough memory; end other processes, or take a smaller model or less data"
+        )
+    assert in_line(RuntimeError("a bug")) is None
 
 
 # --- signals ---

@@ -14,7 +14,7 @@ from edge_lstm_runtime.inputs.text import KEYS, TextForm
 from ...config.base import Contradiction, Names
 from ...config.sections import Asked, Whole
 from .. import known_future
-from ..read_text import header_of, read_table
+from ..read_text import check_columns, header_of, read_table
 from ..recordings import Recording
 from ..table import Table, Wanted
 from ..tables import TableSection, recordings
@@ -49,6 +49,9 @@ class Section(TableSection):
 
     def table(self, path: Path, wanted: Wanted) -> Table:
         return read_table(path, self.form, wanted)
+
+    def check_columns(self, path: Path, wanted: Wanted) -> None:
+        check_columns(path, self.form, wanted)
 
     def rules(self, config: Whole) -> Iterator[Contradiction]:
         keys = {key: getattr(self, key) for key in KEYS}

@@ -14,6 +14,13 @@ from ..tables import TableSection, unreadable
 class Section(TableSection):
     """[data] of source "parquet"."""
 
+    def check_columns(self, path: Path, wanted: Wanted) -> None:
+        try:
+            names = pl.read_parquet_schema(path)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
+            raise unreadable(path, self.source, e) from e
+        wanted.check(list(names), str(path))
+
     def table(self, path: Path, wanted: Wanted) -> Table:
         try:
             names = pl.read_parquet_schema(path)

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime import ConfigError, kinds
 from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..npu.rknn.lint import RULES, lint
@@ -77,6 +77,8 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
         streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
         contents = {name: bundle.member(name) for name in names or (streamed,)}
     else:
+        if other := kinds.mistaken(path, kinds.GRAPH):
+            raise ConfigError(other)
         try:
             contents = {str(path): path.read_bytes()}
         except OSError as e:

@@ -239,6 +239,42 @@ def test_a_syntax_error_keeps_line_and_column(tmp_path: Path) -> None:
         load_config(path)
 
 
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    plain = load_config(write(tmp_path, CLASSIFY))
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + CLASSIFY.encode())
+    assert load_config(path) == plain
+    path.write_bytes(CLASSIFY.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 0\); save it as UTF-8"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("path", [r"C:\Users\me\a.csv", r"D:\data\new.csv", r"\\server\x\a.csv"])
+def test_a_windows_path_in_double_quotes_is_explained(path: str, tmp_path: Path) -> None:
+    text = CLASSIFY.replace('path = "data.csv"', f'path = "{path}"')
+    with pytest.raises(ConfigError, match=r"in double quotes a backslash begins an escape: write "):
+        load_config(write(tmp_path, text))
+    right = load_config(write(tmp_path, text.replace(f'"{path}"', f"'{path}'")))
+    assert right.data.paths == [path]
+
+
+def test_values_nested_too_deeply(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it is nested too deeply"):
+        load_config(write(tmp_path, "a = " + "[" * 100_000))
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("key", ["weight_decay", "learning_rate", "warmup", "clip_norm", "carry"])
+def test_a_number_that_is_not_finite_is_blamed_on_its_key(
+    key: str, value: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, f"{CLASSIFY}{key} = {value}\n")
+    last = len(path.read_text().splitlines())
+    expected = rf":{last}: \[train\] {key} = {value}: expected a finite number$"
+    with pytest.raises(ConfigError, match=expected):
+        load_config(path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing.toml: can't be read"):
         load_config(tmp_path / "nothing.toml")

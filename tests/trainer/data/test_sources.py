@@ -296,7 +296,8 @@ def test_an_unknown_aeon_name_lists_what_there_is(configure: Configure) -> None:
     )
     with pytest.raises(
         DataError,
-        match=r"no data set 'BasicMotion'; expected one of .*BasicMotions.*JapaneseVowels",
+        match=r"no data set 'BasicMotion'; did you mean 'BasicMotions'\? expected one of "
+        ".*BasicMotions.*JapaneseVowels",
     ):
         load_data(configure(text, (COLUMNS, "")))
 
