@@ -134,8 +134,9 @@ class Session:
         """xs: (steps, C) raw units -> (n, O): `step` of each row, to the bit.
 
         It ends before the first row that `step` would raise an error for, such as a sample that
-        can't be used. So n may be 0.
+        can't be used. So n may be 0. Raises BackendError in another thread, or if it is closed.
         """
+        self._owner.check()
         if self._answers is not None:
             return self._answers(xs)
         found = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_lstm_runtime.errors import DataError, SampleError
 from edge_lstm_runtime.feeds.source import UNREADABLE
-from edge_lstm_runtime.inputs.text import TextForm, fitting_separator, open_text
+from edge_lstm_runtime.inputs.text import TextForm, fitting_separator, open_bytes, open_text
 
 from .table import Table, Times, Wanted
 
@@ -103,7 +103,7 @@ class _Lines:
         """Raises DataError with the place, which the decoder doesn't know."""
         encoding = self.file.encoding
         where = f"the text is not {encoding}"
-        with self.path.open("rb") as raw:
+        with open_bytes(self.path) as raw:
             for number, line in enumerate(raw, 1):
                 try:
                     line.decode(encoding)

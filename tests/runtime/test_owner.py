@@ -49,6 +49,7 @@ def uses(session: rt.Session) -> dict[str, Callable[[], object]]:
 
     found = {
         "step": lambda: session.step(x),
+        "steps": lambda: session.steps(np.array([x, x])),
         "run": lambda: session.run([x, x]),
         "run of nothing": lambda: session.run(np.empty((0, *np.shape(x)))),
         "state": lambda: session.state,

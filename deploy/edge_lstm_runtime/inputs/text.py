@@ -273,14 +273,19 @@ STANDARD = TextForm()
 
 def open_text(path: Path, form: TextForm, errors: str = "strict") -> io.TextIOWrapper:
     """A text file, also one packed by gzip (.gz). Line ends become newlines. Raises OSError."""
-    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    file = opened(path, "rb")
+    file = open_bytes(path)
     try:
         encoding = encoding_of(file.peek(4)[:4], form)
         return io.TextIOWrapper(file, encoding, errors)
     except BaseException:
         file.close()
         raise
+
+
+def open_bytes(path: Path) -> Any:
+    """The bytes of a file, unpacked if it is a .gz. Raises OSError."""
+    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    return opened(path, "rb")
 
 
 def encoding_of(start: bytes, form: TextForm) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -384,3 +385,14 @@ def test_a_list_of_files(configure: Configure, tmp_path: Path) -> None:
     both = ["one.csv", "two.csv"]
     with pytest.raises(DataError, match=r"five\.csv: there is no such file"):
         load_data(load_config(tmp_path / "config.toml", {"data.test_path": [*both, "five.csv"]}))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_text_in_another_encoding_is_told_with_its_line(
+    configure: Configure, tmp_path: Path, ending: str
+) -> None:
+    content = b"a,b\n" + b"1,2\n" * 9 + b"3,4\xe9\n"
+    path = tmp_path / f"data{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    with pytest.raises(DataError, match="line 11 has the byte 0xE9, not utf-8; set `encoding`"):
+        load_data(configure(FORECAST, ('"data.csv"', f'"data{ending}"')))
