@@ -688,13 +688,14 @@ el_status el_answer_rows(const el_bound *bound, const double *samples, size_t ro
     if (status != EL_OK) return status;
     const size_t sample_size = (size_t)bound->state->streams * bound->processing->channels,
                  answer_size = (size_t)bound->state->streams * outputs_of(bound->state);
-    for (; *done < rows && status == EL_OK; *done += status == EL_OK) {
+    for (; *done < rows; ++*done) {
         status = el_answer(bound->processing, bound->model, bound->state, samples, bound->last,
                            answers);
+        if (status != EL_OK) return status; /* perhaps of a null pointer, which has no next row */
         samples += sample_size;
         answers += answer_size;
     }
-    return status;
+    return EL_OK;
 }
 
 /* ---- The carried state ----------------------------------------------------------------------- */
