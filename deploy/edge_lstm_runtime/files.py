@@ -42,7 +42,7 @@ def check_folder_writable(folder: Path) -> None:
 
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
-        with tempfile.TemporaryFile(dir=there) as file:
+        with tempfile.NamedTemporaryFile(prefix=".edge-lstm.", suffix=".tmp", dir=there) as file:
             file.write(bytes(4096))  # the least that a disk gives
     except OSError as e:
         why = f"no file can be made in {there} ({e.strerror})"

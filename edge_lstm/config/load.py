@@ -49,7 +49,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         set_keys.append(tuple(dotted.split(".")))
     problem = Problem(path, text, values, set_keys)
     for key in _not_finite(values):
-        problem.stop(key, "expected a finite number")
+        given = next((k for k in set_keys if k == key[: len(k)]), key)  # perhaps a table by --set
+        problem.stop(given, "expected a finite number")
     values = frozen(values)
     if "folder" in values:
         problem.unknown(("folder",))

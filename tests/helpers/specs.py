@@ -120,8 +120,8 @@ def changed(spec: rt.ModelSpec, **changes: Any) -> rt.ModelSpec:
         own = {f.name for f in dataclasses.fields(of)}.intersection(changes)
         return dataclasses.replace(of, **{name: changes.pop(name) for name in own})
 
+    answer = part(spec.answer)  # first: `low` and `high` are its own, if it has them
     inputs = part(spec.inputs)
-    answer = part(spec.answer)
     assert not changes, f"neither the inputs nor the answer have {sorted(changes)}"
     *inner, head = spec.network.layers
     assert isinstance(head, Dense)

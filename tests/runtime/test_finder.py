@@ -72,11 +72,17 @@ def test_a_file_a_folder_and_a_plug_in_are_found(shapes: Registry) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["helper", "long_box", "cube", "", "round.x", "../helper"])
-def test_an_unknown_name_is_told_the_known_ones(shapes: Registry, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        *(("helper", ""), ("cube", ""), ("", ""), ("../helper", "")),
+        *(("long_box", "did you mean 'long-box'? "), ("round.x", "did you mean 'round'? ")),
+    ],
+)
+def test_an_unknown_name_is_told_the_known_ones(shapes: Registry, name: str, near: str) -> None:
     with pytest.raises(ConfigError) as caught:
         shapes.load(name)
-    assert str(caught.value) == f"unknown shape {name!r}; known here: cone, long-box, round"
+    assert str(caught.value) == f"unknown shape {name!r}; {near}known here: cone, long-box, round"
 
 
 @pytest.mark.usefixtures("shapes")
