@@ -326,7 +326,7 @@ def test_it_is_exported_as_c(folder: Path, run: Run) -> None:
     [
         (
             {"model.task": "spots"},
-            r"unknown task 'spots'; did you mean 'spot'\? known here: anomaly, .* regress, spot, tag$",
+            r"unknown task 'spots'; did you mean 'spot'\? known here: anomaly, .* spot, tag$",
         ),
         ({"train.rare": 0}, r"\[train\] rare = 0: expected greater than 0"),
         ({"train.monitor": "rmse"}, "expected one of loss, hits for task 'spot'"),
