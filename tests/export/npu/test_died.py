@@ -231,8 +231,11 @@ def test_a_model_that_changes_before_it_is_read(model, monkeypatch):
 @real
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["7", "9"])
-def test_interrupted_export_ends_within_two_seconds(trained, tmp, tmp_path, step):
-    """In the conversion (step 7), and while the tensors are inspected (step 9)."""
+def test_interrupted_export_ends_soon(trained, tmp, tmp_path, step):
+    """In the conversion (step 7), and while the tensors are inspected (step 9).
+
+    Not after the conversion, which takes longer than the limit. On an idle machine it is 0.3 s.
+    """
     environment.python(lambda _: None)
     export = subprocess.Popen(
         command("export", trained.path, "-o", tmp_path / "a.edge"),
