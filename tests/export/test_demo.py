@@ -22,7 +22,8 @@ def test_the_folder_has_the_data_as_tables_beside_the_bundle(
 ) -> None:
     monkeypatch.setattr(demo, "train", lambda *_: trained)
     monkeypatch.setattr(
-        demo, "export_run", lambda run, out, say, **_: export_run(run, out, targets=(), say=say)
+        "edge_lstm_export.pipeline.export_run",
+        lambda run, out, say, **_: export_run(run, out, targets=(), say=say),
     )
     out = tmp_path / "demo"
     (out / "old").mkdir(parents=True)
