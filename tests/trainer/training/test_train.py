@@ -256,9 +256,7 @@ def test_a_folder_with_a_run_is_not_overwritten(
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
     assert again.metrics["test"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        TrainingError, match=r"can't be written: no file can be made in .*Not a directory"
-    ):
+    with pytest.raises(TrainingError, match=r"no file can be made in .*Not a directory"):
         train(config, tmp_path / "file" / "run", quiet=True)
 
 
