@@ -7,19 +7,27 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WORDS = "edge-lstm: stopped"
+PATIENCE = 1.0  # seconds for an import to end. Longer ones come before the work that is cleaned up
+TOGETHER = 0.2  # seconds between signals that are one
+SOON = 0.02  # seconds until a signal that had to wait comes again
 
 
 class Stop:
-    """What a signal does.
+    """What a signal does: raise KeyboardInterrupt, from which the command cleans up.
 
-    began: whether there is anything to clean up. If not, a signal ends the process at once: an
-    exception in the middle of an import may be lost there, or become another one.
+    Not in an import. An exception there may be lost, become another one, or abort the process, as
+    in PyTorch's. So the signal waits for a short import to end, and in a longer one ends the
+    process at once. A second signal does so too, but not one that comes with the first, as from a
+    program that hands on what it got from the terminal itself.
+
+    began: whether there is anything to clean up.
     code: of the command if a signal came, else 0.
     """
 
@@ -27,23 +35,49 @@ class Stop:
         self.began = False
         self.code = 0
         self._hook = sys.unraisablehook
+        self._first = 0.0  # the time of the first signal
 
-    def take(self, number: int, _: FrameType | None = None) -> None:
-        """Raises KeyboardInterrupt, once the work has begun."""
+    def take(self, number: int, frame: FrameType | None = None) -> None:
+        """The handler of the signals. Raises KeyboardInterrupt."""
+        if self.code and time.monotonic() - self._first < TOGETHER:
+            return
+        second = self.code != 0
         self.code = 128 + number
-        if not self.began:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{WORDS}\n".encode())
-            os._exit(self.code)
-        raise KeyboardInterrupt
+        if second or not self.began:
+            self._end()
+        self._first = time.monotonic()
+        self._now(frame)
 
-    def again(self, dropped: Any) -> None:
-        """If Python dropped the exception, as in a destructor, the signal comes once more."""
-        if self.code and issubclass(dropped.exc_type, KeyboardInterrupt):
-            signal.signal(signal.SIGALRM, lambda *_: self.take(self.code - 128))
-            signal.setitimer(signal.ITIMER_REAL, 0.001)
+    def dropped(self, unraisable: Any) -> None:
+        """Python's hook for an exception that it drops, as one in a destructor."""
+        if self.code and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._soon()
         else:
-            self._hook(dropped)
+            self._hook(unraisable)
+
+    def _now(self, frame: FrameType | None) -> None:
+        if not _importing(frame):
+            raise KeyboardInterrupt
+        if time.monotonic() - self._first > PATIENCE:
+            self._end()
+        self._soon()
+
+    def _soon(self) -> None:
+        signal.signal(signal.SIGALRM, lambda _, frame: self._now(frame))
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+
+    def _end(self) -> NoReturn:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{WORDS}\n".encode())
+        os._exit(self.code)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager
@@ -57,7 +91,7 @@ def signals() -> Iterator[Stop]:
     hook = sys.unraisablehook
     for number in before:
         signal.signal(number, stop.take)
-    sys.unraisablehook = stop.again
+    sys.unraisablehook = stop.dropped
     try:
         yield stop
     finally:

@@ -91,7 +91,7 @@ def test_chained_operators_are_clean():
     ("target", "scheme", "message"),
     [
         ("rk9999", "fp16", "target 'rk9999' is unknown; known: rk3588"),
-        ("rk3588", "w8a9", "scheme 'w8a9' is unknown; known: fp16, w8a8"),
+        ("rk3588", "w8a9", "scheme 'w8a9' is unknown; did you mean 'w8a8'? known: fp16, w8a8"),
     ],
 )
 def test_unknown_names(target, scheme, message):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import onnx
 
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.near import did_you_mean
 
 from ..targets import known, schemes
 from .lint_graph import Graph, next_multiple, node_name
@@ -54,7 +55,8 @@ def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
     """
     row = known(target)
     if scheme not in schemes():
-        raise ConfigError(f"scheme {scheme!r} is unknown; known: {', '.join(schemes())}")
+        hint = did_you_mean(scheme, schemes())
+        raise ConfigError(f"scheme {scheme!r} is unknown; {hint}known: {', '.join(schemes())}")
     facts = Graph(graph, row, scheme)
     return [
         Finding(name, rule.level, message, advice)
