@@ -95,6 +95,9 @@ def signals() -> Iterator[Stop]:
     try:
         yield stop
     finally:
+        if stop.code:  # or else its timer would end the process after the handlers are gone
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
