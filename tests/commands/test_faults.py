@@ -304,6 +304,40 @@ def check_stopped(done: subprocess.CompletedProcess[str], number: int) -> bool:
     return done.returncode not in (0, 1)
 
 
+IMPORTING = """
+import time
+from edge_lstm_runtime.cli._stop import signals
+with signals() as stop:
+    stop.began = True
+    try:
+        import slow
+        time.sleep(5)
+    except KeyboardInterrupt:
+        print("whole" if hasattr(slow, "last") else "cut off", stop.code)
+"""
+SLOW_MODULE = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGTERM)
+end = time.monotonic() + {seconds}
+while time.monotonic() < end:
+    time.sleep(0.01)
+last = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code", "said"), [(0.1, 0, "whole 143\n"), (20, 143, "")], ids=["short", "long"]
+)
+def test_a_signal_in_an_import(seconds: float, code: int, said: str, tmp_path: Path) -> None:
+    """An exception there would abort PyTorch's. A short import ends first, a long one at once."""
+    (tmp_path / "slow.py").write_text(SLOW_MODULE.format(seconds=seconds))
+    start = time.monotonic()
+    done = run([sys.executable, "-c", IMPORTING], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, said), done.stderr
+    assert done.stderr == ("edge-lstm: stopped\n" if code else "")
+    assert time.monotonic() - start < 15
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 @pytest.mark.parametrize("verb", ["run", "info", "recipes"])
 def test_signals_at_some_moments(verb: str, number: int, place: Place, out: Path) -> None:
