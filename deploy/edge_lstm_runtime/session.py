@@ -6,7 +6,6 @@ import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -296,12 +295,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

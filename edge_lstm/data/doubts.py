@@ -26,7 +26,7 @@ LONG_GAP = 100  # rows in a row
 EXACT = 1e-6  # of the target's deviation
 
 
-class Asked(NamedTuple):
+class Setting(NamedTuple):
     """What the messages depend on.
 
     missing   the key of [data]
@@ -40,17 +40,20 @@ class Asked(NamedTuple):
 
 
 def doubts(
-    found: Sequence[Recording], train: Sequence[Recording], channels: tuple[str, ...], asked: Asked
+    found: Sequence[Recording],
+    train: Sequence[Recording],
+    channels: tuple[str, ...],
+    setting: Setting,
 ) -> list[str]:
     """found: all recordings. train: those of training. channels: the first ones of x."""
     said: list[str] = []
     for k, name in enumerate(channels):
-        said += _of_wild(f"channel {name!r}", [r.x[:, k] for r in found], found, asked)
+        said += _of_wild(f"channel {name!r}", [r.x[:, k] for r in found], found, setting)
         said += _of_missing(name, [r.x[:, k] for r in found], found)
     answered = [r for r in found if r.y is not None]
-    for k, name in enumerate(asked.targets if answered else ()):
+    for k, name in enumerate(setting.targets if answered else ()):
         columns = [r.y[:, k] for r in answered if r.y is not None]
-        said += _of_wild(f"target {name!r}", columns, answered, asked)
+        said += _of_wild(f"target {name!r}", columns, answered, setting)
     constant = [(name, c) for k, name in enumerate(channels) if (c := _constant(train, k))]
     if constant:
         each = ", ".join(f"{name!r} ({value[0]:g})" for name, value in constant)
@@ -60,7 +63,7 @@ def doubts(
             "training split, and can tell nothing; look at the data, or leave "
             f"{'it' if one else 'them'} out of `channels`"
         )
-    said += _given_away(train, channels, asked.targets)
+    said += _given_away(train, channels, setting.targets)
     return said
 
 
@@ -102,7 +105,7 @@ def _wild(columns: Sequence[Float64]) -> _Wild | None:
 
 
 def _of_wild(
-    name: str, columns: Sequence[Float64], found: Sequence[Recording], asked: Asked
+    name: str, columns: Sequence[Float64], found: Sequence[Recording], setting: Setting
 ) -> Iterator[str]:
     wild = _wild(columns)
     if wild is None:
@@ -110,8 +113,8 @@ def _of_wild(
     more = f" (and {wild.values - 1:,} more so far off)" if wild.values > 1 else ""
     value = f"{wild.value:.10g}"
     advice = "correct it"
-    if asked.has_codes:
-        with_gaps = " with missing = 'ffill'" if asked.missing == "refuse" else ""
+    if setting.has_codes:
+        with_gaps = " with missing = 'ffill'" if setting.missing == "refuse" else ""
         advice = f'a sensor\'s code for "missing"? Set missing_values = [{value}]{with_gaps}'
     yield (
         f"{name}: {_place(found[wild.recording], wild.row)} has {value}{more}, "

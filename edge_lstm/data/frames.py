@@ -16,8 +16,7 @@ from .table import Table, Times, Wanted
 
 
 def table_of(frame: pl.DataFrame, path: Path, form: TextForm, wanted: Wanted) -> Table:
-    """Raises DataError for a column that is not there, or of a wrong type."""
-    wanted.check(frame.columns, str(path))
+    """The frame has the columns that are wanted. Raises DataError for one of a wrong type."""
     if not len(frame):
         expected = "expected a header and at least one row of samples"
         raise DataError(f"{path}: the file is empty (no rows); {expected}")

@@ -9,8 +9,7 @@ from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.shown import is_plain
 
 from ..config.schema import Config
-from .doubts import Asked as Doubted
-from .doubts import doubts, some
+from .doubts import Setting, doubts, some
 from .recordings import Recording, Sequence, Splits
 from .splits import split
 from .statistics import make_spec
@@ -47,7 +46,7 @@ def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> l
         return []
     channels = data.named_channels or data.inputs(config.asked, found[0].x.shape[1])
     described = data.described
-    asked = Doubted(
+    asked = Setting(
         described.get("missing", "refuse"),
         "missing_values" in type(data).model_fields,
         config.model.target_columns,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import array
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edge_lstm_runtime.inputs.text import TextForm, fitting_separator, open_byte
 
 from .table import Table, Times, Wanted
 
+Read = TypeVar("Read")
 BLOCK = 1 << 20  # bytes of lines that are read at once
 LOOKED_AT = 50  # lines in which a header is searched, for a message
 
@@ -55,35 +56,35 @@ class _Lines:
         self.file.close()
 
     def block(self) -> list[str]:
-        """The next lines, [] at the end."""
+        """The next lines, [] at the end. They are not counted."""
+        return self._read(lambda: self.file.readlines(BLOCK))
+
+    def line(self) -> str:
+        """The next line, "" at the end."""
+        line = self._read(self.file.readline)
+        self.number += bool(line)
+        return line
+
+    def _read(self, read: Callable[[], Read]) -> Read:
         try:
-            return self.file.readlines(BLOCK)
+            return read()
         except UnicodeDecodeError:
             self._undecodable()
         except UNREADABLE as e:  # a gzip file that is cut off, a bad mark
             raise DataError(f"{self.path}: can't be read: {e}") from e
 
-    def header(self) -> tuple[int, tuple[str, ...], list[str]]:
-        """The line of the header, its names, and the lines after it that were read with it.
-
-        If the form has the names of the columns, the line is 0.
-        """
-        lines = self.block()
-        while len(lines) <= self.form.skip_rows and (more := self.block()):
-            lines += more
-        self.number = min(self.form.skip_rows, len(lines))
-        rest = lines[self.number :]
+    def header(self) -> tuple[int, tuple[str, ...]]:
+        """The line of the header, 0 if the form has the names of the columns, and the names."""
+        for _ in range(self.form.skip_rows):
+            if not self.line():
+                break
         if self.form.columns:
-            return 0, self.form.columns, rest
-        while True:
-            for k, line in enumerate(rest):
-                self.number += 1
-                if line.strip() and not self.form.is_comment(line):
-                    return self.number, self._names(line), rest[k + 1 :]
-            rest = self.block()
-            if not rest:
-                expected = "expected a header and at least one row of samples"
-                raise DataError(f"{self.path}: the file is empty; {expected}")
+            return 0, self.form.columns
+        while line := self.line():
+            if line.strip() and not self.form.is_comment(line):
+                return self.number, self._names(line)
+        expected = "expected a header and at least one row of samples"
+        raise DataError(f"{self.path}: the file is empty; {expected}")
 
     def _names(self, line: str) -> tuple[str, ...]:
         try:
@@ -130,9 +131,9 @@ class _Reading:
         self._path = path
         self._form = form
         self._lines = lines
-        self._header, self._names, self._rest = lines.header()
+        self._header, self._names = lines.header()
         self._width = len(self._names)
-        hint = self._hint([*wanted.numbers, *wanted.texts, *wanted.time])
+        hint = self._hint(wanted.keys.keys())
         wanted.check(self._names, str(path), hint)
         self._wanted = wanted
         place = {name: k for k, name in reversed(list(enumerate(self._names)))}
@@ -146,10 +147,8 @@ class _Reading:
 
     def table(self) -> Table:
         quick = self._form.quick(self._numbers, self._width)
-        lines = self._rest
-        while lines:
+        while lines := self._lines.block():
             self._read(lines, quick)
-            lines = self._lines.block()
         if self._short is not None:
             if not self._rows:
                 raise self._short
@@ -247,13 +246,13 @@ class _Reading:
             advice = f"; with separator = {other.separator!r} in [data] it has {self._width}"
         return DataError(f"{self._path}: {there}, and {wanted}{advice}")
 
-    def _hint(self, names: Sequence[str]) -> str:
+    def _hint(self, names: Set[str]) -> str:
         """For a message on a header that lacks names: the separator or line that would fit."""
-        if set(names) <= set(self._names):
+        if names <= set(self._names):
             return ""
 
         def fits(cells: list[str]) -> bool:
-            return set(names) <= set(cells)
+            return names <= set(cells)
 
         begin = max(self._lines.number - 1, 0)
         first = ""

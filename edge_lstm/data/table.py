@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.inputs.text import TextForm
+from edge_lstm_runtime.near import did_you_mean
 
 from .recognized_times import EARLIEST, LATEST, read
 from .recordings import Float64
@@ -28,10 +28,14 @@ class Wanted:
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     time: tuple[str, ...] = ()
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """All columns, each once, with their keys of the configuration."""
+        return {**self.numbers, **self.texts, **dict.fromkeys(self.time, "time in [data]")}
+
     def check(self, columns: Sequence[str], where: str, hint: str = "") -> None:
         """Raises DataError for a column that is not there, or there twice."""
-        keys = {**self.numbers, **self.texts, **dict.fromkeys(self.time, "time in [data]")}
-        for name, key in keys.items():
+        for name, key in self.keys.items():
             count = columns.count(name)
             if count > 1:
                 raise DataError(
@@ -39,8 +43,7 @@ class Wanted:
                     "rename the others"
                 )
             if not count:
-                near = difflib.get_close_matches(name, columns, n=1)
-                meant = f"did you mean {near[0]!r}? " if near and not hint else ""
+                meant = "" if hint else did_you_mean(name, columns)
                 raise DataError(
                     f"{where}: there is no column {name!r} ({key}); "
                     f"{meant}the columns are {', '.join(columns)}{hint}"

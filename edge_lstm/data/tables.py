@@ -140,8 +140,7 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         super().check(asked)
         wanted = self._columns(asked).wanted
         for path, _ in self.files(asked.folder):
-            files = files_in(path, self.endings).found if path.is_dir() else [(path, "")]
-            for file, _ in files:
+            for file, _ in self._files_at(path).found:
                 self.check_columns(file, wanted)
 
     def read(self, asked: Asked) -> list[Recording]:
@@ -149,9 +148,7 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         tables: list[Table] = []
         named: list[tuple[str, str | None]] = []  # the name and the part of each table
         for path, part in self.files(asked.folder):
-            files = Files([(path, stem(path))], "")
-            if path.is_dir():
-                files = files_in(path, self.endings)
+            files = self._files_at(path)
             read = [self.table(file, meaning.wanted) for file, _ in files.found]
             if files.note:
                 read[0] = dataclasses.replace(read[0], notes=(files.note, *read[0].notes))
@@ -166,6 +163,12 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
+
+    def _files_at(self, path: Path) -> Files:
+        """The files of a folder, or the one file."""
+        if path.is_dir():
+            return files_in(path, self.endings)
+        return Files([(path, stem(path))], "")
 
     def _with_parts(self, recording: Recording, name: str) -> Recording:
         """With the label and the group that the file's name gives."""

@@ -64,8 +64,8 @@ class Reader:
         line = text.removeprefix("\ufeff").rstrip("\r\n")
         start = line.lstrip()[:1]
         if start in ("[", "{"):
-            # Rarely, a header or a row of text begins like this.
-            with contextlib.suppress(SampleError):
+            # Rarely, a header or a row of text begins like this. A list may hold a channel's name.
+            with contextlib.suppress(SampleError, ConfigError):
                 if self._width or self._is_header(self._form.cells(line)):
                     return self._from_text(line)
             return _from_json(line, self._inputs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import io
 import os
 import stat
@@ -11,10 +10,10 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 from ..errors import ConfigError
+from ..inputs.text import open_bytes
 
 STDIN = "-"
 SIZE = 1 << 16  # bytes, the most that one read returns. A pipe holds as many
@@ -74,12 +73,7 @@ class Source:
     def __enter__(self) -> Source:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _up_to_the_end(self, size: int) -> Iterator[bytes]:
@@ -98,9 +92,7 @@ class Source:
                 raise self.error(OSError(errno.EBADF, "it is closed"))
             # A stream of text has taken its place in a call from Python.
             return getattr(sys.stdin, "buffer", None) or io.BytesIO(sys.stdin.read().encode())
-        if self._name.lower().endswith(".gz"):
-            return gzip.open(self._name, "rb")
-        return io.FileIO(self._name)
+        return open_bytes(self._name, buffering=0)
 
     def _open_device(self) -> Any:
         """Without waiting for a writer, whose end could then not be told from that of another."""

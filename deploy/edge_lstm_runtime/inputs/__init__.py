@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, SampleError
+from ..plain import changed
 from .text import STANDARD, TextForm
 
 if TYPE_CHECKING:
@@ -143,12 +144,7 @@ class Inputs(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object, without the fields that have their default value."""
-        values = {"kind": self.kind}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.default is dataclasses.MISSING or value != field.default:
-                values[field.name] = plain(value)
-        return values
+        return {"kind": self.kind, **changed(self)}
 
 
 def to_scale(x: ArrayLike, unit: ArrayLike) -> Float64:
@@ -163,14 +159,6 @@ def from_scale(y: ArrayLike, unit: ArrayLike) -> Float64:
     """The inverse of `to_scale`. y is at most MAX_LOG, beyond which no sensible answer lies."""
     raw: Float64 = unit * np.expm1(np.minimum(y, MAX_LOG))
     return raw
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses and tuples as the objects and lists of JSON."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {f.name: plain(getattr(value, f.name)) for f in fields}
-    return [plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def as_samples(inputs: Inputs, xs: ArrayLike, streams: int | None = None) -> NDArray[Any]:

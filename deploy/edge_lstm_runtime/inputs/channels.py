@@ -229,14 +229,6 @@ class Channels(Inputs):
         limits = self.limits
         return super().out_of_range(xs) if limits is None else limits.exceeded(xs)
 
-    def to_dict(self) -> dict[str, Any]:
-        values = super().to_dict()
-        if self.transforms:
-            values["transforms"] = [transform.to_dict() for transform in self.transforms]
-        if self.text != STANDARD:
-            values["text"] = self.text.to_dict()
-        return values
-
     def features(self, xs: ArrayLike) -> tuple[Float64, Float64]:
         return features(self, xs)
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ..checks import check_names, require
 from ..errors import SampleError
-from .times import Times
+from ..plain import changed, tuples
+from .times import ISO_8601, Times
 
 # The words that programs write in place of a missing value, besides an empty cell.
 BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
@@ -62,7 +63,7 @@ class TextForm:
     skip_rows: int = 0
     encoding: str = ""
     time: tuple[str, ...] = ()
-    times: Times = dataclasses.field(default_factory=Times)
+    times: Times = ISO_8601
 
     def __post_init__(self) -> None:
         keys = {field: getattr(self, field) for field in KEYS}
@@ -95,25 +96,14 @@ class TextForm:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TextForm:
         """The inverse of `to_dict`. Raises BundleError, and TypeError for unknown keys."""
-        given: dict[str, Any] = {k: _tuples(v) for k, v in values.items()}
+        given: dict[str, Any] = {k: tuples(v) for k, v in values.items()}
         if isinstance(times := values.get("times"), Mapping):
-            given["times"] = Times(**{k: _tuples(v) for k, v in times.items()})
+            given["times"] = Times(**{k: tuples(v) for k, v in times.items()})
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object, without the fields that have their default value."""
-        found: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != getattr(STANDARD, field.name):
-                found[field.name] = list(value) if isinstance(value, tuple) else value
-            if isinstance(value, Times):
-                found[field.name] = {
-                    f.name: getattr(value, f.name)
-                    for f in dataclasses.fields(value)
-                    if getattr(value, f.name) != f.default
-                }
-        return found
+        return changed(self)
 
     def words(self) -> str:
         """The form in words, for people."""
@@ -255,10 +245,6 @@ class TextForm:
         return read
 
 
-def _tuples(value: object) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
 def _is_encoding(name: str) -> bool:
     if not name:
         return True
@@ -282,10 +268,11 @@ def open_text(path: Path, form: TextForm, errors: str = "strict") -> io.TextIOWr
         raise
 
 
-def open_bytes(path: Path) -> Any:
+def open_bytes(path: str | Path, buffering: int = -1) -> Any:
     """The bytes of a file, unpacked if it is a .gz. Raises OSError."""
-    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
-    return opened(path, "rb")
+    if str(path).lower().endswith(".gz"):
+        return gzip.open(path, "rb")
+    return Path(path).open("rb", buffering)
 
 
 def encoding_of(start: bytes, form: TextForm) -> str:

@@ -8,9 +8,11 @@ import functools
 import itertools
 import math
 import reprlib
+from typing import Any
 
 from .. import checks
 from ..errors import BundleError, SampleError
+from ..plain import changed
 from . import dates
 
 # How many of a unit a second has, and its name.
@@ -55,6 +57,10 @@ class Times:
     format: str = ""
     unit: str = "s"
     zone: tuple[tuple[int, int], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON object, without the fields that have their default value."""
+        return changed(self)
 
     def __post_init__(self) -> None:
         shown = f"format of times is {reprlib.repr(self.format)}"
@@ -130,6 +136,9 @@ class Times:
     @functools.cached_property
     def layout(self) -> dates.Layout:
         return dates.Layout(self.format)
+
+
+ISO_8601 = Times()
 
 
 def shown(cell: object) -> str:

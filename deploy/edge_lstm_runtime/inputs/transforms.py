@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from .. import checks
 from ..checks import LARGEST, SMALLEST
 from ..errors import BundleError
-from . import Float64, calendar, plain
+from ..plain import changed, tuples
+from . import Float64, calendar
 
 Memory = dict[str, Float64]  # by name; NaN for a value that is not there yet
 # In standard deviations from the mean. Products with larger features could overflow float32 and
@@ -92,12 +93,7 @@ class Transform:
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object, without the fields that have their default value."""
-        values: dict[str, Any] = {"type": self.type}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.default is dataclasses.MISSING or value != field.default:
-                values[field.name] = plain(value)
-        return values
+        return {"type": self.type, **changed(self)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -421,16 +417,12 @@ def transform_from(values: object) -> Transform:
         expected = f"expected an object with a type, one of {', '.join(TRANSFORMS)}"
         raise BundleError(f"inputs: a transform is {values!r}, {expected}")
     fields = {f.name: f for f in dataclasses.fields(TRANSFORMS[kind])}
-    given = {name: _tuples(value) for name, value in values.items() if name != "type"}
+    given = {name: tuples(value) for name, value in values.items() if name != "type"}
     needed = {n for n, f in fields.items() if f.default is dataclasses.MISSING}
     if not needed <= set(given) <= set(fields):
         has = f"has the keys {sorted(given)}"
         raise BundleError(f"inputs: {kind} transform: {has}, expected {list(fields)}")
     return TRANSFORMS[kind](**given)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _looked_back(past: Float64, x: Float64) -> tuple[Float64, Float64]:

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BundleError
-from ..inputs import Inputs, plain
+from ..inputs import Inputs
 from ..inputs.channels import Channels
 from ..inputs.characters import Characters
 from ..inputs.front_end import FrontEnd
 from ..inputs.text import TextForm
 from ..inputs.transforms import transform_from
+from ..plain import changed
 from ..tasks import Answer, answer_from
 from .network import Network, network_from
 
@@ -101,13 +102,7 @@ class ModelSpec:
 
 def plain_answer(answer: Answer) -> dict[str, Any]:
     """As a JSON object, without the fields that have their default value."""
-    fields = dataclasses.fields(answer)
-    found = {
-        f.name: plain(getattr(answer, f.name))
-        for f in fields
-        if f.default is dataclasses.MISSING or getattr(answer, f.name) != f.default
-    }
-    return {"task": answer.task, **found}
+    return {"task": answer.task, **changed(answer)}
 
 
 def inputs_from(values: object) -> Inputs:

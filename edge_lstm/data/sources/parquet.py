@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -15,18 +17,20 @@ class Section(TableSection):
     """[data] of source "parquet"."""
 
     def check_columns(self, path: Path, wanted: Wanted) -> None:
-        try:
+        with _reading(path):
             names = pl.read_parquet_schema(path)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
-            raise unreadable(path, self.source, e) from e
         wanted.check(list(names), str(path))
 
     def table(self, path: Path, wanted: Wanted) -> Table:
-        try:
-            names = pl.read_parquet_schema(path)
-            needed = {*wanted.numbers, *wanted.texts, *wanted.time}
-            wanted.check(list(names), str(path))
-            frame = pl.read_parquet(path, columns=[name for name in names if name in needed])
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
-            raise unreadable(path, self.source, e) from e
+        self.check_columns(path, wanted)
+        with _reading(path):
+            frame = pl.read_parquet(path, columns=list(wanted.keys))
         return table_of(frame, path, self.form, wanted)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
+        raise unreadable(path, "parquet", e) from e

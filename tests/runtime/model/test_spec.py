@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime import BundleError, ModelSpec
+from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.text import TextForm
+from edge_lstm_runtime.inputs.times import Times
+from edge_lstm_runtime.model.spec import inputs_from
 from edge_lstm_runtime.tasks.forecast import Detector
 from helpers.sounds import LOG_MEL, sound_spec
 from helpers.specs import chain, changed, language_spec, make_spec
@@ -49,6 +53,27 @@ def test_what_came_later_is_left_out_where_it_has_no_use() -> None:
         ],
         "answer": {"task": "classify", "classes": ["class0", "class1"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (TextForm(), None),
+        (TextForm(separator=";", decimal=","), {"separator": ";", "decimal": ","}),
+        (TextForm(time=("date", "time")), {"time": ["date", "time"]}),
+        (
+            TextForm(missing=("-200",), times=Times("%d.%m.%Y", zone=((0, 3600),))),
+            {"missing": ["-200"], "times": {"format": "%d.%m.%Y", "zone": [[0, 3600]]}},
+        ),
+    ],
+)
+def test_of_a_text_only_what_is_special_is_written(text: TextForm, values: object) -> None:
+    spec = make_spec()
+    assert isinstance(spec.inputs, Channels)
+    inputs = dataclasses.replace(spec.inputs, text=text)
+    written = json.loads(json.dumps(inputs.to_dict()))
+    assert written.get("text") == values
+    assert inputs_from(written) == inputs
 
 
 def test_sizes_and_counts() -> None:

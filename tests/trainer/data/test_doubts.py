@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lstm.config.schema import Config
-from edge_lstm.data.doubts import Asked, doubts
+from edge_lstm.data.doubts import Setting, doubts
 from edge_lstm.data.load import load_data, make_spec
 from edge_lstm.data.recordings import Recording
 from edge_lstm.data.robust import centre_and_spread
@@ -94,7 +94,7 @@ def test_a_code_in_many_rows_of_a_group(tmp_path: Path, configure: Configure) ->
 )
 def test_long_tails_and_rare_events_are_no_wild_values(values: np.ndarray) -> None:
     recording = Recording("r", "r", values.astype(float)[:, None])
-    assert doubts([recording], [recording], ("a",), Asked()) == []
+    assert doubts([recording], [recording], ("a",), Setting()) == []
 
 
 @settings(PROPERTY)
@@ -110,7 +110,7 @@ def test_a_wild_value_is_found_wherever_it_is(
     x = np.random.default_rng(seed).normal(0, scale, (200, 1))
     x[row] = value
     recording = Recording("r", "r", x)
-    (said,) = doubts([recording], [recording], ("a",), Asked())
+    (said,) = doubts([recording], [recording], ("a",), Setting())
     assert said.startswith(f"channel 'a': r step {row} has {value:.10g}, ")
 
 
