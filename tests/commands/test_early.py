@@ -78,6 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("inspect {folder}/run --input nope.csv", "--input nope.csv: there is no such file"),
         ("inspect {folder}/run -o /proc/x.html", "can't write /proc/x.html: no file can be made"),
         ("demo -o /proc/x", "/proc/x: can't be written: no file can be made in /proc"),
+        ("demo -o ''", ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared;"),
         ("lint nope.onnx --target rk3588 --scheme fp16", "can't read nope.onnx: No such file"),
         ("run nope.edge --input -", "can't read nope.edge: No such file or directory"),
         # a column
