@@ -73,6 +73,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export {folder}/run -o /", "can't write /: Is a directory"),
         ("export {folder}/run -o x.html", "x.html would be its own report; expected a bundle's"),
         ("export nope --target c -o x", "nope: there is no such folder"),
+        (
+            "export nope --target c -o /",
+            "/ is there and is no C export of edge-lstm; choose another",
+        ),
         ("export {folder}/run --target c -o /proc/x", "can't write /proc/x: no file can be made"),
         ("inspect nope", "nope: there is no such folder; expected the folder of a training run"),
         ("inspect {folder}/run --input nope.csv", "--input nope.csv: there is no such file"),
