@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import re
 import shutil
 import time
@@ -102,7 +101,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _check_replaceable(out: Path) -> None:
     try:
         check_folder_writable(out)
-        present = os.listdir(out) if out.exists() else []
+        present = [path.name for path in out.iterdir()] if out.exists() else []
     except OSError as e:
         raise ConfigError(f"{out}: can't be written: {e.strerror or e}") from e
     if strange := sorted(name for name in present if not OURS.fullmatch(name)):
