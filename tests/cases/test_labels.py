@@ -35,7 +35,7 @@ def test_a_case(tmp_path: Path, case: Labelled, form: str) -> None:
 
 
 def trained(folder: Path, case: Labelled, form: str) -> tuple[Recording, ModelSpec]:
-    keys = {**KEYS.get(form, {}), **({} if form == "npz" else {"label": "y"})}
+    keys = {**KEYS.get(form, {}), **({} if form == "npz" else {"label": "y"}), **case.keys}
     task = {"task": "classify"}
     config = configured(folder, SOURCES[form], case.content(form), case.channels, keys, task)
     first = config.data.read(config.asked)[0]
