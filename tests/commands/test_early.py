@@ -115,6 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export {folder}/run --scheme fp15 -o x.edge", "did you mean 'fp16'?"),
         ("export {folder}/run --target c --scheme int4 -o x", "scheme 'int4' is not offered for"),
         ("export {folder}/run --chunk 1 -o x.edge", "chunk is 1; expected a whole number from 2"),
+        ("targets ''", "there is no target ''; known: rk3588"),
         ("targets rk3558", "there is no target 'rk3558'; did you mean 'rk3588'? known: rk3588"),
         ("trian x", "there is no 'trian'; did you mean 'train'? expected one of "),
         ("run x.edge --inptu -", "the following arguments are required: --input"),

@@ -92,6 +92,7 @@ def test_a_network_that_the_kernel_does_not_take(random_model):
             "--target c writes a folder of C source and an NPU's target a bundle",
         ),
         (["--chunk", "8"], "--chunk is for an NPU's bundle"),
+        (["--sim-steps", "0"], "--sim-steps is for an NPU's bundle"),
         (["--no-npu"], "--no-npu is for an NPU's bundle"),
         (["-o", "there.edge"], "leave .edge out"),
         (["-o", "nowhere/motions"], "is not there"),
