@@ -44,13 +44,19 @@ def check_paths(run: object, out: Path) -> None:
     """run: of `export_run`. out: the bundle. Raises TrainingError if there is no such run, and
     ConversionError if the bundle or its report can't be written.
     """
-    for file in (out, out.with_suffix(".html")):
-        try:
-            check_file_writable(file)
-        except OSError as e:
-            raise ConversionError(f"can't write {file}: {e.strerror or e}") from e
+    if out.suffix == ".html":
+        raise ConversionError(f"{out} would be its own report; expected a bundle's name, NAME.edge")
+    _check_writable(out)  # first: "." and "/" have no name that could end in .html
+    _check_writable(out.with_suffix(".html"))
     if isinstance(run, str | os.PathLike):
         check_is_run(Path(run))
+
+
+def _check_writable(file: Path) -> None:
+    try:
+        check_file_writable(file)
+    except OSError as e:
+        raise ConversionError(f"can't write {file}: {e.strerror or e}") from e
 
 
 def check_c(source: object, out: Path, scheme: str) -> None:

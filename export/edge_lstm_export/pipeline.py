@@ -87,10 +87,10 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
         resources.enter_context(one_at_a_time(out, ConversionError))
         if not isinstance(run, Run):
             run = load_run(Path(run))
-        if "test" not in run.metrics:
+        if not (isinstance(run.metrics, dict) and isinstance(run.metrics.get("test"), dict)):
             raise ConversionError(
-                f"{run.path}: the training has not ended, there is no metrics.json; go on with it "
-                "by `edge-lstm train ... --resume`"
+                f"{run.path}: the training has not ended, there is no metrics.json with test "
+                "metrics; go on with it by `edge-lstm train ... --resume`"
             )
         work = Work(
             run=run,

@@ -23,6 +23,7 @@ class Labelled:
     not_in  the formats in which the case can't exist, and why
     array   in place of `labels`, for npz and Parquet
     channels  besides the label
+    keys    further keys of [data]
     """
 
     name: str
@@ -32,6 +33,7 @@ class Labelled:
     not_in: Mapping[str, str] = dataclasses.field(default_factory=dict)
     array: Any = None
     channels: tuple[str, ...] = ("a", "b")
+    keys: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def content(self, form: str) -> bytes:
         a = [float(k) for k in range(len(self.labels))]
@@ -81,8 +83,10 @@ CASES = [
     Labelled("no label at all", [None, None, None, None], EMPTY.replace("row 2", "row 1"),
              {"npz": OF_ARRAY}),
     Labelled("a word that was declared missing", ["run", "fehlt", "walk", "walk"],
-             ["run", "fehlt", "walk", "walk"]),
-    Labelled("the label among the channels", ["0", "0", "1", "1"], "label",
+             ["run", "fehlt", "walk", "walk"], keys={"missing_values": ["fehlt"]},
+             not_in={"npz": "it declares no words"}),
+    Labelled("the label among the channels", ["0", "0", "1", "1"],
+             "has 'y', the `label`, which a board won't have",
              not_in={"npz": "its labels are no channel"}, channels=("a", "y")),
     Labelled("bytes", ["run", "run", "walk", "walk"], ["run", "run", "walk", "walk"],
              not_in={**ARRAYS, "parquet": "its bytes are no text"},

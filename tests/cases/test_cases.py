@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 from cases import cells, streams, texts, times
+from cases.copies import configured
 from cases.table import FORMATS, TEXTS, Case, Outcome
-from edge_lstm.config.load import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import load_data
 from edge_lstm.data.statistics import make_spec
@@ -29,28 +29,6 @@ from helpers.bundles import make_bundle
 from helpers.commands import environment
 from helpers.weights import random_weights
 
-# Three copies of one file: a split that needs no rows of it.
-CONFIG = """
-[data]
-source = "{source}"
-path = ["1.{source}", "2.{source}", "3.{source}"]
-channels = {channels}
-{keys}
-
-[data.split]
-by = "group"
-val = ["2"]
-test = ["3"]
-
-[model]
-task = "forecast"
-targets = [{target}]
-horizon = 1
-hidden_size = 2
-
-[train]
-epochs = 1
-"""
 TABLES = {"cells": cells, "texts": texts, "times": times, "streams": streams}
 CASES = {f"{table}: {c.name}": c for table, rows in TABLES.items() for c in rows.CASES}
 TAKEN = {
@@ -65,17 +43,8 @@ def config_of(folder: Path, case: Case, form: str, content: bytes) -> Config:
     """The configuration of a case, with this file and two copies of it."""
     form = "comma" if form == "json" else form
     source = "csv" if form in TEXTS else form
-    keys = case.keys_in(form)
-    for k in "123":
-        (folder / f"{k}.{source}").write_bytes(content)
-    text = CONFIG.format(
-        source=source,
-        channels=json.dumps(case.channels),
-        target=json.dumps(case.channels[0]),
-        keys="\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items()),
-    )
-    (folder / "config.toml").write_text(text, encoding="utf-8")
-    return load_config(folder / "config.toml")
+    task = {"task": "forecast", "targets": case.channels[:1], "horizon": 1}
+    return configured(folder, source, content, case.channels, case.keys_in(form), task)
 
 
 def trained(folder: Path, case: Case, form: str) -> Outcome:

@@ -27,7 +27,9 @@ def test_the_folder_has_the_data_as_tables_beside_the_bundle(
         lambda run, out, say, **_: export_run(run, out, targets=(), say=say),
     )
     out = tmp_path / "demo"
-    (out / "old").mkdir(parents=True)
+    (out / "run" / "old").mkdir(parents=True)
+    for name in ("motions.edge", "motions-rk3588-fp16-cell.log", ".motions.edge.lock"):
+        (out / name).write_text("of an earlier demo")
     said: list[str] = []
     assert demo.demo(out, said.append) == 0
     assert {path.name for path in out.iterdir()} == {

@@ -13,12 +13,12 @@ from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
 from edge_lstm_export.measure.keys import NUMPY, simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured
 from helpers.c_folder import STRICT, passed, run, sources
+from helpers.converter import NEEDS_CONVERTER
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
 
@@ -131,9 +131,7 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-)
+@NEEDS_CONVERTER
 def test_the_simulator_writes_the_text_in_fp16_and_int8(prose_run: Run, tmp_path: Path) -> None:
     work = export_run(
         prose_run, tmp_path / "prose.edge", targets=("rk3588",), schemes=("fp16", "w8a8")

@@ -58,3 +58,12 @@ def artifact_entry(
         "tolerance": {"metric": metric, "limit": limit, "reason": "as the export found it"},
         "recipe": {"io": {"form": "cell"}},
     }
+
+
+def make_npu_bundle(path: Path) -> rt.Bundle:
+    """With a member that no NPU has made."""
+    spec = make_spec()
+    weights = random_weights(spec)
+    name = "rk3588-fp16.rknn"
+    members = {**members_of(spec, weights), name: b"RKNN"}
+    return rt.write_bundle(path, spec, weights, members, artifacts={name: artifact_entry()})

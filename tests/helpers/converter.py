@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.npu import FORMS
+from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from helpers.arrays import Weights
+
+NEEDS_CONVERTER = pytest.mark.skipif(
+    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+)
 
 
 def convert(

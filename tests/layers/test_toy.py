@@ -20,6 +20,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.errors import BackendUnavailableError, ConfigError, EdgeLstmError
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from helpers.arrays import Array
+from helpers.configs import CLASSIFY
 from helpers.plug_ins import plug_in
 from helpers.tolerances import assert_close
 
@@ -60,30 +61,9 @@ class Ugrnn(Layer):
 
 LAYER = Ugrnn
 '''
-CONFIG = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-
-[data.split]
-by = "group"
-val = ["s4"]
-test = ["s5"]
-
-[model]
-task = "classify"
-type = "ugrnn"
-hidden_size = 8
-num_layers = 2
-
-[train]
-epochs = 8
-batch_size = 4
-accelerator = "cpu"
-"""
+CONFIG = CLASSIFY.replace(
+    "hidden_size = 6", 'type = "ugrnn"\nhidden_size = 8\nnum_layers = 2'
+).replace("epochs = 2", "epochs = 8")
 
 
 def write_data(path: Path) -> None:

@@ -34,13 +34,7 @@ def check_replaceable(out: Path) -> None:
         raise ConversionError(
             f"{out} is there and is no folder; the C export is a folder: choose another name for it"
         )
-    present = {
-        path.relative_to(out).as_posix()
-        for path in out.rglob("*")
-        if not path.is_dir() or path.is_symlink()
-    }
-    present = {path for path in present if not path.startswith(f"{BUILD}/")}
-    if not present and not any(out.iterdir()):
+    if not any(out.iterdir()):
         return
     try:
         info = json.loads((out / INFO).read_bytes())
@@ -53,6 +47,12 @@ def check_replaceable(out: Path) -> None:
             f"{out} is there and is no C export of edge-lstm; "
             "choose another folder, or remove it yourself"
         )
+    present = {
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
+    present = {path for path in present if not path.startswith(f"{BUILD}/")}
     strange = sorted(present - {INFO, *listed})
     strange += sorted(
         path for path in present & set(listed) if sha256((out / path).read_bytes()) != listed[path]
@@ -84,12 +84,12 @@ def write_folder(out: Path, contents: Mapping[str, bytes]) -> None:
             fill(new, contents)
             _sync(new)
             check_replaceable(out)
-            if out.exists():
-                out.rename(old)
             try:
+                if out.exists():
+                    out.rename(old)
                 new.rename(out)
             except BaseException:
-                if old.exists():
+                if old.exists() and not out.exists():
                     _put_back(old, out)
                 raise
         finally:

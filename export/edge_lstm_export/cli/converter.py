@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-
     if reason := environment.unsupported_reason():
         raise ConversionError(f"there is no converter here: {reason}")
     if arguments.action == "make":

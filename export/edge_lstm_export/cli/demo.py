@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from ._shared import say
 from .export import summary
 
 GOES_ON = True  # the work is more than its output
+# What a demo leaves in its folder, with the logs and locks of one that was killed.
+OURS = re.compile(r"run|\.?(motions|recordings?)\b.*")
 
 
 def demo(out: Path, say: Callable[[str], None]) -> int:
@@ -29,8 +32,10 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     Everything goes into `out`, which is removed first. The data goes there as well, as a CSV like
     one of the user's own.
 
-    Returns 0 if all is right, 1 as `edge-lstm export` does.
+    Returns 0 if all is right, 1 as `edge-lstm export` does. Raises ConfigError if `out` can't be
+    written, or has anything that no demo made.
     """
+    _check_replaceable(out)
     from ..pipeline import export_run  # takes seconds
 
     start = time.perf_counter()
@@ -85,16 +90,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("build/demo"),
         metavar="FOLDER",
-        help="default: %(default)s; replaced if there",
+        help="default: %(default)s; that of an earlier demo is replaced",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    try:
-        check_folder_writable(arguments.out)
-    except OSError as e:
-        raise ConfigError(f"{arguments.out}: can't be written: {e.strerror or e}") from e
     return demo(arguments.out, say)
+
+
+def _check_replaceable(out: Path) -> None:
+    try:
+        check_folder_writable(out)
+        present = [path.name for path in out.iterdir()] if out.exists() else []
+    except OSError as e:
+        raise ConfigError(f"{out}: can't be written: {e.strerror or e}") from e
+    if strange := sorted(name for name in present if not OURS.fullmatch(name)):
+        shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+        raise ConfigError(
+            f"{out} has files that no demo made: {shown}; choose another folder, because the demo "
+            "removes what is there"
+        )
 
 
 def _write_recordings(run: Run, path: Path) -> None:

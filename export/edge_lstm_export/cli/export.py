@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheme",
         action="append",
         metavar="NAME",
-        help="a number format of the target; may be repeated (default: fp16 and w8a8, where it "
-        "takes them). For --target c one of float32 (the default) and int8",
+        help="a number format of the target; may be repeated (default: those of fp16 and w8a8 that "
+        "it takes). For --target c one of float32 (the default) and int8",
     )
     parser.add_argument(
         "--chunk",
@@ -93,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-npu",
         action="store_true",
+        default=None,
         help="ONNX and NumPy only: don't run the vendor's converter",
     )
 
@@ -138,14 +139,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _main_export_c(arguments: argparse.Namespace) -> int:
-
     if set(arguments.target) != {C}:
         raise ConfigError(
             "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
             "with -o FOLDER and -o NAME.edge"
         )
     for option in ("chunk", "sim_steps", "no_npu"):
-        if getattr(arguments, option):
+        if getattr(arguments, option) is not None:
             raise ConfigError(
                 f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"
             )

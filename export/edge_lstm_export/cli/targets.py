@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
             "  schemes        float32, int8"
         )
         return 0
-    if arguments.name:
+    if arguments.name is not None:
         check_target(arguments.name)
         print(_one_target(known(arguments.name)))
         return 0

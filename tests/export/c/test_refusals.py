@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_a_network_that_the_kernel_does_not_take(random_model):
             "--target c writes a folder of C source and an NPU's target a bundle",
         ),
         (["--chunk", "8"], "--chunk is for an NPU's bundle"),
+        (["--sim-steps", "0"], "--sim-steps is for an NPU's bundle"),
         (["--no-npu"], "--no-npu is for an NPU's bundle"),
         (["-o", "there.edge"], "leave .edge out"),
         (["-o", "nowhere/motions"], "is not there"),
@@ -198,6 +200,26 @@ def test_a_full_disk_leaves_the_old_one(trained, made, tmp_path, monkeypatch):
     ):
         export_c(trained, made, scheme="int8")
     assert contents(made) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["motions"]
+
+
+@pytest.mark.usefixtures("unbuilt")
+@pytest.mark.parametrize(("renames", "scheme"), [(1, "float32"), (2, "int8")])
+def test_an_interruption_just_after_a_rename(trained, made, tmp_path, monkeypatch, renames, scheme):
+    """The first one moves the old folder away, the second one puts the new one in its place."""
+    rename = Path.rename
+    done: list[Path] = []
+
+    def interrupted(path: Path, to: Path) -> Path:
+        done.append(rename(path, to))
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        return done[-1]
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_c(trained, made, scheme="int8")
+    assert json.loads((made / "model.json").read_text())["scheme"] == scheme
     assert [p.name for p in tmp_path.iterdir()] == ["motions"]
 
 

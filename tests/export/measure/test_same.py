@@ -44,6 +44,11 @@ def test_differences(trained, measured, same):
     assert (differs_from_training(trained, {**trained, **measured}) is None) == same
 
 
+@pytest.mark.parametrize("trained", [{}, {"accuracy": 0.95}, {**CLASSES, "accuracy": "0.95"}])
+def test_metrics_that_lack_something_differ(trained):
+    assert differs_from_training(trained, CLASSES) is not None
+
+
 def test_other_weights_than_those_of_the_metrics(trained, tmp_path, capsys):
     """Whoever writes a checkpoint anew gives it a right sha256."""
     run = tmp_path / "run"
@@ -65,8 +70,9 @@ def test_other_weights_than_those_of_the_metrics(trained, tmp_path, capsys):
     assert last.removeprefix("DOUBTFUL: ") in read_bundle(tmp_path / "a.edge").manifest["notes"]
 
 
-def test_a_run_that_has_not_ended(trained, tmp_path):
-    run = dataclasses.replace(load_run(trained.path), metrics={})
+@pytest.mark.parametrize("metrics", [{}, None, [], {"test": []}])
+def test_a_run_that_has_not_ended(trained, tmp_path, metrics):
+    run = dataclasses.replace(load_run(trained.path), metrics=metrics)
     with pytest.raises(ConversionError, match="the training has not ended, there is no metrics"):
         export_run(run, tmp_path / "a.edge", schemes=())
     assert not list(tmp_path.iterdir())

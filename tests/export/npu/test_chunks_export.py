@@ -12,7 +12,6 @@ from edge_lstm_export import export_run
 from edge_lstm_export.asked import CHUNKS
 from edge_lstm_export.graphs.npu import fused
 from edge_lstm_export.measure.keys import simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
@@ -24,6 +23,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
 from helpers.chunks import OrtChunks, T, assert_right
+from helpers.converter import NEEDS_CONVERTER
 from helpers.specs import feature_rows
 
 # --- the export ---
@@ -246,12 +246,7 @@ def test_a_metric_that_is_numpys_is_said_to_be(converted):
 # --- the real converter ---
 
 
-real = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
+real = [pytest.mark.slow, NEEDS_CONVERTER]
 
 
 def slow(thing):

@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.measure.keys import simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize import npu_int8
@@ -24,14 +23,10 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
+from helpers.converter import NEEDS_CONVERTER
 from helpers.specs import feature_rows, least_spec
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
+pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
 
 
 def convert(spec, weights, scheme="fp16", form="cell", target="rk3588", **options):

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,26 +27,11 @@ from edge_lstm_runtime.files import sealed_json
 from helpers import stand_in
 from helpers.commands import command
 from helpers.commands import environment as variables
-from helpers.converter import convert
-from helpers.faults import fails, gone, processes, watched, while_building, works
+from helpers.converter import NEEDS_CONVERTER, convert
+from helpers.faults import fails, gone, processes, while_building, works
 from helpers.flips import silent
 
-real = pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-)
 MEMBER = "rk3588-fp16.rknn"
-
-
-@pytest.fixture
-def tmp(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    yield from watched(tmp_path_factory.mktemp("TMPDIR"), monkeypatch)
-
-
-@pytest.fixture
-def model(random_model):
-    return random_model(1, 16)
 
 
 # --- without the converter ---
@@ -146,7 +130,7 @@ def killed_once(tmp: Path, moment: str) -> threading.Thread:
     return thread
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["loads", "builds"])
 def test_one_killed_worker_changes_nothing(trained, tmp, tmp_path, moment):
@@ -165,7 +149,7 @@ def test_one_killed_worker_changes_nothing(trained, tmp, tmp_path, moment):
     assert kept[0] == kept[1]
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 def test_killed_while_it_is_loaded_blames_no_environment(model, tmp):
     thread = killed_once(tmp, "loads")
@@ -175,7 +159,7 @@ def test_killed_while_it_is_loaded_blames_no_environment(model, tmp):
     works(model)
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 def test_killed_on_the_simulator_ends_in_one_line(trained, tmp, tmp_path):
     """The stream's state is lost with the worker, so the export fails."""
@@ -191,7 +175,7 @@ def test_killed_on_the_simulator_ends_in_one_line(trained, tmp, tmp_path):
     assert not out.exists()
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 @pytest.mark.usefixtures("tmp")
 @pytest.mark.parametrize("name", ["model.onnx", "dataset.txt", "calibration_0_0.npy"])
@@ -212,7 +196,7 @@ def test_a_file_that_changes_before_the_converter_reads_it(model, monkeypatch, n
     )
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 @pytest.mark.usefixtures("tmp")
 def test_a_model_that_changes_before_it_is_read(model, monkeypatch):
@@ -228,7 +212,7 @@ def test_a_model_that_changes_before_it_is_read(model, monkeypatch):
     fails(lambda: convert(model), "wrote a model that was changed before it was read")
 
 
-@real
+@NEEDS_CONVERTER
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["7", "9"])
 def test_interrupted_export_ends_soon(trained, tmp, tmp_path, step):

@@ -12,12 +12,11 @@ import pytest
 
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_runtime import ConversionError
+from helpers.converter import NEEDS_CONVERTER
 from helpers.faults import without_network
 from helpers.locks import make_wheel
 
-pytestmark = pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-)
+pytestmark = NEEDS_CONVERTER
 PROBE = "edge_lstm_probe"
 
 

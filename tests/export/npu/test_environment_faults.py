@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,29 +17,12 @@ from edge_lstm_export.npu.rknn.content import digest_of, listed
 from edge_lstm_export.npu.rknn.indexes import settings_for
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.files import sealed_json, unsealed_json
-from helpers.converter import convert
-from helpers.faults import export_fails, fails, link_or_copy, watched, without_network, works
+from helpers.converter import NEEDS_CONVERTER, convert
+from helpers.faults import export_fails, fails, link_or_copy, without_network, works
 from helpers.locks import make_wheel
 from helpers.paths import ROOT
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
-
-
-@pytest.fixture(autouse=True)
-def tmp(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    yield from watched(tmp_path_factory.mktemp("TMPDIR"), monkeypatch)
-
-
-@pytest.fixture
-def model(random_model):
-    return random_model(1, 16)
+pytestmark = [pytest.mark.slow, NEEDS_CONVERTER, pytest.mark.usefixtures("tmp")]
 
 
 @pytest.fixture

@@ -21,28 +21,11 @@ from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn import environment, process
 from edge_lstm_export.npu.rknn.folder import PREFIX
 from edge_lstm_runtime import ConfigError
-from helpers.converter import convert
-from helpers.faults import export_fails, fails, gone, processes, watched, while_building, works
+from helpers.converter import NEEDS_CONVERTER, convert
+from helpers.faults import export_fails, fails, gone, processes, while_building, works
 from helpers.paths import ROOT
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
-
-
-@pytest.fixture(autouse=True)
-def tmp(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    yield from watched(tmp_path_factory.mktemp("TMPDIR"), monkeypatch)
-
-
-@pytest.fixture
-def model(random_model):
-    return random_model(1, 16)
+pytestmark = [pytest.mark.slow, NEEDS_CONVERTER, pytest.mark.usefixtures("tmp")]
 
 
 # --- 1: killed ---

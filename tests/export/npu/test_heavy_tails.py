@@ -14,14 +14,9 @@ import pytest
 from edge_lstm import load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.measure.keys import simulated
-from edge_lstm_export.npu.rknn import environment
+from helpers.converter import NEEDS_CONVERTER
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
+pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
 CHANNELS = 64
 HEAVY = 20  # of them are Student-t with 2 degrees of freedom
 STEPS = 400

@@ -14,6 +14,7 @@ from edge_lstm_export.npu.rknn.lint import RULES, lint
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.npu.targets import targets
 from edge_lstm_runtime import ConversionError
+from helpers.converter import NEEDS_CONVERTER
 from helpers.lint_graphs import (
     OFFERED,
     PAIRS,
@@ -28,10 +29,6 @@ from helpers.lint_graphs import (
     lstm_scaled,
 )
 from helpers.specs import least_spec
-
-on_the_converter = pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-)
 
 
 def convert_all(jobs, folder):
@@ -71,7 +68,7 @@ def clean(result):
 
 
 @pytest.mark.slow
-@on_the_converter
+@NEEDS_CONVERTER
 def test_converter_does_what_the_rules_say(tmp_path):
     jobs = [
         job
@@ -91,7 +88,7 @@ def test_converter_does_what_the_rules_say(tmp_path):
 
 
 @pytest.mark.slow
-@on_the_converter
+@NEEDS_CONVERTER
 def test_converter_takes_what_lint_lets_pass(tmp_path):
     """Our cell in every scheme offered, and the operator's graphs that lint lets pass."""
     graphs = [
@@ -113,7 +110,7 @@ def test_converter_takes_what_lint_lets_pass(tmp_path):
 
 
 @pytest.mark.slow
-@on_the_converter
+@NEEDS_CONVERTER
 @pytest.mark.parametrize(
     ("target", "scheme"), [("rk3576", "w4a16"), ("rv1126b", "w4a16"), ("rk3562", "w8a16")]
 )
@@ -131,7 +128,7 @@ def test_converter_stores_the_operator_as_float16(tmp_path, target, scheme):
 
 
 @pytest.mark.slow
-@on_the_converter
+@NEEDS_CONVERTER
 @pytest.mark.parametrize(
     ("graph", "target", "message"),
     [

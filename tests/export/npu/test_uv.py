@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from edge_lstm_export.npu.rknn import uv
+from edge_lstm_runtime.cli._output import Progress
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are handed on")
 
@@ -22,6 +24,22 @@ def lock() -> Iterator[int]:
 
 def test_nothing_is_returned_if_it_worked(lock: int) -> None:
     assert uv.call(["--version"], os.environ, pytest.fail, lock=lock) is None
+
+
+def test_colours_reach_a_terminal(lock: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else that a command prints has its controls escaped."""
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as terminal:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stderr", Progress(terminal))
+        uv.call(["no-such-command"], {"TERM": "xterm"}, pytest.fail, lock=lock)
+        seen = os.read(ours, 4096)
+        sys.stderr.write("\x1b[2J")
+        sys.stderr.flush()
+        seen += os.read(ours, 4096)
+    os.close(ours)
+    assert seen.startswith(b"\x1b[1m\x1b[31merror")
+    assert seen.endswith(b"\\x1b[2J")
+    assert seen.count(b"\\x1b") == 1
 
 
 def test_what_uv_complains_of_is_returned_in_one_line(lock: int) -> None:

@@ -12,18 +12,13 @@ from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training import checkpoint
 from edge_lstm_export import export_run
 from edge_lstm_export.measure.keys import NUMPY, simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import compare, load
+from helpers.converter import NEEDS_CONVERTER
 
 ARTIFACT = simulated("rk3588-w8a8.rknn")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-    ),
-]
+pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
 
 
 @pytest.fixture(scope="module")

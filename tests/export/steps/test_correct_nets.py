@@ -13,11 +13,11 @@ import pytest
 from edge_lstm import Run, Sequence, Splits
 from edge_lstm_export import export_run
 from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, NUMPY, onnx, simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.pipeline import STEPS
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import ModelSpec, Reference, check_backend, load
 from helpers.arrays import Array, Weights
+from helpers.converter import NEEDS_CONVERTER
 from helpers.specs import lstm_names, make_spec
 
 WINDOW = 128  # steps of 9 channels and 6 classes, as in UCI HAR
@@ -140,9 +140,7 @@ def test_float32_is_right_on_every_backend(of: Callable[[Net], Run], name: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
-)
+@NEEDS_CONVERTER
 @pytest.mark.parametrize("name", ["har, seed 0", "forget +9", "c to 800"])
 def test_fp16_leaves_the_rest_of_the_bundle_as_it_is(
     of: Callable[[Net], Run], name: str, tmp_path: Path

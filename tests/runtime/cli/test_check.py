@@ -14,7 +14,7 @@ import pytest
 from edge_lstm_runtime import write_bundle
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.model.npz import write_npz
-from helpers.bundles import artifact_entry, make_bundle, members_of
+from helpers.bundles import make_bundle, make_npu_bundle, members_of
 from helpers.commands import edge_lstm, here
 from helpers.plug_ins import NOISY, plug_in, replace_backend
 from helpers.specs import make_spec
@@ -144,15 +144,7 @@ def test_a_noisy_library_does_not_reach_the_verdicts(classify_file: Path, tmp_pa
 
 @pytest.mark.skipif(HAS_RKNN, reason="rknn-toolkit-lite2 is installed here")
 def test_check_where_there_is_no_npu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    spec = make_spec()
-    members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
-    write_bundle(
-        tmp_path / "a.edge",
-        spec,
-        random_weights(spec),
-        members,
-        artifacts={"rk3588-fp16.rknn": artifact_entry()},
-    )
+    make_npu_bundle(tmp_path / "a.edge")
     code, out, err = here(capfd, "check", tmp_path / "a.edge", "--backend", "rknn")
     assert (code, out) == (2, "")
     assert err.startswith(

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_lstm_runtime import cli, load, write_bundle
-from helpers.bundles import artifact_entry, make_bundle, members_of
+from edge_lstm_runtime import cli, load
+from helpers.bundles import make_bundle, make_npu_bundle
 from helpers.commands import Pipe, command, csv_of, edge_lstm, environment, here, labels
 from helpers.plug_ins import NOISY, plug_in
 from helpers.specs import make_spec, samples
-from helpers.weights import random_weights
 
 HAS_RKNN = importlib.util.find_spec("rknnlite") is not None
 
@@ -312,15 +311,7 @@ def test_run_from_python_with_replaced_streams(
 def test_run_says_why_it_does_without_the_npu(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spec = make_spec()
-    members = {**members_of(spec, random_weights(spec)), "rk3588-fp16.rknn": b"RKNN"}
-    write_bundle(
-        tmp_path / "a.edge",
-        spec,
-        random_weights(spec),
-        members,
-        artifacts={"rk3588-fp16.rknn": artifact_entry()},
-    )
+    make_npu_bundle(tmp_path / "a.edge")
     (tmp_path / "a.csv").write_text("1,2,3\n")
     code, out, err = here(capfd, "run", tmp_path / "a.edge", "--input", tmp_path / "a.csv")
     assert code == 0

@@ -23,33 +23,18 @@ from edge_lstm_runtime.feeds.stream import Line, blocks
 from edge_lstm_runtime.inputs.text import TextForm
 from edge_lstm_runtime.tasks import json_of
 from edge_lstm_runtime.tasks.classify import Classify
-from edge_lstm_runtime.tasks.forecast import Detector
 from helpers.generated import PROPERTY
-from helpers.specs import changed, language_spec, make_spec
+from helpers.specs import changed, make_spec
+from helpers.streamed import MODELS
 from helpers.weights import random_weights
 
 SEMICOLONS = TextForm(
     separator=";", decimal=",", comment="#", missing=("9999", "dead"), columns=("x", "b", "a", "y")
 )
-FORECAST = make_spec(task="forecast", missing="ffill", residual=True)
-SIZE = FORECAST.output_size
-MODELS = {
-    "classify": make_spec(),
-    "one channel": make_spec(channels=1),
-    "channels named like numbers": make_spec(channels=["0", "1"]),
-    "forecast": FORECAST,
-    "gaps marked": make_spec(missing="mask"),
+ALL = {
+    **MODELS,
     "semicolons": changed(make_spec(channels=["a", "b"], missing="ffill"), text=SEMICOLONS),
-    "anomaly": changed(
-        FORECAST, detector=Detector((0.0,) * SIZE, (1.0,) * SIZE, threshold=2.0, smoothing=0.5)
-    ),
-    "time": changed(
-        make_spec(task="forecast", channels=["a", "b", "dt"], mean=[0, 1, 1], std=[1, 1, 1]),
-        dt="dt", dt_unit=60.0, time="when",
-    ),
-    "bidirectional": make_spec(bidirectional=True),
-    "language": language_spec("abcd", hidden=8),
-}  # fmt: skip
+}
 ODD = [
     *("", "  ", "E-3", "MPU ready", '"', "1_0,1,1", "nan,1,1", "inf,1,1", "1,1e31,1", "1,2,3,4"),
     *("[1, 2, 3]", "[1]", '{"reset": true}', '{"ch0": 1, "ch1": 2, "ch2": 3}', "0", "0,1", "1,0"),
@@ -94,13 +79,13 @@ def plain(draw: st.DrawFn, spec: rt.ModelSpec) -> list[str]:
 
 
 @pytest.mark.parametrize("backend", ["numpy", "native"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALL)
 @PROPERTY
 @given(data=st.data())
 def test_the_same_bytes_however_the_lines_arrive(
     name: str, backend: str, data: st.DataObject
 ) -> None:
-    spec = MODELS[name]
+    spec = ALL[name]
     parts = data.draw(st.lists(st.one_of(plain(spec), st.sampled_from(ODD)), max_size=8), "parts")
     lines = [line for part in parts for line in ([part] if isinstance(part, str) else part)]
     ends = data.draw(st.sampled_from([["\n"], ["\r\n"], ["\n", "\r\n", "\r"]]), "ends")

@@ -13,29 +13,10 @@ from edge_lstm_runtime import ModelSpec, Session
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.feeds.lines import answers
-from edge_lstm_runtime.tasks.forecast import Detector
 from helpers.generated import PROPERTY
-from helpers.specs import changed, language_spec, make_spec
+from helpers.streamed import MODELS
 from helpers.weights import random_weights
 
-FORECAST = make_spec(task="forecast", missing="ffill")
-TIMED = make_spec(task="forecast", channels=["a", "b", "dt"], mean=[0, 1, 1], std=[1, 1, 1])
-TEXT = language_spec("abcd", hidden=8)
-SIZE = FORECAST.output_size
-MODELS = {
-    "classify": make_spec(),
-    "one channel": make_spec(channels=1),
-    "channels named like numbers": make_spec(channels=["0", "1"]),
-    "gaps filled": FORECAST,
-    "gaps marked": make_spec(missing="mask"),
-    "time": changed(TIMED, dt="dt", dt_unit=60.0, time="when"),
-    "anomaly": changed(
-        FORECAST,
-        detector=Detector((0.0,) * SIZE, (1.0,) * SIZE, threshold=2.0, smoothing=0.5),
-    ),
-    "bidirectional": make_spec(bidirectional=True),
-    "language": TEXT,
-}
 WORDS = {"", "nan", "null", "na", "none"}  # a missing value
 READY = [
     "MPU6050 ready",

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,14 +46,15 @@ class Batch:
     def side_by_side(
         self, action: Callable[[Given], Result], given: Iterable[Given]
     ) -> list[Result]:
-        """The results, in order. If this is interrupted, all processes end and nothing is waited
-        for."""
+        """The results, in order. If an action raises, or if this is interrupted, all processes end
+        and nothing is waited for."""
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
             futures = [pool.submit(action, one) for one in given]
             # In short waits: polars handles SIGINT by SA_RESTART, with which it ends no long one.
-            while wait(futures, 0.1, FIRST_EXCEPTION).not_done and not _failed(futures):
-                pass
+            while waiting := wait(futures, 0.1, FIRST_EXCEPTION).not_done:
+                for future in set(futures) - waiting:
+                    future.result()  # raises what the action raised
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -61,10 +62,6 @@ class Batch:
             raise
         finally:
             pool.shutdown()
-
-
-def _failed(futures: Sequence[Future[Result]]) -> bool:
-    return any(future.done() and future.exception() is not None for future in futures)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import subprocess
@@ -50,8 +51,9 @@ def call(
     try:
         for part in _parts(ours):
             if terminal:
-                sys.stderr.write(part)
-                sys.stderr.flush()
+                with contextlib.suppress(OSError):  # its words are returned all the same
+                    sys.stderr.buffer.write(part.encode())  # else its controls would be escaped
+                    sys.stderr.buffer.flush()
             else:
                 *lines, _ = (text.rpartition("\n")[2] + part).split("\n")
                 for line in lines:
