@@ -3,8 +3,7 @@
 Launching the kernels of a small net takes longer than the kernels do.
 
 PyTorch's notes on CUDA ("CUDA graphs") say how a step is recorded: it uses the same memory each
-time, nothing in it waits for the device, and a few steps run on another stream beforehand. This
-file was written after that. It has never run: there was no GPU.
+time, nothing in it waits for the device, and a few steps run on another stream beforehand.
 """
 
 from __future__ import annotations

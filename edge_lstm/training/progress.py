@@ -33,6 +33,7 @@ class Reporter:
             from tqdm import tqdm
 
             self._bar = tqdm(
+                file=getattr(sys.stderr, "terminal", sys.stderr),
                 desc=f"epoch {epoch + 1}/{epochs}",
                 total=epochs * samples,
                 initial=epoch * samples,

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,6 +235,8 @@ def make_fabric(settings: TrainConfig) -> Fabric:
     """
     from lightning_fabric import Fabric
 
+    # It advises a call of PyTorch's, which a user of a configuration can't make.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision]
     try:
         fabric = Fabric(

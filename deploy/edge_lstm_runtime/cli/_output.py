@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from ..errors import ConfigError
@@ -69,14 +69,22 @@ class Output:
 class Progress:
     """Standard error. If it can't be written, the rest of it is dropped: there is no other place
     to say so, and the work goes on.
+
+    escaped: what becomes of a text's controls.
     """
 
-    def __init__(self, stream: IO[str]):
+    def __init__(self, stream: IO[str], escaped: Callable[[str], str] = shown):
         self._stream = stream
+        self._escaped = escaped
+
+    @property
+    def terminal(self) -> Progress:
+        """The same with its controls, for a bar that moves the cursor. No names belong there."""
+        return Progress(self._stream, str)
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(shown(text))
+            self._stream.write(self._escaped(text))
         except OSError:
             _drop(self._stream)
         return len(text)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import io
+import os
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +22,7 @@ from edge_lstm.config.schema import Config
 from edge_lstm.results import plots
 from edge_lstm.tasks.forecast import plot_forecast
 from edge_lstm.training.progress import Reporter
+from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY
 
@@ -51,6 +57,27 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "samples/s" in shown
     assert "left" in shown
     assert "loss 0.5, val loss 0.25, accuracy 0.75" in shown
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_the_bar_of_a_command_moves_the_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else on standard error has its controls escaped."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    config = tmp_path / "config.toml"
+    config.write_text(CLASSIFY)
+    with open(theirs, "w") as terminal:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert main(["train", str(config), "-o", str(tmp_path / "run")]) == 0
+    seen = bytearray()
+    with contextlib.suppress(OSError):  # the terminal's end
+        while part := os.read(ours, 4096):
+            seen += part
+    os.close(ours)
+    assert seen.count(b"\repoch ") > 1
+    assert b"\\" not in seen
 
 
 def test_a_line_per_epoch_elsewhere_and_nothing_when_quiet(

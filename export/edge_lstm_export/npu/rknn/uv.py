@@ -52,8 +52,9 @@ def call(
         for part in _parts(ours):
             if terminal:
                 with contextlib.suppress(OSError):  # its words are returned all the same
-                    sys.stderr.buffer.write(part.encode())  # else its controls would be escaped
-                    sys.stderr.buffer.flush()
+                    stream = getattr(sys.stderr, "terminal", sys.stderr)
+                    stream.write(part)
+                    stream.flush()
             else:
                 *lines, _ = (text.rpartition("\n")[2] + part).split("\n")
                 for line in lines:
