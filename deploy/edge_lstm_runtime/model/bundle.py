@@ -207,12 +207,13 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     if other := kinds.mistaken(path, kinds.BUNDLE):
         raise BundleError(other)
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise BundleError(
-                f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
-            )
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise BundleError(
+                    f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
+                )
+            data = file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
     except OSError as e:
         raise BundleError(f"can't read {os.fspath(path)}: {e.strerror or e}") from e
     return _unpack(data, os.fspath(path))
