@@ -236,6 +236,18 @@ def test_steps_end_before_a_sample_that_is_refused(backend: str) -> None:
     np.testing.assert_array_equal(made.steps(rows[13:]), [other.step(row) for row in rows[13:]])
 
 
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_steps_of_other_arrays(backend: str) -> None:
+    """The kernel reads memory: another shape, type or order must not be taken as it is."""
+    spec = make_spec()
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    for given in (rows, rows.astype(np.float64).T.copy().T, rows.astype(np.float64)[::-1]):
+        made, other = session(spec, backend), session(spec, backend)
+        np.testing.assert_array_equal(made.steps(given), [other.step(row) for row in given])
+    for shape in ((4, 2), (4, 0), (4, 4), (3,), (2, 3, 3)):
+        assert session(spec, backend).steps(np.zeros(shape)).shape == (0, 4)
+
+
 def test_json_of_is_that_of_json() -> None:
     value = {"line": 1, "error": '\u2603 "%"', "score": None, "forecast": {"a": [1.0, 1e-7]}}
     assert json_of(value) == json.dumps(value)
