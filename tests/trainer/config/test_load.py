@@ -346,7 +346,7 @@ def test_a_configuration_that_was_checked_cannot_be_changed(tmp_path: Path) -> N
         (
             "epochs = 2",
             f"epochs = {'9' * 5000}",
-            "not valid TOML: a whole number is beyond 64 bits",
+            "not valid TOML: a whole number is beyond",
         ),
         ("epochs = 2", f"epochs = 0x{'f' * 4200}", r"\[train\] epochs = \.\.\.: expected a whole"),
         ("epochs = 2", f"epochs = {2**63}", "expected a whole number of 64 bits"),
@@ -365,7 +365,7 @@ def test_an_endless_number_or_key_is_one_line(
 @pytest.mark.parametrize("value", ["9" * 5000, f"0x{'f' * 4200}", f"{10**30}"])
 def test_an_endless_number_of_set_is_one_line(tmp_path: Path, value: str) -> None:
     path = write(tmp_path, CLASSIFY)
-    with pytest.raises(ConfigError, match="--set train.epochs: "):
+    with pytest.raises(ConfigError, match=r"--set train\.epochs: "):
         load_config(path, {"train.epochs": toml_value(value)})
     with pytest.raises(ConfigError, match="nested too deeply"):
         load_config(path, {"a." * 3000 + "a": 1})
