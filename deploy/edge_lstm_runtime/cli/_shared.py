@@ -145,7 +145,8 @@ def add_text_form(parser: argparse.ArgumentParser) -> None:
 
 def text_form(inputs: Inputs, arguments: argparse.Namespace) -> TextForm:
     """The form of lines, as the bundle and the options say. Raises ConfigError."""
-    keys = {key: value for key in ("separator", "decimal") if (value := getattr(arguments, key))}
+    given = {key: getattr(arguments, key) for key in ("separator", "decimal")}
+    keys = {key: value for key, value in given.items() if value is not None}
     if keys.get("separator") == "\\t":
         keys["separator"] = "\t"
     if keys.get("separator") == "," and "decimal" not in keys:
