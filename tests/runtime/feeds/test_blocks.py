@@ -241,9 +241,9 @@ def test_steps_of_other_arrays(backend: str) -> None:
     """The kernel reads memory: another shape, type or order must not be taken as it is."""
     spec = make_spec()
     rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    for given in (rows, rows.astype(np.float64).T.copy().T, rows.astype(np.float64)[::-1]):
+    for array in (rows, rows.astype(np.float64).T.copy().T, rows.astype(np.float64)[::-1]):
         made, other = session(spec, backend), session(spec, backend)
-        np.testing.assert_array_equal(made.steps(given), [other.step(row) for row in given])
+        np.testing.assert_array_equal(made.steps(array), [other.step(row) for row in array])
     for shape in ((4, 2), (4, 0), (4, 4), (3,), (2, 3, 3)):
         assert session(spec, backend).steps(np.zeros(shape)).shape == (0, 4)
 
