@@ -117,6 +117,12 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
         read_bundle(path)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_name_that_no_file_has(name: str) -> None:
+    with pytest.raises(BundleError, match=r"^can't read a.*(too long|null byte)"):
+        read_bundle(name)
+
+
 def test_a_device_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "MAX_BYTES", 1 << 20)
     with pytest.raises(BundleError, match="is not a whole bundle"):
