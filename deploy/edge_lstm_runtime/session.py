@@ -143,7 +143,8 @@ class Session:
         with contextlib.suppress(SampleError, BackendError):
             for x in xs:
                 found.append(self.step(x))
-        return np.array(found, self.backend.dtype).reshape(-1, self.spec.answer.size)
+        streams = () if self.streams is None else (self.streams,)
+        return np.array(found, self.backend.dtype).reshape(-1, *streams, self.spec.answer.size)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row.
@@ -308,7 +309,7 @@ class Session:
 class StreamsSession(Session):
     """N streams, each with its own state. One call takes a step of all of them.
 
-    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O).
+    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O), and steps -> (n, N, O).
     state: each state of the network (N, size), "last" (N, C), "model" (N, 16).
     The error for a refused sample names its stream and channel. No stream's state changes then.
     """

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from edge_lstm_runtime.inputs.text import TextForm
 from edge_lstm_runtime.tasks import json_of
 from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Detector
+from helpers.bundles import make_bundle
 from helpers.generated import PROPERTY
 from helpers.specs import changed, language_spec, make_spec
 from helpers.weights import random_weights
@@ -246,6 +248,18 @@ def test_steps_of_other_arrays(backend: str) -> None:
         np.testing.assert_array_equal(made.steps(array), [other.step(row) for row in array])
     for shape in ((4, 2), (4, 0), (4, 4), (3,), (2, 3, 3)):
         assert session(spec, backend).steps(np.zeros(shape)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native", "reference"])
+def test_steps_of_several_streams(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.edge"
+    make_bundle(path)
+    rows = np.random.default_rng(0).normal(size=(20, 2, 3))
+    rows[12, 1, 1] = np.nan
+    made, other = (rt.load(path).session(backend, streams=2) for _ in range(2))
+    found = made.steps(rows)
+    np.testing.assert_array_equal(found, [other.step(row) for row in rows[:12]])
+    assert made.steps(rows[12:]).shape == (0, 2, 4)
 
 
 def test_json_of_is_that_of_json() -> None:
