@@ -29,7 +29,8 @@ def claimed(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> It
             # A kill in the middle of a write. In a folder that is no run yet, others may have such.
             patterns = ["**/.*.tmp"] if resume else [f".{mark}.*.tmp" for mark in marks]
             for leftover in itertools.chain.from_iterable(map(out.glob, patterns)):
-                leftover.unlink()
+                if leftover.is_file():
+                    leftover.unlink()
             yield
         except OSError as e:
             begun = any((out / mark).exists() for mark in marks)

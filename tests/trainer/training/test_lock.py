@@ -101,6 +101,7 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path, resume
         (tmp_path / "last.pt").touch()
         own = [tmp_path / ".history.csv.abcdefgh.tmp", tmp_path / "other" / ".best.pt.a.tmp"]
         others = [tmp_path / "mine.tmp"]
+        (tmp_path / ".folder.tmp").mkdir()
     for file in own + others:
         file.touch()
     with claimed(tmp_path, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume):
