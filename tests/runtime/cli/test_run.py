@@ -136,6 +136,19 @@ def test_run_a_missing_file_and_a_folder(
         )
 
 
+@pytest.mark.parametrize("option", [("--separator", ";"), ("--decimal", ",")])
+def test_sound_has_no_separator(
+    option: tuple[str, str], classify_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = here(
+        capfd, "run", classify_file, "--input", os.devnull, "--format", "s16le", *option
+    )
+    assert (code, out) == (2, "")
+    assert err == (
+        "edge-lstm: error: --separator and --decimal are for lines of text, not for sound\n"
+    )
+
+
 @pytest.mark.parametrize("separator", ["", "ab", "1", "\u2028"])
 def test_run_with_no_separator(
     separator: str, classify_file: Path, capfd: pytest.CaptureFixture[str]
