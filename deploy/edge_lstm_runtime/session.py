@@ -179,6 +179,7 @@ class Session:
         Raises SampleError for other numbers, with the state unchanged. Raises ConfigError if the
         model has no front end, if it is bidirectional, or if the session has several streams.
         """
+        self._owner.check()
         if self._sound is None or self.spec.whole:
             sound_of(self.spec.inputs)
             what = (
@@ -190,7 +191,6 @@ class Session:
                 f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) "
                 "or FrontEndStream, and call `run`"
             )
-        self._owner.check()
         before = self._sound.pending
         frames = self._sound.push(pcm)
         try:
