@@ -235,7 +235,8 @@ def test_sealed_json_is_json_with_a_sha256() -> None:
     assert data.decode() == f'{rest},\n  "sha256": "{digest}"\n}}\n'
     assert unsealed_json(data) == {"a": [1.5, "ö"], "b": None}
     assert unsealed_json(json.dumps(json.loads(data)).encode()) == {"a": [1.5, "ö"], "b": None}
-    for other in (b"{}", b"[]", b'{"a": 1}', b'{"sha256": {}}'):
+    plan = f'{{"config": 1, "fingerprint": "{digest}"}}'.encode()  # of an earlier version
+    for other in (b"{}", b"[]", b'{"a": 1}', b'{"sha256": {}}', plan):
         assert unsealed_json(other) == json.loads(other)
     for before, after in ((b"1.5", b"1.4"), (b'"b"', b'"c"'), (b'"sha256"', b'"sha257"')):
         with pytest.raises(ValueError, match="do not have the sha256"):
