@@ -33,16 +33,16 @@ def cache_folder() -> Path:
     return (shared / "edge-lstm").absolute()
 
 
-def check_folder_writable(folder: Path) -> None:
+def check_folder_writable(folder: Path, name: str = "edge-lstm") -> None:
     """Raise OSError now if a file could not be made in `folder`, or the folder itself not be made.
 
-    Nothing is left behind.
+    name: of the file. Nothing is left behind.
     """
     import tempfile  # here: reading a bundle doesn't need it
 
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
-        with tempfile.NamedTemporaryFile(prefix=".edge-lstm.", suffix=".tmp", dir=there) as file:
+        with tempfile.NamedTemporaryFile(prefix=f".{name}.", suffix=".tmp", dir=there) as file:
             file.write(bytes(4096))  # the least that a disk gives
     except OSError as e:
         why = f"no file can be made in {there} ({e.strerror})"
@@ -51,11 +51,18 @@ def check_folder_writable(folder: Path) -> None:
 
 def check_file_writable(path: Path) -> None:
     """Raise OSError now if `atomic_write` could not replace the file. Nothing is left behind."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    _check_is_file(path)
     if not path.parent.exists():
         raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} is not there", str(path))
-    check_folder_writable(path.parent)
+    check_folder_writable(path.parent, path.name)
+
+
+def _check_is_file(path: Path) -> None:
+    """Raise OSError if the path is there and no file. A rename would replace /dev/null for all."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe, not a file", str(path))
 
 
 @contextlib.contextmanager
@@ -69,6 +76,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     import tempfile  # here: reading a bundle doesn't need it
 
     path = Path(path)
+    _check_is_file(path)
     prefix = f".{path.name}."
     temporary = None
     try:
@@ -157,7 +165,8 @@ def unsealed_json(data: bytes) -> Any:
     if not isinstance(values, dict) or not values:
         return values
     last, digest = next(reversed(values.items()))
-    if not (isinstance(digest, str) and len(digest) == 64):
+    # A damaged name of the seal is no other name: a "fingerprint" has as many digits.
+    if not (isinstance(digest, str) and len(digest) == 64 and len(last) == len(_KEY)):
         return values
     del values[last]
     if last != _KEY or digest != _digest(_json(values).encode()).decode():

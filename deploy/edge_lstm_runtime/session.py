@@ -142,7 +142,8 @@ class Session:
         with contextlib.suppress(SampleError, BackendError):
             for x in xs:
                 found.append(self.step(x))
-        return np.array(found, self.backend.dtype).reshape(-1, self.spec.answer.size)
+        streams = () if self.streams is None else (self.streams,)
+        return np.array(found, self.backend.dtype).reshape(-1, *streams, self.spec.answer.size)
 
     def run(self, xs: ArrayLike) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row.
@@ -177,6 +178,7 @@ class Session:
         Raises SampleError for other numbers, with the state unchanged. Raises ConfigError if the
         model has no front end, if it is bidirectional, or if the session has several streams.
         """
+        self._owner.check()
         if self._sound is None or self.spec.whole:
             sound_of(self.spec.inputs)
             what = (
@@ -188,7 +190,6 @@ class Session:
                 f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) "
                 "or FrontEndStream, and call `run`"
             )
-        self._owner.check()
         before = self._sound.pending
         frames = self._sound.push(pcm)
         try:
@@ -302,7 +303,7 @@ class Session:
 class StreamsSession(Session):
     """N streams, each with its own state. One call takes a step of all of them.
 
-    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O).
+    step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O), and steps -> (n, N, O).
     state: each state of the network (N, size), "last" (N, C), "model" (N, 16).
     The error for a refused sample names its stream and channel. No stream's state changes then.
     """

@@ -73,7 +73,6 @@ def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
     splits = load_data(config)
     spec = make_spec(config, splits)
     config, _ = with_season(config, spec, splits)
-    checkpoint.make_folder(out)
     plan = {"config": config.to_dict(), "fingerprint": splits.fingerprint}
     same_plan(out / "plan.json", plan, lambda old: Config.from_dict(old, config.folder).to_dict())
     (out / "rows").mkdir(exist_ok=True)

@@ -101,8 +101,7 @@ class Problem:
         *sections, name = key
         tables = isinstance(value, tuple | list) and any(isinstance(v, Mapping) for v in value)
         if value is not None and not isinstance(value, Mapping) and not tables:
-            number = isinstance(value, float)  # TOML has inf and nan, and JSON has neither
-            name = f"{name} = {value if number else json.dumps(value, default=str)}"
+            name = f"{name} = {_shown(value)}"
         prefix = f"[{'.'.join(sections)}] " if sections else ""
         raise ConfigError(f"{self._where(key)}: {prefix}{name}: {expected}")
 
@@ -140,6 +139,15 @@ class Problem:
                 if full == key[: len(full)]:  # an inline table
                     line_of_section = number
         return f"{self._path}:{line_of_section}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):  # TOML has inf and nan, and JSON has neither
+        return str(value)
+    try:
+        return json.dumps(value, default=str)
+    except ValueError:  # Python's limit of digits
+        return "..."
 
 
 def _is_section(value: Any) -> bool:

@@ -48,10 +48,13 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         _override(values, dotted, value)
         set_keys.append(tuple(dotted.split(".")))
     problem = Problem(path, text, values, set_keys)
-    for key in _not_finite(values):
-        given = next((k for k in set_keys if k == key[: len(k)]), key)  # perhaps a table by --set
-        problem.stop(given, "expected a finite number")
-    values = frozen(values)
+    try:
+        for key, expected in _odd_numbers(values):
+            given = next((k for k in set_keys if k == key[: len(k)]), key)  # or a table by --set
+            problem.stop(given, expected)
+        values = frozen(values)
+    except RecursionError as e:  # of dotted keys, which the parser takes at any depth
+        raise ConfigError(f"{path}: it is nested too deeply") from e
     if "folder" in values:
         problem.unknown(("folder",))
     try:
@@ -77,23 +80,32 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
             hint = "; in double quotes a backslash begins an escape: write a Windows path in single"
             hint += r" quotes, as 'C:\data\a.csv', or with /"
         raise ConfigError(f"{where}: not valid TOML: {e}{hint}") from e
+    except ValueError as e:  # Python's limit of digits
+        raise ConfigError(f"{path}: not valid TOML: a whole number is beyond 64 bits") from e
 
 
 def toml_value(text: str) -> Any:
     """A value in TOML. Any other text stays text, so that quotes can be left out."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text.strip()
 
 
-def _not_finite(values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The keys with a NaN or an infinity, which TOML has and no setting takes."""
+def _odd_numbers(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The keys with a NaN, an infinity or more than 64 bits, which no setting takes.
+
+    TOML has the first two, and its parser takes the third. With each: the number expected.
+    """
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from ((key, *inner) for inner in _not_finite(value))
-        elif any(isinstance(v, float) and not math.isfinite(v) for v in _flat(value)):
-            yield (key,)
+            yield from (((key, *inner), expected) for inner, expected in _odd_numbers(value))
+            continue
+        for v in _flat(value):
+            if isinstance(v, float) and not math.isfinite(v):
+                yield (key,), "expected a finite number"
+            if isinstance(v, int) and not -(2**63) <= v < 2**63:
+                yield (key,), "expected a whole number of 64 bits"
 
 
 def _flat(value: Any) -> Iterator[Any]:

@@ -217,7 +217,7 @@ class TrainConfig(Section):
     devices: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
     cuda_graph: bool = False
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # a million end PyTorch by SIGSEGV
 
     @property
     def share_carried(self) -> float:

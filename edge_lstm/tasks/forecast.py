@@ -38,9 +38,9 @@ def _horizon(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
     if isinstance(value, tuple):
         good = bool(value) and value[0] >= 1 and ascending(value) and value[-1] <= FARTHEST
     else:
-        good = value >= 1
+        good = 1 <= value <= FARTHEST
     if not good:
-        expected = f"expected a whole number from 1, or an ascending list of them to {FARTHEST:,}"
+        expected = f"expected a whole number, 1 to {FARTHEST:,}, or an ascending list of them"
         raise PydanticCustomError("horizon", "{message}", {"message": expected})
     return value
 

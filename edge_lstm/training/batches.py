@@ -58,7 +58,7 @@ class Batches:
         self._fabric = fabric
         self._inputs = spec.inputs
         self._both = spec.whole
-        self._size = config.train.batch_size
+        self._size = min(config.train.batch_size, len(data))  # memory is taken for so many
         self.even = bool((data.lengths == data.x.shape[1]).all())  # all sequences of one length
         arrays: tuple[NDArray[Any], ...] = (data.x, data.y, data.mask, data.lengths - 1)
         self._tensors = [torch.from_numpy(array).to(fabric.device) for array in arrays]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_lstm_runtime import kinds
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import (
     atomic_write,
@@ -41,8 +42,8 @@ FULL = "full.pt"  # the best model before it was pruned
 def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> None:
     """marks: the files that say that a `what`, such as "run", was begun in the folder.
 
-    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed,
-    and if nothing can be written there.
+    Raises TrainingError if there is none to resume, if there is one and it is not to be resumed, if
+    the folder is of another kind, and if nothing can be written there.
     """
     started = any((out / mark).exists() for mark in marks)
     if resume and not started:
@@ -51,6 +52,8 @@ def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) 
         raise TrainingError(
             f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
         )
+    if not started and (other := kinds.kind(out)):
+        raise TrainingError(f"{out} is {other}; name another folder for the {what}")
     try:
         check_folder_writable(out)
     except OSError as e:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,11 @@ def claimed(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> It
     with one_at_a_time(out, TrainingError):
         try:
             check_folder(out, what, marks, resume=resume)  # another one may have begun meanwhile
-            for leftover in out.rglob(".*.tmp"):  # a kill in the middle of a write
-                leftover.unlink()
+            # A kill in the middle of a write. In a folder that is no run yet, others may have such.
+            patterns = ["**/.*.tmp"] if resume else [f".{mark}.*.tmp" for mark in marks]
+            for leftover in itertools.chain.from_iterable(map(out.glob, patterns)):
+                if leftover.is_file():
+                    leftover.unlink()
             yield
         except OSError as e:
             begun = any((out / mark).exists() for mark in marks)

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from ..results.sizes import Row
     from .distill import Teacher
     from .loop import Training
-    from .progress import Reporter
 
 
 def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:

@@ -39,7 +39,7 @@ SLOW = {verb for verb, job in JOBS.items() if job.slow}
 VERBS = [pytest.param(v, marks=pytest.mark.slow if v in SLOW else ()) for v in JOBS]
 AND_TRAIN = [pytest.param(v, marks=pytest.mark.slow if v in SLOW - {"train"} else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]
-MOMENTS = 20
+MOMENTS = int(os.environ.get("EDGE_LSTM_MOMENTS", "4"))  # 20 for the figure in the docs
 
 
 @pytest.fixture(scope="module")

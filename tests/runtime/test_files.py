@@ -20,6 +20,7 @@ import pytest
 from edge_lstm_runtime import BundleError, read_bundle
 from edge_lstm_runtime.files import (
     atomic_write,
+    check_file_writable,
     sealed,
     sealed_json,
     unsealed,
@@ -125,6 +126,27 @@ def test_an_error_at_the_last_moment(
     assert [p.name for p in tmp_path.iterdir()] == ["a.edge"]
 
 
+def test_only_a_file_is_replaced(tmp_path: Path) -> None:
+    """As root, a rename would make a file of /dev/null."""
+    pipe = tmp_path / "pipe.edge"
+    os.mkfifo(pipe)
+    link = tmp_path / "null.edge"
+    link.symlink_to(os.devnull)
+    for path in (pipe, link):
+        with pytest.raises(OSError, match="it is a device or a pipe, not a file"):
+            check_file_writable(path)
+        with pytest.raises(BundleError, match="it is a device or a pipe, not a file"):
+            make_bundle(path, seed=1)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_a_name_too_long_for_its_temporary_file_is_found_before(tmp_path: Path) -> None:
+    path = tmp_path / f"{'a' * 245}.edge"  # itself one that a file may have
+    with pytest.raises(OSError, match="File name too long"):
+        check_file_writable(path)
+
+
 def test_kill_during_the_write(tmp_path: Path) -> None:
     path = tmp_path / "a.edge"
     make_bundle(path, BIG)
@@ -213,7 +235,8 @@ def test_sealed_json_is_json_with_a_sha256() -> None:
     assert data.decode() == f'{rest},\n  "sha256": "{digest}"\n}}\n'
     assert unsealed_json(data) == {"a": [1.5, "ö"], "b": None}
     assert unsealed_json(json.dumps(json.loads(data)).encode()) == {"a": [1.5, "ö"], "b": None}
-    for other in (b"{}", b"[]", b'{"a": 1}', b'{"sha256": {}}'):
+    plan = f'{{"config": 1, "fingerprint": "{digest}"}}'.encode()  # of an earlier version
+    for other in (b"{}", b"[]", b'{"a": 1}', b'{"sha256": {}}', plan):
         assert unsealed_json(other) == json.loads(other)
     for before, after in ((b"1.5", b"1.4"), (b'"b"', b'"c"'), (b'"sha256"', b'"sha257"')):
         with pytest.raises(ValueError, match="do not have the sha256"):

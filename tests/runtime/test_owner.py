@@ -71,7 +71,7 @@ def test_a_closed_session_answers_nothing(name: str, streams: int | None, model:
     kept = session.step  # as a loop keeps it
     ways = uses(session)
     session.close()
-    for use in (*ways.values(), lambda: kept(x)):
+    for use in (*ways.values(), lambda: kept(x), lambda: session.listen(np.zeros(100))):
         with pytest.raises(BackendError, match=r"^this session is closed; open a new one$"):
             use()
     session.close()

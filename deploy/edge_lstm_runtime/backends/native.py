@@ -162,8 +162,12 @@ class NativeBackend(Backend):
         bound, kept = found
         call = native.library()["el_answer_rows"]
         done = ctypes.c_size_t()
+        shape = last.shape
 
         def answers(xs: NDArray[np.float64]) -> Float32:
+            xs = np.ascontiguousarray(xs, np.float64)
+            if xs.shape[1:] != shape:  # no row can be used
+                xs = xs[:0]
             outputs = np.empty((len(xs), *self._outputs_shape), np.float32)
             count = ctypes.c_size_t(len(xs))
             # A refused row is no error here: the answers end before it.

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         """Raises ConfigError in place of the exit."""
         wrong = message.removeprefix("unrecognized arguments: ")
         if wrong != message:
-            first = wrong.split()[0].partition("=")[0]
+            first = wrong.replace("=", " ").partition(" ")[0]  # "" if an argument is empty
             hint = did_you_mean(first, self._option_string_actions, "?")
             message += f"; {hint}" if hint else ""
         raise ConfigError(f"{message}; see `{self.prog} --help`")

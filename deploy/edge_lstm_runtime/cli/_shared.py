@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.artifacts import pick_artifact
 from ..backends.registry import known_facts, names, refuse_artifact
 from ..errors import BundleError, ConfigError
 from ..feeds.source import Source
@@ -110,10 +111,13 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
 
     These are all converted models that the backend can run, or `artifact` alone if it is given.
     A backend that runs none has None. "all" and "auto" stand for every backend but the reference.
+    Raises BackendUnavailableError for an artifact that the bundle does not have.
     """
 
     wanted = [backend]
     if backend in ("all", "auto"):
+        if artifact is not None:
+            pick_artifact(bundle, None, artifact)
         wanted = [
             name for name, facts in known_facts().items() if facts is None or not facts.is_reference
         ]
@@ -145,7 +149,8 @@ def add_text_form(parser: argparse.ArgumentParser) -> None:
 
 def text_form(inputs: Inputs, arguments: argparse.Namespace) -> TextForm:
     """The form of lines, as the bundle and the options say. Raises ConfigError."""
-    keys = {key: value for key in ("separator", "decimal") if (value := getattr(arguments, key))}
+    given = {key: getattr(arguments, key) for key in ("separator", "decimal")}
+    keys = {key: value for key, value in given.items() if value is not None}
     if keys.get("separator") == "\\t":
         keys["separator"] = "\t"
     if keys.get("separator") == "," and "decimal" not in keys:

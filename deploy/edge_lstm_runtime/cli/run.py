@@ -105,6 +105,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.reopen and format_ == "wav":
         raise ConfigError("--reopen is for lines of text and --format s16le, not for wav files")
     if format_ != "text":
+        if arguments.separator is not None or arguments.decimal is not None:
+            raise ConfigError("--separator and --decimal are for lines of text, not for sound")
         return _run_sound(arguments, format_)
     model = load(arguments.bundle)
     form = text_form(model.spec.inputs, arguments)

@@ -204,17 +204,18 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
 
     Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
     """
-    if other := kinds.mistaken(path, kinds.BUNDLE):
-        raise BundleError(other)
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise BundleError(
-                f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
-            )
-        data = Path(path).read_bytes()
-    except OSError as e:
-        raise BundleError(f"can't read {os.fspath(path)}: {e.strerror or e}") from e
+        if other := kinds.mistaken(path, kinds.BUNDLE):
+            raise BundleError(other)
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise BundleError(
+                    f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
+                )
+            data = file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
+    except (OSError, ValueError) as e:  # ValueError: NUL in the name
+        raise BundleError(f"can't read {os.fspath(path)}: {getattr(e, 'strerror', e)}") from e
     return _unpack(data, os.fspath(path))
 
 

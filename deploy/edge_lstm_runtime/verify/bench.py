@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.registry import facts_of, open_backend
-from ..errors import BackendError, BackendUnavailableError
+from ..errors import BackendError, BackendUnavailableError, EdgeLstmError
 from ..load import load
 from ..model.bundle import Bundle
 from ..session import Session, open_session
@@ -31,6 +31,7 @@ from .limit import Opened, within
 SECONDS = 0.3  # for each of the two rates, or longer for at least one round
 _log = logging.getLogger("edge_lstm")
 _MARK = "edge-lstm figures: "
+_ERRORS = (BackendUnavailableError, BackendError, EdgeLstmError)  # a subclass before its base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,8 @@ def measure(
 ) -> Figures:
     """Measure in a separate process.
 
-    Raises BackendUnavailableError and BackendError as the backend does, or if the process died.
+    Raises BackendUnavailableError and BackendError as the backend does, or if the process died, and
+    EdgeLstmError for another error of ours, such as a bundle that is gone meanwhile.
     """
     request = json.dumps([os.fspath(path), name, artifact, steps, streams])
     here = os.pathsep.join(
@@ -100,7 +102,7 @@ def measure(
         )
     answer: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
     if "error" in answer:
-        raise (BackendUnavailableError if answer["unavailable"] else BackendError)(answer["error"])
+        raise _ERRORS[answer["kind"]](answer["error"])
     return Figures(**answer)
 
 
@@ -262,8 +264,9 @@ def _child() -> None:
     path, name, artifact, steps, streams = json.loads(sys.argv[1])
     try:
         answer = dataclasses.asdict(measure_here(load(path).bundle, name, artifact, steps, streams))
-    except BackendError as e:
-        answer = {"error": str(e), "unavailable": isinstance(e, BackendUnavailableError)}
+    except EdgeLstmError as e:
+        kind = next(k for k, error in enumerate(_ERRORS) if isinstance(e, error))
+        answer = {"error": str(e), "kind": kind}
     sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
 
 

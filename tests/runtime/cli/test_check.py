@@ -36,6 +36,16 @@ def test_check_all(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert "not here: " in err
 
 
+@pytest.mark.parametrize("verb", ["check", "bench"])
+def test_an_artifact_that_is_not_there_is_no_success(
+    verb: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_npu_bundle(tmp_path / "a.edge")
+    code, out, err = here(capfd, verb, tmp_path / "a.edge", "--artifact", "fp16")
+    assert (code, out) == (2, "")
+    assert "the bundle has no artifact 'fp16'; it holds rk3588-fp16.rknn" in err
+
+
 def test_check_json(classify_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = here(capfd, "check", classify_file, "--backend", "numpy", "--json")
     (line,) = out.splitlines()

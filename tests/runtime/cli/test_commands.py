@@ -150,6 +150,8 @@ def test_an_unknown_verb(capfd: pytest.CaptureFixture[str]) -> None:
         ("run", "a.edge"),
         ("check",),
         ("info", "a.edge", "--nonsense"),
+        ("info", "a.edge", ""),
+        ("info", "a.edge", " ", "--nonsense=1"),
         ("bench", "a.edge", "--steps", "many"),
     ],
     ids=" ".join,

@@ -135,6 +135,30 @@ def test_run_a_missing_file_and_a_folder(
         )
 
 
+@pytest.mark.parametrize("option", [("--separator", ";"), ("--decimal", ",")])
+def test_sound_has_no_separator(
+    option: tuple[str, str], classify_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = here(
+        capfd, "run", classify_file, "--input", os.devnull, "--format", "s16le", *option
+    )
+    assert (code, out) == (2, "")
+    assert err == (
+        "edge-lstm: error: --separator and --decimal are for lines of text, not for sound\n"
+    )
+
+
+@pytest.mark.parametrize("separator", ["", "ab", "1", "\u2028"])
+def test_run_with_no_separator(
+    separator: str, classify_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = here(
+        capfd, "run", classify_file, "--input", os.devnull, "--separator", separator
+    )
+    assert (code, out) == (2, "")
+    assert f"separator is {separator!r}, expected one ASCII sign" in err
+
+
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
 def test_run_binary_garbage(classify_file: Path, locale: str) -> None:
     garbage = bytes(range(128, 256)) * 200 + b"\n" + np.random.default_rng(0).bytes(5000)

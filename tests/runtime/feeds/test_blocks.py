@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from edge_lstm_runtime.feeds.stream import Line, blocks
 from edge_lstm_runtime.inputs.text import TextForm
 from edge_lstm_runtime.tasks import json_of
 from edge_lstm_runtime.tasks.classify import Classify
+from helpers.bundles import make_bundle
 from helpers.generated import PROPERTY
 from helpers.specs import changed, make_spec
 from helpers.streamed import MODELS
@@ -219,6 +221,30 @@ def test_steps_end_before_a_sample_that_is_refused(backend: str) -> None:
     with pytest.raises(SampleError):
         made.step(rows[12])
     np.testing.assert_array_equal(made.steps(rows[13:]), [other.step(row) for row in rows[13:]])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_steps_of_other_arrays(backend: str) -> None:
+    """The kernel reads memory: another shape, type or order must not be taken as it is."""
+    spec = make_spec()
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    for array in (rows, rows.astype(np.float64).T.copy().T, rows.astype(np.float64)[::-1]):
+        made, other = session(spec, backend), session(spec, backend)
+        np.testing.assert_array_equal(made.steps(array), [other.step(row) for row in array])
+    for shape in ((4, 2), (4, 0), (4, 4), (3,), (2, 3, 3)):
+        assert session(spec, backend).steps(np.zeros(shape)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native", "reference"])
+def test_steps_of_several_streams(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.edge"
+    make_bundle(path)
+    rows = np.random.default_rng(0).normal(size=(20, 2, 3))
+    rows[12, 1, 1] = np.nan
+    made, other = (rt.load(path).session(backend, streams=2) for _ in range(2))
+    found = made.steps(rows)
+    np.testing.assert_array_equal(found, [other.step(row) for row in rows[:12]])
+    assert made.steps(rows[12:]).shape == (0, 2, 4)
 
 
 def test_json_of_is_that_of_json() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import threading
 import time
 import tracemalloc
 import zipfile
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime import BundleError, read_bundle
+from edge_lstm_runtime.model import bundle
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import read_npz, write_npz
 from helpers.broken_bundles import packed, refused, rewritten, unpacked
@@ -112,6 +115,27 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**28 + 1)  # sparse: takes no room
     with pytest.raises(BundleError, match="has 268435457 bytes"):
         read_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_name_that_no_file_has(name: str) -> None:
+    with pytest.raises(BundleError, match=r"^can't read a.*(too long|null byte)"):
+        read_bundle(name)
+
+
+def test_a_device_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MAX_BYTES", 1 << 20)
+    with pytest.raises(BundleError, match="is not a whole bundle"):
+        read_bundle("/dev/zero")
+
+
+def test_a_pipe(small: bytes, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(small,))
+    writer.start()
+    assert "golden.npz" in read_bundle(pipe).members
+    writer.join()
 
 
 def test_pickled_arrays_are_refused(small: bytes, tmp_path: Path) -> None:

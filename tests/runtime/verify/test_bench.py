@@ -14,6 +14,7 @@ import pytest
 from edge_lstm_runtime import Backend, BackendError, BackendUnavailableError, load, write_bundle
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.cli import main
+from edge_lstm_runtime.errors import EdgeLstmError
 from edge_lstm_runtime.verify import auto_cache, bench
 from edge_lstm_runtime.verify.bench import Figures, latencies, measure, measure_here
 from helpers.bundles import members_of
@@ -234,6 +235,17 @@ def test_a_process_that_dies(
     plug_in(tmp_path, monkeypatch, then)
     with pytest.raises(BackendError, match=words):
         measure(classify_file, "strange", None, 5, 2)
+
+
+def test_what_concerns_all_backends_ends_the_command(
+    classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EdgeLstmError, match=rf"^can't read {tmp_path}/gone\.edge: No such file"):
+        measure(tmp_path / "gone.edge", "numpy", None, 10, 2)
+    monkeypatch.setenv("EDGE_LSTM_OPEN_SECONDS", "long")
+    done = edge_lstm("bench", classify_file, "--backend", "onnx", "--steps", "10")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: EDGE_LSTM_OPEN_SECONDS is 'long'; expected seconds" in done.stderr
 
 
 def test_what_is_not_here_is_told_from_what_fails(classify_file: Path, forecast_file: Path) -> None:

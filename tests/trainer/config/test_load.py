@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_lstm import load_config
+from edge_lstm.config.load import toml_value
 from edge_lstm.config.schema import Config
 from edge_lstm_runtime.errors import ConfigError
 from helpers.configs import CLASSIFY, FORECAST, LANGUAGE
@@ -171,11 +172,19 @@ def line_of(text: str, start: str) -> int:
         ),
         (FORECAST, 'targets = ["b"]', 'targets = ["c"]', "targets", ["'c' is not"]),
         (FORECAST, "test = 0.2", "test = 0.8", "test", ["val + test below 1, not 1"]),
+        (CLASSIFY, "epochs = 2", "epochs = 2\nthreads = 1000000", "threads", ["equal to 1024"]),
         (FORECAST, "horizon = 3", "horizon = 0", "horizon", ["horizon = 0: expected a whole numb"]),
+        (FORECAST, "horizon = 3", "horizon = 1000000000", "horizon", [", 1 to 100,000, or an asc"]),
         (FORECAST, "horizon = 3", "horizon = [6, 1]", "horizon", ["or an ascending list of them"]),
         (FORECAST, "horizon = 3", "horizon = [1, 1]", "horizon", ["or an ascending list of them"]),
         (FORECAST, "horizon = 3", "horizon = []", "horizon", ["or an ascending list of them"]),
-        (FORECAST, "horizon = 3", "horizon = [1, 100001]", "horizon", ["list of them to 100,000"]),
+        (
+            FORECAST,
+            "horizon = 3",
+            "horizon = [1, 100001]",
+            "horizon",
+            ["1 to 100,000, or an"],
+        ),
         (
             FORECAST,
             "horizon = 3",
@@ -337,3 +346,34 @@ def test_a_configuration_that_was_checked_cannot_be_changed(tmp_path: Path) -> N
         with pytest.raises(ValueError, match="frozen"):
             setattr(section, key, 0)
     assert config.train.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "epochs = 2",
+            f"epochs = {'9' * 5000}",
+            "not valid TOML: a whole number is beyond",
+        ),
+        ("epochs = 2", f"epochs = 0x{'f' * 4200}", r"\[train\] epochs = \.\.\.: expected a whole"),
+        ("epochs = 2", f"epochs = {2**63}", "expected a whole number of 64 bits"),
+        ("epochs = 2", f"epochs = 2\nseed = [1, [{-(2**63) - 1}]]", "seed = .* of 64 bits"),
+        ("epochs = 2", f"epochs = 2\n{'a.' * 3000}a = 1", "nested too deeply"),
+    ],
+)
+def test_an_endless_number_or_key_is_one_line(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    path = write(tmp_path, CLASSIFY.replace(old, new))
+    with pytest.raises(ConfigError, match=words):
+        load_config(path)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, f"0x{'f' * 4200}", f"{10**30}"])
+def test_an_endless_number_of_set_is_one_line(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, CLASSIFY)
+    with pytest.raises(ConfigError, match=r"--set train\.epochs: "):
+        load_config(path, {"train.epochs": toml_value(value)})
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_config(path, {"a." * 3000 + "a": 1})

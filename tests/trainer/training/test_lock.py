@@ -17,6 +17,8 @@ import pytest
 from edge_lstm import train
 from edge_lstm.compare import compare
 from edge_lstm.config.schema import Config
+from edge_lstm.training import checkpoint
+from edge_lstm.training.claim import claimed
 from edge_lstm.training.folds import train_folds
 from edge_lstm_runtime.errors import TrainingError
 from helpers.commands import command, environment
@@ -87,6 +89,24 @@ def test_compare(configure: Configure, tmp_path: Path) -> None:
         pytest.raises(TrainingError, match=rf"^{tmp_path}/out: {HELD}"),
     ):
         compare(config, tmp_path / "out", resume=True, quiet=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path, resume: bool) -> None:
+    """A folder with other things in it may be named for a run."""
+    (tmp_path / "other").mkdir()
+    own = [tmp_path / ".config.toml.abcdefgh.tmp"]
+    others = [tmp_path / ".mine.tmp", tmp_path / "other" / ".mine.tmp"]
+    if resume:
+        (tmp_path / "last.pt").touch()
+        own = [tmp_path / ".history.csv.abcdefgh.tmp", tmp_path / "other" / ".best.pt.a.tmp"]
+        others = [tmp_path / "mine.tmp"]
+        (tmp_path / ".folder.tmp").mkdir()
+    for file in own + others:
+        file.touch()
+    with claimed(tmp_path, "run", (checkpoint.CONFIG, checkpoint.LAST), resume=resume):
+        assert [file.exists() for file in own] == [False] * len(own)
+        assert all(file.exists() for file in others)
 
 
 @pytest.mark.usefixtures("classify_csv")

@@ -179,6 +179,15 @@ def test_early_stopping_keeps_the_best(
     assert load_run(run.path, "last").history == run.history
 
 
+@pytest.mark.usefixtures("classify_csv")
+def test_a_batch_larger_than_the_data_takes_no_memory(configure: Configure, tmp_path: Path) -> None:
+    runs = [
+        train(configure(CLASSIFY, train__batch_size=size), tmp_path / str(size), quiet=True)
+        for size in (10_000, 2**63 - 1)
+    ]
+    assert runs[0].metrics == runs[1].metrics
+
+
 @pytest.mark.usefixtures("forecast_csv")
 def test_a_loss_that_is_not_finite_stops_with_the_reason(
     configure: Configure, tmp_path: Path

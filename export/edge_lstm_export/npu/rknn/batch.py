@@ -15,23 +15,24 @@ from typing import Any, TypeVar
 from edge_lstm_runtime import ConversionError
 
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))  # conversions side by side, each in its own process
+STOPPED = "the export was stopped"
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 class Batch:
-    """After `end` no further process starts."""
+    """After `end` no further process starts. ended: whether that is so."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: list[subprocess.Popen[bytes]] = []
-        self._ended = False
+        self.ended = False
 
     def start(self, command: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
         """As Popen. Raises ConversionError after `end`."""
         with self._lock:
-            if self._ended:
-                raise ConversionError("the export was stopped")
+            if self.ended:
+                raise ConversionError(STOPPED)
             process = subprocess.Popen(command, **options)
             self._running = [p for p in self._running if p.returncode is None] + [process]
             return process
@@ -39,7 +40,7 @@ class Batch:
     def end(self) -> None:
         """Other threads may be waiting for the processes."""
         with self._lock:
-            self._ended = True
+            self.ended = True
             for process in self._running:
                 end_group(process)
 

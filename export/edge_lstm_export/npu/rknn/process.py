@@ -24,7 +24,7 @@ from edge_lstm_runtime.files import atomic_write
 
 from ...layers import OPERATORS
 from . import environment, log
-from .batch import Batch
+from .batch import STOPPED, Batch
 from .child import MEMORY_VARIABLE, Child, EndedError, memory_limit
 from .conversion import Conversion
 from .folder import claim_folder, is_full, no_folder
@@ -66,7 +66,8 @@ class Converter:
         memory = memory_limit()
         interpreter = environment.python(say)
         self._folder, self._claim = claim_folder()
-        self._child = Child(self._folder, memory, batch or Batch())
+        self._batch = batch or Batch()
+        self._child = Child(self._folder, memory, self._batch)
         try:
             try:
                 files = conversion.write(self._folder)
@@ -227,6 +228,8 @@ class Converter:
     ) -> ConversionError:
         """retry: as of ConverterDiedError. None if the process gave an answer, unless this machine
         was too small for it."""
+        if self._batch.ended:  # that killed it, and its log tells nobody anything
+            return ConversionError(STOPPED)
         text = self.log()
         size = self._child.limit
         peak = self._child.peak
