@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..feeds import sound
 from ..feeds.blocks import Blocks
-from ..feeds.source import STDIN, Source
+from ..feeds.source import STDIN, Source, unreadable
 from ..inputs import sound_of
 from ..load import load
 from ._shared import (
@@ -153,7 +153,7 @@ def _samples(
     except BrokenPipeError:
         raise
     except OSError as e:
-        raise ConfigError(f"can't read {name}: {e.strerror or e}") from e
+        raise unreadable(name, e) from e
 
 
 def _other_steps(line: int, name: str) -> str:
@@ -165,7 +165,6 @@ def _other_steps(line: int, name: str) -> str:
 
 
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
-
     model = load(arguments.bundle)
     rate = sound_of(model.spec.inputs).sample_rate
     with (

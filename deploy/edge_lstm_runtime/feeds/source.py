@@ -21,6 +21,14 @@ PAUSE = 0.01  # seconds between looks for a writer that is to come back
 UNREADABLE = (OSError, EOFError, UnicodeError, zlib.error)  # a device that is gone, half a .gz
 
 
+def unreadable(name: str, reason: BaseException, can: str = "can't read") -> ConfigError:
+    """For a failure to read or to decode an input. name: of a file, or "-"."""
+    shown = "standard input" if name == STDIN else name
+    closed = getattr(reason, "errno", None) == errno.EBADF
+    why = "it is closed" if closed else getattr(reason, "strerror", None) or reason
+    return ConfigError(f"{can} {shown}: {why}")
+
+
 class Source:
     """name    of a file, which may be packed (.gz), or "-"
     reopen  go on with the next writer of the FIFO or the device if one goes away
@@ -57,14 +65,9 @@ class Source:
 
     def error(self, reason: BaseException) -> ConfigError:
         """For a failure to read or to decode."""
-        can = "can't go on reading" if self._begun else "can't read"
-        closed = getattr(reason, "errno", None) == errno.EBADF
-        why = "it is closed" if closed else getattr(reason, "strerror", None) or reason
-        return ConfigError(f"{can} {self._shown}: {why}")
-
-    @property
-    def _shown(self) -> str:
-        return "standard input" if self._name == STDIN else self._name
+        return unreadable(
+            self._name, reason, "can't go on reading" if self._begun else "can't read"
+        )
 
     def close(self) -> None:
         if self._name != STDIN:

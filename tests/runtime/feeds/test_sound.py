@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import shlex
 import subprocess
 import wave
 from pathlib import Path
@@ -262,3 +263,17 @@ def test_info_shows_the_front_end(model: Path) -> None:
 def test_half_a_sample_of_a_writer_that_went_away_is_dropped() -> None:
     pieces = samples_of([b"\1\0\2", b"\0\3", b"", b"\4\0", b"\5"])
     assert np.concatenate(list(pieces)).tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("form", ["wav", "s16le"])
+def test_closed_standard_input_is_said_in_words(model: Path, form: str) -> None:
+    words = command("run", model, "--input", "-", "--format", form, "--backend", "numpy")
+    done = subprocess.run(
+        ["bash", "-c", f"exec {shlex.join(words)} <&-"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "edge-lstm: error: can't read standard input: it is closed\n"
