@@ -36,7 +36,10 @@ NOBODY = 54321  # a user without an entry in the system's list
 FULL = "No space left on device; make room, or send the output elsewhere"
 CLOSED = "it is closed; send it elsewhere"
 SLOW = {verb for verb, job in JOBS.items() if job.slow}
-VERBS = [pytest.param(v, marks=pytest.mark.slow if v in SLOW else ()) for v in JOBS]
+# The demo is a training and an export, which have their own jobs, and takes a minute each time.
+LONG = pytest.mark.skipif("EDGE_LSTM_ALL_FAULTS" not in os.environ, reason="takes long")
+MARKS = {verb: pytest.mark.slow for verb in SLOW} | {"demo": (pytest.mark.slow, LONG)}
+VERBS = [pytest.param(v, marks=MARKS.get(v, ())) for v in JOBS]
 AND_TRAIN = [pytest.param(v, marks=pytest.mark.slow if v in SLOW - {"train"} else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]
 MOMENTS = int(os.environ.get("EDGE_LSTM_MOMENTS", "4"))  # 20 for the figure in the docs
@@ -350,7 +353,7 @@ def test_signals_at_some_moments(verb: str, number: int, place: Place, out: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-@pytest.mark.parametrize("verb", JOBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_signals_at_random_moments(verb: str, number: int, place: Place, out: Path) -> None:
     """Of a whole run's time, and in the imports at its beginning."""
     start = time.monotonic()
