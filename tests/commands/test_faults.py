@@ -38,7 +38,7 @@ CLOSED = "it is closed; send it elsewhere"
 SLOW = {verb for verb, job in JOBS.items() if job.slow}
 # The demo is a training and an export, which have their own jobs, and takes a minute each time.
 LONG = pytest.mark.skipif("EDGE_LSTM_ALL_FAULTS" not in os.environ, reason="takes long")
-MARKS = {verb: pytest.mark.slow for verb in SLOW} | {"demo": (pytest.mark.slow, LONG)}
+MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"demo": (pytest.mark.slow, LONG)}
 VERBS = [pytest.param(v, marks=MARKS.get(v, ())) for v in JOBS]
 AND_TRAIN = [pytest.param(v, marks=pytest.mark.slow if v in SLOW - {"train"} else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]
