@@ -38,6 +38,21 @@ class Run:
     model: CompactNet = dataclasses.field(repr=False)
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict, repr=False)
 
+    @property
+    def measured_by(self) -> tuple[str, str]:
+        """The tool that the metrics are of, and where, in words."""
+        return "PyTorch, fp32 (training)", "the training run"
+
+    @property
+    def season(self) -> int | None:
+        """Steps of the data's period, None if there is none."""
+        return self.config.data.season
+
+    @property
+    def origin(self) -> str:
+        """The configuration in TOML."""
+        return self.config.to_toml()
+
     @functools.cached_property
     def splits(self) -> Splits:
         """The data, read again. Raises DataError if the model was trained on other data."""

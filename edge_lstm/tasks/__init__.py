@@ -9,3 +9,5 @@ from __future__ import annotations
 from edge_lstm_runtime.registry import Registry
 
 TASKS = Registry("edge_lstm.tasks", "edge_lstm.tasks", "task", marker="Section")
+# And the tasks of nets that others trained, whose modules have TASK alone.
+MEASURED = Registry("edge_lstm.tasks", "edge_lstm.tasks", "task", marker="TASK")

@@ -20,7 +20,7 @@ from ..config.sections import TrainConfig
 from ..data.recordings import Sequence, Splits
 from ..training.losses import Loss
 from ..training.tally import Tally
-from . import TASKS
+from . import MEASURED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,5 +160,5 @@ def task_of(spec: ModelSpec) -> Task:
 
 def task_named(name: str) -> Task:
     """Raises ConfigError if the trainer knows no such task."""
-    task: Task = TASKS.load(name).TASK
+    task: Task = MEASURED.load(name).TASK
     return task

@@ -13,6 +13,7 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
 from .asked import SIM_STEPS, check_paths, wanted
+from .imported import Imported
 from .steps import (
     build_graphs,
     calibrate,
@@ -46,7 +47,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
 
 
 def export_run(  # noqa: PLR0913 - options that stand by themselves
-    run: Run | str | os.PathLike[str],
+    run: Run | Imported | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     targets: Sequence[str] = ("rk3588",),
@@ -85,7 +86,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     check_paths(run, out)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))
-        if not isinstance(run, Run):
+        if isinstance(run, str | os.PathLike):
             run = load_run(Path(run))
         if not (isinstance(run.metrics, dict) and isinstance(run.metrics.get("test"), dict)):
             raise ConversionError(

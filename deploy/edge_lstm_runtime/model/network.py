@@ -135,6 +135,18 @@ class Network:
 
         product: computes each layer's products. x: (..., F). weights: `own` of each layer.
         """
+        values, after = self.values(ops, product, weights, x, state)
+        return values[self.layers[-1].name], after
+
+    def values(
+        self,
+        ops: Ops,
+        product: LayerProduct,
+        weights: Mapping[str, Mapping[str, Array]],
+        x: Array,
+        state: Mapping[str, Array],
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """As `step`, with the outputs of all layers by name, FEATURES too."""
         values = {FEATURES: x}
         after: dict[str, Array] = {}
         for layer in self.layers:
@@ -147,7 +159,7 @@ class Network:
             y, new = layer.cell(ops, of_layer, weights[layer.name], joined, before)
             values[layer.name] = y
             after.update({f"{layer.name}.{name}": array for name, array in new.items()})
-        return values[self.layers[-1].name], after
+        return values, after
 
     def to_list(self) -> list[dict[str, Any]]:
         """The layers as JSON objects."""

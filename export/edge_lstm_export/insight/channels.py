@@ -93,7 +93,7 @@ def measure_channels(run: Run) -> Channels | None:
     """
     spec = run.spec
     test = run.splits.test
-    season = run.config.data.season
+    season = run.season
     inputs = spec.inputs
     assert isinstance(inputs, ChannelInputs)
 

@@ -213,7 +213,7 @@ def _metrics(
     for how, streamed in passes.items():
         test = [drawn.test[place] for place in streamed.order]
         fitted_on = train if how == RESET else None
-        season = run.config.data.season
+        season = run.season
         found[how] = evaluate(run.spec, test, streamed.answers, season=season, train=fitted_on)
         if run.spec.detector and how == RESET:
             scored = alarms.scores(run.spec, test, list(streamed.answers))

@@ -50,7 +50,7 @@ def call(work: Work) -> Work:
         inspected={name: page.png(plot_inspection(i)) for name, i in work.inspections.items()},
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
-        config=work.run.config.to_toml(),
+        config=work.run.origin,
     )
     try:
         with atomic_write(work.out.with_suffix(".html")) as file:
@@ -94,7 +94,8 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
     measured = work.run.metrics["test"]
     titles = {name: title for name, title in task.titles.items() if name in measured}
     trained = titled(measured, titles)
-    rows = [("PyTorch, fp32 (training)", trained, "the training run")]
+    title, source = work.run.measured_by
+    rows = [(title, trained, source)]
     for backend, found in work.metrics.items():
         source = work.accuracy[backend.reset()].source
         judgement = work.judgements.get(backend.reset())
@@ -120,7 +121,9 @@ def _by_recording(
 
 
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
-    figures = {"curves": ("Training", plot_curves(work.run.history))}
+    figures = {}
+    if work.run.history:
+        figures["curves"] = ("Training", plot_curves(work.run.history))
     task = task_of(work.spec)
     metrics = work.metrics[NUMPY]
     drawn = task.draw(work.spec, work.run.splits.test, work.answers, metrics)

@@ -1,0 +1,92 @@
+"""Turn a net that another tool trained into a bundle, proved against the original."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge_lstm_runtime import ConversionError
+
+from ..asked import check_paths, wanted
+from ..importers import endings, importer_of
+from ._shared import C, check_target, say
+
+GOES_ON = True  # the work is more than its output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Read a net that another tool trained, and write it as one bundle file, with a report "
+        "beside it. The original runs\nbeside the float64 reference over at least 300 steps. If "
+        "one part of the net differs, nothing is written.\nFrom there on the bundle is like any "
+        "other: `check`, `run`, `bench`, and `export --target c`."
+    )
+    parser.epilog = (
+        "examples:\n"
+        "  edge-lstm import amp.nam -o amp.edge\n"
+        "  edge-lstm import model.pt2 --samples x.npy --target rk3588 --scheme fp16 -o net.edge"
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help=f"the net: {', '.join(sorted(endings()))}"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="NAME.edge",
+        help="the bundle to write, with the report NAME.html",
+    )
+    parser.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FILE",
+        help="inputs of the net, a row for each step, in a .npy file or in a .csv file with a "
+        "header. The net is proved and measured with them, and int8 is calibrated with them "
+        "(default: synthetic ones, and the bundle says so)",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="NAME",
+        help="an NPU of `edge-lstm targets`, may be repeated (default: none)",
+    )
+    parser.add_argument(
+        "--scheme",
+        action="append",
+        metavar="NAME",
+        help="a number format of the target; may be repeated (default: fp16). w8a8 needs --samples",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    targets = arguments.target or ()
+    for target in targets:
+        check_target(target)
+    if C in targets:
+        raise ConversionError(
+            "--target c takes a bundle; import first, then: edge-lstm export NAME.edge --target c"
+        )
+    if arguments.scheme and not targets:
+        raise ConversionError("--scheme is for an NPU; name it by --target")
+    schemes = tuple(dict.fromkeys(arguments.scheme or ("fp16",))) if targets else ()
+    if arguments.samples is None and any(scheme != "fp16" for scheme in schemes):
+        raise ConversionError(
+            f"--scheme {schemes[-1]} is calibrated with real inputs of the net; give them by "
+            "--samples"
+        )
+    wanted(targets, schemes, None, 1)
+    for path in filter(None, (arguments.model, arguments.samples)):
+        if not path.is_file():
+            raise ConversionError(f"{path}: there is no such file")
+    importer_of(arguments.model)
+    check_paths(None, arguments.out)
+    from ..imported import import_net  # these take seconds
+    from ..pipeline import export_run
+    from .export import summary
+
+    net = import_net(arguments.model, arguments.samples)
+    say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")
+    work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
+    print(summary(work))
+    return 1 if work.left_out or work.doubts else 0

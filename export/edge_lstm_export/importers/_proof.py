@@ -1,0 +1,66 @@
+"""Whether an imported net is the original: both run over the same samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.layers import FEATURES
+from edge_lstm_runtime.layers.ops import NUMPY
+
+from . import Float32, Floats, Foreign
+
+STEPS = 300  # that the state is carried over at least
+# Of an output's largest value. Both round each sum, and a state carries that on.
+DOUBLE = 1e-9
+SINGLE = 1e-4
+
+
+def prove(foreign: Foreign, xs: Float32) -> Floats:
+    """(T, O) the outputs of the original.
+
+    xs: (T, F), which are repeated if they are less than STEPS. Raises ConversionError, naming the
+    first layer that differs.
+    """
+    stream = np.tile(xs, (-(-STEPS // len(xs)), 1)) if len(xs) < STEPS else xs
+    theirs = foreign.original.run(stream)
+    ours = layer_outputs(foreign, stream)
+    relative = DOUBLE if foreign.original.double else SINGLE
+    for layer in foreign.network.layers:
+        if layer.name not in theirs:
+            continue
+        expected = theirs[layer.name]
+        found = ours[layer.name]
+        node = foreign.nodes.get(layer.name, layer.name)
+        if found.shape != expected.shape:
+            raise ConversionError(
+                f"{node!r} has outputs of shape {found.shape} here, and {expected.shape} in "
+                f"{foreign.original.tool}"
+            )
+        error = np.abs(found - expected).max(axis=1)
+        limit = relative * max(1.0, float(np.abs(expected).max()))
+        if not (error <= limit).all():  # or one of them is NaN
+            step = int(np.argmax(~(error <= limit)))
+            raise ConversionError(
+                f"{node!r} is the first part that differs from {foreign.original.tool}: by "
+                f"{error[step]:.2g} at step {step} of {len(stream)}, and at most {limit:.2g} is "
+                "rounding; nothing was written. Please report this net"
+            )
+    return theirs[foreign.network.layers[-1].name][: len(xs)]
+
+
+def layer_outputs(foreign: Foreign, xs: Float32) -> dict[str, Floats]:
+    """(T, n) float64 the outputs of each layer, by the equations. xs: (T, F)."""
+    network = foreign.network
+    weights = {name: w.astype(np.float64) for name, w in foreign.weights.items()}
+    own = {layer.name: network.own(layer, weights) for layer in network.layers}
+    state = network.zero_state(np.float64)
+    found: dict[str, list[Floats]] = {layer.name: [] for layer in network.layers}
+    for x in xs.astype(np.float64):
+        values, state = network.values(
+            NUMPY, lambda layer, name, v: v @ own[layer.name][name], own, x, state
+        )
+        for name, value in values.items():
+            if name != FEATURES:
+                found[name].append(value)
+    return {name: np.stack(rows) for name, rows in found.items()}

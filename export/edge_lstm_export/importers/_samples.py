@@ -1,0 +1,45 @@
+"""The samples that a net is proved, calibrated and measured with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge_lstm.data.read_text import header_of, read_table
+from edge_lstm.data.table import Wanted
+from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.inputs.text import STANDARD
+
+from . import Float32
+
+MADE = 3000  # steps
+SEED = 0
+
+
+def made(features: int) -> Float32:
+    """(MADE, F) of the standard normal distribution, always the same."""
+    values = np.random.default_rng(SEED).standard_normal((MADE, features))
+    return values.astype(np.float32)
+
+
+def read_samples(path: Path, features: int) -> Float32:
+    """(T, F) of a .npy file, or of a .csv with a header. Raises ConversionError or DataError."""
+    if path.suffix.lower() == ".csv":
+        names = header_of(path, STANDARD)
+        table = read_table(path, STANDARD, Wanted(dict.fromkeys(names, "--samples")))
+        found = np.stack([table.numbers[name] for name in names], axis=1)
+    elif path.suffix.lower() == ".npy":
+        try:
+            found = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as e:
+            raise ConversionError(f"{path}: can't be read: {str(e).splitlines()[0]}") from e
+    else:
+        raise ConversionError(f"{path}: expected samples in a .npy or a .csv file")
+    if found.ndim != 2 or found.shape[1] != features or not len(found):
+        raise ConversionError(
+            f"{path}: the samples have shape {found.shape}, expected (steps, {features})"
+        )
+    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise ConversionError(f"{path}: expected numbers, without NaN and infinity")
+    return found.astype(np.float32)
