@@ -1,0 +1,269 @@
+"""What the operators that compute become: dense and recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.dense import Activation
+from edge_lstm_runtime.layers.gru import Gru
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.layers.rnn import Rnn
+
+from .. import Floats
+from .._rows import reordered
+from .elements import Ids, by_step, elements, source_of, step_of
+from .parts import DensePart, RecurrentPart
+from .trace import Node, Trace
+
+MAX_MATRIX = 2**26  # entries of a dense layer's matrix
+# Operator -> our layer, and for each of our gates the place of ONNX's: i, o, f, c and z, r, h.
+RECURRENT: dict[str, tuple[type[Layer], tuple[int, ...]]] = {
+    "LSTM": (Lstm, (0, 2, 3, 1)),
+    "GRU": (Gru, (1, 0, 2)),
+    "RNN": (Rnn, (0,)),
+}
+DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
+# Attributes that change what is computed -> what they may be.
+PLAIN: dict[str, Any] = {"direction": "forward", "clip": 0.0, "input_forget": 0, "layout": 0}
+# Inputs that change what is computed.
+LENGTHS = 4
+INITIAL = {"h": 5, "c": 6}
+PEEPHOLES = 7
+
+
+def recurrent(trace: Trace, node: Node) -> None:
+    kind, order = RECURRENT[node.op]
+    options = _options(node)
+    for place, what in ((LENGTHS, "sequence_lens"), (PEEPHOLES, "peephole weights P")):
+        if node.input(place):
+            raise ConversionError(f"{what} can't be taken")
+    W_x, W_h = (
+        _direction(trace.constant(node, place, what)) for place, what in ((1, "W"), (2, "R"))
+    )
+    units = W_h.shape[-1]
+    b = np.zeros(2 * len(W_h))
+    if node.input(3):
+        b = _direction(trace.constant(node, 3, "B"))
+    x = trace.ids[node.input(0)]
+    if x.ndim != 3 or x.shape[1] != 1:
+        raise ConversionError(
+            f"it reads shape {x.shape}, expected (steps, 1, features): a batch of 1"
+        )
+    if len(x) != trace.steps or (step_of(x) != np.arange(trace.steps)[:, None, None]).any():
+        raise ConversionError(f"it reads {len(x)} steps, and the net has {trace.steps}")
+    pattern = by_step(x[:, 0]).pattern[0]
+    trace.check_computed(pattern)
+    source = trace.source("layer", node.name)
+    steps = np.arange(trace.steps)[:, None]
+    h = elements(source, steps, np.arange(units))[:, None, None]  # (T, 1, 1, H)
+    y = node.output(0)
+    part = RecurrentPart(
+        node.name,
+        y or node.output(1),
+        h if y else h[-1],
+        source,
+        pattern,
+        units,
+        kind,
+        options,
+        tuple(reordered(a, order) for a in (W_x, W_h, *np.split(b, 2))),  # type: ignore[arg-type]
+        operator=len(trace.nodes) - 1,
+    )
+    last = {"h": h[-1]}
+    if kind is Lstm:
+        part.cell = trace.source("cell", f"the cell state of {node.name}")
+        last["c"] = elements(part.cell, trace.steps - 1, np.arange(units))[None, None]
+    part.open = tuple(s for s, ids in last.items() if not _fed(trace, node, s, ids))
+    trace.parts.append(part)
+    for place, ids in enumerate((h, *last.values())):
+        if node.output(place):
+            trace.ids[node.output(place)] = ids
+
+
+def _options(node: Node) -> dict[str, Any]:
+    """Of our layer. Raises ConversionError for attributes that it doesn't have."""
+    for name, plain in PLAIN.items():
+        value = node.attributes.get(name, plain)
+        if value != plain:
+            raise ConversionError(f"{name} = {value} can't be taken, only {plain}")
+    defaults = DEFAULTS[node.op]
+    functions = [f.lower() for f in node.attributes.get("activations", defaults)]
+    options: dict[str, Any] = {}
+    if node.op == "GRU":
+        options = {"linear_before_reset": bool(node.attributes.get("linear_before_reset", 0))}
+    if node.op == "RNN" and functions == ["relu"]:
+        return {"activation": "relu"}
+    if functions != defaults:
+        raise ConversionError(f"activations = {functions} can't be taken, only {defaults}")
+    return options
+
+
+def _direction(array: Floats) -> Floats:
+    if len(array) != 1:
+        raise ConversionError(f"weights of {len(array)} directions can't be taken, only of 1")
+    (only,) = array
+    return np.asarray(only)
+
+
+def _fed(trace: Trace, node: Node, state: str, after: Ids) -> bool:
+    """Whether the state comes from an input of the graph. Else it starts at zero.
+
+    after: (1, 1, H) the state after the last step.
+    """
+    name = node.input(INITIAL[state])
+    if not name:
+        return False
+    if name in trace.constants:
+        if np.any(trace.constants[name]):
+            raise ConversionError(f"initial_{state} is a constant other than zero: not taken yet")
+        return False
+    before = trace.ids[name]
+    if before.size != after.size:
+        raise ConversionError(f"initial_{state} has shape {before.shape}, expected {after.shape}")
+    if any(trace.sources[s][0] != "state" for s in np.unique(source_of(before))):
+        raise ConversionError(
+            f"initial_{state} is computed, expected zero or an input of the graph"
+        )
+    for old, new in zip(before.ravel().tolist(), after.ravel().tolist(), strict=True):
+        if trace.fed.setdefault(old, new) != new:
+            raise ConversionError(f"initial_{state} is the state of another layer too")
+    return True
+
+
+def linear(trace: Trace, node: Node, rows: Ids, W: Floats, b: Floats) -> Ids:
+    """rows: (R, K) @ W (K, N) + b (N,) -> (R, N). Several rows of one step are one layer."""
+    order, steps, pattern = by_step(rows)
+    count = len(pattern)
+    if W.size * count**2 > MAX_MATRIX:
+        raise ConversionError(f"its matrix is too large: {count} times {W.shape}")
+    W = np.kron(np.eye(count), W)
+    return _dense(trace, node, pattern.ravel(), (W, np.tile(b, count)), (order, steps, len(rows)))
+
+
+def _dense(
+    trace: Trace,
+    node: Node,
+    columns: Ids,
+    weights: tuple[Floats, Floats],
+    places: tuple[Any, Ids, int],
+    activation: Activation = "none",
+) -> Ids:
+    """(R, N) of R rows. places: the rows of each step, the steps, R."""
+    trace.check_computed(columns)
+    order, steps, rows = places
+    W, b = weights
+    if not (np.isfinite(W).all() and np.isfinite(b).all()):
+        raise ConversionError("its constants have NaN or infinity")
+    source = trace.source("layer", node.name)
+    units = np.arange(len(b)).reshape(order.shape[1], -1)
+    found = np.empty((rows, units.shape[1]), np.int64)
+    found[order] = elements(source, steps[:, None, None], units)
+    nothing = np.empty(0, np.int64)
+    trace.parts.append(
+        DensePart(node.name, node.output(0), nothing, source, columns, len(b), W, b, activation)
+    )
+    return found
+
+
+def finish(trace: Trace, node: Node, ids: Ids) -> None:
+    trace.ids[node.output(0)] = ids
+    trace.parts[-1].ids = ids
+
+
+def pointwise(
+    trace: Trace, node: Node, ids: Ids, factor: Any, shift: Any, activation: Activation = "none"
+) -> None:
+    """activation(factor ids + shift)."""
+    ids, factor, shift = np.broadcast_arrays(ids, np.float64(factor), np.float64(shift))
+    order, steps, pattern = by_step(ids.reshape(-1, 1))
+    each = [a.ravel()[order] for a in (factor, shift)]  # (P, R)
+    if any((a != a[0]).any() for a in each):
+        raise ConversionError("its constant is another one at each step")
+    weights = (each[0][0], each[1][0])
+    found = _dense(trace, node, pattern.ravel(), weights, (order, steps, ids.size), activation)
+    finish(trace, node, found.reshape(ids.shape))
+
+
+def matmul(trace: Trace, node: Node) -> None:
+    if node.input(1) not in trace.constants:
+        raise ConversionError("it multiplies two tensors, or a constant by a tensor: not taken yet")
+    x = trace.ids[node.input(0)]
+    W = trace.constant(node, 1, "matrix")
+    if W.ndim != 2 or x.ndim < 1:
+        raise ConversionError(f"it multiplies shapes {x.shape} and {W.shape}, expected a matrix")
+    found = linear(trace, node, x.reshape(-1, x.shape[-1]), W, np.zeros(W.shape[1]))
+    finish(trace, node, found.reshape(*x.shape[:-1], -1))
+
+
+def gemm(trace: Trace, node: Node) -> None:
+    if node.input(0) in trace.constants or node.input(1) not in trace.constants:
+        raise ConversionError("it multiplies two tensors, or a constant by a tensor: not taken yet")
+    x = trace.ids[node.input(0)]
+    W = trace.constant(node, 1, "matrix")
+    get = node.attributes.get
+    x = x.T if get("transA", 0) else x
+    W = (W.T if get("transB", 0) else W) * get("alpha", 1.0)
+    b = np.zeros((1, W.shape[1]))
+    if node.input(2):
+        b = b + get("beta", 1.0) * trace.constant(node, 2, "bias")
+    if (b != b[0]).any():
+        raise ConversionError("its bias is another one for each row")
+    finish(trace, node, linear(trace, node, x, W, b[0]))
+
+
+def two(trace: Trace, node: Node, sign: float) -> None:
+    """The sum of two tensors, or their difference: a dense layer that reads both."""
+    a, b = np.broadcast_arrays(*(trace.ids[node.input(k)] for k in (0, 1)))
+    order, steps, first = by_step(a.reshape(-1, 1))
+    b_steps = step_of(b.ravel()[order])
+    second = b.ravel()[order] - (elements(0, steps, 0)[:, None])
+    if (b_steps != steps[:, None]).any() or (second != second[0]).any():
+        raise ConversionError("it computes with several steps at once")
+    columns = np.concatenate([first.ravel(), second[0]])
+    one = np.eye(len(first))
+    if one.size > MAX_MATRIX:
+        raise ConversionError(f"its tensors are too large: {a.shape}")
+    weights = (np.concatenate([one, sign * one]), np.zeros(len(first)))
+    found = _dense(trace, node, columns, weights, (order, steps, a.size))
+    finish(trace, node, found.reshape(a.shape))
+
+
+def arithmetic(trace: Trace, node: Node) -> None:
+    """Add, Sub, Mul and Div of a tensor and a constant, Add and Sub of two tensors."""
+    names = [node.input(0), node.input(1)]
+    constant = [name in trace.constants for name in names]
+    if not any(constant):
+        if node.op in ("Mul", "Div"):
+            raise ConversionError("it takes two tensors: no layer does that yet")
+        return two(trace, node, 1.0 if node.op == "Add" else -1.0)
+    c = trace.constant(node, constant.index(True), "constant")
+    ids = trace.ids[names[constant.index(False)]]
+    if node.op == "Add":
+        return pointwise(trace, node, ids, 1.0, c)
+    if node.op == "Sub":
+        return pointwise(trace, node, ids, *((1.0, -c) if constant[1] else (-1.0, c)))
+    if node.op == "Mul":
+        return pointwise(trace, node, ids, c, 0.0)
+    if constant[0]:
+        raise ConversionError("it divides by a tensor: no layer does that yet")
+    with np.errstate(divide="ignore"):
+        return pointwise(trace, node, ids, 1 / c, 0.0)
+
+
+def activation(trace: Trace, node: Node) -> None:
+    names: dict[str, Activation] = {"Tanh": "tanh", "Sigmoid": "sigmoid", "Relu": "relu"}
+    pointwise(trace, node, trace.ids[node.input(0)], 1.0, 0.0, names[node.op])
+
+
+HANDLERS: dict[str, Callable[[Trace, Node], None]] = {
+    **dict.fromkeys(RECURRENT, recurrent),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic),
+    **dict.fromkeys(("Tanh", "Sigmoid", "Relu"), activation),
+    "MatMul": matmul,
+    "Gemm": gemm,
+}
