@@ -28,15 +28,18 @@ def elements(source: int, steps: Any, units: Any) -> Ids:
 
 
 def source_of(ids: Ids) -> Ids:
-    return np.right_shift(ids, SOURCE)
+    found: Ids = np.right_shift(ids, SOURCE)
+    return found
 
 
 def step_of(ids: Ids) -> Ids:
-    return np.bitwise_and(ids >> STEP, 2 ** (SOURCE - STEP) - 1)
+    found: Ids = np.bitwise_and(ids >> STEP, 2 ** (SOURCE - STEP) - 1)
+    return found
 
 
 def unit_of(ids: Ids) -> Ids:
-    return np.bitwise_and(ids, 2**STEP - 1)
+    found: Ids = np.bitwise_and(ids, 2**STEP - 1)
+    return found
 
 
 class ByStep(NamedTuple):

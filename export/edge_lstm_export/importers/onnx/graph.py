@@ -124,7 +124,7 @@ def _pairs(trace: Trace, outputs: list[str]) -> dict[str, str]:
         if not pair:
             _, layer = trace.sources[int(source_of(after)[0])]
             raise ConversionError(
-                f"input {name!r} is a state of {layer}, and no output holds it after the step; "
+                f"input {name!r} is a state of {layer!r}, and no output holds it after the step; "
                 f"expected one beside {', '.join(outputs) or 'the first'}"
             )
         found[name] = pair[0]

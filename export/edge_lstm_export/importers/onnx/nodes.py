@@ -31,17 +31,15 @@ DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RN
 # Attributes that change what is computed -> what they may be.
 PLAIN: dict[str, Any] = {"direction": "forward", "clip": 0.0, "input_forget": 0, "layout": 0}
 # Inputs that change what is computed.
-LENGTHS = 4
+SPECIAL = {4: "sequence_lens", 7: "peephole weights P"}
 INITIAL = {"h": 5, "c": 6}
-PEEPHOLES = 7
 
 
 def recurrent(trace: Trace, node: Node) -> None:
     kind, order = RECURRENT[node.op]
     options = _options(node)
-    for place, what in ((LENGTHS, "sequence_lens"), (PEEPHOLES, "peephole weights P")):
-        if node.input(place):
-            raise ConversionError(f"{what} can't be taken")
+    if given := [what for place, what in SPECIAL.items() if node.input(place)]:
+        raise ConversionError(f"{' and '.join(given)} can't be taken")
     W_x, W_h = (
         _direction(trace.constant(node, place, what)) for place, what in ((1, "W"), (2, "R"))
     )
@@ -76,7 +74,7 @@ def recurrent(trace: Trace, node: Node) -> None:
     )
     last = {"h": h[-1]}
     if kind is Lstm:
-        part.cell = trace.source("cell", f"the cell state of {node.name}")
+        part.cell = trace.source("cell", node.name)
         last["c"] = elements(part.cell, trace.steps - 1, np.arange(units))[None, None]
     part.open = tuple(s for s, ids in last.items() if not _fed(trace, node, s, ids))
     trace.parts.append(part)

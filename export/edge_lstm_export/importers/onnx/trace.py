@@ -154,7 +154,7 @@ class Trace:
             if kind == "state":
                 raise ConversionError(f"it computes with the state {name!r}: not taken yet")
             if kind == "cell":
-                raise ConversionError(f"it reads {name}: not taken yet")
+                raise ConversionError(f"it reads the cell state of {name!r}: not taken yet")
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         for tensor in graph.initializer:
