@@ -157,6 +157,14 @@ def packed(b: Builder) -> Ends:
     return Ends(inputs, ["y", "after"], {"states": "after"})
 
 
+def flat(b: Builder) -> Ends:
+    """Rows of an open number of steps, with the state outside."""
+    x = b.add("Unsqueeze", "x", b.constant([1], np.int64))
+    y = b.recurrent("GRU", x, (FEATURES, 4), ["h"], ["hn"], linear_before_reset=1)
+    b.add("Gemm", b.squeezed(y, 1, 2), b.random(4, 2), to="y")
+    return Ends({"x": ("T", FEATURES), "h": (1, 1, 4)}, ["y", "hn"], {"h": "hn"})
+
+
 def windows(b: Builder) -> Ends:
     """Seven steps in each call, batch first, with the states outside."""
     x = b.add("Transpose", "x", perm=[1, 0, 2])
@@ -192,6 +200,7 @@ NETS: dict[str, Callable[[Builder], Ends]] = {
     "two layers": stacked,
     "residual": residual,
     "packed states": packed,
+    "rows": flat,
     "windows": windows,
     "if": chosen,
 }

@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
@@ -146,7 +148,9 @@ def test_a_net_that_answers_at_the_end_answers_at_each_step(tmp_path: Path) -> N
         return Ends({"x": ("T", 1, FEATURES)}, ["y"], {})
 
     model, ends = made(build)
-    foreign = import_net(file_of(tmp_path / "net.onnx", model)).foreign
+    imported = import_net(file_of(tmp_path / "net.onnx", model))
+    foreign = imported.foreign
+    assert imported.notes[0].startswith("The file answers after its last step alone")
     xs = stream(40)
     found = layer_outputs(foreign, xs)[foreign.network.layers[-1].name]
     for steps in (1, 2, 17, 40):
@@ -432,6 +436,12 @@ def of_two_steps(b: Builder, y: str) -> None:
     b.add("Sub", now, before, to="y")
 
 
+def constant_x(b: Builder) -> Ends:
+    y = b.recurrent("LSTM", b.constant(np.ones((1, 1, 3))), (3, FEATURES))
+    b.add("Add", "x", b.squeezed(y, 1), to="y")
+    return Ends({"x": (1, 1, FEATURES)}, ["y"], {})
+
+
 def much(b: Builder) -> Ends:
     zeros = b.add("ConstantOfShape", b.constant([10**6, 10**6], np.int64))
     x = b.add("Add", "x", b.add("ReduceSum", zeros, keepdims=0))
@@ -470,6 +480,7 @@ REFUSALS: dict[str, tuple[Build, str]] = {
     "no recurrence": (only_dense, r"no layer of it has a state: it is no recurrent net"),
     "an open If": (depends, r"1 Greater \('greater_2'\), 1 If \('if_3'\), 1 ReduceMax"),
     "the last of five": (last_of_five, r"answers only after the last of 5 steps"),
+    "a constant x": (constant_x, r"LSTM 'lstm_0': it reads the constant 'w0', expected a tensor"),
     "product": (
         after_lstm(lambda b, y: b.add("Mul", y, y, to="y")),
         r"Mul 'mul_2': it takes two tensors: no layer does that yet",
@@ -549,6 +560,48 @@ def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ConversionError, match="truncated, or no ONNX file"):
         read(path)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    name=st.sampled_from(sorted(NETS)),
+    places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+)
+def test_an_altered_file_is_read_or_refused(
+    name: str, places: list[tuple[float, int]], tmp_path: Path
+) -> None:
+    content = bytearray(made(NETS[name])[0].SerializeToString())
+    for place, byte in places:
+        content[int(place * len(content))] = byte
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    try:
+        read(path)
+    except ConversionError as e:
+        said = str(e)
+    else:
+        said = ""
+    assert "\n" not in said
+    assert places or not said
+
+
+def test_weights_of_wrong_shapes_are_refused(tmp_path: Path) -> None:
+    """The checker compares neither."""
+    model, _ = made(NETS["lstm"])
+    W = model.graph.initializer[0]
+    del W.dims[:]
+    W.dims.extend((1, 12, 4))
+    match = r"LSTM 'lstm_0': its weights have shapes \{'W': \(12, 4\).* expected \{'W': \(16, 3\)"
+    with pytest.raises(ConversionError, match=match):
+        read(file_of(tmp_path / "net.onnx", model))
+    W.dims[1] = 3
+    with pytest.raises(ConversionError, match="tensor 'w0' is damaged"):
+        read(file_of(tmp_path / "net.onnx", model))
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:

@@ -159,6 +159,8 @@ def _notes(
     pairs: dict[str, str], runtime: OnnxRuntime, free: bool, others: list[str]
 ) -> tuple[str, ...]:
     found = []
+    if runtime.window == 1 and runtime.axis is not None:
+        found.append("The file answers after its last step alone, and here at each step")
     if pairs:
         listed = ", ".join(f"{before} and {after}" for before, after in pairs.items())
         found.append(f"The states, before and after a step: {listed}")

@@ -40,18 +40,23 @@ def recurrent(trace: Trace, node: Node) -> None:
     options = _options(node)
     if given := [what for place, what in SPECIAL.items() if node.input(place)]:
         raise ConversionError(f"{' and '.join(given)} can't be taken")
-    W_x, W_h = (
-        _direction(trace.constant(node, place, what)) for place, what in ((1, "W"), (2, "R"))
-    )
-    units = W_h.shape[-1]
-    b = np.zeros(2 * len(W_h))
-    if node.input(3):
-        b = _direction(trace.constant(node, 3, "B"))
-    x = trace.ids[node.input(0)]
+    x = trace.tensor(node, 0)
     if x.ndim != 3 or x.shape[1] != 1:
         raise ConversionError(
             f"it reads shape {x.shape}, expected (steps, 1, features): a batch of 1"
         )
+    W_x, W_h = (
+        _direction(trace.constant(node, place, what)) for place, what in ((1, "W"), (2, "R"))
+    )
+    units = W_h.shape[-1]
+    rows = len(order) * units
+    b = np.zeros(2 * rows)
+    if node.input(3):
+        b = _direction(trace.constant(node, 3, "B"))
+    shapes = {"W": W_x.shape, "R": W_h.shape, "B": b.shape}
+    expected = {"W": (rows, x.shape[-1]), "R": (rows, units), "B": (2 * rows,)}
+    if shapes != expected:
+        raise ConversionError(f"its weights have shapes {shapes}, expected {expected}")
     if len(x) != trace.steps or (step_of(x) != np.arange(trace.steps)[:, None, None]).any():
         raise ConversionError(f"it reads {len(x)} steps, and the net has {trace.steps}")
     pattern = by_step(x[:, 0]).pattern[0]
@@ -190,7 +195,7 @@ def pointwise(
 def matmul(trace: Trace, node: Node) -> None:
     if node.input(1) not in trace.constants:
         raise ConversionError("it multiplies two tensors, or a constant by a tensor: not taken yet")
-    x = trace.ids[node.input(0)]
+    x = trace.tensor(node, 0)
     W = trace.constant(node, 1, "matrix")
     if W.ndim != 2 or x.ndim < 1:
         raise ConversionError(f"it multiplies shapes {x.shape} and {W.shape}, expected a matrix")
@@ -201,7 +206,7 @@ def matmul(trace: Trace, node: Node) -> None:
 def gemm(trace: Trace, node: Node) -> None:
     if node.input(0) in trace.constants or node.input(1) not in trace.constants:
         raise ConversionError("it multiplies two tensors, or a constant by a tensor: not taken yet")
-    x = trace.ids[node.input(0)]
+    x = trace.tensor(node, 0)
     W = trace.constant(node, 1, "matrix")
     get = node.attributes.get
     x = x.T if get("transA", 0) else x
@@ -255,7 +260,7 @@ def arithmetic(trace: Trace, node: Node) -> None:
 
 def activation(trace: Trace, node: Node) -> None:
     names: dict[str, Activation] = {"Tanh": "tanh", "Sigmoid": "sigmoid", "Relu": "relu"}
-    pointwise(trace, node, trace.ids[node.input(0)], 1.0, 0.0, names[node.op])
+    pointwise(trace, node, trace.tensor(node, 0), 1.0, 0.0, names[node.op])
 
 
 HANDLERS: dict[str, Callable[[Trace, Node], None]] = {

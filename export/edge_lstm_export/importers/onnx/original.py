@@ -155,7 +155,7 @@ def original(
     names = [*(tap.tensor for tap in kept.values()), *(output for output, _ in states.values())]
     graph = helper.make_graph(
         nodes,
-        model.graph.name or "net",
+        "net",
         [helper.make_tensor_value_info(n, FLOAT, s) for n, s in shapes.items()],
         [helper.make_tensor_value_info(n, FLOAT, None) for n in dict.fromkeys(names)],
         trace.initializers,

@@ -27,10 +27,12 @@ MOVES = {
     *("Identity", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Flatten", "Slice", "Gather"),
     *("Split", "Concat", "Dropout", "Cast"),
 }
-# They compute constants, such as shapes. None makes much from little but those of SIZES.
+SIZES = {"Shape", "Size"}  # a constant, whatever the values are
+# They compute constants from constants.
 FOLDED = {
     *MOVES,
-    *("Constant", "ConstantOfShape", "Shape", "Size", "Range", "Expand", "Tile"),
+    *SIZES,
+    *("Constant", "ConstantOfShape", "Range", "Expand", "Tile"),
     *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Sqrt", "Pow", "Exp", "Reciprocal"),
     *("Min", "Max", "Floor", "Ceil", "Clip", "Equal", "Less", "Greater", "LessOrEqual"),
     *("GreaterOrEqual", "Not", "And", "Or", "Where", "ReduceProd", "ReduceSum", "Tanh"),
@@ -137,6 +139,12 @@ class Trace:
         self.sources.append((kind, name))
         return len(self.sources) - 1
 
+    def tensor(self, node: Node, place: int) -> Ids:
+        """Raises ConversionError if it is a constant."""
+        if (name := node.input(place)) not in self.ids:
+            raise ConversionError(f"it reads the constant {name!r}, expected a tensor")
+        return self.ids[name]
+
     def constant(self, node: Node, place: int, what: str) -> Floats:
         """In float64. Raises ConversionError if it is none, or no finite numbers."""
         name = node.input(place)
@@ -158,7 +166,10 @@ class Trace:
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         for tensor in graph.initializer:
-            self.constants[tensor.name] = numpy_helper.to_array(tensor)
+            try:
+                self.constants[tensor.name] = numpy_helper.to_array(tensor)
+            except (TypeError, ValueError) as e:  # the checker doesn't count the values
+                raise ConversionError(f"tensor {tensor.name!r} is damaged: {reason(e)}") from e
             self.initializers.append(tensor)
         if graph.sparse_initializer:
             self.faults.append("sparse weights can't be taken")
@@ -172,6 +183,8 @@ class Trace:
                 self._visit(node)
             except ConversionError as e:
                 self.faults.append(f"{node.title} {node.name!r}: {e}")
+            except ValueError as e:  # of NumPy: the checker doesn't compare all shapes
+                self.faults.append(f"{node.title} {node.name!r}: its inputs don't fit: {reason(e)}")
 
     def _branch(self, node: Node) -> None:
         """The branch of an `If` that is always taken, with names that are its own."""
@@ -190,12 +203,9 @@ class Trace:
 
     def _visit(self, node: Node) -> None:
         given = [name for name in node.proto.input if name]
-        known = node.title in self.handlers or node.title in FOLDED
         if node.title in FOLDED and all(name in self.constants for name in given):
             return self._fold(node, {name: self.constants[name] for name in given})
-        if not known or (
-            node.title not in self.handlers and node.title not in {*MOVES, "Shape", "Size"}
-        ):
+        if node.title not in {*self.handlers, *MOVES, *SIZES}:
             self.unknown[node.title] += 1
             self.first.setdefault(node.title, node.name)
             return None
@@ -203,7 +213,7 @@ class Trace:
             return None  # after a node that is not understood
         if node.title in self.handlers:
             return self.handlers[node.op](self, node)
-        if node.op in ("Shape", "Size"):
+        if node.op in SIZES:
             return self._fold(node, {given[0]: self.ids[given[0]]})
         return self._move(node, given)
 
