@@ -157,6 +157,14 @@ def packed(b: Builder) -> Ends:
     return Ends(inputs, ["y", "after"], {"states": "after"})
 
 
+def doubled(b: Builder) -> Ends:
+    """A tensor that is added to itself, and each of its units twice in a product."""
+    y = b.squeezed(b.recurrent("GRU", "x", (FEATURES, 4)), 1)
+    both = b.add("Concat", b.add("Add", y, y), y, y, axis=2)
+    b.add("MatMul", both, b.random(12, 2), to="y")
+    return Ends({"x": ("T", 1, FEATURES)}, ["y"], {})
+
+
 def flat(b: Builder) -> Ends:
     """Rows of an open number of steps, with the state outside."""
     x = b.add("Unsqueeze", "x", b.constant([1], np.int64))
@@ -200,6 +208,7 @@ NETS: dict[str, Callable[[Builder], Ends]] = {
     "two layers": stacked,
     "residual": residual,
     "packed states": packed,
+    "doubled": doubled,
     "rows": flat,
     "windows": windows,
     "if": chosen,

@@ -362,6 +362,12 @@ def after_lstm(
     return build
 
 
+def wide(b: Builder) -> Ends:
+    x = b.add("Tanh", "x")
+    b.squeezed(b.recurrent("RNN", x, (10000, 4)), 1, to="y")
+    return Ends({"x": ("T", 1, 10000)}, ["y"], {})
+
+
 def no_pair(b: Builder) -> Ends:
     ends = step("LSTM")(b)
     return Ends(ends.inputs, ["y", "hn"], {})
@@ -460,6 +466,7 @@ REFUSALS: dict[str, tuple[Build, str]] = {
         lstm_with(states=["zero", "half"]),
         r"LSTM 'lstm_0': initial_c is a constant other than zero: not taken yet",
     ),
+    "a wide function": (wide, r"'tanh_0' becomes a matrix of 10,000 by 10,000 values, too large"),
     "no pair": (
         no_pair,
         r"input 'c' is a state of 'lstm_0', and no output holds it after the step",

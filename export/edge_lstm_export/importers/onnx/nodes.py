@@ -17,10 +17,9 @@ from edge_lstm_runtime.layers.rnn import Rnn
 from .. import Floats
 from .._rows import reordered
 from .elements import Ids, by_step, elements, source_of, step_of
-from .parts import DensePart, RecurrentPart
+from .parts import MAX_MATRIX, DensePart, RecurrentPart
 from .trace import Node, Trace
 
-MAX_MATRIX = 2**26  # entries of a dense layer's matrix
 # Operator -> our layer, and for each of our gates the place of ONNX's: i, o, f, c and z, r, h.
 RECURRENT: dict[str, tuple[type[Layer], tuple[int, ...]]] = {
     "LSTM": (Lstm, (0, 2, 3, 1)),
@@ -228,9 +227,9 @@ def two(trace: Trace, node: Node, sign: float) -> None:
     if (b_steps != steps[:, None]).any() or (second != second[0]).any():
         raise ConversionError("it computes with several steps at once")
     columns = np.concatenate([first.ravel(), second[0]])
-    one = np.eye(len(first))
-    if one.size > MAX_MATRIX:
+    if len(first) ** 2 > MAX_MATRIX:
         raise ConversionError(f"its tensors are too large: {a.shape}")
+    one = np.eye(len(first))
     weights = (np.concatenate([one, sign * one]), np.zeros(len(first)))
     found = _dense(trace, node, columns, weights, (order, steps, a.size))
     finish(trace, node, found.reshape(a.shape))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.dense import Activation, Dense
 
@@ -15,6 +16,7 @@ from .. import Float32, Floats
 from .._rows import canonical
 from .elements import Ids, elements, source_of, unit_of
 
+MAX_MATRIX = 2**26  # values of a dense layer's
 X = 0  # the source of the features
 
 
@@ -36,8 +38,8 @@ class Part:
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
         raise NotImplementedError
 
-    def weights(self, layer: Layer, whole: Floats) -> dict[str, Float32]:
-        """whole: (m, n), ones from what the layer reads to the columns."""
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
+        """spread: rows for the columns (n, k) -> rows for all that the layer reads (m, k)."""
         raise NotImplementedError
 
 
@@ -52,8 +54,8 @@ class DensePart(Part):
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
         return Dense(name, inputs, self.units, self.activation)
 
-    def weights(self, layer: Layer, whole: Floats) -> dict[str, Float32]:
-        W = whole @ (np.diag(self.W) if self.W.ndim == 1 else self.W)
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
+        W = spread(np.diag(self.W) if self.W.ndim == 1 else self.W)
         return {
             f"{layer.name}.W": np.ascontiguousarray(W, np.float32),
             f"{layer.name}.b": self.b.astype(np.float32),
@@ -95,9 +97,9 @@ class RecurrentPart(Part):
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
         return self.kind(name, inputs, self.units, **self.options)  # type: ignore[call-arg]
 
-    def weights(self, layer: Layer, whole: Floats) -> dict[str, Float32]:
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
         W_x, *others = self.rows
-        return canonical(layer, W_x @ whole.T, *others)
+        return canonical(layer, spread(W_x.T).T, *others)
 
 
 def sources(part: Part) -> list[int]:
@@ -148,13 +150,22 @@ def layers(parts: Sequence[Part], features: int) -> tuple[list[Layer], dict[str,
     for k, part in enumerate(parts):
         read = sources(part)
         starts = dict(zip(read, np.cumsum([0, *(sizes[s] for s in read)]).tolist(), strict=False))
-        whole = np.zeros((sum(sizes[s] for s in read), len(part.columns)))
+        size = sum(sizes[s] for s in read)
+        if max(size, len(part.columns)) * part.units > MAX_MATRIX:
+            raise ConversionError(
+                f"{part.node!r} becomes a matrix of {size:,} by {part.units:,} values, too large"
+            )
         places = [starts[s] for s in source_of(part.columns).tolist()] + unit_of(part.columns)
-        whole[places, np.arange(len(places))] = 1
+
+        def spread(rows: Floats, places: Ids = places, size: int = size) -> Floats:
+            found = np.zeros((size, rows.shape[1]))
+            np.add.at(found, places, rows)  # a column may be there twice
+            return found
+
         kind = part.kind.type if isinstance(part, RecurrentPart) else Dense.type
         layer = part.layer(f"{kind}{k}", tuple(names[s] for s in read))
         names[part.source] = layer.name
         sizes[part.source] = part.units
         found.append(layer)
-        weights |= part.weights(layer, whole)
+        weights |= part.weights(layer, spread)
     return found, weights
