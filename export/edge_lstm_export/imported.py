@@ -68,7 +68,7 @@ class Imported:
     def splits(self) -> Splits:
         """The samples in parts, each with the original's answers from its own start."""
         borders = np.cumsum([0, *SHARES.values()]) * len(self.samples)
-        parts = {}
+        parts: dict[str, Any] = {}
         for part, start, stop in zip(SHARES, borders[:-1], borders[1:], strict=True):
             xs = self.samples[round(start) : round(stop)]
             last = self.foreign.network.layers[-1].name
