@@ -14,7 +14,10 @@ from edge_lstm_runtime import ModelSpec
 
 
 class Exported(Protocol):
-    """A trained `Run`, or a net that was `Imported`. The properties are those of a run."""
+    """A trained `Run`, or a net that was `Imported`. The properties are those of a run.
+
+    synthetic: whether the data were made, and are no inputs that the net will get.
+    """
 
     @property
     def path(self) -> Path: ...
@@ -30,6 +33,8 @@ class Exported(Protocol):
     def history(self) -> Sequence[Mapping[str, float]]: ...
     @property
     def w8a8(self) -> Mapping[str, NDArray[np.float32]]: ...
+    @property
+    def synthetic(self) -> bool: ...
     @property
     def season(self) -> int | None: ...
     @property
