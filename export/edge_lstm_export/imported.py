@@ -31,6 +31,7 @@ class Imported:
     path      the file of the net
     samples   (T, F) raw units
     answers   (T, O) of the original, from the zero state at the start of the samples
+    synthetic whether the samples were made
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Imported:
     samples: Float32
     answers: Floats
     notes: tuple[str, ...]
+    synthetic: bool
     history: tuple[()] = ()
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)
@@ -68,7 +70,7 @@ class Imported:
     def splits(self) -> Splits:
         """The samples in parts, each with the original's answers from its own start."""
         borders = np.cumsum([0, *SHARES.values()]) * len(self.samples)
-        parts = {}
+        parts: dict[str, Any] = {}
         for part, start, stop in zip(SHARES, borders[:-1], borders[1:], strict=True):
             xs = self.samples[round(start) : round(stop)]
             last = self.foreign.network.layers[-1].name
@@ -111,4 +113,4 @@ def import_net(model: str | Path, samples: str | Path | None = None) -> Imported
         xs = read_samples(Path(samples), network.features)
     if len(xs) < LEAST:
         raise ConversionError(f"{samples}: has {len(xs)} samples, expected {LEAST} or more")
-    return Imported(path, foreign, xs, prove(foreign, xs), notes)
+    return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)
