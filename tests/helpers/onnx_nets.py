@@ -165,6 +165,15 @@ def doubled(b: Builder) -> Ends:
     return Ends({"x": ("T", 1, FEATURES)}, ["y"], {})
 
 
+def cell(b: Builder) -> Ends:
+    """The state is the answer: one output is both."""
+    x = b.add("Unsqueeze", "x", b.constant([0], np.int64))
+    before = b.add("Unsqueeze", "h", b.constant([0], np.int64))
+    b.recurrent("GRU", x, (FEATURES, 4), [before], ["last"], linear_before_reset=1)
+    b.squeezed("last", 0, to="y")
+    return Ends({"x": (1, FEATURES), "h": (1, 4)}, ["y"], {"h": "y"})
+
+
 def flat(b: Builder) -> Ends:
     """Rows of an open number of steps, with the state outside."""
     x = b.add("Unsqueeze", "x", b.constant([1], np.int64))
@@ -188,7 +197,7 @@ def chosen(b: Builder) -> Ends:
     """An `If` with a constant condition, as exports of voice activity nets have it."""
     branches = {}
     for name, op in (("then_branch", "Tanh"), ("else_branch", "Relu")):
-        node = helper.make_node(op, ["t0"], ["inside"])
+        node = helper.make_node(op, ["t0"], ["inside"], name="gru_0")
         out = helper.make_tensor_value_info("inside", TensorProto.FLOAT, list("abcd"))
         branches[name] = helper.make_graph([node], name, [], [out])
     b.recurrent("GRU", "x", (FEATURES, 4), ["h"], ["hn"])
@@ -209,6 +218,7 @@ NETS: dict[str, Callable[[Builder], Ends]] = {
     "residual": residual,
     "packed states": packed,
     "doubled": doubled,
+    "a cell": cell,
     "rows": flat,
     "windows": windows,
     "if": chosen,

@@ -548,6 +548,27 @@ def test_other_types_are_refused(tmp_path: Path) -> None:
         read(file_of(tmp_path / "net.onnx", model))
 
 
+def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
+    model, _ = made(NETS["lstm"])
+    model.graph.input[1].type.tensor_type.elem_type = 99
+    with pytest.raises(ConversionError, match=r"net\.onnx: "):
+        read(file_of(tmp_path / "net.onnx", model))
+
+
+def test_a_graph_that_onnx_runtime_refuses_has_no_proof(tmp_path: Path) -> None:
+    """Two nodes of one name."""
+
+    def build(b: Builder) -> Ends:
+        ends = NETS["lstm"](b)
+        for node in b.nodes:
+            node.name = "same"
+        return ends
+
+    match = r"^ONNX Runtime does not take the net: .*two nodes with same node name"
+    with pytest.raises(ConversionError, match=match):
+        import_net(saved(tmp_path / "net.onnx", build))
+
+
 # --- files ---
 
 

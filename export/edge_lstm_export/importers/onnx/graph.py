@@ -20,6 +20,7 @@ from .original import OnnxRuntime, Tap, original
 from .parts import Part, RecurrentPart, joined, layers, needed
 from .trace import Node, Trace
 
+NAMES = {number: name for name, number in onnx.TensorProto.DataType.items()}
 TRACED = 3  # steps of a graph whose length is open
 MAX_VALUES = 2**26  # of an input
 Shape = tuple[int, ...]
@@ -38,7 +39,7 @@ def _foreign(model: onnx.ModelProto) -> Foreign:
     inputs = _inputs(model)
     trace = _traced(model, inputs)
     outputs = [output.name for output in model.graph.output]
-    pairs = _pairs(trace, outputs[1:])
+    pairs = _pairs(trace, [*outputs[1:], outputs[0]])
     parts = _parts(trace, outputs[0])
     if not any(isinstance(part, RecurrentPart) for part in parts):
         raise ConversionError("no layer of it has a state: it is no recurrent net")
@@ -63,7 +64,7 @@ def _inputs(model: onnx.ModelProto) -> dict[str, list[int | None]]:
             continue
         tensor = value.type.tensor_type
         if tensor.elem_type != FLOAT:
-            kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+            kind = NAMES.get(tensor.elem_type, tensor.elem_type)
             raise ConversionError(f"input {value.name!r} is {kind}, expected FLOAT (float32)")
         if not tensor.HasField("shape"):
             raise ConversionError(f"input {value.name!r} has no shape, not even a number of axes")
@@ -125,7 +126,7 @@ def _pairs(trace: Trace, outputs: list[str]) -> dict[str, str]:
             _, layer = trace.sources[int(source_of(after)[0])]
             raise ConversionError(
                 f"input {name!r} is a state of {layer!r}, and no output holds it after the step; "
-                f"expected one beside {', '.join(outputs) or 'the first'}"
+                f"the outputs are {', '.join(outputs)}"
             )
         found[name] = pair[0]
     return found

@@ -90,6 +90,7 @@ class OnnxRuntime:
 
     def run(self, xs: Float32) -> dict[str, Floats]:
         """As `Original.run`. Raises ConversionError if ONNX Runtime refuses the graph."""
+        session = self.session
         window = self.window or len(xs)
         names = [*(tap.tensor for tap in self.taps.values()), *(o for o, _ in self.states.values())]
         wanted = list(dict.fromkeys(names))
@@ -99,7 +100,7 @@ class OnnxRuntime:
             piece = np.zeros((window, xs.shape[1]), np.float32)
             piece[: len(xs) - start] = xs[start : start + window]
             try:
-                values = self.session.run(wanted, {self.x: self._laid_out(piece), **state})
+                values = session.run(wanted, {self.x: self._laid_out(piece), **state})
             except Exception as e:  # its errors have no other base class
                 raise ConversionError(f"ONNX Runtime does not run the net: {reason(e)}") from e
             by_name = dict(zip(wanted, values, strict=True))

@@ -197,6 +197,8 @@ class Trace:
         made |= {tensor.name for tensor in inside.initializer}
         new = {name: f"{node.output(0)}/{name}" for name in made}
         _rename(inside, new)
+        for inner in inside.node:  # two branches may have nodes of one name
+            inner.name = inner.name and f"{node.name}/{inner.name}"
         for name, output in zip(outputs, node.proto.output, strict=True):
             inside.node.append(helper.make_node("Identity", [new.get(name, name)], [output]))
         self._walk(inside)
