@@ -34,6 +34,8 @@ CONFIGS = (
     "data/constants/model_constants_config.json",
 )
 PLAIN = ("weight_", "tensor_")  # files of raw bytes
+# A size in sympy's words, of a batch that may vary. These alone can't do harm.
+SIZE = r"((Add|Mul|Integer|Symbol|positive|nonnegative|integer|True)\b|'?[su]\d+'?|[-\d(),= ])+"
 STRUCTURES = {"builtins.tuple", "builtins.list", "builtins.dict", None}
 EXPORT = (
     "export the net in its own program: ep = torch.export.export(net.eval(), (example,)); "
@@ -45,7 +47,7 @@ def is_pickle(path: Path) -> str:
     """What kind of file with a pickle of PyTorch it is, or "". Nothing is unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            names = archive.namelist() if _whole(archive) else []
     except (zipfile.BadZipFile, OSError):
         with path.open("rb") as file:  # before PyTorch 1.6: a bare pickle
             return "a pickle of an old PyTorch" if file.read(1) == b"\x80" else ""
@@ -54,6 +56,11 @@ def is_pickle(path: Path) -> str:
     if any(name.endswith("data.pkl") for name in names) and not exported(names):
         return "a pickle of PyTorch (a module, a checkpoint or a state_dict without its forward)"
     return ""
+
+
+def _whole(archive: zipfile.ZipFile) -> bool:
+    """False for a truncated archive, if what is found is the end of an archive inside of it."""
+    return min((info.header_offset for info in archive.infolist()), default=0) == 0
 
 
 def exported(names: list[str]) -> bool:
@@ -81,6 +88,10 @@ def cleaned(path: Path) -> io.BytesIO:
         _check_graph(path, described[GRAPH])
         for name in CONFIGS:
             _check_payloads(path, described[name]["config"])
+            for payload in described[name]["config"].values():
+                stored = members[f"{PurePosixPath(name).parent}/{payload['path_name']}"]
+                if not stored and all(size["as_int"] for size in payload["tensor_meta"]["sizes"]):
+                    raise ConversionError(f"{path}: is damaged: {payload['path_name']} is empty")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise ConversionError(f"{path}: is damaged: {type(e).__name__}: {e}") from e
     copy = io.BytesIO()
@@ -93,6 +104,8 @@ def cleaned(path: Path) -> io.BytesIO:
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
     """Of the archive's one folder, those that a net needs."""
+    if not _whole(archive):
+        raise zipfile.BadZipFile("its end is missing")
     if exported([*(infos := archive.NameToInfo)]) and len(infos) != len(archive.infolist()):
         raise ConversionError(f"{path}: has two members of one name")
     if sum(info.file_size for info in archive.infolist()) > LARGEST:
@@ -119,7 +132,7 @@ def _check_payloads(path: Path, config: dict[str, Any]) -> None:
 
 def _check_graph(path: Path, graph: dict[str, Any]) -> None:
     for key, value in _items(graph):
-        if key == "expr_str" and not re.fullmatch(r"-?\d+|[su]\d+", value):
+        if key == "expr_str" and not re.fullmatch(SIZE, value):
             raise ConversionError(
                 f"{path}: has a size that is the expression {value[:40]!r}; export with fixed sizes"
             )

@@ -190,6 +190,11 @@ class Walk:
             return None
         if node.name in self.fused:
             return self.fused[node.name]
+        if base.endswith("_") and isinstance(read[0], Const):
+            raise FaultError(
+                f"writes to {node.args[0].name!r}: a state that the net keeps itself is not taken; "
+                "make it an argument, and return it"
+            )
         if all(isinstance(value, Const) for value in read):
             return self._folded(node, base)
         return self._handler(node, base)(node, base)
@@ -605,11 +610,6 @@ class Walk:
                 raise FaultError(f"answers step {rows.at} of {self.steps} alone: it {POOLING}")
         except FaultError as e:
             raise ConversionError(f"output {name!r} {e}") from e
-        if not self.starts:
-            raise ConversionError(
-                "the net has no recurrent layer: its answers need no state, and edge-lstm is for "
-                "nets that have one"
-            )
         if len(rows.parts) == 1 and rows.parts[0] not in {FEATURES, *self.starts}:
             return rows.parts[0]  # the head of a network is dense
         size = self._size(rows)
@@ -624,6 +624,11 @@ class Walk:
                 layers.insert(0, layer)
                 needed |= set(layer.inputs)
         names = {layer.name for layer in layers}
+        if not names & set(self.starts):
+            raise ConversionError(
+                "the net has no recurrent layer: its answers need no state, and edge-lstm is for "
+                "nets that have one"
+            )
         self.weights = {n: w for n, w in self.weights.items() if n.split(".")[0] in names}
         self.found = {n: f for n, f in self.found.items() if n in names}
         try:

@@ -139,6 +139,9 @@ def _foreign(program: Any) -> Foreign:
         raise ConversionError("the net has no input or no output")
     walk = Walk(list(program.graph.nodes), tensors, inputs, outputs)
     walk.run()
+    x = next(node for node in walk.nodes if node.name == inputs[0])
+    if any(type(n) is not int for n in x.meta["val"].shape):
+        notes.append("The number of batch rows may vary in the file. It is 1 here.")
     network = walk.network()
     original = walk.original(f"PyTorch {torch.__version__}")
     nodes = {layer.name: walk.where[layer.name] for layer in network.layers}
