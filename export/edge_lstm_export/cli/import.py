@@ -8,8 +8,10 @@ from pathlib import Path
 from edge_lstm_runtime import ConversionError
 
 from ..asked import check_paths, wanted
+from ..imported import import_net
 from ..importers import endings, importer_of
 from ._shared import C, check_target, say
+from .export import summary
 
 GOES_ON = True  # the work is more than its output
 
@@ -81,9 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
             raise ConversionError(f"{path}: there is no such file")
     importer_of(arguments.model)
     check_paths(None, arguments.out)
-    from ..imported import import_net  # these take seconds
-    from ..pipeline import export_run
-    from .export import summary
+    from ..pipeline import export_run  # takes seconds
 
     net = import_net(arguments.model, arguments.samples)
     say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from . import Float32, Floats
+from edge_lstm_runtime.errors import ConversionError
+
+from .. import Float32, Floats
 
 
 @dataclasses.dataclass
@@ -39,29 +41,45 @@ class Exported:
     def run(self, xs: Float32) -> dict[str, Floats]:
         import torch
 
+        try:
+            with torch.no_grad():
+                return self._run(xs)
+        except (RuntimeError, TypeError) as e:  # of a file that is from anywhere
+            raise ConversionError(f"PyTorch can't run the net: {str(e).splitlines()[0]}") from e
+
+    def _run(self, xs: Float32) -> dict[str, Floats]:
+        import torch
+
         count = -(-len(xs) // self.steps)
         padded = np.zeros((count * self.steps, xs.shape[1]), np.float64)
         padded[: len(xs)] = xs
         rows: dict[str, list[Floats]] = {layer: [] for layer in self.found}
         values = dict(self.values)
         carried: dict[str, Any] = {}
-        with torch.no_grad():
-            for window in padded.reshape(count, *self.shape):
-                values[self.x] = torch.from_numpy(window)
-                computed = self._window(values, carried)
-                for layer, (nodes, axis) in self.found.items():
-                    rows[layer] += [_steps(computed[node].numpy(), axis) for node in nodes]
-                carried = {first: computed[last] for first, last in self.loops.items()}
-                for name, node in self.given.items():
-                    values[name] = computed[node].reshape(values[name].shape)
+        for window in padded.reshape(count, *self.shape):
+            values[self.x] = torch.from_numpy(window)
+            computed, kept = self._window(values, carried)
+            for layer, (nodes, axis) in self.found.items():
+                rows[layer] += [_steps(kept[node], axis) for node in nodes]
+            carried = {first: computed[last] for first, last in self.loops.items()}
+            for name, node in self.given.items():
+                values[name] = computed[node].reshape(values[name].shape)
         return {layer: np.concatenate(found)[: len(xs)] for layer, found in rows.items()}
 
-    def _window(self, values: dict[str, Any], carried: dict[str, Any]) -> dict[str, Any]:
-        """The values of all nodes, by name. carried: the outputs of the last window's loops."""
+    def _window(
+        self, values: dict[str, Any], carried: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """The values of all nodes, by name, and copies of those of `found`.
+
+        A node may change the value of another in place. carried: the outputs of the last window's
+        loops.
+        """
         import torch
         from torch.fx.node import map_aggregate
 
         computed = dict(values)
+        wanted = {node for nodes, _ in self.found.values() for node in nodes}
+        kept = {}
 
         def actual(a: Any) -> Any:
             if isinstance(a, torch.fx.Node):
@@ -78,7 +96,9 @@ class Exported:
             if isinstance(value, torch.Tensor) and value.is_floating_point():
                 value = value.double()  # zeros of the default type
             computed[node.name] = value
-        return computed
+            if node.name in wanted:
+                kept[node.name] = value.numpy().copy()
+        return computed, kept
 
 
 def _state(initial: Any, output: Any) -> Any:

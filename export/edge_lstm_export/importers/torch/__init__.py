@@ -1,7 +1,7 @@
 """Nets of PyTorch: files of `torch.export.save` (.pt2), and modules in memory.
 
 The graph of torch.export still has an LSTM, a GRU or an RNN as one operator. Files with a pickle
-(.pt, .pth, ...) are never read: `refusal` says what to do. `_torch_archive` says what else torch
+(.pt, .pth, ...) are never read: `refusal` says what to do. `archive` says what else torch
 would run on reading a .pt2, and leaves it out.
 """
 
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from edge_lstm_runtime.errors import ConversionError
 
-from . import Foreign
-from ._torch_archive import EXPORT, cleaned, is_pickle
-from ._torch_walk import Walk
+from .. import Foreign
+from .archive import EXPORT, cleaned, is_pickle
+from .walk import Walk
 
 if TYPE_CHECKING:
     import torch
 
-    from ..imported import Imported
-    from . import Float32
+    from ...imported import Imported
+    from .. import Float32
 
 ENDINGS = (".pt2",)
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
@@ -97,7 +97,7 @@ def from_torch(
     Raises ConversionError for a part that can't be taken, for samples of a wrong shape, and for a
     net that answers otherwise here than in PyTorch.
     """
-    from ..imported import imported
+    from ...imported import imported
 
     inputs = example if isinstance(example, tuple) else (example,)
     return imported(from_module(module, *inputs), Path(type(module).__name__), samples)
@@ -137,7 +137,7 @@ def _foreign(program: Any) -> Foreign:
     outputs = [name for name in signature.user_outputs if isinstance(name, str)]
     if not inputs or not outputs:
         raise ConversionError("the net has no input or no output")
-    walk = Walk(list(program.graph.nodes), tensors, inputs, outputs)
+    walk = Walk(tensors, list(program.graph.nodes), inputs, outputs)
     walk.run()
     x = next(node for node in walk.nodes if node.name == inputs[0])
     if any(type(n) is not int for n in x.meta["val"].shape):
