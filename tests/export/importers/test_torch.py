@@ -356,13 +356,12 @@ def gru_gates_swapped(foreign: Foreign) -> str:
     return "gru"
 
 
-def one_bit(foreign: Foreign) -> str:
-    w = foreign.weights["dense0.W"]
-    w[0, 0] = np.nextafter(w[0, 0], np.float32(1))
+def one_weight(foreign: Foreign) -> str:
+    foreign.weights["dense0.W"][0, 0] += 1e-3
     return "head"
 
 
-@pytest.mark.parametrize("wrong", [transposed, gates_swapped, gru_gates_swapped, one_bit])
+@pytest.mark.parametrize("wrong", [transposed, gates_swapped, gru_gates_swapped, one_weight])
 def test_a_wrong_import_is_refused(wrong: Callable[[Foreign], str]) -> None:
     class Both(nn.Module):
         def __init__(self) -> None:

@@ -13,7 +13,7 @@ from .. import Float32, Floats
 
 
 @dataclasses.dataclass
-class Exported:
+class Program:
     """An `Original`. It takes the samples in windows of the exported length, and carries the state.
 
     nodes    the calls of the graph, in order

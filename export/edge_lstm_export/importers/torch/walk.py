@@ -26,7 +26,7 @@ from edge_lstm_runtime.model.network import Network
 
 from .axes import PERMUTED, RESHAPED, SAME
 from .layers import ACTIVATIONS, KINDS, Layers
-from .run import Exported
+from .run import Program
 from .values import Const, FaultError, Rows, State, Value, base_of, module_of, shape_of
 
 MADE = (
@@ -260,7 +260,7 @@ class Walk(Layers):
             found[name] = after[wanted]
         return found
 
-    def original(self, tool: str) -> Exported:
+    def original(self, tool: str) -> Program:
         """What the network is proved against."""
         import torch
 
@@ -271,7 +271,7 @@ class Walk(Layers):
         given = self.pairs()
         taken = {self.starts[layer] for layer, _ in self.given.values()}
         loops = {first: last for first, last in self.loops.items() if first not in taken}
-        return Exported(
+        return Program(
             tool,
             [n for n in self.nodes if n.op == "call_function" and base_of(n) not in ASSERTED],
             values,
