@@ -70,6 +70,8 @@ NAMES_A_LAYER = {
     "edge_lstm_runtime.model.format1": "reads bundles of format 1, which has these layers alone",
     "edge_lstm_runtime.backends.rknn.packing": "a form of a converted model in manifests, `lstm`",
     "edge_lstm_export.graphs.npu": "writes that form",
+    "edge_lstm_export.importers.audio": "the types in the files of other tools",
+    "edge_lstm_export.importers._torch_layers": "the same",
     "edge_lstm_export.importers.torch.layers": "operators of PyTorch that have the same names",
     "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
     "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",

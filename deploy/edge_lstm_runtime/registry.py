@@ -81,8 +81,12 @@ class Registry:
 
 @functools.lru_cache
 def _listed(folders: tuple[str, ...]) -> dict[str, str]:
-    """folders: a package's `__path__`. Listing them takes longer than a step, and never changes."""
-    return {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(folders)}
+    """folders: a package's `__path__`. Listing them takes longer than a step, and never changes.
+
+    A file whose name begins with "_" is none of the things.
+    """
+    names = (m.name for m in pkgutil.iter_modules(folders))
+    return {name.replace("_", "-"): name for name in names if not name.startswith("_")}
 
 
 @functools.lru_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_lstm_runtime import kinds
 from edge_lstm_runtime.errors import BundleError, DataError, TrainingError
@@ -28,6 +28,7 @@ class Run:
     w8a8: the ranges of a fine-tuning for an NPU, see `npu_w8a8.settled`. Empty if there was none.
     """
 
+    synthetic: ClassVar[bool] = False  # the data are real
     path: Path
     config: Config
     spec: ModelSpec

@@ -41,7 +41,7 @@ class ImportedTask(NumberTask):
         assert sequence.y is not None
         return sequence.y
 
-    def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:
+    def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:  # noqa: ARG002
         raise ConfigError(f"an {spec.answer.model} can't be trained; train it with its own tool")
 
     def evaluate(
@@ -66,6 +66,14 @@ class ImportedTask(NumberTask):
             "answers are is not measured here."
         )
         return {**found, "sequences": len(sequences), "steps": len(truth), "verdict": verdict}
+
+    def change(self, found: Metrics, float32: Metrics) -> str:  # noqa: ARG002
+        nrmse = "no NRMSE" if found["nrmse"] is None else f"NRMSE {figure(found['nrmse'])}"
+        return f"{nrmse} from the original net"
+
+    def worse(self, found: Metrics, float32: Metrics) -> list[float]:  # noqa: ARG002
+        """None: how much a difference matters to the net's own task is not known here."""
+        return []
 
     def draw(
         self,

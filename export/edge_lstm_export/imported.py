@@ -31,6 +31,7 @@ class Imported:
     path      the file of the net
     samples   (T, F) raw units
     answers   (T, O) of the original, from the zero state at the start of the samples
+    synthetic whether the samples were made
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Imported:
     samples: Float32
     answers: Floats
     notes: tuple[str, ...]
+    synthetic: bool
     history: tuple[()] = ()
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)
@@ -118,5 +120,6 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
     else:
         xs = samples_of(samples, network.features)
     if len(xs) < LEAST:
-        raise ConversionError(f"there are {len(xs)} samples, expected {LEAST} or more")
-    return Imported(path, foreign, xs, prove(foreign, xs), notes)
+        source = "samples" if isinstance(samples, np.ndarray) else samples
+        raise ConversionError(f"{source}: has {len(xs)} samples, expected {LEAST} or more")
+    return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_lstm import Run, load_run
+from edge_lstm import load_run
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
 from .asked import SIM_STEPS, check_paths, wanted
-from .imported import Imported
+from .exported import Exported
 from .steps import (
     build_graphs,
     calibrate,
@@ -47,7 +47,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
 
 
 def export_run(  # noqa: PLR0913 - options that stand by themselves
-    run: Run | Imported | str | os.PathLike[str],
+    run: Exported | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     targets: Sequence[str] = ("rk3588",),
@@ -56,7 +56,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     sim_steps: int = SIM_STEPS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Work:
-    """Turn a trained run into the bundle `out` and the report beside it, `out` with .html.
+    """Turn a trained run, or a net that was `Imported`, into the bundle `out` and the report
+    beside it, `out` with .html.
 
     targets, schemes: NPUs and number formats. Each pair gets a converted model. If `schemes` is
     None, they are those of fp16 and w8a8 that the target takes. If it is empty, the bundle has no

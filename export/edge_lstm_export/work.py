@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ModelSpec
 from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
 from .asked import SIM_STEPS
+from .exported import Exported
 from .graphs.form import Form
 from .measure import keys
 from .measure.judgement import Judgement
@@ -110,7 +110,7 @@ class Inspection:
 class Work:
     """Each step returns a copy with its own part filled in. The comment names the step."""
 
-    run: Run
+    run: Exported
     schemes: Mapping[str, tuple[str, ...]]  # target -> number formats
     out: Path
     say: Callable[[str], None]

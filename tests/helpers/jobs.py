@@ -42,6 +42,13 @@ threads = 1
 """
 
 
+# Of RTNeural: an LSTM of one unit.
+NET = """{"in_shape": [null, null, 1], "layers": [
+    {"type": "lstm", "weights": [[[0.5, 0.5, 1.0, 0.5]], [[0.1, 0.2, 0.3, 0.4]], [0, 1, 0, 0]]},
+    {"type": "dense", "weights": [[[1.5]], [0.25]]}]}
+"""
+
+
 class Job(NamedTuple):
     """arguments: names in braces are files of `Place`. writes: files of its work, below `out`.
 
@@ -67,6 +74,7 @@ JOBS = {
     "train": Job("train {config} -o {out}/run", ("run/best.pt", "run/metrics.json"), slow=True),
     "inspect": Job("inspect {run} -o {out}/inside.html", ("inside.html",), slow=True),
     "export": Job("export {run} --no-npu -o {out}/a.edge", ("a.edge", "a.html"), slow=True),
+    "import": Job("import {net} -o {out}/net.edge", ("net.edge", "net.html"), slow=True),
     "compare": Job("compare {config} -o {out}/all", ("all/compare.json",), slow=True),
     "demo": Job("demo -o {out}/demo", ("demo/motions.edge", "demo/motions.html"), slow=True),
 }
@@ -98,6 +106,8 @@ def make_place(folder: Path, trained: Run) -> Place:
     golden = write_npz({"x": x, "y": y})
     write_bundle(files["prose"], prose, weights, {"golden.npz": golden})
     files["samples"].write_text("1,2,3\n-1,0.5,0.25\n")
+    files["net"] = folder / "net.json"
+    files["net"].write_text(NET)
     shutil.copytree(trained.path, files["run"])
     for name, first in (("config", "ax"), ("strange", "größe_±")):
         data = folder / f"{name}.csv"

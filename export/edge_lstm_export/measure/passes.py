@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm import Run
 from edge_lstm.data.recordings import shuffled
 from edge_lstm_runtime import Backend
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.session import answers as scaled
 
+from ..exported import Exported
 from .draw import Drawn, whole
 
 RESET = "reset"
@@ -40,7 +40,7 @@ class Streamed:
 
 
 def stream_test(
-    run: Run,
+    run: Exported,
     backend: Backend,
     drawn: Drawn | None = None,
     done: Callable[[int], None] = lambda _: None,
@@ -59,13 +59,13 @@ def stream_test(
     return passes
 
 
-def number_of_passes(run: Run, drawn: Drawn) -> int:
+def number_of_passes(run: Exported, drawn: Drawn) -> int:
     return 2 if len(drawn.test) > 1 and not run.spec.whole else 1
 
 
 @dataclasses.dataclass(frozen=True)
 class _Stream:
-    run: Run
+    run: Exported
     backend: Backend
     drawn: Drawn
     done: Callable[[int], None]

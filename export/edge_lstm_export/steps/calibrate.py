@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge_lstm import Run
 from edge_lstm.emulate.npu_networks import refused
 
+from ..exported import Exported
 from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
 from ..quantize.choose_ranges import choose
 from ..work import Work
 
 
-def learned(run: Run) -> bool:
+def learned(run: Exported) -> bool:
     """Whether the run was fine-tuned for this int8 cell, and not for an earlier one, whose product
     had the features in it."""
     return bool(run.w8a8) and "x_range" not in run.w8a8

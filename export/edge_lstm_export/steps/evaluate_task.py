@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_lstm import Run, evaluate
+from edge_lstm import evaluate
 from edge_lstm.data.recordings import Sequence as Labelled
 from edge_lstm.results import alarms
 from edge_lstm.tasks.base import task_of
@@ -25,6 +25,7 @@ from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.model.measured import Measured
 
+from ..exported import Exported
 from ..measure import keys, tolerances
 from ..measure.draw import Drawn, draw, whole
 from ..measure.judgement import Change, Pass, Recording, judge, measure, why_wrong
@@ -194,7 +195,7 @@ def _answered_by_numpy(work: Work, member: str) -> str | None:
 
 
 def test_metrics(
-    run: Run,
+    run: Exported,
     backends: Mapping[Measured, Backend],
 ) -> tuple[Metrics, dict[Measured, Sequence[NDArray[Any]]]]:
     """The metrics of each backend, also with its state never reset, and the answers of each
@@ -206,7 +207,7 @@ def test_metrics(
 
 
 def _metrics(
-    run: Run, passes: Passes, drawn: Drawn, train: Sequence[Labelled] | None = None
+    run: Exported, passes: Passes, drawn: Drawn, train: Sequence[Labelled] | None = None
 ) -> ByPass:
     """The task's metrics of each pass. train: the training split, for baselines of RESET."""
     found = {}

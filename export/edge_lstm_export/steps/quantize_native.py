@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from edge_lstm import Run
 from edge_lstm_runtime import BackendUnavailableError, compare, native
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import read_int8
 
+from ..exported import Exported
 from ..measure import tolerances
 from ..measure.keys import NATIVE_INT8
 from ..quantize.calibration import calibrate
@@ -30,6 +30,8 @@ def call(work: Work) -> Work:
         return work
     try:
         native.network_of(work.spec.network)  # before the work, which takes seconds
+        if work.run.synthetic:
+            raise BackendUnavailableError("they are calibrated with real inputs, and none are here")
         backend = native_backend(work, arrays := of_run(work.run))
     except BackendUnavailableError as e:
         note = f"no int8 weights for CPUs were made: {e}"
@@ -51,7 +53,7 @@ def call(work: Work) -> Work:
     return dataclasses.replace(work, native_int8=arrays, accuracy=accuracy, notes=notes)
 
 
-def fine_tuned(run: Run) -> str | None:
+def fine_tuned(run: Exported) -> str | None:
     """The result of quantization-aware training for this kernel, or None for a run without it."""
     found = run.metrics.get("quantize")
     if found is None or found["scheme"] != "int8":
@@ -70,7 +72,7 @@ def fine_tuned(run: Run) -> str | None:
     )
 
 
-def of_run(run: Run) -> Arrays:
+def of_run(run: Exported) -> Arrays:
     """The arrays of int8.npz for a trained run. They are the same for every NPU."""
     recordings = [run.spec.inputs.features(s.x)[0] for s in run.splits.train]
     labels = [s.label for s in run.splits.train]

@@ -571,7 +571,7 @@ def test_modules_that_are_refused(
     [
         (np.zeros((50, 2), np.float32), r"samples: the samples have shape \(50, 2\), expected"),
         (np.full((50, F), np.nan, np.float32), "samples: expected numbers, without NaN"),
-        (np.zeros((5, F), np.float32), "there are 5 samples, expected 10 or more"),
+        (np.zeros((5, F), np.float32), "samples: has 5 samples, expected 10 or more"),
     ],
 )
 def test_wrong_samples(xs: Float32, expected: str) -> None:

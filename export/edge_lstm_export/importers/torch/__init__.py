@@ -143,6 +143,6 @@ def _foreign(program: Any) -> Foreign:
     if any(type(n) is not int for n in x.meta["val"].shape):
         notes.append("The number of batch rows may vary in the file. It is 1 here.")
     network = walk.network()
-    original = walk.original(f"PyTorch {torch.__version__}")
+    original = walk.original(f"PyTorch {torch.__version__.partition('+')[0]}")
     nodes = {layer.name: walk.where[layer.name] for layer in network.layers}
     return Foreign(network, walk.weights, original, nodes, notes=tuple(notes))

@@ -1,0 +1,143 @@
+"""An imported net on its way: the verb, the bundle, its report, C, an NPU's simulator."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge_lstm_runtime as rt
+from edge_lstm_export.c.export import export_c
+from helpers.commands import here
+from helpers.converter import NEEDS_CONVERTER
+from helpers.jobs import NET
+
+XS = np.random.default_rng(3).normal(size=(800, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "amp.json"
+    path.write_text(NET)
+    np.save(path.with_name("xs.npy"), XS)
+    np.savetxt(path.with_name("xs.csv"), XS, header="volts", comments="", fmt="%.9g")
+    return path
+
+
+def reference() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The LSTM of one unit of NET by its equations, in the order of Keras, i, f, g, o."""
+    h = c = 0.0
+    found = []
+    for (x,) in XS.astype(np.float64):
+        i, f, g, o = (
+            w * x + u * h + b
+            for w, u, b in zip(
+                (0.5, 0.5, 1.0, 0.5), (0.1, 0.2, 0.3, 0.4), (0, 1, 0, 0), strict=True
+            )
+        )
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        found.append([1.5 * h + 0.25])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("samples", ["xs.npy", "xs.csv"])
+def test_it_runs_as_the_original(
+    samples: str, net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "amp.edge"
+    code, said, err = here(capfd, "import", net, "--samples", net.with_name(samples), "-o", out)
+    assert code == 0, err
+    assert "amp.json is the same here as in PyTorch " in err
+    model = rt.load(out)
+    for name in ("numpy", "native", "onnx"):
+        with model.session(name) as session:
+            assert np.abs(session.run(XS) - reference()).max() < 1e-5, name
+    with model.session("native-int8") as session:
+        assert np.abs(session.run(XS) - reference()).max() < 0.02
+    assert "synthetic" not in said
+    page = out.with_suffix(".html").read_text("utf-8")
+    assert "The answers differ from those of the original net by at most" in page
+    assert "amp.json, imported; proved against PyTorch" in page
+
+
+def test_without_samples_they_are_made_and_it_says_so(
+    net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "amp.edge"
+    code, said, err = here(capfd, "import", net, "-o", out)
+    assert code == 0, err
+    assert "note: no int8 weights for CPUs were made: they are calibrated with real inputs" in said
+    assert "The samples are synthetic: 3,000 steps" in out.with_suffix(".html").read_text("utf-8")
+    text = net.with_name("x0.csv")
+    text.write_text("x0\n" + "\n".join(map(str, XS[:5, 0].tolist())))
+    code, said, _ = here(capfd, "run", out, "--input", text, "--backend", "numpy")
+    values = [json.loads(line)["value"]["y0"] for line in said.splitlines()]
+    assert code == 0
+    assert values == pytest.approx(reference()[:5, 0], abs=1e-6)
+
+
+def test_c(net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert here(capfd, "import", net, "-o", tmp_path / "amp.edge")[0] == 0
+    made = export_c(tmp_path / "amp.edge", tmp_path / "c", scheme="float32")
+    assert made.schemes["float32"].comparison.max_abs < 1e-5
+    assert made.built.compiler
+    assert made.built.verdict.startswith("largest error")  # of the program that was built and run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nope.nam"], "nope.nam: there is no such file"),
+        (["{net}", "--samples", "nope.npy"], "nope.npy: there is no such file"),
+        (["{net}", "--target", "rk3599"], "there is no target 'rk3599'; did you mean 'rk3"),
+        (["{net}", "--target", "c"], "--target c takes a bundle; import first"),
+        (["{net}", "--scheme", "w8a8"], "--scheme is for an NPU; name it by --target"),
+        (
+            ["{net}", "--target", "rk3588", "--scheme", "w8a8"],
+            "w8a8 is calibrated with real",
+        ),
+        (
+            ["{folder}/xs.npy"],
+            "the ending '.npy' is of no known kind of net",
+        ),
+        (["{net}", "--samples", "{folder}/wide.npy"], r"shape \(20, 2\), expected \(steps, 1\)"),
+        (["{net}", "--samples", "{folder}/few.npy"], "has 9 samples, expected 10 or more"),
+        (["{net}", "--samples", "{folder}/nan.npy"], "expected numbers, without NaN and infinity"),
+        (["{net}", "--samples", "{folder}/text.npy"], r"text\.npy: can't be read: "),
+        (
+            ["{net}", "--samples", "{net}"],
+            r"amp\.json: expected samples in a \.npy or",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    words: list[str], message: str, net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = net.parent
+    np.save(folder / "wide.npy", np.zeros((20, 2)))
+    np.save(folder / "few.npy", np.zeros((9, 1)))
+    np.save(folder / "nan.npy", np.full((20, 1), np.nan))
+    (folder / "text.npy").write_text("no numbers")
+    given = [word.format(net=net, folder=folder) for word in words]
+    code, out, err = here(capfd, "import", *given, "-o", tmp_path / "a.edge")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert re.search(message, line), line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@NEEDS_CONVERTER
+def test_on_the_simulator(net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "amp.edge"
+    words = ["--samples", net.with_name("xs.npy"), "--target", "rk3588", "--scheme", "fp16"]
+    code, said, err = here(capfd, "import", net, *words, "-o", out)
+    assert code == 0, said + err
+    with rt.load(out).session("rknn-sim") as session:
+        y = session.run(XS[:300])
+    right = reference()[:300]
+    assert np.sqrt(np.mean((y - right) ** 2)) / right.std() < 5e-3
