@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import random
+import shutil
 import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +283,14 @@ def test_any_exported_length(steps: int) -> None:
     assert np.abs(prove(foreign, xs) - by_torch("residual", net, xs)).max() <= 1e-9
 
 
+def test_notes_of_what_a_user_must_know() -> None:
+    step = from_module(nn.Sequential(nn.GRUCell(F, 4), nn.Linear(4, 1)), torch.randn(1, F))
+    assert [note[:35] for note in step.notes] == ["The net takes one step and no state"]
+    prove(step, samples(50))
+    two = from_module(Around(lambda x, a: (a[0] + x, torch.tanh(x), a[1])), torch.randn(1, 7, F))
+    assert two.notes == ("The output 'tanh' is left out: the first one is the answer.",)
+
+
 class InPlace(nn.Module):
     """Nodes that change what others read afterwards."""
 
@@ -438,6 +449,16 @@ REFUSED: dict[str, tuple[Callable[..., Any], dict[str, nn.Module], str]] = {
         lambda _, a: nn.functional.scaled_dot_product_attention(a[0], a[0], a[0]),
         {},
         "'scaled_dot_product_attention' is attention over time",
+    ),
+    "attention module": (
+        lambda _, a, mha: mha(a[0], a[0], a[0])[0],
+        {"mha": nn.MultiheadAttention(F, 1, batch_first=True)},
+        r"can't take 'unflatten' is attention over time.*\(in parts.mha\)",
+    ),
+    "no state in a loop": (
+        lambda x, _, cell: torch.stack([cell(row) for row in x.unbind(1)], 1),
+        {"cell": nn.GRUCell(F, 4)},
+        r"'gru_cell_1' \(and 5 more\) does not read its own h of the step before",
     ),
     "mean": (lambda _, a: a[0].mean(1), {}, "'mean' pools over time, which needs whole sequences"),
     "last step": (lambda _, a: a[0][:, -1], {}, "answers step 6 of 7 alone: it pools over time"),
@@ -716,6 +737,55 @@ def test_unsafe_and_damaged_files(name: str, good: Path) -> None:
         import_net(good)
     assert "\n" not in str(e.value)
     assert len(str(e.value)) < 600
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """All paths of keys and indices into a JSON value."""
+    keys = value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+    for key in keys:
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("member", [GRAPH, "data/weights/model_weights_config.json"])
+def test_a_changed_value_is_one_line_or_harmless(
+    member: str, seed: int, mutated: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "net.pt2"
+
+    def change(name: str, data: bytes) -> bytes:
+        if not name.endswith(member):
+            return data
+        described = json.loads(data)
+        known = list(places(described))
+        place = rng.choice(known)
+        odd = [None, -1, 5, 10**9, "x", [], {}, True, 1.5, at(described, rng.choice(known))]
+        at(described, place[:-1])[place[-1]] = json.loads(json.dumps(rng.choice(odd)))
+        return json.dumps(described).encode()
+
+    shutil.copy(mutated, path)
+    changed(path, change)
+    line = ""
+    try:
+        prove(read(path), samples(20))
+    except ConversionError as e:
+        line = str(e)
+    assert "\n" not in line
+    assert len(line) < 1000
+
+
+@pytest.fixture(name="mutated", scope="module")
+def _mutated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mutated") / "net.pt2"
+    return saved(path, made(NETS["step"]), *example_of("step"))
 
 
 def test_two_members_of_one_name(good: Path) -> None:

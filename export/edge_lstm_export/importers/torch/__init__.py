@@ -63,16 +63,18 @@ def read(path: Path) -> Foreign:
         raise ConversionError(f"{path}: {e}") from e
 
 
-def from_module(module: torch.nn.Module, *example: torch.Tensor) -> Foreign:
+def from_module(module: torch.nn.Module, *example: Any) -> Foreign:
     """A net in memory, through torch.export. The module itself is left as it is.
 
     example: x, (1, T, F), (T, 1, F) or (T, F), or one step (1, F), and then the states that the
-    module takes. Raises ConversionError if it can't be exported, or taken.
+    module takes, in tuples as it takes them. Raises ConversionError if it can't be exported, or
+    taken.
     """
     import torch
+    from torch.utils._pytree import tree_map_only
 
     net = copy.deepcopy(module).cpu().eval()
-    inputs = tuple(tensor.detach().cpu() for tensor in example)
+    inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().cpu(), example)
     try:
         with _quiet():
             program = torch.export.export(net, inputs, strict=False)
@@ -84,14 +86,15 @@ def from_module(module: torch.nn.Module, *example: torch.Tensor) -> Foreign:
 
 def from_torch(
     module: torch.nn.Module,
-    example: torch.Tensor | tuple[torch.Tensor, ...],
+    example: torch.Tensor | tuple[Any, ...],
     *,
     samples: Float32 | str | Path | None = None,
 ) -> Imported:
     """A net in memory, proved to be the same here.
 
     example: as of `torch.export`: x, (1, T, F), (T, 1, F) or (T, F). Or, for a module that takes
-    its states, a tuple: x (1, F) or (1, 1, F), then the states. All states are 0 at the start.
+    its states, a tuple: x (1, F) or (1, 1, F), then the states, (h, c) as a pair or not. All
+    states are 0 at the start.
     samples: (T, F) float32, or a .npy or .csv file. None: they are made, and a note says so.
 
     Raises ConversionError for a part that can't be taken, for samples of a wrong shape, and for a
@@ -139,10 +142,8 @@ def _foreign(program: Any) -> Foreign:
         raise ConversionError("the net has no input or no output")
     walk = Walk(tensors, list(program.graph.nodes), inputs, outputs)
     walk.run()
-    x = next(node for node in walk.nodes if node.name == inputs[0])
-    if any(type(n) is not int for n in x.meta["val"].shape):
-        notes.append("The number of batch rows may vary in the file. It is 1 here.")
     network = walk.network()
     original = walk.original(f"PyTorch {torch.__version__.partition('+')[0]}")
+    notes += walk.notes()
     nodes = {layer.name: walk.where[layer.name] for layer in network.layers}
     return Foreign(network, walk.weights, original, nodes, notes=tuple(notes))

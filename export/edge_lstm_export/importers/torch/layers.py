@@ -170,9 +170,7 @@ class Layers(Moves):
             for which, n in zip(_whiches(kind), _listed(hx), strict=True):
                 before = self._state(self.values[n.name])
                 if before != State(((name, which),), step - 1):
-                    raise FaultError(
-                        f"reads {n.name!r}, which is not its own {which} of the step before"
-                    )
+                    raise FaultError(f"does not read its own {which} of the step before")
         else:
             name = self._recurrent(key, kind, rows.parts, params, node, "")
             if step:
@@ -237,9 +235,7 @@ class Layers(Moves):
             elif isinstance(value, State) and value.at == -1 and len(value.items) == len(layers):
                 for item, layer in zip(value.items, layers, strict=True):
                     if item in self.given:
-                        raise FaultError(
-                            f"takes the state {item[0]!r}, which another layer takes too"
-                        )
+                        raise FaultError(f"takes the state {item[0]!r} a second time")
                     self.given[item] = (layer, which)
             else:
                 raise FaultError(

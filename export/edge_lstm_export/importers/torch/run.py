@@ -10,6 +10,7 @@ import numpy as np
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
+from .values import ODD
 
 
 @dataclasses.dataclass
@@ -44,7 +45,7 @@ class Program:
         try:
             with torch.no_grad():
                 return self._run(xs)
-        except (RuntimeError, TypeError) as e:  # of a file that is from anywhere
+        except ODD as e:
             raise ConversionError(f"PyTorch can't run the net: {str(e).splitlines()[0]}") from e
 
     def _run(self, xs: Float32) -> dict[str, Floats]:

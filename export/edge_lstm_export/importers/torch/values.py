@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+# Of arguments that are not what torch.export writes. The file is from anywhere.
+ODD = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, AssertionError)
 Axes = tuple[str, ...]  # "T" steps, "F" features, "1" neither, of size 1
 
 
@@ -45,6 +47,12 @@ def shape_of(node: Any) -> tuple[int, ...]:
 def base_of(node: Any) -> str:
     """The name of its operator: "lstm" of aten.lstm.input."""
     return str(node.target).removeprefix("aten.").split(".")[0]
+
+
+def kind_of(node: Any) -> str:
+    """The type of the module that a node is from, "" if it is unknown."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][1]) if stack else ""
 
 
 def module_of(node: Any) -> str:

@@ -27,23 +27,32 @@ from edge_lstm_runtime.model.network import Network
 from .axes import PERMUTED, RESHAPED, SAME
 from .layers import ACTIVATIONS, KINDS, Layers
 from .run import Program
-from .values import Const, FaultError, Rows, State, Value, base_of, module_of, shape_of
+from .values import (
+    ODD,
+    Const,
+    FaultError,
+    Rows,
+    State,
+    Value,
+    base_of,
+    kind_of,
+    module_of,
+    shape_of,
+)
 
 MADE = (
     *("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full"),
     *("ones", "ones_like", "new_ones"),
 )
 ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
-# Of arguments that are not what torch.export writes. The file is from anywhere.
-ODD = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, AssertionError)
 LARGEST = 1 << 24  # values of a constant that the net makes
 POOLING = "pools over time, which needs whole sequences"
+ATTENTION = "is attention over time, which needs whole sequences"
 NEIGHBOURS = "is a convolution, which there is no layer for yet"
 WHY = {  # the beginning of an operator's name -> why it can't be taken
     "conv": NEIGHBOURS,
-    "scaled_dot": "is attention over time, which needs whole sequences",
-    "multi_head": "is attention over time, which needs whole sequences",
-    "_native_multi_head": "is attention over time, which needs whole sequences",
+    "scaled_dot": ATTENTION,
+    "_native_multi_head": ATTENTION,
     "mean": POOLING,
     "sum": POOLING,
     "max": POOLING,
@@ -92,13 +101,15 @@ class Walk(Layers):
                     self._fault(node, f"is called in a way that is not known: {e} [{node.target}]")
         if self.faults:
             listed = [
-                f"{names[0]!r}{f' and {len(names) - 1} like it' if names[1:] else ''} {what}"
+                f"{names[0]!r}{f' (and {len(names) - 1} more)' if names[1:] else ''} {what}"
                 for what, names in self.faults.items()
             ]
             raise ConversionError(f"can't take {'; '.join(listed)}")
 
     def _fault(self, node: Any, what: str) -> None:
         module = module_of(node)
+        if "Attention" in kind_of(node):
+            what = ATTENTION
         inside = f" (in {module})" if module else ""
         self.faults.setdefault(what + inside, []).append(node.name)
 
@@ -258,6 +269,23 @@ class Walk(Layers):
                     f"input {name!r} is {listed}, and no output returns its next value"
                 )
             found[name] = after[wanted]
+        return found
+
+    def notes(self) -> list[str]:
+        """What a user must know, a sentence each."""
+        found = []
+        x = next(node for node in self.nodes if node.name == self.inputs[0])
+        if any(type(n) is not int for n in x.meta["val"].shape):
+            found.append("The number of batch rows may vary in the file. It is 1 here.")
+        if self.steps == 1 and not self.given:
+            found.append(
+                "The net takes one step and no state: each call of it begins in the zero state. "
+                "Here the state is carried from step to step."
+            )
+        for name in self.outputs[1:]:
+            value = self.values[name]
+            if isinstance(value, Rows) and self._state(value) is None:
+                found.append(f"The output {name!r} is left out: the first one is the answer.")
         return found
 
     def original(self, tool: str) -> Program:
