@@ -511,6 +511,19 @@ def test_a_dynamic_batch_is_one_row(tmp_path: Path) -> None:
     assert np.abs(prove(foreign, xs) - by_torch("lstm", net, xs)).max() <= 1e-9
 
 
+def test_an_input_that_is_a_number(tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def forward(self, n: int, x: torch.Tensor) -> torch.Tensor:
+            return x * n
+
+    shapes = {"n": torch.export.Dim.DYNAMIC, "x": None}
+    x = torch.randn(1, 7, F)
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(Scaled(), (5, x), dynamic_shapes=shapes), path)
+    with pytest.raises(ConversionError, match="input 'n' is a number, expected tensors alone"):
+        read(path)
+
+
 def test_training_mode(tmp_path: Path) -> None:
     net = Residual().train()
     path = saved(tmp_path / "net.pt2", net, torch.randn(1, 7, F))

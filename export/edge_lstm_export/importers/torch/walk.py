@@ -115,6 +115,8 @@ class Walk(Layers):
 
     def _enter(self, node: Any) -> None:
         name = node.name
+        if name in self.inputs and not hasattr(node.meta["val"], "shape"):
+            raise ConversionError(f"input {name!r} is a number, expected tensors alone")
         if name in self.tensors:
             self.values[name] = Const(self.tensors[name])
         elif name == self.inputs[0]:
