@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .c.export import CExport, export_c
+    from .importers.torch import from_torch
     from .npu.targets import Target, targets
     from .pipeline import export_run
 
-__all__ = ["CExport", "Target", "export_c", "export_run", "targets"]
+__all__ = ["CExport", "Target", "export_c", "export_run", "from_torch", "targets"]
 _HOMES = {
     "CExport": "c.export",
     "export_c": "c.export",
     "Target": "npu.targets",
     "targets": "npu.targets",
     "export_run": "pipeline",
+    "from_torch": "importers.torch",
 }
 
 

@@ -18,7 +18,7 @@ from edge_lstm_runtime.tasks.values import Values
 
 from .importers import Float32, Floats, Foreign, importer_of
 from .importers._proof import prove
-from .importers._samples import made, read_samples
+from .importers._samples import made, samples_of
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the samples, in their order
 LEAST = 10  # samples
@@ -96,7 +96,15 @@ def import_net(model: str | Path, samples: str | Path | None = None) -> Imported
     path = Path(model)
     if not path.is_file():
         raise ConversionError(f"{path}: there is no such file")
-    foreign: Foreign = importer_of(path).read(path)
+    return imported(importer_of(path).read(path), path, samples)
+
+
+def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None) -> Imported:
+    """A net that was read, once it is proved to be the same here.
+
+    path: of its file, for messages and reports. samples: (T, F), or a file of them. None: they are
+    made, and a note says so. Raises ConversionError.
+    """
     network = foreign.network
     try:
         network.check_weights(foreign.weights)
@@ -110,7 +118,8 @@ def import_net(model: str | Path, samples: str | Path | None = None) -> Imported
             "Give real ones by --samples: the errors below are theirs",
         )
     else:
-        xs = read_samples(Path(samples), network.features)
+        xs = samples_of(samples, network.features)
     if len(xs) < LEAST:
-        raise ConversionError(f"{samples}: has {len(xs)} samples, expected {LEAST} or more")
+        source = "samples" if isinstance(samples, np.ndarray) else samples
+        raise ConversionError(f"{source}: has {len(xs)} samples, expected {LEAST} or more")
     return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)

@@ -1,6 +1,8 @@
 """Nets that other tools trained. Each kind of file is a file of this folder, or a plug-in.
 
-A module has `ENDINGS`, of the files' names, and `read(path) -> Foreign`. No other file names one.
+A module has `ENDINGS`, of the files' names, and `read(path) -> Foreign`. It may have
+`refusal(path) -> str`: why a file of another ending is not taken, "" if it has no answer to it. No
+other file names one.
 """
 
 from __future__ import annotations
@@ -71,6 +73,10 @@ def importer_of(path: Path) -> Any:
     """The module that reads a file. Raises ConversionError."""
     known = endings()
     if path.suffix.lower() not in known:
+        for name in IMPORTERS.names():
+            answer = getattr(IMPORTERS.load(name), "refusal", None)
+            if answer and (why := answer(path)):
+                raise ConversionError(f"{path}: {why}")
         raise ConversionError(
             f"{path}: the ending {path.suffix!r} is of no known kind of net; expected one of "
             f"{', '.join(sorted(known))}"

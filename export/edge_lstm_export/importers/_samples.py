@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm.data.read_text import header_of, read_table
 from edge_lstm.data.table import Wanted
@@ -23,6 +25,13 @@ def made(features: int) -> Float32:
     return values.astype(np.float32)
 
 
+def samples_of(given: Float32 | str | Path, features: int) -> Float32:
+    """(T, F) of an array or a file. Raises ConversionError or DataError."""
+    if isinstance(given, np.ndarray):
+        return _checked(given, "samples", features)
+    return read_samples(Path(given), features)
+
+
 def read_samples(path: Path, features: int) -> Float32:
     """(T, F) of a .npy file, or of a .csv with a header. Raises ConversionError or DataError."""
     if path.suffix.lower() == ".csv":
@@ -36,10 +45,14 @@ def read_samples(path: Path, features: int) -> Float32:
             raise ConversionError(f"{path}: can't be read: {str(e).splitlines()[0]}") from e
     else:
         raise ConversionError(f"{path}: expected samples in a .npy or a .csv file")
+    return _checked(found, str(path), features)
+
+
+def _checked(found: NDArray[Any], source: str, features: int) -> Float32:
     if found.ndim != 2 or found.shape[1] != features or not len(found):
         raise ConversionError(
-            f"{path}: the samples have shape {found.shape}, expected (steps, {features})"
+            f"{source}: the samples have shape {found.shape}, expected (steps, {features})"
         )
     if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
-        raise ConversionError(f"{path}: expected numbers, without NaN and infinity")
+        raise ConversionError(f"{source}: expected numbers, without NaN and infinity")
     return found.astype(np.float32)

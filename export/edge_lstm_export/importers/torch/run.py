@@ -1,0 +1,119 @@
+"""The original: the graph of torch.export, computed by PyTorch in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import ConversionError
+
+from .. import Float32, Floats
+from .values import ODD
+
+
+@dataclasses.dataclass
+class Program:
+    """An `Original`. It takes the samples in windows of the exported length, and carries the state.
+
+    nodes    the calls of the graph, in order
+    values   placeholder -> its tensor in float64: weights, and given states, which are zeros
+    x        the placeholder of the features
+    shape    of it
+    steps    W, of a window
+    loops    a recurrent node -> the last node of its loop in a window. Their states enter the next
+             window in the place of the initial ones
+    given    placeholder of a state -> the node whose value it is in the next window
+    found    layer -> the nodes that are its output, and the axis of time in it. None: of one step
+    """
+
+    tool: str
+    nodes: list[Any]
+    values: dict[str, Any]
+    x: str
+    shape: tuple[int, ...]
+    steps: int
+    loops: dict[str, str]
+    given: dict[str, str]
+    found: dict[str, tuple[list[str], int | None]]
+    double: bool = True
+
+    def run(self, xs: Float32) -> dict[str, Floats]:
+        import torch
+
+        try:
+            with torch.no_grad():
+                return self._run(xs)
+        except ODD as e:
+            raise ConversionError(f"PyTorch can't run the net: {str(e).splitlines()[0]}") from e
+
+    def _run(self, xs: Float32) -> dict[str, Floats]:
+        import torch
+
+        count = -(-len(xs) // self.steps)
+        padded = np.zeros((count * self.steps, xs.shape[1]), np.float64)
+        padded[: len(xs)] = xs
+        rows: dict[str, list[Floats]] = {layer: [] for layer in self.found}
+        values = dict(self.values)
+        carried: dict[str, Any] = {}
+        for window in padded.reshape(count, *self.shape):
+            values[self.x] = torch.from_numpy(window)
+            computed, kept = self._window(values, carried)
+            for layer, (nodes, axis) in self.found.items():
+                rows[layer] += [_steps(kept[node], axis) for node in nodes]
+            carried = {first: computed[last] for first, last in self.loops.items()}
+            for name, node in self.given.items():
+                values[name] = computed[node].reshape(values[name].shape)
+        return {layer: np.concatenate(found)[: len(xs)] for layer, found in rows.items()}
+
+    def _window(
+        self, values: dict[str, Any], carried: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """The values of all nodes, by name, and copies of those of `found`.
+
+        A node may change the value of another in place. carried: the outputs of the last window's
+        loops.
+        """
+        import torch
+        from torch.fx.node import map_aggregate
+
+        computed = dict(values)
+        wanted = {node for nodes, _ in self.found.values() for node in nodes}
+        kept = {}
+
+        def actual(a: Any) -> Any:
+            if isinstance(a, torch.fx.Node):
+                return computed[a.name]
+            if isinstance(a, torch.dtype) and a.is_floating_point:
+                return torch.float64
+            return torch.device("cpu") if isinstance(a, torch.device) else a
+
+        for node in self.nodes:
+            args = list(map_aggregate(node.args, actual))
+            if node.name in carried:
+                args[1] = _state(args[1], carried[node.name])
+            value = node.target(*args, **map_aggregate(node.kwargs, actual))
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                value = value.double()  # zeros of the default type
+            computed[node.name] = value
+            if node.name in wanted:
+                kept[node.name] = value.numpy().copy()
+        return computed, kept
+
+
+def _state(initial: Any, output: Any) -> Any:
+    """What enters a recurrent node in the place of `initial`.
+
+    A cell's output is the new state, h or (h, c). A node for a sequence has its outputs before it.
+    """
+    if isinstance(initial, list | tuple):
+        return list(output[-2:])
+    return output[-1] if isinstance(output, tuple) else output
+
+
+def _steps(value: Floats, axis: int | None) -> Floats:
+    """(W, n), or (1, n) of one step."""
+    if axis is None:
+        return value.reshape(1, -1)
+    return np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)

@@ -1,0 +1,314 @@
+"""The graph of torch.export, node by node, becomes a network.
+
+The graph has its sizes: W steps, one batch row, F features. Each value is one of
+
+    Rows     the outputs of earlier layers, or the features, at all steps or at one of them
+    State    h or c of recurrent layers, given from outside or after a step
+    Const    a tensor that depends on no input: a weight, zeros
+    None     what can't be taken. The reason is in `faults`, and what reads it is passed over
+
+A layer is known by its operator, its inputs and its weights. A loop over the steps that is unrolled
+meets the same layer at each step, and finds the one of the first step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import BundleError, ConversionError
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.model.network import Network
+
+from .axes import PERMUTED, RESHAPED, SAME
+from .layers import ACTIVATIONS, KINDS, Layers
+from .run import Program
+from .values import (
+    ODD,
+    Const,
+    FaultError,
+    Rows,
+    State,
+    Value,
+    base_of,
+    kind_of,
+    module_of,
+    shape_of,
+)
+
+MADE = (
+    *("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full"),
+    *("ones", "ones_like", "new_ones"),
+)
+ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
+LARGEST = 1 << 24  # values of a constant that the net makes
+POOLING = "pools over time, which needs whole sequences"
+ATTENTION = "is attention over time, which needs whole sequences"
+NEIGHBOURS = "is a convolution, which there is no layer for yet"
+WHY = {  # the beginning of an operator's name -> why it can't be taken
+    "conv": NEIGHBOURS,
+    "scaled_dot": ATTENTION,
+    "_native_multi_head": ATTENTION,
+    "mean": POOLING,
+    "sum": POOLING,
+    "max": POOLING,
+    "amax": POOLING,
+    "avg_pool": POOLING,
+    "adaptive": POOLING,
+    "mul": "is a product of layers, which there is no layer for yet",
+    "layer_norm": "is a normalization, which there is no layer for yet",
+    "batch_norm": "is a normalization, which there is no layer for yet",
+    "embedding": "is an embedding, which there is no layer for yet",
+    "_pack_padded": "packs sequences of several lengths; export with one plain sequence",
+}
+
+
+@dataclasses.dataclass
+class Walk(Layers):
+    """nodes: of the graph, in order. inputs: x and the given states. outputs: y, then others.
+
+    x_shape  of x
+    faults   what can't be taken -> the nodes
+    """
+
+    nodes: list[Any]
+    inputs: list[str]
+    outputs: list[str]
+    x_shape: tuple[int, ...] = dataclasses.field(default=(), init=False)
+    faults: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
+
+    # --- the walk ---
+
+    def run(self) -> None:
+        """Raises ConversionError with all that can't be taken."""
+        for node in self.nodes:
+            if node.op == "placeholder":
+                self._enter(node)
+            elif node.op == "call_function":
+                try:
+                    self.values[node.name] = self._value(node)
+                    if base_of(node).endswith("_"):  # in place
+                        self.values[node.args[0].name] = self.values[node.name]
+                except FaultError as e:
+                    self.values[node.name] = None
+                    self._fault(node, str(e))
+                except ODD as e:
+                    self.values[node.name] = None
+                    self._fault(node, f"is called in a way that is not known: {e} [{node.target}]")
+        if self.faults:
+            listed = [
+                f"{names[0]!r}{f' (and {len(names) - 1} more)' if names[1:] else ''} {what}"
+                for what, names in self.faults.items()
+            ]
+            raise ConversionError(f"can't take {'; '.join(listed)}")
+
+    def _fault(self, node: Any, what: str) -> None:
+        module = module_of(node)
+        if "Attention" in kind_of(node):
+            what = ATTENTION
+        inside = f" (in {module})" if module else ""
+        self.faults.setdefault(what + inside, []).append(node.name)
+
+    def _enter(self, node: Any) -> None:
+        name = node.name
+        if name in self.inputs and not hasattr(node.meta["val"], "shape"):
+            raise ConversionError(f"input {name!r} is a number, expected tensors alone")
+        if name in self.tensors:
+            self.values[name] = Const(self.tensors[name])
+        elif name == self.inputs[0]:
+            self.values[name] = self._features(node)
+        elif name in self.inputs:
+            count = math.prod(shape_of(node)[:-1])
+            self.values[name] = State(tuple((name, str(k)) for k in range(count)), -1)
+
+    def _features(self, node: Any) -> Rows:
+        shape = shape_of(node)
+        rows = [n for n in shape[:-1] if n != 1]
+        if len(shape) < 2 or len(rows) > 1:
+            raise ConversionError(
+                f"input {node.name!r} has the shape {shape}: expected one batch row, "
+                "(1, steps, features), (steps, 1, features), (steps, features) or (1, features)"
+            )
+        self.steps = math.prod(rows)
+        self.x_shape = shape
+        self.sizes[FEATURES] = shape[-1]
+        return Rows((FEATURES,), (*("1" if n == 1 else "T" for n in shape[:-1]), "F"))
+
+    def _value(self, node: Any) -> Value:
+        base = base_of(node)
+        if "getitem" in str(node.target):
+            source = self.values[node.args[0].name]
+            return source[node.args[1]] if isinstance(source, tuple) else None
+        if base in ASSERTED or base == "sym_size":
+            return None
+        read = [self.values[n.name] for n in node.all_input_nodes]
+        if base in MADE:
+            return self._made(node, base)
+        if any(value is None for value in read):
+            return None
+        if node.name in self.fused:
+            return self.fused[node.name]
+        if base.endswith("_") and isinstance(read[0], Const):
+            raise FaultError(
+                f"writes to {node.args[0].name!r}: a state that the net keeps itself is not taken; "
+                "make it an argument, and return it"
+            )
+        if all(isinstance(value, Const) for value in read):
+            return self._folded(node, base)
+        return self._handler(node, base)(node, base)
+
+    def _handler(self, node: Any, base: str) -> Callable[[Any, str], Value]:
+        table: dict[str, Callable[[Any, str], Value]] = {
+            "linear": self._linear,
+            **dict.fromkeys(("add", "add_"), self._add),
+            "cat": self._cat,
+            "stack": self._stack,
+            "select": self._select,
+            "unbind": self._unbind,
+            "slice": self._slice,
+            **dict.fromkeys(ACTIVATIONS, self._activation),
+            **dict.fromkeys(SAME, self._same),
+            **dict.fromkeys(RESHAPED, self._reshaped),
+            **dict.fromkeys(PERMUTED, self._permuted),
+            **dict.fromkeys((f"{kind}_cell" for kind in KINDS), self._cell),
+        }
+        if base in KINDS and str(node.target).endswith(".input"):
+            return self._sequence
+        if base in table:
+            return table[base]
+        return self._unknown
+
+    def _unknown(self, node: Any, base: str) -> Value:
+        for start, why in WHY.items():
+            if base.startswith(start):
+                raise FaultError(f"{why} [{node.target}]")
+        raise FaultError(f"is an operator that there is no layer for [{node.target}]")
+
+    # --- constants ---
+
+    def _made(self, node: Any, base: str) -> Value:
+        import torch
+
+        fill = 0.0 if "zeros" in base else 1.0
+        if "full" in base:
+            fill = node.args[1 if base != "new_full" else 2]
+        if math.prod(shape_of(node)) > LARGEST:
+            raise FaultError(f"makes a constant of the shape {shape_of(node)}, too large")
+        return Const(torch.full(shape_of(node), fill, dtype=torch.float64))
+
+    def _folded(self, node: Any, base: str) -> Value:
+        import torch
+
+        if base not in {*SAME, *RESHAPED, *PERMUTED, "select", "slice", "cat", "stack"}:
+            self._unknown(node, base)
+
+        def tensor(n: Any) -> Any:
+            value = self.values[n.name]
+            assert isinstance(value, Const)
+            return value.tensor
+
+        args = torch.fx.map_arg(node.args, tensor)
+        return Const(node.target(*args) if base not in ("to", "_to_copy") else args[0])
+
+    # --- the result ---
+
+    def answer(self) -> str:
+        """The layer that is the output. Raises ConversionError."""
+        name = self.outputs[0]
+        node = next(n for n in self.nodes if n.name == name)
+        try:
+            rows = self._rows(node)
+            if rows.at is not None:
+                raise FaultError(f"answers step {rows.at} of {self.steps} alone: it {POOLING}")
+        except FaultError as e:
+            raise ConversionError(f"output {name!r} {e}") from e
+        if len(rows.parts) == 1 and rows.parts[0] not in {FEATURES, *self.starts}:
+            return rows.parts[0]  # the head of a network is dense
+        size = self._size(rows)
+        return self._dense("output", rows, node, np.eye(size), np.zeros(size), "none").parts[0]
+
+    def network(self) -> Network:
+        """The layers that the output needs. Raises ConversionError."""
+        needed = {self.answer()}
+        layers: list[Layer] = []
+        for layer in reversed(self.layers.values()):
+            if layer.name in needed:
+                layers.insert(0, layer)
+                needed |= set(layer.inputs)
+        names = {layer.name for layer in layers}
+        if not names & set(self.starts):
+            raise ConversionError(
+                "the net has no recurrent layer: its answers need no state, and edge-lstm is for "
+                "nets that have one"
+            )
+        self.weights = {n: w for n, w in self.weights.items() if n.split(".")[0] in names}
+        self.found = {n: f for n, f in self.found.items() if n in names}
+        try:
+            return Network(self.sizes[FEATURES], tuple(layers))
+        except BundleError as e:
+            raise ConversionError(str(e)) from e
+
+    def pairs(self) -> dict[str, str]:
+        """Placeholder of a state -> the output that is its next value. Raises ConversionError."""
+        after: dict[tuple[tuple[str, str], ...], str] = {}
+        for name in self.outputs:
+            if (state := self._state(self.values[name])) and state.at == self.steps - 1:
+                after.setdefault(state.items, name)
+        found = {}
+        for name in self.inputs[1:]:
+            value = self.values[name]
+            assert isinstance(value, State)
+            wanted = tuple(self.given.get(item, ("", "")) for item in value.items)
+            if ("", "") in wanted:
+                raise ConversionError(f"input {name!r} is no state of a recurrent layer")
+            if wanted not in after:
+                listed = ", ".join(f"{which} of {self.where[n]!r}" for n, which in wanted)
+                raise ConversionError(
+                    f"input {name!r} is {listed}, and no output returns its next value"
+                )
+            found[name] = after[wanted]
+        return found
+
+    def notes(self) -> list[str]:
+        """What a user must know, a sentence each."""
+        found = []
+        x = next(node for node in self.nodes if node.name == self.inputs[0])
+        if any(type(n) is not int for n in x.meta["val"].shape):
+            found.append("The number of batch rows may vary in the file. It is 1 here.")
+        if self.steps == 1 and not self.given:
+            found.append(
+                "The net takes one step and no state: each call of it begins in the zero state. "
+                "Here the state is carried from step to step."
+            )
+        for name in self.outputs[1:]:
+            value = self.values[name]
+            if isinstance(value, Rows) and self._state(value) is None:
+                found.append(f"The output {name!r} is left out: the first one is the answer.")
+        return found
+
+    def original(self, tool: str) -> Program:
+        """What the network is proved against."""
+        import torch
+
+        values = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
+        for node in self.nodes:
+            if node.name in self.inputs[1:]:
+                values[node.name] = torch.zeros(shape_of(node), dtype=torch.float64)
+        given = self.pairs()
+        taken = {self.starts[layer] for layer, _ in self.given.values()}
+        loops = {first: last for first, last in self.loops.items() if first not in taken}
+        return Program(
+            tool,
+            [n for n in self.nodes if n.op == "call_function" and base_of(n) not in ASSERTED],
+            values,
+            self.inputs[0],
+            self.x_shape,
+            self.steps,
+            loops,
+            given,
+            {name: (list(nodes.values()), axis) for name, (nodes, axis) in self.found.items()},
+        )
