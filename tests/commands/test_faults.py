@@ -40,7 +40,7 @@ SLOW = {verb for verb, job in JOBS.items() if job.slow}
 LONG = pytest.mark.skipif("EDGE_LSTM_ALL_FAULTS" not in os.environ, reason="takes long")
 MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"demo": (pytest.mark.slow, LONG)}
 VERBS = [pytest.param(v, marks=MARKS.get(v, ())) for v in JOBS]
-AND_TRAIN = [pytest.param(v, marks=pytest.mark.slow if v in SLOW - {"train"} else ()) for v in JOBS]
+AND_TRAIN = [pytest.param(v, marks=MARKS.get(v, ()) if v != "train" else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]
 MOMENTS = int(os.environ.get("EDGE_LSTM_MOMENTS", "4"))  # 20 for the figure in the docs
 
