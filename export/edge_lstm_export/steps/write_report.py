@@ -51,6 +51,8 @@ def call(work: Work) -> Work:
         traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.origin,
+        trained=bool(work.run.history),
+        synthetic=work.run.synthetic,
     )
     try:
         with atomic_write(work.out.with_suffix(".html")) as file:

@@ -71,7 +71,11 @@ def test_without_samples_they_are_made_and_it_says_so(
     code, said, err = here(capfd, "import", net, "-o", out)
     assert code == 0, err
     assert "note: no int8 weights for CPUs were made: they are calibrated with real inputs" in said
-    assert "The samples are synthetic: 3,000 steps" in out.with_suffix(".html").read_text("utf-8")
+    page = out.with_suffix(".html").read_text("utf-8")
+    assert "The samples are synthetic: 3,000 steps" in page
+    assert "1000 steps of made samples" in page
+    assert "real test data" not in page
+    assert "<h2>Training" not in page
     text = net.with_name("x0.csv")
     text.write_text("x0\n" + "\n".join(map(str, XS[:5, 0].tolist())))
     code, said, _ = here(capfd, "run", out, "--input", text, "--backend", "numpy")
