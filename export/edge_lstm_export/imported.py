@@ -114,8 +114,8 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
     if samples is None:
         xs = made(network.features)
         notes += (
-            f"The samples are synthetic: {len(xs):,} steps of the standard normal distribution. All "
-            "figures are theirs. Give real ones by --samples",
+            f"The samples are synthetic: {len(xs):,} steps of the standard normal distribution. "
+            "All figures are theirs. Give real ones by --samples",
         )
     else:
         xs = samples_of(samples, network.features)
