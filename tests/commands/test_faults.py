@@ -27,6 +27,7 @@ from edge_lstm_runtime import cli
 from edge_lstm_runtime.cli._fault import in_one_line as in_line
 from helpers.commands import environment
 from helpers.jobs import JOBS, Place, make_place
+from helpers.on_request import ON_REQUEST
 from helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -37,12 +38,11 @@ FULL = "No space left on device; make room, or send the output elsewhere"
 CLOSED = "it is closed; send it elsewhere"
 SLOW = {verb for verb, job in JOBS.items() if job.slow}
 # The demo is a training and an export, which have their own jobs, and takes a minute each time.
-LONG = pytest.mark.skipif("EDGE_LSTM_ALL_FAULTS" not in os.environ, reason="takes long")
-MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"demo": (pytest.mark.slow, LONG)}
+MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"demo": (pytest.mark.slow, ON_REQUEST)}
 VERBS = [pytest.param(v, marks=MARKS.get(v, ())) for v in JOBS]
 AND_TRAIN = [pytest.param(v, marks=MARKS.get(v, ()) if v != "train" else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]
-MOMENTS = int(os.environ.get("EDGE_LSTM_MOMENTS", "4"))  # 20 for the figure in the docs
+MOMENTS = int(os.environ.get("EDGE_LSTM_MOMENTS", "2"))  # 20 for the figure in the docs
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ and with EDGE_LSTM_ALL_FAULTS=1 all.
 from __future__ import annotations
 
 import errno
-import os
 import random
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 
 from helpers.commands import environment
 from helpers.configs import CLASSIFY
+from helpers.on_request import ALL, ON_REQUEST
 from helpers.write_faults import Case, count, every, wrong
 
 pytestmark = pytest.mark.skipif(
@@ -28,9 +28,7 @@ pytestmark = pytest.mark.skipif(
 TRAINER = ("edge_lstm.training.train", "edge_lstm.training.loop", "edge_lstm.cli.train",
            "edge_lstm.results.plots", "matplotlib.backends.backend_agg")  # fmt: skip
 EXPORT = (*TRAINER, "edge_lstm_export.pipeline", "edge_lstm_export.cli.export")
-FEW = 6  # calls in a fast test
-MANY = 24  # in a slow one, unless all are asked for: those of compare and folds take half an hour
-ALL = "EDGE_LSTM_ALL_FAULTS" in os.environ
+FEW = 6  # calls, unless all are asked for: those of compare and folds take half an hour
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def check(case: Case, *, many: bool, silent: bool = False) -> None:
     """silent: the command works without the file, and ends with 0."""
     calls = count(case)
     assert calls > 3
-    few = min(MANY if many else FEW, calls)
+    few = min(FEW, calls)
     numbers = None if many and ALL else sorted(random.Random(0).sample(range(calls), few))
     runs = every(calls, numbers)
     found = []
@@ -79,7 +77,10 @@ def check(case: Case, *, many: bool, silent: bool = False) -> None:
 
 
 def few_and_many(test: Callable[..., None]) -> Callable[..., None]:
-    both = [pytest.param(False, id="few"), pytest.param(True, id="many", marks=pytest.mark.slow)]
+    both = [
+        pytest.param(False, id="few"),
+        pytest.param(True, id="all", marks=[pytest.mark.slow, ON_REQUEST]),
+    ]
     return pytest.mark.parametrize("many", both)(test)
 
 

@@ -24,6 +24,7 @@ from helpers.c_folder import (
     timed_detector_bundle,
 )
 from helpers.derived import derived_bundle
+from helpers.on_request import ON_REQUEST
 from helpers.specs import one_layer_spec
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ def any_samples(channels: int) -> bytes:
     return np.choose(ways, [raw, rng.choice(odd, raw.shape), tame, tame]).tobytes()
 
 
-@pytest.mark.parametrize("cc", ["gcc", "clang"])
+@pytest.mark.parametrize("cc", ["gcc", pytest.param("clang", marks=ON_REQUEST)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_self_test_and_any_samples(kind: str, cc: str, tmp_path: Path) -> None:
     if not shutil.which(cc) or not shutil.which("make"):

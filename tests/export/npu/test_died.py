@@ -30,6 +30,7 @@ from helpers.commands import environment as variables
 from helpers.converter import NEEDS_CONVERTER, convert
 from helpers.faults import fails, gone, processes, while_building, works
 from helpers.flips import silent
+from helpers.on_request import ON_REQUEST
 
 MEMBER = "rk3588-fp16.rknn"
 
@@ -132,7 +133,7 @@ def killed_once(tmp: Path, moment: str) -> threading.Thread:
 
 @NEEDS_CONVERTER
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["loads", "builds"])
+@pytest.mark.parametrize("moment", [pytest.param("loads", marks=ON_REQUEST), "builds"])
 def test_one_killed_worker_changes_nothing(trained, tmp, tmp_path, moment):
     said: list[str] = []
     thread = killed_once(tmp, moment)

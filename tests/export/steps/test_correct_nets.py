@@ -18,6 +18,7 @@ from edge_lstm_export.work import Work
 from edge_lstm_runtime import ModelSpec, Reference, check_backend, load
 from helpers.arrays import Array, Weights
 from helpers.converter import NEEDS_CONVERTER
+from helpers.on_request import ON_REQUEST
 from helpers.specs import lstm_names, make_spec
 
 WINDOW = 128  # steps of 9 channels and 6 classes, as in UCI HAR
@@ -141,7 +142,9 @@ def test_float32_is_right_on_every_backend(of: Callable[[Net], Run], name: str) 
 
 @pytest.mark.slow
 @NEEDS_CONVERTER
-@pytest.mark.parametrize("name", ["har, seed 0", "forget +9", "c to 800"])
+@pytest.mark.parametrize(
+    "name", ["har, seed 0", pytest.param("forget +9", marks=ON_REQUEST), "c to 800"]
+)
 def test_fp16_leaves_the_rest_of_the_bundle_as_it_is(
     of: Callable[[Net], Run], name: str, tmp_path: Path
 ) -> None:
