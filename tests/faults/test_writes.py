@@ -1,8 +1,7 @@
 """A fault at the n-th write, fsync, rename, mkdir or open of a command, for all n.
 
 Afterwards every file is whole, the old one or the new one; the command says so in one line and does
-not end with 0; no temporary file is left. The fast tests take a few n, the slow ones some more,
-and with EDGE_LSTM_ALL_FAULTS=1 all.
+not end with 0; no temporary file is left. A few n are tried, and with EDGE_LSTM_ALL_FAULTS=1 all.
 """
 
 from __future__ import annotations
