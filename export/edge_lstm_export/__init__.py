@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .c.export import CExport, export_c
+    from .imported import import_net
     from .importers.torch import from_torch
     from .npu.targets import Target, targets
     from .pipeline import export_run
 
-__all__ = ["CExport", "Target", "export_c", "export_run", "from_torch", "targets"]
+__all__ = ["CExport", "Target", "export_c", "export_run", "from_torch", "import_net", "targets"]
 _HOMES = {
     "CExport": "c.export",
     "export_c": "c.export",
@@ -23,6 +24,7 @@ _HOMES = {
     "targets": "npu.targets",
     "export_run": "pipeline",
     "from_torch": "importers.torch",
+    "import_net": "imported",
 }
 
 

@@ -26,11 +26,13 @@ NETS = next((folder for folder in DATA if (folder / "nets").is_dir()), None)
 @pytest.mark.skipif(NETS is None, reason="EDGE_LSTM_DATA names no folder with nets/")
 def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
     """Its first block is of a net that the page makes later, so it is run last."""
+
     found = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     blocks = [*found[1:], found[0]]
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 6)))
     (tmp_path / "amp.json").write_text(NET)
+    np.save(tmp_path / "amp.npy", np.random.default_rng(0).normal(size=(600, 1)))
     python = "".join(code for language, code in blocks if language == "python")
     command = f'edge-lstm() {{ {shlex.quote(sys.executable)} -m edge_lstm_command "$@"; }}\n'
     shell = "".join(code for language, code in blocks if language == "sh")
@@ -44,6 +46,6 @@ def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for name in ("net", "same", "dtln", "amp"):
+    for name in ("net", "same", "from-python", "dtln", "amp"):
         assert rt.load(tmp_path / f"{name}.edge").spec.answer.task == "values"
     assert (tmp_path / "net-c" / "Makefile").is_file()
