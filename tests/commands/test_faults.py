@@ -364,7 +364,7 @@ def test_signals_at_random_moments(verb: str, number: int, place: Place, out: Pa
     for k in range(MOMENTS):
         folder = out / str(k)
         folder.mkdir()
-        after = draw.uniform(0, whole if k % 2 else min(whole, 6))
+        after = draw.uniform(0, whole if k % 2 else min(whole / 2, 6))
         done = interrupted(place.command(verb, folder), number, after, group=bool(k // 2 % 2))
         stopped += check_stopped(done, number)
         assert [p.name for p in folder.rglob("*.tmp")] == []
