@@ -257,7 +257,7 @@ class _Reading:
         begin = max(self._lines.number - 1, 0)
         first = ""
         with _opened(self._path, self._form) as again:
-            looked_at = list(itertools.islice(again.file, LOOKED_AT))
+            looked_at = list(itertools.islice(iter(again.line, ""), LOOKED_AT))
         if begin < len(looked_at):
             first = looked_at[begin]
         if other := fitting_separator(first, self._form, fits):

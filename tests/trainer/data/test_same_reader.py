@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from edge_lstm.config.load import load_config
 from edge_lstm.config.schema import Config
 from edge_lstm.data.load import load_data
+from edge_lstm.data.read_text import read_table
 from edge_lstm.data.statistics import make_spec
 from edge_lstm.data.table import Wanted
 from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.cli._shared import text_blocks
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds.lines import answers, recordings
+from edge_lstm_runtime.inputs.text import TextForm
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import Session
 from tests.helpers.generated import PROPERTY
@@ -256,3 +258,12 @@ def test_a_damaged_file_is_refused_in_one_line_or_read_the_same(
     assert len(errors) == len(table.notes)
     assert len(streamed) == len(recording.x) + len(errors)
     shutil.rmtree(folder)
+
+
+def test_a_text_that_is_cut_off_and_lacks_a_column(tmp_path: Path) -> None:
+    """The look for a line that would fit reads on, to where the text can't be decoded."""
+    path = tmp_path / "a.csv"
+    path.write_bytes("a;b\n1;2\n".encode("utf-16") + b"9")
+    with pytest.raises(DataError, match=r"not utf-16") as caught:
+        read_table(path, TextForm(), Wanted({"a": "channels"}))
+    assert "\n" not in str(caught.value)
