@@ -88,10 +88,6 @@ class RegressionTask(NumberTask):
     }
     errors: ClassVar[Mapping[str, str]] = {"rmse": " over all steps", "rmse_last": f" {LAST}"}
 
-    def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:  # noqa: ARG002
-        assert sequence.y is not None
-        return sequence.y
-
     def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
         unknown = np.isnan(wanted).all(axis=0)
         if unknown.any():

@@ -14,7 +14,7 @@ from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.sections import TrainConfig
-from ..data.recordings import Float64, Sequence
+from ..data.recordings import Sequence
 from ..results.metrics import figure
 from ..results.numbers import errors
 from ..results.plots import TRUTH, VALIDATION, label_axes, new_figure
@@ -36,10 +36,6 @@ class ImportedTask(NumberTask):
         "nrmse": "NRMSE from the original",
     }
     printed = ("max_abs", "nrmse")
-
-    def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:  # noqa: ARG002
-        assert sequence.y is not None
-        return sequence.y
 
     def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:  # noqa: ARG002
         raise ConfigError(f"an {spec.answer.model} can't be trained; train it with its own tool")
