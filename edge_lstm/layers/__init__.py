@@ -170,6 +170,9 @@ MODULES = Registry(__name__, "edge_lstm.layer_modules", "layer type", "MODULE")
 
 
 def module_of(layer: Layer, inputs: int) -> LayerModule:
+    """Raises TrainingError for a layer that can't be trained."""
+    if layer.initial:
+        raise TrainingError(f"layer {layer.name!r}: initial can't be trained; remove it")
     return kind_of(layer)(layer, inputs)
 
 

@@ -23,6 +23,16 @@ class TorchOps:
     def relu(self, a: Any) -> Any:
         return torch.relu(a)
 
+    def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+        return torch.nn.functional.layer_norm(a, a.shape[-1:], scale, shift, epsilon)
+
+    def softmax(self, a: Any) -> Any:
+        return torch.softmax(a, dim=-1)
+
+    def one_hot(self, a: Any, count: int) -> Any:
+        places = torch.arange(count, dtype=a.dtype, device=a.device)
+        return torch.relu(1 - torch.abs(a - places))
+
     def sums(self, value: Any) -> Any:
         return value
 

@@ -77,7 +77,7 @@ class Facts:
 
 
 class Backend(ABC):
-    """One network with its state. A new backend starts from the zero state, as after `reset()`."""
+    """One network with its state. A new backend is as after `reset()`."""
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
@@ -85,18 +85,20 @@ class Backend(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Set every state to zero."""
+        """Set every state to its start, which is zero for most networks."""
 
     def reset_streams(self, streams: Sequence[int]) -> None:
-        """Set the states of these streams to zero, on a backend for N streams.
+        """Set the states of these streams to their start, on a backend for N streams.
 
         The other streams answer as if nothing had happened. This one needs no more than a `state`
         that restores all of a stream. Raises BackendError for a stream that is not there.
         """
-        state = dict(self.state)
-        for array in state.values():
-            array[checked_streams(streams, len(array))] = 0
-        self.state = state
+        before = dict(self.state)
+        self.reset()
+        for name, start in self.state.items():
+            chosen = checked_streams(streams, len(start))
+            before[name][chosen] = start[chosen]
+        self.state = before
 
     @abstractmethod
     def step(self, features: NDArray[Any]) -> NDArray[Any]:

@@ -79,6 +79,11 @@ class NativeBackend(Backend):
         self._bound = bytes(
             native.Bound(address(self._model), address(self._states), address(self._y))
         )
+        self._initial: Float32 | None = None  # if it is not zero, which the kernel sets by itself
+        initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
+        if initial.any():
+            self._initial = np.broadcast_to(initial, self._state_shape).astype(np.float32)
+            self.reset()
         # A function, because a method's lookups take a tenth of a step.
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]
 
@@ -88,11 +93,17 @@ class NativeBackend(Backend):
         return self._model.size
 
     def reset(self) -> None:
-        self._call("el_reset", ctypes.c_uint32(native.ALL))
+        self._reset(native.ALL)
 
     def reset_streams(self, streams: Sequence[int]) -> None:
         for k in checked_streams(streams, self._streams):
-            self._call("el_reset", ctypes.c_uint32(k))
+            self._reset(k)
+
+    def _reset(self, stream: int) -> None:
+        if self._initial is None:
+            self._call("el_reset", ctypes.c_uint32(stream))
+        else:
+            self._call("el_set_state", ctypes.c_uint32(stream), address(self._initial))
 
     def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
         call = native.library_for(self._work)["el_step_bound"]

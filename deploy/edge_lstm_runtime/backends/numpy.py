@@ -54,6 +54,11 @@ class NumpyBackend(Backend):
                 self._steps.append(step)
             self._state |= {f"{layer.name}.{name}": view for name, view in state.items()}
         self._state = {name: self._state[name] for name in network.state}
+        # As a column if there are streams.
+        self._initial = {
+            name: array.reshape(-1, *(1 for _ in batch))
+            for name, array in network.initial_state().items()
+        }
         self.reset()
 
     def _join(self, vector: Float32, places: list[slice]) -> Callable[[], None]:
@@ -72,8 +77,8 @@ class NumpyBackend(Backend):
         return step
 
     def reset(self) -> None:
-        for part in self._state.values():
-            part[:] = 0
+        for name, part in self._state.items():
+            part[:] = self._initial[name]
 
     def step(self, features: Float32) -> Float32:
         self._x[:] = features
@@ -127,8 +132,8 @@ class NumpyStreams(NumpyBackend):
         return super().step(features.T).T
 
     def reset_streams(self, streams: Sequence[int]) -> None:
-        for part in self._state.values():
-            part[:, checked_streams(streams, part.shape[1])] = 0
+        for name, part in self._state.items():
+            part[:, checked_streams(streams, part.shape[1])] = self._initial[name]
 
     @property
     def state(self) -> State:

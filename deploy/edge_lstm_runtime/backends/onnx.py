@@ -35,6 +35,7 @@ class OnnxBackend(Backend):
     def __init__(self, spec: ModelSpec, model: bytes, member: str = MEMBER):
         """member: its name in the bundle, for messages."""
         self._states = spec.network.state
+        self._initial = spec.network.initial_state()
         self._session, shapes, self._outputs = _open(model, member, 1 + len(self._states))
         self._options = _run_options()
         self._inputs = list(shapes)
@@ -50,8 +51,8 @@ class OnnxBackend(Backend):
         self.reset()
 
     def reset(self) -> None:
-        zeros = [np.zeros(shape, np.float32) for shape in self._shapes.values()]
-        self._feed: dict[str, NDArray[Any]] = dict(zip(self._inputs[1:], zeros, strict=True))
+        self._feed: dict[str, NDArray[Any]] = {}
+        self.state = self._initial
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         name, shape = self._x

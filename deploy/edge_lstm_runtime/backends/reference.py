@@ -35,7 +35,7 @@ class Reference(Backend):
         self.reset()
 
     def reset(self) -> None:
-        self._state: State = self._network.zero_state(np.float64)
+        self._state: State = self._network.initial_state(np.float64)
 
     def step(self, features: NDArray[Any]) -> Float64:
         x = np.asarray(features, np.float64)

@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as shown  # of any depth and length: a hostile file may hold both
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -30,6 +30,7 @@ from .ops import NUMPY, Ops
 
 FEATURES = "x"  # as an input of a layer: the network's features
 MAX_UNITS = 16384
+MAX_NUMBER = float(np.finfo(np.float32).max)
 MAX_WRAPPERS = 4  # around one layer
 Array = Any  # of NumPy or torch
 Shape = tuple[int, ...]
@@ -51,6 +52,8 @@ class Layer(ABC):
     name    unique within the network; weights and states are called "NAME.W" and "NAME.h"
     inputs  the names of the layers that it reads, FEATURES for the network's features. Several are
             concatenated in this order
+    initial the values of each state at the start of a stream, in the order of `state`. If it is
+            empty, they are zero
 
     Raises BundleError, naming the layer, for a field of a wrong type or out of bounds.
     """
@@ -60,6 +63,7 @@ class Layer(ABC):
     recurrent: ClassVar[str] = "h"  # the state that enters a product
     name: str
     inputs: tuple[str, ...]
+    initial: tuple[tuple[float, ...], ...] = dataclasses.field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         kinds = _kinds(type(self))
@@ -77,6 +81,13 @@ class Layer(ABC):
     def state(self, inputs: int) -> dict[str, int]:
         """Name -> size of each state, in the order in which they are stored."""
         return {}
+
+    def check_inputs(self, sizes: Sequence[int]) -> None:
+        """Raise BundleError unless it takes inputs of these sizes, and fits `initial` to them."""
+        expected = list(self.state(sum(sizes)).values())
+        found = [len(values) for values in self.initial]
+        good = not self.initial or found == expected
+        check_layer(self.name, good, f"initial has the sizes {found}, expected {expected}")
 
     @abstractmethod
     def cell(
@@ -132,8 +143,8 @@ class Layer(ABC):
         return sum(math.prod(s) for s in self.weights(inputs).values() if len(s) == 2)
 
     def sequence(self, ops: Ops, product: Product, weights: Mapping[str, Array], x: Array) -> Array:
-        """x: (steps, inputs), a whole sequence in NumPy -> (steps, outputs), from zero state."""
-        state = {n: np.zeros(size, x.dtype) for n, size in self.state(x.shape[1]).items()}
+        """x: (steps, inputs), a whole sequence in NumPy -> (steps, outputs)."""
+        state = self.initial_state(x.shape[1], x.dtype)
         found = np.empty((len(x), self.outputs(x.shape[1])), x.dtype)
         for t, row in enumerate(x):
             found[t], state = self.cell(ops, product, weights, row, state)
@@ -179,16 +190,17 @@ class Layer(ABC):
     def whole_run(
         self, weights: Mapping[str, Float32], inputs: int
     ) -> Callable[[Float32], Float32]:
-        """A function of a whole sequence, (steps, inputs) -> (steps, outputs), from zero state."""
+        """A function of a whole sequence, (steps, inputs) -> (steps, outputs)."""
         outputs = self.outputs(inputs)
         vector = np.ones(inputs + 1 + outputs, np.float32)
         x = vector[:inputs]
         y = vector[inputs + 1 :]
         step, state = self.fast(weights, vector, inputs, ())
+        initial = self.initial_state(inputs)
 
         def run(rows: Float32) -> Float32:
-            for part in state.values():
-                part[:] = 0
+            for name, part in state.items():
+                part[:] = initial[name]
             found = np.empty((len(rows), outputs), np.float32)
             for row, to in zip(rows, found, strict=True):
                 x[:] = row
@@ -198,10 +210,19 @@ class Layer(ABC):
 
         return run
 
+    def initial_state(self, inputs: int, dtype: Any = np.float32) -> dict[str, NDArray[Any]]:
+        """The states at the start of a stream, (size,) each."""
+        sizes = self.state(inputs)
+        if not self.initial:
+            return {name: np.zeros(size, dtype) for name, size in sizes.items()}
+        return {n: np.array(v, dtype) for n, v in zip(sizes, self.initial, strict=True)}
+
     def to_dict(self) -> dict[str, Any]:
         """As a JSON object."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"type": self.type, **values, "inputs": list(self.inputs)}
+        initial = [list(state) for state in values.pop("initial")]
+        begin = {"initial": initial} if initial else {}
+        return {"type": self.type, **values, "inputs": list(self.inputs), **begin}
 
 
 @functools.cache
@@ -227,6 +248,17 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
     elif field == "inputs":
         good = isinstance(value, tuple) and value != () and all(isinstance(v, str) for v in value)
         check_layer(name, good, f"inputs is {shown(value)}, expected a list of names, at least one")
+    elif field == "initial":
+        lists = isinstance(value, tuple) and all(isinstance(state, tuple) for state in value)
+        good = lists and all(_is_number(v) for state in value for v in state)
+        check_layer(
+            name,
+            good,
+            f"initial is {shown(value)}, expected a list of finite numbers for each state",
+        )
+    elif kind is float:
+        good = _is_number(value) and value > 0
+        check_layer(name, good, f"{field} is {shown(value)}, expected a number above 0")
     elif get_origin(kind) is Literal:
         expected = ", ".join(map(repr, get_args(kind)))
         check_layer(
@@ -243,6 +275,10 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
         )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and abs(value) <= MAX_NUMBER
+
+
 LAYERS = Registry(__name__, "edge_lstm.layers", "layer type", "LAYER", unknown=BundleError)
 
 
@@ -250,6 +286,10 @@ def recurrent_types() -> list[str]:
     """The names of the types that carry a state from step to step."""
     kinds = {name: LAYERS.load(name).LAYER for name in LAYERS.names()}
     return [name for name, k in kinds.items() if k.state is not Layer.state and not k.whole]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def from_dict(values: object, wrappers: int = 0) -> Layer:
@@ -268,7 +308,7 @@ def from_dict(values: object, wrappers: int = 0) -> Layer:
         check_layer(name, False, f"type is {shown(kind)}, expected one of {known}")
     layer: type[Layer] = LAYERS.load(str(kind)).LAYER
     known_keys = {f.name: f for f in dataclasses.fields(layer)}
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "type"}
+    given = {k: _as_tuple(v) for k, v in values.items() if k != "type"}
     if unknown := sorted(set(given) - set(known_keys)):
         check_layer(
             name, False, f"has unknown keys {unknown}; type {kind!r} has {list(known_keys)}"

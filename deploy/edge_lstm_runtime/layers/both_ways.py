@@ -7,7 +7,7 @@ zero state, and nothing is carried from sequence to sequence.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,14 @@ class BothWays(Layer):
             f"{self.type} of {self.layer.type!r}, which reads whole sequences itself: "
             "expected a layer that takes steps",
         )
+        alone = not (self.layer.initial or self.initial)
+        check_layer(self.name, alone, f"{self.type} begins at zero, expected no initial")
 
     def outputs(self, inputs: int) -> int:
         return 2 * self.layer.outputs(inputs)
+
+    def check_inputs(self, sizes: Sequence[int]) -> None:
+        self.layer.check_inputs(sizes)
 
     def weights(self, inputs: int) -> dict[str, Shape]:
         shapes = self.layer.weights(inputs)

@@ -15,6 +15,16 @@ class Ops(Protocol):
     def sigmoid(self, a: Any) -> Any: ...
     def tanh(self, a: Any) -> Any: ...
     def relu(self, a: Any) -> Any: ...
+    def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+        """(a - mean) / sqrt(variance + epsilon) scale + shift. scale, shift: (n,)."""
+
+    def softmax(self, a: Any) -> Any: ...
+    def one_hot(self, a: Any, count: int) -> Any:
+        """a (..., 1) -> (..., count): 1 at the place a and 0 elsewhere.
+
+        If a is between two whole numbers, both places have their share: max(0, 1 - |a - place|).
+        """
+
     def sums(self, value: Any) -> Any:
         """The sums of a layer's products, unchanged. A number format may round them here.
 
@@ -42,6 +52,18 @@ class NumpyOps:
 
     def relu(self, a: Any) -> Any:
         return np.maximum(a, 0)
+
+    def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+        centred = a - a.mean(axis=-1, keepdims=True)
+        variance = (centred * centred).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + a.dtype.type(epsilon)) * scale + shift
+
+    def softmax(self, a: Any) -> Any:
+        powers = np.exp(a - a.max(axis=-1, keepdims=True))  # without overflow
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def one_hot(self, a: Any, count: int) -> Any:
+        return np.maximum(1 - np.abs(a - np.arange(count, dtype=a.dtype)), 0)
 
     def sums(self, value: Any) -> Any:
         return value

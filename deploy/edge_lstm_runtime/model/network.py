@@ -51,6 +51,7 @@ class Network:
                     name not in names[k:],
                     f"reads {name!r}, which does not come before it: a cycle, or a wrong order",
                 )
+        _ = self.sizes  # which each layer checks
 
     @functools.cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -58,7 +59,9 @@ class Network:
         outputs = {FEATURES: self.features}
         found = {}
         for layer in self.layers:
-            inputs = sum(outputs[name] for name in layer.inputs)
+            parts = [outputs[name] for name in layer.inputs]
+            layer.check_inputs(parts)
+            inputs = sum(parts)
             outputs[layer.name] = layer.outputs(inputs)
             found[layer.name] = (inputs, outputs[layer.name])
         return found
@@ -115,8 +118,13 @@ class Network:
         """Multiply-accumulates: one for each matrix entry, and the products inside the cells."""
         return sum(layer.macs(self.sizes[layer.name][0]) for layer in self.layers)
 
-    def zero_state(self, dtype: type[np.floating[Any]] = np.float32) -> State:
-        return {name: np.zeros(size, dtype) for name, size in self.state.items()}
+    def initial_state(self, dtype: type[np.floating[Any]] = np.float32) -> State:
+        """The states at the start of a stream. Most begin at zero."""
+        return {
+            f"{layer.name}.{name}": array
+            for layer in ([] if self.whole else self.layers)
+            for name, array in layer.initial_state(self.sizes[layer.name][0], dtype).items()
+        }
 
     def own(self, layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
         """A layer's own weights or states, by the layer's names, from those of the network."""

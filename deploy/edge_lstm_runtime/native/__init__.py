@@ -97,7 +97,7 @@ def _refusal(layer: Layer, inputs: int) -> str | None:
 
 def _settings(layer: Layer) -> list[Any]:
     """The values of the fields that a type has beside its units."""
-    common = ("name", "inputs", "units")
+    common = ("name", "inputs", "initial", "units")
     return [getattr(layer, f.name) for f in dataclasses.fields(layer) if f.name not in common]
 
 

@@ -311,7 +311,7 @@ def run_int8(
         found: Float64 = entering @ used[layer.name][name]
         return found
 
-    state = network.zero_state(np.float64)
+    state = network.initial_state(np.float64)
     outputs = []
     for row in rows:
         y, state = network.step(NUMPY, product, used, row, state)

@@ -85,6 +85,7 @@ def render(
         **sizes,
     }
     templates = _environment()
+    initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
     residual = None if scaling is None else scaling.residual
     data = {
         "words": [", ".join(words[n : n + 10]) + "," for n in range(0, len(words), 10)],
@@ -99,6 +100,7 @@ def render(
         "spread": float(source.outputs.std()) or 1.0,
         "limit": tolerance.limit,
         "reason": tolerance.reason,
+        "initial": initial.astype(np.float32).tolist() if initial.any() else [],
         "sound": sound_tables(spec.inputs.sound) if spec.inputs.sound else None,
     }
     native = files("edge_lstm_runtime") / "native"

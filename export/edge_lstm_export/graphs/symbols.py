@@ -8,6 +8,7 @@ logs errors.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,6 +115,20 @@ class Linear(Value):
         return super().__add__(other)
 
 
+class Joined(Value):
+    """Tensors side by side. They become one only if something reads them so."""
+
+    def __init__(self, tape: Tape, parts: list[Symbol]) -> None:
+        super().__init__(tape)
+        self.parts = parts
+
+    @functools.cached_property
+    def symbol(self) -> Symbol:
+        names = [part.name for part in self.parts]
+        tape = self.tape
+        return Symbol(tape, tape.graph.add("Concat", names, tape.new_name("joined"), axis=1))
+
+
 class Tape:
     """The operations of a cell, `layers.ops.Ops`. They write operators of one layer into a graph.
 
@@ -145,12 +160,13 @@ class Tape:
         """A tensor for the value. Sums become a convolution, numbers and arrays (n,) a constant."""
         if isinstance(value, Symbol):
             return value
+        if isinstance(value, Joined):
+            return value.symbol
         if not isinstance(value, Linear):
             channels = np.asarray(value, np.float32).reshape(1, -1, 1, 1)
             return Symbol(self, self.graph.constant(self.new_name("constant"), channels))
         if len(value.blocks) > 1:
-            found: Symbol = self.join([self.symbol(Linear(self, [b])) for b in value.blocks])
-            return found
+            return Joined(self, [self.symbol(Linear(self, [b])) for b in value.blocks]).symbol
         (block,) = value.blocks
         names = tuple(symbol.name for symbol, _ in block.terms.values())
         if len(names) > 1 and names not in self._joined:
@@ -164,6 +180,8 @@ class Tape:
     def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
         if isinstance(sums, Linear):
             return tuple(sums.parts(parts))
+        if isinstance(sums, Joined) and len(sums.parts) == parts:
+            return tuple(sums.parts)
         names = [self.new_name("part") for _ in range(parts)]
         self.graph.add("Split", [self.symbol(sums).name], names, axis=1, num_outputs=parts)
         return tuple(Symbol(self, name) for name in names)
@@ -173,8 +191,7 @@ class Tape:
             return parts[0]
         if all(isinstance(part, Linear) for part in parts):
             return Linear(self, [block for part in parts for block in part.blocks])
-        names = [self.symbol(part).name for part in parts]
-        return Symbol(self, self.graph.add("Concat", names, self.new_name("joined"), axis=1))
+        return Joined(self, [self.symbol(part) for part in parts])
 
     def activation(self, operator: str, a: Any) -> Symbol:
         return self.node(operator, self.symbol(a))
@@ -187,6 +204,25 @@ class Tape:
 
     def relu(self, a: Any) -> Any:
         return self.activation("Relu", a)
+
+    def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+        arrays = [
+            self.graph.constant(self.new_name(stem), np.reshape(array, (-1, 1, 1)))
+            for stem, array in (("scale", scale), ("shift", shift))
+        ]
+        name = self.new_name("normalized")
+        operands = [self.symbol(a).name, *arrays]
+        return Symbol(
+            self, self.graph.add("LayerNormalization", operands, name, axis=1, epsilon=epsilon)
+        )
+
+    def softmax(self, a: Any) -> Any:
+        name = self.new_name("softmax")
+        return Symbol(self, self.graph.add("Softmax", [self.symbol(a).name], name, axis=1))
+
+    def one_hot(self, a: Any, count: int) -> Any:
+        distance = self.node("Abs", self.symbol(a) - np.arange(count, dtype=np.float32))
+        return self.relu(1.0 - distance)
 
     def sums(self, value: Any) -> Any:
         return value

@@ -55,7 +55,7 @@ def layer_outputs(foreign: Foreign, xs: Float32) -> dict[str, Floats]:
     network = foreign.network
     weights = {name: w.astype(np.float64) for name, w in foreign.weights.items()}
     own = {layer.name: network.own(layer, weights) for layer in network.layers}
-    state = network.zero_state(np.float64)
+    state = network.initial_state(np.float64)
     found: dict[str, list[Floats]] = {layer.name: [] for layer in network.layers}
     for x in xs.astype(np.float64):
         values, state = network.values(

@@ -27,10 +27,11 @@ def recorded(
     layer: Layer, weights: Mapping[str, Float64], xs: Float64
 ) -> tuple[Float64, dict[str, Float64], dict[str, Float64]]:
     """xs (T, inputs), weights: the layer's own -> outputs (T, n), the values that the cell keeps
-    (`Ops.keep`) and the states after each step, (T, size) each, by name. From the zero state.
+    (`Ops.keep`) and the states after each step, (T, size) each, by name. The rows are the first of
+    a stream.
     """
     product = products(weights)
-    state = {name: np.zeros(size) for name, size in layer.state(xs.shape[1]).items()}
+    state = layer.initial_state(xs.shape[1], np.float64)
     outputs = []
     kept = []
     states = []

@@ -180,7 +180,8 @@ def emulate(
         for name in candidates[0]
     }
     inside = {layer.name: int8_inputs(network, layer) for layer in network.layers}
-    state = {name: np.zeros((*several, size)) for name, size in network.state.items()}
+    start = network.initial_state(np.float64)
+    state = {n: np.broadcast_to(a, (*several, len(a))) for n, a in start.items()}
     error = {name: np.zeros((*several, size)) for name, size in network.state.items()}
     given = _Given()
     outputs = np.empty((*several, steps, spec.answer.size))

@@ -65,7 +65,7 @@ class RknnBackend(Backend):
         self._packing = packing
 
     def reset(self) -> None:
-        self._packing.state = {n: np.zeros_like(a) for n, a in self._packing.state.items()}
+        self._packing.reset()
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         answer: NDArray[Any] = self.run(features[None])[0]
@@ -126,7 +126,12 @@ def packing_of(bundle: Bundle, artifact: str) -> Packing:
     spec = bundle.spec
     io = bundle.manifest["artifacts"][artifact]["recipe"]["io"]
     try:
-        return Packing(io, features=spec.inputs.feature_size, states=spec.network.state)
+        return Packing(
+            io,
+            features=spec.inputs.feature_size,
+            states=spec.network.state,
+            initial=spec.network.initial_state(),
+        )
     except BundleError as e:
         raise BundleError(f"the manifest's entry for {artifact}: {e}; export it again") from e
 

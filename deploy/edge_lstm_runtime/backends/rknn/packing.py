@@ -53,11 +53,18 @@ class Packing:
     io: from the artifact's manifest row. It is {"form": "cell"}, or {"form": "lstm", "steps": T}
     with "whole": true if there is no state, or {"form": "packed", "inputs": [["x", ""],
     ["v", "lstm0.h"], ["exact", "lstm0.c"], ...]}, in older bundles with "parts" and "x_range".
-    features: F. states: the network's, name -> size, in order. Raises BundleError, naming the key,
-    for any other io.
+    features: F. states: the network's, name -> size, in order. initial: their values at the start
+    of a stream, None for zero. Raises BundleError, naming the key, for any other io.
     """
 
-    def __init__(self, io: Mapping[str, Any], *, features: int, states: Mapping[str, int]):
+    def __init__(
+        self,
+        io: Mapping[str, Any],
+        *,
+        features: int,
+        states: Mapping[str, int],
+        initial: Mapping[str, NDArray[Any]] | None = None,
+    ):
         _check(io, features, states)
         self.form: str = io["form"]
         self.steps: int = io.get("steps", 1)
@@ -91,6 +98,12 @@ class Packing:
             if kind == V:  # the state, its place in v, the rounding error so far
                 error = np.zeros(states[name], np.float32)
                 self._rounded.append((self._state[name], array[front:], error))
+        self._initial = {n: np.zeros(size, np.float32) for n, size in states.items()}
+        self._initial |= initial or {}
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = self._initial
 
     def put(self, features: NDArray[Any]) -> None:
         """features: (F,), or (T, F) if the graph takes T steps."""

@@ -95,7 +95,7 @@ class RecurrentPart(Part):
     open: tuple[str, ...] = ()
 
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
-        return self.kind(name, inputs, self.units, **self.options)  # type: ignore[call-arg]
+        return self.kind(name, inputs, self.units, **self.options)  # type: ignore[call-arg, arg-type]
 
     def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
         W_x, *others = self.rows

@@ -165,6 +165,8 @@ class Converter:
 
     def reset(self) -> None:
         self._ask("reset")
+        if any(layer.initial for layer in self.spec.network.layers):
+            self.set_state(self.spec.network.initial_state())
 
     def get_state(self) -> dict[str, NDArray[np.float32]]:
         """(size,) each, by the network's names, in its order."""
