@@ -18,10 +18,11 @@ from edge_lstm_runtime.tasks.values import Values
 
 from .importers import Float32, Floats, Foreign, importer_of
 from .importers._proof import prove
-from .importers._samples import made, samples_of
+from .importers._samples import check_counts, made, samples_of
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the samples, in their order
 LEAST = 10  # samples
+PARTS = 5  # so many whole sequences at least, so that each part of the samples has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +70,23 @@ class Imported:
     @functools.cached_property
     def splits(self) -> Splits:
         """The samples in parts, each with the original's answers from its own start."""
-        borders = np.cumsum([0, *SHARES.values()]) * len(self.samples)
+        length = self.foreign.length
+        unit = length or 1
+        borders = np.rint(np.cumsum([0, *SHARES.values()]) * (len(self.samples) // unit)) * unit
         parts: dict[str, Any] = {}
         for part, start, stop in zip(SHARES, borders[:-1], borders[1:], strict=True):
-            xs = self.samples[round(start) : round(stop)]
-            last = self.foreign.network.layers[-1].name
-            y = self.foreign.original.run(xs)[last].astype(np.float64)
-            parts[part] = [Sequence(part, part, xs.astype(np.float64), y=y)]
+            rows = self.samples[int(start) : int(stop)]
+            parts[part] = [
+                self._sequence(part, k, rows[k:][:length])
+                for k in range(0, len(rows), length or len(rows))
+            ]
         return Splits(**parts, channels=self.spec.inputs.names)
+
+    def _sequence(self, part: str, start: int, xs: Float32) -> Sequence:
+        last = self.foreign.network.layers[-1].name
+        y = self.foreign.original.run(xs)[last].astype(np.float64)
+        name = part if self.foreign.length is None else f"{part} {start // len(xs)}"
+        return Sequence(name, name, xs.astype(np.float64), y=y)
 
     @functools.cached_property
     def metrics(self) -> dict[str, Any]:
@@ -112,14 +122,22 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
         raise ConversionError(f"{path}: {e}") from e
     notes = foreign.notes
     if samples is None:
-        xs = made(network.features)
+        xs = made(network.features, foreign.counts)
+        drawn = (
+            "whole numbers, all as often" if foreign.counts else "the standard normal distribution"
+        )
         notes += (
-            f"The samples are synthetic: {len(xs):,} steps of the standard normal distribution. "
+            f"The samples are synthetic: {len(xs):,} steps of {drawn}. "
             "All figures are theirs. Give real ones by --samples",
         )
     else:
         xs = samples_of(samples, network.features)
-    if len(xs) < LEAST:
-        source = "samples" if isinstance(samples, np.ndarray) else samples
-        raise ConversionError(f"{source}: has {len(xs)} samples, expected {LEAST} or more")
+    source = "samples" if samples is None or isinstance(samples, np.ndarray) else str(samples)
+    check_counts(xs, foreign.counts, source)
+    least = LEAST
+    if foreign.length is not None:
+        least = PARTS * foreign.length
+        xs = xs[: len(xs) // foreign.length * foreign.length]
+    if len(xs) < least:
+        raise ConversionError(f"{source}: has {len(xs)} samples, expected {least} or more")
     return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)

@@ -3,13 +3,14 @@
 Inputs: x, then each state NAME_in. Outputs: y, then each state NAME_out, in the network's order.
 All are float32, and all shapes are static, but for whole sequences:
 
-    fused   ONNX's recurrent operators: x (1, 1, F), states (1, 1, H), y (1, O)
+    fused   ONNX's recurrent operators, and the cells of layers without a state: x (1, 1, F), states
+            (1, 1, H), y (1, O)
     cell    1x1 convolutions and element-wise operators: x (1, F, 1, 1), states (1, size, 1, 1),
             y (1, O, 1, 1). See `symbols`
 
 If a network needs whole sequences, it has only the first form, over any number of steps and without
-states: x (steps, 1, F), y (steps, O). If ONNX has no operator for one of its layers, it has only
-the second.
+states: x (steps, 1, F), y (steps, O). If ONNX has no operator for one of its layers with a state, it
+has only the second.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from edge_lstm_runtime.layers.dense import Dense
 
 from ..layers import ACTIVATIONS, Operator, operator_of
 from .builder import Graph, state_name
-from .symbols import Linear, Symbol, Tape
+from .symbols import Linear, RowTape, Symbol, Tape
 
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int | str, ...]
@@ -36,9 +37,17 @@ Shape = tuple[int | str, ...]
 
 def forms_of(spec: ModelSpec) -> tuple[str, ...]:
     """The forms that a bundle has of the model: "fused", "cell" or both."""
-    known = all(isinstance(n, Dense) or recurrent(n)[1] is not None for n in spec.network.layers)
+    network = spec.network
+    known = all(
+        recurrent(n)[1] is not None or is_stateless(n, network.sizes[n.name][0])
+        for n in network.layers
+    )
     forms = ("fused",) if known else ()
     return forms if spec.whole else (*forms, "cell")
+
+
+def is_stateless(layer: Layer, inputs: int) -> bool:
+    return not layer.whole and not layer.state(inputs)
 
 
 def build(spec: ModelSpec, weights: Weights, form: str) -> onnx.ModelProto:
@@ -90,9 +99,13 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     values = {FEATURES: "x"}
     for layer in network.layers:
         own = network.own(layer, weights)
+        last = layer is network.layers[-1]
+        stateless = is_stateless(layer, network.sizes[layer.name][0])
+        if stateless and not isinstance(layer, Dense):
+            values[layer.name] = _rows(g, layer, own, [values[name] for name in layer.inputs])
+            continue
         x = _joined(g, [values[name] for name in layer.inputs], layer.name, axis=2)
         if isinstance(layer, Dense):
-            last = layer is network.layers[-1]
             values[layer.name] = _dense(g, layer, own, x, last=last)
         elif spec.whole:
             size = network.sizes[layer.name][1]
@@ -108,6 +121,8 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
             # With one step, Y_h is the layer's whole output, so Y itself is left out.
             g.add(operator_for(layer)[1].name, operands, ["", *outs], **attributes(layer))
             values[layer.name] = outs[0]
+    if (end := values[network.layers[-1].name]) != "y":
+        g.add("Squeeze", [end, g.constant("axes", np.array([1], np.int64))], "y")
     if spec.whole:
         sizes: dict[str, Shape] = {"x": ("steps", 1, spec.inputs.feature_size)}
         return g.model("fused", sizes, {"y": ("steps", spec.answer.size)})
@@ -115,6 +130,14 @@ def _fused(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     inputs = {"x": (1, 1, spec.inputs.feature_size), **states(spec, "in", shapes)}
     outputs = {"y": (1, spec.answer.size), **states(spec, "out", shapes)}
     return g.model("fused", inputs, outputs)
+
+
+def _rows(g: Graph, layer: Layer, weights: Weights, inputs: list[str]) -> str:
+    """The cell of a layer without a state: (steps, 1, in) -> (steps, 1, out)."""
+    tape = RowTape(g, layer.name)
+    x = tape.join([Symbol(tape, name) for name in inputs])
+    y, _ = layer.cell(tape, lambda name, v: tape.product(v, weights[name]), weights, x, {})
+    return tape.symbol(y).name
 
 
 def own_states(spec: ModelSpec, layer: Layer, suffix: str) -> list[str]:

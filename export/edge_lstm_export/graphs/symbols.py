@@ -126,7 +126,9 @@ class Joined(Value):
     def symbol(self) -> Symbol:
         names = [part.name for part in self.parts]
         tape = self.tape
-        return Symbol(tape, tape.graph.add("Concat", names, tape.new_name("joined"), axis=1))
+        return Symbol(
+            tape, tape.graph.add("Concat", names, tape.new_name("joined"), axis=tape.axis)
+        )
 
 
 class Tape:
@@ -134,6 +136,9 @@ class Tape:
 
     kept: the cell's name of a tensor -> the graph's name of it.
     """
+
+    axis = 1  # of the channels
+    behind: tuple[int, ...] = (1, 1)  # the axes behind it
 
     def __init__(self, graph: Graph, prefix: str) -> None:
         self.graph = graph
@@ -163,19 +168,24 @@ class Tape:
         if isinstance(value, Joined):
             return value.symbol
         if not isinstance(value, Linear):
-            channels = np.asarray(value, np.float32).reshape(1, -1, 1, 1)
-            return Symbol(self, self.graph.constant(self.new_name("constant"), channels))
+            array = np.asarray(value, np.float32).reshape(-1, *self.behind)
+            return Symbol(self, self.graph.constant(self.new_name("constant"), array))
         if len(value.blocks) > 1:
             return Joined(self, [self.symbol(Linear(self, [b])) for b in value.blocks]).symbol
         (block,) = value.blocks
         names = tuple(symbol.name for symbol, _ in block.terms.values())
         if len(names) > 1 and names not in self._joined:
-            self._joined[names] = self.graph.add("Concat", names, self.new_name("joined"), axis=1)
+            self._joined[names] = self.graph.add(
+                "Concat", names, self.new_name("joined"), axis=self.axis
+            )
         source = self._joined[names] if len(names) > 1 else names[0]
         W = np.concatenate([W for _, W in block.terms.values()])
         name = self.new_name("linear")
-        self.graph.convolution(source, W, block.bias, name)
+        self.linear(source, W, block.bias, name)
         return Symbol(self, name)
+
+    def linear(self, source: str, W: Float32, b: Float32, name: str) -> None:
+        self.graph.convolution(source, W, b, name)
 
     def split(self, sums: Any, parts: int) -> tuple[Any, ...]:
         if isinstance(sums, Linear):
@@ -183,7 +193,7 @@ class Tape:
         if isinstance(sums, Joined) and len(sums.parts) == parts:
             return tuple(sums.parts)
         names = [self.new_name("part") for _ in range(parts)]
-        self.graph.add("Split", [self.symbol(sums).name], names, axis=1, num_outputs=parts)
+        self.graph.add("Split", [self.symbol(sums).name], names, axis=self.axis, num_outputs=parts)
         return tuple(Symbol(self, name) for name in names)
 
     def join(self, parts: list[Any]) -> Any:
@@ -207,18 +217,19 @@ class Tape:
 
     def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
         arrays = [
-            self.graph.constant(self.new_name(stem), np.reshape(array, (-1, 1, 1)))
+            self.graph.constant(self.new_name(stem), np.reshape(array, (-1, *self.behind)))
             for stem, array in (("scale", scale), ("shift", shift))
         ]
         name = self.new_name("normalized")
         operands = [self.symbol(a).name, *arrays]
         return Symbol(
-            self, self.graph.add("LayerNormalization", operands, name, axis=1, epsilon=epsilon)
+            self,
+            self.graph.add("LayerNormalization", operands, name, axis=self.axis, epsilon=epsilon),
         )
 
     def softmax(self, a: Any) -> Any:
         name = self.new_name("softmax")
-        return Symbol(self, self.graph.add("Softmax", [self.symbol(a).name], name, axis=1))
+        return Symbol(self, self.graph.add("Softmax", [self.symbol(a).name], name, axis=self.axis))
 
     def one_hot(self, a: Any, count: int) -> Any:
         distance = self.node("Abs", self.symbol(a) - np.arange(count, dtype=np.float32))
@@ -241,3 +252,15 @@ class Tape:
         self.renamed |= {k: new for k, v in self.renamed.items() if v == old} | {old: new}
         self.kept = {k: new if v == old else v for k, v in self.kept.items()}
         return new
+
+
+class RowTape(Tape):
+    """As `Tape` for tensors (steps, 1, channels). Products are MatMul."""
+
+    axis = 2
+    behind = ()
+
+    def linear(self, source: str, W: Float32, b: Float32, name: str) -> None:
+        g = self.graph
+        product = g.add("MatMul", [source, g.constant(f"{name}_W", W)], f"{name}_product")
+        g.add("Add", [product, g.constant(f"{name}_b", b)], name)

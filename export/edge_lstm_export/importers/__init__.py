@@ -8,6 +8,7 @@ other file names one.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,8 +40,9 @@ class Original(Protocol):
     def run(self, xs: Float32) -> dict[str, Floats]:
         """xs: (T, F), from the start of a stream -> (T, n) the outputs of layers, by our names.
 
-        The state is carried from step to step. The last layer is there, and of the others as many
-        as the tool can tell.
+        The state is carried from step to step. If the net needs whole sequences, T is a multiple
+        of their length, and each is one. The last layer is there, and of the others as many as
+        the tool can tell.
         """
 
 
@@ -53,6 +55,8 @@ class Foreign:
     nodes             our layer -> its name in the file, for messages. {} if they are the same
     inputs, outputs   the names of features and of outputs, () if the file has none
     notes             what a user must know, a sentence each
+    counts            feature -> N, if it must be a whole number from 0 to N - 1
+    length            steps of a sequence, if the net needs whole ones and takes no others
     """
 
     network: Network
@@ -62,6 +66,8 @@ class Foreign:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    counts: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    length: int | None = None
 
 
 def endings() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from edge_lstm_runtime.errors import ConversionError
@@ -55,6 +57,9 @@ def layer_outputs(foreign: Foreign, xs: Float32) -> dict[str, Floats]:
     network = foreign.network
     weights = {name: w.astype(np.float64) for name, w in foreign.weights.items()}
     own = {layer.name: network.own(layer, weights) for layer in network.layers}
+    if foreign.length is not None:
+        parts = [_sequences(foreign, own, x) for x in xs.reshape(-1, foreign.length, xs.shape[1])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     state = network.initial_state(np.float64)
     found: dict[str, list[Floats]] = {layer.name: [] for layer in network.layers}
     for x in xs.astype(np.float64):
@@ -65,3 +70,19 @@ def layer_outputs(foreign: Foreign, xs: Float32) -> dict[str, Floats]:
             if name != FEATURES:
                 found[name].append(value)
     return {name: np.stack(rows) for name, rows in found.items()}
+
+
+def _sequences(
+    foreign: Foreign, own: Mapping[str, Mapping[str, Floats]], xs: Float32
+) -> dict[str, Floats]:
+    """As `layer_outputs`, of one whole sequence."""
+    values: dict[str, Floats] = {FEATURES: xs.astype(np.float64)}
+    for layer in foreign.network.layers:
+        weights = own[layer.name]
+
+        def product(name: str, v: Floats, weights: Mapping[str, Floats] = weights) -> Floats:
+            return v @ weights[name]
+
+        x = NUMPY.join([values[name] for name in layer.inputs])
+        values[layer.name] = layer.sequence(NUMPY, product, weights, x)
+    return {name: value for name, value in values.items() if name != FEATURES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,28 @@ MADE = 3000  # steps
 SEED = 0
 
 
-def made(features: int) -> Float32:
-    """(MADE, F) of the standard normal distribution, always the same."""
-    values = np.random.default_rng(SEED).standard_normal((MADE, features))
+def made(features: int, counts: Mapping[int, int]) -> Float32:
+    """(MADE, F) of the standard normal distribution, always the same.
+
+    counts: feature -> N, for one that is drawn from the whole numbers below N.
+    """
+    rng = np.random.default_rng(SEED)
+    values = rng.standard_normal((MADE, features))
+    for k, count in counts.items():
+        values[:, k] = rng.integers(count, size=MADE)
     return values.astype(np.float32)
+
+
+def check_counts(xs: Float32, counts: Mapping[int, int], source: str) -> None:
+    """Raise ConversionError for a feature that should be a whole number below N, and is none."""
+    for k, count in counts.items():
+        wrong = (xs[:, k] != np.rint(xs[:, k])) | (xs[:, k] < 0) | (xs[:, k] >= count)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ConversionError(
+                f"{source}: value {k} of row {row} is {xs[row, k]:g}, expected a whole number from "
+                f"0 to {count - 1}, which an embedding looks up"
+            )
 
 
 def samples_of(given: Float32 | str | Path, features: int) -> Float32:

@@ -140,10 +140,35 @@ def _foreign(program: Any) -> Foreign:
     outputs = [name for name in signature.user_outputs if isinstance(name, str)]
     if not inputs or not outputs:
         raise ConversionError("the net has no input or no output")
-    walk = Walk(tensors, list(program.graph.nodes), inputs, outputs)
-    walk.run()
+    walk = _walked(tensors, list(program.graph.nodes), inputs, outputs)
     network = walk.network()
     original = walk.original(f"PyTorch {torch.__version__.partition('+')[0]}")
     notes += walk.notes()
     nodes = {layer.name: walk.where[layer.name] for layer in network.layers}
-    return Foreign(network, walk.weights, original, nodes, notes=tuple(notes))
+    return Foreign(
+        network,
+        walk.weights,
+        original,
+        nodes,
+        notes=tuple(notes),
+        counts=walk.counts,
+        length=walk.steps if network.whole else None,
+    )
+
+
+def _walked(
+    tensors: dict[str, torch.Tensor], nodes: list[Any], inputs: list[str], outputs: list[str]
+) -> Walk:
+    """With the steps before the features in x, or else after them. Raises ConversionError."""
+    x = next(n for n in nodes if n.name == inputs[0]).meta["val"]
+    may_be_last = getattr(x, "ndim", 0) == 3 and x.is_floating_point() and x.shape[0] == 1
+    tried = []
+    for last in (False, True) if may_be_last else (False,):
+        walk = Walk(dict(tensors), nodes, inputs, outputs, last)
+        try:
+            walk.run()
+            walk.answer()
+            return walk
+        except ConversionError as e:
+            tried.append((sum(map(len, walk.faults.values())), str(e)))
+    raise ConversionError(min(tried, key=lambda t: t[0])[1])

@@ -34,9 +34,12 @@ class Moves:
             )
         return self.values[node.args[0].name]
 
-    def _rows(self, node: Any) -> Rows:
-        """The value of a node that a layer reads."""
+    def _rows(self, node: Any, *, padded: bool = False) -> Rows:
+        """The value of a node that a layer reads. padded: it may have zeros in front."""
         value = self.values[node.name]
+        if isinstance(value, Rows) and (value.after or (value.before and not padded)):
+            where = "behind the last step" if value.after else "before the first step"
+            raise FaultError(f"reads {value.after or value.before} steps {where}")
         if isinstance(value, State) and len(value.items) == 1 and value.at >= 0:
             name, which = value.items[0]
             if which == "h":
@@ -103,7 +106,8 @@ class Moves:
         kind = rows.axes[axis]
         axes = rows.axes[:axis] + rows.axes[axis + 1 :]
         if kind == "F" and shape[axis] > 1:
-            raise FaultError("takes one of several features, which there is no layer for yet")
+            rows = self._chosen(rows, node, range(shape[axis])[index:][:1])
+            return dataclasses.replace(rows, axes=axes)
         if kind == "T":
             return Rows(rows.parts, axes, index % self.steps)
         return dataclasses.replace(rows, axes=axes)
@@ -120,8 +124,36 @@ class Moves:
         if isinstance(value, Rows) and value.axes[axis] == "T" and shape[axis] == 1:
             at = range(self.steps)[start:end][0]
             return Rows(value.parts, _swap(value.axes, axis, "1"), at)
-        raise FaultError(
-            "takes some of the steps or of the features, which there is no layer for yet"
+        if isinstance(value, Rows) and value.axes[axis] == "F":
+            size = shape_of(node.args[0])[axis]
+            return self._chosen(self._rows(node.args[0]), node, range(size)[start:end])
+        raise FaultError("takes some of the steps alone")
+
+    def _chosen(self, rows: Rows, node: Any, places: range) -> Rows:
+        """Some of the features."""
+        raise NotImplementedError
+
+    def _chunks(self, node: Any, base: str) -> Value:
+        """Equal parts, or parts of given sizes."""
+        value = self.values[node.args[0].name]
+        axis = (node.args[2] if len(node.args) > 2 else 0) % len(shape_of(node.args[0]))
+        sizes = [tuple(part.shape)[axis] for part in node.meta["val"]]
+        if isinstance(value, State) and axis == 0 and set(sizes) == {1}:
+            return tuple(dataclasses.replace(value, items=(item,)) for item in value.items)
+        rows = self._rows(node.args[0])
+        if rows.axes[axis] == "T" and set(sizes) == {1}:
+            return tuple(
+                Rows(rows.parts, _swap(rows.axes, axis, "1"), self._at(step))
+                for step in range(self.steps)
+            )
+        if rows.axes[axis] != "F":
+            raise FaultError(f"cuts an axis that is not the features [{base}]")
+        ends = [sum(sizes[:k]) for k in range(len(sizes) + 1)]
+        parts = [range(ends[k], ends[k + 1]) for k in range(len(sizes))]
+        reads = {n.args[1]: n for n in node.users}
+        return tuple(
+            self._chosen(rows, reads[k], part) if k in reads else None
+            for k, part in enumerate(parts)
         )
 
     def _stack(self, node: Any, base: str) -> Value:

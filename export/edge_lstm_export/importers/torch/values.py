@@ -12,11 +12,16 @@ Axes = tuple[str, ...]  # "T" steps, "F" features, "1" neither, of size 1
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """parts: layers, or FEATURES, side by side. at: a step, None for all."""
+    """parts: layers, or FEATURES, side by side. at: a step, None for all.
+
+    before, after: steps of zeros in front of the first step, and steps behind the last one.
+    """
 
     parts: tuple[str, ...]
     axes: Axes
     at: int | None = None
+    before: int = 0
+    after: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,14 +18,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import Network
 
 from .axes import PERMUTED, RESHAPED, SAME
-from .layers import ACTIVATIONS, KINDS, Layers
+from .pointwise import ACTIVATIONS
+from .recurrent import KINDS, Recurrent
 from .run import Program
 from .values import (
     ODD,
@@ -45,12 +44,19 @@ MADE = (
     *("ones", "ones_like", "new_ones"),
 )
 ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
+ARITHMETIC = ("add", "sub", "mul", "div")
+BATCH_NORM = ("batch_norm", "_native_batch_norm_legit_no_training")
+FOLDED = {  # of constants
+    *(*SAME, *RESHAPED, *PERMUTED, *ARITHMETIC, *ACTIVATIONS),
+    *("select", "slice", "cat", "stack", "repeat", "chunk", "split", "unbind", "exp", "sqrt"),
+    *("rsqrt", "pow", "neg", "softplus", "softmax", "sum", "norm", "linalg_vector_norm"),
+    *("_weight_norm", "_weight_norm_interface"),
+}
 LARGEST = 1 << 24  # values of a constant that the net makes
 POOLING = "pools over time, which needs whole sequences"
 ATTENTION = "is attention over time, which needs whole sequences"
-NEIGHBOURS = "is a convolution, which there is no layer for yet"
 WHY = {  # the beginning of an operator's name -> why it can't be taken
-    "conv": NEIGHBOURS,
+    "conv": "is a convolution in two or three dimensions, which there is no layer for",
     "scaled_dot": ATTENTION,
     "_native_multi_head": ATTENTION,
     "mean": POOLING,
@@ -59,26 +65,28 @@ WHY = {  # the beginning of an operator's name -> why it can't be taken
     "amax": POOLING,
     "avg_pool": POOLING,
     "adaptive": POOLING,
-    "mul": "is a product of layers, which there is no layer for yet",
-    "layer_norm": "is a normalization, which there is no layer for yet",
-    "batch_norm": "is a normalization, which there is no layer for yet",
-    "embedding": "is an embedding, which there is no layer for yet",
+    "group_norm": "is a group normalization, which there is no layer for",
+    "instance_norm": "normalizes over time, which needs whole sequences",
     "_pack_padded": "packs sequences of several lengths; export with one plain sequence",
 }
 
 
 @dataclasses.dataclass
-class Walk(Layers):
+class Walk(Recurrent):
     """nodes: of the graph, in order. inputs: x and the given states. outputs: y, then others.
 
+    last     whether the steps are the last axis of x, (1, F, T)
     x_shape  of x
+    whole_numbers  whether x is of integers
     faults   what can't be taken -> the nodes
     """
 
     nodes: list[Any]
     inputs: list[str]
     outputs: list[str]
+    last: bool = False
     x_shape: tuple[int, ...] = dataclasses.field(default=(), init=False)
+    whole_numbers: bool = dataclasses.field(default=False, init=False)
     faults: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
 
     # --- the walk ---
@@ -127,6 +135,21 @@ class Walk(Layers):
 
     def _features(self, node: Any) -> Rows:
         shape = shape_of(node)
+        self.x_shape = shape
+        if not node.meta["val"].dtype.is_floating_point:
+            self.whole_numbers = True
+            self.steps = math.prod(shape)
+            self.sizes[FEATURES] = 1
+            if len(shape) != 2 or 1 not in shape:
+                raise ConversionError(
+                    f"input {node.name!r} has whole numbers and the shape {shape}: expected one "
+                    "batch row, (1, steps)"
+                )
+            return Rows((FEATURES,), ("1", "T") if shape[0] == 1 else ("T", "1"))
+        if self.last:
+            self.steps = shape[2]
+            self.sizes[FEATURES] = shape[1]
+            return Rows((FEATURES,), ("1", "F", "1" if shape[2] == 1 else "T"))
         rows = [n for n in shape[:-1] if n != 1]
         if len(shape) < 2 or len(rows) > 1:
             raise ConversionError(
@@ -134,7 +157,6 @@ class Walk(Layers):
                 "(1, steps, features), (steps, 1, features), (steps, features) or (1, features)"
             )
         self.steps = math.prod(rows)
-        self.x_shape = shape
         self.sizes[FEATURES] = shape[-1]
         return Rows((FEATURES,), (*("1" if n == 1 else "T" for n in shape[:-1]), "F"))
 
@@ -164,13 +186,27 @@ class Walk(Layers):
     def _handler(self, node: Any, base: str) -> Callable[[Any, str], Value]:
         table: dict[str, Callable[[Any, str], Value]] = {
             "linear": self._linear,
-            **dict.fromkeys(("add", "add_"), self._add),
+            **dict.fromkeys(("matmul", "mm", "addmm"), self._matmul),
+            **dict.fromkeys(
+                (f"{n}{end}" for n in ARITHMETIC for end in ("", "_")), self._arithmetic
+            ),
+            "rsub": self._arithmetic,
+            "neg": self._negative,
+            **dict.fromkeys(("silu", "silu_", "glu"), self._gated),
+            **dict.fromkeys(("prelu", "leaky_relu", "leaky_relu_"), self._prelu),
+            **dict.fromkeys(("softmax", "_softmax"), self._softmax),
+            "layer_norm": self._layer_norm,
+            **dict.fromkeys(BATCH_NORM, self._batch_norm),
+            **dict.fromkeys(("pad", "constant_pad_nd"), self._pad),
+            "conv1d": self._conv1d,
+            "embedding": self._embedding,
+            **dict.fromkeys(("chunk", "split", "split_with_sizes"), self._chunks),
             "cat": self._cat,
             "stack": self._stack,
             "select": self._select,
             "unbind": self._unbind,
             "slice": self._slice,
-            **dict.fromkeys(ACTIVATIONS, self._activation),
+            **dict.fromkeys((f"{n}{e}" for n in ACTIVATIONS for e in ("", "_")), self._activation),
             **dict.fromkeys(SAME, self._same),
             **dict.fromkeys(RESHAPED, self._reshaped),
             **dict.fromkeys(PERMUTED, self._permuted),
@@ -203,7 +239,7 @@ class Walk(Layers):
     def _folded(self, node: Any, base: str) -> Value:
         import torch
 
-        if base not in {*SAME, *RESHAPED, *PERMUTED, "select", "slice", "cat", "stack"}:
+        if base not in FOLDED:
             self._unknown(node, base)
 
         def tensor(n: Any) -> Any:
@@ -212,7 +248,12 @@ class Walk(Layers):
             return value.tensor
 
         args = torch.fx.map_arg(node.args, tensor)
-        return Const(node.target(*args) if base not in ("to", "_to_copy") else args[0])
+        if base in ("to", "_to_copy"):
+            return Const(args[0])
+        value = node.target(*args, **node.kwargs)
+        if isinstance(value, tuple | list):
+            return tuple(map(Const, value))
+        return Const(value)
 
     # --- the result ---
 
@@ -227,9 +268,8 @@ class Walk(Layers):
         except FaultError as e:
             raise ConversionError(f"output {name!r} {e}") from e
         if len(rows.parts) == 1 and rows.parts[0] not in {FEATURES, *self.starts}:
-            return rows.parts[0]  # the head of a network is dense
-        size = self._size(rows)
-        return self._dense("output", rows, node, np.eye(size), np.zeros(size), "none").parts[0]
+            return rows.parts[0]
+        return self._combined("concat", [rows], node).parts[0]
 
     def network(self) -> Network:
         """The layers that the output needs. Raises ConversionError."""
@@ -290,6 +330,10 @@ class Walk(Layers):
                 found.append(f"The output {name!r} is left out: the first one is the answer.")
         return found
 
+    def _runs(self, node: Any) -> bool:
+        called = node.op == "call_function" and base_of(node) not in ASSERTED
+        return called and node.name not in self.replaced
+
     def original(self, tool: str) -> Program:
         """What the network is proved against."""
         import torch
@@ -298,17 +342,21 @@ class Walk(Layers):
         for node in self.nodes:
             if node.name in self.inputs[1:]:
                 values[node.name] = torch.zeros(shape_of(node), dtype=torch.float64)
+        values |= self.replaced
         given = self.pairs()
         taken = {self.starts[layer] for layer, _ in self.given.values()}
         loops = {first: last for first, last in self.loops.items() if first not in taken}
         return Program(
             tool,
-            [n for n in self.nodes if n.op == "call_function" and base_of(n) not in ASSERTED],
+            [n for n in self.nodes if self._runs(n)],
             values,
             self.inputs[0],
             self.x_shape,
+            self.last,
+            self.whole_numbers,
             self.steps,
             loops,
             given,
+            self.pasts,
             {name: (list(nodes.values()), axis) for name, (nodes, axis) in self.found.items()},
         )

@@ -1,4 +1,4 @@
-"""Operators that become layers."""
+"""Recurrent layers and embeddings."""
 
 from __future__ import annotations
 
@@ -7,129 +7,43 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.layers import Layer
-from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.both_ways import REVERSE, BothWays
+from edge_lstm_runtime.layers.embedding import Embedding
 from edge_lstm_runtime.layers.gru import Gru
 from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.layers.rnn import Rnn
 
-from .. import Float32
 from .._rows import canonical
-from .axes import Moves
-from .values import Const, FaultError, Rows, State, Value, base_of, module_of, shape_of
+from .convolution import Convolution
+from .values import Const, FaultError, Rows, State, Value, shape_of
 
-ACTIVATIONS = {"tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "relu_": "relu"}
 KINDS: dict[str, type[Layer]] = {"lstm": Lstm, "gru": Gru, "rnn_tanh": Rnn, "rnn_relu": Rnn}
 
 
 @dataclasses.dataclass
-class Layers(Moves):
-    """tensors: placeholder -> a weight. The rest is found.
-
-    layers   (operator, inputs, weights) -> the layer
-    sizes    layer, or FEATURES -> the size of its output
-    found    layer -> step, or None -> the node that is its output, and the axis of time in it
-    where    layer -> its name for messages
-    loops    the first node of a recurrent layer -> the last one
+class Recurrent(Convolution):
+    """loops: the first node of a recurrent layer -> the last one
     given    row of a given state -> the layer, and "h" or "c" of it
-    fused    an activation that is a part of a layer -> its value
+    replaced a constant -> its value, rounded to float32, which the original takes too
+    counts   feature -> how many rows the embedding has that it names
     """
 
-    tensors: dict[str, Any]
-    layers: dict[Any, Layer] = dataclasses.field(default_factory=dict, init=False)
-    sizes: dict[str, int] = dataclasses.field(default_factory=dict, init=False)
-    weights: dict[str, Float32] = dataclasses.field(default_factory=dict, init=False)
-    found: dict[str, tuple[dict[int | None, str], int | None]] = dataclasses.field(
-        default_factory=dict, init=False
-    )
-    where: dict[str, str] = dataclasses.field(default_factory=dict, init=False)
     loops: dict[str, str] = dataclasses.field(default_factory=dict, init=False)
     given: dict[tuple[str, str], tuple[str, str]] = dataclasses.field(
         default_factory=dict, init=False
     )
-    fused: dict[str, Rows] = dataclasses.field(default_factory=dict, init=False)
-
-    def _linear(self, node: Any, base: str) -> Value:  # noqa: ARG002
-        rows = self._rows(node.args[0])
-        if rows.axes[-1] != "F":
-            raise FaultError("multiplies an axis that is not the features")
-        weight = self._constant(node.args[1]).T
-        bias = node.args[2] if len(node.args) > 2 else None
-        b = np.zeros(weight.shape[1]) if bias is None else self._constant(bias)
-        last, activation = _activated(node)
-        key = ("linear", rows.parts, node.args[1].name, getattr(bias, "name", ""), activation)
-        made = self._dense(key, rows, last, weight, b, activation)
-        if last is not node:
-            self.fused[last.name] = made
-        return made
-
-    def _activation(self, node: Any, base: str) -> Value:
-        rows = self._rows(node.args[0])
-        size = self._size(rows)
-        kind = ACTIVATIONS[base]
-        return self._dense((kind, rows.parts), rows, node, np.eye(size), np.zeros(size), kind)
-
-    def _add(self, node: Any, base: str) -> Value:  # noqa: ARG002
-        nodes = node.args[:2]
-        values = [self.values.get(getattr(n, "name", "")) for n in nodes]
-        if any(value is None or isinstance(value, Const) for value in values):
-            raise FaultError("adds a constant, which there is no layer for yet")
-        if node.kwargs.get("alpha", 1) != 1:
-            raise FaultError("adds with a factor (alpha), which there is no layer for yet")
-        rows = [self._rows(n) for n in nodes]
-        self._alike(rows)
-        size = self._size(rows[0])
-        if self._size(rows[1]) != size:
-            raise FaultError("adds parts of unequal size")
-        both = dataclasses.replace(rows[0], parts=rows[0].parts + rows[1].parts)
-        twice = np.vstack([np.eye(size), np.eye(size)])
-        key = ("add", rows[0].parts, rows[1].parts)
-        return self._dense(key, both, node, twice, np.zeros(size), "none")
-
-    def _dense(self, key: Any, rows: Rows, node: Any, W: Any, b: Any, activation: Any) -> Rows:
-        """The layer of this key, which is made if there is none."""
-        if key not in self.layers:
-            layer = Dense(self._name(Dense.type), rows.parts, len(b), activation)
-            self._keep(key, layer, node)
-            self.weights[f"{layer.name}.W"] = np.ascontiguousarray(W, np.float32)
-            self.weights[f"{layer.name}.b"] = np.asarray(b, np.float32)
-        name = self.layers[key].name
-        self._seen(name, node, rows)
-        return Rows((name,), rows.axes, rows.at)
-
-    def _keep(self, key: Any, layer: Any, node: Any, part: str = "") -> None:
-        self.layers[key] = layer
-        self.sizes[layer.name] = layer.outputs(1)
-        self.where[layer.name] = (module_of(node) or node.name) + part
-
-    def _seen(self, layer: str, node: Any, rows: Rows) -> None:
-        axis = rows.axes.index("T") if "T" in rows.axes else None
-        self.found.setdefault(layer, ({}, axis))[0].setdefault(rows.at, node.name)
-
-    def _name(self, kind: str) -> str:
-        return f"{kind}{sum(layer.type == kind for layer in self.layers.values())}"
-
-    def _size(self, rows: Rows) -> int:
-        return sum(self.sizes[name] for name in rows.parts)
-
-    def _constant(self, node: Any) -> Any:
-        value = self.values[node.name]
-        if not isinstance(value, Const):
-            raise FaultError(f"has a weight that is computed, {node.name!r}")
-        return value.tensor.double().numpy()
-
-    # --- recurrent layers ---
+    counts: dict[int, int] = dataclasses.field(default_factory=dict, init=False)
+    replaced: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def _sequence(self, node: Any, base: str) -> Value:
         source, hx, params, biases, count, dropout, train, both, batch_first = node.args
         rows = self._rows(source)
-        if both:
-            raise FaultError("is bidirectional, which needs whole sequences")
         if train and dropout:
             raise FaultError(
                 "drops values at random: exported in training mode; call net.eval() first"
             )
-        group = 4 if biases else 2
+        group = (4 if biases else 2) * (2 if both else 1)
         if len(params) != group * count:
             raise FaultError("has a projection (proj_size > 0), which there is no layer for")
         expected = ("1", "T", "F") if batch_first else ("T", "1", "F")
@@ -146,8 +60,12 @@ class Layers(Moves):
         for k in range(count):
             part = f", layer {k}" if count > 1 else ""
             group_k = params[group * k : group * (k + 1)]
-            layers.append(self._recurrent((node.name, k), base, parts, group_k, node, part))
+            make = self._both if both else self._recurrent
+            layers.append(make((node.name, k), base, parts, group_k, node, part))
             parts = (layers[-1],)
+        if both:
+            self._check_zero(hx)
+            return self._both_ways(node, rows, layers)
         self._initial(node, hx, layers)
         for item in (n for n in node.users if n.args[1] == 0):
             self._seen(layers[-1], item, rows)
@@ -206,6 +124,50 @@ class Layers(Moves):
         self.starts[name] = node.name
         return name
 
+    def _both(
+        self, key: Any, base: str, parts: tuple[str, ...], params: list[Any], node: Any, part: str
+    ) -> str:
+        """As `_recurrent`, in both directions. params: of one, then of the other."""
+        half = len(params) // 2
+        forward, backward = (
+            self._recurrent((*key, way), base, parts, params[way * half :][:half], node, part)
+            for way in (0, 1)
+        )
+        inner = self.layers.pop((*key, 0))
+        self.layers.pop((*key, 1))
+        name = self._name(BothWays.type)
+        layer = BothWays(name, parts, dataclasses.replace(inner, name=name))
+        for weight in inner.weights(1):
+            self.weights[f"{name}.{weight}"] = self.weights.pop(f"{forward}.{weight}")
+            self.weights[f"{name}.{REVERSE}{weight}"] = self.weights.pop(f"{backward}.{weight}")
+        self._keep(key, layer, node, part)
+        self.starts[name] = node.name
+        return name
+
+    def _both_ways(self, node: Any, rows: Rows, layers: list[str]) -> Value:
+        for item in (n for n in node.users if n.args[1] == 0):
+            self._seen(layers[-1], item, rows)
+        return Rows((layers[-1],), rows.axes), None, None
+
+    def _check_zero(self, hx: Any) -> None:
+        for n in _listed(hx):
+            value = self.values[n.name]
+            if not isinstance(value, Const) or value.tensor.any():
+                raise FaultError(f"reads both ways and begins with {n.name!r}, expected zeros")
+
+    def _embedding(self, node: Any, base: str) -> Value:  # noqa: ARG002
+        weight, source = node.args[:2]
+        rows = self._rows(source)
+        if "F" in rows.axes or self._size(rows) != 1:
+            raise FaultError("looks up several numbers at a step, expected one")
+        W = self._constant(weight)
+        layer = Embedding(self._name(Embedding.type), rows.parts, *W.shape)
+        made = self._layer(("embedding", rows.parts, weight.name), layer, {"W": W}, node)
+        if rows.parts == (FEATURES,):
+            self.counts[0] = len(W)
+        found = self._of(made, node, rows)
+        return dataclasses.replace(found, axes=(*rows.axes, "F"))
+
     def _round(self, name: str, b_x: Any, b_h: Any, summed: int) -> None:
         """Make the original's biases what a layer has: the float32 sum of the two.
 
@@ -225,14 +187,11 @@ class Layers(Moves):
         values = [self.values[n.name] for n in _listed(hx)]
         if len({type(value) for value in values}) > 1:
             raise FaultError("begins with a given state and one that is not given")
+        if all(isinstance(value, Const) for value in values):
+            self._begin(_listed(hx), values, layers)
+            return
         for which, n, value in zip("hc", _listed(hx), values, strict=False):
-            if isinstance(value, Const):
-                if value.tensor.any():
-                    raise FaultError(
-                        f"has an initial state that is not zero, {n.name!r}: there is no layer for "
-                        "it yet"
-                    )
-            elif isinstance(value, State) and value.at == -1 and len(value.items) == len(layers):
+            if isinstance(value, State) and value.at == -1 and len(value.items) == len(layers):
                 for item, layer in zip(value.items, layers, strict=True):
                     if item in self.given:
                         raise FaultError(f"takes the state {item[0]!r} a second time")
@@ -242,6 +201,19 @@ class Layers(Moves):
                     f"begins with {n.name!r}, which is neither zeros nor a given state"
                 )
 
+    def _begin(self, nodes: list[Any], values: list[Any], layers: list[str]) -> None:
+        """The states at the start. nodes: of h and perhaps of c, those of all layers in each."""
+        if not any(value.tensor.any() for value in values):
+            return
+        places = {layer.name: key for key, layer in self.layers.items()}
+        rounded = [v.tensor.float() for v in values]
+        self.replaced |= {n.name: r.double() for n, r in zip(nodes, rounded, strict=True)}
+        arrays = [r.numpy().reshape(len(layers), -1) for r in rounded]
+        for k, name in enumerate(layers):
+            initial = tuple(tuple(array[k].tolist()) for array in arrays)
+            key = places[name]
+            self.layers[key] = dataclasses.replace(self.layers[key], initial=initial)
+
 
 def _listed(hx: Any) -> list[Any]:
     return list(hx) if isinstance(hx, list | tuple) else [hx]
@@ -249,13 +221,3 @@ def _listed(hx: Any) -> list[Any]:
 
 def _whiches(base: str) -> str:
     return "hc" if base.startswith("lstm") else "h"
-
-
-def _activated(node: Any) -> tuple[Any, str]:
-    """The activation that alone reads a node, and its name. Else the node itself, and "none"."""
-    users = list(node.users)
-    if len(users) == 1:
-        base = base_of(users[0])
-        if base in ACTIVATIONS:
-            return users[0], ACTIVATIONS[base]
-    return node, "none"
