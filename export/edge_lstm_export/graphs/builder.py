@@ -26,6 +26,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+        self.outputs: set[str] = set()  # tensors that keep their names
 
     def constant(self, name: str, array: NDArray[np.generic]) -> str:
         self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)

@@ -9,8 +9,8 @@ All are float32, and all shapes are static, but for whole sequences:
             y (1, O, 1, 1). See `symbols`
 
 If a network needs whole sequences, it has only the first form, over any number of steps and without
-states: x (steps, 1, F), y (steps, O). If ONNX has no operator for one of its layers with a state, it
-has only the second.
+states: x (steps, 1, F), y (steps, O). If ONNX has no operator for a layer with a state, it has only
+the second.
 """
 
 from __future__ import annotations
@@ -200,12 +200,7 @@ def finish(spec: ModelSpec, layer: Layer, tape: Tape, y: Any, after: Mapping[str
     named = {state_name(f"{layer.name}.{name}", "out"): v for name, v in after.items()}
     if layer is spec.network.layers[-1]:
         named["y"] = output
-    given: set[str] = set()
     for name, value in named.items():
-        symbol = tape.symbol(value)
-        if symbol.name in given:  # one tensor is two outputs
-            tape.graph.add("Identity", [symbol.name], name)
-        else:
-            tape.rename(symbol, name)
-        given.add(name)
+        tape.rename(tape.symbol(value), name)
+        tape.graph.outputs.add(name)
     return output.name

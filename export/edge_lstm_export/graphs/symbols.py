@@ -244,8 +244,8 @@ class Tape:
         return symbol
 
     def rename(self, symbol: Symbol, new: str) -> str:
-        """Give a tensor another name. If it is an input of the graph, it is copied instead."""
-        if not self.graph.made(symbol.name):
+        """Give a tensor another name. An input and an output of the graph is copied instead."""
+        if not self.graph.made(symbol.name) or symbol.name in self.graph.outputs:
             return self.graph.add("Identity", [symbol.name], new)
         old = symbol.name
         self.graph.rename(old, new)

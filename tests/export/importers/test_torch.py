@@ -143,14 +143,14 @@ LAYERS = {
     "lstm": ["lstm", "dense"],
     "gru": ["gru", "dense"],
     "rnn": ["rnn", "dense"],
-    "rnn relu": ["rnn", "dense"],
-    "unequal": ["lstm", "lstm", "dense"],
+    "rnn relu": ["rnn"],
+    "unequal": ["lstm", "lstm"],
     "two layers": ["lstm", "lstm", "dense"],
-    "residual": ["lstm", "gru", "dense", "dense", "dense", "dense", "dense"],
-    "concat": ["rnn", "dense"],
-    "loop": ["lstm", "gru", "dense", "rnn", "dense"],
-    "no batch": ["gru", "gru", "dense"],
-    "steps first": ["lstm", "dense"],
+    "residual": ["lstm", "gru", "combine", "combine", "scale", "scale", "dense"],
+    "concat": ["rnn", "combine"],
+    "loop": ["lstm", "gru", "combine", "rnn", "dense"],
+    "no batch": ["gru", "gru", "scale"],
+    "steps first": ["lstm"],
     "step": ["lstm", "lstm", "gru", "dense"],
 }
 
@@ -419,32 +419,22 @@ class Around(nn.Module):
         return self.function(x, self.lstm(x), **self.parts)
 
 
-def learned(x: torch.Tensor, _: Any, h: nn.Module, gru: nn.Module) -> torch.Tensor:
-    return gru(x, h.weight[None, :, :])[0]
-
-
 REFUSED: dict[str, tuple[Callable[..., Any], dict[str, nn.Module], str]] = {
-    "both ways": (
-        lambda x, _, gru: gru(x)[0],
-        {"gru": nn.GRU(F, 4, bidirectional=True, batch_first=True)},
-        r"can't take 'gru' is bidirectional, which needs whole sequences \(in parts.gru\)",
-    ),
     "projection": (
         lambda x, _, lstm: lstm(x)[0],
         {"lstm": nn.LSTM(F, 4, proj_size=2, batch_first=True)},
         r"'lstm_1' has a projection \(proj_size > 0\), .*\(in parts.lstm\)",
     ),
     "several": (
-        lambda x, a, conv, norm: norm(conv(x.transpose(1, 2)).transpose(1, 2) * a[0]),
-        {"conv": nn.Conv1d(F, F, 1), "norm": nn.LayerNorm(F)},
-        r"'conv1d' is a convolution, .*\[aten.conv1d.default\] \(in parts.conv\)$",
+        lambda x, a, norm: norm(torch.cumsum(a[0], 1).transpose(1, 2)).transpose(1, 2) * x,
+        {"norm": nn.GroupNorm(1, F)},
+        r"'cumsum' is an operator that there is no layer for \[aten.cumsum.default\]$",
     ),
     "all at once": (
-        lambda x, a, norm: norm(a[0]) + torch.softmax(x, -1),
-        {"norm": nn.LayerNorm(F)},
-        r"'layer_norm' is a normalization.*\(in parts.norm\); 'softmax' is an operator .*softmax",
+        lambda x, a, norm: norm(a[0].transpose(1, 2)) + torch.erf(x).transpose(1, 2),
+        {"norm": nn.GroupNorm(1, F)},
+        r"'group_norm' is a group normalization.*\(in parts.norm\); 'erf' is an operator .*erf",
     ),
-    "product": (lambda x, a: x * a[0], {}, "'mul' is a product of layers"),
     "attention": (
         lambda _, a: nn.functional.scaled_dot_product_attention(a[0], a[0], a[0]),
         {},
@@ -464,14 +454,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], dict[str, nn.Module], str]] = {
     "last step": (lambda _, a: a[0][:, -1], {}, "answers step 6 of 7 alone: it pools over time"),
     "last state": (lambda _, a: a[1][0], {}, "answers step 6 of 7 alone"),
     "no recurrence": (lambda x, _: torch.tanh(x), {}, "the net has no recurrent layer"),
-    "constant": (lambda _, a: a[0] + 1, {}, "'add' adds a constant"),
     "factor": (lambda x, a: torch.add(x, a[0], alpha=2), {}, "adds with a factor"),
-    "learned": (
-        learned,
-        {"h": nn.Linear(4, 1, bias=False), "gru": nn.GRU(F, 4, batch_first=True)},
-        "'gru' has an initial state that is not zero",
-    ),
-    "channel": (lambda _, a: a[0][..., 0], {}, "takes one of several features"),
     "some steps": (lambda _, a: a[0][:, 2:], {}, "takes some of the steps"),
     "mixed": (lambda _, a: a[0].reshape(1, 3, 7), {}, r"makes \(1, 3, 7\) of \(1, 7, 3\)"),
     "wrong batch_first": (

@@ -267,7 +267,7 @@ class Walk(Recurrent):
                 raise FaultError(f"answers step {rows.at} of {self.steps} alone: it {POOLING}")
         except FaultError as e:
             raise ConversionError(f"output {name!r} {e}") from e
-        if len(rows.parts) == 1 and rows.parts[0] not in {FEATURES, *self.starts}:
+        if len(rows.parts) == 1 and rows.parts[0] != FEATURES:
             return rows.parts[0]
         return self._combined("concat", [rows], node).parts[0]
 
