@@ -18,12 +18,16 @@ FUNCTIONS = {"none": lambda y: y, "tanh": torch.tanh, "relu": torch.relu, "sigmo
 
 
 class Recurrent(NamedTuple):
-    """weights: (gates H, inputs), (gates H, H) and two biases (gates H), as torch has them."""
+    """weights: (gates H, inputs), (gates H, H) and two biases (gates H), as torch has them.
+
+    initial: h, and c of an LSTM, at the start, (H,) each. () for zeros.
+    """
 
     name: str
     type: str
     inputs: tuple[str, ...]
     weights: tuple[Floats, Floats, Floats, Floats]
+    initial: tuple[Floats, ...] = ()
 
     def run(self, x: Tensor) -> Tensor:
         """x: (T, inputs) -> (T, H)"""
@@ -31,7 +35,9 @@ class Recurrent(NamedTuple):
         module = MODULES[self.type](x.shape[1], units, dtype=torch.float64)
         values = (torch.from_numpy(w).double() for w in self.weights)
         module.load_state_dict(dict(zip(PARAMETERS, values, strict=True)))
-        y: Tensor = module(x)[0]
+        states = tuple(torch.from_numpy(state[None]).double() for state in self.initial)
+        state = None if not states else states if len(states) > 1 else states[0]
+        y: Tensor = module(x, state)[0]
         return y
 
 

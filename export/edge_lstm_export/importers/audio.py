@@ -83,8 +83,14 @@ class _Net:
     def last(self) -> tuple[str, ...]:
         return (self._layers[-1].name if self._layers else FEATURES,)
 
-    def recurrent(self, kind: str, rows: tuple[Floats, Floats, Floats, Floats]) -> None:
-        """rows: of x, of h, and their biases, in the order of torch's gates, which is ours."""
+    def recurrent(
+        self,
+        kind: str,
+        rows: tuple[Floats, Floats, Floats, Floats],
+        initial: tuple[Floats, ...] = (),
+    ) -> None:
+        """rows: of x, of h, and their biases, in the order of torch's gates, which is ours.
+        initial: the states at the start, h and c, () for zeros."""
         from ._torch_layers import Recurrent
 
         gates = GATES[kind]
@@ -96,10 +102,13 @@ class _Net:
             raise ConversionError(f"the weights of a {kind} have the shapes {found}")
         name = f"{kind}{len(self._layers)}"
         inputs = self.last
-        layer: Layer = Lstm(name, inputs, units) if kind == "lstm" else Gru(name, inputs, units)
+        start = tuple(tuple(state.tolist()) for state in initial)
+        layer: Layer = Gru(name, inputs, units)
+        if kind == "lstm":
+            layer = Lstm(name, inputs, units, initial=start)
         self._weights |= canonical(layer, *rows)
         self._layers.append(layer)
-        self._theirs.append(Recurrent(name, kind, inputs, rows))
+        self._theirs.append(Recurrent(name, kind, inputs, rows, initial))
 
     def dense(
         self, weight: Floats, bias: Floats, activation: str = "none", *, skip: int = 0
@@ -189,7 +198,12 @@ def _guitarml(about: dict[str, Any], weights: dict[str, Any]) -> _Net:
         net.recurrent(kind, (W_x, W_h, *biases))  # type: ignore[arg-type]
     weight = _array(weights["lin.weight"])
     bias = _array(weights.get("lin.bias", np.zeros(len(weight))))
-    net.dense(weight, bias, skip=int(about.get("skip", 0)))
+    skip = int(about.get("skip", 0))
+    if skip > 1:
+        raise ConversionError(
+            f"skip is {skip}, expected 0 or 1: the input that is added to the output"
+        )
+    net.dense(weight, bias, skip=skip)
     return net
 
 
@@ -216,12 +230,10 @@ def _nam(values: dict[str, Any]) -> _Net:
     for _ in range(_whole("num_layers", about["num_layers"])):
         both = take(4 * units, size + units)
         bias = take(4 * units)
-        if take(2 * units).any():
-            raise ConversionError(
-                "the net begins with a state that is not zero, which is not taken yet"
-            )
+        h, c = take(2, units)
         W_x, W_h = np.split(both, [size], axis=1)
-        net.recurrent("lstm", (W_x, W_h, bias, np.zeros_like(bias)))
+        initial = (h, c) if h.any() or c.any() else ()
+        net.recurrent("lstm", (W_x, W_h, bias, np.zeros_like(bias)), initial)
         size = units
     net.dense(take(1, units), take(1))
     if len(rest):

@@ -30,6 +30,8 @@ class Net(nn.Module):
         self.rec = kind(inputs, 5, layers)
         self.lin = nn.Linear(5, 1)
 
+    initial: float = 0  # of all states
+
     def forward(self, x: torch.Tensor, skip: int) -> torch.Tensor:
         y: torch.Tensor = self.lin(self.rec(x)[0])
         return y + x[:, :skip] if skip else y
@@ -189,7 +191,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         changed(GRU, "layers", 0, "weights", 2, to=GRU["layers"][0]["weights"][2][0]),
         r"a gru with one bias \(reset_after = false\) is not taken",
     ),
-    "initial state": (nam(made(nn.LSTM), 0.5), "begins with a state that is not zero"),
+    "skip": (guitarml(made(nn.LSTM), 2), "skip is 2, expected 0 or 1"),
     "wavenet": ({"architecture": "WaveNet"}, "architecture 'WaveNet' is not taken"),
     "too few": (changed(nam(made(nn.LSTM)), "weights", to=[1.0]), "has fewer weights than"),
     "too many": (
