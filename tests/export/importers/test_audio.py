@@ -16,6 +16,8 @@ from torch import nn
 from edge_lstm_export.imported import import_net
 from edge_lstm_export.importers import importer_of
 from edge_lstm_export.importers._proof import layer_outputs, prove
+from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.errors import ConversionError
 
 XS = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
@@ -30,10 +32,8 @@ class Net(nn.Module):
         self.rec = kind(inputs, 5, layers)
         self.lin = nn.Linear(5, 1)
 
-    initial: float = 0  # of all states
-
-    def forward(self, x: torch.Tensor, skip: int) -> torch.Tensor:
-        y: torch.Tensor = self.lin(self.rec(x)[0])
+    def forward(self, x: torch.Tensor, skip: int, states: Any = None) -> torch.Tensor:
+        y: torch.Tensor = self.lin(self.rec(x, states)[0])
         return y + x[:, :skip] if skip else y
 
 
@@ -91,13 +91,14 @@ def rtneural(net: Net, order: list[int]) -> Values:
     }
 
 
-def nam(net: Net, initial: float = 0) -> Values:
+def nam(net: Net, h: float = 0, c: float = 0) -> Values:
+    """h, c: of all units at the start."""
     w = {k: v.numpy() for k, v in net.rec.state_dict().items()}
     weights: list[float] = []
     for k in range(net.rec.num_layers):
         both = np.hstack([w[f"weight_ih_l{k}"], w[f"weight_hh_l{k}"]])
         bias = w[f"bias_ih_l{k}"] + w[f"bias_hh_l{k}"]
-        weights += [*both.ravel().tolist(), *bias.tolist(), *[initial] * 10]
+        weights += [*both.ravel().tolist(), *bias.tolist(), *[h] * 5, *[c] * 5]
     weights += [*net.lin.weight.ravel().tolist(), *net.lin.bias.tolist()]
     config = {"input_size": net.rec.input_size, "hidden_size": 5, "num_layers": net.rec.num_layers}
     return {"version": "0.5.4", "architecture": "LSTM", "config": config, "weights": weights}
@@ -133,6 +134,33 @@ def test_it_answers_as_torch(name: str, tmp_path: Path) -> None:
     last = foreign.network.layers[-1].name
     assert np.abs(layer_outputs(foreign, xs)[last] - right).max() <= 1e-6
     assert np.abs(prove(foreign, xs) - right).max() <= 1e-6
+
+
+def test_states_that_the_file_begins_with(tmp_path: Path) -> None:
+    net = made(nn.LSTM, 1, 2)
+    path = written(tmp_path, nam(net, 0.5, -1.25), "net.nam")
+    xs = XS[:, :1]
+    states = tuple(torch.full((2, 5), value, dtype=torch.float64) for value in (0.5, -1.25))
+    with torch.no_grad():
+        right = copy.deepcopy(net).double()(torch.from_numpy(xs).double(), 0, states).numpy()
+    imported = import_net(path)
+    found = layer_outputs(imported.foreign, xs)[imported.foreign.network.layers[-1].name]
+    assert np.abs(found - right).max() <= 1e-6
+    # A stream begins there on every backend, and begins there again after a reset.
+    for backend in (
+        numpy_backend(imported.spec, imported.weights),
+        NativeBackend(imported.spec, imported.weights),
+        NativeBackend(imported.spec, imported.weights, streams=2),
+    ):
+        rows = xs[:20] if backend.state["lstm0.h"].ndim == 1 else np.stack([xs[:20]] * 2, axis=1)
+        first = backend.run(rows)
+        assert np.abs(first.reshape(20, -1)[:, 0] - right[:20, 0]).max() <= 1e-5
+        backend.reset()
+        assert np.array_equal(backend.run(rows), first)
+        if rows.ndim == 3:
+            backend.reset_streams([1])
+            assert (backend.state["lstm0.c"][1] == -1.25).all()
+            assert not (backend.state["lstm0.c"][0] == -1.25).any()
 
 
 @pytest.mark.parametrize("part", ["W_x", "W_h", "b"])
