@@ -82,7 +82,9 @@ class NativeBackend(Backend):
         self._initial: Float32 | None = None  # if it is not zero, which the kernel sets by itself
         initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
         if initial.any():
-            self._initial = np.broadcast_to(initial, self._state_shape).astype(np.float32)
+            self._initial = np.ascontiguousarray(
+                np.broadcast_to(initial, self._state_shape), np.float32
+            )
             self.reset()
         # A function, because a method's lookups take a tenth of a step.
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]
