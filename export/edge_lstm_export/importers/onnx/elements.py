@@ -32,6 +32,11 @@ def source_of(ids: Ids) -> Ids:
     return found
 
 
+def unique_sources(ids: Ids) -> list[int]:
+    found: list[int] = np.unique(source_of(ids)).tolist()
+    return found
+
+
 def step_of(ids: Ids) -> Ids:
     found: Ids = np.bitwise_and(ids >> STEP, 2 ** (SOURCE - STEP) - 1)
     return found

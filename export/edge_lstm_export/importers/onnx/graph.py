@@ -17,8 +17,10 @@ from .elements import MAX_STEPS, Ids, by_step, elements, source_of
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
 from .original import OnnxRuntime, Tap, original
-from .parts import Part, RecurrentPart, joined, layers, needed
+from .parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .trace import Node, Trace
+from .unrolled import recognized
+from .whole_steps import HANDLERS as WHOLE
 
 NAMES = {number: name for name, number in onnx.TensorProto.DataType.items()}
 TRACED = 3  # steps of a graph whose length is open
@@ -45,7 +47,11 @@ def _foreign(model: onnx.ModelProto) -> Foreign:
         raise ConversionError("no layer of it has a state: it is no recurrent net")
     found, weights = layers(parts, trace.features)
     network = Network(trace.features, tuple(found))
-    taps = {layer.name: Tap.of(part, trace.steps) for layer, part in zip(found, parts, strict=True)}
+    taps = {
+        layer.name: Tap.of(part, trace.steps)
+        for layer, part in zip(found, parts, strict=True)
+        if part.tensor
+    }
     x = next(iter(inputs))
     opened = trace.axis is not None and inputs[x][trace.axis] is None
     free = sum(sizes.count(None) for sizes in inputs.values()) > opened
@@ -94,7 +100,9 @@ def _traced(model: onnx.ModelProto, inputs: dict[str, list[int | None]]) -> Trac
         shapes = {name: tuple(size or 1 for size in sizes) for name, sizes in inputs.items()}
         if axis is not None and inputs[x][axis] is None:
             shapes[x] = tuple(TRACED if k == axis else s for k, s in enumerate(shapes[x]))
-        trace = Trace(model, shapes, axis, HANDLERS)
+        trace = Trace(model, shapes, axis, {**HANDLERS, **WHOLE})
+        recognized(trace)
+        trace.settle([output.name for output in model.graph.output])
         if trace.understood:
             return trace
         tried.append(trace)
@@ -153,7 +161,7 @@ def _parts(trace: Trace, y: str) -> list[Part]:
     else:
         last.tensor = y
         last.ids = ids
-    return joined(needed(trace.parts, last.source))
+    return with_whole_operands(joined(needed(trace.parts, [last.source])), trace.features)
 
 
 def _notes(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.combine import Combine
 from edge_lstm_runtime.layers.dense import Activation
 from edge_lstm_runtime.layers.gru import Gru
 from edge_lstm_runtime.layers.lstm import Lstm
@@ -17,7 +18,7 @@ from edge_lstm_runtime.layers.rnn import Rnn
 from .. import Floats
 from .._rows import reordered
 from .elements import Ids, by_step, elements, source_of, step_of
-from .parts import MAX_MATRIX, DensePart, RecurrentPart
+from .parts import MAX_MATRIX, DensePart, LayerPart, RecurrentPart
 from .trace import Node, Trace
 
 # Operator -> our layer, and for each of our gates the place of ONNX's: i, o, f, c and z, r, h.
@@ -31,6 +32,7 @@ DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RN
 PLAIN: dict[str, Any] = {"direction": "forward", "clip": 0.0, "input_forget": 0, "layout": 0}
 # Inputs that change what is computed.
 SPECIAL = {4: "sequence_lens", 7: "peephole weights P"}
+TWO: dict[str, Literal["add", "mul", "sub"]] = {"Add": "add", "Mul": "mul", "Sub": "sub"}
 INITIAL = {"h": 5, "c": 6}
 
 
@@ -59,7 +61,6 @@ def recurrent(trace: Trace, node: Node) -> None:
     if len(x) != trace.steps or (step_of(x) != np.arange(trace.steps)[:, None, None]).any():
         raise ConversionError(f"it reads {len(x)} steps, and the net has {trace.steps}")
     pattern = by_step(x[:, 0]).pattern[0]
-    trace.check_computed(pattern)
     source = trace.source("layer", node.name)
     steps = np.arange(trace.steps)[:, None]
     h = elements(source, steps, np.arange(units))[:, None, None]  # (T, 1, 1, H)
@@ -81,6 +82,9 @@ def recurrent(trace: Trace, node: Node) -> None:
         part.cell = trace.source("cell", node.name)
         last["c"] = elements(part.cell, trace.steps - 1, np.arange(units))[None, None]
     part.open = tuple(s for s, ids in last.items() if not _fed(trace, node, s, ids))
+    initial = [_initial(trace, node, s, units) for s in last]
+    if any(values.any() for values in initial):
+        part.initial = tuple(tuple(values.tolist()) for values in initial)
     trace.parts.append(part)
     for place, ids in enumerate((h, *last.values())):
         if node.output(place):
@@ -112,6 +116,17 @@ def _direction(array: Floats) -> Floats:
     return np.asarray(only)
 
 
+def _initial(trace: Trace, node: Node, state: str, units: int) -> Floats:
+    """(H,) the state at the start. It is zero if it comes from an input of the graph."""
+    name = node.input(INITIAL[state])
+    if name not in trace.constants:
+        return np.zeros(units)
+    values = trace.constant(node, INITIAL[state], f"initial_{state}").astype(np.float32)
+    if values.size != units:
+        raise ConversionError(f"initial_{state} has shape {values.shape}, expected {units} values")
+    return values.ravel()
+
+
 def _fed(trace: Trace, node: Node, state: str, after: Ids) -> bool:
     """Whether the state comes from an input of the graph. Else it starts at zero.
 
@@ -121,8 +136,6 @@ def _fed(trace: Trace, node: Node, state: str, after: Ids) -> bool:
     if not name:
         return False
     if name in trace.constants:
-        if np.any(trace.constants[name]):
-            raise ConversionError(f"initial_{state} is a constant other than zero: not taken yet")
         return False
     before = trace.ids[name]
     if before.size != after.size:
@@ -156,7 +169,6 @@ def _dense(
     activation: Activation = "none",
 ) -> Ids:
     """(R, N) of R rows. places: the rows of each step, the steps, R."""
-    trace.check_computed(columns)
     order, steps, rows = places
     W, b = weights
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
@@ -218,21 +230,50 @@ def gemm(trace: Trace, node: Node) -> None:
     finish(trace, node, linear(trace, node, x, W, b[0]))
 
 
-def two(trace: Trace, node: Node, sign: float) -> None:
-    """The sum of two tensors, or their difference: a dense layer that reads both."""
+def two(trace: Trace, node: Node, operation: Literal["add", "mul", "sub"]) -> None:
+    """The sum or the product of two tensors. The difference is a dense layer that reads both."""
     a, b = np.broadcast_arrays(*(trace.ids[node.input(k)] for k in (0, 1)))
     order, steps, first = by_step(a.reshape(-1, 1))
     b_steps = step_of(b.ravel()[order])
     second = b.ravel()[order] - (elements(0, steps, 0)[:, None])
     if (b_steps != steps[:, None]).any() or (second != second[0]).any():
         raise ConversionError("it computes with several steps at once")
-    columns = np.concatenate([first.ravel(), second[0]])
+    operands = (first.ravel(), second[0])
+    if operation != "sub":
+        found = layer_part(
+            trace, node, Combine, operands, (order, steps, a.size), {"operation": operation}
+        )
+        return finish(trace, node, found.reshape(a.shape))
     if len(first) ** 2 > MAX_MATRIX:
         raise ConversionError(f"its tensors are too large: {a.shape}")
     one = np.eye(len(first))
-    weights = (np.concatenate([one, sign * one]), np.zeros(len(first)))
-    found = _dense(trace, node, columns, weights, (order, steps, a.size))
-    finish(trace, node, found.reshape(a.shape))
+    weights = (np.concatenate([one, -one]), np.zeros(len(first)))
+    found = _dense(trace, node, np.concatenate(operands), weights, (order, steps, a.size))
+    return finish(trace, node, found.reshape(a.shape))
+
+
+def layer_part(  # noqa: PLR0913 - what a layer is
+    trace: Trace,
+    node: Node,
+    kind: type[Layer],
+    operands: tuple[Ids, ...],
+    places: tuple[Any, Ids, int],
+    options: dict[str, Any] | None = None,
+    vectors: dict[str, Floats] | None = None,
+) -> Ids:
+    """(R, n) the outputs of a layer without a matrix, as of `_dense`."""
+    order, steps, rows = places
+    source = trace.source("layer", node.name)
+    units = np.arange(len(operands[0])).reshape(order.shape[1], -1)
+    found = np.empty((rows, units.shape[1]), np.int64)
+    found[order] = elements(source, steps[:, None, None], units)
+    trace.parts.append(
+        LayerPart(
+            *(node.name, node.output(0), np.empty(0, np.int64), source, np.concatenate(operands)),
+            *(units.size, kind, options or {}, operands, vectors or {}),
+        )
+    )
+    return found
 
 
 def arithmetic(trace: Trace, node: Node) -> None:
@@ -240,9 +281,7 @@ def arithmetic(trace: Trace, node: Node) -> None:
     names = [node.input(0), node.input(1)]
     constant = [name in trace.constants for name in names]
     if not any(constant):
-        if node.op in ("Mul", "Div"):
-            raise ConversionError("it takes two tensors: no layer does that yet")
-        return two(trace, node, 1.0 if node.op == "Add" else -1.0)
+        return two(trace, node, TWO[node.op])
     c = trace.constant(node, constant.index(True), "constant")
     ids = trace.ids[names[constant.index(False)]]
     if node.op == "Add":
@@ -252,7 +291,7 @@ def arithmetic(trace: Trace, node: Node) -> None:
     if node.op == "Mul":
         return pointwise(trace, node, ids, c, 0.0)
     if constant[0]:
-        raise ConversionError("it divides by a tensor: no layer does that yet")
+        raise ConversionError("it divides by a tensor: no layer does that")
     with np.errstate(divide="ignore"):
         return pointwise(trace, node, ids, 1 / c, 0.0)
 
@@ -262,10 +301,20 @@ def activation(trace: Trace, node: Node) -> None:
     pointwise(trace, node, trace.tensor(node, 0), 1.0, 0.0, names[node.op])
 
 
+def nothing(trace: Trace, node: Node) -> None:
+    """A Pad by zero values."""
+    pads = node.attributes.get("pads")
+    pads = trace.constant(node, 1, "pads") if pads is None else np.asarray(pads)
+    if np.any(pads):
+        raise ConversionError("it pads: no layer does that")
+    trace.ids[node.output(0)] = trace.tensor(node, 0)
+
+
 HANDLERS: dict[str, Callable[[Trace, Node], None]] = {
     **dict.fromkeys(RECURRENT, recurrent),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), arithmetic),
     **dict.fromkeys(("Tanh", "Sigmoid", "Relu"), activation),
     "MatMul": matmul,
+    "Pad": nothing,
     "Gemm": gemm,
 }

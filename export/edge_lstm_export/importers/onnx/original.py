@@ -184,7 +184,7 @@ def _open_states(
     """Make inputs and outputs of states that the graph starts at zero: their names and sizes."""
     found = []
     for part in parts:
-        if not isinstance(part, RecurrentPart):
+        if not isinstance(part, RecurrentPart) or part.operator is None:
             continue
         node = nodes[part.operator]
         for state in part.open:

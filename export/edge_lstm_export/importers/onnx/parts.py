@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.dense import Activation, Dense
+from edge_lstm_runtime.layers.scale import Scale
 
 from .. import Float32, Floats
 from .._rows import canonical
@@ -79,23 +80,61 @@ class DensePart(Part):
 
 
 @dataclasses.dataclass
+class LayerPart(Part):
+    """A layer without a matrix and without a state.
+
+    operands: (n,) what it reads, a whole layer each. `columns` is all of them
+    vectors: its weights by name
+    """
+
+    kind: type[Layer]
+    options: dict[str, Any]
+    operands: tuple[Ids, ...]
+    vectors: dict[str, Floats] = dataclasses.field(default_factory=dict)
+
+    def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
+        return self.kind(name, inputs, **self.options)
+
+    def takes(self, other: Part) -> bool:
+        """Whether the other one scales these outputs alone, which is now a part of this one."""
+        alone = np.array_equal(other.columns, elements(self.source, 0, np.arange(self.units)))
+        if not (alone and isinstance(other, DensePart) and other.W.ndim == 1):
+            return False
+        if set(self.vectors) != {"a", "b"} or other.activation != "none":
+            return False
+        a, b = self.vectors["a"], self.vectors["b"]
+        self.vectors = {"a": a * other.W, "b": b * other.W + other.b}
+        self.tensor = other.tensor
+        self.ids = other.ids
+        self.source = other.source
+        return True
+
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:  # noqa: ARG002
+        return {f"{layer.name}.{n}": v.astype(np.float32) for n, v in self.vectors.items()}
+
+
+@dataclasses.dataclass
 class RecurrentPart(Part):
     """rows: W_x (gates H, n), W_h, b_x, b_h with the gates in our order.
 
-    operator: the place of its node in the graph
+    operator: the place of its node in the graph. None if it is made of several nodes
     cell: the source of its c, or None
-    open: the states that the graph starts at zero itself, "h" or "c"
+    open: the states that the graph starts itself, "h" or "c"
+    initial: their values at the start, of each state. () for zeros
     """
 
     kind: type[Layer]
     options: dict[str, Any]
     rows: tuple[Floats, Floats, Floats, Floats]
-    operator: int
+    operator: int | None
     cell: int | None = None
     open: tuple[str, ...] = ()
+    initial: tuple[tuple[float, ...], ...] = ()
 
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
-        return self.kind(name, inputs, self.units, **self.options)  # type: ignore[call-arg, arg-type]
+        kind: Any = self.kind
+        found: Layer = kind(name, inputs, self.units, **self.options, initial=self.initial)
+        return found
 
     def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
         W_x, *others = self.rows
@@ -104,15 +143,18 @@ class RecurrentPart(Part):
 
 def sources(part: Part) -> list[int]:
     """What a part reads, in the order of the first columns."""
+    if isinstance(part, LayerPart):
+        return [int(source_of(operand[:1])[0]) for operand in part.operands]
     return list(dict.fromkeys(source_of(part.columns).tolist()))
 
 
-def needed(parts: Sequence[Part], output: int) -> list[Part]:
-    """The parts that the output depends on, in their order."""
-    wanted = {output}
+def needed(parts: Sequence[Part], outputs: Iterable[int]) -> list[Part]:
+    """The parts that these sources depend on, in their order."""
+    cells = {part.cell: part.source for part in parts if isinstance(part, RecurrentPart)}
+    wanted = {cells.get(source, source) for source in outputs}
     for part in reversed(parts):
         if part.source in wanted:
-            wanted.update(sources(part))
+            wanted.update(cells.get(source, source) for source in sources(part))
     return [part for part in parts if part.source in wanted]
 
 
@@ -126,6 +168,8 @@ def joined(parts: Sequence[Part]) -> list[Part]:
     for part in parts:
         before = sources(part)
         last = next((p for p in kept if [p.source] == before), None)
+        if isinstance(last, LayerPart) and readers[last.source] == 1 and last.takes(part):
+            continue
         if (
             isinstance(part, DensePart)
             and isinstance(last, DensePart)
@@ -136,6 +180,41 @@ def joined(parts: Sequence[Part]) -> list[Part]:
         else:
             kept.append(part)
     return kept
+
+
+def with_whole_operands(parts: Sequence[Part], features: int) -> list[Part]:
+    """With a dense layer of ones before each operand that is no whole layer."""
+    sizes = {X: features} | {part.source: part.units for part in parts}
+    new = max(sizes) + 1000  # the number of a source that no other has
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, LayerPart):
+            operands = list(part.operands)
+            for k, columns in enumerate(operands):
+                if not is_whole(columns, sizes):
+                    size = len(columns)
+                    new += 1
+                    nothing = np.empty(0, np.int64)
+                    chosen = DensePart(
+                        part.node, "", nothing, new, columns, size, np.eye(size), np.zeros(size)
+                    )
+                    kept.append(chosen)
+                    operands[k] = elements(new, 0, np.arange(size))
+            part = dataclasses.replace(part, operands=tuple(operands))
+        elif isinstance(part, DensePart) and part.W.ndim == 1 and is_whole(part.columns, sizes):
+            part = LayerPart(
+                *(part.node, part.tensor, part.ids, part.source, part.columns, part.units),
+                *(Scale, {"activation": part.activation}, (part.columns,)),
+                {"a": part.W, "b": part.b},
+            )
+        kept.append(part)
+    return kept
+
+
+def is_whole(columns: Ids, sizes: Mapping[int, int]) -> bool:
+    """Whether these are all values of one source, in their order."""
+    source = int(source_of(columns[:1])[0])
+    return np.array_equal(columns, elements(source, 0, np.arange(sizes.get(source, 0))))
 
 
 def layers(parts: Sequence[Part], features: int) -> tuple[list[Layer], dict[str, Float32]]:
@@ -151,7 +230,8 @@ def layers(parts: Sequence[Part], features: int) -> tuple[list[Layer], dict[str,
         read = sources(part)
         starts = dict(zip(read, np.cumsum([0, *(sizes[s] for s in read)]).tolist(), strict=False))
         size = sum(sizes[s] for s in read)
-        if max(size, len(part.columns)) * part.units > MAX_MATRIX:
+        matrix = not isinstance(part, LayerPart)
+        if matrix and max(size, len(part.columns)) * part.units > MAX_MATRIX:
             raise ConversionError(
                 f"{part.node!r} becomes a matrix of {size:,} by {part.units:,} values, too large"
             )
@@ -162,7 +242,7 @@ def layers(parts: Sequence[Part], features: int) -> tuple[list[Layer], dict[str,
             np.add.at(found, places, rows)  # a column may be there twice
             return found
 
-        kind = part.kind.type if isinstance(part, RecurrentPart) else Dense.type
+        kind = part.kind.type if isinstance(part, RecurrentPart | LayerPart) else Dense.type
         layer = part.layer(f"{kind}{k}", tuple(names[s] for s in read))
         names[part.source] = layer.name
         sizes[part.source] = part.units

@@ -17,9 +17,9 @@ from onnx.reference import ReferenceEvaluator
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Floats
-from .elements import Ids, elements, source_of
+from .elements import Ids, elements, unique_sources
 from .load import FLOAT, reason, subgraphs
-from .parts import Part, X
+from .parts import Part, X, needed
 
 DOMAINS = ("", "ai.onnx")
 # They only move values. All inputs but the first are constants, but for those of Concat.
@@ -38,6 +38,8 @@ FOLDED = {
     *("GreaterOrEqual", "Not", "And", "Or", "Where", "ReduceProd", "ReduceSum", "Tanh"),
     *("Sigmoid", "Relu"),
 }
+PARTLY = {"Sqrt"}  # no layer does it alone
+DIVISION = "Div"
 MAX_CONSTANT = 2**26  # values of one that is computed
 
 
@@ -94,6 +96,8 @@ class Trace:
     nodes            with `If` of a known condition in place of its branch
     unknown, first   operator -> how many there are, and the name of the first
     faults           sentences on nodes whose operator is known
+    makers           tensor -> its node
+    waiting          nodes that are only known as a part of another, by name
     """
 
     def __init__(
@@ -119,6 +123,8 @@ class Trace:
         self.unknown: Counter[str] = Counter()
         self.first: dict[str, str] = {}
         self.faults: list[str] = []
+        self.makers: dict[str, Node] = {}
+        self.waiting: dict[str, Node] = {}
         for name, shape in shapes.items():
             source = self.source("x" if name == x else "state", name)
             if name != x:
@@ -155,14 +161,22 @@ class Trace:
             raise ConversionError(f"its {what} {name!r} has NaN or infinity")
         return value
 
-    def check_computed(self, columns: Ids) -> None:
-        """Only layers and x may be computed with."""
-        for source in np.unique(source_of(columns)).tolist():
-            kind, name = self.sources[source]
-            if kind == "state":
-                raise ConversionError(f"it computes with the state {name!r}: not taken yet")
-            if kind == "cell":
-                raise ConversionError(f"it reads the cell state of {name!r}: not taken yet")
+    def settle(self, outputs: Sequence[str]) -> None:
+        """Drop the parts that no output depends on, and find faults with what the others read.
+
+        Only layers and x may be computed with.
+        """
+        for node in self.waiting.values():
+            self._count(node)
+        wanted = {s for name in outputs if name in self.ids for s in unique_sources(self.ids[name])}
+        self.parts = needed(self.parts, wanted)
+        for part in self.parts:
+            for source in unique_sources(part.columns):
+                kind, name = self.sources[source]
+                if kind == "state":
+                    self.faults.append(f"{part.node!r} computes with the state {name!r}")
+                if kind == "cell":
+                    self.faults.append(f"{part.node!r} reads the cell state of {name!r}")
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         for tensor in graph.initializer:
@@ -207,10 +221,14 @@ class Trace:
         given = [name for name in node.proto.input if name]
         if node.title in FOLDED and all(name in self.constants for name in given):
             return self._fold(node, {name: self.constants[name] for name in given})
-        if node.title not in {*self.handlers, *MOVES, *SIZES}:
-            self.unknown[node.title] += 1
-            self.first.setdefault(node.title, node.name)
+        self.makers |= dict.fromkeys(filter(None, node.proto.output), node)
+        if node.title in PARTLY:
+            self.waiting[node.name] = node
             return None
+        if node.title == DIVISION and not any(name in self.constants for name in given):
+            return self.handlers[DIVISION](self, node)
+        if node.title not in {*self.handlers, *MOVES, *SIZES}:
+            return self._count(node)
         if any(name not in self.ids and name not in self.constants for name in given):
             return None  # after a node that is not understood
         if node.title in self.handlers:
@@ -218,6 +236,10 @@ class Trace:
         if node.op in SIZES:
             return self._fold(node, {given[0]: self.ids[given[0]]})
         return self._move(node, given)
+
+    def _count(self, node: Node) -> None:
+        self.unknown[node.title] += 1
+        self.first.setdefault(node.title, node.name)
 
     def _move(self, node: Node, given: Sequence[str]) -> None:
         moved = given if node.op == "Concat" else given[:1]
