@@ -48,6 +48,11 @@ class Builder:
         self.nodes.append(helper.make_node(op, inputs, [output], name=name, **attributes))
         return output
 
+    def split(self, x: str, sizes: str, outputs: Sequence[str]) -> None:
+        """Along axis 1."""
+        name = f"split_{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Split", [x, sizes], outputs, name=name, axis=1))
+
     def recurrent(
         self,
         op: str,

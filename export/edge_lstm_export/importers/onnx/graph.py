@@ -176,7 +176,7 @@ def _notes(
     if runtime.opened:
         listed = ", ".join(runtime.opened)
         found.append(
-            f"The file starts these states at zero in each call, and here they are carried: "
+            f"The file starts these states anew in each call, and here they are carried: "
             f"{listed}"
         )
     if free:

@@ -56,7 +56,7 @@ class OnnxRuntime:
     x, shape   the input, and its shape. 0 is the open number of steps
     axis       of time, or None
     window     steps of one call. 0: all
-    states     input -> (output, shape)
+    states     input -> (output, its values at the start)
     taps       by layer
     opened     the states that the file keeps to itself
     """
@@ -66,7 +66,7 @@ class OnnxRuntime:
     shape: tuple[int, ...]
     axis: int | None
     window: int
-    states: Mapping[str, tuple[str, tuple[int, ...]]]
+    states: Mapping[str, tuple[str, Float32]]
     taps: Mapping[str, Tap]
     opened: tuple[str, ...]
     tool: str
@@ -94,7 +94,7 @@ class OnnxRuntime:
         window = self.window or len(xs)
         names = [*(tap.tensor for tap in self.taps.values()), *(o for o, _ in self.states.values())]
         wanted = list(dict.fromkeys(names))
-        state = {name: np.zeros(shape, np.float32) for name, (_, shape) in self.states.items()}
+        state = {name: start for name, (_, start) in self.states.items()}
         found: dict[str, list[Floats]] = {name: [] for name in self.taps}
         for start in range(0, len(xs), window):
             piece = np.zeros((window, xs.shape[1]), np.float32)
@@ -104,7 +104,7 @@ class OnnxRuntime:
             except Exception as e:  # its errors have no other base class
                 raise ConversionError(f"ONNX Runtime does not run the net: {reason(e)}") from e
             by_name = dict(zip(wanted, values, strict=True))
-            state = {n: by_name[o].reshape(shape) for n, (o, shape) in self.states.items()}
+            state = {n: by_name[o].reshape(a.shape) for n, (o, a) in self.states.items()}
             for name, tap in self.taps.items():
                 axis = None if window == 1 else tap.axis
                 found[name].append(tap.rows(by_name[tap.tensor], axis))
@@ -147,12 +147,12 @@ def original(
     shapes: dict[str, list[int | str]] = {n: list(s) for n, s in trace.shapes.items()}
     if trace.axis is not None:
         shapes[x][trace.axis] = window or "steps"
-    states = {n: (o, trace.shapes[n]) for n, o in pairs.items()}
+    states = {n: (o, np.zeros(trace.shapes[n], np.float32)) for n, o in pairs.items()}
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in trace.nodes]
     own = [] if window == 0 else _open_states(nodes, parts)
-    for name, output, units in own:
-        shapes[name] = [1, 1, units]
-        states[name] = (output, (1, 1, units))
+    for name, output, start in own:
+        shapes[name] = [1, 1, start.size]
+        states[name] = (output, start[None, None])
     names = [*(tap.tensor for tap in kept.values()), *(output for output, _ in states.values())]
     graph = helper.make_graph(
         nodes,
@@ -173,15 +173,15 @@ def original(
         window,
         states,
         kept,
-        tuple(name for name, _, _ in own),
+        tuple(name for name, *_ in own),
         f"ONNX Runtime {onnxruntime.__version__}",
     )
 
 
 def _open_states(
     nodes: Sequence[onnx.NodeProto], parts: Sequence[Part]
-) -> list[tuple[str, str, int]]:
-    """Make inputs and outputs of states that the graph starts at zero: their names and sizes."""
+) -> list[tuple[str, str, Float32]]:
+    """Make inputs and outputs of states that the graph starts itself: their names and values."""
     found = []
     for part in parts:
         if not isinstance(part, RecurrentPart) or part.operator is None:
@@ -194,5 +194,8 @@ def _open_states(
             node.output.extend([""] * (output + 1 - len(node.output)))
             node.input[place] = f"{part.node}.initial_{state}"
             node.output[output] = node.output[output] or f"{part.node}.Y_{state}"
-            found.append((node.input[place], node.output[output], part.units))
+            start = np.zeros(part.units, np.float32)
+            if part.initial:
+                start = np.array(part.initial["hc".index(state)], np.float32)
+            found.append((node.input[place], node.output[output], start))
     return found

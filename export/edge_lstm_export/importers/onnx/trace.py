@@ -173,10 +173,12 @@ class Trace:
         for part in self.parts:
             for source in unique_sources(part.columns):
                 kind, name = self.sources[source]
+                maker = self.makers.get(part.tensor)
+                where = f"{maker.title if maker else 'Identity'} {part.node!r}"
                 if kind == "state":
-                    self.faults.append(f"{part.node!r} computes with the state {name!r}")
+                    self.faults.append(f"{where}: it computes with the state {name!r}")
                 if kind == "cell":
-                    self.faults.append(f"{part.node!r} reads the cell state of {name!r}")
+                    self.faults.append(f"{where}: it reads the cell state of {name!r}")
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         for tensor in graph.initializer:
