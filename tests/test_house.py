@@ -43,6 +43,8 @@ LATE = {
     "statsmodels": "heavy: one baseline needs it",
     "threadpoolctl": "comes with sklearn, for the same baselines",
     "aeon": "heavy: only its data sets need it",
+    "keras": "heavy, and optional: a net of Keras alone needs it",
+    "h5py": "optional: comes with Keras",
     "onnxruntime": "optional in the runtime",
     "rknnlite": "optional: on a board with an NPU alone",
     "tqdm": "optional: a bar on a terminal alone",
