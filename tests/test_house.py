@@ -74,6 +74,7 @@ NAMES_A_LAYER = {
     "edge_lstm_export.graphs.npu": "writes that form",
     "edge_lstm_export.importers.audio": "the types in the files of other tools",
     "edge_lstm_export.importers._torch_layers": "the same",
+    "edge_lstm_export.importers.keras.config": "the names of layers in a file of weights",
     "edge_lstm_export.importers.torch.layers": "operators of PyTorch that have the same names",
     "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
     "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",

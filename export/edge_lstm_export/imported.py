@@ -122,4 +122,5 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
     if len(xs) < LEAST:
         source = "samples" if isinstance(samples, np.ndarray) else samples
         raise ConversionError(f"{source}: has {len(xs)} samples, expected {LEAST} or more")
-    return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)
+    answers = prove(foreign, xs)
+    return Imported(path, foreign, xs, answers, notes + foreign.measured(xs), samples is None)

@@ -8,6 +8,7 @@ other file names one.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ class Foreign:
     nodes             our layer -> its name in the file, for messages. {} if they are the same
     inputs, outputs   the names of features and of outputs, () if the file has none
     notes             what a user must know, a sentence each
+    measured          the samples -> more such sentences, once the net is proved
     """
 
     network: Network
@@ -62,6 +64,7 @@ class Foreign:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    measured: Callable[[Float32], tuple[str, ...]] = lambda _: ()
 
 
 def endings() -> dict[str, str]:

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import Foreign
+from .walk import foreign
 
 ENDINGS = (".keras",)
 
 
 def read(path: Path) -> Foreign:
     """Raises ConversionError: for a damaged file, and naming all layers that can't be taken."""
-    from .walk import foreign
-
     return foreign(path)
