@@ -110,11 +110,6 @@ def _notes(walk: Walk, answers: Answers) -> tuple[str, ...]:
             f"A call of the file takes {walk.steps} steps. LiteRT carries the states from call to "
             "call, and here they are carried from step to step"
         )
-    for clip in sorted(walk.clips):
-        found.append(
-            f"The file clips the cell state at {clip:g}, and here it is not clipped. That makes no "
-            "difference with the samples that the net is proved with"
-        )
     if walk.tensor(walk.graph.inputs[0]).open:
         found.append("A size of the input is open in the file. It is 1 here")
     if rest := [walk.tensor(place).name for place in walk.graph.outputs[1:]]:

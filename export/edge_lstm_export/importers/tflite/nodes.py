@@ -21,6 +21,7 @@ from .walk import Walk
 
 # ActivationFunctionType of the format.
 FUSED: dict[int, Activation] = {0: "none", 1: "relu", 4: "tanh"}
+LITERT = ("none", "relu")  # of these, what LiteRT has in all operators but the recurrent ones
 FUSED_NAMES = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 POINTWISE: dict[str, Activation] = {"LOGISTIC": "sigmoid", "TANH": "tanh", "RELU": "relu"}
 # Inputs of UNIDIRECTIONAL_SEQUENCE_LSTM: for each gate i, f, g, o the matrices and the bias.
@@ -51,13 +52,11 @@ def lstm(walk: Walk, operator: Operator, name: str) -> None:
     scales = [_product_scale(walk, x, walk.input(operator, place)) for place in W_X]
     b = [
         walk.constant(operator, place, f"input {place}", scale)
-        if walk.input(operator, place) >= 0
-        else np.zeros(len(matrices[0][0]))
         for place, scale in zip(BIAS, scales, strict=True)
     ]
     _keep_states(walk, operator, name, LSTM_STATES, len(b[0]))
     if operator.options.cellClip:
-        walk.clips.add(float(operator.options.cellClip))
+        walk.clips[walk.input(operator, LSTM_STATES[1])] = (name, float(operator.options.cellClip))
     W_x, W_h = (_stacked(m) for m in matrices)
     _recurrent(walk, operator, name, Lstm, (W_x, W_h, _stacked(b)), {})
 
@@ -150,7 +149,7 @@ def _recurrent(
 def dense(walk: Walk, operator: Operator, name: str) -> None:
     if operator.options.weightsFormat:
         raise ConversionError("its weights are shuffled")
-    activation = _function(operator, ("none", "relu", "tanh"))
+    activation = _function(operator, LITERT)
     W = walk.constant(operator, 1, "matrix").T
     scale = _product_scale(walk, operator.inputs[0], operator.inputs[1])
     b = np.zeros(W.shape[1])
@@ -222,15 +221,9 @@ def activation(walk: Walk, operator: Operator, name: str) -> None:
     _pointwise(walk, operator, name, values, POINTWISE[operator.code])
 
 
-def softmax(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
-    """Keeps the origins, so that what comes after it is not named as a fault."""
-    walk.finish(operator, walk.moved(operator))
-    raise ConversionError("there is no layer for it; leave it out, and take the largest output")
-
-
 def arithmetic(walk: Walk, operator: Operator, name: str) -> None:
     """ADD of two tensors, ADD and MUL of a tensor and a constant."""
-    function = _function(operator, ("none", "relu", "tanh"))
+    function = _function(operator, LITERT)
     places = operator.inputs[:2]
     free = [k for k, place in enumerate(places) if place in walk.ids]
     if len(free) == 2:
@@ -313,7 +306,6 @@ HANDLERS: dict[str, Callable[[Walk, Operator, str], None]] = {
     "FULLY_CONNECTED": dense,
     **dict.fromkeys(POINTWISE, activation),
     **dict.fromkeys(("ADD", "MUL"), arithmetic),
-    "SOFTMAX": softmax,
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     "TRANSPOSE": transpose,
     "STRIDED_SLICE": strided_slice,

@@ -56,6 +56,7 @@ class LiteRT:
         self._walk = walk
         self._answers = answers
         self._compared = False
+        self._largest = dict.fromkeys(walk.clips, 0.0)
         self._units = {
             name: (int(part.tensor), _units(part, walk.steps)) for name, part in taps.items()
         }
@@ -74,9 +75,15 @@ class LiteRT:
         return found
 
     def measured(self, xs: Float32) -> tuple[str, ...]:
-        """How far the file as it is is from what it is proved against. (T, F) -> sentences."""
-        if not self.quantized:
-            return ()
+        """What clips, and how far the file as it is is from this. xs: (T, F) -> sentences."""
+        clipped = tuple(
+            f"The file clips the cell state of {name!r} at {clip:g}. Here it is not clipped, and "
+            f"reaches {self._largest[place]:.3g} with the samples"
+            for place, (name, clip) in self._walk.clips.items()
+        )
+        return clipped + (self._difference(xs) if self.quantized else ())
+
+    def _difference(self, xs: Float32) -> tuple[str, ...]:
         right = self.run(xs)[self._last]
         with _refused():
             steps, found = self._whole(xs)
@@ -92,11 +99,12 @@ class LiteRT:
         )
 
     @functools.cached_property
-    def _step(self) -> Any:
-        return _interpreter(stepwise(self._walk, [place for place, _ in self._units.values()]))
+    def _step(self) -> tuple[Any, dict[int, int]]:
+        content, states = stepwise(self._walk, [place for place, _ in self._units.values()])
+        return _interpreter(content), states
 
     def _run(self, xs: Float32) -> dict[str, Floats]:
-        net = self._step
+        net, states = self._step
         net.reset_all_variables()
         (entry,) = net.get_input_details()
         places = [detail["index"] for detail in net.get_output_details()]
@@ -109,6 +117,15 @@ class LiteRT:
             net.invoke()
             for place, (name, (_, units)) in zip(places, self._units.items(), strict=True):
                 found[name][k, units] = net.get_tensor(place).ravel()
+            for state, (name, clip) in self._walk.clips.items():
+                reached = float(np.abs(net.get_tensor(states[state])).max())
+                self._largest[state] = max(self._largest[state], reached)
+                if reached >= clip:
+                    raise ConversionError(
+                        f"{name!r} clips its cell state at {clip:g}, and reaches that at step {k} "
+                        "of the samples: there is no layer for it. Are these samples what the net "
+                        "was trained with?"
+                    )
         return found
 
     def _whole(self, xs: Float32) -> tuple[NDArray[np.int64], Floats]:

@@ -22,6 +22,7 @@ LOOP = (
     ".keras file"
 )
 WHY = {
+    "SOFTMAX": "leave it out: the largest output stays the largest",
     "WHILE": LOOP,
     "IF": "a branch",
     **dict.fromkeys(("READ_VARIABLE", "ASSIGN_VARIABLE", "VAR_HANDLE"), "a state of its own"),
@@ -40,6 +41,7 @@ class Walk:
     constants tensor -> its real numbers, of what DEQUANTIZE makes too
     same      tensor -> the one that it is a quantized or a real copy of
     states    variable tensor -> the operator that it is a state of
+    clips     cell state that is clipped -> the name of its operator, and at which value
     faults    sentences on operators
     """
 
@@ -64,7 +66,7 @@ class Walk:
         self.parts: list[Part] = []
         self.faults: list[str] = []
         self.unknown: Counter[str] = Counter()
-        self.clips: set[float] = set()
+        self.clips: dict[int, tuple[str, float]] = {}
         self._sources = X
         rest = [size for k, size in enumerate(shape) if k != axis]
         ids = elements(X, np.arange(self.steps)[:, None], np.arange(self.features))

@@ -114,8 +114,11 @@ def as_it_is(graph: Graph) -> bytes:
     return writer.content(graph.inputs, graph.outputs)
 
 
-def stepwise(walk: Walk, outputs: Sequence[int]) -> bytes:
-    """The same graph of one step, in float32. outputs: the tensors that it tells."""
+def stepwise(walk: Walk, outputs: Sequence[int]) -> tuple[bytes, dict[int, int]]:
+    """The same graph of one step, in float32, and the places of its states.
+
+    outputs: the tensors that it tells.
+    """
     graph = walk.graph
     writer = Writer()
     places: dict[int, int] = {-1: -1}
@@ -154,4 +157,5 @@ def stepwise(walk: Walk, outputs: Sequence[int]) -> bytes:
         read = [at(place, whole=whole) for place in operator.inputs]
         one = Operator(operator.code, 1, (), (), (), operator.options, operator.options_type)
         writer.operator(one, read, [at(place) for place in operator.outputs[:1]])
-    return writer.content([at(graph.inputs[0])], [at(place) for place in outputs])
+    content = writer.content([at(graph.inputs[0])], [at(place) for place in outputs])
+    return content, {place: places[place] for place in walk.states}
