@@ -45,6 +45,8 @@ LATE = {
     "aeon": "heavy: only its data sets need it",
     "keras": "heavy, and optional: a net of Keras alone needs it",
     "h5py": "optional: comes with Keras",
+    "ai_edge_litert": "optional: a net of TFLite alone needs it",
+    "flatbuffers": "optional: comes with LiteRT",
     "onnxruntime": "optional in the runtime",
     "rknnlite": "optional: on a board with an NPU alone",
     "tqdm": "optional: a bar on a terminal alone",

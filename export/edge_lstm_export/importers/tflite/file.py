@@ -154,7 +154,8 @@ class _Reader:
         scale = np.zeros(0, np.float32)
         zero = np.zeros(0, np.int64)
         axis = 0
-        if (q := tensor.Quantization()) is not None and q.ScaleLength():
+        q = tensor.Quantization()
+        if q is not None and q.ScaleLength() and "INT" in kind:  # LiteRT ignores others
             scale = np.array(q.ScaleAsNumpy(), np.float32)
             zero = np.array(q.ZeroPointAsNumpy(), np.int64).ravel()
             zero = zero if q.ZeroPointLength() else np.zeros(scale.size, np.int64)
