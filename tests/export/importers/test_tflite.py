@@ -468,7 +468,7 @@ def test_without_litert_a_line_says_how_to_get_it(
 
 
 def damaged(b: Builder, x: int, what: str) -> int:
-    y = b.lstm(x, 5)
+    y = b.lstm(x, 5, b.whole if what == "scales" else None)
     weight = int(b.operators[0].inputs[1])
     if what == "buffer":
         b.tensors[weight].buffer = 10_000

@@ -15,6 +15,7 @@ from .. import Floats
 from ..onnx.elements import MAX_STEPS, Ids, axis_of, elements
 from ..onnx.parts import Part, X
 from .file import Graph, Operator, Tensor
+from .types import check
 
 LOOP = (
     "a loop that TensorFlow's converter left: convert a Keras layer LSTM, whose batch is 1 and "
@@ -161,6 +162,7 @@ class Walk:
             return
         try:
             handlers[operator.code](self, operator, name)
+            check(operator, self.graph.tensors)
         except ConversionError as e:
             self.faults.append(f"{operator.code} {name!r} can't be taken: {e}")
         except (ValueError, IndexError, TypeError, OverflowError) as e:  # of NumPy
