@@ -331,6 +331,40 @@ def test_a_file_with_other_gates_is_another_net(tmp_path: Path) -> None:
         prove(dataclasses.replace(one, original=two.original), XS[:300])
 
 
+def test_the_file_as_it_is_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only its graph of one step."""
+    original: Any = read(saved(tmp_path / "net.tflite", NETS["lstm"])).original
+    right = original.run(XS[:20])
+    monkeypatch.setattr(type(original), "_run", lambda *_: {n: y + 1e-3 for n, y in right.items()})
+    original._compared = False
+    with pytest.raises(
+        ConversionError, match=r"the file as it is and .* differ by 0.001 in LiteRT"
+    ):
+        original.run(XS[:20])
+
+
+@pytest.mark.parametrize(("what", "kind"), [("y", 9), ("state", 9), ("weight", 1), ("bias", 2)])
+def test_types_that_do_not_go_together_are_refused(what: str, kind: int, tmp_path: Path) -> None:
+    """LiteRT takes some of these, and writes past the end of a tensor."""
+
+    def build(b: Builder, x: int) -> int:
+        y = b.lstm(x, 4)
+        inputs = b.operators[-1].inputs
+        place = {"y": y, "state": inputs[18], "weight": inputs[2], "bias": inputs[13]}[what]
+        if what in ("weight", "bias"):
+            shape = b.tensors[place].shape.tolist()
+            place = b.constant(np.ones(shape), "f2" if what == "weight" else "i4")
+            inputs[2 if what == "weight" else 13] = place
+        b.tensors[place].type = kind
+        return y
+
+    refused(
+        saved(tmp_path / "net.tflite", build),
+        "it reads and writes FLOAT32 and INT8|its states are INT8|its matrices are FLOAT32 and "
+        "FLOAT16|its biases are FLOAT32 and INT32",
+    )
+
+
 def test_a_clip_that_makes_a_difference_is_refused(tmp_path: Path) -> None:
     def build(b: Builder, x: int) -> int:
         y = b.lstm(x, 5)

@@ -245,6 +245,8 @@ class Walk:
     def _weights(self, path: str, shapes: Sequence[tuple[int, ...]]) -> list[Floats]:
         """In float64, by their places. Raises ConversionError."""
         names = [name for name in self.arrays if name.startswith(f"{path}vars/")]
+        if not names:
+            raise ConversionError("it has no weights of its own in the file, or shares a layer's")
         found = []
         for k, shape in enumerate(shapes):
             array = self.arrays.get(f"{path}vars/{k}")
