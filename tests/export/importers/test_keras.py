@@ -489,6 +489,12 @@ def test_a_zip_that_is_no_net_is_refused(net: Path, tmp_path: Path) -> None:
     refused(changed(net, members={"config.json": deep}), "config.json can't be read")
 
 
+@pytest.mark.parametrize("name", ["old.h5", "net.weights.h5", "old.HDF5"])
+def test_an_older_file_is_answered_with_what_to_do(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    refused(tmp_path / name, r"is a file of Keras 2, or of weights alone\. Load it")
+
+
 def test_a_bomb_is_refused(net: Path) -> None:
     bomb = changed(net, members={"config.json": bytes((1 << 26) + 1)})
     assert bomb.stat().st_size < 1 << 18

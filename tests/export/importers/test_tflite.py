@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -155,6 +156,14 @@ def test_a_net_that_answers_at_the_end_answers_at_each_step(tmp_path: Path) -> N
     net = imported(path)
     assert net.notes[0] == "The file answers after the last of 7 steps alone, and here at each step"
     assert np.abs(ours(net.foreign)[6::7] - interpreted(path, XS)).max() <= CLOSE
+
+
+def test_a_net_of_one_step_whose_length_is_open(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.tflite", lambda b, x: b.lstm(x, 4), 1, 1, FEATURES)
+    net = imported(with_signature(path, [-1, -1, FEATURES]))
+    assert net.notes[0] == "A size of the input is open in the file. It is 1 here"
+    right = interpreted(path, XS).reshape(-1, 4)
+    assert np.abs(ours(net.foreign) - right).max() <= CLOSE
 
 
 def test_a_bundle_of_a_net(tmp_path: Path) -> None:
@@ -480,10 +489,24 @@ def test_a_second_input_is_refused(tmp_path: Path) -> None:
 
 
 def with_inputs(path: Path, inputs: list[int]) -> Path:
-    import flatbuffers
+    def change(graph: Any) -> None:
+        graph.inputs = np.array(inputs, np.int32)
 
+    return rewritten(path, change)
+
+
+def with_signature(path: Path, sizes: list[int]) -> Path:
+    """With these sizes of x, of which -1 are open."""
+
+    def change(graph: Any) -> None:
+        graph.tensors[0].shapeSignature = np.array(sizes, np.int32)
+
+    return rewritten(path, change)
+
+
+def rewritten(path: Path, change: Callable[[Any], None]) -> Path:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
-    model.subgraphs[0].inputs = np.array(inputs, np.int32)
+    change(model.subgraphs[0])
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     path.write_bytes(bytes(builder.Output()))

@@ -14,6 +14,17 @@ from .. import Foreign
 from .walk import foreign
 
 ENDINGS = (".keras",)
+OLD = (".h5", ".hdf5")
+
+
+def refusal(path: Path) -> str:
+    """Why a file of another ending is not taken, "" if it is none of Keras."""
+    if path.suffix.lower() not in OLD or not path.is_file():
+        return ""
+    return (
+        "is a file of Keras 2, or of weights alone. Load it in your program, and save the model by "
+        'model.save("net.keras")'
+    )
 
 
 def read(path: Path) -> Foreign:
