@@ -438,6 +438,14 @@ def squares(b: Builder, x: int) -> int:
     return b.add("MUL", [y, y], b.tensor(1, STEPS, 5), "MulOptions")
 
 
+def sliced(begin: list[int], end: list[int], *shape: int) -> Build:
+    def build(b: Builder, x: int) -> int:
+        inputs = [b.lstm(x, 5), *(b.constant(v, "i4") for v in (begin, end, [1, 1, 1]))]
+        return b.add("STRIDED_SLICE", inputs, b.tensor(*shape), "StridedSliceOptions")
+
+    return build
+
+
 REFUSED: dict[str, tuple[Build, str]] = {
     "peephole": (
         lstm_with(9, 5),
@@ -463,6 +471,8 @@ REFUSED: dict[str, tuple[Build, str]] = {
     "no state": (lambda b, x: b.dense(x, 2), "no layer of it has a state"),
     "squares": (squares, "it multiplies two tensors: no layer does that yet"),
     "NaN": (not_a_number, "its input 6 has NaN or infinity"),
+    "a part": (sliced([0, 0, 1], [1, 7, 3], 1, 7, 2), "it takes a part of a step's values"),
+    "the first step": (sliced([0, 0, 0], [1, 1, 5], 1, 1, 5), "or other steps than the last one"),
     "cycle": (cycle, "UNIDIRECTIONAL_SEQUENCE_LSTM reads 't.*' before it is there"),
     "shapes": (shapes, "FULLY_CONNECTED 't.*'"),
     "wrong weights": (lstm_with(5, 5, 4), "its gates have the shapes"),

@@ -280,7 +280,13 @@ def strided_slice(walk: Walk, operator: Operator, name: str) -> None:  # noqa: A
         last = None if options.endMask >> axis & 1 else int(end[axis])
         shrunk = options.shrinkAxisMask >> axis & 1
         places.append(int(begin[axis]) if shrunk else slice(first, last, int(stride[axis])))
-    walk.finish(operator, ids[tuple(places)])
+    found = ids[tuple(places)]
+    end_of = [np.count_nonzero(step_of(a) == walk.steps - 1) for a in (ids, found)]
+    if end_of[0] != end_of[1]:
+        raise ConversionError(
+            "it takes a part of a step's values, or other steps than the last one"
+        )
+    walk.finish(operator, found)
 
 
 def concatenation(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
