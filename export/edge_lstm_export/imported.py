@@ -140,4 +140,5 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
         xs = xs[: len(xs) // foreign.length * foreign.length]
     if len(xs) < least:
         raise ConversionError(f"{source}: has {len(xs)} samples, expected {least} or more")
-    return Imported(path, foreign, xs, prove(foreign, xs), notes, samples is None)
+    answers = prove(foreign, xs)
+    return Imported(path, foreign, xs, answers, notes + foreign.measured(xs), samples is None)

@@ -8,7 +8,7 @@ other file names one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class Foreign:
     notes             what a user must know, a sentence each
     counts            feature -> N, if it must be a whole number from 0 to N - 1
     length            steps of a sequence, if the net needs whole ones and takes no others
+    measured          the samples -> more such sentences, once the net is proved
     """
 
     network: Network
@@ -68,6 +69,7 @@ class Foreign:
     notes: tuple[str, ...] = ()
     counts: Mapping[int, int] = dataclasses.field(default_factory=dict)
     length: int | None = None
+    measured: Callable[[Float32], tuple[str, ...]] = lambda _: ()
 
 
 def endings() -> dict[str, str]:

@@ -176,8 +176,7 @@ def _notes(
     if runtime.opened:
         listed = ", ".join(runtime.opened)
         found.append(
-            f"The file starts these states anew in each call, and here they are carried: "
-            f"{listed}"
+            f"The file starts these states anew in each call, and here they are carried: {listed}"
         )
     if free:
         found.append("The size of a batch is open in the file, and 1 here")

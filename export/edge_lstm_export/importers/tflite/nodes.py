@@ -1,0 +1,320 @@
+"""What the operators become: dense and recurrent layers, or origins that are moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.dense import Activation
+from edge_lstm_runtime.layers.lstm import Lstm
+from edge_lstm_runtime.layers.rnn import Rnn
+
+from .. import Floats
+from ..onnx.elements import Ids, by_step, elements, step_of
+from ..onnx.parts import MAX_MATRIX, DensePart, RecurrentPart
+from .file import Operator
+from .walk import Walk
+
+# ActivationFunctionType of the format.
+FUSED: dict[int, Activation] = {0: "none", 1: "relu", 4: "tanh"}
+LITERT = ("none", "relu")  # of these, what LiteRT has in all operators but the recurrent ones
+FUSED_NAMES = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
+POINTWISE: dict[str, Activation] = {"LOGISTIC": "sigmoid", "TANH": "tanh", "RELU": "relu"}
+# Inputs of UNIDIRECTIONAL_SEQUENCE_LSTM: for each gate i, f, g, o the matrices and the bias.
+W_X = (1, 2, 3, 4)
+W_H = (5, 6, 7, 8)
+BIAS = (12, 13, 14, 15)
+LSTM_STATES = (18, 19)
+SPECIAL = {"peephole": (9, 10, 11), "projection": (16, 17), "layer normalization": (20, 21, 22, 23)}
+WINDOW = (
+    "it reads {} steps at once, side by side: its weights are different for each step of a window. "
+    "There is no layer for that; train a net that answers after the last step (without Flatten)"
+)
+
+
+def lstm(walk: Walk, operator: Operator, name: str) -> None:
+    for what, places in SPECIAL.items():
+        if any(walk.input(operator, place) >= 0 for place in places):
+            raise ConversionError(f"it has a {what}, which there is no layer for")
+    if walk.input(operator, W_X[0]) < 0:
+        raise ConversionError("it has no input gate (CIFG), which there is no layer for")
+    _function(operator, ("tanh",))
+    x = walk.input(operator, 0)
+    matrices = [
+        [walk.constant(operator, place, f"input {place}") for place in places]
+        for places in (W_X, W_H)
+    ]
+    # The bias of an int8 layer has the scale of its products with x.
+    scales = [_product_scale(walk, x, walk.input(operator, place)) for place in W_X]
+    b = [
+        walk.constant(operator, place, f"input {place}", scale)
+        for place, scale in zip(BIAS, scales, strict=True)
+    ]
+    _keep_states(walk, operator, name, LSTM_STATES, len(b[0]))
+    if operator.options.cellClip:
+        walk.clips[walk.input(operator, LSTM_STATES[1])] = (name, float(operator.options.cellClip))
+    W_x, W_h = (_stacked(m) for m in matrices)
+    _recurrent(walk, operator, name, Lstm, (W_x, W_h, _stacked(b)), {})
+
+
+def rnn(walk: Walk, operator: Operator, name: str) -> None:
+    activation = _function(operator, ("tanh", "relu"))
+    W_x, W_h, b = (walk.constant(operator, k, f"input {k}") for k in (1, 2, 3))
+    _keep_states(walk, operator, name, (4,), len(b))
+    _recurrent(walk, operator, name, Rnn, (W_x, W_h, b), {"activation": activation})
+
+
+def _product_scale(walk: Walk, x: int, weight: int) -> float:
+    scales = [walk.tensor(place).scale for place in (x, weight)]
+    return float(scales[0][0]) * float(scales[1][0]) if all(s.size == 1 for s in scales) else 0.0
+
+
+def _stacked(blocks: list[Floats]) -> Floats:
+    if len({block.shape for block in blocks}) > 1:
+        raise ConversionError(f"its gates have the shapes {[block.shape for block in blocks]}")
+    return np.concatenate(blocks)
+
+
+def _keep_states(
+    walk: Walk, operator: Operator, name: str, places: tuple[int, ...], units: int
+) -> None:
+    for place in places:
+        at = walk.input(operator, place)
+        if at < 0 or not walk.tensor(at).variable or walk.tensor(at).data is not None:
+            raise ConversionError("its state is no variable of the file")
+        if at in walk.states:
+            raise ConversionError("its state is the state of another layer too")
+        if walk.tensor(at).shape != (1, units):
+            raise ConversionError(
+                f"its state has the shape {walk.tensor(at).shape}, expected {(1, units)}"
+            )
+        walk.states[at] = name
+
+
+def _function(operator: Operator, expected: tuple[str, ...]) -> Activation:
+    number = operator.options.fusedActivationFunction
+    found = FUSED.get(number)
+    if found is None or found not in expected:
+        shown = FUSED_NAMES[number] if 0 <= number < len(FUSED_NAMES) else number
+        raise ConversionError(f"its activation is {shown}, expected {' or '.join(expected)}")
+    return found
+
+
+def _recurrent(
+    walk: Walk,
+    operator: Operator,
+    name: str,
+    kind: type[Layer],
+    weights: tuple[Floats, Floats, Floats],
+    options: dict[str, Any],
+) -> None:
+    W_x, W_h, b = weights
+    x = walk.moved(operator)
+    rows, units = W_h.shape
+    gates = 4 if kind is Lstm else 1
+    if W_x.ndim != 2 or rows != gates * units or len(W_x) != rows or b.shape != (rows,):
+        shapes = [w.shape for w in weights]
+        raise ConversionError(f"its weights have the shapes {shapes}")
+    batch = 1 if operator.options.timeMajor else 0
+    if x.ndim != 3 or x.shape[batch] != 1 or x.shape[2] != W_x.shape[1]:
+        raise ConversionError(
+            f"it reads the shape {x.shape}, expected (1, steps, {W_x.shape[1]}): one stream"
+        )
+    steps = np.take(x, 0, batch)  # (T, n)
+    if len(steps) != walk.steps or (step_of(steps) != np.arange(walk.steps)[:, None]).any():
+        raise ConversionError(f"it reads {len(steps)} steps, and the net has {walk.steps}")
+    pattern = by_step(steps).pattern[0]
+    source = walk.source()
+    y = np.expand_dims(elements(source, np.arange(walk.steps)[:, None], np.arange(units)), batch)
+    part = RecurrentPart(
+        name,
+        str(operator.outputs[0]),
+        y,
+        source,
+        pattern,
+        units,
+        kind,
+        options,
+        (W_x, W_h, b, np.zeros_like(b)),
+        operator=0,
+    )
+    walk.finish(operator, y)
+    walk.parts.append(part)
+
+
+def dense(walk: Walk, operator: Operator, name: str) -> None:
+    if operator.options.weightsFormat:
+        raise ConversionError("its weights are shuffled")
+    activation = _function(operator, LITERT)
+    W = walk.constant(operator, 1, "matrix").T
+    scale = _product_scale(walk, operator.inputs[0], operator.inputs[1])
+    b = np.zeros(W.shape[1])
+    if walk.input(operator, 2) >= 0:
+        b = walk.constant(operator, 2, "bias", scale)
+    x = walk.moved(operator)
+    rows = x.reshape(-1, len(W))
+    if b.shape != (W.shape[1],):
+        raise ConversionError(f"its bias has the shape {b.shape}, expected {(W.shape[1],)}")
+    if (count := len(np.unique(step_of(rows[0])))) > 1:
+        raise ConversionError(WINDOW.format(count))
+    order, steps, pattern = by_step(rows)
+    if W.size * len(pattern) ** 2 > MAX_MATRIX:
+        raise ConversionError(f"its matrix is too large: {len(pattern)} times {W.shape}")
+    weights = (np.kron(np.eye(len(pattern)), W), np.tile(b, len(pattern)))
+    found = _dense(walk, operator, name, (pattern.ravel(), *weights), activation)
+    units = found.reshape(len(pattern), -1)
+    ids = np.empty((len(rows), units.shape[1]), np.int64)
+    ids[order] = units + elements(0, steps, 0)[:, None, None]
+    _done(walk, operator, ids.reshape(walk.tensor(operator.outputs[0]).shape))
+
+
+def _dense(
+    walk: Walk,
+    operator: Operator,
+    name: str,
+    layer: tuple[Ids, Floats, Floats],
+    activation: Activation,
+) -> Ids:
+    """(units,) the origins of step 0. layer: its columns, W and b."""
+    columns, W, b = layer
+    source = walk.source()
+    nothing = np.empty(0, np.int64)
+    walk.parts.append(
+        DensePart(
+            name, str(operator.outputs[0]), nothing, source, columns, len(b), W, b, activation
+        )
+    )
+    return elements(source, 0, np.arange(len(b)))
+
+
+def _done(walk: Walk, operator: Operator, ids: Ids) -> None:
+    walk.parts[-1].ids = ids
+    walk.finish(operator, ids)
+
+
+def _pointwise(
+    walk: Walk,
+    operator: Operator,
+    name: str,
+    values: tuple[Ids, Any, Any],
+    activation: Activation,
+) -> None:
+    """activation(ids factor + shift). values: these three."""
+    ids, factor, shift = np.broadcast_arrays(*values)
+    order, steps, pattern = by_step(ids.reshape(-1, 1))
+    each = [a.ravel()[order] for a in (factor, shift)]
+    if any((a != a[0]).any() for a in each):
+        raise ConversionError("its constant is another one at each step")
+    layer = (pattern.ravel(), each[0][0].astype(np.float64), each[1][0].astype(np.float64))
+    units = _dense(walk, operator, name, layer, activation)
+    found = np.empty(ids.size, np.int64)
+    found[order] = units + elements(0, steps, 0)[:, None]
+    _done(walk, operator, found.reshape(ids.shape))
+
+
+def activation(walk: Walk, operator: Operator, name: str) -> None:
+    values = (walk.moved(operator), 1.0, 0.0)
+    _pointwise(walk, operator, name, values, POINTWISE[operator.code])
+
+
+def arithmetic(walk: Walk, operator: Operator, name: str) -> None:
+    """ADD of two tensors, ADD and MUL of a tensor and a constant."""
+    function = _function(operator, LITERT)
+    places = operator.inputs[:2]
+    free = [k for k, place in enumerate(places) if place in walk.ids]
+    if len(free) == 2:
+        if operator.code != "ADD":
+            raise ConversionError("it multiplies two tensors: no layer does that yet")
+        return _sum(walk, operator, name, function)
+    ids = walk.moved(operator, free[0] if free else 0)
+    c = walk.constant(operator, 1 - free[0], "constant")
+    values = (ids, 1.0, c) if operator.code == "ADD" else (ids, c, 0.0)
+    return _pointwise(walk, operator, name, values, function)
+
+
+def _sum(walk: Walk, operator: Operator, name: str, function: Activation) -> None:
+    a, b = np.broadcast_arrays(walk.moved(operator, 0), walk.moved(operator, 1))
+    order, steps, first = by_step(a.reshape(-1, 1))
+    second = b.ravel()[order] - elements(0, steps, 0)[:, None]
+    if (step_of(b.ravel()[order]) != steps[:, None]).any() or (second != second[0]).any():
+        raise ConversionError("it adds values of different steps")
+    if len(first) ** 2 > MAX_MATRIX:
+        raise ConversionError(f"its tensors are too large: {a.shape}")
+    one = np.eye(len(first))
+    columns = np.concatenate([first.ravel(), second[0]])
+    layer = (columns, np.concatenate([one, one]), np.zeros(len(first)))
+    units = _dense(walk, operator, name, layer, function)
+    found = np.empty(a.size, np.int64)
+    found[order] = units + elements(0, steps, 0)[:, None]
+    _done(walk, operator, found.reshape(a.shape))
+
+
+# --- moves ---
+
+
+def reshape(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
+    ids = walk.moved(operator)
+    walk.finish(operator, ids.reshape(walk.tensor(operator.outputs[0]).shape))
+
+
+def transpose(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
+    order = walk.whole(operator, 1, "order")
+    walk.finish(operator, walk.moved(operator).transpose(order.tolist()))
+
+
+def strided_slice(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
+    ids = walk.moved(operator)
+    begin, end, stride = (
+        walk.whole(operator, k, what) for k, what in ((1, "begin"), (2, "end"), (3, "stride"))
+    )
+    options = operator.options
+    if options.ellipsisMask or options.newAxisMask or options.offset or len(begin) != ids.ndim:
+        raise ConversionError("it slices in a way that is not taken")
+    places: list[Any] = []
+    for axis in range(ids.ndim):
+        first = None if options.beginMask >> axis & 1 else int(begin[axis])
+        last = None if options.endMask >> axis & 1 else int(end[axis])
+        shrunk = options.shrinkAxisMask >> axis & 1
+        places.append(int(begin[axis]) if shrunk else slice(first, last, int(stride[axis])))
+    found = ids[tuple(places)]
+    end_of = [np.count_nonzero(step_of(a) == walk.steps - 1) for a in (ids, found)]
+    if end_of[0] != end_of[1]:
+        raise ConversionError(
+            "it takes a part of a step's values, or other steps than the last one"
+        )
+    walk.finish(operator, found)
+
+
+def concatenation(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
+    _function(operator, ("none",))
+    every = [walk.moved(operator, k) for k in range(len(operator.inputs))]
+    walk.finish(operator, np.concatenate(every, axis=operator.options.axis))
+
+
+def copy(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
+    """QUANTIZE and DEQUANTIZE: the same values in another number format."""
+    (place,) = operator.inputs
+    (output,) = operator.outputs
+    walk.same[output] = walk.same.get(place, place)
+    if place in walk.ids:
+        walk.finish(operator, walk.ids[place])
+    else:
+        walk.constants[output] = walk.constant(operator, 0, "input")
+
+
+HANDLERS: dict[str, Callable[[Walk, Operator, str], None]] = {
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": rnn,
+    "FULLY_CONNECTED": dense,
+    **dict.fromkeys(POINTWISE, activation),
+    **dict.fromkeys(("ADD", "MUL"), arithmetic),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
+    "TRANSPOSE": transpose,
+    "STRIDED_SLICE": strided_slice,
+    "CONCATENATION": concatenation,
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), copy),
+}
