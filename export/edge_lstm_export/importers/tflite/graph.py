@@ -96,7 +96,7 @@ def _parts(walk: Walk, answers: Answers) -> list[Part]:
     else:
         last.tensor = str(answers.tensor)
         last.ids = walk.ids[answers.tensor]
-    return joined(needed(walk.parts, last.source))
+    return joined(needed(walk.parts, [last.source]))
 
 
 def _notes(walk: Walk, answers: Answers) -> tuple[str, ...]:
