@@ -142,7 +142,7 @@ class Walk:
             y.columns, elements(source, 0, np.arange(last.units))
         ):
             y = self._scaled("output", "", y, np.ones(len(y.columns)), np.zeros(len(y.columns)))
-        return joined(needed(self.parts, [int(source_of(y.columns)[0]))])
+        return joined(needed(self.parts, [int(source_of(y.columns)[0])]))
 
     def _call(self, item: Item, values: Sequence[Value | None]) -> Value | None:
         given = [value for value in values if value is not None]
