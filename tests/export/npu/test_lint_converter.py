@@ -28,7 +28,10 @@ from helpers.lint_graphs import (
     lstm_of_2d,
     lstm_scaled,
 )
+from helpers.lint_pairs import MORE_PAIRS
 from helpers.specs import least_spec
+
+ALL_PAIRS = PAIRS + MORE_PAIRS
 
 
 def convert_all(jobs, folder):
@@ -72,12 +75,12 @@ def clean(result):
 def test_converter_does_what_the_rules_say(tmp_path):
     jobs = [
         job
-        for _, wrong, there, right, here, _ in PAIRS
+        for _, wrong, there, right, here, _ in ALL_PAIRS
         for job in ((wrong(), *there), (right(), *here))
     ]
     results = convert_all(jobs, tmp_path)
     for (rule, _, there, _, here, _), wrong, right in zip(
-        PAIRS, results[::2], results[1::2], strict=True
+        ALL_PAIRS, results[::2], results[1::2], strict=True
     ):
         assert not clean(wrong), f"{rule} on {there}: the converter takes the wrong graph: {wrong}"
         if RULES[rule].level == "warning":
