@@ -6,7 +6,9 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from helpers.lint_graphs import lstm, node, random
-from helpers.operator_graphs import GRAPHS, SHAPE, after_conv, conditional, conv, graph, resized
+from helpers.operator_graphs import GRAPHS
+from helpers.operator_makers import SHAPE, after_conv, conditional, graph
+from helpers.operator_singles import conv, resized
 
 
 def gru(operator="GRU", operands="x W R B - h", ends="Y Yh", batch=1, **attributes):
@@ -163,7 +165,8 @@ MORE_PAIRS = [
     ("recurrent-bias-missing", lambda: gru(operands="x W R - - h"), RK, gru, RK, "zeros, (1, 96)"),
     ("recurrent-batch", lambda: gru(batch=2), RK, lambda: gru(batch=4), RK, "use 1 or 4"),
     ("recurrent-attributes", lambda: gru(layout=0), RK, gru, RK, "layout 0; leave"),
-    ("recurrent-x-reshaped", lambda: gru_head("x4"), RK, lambda: gru_head("Y"), RK, "GRU 'Y' reads"),
+    ("recurrent-x-reshaped", lambda: gru_head("x4"), RK, lambda: gru_head("Y"), RK,
+     "GRU 'Y' reads"),
     ("conv-on-recurrent-y", lambda: gru_head("Y"), OLD, gru, OLD, "use the cell form"),
     ("input-not-4d", lambda: conv_after([1, 16, 4]), RK, lambda: conv_after([1, 3, 8]), RK,
      "the shape (1, 16, 4) and is read by Reshape; make it (1, 64, 1, 1)"),
@@ -175,9 +178,11 @@ MORE_PAIRS = [
     ("custom-domain", lambda: custom("com.microsoft", "Gelu"), RK, conv, RK, "Gelu 'y', is of"),
     ("custom-domain", function, RK, conv, RK, "Half 'y', is of the domain 'local'"),
     ("custom-domain", quantized_lstm, SMALL, lstm, SMALL, "DynamicQuantizeLSTM 'Y'"),
-    ("operator-refused", GRAPHS["RandomNormalLike"], RK, conv, RK, "RandomNormalLike 'y' is refused"),
+    ("operator-refused", GRAPHS["RandomNormalLike"], RK, conv, RK,
+     "RandomNormalLike 'y' is refused"),
     ("operator-refused", GRAPHS["NonZero"], SMALL, conv, SMALL, "NonZero 'n' is refused"),
-    ("operator-refused", lambda: resized("cubic"), RK, resized, RK, "crashes the converter: \"SIGS"),
+    ("operator-refused", lambda: resized("cubic"), RK, resized, RK,
+     'crashes the converter: "SIGSEGV"'),
     ("operator-logs-error", GRAPHS["Greater"], RK, GRAPHS["Clip"], RK,
      'Greater \'y\' goes to the CPU with an error line: "Unkown op target: 0"'),
     ("operator-logs-error", GRAPHS["RNN"], RK, GRAPHS["GRU"], RK, "RNN 'Y' goes to"),

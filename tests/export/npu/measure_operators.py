@@ -1,4 +1,5 @@
-"""Measures what the converter does with each operator, and writes operators.toml.
+"""Measures what the converter does with each operator; writes operators.toml and its table in the
+docs.
 
     python tests/export/npu/measure_operators.py RESULTS.jsonl ["TARGET SCHEME" ...]
 
@@ -9,7 +10,6 @@ already isn't measured again. Advice that was written by hand in operators.toml 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,8 @@ for folder in (TESTS, *(TESTS.parent / name for name in ("deploy", "export", "."
 
 from edge_lstm_export.npu.rknn import environment, lint_operators  # noqa: E402
 from helpers.operator_graphs import GRAPHS  # noqa: E402
+from helpers.operator_results import measured_outcome, said  # noqa: E402
+from helpers.operator_rows import document_rows  # noqa: E402
 
 TABLE = Path(lint_operators.__file__).with_name("operators.toml")
 PAIRS = (
@@ -32,23 +34,30 @@ PAIRS = (
     "rv1126b fp16", "rv1103b w8a8", "rk2118 fp16", "rk3566 w8a8", "rk3576 w8a8", "rk3562 w8a8",
     "rv1126b w8a8",
 )  # fmt: skip
+LIKE = 'like = { rk3568 = "rk3566", rv1103 = "rv1106", rv1106b = "rv1103b" }\n'
 TOP = """\
-# What rknn-toolkit2 2.5.0 does with each operator of ONNX up to opset 19, by target and number format. All of it was measured on a desktop: a
-# row is the outcome of the graph of the same name in tests/helpers/operator_graphs.py, and tests/export/npu/measure_operators.py writes
-# this file from them. None of it was observed on a board, and the vendor's manual of operators was not asked.
+# What rknn-toolkit2 2.5.0 does with each operator of ONNX up to opset 19, by target and number
+# format. All of it was measured on a desktop, and none of it on a board: a row is the outcome of
+# the graph of the same name in tests/helpers/operator_graphs.py. The manual was not asked.
+# tests/export/npu/measure_operators.py writes this file.
 #
-# A row with more words than the operator's name is a variant: by a mode, by steps, by an operand that is constant or computed.
+# A row with more words than the operator's name is a variant: by a mode, by types, by steps, by an
+# operand that is constant or computed.
 #
 # npu       converted without an error line, everything on the NPU
 # cpu       it, or a Transpose or Reshape that comes with it, goes to the CPU, without an error line
 # error     the same with an error line, and the return code is 0; or a model without operators
 # refused   the converter stops with an error
-# crash     the converter is killed by a signal, or hangs
-#           each with where it is so: "*" everywhere else, a number format, a target, or both. The closest one counts.
+# crash     the converter is killed by a signal, or doesn't end
+#           Each with where it is so: "*" everywhere else, a number format, a target, or both. The
+#           closest one counts.
 # says      the converter's own words
 # instead   what to use in place of it
+# measured  the targets and number formats that were measured
+# like      targets that were not, and the one of the same generation that they are taken to be like
 
 """
+DOCUMENT = TESTS.parent / "docs" / "rknn-rules.md"
 
 
 def measure(results: Path, pairs: list[str]) -> None:
@@ -78,7 +87,12 @@ def measure(results: Path, pairs: list[str]) -> None:
         answers = (line for line in process.stdout if line.startswith("RESULT "))
         for (name, pair), line in zip(todo, answers, strict=True):
             result = json.loads(line.removeprefix("RESULT "))
-            row = {"operator": name, "pair": pair, "outcome": outcome(result), "says": said(result)}
+            row = {
+                "operator": name,
+                "pair": pair,
+                "outcome": measured_outcome(result),
+                "says": said(result),
+            }
             file.write(json.dumps(row) + "\n")
             file.flush()
 
@@ -86,33 +100,6 @@ def measure(results: Path, pairs: list[str]) -> None:
 def read(results: Path) -> list[dict[str, Any]]:
     text = results.read_text() if results.exists() else ""
     return [json.loads(line) for line in text.splitlines()]
-
-
-def outcome(result: dict[str, Any]) -> str:
-    """Of a result of convert_many."""
-    if result["outcome"] != "ok":
-        return "crash" if result["outcome"].startswith("SIG") else "refused"
-    if errors(result) or not result["operators"]:
-        return "error"
-    return "cpu" if result["cpu"] else "npu"
-
-
-def errors(result: dict[str, Any]) -> list[str]:
-    lines = [re.sub(r"^(RKNN: \[[0-9:.]+\]|\w+:) ", "", line) for line in result["errors"]]
-    return [line for line in lines if not line.startswith(("Traceback", "rknn-toolkit2 version"))]
-
-
-def said(result: dict[str, Any]) -> str:
-    """The converter's words, of which the last line of an exception says most."""
-    lines = [line.strip() for line in result["outcome"].splitlines() if line.strip()]
-    words = lines[-1] if lines and result["outcome"] != "ok" else ""
-    if words.startswith("SIG") or words.endswith("returned -1") or not words:
-        words = " ".join(
-            filter(None, [words if words.startswith("SIG") else "", *errors(result)[:1]])
-        )
-    words = re.sub(r"^[\w.]*\.(\w+): ", r"\1: ", words)
-    words = "".join(c if " " <= c <= "~" else "?" for c in words)
-    return words if len(words) <= 90 else words[:90].rsplit(" ", 1)[0] + " ..."
 
 
 def places(found: dict[str, str]) -> dict[str, list[str]]:
@@ -154,16 +141,28 @@ def rows(results: list[dict[str, Any]], advice: dict[str, str]) -> Iterator[str]
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--document"]:
+        document()
+        return
     results, *pairs = sys.argv[1:]
     measure(Path(results), pairs or list(PAIRS))
     old = lint_operators.operators() if TABLE.exists() else {}
     advice = {name: row["instead"] for name, row in old.items() if "instead" in row}
     found = read(Path(results))
     measured = list(dict.fromkeys(r["pair"] for r in found))
+    table = "".join(rows(found, advice))
     TABLE.write_text(
-        f"{TOP}measured = {json.dumps(measured)}\n\n[operator]\n{''.join(rows(found, advice))}",
-        "utf-8",
+        f"{TOP}measured = {json.dumps(measured)}\n{LIKE}\n[operator]\n{table}", "utf-8"
     )
+    subprocess.run([sys.executable, __file__, "--document"], check=True)  # reads the new table
+
+
+def document() -> None:
+    before, rest = DOCUMENT.read_text("utf-8").split("## Operators\n")
+    text, after = rest.split("\n## Targets")
+    words = text.split("\n| ")[0].rstrip()
+    shown = "\n".join(["| what it does | with |", "| --- | --- |", *document_rows()])
+    DOCUMENT.write_text(f"{before}## Operators\n{words}\n\n{shown}\n\n## Targets{after}", "utf-8")
 
 
 if __name__ == "__main__":

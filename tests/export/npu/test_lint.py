@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.npu.rknn.lint import RULES, lint
+from edge_lstm_export.npu.rknn.lint_operators import _file, operators, outcome
 from edge_lstm_export.npu.targets import find, schemes, source, targets
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.cli import main
@@ -16,6 +19,10 @@ from edge_lstm_runtime.model.bundle import write_bundle
 from edge_lstm_runtime.model.npz import write_npz
 from helpers.lint_graphs import OFFERED, PAIRS, QUIET, cell, lstm, node, random
 from helpers.lint_pairs import MORE_PAIRS, MORE_QUIET
+from helpers.operator_graphs import GRAPHS
+from helpers.operator_makers import graph as made
+from helpers.operator_rows import document_rows
+from helpers.operator_singles import conv
 from helpers.paths import ROOT
 from helpers.specs import least_spec
 from helpers.weights import random_weights
@@ -189,6 +196,11 @@ def test_document_names_every_rule_with_its_level():
     assert all(rule.doc.endswith((".", '"', '".')) for rule in RULES.values())
 
 
+def test_document_has_the_table_of_operators():
+    rows = DOCUMENT.split("## Operators")[1].split("\n## ")[0]
+    assert [line for line in rows.splitlines() if line.startswith("| ")][2:] == document_rows()
+
+
 def test_document_names_every_target_with_its_schemes():
     shown = [
         (c[0].strip("`"), c[1], re.findall(r"`(\w+)`", c[2]), c[3], c[4])
@@ -198,6 +210,108 @@ def test_document_names_every_target_with_its_schemes():
         (t.name, str(t.cores or "unknown"), list(t.schemes), t.lstm, t.python)
         for t in targets().values()
     ]
+
+
+# --- operators ---
+
+
+def test_table_has_every_operator_of_onnx_up_to_opset_19():
+    """GroupNormalization is deprecated up to opset 20: ONNX's checker refuses it."""
+    known = {
+        schema.name
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if schema.domain == "" and schema.since_version <= 19
+    }
+    assert known - set(operators()) == {"GroupNormalization"}
+    assert set(operators()) == set(GRAPHS)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graph_of_a_row_has_its_operator(name):
+    assert name.split()[0] in {n.op_type for n in GRAPHS[name]().graph.node}
+
+
+@pytest.mark.parametrize("pair", _file()["measured"])
+def test_row_is_found_by_target_and_scheme(pair):
+    """Each graph of the table gets the finding of its row, and a clean one none of an operator."""
+    finding = {
+        "cpu": {"operator-on-cpu"},
+        "error": {"operator-logs-error"},
+        "refused": {"operator-refused"},
+        "crash": {"operator-refused"},
+        "npu": set(),
+    }
+    own = {"LSTM", "If", "Loop", "Scan"}
+    for name, graph in GRAPHS.items():
+        found = {f.rule for f in lint(graph(), *pair.split()) if f.rule.startswith("operator-")}
+        expected = finding[outcome(name, *pair.split())]
+        assert name in own or expected <= found, name
+
+
+@pytest.mark.parametrize(
+    ("row", "target", "scheme", "expected"),
+    [
+        ("Abs", "rk3588", "fp16", "npu"),
+        ("Cos", "rk3588", "fp16", "cpu"),
+        ("Cos", "rk3576", "fp16", "npu"),
+        ("Greater", "rk3588", "w8a8", "error"),
+        ("GRU", "rv1106", "w8a8", "error"),
+        ("GRU", "rv1103", "w8a8", "error"),
+        ("Transpose", "rk3568", "fp16", "cpu"),
+        ("NonZero", "rk2118", "fp16", "refused"),
+        ("Resize cubic", "rk3566", "fp16", "crash"),
+        ("Gelu", "rk3588", "fp16", ""),
+    ],
+)
+def test_outcome_of_a_row(row, target, scheme, expected):
+    assert outcome(row, target, scheme) == expected
+
+
+def test_all_that_a_graph_has_is_listed_at_once():
+    nodes = [
+        node("Exp", ["x"], ["a"]),
+        node("Exp", ["a"], ["b"]),
+        node("NonZero", ["b"], ["n"]),
+        node("Cast", ["n"], ["m"], to=1),
+        helper.make_node("Foo", ["b"], ["d"], name="d", domain="my.own"),
+        node("Greater", ["b", "d"], ["y"]),
+    ]
+    graph = made(nodes, outputs=["m", "y"], domains=("my.own",))
+    found = [(f.rule, f.message) for f in lint(graph, "rk3588", "fp16")]
+    assert [rule for rule, _ in found if rule != "output-not-4d"] == [
+        "custom-domain",
+        "operator-refused",
+        "operator-logs-error",
+        "operator-on-cpu",
+        "operator-on-cpu",
+    ]
+    assert found[-2][1] == "2 × Exp, the first Exp 'a' goes to the CPU"
+
+
+def test_what_is_constant_or_not_needed_is_not_reported():
+    """The converter was seen to fold the first and to drop the second."""
+    nodes = [
+        node("Cos", ["k"], ["a"]),
+        node("NonZero", ["x"], ["unused"]),
+        node("Mul", ["x", "a"], ["y"]),
+    ]
+    assert lint(made(nodes, {"k": random(1, 16, 1, 1)}), "rk3588", "fp16") == []
+
+
+def test_norm_of_primitives_is_looked_up_as_a_norm():
+    """The converter makes one operator of it, which rv1106 has not."""
+    nodes = [
+        node("ReduceMean", ["x", "axes"], ["m"], keepdims=1),
+        node("Sub", ["x", "m"], ["d"]),
+        node("Mul", ["d", "d"], ["q"]),
+        node("ReduceMean", ["q", "axes"], ["v"], keepdims=1),
+        node("Add", ["v", "eps"], ["e"]),
+        node("Sqrt", ["e"], ["s"]),
+        node("Div", ["d", "s"], ["y"]),
+    ]
+    graph = made(nodes, {"axes": np.array([1]), "eps": np.float32(1e-5)})
+    assert lint(graph, "rk3588", "fp16") == []
+    assert [f.rule for f in lint(graph, "rv1106", "w8a8")] == ["operator-logs-error"]
 
 
 # --- the verb ---
@@ -270,3 +384,51 @@ def test_verb_answers_a_mistake_in_one_line(tmp_path, capsys, content, arguments
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def external(folder, location):
+    """A graph whose weights are in a file."""
+    graph = conv()
+    (weights,) = graph.graph.initializer
+    (folder / "sub").mkdir()
+    (folder / "sub" / "w.bin").write_bytes(weights.raw_data)
+    weights.ClearField("raw_data")
+    weights.data_location = weights.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    path = folder / "sub" / "graph.onnx"
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+def test_verb_takes_external_data_beside_the_graph(tmp_path, capsys):
+    path = external(tmp_path, "w.bin")
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 0
+    assert capsys.readouterr().out == "no findings\n"
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "gone.bin"])
+def test_verb_refuses_external_data_from_elsewhere(tmp_path, capsys, location):
+    path = external(tmp_path, location)
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    error = capsys.readouterr().err
+    assert location in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_verb_refuses_a_part_of_a_graph_in_one_line(tmp_path, capsys, share):
+    path = saved(cell(), tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    error = capsys.readouterr().err
+    assert "is not a valid ONNX graph" in error
+    assert error.count("\n") == 1
+
+
+def test_verb_refuses_a_graph_that_protobuf_cannot_read(tmp_path, capsys):
+    path = tmp_path / "graph.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    assert "has 2,147,483,648 bytes, expected at most" in capsys.readouterr().err

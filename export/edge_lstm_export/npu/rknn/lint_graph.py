@@ -64,13 +64,12 @@ class Graph:
         return found
 
     def moves(self, transpose: onnx.NodeProto) -> bool:
-        """Whether a Transpose changes the order of the values. It doesn't if only dimensions of
-        size 1 change their places."""
+        """Whether a Transpose does anything. It doesn't if it swaps dimensions of size 1 alone."""
         shape = self.shapes.get(transpose.input[0], ())
         order = next((list(a.ints) for a in transpose.attribute if a.name == "perm"), [])
         order = order or list(range(len(shape)))[::-1]
-        long = [axis for axis in order if axis >= len(shape) or shape[axis] != 1]
-        return long != sorted(long)
+        wide = [axis for axis in order if axis >= len(shape) or shape[axis] != 1]
+        return wide != sorted(wide) or any(order[axis] != axis for axis in wide)
 
     def norm(self, node: onnx.NodeProto) -> bool:
         """Whether it is the Sqrt or Div of a norm of primitives, that is x / Sqrt(ReduceMean(x²) +

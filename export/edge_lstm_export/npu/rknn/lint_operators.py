@@ -33,19 +33,22 @@ _AWAY = "take it out of the graph, or compute it before or after the net"
 
 
 @functools.cache
+def _file() -> Mapping[str, Any]:
+    """operators.toml. Its top explains the keys."""
+    return tomllib.loads(files(__package__).joinpath("operators.toml").read_text("utf-8"))
+
+
 def operators() -> Mapping[str, Mapping[str, Any]]:
-    """The rows of operators.toml. Its top explains the keys."""
-    text = files(__package__).joinpath("operators.toml").read_text("utf-8")
-    rows: dict[str, dict[str, Any]] = tomllib.loads(text)["operator"]
+    rows: Mapping[str, Mapping[str, Any]] = _file()["operator"]
     return rows
 
 
-def outcome(operator: str, target: str, scheme: str) -> str:
+def outcome(row: str, target: str, scheme: str) -> str:
     """One of OUTCOMES, or "" for an operator that was never tried."""
-    row = operators().get(operator, {})
+    target = _file()["like"].get(target, target)
     for where in (f"{target} {scheme}", target, scheme, "*"):
         for name in OUTCOMES:
-            if where in row.get(name, ()):
+            if where in operators().get(row, {}).get(name, ()):
                 return name
     return ""
 
