@@ -73,6 +73,7 @@ from helpers.operator_singles import (
     resized,
     reversed_,
     roi,
+    row,
     scatter,
     shaped,
     spatial_to_depth,
@@ -336,6 +337,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "Div constant": with_operand("Div", np.float32(2)),
     "Pow constant": with_operand("Pow", np.float32(2)),
     "MatMul constant": with_operand("MatMul", random(4, 4)),
+    "MatMul row": row,
     "Gather computed": picked,
     "Conv computed": convolved,
     **{

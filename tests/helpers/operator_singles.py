@@ -273,6 +273,19 @@ def conv_transpose():
     )
 
 
+def row():
+    """A matrix on one row of values, as of a dense layer."""
+    nodes = [
+        node("Conv", ["x", "K"], ["c"], kernel_shape=[1, 1]),
+        node("Reshape", ["c", "line"], ["r"]),
+        node("MatMul", ["r", "k"], ["m"]),
+        node("Reshape", ["m", "four"], ["y"]),
+    ]
+    held = {"K": random(16, 16, 1, 1), "k": random(16, 16)}
+    shapes = {"line": np.array([1, 1, 16]), "four": np.array([1, 16, 1, 1])}
+    return graph(nodes, held | shapes, inputs={"x": [1, 16, 1, 1]})
+
+
 def picked():
     """A row of a table, by an index that is an input: an embedding."""
     nodes = [

@@ -285,7 +285,7 @@ def test_all_that_a_graph_has_is_listed_at_once():
         "operator-on-cpu",
         "operator-on-cpu",
     ]
-    assert found[-2][1] == "2 × Exp, the first Exp 'a' goes to the CPU"
+    assert found[-2][1] == "2 × Exp, the first Exp 'a', goes to the CPU"
 
 
 def test_what_is_constant_or_not_needed_is_not_reported():

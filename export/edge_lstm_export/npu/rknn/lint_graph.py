@@ -101,7 +101,11 @@ class Graph:
         return name
 
     def unaligned(self, name: str) -> int:
-        return self.unaligned_size(math.prod(self.shapes.get(name, ())))
+        return self.unaligned_size(self.count(name))
+
+    def count(self, name: str) -> int:
+        """The number of values. A size that the graph doesn't say counts as 1."""
+        return math.prod(max(size, 1) for size in self.shapes.get(name, ()))
 
     def unaligned_size(self, size: int) -> int:
         """The multiple that the size would need for a Reshape to stay on the NPU, or 0 if the size

@@ -8,6 +8,7 @@ first and folds the second.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -71,6 +72,9 @@ def kind(g: Graph, node: onnx.NodeProto) -> str:
         variants.append("Slice steps")
     if name == "Transpose":
         variants.append("Transpose " + "".join(map(str, attributes.get("perm", []))))
+    if name == "MatMul" and node.input[1] in g.constants:
+        rows = g.shapes.get(node.input[0], (0,))[:-1]
+        variants += ["MatMul row"] if math.prod(rows) == 1 else []
     second = node.input[1] if len(node.input) > 1 else ""
     if second and second not in g.constants and node.input[0]:
         variants.append(f"{name} computed")
@@ -81,7 +85,8 @@ def kind(g: Graph, node: onnx.NodeProto) -> str:
 
 def _in_words(nodes: list[onnx.NodeProto]) -> str:
     first = node_name(nodes[0])
-    return f"{len(nodes)} × {nodes[0].op_type}, the first {first}" if nodes[1:] else first
+    kinds = " and ".join(dict.fromkeys(node.op_type for node in nodes))
+    return f"{len(nodes)} × {kinds}, the first {first}," if nodes[1:] else first
 
 
 def _that_are(g: Graph, *wanted: str) -> Iterator[tuple[str, str, str]]:
@@ -166,7 +171,7 @@ def _custom_domain(g: Graph) -> Places:
             found.setdefault((node.domain, node.op_type), []).append(node)
     for (domain, _), nodes in found.items():
         yield (
-            f"{_in_words(nodes)}, is of the domain {domain!r}",
+            f"{_in_words(nodes)} is of the domain {domain!r}",
             "export it with ONNX's own operators",
         )
 

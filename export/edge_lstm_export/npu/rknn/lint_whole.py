@@ -57,7 +57,7 @@ def _output_not_4d(g: Graph) -> Places:
         if len(g.shapes[name]) != 4 and not own and (multiple := g.unaligned(name)):
             yield (
                 f"output {name!r} has the shape {g.shapes[name]}, not four dimensions",
-                f"reshape before the head and end in (1, {math.prod(g.shapes[name])}, 1, 1), "
+                f"reshape before the head and end in (1, {g.count(name)}, 1, 1), "
                 f"or make the size a multiple of {multiple}",
             )
 
@@ -75,7 +75,7 @@ def _input_not_4d(g: Graph) -> Places:
         if len(shape) != 4 and read_by and (rows or multiple):
             yield (
                 f"input {name!r} has the shape {shape} and is read by {', '.join(sorted(read_by))}",
-                f"make it (1, {math.prod(shape)}, 1, 1)"
+                f"make it (1, {g.count(name)}, 1, 1)"
                 + ("" if rows else f", or its size a multiple of {multiple}"),
             )
 
