@@ -207,6 +207,8 @@ PAIRS = [
      lambda: conv_to([1, 8]), ("rk3588", "fp16"), "end in (1, 3, 1, 1)"),
     ("output-not-4d", lambda: conv_to([1, 1, 8]), ("rk3588", "w8a8"),
      lambda: conv_to([1, 16]), ("rk3588", "w8a8"), "a multiple of 16"),
+    ("output-not-4d", lambda: conv_to([1]), ("rk3588", "fp16"),
+     lambda: conv_to([1, 1, 1, 1]), ("rk3588", "fp16"), "output 'y' has the shape (1,), not"),
     ("output-not-4d", lambda: conv_to([1, 3]), ("rk3566", "fp16"),
      lambda: conv_to([1, 3]), ("rk3576", "fp16"), "(1, 3)"),
     ("output-not-4d", lambda: lstm_gemm_head(3), ("rk3588", "fp16"),

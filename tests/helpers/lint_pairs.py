@@ -156,8 +156,8 @@ VALUE = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.5])
 RK, OLD, SMALL = ("rk3588", "fp16"), ("rk3566", "fp16"), ("rv1106", "w8a8")
 READ = "take Y, of which Y_h is the last step"
 MORE_PAIRS = [
-    ("no-nodes", nothing, RK, conv, RK, "no node computes an output"),
-    ("no-nodes", copied, OLD, conv, OLD, "no node computes an output"),
+    ("no-nodes", nothing, RK, copied, RK, "the graph has no nodes"),
+    ("no-nodes", nothing, OLD, copied, OLD, "the graph has no nodes"),
     ("recurrent-y-unused", lambda: gru(ends="Yh"), RK, gru, RK, f"Y of GRU 'Y'; {READ}"),
     ("recurrent-y-unused", lambda: gru(ends="Yh"), OLD, lambda: lstm(outputs="Y Yh"), OLD, READ),
     ("recurrent-y-unused", lambda: gru("RNN", ends="Yh"), SMALL, lstm, SMALL, "RNN 'Y'"),

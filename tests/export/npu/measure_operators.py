@@ -46,7 +46,7 @@ TOP = """\
 #
 # npu       converted without an error line, everything on the NPU
 # cpu       it, or a Transpose or Reshape that comes with it, goes to the CPU, without an error line
-# error     the same with an error line, and the return code is 0; or a model without operators
+# error     the same with an error line, and the return code is 0
 # refused   the converter stops with an error
 # crash     the converter is killed by a signal, or doesn't end
 #           Each with where it is so: "*" everywhere else, a number format, a target, or both. The

@@ -101,15 +101,17 @@ class Graph:
         return name
 
     def unaligned(self, name: str) -> int:
-        return self.unaligned_size(self.count(name))
+        """The multiple that the number of a tensor's values would need for a Reshape to stay on the
+        NPU, or 0 if it is fine."""
+        multiple = self.target.reshape.get(self.scheme, 0)
+        return multiple if multiple and self.count(name) % multiple else 0
 
     def count(self, name: str) -> int:
         """The number of values. A size that the graph doesn't say counts as 1."""
         return math.prod(max(size, 1) for size in self.shapes.get(name, ()))
 
     def unaligned_size(self, size: int) -> int:
-        """The multiple that the size would need for a Reshape to stay on the NPU, or 0 if the size
-        is fine."""
+        """The same for a size that the LSTM or GRU has. One of 1 is fine."""
         multiple = self.target.reshape.get(self.scheme, 0)
         return multiple if multiple and size > 1 and size % multiple else 0
 
