@@ -15,6 +15,9 @@ from ..npu.rknn.lint import RULES, lint
 if TYPE_CHECKING:
     import onnx
 
+MAX_BYTES = 2**31 - 1  # of a file: protobuf reads no more
+LARGE = 2**16  # bytes of a tensor
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -65,30 +68,48 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
     """The graph of an ONNX file, or those that a bundle's converted models are made from."""
+    if path.suffix != ".edge":
+        return {str(path): _from_file(path)}
+    bundle = read_bundle(path)
+    names = dict.fromkeys(
+        entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values()
+    )
+    # A bidirectional model has no cell.
+    streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
+    return {name: _checked(name, bundle.member(name)) for name in names or (streamed,)}
+
+
+def _from_file(path: Path) -> onnx.ModelProto:
+    """Without its large weights, which no rule looks at."""
+    if other := kinds.mistaken(path, kinds.GRAPH):
+        raise ConfigError(other)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConfigError(
+                f"{path} has {size:,} bytes, expected at most {MAX_BYTES:,}; "
+                "keep its weights in external data"
+            )
+        content = path.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
+    graph = _checked(str(path), content, path)
+    for tensor in graph.graph.initializer:
+        if len(tensor.raw_data) > LARGE:
+            tensor.ClearField("raw_data")
+            tensor.data_location = type(tensor).EXTERNAL
+    return graph
+
+
+def _checked(name: str, content: bytes, path: Path | None = None) -> onnx.ModelProto:
+    """path: where it is from. External data is beside it."""
     import onnx
 
-    if path.suffix == ".edge":
-        bundle = read_bundle(path)
-        names = dict.fromkeys(
-            entry.get("graph", "cell.onnx")
-            for entry in bundle.manifest.get("artifacts", {}).values()
-        )
-        # A bidirectional model has no cell.
-        streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
-        contents = {name: bundle.member(name) for name in names or (streamed,)}
-    else:
-        if other := kinds.mistaken(path, kinds.GRAPH):
-            raise ConfigError(other)
-        try:
-            contents = {str(path): path.read_bytes()}
-        except OSError as e:
-            raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
-    graphs = {}
-    for name, content in contents.items():
-        try:
-            graphs[name] = onnx.load_model_from_string(content)
-            onnx.checker.check_model(graphs[name])
-        except Exception as e:  # the parser and the checker may raise almost any
-            reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
-            raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
-    return graphs
+    try:
+        graph = onnx.load_model_from_string(content)
+        # By its path, the checker finds external data, and refuses what is outside of the folder.
+        onnx.checker.check_model(str(path) if path else graph)
+    except Exception as e:  # the parser and the checker may raise almost any
+        reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
+        raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
+    return graph

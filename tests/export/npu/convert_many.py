@@ -6,6 +6,7 @@ of the file.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -28,12 +29,10 @@ def convert(graph: str, target: str, scheme: str) -> str:
             names = []
             for value in onnx.load(graph).graph.input:
                 names.append(f"{value.name}{sample}.npy")
-                np.save(
-                    names[-1],
-                    rng.uniform(
-                        -1, 1, [d.dim_value for d in value.type.tensor_type.shape.dim]
-                    ).astype(np.float32),
-                )
+                kind = value.type.tensor_type
+                values = rng.uniform(-1, 1, [d.dim_value for d in kind.shape.dim])
+                dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+                np.save(names[-1], values.astype(dtype))
             lines.append(" ".join(names))
         Path("dataset.txt").write_text("\n".join(lines) + "\n")
         dataset = "dataset.txt"
@@ -60,29 +59,35 @@ def main() -> None:
             child = os.fork()
             if child == 0:
                 os.chdir(folder)
-                log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-                os.dup2(log, 1)
-                os.dup2(log, 2)
+                # In one file the two run into each other, in the middle of a line.
+                for number, name in ((1, "out.txt"), (2, "err.txt")):
+                    os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
                 signal.alarm(60)
                 try:
                     outcome = convert(graph, target, scheme)
                 except BaseException as e:
                     outcome = f"{type(e).__name__}: {e}"
                 Path("outcome.txt").write_text(outcome)
+                ctypes.CDLL(None).fflush(None)  # the end of the table may be in a buffer of C
                 os._exit(0)
             _, status = os.waitpid(child, 0)
-            text = re.sub(
-                r"\x1b\[[0-9;]*m", "", (Path(folder) / "log.txt").read_text(errors="replace")
-            )
-            crashed = os.WIFSIGNALED(status)
+            printed = [
+                (Path(folder) / name).read_text(errors="replace") for name in ("out.txt", "err.txt")
+            ]
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(printed))
+            answer = Path(folder) / "outcome.txt"
+            if os.WIFSIGNALED(status):
+                ended = signal.Signals(os.WTERMSIG(status)).name
+            elif answer.exists():
+                ended = answer.read_text()
+            else:
+                ended = f"exit code {os.WEXITSTATUS(status)}"
             model = Path(folder) / "model.rknn"
             rows = re.findall(
                 r"^D RKNN: \[[0-9:.]+\] +\d+ +(\w+) +\w+ +(CPU|NPU) ", text, re.MULTILINE
             )
             result = {
-                "outcome": signal.Signals(os.WTERMSIG(status)).name
-                if crashed
-                else (Path(folder) / "outcome.txt").read_text(),
+                "outcome": ended,
                 "errors": re.findall(r"^E (.*)", text, re.MULTILINE),
                 "cpu": [
                     o

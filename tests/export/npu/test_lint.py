@@ -15,17 +15,23 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.bundle import write_bundle
 from edge_lstm_runtime.model.npz import write_npz
 from helpers.lint_graphs import OFFERED, PAIRS, QUIET, cell, lstm, node, random
+from helpers.lint_pairs import MORE_PAIRS, MORE_QUIET
+from helpers.operator_rows import document_rows
+from helpers.operator_singles import conv
 from helpers.paths import ROOT
 from helpers.specs import least_spec
 from helpers.weights import random_weights
 
+ALL_PAIRS = PAIRS + MORE_PAIRS
 DOCUMENT = (ROOT / "docs" / "rknn-rules.md").read_text("utf-8")
 
 
 # --- graphs ---
 
 
-@pytest.mark.parametrize(("rule", "wrong", "there", "right", "here", "part"), PAIRS + QUIET)
+@pytest.mark.parametrize(
+    ("rule", "wrong", "there", "right", "here", "part"), ALL_PAIRS + QUIET + MORE_QUIET
+)
 def test_rule_and_the_nearest_graph_that_keeps_it(rule, wrong, there, right, here, part):
     (found,) = [f for f in lint(wrong(), *there) if f.rule == rule]
     assert found.level == RULES[rule].level
@@ -36,10 +42,10 @@ def test_rule_and_the_nearest_graph_that_keeps_it(rule, wrong, there, right, her
 
 
 def test_every_rule_has_a_pair():
-    assert {case[0] for case in PAIRS + QUIET} == set(RULES)
+    assert {case[0] for case in ALL_PAIRS + QUIET + MORE_QUIET} == set(RULES)
 
 
-@pytest.mark.parametrize(("right", "here"), [case[3:5] for case in PAIRS])
+@pytest.mark.parametrize(("right", "here"), [case[3:5] for case in ALL_PAIRS])
 def test_the_right_graph_of_a_pair_has_no_error_at_all(right, here):
     assert [str(f) for f in lint(right(), *here) if f.level == "error"] == []
 
@@ -185,6 +191,11 @@ def test_document_names_every_rule_with_its_level():
     assert all(rule.doc.endswith((".", '"', '".')) for rule in RULES.values())
 
 
+def test_document_has_the_table_of_operators():
+    rows = DOCUMENT.split("## Operators")[1].split("\n## ")[0]
+    assert [line for line in rows.splitlines() if line.startswith("| ")][2:] == document_rows()
+
+
 def test_document_names_every_target_with_its_schemes():
     shown = [
         (c[0].strip("`"), c[1], re.findall(r"`(\w+)`", c[2]), c[3], c[4])
@@ -210,7 +221,7 @@ def test_verb_on_a_graph(tmp_path, capsys):
     assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [
-        ["error", "lstm-batch"],
+        ["error", "recurrent-batch"],
         ["warning", "hidden-not-aligned"],
     ]
     assert lines[1].endswith("LSTM 'Y' has hidden size 60; 64 is the next multiple of 8")
@@ -266,3 +277,51 @@ def test_verb_answers_a_mistake_in_one_line(tmp_path, capsys, content, arguments
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def external(folder, location):
+    """A graph whose weights are in a file."""
+    graph = conv()
+    (weights,) = graph.graph.initializer
+    (folder / "sub").mkdir()
+    (folder / "sub" / "w.bin").write_bytes(weights.raw_data)
+    weights.ClearField("raw_data")
+    weights.data_location = weights.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    path = folder / "sub" / "graph.onnx"
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+def test_verb_takes_external_data_beside_the_graph(tmp_path, capsys):
+    path = external(tmp_path, "w.bin")
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 0
+    assert capsys.readouterr().out == "no findings\n"
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "gone.bin"])
+def test_verb_refuses_external_data_from_elsewhere(tmp_path, capsys, location):
+    path = external(tmp_path, location)
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    error = capsys.readouterr().err
+    assert location in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_verb_refuses_a_part_of_a_graph_in_one_line(tmp_path, capsys, share):
+    path = saved(cell(), tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    error = capsys.readouterr().err
+    assert "is not a valid ONNX graph" in error
+    assert error.count("\n") == 1
+
+
+def test_verb_refuses_a_graph_that_protobuf_cannot_read(tmp_path, capsys):
+    path = tmp_path / "graph.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    assert main(["lint", str(path), "--target", "rk3588", "--scheme", "fp16"]) == 2
+    assert "has 2,147,483,648 bytes, expected at most" in capsys.readouterr().err

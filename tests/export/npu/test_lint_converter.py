@@ -6,11 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.lint import RULES, lint
+from edge_lstm_export.npu.rknn.lint_operators import _file, outcome
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.npu.targets import targets
 from edge_lstm_runtime import ConversionError
@@ -28,7 +30,12 @@ from helpers.lint_graphs import (
     lstm_of_2d,
     lstm_scaled,
 )
+from helpers.lint_pairs import MORE_PAIRS
+from helpers.operator_graphs import GRAPHS
+from helpers.operator_results import measured_outcome
 from helpers.specs import least_spec
+
+ALL_PAIRS = PAIRS + MORE_PAIRS
 
 
 def convert_all(jobs, folder):
@@ -72,12 +79,12 @@ def clean(result):
 def test_converter_does_what_the_rules_say(tmp_path):
     jobs = [
         job
-        for _, wrong, there, right, here, _ in PAIRS
+        for _, wrong, there, right, here, _ in ALL_PAIRS
         for job in ((wrong(), *there), (right(), *here))
     ]
     results = convert_all(jobs, tmp_path)
     for (rule, _, there, _, here, _), wrong, right in zip(
-        PAIRS, results[::2], results[1::2], strict=True
+        ALL_PAIRS, results[::2], results[1::2], strict=True
     ):
         assert not clean(wrong), f"{rule} on {there}: the converter takes the wrong graph: {wrong}"
         if RULES[rule].level == "warning":
@@ -151,3 +158,20 @@ def test_what_lint_calls_an_error_ends_in_a_conversion_error(graph, target, mess
     made = graph().SerializeToString()
     with pytest.raises(ConversionError, match=message):
         Converter(Conversion(least_spec(), made, recipe, target, "fp16", {}))
+
+
+@pytest.mark.slow
+@NEEDS_CONVERTER
+def test_converter_does_what_the_table_of_operators_says(tmp_path):
+    """A drawn part of it, with all outcomes, and with targets that only are taken to be like one.
+
+    `measure_operators` measures the whole table.
+    """
+    table = _file()
+    pairs = [*table["measured"], "rk3568 fp16", "rv1103 w8a8", "rv1106b w8a8"]
+    rng = np.random.default_rng(1)
+    drawn = [(str(n), str(rng.choice(pairs))) for n in rng.choice(list(GRAPHS), 40, replace=False)]
+    found = convert_all([(GRAPHS[name](), *pair.split()) for name, pair in drawn], tmp_path)
+    expected = {(name, pair): outcome(name, *pair.split()) for name, pair in drawn}
+    assert set(expected.values()) >= {"npu", "cpu", "error", "refused"}
+    assert dict(zip(drawn, map(measured_outcome, found), strict=True)) == expected

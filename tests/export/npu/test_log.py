@@ -159,6 +159,10 @@ def test_memory():
             "\x1b[1;31mE\x1b[0m \x1b[1;31minit_runtime: not supported\x1b[0m",
             "init_runtime: not supported",
         ),
+        (
+            "D RKNN: [16:2E RKNN: [16:27:20.403] Unkown op target: 0",
+            "RKNN: [16:27:20.403] Unkown op target: 0",
+        ),
     ],
 )
 def test_an_error_line_is_found(line, message):

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_ERROR = re.compile(r"^E\s+(?P<message>.*\S)")
+# The vendor's code writes errors at once and all else in blocks, so one can stand inside a line.
+_ERROR = re.compile(r"(?:^E\s+|E (?=RKNN: \[))(?P<message>.*\S)")
 _TABLE = "Network Layer Information Table"
 _COLUMNS = {
     "ID": "id",
@@ -25,7 +26,7 @@ _PREFIX = re.compile(r"^D RKNN: \[[0-9:.]+\] ?")
 
 def errors(text: str) -> list[str]:
     """The messages of the lines at error level, without colours."""
-    matches = (_ERROR.match(_ANSI.sub("", line)) for line in text.splitlines())
+    matches = (_ERROR.search(_ANSI.sub("", line)) for line in text.splitlines())
     return [match["message"] for match in matches if match]
 
 
