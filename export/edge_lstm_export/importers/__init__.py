@@ -1,15 +1,16 @@
 """Nets that other tools trained. Each kind of file is a file of this folder, or a plug-in.
 
 A module has `ENDINGS`, of the files' names, and `read(path) -> Foreign`. It may have
-`refusal(path) -> str`: why a file of another ending is not taken, "" if it has no answer to it. No
-other file names one.
+`refusal(path) -> str`: why a file of another ending is not taken, "" if it has no answer to it. If
+it has `STATES`, `read` also takes the states that a user names, input -> output. No other file
+names one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.registry import Registry
+
+if TYPE_CHECKING:
+    from ..graphs.step import StepModel
 
 Float32 = NDArray[np.float32]
 Floats = NDArray[Any]  # of float32 or float64
@@ -53,6 +57,7 @@ class Foreign:
     nodes             our layer -> its name in the file, for messages. {} if they are the same
     inputs, outputs   the names of features and of outputs, () if the file has none
     notes             what a user must know, a sentence each
+    step              the graph, if the network is a `StepGraph`
     """
 
     network: Network
@@ -62,6 +67,7 @@ class Foreign:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    step: StepModel | None = None
 
 
 def endings() -> dict[str, str]:
