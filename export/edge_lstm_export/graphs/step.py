@@ -26,9 +26,6 @@ from edge_lstm_runtime.model.step_graph import StepGraph
 from edge_lstm_runtime.shown import in_a_line
 from edge_lstm_runtime.tasks.values import Values
 
-from .builder import state_name
-from .form import Form
-
 FORM = "step"
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 DOUBLE = onnx.TensorProto.DOUBLE
@@ -189,39 +186,3 @@ def _widen(tensor: onnx.TensorProto) -> None:
     if tensor.data_type in FLOATS:
         wide = numpy_helper.to_array(tensor).astype(np.float64)
         tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
-
-
-def four_d(spec: ModelSpec, model: onnx.ModelProto) -> Form:
-    """The form for an NPU: every input and output is (1, size, 1, 1)."""
-    network = spec.network
-    graph = _copy(model)
-    inner = graph.graph
-    made = {*network.graph_inputs, "y", *(state_name(n, "out") for n in network.state)}
-    for node in inner.node:
-        node.input[:] = [f"{n}_inner" if n in made else n for n in node.input]
-        node.output[:] = [f"{n}_inner" if n in made else n for n in node.output]
-    before = []
-    for name, shape in network.graph_inputs.items():
-        inner.initializer.append(numpy_helper.from_array(np.array(shape), f"{name}_shape"))
-        before.append(helper.make_node("Reshape", [name, f"{name}_shape"], [f"{name}_inner"]))
-    sizes = {"y": network.outputs}
-    sizes |= {state_name(name, "out"): size for name, size in network.state.items()}
-    after = []
-    for name, size in sizes.items():
-        four = np.array([1, size, 1, 1])
-        inner.initializer.append(numpy_helper.from_array(four, f"{name}_shape"))
-        after.append(helper.make_node("Reshape", [f"{name}_inner", f"{name}_shape"], [name]))
-    nodes = [*before, *inner.node, *after]
-    del inner.node[:]
-    inner.node.extend(nodes)
-    for values, named in (
-        (inner.input, {name: int(np.prod(s)) for name, s in network.graph_inputs.items()}),
-        (inner.output, sizes),
-    ):
-        del values[:]
-        for name, size in named.items():
-            kind = onnx.TensorProto.FLOAT
-            values.append(helper.make_tensor_value_info(name, kind, [1, size, 1, 1]))
-    del inner.value_info[:]
-    onnx.checker.check_model(graph, full_check=True)
-    return Form(FORM, graph, {"io": {"form": "cell"}})

@@ -26,7 +26,8 @@ from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..graphs.form import Form
 from ..graphs.npu import FORMS, candidates, whole
-from ..graphs.step import FORM, four_d
+from ..graphs.step import FORM
+from ..graphs.step_npu import four_d
 from ..measure import tolerances
 from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.environment import python, unsupported_reason

@@ -69,7 +69,9 @@ def opaque(
     """A net whose network is a `StepGraph`, proved.
 
     inputs: of the file, None for an open size. given: of `--state`. operators,
-    missing: that have no layer, and why it is no list of layers, as a sentence. Raises ConversionError, with that reason and why it is no step either.
+    missing: that have no layer, and why it is no list of layers, as a sentence.
+
+    Raises ConversionError, with that reason and why it is no step either.
     """
     try:
         step = _step(model, inputs, given)
