@@ -152,8 +152,5 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
     if len(xs) < LEAST:
         source = "samples" if isinstance(samples, np.ndarray) else samples
         raise ConversionError(f"{source}: has {len(xs)} samples, expected {LEAST} or more")
-    try:
-        answers = (prove if foreign.step is None else prove_step)(foreign, xs)
-    except ConversionError as e:
-        raise ConversionError(f"{path}: {e}") from e
+    answers = (prove if foreign.step is None else prove_step)(foreign, xs)
     return Imported(path, foreign, xs, answers, notes, samples is None)

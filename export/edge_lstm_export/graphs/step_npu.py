@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edge_lstm_runtime import ModelSpec
 
-from .builder import state_name
+from .builder import OPSET, state_name
 from .form import Form
 from .step import FORM
 
@@ -153,7 +154,7 @@ class _Rewriting:
 
 def _for_npu(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same in operators that the converter takes well."""
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    inferred = onnx.shape_inference.infer_shapes(_older(model), strict_mode=True, data_prop=True)
     graph = inferred.graph
     sizes = {
         value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
@@ -173,6 +174,17 @@ def _for_npu(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes += [node] if made is None else made
     _keep(graph, _used(nodes, {value.name for value in graph.output}))
     return inferred
+
+
+def _older(model: onnx.ModelProto) -> onnx.ModelProto:
+    """In the newest opset that the converter reads, if ONNX can say it so."""
+    opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    if opset <= OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception:  # of C++: lint then names the opset
+        return model
 
 
 def _used(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:

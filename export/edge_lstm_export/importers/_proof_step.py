@@ -10,6 +10,13 @@ from . import Float32, Floats, Foreign
 from ._proof import SINGLE, STEPS
 
 
+def check_finite(outputs: Floats, tool: str) -> None:
+    """outputs: (T, O). Raises ConversionError."""
+    if not (finite := np.isfinite(outputs).all(axis=1)).all():
+        at = int(np.argmin(finite))
+        raise ConversionError(f"{tool} answers with NaN or infinity at step {at} of the samples")
+
+
 def prove_step(foreign: Foreign, xs: Float32) -> Floats:
     """(T, O) the outputs of the original.
 
@@ -20,11 +27,7 @@ def prove_step(foreign: Foreign, xs: Float32) -> Floats:
     assert step is not None
     stream = np.tile(xs, (-(-STEPS // len(xs)), 1)) if len(xs) < STEPS else xs
     right = foreign.original.run(stream)["y"]
-    if not np.isfinite(right).all():
-        at = int(np.argmin(np.isfinite(right).all(axis=1)))
-        raise ConversionError(
-            f"{foreign.original.tool} answers with NaN or infinity at step {at} of the samples"
-        )
+    check_finite(right, foreign.original.tool)
     for found, what in (
         (step.backend().run(stream), "the folded graph"),
         (step.reference().run(stream[:STEPS]), f"the reference ({step.words})"),

@@ -10,6 +10,7 @@ import dataclasses
 
 from edge_lstm_runtime import compare
 
+from ..graphs.step import FORM
 from ..measure import keys, tolerances
 from ..measure.judgement import why_wrong
 from ..npu.targets import known
@@ -41,4 +42,6 @@ def instead(artifact: Artifact) -> str:
     if accurate is not None and artifact.scheme != accurate:
         return f"{accurate} is the most accurate scheme of {artifact.target}"
     none = f"{artifact.target} has no more accurate scheme"
+    if artifact.form.name == FORM:
+        return f"{none}: use the backend onnx"
     return f"{none}: use the numpy backend, or train with inputs and a state of a smaller range"

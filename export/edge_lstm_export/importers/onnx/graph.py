@@ -14,13 +14,14 @@ from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
 from .elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .fixed import RECURRENT
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
 from .opaque import opaque
 from .original import OnnxRuntime, Tap, original
 from .parts import Part, RecurrentPart, joined, layers, needed
 from .states import check_found, check_given
-from .trace import Node, Trace
+from .trace import TOO_MANY, Node, Trace
 
 NAMES = {number: name for name, number in onnx.TensorProto.DataType.items()}
 TRACED = 3  # steps of a graph whose length is open
@@ -125,7 +126,11 @@ def _traced(model: onnx.ModelProto, inputs: dict[str, list[int | None]]) -> Trac
         said = [f"no layer here stands for these operators, each with its first node: {listed}"]
     faulty = {fault.partition(" ")[0] for fault in best.faults}
     operators = tuple(sorted({*best.unknown, *faulty}))
-    raise NoLayersError("; ".join([*said, *best.faults[:3]]), operators)
+    message = "; ".join([*said, *best.faults[:3]])
+    huge = any(TOO_MANY in fault for fault in best.faults)
+    if huge or set(operators) <= set(RECURRENT):  # of a layer, with what no layer can do
+        raise ConversionError(message)
+    raise NoLayersError(message, operators)
 
 
 def _pairs(trace: Trace, outputs: list[str]) -> dict[str, str]:

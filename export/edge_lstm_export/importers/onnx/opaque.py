@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import onnxsim
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.model.step_graph import MAX_STATES, NAME, StepGraph
@@ -22,6 +22,7 @@ from edge_lstm_runtime.model.step_graph import MAX_STATES, NAME, StepGraph
 from ...graphs.builder import state_name
 from ...graphs.step import StepModel
 from .. import Float32, Floats, Foreign
+from .._proof_step import check_finite
 from .fixed import Shape, Shapes, exposed, fixed, run, session, zeros
 from .load import FLOAT
 from .states import (
@@ -35,6 +36,8 @@ from .states import (
 
 SINGLE = 1e-4  # of an output's largest value: both round each sum in float32
 LEAST = 300  # steps
+TIME = "time"
+BATCH = "batch"
 EFFECT = 50  # steps, over which a state must change something
 Sizes = Mapping[str, Sequence[int | None]]
 
@@ -146,9 +149,15 @@ def _foreign(
     made = StepModel(network, graph)
     xs = np.random.default_rng(0).standard_normal((LEAST, network.features)).astype(np.float32)
     right = original.run(xs)["y"]
-    confirmed = _sequence(model, inputs, step, open_axes, xs, right)
+    check_finite(right, tool)
+    found = _sequence(model, inputs, step, open_axes, xs, right)
     notes = list(step.notes)
-    if confirmed:
+    if step.opened and TIME not in found and len(found) < len(open_axes):
+        raise ConversionError(
+            f"its states are hidden ({', '.join(step.opened)}), and a call with several steps does "
+            "not answer each of them, or the last"
+        )
+    if TIME in found:
         notes.append("One call of the file with all steps answers as its steps one by one")
     return Foreign(network, {}, original, {}, notes=tuple(notes), step=made)
 
@@ -160,6 +169,9 @@ def _ours(step: _Step, operators: tuple[str, ...]) -> tuple[onnx.ModelProto, Ste
     outputs |= {state_name(states[n], "out"): after for n, after in step.pairs.items()}
     inputs = {step.x: "x"} | {n: state_name(states[n], "in") for n in step.pairs}
     simple = _simplified(_renamed(step.model, inputs, outputs, step.shapes))
+    for tensor in simple.graph.initializer:
+        if tensor.data_type == FLOAT and np.isnan(numpy_helper.to_array(tensor)).any():
+            raise ConversionError(f"its constant {tensor.name.removeprefix('net/')!r} has NaN")
     constants = sum(int(np.prod(t.dims)) for t in simple.graph.initializer if t.data_type == FLOAT)
     network = StepGraph(
         int(np.prod(step.shapes[step.x])),
@@ -239,12 +251,13 @@ def _sequence(
     axes: Sequence[int],
     xs: Float32,
     right: Floats,
-) -> bool:
-    """Whether one call of the file with all steps answers as the steps one by one.
+) -> list[str]:
+    """What the open axes are. TIME: one call with all steps answers as the steps one by one.
 
-    An open size may be a batch as well: each row then answers as a first step. Raises
-    ConversionError if it is neither: the states are not what they seem.
+    BATCH: each row answers as a first step. Raises ConversionError if it is neither: the states are
+    not what they seem. An axis that the file does not run with has no entry.
     """
+    kinds = []
     runtime = session(model)
     shape = step.shapes[step.x]
     states = zeros({name: step.shapes[name] for name in step.pairs if name in inputs})
@@ -265,16 +278,19 @@ def _sequence(
         limit = SINGLE * max(1.0, float(np.abs(right).max()))
         error = np.abs(found - right).max(axis=1)
         if (error <= limit).all():
-            return True
+            kinds.append(TIME)
+            continue
         alone = _first_steps(runtime, step, rows[:8], states)
-        if y.size != right.size or np.abs(found[:8] - alone).max() > limit:
+        if y.size == right.size and np.abs(found[:8] - alone).max() <= limit:
+            kinds.append(BATCH)
+        else:
             first = int(np.argmax(~(error <= limit)))
             raise ConversionError(
                 f"one call of the file with {len(xs)} steps and its steps one by one differ by "
                 f"{error[first]:.2g} at step {first}, at most {limit:.2g} is rounding: a state is "
                 f"missing or paired wrongly; the pairs are {_listed(step.pairs)}"
             )
-    return False
+    return kinds
 
 
 def _first_steps(runtime: Any, step: _Step, rows: Float32, states: Mapping[str, Float32]) -> Floats:
