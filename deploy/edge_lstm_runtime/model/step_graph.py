@@ -23,7 +23,9 @@ MEMBER = "model.onnx"
 MAX_STATES = 256
 MAX_AXES = 8
 MAX_VALUES = 2**26  # of a tensor
-NAME = re.compile(r"[A-Za-z0-9_.\-/:]{1,200}")
+# A session's state has names of its own, without a dot.
+STATE = re.compile(r"step\.[A-Za-z0-9_]{1,100}")
+OPERATOR = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
 KEYS = {"kind", "member", "x", "y", "states", "operators", "parameters"}
 
 
@@ -32,7 +34,7 @@ class StepGraph(Network):
     """A network without layers of ours, so `layers` is empty.
 
     x, y       the shapes of the input and of the output in the graph
-    shapes     the states in order, name -> shape in the graph
+    shapes     the states in order, "step.NAME" -> shape in the graph
     operators  that no layer here stands for, sorted, for messages
     constants  values of weights in the graph
     member     of the bundle, that holds the graph
@@ -122,15 +124,18 @@ def step_graph_from(features: int, values: Mapping[str, Any]) -> StepGraph:
         check(key, _is_shape(values[key]), "a shape: a list of sizes from 1")
     states = values["states"]
     pairs = isinstance(states, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and _is_name(pair[0]) and _is_shape(pair[1])
+        isinstance(pair, list)
+        and len(pair) == 2
+        and _is_name(pair[0], STATE)
+        and _is_shape(pair[1])
         for pair in states
     )
-    check("states", pairs, "pairs of a plain name and a shape")
+    check("states", pairs, "pairs of a name, such as step.h, and a shape")
     names = [name for name, _ in states]
     check("states", len(set(names)) == len(names), "each name once")
     operators = values["operators"]
-    named = isinstance(operators, list) and operators and all(map(_is_name, operators))
-    check("operators", bool(named), "names of operators")
+    named = isinstance(operators, list) and all(_is_name(name, OPERATOR) for name in operators)
+    check("operators", named and bool(operators), "names of operators")
     parameters = values["parameters"]
     check("parameters", type(parameters) is int and parameters >= 0, "a number from 0")
     return StepGraph(
@@ -149,8 +154,8 @@ def _is_shape(value: object) -> bool:
     return all(type(n) is int and n >= 1 for n in value) and math.prod(value) <= MAX_VALUES
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
+def _is_name(value: object, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
 
 
 def _short(value: object) -> str:

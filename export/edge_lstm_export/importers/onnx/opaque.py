@@ -17,7 +17,7 @@ import onnxsim
 from onnx import helper, numpy_helper
 
 from edge_lstm_runtime.errors import ConversionError
-from edge_lstm_runtime.model.step_graph import MAX_STATES, NAME, StepGraph
+from edge_lstm_runtime.model.step_graph import MAX_STATES, StepGraph
 
 from ...graphs.builder import state_name
 from ...graphs.step import StepModel
@@ -102,7 +102,7 @@ def _step(model: onnx.ModelProto, inputs: Sizes, given: Mapping[str, str]) -> _S
     after = {name: value.shape for name, value in zip(names, made, strict=True)}
     if made[0].size == 0 or made[0].dtype != np.float32:
         raise ConversionError(f"output {y!r} is {made[0].dtype}{made[0].shape}, expected float32")
-    ordered = by_order({name: shapes[name] for name in named}, {n: after[n] for n in others}, given)
+    ordered = by_order({name: shapes[name] for name in named}, after, given)
     certain = told(graph, named, names)
     found, notes = settled(ordered, certain, given)
     pairs = {**found, **pairs}
@@ -189,13 +189,12 @@ def _state_names(names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
-        plain = plain[:100] or "state"
+        plain = f"step.{plain[:80]}"
         number = 2
         new = plain
         while new in found.values():
             new = f"{plain}_{number}"
             number += 1
-        assert NAME.fullmatch(new)
         found[name] = new
     return found
 

@@ -51,7 +51,11 @@ def check_found(pairs: Mapping[str, str], given: Mapping[str, str]) -> None:
 
 
 def by_order(states: Shapes, outputs: Shapes, given: Mapping[str, str]) -> Pairs:
-    """states, outputs: shapes, in the file's order. Raises ConversionError for one without pair."""
+    """The pairs, those of the user and others by order and shape.
+
+    states, outputs: shapes, in the file's order, with y first among the outputs. It holds a state
+    only if the user says so. Raises ConversionError for a state without a pair.
+    """
     found = dict(given)
     for before, after in given.items():
         if states[before] != outputs[after]:
@@ -59,7 +63,7 @@ def by_order(states: Shapes, outputs: Shapes, given: Mapping[str, str]) -> Pairs
                 f"--state {before}={after}: {before!r} is {states[before]}, and {after!r} is "
                 f"{outputs[after]}; expected the same shape"
             )
-    free = [name for name in outputs if name not in found.values()]
+    free = [name for name in list(outputs)[1:] if name not in found.values()]
     for name, shape in states.items():
         if name in found:
             continue
