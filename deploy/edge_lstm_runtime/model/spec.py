@@ -100,7 +100,7 @@ class ModelSpec:
         described = values["network"]
         network = (
             step_graph_from(inputs.feature_size, described)
-            if isinstance(described, Mapping)
+            if isinstance(described, Mapping) and "kind" in described
             else network_from(inputs.feature_size, described)
         )
         return cls(inputs, network, answer_from(values["answer"]))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edge_lstm import Run
 from edge_lstm_runtime import Bundle, Comparison, ConversionError, compare
-from edge_lstm_runtime.backends.numpy import NumpyBackend, numpy_backend
+from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.files import one_at_a_time
 from edge_lstm_runtime.native import PRECISIONS
 from edge_lstm_runtime.verify.error import Tolerance
@@ -113,9 +112,7 @@ def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance
     if scheme == "float32":
         rows = source.rows
         lengths = np.array([len(rows)])
-        tolerance = tolerances.float32(
-            partial(numpy_backend, source.spec), source.weights, rows, lengths, source.outputs
-        )
+        tolerance = tolerances.float32(source.spec, source.weights, rows, lengths, source.outputs)
         most = tolerance
     else:
         where = "by NumPy with the kernel's rounding to int8"

@@ -4,12 +4,14 @@ right", has the reasons."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import Backend, compare
+from edge_lstm_runtime import Backend, ModelSpec, compare
+from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.model.facts import FEWER_BITS_MOST
 from edge_lstm_runtime.verify.check import AUTO_STEPS
 from edge_lstm_runtime.verify.error import FLOAT16, INT8, Tolerance, float32_tolerance
@@ -27,17 +29,19 @@ Opened = Callable[[Weights], Backend]
 
 
 def moved_by_rounding(
-    opened: Opened,
+    spec: ModelSpec,
     weights: Weights,
     rows: NDArray[np.float32],
     lengths: Lengths,
+    opened: Opened | None = None,
 ) -> float:
     """The largest change of the float model's answers if each weight becomes the next number that
     float32 has, up or down by chance.
 
-    opened: the float model's backend with these weights. rows: (steps, F) features, sequences of
-    `lengths` one after the other.
+    rows: (steps, F) features, sequences of `lengths` one after the other. opened: the float model's
+    backend with these weights, or None for NumPy's.
     """
+    opened = opened or partial(numpy_backend, spec)
     rng = np.random.default_rng(0)
     ways = np.array([-np.inf, np.inf], np.float32)
     here = run_sequences(opened(weights), rows, lengths)
@@ -50,20 +54,23 @@ def moved_by_rounding(
 
 
 def float32(
-    opened: Opened,
+    spec: ModelSpec,
     weights: Weights,
     rows: NDArray[Any],
     lengths: Lengths,
     reference: NDArray[np.float64],
+    opened: Opened | None = None,
 ) -> Tolerance:
     """The tolerance of NumPy, the native kernel and ONNX Runtime.
 
-    opened: as of `moved_by_rounding`. rows: (steps, F) features, sequences of `lengths` one after
-    the other. reference: (steps, O).
+    rows: (steps, F) features, sequences of `lengths` one after the other. reference: (steps, O).
+    opened: as of `moved_by_rounding`.
     """
     least = float32_tolerance(reference)
     most = FLOAT16_ROUNDING * max(1.0, float(np.abs(reference).max()))
-    rounding = FLOAT32_MARGIN * moved_by_rounding(opened, weights, rows.astype(np.float32), lengths)
+    rounding = FLOAT32_MARGIN * moved_by_rounding(
+        spec, weights, rows.astype(np.float32), lengths, opened
+    )
     if rounding <= least.limit:
         return least
     moves = "what the answers move by when each weight becomes the next number in float32"

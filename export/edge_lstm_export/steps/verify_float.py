@@ -28,7 +28,9 @@ def call(work: Work) -> Work:
     for form, graph in work.graphs.items():
         backends[keys.onnx(GRAPHS[form])] = onnx_backend(work.spec, graph.SerializeToString())
     weights = work.weights if work.step is None else work.step.weights
-    tolerance = tolerances.float32(work.float32, weights, work.rows, work.lengths, work.reference)
+    tolerance = tolerances.float32(
+        work.spec, weights, work.rows, work.lengths, work.reference, work.float32
+    )
     for name, backend in backends.items():
         outputs = run_sequences(backend, work.rows, work.lengths)
         comparison = compare(outputs, work.reference)
