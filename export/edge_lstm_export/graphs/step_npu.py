@@ -21,17 +21,21 @@ from edge_lstm_runtime import ModelSpec
 from .builder import OPSET, state_name
 from .form import Form
 from .step import FORM
+from .step_magnitudes import scaled
 
 KIND = onnx.TensorProto.FLOAT
 RESHAPES = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 MAX_KERNEL = 2**22  # values of convolutions that copy
 
 
-def four_d(spec: ModelSpec, model: onnx.ModelProto) -> Form:
-    """The form for an NPU: every input and output is (1, size, 1, 1)."""
+def four_d(spec: ModelSpec, model: onnx.ModelProto, rows: NDArray[np.float32]) -> Form:
+    """The form for an NPU: every input and output is (1, size, 1, 1).
+
+    rows: (steps, F) features, which show how large values become.
+    """
     network = spec.network
     graph = onnx.ModelProto()
-    graph.CopyFrom(_for_npu(model))
+    graph.CopyFrom(_for_npu(scaled(model, rows)))
     inner = graph.graph
     made = {*network.graph_inputs, "y", *(state_name(n, "out") for n in network.state)}
     for node in inner.node:

@@ -149,7 +149,7 @@ def _form(work: Work, name: str, steps: int) -> Form | str:
     several = {"steps": steps} if steps > 1 else {}
     try:
         if work.step is not None:
-            return four_d(spec, work.step.model)
+            return four_d(spec, work.step.model, work.rows)
         if spec.whole:
             return whole(spec, weights, steps)
         return FORMS[name](spec, weights, work.calibration, products=work.products, **several)

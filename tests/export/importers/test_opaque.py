@@ -365,7 +365,8 @@ def test_states_of_another_kind_of_file_are_known(
 def test_the_form_for_an_npu_computes_the_same(name: str, bundles: dict[str, Path]) -> None:
     model, ends = made(STEPS[name])
     bundle = rt.load(bundles[name]).bundle
-    form = four_d(bundle.spec, onnx.load_from_string(bundle.member("model.onnx")))
+    given = onnx.load_from_string(bundle.member("model.onnx"))
+    form = four_d(bundle.spec, given, stream(50, features(ends)))
     graph = form.graph
     assert max(o.version for o in graph.opset_import if not o.domain) <= 19
     for value in (*graph.graph.input, *graph.graph.output):
