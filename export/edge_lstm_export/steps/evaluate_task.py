@@ -112,7 +112,7 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
         backend = simulated(artifact.converter, work.weights)
         steps = artifact.form.steps
         name = keys.simulated(member)
-        advice = instead(artifact)
+        advice = instead(artifact, work.base.backend)
         scheme = artifact.scheme
         found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))
     return found

@@ -71,8 +71,8 @@ def opaque(
 ) -> Foreign:
     """A net whose network is a `StepGraph`, proved.
 
-    inputs: of the file, None for an open size. given: of `--state`. operators,
-    missing: that have no layer, and why it is no list of layers, as a sentence.
+    inputs: of the file, None for an open size. given: of `--state`. operators, missing: those that
+    have no layer, and why it is no list of layers, as a sentence.
 
     Raises ConversionError, with that reason and why it is no step either.
     """
@@ -232,7 +232,7 @@ def _renamed(
 
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
-    """By onnxsim, if it takes the graph. Then the graph is as it was."""
+    """By onnxsim, or as it is if onnxsim does not take it."""
     names = [v.name for v in (*model.graph.input, *model.graph.output)]
     try:
         simple, consistent = onnxsim.simplify(model)
