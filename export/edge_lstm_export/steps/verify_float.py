@@ -28,8 +28,9 @@ def call(work: Work) -> Work:
     for form, graph in work.graphs.items():
         backends[keys.onnx(GRAPHS[form])] = onnx_backend(work.spec, graph.SerializeToString())
     weights = work.weights if work.step is None else work.step.weights
+    opened = None if work.step is None else work.float32
     tolerance = tolerances.float32(
-        work.spec, weights, work.rows, work.lengths, work.reference, work.float32
+        work.spec, weights, work.rows, work.lengths, work.reference, opened
     )
     for name, backend in backends.items():
         outputs = run_sequences(backend, work.rows, work.lengths)
