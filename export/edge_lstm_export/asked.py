@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_lstm.results.run import check_is_run
@@ -15,6 +15,7 @@ from .c.folder import check_replaceable
 from .npu import targets as target_table
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
+STEP_SCHEME = "fp16"
 SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
 
 
@@ -38,6 +39,25 @@ def wanted(
         for scheme in found[target]:
             target_table.find(target, scheme)
     return found
+
+
+def of_step(
+    formats: Mapping[str, tuple[str, ...]], chunk: int | None, *, named: bool
+) -> dict[str, tuple[str, ...]]:
+    """The number formats of a net that is an opaque step graph: fp16.
+
+    formats: of `wanted`. named: whether the user named them. Raises ConversionError.
+    """
+    if chunk is not None:
+        raise ConversionError("an opaque step graph takes one step at a time; leave out the chunk")
+    for target, schemes in formats.items():
+        other = [scheme for scheme in schemes if scheme != STEP_SCHEME]
+        if other and (named or STEP_SCHEME not in schemes):
+            raise ConversionError(
+                f"{target} {other[0]}: there is no int8 recipe for an opaque step graph; "
+                f"it is converted in {STEP_SCHEME}"
+            )
+    return dict.fromkeys(formats, (STEP_SCHEME,))
 
 
 def check_paths(run: object, out: Path) -> None:

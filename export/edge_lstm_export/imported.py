@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.tasks.values import Values
 
+from .graphs.step import StepModel
 from .importers import Float32, Floats, Foreign, importer_of
 from .importers._proof import prove
+from .importers._proof_step import prove_step
 from .importers._samples import check_counts, made, samples_of
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the samples, in their order
@@ -55,6 +58,10 @@ class Imported:
         return ModelSpec(channels, network, Values(outputs))
 
     @property
+    def step(self) -> StepModel | None:
+        return self.foreign.step
+
+    @property
     def weights(self) -> dict[str, Float32]:
         return self.foreign.weights
 
@@ -83,7 +90,7 @@ class Imported:
         return Splits(**parts, channels=self.spec.inputs.names)
 
     def _sequence(self, part: str, start: int, xs: Float32) -> Sequence:
-        last = self.foreign.network.layers[-1].name
+        last = self.foreign.network.output
         y = self.foreign.original.run(xs)[last].astype(np.float64)
         name = part if self.foreign.length is None else f"{part} {start // len(xs)}"
         return Sequence(name, name, xs.astype(np.float64), y=y)
@@ -96,17 +103,40 @@ class Imported:
         return {"test": evaluate(self.spec, test, answers), "notes": list(self.notes)}
 
 
-def import_net(model: str | Path, samples: str | Path | None = None) -> Imported:
+def import_net(
+    model: str | Path,
+    samples: str | Path | None = None,
+    states: Mapping[str, str] | None = None,
+) -> Imported:
     """Read a net that another tool trained, and prove that it is the same here.
 
-    samples: (T, F) in a .npy or .csv file. None: they are made, and a note says so. Raises
+    samples: (T, F) in a .npy or .csv file. None: they are made, and a note says so. states: of an
+    ONNX file, input -> the output that holds it after the step. The others are found. Raises
     ConversionError for a file that can't be read, for a part that can't be taken, and for a net
     that answers otherwise here than in its own tool.
     """
     path = Path(model)
     if not path.is_file():
         raise ConversionError(f"{path}: there is no such file")
-    return imported(importer_of(path).read(path), path, samples)
+    importer = importer_of(path)
+    if not states:
+        return imported(importer.read(path), path, samples)
+    check_states(path, states)
+    return imported(importer.read(path, states), path, samples)
+
+
+def check_states(path: Path, states: Mapping[str, str]) -> None:
+    """Raise ConversionError if this kind of file has no states to name, or for one named twice."""
+    if not hasattr(importer_of(path), "STATES"):
+        raise ConversionError(
+            f"{path}: states are named in ONNX files alone; here they are known, leave out --state"
+        )
+    after = list(states.values())
+    for before, name in states.items():
+        if after.count(name) > 1:
+            raise ConversionError(
+                f"--state {before}={name}: the output {name!r} is given twice, and holds one state"
+            )
 
 
 def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None) -> Imported:
@@ -140,5 +170,5 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
         xs = xs[: len(xs) // foreign.length * foreign.length]
     if len(xs) < least:
         raise ConversionError(f"{source}: has {len(xs)} samples, expected {least} or more")
-    answers = prove(foreign, xs)
+    answers = (prove if foreign.step is None else prove_step)(foreign, xs)
     return Imported(path, foreign, xs, answers, notes + foreign.measured(xs), samples is None)

@@ -12,8 +12,9 @@ from edge_lstm import load_run
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
-from .asked import SIM_STEPS, check_paths, wanted
+from .asked import SIM_STEPS, check_paths, of_step, wanted
 from .exported import Exported
+from .imported import Imported
 from .steps import (
     build_graphs,
     calibrate,
@@ -89,6 +90,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
         resources.enter_context(one_at_a_time(out, ConversionError))
         if isinstance(run, str | os.PathLike):
             run = load_run(Path(run))
+        if isinstance(run, Imported) and run.step is not None:
+            formats = of_step(formats, chunk, named=schemes is not None)
         if not (isinstance(run.metrics, dict) and isinstance(run.metrics.get("test"), dict)):
             raise ConversionError(
                 f"{run.path}: the training has not ended, there is no metrics.json with test "

@@ -14,14 +14,19 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import Bundle, Comparison, ModelSpec
+from edge_lstm_runtime import Backend, Bundle, Comparison, ModelSpec
+from edge_lstm_runtime.backends.numpy import numpy_backend
+from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
 from .asked import SIM_STEPS
 from .exported import Exported
+from .graphs import step as step_graphs
 from .graphs.form import Form
+from .graphs.step import StepModel
+from .imported import Imported
 from .measure import keys
 from .measure.judgement import Judgement
 from .npu.rknn.batch import Batch
@@ -30,7 +35,11 @@ from .quantize.choose_ranges import Chosen
 from .quantize.cpu_int8 import Arrays
 from .quantize.npu_int8 import Product
 
-GRAPHS = {"fused": "model.onnx", "cell": "cell.onnx"}  # the forms' names in the bundle
+GRAPHS = {
+    "fused": "model.onnx",
+    step_graphs.FORM: "model.onnx",
+    "cell": "cell.onnx",
+}  # the forms' names in the bundle
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -159,6 +168,28 @@ class Work:
     @property
     def spec(self) -> ModelSpec:
         return self.run.spec
+
+    @property
+    def step(self) -> StepModel | None:
+        """The graph, if the network is a `StepGraph`."""
+        return self.run.step if isinstance(self.run, Imported) else None
+
+    @property
+    def base(self) -> Measured:
+        """The backend of the float model: NumPy, or ONNX Runtime for a graph."""
+        return keys.NUMPY if self.step is None else keys.onnx(GRAPHS[step_graphs.FORM])
+
+    def float32(self, weights: Mapping[str, Float32] | None = None) -> Backend:
+        """That backend. weights: others than the net's own."""
+        if self.step is not None:
+            return self.step.backend(weights)
+        return numpy_backend(self.spec, self.weights if weights is None else weights)
+
+    def exact(self) -> Backend:
+        """The reference."""
+        if self.step is not None:
+            return self.step.reference()
+        return reference(self.spec, self.weights)
 
     @functools.cached_property
     def rows(self) -> Float32:

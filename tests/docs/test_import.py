@@ -29,7 +29,7 @@ def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
 
     found = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     blocks = [*found[1:], found[0]]
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 6)))
     (tmp_path / "amp.json").write_text(NET)
     np.save(tmp_path / "amp.npy", np.random.default_rng(0).normal(size=(600, 1)))
@@ -46,6 +46,6 @@ def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for name in ("net", "same", "from-python", "dtln", "amp", "keras"):
+    for name in ("net", "same", "from-python", "dtln", "silero", "amp", "keras"):
         assert rt.load(tmp_path / f"{name}.edge").spec.answer.task == "values"
     assert (tmp_path / "net-c" / "Makefile").is_file()

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BackendError
+from ..errors import BackendError, BackendUnavailableError
 
 if TYPE_CHECKING:
+    from ..model.network import Network
     from ..model.spec import ModelSpec
 
 CLOSED = "this session is closed; open a new one"
@@ -191,6 +192,17 @@ class WholeSequence(Backend):
     @state.setter
     def state(self, value: State) -> None:
         check_state(value, {})
+
+
+def refuse_opaque(facts: Facts, network: Network) -> None:
+    """Raise BackendUnavailableError if the network is a graph, and the backend runs layers."""
+    if not network.opaque or facts.graph or facts.artifact is not None:
+        return
+    if facts.is_reference:
+        advice = "the golden answers in the bundle are the reference's, computed at its import"
+    else:
+        advice = "use a backend that runs graphs, onnx, or a converted model on its NPU"
+    raise BackendUnavailableError(f"{network.opaque}; {advice}")
 
 
 def checked_streams(streams: Sequence[int], count: int) -> list[int]:

@@ -15,7 +15,7 @@ from ..inputs import NUMBERS
 from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
 from ..native import address
-from .base import Backend, Facts, State, check_state, checked_streams
+from .base import Backend, Facts, State, check_state, checked_streams, refuse_opaque
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -54,6 +54,7 @@ class NativeBackend(Backend):
         kernel: str | None = None,
         steps: Float32 | None = None,
     ):
+        refuse_opaque(FACTS, spec.network)
         if spec.whole:
             raise BackendUnavailableError(
                 "the native kernel answers single steps; a bidirectional model has none, "

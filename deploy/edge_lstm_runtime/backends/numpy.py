@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from ..layers import FEATURES
 from ..model.network import Network
 from ..model.spec import ModelSpec
-from .base import Backend, Facts, State, WholeSequence, check_state, checked_streams
+from .base import (
+    Backend,
+    Facts,
+    State,
+    WholeSequence,
+    check_state,
+    checked_streams,
+    refuse_opaque,
+)
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -168,7 +176,11 @@ class WholeNumpyBackend(WholeSequence):
 
 
 def numpy_backend(spec: ModelSpec, weights: Mapping[str, Float32]) -> Backend:
-    """The backend of any model."""
+    """The backend of any model.
+
+    Raises BackendUnavailableError for a network that is a graph.
+    """
+    refuse_opaque(FACTS, spec.network)
     return WholeNumpyBackend(spec, weights) if spec.whole else NumpyBackend(spec, weights)
 
 

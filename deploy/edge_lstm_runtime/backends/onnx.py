@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,11 @@ class OnnxBackend(Backend):
         self._options = _run_options()
         self._inputs = list(shapes)
         self._x, *states = shapes.items()
+        if (stated := spec.network.graph_inputs) and stated != shapes:
+            raise BackendError(
+                f"{member} has inputs {_listed(shapes)}, and the bundle's network states "
+                f"{_listed(stated)}; import the net again"
+            )
         self._shapes = dict(zip(self._states, (shape for _, shape in states), strict=True))
         for name, shape in self._shapes.items():
             # A size may also be a name, or None.
@@ -104,6 +110,10 @@ class WholeOnnxBackend(WholeSequence):
 
     def interrupt(self) -> None:
         self._options.terminate = True
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name!a} {tuple(shape)!a}" for name, shape in shapes.items())
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..layers import FEATURES, Array, Layer
 from ..layers.ops import NUMPY
 from ..model.spec import ModelSpec
-from .base import Backend, Facts, State, WholeSequence, check_state
+from .base import Backend, Facts, State, WholeSequence, check_state, refuse_opaque
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -81,7 +81,11 @@ class WholeReference(WholeSequence):
 
 
 def reference(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> Backend:
-    """The reference of any model."""
+    """The reference of any model.
+
+    Raises BackendUnavailableError for a network that is a graph.
+    """
+    refuse_opaque(FACTS, spec.network)
     return WholeReference(spec, weights) if spec.whole else Reference(spec, weights)
 
 

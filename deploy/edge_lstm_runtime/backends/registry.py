@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
 from ..registry import Registry
-from .base import Backend, Facts
+from .base import Backend, Facts, refuse_opaque
 from .looped import looped
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def open_backend(
             "one after the other, by `run`"
         )
     module = BACKENDS.load(name)
+    refuse_opaque(module.FACTS, bundle.spec.network)
     refuse_artifact(name, artifact)
     open_one: Callable[[], Backend] = partial(module.open_backend, bundle, artifact=artifact)
     if streams is None:

@@ -72,10 +72,8 @@ def _print_model(spec: ModelSpec) -> None:
         _line(f"transform {transform.words()}")
     if dropped := getattr(inputs, "drop", ()):
         _line(f"dropped   {', '.join(dropped)} (no features themselves)")
-    layers = " -> ".join(layer.title for layer in network.layers)
     whole = ", whole sequences only" if spec.whole else ""
-    size = f"{network.parameters} parameters, {network.macs_per_step} MACs a step"
-    _line(f"model     {layers}{whole}, {size}")
+    _line(f"model     {network.title}{whole}, {network.size}")
 
 
 def _print_machine() -> None:

@@ -79,8 +79,9 @@ class Bundle:
     @property
     def fingerprint(self) -> NDArray[np.uint8]:
         """(16,) of the specification and the weights: a session's state carries it."""
-        weights = self.manifest["members"]["weights.npz"]["sha256"]
-        facts = json.dumps([self.manifest["spec"], weights], sort_keys=True)
+        names = ("weights.npz", *self.spec.network.members)
+        weights = [self.manifest["members"][name]["sha256"] for name in names]
+        facts = json.dumps([self.manifest["spec"], *weights], sort_keys=True)
         return np.frombuffer(hashlib.sha256(facts.encode()).digest()[:16], np.uint8)
 
     def absent(self, name: str) -> str:
@@ -243,6 +244,8 @@ def _unpack(data: bytes, path: str) -> Bundle:
             weights = format1.renamed(weights)
         spec = ModelSpec.from_dict(described)
         spec.network.check_weights(weights)
+        if missing := [name for name in spec.network.members if name not in members]:
+            raise _refusal(path, f"lacks {', '.join(missing)}, which holds its network")
         bundle = Bundle(spec, weights, manifest, members)
         _ = bundle.lengths
         check_facts(manifest, members, bundle.golden[1])

@@ -67,9 +67,38 @@ class Network:
         return found
 
     @property
+    def output(self) -> str:
+        """The name of the layer whose output is the network's."""
+        return self.layers[-1].name
+
+    @property
     def outputs(self) -> int:
         """O, the size of the output."""
-        return self.sizes[self.layers[-1].name][1]
+        return self.sizes[self.output][1]
+
+    @property
+    def title(self) -> str:
+        return " -> ".join(layer.title for layer in self.layers)
+
+    @property
+    def size(self) -> str:
+        """In words."""
+        return f"{self.parameters} parameters, {self.macs_per_step} MACs a step"
+
+    @property
+    def opaque(self) -> str:
+        """Why NumPy and C can't run it, as a sentence. "" if they can: it is made of layers."""
+        return ""
+
+    @property
+    def graph_inputs(self) -> dict[str, Shape]:
+        """The inputs that a graph of the bundle must have, by name. {} if the layers say it all."""
+        return {}
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The members that a bundle must have for it, beside those that all have."""
+        return ()
 
     @property
     def whole(self) -> bool:
@@ -120,11 +149,12 @@ class Network:
 
     def initial_state(self, dtype: type[np.floating[Any]] = np.float32) -> State:
         """The states at the start of a stream. Most begin at zero."""
-        return {
-            f"{layer.name}.{name}": array
-            for layer in ([] if self.whole else self.layers)
-            for name, array in layer.initial_state(self.sizes[layer.name][0], dtype).items()
-        }
+        found: State = {name: np.zeros(size, dtype) for name, size in self.state.items()}
+        for layer in self.layers:
+            if layer.initial:
+                own = layer.initial_state(self.sizes[layer.name][0], dtype)
+                found |= {f"{layer.name}.{name}": array for name, array in own.items()}
+        return found
 
     def own(self, layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
         """A layer's own weights or states, by the layer's names, from those of the network."""
@@ -168,6 +198,10 @@ class Network:
             values[layer.name] = y
             after.update({f"{layer.name}.{name}": array for name, array in new.items()})
         return values, after
+
+    def to_json(self) -> Any:
+        """For a specification: `to_list`, or an object for the other kind of network."""
+        return self.to_list()
 
     def to_list(self) -> list[dict[str, Any]]:
         """The layers as JSON objects."""

@@ -19,6 +19,7 @@ from ..inputs.transforms import transform_from
 from ..plain import changed
 from ..tasks import Answer, answer_from
 from .network import Network, network_from
+from .step_graph import step_graph_from
 
 INPUTS: dict[str, type[Inputs]] = {kind.kind: kind for kind in (Channels, Characters)}
 
@@ -26,7 +27,7 @@ INPUTS: dict[str, type[Inputs]] = {kind.kind: kind for kind in (Channels, Charac
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
     """inputs   from a raw sample to features
-    network  from features to outputs
+    network  from features to outputs: layers of ours, or a `StepGraph`
     answer   the meaning of the outputs
 
     Raises BundleError if the three don't fit together.
@@ -81,7 +82,7 @@ class ModelSpec:
         """As a JSON object."""
         return {
             "inputs": self.inputs.to_dict(),
-            "network": self.network.to_list(),
+            "network": self.network.to_json(),
             "answer": plain_answer(self.answer),
         }
 
@@ -96,7 +97,12 @@ class ModelSpec:
             found = sorted(values) if isinstance(values, Mapping) else repr(values)
             raise BundleError(f"model specification has {found}, expected {sorted(parts)}")
         inputs = inputs_from(values["inputs"])
-        network = network_from(inputs.feature_size, values["network"])
+        described = values["network"]
+        network = (
+            step_graph_from(inputs.feature_size, described)
+            if isinstance(described, Mapping) and "kind" in described
+            else network_from(inputs.feature_size, described)
+        )
         return cls(inputs, network, answer_from(values["answer"]))
 
 

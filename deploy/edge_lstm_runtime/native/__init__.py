@@ -69,6 +69,8 @@ def network_of(network: Network) -> CNetwork:
 
     Raises BackendUnavailableError, naming the layer, for a network that the kernel does not run.
     """
+    if network.opaque:
+        raise BackendUnavailableError(f"{network.opaque}; the C kernel runs layers")
     names = [FEATURES, *(layer.name for layer in network.layers)]
     layers = []
     for layer in network.layers:

@@ -89,9 +89,8 @@ class Answer(ABC):
     def check(self, inputs: Inputs, network: Network) -> None:
         """Raise BundleError if the other parts of the specification don't fit this one."""
         if network.outputs != self.size:
-            last = network.layers[-1].name
             raise BundleError(
-                f"network: layer {last!r}: has {network.outputs} outputs, "
+                f"network: layer {network.output!r}: has {network.outputs} outputs, "
                 f"and the answer {self.size}"
             )
 

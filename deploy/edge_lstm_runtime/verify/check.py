@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from ..backends.artifacts import artifacts_of, pick_artifact
-from ..backends.base import Backend
+from ..backends.base import Backend, refuse_opaque
 from ..backends.registry import facts_of, open_backend, refuse_artifact
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
@@ -96,6 +96,7 @@ def verdict_of(bundle: Bundle, backend: str, artifact: str | None) -> str:
 
 
 def _refuse_left_out(bundle: Bundle, backend: str) -> None:
+    refuse_opaque(facts_of(backend), bundle.spec.network)
     if backend in bundle.left_out:
         raise BackendUnavailableError(bundle.absent(backend))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
 
 from ..asked import check_paths, wanted
-from ..imported import import_net
+from ..imported import check_states, import_net
 from ..importers import endings, importer_of
 from ._shared import C, check_target, say
 from .export import summary
@@ -48,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: synthetic ones, and the bundle says so)",
     )
     parser.add_argument(
+        "--state",
+        action="append",
+        metavar="IN=OUT",
+        help="an input of an ONNX file that is a state, and the output that holds it after the "
+        "step; may be repeated (default: they are found)",
+    )
+    parser.add_argument(
         "--target",
         action="append",
         metavar="NAME",
@@ -82,11 +90,31 @@ def main(arguments: argparse.Namespace) -> int:
         if not path.is_file():
             raise ConversionError(f"{path}: there is no such file")
     importer_of(arguments.model)
+    states = _states(arguments.state or ())
+    if states:
+        check_states(arguments.model, states)
     check_paths(None, arguments.out)
     from ..pipeline import export_run  # takes seconds
 
-    net = import_net(arguments.model, arguments.samples)
+    net = import_net(arguments.model, arguments.samples, states)
     say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")
+    for note in net.notes:
+        say(f"  {note}")
     work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
     print(summary(work))
     return 1 if work.left_out or work.doubts else 0
+
+
+def _states(given: Sequence[str]) -> dict[str, str]:
+    """Raises ConversionError for words that are no pair, and for a state that is given twice."""
+    found: dict[str, str] = {}
+    for words in given:
+        before, _, after = words.partition("=")
+        if not before or not after:
+            raise ConversionError(f"--state is {words!r}; expected IN=OUT, such as h=hn")
+        if before in found:
+            raise ConversionError(
+                f"--state {words}: the state {before!r} is given twice, as {found[before]!r} too"
+            )
+        found[before] = after
+    return found

@@ -1,8 +1,9 @@
 """Nets that other tools trained. Each kind of file is a file of this folder, or a plug-in.
 
 A module has `ENDINGS`, of the files' names, and `read(path) -> Foreign`. It may have
-`refusal(path) -> str`: why a file of another ending is not taken, "" if it has no answer to it. No
-other file names one.
+`refusal(path) -> str`: why a file of another ending is not taken, "" if it has no answer to it. If
+it has `STATES`, `read` also takes the states that a user names, input -> output. No other file
+names one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.registry import Registry
+
+if TYPE_CHECKING:
+    from ..graphs.step import StepModel
 
 Float32 = NDArray[np.float32]
 Floats = NDArray[Any]  # of float32 or float64
@@ -58,6 +62,7 @@ class Foreign:
     counts            feature -> N, if it must be a whole number from 0 to N - 1
     length            steps of a sequence, if the net needs whole ones and takes no others
     measured          the samples -> more such sentences, once the net is proved
+    step              the graph, if the network is a `StepGraph`
     """
 
     network: Network
@@ -70,6 +75,7 @@ class Foreign:
     counts: Mapping[int, int] = dataclasses.field(default_factory=dict)
     length: int | None = None
     measured: Callable[[Float32], tuple[str, ...]] = lambda _: ()
+    step: StepModel | None = None
 
 
 def endings() -> dict[str, str]:

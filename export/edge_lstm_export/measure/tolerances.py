@@ -3,13 +3,14 @@ right", has the reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import ModelSpec, compare
+from edge_lstm_runtime import Backend, ModelSpec, compare
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.model.facts import FEWER_BITS_MOST
 from edge_lstm_runtime.verify.check import AUTO_STEPS
@@ -24,6 +25,7 @@ MARGIN = 1.5
 FLOAT16_MARGIN = 4.0
 
 Weights = Mapping[str, NDArray[np.float32]]
+Opened = Callable[[Weights], Backend]
 
 
 def moved_by_rounding(
@@ -31,19 +33,22 @@ def moved_by_rounding(
     weights: Weights,
     rows: NDArray[np.float32],
     lengths: Lengths,
+    opened: Opened | None = None,
 ) -> float:
-    """The largest change of NumPy's answers if each weight becomes the next number that float32
-    has, up or down by chance.
+    """The largest change of the float model's answers if each weight becomes the next number that
+    float32 has, up or down by chance.
 
-    rows: (steps, F) features, sequences of `lengths` one after the other.
+    rows: (steps, F) features, sequences of `lengths` one after the other. opened: the float model's
+    backend with these weights, or None for NumPy's.
     """
+    opened = opened or partial(numpy_backend, spec)
     rng = np.random.default_rng(0)
     ways = np.array([-np.inf, np.inf], np.float32)
-    here = run_sequences(numpy_backend(spec, weights), rows, lengths)
+    here = run_sequences(opened(weights), rows, lengths)
     moved = 0.0
     for _ in range(NEIGHBOURS):
         beside = {n: np.nextafter(w, rng.choice(ways, w.shape)) for n, w in weights.items()}
-        there = run_sequences(numpy_backend(spec, beside), rows, lengths)
+        there = run_sequences(opened(beside), rows, lengths)
         moved = max(moved, float(np.abs(there - here).max()))
     return moved
 
@@ -54,14 +59,18 @@ def float32(
     rows: NDArray[Any],
     lengths: Lengths,
     reference: NDArray[np.float64],
+    opened: Opened | None = None,
 ) -> Tolerance:
     """The tolerance of NumPy, the native kernel and ONNX Runtime.
 
     rows: (steps, F) features, sequences of `lengths` one after the other. reference: (steps, O).
+    opened: as of `moved_by_rounding`.
     """
     least = float32_tolerance(reference)
     most = FLOAT16_ROUNDING * max(1.0, float(np.abs(reference).max()))
-    rounding = FLOAT32_MARGIN * moved_by_rounding(spec, weights, rows.astype(np.float32), lengths)
+    rounding = FLOAT32_MARGIN * moved_by_rounding(
+        spec, weights, rows.astype(np.float32), lengths, opened
+    )
     if rounding <= least.limit:
         return least
     moves = "what the answers move by when each weight becomes the next number in float32"

@@ -26,6 +26,8 @@ from edge_lstm_runtime.verify.golden import run_sequences
 
 from ..graphs.form import Form
 from ..graphs.npu import FORMS, candidates, whole
+from ..graphs.step import FORM
+from ..graphs.step_npu import four_d
 from ..measure import tolerances
 from ..npu.rknn.conversion import Conversion
 from ..npu.rknn.environment import python, unsupported_reason
@@ -51,7 +53,7 @@ def call(work: Work) -> Work:
         return dataclasses.replace(work, notes=(*work.notes, note))
     python(work.say)  # made once, before several conversions ask for it
     pairs = [(target, scheme) for target, schemes in work.schemes.items() for scheme in schemes]
-    jobs = [(t, s, form, 1) for t, s in pairs for form in candidates(t, s) if not work.spec.whole]
+    jobs = [(t, s, form, 1) for t, s in pairs for form in _candidates(work, t, s)]
     if work.chunk:
         jobs += [(t, s, "fused", work.chunk) for t, s in pairs]
     forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
@@ -133,12 +135,21 @@ class _Made:
         self.work.say(f"  {text}")
 
 
+def _candidates(work: Work, target: str, scheme: str) -> tuple[str, ...]:
+    """The forms of one step that are tried."""
+    if work.spec.whole:
+        return ()
+    return candidates(target, scheme) if work.step is None else (FORM,)
+
+
 def _form(work: Work, name: str, steps: int) -> Form | str:
     """The form, or the reason why this network doesn't have it."""
     spec = work.spec
     weights = work.weights
     several = {"steps": steps} if steps > 1 else {}
     try:
+        if work.step is not None:
+            return four_d(spec, work.step.model, work.rows)
         if spec.whole:
             return whole(spec, weights, steps)
         return FORMS[name](spec, weights, work.calibration, products=work.products, **several)

@@ -21,8 +21,6 @@ from edge_lstm.data.recordings import Sequence as Labelled
 from edge_lstm.results import alarms
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import Backend
-from edge_lstm_runtime.backends.numpy import numpy_backend
-from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.model.measured import Measured
 
 from ..exported import Exported
@@ -73,14 +71,14 @@ class Right:
 def call(work: Work) -> Work:
     run = work.run
     everything = whole(run.splits.test)
-    numpy = numpy_backend(work.spec, work.weights)
+    numpy = work.float32()
     passes = stream_test(run, numpy)
-    metrics = {keys.NUMPY: _metrics(run, passes, everything, train=run.splits.train)}
+    metrics = {work.base: _metrics(run, passes, everything, train=run.splits.train)}
     right: dict[int, Right] = {}  # by the number of steps that were drawn
     for one in _candidates(work, everything):
         steps = one.drawn.extent.steps
         if steps not in right:
-            expected = stream_test(run, reference(work.spec, work.weights), one.drawn)
+            expected = stream_test(run, work.exact(), one.drawn)
             same = one.drawn.extent.whole
             float32 = passes if same else stream_test(run, numpy, one.drawn)
             right[steps] = Right(expected, _metrics(run, float32, one.drawn))
@@ -89,7 +87,7 @@ def call(work: Work) -> Work:
         work, own = _judged(work, one, found, right[steps])
         if own is not None:
             metrics[one.name] = own
-    if differs := differs_from_training(run.metrics["test"], metrics[keys.NUMPY][RESET]):
+    if differs := differs_from_training(run.metrics["test"], metrics[work.base][RESET]):
         work = work.doubt(f"{run.path}: {differs}")
     notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
     return dataclasses.replace(
@@ -114,7 +112,7 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
         backend = simulated(artifact.converter, work.weights)
         steps = artifact.form.steps
         name = keys.simulated(member)
-        advice = instead(artifact)
+        advice = instead(artifact, work.base.backend)
         scheme = artifact.scheme
         found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))
     return found

@@ -29,11 +29,13 @@ def call(work: Work) -> Work:
     )
     if work.calibration:
         members["calibration.npz"] = write_npz(dataset(work.calibration))
-    tolerance = work.accuracy[keys.NUMPY].tolerance
+    tolerance = work.accuracy[work.base].tolerance
     facts: dict[str, Any] = {"float32": {"tolerance": dataclasses.asdict(tolerance)}}
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
         facts["native_int8"] = _promised(work, keys.NATIVE_INT8)
+    if work.step is not None:
+        facts["reference"] = work.step.words
     artifacts = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():

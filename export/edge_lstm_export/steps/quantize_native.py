@@ -26,7 +26,7 @@ WHERE = "on the exporting machine's CPU"
 
 
 def call(work: Work) -> Work:
-    if work.spec.whole:  # the kernel does not run it
+    if work.spec.whole or work.step is not None:  # the kernel does not run it
         return work
     try:
         native.network_of(work.spec.network)  # before the work, which takes seconds

@@ -14,7 +14,6 @@ from edge_lstm.tasks.base import Task, task_of
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write, failure
 
-from ..measure.keys import NUMPY
 from ..report import page
 from ..report.plots import plot_errors, plot_inspection, plot_ranges, plot_stream
 from ..work import Work
@@ -35,7 +34,8 @@ def call(work: Work) -> Work:
         spec=work.spec,
         manifest=work.bundle.manifest,
         accuracy=work.accuracy,
-        numpy=NUMPY,
+        numpy=work.base,
+        reference=None if work.step is None else work.step.words,
         judgements=work.judgements,
         lengths=work.lengths,
         worst={
@@ -67,11 +67,11 @@ def call(work: Work) -> Work:
 def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
     task = task_of(work.spec)
-    numpy = work.metrics[NUMPY]
+    numpy = work.metrics[work.base]
     sentences = task.verdict(numpy)
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
-    if carried := work.metrics.get(NUMPY.never_reset()):
+    if carried := work.metrics.get(work.base.never_reset()):
         sentences.append(carried_sentence(task, numpy, carried))
     for name, judgement in work.judgements.items():
         where = (
@@ -104,8 +104,8 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
         if judgement is not None and not judgement.streamed.whole:
             source += f"; over {judgement.streamed.words()}"
         rows.append((str(backend), titled(found, titles), source))
-    numpy = work.metrics[NUMPY]
-    rows += _by_recording(str(NUMPY), numpy, titles, work.accuracy[NUMPY].source)
+    numpy = work.metrics[work.base]
+    rows += _by_recording(str(work.base), numpy, titles, work.accuracy[work.base].source)
     for name, found in numpy.get("baselines", {}).items():
         title = task.simple[name]
         rows.append((title, titled(found, titles), "no model"))
@@ -127,7 +127,7 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     if work.run.history:
         figures["curves"] = ("Training", plot_curves(work.run.history))
     task = task_of(work.spec)
-    metrics = work.metrics[NUMPY]
+    metrics = work.metrics[work.base]
     drawn = task.draw(work.spec, work.run.splits.test, work.answers, metrics)
     figures["test"] = (task.caption, drawn)
     outputs = {str(name): a.outputs for name, a in work.accuracy.items()}

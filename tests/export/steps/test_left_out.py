@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_run
+from edge_lstm_export import work as works
 from edge_lstm_export.graphs import bundle as graphs
 from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, onnx, simulated
 from edge_lstm_export.steps import build_graphs, verify_float
@@ -92,7 +93,7 @@ def test_a_wrong_kernel_is_said_and_the_rest_is_written(trained, tmp_path, monke
 
 
 def test_numpy_out_of_tolerance_ends_it_and_nothing_is_written(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(verify_float, "numpy_backend", lambda s, w: numpy_backend(s, off(w)))
+    monkeypatch.setattr(works, "numpy_backend", lambda s, w: numpy_backend(s, off(w)))
     message = r"^numpy differs from the float64 reference by 1\.0\de-03 at step \d+, output "
     with pytest.raises(ConversionError, match=message):
         export_run(trained, tmp_path / "x.edge", schemes=())

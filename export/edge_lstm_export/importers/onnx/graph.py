@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,14 @@ from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
 from .elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .fixed import RECURRENT
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
+from .opaque import opaque
 from .original import OnnxRuntime, Tap, original
 from .parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
-from .trace import Node, Trace
+from .states import check_found, check_given
+from .trace import TOO_MANY, Node, Trace
 from .unrolled import recognized
 from .whole_steps import HANDLERS as WHOLE
 
@@ -28,20 +31,35 @@ MAX_VALUES = 2**26  # of an input
 Shape = tuple[int, ...]
 
 
-def foreign(path: Path) -> Foreign:
+class NoLayersError(ConversionError):
+    """operators: that no layer stands for, sorted."""
+
+    def __init__(self, message: str, operators: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.operators = operators
+
+
+def foreign(path: Path, states: Mapping[str, str]) -> Foreign:
     """As `read` of this package."""
     model = load(path)
     try:
-        return _foreign(model)
+        inputs = _inputs(model)
+        check_given(model, states)
+        try:
+            return _foreign(model, inputs, states)
+        except NoLayersError as e:
+            return opaque(model, inputs, states, e.operators, str(e))
     except (BundleError, ConversionError) as e:
         raise ConversionError(f"{path}: {in_a_line(str(e))}") from e
 
 
-def _foreign(model: onnx.ModelProto) -> Foreign:
-    inputs = _inputs(model)
+def _foreign(
+    model: onnx.ModelProto, inputs: dict[str, list[int | None]], states: Mapping[str, str]
+) -> Foreign:
     trace = _traced(model, inputs)
     outputs = [output.name for output in model.graph.output]
     pairs = _pairs(trace, [*outputs[1:], outputs[0]])
+    check_found(pairs, states)
     parts = _parts(trace, outputs[0])
     if not any(isinstance(part, RecurrentPart) for part in parts):
         raise ConversionError("no layer of it has a state: it is no recurrent net")
@@ -114,7 +132,13 @@ def _traced(model: onnx.ModelProto, inputs: dict[str, list[int | None]]) -> Trac
             for title, count in sorted(best.unknown.items())
         )
         said = [f"no layer here stands for these operators, each with its first node: {listed}"]
-    raise ConversionError("; ".join([*said, *best.faults[:3]]))
+    faulty = {fault.partition(" ")[0] for fault in best.faults}
+    operators = tuple(sorted({*best.unknown, *faulty}))
+    message = "; ".join([*said, *best.faults[:3]])
+    huge = any(TOO_MANY in fault for fault in best.faults)
+    if huge or set(operators) <= set(RECURRENT):  # of a layer, with what no layer can do
+        raise ConversionError(message)
+    raise NoLayersError(message, operators)
 
 
 def _pairs(trace: Trace, outputs: list[str]) -> dict[str, str]:

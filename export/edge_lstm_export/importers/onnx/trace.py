@@ -41,6 +41,7 @@ FOLDED = {
 PARTLY = {"Sqrt"}  # no layer does it alone
 DIVISION = "Div"
 MAX_CONSTANT = 2**26  # values of one that is computed
+TOO_MANY = "values, too many"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +278,7 @@ class Trace:
             except ValueError:
                 return  # of an operator that doesn't broadcast
         if size > MAX_CONSTANT:
-            raise ConversionError(f"it makes a constant of {size:,} values, too many")
+            raise ConversionError(f"it makes a constant of {size:,} {TOO_MANY}")
 
     def _run(self, node: Node, feeds: Mapping[str, Any]) -> dict[str, Any]:
         if any(True for _ in subgraphs(node.proto)):

@@ -89,7 +89,7 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
             entry["recipe"],
             entry["target"],
             entry["scheme"],
-            bundle.arrays("calibration.npz"),
+            {} if bundle.spec.network.opaque else bundle.arrays("calibration.npz"),
         )
         converter = Converter(conversion)
     except ModuleNotFoundError as e:
