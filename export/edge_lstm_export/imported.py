@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Imported:
     answers: Floats
     notes: tuple[str, ...]
     synthetic: bool
+    imported: ClassVar[bool] = True
     history: tuple[()] = ()
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)

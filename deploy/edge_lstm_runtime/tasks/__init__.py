@@ -73,6 +73,7 @@ class Answer(ABC):
     task: ClassVar[str]
     logits: ClassVar[bool] = False  # the outputs are a logit for each of the names
     model: ClassVar[str] = "model"  # a model with such answers, in words
+    make: ClassVar[str] = "export it"  # how a bundle of it is made, in words
     several: ClassVar[str] = "answers"  # the answers, in words
     text: ClassVar[bool] = False  # the answer is the next character of a text
 

@@ -45,7 +45,7 @@ def call(work: Work) -> Work:
     if reason := unsupported_reason():
         note = (
             f"no RKNN model for {' and '.join(work.schemes)} was made: {reason}. "
-            "The bundle runs on NumPy and ONNX Runtime; export it there to add the NPU."
+            "The bundle runs on NumPy and ONNX Runtime; make it there to add the NPU."
         )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
@@ -72,7 +72,7 @@ def call(work: Work) -> Work:
             several = f" of {one.steps} steps" if one.steps > 1 else ""
             work = work.doubt(
                 f"{one.target} {one.scheme} was made without the form {one.form}{several}, because "
-                f"{one.refused}; another export may choose it: export again"
+                f"{one.refused}; the same command may choose it another time: run it again"
             )
     return work
 

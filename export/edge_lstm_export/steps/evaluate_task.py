@@ -89,7 +89,9 @@ def call(work: Work) -> Work:
         work, own = _judged(work, one, found, right[steps])
         if own is not None:
             metrics[one.name] = own
-    if differs := differs_from_training(run.metrics["test"], metrics[keys.NUMPY][RESET]):
+    # An imported net was proved against its original, and NumPy against the reference.
+    trained = {} if run.imported else run.metrics["test"]
+    if trained and (differs := differs_from_training(trained, metrics[keys.NUMPY][RESET])):
         work = work.doubt(f"{run.path}: {differs}")
     notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
     return dataclasses.replace(
@@ -114,7 +116,7 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
         backend = simulated(artifact.converter, work.weights)
         steps = artifact.form.steps
         name = keys.simulated(member)
-        advice = instead(artifact)
+        advice = instead(work, artifact)
         scheme = artifact.scheme
         found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))
     return found
