@@ -16,7 +16,7 @@ class Values(Answer):
 
     task = "values"
     model = "imported net"
-    make = "import it with --samples"
+    imported = True
     several = "outputs"
     ahead: ClassVar[tuple[int, ...]] = (0,)  # steps: the answer is of the step itself
     targets: tuple[str, ...]

@@ -118,9 +118,9 @@ class _Walk:
         outputs = {
             layer.name: network.sizes[layer.name][1]
             for layer in network.layers
-            if not layer.bounded
+            if not (layer.bounded or layer.multiplies_state)  # else it is a state
         }
-        self.names = {FEATURES: network.features, **outputs, **network.state}
+        self.names = {FEATURES: network.features, **network.state, **outputs}
         self.rounded = False
         self._rows = {name: row for row, name in enumerate(self.names, start=1)}
         self._state = {name: np.zeros((1, size)) for name, size in network.state.items()}
