@@ -75,11 +75,11 @@ def sizes(spec: ModelSpec, weights: Mapping[str, NDArray[Any]], xs: NDArray[Any]
                 walk.branch()
             values = walk.step(xs[t])
             for name in names:
-                kept[name].append(np.abs(values[name][0]))
+                kept[name].append(values[name][0])
             if walk.rounded:
                 answers.append(values[spec.network.layers[-1].name])
         for name, rows in kept.items():
-            block = np.stack(rows)
+            block = np.abs(np.stack(rows))
             above = block.max(axis=0) > largest[name]
             steps[name][above] = start + block.argmax(axis=0)[above]
             largest[name] = np.maximum(largest[name], block.max(axis=0))

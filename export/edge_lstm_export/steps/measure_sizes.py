@@ -25,15 +25,17 @@ def call(work: Work) -> Work:
     if not work.run.imported or work.spec.whole:
         return work
     splits = work.run.splits
-    xs = [work.spec.inputs.features(s.x)[0] for s in (*splits.train, *splits.val, *splits.test)]
-    found = sizes(work.spec, work.weights, np.concatenate(xs))
+    parts = [work.spec.inputs.features(s.x)[0] for s in (*splits.train, *splits.val, *splits.test)]
+    xs = np.concatenate(parts)
+    found = sizes(work.spec, work.weights, xs)
     made = "synthetic samples" if work.run.synthetic else "samples"
     for target, schemes in work.schemes.items():
         for scheme in schemes:
             for one in found:
                 if scheme != INTEGERS and not one.largest <= NEAR * LARGEST:
                     raise ConversionError(f"{target} {scheme}: {_too_large(one, made)}")
-    notes = [_coarse(one, made) for one in found if not one.error <= GOOD]
+    over = f"the last {min(STREAMED, len(xs)):,} of the {made}"
+    notes = [_coarse(one, made, over) for one in found if not one.error <= GOOD]
     notes += [_growing(one, made) for one in found if one.grows]
     for note in notes:
         work.say(f"  {note}")
@@ -52,12 +54,11 @@ def _too_large(one: Size, made: str) -> str:
     )
 
 
-def _coarse(one: Size, made: str) -> str:
+def _coarse(one: Size, made: str, over: str) -> str:
     return (
         f"float16 is coarse for {_named(one)}: it reaches {one.largest:.4g} at step {one.step:,} "
         f"of the {made} (unit {one.unit}), where float16 has steps of {one.spacing:g}. That alone "
-        f"moves the answers by an NRMSE of {one.error:.1e} over the last {STREAMED:,} steps at "
-        f"most, and {GOOD:g} is good"
+        f"moves the answers by an NRMSE of {one.error:.1e} over {over}, and {GOOD:g} is good"
     )
 
 

@@ -19,6 +19,7 @@ from edge_lstm_export.c.export import export_c
 from edge_lstm_export.steps import inspect_rknn
 from helpers import stand_in
 from helpers.commands import here
+from helpers.converter import NEEDS_CONVERTER
 from helpers.jobs import NET
 
 XS = np.random.default_rng(3).normal(size=(600, 1)).astype(np.float32)
@@ -201,4 +202,41 @@ def test_a_state_that_float16_holds_badly_is_told(tmp_path: Path) -> None:
     work = export_run(net, tmp_path / "a.edge", schemes=())
     coarse = [note for note in work.notes if note.startswith("float16 is coarse for state lstm0.c")]
     assert "where float16 has steps of 0.03125" in coarse[0]
-    assert "and 0.002 is good" in coarse[0]
+    assert coarse[0].endswith("over the last 600 of the samples, and 0.002 is good")
+
+
+@pytest.mark.slow
+@NEEDS_CONVERTER
+def test_int8_of_heavy_tailed_inputs_on_the_simulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels of very different sizes, |Student t| with 2 degrees of freedom, two layers."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(8, 24, num_layers=2, batch_first=True)
+            self.head = nn.Linear(24, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.head(self.lstm(x)[0])
+            return found
+
+    monkeypatch.setattr(inspect_rknn, "DRIFT_STEPS", 1000)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    xs = np.abs(rng.standard_t(2, size=(1500, 8))) * np.logspace(-2, 0.5, 8)
+    module = Net().eval()
+    net = from_torch(module, torch.zeros(1, 20, 8), samples=xs.astype(np.float32))
+    work = export_run(net, tmp_path / "a.edge", schemes=["w8a8"])
+    (member,) = work.artifacts
+    assert work.artifacts[member].form.name == "packed"
+    with rt.load(work.out).session("rknn-sim") as session:
+        y = session.run(xs[-300:].astype(np.float32))
+    with torch.no_grad():
+        right = module.double()(torch.tensor(xs[-300:].astype(np.float32)).double()[None])[0]
+    spread = float(right.std())
+    assert np.sqrt(np.mean((y - right.numpy()) ** 2)) / spread < 2e-2
+    (note,) = (note for note in work.notes if note.startswith("w8a8: The int8 product of lstm"))
+    assert note in rt.load(work.out).bundle.manifest["notes"]
+    assert note in work.out.with_suffix(".html").read_text("utf-8")
