@@ -33,10 +33,10 @@ from .work import Work
 
 STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("golden stream and reference", draw_stream.call),
-    ("sizes of the states", measure_sizes.call),
     ("ONNX graphs", build_graphs.call),
     ("onnxsim", simplify.call),
     ("float32 against the reference", verify_float.call),
+    ("sizes of the states", measure_sizes.call),
     ("calibration set", calibrate.call),
     ("int8 for CPUs", quantize_native.call),
     ("RKNN conversion", convert_rknn.call),

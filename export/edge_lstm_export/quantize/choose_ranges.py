@@ -30,7 +30,10 @@ def _whole(sums: Float64, importance: Float64, *, width: float) -> tuple[Float64
 
 RULES: dict[str, Callable[[Float64, Float64], tuple[Float64, Float64]]] = {
     "searched": search_ranges,
-    **{f"{width:g} x the range": partial(_whole, width=width) for width in (1.0, 1.1, 1.25, 1.5)},
+    **{
+        f"{width:g} x the range": partial(_whole, width=width)
+        for width in (1.0, 1.1, 1.25, 1.5, 2.0)
+    },
 }
 
 

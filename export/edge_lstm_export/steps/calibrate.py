@@ -1,4 +1,4 @@
-"""Step 5: the samples for the quantizer: features of real training streams, with the states that
+"""Step 6: the samples for the quantizer: features of real training streams, with the states that
 really occur before them.
 
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two),

@@ -1,4 +1,4 @@
-"""Step 10: the test split, streamed through each backend: the metric that the user cares about, and
+"""Step 11: the test split, streamed through each backend: the metric that the user cares about, and
 the verdict on each model in fewer bits.
 
 A model in fewer bits is judged by the streams that its metric comes from. Its tolerance for `check`

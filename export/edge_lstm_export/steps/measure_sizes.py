@@ -1,4 +1,4 @@
-"""Step 2: the sizes of what a net that another tool trained keeps, and whether float16 holds them.
+"""Step 5: the sizes of what a net that another tool trained keeps, and whether float16 holds them.
 
 A run of our own trainer is taken as it is: its inputs are scaled, and its w8a8 and fp16 models are
 measured.

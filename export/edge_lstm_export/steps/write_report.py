@@ -1,4 +1,4 @@
-"""Step 12: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 13: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
         rule = work.ranges.rule
         caption = (
             "Error of the int8 cell by the rule for the ranges of its sums, emulated over "
-            f"validation and training data. Taken: {rule}. {worst_stage(work.spec, work.ranges)}"
+            f"validation and training data. {worst_stage(work.spec, work.ranges)}. Taken: {rule}"
         )
         figures["ranges"] = (caption, plot_ranges(work.ranges.errors, rule))
     return figures
