@@ -29,6 +29,7 @@ class Run:
     """
 
     synthetic: ClassVar[bool] = False  # the data are real
+    imported: ClassVar[bool] = False
     path: Path
     config: Config
     spec: ModelSpec

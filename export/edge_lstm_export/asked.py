@@ -20,11 +20,17 @@ SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the sim
 
 
 def wanted(
-    targets: Sequence[str], schemes: Sequence[str] | None, chunk: int | None, sim_steps: int
+    targets: Sequence[str],
+    schemes: Sequence[str] | None,
+    chunk: int | None,
+    sim_steps: int,
+    *,
+    imported: bool = False,
 ) -> dict[str, tuple[str, ...]]:
     """The number formats of each target. The arguments are those of `export_run`.
 
-    Raises ConfigError for one that is not offered.
+    imported: whether the net was trained elsewhere, and so for no number format. Raises ConfigError
+    for one that is not offered.
     """
     if chunk is not None and (type(chunk) is not int or chunk not in CHUNKS):
         expected = f"a whole number from {CHUNKS[0]} to {CHUNKS[-1]}"
@@ -35,7 +41,7 @@ def wanted(
         raise ConfigError(f"sim_steps is {sim_steps!r}; expected a whole number from 1 up")
     found: dict[str, tuple[str, ...]] = {}
     for target in dict.fromkeys(targets) if schemes is None or schemes else ():
-        found[target] = tuple(schemes) if schemes else target_table.default_schemes(target)
+        found[target] = tuple(schemes or _default(target, imported=imported))
         for scheme in found[target]:
             target_table.find(target, scheme)
     return found
@@ -58,6 +64,26 @@ def of_step(
                 f"it is converted in {STEP_SCHEME}"
             )
     return dict.fromkeys(formats, (STEP_SCHEME,))
+
+
+def _default(target: str, *, imported: bool) -> tuple[str, ...]:
+    """The number formats if none is asked for: of an imported net the one that rounds least."""
+    accurate = target_table.known(target).accurate
+    return (accurate,) if imported and accurate else target_table.default_schemes(target)
+
+
+def check_samples(formats: Mapping[str, Sequence[str]], *, synthetic: bool) -> None:
+    """Raises ConversionError for a number format that is calibrated, if there are no real data.
+
+    formats: of each target.
+    """
+    for target, schemes in formats.items():
+        for scheme in schemes:
+            if synthetic and scheme != "fp16":
+                raise ConversionError(
+                    f"{scheme} on {target} is calibrated with real inputs of the net; give them "
+                    "as samples (--samples FILE)"
+                )
 
 
 def check_paths(run: object, out: Path) -> None:

@@ -16,7 +16,8 @@ from edge_lstm_runtime import ModelSpec
 class Exported(Protocol):
     """A trained `Run`, or a net that was `Imported`. The properties are those of a run.
 
-    synthetic: whether the data were made, and are no inputs that the net will get.
+    synthetic: whether the data were made, and are no inputs that the net will get. imported:
+    whether another tool trained it, so that no message may advise to train it otherwise.
     """
 
     @property
@@ -35,6 +36,8 @@ class Exported(Protocol):
     def w8a8(self) -> Mapping[str, NDArray[np.float32]]: ...
     @property
     def synthetic(self) -> bool: ...
+    @property
+    def imported(self) -> bool: ...
     @property
     def season(self) -> int | None: ...
     @property

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Imported:
     answers: Floats
     notes: tuple[str, ...]
     synthetic: bool
+    imported: ClassVar[bool] = True
     history: tuple[()] = ()
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)

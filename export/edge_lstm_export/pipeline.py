@@ -12,7 +12,7 @@ from edge_lstm import load_run
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
-from .asked import SIM_STEPS, check_paths, of_step, wanted
+from .asked import SIM_STEPS, check_paths, check_samples, of_step, wanted
 from .exported import Exported
 from .imported import Imported
 from .steps import (
@@ -22,6 +22,7 @@ from .steps import (
     draw_stream,
     evaluate_task,
     inspect_rknn,
+    measure_sizes,
     pack,
     quantize_native,
     simplify,
@@ -36,6 +37,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("ONNX graphs", build_graphs.call),
     ("onnxsim", simplify.call),
     ("float32 against the reference", verify_float.call),
+    ("sizes of the states", measure_sizes.call),
     ("calibration set", calibrate.call),
     ("int8 for CPUs", quantize_native.call),
     ("RKNN conversion", convert_rknn.call),
@@ -61,8 +63,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     beside it, `out` with .html.
 
     targets, schemes: NPUs and number formats. Each pair gets a converted model. If `schemes` is
-    None, they are those of fp16 and w8a8 that the target takes. If it is empty, the bundle has no
-    converted model.
+    None, they are those of fp16 and w8a8 that the target takes, and for an imported net the one
+    that rounds least, which is fp16 on most. If it is empty, the bundle has no converted model.
 
     chunk: 2 to 1024. Each pair gets a further converted model that takes that many steps at once.
     If it can't be made, a note in the bundle says why. For a bidirectional model, it is the length
@@ -80,11 +82,15 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
 
     If a graph or a converted model is out of tolerance, the bundle goes without it, and
     `Work.left_out` has its name and the reason. Raises ConfigError for a target, scheme or chunk
-    that is not offered. Raises ConversionError if a step fails, if NumPy itself is out of tolerance
-    or if another process exports to `out`, which is then as it was.
+    that is not offered. Raises ConversionError if a step fails, if NumPy itself is out of
+    tolerance, if an imported net has no real samples to calibrate a scheme with, or if another
+    process exports to `out`, which is then as it was.
     """
     out = Path(out)
-    formats = wanted(targets, schemes, chunk, sim_steps)
+    imported = not isinstance(run, str | os.PathLike) and run.imported
+    formats = wanted(targets, schemes, chunk, sim_steps, imported=imported)
+    if not isinstance(run, str | os.PathLike):
+        check_samples(formats, synthetic=run.synthetic)
     check_paths(run, out)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))

@@ -30,7 +30,8 @@ def pick_artifact(
     if artifact is None:
         if not known:
             why = [bundle.absent(name) for name in bundle.left_out if name.endswith(f".{kind}")]
-            advice = "; ".join(why) or "export it on Linux x86-64 with --target and --scheme"
+            how = f"{bundle.spec.answer.make} on Linux x86-64 with --target and --scheme"
+            advice = "; ".join(why) or how
             raise BackendUnavailableError(f"the bundle holds no converted model; {advice}")
         if len(known) > 1:
             raise BackendUnavailableError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BundleError
+from ..errors import BackendUnavailableError, BundleError
 from ..layers import Shape
 from ..model.network import Network
 from ..model.spec import ModelSpec
@@ -94,6 +94,10 @@ def open_streams(bundle: Bundle, streams: int, *, artifact: str | None = None) -
 
 def _open(bundle: Bundle, streams: int | None) -> NativeBackend:
     if MEMBER not in bundle.members:
+        if bundle.spec.answer.imported:
+            raise BackendUnavailableError(
+                f"the bundle has no {MEMBER}; {bundle.spec.answer.make} again"
+            )
         return NativeBackend(bundle.spec, bundle.weights, "int8", streams=streams)
     layers, steps = read_int8(bundle.spec, bundle.arrays(MEMBER))
     return NativeBackend(

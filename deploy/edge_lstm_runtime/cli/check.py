@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Run the bundle's golden samples (real test data) through a backend on this machine.\n"
+        "Run the bundle's golden samples (test data) through a backend on this machine.\n"
         "Compare the answers with those of the float64 reference in the bundle. The exit code is\n"
         "1 if a backend is out of tolerance.\n"
         "With --input, run your own samples instead. The reference answers them here. The limit\n"

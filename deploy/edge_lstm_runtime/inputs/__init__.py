@@ -198,8 +198,7 @@ def sound_of(inputs: Inputs) -> FrontEnd:
     """The front end from PCM to the channels. Raises ConfigError if the model takes no sound."""
     if inputs.sound is None:
         raise ConfigError(
-            "this model takes no sound: it was trained without [front_end], "
-            f"on {', '.join(inputs.names)}"
+            f"this model takes no sound: it has no [front_end], and reads {', '.join(inputs.names)}"
         )
     return inputs.sound
 

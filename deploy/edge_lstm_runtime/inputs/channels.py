@@ -491,10 +491,7 @@ def _bad_value(inputs: Channels, channel: int, value: float) -> str:
     if name == inputs.clock:
         return f"channel {name!r} is {value:.10g}; expected seconds since 1970 (UTC), in float64"
     if math.isnan(value):
-        advice = "send a number, or train with missing = 'ffill' or 'mask'"
-        return (
-            f"channel {name!r} is NaN and this model was trained with missing = 'refuse'; {advice}"
-        )
+        return f"channel {name!r} is NaN and this model has missing = 'refuse'; send a number"
     if math.isinf(value):
         return f"channel {name!r} is {value}; expected a finite number"
     said = str(value)

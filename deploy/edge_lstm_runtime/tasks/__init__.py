@@ -73,6 +73,7 @@ class Answer(ABC):
     task: ClassVar[str]
     logits: ClassVar[bool] = False  # the outputs are a logit for each of the names
     model: ClassVar[str] = "model"  # a model with such answers, in words
+    imported: ClassVar[bool] = False  # the net was trained by another tool
     several: ClassVar[str] = "answers"  # the answers, in words
     text: ClassVar[bool] = False  # the answer is the next character of a text
 
@@ -93,6 +94,11 @@ class Answer(ABC):
                 f"network: layer {network.output!r}: has {network.outputs} outputs, "
                 f"and the answer {self.size}"
             )
+
+    @property
+    def make(self) -> str:
+        """How a bundle of the model is made, in words. Some parts need real samples."""
+        return "import it with --samples" if self.imported else "export it"
 
     def scaling(self, inputs: Inputs) -> Scaling | None:
         """From outputs to answers in raw units. None if the outputs are the answer."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FARTHEST = 100_000  # steps ahead in a list: a detector keeps the answers of so many samples
 MEDIAN = 0.5
-NO_DETECTOR = "this model is no anomaly detector; train one with task = 'anomaly'"
+NO_DETECTOR = "this model is no anomaly detector; expected one of task = 'anomaly'"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ class Values(Answer):
 
     task = "values"
     model = "imported net"
+    imported = True
     several = "outputs"
     ahead: ClassVar[tuple[int, ...]] = (0,)  # steps: the answer is of the step itself
     targets: tuple[str, ...]

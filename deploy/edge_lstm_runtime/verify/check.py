@@ -82,7 +82,8 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
         return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
     except KeyError as e:
         raise BackendUnavailableError(
-            f"the bundle promises no accuracy for {backend}; export it again to have it measured"
+            f"the bundle promises no accuracy for {backend}; {bundle.spec.answer.make} again to "
+            "have it measured"
         ) from e
 
 

@@ -54,7 +54,7 @@ def c_network(spec: ModelSpec) -> CNetwork:
     if spec.whole:
         raise ConversionError(
             "the model is bidirectional and the C kernel streams forward only; "
-            "train with bidirectional = false"
+            "expected one that reads forward"
         )
     try:
         return network_of(spec.network)
@@ -65,10 +65,7 @@ def c_network(spec: ModelSpec) -> CNetwork:
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError if the kernel does not take the model."""
     if (size := model_bytes(c_network(spec), scheme)) > MAX_BYTES:
-        raise ConversionError(
-            f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: "
-            "train a smaller model"
-        )
+        raise ConversionError(f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}")
 
 
 @dataclasses.dataclass(frozen=True)

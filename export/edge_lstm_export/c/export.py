@@ -119,7 +119,7 @@ def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance
         tolerance = tolerances.with_margin(scheme, comparison.nrmse, where)
         most = dataclasses.replace(tolerance, limit=tolerances.wrong(scheme))
     if not comparison.within(most):
-        advice = "use --scheme float32" if scheme == "int8" else "train the model again"
+        advice = "use --scheme float32" if scheme == "int8" else "use the numpy backend"
         found, allowed = beside(getattr(comparison, most.metric), most.limit)
         what = "NRMSE" if most.metric == "nrmse" else "largest error"
         error = f"{what} {found}; at most {allowed} counts as right"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_lstm import Run, load_run
-from edge_lstm_runtime import Bundle, ModelSpec, Reference, read_bundle
+from edge_lstm_runtime import Bundle, ConversionError, ModelSpec, Reference, read_bundle
 from edge_lstm_runtime.backends.native_int8 import MEMBER
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.session import answers
@@ -51,6 +51,10 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     if not isinstance(source, (Run, Bundle)):
         source = read_bundle(source) if Path(source).suffix == ".edge" else load_run(Path(source))
     check_sizes(source.spec, scheme)
+    answer = source.spec.answer
+    bare = isinstance(source, Bundle) and MEMBER not in source.members
+    if scheme == "int8" and bare and answer.imported:
+        raise ConversionError(f"the bundle has no {MEMBER}; {answer.make} again, or take float32")
     stream = source.golden[0] if isinstance(source, Bundle) else golden_stream(source.splits.test)
     spec = source.spec
     # If the test data has a gap, the stretch has one, so that filling is tested too.

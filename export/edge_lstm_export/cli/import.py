@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
 
-from ..asked import check_paths, wanted
+from ..asked import check_paths, check_samples, wanted
 from ..imported import check_states, import_net
 from ..importers import endings, importer_of
 from ._shared import C, check_target, say
@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheme",
         action="append",
         metavar="NAME",
-        help="a number format of the target; may be repeated (default: fp16). w8a8 needs --samples",
+        help="a number format of the target; may be repeated (default: fp16, or the one that "
+        "rounds least). All others need --samples",
     )
 
 
@@ -79,13 +80,9 @@ def main(arguments: argparse.Namespace) -> int:
         )
     if arguments.scheme and not targets:
         raise ConversionError("--scheme is for an NPU; name it by --target")
-    schemes = tuple(dict.fromkeys(arguments.scheme or ("fp16",))) if targets else ()
-    if arguments.samples is None and any(scheme != "fp16" for scheme in schemes):
-        raise ConversionError(
-            f"--scheme {schemes[-1]} is calibrated with real inputs of the net; give them by "
-            "--samples"
-        )
-    wanted(targets, schemes, None, 1)
+    schemes = tuple(dict.fromkeys(arguments.scheme)) if arguments.scheme else None
+    formats = wanted(targets, schemes, None, 1, imported=True)
+    check_samples(formats, synthetic=arguments.samples is None)
     for path in filter(None, (arguments.model, arguments.samples)):
         if not path.is_file():
             raise ConversionError(f"{path}: there is no such file")

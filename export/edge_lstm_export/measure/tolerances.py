@@ -22,6 +22,7 @@ FLOAT32_MARGIN = 5.0
 FLOAT16_ROUNDING = 2.0**-11
 WRONG = 10.0  # times what is good
 MARGIN = 1.5
+LEAST = 1e-5  # a net of one unit is exact in int8, but for float32 rounding
 FLOAT16_MARGIN = 4.0
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -109,7 +110,7 @@ def with_margin(scheme: str, nrmse: float, where: str) -> Tolerance:
     """where: the place of the measurement, in words."""
     most = FEWER_BITS_MOST["nrmse"]  # beyond it a bundle is refused
     if scheme != "fp16":
-        limit = min(float(f"{MARGIN * nrmse:.2g}"), most)
+        limit = min(max(float(f"{MARGIN * nrmse:.2g}"), LEAST), most)
         return Tolerance("nrmse", limit, f"{MARGIN:g} x the NRMSE {where}")
     limit = min(max(float(f"{FLOAT16_MARGIN * nrmse:.2g}"), FLOAT16_ROUNDING), most)
     least = f"at least {FLOAT16_ROUNDING:.1e}, one rounding"

@@ -37,6 +37,7 @@ from .gptq import gptq
 
 Float64 = NDArray[np.float64]
 Weights = Mapping[str, NDArray[np.float32]]
+ROUNDED = ("inputs", "sums")  # of a product, beside its weights
 UNIT = (-128 / 127, 1.0)  # the range in which the int8 step is 1/127 and the zero point 0
 
 
@@ -87,6 +88,23 @@ def quantize(
         centre = centre + (share * off).sum(axis=0)
         products[layer.name] = Product(_pinned(W, step), bias, scale, centre, outer)
     return products
+
+
+def with_exact_weights(
+    spec: ModelSpec, weights: Weights, products: Mapping[str, Product]
+) -> dict[str, Product]:
+    """The same ranges, and the weights as they are: what is left is the rounding of values."""
+    found = {}
+    for layer in spec.network.layers:
+        if layer.name in products:
+            scale, centre = products[layer.name].scale, products[layer.name].centre
+            own = spec.network.own(layer, weights)
+            own = {name: array.astype(np.float64) for name, array in own.items()}
+            W_x, W_h, b = layer.joined(NUMPY, own)
+            inside = int8_inputs(spec.network, layer)
+            W = np.concatenate([np.zeros((PINS, len(b))), W_x[inside], W_h]) / scale
+            found[layer.name] = Product(W, (b - centre) / scale, scale, centre, W_x[~inside])
+    return found
 
 
 def rounded(
@@ -154,17 +172,25 @@ def half(values: Float64) -> Float64:
     return values.astype(np.float16).astype(np.float64)
 
 
+def _as_is(values: Float64) -> Float64:
+    return values
+
+
 def emulate(
     spec: ModelSpec,
     weights: Weights,
     candidates: Sequence[Mapping[str, Product]],
     features: NDArray[np.floating[Any]],
+    values: Sequence[str] = ROUNDED,
 ) -> Float64:
     """The answers of the int8 cells, by NumPy, each stream from the zero state.
 
-    candidates: the products of each layer, by name. features: (streams, steps, F). Returns
-    (candidates, streams, steps, O). Products and sums are rounded as on the NPU. The rest is exact.
+    candidates: the products of each layer, by name. A layer without one is exact. features:
+    (streams, steps, F). values: what is rounded beside the weights. Returns (candidates, streams,
+    steps, O). Products and sums are rounded as on the NPU. The rest is exact.
     """
+    put = on_grid if "inputs" in values else _as_is
+    put_sums = on_grid if "sums" in values else _as_is
     network = spec.network
     exact = {n: np.asarray(array, np.float64) for n, array in weights.items()}
     own = {layer.name: network.own(layer, exact) for layer in network.layers}
@@ -190,18 +216,18 @@ def emulate(
         product = stack[layer.name]
         name = f"{layer.name}.{layer.recurrent}"
         wanted = state[name] + error[name]
-        h = on_grid(wanted)
+        h = put(wanted)
         error[name] = wanted - h
-        v = np.concatenate([on_grid(x[..., inside[layer.name]]), h], axis=-1)
+        v = np.concatenate([put(x[..., inside[layer.name]]), h], axis=-1)
         linear = v @ product.weights[:, PINS:] + product.bias
         outer = half(x[..., ~inside[layer.name]]) @ product.W_x
-        given.given = on_grid(linear) * product.scale + product.centre + outer
+        given.given = put_sums(linear) * product.scale + product.centre + outer
 
     for t in range(steps):
         rows = features[:, t].astype(np.float64)
-        values = {FEATURES: np.broadcast_to(rows, (*several, rows.shape[-1]))}
+        made = {FEATURES: np.broadcast_to(rows, (*several, rows.shape[-1]))}
         for layer in network.layers:
-            x = np.concatenate([values[name] for name in layer.inputs], axis=-1)
+            x = np.concatenate([made[name] for name in layer.inputs], axis=-1)
             if layer.name in stack:
                 round_sums(layer, x)
                 x = np.zeros_like(x)
@@ -213,6 +239,6 @@ def emulate(
             ops = given if layer.name in stack else NUMPY
             y, after = layer.cell(ops, product_of, own[layer.name], x, before)
             state |= {f"{layer.name}.{name}": array for name, array in after.items()}
-            values[layer.name] = y
-        outputs[:, :, t] = values[network.layers[-1].name]
+            made[layer.name] = y
+        outputs[:, :, t] = made[network.layers[-1].name]
     return outputs

@@ -1,4 +1,4 @@
-"""Step 5: the samples for the quantizer: features of real training streams, with the states that
+"""Step 6: the samples for the quantizer: features of real training streams, with the states that
 really occur before them.
 
 The samples are drawn evenly from strata: the class, the time since the reset (in powers of two),
@@ -20,6 +20,7 @@ from ..exported import Exported
 from ..quantize import npu_int8
 from ..quantize.calibration import calibrate, sequences
 from ..quantize.choose_ranges import choose
+from ..quantize.worst_stage import worst_stage
 from ..work import Work
 
 
@@ -53,4 +54,7 @@ def call(work: Work) -> Work:
     chosen = choose(work.spec, work.weights, calibration, [*validation, *recordings])
     errors = ", ".join(f"{rule} {error:.1e}" for rule, error in chosen.errors.items())
     work.say(f"  ranges of the int8 cell: {chosen.rule} (emulated NRMSE: {errors})")
-    return dataclasses.replace(work, products=chosen.products, ranges=chosen)
+    said = worst_stage(work.spec, chosen)
+    work.say(f"  {said}")
+    notes = (*work.notes, f"w8a8: {said}") if work.run.imported else work.notes
+    return dataclasses.replace(work, products=chosen.products, ranges=chosen, notes=notes)

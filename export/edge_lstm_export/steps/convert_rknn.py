@@ -1,4 +1,4 @@
-"""Step 7: the vendor's converter.
+"""Step 8: the vendor's converter.
 
 For each target and scheme every form is linted, converted and streamed on the simulator. The form
 that is kept is the cheapest of those that are good over the golden stream, by the cycles in the
@@ -47,7 +47,7 @@ def call(work: Work) -> Work:
     if reason := unsupported_reason():
         note = (
             f"no RKNN model for {' and '.join(work.schemes)} was made: {reason}. "
-            "The bundle runs on NumPy and ONNX Runtime; export it there to add the NPU."
+            "The bundle runs on NumPy and ONNX Runtime; make it there to add the NPU."
         )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
@@ -74,7 +74,7 @@ def call(work: Work) -> Work:
             several = f" of {one.steps} steps" if one.steps > 1 else ""
             work = work.doubt(
                 f"{one.target} {one.scheme} was made without the form {one.form}{several}, because "
-                f"{one.refused}; another export may choose it: export again"
+                f"{one.refused}; the same command may choose it another time: run it again"
             )
     return work
 

@@ -48,7 +48,8 @@ def call(work: Work) -> Work:
     outputs = outputs.astype(np.float64)  # the reference of a graph may be in float32
     if not np.isfinite(outputs).all():
         raise ConversionError(
-            "the reference's outputs are not finite on the test data; train the model again"
+            "the reference's outputs are not finite on the test data; "
+            + ("give other samples" if work.run.imported else "train the model again")
         )
     return dataclasses.replace(work, stream=stream, lengths=lengths, reference=outputs)
 

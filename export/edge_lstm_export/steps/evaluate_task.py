@@ -1,4 +1,4 @@
-"""Step 10: the test split, streamed through each backend: the metric that the user cares about, and
+"""Step 11: the test split, streamed through each backend: the metric that the user cares about, and
 the verdict on each model in fewer bits.
 
 A model in fewer bits is judged by the streams that its metric comes from. Its tolerance for `check`
@@ -87,7 +87,9 @@ def call(work: Work) -> Work:
         work, own = _judged(work, one, found, right[steps])
         if own is not None:
             metrics[one.name] = own
-    if differs := differs_from_training(run.metrics["test"], metrics[work.base][RESET]):
+    # An imported net was proved against its original, and the base against the reference.
+    trained = {} if run.imported else run.metrics["test"]
+    if trained and (differs := differs_from_training(trained, metrics[work.base][RESET])):
         work = work.doubt(f"{run.path}: {differs}")
     notes = filter(None, (_answered_by_numpy(work, member) for member in work.artifacts))
     return dataclasses.replace(
@@ -112,7 +114,7 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
         backend = simulated(artifact.converter, work.weights)
         steps = artifact.form.steps
         name = keys.simulated(member)
-        advice = instead(artifact, work.base.backend)
+        advice = instead(work, artifact)
         scheme = artifact.scheme
         found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))
     return found

@@ -1,4 +1,4 @@
-"""Step 11: one file."""
+"""Step 12: one file."""
 
 from __future__ import annotations
 

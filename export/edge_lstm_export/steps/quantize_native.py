@@ -1,4 +1,4 @@
-"""Step 6: int8 weights for the native kernel on any board's CPU, and their distance from the
+"""Step 7: int8 weights for the native kernel on any board's CPU, and their distance from the
 reference.
 
 The kernel's sums of integers are exact. So a board's answers are those of this machine to within

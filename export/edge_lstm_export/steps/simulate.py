@@ -1,4 +1,4 @@
-"""Step 8: the error of each converted model over the golden stream, on the simulator.
+"""Step 9: the error of each converted model over the golden stream, on the simulator.
 
 If a model is certainly wrong there, it is left out. The verdict on the others follows from the
 whole test split.
@@ -26,7 +26,7 @@ def call(work: Work) -> Work:
         comparison = compare(outputs, work.reference)
         place = f"over the {comparison.steps:,} golden samples {WHERE}"
         if why := why_wrong(scheme, {place: comparison.nrmse}):
-            work = work.leave_out(member, f"{why}; {instead(artifact, work.base.backend)}")
+            work = work.leave_out(member, f"{why}; {instead(work, artifact)}")
             continue
         tolerance = tolerances.fewer_bits(scheme, outputs, work.reference, WHERE)
         made = Accuracy(outputs, comparison, tolerance, SOURCE)
@@ -35,10 +35,13 @@ def call(work: Work) -> Work:
     return work
 
 
-def instead(artifact: Artifact, base: str = keys.NUMPY.backend) -> str:
-    """Advice if a scheme is not good. Not every NPU has fp16. base: the float model's backend."""
+def instead(work: Work, artifact: Artifact) -> str:
+    """Advice if a scheme is not good. Not every NPU has fp16."""
     accurate = known(artifact.target).accurate
     if accurate is not None and artifact.scheme != accurate:
         return f"{accurate} is the most accurate scheme of {artifact.target}"
-    none = f"{artifact.target} has no more accurate scheme"
-    return f"{none}: use the {base} backend, or train with inputs and a state of a smaller range"
+    otherwise = (
+        "another NPU" if work.run.imported else "train with inputs and a state of a smaller range"
+    )
+    base = work.base.backend
+    return f"{artifact.target} has no more accurate scheme: use the {base} backend, or {otherwise}"

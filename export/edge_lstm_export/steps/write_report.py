@@ -1,4 +1,4 @@
-"""Step 12: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 13: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edge_lstm.tasks.base import Task, task_of
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write, failure
 
+from ..quantize.worst_stage import worst_stage
 from ..report import page
 from ..report.plots import plot_errors, plot_inspection, plot_ranges, plot_stream
 from ..work import Work
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOW = "(`--reset-every`, `Session.reset`)"
-ADVICE = f" Reset it at the start of each sequence {HOW}, or train with a larger `carry`."
+ADVICE = f" Reset it at the start of each sequence {HOW}"
 
 
 def call(work: Work) -> Work:
@@ -72,7 +73,7 @@ def verdict(work: Work) -> list[str]:
     if rows := work.run.metrics.get("compact"):
         sentences.append(sentence(rows))
     if carried := work.metrics.get(work.base.never_reset()):
-        sentences.append(carried_sentence(task, numpy, carried))
+        sentences.append(carried_sentence(task, numpy, carried, imported=work.run.imported))
     for name, judgement in work.judgements.items():
         where = (
             f"{name.member} on the simulator"
@@ -83,11 +84,15 @@ def verdict(work: Work) -> list[str]:
     return [*sentences, *work.run.metrics.get("notes", []), *work.notes]
 
 
-def carried_sentence(task: Task, reset: Mapping[str, Any], carried: Mapping[str, Any]) -> str:
+def carried_sentence(
+    task: Task, reset: Mapping[str, Any], carried: Mapping[str, Any], *, imported: bool = False
+) -> str:
     """The figures of the test split as one stream, each beside the one with resets."""
     parts, worse = task.carried(reset, carried)
     told = (f"{words} {now} (reset at each sequence: {before})" for words, now, before in parts)
-    return f"When the state is never reset, {', '.join(told)}.{ADVICE if worse else ''}"
+    otherwise = "" if imported else ", or train with a larger `carry`"
+    advice = f"{ADVICE}{otherwise}." if worse else ""
+    return f"When the state is never reset, {', '.join(told)}.{advice}"
 
 
 def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
@@ -147,7 +152,7 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
         rule = work.ranges.rule
         caption = (
             "Error of the int8 cell by the rule for the ranges of its sums, emulated over "
-            f"validation and training data. Taken: {rule}"
+            f"validation and training data. {worst_stage(work.spec, work.ranges)}. Taken: {rule}"
         )
         figures["ranges"] = (caption, plot_ranges(work.ranges.errors, rule))
     return figures

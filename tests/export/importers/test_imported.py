@@ -102,7 +102,7 @@ def test_c(net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
         (["{net}", "--scheme", "w8a8"], "--scheme is for an NPU; name it by --target"),
         (
             ["{net}", "--target", "rk3588", "--scheme", "w8a8"],
-            "w8a8 is calibrated with real",
+            "w8a8 on rk3588 is calibrated with real",
         ),
         (
             ["{folder}/xs.npy"],

@@ -89,7 +89,7 @@ def test_a_form_that_died_is_told_everywhere(dies, trained, tmp_path, capsys, re
     assert len(started) == starts
     note = (
         "rk3588 fp16 was made without the form fused, because rknn-toolkit2 was killed (SIGKILL); "
-        "another export may choose it: export again"
+        "the same command may choose it another time: run it again"
     )
     assert capsys.readouterr().out.splitlines()[-1] == f"DOUBTFUL: {note}"
     assert note in read_bundle(out).manifest["notes"]
