@@ -38,7 +38,7 @@ def frames(b: Builder) -> Ends:
 
 
 def unrolled(b: Builder) -> Ends:
-    """An LSTM cell of single operators, with h and c of one shape."""
+    """An LSTM cell of single operators, with h and c of one shape. No layer has its Softsign."""
     joined = b.add("Concat", "x", "h", axis=1)
     sums = b.add("Gemm", joined, b.random(INPUTS + UNITS, 4 * UNITS), b.random(4 * UNITS))
     parts = [
@@ -47,7 +47,7 @@ def unrolled(b: Builder) -> Ends:
     ]
     i, f, o = (b.add("Sigmoid", parts[k]) for k in (0, 1, 3))
     b.add("Add", b.add("Mul", f, "c"), b.add("Mul", i, b.add("Tanh", parts[2])), to="cn")
-    b.add("Mul", o, b.add("Tanh", "cn"), to="hn")
+    b.add("Mul", o, b.add("Softsign", "cn"), to="hn")
     b.add("MatMul", "hn", b.random(UNITS, 2), to="y")
     state = (1, UNITS)
     return Ends(

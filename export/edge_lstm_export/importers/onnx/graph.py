@@ -18,6 +18,7 @@ from .fixed import RECURRENT
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
 from .opaque import opaque
+from .open_axes import Call, kinds_of
 from .original import OnnxRuntime, Tap, original
 from .parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .states import check_found, check_given
@@ -26,6 +27,7 @@ from .unrolled import recognized
 from .whole_steps import HANDLERS as WHOLE
 
 NAMES = {number: name for name, number in onnx.TensorProto.DataType.items()}
+SEVERAL = 40  # steps of one call that tells what an open size is
 TRACED = 3  # steps of a graph whose length is open
 MAX_VALUES = 2**26  # of an input
 Shape = tuple[int, ...]
@@ -74,9 +76,30 @@ def _foreign(
     opened = trace.axis is not None and inputs[x][trace.axis] is None
     free = sum(sizes.count(None) for sizes in inputs.values()) > opened
     runtime = original(model, trace, pairs, parts, taps, opened=opened)
+    if trace.axis is None and None in inputs[x]:
+        _check_open(model, inputs, trace, pairs, runtime)
     notes = _notes(pairs, runtime, free, outputs[1:])
     nodes = {layer.name: part.node for layer, part in zip(found, parts, strict=True)}
     return Foreign(network, weights, runtime, nodes, notes=notes)
+
+
+def _check_open(
+    model: onnx.ModelProto,
+    inputs: dict[str, list[int | None]],
+    trace: Trace,
+    pairs: dict[str, str],
+    runtime: OnnxRuntime,
+) -> None:
+    """Raise ConversionError if an open size of x, which is 1 in a step, is no batch.
+
+    It may be time, in a way that no layer here has: a convolution reads other steps.
+    """
+    x = next(iter(inputs))
+    xs = np.random.default_rng(0).standard_normal((SEVERAL, trace.features)).astype(np.float32)
+    axes = [axis for axis, size in enumerate(inputs[x]) if size is None]
+    call = Call(x, trace.shapes, pairs, model.graph.output[0].name)
+    right = runtime.run(xs)[list(runtime.taps)[-1]]
+    kinds_of(model, inputs, call, axes, xs, right)
 
 
 def _inputs(model: onnx.ModelProto) -> dict[str, list[int | None]]:

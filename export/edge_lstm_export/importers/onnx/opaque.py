@@ -7,7 +7,7 @@ the file runs in ONNX Runtime beside the graph that was made of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from .. import Float32, Floats, Foreign
 from .._proof_step import check_finite
 from .fixed import Shape, Shapes, exposed, fixed, run, session, zeros
 from .load import FLOAT
+from .open_axes import TIME, Call, Sizes, kinds_of, listed
 from .states import (
     by_order,
     settled,
@@ -34,12 +35,8 @@ from .states import (
     without_effect,
 )
 
-SINGLE = 1e-4  # of an output's largest value: both round each sum in float32
 LEAST = 300  # steps
-TIME = "time"
-BATCH = "batch"
 EFFECT = 50  # steps, over which a state must change something
-Sizes = Mapping[str, Sequence[int | None]]
 
 
 @dataclasses.dataclass
@@ -107,18 +104,18 @@ def _step(model: onnx.ModelProto, inputs: Sizes, given: Mapping[str, str]) -> _S
     found, notes = settled(ordered, certain, given)
     pairs = {**found, **pairs}
     if why := suspicious(runtime, shapes, found, {**certain, **given}):
-        raise ConversionError(f"by order and shape {_listed(pairs)}, but {why}; use --state")
+        raise ConversionError(f"by order and shape {listed(pairs)}, but {why}; use --state")
     if given and (why := suspicious(runtime, shapes, found, certain)):
         notes.append(f"--state is followed, though {why}")
     idle = without_effect(runtime, shapes, pairs, y, EFFECT)
     if len(idle) == len(pairs):
         raise ConversionError(
             f"no state changes output {y!r}, so nothing is carried; the states would be "
-            f"{_listed(pairs)}"
+            f"{listed(pairs)}"
         )
     if idle:
         notes.append(f"These states change nothing of output {y!r}: {', '.join(idle)}")
-    notes.append(f"The states, before and after a step: {_listed(pairs)}")
+    notes.append(f"The states, before and after a step: {listed(pairs)}")
     if hidden:
         notes.append(
             f"The file starts these states at zero in each call, and here they are carried: "
@@ -131,10 +128,6 @@ def _step(model: onnx.ModelProto, inputs: Sizes, given: Mapping[str, str]) -> _S
     if len(shapes[x]) > 1 and int(np.prod(shapes[x])) > 1:
         notes.append(f"A sample is the whole input {x!r} of a step, {shapes[x]}, row by row")
     return _Step(graph, shapes, pairs, hidden, y, after[y], notes)
-
-
-def _listed(pairs: Mapping[str, str]) -> str:
-    return ", ".join(f"{before} and {after}" for before, after in pairs.items())
 
 
 def _foreign(
@@ -150,7 +143,8 @@ def _foreign(
     xs = np.random.default_rng(0).standard_normal((LEAST, network.features)).astype(np.float32)
     right = original.run(xs)["y"]
     check_finite(right, tool)
-    found = _sequence(model, inputs, step, open_axes, xs, right)
+    call = Call(step.x, step.shapes, step.pairs, step.y)
+    found = kinds_of(model, inputs, call, open_axes, xs, right)
     notes = list(step.notes)
     if step.opened and TIME not in found and len(found) < len(open_axes):
         raise ConversionError(
@@ -241,61 +235,6 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     same = [v.name for v in (*simple.graph.input, *simple.graph.output)] == names
     simplified: onnx.ModelProto = simple if consistent and same else model
     return simplified
-
-
-def _sequence(
-    model: onnx.ModelProto,
-    inputs: Sizes,
-    step: _Step,
-    axes: Sequence[int],
-    xs: Float32,
-    right: Floats,
-) -> list[str]:
-    """What the open axes are. TIME: one call with all steps answers as the steps one by one.
-
-    BATCH: each row answers as a first step. Raises ConversionError if it is neither: the states are
-    not what they seem. An axis that the file does not run with has no entry.
-    """
-    kinds = []
-    runtime = session(model)
-    shape = step.shapes[step.x]
-    states = zeros({name: step.shapes[name] for name in step.pairs if name in inputs})
-    for axis in axes:
-        rows = xs.reshape(len(xs), *shape)
-        whole = np.ascontiguousarray(np.moveaxis(np.squeeze(rows, axis + 1), 0, axis))
-        try:
-            (y,) = run(runtime, [step.y], {step.x: whole, **states})
-        except ConversionError:
-            continue  # a batch, of which the states have another size
-        where = [k for k, size in enumerate(y.shape) if size == len(xs)]
-        if len(where) == 1 and y.size == right.size:
-            found = np.moveaxis(y, where[0], 0).reshape(right.shape)
-        elif y.size == right.shape[1]:  # the last step alone
-            found = np.concatenate([right[:-1], y.reshape(1, -1)])
-        else:
-            continue
-        limit = SINGLE * max(1.0, float(np.abs(right).max()))
-        error = np.abs(found - right).max(axis=1)
-        if (error <= limit).all():
-            kinds.append(TIME)
-            continue
-        alone = _first_steps(runtime, step, rows[:8], states)
-        if y.size == right.size and np.abs(found[:8] - alone).max() <= limit:
-            kinds.append(BATCH)
-        else:
-            first = int(np.argmax(~(error <= limit)))
-            raise ConversionError(
-                f"one call of the file with {len(xs)} steps and its steps one by one differ by "
-                f"{error[first]:.2g} at step {first}, at most {limit:.2g} is rounding: a state is "
-                f"missing or paired wrongly; the pairs are {_listed(step.pairs)}"
-            )
-    return kinds
-
-
-def _first_steps(runtime: Any, step: _Step, rows: Float32, states: Mapping[str, Float32]) -> Floats:
-    """(T, O), each from the zero state."""
-    found = [run(runtime, [step.y], {step.x: row, **states})[0].ravel() for row in rows]
-    return np.stack(found)
 
 
 @dataclasses.dataclass
