@@ -12,7 +12,7 @@ from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
-from ..asked import SIM_STEPS, check_c, check_paths, wanted
+from ..asked import SIM_STEPS, check_c, check_paths, check_samples, wanted
 from ._shared import C, check_target, say
 
 if TYPE_CHECKING:
@@ -39,13 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm export runs/har --chunk 8 -o har.edge\n"
         "  edge-lstm export runs/har --no-npu -o har.edge\n"
         "  edge-lstm export runs/har --target c -o har-c\n"
-        "  edge-lstm export har.edge --target c --scheme int8 -o har-c"
+        "  edge-lstm export har.edge --target c --scheme int8 -o har-c\n"
+        "  edge-lstm export imported.edge --target rk3588 --samples x.npy --scheme w8a8 -o npu.edge"
     )
     parser.add_argument(
         "run",
         type=Path,
         metavar="RUN",
-        help="the folder that `edge-lstm train -o RUN` made; for --target c also a bundle",
+        help="the folder that `edge-lstm train -o RUN` made, or the bundle of an imported net; for "
+        "--target c any bundle",
     )
     parser.add_argument(
         "-o",
@@ -68,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a number format of the target; may be repeated (default: those of fp16 and w8a8 that "
         "it takes). For --target c one of float32 (the default) and int8",
+    )
+    parser.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FILE",
+        help="for the bundle of an imported net: inputs of the net, as of `edge-lstm import`. All "
+        "number formats but fp16 need them",
     )
     parser.add_argument(
         "--chunk",
@@ -103,10 +112,10 @@ def main(arguments: argparse.Namespace) -> int:
         check_target(target)
     if C in (arguments.target or ()):
         return _main_export_c(arguments)
-    if arguments.run.suffix == ".edge":
+    from_bundle = arguments.run.suffix == ".edge"
+    if arguments.samples is not None and not from_bundle:
         raise ConfigError(
-            f"{arguments.run} is a bundle, from which --target c alone is exported; give the run "
-            "that it was made from"
+            "--samples is for the bundle of an imported net; a run has the data of its training"
         )
     for option in ("scheme", "chunk", "sim_steps"):
         if arguments.no_npu and getattr(arguments, option) is not None:
@@ -121,12 +130,21 @@ def main(arguments: argparse.Namespace) -> int:
     )
     targets = arguments.target or ("rk3588",)
     sim_steps = SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps
-    wanted(targets, schemes, arguments.chunk, sim_steps)
-    check_paths(arguments.run, arguments.out)
+    formats = wanted(targets, schemes, arguments.chunk, sim_steps, imported=from_bundle)
+    check_paths(None if from_bundle else arguments.run, arguments.out)
+    run = arguments.run
+    if from_bundle:
+        check_samples(formats, synthetic=arguments.samples is None)
+        for path in filter(None, (run, arguments.samples)):
+            if not path.is_file():
+                raise ConfigError(f"{path}: there is no such file")
+        from ..imported import import_net  # takes seconds
+
+        run = import_net(run, arguments.samples)
     from ..pipeline import export_run  # takes seconds
 
     work = export_run(
-        arguments.run,
+        run,
         arguments.out,
         targets=targets,
         schemes=schemes,
@@ -144,7 +162,7 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
             "with -o FOLDER and -o NAME.edge"
         )
-    for option in ("chunk", "sim_steps", "no_npu"):
+    for option in ("chunk", "sim_steps", "no_npu", "samples"):
         if getattr(arguments, option) is not None:
             raise ConfigError(
                 f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"

@@ -11,6 +11,7 @@ import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.c.export import export_c
+from helpers.bundles import make_bundle
 from helpers.commands import here
 from helpers.converter import NEEDS_CONVERTER
 from helpers.jobs import NET
@@ -90,6 +91,47 @@ def test_c(net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert made.schemes["float32"].comparison.max_abs < 1e-5
     assert made.built.compiler
     assert made.built.verdict.startswith("largest error")  # of the program that was built and run
+
+
+def test_a_bundle_is_exported_again(
+    net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It was imported without samples. With them it gets int8 weights."""
+    first = tmp_path / "first.edge"
+    again = tmp_path / "again.edge"
+    assert here(capfd, "import", net, "-o", first)[0] == 0
+    code, said, err = here(
+        capfd, "export", first, "--no-npu", "--samples", net.with_name("xs.npy"), "-o", again
+    )
+    assert code == 0, err
+    with rt.load(again).session("native-int8") as session:
+        assert np.abs(session.run(XS) - reference()).max() < 0.02
+    page = again.with_suffix(".html").read_text("utf-8")
+    assert "Made from the bundle first.edge, whose net was proved when it was imported" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{own}"], r"own\.edge: is a bundle of a net that was trained here: export the run that"),
+        (["{own}", "--target", "rk3588", "--scheme", "w8a8"], "w8a8 on rk3588 is calibrated with"),
+        (["{folder}", "--samples", "x.npy"], "--samples is for the bundle of an imported net"),
+        (["{own}", "--target", "c", "--samples", "x.npy"], "--samples is for an NPU's bundle"),
+        (["nope.edge"], r"nope\.edge: there is no such file"),
+    ],
+)
+def test_a_bundle_that_is_not_exported_again(
+    words: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.edge"
+    make_bundle(own)
+    given = [word.format(own=own, folder=tmp_path) for word in words]
+    out = tmp_path / "out.edge"
+    code, said, err = here(capfd, "export", *given, "-o", out)
+    assert (code, said) == (2, "")
+    (line,) = err.splitlines()
+    assert re.search(message, line), line
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
