@@ -100,7 +100,7 @@ def test_a_bundle_is_exported_again(
     first = tmp_path / "first.edge"
     again = tmp_path / "again.edge"
     assert here(capfd, "import", net, "-o", first)[0] == 0
-    code, said, err = here(
+    code, _, err = here(
         capfd, "export", first, "--no-npu", "--samples", net.with_name("xs.npy"), "-o", again
     )
     assert code == 0, err
