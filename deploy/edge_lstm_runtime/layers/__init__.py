@@ -259,6 +259,7 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
     elif kind is float:
         good = _is_number(value) and value > 0
         check_layer(name, good, f"{field} is {shown(value)}, expected a number above 0")
+        object.__setattr__(layer, field, float(value))  # 1 is one, in JSON and TOML
     elif get_origin(kind) is Literal:
         expected = ", ".join(map(repr, get_args(kind)))
         check_layer(
