@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ LIBRARY = Path(__file__).with_name("libedge_lstm.so")
 PRECISIONS = ("float32", "int8")  # in the order of el_precision
 ACTIVATIONS = ("none", "tanh", "relu", "sigmoid")  # in the order of EL_NONE, EL_TANH ...
 OPERATIONS = ("add", "mul", "concat")  # in the order of EL_ADD, EL_MUL, EL_CONCAT
-NUMBER_BITS = 14  # of each of several numbers in an option, see EL_CONV
+CONV = ("kernel", "dilation", "activation")  # what EL_CONV puts into one option
+NUMBER_BITS = 14  # of each of its numbers
 ALIGNMENT = 64
 MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_SOURCES = 4  # EL_MAX_SOURCES
@@ -95,6 +97,8 @@ def _refusal(layer: Layer, inputs: int) -> str | None:
         return f"is of type {layer.type!r} and the kernel has {', '.join(known)}"
     if len(layer.inputs) > MAX_SOURCES:
         return f"reads {len(layer.inputs)} others and the kernel takes up to {MAX_SOURCES}"
+    if len(found := _settings(layer)) > 1 and tuple(found) != CONV:
+        return f"has the settings {[*found.values()]} and the kernel takes one"
     # Those that are multiplied, or the rows of its table.
     rows = (shape[0] for shape in layer.weights(inputs).values() if len(shape) == 2)
     if (size := max(inputs, next(rows, 0))) > MAX_SIZE:
@@ -102,18 +106,19 @@ def _refusal(layer: Layer, inputs: int) -> str | None:
     return None
 
 
-def _settings(layer: Layer) -> list[Any]:
-    """The values of the fields that a type has beside its units."""
+def _settings(layer: Layer) -> dict[str, Any]:
+    """The fields that a type has beside its units."""
     common = ("name", "inputs", "initial", "units")
-    return [getattr(layer, f.name) for f in dataclasses.fields(layer) if f.name not in common]
+    fields = (f.name for f in dataclasses.fields(layer) if f.name not in common)
+    return {name: getattr(layer, name) for name in fields}
 
 
-def _option(settings: list[Any]) -> int:
-    """A layer's settings as its option in C. Several are side by side, each number less 1."""
-    if len(settings) < 2:
-        return sum(map(_number, settings))
-    numbers = (_number(s) - (type(s) is int) for s in settings)
-    return sum(number << NUMBER_BITS * place for place, number in enumerate(numbers))
+def _option(settings: Mapping[str, Any]) -> int:
+    """A layer's settings as its option in C."""
+    if tuple(settings) != CONV:
+        return sum(map(_number, settings.values()))
+    kernel, dilation, activation = map(_number, settings.values())
+    return kernel - 1 | dilation - 1 << NUMBER_BITS | activation << 2 * NUMBER_BITS
 
 
 def _number(setting: Any) -> int:

@@ -15,8 +15,14 @@
 static const form forms[] = {FORM(EL_NONE), FORM(EL_TANH), FORM(EL_RELU), FORM(EL_SIGMOID)};
 
 static void step(const el_state *state, const work *w, const char *weights) {
-    const vectors m = begin_plain(state, w);
-    each_plain_tile(plain_wide, plain_narrow, &forms[0].stage[0], &m, weights, w->units);
+    const stage *const of = &forms[0].stage[0];
+    if (tile_lanes(0, w->units, EL_LANES) == 4) {
+        const vectors m = begin_layer(state, w, 0, 4);
+        each_tile(plain_narrow, of, &m, weights, 4);
+    } else {
+        const vectors m = begin_layer(state, w, 0, EL_LANES);
+        each_tile(plain_wide, of, &m, weights, EL_LANES);
+    }
     activate(state, w, w->option);
 }
 

@@ -76,7 +76,7 @@ enum { EL_ADD = 0, EL_MUL = 1, EL_CONCAT = 2 };                 /* of EL_COMBINE
 
 /* The option of EL_CAUSAL_CONV. kernel: 2 to 16384; dilation: 1 to 16384. */
 #define EL_CONV(kernel, dilation, activation)                                                      \
-    ((uint32_t)(kernel)-1u | ((uint32_t)(dilation)-1u) << 14 | (uint32_t)(activation) << 28)
+    (((uint32_t)(kernel)-1u) | ((uint32_t)(dilation)-1u) << 14 | (uint32_t)(activation) << 28)
 
 typedef struct {
     uint32_t type, units, option;
