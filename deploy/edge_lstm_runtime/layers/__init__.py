@@ -61,6 +61,7 @@ class Layer(ABC):
     type: ClassVar[str]
     whole: ClassVar[bool] = False  # whether it needs the whole sequence and has no step
     recurrent: ClassVar[str] = "h"  # the state that enters a product
+    first: ClassVar[Mapping[str, float]] = {}  # what vectors are before training, if not zero
     name: str
     inputs: tuple[str, ...]
     initial: tuple[tuple[float, ...], ...] = dataclasses.field(default=(), kw_only=True)

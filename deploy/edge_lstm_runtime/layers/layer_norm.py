@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from . import Array, Layer, Product, Shape, check_layer
 from .ops import Ops
@@ -19,6 +20,7 @@ LEAST = 1.2e-38  # Some CPUs take a smaller float as 0.
 @dataclasses.dataclass(frozen=True)
 class LayerNorm(Layer):
     type = "layer-norm"
+    first: ClassVar = {"a": 1.0}
     epsilon: float = 1e-5
 
     def check_inputs(self, sizes: Sequence[int]) -> None:
