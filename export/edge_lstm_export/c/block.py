@@ -64,7 +64,13 @@ def c_network(spec: ModelSpec) -> CNetwork:
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError if the kernel does not take the model."""
-    if (size := model_bytes(c_network(spec), scheme)) > MAX_BYTES:
+    network = c_network(spec)
+    if scheme == "int8" and not int8_products(spec.network):
+        raise ConversionError(
+            "int8 rounds the products of recurrent layers and the model has none; "
+            "export it with --scheme float32"
+        )
+    if (size := model_bytes(network, scheme)) > MAX_BYTES:
         raise ConversionError(
             f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}: "
             "train a smaller model"
