@@ -100,17 +100,8 @@ def all_layers() -> ModelSpec:
 
 
 FILES = [
-    "causal_conv.c",
-    "combine.c",
-    "dense.c",
-    "edge_lstm.c",
-    "embedding.c",
-    "gru.c",
-    "layer_norm.c",
-    "model.c",
-    "prelu.c",
-    "scale.c",
-    "softmax.c",
+    *("causal_conv.c", "combine.c", "dense.c", "edge_lstm.c", "embedding.c", "gru.c"),
+    *("layer_norm.c", "model.c", "prelu.c", "scale.c", "softmax.c"),
 ]
 # It answers the first sample of a stream twice: as it begins, and after `model_reset`.
 TWICE = r"""
@@ -143,3 +134,13 @@ def test_a_model_is_exported_and_passes_its_self_test(tmp_path: Path, scheme: st
     made = json.loads((folder / "model.json").read_text())
     # The state on this machine, and each channel's last value.
     assert f"MODEL_STATE_BYTES {made['bytes']['ram'] - 24}" in (folder / "model.h").read_text()
+
+
+@pytest.mark.slow
+def test_a_microcontroller(tmp_path: Path) -> None:
+    for program in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    bundle = bundle_of(all_layers(), tmp_path / "model.edge")
+    folder = export_c(bundle, tmp_path / "model").folder
+    passed(run("make", f"CFLAGS=-O2 {STRICT}", "test", cwd=folder / "cortex-m"))
