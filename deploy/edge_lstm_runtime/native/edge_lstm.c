@@ -509,8 +509,8 @@ static uint64_t lay_out(const el_model *model, uint32_t streams, el_state *state
         const facts found = facts_of(&net, layer);
         const form *const f = found.form;
         work w = {.weights = weights, .option = layer->option, .past = found.past};
-        w.inputs = (uint16_t)found.inputs, w.units = (uint16_t)layer->units;
-        w.x_row = (uint16_t)row_length(w.inputs), w.row = (uint16_t)row_length(w.units);
+        w.inputs = found.inputs, w.units = layer->units;
+        w.x_row = row_length(w.inputs), w.row = row_length(w.units);
         w.flip = f->states ? (size_t)(n * w.row) : 0, w.states = f->states;
         w.is_int8 = (uint8_t)is_int8(&net, f), w.copies = (uint8_t)copies_of(layer);
         float *const x = w.copies ? take(&p, 4 * n * w.x_row) : NULL;

@@ -148,7 +148,7 @@ struct work {
     uint32_t weights; /* where in the model they begin */
     uint32_t option;
     uint32_t past; /* values of earlier inputs; they follow h, see `ring` */
-    uint16_t inputs, x_row, units, row;
+    uint32_t inputs, x_row, units, row;
     uint8_t states, is_int8;
     uint8_t copies; /* so many of the state's fill x before the layer runs */
 };

@@ -41,7 +41,7 @@ VERSION = 2
 MAX_BYTES = 2**31 - 1
 # With pointers of 64 bits. With those of 32 bits a state takes less.
 STATE_HEADER = 96  # sizeof(el_state)
-STATE_LAYER = 64  # sizeof(work)
+STATE_LAYER = 72  # sizeof(work)
 STATE_COPY = 40  # sizeof(copy)
 
 
