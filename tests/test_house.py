@@ -99,6 +99,8 @@ NAMES_A_LAYER = {
     "edge_lstm.compare.detectors": "the folder of the row that is the trained model",
     "edge_lstm.compare.table": "the row that is the trained model has another colour",
 }
+# Layer types whose names have other meanings: an answer's scale, a vector for each character.
+WORDS = {"scale", "embedding"}
 # The circles that are still there. The list only shrinks.
 STILL_CIRCLES: set[tuple[str, ...]] = set()
 
@@ -299,11 +301,11 @@ def naming(packages: dict[str, Path], names: Collection[str], room: str) -> dict
 
 @pytest.mark.parametrize(
     ("names", "room", "exceptions"),
-    [(TASKS.names(), "tasks", NAMES_A_TASK), (LAYERS.names(), "layers", NAMES_A_LAYER)],
+    [(TASKS.names(), "tasks", NAMES_A_TASK), ({*LAYERS.names()} - WORDS, "layers", NAMES_A_LAYER)],
     ids=["tasks", "layers"],
 )
 def test_nothing_is_named_outside_of_its_rooms(
-    names: list[str], room: str, exceptions: dict[str, str]
+    names: Collection[str], room: str, exceptions: dict[str, str]
 ) -> None:
     assert len(names) >= 5, names
     found = naming(PACKAGES, names, room)

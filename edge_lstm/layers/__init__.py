@@ -105,11 +105,11 @@ class CellModule(LayerModule):
         self.weights = Named({n: nn.Parameter(torch.empty(shapes[n])) for n in sorted(shapes)})
 
     def initialize(self) -> None:
-        for _, parameter in self.weights.items():
+        for name, parameter in self.weights.items():
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)
             else:
-                nn.init.zeros_(parameter)
+                nn.init.constant_(parameter, self.layer.first.get(name, 0.0))
 
     def forward(
         self,
@@ -143,8 +143,10 @@ def run_cell(
     state: State | None,
 ) -> tuple[Tensor, State]:
     """A layer's cell over (N, T, inputs), with the products computed by `product`."""
+    sizes = layer.state(x.shape[2])
+    if not sizes:  # the steps have nothing to do with each other
+        return layer.cell(TORCH, product, weights, x, {})
     if state is None:
-        sizes = layer.state(x.shape[2])
         state = {name: x.new_zeros(len(x), size) for name, size in sizes.items()}
     found = []
     for t in range(x.shape[1]):

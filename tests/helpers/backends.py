@@ -54,7 +54,12 @@ def rknn_on_ort(spec: rt.ModelSpec, weights: Weights) -> tuple[rt.Backend, OrtRu
     from edge_lstm_runtime.backends.rknn.packing import Packing
 
     runtime = OrtRuntime(build(spec, weights, "cell").SerializeToString())
-    packing = Packing({"form": "cell"}, features=spec.feature_size, states=spec.network.state)
+    packing = Packing(
+        {"form": "cell"},
+        features=spec.feature_size,
+        states=spec.network.state,
+        initial=spec.network.initial_state(),
+    )
     return RknnBackend(runtime, packing), runtime
 
 

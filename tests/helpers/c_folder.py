@@ -209,13 +209,13 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
     parameters = []
     for layer in network.layers:
         inputs = input_size(network, layer)
-        form = form_of(layer.type, layer.option)
-        biases = 1 + max(
-            group for stage in form.stages for groups in stage.biases for group in groups
-        )
+        form = form_of(layer, inputs)
+        groups = (g for stage in form.stages for groups in stage.biases for g in groups)
+        biases = 1 + max(groups, default=-1)
+        rows = inputs if form.rows is None else form.rows
         shapes = [
             (n, k * layer.units)
-            for n, k in zip((inputs, layer.units, layer.units), _columns(form), strict=True)
+            for n, k in zip((rows, layer.units, layer.units), _columns(form), strict=True)
             if k
         ]
         W = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
@@ -243,7 +243,7 @@ def same_block(kernel: ctypes.CDLL, network: CNetwork, scheme: str) -> None:
         else:
             parameters.append(block.Parameters(tuple(W), b))
     words = np.array(table, np.uint32)
-    weights = np.concatenate(flat)
+    weights = np.concatenate([*flat, np.empty(0, np.float32)])
     described = NetworkInC(network.inputs, len(table), PRECISIONS.index(scheme), words.ctypes.data)
     size = ctypes.c_size_t()
     count = ctypes.c_size_t()

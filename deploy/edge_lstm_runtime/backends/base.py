@@ -95,10 +95,10 @@ class Backend(ABC):
         that restores all of a stream. Raises BackendError for a stream that is not there.
         """
         before = dict(self.state)
+        chosen = {name: checked_streams(streams, len(part)) for name, part in before.items()}
         self.reset()
         for name, start in self.state.items():
-            chosen = checked_streams(streams, len(start))
-            before[name][chosen] = start[chosen]
+            before[name][chosen[name]] = start[chosen[name]]
         self.state = before
 
     @abstractmethod

@@ -63,7 +63,8 @@ class NativeBackend(Backend):
         if precision == "int8":
             self.name = "native-int8"
         spec.network.check_weights(weights)
-        flat = np.concatenate([weights[name].ravel() for name in spec.network.weights])
+        none = np.empty(0, np.float32)  # there may be no weights
+        flat = np.concatenate([none, *(weights[name].ravel() for name in spec.network.weights)])
         network = native.network_of(spec.network)
         self._model = native.make_model(network, flat, precision, kernel, steps)
         self._streams = 1 if streams is None else streams
@@ -83,9 +84,8 @@ class NativeBackend(Backend):
         self._initial: Float32 | None = None  # if it is not zero, which the kernel sets by itself
         initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
         if initial.any():
-            self._initial = np.ascontiguousarray(
-                np.broadcast_to(initial, self._state_shape), np.float32
-            )
+            rows = np.broadcast_to(initial, self._state_shape)
+            self._initial = np.ascontiguousarray(rows, np.float32)
             self.reset()
         # A function, because a method's lookups take a tenth of a step.
         self.step = self._fast_step()  # type: ignore[method-assign, assignment]

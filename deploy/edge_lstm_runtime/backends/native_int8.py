@@ -81,7 +81,8 @@ def read_int8(
         for name in expected
         if not name.endswith(".step")
     }
-    return weights, np.concatenate([arrays[f"{name}.step"] for name in products])
+    steps = [np.empty(0, np.float32), *(arrays[f"{name}.step"] for name in products)]
+    return weights, np.concatenate(steps)  # of no layer, if none multiplies its state
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> NativeBackend:

@@ -61,6 +61,7 @@ class Layer(ABC):
     type: ClassVar[str]
     whole: ClassVar[bool] = False  # whether it needs the whole sequence and has no step
     recurrent: ClassVar[str] = "h"  # the state that enters a product
+    first: ClassVar[Mapping[str, float]] = {}  # what vectors are before training, if not zero
     name: str
     inputs: tuple[str, ...]
     initial: tuple[tuple[float, ...], ...] = dataclasses.field(default=(), kw_only=True)
@@ -259,6 +260,7 @@ def _check_field(layer: Layer, field: str, kind: Any) -> None:
     elif kind is float:
         good = _is_number(value) and value > 0
         check_layer(name, good, f"{field} is {shown(value)}, expected a number above 0")
+        object.__setattr__(layer, field, float(value))  # 1 is one, in JSON and TOML
     elif get_origin(kind) is Literal:
         expected = ", ".join(map(repr, get_args(kind)))
         check_layer(

@@ -8,16 +8,26 @@ a, b (n). The mean and the variance are those of the n values.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from . import Array, Layer, Product, Shape
+from . import Array, Layer, Product, Shape, check_layer
 from .ops import Ops
+
+LEAST = 1.2e-38  # Some CPUs take a smaller float as 0.
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerNorm(Layer):
     type = "layer-norm"
+    first: ClassVar = {"a": 1.0}
     epsilon: float = 1e-5
+
+    def check_inputs(self, sizes: Sequence[int]) -> None:
+        super().check_inputs(sizes)
+        good = self.epsilon >= LEAST
+        expected = f"expected a number from {LEAST:g} on"
+        check_layer(self.name, good, f"epsilon is {self.epsilon!r}, {expected}")
 
     def outputs(self, inputs: int) -> int:
         return inputs

@@ -55,6 +55,8 @@ class NumpyOps:
 
     def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
         centred = a - a.mean(axis=-1, keepdims=True)
+        # The rounding of a large mean is a mean again.
+        centred = centred - centred.mean(axis=-1, keepdims=True)
         variance = (centred * centred).mean(axis=-1, keepdims=True)
         return centred / np.sqrt(variance + a.dtype.type(epsilon)) * scale + shift
 

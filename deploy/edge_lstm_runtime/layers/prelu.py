@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
 from . import Array, Layer, Product, Shape
 from .ops import Ops
@@ -15,6 +16,7 @@ from .ops import Ops
 @dataclasses.dataclass(frozen=True)
 class Prelu(Layer):
     type = "prelu"
+    first: ClassVar = {"slope": 0.25}  # as in the paper
 
     def outputs(self, inputs: int) -> int:
         return inputs

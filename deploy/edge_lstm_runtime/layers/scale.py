@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
 from . import Array, Layer, Product, Shape
 from .dense import Activation
@@ -16,6 +17,7 @@ from .ops import Ops
 @dataclasses.dataclass(frozen=True)
 class Scale(Layer):
     type = "scale"
+    first: ClassVar = {"a": 1.0}
     activation: Activation = "none"
 
     def outputs(self, inputs: int) -> int:

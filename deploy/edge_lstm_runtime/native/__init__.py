@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ from ..model.network import Network
 LIBRARY = Path(__file__).with_name("libedge_lstm.so")
 PRECISIONS = ("float32", "int8")  # in the order of el_precision
 ACTIVATIONS = ("none", "tanh", "relu", "sigmoid")  # in the order of EL_NONE, EL_TANH ...
+OPERATIONS = ("add", "mul", "concat")  # in the order of EL_ADD, EL_MUL, EL_CONCAT
+CONV = ("kernel", "dilation", "activation")  # what EL_CONV puts into one option
+NUMBER_BITS = 14  # of each of its numbers
 ALIGNMENT = 64
 MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_SOURCES = 4  # EL_MAX_SOURCES
@@ -61,7 +65,12 @@ def layer_types() -> dict[str, int]:
     """The list of layers in layers.h: name -> number in a model."""
     text = LIBRARY.with_name("layers.h").read_text("utf-8")
     listed = re.findall(r"^EL_LAYER\(\w+, (\d+), (\w+)\)", text, re.MULTILINE)
-    return {name: int(number) for number, name in listed}
+    return {file.replace("_", "-"): int(number) for number, file in listed}
+
+
+def file_of(layer_type: str) -> str:
+    """The name of the type's C file, without its ending."""
+    return layer_type.replace("-", "_")
 
 
 def network_of(network: Network) -> CNetwork:
@@ -80,8 +89,8 @@ def network_of(network: Network) -> CNetwork:
                 "the backend numpy does"
             )
         sources = tuple(names.index(name) for name in layer.inputs)
-        option = sum(map(_number, _settings(layer)))
-        layers.append(CLayer(layer.type, network.sizes[layer.name][1], sources, option))
+        units = network.sizes[layer.name][1]
+        layers.append(CLayer(layer.type, units, sources, _option(_settings(layer))))
     return CNetwork(network.features, tuple(layers))
 
 
@@ -90,22 +99,38 @@ def _refusal(layer: Layer, inputs: int) -> str | None:
         return f"is of type {layer.type!r} and the kernel has {', '.join(known)}"
     if len(layer.inputs) > MAX_SOURCES:
         return f"reads {len(layer.inputs)} others and the kernel takes up to {MAX_SOURCES}"
-    if inputs > MAX_SIZE:
-        return f"reads {inputs} values and the kernel takes up to {MAX_SIZE}"
-    if len(found := _settings(layer)) > 1:
-        return f"has the settings {found} and the kernel takes one"
+    if len(found := _settings(layer)) > 1 and tuple(found) != CONV:
+        return f"has the settings {[*found.values()]} and the kernel takes one"
+    # Those that are multiplied, or the rows of its table.
+    rows = (shape[0] for shape in layer.weights(inputs).values() if len(shape) == 2)
+    if (size := max(inputs, next(rows, 0))) > MAX_SIZE:
+        return f"reads {size} values and the kernel takes up to {MAX_SIZE}"
     return None
 
 
-def _settings(layer: Layer) -> list[Any]:
-    """The values of the fields that a type has beside its units."""
+def _settings(layer: Layer) -> dict[str, Any]:
+    """The fields that a type has beside its units."""
     common = ("name", "inputs", "initial", "units")
-    return [getattr(layer, f.name) for f in dataclasses.fields(layer) if f.name not in common]
+    fields = (f.name for f in dataclasses.fields(layer) if f.name not in common)
+    return {name: getattr(layer, name) for name in fields}
+
+
+def _option(settings: Mapping[str, Any]) -> int:
+    """A layer's settings as its option in C."""
+    if tuple(settings) != CONV:
+        return sum(map(_number, settings.values()))
+    kernel, dilation, activation = map(_number, settings.values())
+    return kernel - 1 | dilation - 1 << NUMBER_BITS | activation << 2 * NUMBER_BITS
 
 
 def _number(setting: Any) -> int:
-    """An activation or a switch, as a layer's option."""
-    return ACTIVATIONS.index(setting) if isinstance(setting, str) else int(setting)
+    """A name, a switch, a whole number, or the bits of a float."""
+    if isinstance(setting, str):
+        names = ACTIVATIONS if setting in ACTIVATIONS else OPERATIONS
+        return names.index(setting)
+    if isinstance(setting, float):
+        return int(np.float32(setting).view(np.uint32))
+    return int(setting)
 
 
 class _Layer(ctypes.Structure):

@@ -173,22 +173,31 @@ static uint32_t layers_bytes(uint32_t layers) {
     return round_up((uint32_t)sizeof(el_layer) * layers, EL_ALIGNMENT);
 }
 
-/* NULL: there is no such layer here. */
-static const form *form_of(const el_layer *layer) {
-    if (layer->type >= TYPES || !types[layer->type] || layer->option >= types[layer->type]->options)
-        return NULL;
-    const form *const found = types[layer->type]->form + layer->option;
-    return found->stages ? found : NULL;
+/* What a layer is. Its units and those of its sources are within bounds. */
+static el_status read_layer(const el_network *n, const el_layer *layer, facts *to) {
+    const layer_type *const type = layer->type < TYPES ? types[layer->type] : NULL;
+    if (!type || (!type->read && layer->option >= type->options)) return EL_BAD_LAYER;
+    *to = (facts){type->form + (type->read ? 0 : layer->option), 0, 0, 0};
+    uint32_t sizes[EL_MAX_SOURCES];
+    for (uint32_t k = 0; k < layer->source_count; k++) {
+        const uint32_t source = layer->source[k];
+        sizes[k] = source ? n->layer[source - 1].units : n->inputs;
+        to->inputs += sizes[k];
+    }
+    to->rows = to->inputs;
+    const el_status status = type->read ? type->read(layer, sizes, to) : EL_OK;
+    if (status != EL_OK) return status;
+    if (!to->form->stages) return EL_BAD_LAYER;
+    return to->inputs > EL_MAX_SIZE || to->rows > EL_MAX_SIZE || to->past > EL_MAX_PAST
+               ? EL_BAD_SIZE
+               : EL_OK;
 }
 
-static uint32_t source_size(const el_network *n, uint32_t source) {
-    return source ? n->layer[source - 1].units : n->inputs;
-}
-
-static uint32_t input_size(const el_network *n, const el_layer *layer) {
-    uint32_t size = 0;
-    for (uint32_t k = 0; k < layer->source_count; k++) size += source_size(n, layer->source[k]);
-    return size;
+/* Of a layer that was read before. */
+static facts facts_of(const el_network *n, const el_layer *layer) {
+    facts found = {0};
+    (void)read_layer(n, layer, &found);
+    return found;
 }
 
 static int is_int8(const el_network *n, const form *f) {
@@ -198,10 +207,11 @@ static int is_int8(const el_network *n, const form *f) {
 /* Bytes of a layer's tiles. n: to be set to the lengths of its vectors. */
 static uint64_t layer_bytes(const el_network *net, const el_layer *layer, uint32_t lanes,
                             uint32_t n[VECTORS]) {
-    const form *const f = form_of(layer);
+    const facts found = facts_of(net, layer);
+    const form *const f = found.form;
     const uint32_t own = tile_lanes(f->states, layer->units, lanes);
     uint64_t bytes = 0;
-    n[INPUT] = filled(f->states, input_size(net, layer));
+    n[INPUT] = filled(f->states, found.rows);
     n[BEFORE] = n[MADE] = filled(f->states, layer->units);
     for (uint32_t k = 0; k < f->stages; k++)
         bytes += tile_bytes(&f->stage[k], is_int8(net, f), n, own);
@@ -220,10 +230,11 @@ static el_status measure(const el_network *n, uint32_t lanes, uint32_t *bytes) {
         const el_layer *const layer = n->layer + k;
         if (layer->units - 1 >= EL_MAX_SIZE || layer->source_count - 1 >= EL_MAX_SOURCES)
             return EL_BAD_SIZE;
-        if (!form_of(layer)) return EL_BAD_LAYER;
         for (uint32_t j = 0; j < layer->source_count; j++)
             if (layer->source[j] > k) return EL_BAD_LAYER;
-        if (input_size(n, layer) > EL_MAX_SIZE) return EL_BAD_SIZE;
+        facts found;
+        const el_status status = read_layer(n, layer, &found);
+        if (status != EL_OK) return status;
         sum += layer_bytes(n, layer, lanes, (uint32_t[VECTORS]){0});
     }
     if (sum > INT32_MAX) return EL_BAD_SIZE;
@@ -241,9 +252,9 @@ el_status el_model_bytes(const el_network *network, const char *kernel, size_t *
     return status;
 }
 
-/* Values of a matrix of a layer. */
-static size_t matrix_size(const form *f, unsigned p, uint32_t inputs, uint32_t units) {
-    return (size_t)f->columns[p] * units * (p == INPUT ? inputs : units);
+/* Values of a matrix of a layer. rows: of W_x. */
+static size_t matrix_size(const form *f, unsigned p, uint32_t rows, uint32_t units) {
+    return (size_t)f->columns[p] * units * (p == INPUT ? rows : units);
 }
 
 /* Columns of the matrices before one. */
@@ -256,9 +267,10 @@ static size_t columns_before(const form *f, unsigned p, uint32_t units) {
 static void count_values(const el_network *n, size_t *weights, size_t *steps) {
     *weights = *steps = 0;
     for (const el_layer *layer = n->layer; layer < n->layer + n->layers; layer++) {
-        const form *const f = form_of(layer);
-        const uint32_t inputs = input_size(n, layer);
-        for (unsigned p = 0; p < VECTORS; p++) *weights += matrix_size(f, p, inputs, layer->units);
+        const facts found = facts_of(n, layer);
+        const form *const f = found.form;
+        for (unsigned p = 0; p < VECTORS; p++)
+            *weights += matrix_size(f, p, found.rows, layer->units);
         *weights += (size_t)f->biases * layer->units;
         if (f->states) *steps += columns_before(f, VECTORS, layer->units);
     }
@@ -312,7 +324,7 @@ static void pack_int8(int8_t *tile, const column *c, const float *step, float *s
 /* A layer with its canonical weights. steps: NULL for none. */
 typedef struct {
     const form *form;
-    uint32_t inputs, units, lanes, n[VECTORS];
+    uint32_t rows, units, lanes, n[VECTORS]; /* rows: of W_x */
     int is_int8;
     const float *W[VECTORS], *b, *steps;
 } packing;
@@ -331,7 +343,7 @@ static void pack_unit(char *tile, const stage *of, const packing *w, uint32_t un
     }
     for (uint32_t p = 0; p < VECTORS; p++) {
         const product *const x = &of->product[p];
-        const uint32_t rows = p == INPUT ? w->inputs : w->units, width = x->count * lanes;
+        const uint32_t rows = p == INPUT ? w->rows : w->units, width = x->count * lanes;
         for (uint32_t j = 0; j < x->count; j++) {
             const size_t index = (size_t)x->column[j] * w->units + unit;
             const size_t step = index + columns_before(w->form, p, w->units);
@@ -391,12 +403,13 @@ el_status el_model_init(void *memory, size_t bytes, const el_network *network, c
     char *tiles = (char *)layers + layers_bytes(network->layers);
     for (uint32_t k = 0; k < network->layers; k++) {
         const el_layer *const layer = network->layer + k;
-        const form *const f = form_of(layer);
-        packing w = {.form = f, .inputs = input_size(network, layer), .units = layer->units};
+        const facts is = facts_of(network, layer);
+        const form *const f = is.form;
+        packing w = {.form = f, .rows = is.rows, .units = layer->units};
         w.lanes = tile_lanes(f->states, w.units, found->lanes), w.is_int8 = is_int8(network, f);
         w.b = weights, w.steps = steps;
         for (unsigned p = 0; p < VECTORS; p++)
-            w.W[p] = w.b, w.b += matrix_size(f, p, w.inputs, w.units);
+            w.W[p] = w.b, w.b += matrix_size(f, p, w.rows, w.units);
         layers[k] = (el_layer){layer->type, layer->units, layer->option, layer->source_count, {0}};
         memcpy(layers[k].source, layer->source, sizeof(uint32_t) * layer->source_count);
         const uint64_t bytes = layer_bytes(network, layer, found->lanes, w.n);
@@ -452,8 +465,6 @@ static void *take(pile *p, uint64_t bytes) {
     return at;
 }
 
-static uint32_t row_length(uint32_t values) { return round_up(values, EL_ALIGNMENT / 4); }
-
 static uint32_t copies_of(const el_layer *layer) {
     return layer->source_count > 1 ? layer->source_count : 0;
 }
@@ -495,14 +506,15 @@ static uint64_t lay_out(const el_model *model, uint32_t streams, el_state *state
     }
     for (uint32_t k = 0; k < net.layers; k++) {
         const el_layer *const layer = net.layer + k;
-        const form *const f = form_of(layer);
-        work w = {.weights = weights, .inputs = input_size(&net, layer), .units = layer->units};
+        const facts found = facts_of(&net, layer);
+        const form *const f = found.form;
+        work w = {.weights = weights, .option = layer->option, .past = found.past};
+        w.inputs = found.inputs, w.units = layer->units;
         w.x_row = row_length(w.inputs), w.row = row_length(w.units);
-        w.flip = f->states ? (size_t)(n * w.row) : 0;
-        w.option = (uint8_t)layer->option, w.states = f->states;
+        w.flip = f->states ? (size_t)(n * w.row) : 0, w.states = f->states;
         w.is_int8 = (uint8_t)is_int8(&net, f), w.copies = (uint8_t)copies_of(layer);
         float *const x = w.copies ? take(&p, 4 * n * w.x_row) : NULL;
-        w.h = take(&p, 4 * n * w.row * (w.states ? w.states + 1u : 1u));
+        w.h = take(&p, 4 * (n * w.row * (w.states ? w.states + 1u : 1u) + ring_size(n, w.past)));
         if (state) {
             w.step = state->kernel->type[layer->type]->step;
             next = connect(state, &w, layer, x, next);
@@ -512,6 +524,7 @@ static uint64_t lay_out(const el_model *model, uint32_t streams, el_state *state
         for (unsigned v = 0; v < VECTORS; v++)
             if (w.is_int8 && longest[v] < rows[v]) longest[v] = rows[v];
         if (made < f->made * w.row) made = f->made * w.row;
+        if (w.past && made < row_length(found.rows)) made = row_length(found.rows);
         weights += (uint32_t)layer_bytes(&net, layer, model->lanes, (uint32_t[VECTORS]){0});
     }
     float *const made_at = take(&p, 4 * n * made);
@@ -705,10 +718,22 @@ static float *state_row(const el_state *state, const work *w, uint32_t index, si
     return w->h + (index ? index + 1 : state->phase) * w->flip + stream * w->row;
 }
 
+/* The past inputs of a stream in order: those of `row` from `from` to `end`, then those before. */
+typedef struct {
+    float *row;
+    uint32_t from, end;
+} run;
+
+static run runs_of(const el_state *state, const work *w, size_t stream) {
+    if (!w->past) return (run){NULL, 0, 0};
+    const ring r = ring_of(state, w);
+    return (run){r.values + stream * r.row, *r.oldest, w->past};
+}
+
 static size_t values_of(const el_state *state) {
     size_t count = 0;
     for (const work *w = state->work; w < state->work + state->layers; w++)
-        count += (size_t)w->states * w->units;
+        count += (size_t)w->states * w->units + w->past;
     return count;
 }
 
@@ -727,9 +752,13 @@ el_status el_reset(const el_model *model, el_state *state, uint32_t stream) {
     uint32_t count;
     const el_status status = select_streams(model, state, &stream, &count);
     if (status != EL_OK) return status;
-    for (const work *w = state->work; w < state->work + state->layers; w++)
+    for (const work *w = state->work; w < state->work + state->layers; w++) {
         for (uint32_t k = 0; k < w->states; k++)
             memset(state_row(state, w, k, stream), 0, sizeof(float) * count * w->row);
+        if (!w->past) continue;
+        const ring r = ring_of(state, w);
+        memset(r.values + (size_t)stream * r.row, 0, sizeof(float) * count * r.row);
+    }
     return EL_OK;
 }
 
@@ -739,8 +768,10 @@ el_status el_state_values(const el_model *model, size_t *count) {
     if (status != EL_OK) return status;
     const el_network net = network_in(model);
     *count = 0;
-    for (uint32_t k = 0; k < net.layers; k++)
-        *count += (size_t)form_of(net.layer + k)->states * net.layer[k].units;
+    for (uint32_t k = 0; k < net.layers; k++) {
+        const facts found = facts_of(&net, net.layer + k);
+        *count += (size_t)found.form->states * net.layer[k].units + found.past;
+    }
     return EL_OK;
 }
 
@@ -752,9 +783,15 @@ el_status el_get_state(const el_model *model, const el_state *state, uint32_t st
     if (!values) return EL_NULL_POINTER;
     if (!aligned(values, sizeof(float))) return EL_MISALIGNED;
     for (uint32_t s = stream; s < stream + count; s++)
-        for (const work *w = state->work; w < state->work + state->layers; w++)
+        for (const work *w = state->work; w < state->work + state->layers; w++) {
             for (uint32_t k = 0; k < w->states; k++, values += w->units)
                 memcpy(values, state_row(state, w, k, s), sizeof(float) * w->units);
+            const run r = runs_of(state, w, s);
+            if (r.end) memcpy(values, r.row + r.from, sizeof(float) * (r.end - r.from));
+            values += r.end - r.from;
+            if (r.from) memcpy(values, r.row, sizeof(float) * r.from);
+            values += r.from;
+        }
     return EL_OK;
 }
 
@@ -767,9 +804,15 @@ el_status el_set_state(const el_model *model, el_state *state, uint32_t stream,
     if (!aligned(values, sizeof(float))) return EL_MISALIGNED;
     if (!all_finite(values, count * values_of(state))) return EL_NOT_FINITE;
     for (uint32_t s = stream; s < stream + count; s++)
-        for (const work *w = state->work; w < state->work + state->layers; w++)
+        for (const work *w = state->work; w < state->work + state->layers; w++) {
             for (uint32_t k = 0; k < w->states; k++, values += w->units)
                 memcpy(state_row(state, w, k, s), values, sizeof(float) * w->units);
+            const run r = runs_of(state, w, s);
+            if (r.end) memcpy(r.row + r.from, values, sizeof(float) * (r.end - r.from));
+            values += r.end - r.from;
+            if (r.from) memcpy(r.row, values, sizeof(float) * r.from);
+            values += r.from;
+        }
     return EL_OK;
 }
 

@@ -39,6 +39,7 @@ extern "C" {
 #define EL_MAX_SIZE 16384u /* of a layer's units and of its inputs, all sources together */
 #define EL_MAX_LAYERS 64u
 #define EL_MAX_SOURCES 4u
+#define EL_MAX_PAST 1048576u /* of the values that a layer keeps of its past inputs */
 #define EL_MAX_STREAMS 65536u
 #define EL_ALL UINT32_MAX /* as a stream: every one */
 
@@ -71,6 +72,11 @@ typedef enum {
 } el_type;
 
 enum { EL_NONE = 0, EL_TANH = 1, EL_RELU = 2, EL_SIGMOID = 3 }; /* activations */
+enum { EL_ADD = 0, EL_MUL = 1, EL_CONCAT = 2 };                 /* of EL_COMBINE */
+
+/* The option of EL_CAUSAL_CONV. kernel: 2 to 16384; dilation: 1 to 16384. */
+#define EL_CONV(kernel, dilation, activation)                                                      \
+    (((uint32_t)(kernel)-1u) | ((uint32_t)(dilation)-1u) << 14 | (uint32_t)(activation) << 28)
 
 typedef struct {
     uint32_t type, units, option;
@@ -108,7 +114,8 @@ EL_API el_status el_weight_values(const el_network *network, size_t *weights, si
 
 /* weights: float32, all below 2^126 in size, one layer after the other: each W_x (inputs, columns),
  * then W_h (units, columns) if it is recurrent, then W_n (units, columns) if it multiplies what it
- * has only just made, then b; a layer's file says which columns it has, in groups of `units`.
+ * has only just made, then b; a layer's file says which columns it has, in groups of `units`, and
+ * which weights it has if they are others.
  * steps, for int8 alone: what the weights are whole multiples of, up to 127 times, above 0, for the
  * columns of each recurrent layer's matrices; NULL: a column's largest weight / 127. */
 EL_API el_status el_model_init(void *memory, size_t bytes, const el_network *network,
@@ -125,7 +132,8 @@ EL_API el_status el_state_init(void *memory, size_t bytes, const el_model *model
 /* One step of every stream. x: (streams, inputs) -> y: (streams, outputs). With an x that is not
  * finite nothing changes: EL_NOT_FINITE. A finite x so large that its products with the weights
  * overflow float32 is not found: it may leave NaN in y and in its stream's state, until el_reset.
- * |x| below 1e30 and weights below 1e8 / (a layer's inputs + units) can't. */
+ * |x| below 1e30 and weights below 1e8 / (a layer's inputs + units) can't, if no layer multiplies
+ * its inputs with each other (EL_MUL). */
 EL_API el_status el_step(const el_model *model, el_state *state, const float *x, float *y);
 
 /* x: (steps, streams, inputs) -> y: (steps, streams, outputs). Stops at the first step that el_step
@@ -136,8 +144,8 @@ EL_API el_status el_run(const el_model *model, el_state *state, const float *x, 
 /* Set a stream's state to zero, or every stream's (EL_ALL). */
 EL_API el_status el_reset(const el_model *model, el_state *state, uint32_t stream);
 
-/* How many values a stream's state has: for each layer in order, those of its states, `units` each.
- */
+/* How many values a stream's state has: for each layer in order, those of its states, `units` each,
+ * or of its past inputs, the oldest first. */
 EL_API el_status el_state_values(const el_model *model, size_t *count);
 
 /* values: (count) of a stream, or (streams, count) with EL_ALL. */

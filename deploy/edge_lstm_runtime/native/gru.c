@@ -112,4 +112,4 @@ static void step(const el_state *state, const work *w, const char *weights) {
     }
 }
 
-const layer_type EL_OWN(gru) = {2, forms, step};
+const layer_type EL_OWN(gru) = {2, forms, step, NULL};

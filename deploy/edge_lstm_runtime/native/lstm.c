@@ -47,4 +47,4 @@ static void step(const el_state *state, const work *w, const char *weights) {
     each_tile(make, &forms[0].stage[0], &m, weights, EL_LANES);
 }
 
-const layer_type EL_OWN(lstm) = {1, forms, step};
+const layer_type EL_OWN(lstm) = {1, forms, step, NULL};

@@ -28,7 +28,7 @@ INLINE void make(const unsigned S, const vectors *m, const char *at, uint32_t st
 static void step(const el_state *state, const work *w, const char *weights) {
     const vectors m = begin_layer(state, w, 1, EL_LANES);
     each_tile(make, &forms[EL_TANH].stage[0], &m, weights, EL_LANES);
-    activate(state, w);
+    activate(state, w, w->option);
 }
 
-const layer_type EL_OWN(rnn) = {sizeof forms / sizeof *forms, forms, step};
+const layer_type EL_OWN(rnn) = {sizeof forms / sizeof *forms, forms, step, NULL};

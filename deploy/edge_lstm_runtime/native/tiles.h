@@ -75,7 +75,7 @@ typedef struct {
     double factor[MAX_SUMS];  /* of each sum's weights and bias */
 } stage;
 
-/* A layer type with one of its options. */
+/* A layer type with one of its options, or with all of them that change no weight's place. */
 typedef struct {
     uint8_t columns[VECTORS];   /* groups of them in the canonical W_x, W_h and W_n; 0: none */
     uint8_t biases;             /* groups of the canonical b */
@@ -87,10 +87,21 @@ typedef struct {
 
 typedef struct work work;
 
+/* What a layer is by its option and its inputs. */
+typedef struct {
+    const form *form;
+    uint32_t inputs; /* all sources together */
+    uint32_t rows;   /* of W_x */
+    uint32_t past;   /* values of earlier inputs that it keeps; of a plain layer only */
+} facts;
+
 typedef struct {
     uint32_t options;
     const form *form; /* (options) */
     void (*step)(const el_state *state, const work *work, const char *weights);
+    /* For a type whose option is no number of a form, or whose sizes are not free. sizes: of each
+     * source. to: has the first form, the inputs, and as many rows as these. NULL: all is free. */
+    el_status (*read)(const el_layer *layer, const uint32_t *sizes, facts *to);
 } layer_type;
 
 typedef struct {
@@ -135,10 +146,20 @@ struct work {
     float *h; /* (streams, row): the output; twice if the layer has states; further states follow */
     size_t flip;
     uint32_t weights; /* where in the model they begin */
+    uint32_t option;
+    uint32_t past; /* values of earlier inputs; they follow h, see `ring` */
     uint32_t inputs, x_row, units, row;
-    uint8_t option, states, is_int8;
+    uint8_t states, is_int8;
     uint8_t copies; /* so many of the state's fill x before the layer runs */
 };
+
+/* The past inputs of a layer, which follow its output: (streams, row), each row a ring of steps. */
+typedef struct {
+    uint32_t *oldest; /* where in a row the oldest step begins, for all streams */
+    float *values;
+    uint32_t row;
+} ring;
+
 
 /* Of a layer with several sources. */
 typedef struct {
@@ -163,6 +184,18 @@ struct el_state {
     float *scales;      /* (VECTORS, streams) theirs */
     work work[];
 };
+
+static inline uint32_t row_length(uint32_t values) { return round_up(values, EL_ALIGNMENT / 4); }
+
+/* Floats of a ring of so many streams; `oldest` has a row of its own. */
+static inline uint64_t ring_size(uint64_t streams, uint32_t past) {
+    return past ? row_length(1) + streams * row_length(past) : 0;
+}
+
+static inline ring ring_of(const el_state *state, const work *w) {
+    float *const at = w->h + (size_t)state->streams * w->row;
+    return (ring){(uint32_t *)(void *)at, at + row_length(1), row_length(w->past)};
+}
 
 /* ---- Vectors --------------------------------------------------------------------------------- */
 
@@ -518,15 +551,56 @@ INLINE vectors begin_layer(const el_state *state, const work *w, const uint32_t 
     return m;
 }
 
-/* The activation that is the option of a layer, of its sums, which lie where its output does. */
-INLINE void activate(const el_state *state, const work *w) {
-    if (w->option == EL_NONE) return;
+/* Zeros behind the output of a plain layer whose vectors leave others there. */
+INLINE void zero_rest(float *y, const work *w) {
+    for (uint32_t u = w->units; u < w->row; u++) y[u] = 0.0f;
+}
+
+/* The activation of a layer's sums, which lie where its output does. */
+INLINE void activate(const el_state *state, const work *w, const uint32_t option) {
+    if (option == EL_NONE) return;
     for (uint32_t s = 0; s < state->streams; s++) {
         float *const y = w->h + (state->phase ? 0 : w->flip) + (size_t)s * w->row;
         for (uint32_t u = 0; u < w->units; u += EL_LANES)
-            *(vf *)(y + u) = activation(w->option, *(vf *)(y + u));
-        for (uint32_t u = w->units; u < w->row; u++) y[u] = 0.0f; /* sigmoid(0) is not 0 */
+            *(vf *)(y + u) = activation(option, *(vf *)(y + u));
+        zero_rest(y, w); /* sigmoid(0) is not 0 */
     }
+}
+
+/* ---- Plain layers ---------------------------------------------------------------------------- */
+
+/* The product of a plain layer, b + v W. Tiles of either width, in four chains. Values behind the
+ * last four are for the first chain. */
+#define PLAIN_TILE(name, vector)                                                                   \
+    INLINE void name(const unsigned S, const vectors *m, const char *at, uint32_t stream,          \
+                     uint32_t unit) {                                                              \
+        const unsigned K = 4;                                                                      \
+        const uint32_t n = m->n[INPUT];                                                            \
+        const vector *w = (const vector *)(const void *)at;                                        \
+        const float *v[GROUP];                                                                     \
+        vector a[4][GROUP];                                                                        \
+        STREAM_LOOP v[s] = m->v[INPUT] + (size_t)(stream + s) * m->row[INPUT];                     \
+        CHAIN_LOOP STREAM_LOOP a[k][s] = k ? (vector){0} : *w;                                     \
+        uint32_t j = 0;                                                                            \
+        for (w++; j + K <= n; j += K, w += K)                                                      \
+            CHAIN_LOOP STREAM_LOOP a[k][s] += w[k] * v[s][j + k];                                  \
+        for (; j < n; j++, w++) STREAM_LOOP a[0][s] += *w * v[s][j];                               \
+        STREAM_LOOP *(vector *)(m->h + (size_t)(stream + s) * m->row[BEFORE] + unit) =             \
+            (a[0][s] + a[1][s]) + (a[2][s] + a[3][s]);                                             \
+    }
+PLAIN_TILE(plain_wide, vf)
+PLAIN_TILE(plain_narrow, v4)
+
+INLINE vectors begin_plain(const el_state *state, const work *w) {
+    return tile_lanes(0, w->units, EL_LANES) == 4 ? begin_layer(state, w, 0, 4)
+                                                  : begin_layer(state, w, 0, EL_LANES);
+}
+
+/* All tiles of a plain layer, in their width. */
+INLINE void each_plain_tile(tile *wide, tile *narrow, const stage *of, const vectors *m,
+                            const char *weights, uint32_t units) {
+    if (tile_lanes(0, units, EL_LANES) == 4) each_tile(narrow, of, m, weights, 4);
+    else each_tile(wide, of, m, weights, EL_LANES);
 }
 
 #endif

@@ -41,7 +41,7 @@ VERSION = 2
 MAX_BYTES = 2**31 - 1
 # With pointers of 64 bits. With those of 32 bits a state takes less.
 STATE_HEADER = 96  # sizeof(el_state)
-STATE_LAYER = 64  # sizeof(work)
+STATE_LAYER = 72  # sizeof(work)
 STATE_COPY = 40  # sizeof(copy)
 
 
@@ -64,7 +64,13 @@ def c_network(spec: ModelSpec) -> CNetwork:
 
 def check_sizes(spec: ModelSpec, scheme: str) -> None:
     """Raise ConversionError if the kernel does not take the model."""
-    if (size := model_bytes(c_network(spec), scheme)) > MAX_BYTES:
+    network = c_network(spec)
+    if scheme == "int8" and not int8_products(spec.network):
+        raise ConversionError(
+            "int8 rounds the products of recurrent layers and the model has none; "
+            "export it with --scheme float32"
+        )
+    if (size := model_bytes(network, scheme)) > MAX_BYTES:
         raise ConversionError(f"the model has {size} bytes; the C kernel takes up to {MAX_BYTES}")
 
 
@@ -78,6 +84,11 @@ class Part:
     int8: bool
 
     @property
+    def rows(self) -> int:
+        """Of W_x."""
+        return self.inputs if self.form.rows is None else self.form.rows
+
+    @property
     def tiles(self) -> int:
         return _up(self.layer.units, LANES) // LANES
 
@@ -87,7 +98,7 @@ class Part:
         before, and the first stage's result."""
         multiple = 4 if self.form.states else 1
         units = _up(self.layer.units, multiple)
-        return _up(self.inputs, multiple), units, units
+        return _up(self.rows, multiple), units, units
 
     @property
     def bytes(self) -> int:
@@ -110,7 +121,7 @@ def _parts(network: CNetwork, scheme: str) -> list[Part]:
             network.layers[source - 1].units if source else network.inputs
             for source in layer.sources
         )
-        form = form_of(layer.type, layer.option)
+        form = form_of(layer, inputs)
         parts.append(Part(layer, inputs, form, scheme == "int8" and form.states > 0))
     return parts
 
@@ -138,7 +149,11 @@ def state_bytes(network: CNetwork, scheme: str) -> int:
     for part, several in zip(parts, copies, strict=True):
         rows = part.form.states + 1 if part.form.states else 1  # of the output and the states
         size += 4 * (row(part.inputs) if several else 0) + 4 * row(part.layer.units) * rows
-    size += 4 * max(part.form.made * row(part.layer.units) for part in parts)
+        size += 4 * (row(1) + row(part.form.past)) if part.form.past else 0
+    size += 4 * max(
+        row(part.rows) if part.form.past else part.form.made * row(part.layer.units)
+        for part in parts
+    )
     quantized = [part for part in parts if part.int8]
     if quantized:
         rows_of = [
@@ -180,6 +195,7 @@ class Parameters:
     """The canonical weights of a layer.
 
     W      W_x and, for a recurrent layer, W_h and W_n: float32, or int8 with `steps`
+    b      all vectors, one after the other
     steps  of the columns of each
     """
 
@@ -199,7 +215,9 @@ def parameters_of(
         matrices = [f"{layer.name}.{name}" for name, shape in shapes.items() if len(shape) == 2]
         given = int8 if rounded.keys() & set(matrices) else weights
         steps = tuple(int8[f"{name}.step"] for name in matrices if name in rounded)
-        yield Parameters(tuple(given[name] for name in matrices), given[f"{layer.name}.b"], steps)
+        vectors = [given[f"{layer.name}.{name}"] for name, s in shapes.items() if len(s) == 1]
+        b = np.concatenate([np.empty(0, np.float32), *vectors])
+        yield Parameters(tuple(given[name] for name in matrices), b, steps)
 
 
 def _tiles(rows: NDArray[Any], length: int) -> NDArray[Any]:

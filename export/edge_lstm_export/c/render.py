@@ -16,6 +16,7 @@ from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import ModelSpec
+from edge_lstm_runtime.native import file_of
 from edge_lstm_runtime.tasks import Scaling
 from edge_lstm_runtime.verify.error import Tolerance
 
@@ -49,7 +50,7 @@ def render(
     network = c_network(spec)
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
-    types = sorted({layer.type for layer in network.layers})
+    types = sorted({file_of(layer.type) for layer in network.layers})
     derived = derived_tables(spec.inputs)
     scores = _scores(source)
     scaling = spec.answer.scaling(spec.inputs)

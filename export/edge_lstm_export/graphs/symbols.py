@@ -228,7 +228,7 @@ class Tape:
         )
 
     def softmax(self, a: Any) -> Any:
-        name = self.new_name("softmax")
+        name = self.new_name("shares")
         return Symbol(self, self.graph.add("Softmax", [self.symbol(a).name], name, axis=self.axis))
 
     def one_hot(self, a: Any, count: int) -> Any:

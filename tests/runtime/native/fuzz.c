@@ -74,14 +74,38 @@ static const char *a_kernel(void) {
 /* The network under test: mostly right, now and then anything. */
 static el_layer layers[EL_MAX_LAYERS];
 
+/* Mostly an option that the type has, and the units that go with what it reads. */
+static void fit(const el_network *n, el_layer *l) {
+    const uint32_t way = byte();
+    uint32_t inputs = 0, first = 0;
+    for (uint32_t j = 0; j < l->source_count && j < EL_MAX_SOURCES; j++) {
+        const uint32_t source = l->source[j];
+        const int known = source && source <= EL_MAX_LAYERS;
+        const uint32_t size = known ? layers[source - 1].units : n->inputs;
+        inputs += size, first = j ? first : size;
+    }
+    if (way % 16 == 0) return;
+    if (l->type == EL_CAUSAL_CONV) l->option = EL_CONV(1 + byte() % 5, 1 + byte() % 5, byte() % 5);
+    if (l->type == EL_COMBINE)
+        l->option = way % 4, l->units = l->option == EL_CONCAT ? inputs : first;
+    if (l->type == EL_LAYER_NORM) l->option = 0x3727c5acu;
+    if (l->type == EL_PRELU || l->type == EL_SOFTMAX) l->option = 0;
+    if (l->type == EL_SCALE) l->option = way % 5;
+    if (l->type == EL_SCALE || l->type == EL_PRELU || l->type == EL_SOFTMAX ||
+        l->type == EL_LAYER_NORM)
+        l->units = inputs;
+}
+
 static el_network a_network(void) {
-    const el_network n = {a_size(20), a_size(5), byte() % 2, layers};
+    /* One value in, now and then: it may name a row of a table. */
+    const el_network n = {a_size(byte() % 4 ? 20 : 1), a_size(5), byte() % 2, layers};
     for (uint32_t k = 0; k < n.layers && k < EL_MAX_LAYERS; k++) {
         el_layer *const l = &layers[k];
         l->type = a_size(TYPES) - 1, l->units = a_size(20), l->option = a_size(2) - 1;
         l->source_count = byte() % 4 ? 1 : a_size(EL_MAX_SOURCES);
         for (uint32_t j = 0; j < EL_MAX_SOURCES; j++)
             l->source[j] = byte() % 4 ? k : a_size(k + 1) - 1;
+        fit(&n, l);
     }
     return n;
 }

@@ -46,4 +46,4 @@ static const el_network networks[] = {
 
 static const shape shapes[] = {{{1, 0, 0}, 1}};
 const textbook textbook_dense = {
-    shapes, 1, 0, -1, networks, sizeof networks / sizeof *networks, step, NULL};
+    shapes, 1, 0, -1, networks, sizeof networks / sizeof *networks, step, NULL, NULL, NULL};

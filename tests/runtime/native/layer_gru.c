@@ -67,4 +67,4 @@ static void check(const char *kernel) {
 
 static const shape shapes[] = {{{3, 2, 1}, 3}, {{3, 3, 0}, 4}};
 const textbook textbook_gru = {
-    shapes, 2, 1, 1 /* z */, networks, sizeof networks / sizeof *networks, step, check};
+    shapes, 2, 1, 1 /* z */, networks, sizeof networks / sizeof *networks, step, check, NULL, NULL};

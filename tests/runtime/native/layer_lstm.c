@@ -117,4 +117,4 @@ static void check(const char *kernel) {
 static const shape shapes[] = {{{4, 4, 0}, 4}};
 const textbook textbook_lstm = {shapes,   1, 2, 1 /* the forget gate */,
                                 networks, sizeof networks / sizeof *networks,
-                                step,     check};
+                                step,     check, NULL, NULL};

@@ -38,4 +38,4 @@ static void check(const char *kernel) {
 
 static const shape shapes[] = {{{1, 1, 0}, 1}};
 const textbook textbook_rnn = {
-    shapes, 1, 1, -1, networks, sizeof networks / sizeof *networks, step, check};
+    shapes, 1, 1, -1, networks, sizeof networks / sizeof *networks, step, check, NULL, NULL};

@@ -154,9 +154,10 @@ static void int8_step(const net *n, const float *x, const float *before, const f
         const textbook *const book = textbook_of(l.layer->type);
         const uint32_t units = l.layer->units, states = book->states;
         double *const input = doubles(l.inputs), *const own = outputs + output_place(n, k);
-        double *const state = doubles((size_t)states * units), *const slack = doubles(units);
+        const size_t values = state_place(n, k + 1) - state_place(n, k);
+        double *const state = doubles(values), *const slack = doubles(units);
         for (uint32_t u = 0; u < units; u++) slack[u] = 0.0;
-        for (size_t j = 0; j < (size_t)states * units; j++)
+        for (size_t j = 0; j < values; j++)
             state[j] = (double)before[state_place(n, k) + j];
         l.int8 = states > 0, l.margin = 2e-5, l.slack = slack, l.steps = steps;
         for (uint32_t j = 0; j < l.layer->source_count; j++) /* what is not seen is not exact */
@@ -166,6 +167,7 @@ static void int8_step(const net *n, const float *x, const float *before, const f
         gather(n, k, wide, outputs, input);
         largest = 1.0; /* of the last layer: sums of large inputs may cancel each other */
         for (uint32_t j = 0; j < l.inputs; j++) largest = fmax(largest, fabs(input[j]));
+        for (size_t j = 0; j < values; j++) largest = fmax(largest, fabs(state[j]));
         book->step(&l, input, state, own);
         for (size_t j = 0; j < (size_t)states * units; j++) {
             const double was = fabs((double)before[state_place(n, k) + j]);

@@ -65,7 +65,7 @@ typedef struct {
     double margin, *slack;
 } naive_layer;
 
-/* v times a column of W_x (0), W_h (1) or W_n (2). */
+/* v times a column of W_x (0), W_h (1) or W_n (2). It is as long as the matrix has rows. */
 double product(const naive_layer *l, unsigned matrix, const double *v, size_t column);
 const float *biases(const naive_layer *l);
 
@@ -87,7 +87,15 @@ typedef struct {
     /* One step of the equations in double. x: (inputs); states: read and written; y: (units). */
     void (*step)(const naive_layer *l, const double *x, double *states, double *y);
     void (*check)(const char *kernel); /* its own tests, or NULL */
+    /* Rows of W_x, and values of past inputs in the state; NULL: as many as inputs, and none. */
+    uint32_t (*rows)(const el_layer *layer, uint32_t inputs);
+    uint32_t (*past)(const el_layer *layer, uint32_t inputs);
 } textbook;
+
+/* Of activations, in double. */
+double activated(uint32_t option, double a);
+/* One layer of this type, units, option and sources in a network: what el_model_bytes says. */
+void check_refused(const char *kernel, const el_network *network, el_status expected);
 
 /* NULL past the last type. */
 const textbook *textbook_of(uint32_t type);

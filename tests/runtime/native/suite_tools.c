@@ -40,6 +40,19 @@ double uniform(double from, double to) { /* xorshift32 */
 
 double logistic(double a) { return 1.0 / (1.0 + exp(-a)); }
 
+double activated(uint32_t option, double a) {
+    if (option == EL_TANH) return tanh(a);
+    if (option == EL_RELU) return a > 0.0 ? a : 0.0;
+    return option == EL_SIGMOID ? logistic(a) : a;
+}
+
+void check_refused(const char *kernel, const el_network *network, el_status expected) {
+    size_t bytes;
+    snprintf(where, sizeof where, "%s, refused, type %u option %u", kernel,
+             network->layer[network->layers - 1].type, network->layer[network->layers - 1].option);
+    STATUS(el_model_bytes(network, kernel, &bytes), expected);
+}
+
 #define EL_LAYER(type, number, file) extern const textbook textbook_##file;
 #include "layers.h"
 #undef EL_LAYER
@@ -69,11 +82,17 @@ static uint32_t inputs_of(const net *n, uint32_t layer) {
     return size;
 }
 
+/* Rows of a matrix. */
+static uint32_t rows_of(const el_layer *l, unsigned matrix, uint32_t inputs) {
+    const textbook *const book = textbook_of(l->type);
+    return matrix ? l->units : book->rows ? book->rows(l, inputs) : inputs;
+}
+
 /* Values of all matrices before the one of this number. */
 static size_t values_before(const el_layer *l, unsigned matrix, uint32_t inputs) {
     size_t count = 0;
     for (unsigned m = 0; m < matrix; m++)
-        count += (size_t)shape_of(l)->columns[m] * l->units * (m ? l->units : inputs);
+        count += (size_t)shape_of(l)->columns[m] * l->units * rows_of(l, m, inputs);
     return count;
 }
 
@@ -111,8 +130,11 @@ size_t output_place(const net *n, uint32_t layer) {
 
 size_t state_place(const net *n, uint32_t layer) {
     size_t at = 0;
-    for (uint32_t k = 0; k < layer; k++)
-        at += (size_t)textbook_of(n->network.layer[k].type)->states * n->network.layer[k].units;
+    for (uint32_t k = 0; k < layer; k++) {
+        const el_layer *const l = &n->network.layer[k];
+        const textbook *const book = textbook_of(l->type);
+        at += (size_t)book->states * l->units + (book->past ? book->past(l, inputs_of(n, k)) : 0);
+    }
     return at;
 }
 
@@ -195,7 +217,7 @@ static double int8_product(const naive_layer *l, const double *v, uint32_t rows,
 
 double product(const naive_layer *l, unsigned matrix, const double *v, size_t column) {
     const size_t units = l->layer->units, columns = shape_of(l->layer)->columns[matrix] * units;
-    const uint32_t rows = matrix ? l->layer->units : l->inputs;
+    const uint32_t rows = rows_of(l->layer, matrix, l->inputs);
     const float *const W = l->weights + values_before(l->layer, matrix, l->inputs) + column;
     const size_t step = columns_before(l->layer, matrix) + column;
     if (l->int8)

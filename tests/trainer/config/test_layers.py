@@ -44,10 +44,10 @@ def test_the_layers_are_those_of_the_file_and_a_head(tmp_path: Path) -> None:
     config = load(tmp_path, LISTED)
     network = config.model.network(2, 3)
     assert [dataclasses.astuple(layer) for layer in network.layers] == [
-        ("dense0", ("x",), 5, "tanh"),
-        ("memory", ("dense0",), 7),
-        ("lstm2", ("memory", "dense0"), 4),
-        ("head", ("lstm2",), 3, "none"),
+        ("dense0", ("x",), (), 5, "tanh"),
+        ("memory", ("dense0",), (), 7),
+        ("lstm2", ("memory", "dense0"), (), 4),
+        ("head", ("lstm2",), (), 3, "none"),
     ]
     assert config.model.units == 7
     path = tmp_path / "again.toml"

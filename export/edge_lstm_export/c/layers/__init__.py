@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.native import CLayer
 from edge_lstm_runtime.registry import Registry
 
 SIGMOID = float(-np.log2(np.e))  # factors of sums: the kernel works with powers of two
@@ -52,11 +53,15 @@ class Form:
 
     states   0 for a plain layer. It is always float32, and its input is not filled up
     made     rows that the first stage makes for the next one
+    rows     of W_x, if they are not the inputs
+    past     values of earlier inputs that it keeps
     """
 
     states: int
     stages: tuple[Stage, ...]
     made: int = 0
+    rows: int | None = None
+    past: int = 0
 
 
 FORMS = Registry(
@@ -64,7 +69,17 @@ FORMS = Registry(
 )
 
 
-def form_of(layer_type: str, option: int) -> Form:
-    """The Form of a type. The type's file has FORMS, by option."""
-    found: Form = FORMS.load(layer_type).FORMS[option]
+def form_of(layer: CLayer, inputs: int) -> Form:
+    """The Form of a layer that reads so many values.
+
+    The type's file has FORMS, by option, or as a function of the option and the inputs.
+    """
+    forms = FORMS.load(layer.type).FORMS
+    found: Form = forms(layer.option, inputs) if callable(forms) else forms[layer.option]
     return found
+
+
+def vectors(*factors: float) -> Stage:
+    """Of a layer that multiplies no matrix, but has a weight for each unit by each factor."""
+    groups = tuple((k,) for k in range(len(factors)))
+    return Stage(groups, factors, (NONE, NONE, NONE))
