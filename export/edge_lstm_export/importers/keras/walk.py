@@ -18,9 +18,9 @@ from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.shown import in_a_line
 
 from .. import Float32, Floats, Foreign
+from .._elements import Ids, elements, source_of
+from .._parts import DensePart, Part, RecurrentPart, X, joined, layers, needed
 from .._rows import reordered
-from ..onnx.elements import Ids, elements, source_of
-from ..onnx.parts import DensePart, Part, RecurrentPart, X, joined, layers, needed
 from .archive import Archive, load
 from .config import COMBINED, MODELS, Item, Reader, Ref
 from .original import Keras

@@ -13,11 +13,11 @@ from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
-from .elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .._elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .._parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
 from .original import OnnxRuntime, Tap, original
-from .parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .trace import Node, Trace
 from .unrolled import recognized
 from .whole_steps import HANDLERS as WHOLE

@@ -11,8 +11,8 @@ from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
-from ..onnx.elements import by_step, elements, source_of
-from ..onnx.parts import DensePart, Part, RecurrentPart, joined, layers, needed
+from .._elements import by_step, elements, source_of
+from .._parts import DensePart, Part, RecurrentPart, joined, layers, needed
 from .file import Graph, load
 from .nodes import HANDLERS
 from .original import Answers, LiteRT

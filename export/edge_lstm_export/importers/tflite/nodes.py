@@ -14,8 +14,8 @@ from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.layers.rnn import Rnn
 
 from .. import Floats
-from ..onnx.elements import Ids, by_step, elements, step_of
-from ..onnx.parts import MAX_MATRIX, DensePart, RecurrentPart
+from .._elements import Ids, by_step, elements, step_of
+from .._parts import MAX_MATRIX, DensePart, RecurrentPart
 from .file import Operator
 from .walk import Walk
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
-from ..onnx.elements import Ids, step_of, unit_of
-from ..onnx.parts import Part
+from .._elements import Ids, step_of, unit_of
+from .._parts import Part
 from .file import TYPES
 from .walk import Walk
 from .written import as_it_is, stepwise

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Floats
-from ..onnx.elements import MAX_STEPS, Ids, axis_of, elements
-from ..onnx.parts import Part, X
+from .._elements import MAX_STEPS, Ids, axis_of, elements
+from .._parts import Part, X
 from .file import Graph, Operator, Tensor
 from .types import check
 

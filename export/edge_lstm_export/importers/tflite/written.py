@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..onnx.parts import X
+from .._parts import X
 from .file import IDENTIFIER, TYPES, Graph, Operator, Tensor
 from .walk import Walk
 

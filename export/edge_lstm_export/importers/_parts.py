@@ -1,4 +1,8 @@
-"""Layers in the making."""
+"""Layers in the making: activations joined, columns put in the order of whole layers.
+
+Shared by the importers onnx, keras and tflite. What a part reads is told by origins
+(`_elements.py`).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.layers.dense import Activation, Dense
 from edge_lstm_runtime.layers.scale import Scale
 
-from .. import Float32, Floats
-from .._rows import canonical
-from .elements import Ids, elements, source_of, unit_of
+from . import Float32, Floats
+from ._elements import Ids, elements, source_of, unit_of
+from ._rows import canonical
 
 MAX_MATRIX = 2**26  # values of a dense layer's
 X = 0  # the source of the features
