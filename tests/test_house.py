@@ -82,7 +82,7 @@ NAMES_A_LAYER = {
     "edge_lstm.config.renamed": "`embedding`, a key of the task `language`",
     "edge_lstm.tasks.language": "the same",
     "edge_lstm_export.graphs.symbols": "stems of names in a graph",
-    "edge_lstm_export.importers.keras.walk": "`scale`, an option of Keras",
+    "edge_lstm_export.importers.keras.nodes": "`scale`, an option, and `softmax`, a function",
     "edge_lstm_export.importers.onnx.whole_steps": "`scale`, an input of ONNX's norms",
     "edge_lstm_export.importers.torch.pointwise": "operators of PyTorch that have the same names",
     "edge_lstm_export.importers.torch.recurrent": "the same",

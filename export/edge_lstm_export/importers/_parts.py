@@ -156,9 +156,11 @@ class ConvPart(Part):
     W: Floats
     b: Floats
     dilation: int = 1
+    activation: Activation = "none"
 
     def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
-        return CausalConv(name, inputs, self.units, len(self.W), self.dilation)
+        kernel = len(self.W)
+        return CausalConv(name, inputs, self.units, kernel, self.dilation, self.activation)
 
     def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
         W = np.concatenate([spread(tap) for tap in self.W])

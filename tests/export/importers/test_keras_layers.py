@@ -123,7 +123,7 @@ NETS: dict[str, tuple[Callable[[], Any], list[str]]] = {
             kl.Conv1D(3, 3, dilation_rate=2),
             kl.GRU(3, return_sequences=True),
         ),
-        ["causal-conv", "scale", "causal-conv", "dense", "softmax", "causal-conv", "gru"],
+        ["causal-conv", "causal-conv", "dense", "softmax", "causal-conv", "gru"],
     ),
     "convolutions alone": (
         lambda: chain(kl.Conv1D(4, 3, padding="causal"), kl.Conv1D(2, 4, padding="causal")),

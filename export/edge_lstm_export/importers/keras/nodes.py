@@ -297,13 +297,13 @@ def convolution(walk: Walk, node: Node, given: Sequence[Value]) -> Value:
     if kernel == 1:
         return _product(walk, node, x._replace(before=0), taps[0], bias)
     function = options["activation"]
-    hidden = node if function == "linear" else Node(item, "")
+    known = function in ACTIVATIONS
     part = ConvPart(
-        *(item.name, hidden.tensor, NOTHING, walk.source(), x.columns, units),
-        *(taps, bias, dilation),
+        *(item.name, node.tensor if known else "", NOTHING, walk.source(), x.columns, units),
+        *(taps, bias, dilation, ACTIVATIONS.get(function, "none")),
     )
     y = walk.keep(part, x)
-    return y if function == "linear" else activated(walk, node, y, function)
+    return y if known else activated(walk, node, y, function)
 
 
 def _check_reach(reach: int, before: int, padding: str) -> None:
