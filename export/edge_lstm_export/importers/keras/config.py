@@ -103,6 +103,7 @@ WHY = {
 }
 FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 MAX_FEATURES = 1 << 16
+LARGEST = 1e30  # of an option's value
 Ref = tuple[str, int, int]  # a layer, its call, its output
 Refs = tuple[Ref, ...]
 
@@ -231,7 +232,7 @@ def _plain(value: Any, default: Any) -> bool:
             type(value) is list and len(value) <= 2 and all(type(v) is int for v in value)
         )
     if default is None or isinstance(default, float):
-        return value is None or type(value) in (int, float)
+        return value is None or (type(value) in (int, float) and abs(value) <= LARGEST)
     return type(value) is type(default)
 
 
@@ -249,7 +250,7 @@ def _shape(name: str, shape: Any) -> tuple[int | None, ...]:
         raise ConversionError(
             f"input {name!r} has the shape {sizes}, expected (batch, steps, features)"
         )
-    if any(type(size) is not int and size is not None for size in sizes):
+    if any(size is not None and (type(size) is not int or size < 1) for size in sizes[:2]):
         raise ConversionError(f"input {name!r} has the shape {sizes}")
     return sizes
 

@@ -180,7 +180,7 @@ def batch_normalization(walk: Walk, node: Node, given: Sequence[Value]) -> Value
     beta = found.pop(0) if options["center"] else np.zeros(size)
     mean, variance = found
     with np.errstate(all="ignore"):
-        a = gamma / np.sqrt(variance + options["epsilon"])
+        a = gamma / np.sqrt(variance + (options["epsilon"] or 0.0))
     if not np.isfinite(a).all():
         raise ConversionError("its variances are not positive")
     return scaled(walk, node, x, (a, beta - mean * a))
@@ -259,7 +259,7 @@ def embedding(walk: Walk, node: Node, given: Sequence[Value]) -> Value:
 
 def zeros_before(walk: Walk, node: Node, given: Sequence[Value]) -> Value:  # noqa: ARG001
     (x,) = given
-    padding = node.item.options["padding"]
+    padding = node.item.options["padding"] or []
     if x.last or len(padding) != 2 or min(padding) < 0:
         raise ConversionError(f"padding is {padding}, expected (n, 0): before the first step")
     if padding[1]:
