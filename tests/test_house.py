@@ -74,6 +74,7 @@ NAMES_A_LAYER = {
     "edge_lstm_runtime.model.format1": "reads bundles of format 1, which has these layers alone",
     "edge_lstm_runtime.backends.rknn.packing": "a form of a converted model in manifests, `lstm`",
     "edge_lstm_export.graphs.npu": "writes that form",
+    "edge_lstm_export.importers.keras.nodes": "`softmax`, a function of Keras",
     "edge_lstm_export.importers.torch.pointwise": "operators of PyTorch that have the same names",
     "edge_lstm_export.importers.torch.recurrent": "the same",
     "edge_lstm_export.importers.torch.walk": "the same",

@@ -2,7 +2,10 @@
 
 archive   the file, read here and by h5py. Nothing in it is run
 config    the configuration, down to what a net is; all else is left out or refused
-walk      what the layers become
+walk      goes from layer to layer; each value is known by its origin, as of ONNX
+nodes     what layers become
+recurrent what recurrent layers become
+graph     a file as a net of ours
 original  Keras itself, with a model of the cleaned configuration
 """
 
@@ -11,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import Foreign
-from .walk import foreign
+from .graph import foreign
 
 ENDINGS = (".keras",)
 OLD = (".h5", ".hdf5")

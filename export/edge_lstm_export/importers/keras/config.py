@@ -8,7 +8,7 @@ rest, such as initializers, is left out. A configuration for Keras is made of th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_lstm_runtime.errors import ConversionError
@@ -40,21 +40,51 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "Activation": ("activation", {"activation": "linear"}),
     "ReLU": ("re_lu", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
+    "LeakyReLU": ("leaky_re_lu", {"negative_slope": 0.3}),
+    "PReLU": ("p_re_lu", {"shared_axes": []}),
+    "Softmax": ("softmax", {"axis": -1}),
+    "LayerNormalization": (
+        "layer_normalization",
+        {"axis": [-1], "epsilon": 1e-3, "center": True, "scale": True, "rms_scaling": False},
+    ),
+    "Rescaling": ("rescaling", {"scale": 1.0, "offset": 0.0}),
+    "Embedding": ("embedding", {"input_dim": 0, "output_dim": 0, "mask_zero": False}),
+    "ZeroPadding1D": ("zero_padding1d", {"padding": [1, 1], "data_format": "channels_last"}),
+    "Conv1D": (
+        "conv1d",
+        {
+            "filters": 0,
+            "kernel_size": [1],
+            "strides": [1],
+            "padding": "valid",
+            "data_format": "channels_last",
+            "dilation_rate": [1],
+            "groups": 1,
+            "activation": "linear",
+            "use_bias": True,
+        },
+    ),
+    "Bidirectional": ("bidirectional", {"merge_mode": "concat"}),
     "Dropout": ("dropout", {"rate": 0.0}),
     "SpatialDropout1D": ("spatial_dropout1d", {"rate": 0.0}),
     "Concatenate": ("concatenate", {"axis": -1}),
     "Add": ("add", {}),
+    "Multiply": ("multiply", {}),
     "Subtract": ("subtract", {}),
     "Average": ("average", {}),
     "Sequential": ("sequential", {}),
     "Functional": ("functional", {}),
 }
-COMBINED = ("Add", "Subtract", "Average", "Concatenate")  # they read several tensors
+COMBINED = ("Add", "Multiply", "Subtract", "Average", "Concatenate")  # they read several tensors
 MODELS = ("Sequential", "Functional")
-INSIDE = {"RNN": "cell", "TimeDistributed": "layer"}
+# Class -> the keys of the layers that it wraps, and their places in the file of weights.
+INSIDE = {
+    "RNN": {"cell": "cell"},
+    "TimeDistributed": {"layer": "layer"},
+    "Bidirectional": {"layer": "forward_layer", "backward_layer": "backward_layer"},
+}
 WHOLE = "it needs the whole sequence at once"
 WHY = {
-    "Bidirectional": f"{WHOLE}, for its way back",
     "Masking": "it skips steps, and here each step counts",
     **dict.fromkeys(("NotEqual", "Any"), "it makes a mask of steps, and here each step counts"),
     "Lambda": "it holds code, which is never run",
@@ -63,10 +93,17 @@ WHY = {
     ),
     **dict.fromkeys(("GlobalAveragePooling1D", "GlobalMaxPooling1D"), WHOLE),
     **dict.fromkeys(("Attention", "AdditiveAttention", "MultiHeadAttention"), WHOLE),
+    **dict.fromkeys(
+        ("MaxPooling1D", "AveragePooling1D"), "it makes one step of several, and here each counts"
+    ),
+    **dict.fromkeys(
+        ("DepthwiseConv1D", "SeparableConv1D"), "expected a Conv1D with padding='causal'"
+    ),
     "RepeatVector": "it repeats the answer after the last step",
 }
 FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 MAX_FEATURES = 1 << 16
+LARGEST = 1e30  # of an option's value
 Ref = tuple[str, int, int]  # a layer, its call, its output
 Refs = tuple[Ref, ...]
 
@@ -78,7 +115,8 @@ class Item:
     path    of its weights
     calls   what it reads, for each time that it is called
     inside  the layers that it wraps: a cell, cells, or the layers of a model
-    shape   of an input: (rows, steps, features), None for what is open
+    shape   of an input: (rows, steps, features), None for what is open. 0 features: each step is
+            a number
     outputs of a model
     """
 
@@ -90,6 +128,13 @@ class Item:
     inside: tuple[Item, ...] = ()
     shape: tuple[int | None, ...] = ()
     outputs: Refs = ()
+
+
+def every(item: Item) -> Iterator[Item]:
+    """The layers inside, and inside of those."""
+    for inside in item.inside:
+        yield inside
+        yield from every(inside)
 
 
 class Reader:
@@ -145,8 +190,10 @@ class Reader:
             shape = config.get("batch_shape", config.get("batch_input_shape"))
             found = dataclasses.replace(found, shape=_shape(name, shape))
         elif kind in INSIDE:
-            inner = self._item(config[INSIDE[kind]], f"{path}{INSIDE[kind]}/")
-            found = dataclasses.replace(found, inside=(inner,) if inner else ())
+            inner = [
+                self._item(config[key], f"{path}{place}/") for key, place in INSIDE[kind].items()
+            ]
+            found = dataclasses.replace(found, inside=tuple(item for item in inner if item))
         elif kind == "StackedRNNCells":
             found = dataclasses.replace(found, inside=self._list(config["cells"], f"{path}cells/"))
         elif kind in MODELS:
@@ -180,8 +227,12 @@ class Reader:
 
 def _plain(value: Any, default: Any) -> bool:
     """Whether an option's value is of the kind of its default. No objects, no code."""
+    if isinstance(default, list):  # of whole numbers
+        return value is None or (
+            type(value) is list and len(value) <= 2 and all(type(v) is int for v in value)
+        )
     if default is None or isinstance(default, float):
-        return value is None or type(value) in (int, float)
+        return value is None or (type(value) in (int, float) and abs(value) <= LARGEST)
     return type(value) is type(default)
 
 
@@ -193,11 +244,13 @@ def _shown(value: Any) -> str:
 
 def _shape(name: str, shape: Any) -> tuple[int | None, ...]:
     sizes = tuple(shape)
-    if len(sizes) != 3 or type(sizes[2]) is not int or not 1 <= sizes[2] <= MAX_FEATURES:
+    if len(sizes) == 2:
+        sizes = (*sizes, 0)
+    elif len(sizes) != 3 or type(sizes[2]) is not int or not 1 <= sizes[2] <= MAX_FEATURES:
         raise ConversionError(
             f"input {name!r} has the shape {sizes}, expected (batch, steps, features)"
         )
-    if any(type(size) is not int and size is not None for size in sizes):
+    if any(size is not None and (type(size) is not int or size < 1) for size in sizes[:2]):
         raise ConversionError(f"input {name!r} has the shape {sizes}")
     return sizes
 
@@ -225,6 +278,10 @@ def _call(kind: str, node: Any) -> Refs:
     if not isinstance(node, dict):
         raise ConversionError("the file is of Keras 2; load it in Keras 3, and save it")
     args = node["args"]
+    if kind in COMBINED and (numbers := [a for a in args if type(a) in (int, float)]):
+        raise ConversionError(
+            f"it computes with the number {numbers[0]:g}; expected a layer Rescaling for that"
+        )
     given = {k: v for k, v in node["kwargs"].items() if v is not None and k != "training"}
     if given or (len(args) != 1 and kind not in COMBINED):
         listed = ", ".join(given) or f"{len(args)} arguments"
@@ -255,7 +312,7 @@ def _graph(model: Item, config: Any) -> Item:
 def for_keras(item: Item, *, stepwise: bool) -> dict[str, Any]:
     """A configuration that Keras makes this of, in float64.
 
-    stepwise: as one stream of an open length, and each layer answers at each step.
+    stepwise: as streams of an open length, and each layer answers at each step.
     """
     config: dict[str, Any] = {"name": item.name, "dtype": "float64", **item.options}
     if stepwise:
@@ -263,10 +320,11 @@ def for_keras(item: Item, *, stepwise: bool) -> dict[str, Any]:
         config |= {"stateful": False} if "stateful" in config else {}
     inner = [for_keras(inside, stepwise=stepwise) for inside in item.inside]
     if item.kind == "InputLayer":
-        steps = None if stepwise else item.shape[1]
-        config["batch_shape"] = [1, steps, item.shape[2]]
+        features = [item.shape[2]] if item.shape[2] else []
+        config["batch_shape"] = [None, None] if stepwise else [1, item.shape[1]]
+        config["batch_shape"] += features
     elif item.kind in INSIDE:
-        (config[INSIDE[item.kind]],) = inner
+        config |= dict(zip(INSIDE[item.kind], inner, strict=True))
     elif item.kind == "StackedRNNCells":
         config["cells"] = inner
     elif item.kind in MODELS:

@@ -1,4 +1,4 @@
-"""Keras itself over a stream, in float64."""
+"""Keras itself over a stream, in float64 where it can."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ import numpy as np
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
-from .config import Item, for_keras
+from .config import Item, every, for_keras
 
 COMPARED = 300  # steps of the model as it is, beside the one that answers at each step
 DOUBLE = 1e-9  # of the largest output: both are of the same weights, and in float64
+SINGLE = 1e-5
 STATEFUL = "stateful"
 
 
@@ -35,16 +36,23 @@ class Keras:
     h5      the file of weights
     told    our layer -> the layer of the file
     last    our layer that is the output
+    length  steps of a sequence, if it takes whole ones alone
+    double  is false if a layer of Keras rounds its products to float32, on PyTorch
     """
 
-    double = True
-
-    def __init__(self, model: Item, h5: bytes, told: Mapping[str, str], last: str) -> None:
+    def __init__(
+        self, model: Item, h5: bytes, told: Mapping[str, str], last: str, length: int | None
+    ) -> None:
         self.tool = f"Keras {importlib.metadata.version('keras')}"
         self._model = model
         self._h5 = h5
         self._told = told
         self._last = last
+        self._length = length
+        self.double = not any(
+            item.kind.startswith("SimpleRNN") or not item.options.get("reset_after", True)
+            for item in every(model)
+        )
         self._compared = False
 
     def run(self, xs: Float32) -> dict[str, Floats]:
@@ -53,14 +61,25 @@ class Keras:
             found = self._run(self._stepwise, xs)
         if not self._compared:
             with _refused():
-                self._compare(xs[:COMPARED], found[self._last])
+                self._compare(xs[: max(COMPARED, self._entry.shape[1] or 0)], found[self._last])
             self._compared = True
         return found
 
     def _run(self, model: Any, xs: Float32) -> dict[str, Floats]:
         names = list(model.output)
-        values = model(xs.astype(np.float64)[None], training=False)
-        return {name: _numpy(values[name])[0] for name in names}
+        values = model(self._laid_out(xs, self._length or len(xs)), training=False)
+        found = {name: _numpy(values[name]) for name in names}
+        return {name: y.reshape(len(xs), y.shape[-1]) for name, y in found.items()}
+
+    def _laid_out(self, xs: Float32, length: int) -> Floats:
+        """(T, F) -> (T / length, length, F), or without F if each step is a number."""
+        shape = self._entry.shape[2:] if self._entry.shape[2] else ()
+        return xs.astype(np.float64).reshape(-1, length, *shape)
+
+    @property
+    def _entry(self) -> Item:
+        (found,) = (item for item in self._model.inside if item.kind == "InputLayer")
+        return found
 
     @functools.cached_property
     def _stepwise(self) -> Any:
@@ -74,21 +93,19 @@ class Keras:
     def _compare(self, xs: Float32, expected: Floats) -> None:
         """The model as it is, in its own windows."""
         model = self._made(stepwise=False)
-        (entry,) = (item for item in self._model.inside if item.kind == "InputLayer")
-        window = entry.shape[1] or len(xs)
-        stateful = all(
-            item.options[STATEFUL] for item in self._model.inside if STATEFUL in item.options
-        )
+        window = self._entry.shape[1] or len(xs)
+        stateful = is_stateful(self._model)
         count = max(len(xs) // window, 1) if stateful else 1
         for start in range(0, count * window, window):
             piece = xs[start : start + window]
             if len(piece) < window:
                 return  # the samples are shorter than a window
-            y = model(piece.astype(np.float64)[None], training=False)
+            y = model(self._laid_out(piece, window), training=False)
             y = _numpy(_first(y))[0]
             right = expected[start : start + window]
             difference = float(np.abs(y - (right if y.ndim == 2 else right[-1])).max())
-            if not difference <= DOUBLE * max(1.0, float(np.abs(right).max())):
+            limit = DOUBLE if self.double else SINGLE
+            if not difference <= limit * max(1.0, float(np.abs(right).max())):
                 raise ConversionError(
                     f"the model as it is and the one that answers at each step differ by "
                     f"{difference:.2g} in {self.tool}. Please report this net"
@@ -106,6 +123,13 @@ class Keras:
         for weight in model.weights:
             weight.assign(_numpy(weight).astype(np.float32).astype(np.float64))
         return model
+
+
+def is_stateful(model: Item) -> bool:
+    """Whether a call goes on where the last one ended. A convolution never does."""
+    items = list(every(model))
+    own = [item.options[STATEFUL] for item in items if STATEFUL in item.options]
+    return all(own) and not any(item.kind == "Conv1D" for item in items)
 
 
 def _keras() -> Any:

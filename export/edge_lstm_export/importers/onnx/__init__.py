@@ -1,10 +1,8 @@
 """ONNX: the graph of one step, with its states, or of a sequence.
 
 load      the file, with what is refused before anything is computed
-elements  each value of a tensor by its origin: a source, a step, a unit
 trace     walks the nodes. Operators that only move values move these origins
 nodes     what the operators that compute become
-parts     layers in the making: activations joined, columns put in the order of whole layers
 original  ONNX Runtime over the same samples
 opaque    for a net of other operators: the graph as it is, as one step
 fixed     its shapes, its constants, its hidden states

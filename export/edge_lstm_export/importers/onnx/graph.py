@@ -13,14 +13,14 @@ from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
-from .elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .._elements import MAX_STEPS, Ids, by_step, elements, source_of
+from .._parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .fixed import RECURRENT
 from .load import FLOAT, load
 from .nodes import HANDLERS, pointwise
 from .opaque import opaque
 from .open_axes import Call, kinds_of
 from .original import OnnxRuntime, Tap, original
-from .parts import Part, RecurrentPart, joined, layers, needed, with_whole_operands
 from .states import check_found, check_given
 from .trace import TOO_MANY, Node, Trace
 from .unrolled import recognized

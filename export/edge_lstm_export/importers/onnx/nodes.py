@@ -16,9 +16,9 @@ from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.layers.rnn import Rnn
 
 from .. import Floats
+from .._elements import Ids, by_step, elements, source_of, step_of
+from .._parts import MAX_MATRIX, DensePart, LayerPart, RecurrentPart
 from .._rows import reordered
-from .elements import Ids, by_step, elements, source_of, step_of
-from .parts import MAX_MATRIX, DensePart, LayerPart, RecurrentPart
 from .trace import Node, Trace
 
 # Operator -> our layer, and for each of our gates the place of ONNX's: i, o, f, c and z, r, h.

@@ -14,10 +14,10 @@ from onnx import helper
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
-from .elements import axis_of, step_of, unit_of
+from .._elements import axis_of, step_of, unit_of
+from .._parts import Part, RecurrentPart
 from .load import FLOAT, reason
 from .nodes import INITIAL
-from .parts import Part, RecurrentPart
 from .trace import Trace
 
 SILENT = 4

@@ -17,9 +17,9 @@ from onnx.reference import ReferenceEvaluator
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Floats
-from .elements import Ids, elements, unique_sources
+from .._elements import Ids, elements, unique_sources
+from .._parts import Part, X, needed
 from .load import FLOAT, reason, subgraphs
-from .parts import Part, X, needed
 
 DOMAINS = ("", "ai.onnx")
 # They only move values. All inputs but the first are constants, but for those of Concat.

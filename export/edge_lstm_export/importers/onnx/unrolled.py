@@ -18,8 +18,8 @@ from edge_lstm_runtime.layers.gru import Gru
 from edge_lstm_runtime.layers.lstm import Lstm
 
 from .. import Floats
-from .elements import Ids, elements, source_of, unit_of
-from .parts import DensePart, LayerPart, Part, RecurrentPart
+from .._elements import Ids, elements, source_of, unit_of
+from .._parts import DensePart, LayerPart, Part, RecurrentPart
 from .trace import Trace
 
 

@@ -12,9 +12,9 @@ from edge_lstm_runtime.layers.prelu import Prelu
 from edge_lstm_runtime.layers.softmax import Softmax
 
 from .. import Floats
-from .elements import Ids, by_step, step_of
+from .._elements import Ids, by_step, step_of
+from .._parts import MAX_MATRIX
 from .nodes import arithmetic, finish, layer_part, linear, pointwise
-from .parts import MAX_MATRIX
 from .trace import Node, Trace
 
 

@@ -2,7 +2,8 @@
 
 file      the graph, with all its bounds checked
 walk      what the operators become; each value is known by its origin, as of ONNX
-nodes     the operators
+nodes     the operators; pointwise those on each step by itself
+window    a dense layer over all steps of a call
 written   the graph as a file again, of what was read alone
 original  LiteRT's interpreter over a stream
 """

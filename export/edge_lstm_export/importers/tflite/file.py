@@ -243,6 +243,8 @@ OPTIONS = {
     "TANH": "",
     "RELU": "",
     "SOFTMAX": "SoftmaxOptions",
+    "PRELU": "",
+    "LEAKY_RELU": "LeakyReluOptions",
     "QUANTIZE": "",
     "DEQUANTIZE": "",
 }

@@ -11,12 +11,22 @@ from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.shown import in_a_line
 
 from .. import Foreign
-from ..onnx.elements import by_step, elements, source_of
-from ..onnx.parts import DensePart, Part, RecurrentPart, joined, layers, needed
+from .._elements import by_step, elements, source_of
+from .._parts import (
+    ConvPart,
+    DensePart,
+    Part,
+    RecurrentPart,
+    joined,
+    layers,
+    needed,
+    with_whole_operands,
+)
 from .file import Graph, load
 from .nodes import HANDLERS
 from .original import Answers, LiteRT
 from .walk import Walk
+from .window import cut
 
 
 def foreign(path: Path) -> Foreign:
@@ -36,11 +46,11 @@ def _foreign(graph: Graph) -> Foreign:
         raise ConversionError("; ".join(walk.said))
     answers = _answers(walk)
     parts = _parts(walk, answers)
-    if not any(isinstance(part, RecurrentPart) for part in parts):
+    if not any(isinstance(part, RecurrentPart | ConvPart) for part in parts):
         raise ConversionError("no layer of it has a state: it is no recurrent net")
     found, weights = layers(parts, walk.features)
     taps = {layer.name: part for layer, part in zip(found, parts, strict=True)}
-    original = LiteRT(walk, taps, answers)
+    original = LiteRT(walk, taps, answers, cut(walk))
     nodes = {layer.name: part.node for layer, part in zip(found, parts, strict=True)}
     network = Network(walk.features, tuple(found))
     notes = _notes(walk, answers)
@@ -96,7 +106,7 @@ def _parts(walk: Walk, answers: Answers) -> list[Part]:
     else:
         last.tensor = str(answers.tensor)
         last.ids = walk.ids[answers.tensor]
-    return joined(needed(walk.parts, [last.source]))
+    return with_whole_operands(joined(needed(walk.parts, [last.source])), walk.features)
 
 
 def _notes(walk: Walk, answers: Answers) -> tuple[str, ...]:
@@ -105,7 +115,15 @@ def _notes(walk: Walk, answers: Answers) -> tuple[str, ...]:
         found.append(
             f"The file answers after the last of {walk.steps} steps alone, and here at each step"
         )
-    if walk.steps > 1:
+    if walk.windows:
+        found.append(
+            f"The file's answer reads all {walk.steps} steps of a call. Here each answer reads the "
+            f"last {walk.steps} steps, with zeros before the first. LiteRT carries the states from "
+            "call to call unless they are reset, and here they are carried from step to step. A "
+            f"reset before each {walk.steps} steps gives the answers of a file that starts anew in "
+            "each call"
+        )
+    elif walk.steps > 1:
         found.append(
             f"A call of the file takes {walk.steps} steps. LiteRT carries the states from call to "
             "call, and here they are carried from step to step"

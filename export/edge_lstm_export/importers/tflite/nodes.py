@@ -14,26 +14,19 @@ from edge_lstm_runtime.layers.lstm import Lstm
 from edge_lstm_runtime.layers.rnn import Rnn
 
 from .. import Floats
-from ..onnx.elements import Ids, by_step, elements, step_of
-from ..onnx.parts import MAX_MATRIX, DensePart, RecurrentPart
+from .._elements import Ids, by_step, elements, step_of
+from .._parts import MAX_MATRIX, ConvPart, RecurrentPart
 from .file import Operator
+from .pointwise import HANDLERS as POINTWISE
+from .pointwise import LITERT, fused
 from .walk import Walk
 
-# ActivationFunctionType of the format.
-FUSED: dict[int, Activation] = {0: "none", 1: "relu", 4: "tanh"}
-LITERT = ("none", "relu")  # of these, what LiteRT has in all operators but the recurrent ones
-FUSED_NAMES = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
-POINTWISE: dict[str, Activation] = {"LOGISTIC": "sigmoid", "TANH": "tanh", "RELU": "relu"}
 # Inputs of UNIDIRECTIONAL_SEQUENCE_LSTM: for each gate i, f, g, o the matrices and the bias.
 W_X = (1, 2, 3, 4)
 W_H = (5, 6, 7, 8)
 BIAS = (12, 13, 14, 15)
 LSTM_STATES = (18, 19)
 SPECIAL = {"peephole": (9, 10, 11), "projection": (16, 17), "layer normalization": (20, 21, 22, 23)}
-WINDOW = (
-    "it reads {} steps at once, side by side: its weights are different for each step of a window. "
-    "There is no layer for that; train a net that answers after the last step (without Flatten)"
-)
 
 
 def lstm(walk: Walk, operator: Operator, name: str) -> None:
@@ -42,7 +35,7 @@ def lstm(walk: Walk, operator: Operator, name: str) -> None:
             raise ConversionError(f"it has a {what}, which there is no layer for")
     if walk.input(operator, W_X[0]) < 0:
         raise ConversionError("it has no input gate (CIFG), which there is no layer for")
-    _function(operator, ("tanh",))
+    fused(operator, ("tanh",))
     x = walk.input(operator, 0)
     matrices = [
         [walk.constant(operator, place, f"input {place}") for place in places]
@@ -62,7 +55,7 @@ def lstm(walk: Walk, operator: Operator, name: str) -> None:
 
 
 def rnn(walk: Walk, operator: Operator, name: str) -> None:
-    activation = _function(operator, ("tanh", "relu"))
+    activation = fused(operator, ("tanh", "relu"))
     W_x, W_h, b = (walk.constant(operator, k, f"input {k}") for k in (1, 2, 3))
     _keep_states(walk, operator, name, (4,), len(b))
     _recurrent(walk, operator, name, Rnn, (W_x, W_h, b), {"activation": activation})
@@ -93,15 +86,6 @@ def _keep_states(
                 f"its state has the shape {walk.tensor(at).shape}, expected {(1, units)}"
             )
         walk.states[at] = name
-
-
-def _function(operator: Operator, expected: tuple[str, ...]) -> Activation:
-    number = operator.options.fusedActivationFunction
-    found = FUSED.get(number)
-    if found is None or found not in expected:
-        shown = FUSED_NAMES[number] if 0 <= number < len(FUSED_NAMES) else number
-        raise ConversionError(f"its activation is {shown}, expected {' or '.join(expected)}")
-    return found
 
 
 def _recurrent(
@@ -149,7 +133,7 @@ def _recurrent(
 def dense(walk: Walk, operator: Operator, name: str) -> None:
     if operator.options.weightsFormat:
         raise ConversionError("its weights are shuffled")
-    activation = _function(operator, LITERT)
+    activation = fused(operator, LITERT)
     W = walk.constant(operator, 1, "matrix").T
     scale = _product_scale(walk, operator.inputs[0], operator.inputs[1])
     b = np.zeros(W.shape[1])
@@ -159,98 +143,52 @@ def dense(walk: Walk, operator: Operator, name: str) -> None:
     rows = x.reshape(-1, len(W))
     if b.shape != (W.shape[1],):
         raise ConversionError(f"its bias has the shape {b.shape}, expected {(W.shape[1],)}")
-    if (count := len(np.unique(step_of(rows[0])))) > 1:
-        raise ConversionError(WINDOW.format(count))
+    if len(np.unique(step_of(rows[0]))) > 1:
+        return _window(walk, operator, (name, rows, W, b), activation)
     order, steps, pattern = by_step(rows)
     if W.size * len(pattern) ** 2 > MAX_MATRIX:
         raise ConversionError(f"its matrix is too large: {len(pattern)} times {W.shape}")
     weights = (np.kron(np.eye(len(pattern)), W), np.tile(b, len(pattern)))
-    found = _dense(walk, operator, name, (pattern.ravel(), *weights), activation)
+    found = walk.dense(operator, name, (pattern.ravel(), *weights), activation)
     units = found.reshape(len(pattern), -1)
     ids = np.empty((len(rows), units.shape[1]), np.int64)
     ids[order] = units + elements(0, steps, 0)[:, None, None]
-    _done(walk, operator, ids.reshape(walk.tensor(operator.outputs[0]).shape))
+    return walk.done(operator, ids.reshape(walk.tensor(operator.outputs[0]).shape))
 
 
-def _dense(
+def _window(
     walk: Walk,
     operator: Operator,
-    name: str,
-    layer: tuple[Ids, Floats, Floats],
-    activation: Activation,
-) -> Ids:
-    """(units,) the origins of step 0. layer: its columns, W and b."""
-    columns, W, b = layer
-    source = walk.source()
-    nothing = np.empty(0, np.int64)
-    walk.parts.append(
-        DensePart(
-            name, str(operator.outputs[0]), nothing, source, columns, len(b), W, b, activation
-        )
-    )
-    return elements(source, 0, np.arange(len(b)))
-
-
-def _done(walk: Walk, operator: Operator, ids: Ids) -> None:
-    walk.parts[-1].ids = ids
-    walk.finish(operator, ids)
-
-
-def _pointwise(
-    walk: Walk,
-    operator: Operator,
-    name: str,
-    values: tuple[Ids, Any, Any],
+    layer: tuple[str, Ids, Floats, Floats],
     activation: Activation,
 ) -> None:
-    """activation(ids factor + shift). values: these three."""
-    ids, factor, shift = np.broadcast_arrays(*values)
-    order, steps, pattern = by_step(ids.reshape(-1, 1))
-    each = [a.ravel()[order] for a in (factor, shift)]
-    if any((a != a[0]).any() for a in each):
-        raise ConversionError("its constant is another one at each step")
-    layer = (pattern.ravel(), each[0][0].astype(np.float64), each[1][0].astype(np.float64))
-    units = _dense(walk, operator, name, layer, activation)
-    found = np.empty(ids.size, np.int64)
-    found[order] = units + elements(0, steps, 0)[:, None]
-    _done(walk, operator, found.reshape(ids.shape))
+    """A matrix for the last steps of a call, side by side: a convolution over the steps.
 
-
-def activation(walk: Walk, operator: Operator, name: str) -> None:
-    values = (walk.moved(operator), 1.0, 0.0)
-    _pointwise(walk, operator, name, values, POINTWISE[operator.code])
-
-
-def arithmetic(walk: Walk, operator: Operator, name: str) -> None:
-    """ADD of two tensors, ADD and MUL of a tensor and a constant."""
-    function = _function(operator, LITERT)
-    places = operator.inputs[:2]
-    free = [k for k, place in enumerate(places) if place in walk.ids]
-    if len(free) == 2:
-        if operator.code != "ADD":
-            raise ConversionError("it multiplies two tensors: no layer does that yet")
-        return _sum(walk, operator, name, function)
-    ids = walk.moved(operator, free[0] if free else 0)
-    c = walk.constant(operator, 1 - free[0], "constant")
-    values = (ids, 1.0, c) if operator.code == "ADD" else (ids, c, 0.0)
-    return _pointwise(walk, operator, name, values, function)
-
-
-def _sum(walk: Walk, operator: Operator, name: str, function: Activation) -> None:
-    a, b = np.broadcast_arrays(walk.moved(operator, 0), walk.moved(operator, 1))
-    order, steps, first = by_step(a.reshape(-1, 1))
-    second = b.ravel()[order] - elements(0, steps, 0)[:, None]
-    if (step_of(b.ravel()[order]) != steps[:, None]).any() or (second != second[0]).any():
-        raise ConversionError("it adds values of different steps")
-    if len(first) ** 2 > MAX_MATRIX:
-        raise ConversionError(f"its tensors are too large: {a.shape}")
-    one = np.eye(len(first))
-    columns = np.concatenate([first.ravel(), second[0]])
-    layer = (columns, np.concatenate([one, one]), np.zeros(len(first)))
-    units = _dense(walk, operator, name, layer, function)
-    found = np.empty(a.size, np.int64)
-    found[order] = units + elements(0, steps, 0)[:, None]
-    _done(walk, operator, found.reshape(a.shape))
+    layer: name, rows, W and b.
+    """
+    name, rows, W, b = layer
+    if len(rows) > 1:
+        raise ConversionError(f"it reads {len(rows)} windows of several steps, expected 1")
+    steps = step_of(rows[0])
+    first = int(steps.min())
+    if steps.max() != walk.steps - 1:
+        raise ConversionError(f"it reads steps {first} to {steps.max()}, without the last one")
+    columns, places = np.unique(rows[0] - elements(0, steps, 0), return_inverse=True)
+    kernel = walk.steps - first
+    if kernel * len(columns) * len(b) > MAX_MATRIX:
+        raise ConversionError(f"its matrix is too large: {W.shape}")
+    taps: Floats = np.zeros((kernel, len(columns), len(b)))
+    np.add.at(taps, (steps - first, places.ravel()), W)
+    source = walk.source()
+    ids = elements(source, walk.steps - 1, np.arange(len(b)))
+    ids = ids.reshape(walk.tensor(operator.outputs[0]).shape)
+    part = ConvPart(
+        *(name, str(operator.outputs[0]), ids, source, columns, len(b), taps, b),
+        activation=activation,
+    )
+    walk.parts.append(part)
+    walk.windows.append(operator)
+    walk.done(operator, ids)
 
 
 # --- moves ---
@@ -290,7 +228,7 @@ def strided_slice(walk: Walk, operator: Operator, name: str) -> None:  # noqa: A
 
 
 def concatenation(walk: Walk, operator: Operator, name: str) -> None:  # noqa: ARG001
-    _function(operator, ("none",))
+    fused(operator, ("none",))
     every = [walk.moved(operator, k) for k in range(len(operator.inputs))]
     walk.finish(operator, np.concatenate(every, axis=operator.options.axis))
 
@@ -310,8 +248,7 @@ HANDLERS: dict[str, Callable[[Walk, Operator, str], None]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
     "UNIDIRECTIONAL_SEQUENCE_RNN": rnn,
     "FULLY_CONNECTED": dense,
-    **dict.fromkeys(POINTWISE, activation),
-    **dict.fromkeys(("ADD", "MUL"), arithmetic),
+    **POINTWISE,
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     "TRANSPOSE": transpose,
     "STRIDED_SLICE": strided_slice,

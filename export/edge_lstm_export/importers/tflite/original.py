@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
-from ..onnx.elements import Ids, step_of, unit_of
-from ..onnx.parts import Part
+from .._elements import Ids, step_of, unique_sources, unit_of
+from .._parts import Part, X
 from .file import TYPES
 from .walk import Walk
+from .window import Cut, windows
 from .written import as_it_is, stepwise
 
 COMPARED = 300  # steps of the file as it is, beside the graph of one step
@@ -48,18 +49,23 @@ class LiteRT:
     difference is measured.
 
     taps: layer -> what it was made of
+    cut: where the graph of one step ends, and one of windows begins
     """
 
     double = False
 
-    def __init__(self, walk: Walk, taps: Mapping[str, Part], answers: Answers) -> None:
+    def __init__(self, walk: Walk, taps: Mapping[str, Part], answers: Answers, cut: Cut) -> None:
         self._walk = walk
+        self._cut = cut
         self._answers = answers
         self._compared = False
         self._largest = dict.fromkeys(walk.clips, 0.0)
         self._units = {
-            name: (int(part.tensor), _units(part, walk.steps)) for name, part in taps.items()
+            name: (int(part.tensor), _units(part, walk.steps))
+            for name, part in taps.items()
+            if part.tensor
         }
+        self._names = {part.source: name for name, part in taps.items() if part.tensor}
         self._last = next(reversed(self._units))
         self.quantized = any(tensor.quantized for tensor in walk.graph.tensors)
         version = importlib.metadata.version(PACKAGE)
@@ -99,24 +105,23 @@ class LiteRT:
         )
 
     @functools.cached_property
+    def _stepped(self) -> list[str]:
+        """The layers that the graph of one step tells."""
+        return [n for n, (place, _) in self._units.items() if place not in self._cut.outputs]
+
+    @functools.cached_property
     def _step(self) -> tuple[Any, dict[int, int]]:
-        content, states = stepwise(self._walk, [place for place, _ in self._units.values()])
+        walk = self._walk
+        places = [self._units[name][0] for name in self._stepped]
+        content, states = stepwise(walk, self._cut.before, walk.graph.inputs[0], places)
         return _interpreter(content), states
 
     def _run(self, xs: Float32) -> dict[str, Floats]:
         net, states = self._step
         net.reset_all_variables()
-        (entry,) = net.get_input_details()
-        places = [detail["index"] for detail in net.get_output_details()]
-        found = {
-            name: np.empty((len(xs), len(units)), np.float32)
-            for name, (_, units) in self._units.items()
-        }
+        found = self._empty(self._stepped, len(xs))
         for k, x in enumerate(xs):
-            net.set_tensor(entry["index"], x.reshape(entry["shape"]))
-            net.invoke()
-            for place, (name, (_, units)) in zip(places, self._units.items(), strict=True):
-                found[name][k, units] = net.get_tensor(place).ravel()
+            self._invoke(net, x, found, k)
             for state, (name, clip) in self._walk.clips.items():
                 reached = float(np.abs(net.get_tensor(states[state])).max())
                 self._largest[state] = max(self._largest[state], reached)
@@ -126,7 +131,37 @@ class LiteRT:
                         "of the samples: there is no layer for it. Are these samples what the net "
                         "was trained with?"
                     )
+        return found | self._run_windows(xs, found)
+
+    @functools.cached_property
+    def _window(self) -> Any:
+        assert self._cut.tensor is not None
+        places = [self._units[name][0] for name in self._units if name not in self._stepped]
+        content, _ = stepwise(self._walk, self._cut.after, self._cut.tensor, places)
+        return _interpreter(content)
+
+    def _run_windows(self, xs: Float32, before: Mapping[str, Floats]) -> dict[str, Floats]:
+        """What is computed from the last steps together, at each step. Zeros stand before them."""
+        if self._cut.tensor is None:
+            return {}
+        ids = self._walk.ids[self._cut.tensor]
+        sources = unique_sources(ids)
+        values = {s: xs if s == X else before[self._names[s]] for s in sources}
+        found = self._empty([name for name in self._units if name not in self._stepped], len(xs))
+        for k, window in enumerate(windows(ids, self._walk.steps, values)):
+            self._invoke(self._window, window, found, k)
         return found
+
+    def _empty(self, names: list[str], steps: int) -> dict[str, Floats]:
+        return {name: np.empty((steps, len(self._units[name][1])), np.float32) for name in names}
+
+    def _invoke(self, net: Any, x: Floats, found: Mapping[str, Floats], k: int) -> None:
+        """One call of a graph, whose outputs are row k of these layers' outputs."""
+        (entry,) = net.get_input_details()
+        net.set_tensor(entry["index"], x.reshape(entry["shape"]))
+        net.invoke()
+        for detail, name in zip(net.get_output_details(), found, strict=True):
+            found[name][k, self._units[name][1]] = net.get_tensor(detail["index"]).ravel()
 
     def _whole(self, xs: Float32) -> tuple[NDArray[np.int64], Floats]:
         """The steps that the file as it is answers at, and (n, O) its answers. Whole calls only."""

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.layers import Layer
+from edge_lstm_runtime.layers.dense import Activation
 
 from .. import Floats
-from ..onnx.elements import MAX_STEPS, Ids, axis_of, elements
-from ..onnx.parts import Part, X
+from .._elements import MAX_STEPS, Ids, axis_of, elements
+from .._parts import DensePart, LayerPart, Part, X
 from .file import Graph, Operator, Tensor
 from .types import check
 
@@ -23,7 +25,6 @@ LOOP = (
     ".keras file"
 )
 WHY = {
-    "SOFTMAX": "leave it out: the largest output stays the largest",
     "WHILE": LOOP,
     "IF": "a branch",
     **dict.fromkeys(("READ_VARIABLE", "ASSIGN_VARIABLE", "VAR_HANDLE"), "a state of its own"),
@@ -43,6 +44,7 @@ class Walk:
     same      tensor -> the one that it is a quantized or a real copy of
     states    variable tensor -> the operator that it is a state of
     clips     cell state that is clipped -> the name of its operator, and at which value
+    windows   operators that read several steps at once
     faults    sentences on operators
     """
 
@@ -68,6 +70,7 @@ class Walk:
         self.faults: list[str] = []
         self.unknown: Counter[str] = Counter()
         self.clips: dict[int, tuple[str, float]] = {}
+        self.windows: list[Operator] = []
         self._sources = X
         rest = [size for k, size in enumerate(shape) if k != axis]
         ids = elements(X, np.arange(self.steps)[:, None], np.arange(self.features))
@@ -129,6 +132,51 @@ class Walk:
         if data is None or data.dtype.kind not in "iu":
             raise ConversionError(f"its {what} is no constant of whole numbers")
         return data.ravel().astype(np.int64)
+
+    def dense(
+        self,
+        operator: Operator,
+        name: str,
+        layer: tuple[Ids, Floats, Floats],
+        activation: Activation = "none",
+    ) -> Ids:
+        """(units,) the origins of step 0 of a new layer. layer: its columns, W and b."""
+        columns, W, b = layer
+        source = self.source()
+        nothing = np.empty(0, np.int64)
+        self.parts.append(
+            DensePart(
+                *(name, str(operator.outputs[0]), nothing, source, columns, len(b), W, b),
+                activation,
+            )
+        )
+        return elements(source, 0, np.arange(len(b)))
+
+    def layer(
+        self,
+        operator: Operator,
+        name: str,
+        operands: tuple[Ids, ...],
+        kind: type[Layer],
+        options: dict[str, Any] | None = None,
+        vectors: dict[str, Floats] | None = None,
+    ) -> Ids:
+        """As `dense`, of a layer without a matrix."""
+        source = self.source()
+        units = len(operands[0])
+        nothing = np.empty(0, np.int64)
+        self.parts.append(
+            LayerPart(
+                *(name, str(operator.outputs[0]), nothing, source, np.concatenate(operands)),
+                *(units, kind, options or {}, operands, vectors or {}),
+            )
+        )
+        return elements(source, 0, np.arange(units))
+
+    def done(self, operator: Operator, ids: Ids) -> None:
+        """The output of the operator is that of the newest part."""
+        self.parts[-1].ids = ids
+        self.finish(operator, ids)
 
     def finish(self, operator: Operator, ids: Ids) -> None:
         """Raises ConversionError if the file tells another shape."""

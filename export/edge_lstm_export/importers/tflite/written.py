@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..onnx.parts import X
 from .file import IDENTIFIER, TYPES, Graph, Operator, Tensor
 from .walk import Walk
 
@@ -114,10 +113,12 @@ def as_it_is(graph: Graph) -> bytes:
     return writer.content(graph.inputs, graph.outputs)
 
 
-def stepwise(walk: Walk, outputs: Sequence[int]) -> tuple[bytes, dict[int, int]]:
-    """The same graph of one step, in float32, and the places of its states.
+def stepwise(
+    walk: Walk, operators: Sequence[Operator], x: int, outputs: Sequence[int]
+) -> tuple[bytes, dict[int, int]]:
+    """A part of the graph, of one step and in float32, and the places of its states.
 
-    outputs: the tensors that it tells.
+    x: the tensor that is its input. outputs: the tensors that it tells.
     """
     graph = walk.graph
     writer = Writer()
@@ -144,8 +145,8 @@ def stepwise(walk: Walk, outputs: Sequence[int]) -> tuple[bytes, dict[int, int]]
                 places[place] = writer.values(tensor.name, walk.constants[place], "FLOAT32")
         return places[place]
 
-    at(graph.inputs[X])
-    for operator in graph.operators:
+    at(x)
+    for operator in operators:
         if operator.code in COPIES:
             continue
         if operator.code in MOVES:
@@ -157,5 +158,5 @@ def stepwise(walk: Walk, outputs: Sequence[int]) -> tuple[bytes, dict[int, int]]
         read = [at(place, whole=whole) for place in operator.inputs]
         one = Operator(operator.code, 1, (), (), (), operator.options, operator.options_type)
         writer.operator(one, read, [at(place) for place in operator.outputs[:1]])
-    content = writer.content([at(graph.inputs[0])], [at(place) for place in outputs])
-    return content, {place: places[place] for place in walk.states}
+    content = writer.content([at(x)], [at(place) for place in outputs])
+    return content, {place: places[place] for place in walk.states if place in places}

@@ -1,21 +1,28 @@
-"""Layers in the making."""
+"""Layers in the making: activations joined, columns put in the order of whole layers.
+
+Shared by the importers onnx, keras and tflite. What a part reads is told by origins
+(`_elements.py`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edge_lstm_runtime.errors import ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.layers.both_ways import REVERSE, BothWays
+from edge_lstm_runtime.layers.causal_conv import CausalConv
+from edge_lstm_runtime.layers.combine import Combine
 from edge_lstm_runtime.layers.dense import Activation, Dense
 from edge_lstm_runtime.layers.scale import Scale
 
-from .. import Float32, Floats
-from .._rows import canonical
-from .elements import Ids, elements, source_of, unit_of
+from . import Float32, Floats
+from ._elements import Ids, elements, source_of, unit_of
+from ._rows import canonical
 
 MAX_MATRIX = 2**26  # values of a dense layer's
 X = 0  # the source of the features
@@ -141,6 +148,54 @@ class RecurrentPart(Part):
         return canonical(layer, spread(W_x.T).T, *others)
 
 
+@dataclasses.dataclass
+class ConvPart(Part):
+    """W: (kernel, n, units) of the oldest step to the newest. b: (units,). Both float64."""
+
+    kind: ClassVar[type[Layer]] = CausalConv
+    W: Floats
+    b: Floats
+    dilation: int = 1
+    activation: Activation = "none"
+
+    def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
+        kernel = len(self.W)
+        return CausalConv(name, inputs, self.units, kernel, self.dilation, self.activation)
+
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
+        W = np.concatenate([spread(tap) for tap in self.W])
+        return {
+            f"{layer.name}.W": np.ascontiguousarray(W, np.float32),
+            f"{layer.name}.b": self.b.astype(np.float32),
+        }
+
+
+@dataclasses.dataclass
+class BothPart(Part):
+    """A recurrent layer in both directions, of units / 2 each.
+
+    ways: forward, then backward, each with rows as of `RecurrentPart`
+    """
+
+    kind: ClassVar[type[Layer]] = BothWays
+    inner: type[Layer]
+    options: dict[str, Any]
+    ways: tuple[tuple[Floats, ...], tuple[Floats, ...]]
+
+    def layer(self, name: str, inputs: tuple[str, ...]) -> Layer:
+        inner: Any = self.inner
+        return BothWays(name, inputs, inner(name, inputs, self.units // 2, **self.options))
+
+    def weights(self, layer: Layer, spread: Callable[[Floats], Floats]) -> dict[str, Float32]:
+        assert isinstance(layer, BothWays)
+        found = {}
+        for prefix, (W_x, W_h, b_x, b_h) in zip(("", REVERSE), self.ways, strict=True):
+            own = canonical(layer.layer, spread(W_x.T).T, W_h, b_x, b_h)
+            for name, w in own.items():
+                found[f"{layer.name}.{prefix}{name.removeprefix(f'{layer.name}.')}"] = w
+        return found
+
+
 def sources(part: Part) -> list[int]:
     """What a part reads, in the order of the first columns."""
     if isinstance(part, LayerPart):
@@ -183,7 +238,7 @@ def joined(parts: Sequence[Part]) -> list[Part]:
 
 
 def with_whole_operands(parts: Sequence[Part], features: int) -> list[Part]:
-    """With a dense layer of ones before each operand that is no whole layer."""
+    """With a layer before each operand that is no whole layer, which gathers its values."""
     sizes = {X: features} | {part.source: part.units for part in parts}
     new = max(sizes) + 1000  # the number of a source that no other has
     kept: list[Part] = []
@@ -192,15 +247,11 @@ def with_whole_operands(parts: Sequence[Part], features: int) -> list[Part]:
             operands = list(part.operands)
             for k, columns in enumerate(operands):
                 if not is_whole(columns, sizes):
-                    size = len(columns)
                     new += 1
-                    nothing = np.empty(0, np.int64)
-                    chosen = DensePart(
-                        part.node, "", nothing, new, columns, size, np.eye(size), np.zeros(size)
-                    )
-                    kept.append(chosen)
-                    operands[k] = elements(new, 0, np.arange(size))
-            part = dataclasses.replace(part, operands=tuple(operands))
+                    kept.append(_gathered(part.node, columns, new, sizes))
+                    operands[k] = elements(new, 0, np.arange(len(columns)))
+            columns = np.concatenate(operands)
+            part = dataclasses.replace(part, operands=tuple(operands), columns=columns)
         elif isinstance(part, DensePart) and part.W.ndim == 1 and is_whole(part.columns, sizes):
             part = LayerPart(
                 *(part.node, part.tensor, part.ids, part.source, part.columns, part.units),
@@ -209,6 +260,17 @@ def with_whole_operands(parts: Sequence[Part], features: int) -> list[Part]:
             )
         kept.append(part)
     return kept
+
+
+def _gathered(node: str, columns: Ids, source: int, sizes: Mapping[int, int]) -> Part:
+    """These columns, as a layer: several whole ones side by side, or a dense layer of ones."""
+    size = len(columns)
+    where = (node, "", np.empty(0, np.int64), source, columns, size)
+    borders = np.flatnonzero(np.diff(source_of(columns)) | (np.diff(unit_of(columns)) != 1)) + 1
+    pieces = np.split(columns, borders)
+    if all(is_whole(piece, sizes) for piece in pieces):
+        return LayerPart(*where, Combine, {"operation": "concat"}, tuple(pieces))
+    return DensePart(*where, np.eye(size), np.zeros(size))
 
 
 def is_whole(columns: Ids, sizes: Mapping[int, int]) -> bool:
@@ -242,7 +304,8 @@ def layers(parts: Sequence[Part], features: int) -> tuple[list[Layer], dict[str,
             np.add.at(found, places, rows)  # a column may be there twice
             return found
 
-        kind = part.kind.type if isinstance(part, RecurrentPart | LayerPart) else Dense.type
+        others = RecurrentPart | LayerPart | ConvPart | BothPart
+        kind = part.kind.type if isinstance(part, others) else Dense.type
         layer = part.layer(f"{kind}{k}", tuple(names[s] for s in read))
         names[part.source] = layer.name
         sizes[part.source] = part.units

@@ -3,6 +3,8 @@
 A source is the input x, a state, or a layer. An operator that only moves values, such as Reshape
 or Slice, moves these numbers by its own rules. The result then says exactly which unit of which
 layer each value is, in whatever layout, and packed states come apart by themselves.
+
+Shared by the importers onnx, keras and tflite.
 """
 
 from __future__ import annotations
