@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,7 @@ TORCH: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
         (X,),
     ),
     "PReLU, leaky ReLU": (lambda: after(lambda y: fn.leaky_relu(y, 0.3)), (X,)),
+    "SiLU": (lambda: after(fn.silu), (X,)),
     "softmax over the features": (lambda: after(lambda y: torch.softmax(y, -1)), (X,)),
     "sum and product of tensors": (lambda: after(lambda y: y * y + y), (X,)),
     "layer normalization": (lambda: after(lambda y, n: n(y), nn.LayerNorm(H)), (X,)),
@@ -130,7 +132,7 @@ TORCH: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
         (X,),
     ),
     "attention, pooling over time": (lambda: after(lambda y: y.mean(1)), (X,)),
-    "no recurrent layer at all": (lambda: Net(torch.tanh), (X,)),
+    "no layer with a state": (lambda: Net(torch.tanh), (X,)),
 }
 
 
@@ -237,7 +239,7 @@ ONNX_ROWS: dict[str, Callable[[Builder], Ends]] = {
     "attention, pooling over time": onnx_after(
         lambda b, y: b.add("ReduceMean", y, b.constant([0], np.int64), to="y")
     ),
-    "no recurrent layer at all": onnx_dense,
+    "no layer with a state": onnx_dense,
 }
 
 
@@ -246,15 +248,132 @@ def of_onnx(name: str, folder: Path) -> None:
     assert net.step is None  # of layers
 
 
-COLUMNS: dict[str, tuple[Any, Callable[[str, Path], None]]] = {
-    ".pt2": (TORCH, of_torch),
-    ".onnx": (ONNX_ROWS, of_onnx),
+# --- Keras ---
+
+
+def keras_nets() -> dict[str, Callable[[], Any]]:
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # before Keras is imported
+    import keras
+    from keras import layers as kl
+
+    def chain(*layers: Any, shape: Any = (None, F)) -> Any:
+        return keras.Sequential([keras.Input(shape), *layers])
+
+    def recurrent(kind: Any = kl.GRU, **options: Any) -> Any:
+        return kind(H, return_sequences=True, **options)
+
+    def after(*layers: Any) -> Any:
+        return chain(recurrent(), *layers)
+
+    def products() -> Any:
+        x = keras.Input((None, F))
+        y = recurrent()(x)
+        return keras.Model(x, kl.Add()([kl.Multiply()([y, y]), y]))
+
+    def window() -> Any:
+        return chain(recurrent(), kl.Flatten(), kl.Dense(2), shape=(6, F))
+
+    return {
+        "LSTM": lambda: chain(recurrent(kl.LSTM)),
+        "GRU, reset gate after the product": after,
+        "GRU, reset gate before the product": lambda: chain(recurrent(reset_after=False)),
+        "RNN, tanh or relu": lambda: chain(recurrent(kl.SimpleRNN, activation="relu")),
+        "a cell, step by step": lambda: chain(kl.RNN(kl.LSTMCell(H), return_sequences=True)),
+        "both ways, whole sequences of one length": lambda: chain(
+            kl.Bidirectional(recurrent()), shape=(6, F)
+        ),
+        "dense, with tanh, relu, sigmoid or none": lambda: after(kl.Dense(2, activation="relu")),
+        "PReLU, leaky ReLU": lambda: after(kl.LeakyReLU()),
+        "SiLU": lambda: after(kl.Activation("silu")),
+        "softmax over the features": lambda: after(kl.Softmax()),
+        "sum and product of tensors": products,
+        "layer normalization": lambda: after(kl.LayerNormalization()),
+        "batch normalization": lambda: after(kl.BatchNormalization()),
+        "causal convolution over the steps": lambda: after(kl.Conv1D(2, 3, padding="causal")),
+        "dense over all steps of a window": window,
+        "embedding of whole numbers": lambda: chain(kl.Embedding(9, F), recurrent(), shape=(None,)),
+        "a look ahead: symmetric convolution": lambda: after(kl.Conv1D(2, 3, padding="same")),
+        "attention, pooling over time": lambda: after(kl.GlobalAveragePooling1D()),
+        "no layer with a state": lambda: chain(kl.Dense(2)),
+    }
+
+
+def of_keras(name: str, folder: Path) -> None:
+    keras_nets()[name]().save(folder / "net.keras")
+    import_net(folder / "net.keras")
+
+
+# --- TFLite ---
+
+STEPS = 6  # of a call
+
+
+def tflite_nets() -> dict[str, Callable[[Any, int], int]]:
+    def after(act: Callable[[Any, int, int], int]) -> Callable[[Any, int], int]:
+        """act: from the LSTM's outputs (1, STEPS, H), and a tensor of that shape to be filled."""
+        return lambda b, x: act(b, b.lstm(x, H), b.tensor(1, STEPS, H))
+
+    def rnn(b: Any, x: int) -> int:
+        weights = [b.random(H, F), b.random(H, H), b.random(H)]
+        inputs = [x, *weights, b.tensor(1, H, variable=True)]
+        y = b.tensor(1, STEPS, H)
+        code = "UNIDIRECTIONAL_SEQUENCE_RNN"
+        return b.add(code, inputs, y, "SequenceRNNOptions", fusedActivationFunction=1)
+
+    def sums(b: Any, y: int, to: int) -> int:
+        product = b.add("MUL", [y, y], b.tensor(1, STEPS, H), "MulOptions")
+        return b.add("ADD", [product, y], to, "AddOptions")
+
+    def pooled(b: Any, y: int, _: int) -> int:
+        return b.add("MEAN", [y, b.constant([1], "i4")], b.tensor(1, H), "ReducerOptions")
+
+    return {
+        "LSTM": lambda b, x: b.lstm(x, H),
+        "RNN, tanh or relu": rnn,
+        "dense, with tanh, relu, sigmoid or none": lambda b, x: b.dense(b.lstm(x, H), 2, fused=1),
+        "PReLU, leaky ReLU": after(
+            lambda b, y, to: b.add("LEAKY_RELU", [y], to, "LeakyReluOptions", alpha=0.25)
+        ),
+        "softmax over the features": after(
+            lambda b, y, to: b.add("SOFTMAX", [y], to, "SoftmaxOptions", beta=1.0)
+        ),
+        "sum and product of tensors": after(sums),
+        "dense over all steps of a window": lambda b, x: b.dense(
+            b.reshape(b.lstm(x, H), 1, STEPS * H), 2
+        ),
+        "weights in int8, dequantized": lambda b, x: b.dense(b.lstm(x, H, b.whole), 2),
+        "`proj_size`, peepholes, a clip in the cell": lambda b, x: b.lstm(x, H, i9=b.random(H)),
+        "attention, pooling over time": after(pooled),
+        "no layer with a state": lambda b, x: b.dense(x, 2),
+    }
+
+
+def of_tflite(name: str, folder: Path) -> None:
+    from helpers.tflite_nets import Builder as TfliteBuilder
+
+    b = TfliteBuilder()
+    x = b.tensor(1, STEPS, F)
+    xs = np.random.default_rng(0).normal(size=(60, F)).astype(np.float32)
+    np.save(folder / "x.npy", xs)
+    import_net(b.saved(folder / "net.tflite", x, tflite_nets()[name](b, x)), folder / "x.npy")
+
+
+COLUMNS: dict[str, tuple[Callable[[], Any], Callable[[str, Path], None]]] = {
+    ".pt2": (lambda: TORCH, of_torch),
+    ".onnx": (lambda: ONNX_ROWS, of_onnx),
+    ".keras": (keras_nets, of_keras),
+    ".tflite": (tflite_nets, of_tflite),
 }
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+@pytest.mark.parametrize(
+    "column",
+    [*(".pt2", ".onnx"), *(pytest.param(c, marks=pytest.mark.slow) for c in (".keras", ".tflite"))],
+)
 def test_every_cell_is_true(column: str, tmp_path: Path) -> None:
-    nets, take = COLUMNS[column]
+    make, take = COLUMNS[column]
+    nets = make()
     said = {row: cells[column] for row, cells in table().items()}
     assert {row for row, yes in said.items() if yes} <= set(nets) <= set(said)
     wrong = []

@@ -453,7 +453,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], dict[str, nn.Module], str]] = {
     "mean": (lambda _, a: a[0].mean(1), {}, "'mean' pools over time, which needs whole sequences"),
     "last step": (lambda _, a: a[0][:, -1], {}, "answers step 6 of 7 alone: it pools over time"),
     "last state": (lambda _, a: a[1][0], {}, "answers step 6 of 7 alone"),
-    "no recurrence": (lambda x, _: torch.tanh(x), {}, "the net has no recurrent layer"),
+    "no recurrence": (lambda x, _: torch.tanh(x), {}, "no layer of the net has a state"),
     "factor": (lambda x, a: torch.add(x, a[0], alpha=2), {}, "adds with a factor"),
     "some steps": (lambda _, a: a[0][:, 2:], {}, "takes some of the steps"),
     "mixed": (lambda _, a: a[0].reshape(1, 3, 7), {}, r"makes \(1, 3, 7\) of \(1, 7, 3\)"),

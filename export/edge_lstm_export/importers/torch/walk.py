@@ -280,10 +280,9 @@ class Walk(Recurrent):
                 layers.insert(0, layer)
                 needed |= set(layer.inputs)
         names = {layer.name for layer in layers}
-        if not names & set(self.starts):
+        if not any(layer.whole or layer.state(1) for layer in layers):
             raise ConversionError(
-                "the net has no recurrent layer: its answers need no state, and edge-lstm is for "
-                "nets that have one"
+                "no layer of the net has a state, and edge-lstm is for nets that have one"
             )
         self.weights = {n: w for n, w in self.weights.items() if n.split(".")[0] in names}
         self.found = {n: f for n, f in self.found.items() if n in names}
