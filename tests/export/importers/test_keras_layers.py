@@ -44,7 +44,7 @@ def products() -> Any:
     y = lstm(FEATURES)(x)
     gate = kl.Dense(FEATURES, activation="sigmoid")(y)
     z = kl.Multiply()([x, gate, y]) + x * y
-    return keras.Model(x, kl.Rescaling(-0.5, 2.0)(z * z))
+    return keras.Model(x, kl.Rescaling(-0.5, 2.0)(keras.ops.multiply(z, z)))
 
 
 def joined() -> Any:
@@ -235,6 +235,12 @@ def scaled_by_a_number() -> Any:
     return keras.Model(x, lstm()(x) * 0.5)
 
 
+def averaged_steps() -> Any:
+    """An operation of the name of a layer that computes something else."""
+    x = keras.Input((5, FEATURES))
+    return keras.Model(x, keras.ops.average(lstm()(x), axis=1))
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "look-ahead": (
         lambda: chain(kl.Conv1D(3, 5, padding="same", name="conv"), lstm()),
@@ -280,6 +286,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "sigmoid, softmax",
     ),
     "a number": (scaled_by_a_number, "it computes with the number 0.5; expected a layer Rescaling"),
+    "an average": (averaged_steps, "Average '.*' can't be taken: it is an operation of keras.ops"),
     "a mask": (
         lambda: chain(kl.Embedding(9, 2, mask_zero=True), lstm(), shape=(None,)),
         "mask_zero is True: it skips steps",

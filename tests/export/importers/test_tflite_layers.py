@@ -119,10 +119,17 @@ def turned(b: Builder, x: int) -> int:
     return b.dense(b.reshape(y, 1, 5 * STEPS), 3)
 
 
+def flattened_inside(b: Builder, x: int) -> int:
+    """The dense layer puts the steps side by side itself."""
+    inputs = [b.lstm(x, 5), b.random(3, 5 * STEPS), b.random(3)]
+    return b.add("FULLY_CONNECTED", inputs, b.tensor(1, 3), "FullyConnectedOptions")
+
+
 WINDOWS: dict[str, tuple[Build, list[str]]] = {
     "softmax": (head, ["lstm", "causal-conv", "softmax"]),
     "relu": (relu_head, ["dense", "lstm", "causal-conv", "dense"]),
     "turned": (turned, ["lstm", "causal-conv"]),
+    "flattened inside": (flattened_inside, ["lstm", "causal-conv"]),
 }
 
 

@@ -76,6 +76,7 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "Functional": ("functional", {}),
 }
 COMBINED = ("Add", "Multiply", "Subtract", "Average", "Concatenate")  # they read several tensors
+OPERATIONS = ("Add", "Multiply", "Subtract", "Concatenate", "Softmax")  # of keras.ops, the same
 MODELS = ("Sequential", "Functional")
 # Class -> the keys of the layers that it wraps, and their places in the file of weights.
 INSIDE = {
@@ -88,9 +89,10 @@ WHY = {
     "Masking": "it skips steps, and here each step counts",
     **dict.fromkeys(("NotEqual", "Any"), "it makes a mask of steps, and here each step counts"),
     "Lambda": "it holds code, which is never run",
-    **dict.fromkeys(
-        ("Flatten", "Reshape", "Permute"), "it moves steps, and there is one at a time"
+    "Flatten": (
+        "it puts the steps of a window side by side, which is taken from a .tflite file alone"
     ),
+    **dict.fromkeys(("Reshape", "Permute"), "it moves steps, and there is one at a time"),
     **dict.fromkeys(("GlobalAveragePooling1D", "GlobalMaxPooling1D"), WHOLE),
     **dict.fromkeys(("Attention", "AdditiveAttention", "MultiHeadAttention"), WHOLE),
     **dict.fromkeys(
@@ -174,6 +176,11 @@ class Reader:
                 why = "it is of a class of your own, whose code is not in the file"
             self.faults.append(f"{kind} {name!r} can't be taken: {why}")
             return None
+        if kind not in (*OPERATIONS, *MODELS, "InputLayer") and not {"trainable", "dtype"} & {
+            *config
+        }:
+            why = "it is an operation of keras.ops, not the layer of that name"
+            self.faults.append(f"{kind} {name!r} can't be taken: {why}")
         self._check_type(kind, name, config)
         options = {key: config.get(key, plain) for key, plain in CLASSES[kind][1].items()}
         for key, plain in CLASSES[kind][1].items():

@@ -88,7 +88,9 @@ class Walk:
         return values[model.outputs[0]]
 
     def result(self, y: Value, features: int) -> list[Part]:
-        """The layers in the making. The last one's outputs are y."""
+        """The layers in the making. The last one's outputs are y. Raises ConversionError."""
+        if y.before:
+            raise ConversionError("the output has padded steps, which are more than the input has")
         source = int(source_of(y.columns)[0])
         last = next((part for part in self.parts if part.source == source), None)
         if last is None or not np.array_equal(

@@ -137,7 +137,7 @@ class LiteRT:
     def _window(self) -> Any:
         assert self._cut.tensor is not None
         places = [self._units[name][0] for name in self._units if name not in self._stepped]
-        content, _ = stepwise(self._walk, self._cut.after, self._cut.tensor, places)
+        content, _ = stepwise(self._walk, self._cut.after, self._cut.tensor, places, window=True)
         return _interpreter(content)
 
     def _run_windows(self, xs: Float32, before: Mapping[str, Floats]) -> dict[str, Floats]:

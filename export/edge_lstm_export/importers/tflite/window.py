@@ -7,7 +7,7 @@ which answers once for each window of steps.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -63,18 +63,19 @@ def _mixed(walk: Walk, place: int) -> bool:
     return len(np.unique(step_of(walk.ids[place]))) > 1
 
 
-def windows(ids: Ids, steps: int, values: Mapping[int, Float32]) -> Float32:
-    """(T, *ids.shape): at each step of a stream, the tensor of the last steps.
+def windows(ids: Ids, steps: int, values: Mapping[int, Float32]) -> Iterator[Float32]:
+    """For each step of a stream, the tensor of the last steps: of the shape of ids.
 
     ids: the tensor's. values: (T, n) of its sources. Before the stream stand zeros.
     """
-    flat = ids.ravel()
-    sources, at, units = (part(flat) for part in (source_of, step_of, unit_of))
-    count = len(next(iter(values.values())))
-    found = np.zeros((count, flat.size), np.float32)
-    for source, rows in values.items():
-        here = sources == source
-        padded = np.concatenate([np.zeros((steps - 1, rows.shape[1]), np.float32), rows])
-        when = np.arange(count)[:, None] + at[here]
-        found[:, here] = padded[when, units[here]]
-    return found.reshape(count, *ids.shape)
+    sources, at, units = (part(ids) for part in (source_of, step_of, unit_of))
+    padded = {
+        source: np.concatenate([np.zeros((steps - 1, rows.shape[1]), np.float32), rows])
+        for source, rows in values.items()
+    }
+    for k in range(len(next(iter(values.values())))):
+        found = np.zeros(ids.shape, np.float32)
+        for source, rows in padded.items():
+            here = sources == source
+            found[here] = rows[k + at[here], units[here]]
+        yield found

@@ -114,11 +114,17 @@ def as_it_is(graph: Graph) -> bytes:
 
 
 def stepwise(
-    walk: Walk, operators: Sequence[Operator], x: int, outputs: Sequence[int]
+    walk: Walk,
+    operators: Sequence[Operator],
+    x: int,
+    outputs: Sequence[int],
+    *,
+    window: bool = False,
 ) -> tuple[bytes, dict[int, int]]:
     """A part of the graph, of one step and in float32, and the places of its states.
 
-    x: the tensor that is its input. outputs: the tensors that it tells.
+    x: the tensor that is its input. outputs: the tensors that it tells. window: x has all steps of
+    a call, and what is made of it has one.
     """
     graph = walk.graph
     writer = Writer()
@@ -126,7 +132,8 @@ def stepwise(
 
     def shape_of(place: int) -> list[int]:
         shape = list(graph.tensors[place].shape)
-        if (axis := walk.time(place)) is not None:
+        axis = None if window else walk.time(place)
+        if axis is not None:
             shape[axis] = 1
         return shape
 
