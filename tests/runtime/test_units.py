@@ -237,7 +237,7 @@ def test_it_goes_through_a_bundle_and_the_commands(
 def test_a_layer_type_that_nobody_knows_is_named() -> None:
     """As on a board without the plug-in."""
     network = [{**leaky("first", ["x"], 5), "type": "leakier"}, dense("head", ["first"], 4)]
-    message = "layer 'first': type is 'leakier', expected one of .*both-ways, dense.*lstm"
+    message = "layer 'first': type is 'leakier', expected one of .*both-ways, causal.*dense.*lstm"
     with pytest.raises(rt.BundleError, match=message):
         spec_of(network)
 

@@ -177,7 +177,8 @@ def test_inf_is_refused(missing: Missing, value: float) -> None:
 def test_nan_is_refused_with_advice() -> None:
     spec = make_spec(missing="refuse")
     with pytest.raises(
-        SampleError, match=r"channel 'ch2' is NaN.*train with missing = 'ffill' or 'mask'"
+        SampleError,
+        match=r"channel 'ch2' is NaN and this model has missing = 'refuse'; send a number",
     ):
         preprocessor(spec)([0.0, 0.0, nan])
     with pytest.raises(SampleError, match="step 0: channel 'ch2' is NaN"):
