@@ -58,7 +58,7 @@ def _print_model(spec: ModelSpec) -> None:
         _line(f"text      {inputs.text.words()}, as the training file")
     if (sound := inputs.sound) is not None:
         _line(
-            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of "
+            f"sound     {sound.sample_rate} Hz mono, {sound.words} of frames of "
             f"{sound.frame_length} samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
         )
     if inputs.elapsed:
