@@ -67,6 +67,17 @@ class Imported:
         return self.foreign.original.tool, "the original"
 
     @property
+    def step(self) -> tuple[str, ...]:
+        """What a step of sound is, in a sentence; () if the net reads no sound."""
+        if self.frames is None:
+            return ()
+        rate, length, hop = dataclasses.astuple(self.frames)
+        if length == 1:
+            return (f"A step is one sample of sound at {rate} Hz.",)
+        frame = f"A step is a frame of {length} samples at {rate} Hz"
+        return (f"{frame}. The next one begins {hop} samples later.",)
+
+    @property
     def origin(self) -> str:
         """For a report: where the net is from."""
         return f"{self.path.name}, imported; proved against {self.foreign.original.tool}"

@@ -14,7 +14,7 @@ from .pcm import Piece
 class WavFile:
     """path: to replace. rate: Hz. Raises ConfigError if the file can't be written.
 
-    samples: that are written. clipped: so many of them were beyond full scale.
+    samples: of the file once it is there. clipped: so many of them were beyond full scale.
     """
 
     def __init__(self, path: Path, rate: int):
@@ -45,10 +45,11 @@ class WavFile:
                     stopped = e
                     if file.tell() == start:
                         raise
-                self.samples = (file.tell() - start) // 2
+                samples = (file.tell() - start) // 2
                 file.seek(0)
-                file.write(wav.header(self._rate, self.samples))
+                file.write(wav.header(self._rate, samples))
         except OSError as e:
             raise ConfigError(f"can't write {self.path}: {failure(e)}") from e
+        self.samples = samples
         if stopped is not None:
             raise stopped

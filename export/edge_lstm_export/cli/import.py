@@ -105,6 +105,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     net = import_net(arguments.model, arguments.samples, hop=arguments.hop, rate=arguments.rate)
     say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")
+    for words in (*net.step, *net.notes):
+        say(f"note: {words}")
     work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
     print(summary(work))
     return 1 if work.left_out or work.doubts else 0
