@@ -31,7 +31,9 @@ def write(path: Path, pcm: np.ndarray[tuple[int], np.dtype[np.int16]] = PCM) -> 
 def read(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     with wave.open(str(path), "rb") as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
-        assert path.stat().st_size == 44 + 2 * file.getnframes()
+        size = path.stat().st_size
+        assert size == 44 + 2 * file.getnframes()
+        assert path.read_bytes()[4:8] == (size - 8).to_bytes(4, "little")
         return np.frombuffer(file.readframes(file.getnframes()), "<i2")
 
 
