@@ -20,7 +20,7 @@ from edge_lstm_runtime.tasks.values import Values
 from .importers import Float32, Floats, Foreign, importer_of
 from .importers._proof import prove
 from .importers._samples import check_counts, made, samples_of
-from .importers._sound import Heard, heard
+from .importers._sound import NOTHING, Heard, heard
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the samples, in their order
 LEAST = 10  # samples
@@ -135,7 +135,10 @@ def import_net(
 
 
 def imported(
-    foreign: Foreign, path: Path, samples: Float32 | str | Path | None, sound: Heard
+    foreign: Foreign,
+    path: Path,
+    samples: Float32 | str | Path | None,
+    sound: Heard = NOTHING,
 ) -> Imported:
     """A net that was read, once it is proved to be the same here.
 

@@ -87,6 +87,9 @@ class Heard:
         return int(np.argmax(energy[MOST - 1 :] - energy[: count - MOST + 1]))
 
 
+NOTHING = Heard()
+
+
 def heard(samples: object, hop: int | None, rate: int | None) -> Heard:
     """samples: as of `import_net`; a .wav file is read. Raises ConversionError or DataError."""
     for name, value, most in (("hop", hop, MAX_FRAME), ("rate", rate, MAX_RATE)):
