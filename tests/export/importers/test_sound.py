@@ -104,8 +104,9 @@ def test_of_a_long_recording_the_loudest_part_is_used(amp: Path, tmp_path: Path)
     net = import_net(amp, write(tmp_path / "x.wav", pcm))
     assert net.samples.shape == (10_000, 1)
     assert (net.samples != 0).sum() == 9000
-    assert net.notes[-1].startswith(
-        "Of the sound's 60,000 frames, the 10,000 in a row with the most energy are used, from 4."
+    assert net.notes[-1] == (
+        "Of the sound's 60,000 frames, 10,000 in a row are used, its loudest part, from 5.00 to "
+        "6.25 s. All figures are theirs"
     )
 
 
