@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from .backends.base import Backend
 from .errors import BackendError, ConfigError, SampleError
 from .inputs import as_samples, from_scale, sound_of
-from .inputs.front_end import FrontEndStream
 from .model.spec import ModelSpec
 from .owner import Owner
 from .tasks import Quantiles, Scaling
@@ -88,11 +87,9 @@ class Session:
         # The backend refuses a step of a whole-sequence model, so the sample isn't checked first.
         self._features: Callable[..., NDArray[Any]] = backend.step if spec.whole else self._pre
         self._answer = backend.answerer(spec, self._pre.last)
-        front_end = spec.inputs.sound
         self._answers = backend.rows_answerer(spec, self._pre.last)
-        self._sound = (
-            FrontEndStream(front_end) if front_end is not None and streams is None else None
-        )
+        sound = spec.inputs.sound
+        self._sound = sound.stream() if sound is not None and streams is None else None
         self._model = model if model is None or streams is None else np.tile(model, (streams, 1))
         self._owner = Owner()
         if self._answer is not None:
@@ -176,7 +173,7 @@ class Session:
         A piece may have any length. The answers are those of `run` to the n frames that are now
         complete. Samples that no frame has used up are part of the state.
         Raises SampleError for other numbers, with the state unchanged. Raises ConfigError if the
-        model has no front end, if it is bidirectional, or if the session has several streams.
+        model takes no sound, if it is bidirectional, or if the session has several streams.
         """
         self._owner.check()
         if self._sound is None or self.spec.whole:
@@ -187,8 +184,8 @@ class Session:
                 else "a bidirectional model"
             )
             raise ConfigError(
-                f"{what} takes frames: make them by spec.inputs.front_end.frames(pcm) "
-                "or FrontEndStream, and call `run`"
+                f"{what} takes frames: make them by spec.inputs.sound.frames(pcm) "
+                "or spec.inputs.sound.stream(), and call `run`"
             )
         before = self._sound.pending
         frames = self._sound.push(pcm)

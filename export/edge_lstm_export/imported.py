@@ -15,6 +15,7 @@ from edge_lstm.data.recordings import Sequence, Splits
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.frames import Frames
 from edge_lstm_runtime.tasks.values import Values
 
 from .graphs.step import StepModel
@@ -22,6 +23,7 @@ from .importers import Float32, Floats, Foreign, importer_of
 from .importers._proof import prove
 from .importers._proof_step import prove_step
 from .importers._samples import check_counts, made, samples_of
+from .importers._sound import NOTHING, Heard, heard
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # of the samples, in their order
 LEAST = 10  # samples
@@ -36,6 +38,7 @@ class Imported:
     samples   (T, F) raw units
     answers   (T, O) of the original, from the zero state at the start of the samples
     synthetic whether the samples were made
+    frames    how sound becomes samples, None if they are no sound
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Imported:
     notes: tuple[str, ...]
     synthetic: bool
     imported: ClassVar[bool] = True
+    frames: Frames | None = None
     history: tuple[()] = ()
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)
@@ -55,7 +59,7 @@ class Imported:
         count = network.features
         inputs = self.foreign.inputs or tuple(f"x{k}" for k in range(count))
         outputs = self.foreign.outputs or tuple(f"y{k}" for k in range(network.outputs))
-        channels = Channels(inputs, (0.0,) * count, (1.0,) * count)
+        channels = Channels(inputs, (0.0,) * count, (1.0,) * count, frames=self.frames)
         return ModelSpec(channels, network, Values(outputs))
 
     @property
@@ -69,6 +73,17 @@ class Imported:
     @property
     def measured_by(self) -> tuple[str, str]:
         return self.foreign.original.tool, "the original"
+
+    @property
+    def step_words(self) -> tuple[str, ...]:
+        """What a step of sound is, in a sentence; () if the net reads no sound."""
+        if self.frames is None:
+            return ()
+        rate, length, hop = dataclasses.astuple(self.frames)
+        if length == 1:
+            return (f"A step is one sample of sound at {rate} Hz.",)
+        frame = f"A step is a frame of {length} samples at {rate} Hz"
+        return (f"{frame}. The next one begins {hop} samples later.",)
 
     @property
     def origin(self) -> str:
@@ -108,22 +123,29 @@ def import_net(
     model: str | Path,
     samples: str | Path | None = None,
     states: Mapping[str, str] | None = None,
+    *,
+    hop: int | None = None,
+    rate: int | None = None,
 ) -> Imported:
     """Read a net that another tool trained, and prove that it is the same here.
 
-    samples: (T, F) in a .npy or .csv file. None: they are made, and a note says so. states: of an
-    ONNX file, input -> the output that holds it after the step. The others are found. Raises
-    ConversionError for a file that can't be read, for a part that can't be taken, and for a net
-    that answers otherwise here than in its own tool.
+    samples: (T, F) in a .npy or .csv file, or sound in a .wav file (mono, 16-bit PCM), of which F
+    samples are a frame and a step. None: they are made, and a note says so.
+    states: of an ONNX file, input -> the output that holds it after the step. The others are found.
+    rate: Hz. The net reads sound; a .wav file tells it itself. hop: samples from the start of a
+    frame to that of the next, 1 to F. None for F.
+    Raises ConversionError for a file that can't be read, for a part that can't be taken, and for a
+    net that answers otherwise here than in its own tool.
     """
     path = Path(model)
     if not path.is_file():
         raise ConversionError(f"{path}: there is no such file")
+    sound = heard(samples, hop, rate)
     importer = importer_of(path)
     if not states:
-        return imported(importer.read(path), path, samples)
+        return imported(importer.read(path), path, samples, sound)
     check_states(path, states)
-    return imported(importer.read(path, states), path, samples)
+    return imported(importer.read(path, states), path, samples, sound)
 
 
 def check_states(path: Path, states: Mapping[str, str]) -> None:
@@ -140,29 +162,25 @@ def check_states(path: Path, states: Mapping[str, str]) -> None:
             )
 
 
-def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None) -> Imported:
+def imported(
+    foreign: Foreign,
+    path: Path,
+    samples: Float32 | str | Path | None,
+    sound: Heard = NOTHING,
+) -> Imported:
     """A net that was read, once it is proved to be the same here.
 
-    path: of its file, for messages and reports. samples: (T, F), or a file of them. None: they are
-    made, and a note says so. Raises ConversionError.
+    path: of its file, for messages and reports. samples, sound: (T, F), or a file of them, and what
+    `heard` says of it. None: they are made, and a note says so. Raises ConversionError.
     """
     network = foreign.network
     try:
         network.check_weights(foreign.weights)
     except BundleError as e:
         raise ConversionError(f"{path}: {e}") from e
-    notes = foreign.notes
-    if samples is None:
-        xs = made(network.features, foreign.counts)
-        drawn = (
-            "whole numbers, all as often" if foreign.counts else "the standard normal distribution"
-        )
-        notes += (
-            f"The samples are synthetic: {len(xs):,} steps of {drawn}. "
-            "All figures are theirs. Give real ones by --samples",
-        )
-    else:
-        xs = samples_of(samples, network.features)
+    frames = sound.frames(network.features) or foreign.frames
+    xs, note = _samples(foreign, samples, sound, frames)
+    notes = foreign.notes + ((note,) if note else ())
     source = "samples" if samples is None or isinstance(samples, np.ndarray) else str(samples)
     check_counts(xs, foreign.counts, source)
     least = LEAST
@@ -172,4 +190,25 @@ def imported(foreign: Foreign, path: Path, samples: Float32 | str | Path | None)
     if len(xs) < least:
         raise ConversionError(f"{source}: has {len(xs)} samples, expected {least} or more")
     answers = (prove if foreign.step is None else prove_step)(foreign, xs)
-    return Imported(path, foreign, xs, answers, notes + foreign.measured(xs), samples is None)
+    notes += foreign.measured(xs)
+    return Imported(path, foreign, xs, answers, notes, samples is None, frames)
+
+
+def _samples(
+    foreign: Foreign,
+    given: Float32 | str | Path | None,
+    sound: Heard,
+    frames: Frames | None,
+) -> tuple[Float32, str]:
+    """(T, F), and a note on them, "" if there is nothing to say."""
+    features = foreign.network.features
+    if frames is not None and (given is None or sound.pcm is not None):
+        return sound.samples(frames)
+    if given is not None:
+        return samples_of(given, features), ""
+    xs = made(features, foreign.counts)
+    drawn = "whole numbers, all as often" if foreign.counts else "the standard normal distribution"
+    return xs, (
+        f"The samples are synthetic: {len(xs):,} steps of {drawn}. "
+        "All figures are theirs. Give real ones by --samples"
+    )

@@ -10,8 +10,10 @@ import numpy as np
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.inputs.frames import Frames
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.tasks.classify import Classify
+from edge_lstm_runtime.tasks.values import Values
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 from helpers.specs import chain, changed
 from helpers.weights import random_weights
@@ -49,3 +51,14 @@ def write_whole(path: Path) -> None:
     rt.write_bundle(
         path, spec, weights, {"golden.npz": write_npz({"x": x, "y": y, "lengths": lengths})}
     )
+
+
+def frames_spec(
+    length: int, outputs: int, hop: int = 0, *, hidden: int = 6, bidirectional: bool = False
+) -> rt.ModelSpec:
+    """Of a net that reads frames of PCM as they are. hop: 0 for a whole frame."""
+    frames = Frames(8000, length, hop or length)
+    names = tuple(f"x{k}" for k in range(length))
+    inputs = Channels(names, (0.0,) * length, (1.0,) * length, frames=frames)
+    network = chain(length, hidden, 1, outputs, bidirectional=bidirectional)
+    return rt.ModelSpec(inputs, network, Values(tuple(f"y{k}" for k in range(outputs))))

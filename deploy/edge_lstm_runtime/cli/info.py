@@ -17,6 +17,7 @@ from ..shown import in_a_line
 from ._shared import add_bundle
 
 if TYPE_CHECKING:
+    from ..inputs.frames import Sound
     from ..model.bundle import Bundle
     from ..model.spec import ModelSpec
 
@@ -57,10 +58,7 @@ def _print_model(spec: ModelSpec) -> None:
     if inputs.text != STANDARD:
         _line(f"text      {inputs.text.words()}, as the training file")
     if (sound := inputs.sound) is not None:
-        _line(
-            f"sound     {sound.sample_rate} Hz mono, {sound.kind} of frames of "
-            f"{sound.frame_length} samples, {sound.hop_length} apart: {sound.frame_rate:g} a second"
-        )
+        _line(f"sound     {sound.sample_rate} Hz mono, {_frames(sound)}")
     if inputs.elapsed:
         _line(
             f"time      {inputs.elapsed} is the seconds since the sample before; `run` takes them, "
@@ -74,6 +72,13 @@ def _print_model(spec: ModelSpec) -> None:
         _line(f"dropped   {', '.join(dropped)} (no features themselves)")
     whole = ", whole sequences only" if spec.whole else ""
     _line(f"model     {network.title}{whole}, {network.size}")
+
+
+def _frames(sound: Sound) -> str:
+    if sound.frame_length == 1:
+        return f"a sample of {sound.words} a step"
+    apart = f"{sound.hop_length} apart: {sound.frame_rate:g} a second"
+    return f"{sound.words} of frames of {sound.frame_length} samples, {apart}"
 
 
 def _print_machine() -> None:

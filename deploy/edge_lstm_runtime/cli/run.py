@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..feeds import sound
+from ..feeds import pcm, sound
 from ..feeds.blocks import Blocks
 from ..feeds.source import STDIN, Source, unreadable
+from ..feeds.wav_file import WavFile
 from ..inputs import sound_of
 from ..load import load
 from ._shared import (
@@ -42,14 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '  echo "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]" | edge-lstm run har.edge --input -\n'
         "  edge-lstm run digits.edge --input seven.wav --every 10\n"
         "  arecord -f S16_LE -r 8000 -t raw | edge-lstm run digits.edge --input - --format s16le\n"
+        "  edge-lstm run amp.edge --input guitar.wav --output loud.wav\n"
         "A text has a header with the channels' names, or just the numbers in the order of\n"
         "`edge-lstm info`. Separator, decimal mark, words for a missing value and times are those\n"
         "of the file that the model was trained on. If a header names some of the channels and\n"
         "lacks others, the run ends (the wrong file).\n"
         "JSON lines are lists, or objects with the channels' names. The line\n"
         '{"reset": true} sets the state to zero.\n'
-        "A model with a front end takes sound too, mono 16-bit PCM at its sample rate, and\n"
-        "answers each frame.\n"
+        "A model with a front end, or imported with a sample rate, takes sound too, mono 16-bit\n"
+        "PCM at that rate, and answers each frame. If it maps sound to sound, --output writes a\n"
+        "wav file of the same length, in which each sample is at its own place.\n"
         "If the model has a dt channel, a header or an object may have the column of times\n"
         "(datetimes or seconds) in its place. A calendar's channel takes datetimes too, in UTC\n"
         "if they name no zone.\n"
@@ -70,6 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the input: auto (wav for a file .wav, else text), text (CSV or JSON lines), wav, "
         "s16le (raw 16-bit little-endian PCM)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="NAME.wav",
+        help="write the answers as sound, mono 16-bit PCM at the input's rate, in place of lines: "
+        "for nets that map sound to sound",
     )
     parser.add_argument(
         "--every",
@@ -104,6 +114,8 @@ def main(arguments: argparse.Namespace) -> int:
         format_ = "wav" if arguments.input.lower().endswith(".wav") else "text"
     if arguments.reopen and format_ == "wav":
         raise ConfigError("--reopen is for lines of text and --format s16le, not for wav files")
+    if arguments.output is not None:
+        _check_output(arguments, format_)
     if format_ != "text":
         if arguments.separator is not None or arguments.decimal is not None:
             raise ConfigError("--separator and --decimal are for lines of text, not for sound")
@@ -143,15 +155,19 @@ def _samples(
         with Source(name, reopen=reopen) as source:
             yield sound.samples_of(source.chunks(sound.CHUNK))
         return
+    with contextlib.ExitStack() as opened:
+        try:
+            file = (
+                sys.stdin.buffer if name == STDIN else opened.enter_context(Path(name).open("rb"))
+            )
+        except OSError as e:
+            raise unreadable(name, e) from e
+        yield _readable(name, sound.wav_chunks(file, name, sample_rate))
+
+
+def _readable(name: str, chunks: Iterator[sound.Int16]) -> Iterator[sound.Int16]:
     try:
-        with (
-            contextlib.nullcontext(sys.stdin.buffer)
-            if name == STDIN
-            else Path(name).open("rb") as file
-        ):
-            yield sound.wav_chunks(file, name, sample_rate)
-    except BrokenPipeError:
-        raise
+        yield from chunks
     except OSError as e:
         raise unreadable(name, e) from e
 
@@ -164,17 +180,47 @@ def _other_steps(line: int, name: str) -> str:
     )
 
 
+def _check_output(arguments: argparse.Namespace, format_: str) -> None:
+    """Raises ConfigError."""
+    if arguments.output.suffix.lower() != ".wav":
+        raise ConfigError(f"--output is {str(arguments.output)!r}; expected a name like out.wav")
+    if format_ == "text":
+        raise ConfigError(
+            "--output is for sound; give a .wav file as --input, or --format s16le or wav"
+        )
+    if arguments.every != 1:
+        raise ConfigError("--every is for answers in lines, and --output writes none")
+
+
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
     model = load(arguments.bundle)
     rate = sound_of(model.spec.inputs).sample_rate
+    if arguments.output is not None:
+        pcm.mapped(model.spec)
+        wav = WavFile(arguments.output, rate)
     with (
         _samples(arguments.input, format_, rate, reopen=arguments.reopen) as chunks,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
-        for answer in sound.answers(
+        if arguments.output is not None:
+            start = time.perf_counter()
+            try:
+                wav.write(pcm.Heard(session).pieces(chunks, arguments.reset_every))
+            finally:
+                if wav.samples:
+                    print(_summary(wav, rate, time.perf_counter() - start), file=sys.stderr)
+            return 0
+        for text in pcm.texts(
             session, chunks, every=arguments.every, reset_every=arguments.reset_every
         ):
-            out.write(json.dumps(answer, allow_nan=False) + "\n")
+            out.write(text)
             out.flush()
     return 0
+
+
+def _summary(wav: WavFile, rate: int, seconds: float) -> str:
+    length = wav.samples / rate
+    clipped = f"; {wav.clipped} samples were clipped" if wav.clipped else ""
+    times = f"{length / seconds:.3g} times real time"
+    return f"edge-lstm: {wav.path}: {length:.2f} s of sound in {seconds:.2f} s, {times}{clipped}"

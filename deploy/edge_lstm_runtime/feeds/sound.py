@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..inputs import Float64, sound_of
-from ..inputs.front_end import FrontEnd, FrontEndStream
+from ..inputs.frames import Sound
 from ..session import Session
 from . import wav
 from .lines import Scores, answer_of
@@ -43,6 +43,16 @@ def wav_chunks(file: IO[bytes], name: str, sample_rate: int) -> Iterator[Int16]:
     pipe may end before its header says so: a recorder doesn't know the length beforehand.
     """
     yield from raw_chunks(file, wav.to_samples(file, name, sample_rate))
+
+
+def read_any_wav(path: Path) -> tuple[Int16, int]:
+    """As `read_wav`, of any rate: the samples and the rate, in Hz."""
+    try:
+        with path.open("rb") as file:
+            rate = wav.rate_of(file, str(path))
+    except OSError as e:
+        raise DataError(f"{path}: can't be read: {e.strerror or e}; expected a wav file") from e
+    return read_wav(path, rate), rate
 
 
 def raw_chunks(file: IO[bytes], size: int | None = None) -> Iterator[Int16]:
@@ -82,12 +92,13 @@ def answers(
     start. reset_every: frames after which the state is set to zero, 0 for never.
     An anomaly detector adds "score" and "anomaly".
     A bidirectional model answers at the end of the sound, or after `reset_every` frames.
-    Raises ConfigError if the model has no front end, BackendError if the backend fails, and
+    Raises ConfigError if the model takes no sound, BackendError if the backend fails, and
     DataError if the sound is shorter than a frame.
     """
     # Not the session's own stream: its reset would lose the samples that the next frame needs.
-    stream = FrontEndStream(sound_of(session.spec.inputs))
-    answering = (_Whole if session.spec.whole else _Stepwise)(session, stream.front_end, every)
+    sound = sound_of(session.spec.inputs)
+    stream = sound.stream()
+    answering = (_Whole if session.spec.whole else _Stepwise)(session, sound, every)
     number = 0
     samples = 0
     for chunk in chunks:
@@ -100,16 +111,26 @@ def answers(
             yield from answering.frame(number, x)
     yield from answering.end()
     if not number:
-        frame = f"{stream.front_end.frame_length} samples"
-        raise DataError(f"the sound has {samples} samples; expected a frame or more ({frame})")
+        raise too_short(sound, samples)
+
+
+def too_short(sound: Sound, samples: int) -> DataError:
+    frame = f"{sound.frame_length} samples"
+    return DataError(f"the sound has {samples} samples; expected a frame or more ({frame})")
+
+
+def seconds_at(sound: Sound, number: int) -> float:
+    """The end of a frame, from the start of the sound. number: counts from 1."""
+    samples = (number - 1) * sound.hop_length + sound.frame_length
+    return round(samples / sound.sample_rate, 6)
 
 
 class _Answering(ABC):
     """Makes answers of frames. Each method returns the objects that can be given out now."""
 
-    def __init__(self, session: Session, front_end: FrontEnd, every: int):
+    def __init__(self, session: Session, sound: Sound, every: int):
         self._session = session
-        self._front_end = front_end
+        self._sound = sound
         self._every = every
 
     @abstractmethod
@@ -125,17 +146,15 @@ class _Answering(ABC):
         """No frame is left."""
 
     def _told(self, number: int, outputs: NDArray[Any]) -> dict[str, Any]:
-        sound = self._front_end
-        seconds = ((number - 1) * sound.hop_length + sound.frame_length) / sound.sample_rate
         answer = answer_of(self._session, outputs, f"frame {number}")
-        return {"frame": number, "time": round(seconds, 6), **answer}
+        return {"frame": number, "time": seconds_at(self._sound, number), **answer}
 
 
 class _Stepwise(_Answering):
     """Each frame is answered at once. The answer that `every` passes over may be the last one."""
 
-    def __init__(self, session: Session, front_end: FrontEnd, every: int):
-        super().__init__(session, front_end, every)
+    def __init__(self, session: Session, sound: Sound, every: int):
+        super().__init__(session, sound, every)
         self._scores = Scores(session.spec)
         self._last: list[dict[str, Any]] = []
 
@@ -157,8 +176,8 @@ class _Stepwise(_Answering):
 class _Whole(_Answering):
     """Frames are held and answered together at the end of their sequence."""
 
-    def __init__(self, session: Session, front_end: FrontEnd, every: int):
-        super().__init__(session, front_end, every)
+    def __init__(self, session: Session, sound: Sound, every: int):
+        super().__init__(session, sound, every)
         self._held: dict[int, Float64] = {}
 
     def frame(self, number: int, x: Float64) -> list[dict[str, Any]]:

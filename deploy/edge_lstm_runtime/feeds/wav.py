@@ -34,6 +34,7 @@ OTHERS = {
     b"BW64": "for more than 4 GB",
     b"RIFX": "with the high byte first",
 }
+LONGEST = 0xFFFFFFFF - 37  # bytes of samples that a header can tell. More are read up to the end
 BLOCK = 1 << 16  # bytes that are read at once to pass over a chunk
 
 
@@ -58,11 +59,27 @@ def to_samples(file: IO[bytes], name: str, sample_rate: int) -> int | None:
     return _Header(file, name, sample_rate).to_samples()
 
 
+def rate_of(file: IO[bytes], name: str) -> int:
+    """Hz, of a wav file that may have any rate. Raises DataError as `to_samples` does."""
+    header = _Header(file, name, None)
+    header.to_samples()
+    assert header.rate is not None
+    return header.rate
+
+
+def header(rate: int, samples: int) -> bytes:
+    """All that comes before the samples, which are mono 16-bit PCM."""
+    size = min(2 * samples, LONGEST)
+    form = struct.pack("<HHIIHH", PCM, 1, rate, 2 * rate, 2, 16)
+    parts = (b"RIFF", size + 36, b"WAVE", b"fmt ", len(form), form, b"data", size)
+    return b"".join(p if isinstance(p, bytes) else p.to_bytes(4, "little") for p in parts)
+
+
 class _Header:
-    def __init__(self, file: IO[bytes], name: str, sample_rate: int):
+    def __init__(self, file: IO[bytes], name: str, rate: int | None):
         self._file = file
         self._name = name
-        self._expected = _Format(PCM, 1, sample_rate, 16)
+        self.rate = rate  # None for any, until the header tells it
         self._place = 0
 
     def to_samples(self) -> int | None:
@@ -76,8 +93,11 @@ class _Header:
             self._skip(length + length % 2)
         if found is None:
             raise self._error("has samples before it says their format", convert=True)
-        if found != self._expected:
-            raise self._error(f"holds {found}; expected {self._expected}", convert=True)
+        if self.rate is None:
+            self.rate = found.rate
+        expected = _Format(PCM, 1, self.rate, 16)
+        if found != expected:
+            raise self._error(f"holds {found}; expected {expected}", convert=True)
         return self._samples(int.from_bytes(chunk[4:], "little"), size + 8 - self._place)
 
     def _riff(self) -> int:
@@ -138,7 +158,7 @@ class _Header:
 
     def _error(self, problem: str, *, convert: bool = False) -> DataError:
         file = "in.wav" if self._name == "-" else shlex.quote(self._name)
-        rate = self._expected.rate
-        command = f"ffmpeg -i {file} -ac 1 -ar {rate} -c:a pcm_s16le new.wav"
+        rate = "" if self.rate is None else f"-ar {self.rate} "
+        command = f"ffmpeg -i {file} -ac 1 {rate}-c:a pcm_s16le new.wav"
         advice = f"; convert it: {command}" if convert else ""
         return DataError(f"{self._name}: {problem}{advice}")

@@ -15,7 +15,7 @@ from ..plain import changed
 from .text import STANDARD, TextForm
 
 if TYPE_CHECKING:
-    from .front_end import FrontEnd
+    from .frames import Sound
 
 Float64 = NDArray[np.float64]
 MAX_LOG = 60.0  # on a logarithmic scale: 1e26 units. Keeps an answer far from overflow
@@ -73,8 +73,8 @@ class Inputs(ABC):
         return len(self.names)
 
     @property
-    def sound(self) -> FrontEnd | None:
-        """The front end from PCM to the channels. None if the model takes no sound."""
+    def sound(self) -> Sound | None:
+        """The way from PCM to the channels. None if the model takes no sound."""
         return None
 
     @property
@@ -194,11 +194,13 @@ def check_precision(inputs: Inputs, samples: NDArray[Any]) -> None:
         )
 
 
-def sound_of(inputs: Inputs) -> FrontEnd:
-    """The front end from PCM to the channels. Raises ConfigError if the model takes no sound."""
+def sound_of(inputs: Inputs) -> Sound:
+    """The way from PCM to the channels. Raises ConfigError if the model takes no sound."""
     if inputs.sound is None:
+        names = ", ".join((*inputs.names[:8], *(["..."] if inputs.size > 8 else [])))
         raise ConfigError(
-            f"this model takes no sound: it has no [front_end], and reads {', '.join(inputs.names)}"
+            "this model takes no sound: it has no [front_end] or was imported without --rate, and "
+            f"reads {names}"
         )
     return inputs.sound
 

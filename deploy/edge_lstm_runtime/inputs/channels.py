@@ -25,6 +25,7 @@ from . import (
     sample_shape,
     to_scale,
 )
+from .frames import Frames, Sound
 from .front_end import FrontEnd
 from .ranges import Limits
 from .text import STANDARD, TextForm
@@ -54,6 +55,7 @@ class Channels(Inputs):
     text       how samples are written as text
     low, high  (C,) raw units, the extremes of the training split, without known anomalies; () if
                they are unknown. `low` of `dt` is its least value above 0
+    frames     the channels are the PCM of a frame as it is, cut as this says. None if they are not
 
     The features are the channels that are not dropped, then those that the transforms append, in
     their order, then those of "mask".
@@ -74,6 +76,7 @@ class Channels(Inputs):
     text: TextForm = STANDARD
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    frames: Frames | None = None
 
     def __post_init__(self) -> None:
         names = self.channels
@@ -90,6 +93,11 @@ class Channels(Inputs):
             _require(
                 names == made, f"channels are {list(names)}, and the front end makes {list(made)}"
             )
+        if self.frames is not None:
+            _require(isinstance(self.frames, Frames), f"frames is {self.frames!r}")
+            _require(self.front_end is None, "has both front_end and frames, expected one at most")
+            length = self.frames.frame_length
+            _require(length == len(names), f"has {len(names)} channels, and frames of {length}")
         _require(isinstance(self.text, TextForm), f"text is {self.text!r}, expected its form")
         if self.low or self.high:
             checks.check_numbers("inputs", "low", self.low, len(names))
@@ -179,8 +187,8 @@ class Channels(Inputs):
         return self.missing != "refuse"
 
     @property
-    def sound(self) -> FrontEnd | None:
-        return self.front_end
+    def sound(self) -> Sound | None:
+        return self.front_end if self.frames is None else self.frames
 
     @property
     def elapsed(self) -> str:

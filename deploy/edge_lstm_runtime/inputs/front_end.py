@@ -19,24 +19,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import reprlib
 import sys
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ..errors import BundleError, SampleError
+from ..errors import BundleError
+from .frames import MAX_RATE, Float64, Sound, SoundStream
 
-Float64 = NDArray[np.float64]
 Kind = Literal["log-mel", "mfcc"]
-MAX_RATE = 1_000_000  # Hz
 MAX_FFT = 16384
 MAX_MELS = 1024
-FULL_SCALE = 32768.0  # of 16 bits
-# Resampled full scale stays below this. Numbers that were never divided by 32768 don't.
-LOUDEST = 4.0
 # These limit the memory for a long recording: frames, and values, that are computed together.
 BLOCK = 256
 BLOCK_VALUES = 2**22
@@ -55,7 +50,7 @@ class FrontEndError(BundleError):
 
 
 @dataclasses.dataclass(frozen=True)
-class FrontEnd:
+class FrontEnd(Sound):
     """From PCM to the channels of a model. The formulas are at the top of this module.
 
     Each frame is one sample of the model.
@@ -174,9 +169,8 @@ class FrontEnd:
         return self.n_mfcc if self.kind == "mfcc" else self.n_mels
 
     @property
-    def frame_rate(self) -> float:
-        """Frames a second, and so samples of the model a second."""
-        return self.sample_rate / self.hop_length
+    def words(self) -> str:
+        return self.kind
 
     def window(self) -> Float64:
         """(frame_length,) the periodic Hann window."""
@@ -231,12 +225,8 @@ class FrontEnd:
         rows[:1] *= math.sqrt(0.5)
         return rows
 
-    def frames(self, pcm: ArrayLike) -> Float64:
-        """pcm: (samples,) int16 or floats in -1 to 1, a whole recording -> (n, C) its frames.
-
-        Samples at the end that fill no frame are dropped. Raises SampleError for other numbers.
-        """
-        return FrontEndStream(self).push(pcm)
+    def stream(self) -> FrontEndStream:
+        return FrontEndStream(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FrontEnd:
@@ -250,14 +240,11 @@ class FrontEnd:
             raise BundleError(f"front end is malformed: {e}") from e
 
 
-class FrontEndStream:
-    """PCM in pieces of any length in, frames out.
-
-    pending: (samples,) float64 in -1 to 1, shorter than a frame: the samples with which the next
-    frame begins. Assigning restores it, and raises SampleError for samples that can't be pending.
-    """
+class FrontEndStream(SoundStream):
+    """PCM in pieces of any length in, the channels of frames out."""
 
     def __init__(self, front_end: FrontEnd):
+        super().__init__(front_end)
         self.front_end = front_end
         self._window = front_end.window()
         # The triangles as one list of (bin, weight), because each is only a few bins wide. A sum
@@ -266,42 +253,13 @@ class FrontEndStream:
         self._starts = np.searchsorted(bands, np.arange(front_end.n_mels))
         self._dct = front_end.dct()
         self._block = max(1, min(BLOCK, BLOCK_VALUES // max(1, self._dct.size)))
-        self.reset()
 
-    def reset(self) -> None:
-        self._pending: Float64 = np.empty(0)
-
-    @property
-    def pending(self) -> Float64:
-        return self._pending.copy()
-
-    @pending.setter
-    def pending(self, value: ArrayLike) -> None:
-        samples = as_pcm(value)
-        if len(samples) >= self.front_end.frame_length:
-            raise SampleError(
-                f"{len(samples)} pending samples, "
-                f"expected fewer than a frame has ({self.front_end.frame_length})"
-            )
-        self._pending = samples.copy()
-
-    def push(self, pcm: ArrayLike) -> Float64:
-        """pcm: (samples,) int16 or floats in -1 to 1 -> (n, C) the frames that are now complete.
-
-        n may be 0. The frames don't depend on how the sound is cut into pieces. Raises SampleError
-        for other numbers and for NaN. The pending samples are then unchanged.
-        """
-        front_end = self.front_end
-        hop = front_end.hop_length
-        samples = np.concatenate([self._pending, as_pcm(pcm)])
-        count = max(0, 1 + (len(samples) - front_end.frame_length) // hop)
-        frames = np.empty((count, front_end.size))
-        for start in range(0, count, self._block):
-            n = min(self._block, count - start)
-            index = hop * np.arange(start, start + n)[:, None] + np.arange(front_end.frame_length)
-            frames[start : start + n] = self._coefficients(samples[index])
-        self._pending = samples[count * hop :]
-        return frames
+    def _channels(self, frames: Float64) -> Float64:
+        values = np.empty((len(frames), self.front_end.size))
+        for start in range(0, len(frames), self._block):
+            block = slice(start, start + self._block)
+            values[block] = self._coefficients(frames[block])
+        return values
 
     def _coefficients(self, x: Float64) -> Float64:
         """x: (n, frame_length) -> (n, C)"""
@@ -313,29 +271,3 @@ class FrontEndStream:
             return log_mel
         coefficients: Float64 = (log_mel[:, None, :] * self._dct).sum(axis=2)
         return coefficients
-
-
-def as_pcm(pcm: ArrayLike) -> Float64:
-    """(samples,) int16, or floats in -1 to 1 -> (samples,) float64 in -1 to 1.
-
-    Floats up to LOUDEST pass as they are. Raises SampleError for anything else.
-    """
-    try:
-        array = np.asarray(pcm)
-    except (TypeError, ValueError) as e:
-        raise SampleError(
-            f"PCM {reprlib.repr(pcm)} is no list of numbers; "
-            "expected (samples,) of int16, or of floats in -1 to 1"
-        ) from e
-    if array.ndim != 1 or not (array.dtype == np.int16 or array.dtype.kind == "f"):
-        raise SampleError(
-            f"PCM is {array.dtype}{array.shape}; "
-            "expected (samples,) of int16, or of floats in -1 to 1"
-        )
-    if array.dtype == np.int16:
-        return array / FULL_SCALE
-    samples = array.astype(np.float64)
-    if not (within := np.abs(samples) <= LOUDEST).all():  # false for NaN too
-        k = int(np.argmin(within))
-        raise SampleError(f"PCM sample {k} is {samples[k]:g}; expected floats in -1 to 1, or int16")
-    return samples

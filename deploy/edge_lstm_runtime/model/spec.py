@@ -13,6 +13,7 @@ from ..errors import BundleError
 from ..inputs import Inputs
 from ..inputs.channels import Channels
 from ..inputs.characters import Characters
+from ..inputs.frames import Frames
 from ..inputs.front_end import FrontEnd
 from ..inputs.text import TextForm
 from ..inputs.transforms import transform_from
@@ -120,9 +121,9 @@ def inputs_from(values: object) -> Inputs:
     given: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "kind"
     }
-    front_end = values.get("front_end")
-    if isinstance(front_end, Mapping):
-        given["front_end"] = FrontEnd.from_dict(front_end)
+    for name, sound in (("front_end", FrontEnd), ("frames", Frames)):
+        if isinstance(made := values.get(name), Mapping):
+            given[name] = sound.from_dict(made)
     if isinstance(listed := values.get("transforms"), list):
         given["transforms"] = tuple(map(transform_from, listed))
     if isinstance(text := values.get("text"), Mapping):

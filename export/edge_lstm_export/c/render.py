@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edge_lstm_runtime import AnomalyDetector, __version__
+from edge_lstm_runtime import AnomalyDetector, FrontEnd, __version__
 from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
@@ -63,6 +63,7 @@ def render(
         * (source.samples.size + source.answers.size + spec.answer.size + len(logs) + len(scores)),
     }
     quantiles = None if scaling is None else scaling.quantiles
+    front_end = _front_end(spec)
     facts = {
         "name": name,
         "title": f"a streaming {spec.answer.model}, {spec.inputs.size} channels in, "
@@ -78,7 +79,8 @@ def render(
         "characters": isinstance(spec.inputs, Characters),
         "detector": spec.detector,
         "layer_types": types,
-        "front_end": spec.inputs.sound,
+        "front_end": front_end,
+        "frames": getattr(spec.inputs, "frames", None),
         "derived": derived,
         "missing": getattr(spec.inputs, "missing", "refuse"),
         "weights_sha256": sha256(write_npz(source.weights)),
@@ -102,10 +104,10 @@ def render(
         "limit": tolerance.limit,
         "reason": tolerance.reason,
         "initial": initial.astype(np.float32).tolist() if initial.any() else [],
-        "sound": sound_tables(spec.inputs.sound) if spec.inputs.sound else None,
+        "sound": sound_tables(front_end) if front_end else None,
     }
     native = files("edge_lstm_runtime") / "native"
-    kernel = (*KERNEL, *(f"{name}.c" for name in types), *(FRONT_END if spec.inputs.sound else ()))
+    kernel = (*KERNEL, *(f"{name}.c" for name in types), *(FRONT_END if front_end else ()))
     kernel += TRANSFORMS if derived else ()
     contents = {path: (native / path).read_bytes() for path in kernel}
     contents["layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8")).encode()
@@ -155,9 +157,15 @@ def ram_bytes(source: Source, scheme: str) -> int:
     if isinstance(spec.inputs, Characters):
         return state + 4 * spec.inputs.feature_size
     detector = 4 * spec.answer.ahead[-1] * spec.answer.size + 4 + 8 if spec.detector else 0
-    sound = spec.inputs.sound
-    frames = 8 * spec.inputs.size + sound_ram(sound) if sound else 0
+    front_end = _front_end(spec)
+    frames = 8 * spec.inputs.size + sound_ram(front_end) if front_end else 0
     return state + 8 * spec.inputs.size + detector + frames + derived_ram(spec.inputs)
+
+
+def _front_end(spec: ModelSpec) -> FrontEnd | None:
+    """Frames of PCM as they are need no code: they are samples like any others."""
+    sound = spec.inputs.sound
+    return sound if isinstance(sound, FrontEnd) else None
 
 
 def _unit(spec: ModelSpec, scaling: Scaling | None) -> list[float]:

@@ -11,6 +11,7 @@ from edge_lstm_runtime import ConversionError
 from ..asked import check_paths, check_samples, wanted
 from ..imported import check_states, import_net
 from ..importers import endings, importer_of
+from ..importers._sound import heard
 from ._shared import C, check_target, say
 from .export import summary
 
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "examples:\n"
-        "  edge-lstm import amp.nam -o amp.edge\n"
+        "  edge-lstm import amp.nam --rate 48000 -o amp.edge\n"
+        "  edge-lstm import denoise.onnx --samples speech.wav --hop 128 -o denoise.edge\n"
         "  edge-lstm import model.pt2 --samples x.npy --target rk3588 --scheme fp16 -o net.edge"
     )
     parser.add_argument(
@@ -45,8 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="inputs of the net, a row for each step, in a .npy file or in a .csv file with a "
-        "header. The net is proved and measured with them, and int8 is calibrated with them "
-        "(default: synthetic ones, and the bundle says so)",
+        "header; or sound in a .wav file, for a net that reads sound as it is: mono 16-bit PCM, of "
+        "which as many samples as the net has inputs are a frame, and a frame is a step. The net "
+        "is proved and measured with them, and int8 is calibrated with them (default: synthetic "
+        "ones, and the bundle says so)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=int,
+        metavar="HZ",
+        help="the net reads sound of this sample rate (default: that of a .wav file in --samples, "
+        "else it reads no sound)",
+    )
+    parser.add_argument(
+        "--hop",
+        type=int,
+        metavar="N",
+        help="samples from the start of a frame to that of the next (default: a whole frame)",
     )
     parser.add_argument(
         "--state",
@@ -90,13 +107,16 @@ def main(arguments: argparse.Namespace) -> int:
     states = _states(arguments.state or ())
     if states:
         check_states(arguments.model, states)
+    heard(arguments.samples, arguments.hop, arguments.rate)
     check_paths(None, arguments.out)
     from ..pipeline import export_run  # takes seconds
 
-    net = import_net(arguments.model, arguments.samples, states)
+    net = import_net(
+        arguments.model, arguments.samples, states, hop=arguments.hop, rate=arguments.rate
+    )
     say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")
-    for note in net.notes:
-        say(f"  {note}")
+    for words in (*net.step_words, *net.notes):
+        say(f"  {words}")
     work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
     print(summary(work))
     return 1 if work.left_out or work.doubts else 0

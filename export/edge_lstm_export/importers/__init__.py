@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import ConversionError
+from edge_lstm_runtime.inputs.frames import Frames
 from edge_lstm_runtime.model.network import Network
 from edge_lstm_runtime.registry import Registry
 
@@ -63,6 +64,7 @@ class Foreign:
     length            steps of a sequence, if the net needs whole ones and takes no others
     measured          the samples -> more such sentences, once the net is proved
     step              the graph, if the network is a `StepGraph`
+    frames            of sound that a step reads, if the file says it
     """
 
     network: Network
@@ -76,6 +78,7 @@ class Foreign:
     length: int | None = None
     measured: Callable[[Float32], tuple[str, ...]] = lambda _: ()
     step: StepModel | None = None
+    frames: Frames | None = None
 
 
 def endings() -> dict[str, str]:

@@ -63,7 +63,7 @@ def read_samples(path: Path, features: int) -> Float32:
         except (OSError, ValueError, EOFError) as e:
             raise ConversionError(f"{path}: can't be read: {str(e).splitlines()[0]}") from e
     else:
-        raise ConversionError(f"{path}: expected samples in a .npy or a .csv file")
+        raise ConversionError(f"{path}: expected samples in a .npy, a .csv or a .wav file")
     return _checked(found, str(path), features)
 
 

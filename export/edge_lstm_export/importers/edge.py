@@ -66,6 +66,7 @@ def read(path: Path) -> Foreign:
         outputs=tuple(spec.answer.names),
         notes=notes,
         step=step,
+        frames=spec.inputs.frames,
     )
 
 

@@ -242,7 +242,8 @@ def test_what_cannot_be_run(model: Path, tmp_path: Path) -> None:
         ((model, "--input", tmp_path / "absent.wav"), "can't read .*absent.wav: No such file"),
         (
             (tmp_path / "plain.edge", "--input", wav),
-            r"this model takes no sound: it has no \[front_end\], and reads ch0, ch1, ch2$",
+            r"this model takes no sound: it has no \[front_end\] or was imported without --rate, "
+            "and reads ch0, ch1, ch2$",
         ),
         ((model, "--input", wav, "--every", "0"), "--every is 0; expected at least 1"),
         ((model, "--input", wav, "--reopen"), "--reopen is for lines of text and --format s16le"),

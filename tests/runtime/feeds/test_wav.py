@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge_lstm_runtime as rt
+from edge_lstm_runtime.feeds import wav
 from edge_lstm_runtime.feeds.sound import read_wav, wav_chunks
 from helpers.bundles import make_bundle
 from helpers.commands import command, edge_lstm, environment
@@ -253,3 +254,15 @@ def test_names_are_quoted_in_the_advice(tmp_path: Path) -> None:
     path.write_bytes(riff(form(bits=8), chunk(b"data", DATA)))
     with pytest.raises(rt.DataError, match=r"ffmpeg -i '\S+/my voice\.wav' -ac 1"):
         read_wav(path, 8000)
+
+
+def test_a_header_of_ours() -> None:
+    data = wav.header(48000, 3)
+    assert len(data) == 44
+    assert wav.to_samples(io.BytesIO(data + bytes(6)), "x", 48000) == 6
+    assert wav.rate_of(io.BytesIO(data + bytes(6)), "x") == 48000
+
+
+def test_more_samples_than_a_header_of_ours_can_tell_are_read_up_to_the_end() -> None:
+    data = wav.header(8000, 3_000_000_000)
+    assert wav.to_samples(io.BytesIO(data + bytes(6)), "x", 8000) is None

@@ -89,21 +89,26 @@ def from_torch(
     example: torch.Tensor | tuple[Any, ...],
     *,
     samples: Float32 | str | Path | None = None,
+    hop: int | None = None,
+    rate: int | None = None,
 ) -> Imported:
     """A net in memory, proved to be the same here.
 
     example: as of `torch.export`: x, (1, T, F), (T, 1, F) or (T, F). Or, for a module that takes
     its states, a tuple: x (1, F) or (1, 1, F), then the states, (h, c) as a pair or not. All
     states are 0 at the start.
-    samples: (T, F) float32, or a .npy or .csv file. None: they are made, and a note says so.
+    samples: (T, F) float32, or a .npy, .csv or .wav file. None: they are made, and a note says so.
+    hop, rate: of sound, as of `import_net`.
 
     Raises ConversionError for a part that can't be taken, for samples of a wrong shape, and for a
     net that answers otherwise here than in PyTorch.
     """
     from ...imported import imported
+    from .._sound import heard
 
+    sound = heard(samples, hop, rate)
     inputs = example if isinstance(example, tuple) else (example,)
-    return imported(from_module(module, *inputs), Path(type(module).__name__), samples)
+    return imported(from_module(module, *inputs), Path(type(module).__name__), samples, sound)
 
 
 @contextlib.contextmanager
