@@ -55,7 +55,7 @@ class Heard:
     def samples(self, frames: Frames) -> tuple[Float32, str]:
         """(T, F) the frames to prove and measure the net with, and a note on them.
 
-        Raises ConversionError for a sound of less than LEAST frames.
+        Raises ConversionError for a sound of less than LEAST frames, and for silence.
         """
         length, hop = frames.frame_length, frames.hop_length
         if self.pcm is None:
@@ -71,6 +71,8 @@ class Heard:
                 f"{self.name}: has {len(self.pcm)} samples, {count} frames; expected {LEAST} "
                 f"frames or more, which are {least} samples"
             )
+        if not self.pcm.any():
+            raise ConversionError(f"{self.name}: is silent, which proves nothing; expected sound")
         if count <= MOST:
             return frames.frames(self.pcm).astype(np.float32), ""
         first = max(range(0, count - MOST + 1, MOST // 2), key=lambda k: self._energy(k, hop))

@@ -118,6 +118,7 @@ BAD: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
     "8 bits": ({"width": 1}, [], "holds 8-bit PCM, 1 channel, 8000 Hz; expected 16-bit PCM"),
     "short": ({"pcm": PCM[:9]}, [], r"x.wav: has 9 samples; expected 10 frames or more$"),
+    "silent": ({"pcm": 0 * PCM}, [], r"x.wav: is silent, which proves nothing; expected sound$"),
     "hop 0": ({}, ["--hop", "0"], "hop is 0; expected a whole number from 1 to 65536"),
     "rate 0": ({}, ["--rate", "0"], "rate is 0; expected a whole number from 1 to 1000000"),
     "another rate": ({}, ["--rate", "9"], "x.wav: has 8000 Hz, and rate is 9; leave the rate out"),
