@@ -34,7 +34,7 @@ def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
 
     found = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     blocks = [*found[1:], found[0]]
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 6)))
     (tmp_path / "amp.json").write_text(NET)
     for name, rate in (("guitar", 48000), ("speech", 16000)):
