@@ -32,6 +32,9 @@ from ..work import Artifact, Inspection, Work
 
 TRACED_STEPS = 300
 DRIFT_STEPS = 10_000
+DRIFT_MACS = (
+    10**9
+)  # of all these steps: of a large net the simulator would take a quarter of an hour
 PER_WINDOW = 1000  # steps; for a model that takes several at once, a multiple of those
 GROWTH = 1.5  # the error grows if that of the last window is more than this times the first's
 
@@ -54,7 +57,7 @@ def _inspect(work: Work, artifact: Artifact) -> tuple[Inspection, str]:
     rows = work.rows
     window = drift_window(artifact.form.steps)
     # The same samples over and over, so that windows differ in the state's history alone.
-    stream = np.tile(rows[:window], (round(DRIFT_STEPS / window), 1))
+    stream = np.tile(rows[:window], (drift_windows(window, work.spec.network.macs_per_step), 1))
     reference = Reference(work.spec, work.weights).run(stream)
     artifact.converter.reset()
     outputs = artifact.converter.run(stream)
@@ -79,6 +82,12 @@ def drift_window(steps: int) -> int:
     """The largest multiple of `steps` in PER_WINDOW, or `steps` itself if it is larger. So the
     model itself answers every step."""
     return steps * max(1, PER_WINDOW // steps)
+
+
+def drift_windows(window: int, macs: int) -> int:
+    """How many times the samples are streamed, at least twice. macs: of a step."""
+    steps = min(DRIFT_STEPS, DRIFT_MACS // max(1, macs))
+    return max(2, round(steps / window))
 
 
 def _tensors(

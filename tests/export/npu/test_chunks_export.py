@@ -15,7 +15,7 @@ from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
-from edge_lstm_export.steps.inspect_rknn import drift_window
+from edge_lstm_export.steps.inspect_rknn import drift_window, drift_windows
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, load
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
@@ -68,6 +68,11 @@ def test_windows_of_the_drift_are_whole_chunks():
         assert window <= max(1000, 2 * steps), "the golden stream holds one"
     assert drift_window(1) == drift_window(8) == 1000
     assert drift_window(3) == 999
+
+
+def test_a_large_net_is_streamed_fewer_times() -> None:
+    found = [drift_windows(1000, macs) for macs in (1, 100_000, 200_000, 500_000, 10**9)]
+    assert found == [10, 10, 5, 2, 2]
 
 
 def test_calibration_data_of_a_chunk_longer_than_the_set(random_model, tmp_path):
