@@ -86,7 +86,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("inspect {folder}/run --input nope.csv", "--input nope.csv: there is no such file"),
         ("inspect {folder}/run -o /proc/x.html", "can't write /proc/x.html: no file can be made"),
         ("demo -o /proc/x", "/proc/x: can't be written: no file can be made in /proc"),
-        ("demo -o ''", ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared;"),
+        (
+            "demo -o ''",
+            ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared, ...",
+        ),
         ("import nope.onnx -o x.edge", "nope.onnx: there is no such file"),
         ("import {folder}/a.onnx -o {folder}/a.onnx", "a.onnx is read, and would be replaced; nam"),
         ("import {folder}/a.onnx -o {folder}/out", "a.onnx: is truncated, or no ONNX file"),
@@ -158,7 +161,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "is a configuration, NAME.toml; expected a bundle, NAME.edge; first train: edge-lstm "
             "train {quoted}/a.toml' -o RUN",
         ),
-        ("info {folder}/a.onnx", "is an ONNX graph; expected a bundle, NAME.edge; for a graph: "),
+        (
+            "info {folder}/a.onnx",
+            "is an ONNX graph; expected a bundle, NAME.edge; first: edge-lstm import "
+            "{quoted}/a.onnx' -o a.edge",
+        ),
+        *(
+            (f"{words} {{folder}}/nets/a.pt2 {rest}", "first: edge-lstm import {quoted}/nets/a.pt2")
+            for words, rest in (
+                ("run", "--input -"),
+                ("export", "-o x.edge"),
+                ("lint", "--target rk3588 --scheme fp16"),
+            )
+        ),
         ("info {folder}/run/best.pt", "is a checkpoint; expected a bundle, NAME.edge; its run is"),
         ("export {folder}/compared -o x.edge", "is the folder of a comparison; expected the fold"),
         ("export {folder}/a.toml -o x.edge", "is a configuration, NAME.toml; expected the folder"),
