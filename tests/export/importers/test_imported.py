@@ -77,7 +77,7 @@ def test_without_samples_they_are_made_and_it_says_so(
     assert "note: no int8 weights for CPUs were made: they are calibrated with real inputs" in said
     page = out.with_suffix(".html").read_text("utf-8")
     assert "The samples are synthetic: 3,000 steps" in page
-    assert "1000 steps of made samples" in page
+    assert "1000 steps of made samples (600 steps, repeated), streamed one by one" in page
     assert "real test data" not in page
     assert "<h2>Training" not in page
     text = net.with_name("x0.csv")
