@@ -179,16 +179,17 @@ def rmse(*more):
             {"reset": Change("NRMSE 0.006 from the original net", [])},
             ALL,
             "good: over the whole test split (100 recordings, 13,096 steps), NRMSE 5.0e-03 "
-            "(worst recording 'unit 24' 6.0e-03, 0 of 100 above 0.01); against float32 NRMSE 0.006 from the original "
-            "net; good is at most 0.01 everywhere",
+            "(worst recording 'unit 24' 6.0e-03, 0 of 100 above 0.01); "
+            "against float32 NRMSE 0.006 from the original net; good is at most 0.01 everywhere",
         ),
         (
             {"reset": one_pass(0.3, 0.4, above=90)},
             {"reset": Change("NRMSE 0.3 from the original net", [])},
             ALL,
             "not usable: over the whole test split (100 recordings, 13,096 steps), NRMSE 3.0e-01 "
-            "(worst recording 'unit 24' 4.0e-01, 90 of 100 above 0.01); against float32 NRMSE 0.3 from the original "
-            "net; usable is an NRMSE of at most 0.05 (0.2 on a recording or an output); " + FP16,
+            "(worst recording 'unit 24' 4.0e-01, 90 of 100 above 0.01); "
+            "against float32 NRMSE 0.3 from the original net; usable is an NRMSE of at most 0.05 (0.2 on a recording or an output); "
+            + FP16,
         ),
     ],
 )
