@@ -188,8 +188,8 @@ def rmse(*more):
             ALL,
             "not usable: over the whole test split (100 recordings, 13,096 steps), NRMSE 3.0e-01 "
             "(worst recording 'unit 24' 4.0e-01, 90 of 100 above 0.01); "
-            "against float32 NRMSE 0.3 from the original net; usable is an NRMSE of at most 0.05 (0.2 on a recording or an output); "
-            + FP16,
+            "against float32 NRMSE 0.3 from the original net; "
+            f"usable is an NRMSE of at most 0.05 (0.2 on a recording or an output); {FP16}",
         ),
     ],
 )
