@@ -57,7 +57,7 @@ HEADERS = [
     _stream("a header of another order", "b,a\n2,1\n4,3\n", ROWS),
     _stream("a header with more columns", "t,b,x,a\n0,2,y,1\n1,4,y,3\n", ROWS),
     _stream("a header after garbage", "boot\nboot 2\nb,a\n2,1\n4,3\n",
-            ["1 value", "values", *ROWS], but={
+            ["1 value", "value", *ROWS], but={
                 "space": (None, ["1 value", "channel 'a' is 'boot'", *ROWS]),
             }),
     _stream("a header that lacks a channel", "a,c\n" + BODY,
@@ -66,7 +66,7 @@ HEADERS = [
     _stream("a header that has a channel twice", "a,b,a\n1,2,7\n",
             "the input's header has 'a' 2 times; expected each channel once"),
     _stream("the board starts again", "a,b\n1,2\n\0\0ets Jul 29\na,b\n3,4\n",
-            [ROWS[0], "values, expected 2", ROWS[1]]),
+            [ROWS[0], ", expected 2", ROWS[1]]),
     _stream("a board of another order takes its place", "a,b\n1,2\nb,t,a\n4,0,3\n",
             [ROWS[0], "a header with other columns than before; from here on", ROWS[1]]),
     _stream("the header comes after samples, in another order", "1,2\nb,a\n4,3\n",
