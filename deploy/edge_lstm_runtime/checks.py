@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 
 from .errors import BundleError
+from .shown import counted
 
 DAY = 86400  # seconds
 LATEST = 2e11  # seconds before and after 1970: year -4368 to 8307. Milliseconds are beyond
@@ -40,7 +41,9 @@ def check_numbers(
     expected = f"expected a list of numbers, {least:g} to {LARGEST:g}"
     require(part, good, f"{field} is {values!r}, {expected}")
     assert isinstance(values, tuple)
-    require(part, len(values) == count, f"{field} has {len(values)} values, expected {count}")
+    require(
+        part, len(values) == count, f"{field} has {counted(len(values), 'value')}, expected {count}"
+    )
 
 
 def check_moments(part: str, field: str, values: object) -> None:

@@ -13,11 +13,16 @@ BUNDLE = "a bundle, NAME.edge"
 RUN = "the folder of a training run"
 CONFIGURATION = "a configuration, NAME.toml"
 GRAPH = "an ONNX graph"
+NET = "a net that another tool wrote"
 
 _FILES = {
     ".edge": BUNDLE,
     ".toml": CONFIGURATION,
     ".onnx": GRAPH,
+    ".pt2": NET,
+    ".keras": NET,
+    ".tflite": NET,
+    ".nam": NET,
     ".pt": "a checkpoint",
     ".rknn": "a converted model",
     ".html": "a report",
@@ -64,6 +69,8 @@ def _advice(path: Path, found: str, expected: str) -> str:
         return f"{made}; for a bundle: edge-lstm info {shown}, or run, check, bench"
     if found == CONFIGURATION:
         return f"; first train: edge-lstm train {shown} -o RUN"
+    if found == NET or (found == GRAPH and expected in (BUNDLE, RUN)):
+        return f"; first: edge-lstm import {shown} -o {bundle}"
     if found == GRAPH:
         return f"; for a graph: edge-lstm lint {shown} --target NAME --scheme NAME"
     if found == _FILES[".pt"]:

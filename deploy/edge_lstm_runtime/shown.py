@@ -41,3 +41,8 @@ def _escape(match: re.Match[str]) -> str:
     if number < 0x100:
         return {9: "\\t", 10: "\\n", 13: "\\r"}.get(number, f"\\x{number:02x}")
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 line", "2 lines": a noun whose plural ends in s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -228,10 +228,12 @@ class _Reading:
             marks = {".": ",", ",": "."}
             other = marks[self._form.decimal]
             mark = f"set decimal = {other!r}, or " if _is_with(cell, other) else ""
+            found = f"{self._path}: column {self._names[place]!r}, row {self._rows + 1}: {cell!r}"
+            if not self._wanted.configured:
+                raise DataError(f"{found} is no number; correct the cell") from None
             raise DataError(
-                f"{self._path}: column {self._names[place]!r}, row {self._rows + 1}: {cell!r} is "
-                f"no number; {mark}correct the cell, name it in `missing_values` if it stands for "
-                "a missing value, or take the column out of `channels`"
+                f"{found} is no number; {mark}correct the cell, name it in `missing_values` "
+                "if it stands for a missing value, or take the column out of `channels`"
             ) from None
 
     def _wrong_count(self, cells: list[str], line: str, number: int) -> DataError:

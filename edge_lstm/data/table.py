@@ -21,12 +21,14 @@ from .recordings import Float64
 class Wanted:
     """The columns to read, each with the key of the configuration that names it.
 
-    time  the columns that are the time together, () for none
+    time        the columns that are the time together, () for none
+    configured  whether they are of a configuration, which a message may advise to change
     """
 
     numbers: Mapping[str, str]
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     time: tuple[str, ...] = ()
+    configured: bool = True
 
     @property
     def keys(self) -> dict[str, str]:

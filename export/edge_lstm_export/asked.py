@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge_lstm.results.run import check_is_run
@@ -86,14 +86,19 @@ def check_samples(formats: Mapping[str, Sequence[str]], *, synthetic: bool) -> N
                 )
 
 
-def check_paths(run: object, out: Path) -> None:
-    """run: of `export_run`. out: the bundle. Raises TrainingError if there is no such run, and
-    ConversionError if the bundle or its report can't be written.
+def check_paths(run: object, out: Path, inputs: Iterable[Path] = ()) -> None:
+    """run: of `export_run`. out: the bundle. inputs: files that are read. Raises TrainingError if
+    there is no such run, and ConversionError if the bundle or its report can't be written, or would
+    replace one of the inputs.
     """
     if out.suffix == ".html":
         raise ConversionError(f"{out} would be its own report; expected a bundle's name, NAME.edge")
     _check_writable(out)  # first: "." and "/" have no name that could end in .html
     _check_writable(out.with_suffix(".html"))
+    for path in inputs:
+        for written in (out, out.with_suffix(".html")):
+            if written.exists() and path.exists() and written.samefile(path):
+                raise ConversionError(f"{written} is read, and would be replaced; name another -o")
     if isinstance(run, str | os.PathLike):
         check_is_run(Path(run))
 

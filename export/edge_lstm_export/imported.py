@@ -16,6 +16,7 @@ from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.frames import Frames
+from edge_lstm_runtime.shown import counted
 from edge_lstm_runtime.tasks.values import Values
 
 from .graphs.step import StepModel
@@ -178,8 +179,10 @@ def imported(
         network.check_weights(foreign.weights)
     except BundleError as e:
         raise ConversionError(f"{path}: {e}") from e
-    frames = sound.frames(network.features) or foreign.frames
-    xs, note = _samples(foreign, samples, sound, frames)
+    frames = sound.frames(network.features, foreign.frames)
+    xs, note, names = _samples(foreign, samples, sound, frames)
+    if not foreign.inputs and frames is None and all(names):
+        foreign = dataclasses.replace(foreign, inputs=names)
     notes = foreign.notes + ((note,) if note else ())
     source = "samples" if samples is None or isinstance(samples, np.ndarray) else str(samples)
     check_counts(xs, foreign.counts, source)
@@ -188,7 +191,9 @@ def imported(
         least = PARTS * foreign.length
         xs = xs[: len(xs) // foreign.length * foreign.length]
     if len(xs) < least:
-        raise ConversionError(f"{source}: has {len(xs)} samples, expected {least} or more")
+        raise ConversionError(
+            f"{source}: has {counted(len(xs), 'sample')}, expected {least} or more"
+        )
     answers = (prove if foreign.step is None else prove_step)(foreign, xs)
     notes += foreign.measured(xs)
     return Imported(path, foreign, xs, answers, notes, samples is None, frames)
@@ -199,16 +204,20 @@ def _samples(
     given: Float32 | str | Path | None,
     sound: Heard,
     frames: Frames | None,
-) -> tuple[Float32, str]:
-    """(T, F), and a note on them, "" if there is nothing to say."""
+) -> tuple[Float32, str, tuple[str, ...]]:
+    """(T, F), a note on them, "" if there is nothing to say, and the names of the features in
+    their file, () if it has none.
+    """
     features = foreign.network.features
     if frames is not None and (given is None or sound.pcm is not None):
-        return sound.samples(frames)
+        return *sound.samples(frames), ()
     if given is not None:
-        return samples_of(given, features), ""
+        xs, names = samples_of(given, features, foreign.inputs)
+        return xs, "", names
     xs = made(features, foreign.counts)
     drawn = "whole numbers, all as often" if foreign.counts else "the standard normal distribution"
-    return xs, (
+    note = (
         f"The samples are synthetic: {len(xs):,} steps of {drawn}. "
         "All figures are theirs. Give real ones by --samples"
     )
+    return xs, note, ()

@@ -48,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "compared").mkdir()
     (folder / "a.csv").write_text("g,a,b,y\n1,0.1,0.2,0.3\n")
     (folder / "a.toml").write_text(CONFIG)
-    for name in ("run/best.pt", "run/config.toml", "a.edge", "a.onnx", "compared/plan.json"):
+    (folder / "nets").mkdir()
+    nets = [f"nets/a.{kind}" for kind in ("keras", "nam", "pt2", "tflite")]
+    for name in ("run/best.pt", "run/config.toml", "a.edge", "a.onnx", "compared/plan.json", *nets):
         (folder / name).write_text("not looked at")
     return folder
 
@@ -84,7 +86,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("inspect {folder}/run --input nope.csv", "--input nope.csv: there is no such file"),
         ("inspect {folder}/run -o /proc/x.html", "can't write /proc/x.html: no file can be made"),
         ("demo -o /proc/x", "/proc/x: can't be written: no file can be made in /proc"),
-        ("demo -o ''", ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared;"),
+        (
+            "demo -o ''",
+            ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared, ...",
+        ),
+        ("import nope.onnx -o x.edge", "nope.onnx: there is no such file"),
+        ("import {folder}/a.onnx -o {folder}/a.onnx", "a.onnx is read, and would be replaced; nam"),
+        ("import {folder}/a.onnx -o {folder}/out", "a.onnx: is truncated, or no ONNX file"),
+        (
+            "import {folder}/nets/a.keras -o {folder}/out",
+            "a.keras: can't be read: File is not a zip fi",
+        ),
+        ("import {folder}/nets/a.nam -o {folder}/out", "a.nam: can't be read: Expecting value"),
+        (
+            "import {folder}/nets/a.pt2 -o {folder}/out",
+            "a.pt2: is damaged, or no file of torch.export",
+        ),
+        (
+            "import {folder}/nets/a.tflite -o {folder}/out",
+            "a.tflite: is no .tflite file: it doesn't b",
+        ),
         ("lint nope.onnx --target rk3588 --scheme fp16", "can't read nope.onnx: No such file"),
         ("run nope.edge --input -", "can't read nope.edge: No such file or directory"),
         # a column
@@ -140,7 +161,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "is a configuration, NAME.toml; expected a bundle, NAME.edge; first train: edge-lstm "
             "train {quoted}/a.toml' -o RUN",
         ),
-        ("info {folder}/a.onnx", "is an ONNX graph; expected a bundle, NAME.edge; for a graph: "),
+        (
+            "info {folder}/a.onnx",
+            "is an ONNX graph; expected a bundle, NAME.edge; first: edge-lstm import "
+            "{quoted}/a.onnx' -o a.edge",
+        ),
+        *(
+            (f"{words} {{folder}}/nets/a.pt2 {rest}", "first: edge-lstm import {quoted}/nets/a.pt2")
+            for words, rest in (
+                ("run", "--input -"),
+                ("export", "-o x.edge"),
+                ("lint", "--target rk3588 --scheme fp16"),
+            )
+        ),
         ("info {folder}/run/best.pt", "is a checkpoint; expected a bundle, NAME.edge; its run is"),
         ("export {folder}/compared -o x.edge", "is the folder of a comparison; expected the fold"),
         ("export {folder}/a.toml -o x.edge", "is a configuration, NAME.toml; expected the folder"),
@@ -164,7 +197,7 @@ def test_before_the_heavy_imports(arguments: str, answer: str, folder: Path) -> 
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert answer.replace("{folder}", str(folder)).replace("{quoted}", quoted) in done.stderr
-    needed = "onnx" if words[0] == "lint" else ""  # which is what it is about
+    needed = {"lint": "onnx", "import": "onnx onnxruntime"}.get(words[0], "")  # it is about them
     assert done.stdout == f"{needed}\n", "imported"
     assert not (folder / "out").exists()
     assert not (folder / "new").exists()

@@ -16,6 +16,7 @@ from ..feeds.source import STDIN, Source, unreadable
 from ..feeds.wav_file import WavFile
 from ..inputs import sound_of
 from ..load import load
+from ..shown import counted
 from ._shared import (
     add_bundle,
     add_text_form,
@@ -140,7 +141,8 @@ def main(arguments: argparse.Namespace) -> int:
             out.flush()
     if feed.errors:
         print(
-            f'edge-lstm: {feed.errors} line(s) could not be used; see the answers with an "error"',
+            f"edge-lstm: {counted(feed.errors, 'line')} could not be used; see the answers with an "
+            '"error"',
             file=sys.stderr,
         )
     return 1 if feed.errors else 0

@@ -13,6 +13,7 @@ from ..inputs import Inputs
 from ..inputs.characters import Characters
 from ..inputs.text import SEPARATORS, TextForm, fitting_separator
 from ..inputs.times import Clock
+from ..shown import counted
 
 RESET = "reset"
 
@@ -262,7 +263,9 @@ def _from_json(line: str, inputs: Inputs) -> Sample | str:
             raise SampleError(f"channels {absent} are missing; expected {list(names)}")
         value = [value[name] for name in names]
     if len(value) != len(names):
-        raise SampleError(f"{len(value)} values, expected {len(names)} ({', '.join(names)})")
+        raise SampleError(
+            f"{counted(len(value), 'value')}, expected {len(names)} ({', '.join(names)})"
+        )
     if isinstance(inputs, Characters) and isinstance(value[0], str):
         value = [inputs.index(value[0])]
     for k, (name, item) in enumerate(zip(names, value, strict=True)):

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..checks import check_names, require
 from ..errors import SampleError
 from ..plain import changed, tuples
+from ..shown import counted
 from .times import ISO_8601, Times
 
 # The words that programs write in place of a missing value, besides an empty cell.
@@ -204,7 +205,7 @@ class TextForm:
         if len(cells) > width and not any(cells[width:]):
             return cells[:width]
         if len(cells) != width:
-            raise SampleError(f"{len(cells)} values, expected {width}")
+            raise SampleError(f"{counted(len(cells), 'value')}, expected {width}")
         return cells
 
     def quick(

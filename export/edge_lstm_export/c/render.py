@@ -17,6 +17,7 @@ from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.native import file_of
+from edge_lstm_runtime.shown import counted
 from edge_lstm_runtime.tasks import Scaling
 from edge_lstm_runtime.verify.error import Tolerance
 
@@ -66,8 +67,8 @@ def render(
     front_end = _front_end(spec)
     facts = {
         "name": name,
-        "title": f"a streaming {spec.answer.model}, {spec.inputs.size} channels in, "
-        f"{spec.answer.size} values out, {scheme}",
+        "title": f"a streaming {spec.answer.model}, {counted(spec.inputs.size, 'channel')} in, "
+        f"{counted(spec.answer.size, 'value')} out, {scheme}",
         "version": __version__,
         "scheme": scheme,
         "inputs": spec.inputs,

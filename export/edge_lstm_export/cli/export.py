@@ -131,11 +131,12 @@ def main(arguments: argparse.Namespace) -> int:
     targets = arguments.target or ("rk3588",)
     sim_steps = SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps
     formats = wanted(targets, schemes, arguments.chunk, sim_steps, imported=from_bundle)
-    check_paths(None if from_bundle else arguments.run, arguments.out)
     run = arguments.run
+    read = [path for path in (run, arguments.samples) if path is not None] if from_bundle else []
+    check_paths(None if from_bundle else run, arguments.out, read)
     if from_bundle:
         check_samples(formats, synthetic=arguments.samples is None)
-        for path in filter(None, (run, arguments.samples)):
+        for path in read:
             if not path.is_file():
                 raise ConfigError(f"{path}: there is no such file")
         from ..imported import import_net  # takes seconds

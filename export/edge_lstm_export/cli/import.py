@@ -100,7 +100,8 @@ def main(arguments: argparse.Namespace) -> int:
     schemes = tuple(dict.fromkeys(arguments.scheme)) if arguments.scheme else None
     formats = wanted(targets, schemes, None, 1, imported=True)
     check_samples(formats, synthetic=arguments.samples is None)
-    for path in filter(None, (arguments.model, arguments.samples)):
+    read = [path for path in (arguments.model, arguments.samples) if path is not None]
+    for path in read:
         if not path.is_file():
             raise ConversionError(f"{path}: there is no such file")
     importer_of(arguments.model)
@@ -108,15 +109,15 @@ def main(arguments: argparse.Namespace) -> int:
     if states:
         check_states(arguments.model, states)
     heard(arguments.samples, arguments.hop, arguments.rate)
-    check_paths(None, arguments.out)
-    from ..pipeline import export_run  # takes seconds
-
+    check_paths(None, arguments.out, read)
     net = import_net(
         arguments.model, arguments.samples, states, hop=arguments.hop, rate=arguments.rate
     )
     say(f"{arguments.model} is the same here as in {net.foreign.original.tool}")
     for words in (*net.step_words, *net.notes):
         say(f"  {words}")
+    from ..pipeline import export_run  # takes seconds
+
     work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
     print(summary(work))
     return 1 if work.left_out or work.doubts else 0

@@ -7,8 +7,11 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_lstm_runtime import ConfigError, kinds
-from edge_lstm_runtime.model.bundle import read_bundle
+from edge_lstm_runtime.model.bundle import Bundle, read_bundle
+from edge_lstm_runtime.model.step_graph import StepGraph
 
 from ..npu.rknn.lint import RULES, lint
 
@@ -71,12 +74,24 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
     if path.suffix != ".edge":
         return {str(path): _from_file(path)}
     bundle = read_bundle(path)
+    if isinstance(bundle.spec.network, StepGraph):
+        return {"the form for an NPU": _form_of_step(bundle)}
     names = dict.fromkeys(
         entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values()
     )
     # A bidirectional model has no cell.
     streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
     return {name: _checked(name, bundle.member(name)) for name in names or (streamed,)}
+
+
+def _form_of_step(bundle: Bundle) -> onnx.ModelProto:
+    """What an export converts of an opaque step graph."""
+    from ..graphs.step_npu import four_d
+    from ..importers.edge import step_of
+
+    step = step_of(bundle)
+    rows = bundle.golden[0].astype(np.float32)
+    return four_d(bundle.spec, step.model, rows).graph
 
 
 def _from_file(path: Path) -> onnx.ModelProto:

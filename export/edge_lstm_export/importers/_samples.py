@@ -44,18 +44,60 @@ def check_counts(xs: Float32, counts: Mapping[int, int], source: str) -> None:
             )
 
 
-def samples_of(given: Float32 | str | Path, features: int) -> Float32:
-    """(T, F) of an array or a file. Raises ConversionError or DataError."""
+def samples_of(
+    given: Float32 | str | Path, features: int, inputs: tuple[str, ...] = ()
+) -> tuple[Float32, tuple[str, ...]]:
+    """(T, F) of an array or a file, and the names of the features in it, () if it has none.
+
+    inputs: the names that the net has, () if none. Columns of these names may be in any order.
+    Raises ConversionError or DataError.
+    """
     if isinstance(given, np.ndarray):
-        return _checked(given, "samples", features)
-    return read_samples(Path(given), features)
+        return _checked(given, "samples", features), ()
+    path = Path(given)
+    names = _columns(path, inputs) if path.suffix.lower() == ".csv" else ()
+    return read_samples(path, features, names), names
 
 
-def read_samples(path: Path, features: int) -> Float32:
-    """(T, F) of a .npy file, or of a .csv with a header. Raises ConversionError or DataError."""
+def _columns(path: Path, inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a header, in the order of the inputs."""
+    names = header_of(path, STANDARD)
+    if all(_is_number(name) for name in names):
+        raise ConversionError(
+            f"{path}: the first line has numbers alone; expected a header with the inputs' names"
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise ConversionError(f"{path}: the header has {name!r} twice")
+    if set(names) == set(inputs):
+        return inputs
+    if (
+        strange := [name for name in names if name not in inputs]
+        if set(names) & set(inputs)
+        else []
+    ):
+        raise ConversionError(
+            f"{path}: has the column {strange[0]!r}; the inputs are {', '.join(inputs)}"
+        )
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_samples(path: Path, features: int, names: tuple[str, ...] = ()) -> Float32:
+    """(T, F) of a .npy file, or of the columns `names` of a .csv. Raises ConversionError or
+    DataError.
+    """
     if path.suffix.lower() == ".csv":
-        names = header_of(path, STANDARD)
-        table = read_table(path, STANDARD, Wanted(dict.fromkeys(names, "--samples")))
+        table = read_table(
+            path, STANDARD, Wanted(dict.fromkeys(names, "--samples"), configured=False)
+        )
         found = np.stack([table.numbers[name] for name in names], axis=1)
     elif path.suffix.lower() == ".npy":
         try:
@@ -72,6 +114,14 @@ def _checked(found: NDArray[Any], source: str, features: int) -> Float32:
         raise ConversionError(
             f"{source}: the samples have shape {found.shape}, expected (steps, {features})"
         )
-    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
-        raise ConversionError(f"{source}: expected numbers, without NaN and infinity")
-    return found.astype(np.float32)
+    if found.dtype.kind not in "fiu":
+        raise ConversionError(f"{source}: holds {found.dtype}; expected integers or floats")
+    with np.errstate(over="ignore"):  # told below
+        xs = found.astype(np.float32)
+    wrong = ~np.isfinite(xs)
+    if wrong.any():
+        row, k = np.argwhere(wrong)[0]
+        raise ConversionError(
+            f"{source}: value {k} of row {row} is {found[row, k]:g}; expected a finite float32"
+        )
+    return xs

@@ -38,13 +38,21 @@ class Heard:
     pcm: Any = None
     name: str = ""
 
-    def frames(self, features: int) -> Frames | None:
-        """features: F, the samples of a frame. Raises ConversionError."""
+    def frames(self, features: int, known: Frames | None = None) -> Frames | None:
+        """features: F, the samples of a frame. known: what the file says of them.
+
+        Raises ConversionError.
+        """
         if self.rate is None:
-            return None
+            return known
+        if known is not None and known.sample_rate != self.rate:
+            raise ConversionError(
+                f"{self.name or '--rate'}: has {self.rate} Hz, and the net reads sound of "
+                f"{known.sample_rate} Hz"
+            )
         if features > MAX_FRAME:
             raise ConversionError(f"a frame has {features} samples; expected up to {MAX_FRAME}")
-        hop = features if self.hop is None else self.hop
+        hop = self.hop or (known.hop_length if known else features)
         if hop > features:
             raise ConversionError(
                 f"hop is {hop}; expected 1 to {features}, the samples of a frame: the net has "
@@ -76,10 +84,11 @@ class Heard:
         if count <= MOST:
             return frames.frames(self.pcm).astype(np.float32), ""
         first = max(range(0, count - MOST + 1, MOST // 2), key=lambda k: self._energy(k, hop))
+        unit = "samples" if length == 1 else "frames"
         part = self.pcm[first * hop : (first + MOST - 1) * hop + length]
         begin, end = first * hop / frames.sample_rate, (first + MOST) * hop / frames.sample_rate
         return frames.frames(part).astype(np.float32), (
-            f"Of the sound's {count:,} frames, {MOST:,} in a row are used, its loudest part, from "
+            f"Of the sound's {count:,} {unit}, {MOST:,} in a row are used, its loudest part, from "
             f"{begin:.2f} to {end:.2f} s. All figures are theirs"
         )
 

@@ -55,7 +55,7 @@ def read(path: Path) -> Foreign:
     if spec.whole:
         raise ConversionError(f"{path}: needs whole sequences: import the net's own file again")
     network = spec.network
-    step = _step(bundle)
+    step = step_of(bundle) if isinstance(network, StepGraph) else None
     backend = reference(spec, bundle.weights) if step is None else step.reference()
     notes = (f"Made from the bundle {path.name}, whose net was proved when it was imported",)
     return Foreign(
@@ -70,8 +70,8 @@ def read(path: Path) -> Foreign:
     )
 
 
-def _step(bundle: Bundle) -> StepModel | None:
+def step_of(bundle: Bundle) -> StepModel:
+    """The graph of a bundle whose network is an opaque step graph."""
     network = bundle.spec.network
-    if not isinstance(network, StepGraph):
-        return None
+    assert isinstance(network, StepGraph)
     return StepModel(network, onnx.load_model_from_string(bundle.member(network.member)))

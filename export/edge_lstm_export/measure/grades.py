@@ -52,12 +52,16 @@ def grade(scheme: str, nrmse: float, part: float, worse: Sequence[float]) -> str
     return POOR
 
 
-def words(name: str, scheme: str) -> str:
-    """The limits that a grade is read by: for POOR those that it missed."""
+def words(name: str, scheme: str, *, metric: bool = True) -> str:
+    """The limits that a grade is read by: for POOR those that it missed.
+
+    metric: whether the task's metric is one of them.
+    """
     if name == POOR:
         most = limits(USABLE, scheme)
         own = f"an NRMSE of at most {most.nrmse:g} ({most.part:g} on a recording or an output)"
-        return f"usable is {own} and a metric at most {most.metric:g} % or points worse"
+        worse = f" and a metric at most {most.metric:g} % or points worse"
+        return f"usable is {own}{worse if metric else ''}"
     most = limits(GOOD, scheme)
-    moved = f"a metric that moves by at most {most.metric:g} % or point"
-    return f"good is at most {most.nrmse:g} everywhere and {moved}"
+    moved = f" and a metric that moves by at most {most.metric:g} % or point"
+    return f"good is at most {most.nrmse:g} everywhere{moved if metric else ''}"

@@ -148,7 +148,7 @@ def judge(
     if passes:
         said = [_over_split(passes, streamed, tolerances.good(scheme))]
         said.append(_changed(changes))
-    said.append(words(verdict, scheme))
+    said.append(words(verdict, scheme, metric=bool(worse) or not passes))
     if verdict != GOOD:
         said.append(advice)
     return Judgement(verdict, f"{verdict}: {'; '.join(said)}", passes, changes, streamed)

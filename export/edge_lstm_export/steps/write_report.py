@@ -54,6 +54,7 @@ def call(work: Work) -> Work:
         config=work.run.origin,
         trained=bool(work.run.history),
         synthetic=work.run.synthetic,
+        tested=sum(len(sequence.x) for sequence in work.run.splits.test),
     )
     try:
         with atomic_write(work.out.with_suffix(".html")) as file:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import edge_lstm_runtime as rt
+from edge_lstm_export import export_run, from_torch, import_net
 from edge_lstm_export.c.export import export_c
 from helpers.bundles import make_bundle
 from helpers.commands import here
@@ -74,7 +77,7 @@ def test_without_samples_they_are_made_and_it_says_so(
     assert "note: no int8 weights for CPUs were made: they are calibrated with real inputs" in said
     page = out.with_suffix(".html").read_text("utf-8")
     assert "The samples are synthetic: 3,000 steps" in page
-    assert "1000 steps of made samples" in page
+    assert "1000 steps of made samples (600 steps, repeated), streamed one by one" in page
     assert "real test data" not in page
     assert "<h2>Training" not in page
     text = net.with_name("x0.csv")
@@ -152,11 +155,19 @@ def test_a_bundle_that_is_not_exported_again(
         ),
         (["{net}", "--samples", "{folder}/wide.npy"], r"shape \(20, 2\), expected \(steps, 1\)"),
         (["{net}", "--samples", "{folder}/few.npy"], "has 9 samples, expected 10 or more"),
-        (["{net}", "--samples", "{folder}/nan.npy"], "expected numbers, without NaN and infinity"),
+        (["{net}", "--samples", "{folder}/nan.npy"], "value 0 of row 0 is nan; expected a finite"),
+        (["{net}", "--samples", "{folder}/one.npy"], "has 1 sample, expected 10 or more"),
+        (["{net}", "--samples", "{folder}/huge.npy"], r"value 0 of row 19 is 1e\+300; expected a "),
+        (["{net}", "--samples", "{folder}/bare.csv"], "the first line has numbers alone; expected"),
+        (["{net}", "--samples", "{folder}/twice.csv"], "the header has 'a' twice"),
+        (
+            ["{net}", "--samples", "{folder}/word.csv"],
+            "'a', row 2: 'x' is no number; correct the cell$",
+        ),
         (["{net}", "--samples", "{folder}/text.npy"], r"text\.npy: can't be read: "),
         (
             ["{net}", "--samples", "{net}"],
-            r"amp\.json: expected samples in a \.npy or",
+            r"amp\.json: expected samples in a \.npy, a \.csv or a \.wav file$",
         ),
     ],
 )
@@ -167,6 +178,13 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     np.save(folder / "wide.npy", np.zeros((20, 2)))
     np.save(folder / "few.npy", np.zeros((9, 1)))
     np.save(folder / "nan.npy", np.full((20, 1), np.nan))
+    np.save(folder / "one.npy", np.ones((1, 1)))
+    huge = np.zeros((20, 1))
+    huge[19] = 1e300
+    np.save(folder / "huge.npy", huge)
+    (folder / "bare.csv").write_text("0.5\n" * 20)
+    (folder / "word.csv").write_text("a\n1\nx\n")
+    (folder / "twice.csv").write_text("a,a\n" + "1,2\n" * 20)
     (folder / "text.npy").write_text("no numbers")
     given = [word.format(net=net, folder=folder) for word in words]
     code, out, err = here(capfd, "import", *given, "-o", tmp_path / "a.edge")
@@ -174,6 +192,61 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     (line,) = err.splitlines()
     assert re.search(message, line), line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["import", "export"])
+@pytest.mark.parametrize("over", ["net", "samples", "a link to the net", "the report's name"])
+def test_what_is_read_is_not_replaced(
+    verb: str, over: str, net: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / ("amp.json" if verb == "import" else "amp.edge")
+    model.write_bytes(net.read_bytes())  # not looked at yet
+    samples = tmp_path / "xs.npy"
+    np.save(samples, XS)
+    (tmp_path / "link.edge").symlink_to(model.name)
+    (tmp_path / "new.html").symlink_to(model.name)
+    out = {"net": model.name, "samples": "xs.npy", "a link to the net": "link.edge"}
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    words = ["--samples", samples, "-o", tmp_path / out.get(over, "new.edge")]
+    code, said, err = here(capfd, verb, model, *words, *(["--no-npu"] * (verb == "export")))
+    assert (code, said) == (2, "")
+    assert err.endswith(" is read, and would be replaced; name another -o\n")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+class Two(nn.Module):
+    """Two inputs, three outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = nn.GRU(2, 3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.gru(x)[0]
+        return y
+
+
+def test_a_header_names_the_inputs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a net without names. A bundle finds its columns by them, in any order."""
+    rows = XS[:, 0].reshape(400, 2)
+    np.savetxt(tmp_path / "a.csv", rows, header="left,right", comments="", delimiter=",")
+    np.savetxt(tmp_path / "b.csv", rows[:, ::-1], header="right,left", comments="", delimiter=",")
+    np.savetxt(tmp_path / "c.csv", rows, header="left,up", comments="", delimiter=",")
+    np.savetxt(tmp_path / "d.csv", rows, header="p,q", comments="", delimiter=",")
+    net = from_torch(Two(), torch.zeros(1, 9, 2), samples=tmp_path / "a.csv")
+    assert net.spec.inputs.names == ("left", "right")
+    export_run(net, tmp_path / "net.edge", schemes=())
+    capfd.readouterr()
+    code, said, _ = here(capfd, "run", tmp_path / "net.edge", "--input", tmp_path / "b.csv")
+    assert code == 0
+    assert len(said.splitlines()) == 400
+    for name in ("a", "b", "d"):
+        again = import_net(tmp_path / "net.edge", tmp_path / f"{name}.csv")
+        assert np.abs(again.samples - rows).max() < 1e-6, name
+        assert again.spec.inputs.names == ("left", "right")
+    with pytest.raises(rt.ConversionError, match="has the column 'up'; the inputs are left, right"):
+        import_net(tmp_path / "net.edge", tmp_path / "c.csv")
 
 
 @pytest.mark.slow

@@ -480,7 +480,7 @@ def test_a_zip_that_is_no_net_is_refused(net: Path, tmp_path: Path) -> None:
     refused(path, "can't be read: File is not a zip file")
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("a.txt", "a")
-    refused(path, "has 0 members 'config.json'; expected what model.save")
+    refused(path, "has no member 'config.json'; expected what model.save")
     refused(changed(net, members={"config.json": b"{"}), "config.json can't be read")
     for values in ("[]", "{}", "1", '{"class_name": "Sequential", "config": {}}'):
         refused(changed(net, members={"config.json": values.encode()}), "config.json is malformed")

@@ -302,6 +302,8 @@ def test_the_commands(
     assert code == 0, out + err
     assert out.startswith("onnx ")
     assert "numpy                              not here: the net is an opaque step graph: " in err
+    code, out, err = here(capfd, "lint", path, "--target", "rk3588", "--scheme", "fp16")
+    assert (code, out, err) == (0, "no findings\n", "")
     code, out, err = here(capfd, "info", path)
     assert code == 0, err
     assert "model     opaque step graph (Mul), 0 parameters" in out

@@ -105,9 +105,26 @@ def test_of_a_long_recording_the_loudest_part_is_used(amp: Path, tmp_path: Path)
     assert net.samples.shape == (10_000, 1)
     assert (net.samples != 0).sum() == 9000
     assert net.notes[-1] == (
-        "Of the sound's 60,000 frames, 10,000 in a row are used, its loudest part, from 5.00 to "
+        "Of the sound's 60,000 samples, 10,000 in a row are used, its loudest part, from 5.00 to "
         "6.25 s. All figures are theirs"
     )
+
+
+def test_a_bundle_keeps_its_frames(tmp_path: Path) -> None:
+    """Also if it is exported again with another sound."""
+    made = from_torch(Denoise(), torch.zeros(1, 20, 16), samples=write(tmp_path / "x.wav"), hop=4)
+    path = tmp_path / "net.edge"
+    export_run(made, path, schemes=())
+    again = import_net(path, write(tmp_path / "y.wav", PCM[::-1]))
+    assert again.spec.inputs.sound == Frames(8000, 16, 4)
+    assert np.array_equal(again.samples[1], PCM[::-1][4:20] / 32768)
+    assert import_net(path, tmp_path / "y.wav", hop=8).spec.inputs.sound == Frames(8000, 16, 8)
+    with pytest.raises(
+        rt.ConversionError, match=r"z\.wav: has 9000 Hz, and the net reads sound of 8000 Hz"
+    ):
+        import_net(path, write(tmp_path / "z.wav", rate=9000))
+    with pytest.raises(rt.ConversionError, match="--rate: has 9000 Hz, and the net reads sound of"):
+        import_net(path, rate=9000)
 
 
 BAD: dict[str, tuple[dict[str, Any], list[str], str]] = {

@@ -174,6 +174,23 @@ def rmse(*more):
             f"against float32 -1.2 % RMSE; {GOOD}; {FP16}",
         ),
         ({}, rmse(44.0), ALL, f"good: NRMSE 8.2e-03 over {ALONE}; {GOOD}"),
+        (  # of an imported net, whose own metric is not known
+            {"reset": one_pass(5e-3, 6e-3)},
+            {"reset": Change("NRMSE 0.006 from the original net", [])},
+            ALL,
+            "good: over the whole test split (100 recordings, 13,096 steps), NRMSE 5.0e-03 "
+            "(worst recording 'unit 24' 6.0e-03, 0 of 100 above 0.01); "
+            "against float32 NRMSE 0.006 from the original net; good is at most 0.01 everywhere",
+        ),
+        (
+            {"reset": one_pass(0.3, 0.4, above=90)},
+            {"reset": Change("NRMSE 0.3 from the original net", [])},
+            ALL,
+            "not usable: over the whole test split (100 recordings, 13,096 steps), NRMSE 3.0e-01 "
+            "(worst recording 'unit 24' 4.0e-01, 90 of 100 above 0.01); "
+            "against float32 NRMSE 0.3 from the original net; "
+            f"usable is an NRMSE of at most 0.05 (0.2 on a recording or an output); {FP16}",
+        ),
     ],
 )
 def test_the_verdict_and_its_sentence(passes, changes, streamed, sentence):

@@ -78,9 +78,7 @@ def test_run_with_bad_lines_in_the_middle(classify_file: Path) -> None:
     assert "expected 3 (ch0, ch1, ch2)" in found[1]["error"]
     assert found[3] == {"line": 4, "reset": True}
     assert {**found[4], "line": 1} == found[0]
-    assert (
-        done.stderr == 'edge-lstm: 4 line(s) could not be used; see the answers with an "error"\n'
-    )
+    assert done.stderr == 'edge-lstm: 4 lines could not be used; see the answers with an "error"\n'
 
 
 def test_run_forecast_with_gaps(forecast_file: Path) -> None:
@@ -171,7 +169,7 @@ def test_run_binary_garbage(classify_file: Path, locale: str) -> None:
     assert all(len(line) < 500 for line in done.stdout.splitlines()[:-1])
     assert (
         done.stderr
-        == f"edge-lstm: {len(found) - 1} line(s) could not be used; see the answers with an "
+        == f"edge-lstm: {len(found) - 1} lines could not be used; see the answers with an "
         '"error"\n'
     )
 

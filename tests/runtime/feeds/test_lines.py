@@ -152,7 +152,7 @@ BAD = {
     "too many": ("1,2,3,4", "4 values, expected 3"),
     "a value too many": ("1,2,3,,4", "5 values"),
     "text": ("1,two,3", "channel 'ch1' is 'two'; expected a number"),
-    "semicolons": ("1;2;3", "1 values"),
+    "semicolons": ("1;2;3", "1 value"),
     "inf": ("1,inf,3", "channel 'ch1' is inf"),
     "beyond float": ("1,2,1e400", "channel 'ch2' is inf"),
     "huge": ("1,2,-1e300", "channel 'ch2' is -1e+300"),
@@ -203,14 +203,14 @@ FIRST = {
         "E-3,0.1,2",
         "channel 'ch0' is 'E-3'; expected a number; nor is it a header",
     ),
-    "boot message": ("MPU6050 ready", "1 values, expected 3 (ch0, ch1, ch2); nor is it a header"),
+    "boot message": ("MPU6050 ready", "1 value, expected 3 (ch0, ch1, ch2); nor is it a header"),
     "comment": ("# x, y, z", "channel 'ch0' is '# x'; expected a number; nor is it a header"),
     "other names": (
         "x,y,z",
         "channel 'ch0' is 'x'; expected a number; nor is it a header with the channels' names",
     ),
     "half a line of numbers": ("1,2", "2 values, expected 3 (ch0, ch1, ch2)"),
-    "broken bytes": ("\ufffd" * 50_000, "1 values, expected 3"),
+    "broken bytes": ("\ufffd" * 50_000, "1 value, expected 3"),
     "half a JSON line": ('1, "ch2": 3}', "a quoted cell is not closed"),
 }
 
@@ -320,7 +320,7 @@ def test_a_header_under_another_separator(session: Session) -> None:
     (answer,) = stream(session, "time;ch2;ch1;ch0\n")
     assert (
         answer["error"]
-        == "1 values, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by "
+        == "1 value, expected 3 (ch0, ch1, ch2); between semicolons it has 4: separate them by "
         "commas, or see --separator ';'"
     )
 

@@ -316,7 +316,7 @@ def test_it_is_exported_with_a_report(folder: Path, run: Run) -> None:
 
 def test_it_is_exported_as_c(folder: Path, run: Run) -> None:
     export_c(run.path, folder / "c", scheme="float32")
-    assert "a streaming spotter, 1 channels in, 1 values out" in (folder / "c/model.c").read_text()
+    assert "a streaming spotter, 1 channel in, 1 value out" in (folder / "c/model.c").read_text()
     assert " * spots         loud" in (folder / "c/model.c").read_text()
     assert "in raw units, the spots." in (folder / "c/model.h").read_text()
 

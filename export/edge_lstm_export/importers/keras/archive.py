@@ -65,7 +65,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Raises ConversionError if it is missing or large, before it is unpacked."""
     found = [info for info in archive.infolist() if info.filename == name]
     if len(found) != 1:
-        raise ConversionError(f"has {len(found)} members {name!r}; {HINT}")
+        raise ConversionError(
+            f"has {len(found) or 'no'} member{'s' * (len(found) > 1)} {name!r}; {HINT}"
+        )
     if found[0].file_size > LARGEST[name]:
         raise ConversionError(f"{name} is larger than {LARGEST[name] >> 20} MiB")
     with archive.open(found[0]) as member:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import onnxsim
 from onnx import helper, numpy_helper
 
 from edge_lstm_runtime.errors import ConversionError
@@ -227,6 +226,8 @@ def _renamed(
 
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     """By onnxsim, or as it is if onnxsim does not take it."""
+    import onnxsim  # it imports PyTorch
+
     names = [v.name for v in (*model.graph.input, *model.graph.output)]
     try:
         simple, consistent = onnxsim.simplify(model)
