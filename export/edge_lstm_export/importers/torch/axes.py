@@ -8,9 +8,10 @@ from typing import Any
 
 from .values import Axes, FaultError, Rows, State, Value, shape_of
 
+CASTS = ("to", "_to_copy")
 SAME = (
     *("dropout", "dropout_", "clone", "contiguous", "detach", "detach_", "alias"),
-    *("lift_fresh_copy", "to", "_to_copy"),
+    *("lift_fresh_copy", *CASTS),
 )
 RESHAPED = (
     *("view", "reshape", "flatten", "unflatten", "expand", "expand_as"),
@@ -32,6 +33,12 @@ class Moves:
             raise FaultError(
                 "drops values at random: exported in training mode; call net.eval() first"
             )
+        if base in CASTS:
+            old, new = (n.meta["val"].dtype for n in (node.args[0], node))
+            whole = old.is_floating_point and not new.is_floating_point
+            if new != old and (whole or new.itemsize < 4):
+                kind = str(new).removeprefix("torch.")
+                raise FaultError(f"rounds to {kind}, which there is no layer for")
         return self.values[node.args[0].name]
 
     def _rows(self, node: Any, *, padded: bool = False) -> Rows:
@@ -85,14 +92,18 @@ class Moves:
 
     def _select(self, node: Any, base: str) -> Value:  # noqa: ARG002
         axis, index = node.args[1:]
-        return self._one(node.args[0], axis, index)
+        return self._one(node.args[0], axis, index, node)
 
     def _unbind(self, node: Any, base: str) -> Value:  # noqa: ARG002
         axis = node.args[1] if len(node.args) > 1 else 0
-        count = shape_of(node.args[0])[axis]
-        return tuple(self._one(node.args[0], axis, k) for k in range(count))
+        reads = {n.args[1]: n for n in node.users}
+        return tuple(
+            self._one(node.args[0], axis, k, reads[k]) if k in reads else None
+            for k in range(shape_of(node.args[0])[axis])
+        )
 
-    def _one(self, node: Any, axis: int, index: int) -> Value:
+    def _one(self, node: Any, axis: int, index: int, taken: Any) -> Value:
+        """taken: the node that is one place of an axis of a node."""
         value = self.values[node.name]
         shape = shape_of(node)
         axis %= len(shape)
@@ -106,8 +117,8 @@ class Moves:
         kind = rows.axes[axis]
         axes = rows.axes[:axis] + rows.axes[axis + 1 :]
         if kind == "F" and shape[axis] > 1:
-            rows = self._chosen(rows, node, range(shape[axis])[index:][:1])
-            return dataclasses.replace(rows, axes=axes)
+            rows = dataclasses.replace(rows, axes=axes)
+            return self._chosen(rows, taken, range(shape[axis])[index:][:1])
         if kind == "T":
             return Rows(rows.parts, axes, index % self.steps)
         return dataclasses.replace(rows, axes=axes)
@@ -122,11 +133,16 @@ class Moves:
         if isinstance(value, State) and axis == 0 and len(node.args) < 5:
             return dataclasses.replace(value, items=value.items[start:end])
         if isinstance(value, Rows) and value.axes[axis] == "T" and shape[axis] == 1:
+            rows = self._rows(node.args[0])
             at = range(self.steps)[start:end][0]
-            return Rows(value.parts, _swap(value.axes, axis, "1"), at)
+            return Rows(rows.parts, _swap(rows.axes, axis, "1"), at)
         if isinstance(value, Rows) and value.axes[axis] == "F":
             size = shape_of(node.args[0])[axis]
-            return self._chosen(self._rows(node.args[0]), node, range(size)[start:end])
+            step = (*node.args[4:], 1)[0]
+            places = range(size)[start:end:step]
+            if not places:
+                raise FaultError("takes no feature at all")
+            return self._chosen(self._rows(node.args[0]), node, places)
         raise FaultError("takes some of the steps alone")
 
     def _chosen(self, rows: Rows, node: Any, places: range) -> Rows:

@@ -22,10 +22,10 @@ from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import Network
 
-from .axes import PERMUTED, RESHAPED, SAME
+from .axes import CASTS, PERMUTED, RESHAPED, SAME
 from .pointwise import ACTIVATIONS
 from .recurrent import KINDS, Recurrent
-from .run import Program
+from .run import ANSWER, Program
 from .values import (
     ODD,
     Const,
@@ -46,6 +46,9 @@ MADE = (
 ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
 ARITHMETIC = ("add", "sub", "mul", "div")
 BATCH_NORM = ("batch_norm", "_native_batch_norm_legit_no_training")
+VIEWS = {  # that may have the memory of what they read
+    *(*SAME, *RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind")
+}
 FOLDED = {  # of constants
     *(*SAME, *RESHAPED, *PERMUTED, *ARITHMETIC, *ACTIVATIONS),
     *("select", "slice", "cat", "stack", "repeat", "chunk", "split", "unbind", "exp", "sqrt"),
@@ -79,6 +82,7 @@ class Walk(Recurrent):
     x_shape  of x
     whole_numbers  whether x is of integers
     faults   what can't be taken -> the nodes
+    memory   a node that may share its memory with others -> the first of them
     """
 
     nodes: list[Any]
@@ -88,6 +92,7 @@ class Walk(Recurrent):
     x_shape: tuple[int, ...] = dataclasses.field(default=(), init=False)
     whole_numbers: bool = dataclasses.field(default=False, init=False)
     faults: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
     # --- the walk ---
 
@@ -99,8 +104,7 @@ class Walk(Recurrent):
             elif node.op == "call_function":
                 try:
                     self.values[node.name] = self._value(node)
-                    if base_of(node).endswith("_"):  # in place
-                        self.values[node.args[0].name] = self.values[node.name]
+                    self._share(node)
                 except FaultError as e:
                     self.values[node.name] = None
                     self._fault(node, str(e))
@@ -113,6 +117,27 @@ class Walk(Recurrent):
                 for what, names in self.faults.items()
             ]
             raise ConversionError(f"can't take {'; '.join(listed)}")
+
+    def _share(self, node: Any) -> None:
+        """Note whose memory a node has, and what an operator in place changes there."""
+        base = base_of(node)
+        changes = base.endswith("_")
+        source: Any = node.args[0] if node.args else node
+        taken = "getitem" in str(node.target) and source in self.memory
+        if base in VIEWS or changes or taken:
+            self.memory[node] = self.memory.setdefault(source, source)
+        if not changes:
+            return
+        places = {n: k for k, n in enumerate(self.nodes)}
+        before = self.values[source.name]
+        for other, memory in self.memory.items():
+            later = any(places[user] > places[node] for user in other.users)
+            if memory is not self.memory[node] or other is node or not later:
+                continue
+            if self.values[other.name] != before:
+                raise FaultError(f"changes {other.name!r} in place, another view of its values")
+            self.values[other.name] = self.values[node.name]
+        self.values[source.name] = self.values[node.name]
 
     def _fault(self, node: Any, what: str) -> None:
         module = module_of(node)
@@ -248,12 +273,23 @@ class Walk(Recurrent):
             return value.tensor
 
         args = torch.fx.map_arg(node.args, tensor)
-        if base in ("to", "_to_copy"):
-            return Const(args[0])
+        if base in CASTS:
+            return self._cast(node, args[0])
         value = node.target(*args, **node.kwargs)
         if isinstance(value, tuple | list):
             return tuple(map(Const, value))
         return Const(value)
+
+    def _cast(self, node: Any, tensor: Any) -> Value:
+        import torch
+
+        wanted = node.meta["val"].dtype
+        if wanted in (torch.float32, torch.float64):
+            return Const(tensor)
+        rounded = tensor.to(wanted)
+        if rounded.is_floating_point():
+            self.replaced[node.name] = rounded.double()
+        return Const(rounded)
 
     # --- the result ---
 
@@ -267,9 +303,12 @@ class Walk(Recurrent):
                 raise FaultError(f"answers step {rows.at} of {self.steps} alone: it {POOLING}")
         except FaultError as e:
             raise ConversionError(f"output {name!r} {e}") from e
-        if len(rows.parts) == 1 and rows.parts[0] != FEATURES:
-            return rows.parts[0]
-        return self._combined("concat", [rows], node).parts[0]
+        layer = rows.parts[0]
+        if rows.parts[1:] or layer == FEATURES:
+            layer = self._combined("concat", [rows], node).parts[0]
+        axis = rows.axes.index("T") if "T" in rows.axes else None
+        self.found[layer] = ({None: ANSWER}, axis)  # the proof reads it, and not a twin of it
+        return layer
 
     def network(self) -> Network:
         """The layers that the output needs. Raises ConversionError."""
@@ -333,8 +372,8 @@ class Walk(Recurrent):
         called = node.op == "call_function" and base_of(node) not in ASSERTED
         return called and node.name not in self.replaced
 
-    def original(self, tool: str) -> Program:
-        """What the network is proved against."""
+    def original(self, tool: str, *, whole: bool) -> Program:
+        """What the network is proved against. whole: each window begins anew."""
         import torch
 
         values = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
@@ -344,7 +383,9 @@ class Walk(Recurrent):
         values |= self.replaced
         given = self.pairs()
         taken = {self.starts[layer] for layer, _ in self.given.values()}
-        loops = {first: last for first, last in self.loops.items() if first not in taken}
+        loops = {
+            first: last for first, last in self.loops.items() if first not in taken and not whole
+        }
         return Program(
             tool,
             [n for n in self.nodes if self._runs(n)],
@@ -356,6 +397,7 @@ class Walk(Recurrent):
             self.steps,
             loops,
             given,
-            self.pasts,
+            {} if whole else self.pasts,
             {name: (list(nodes.values()), axis) for name, (nodes, axis) in self.found.items()},
+            self.outputs[0],
         )
