@@ -74,6 +74,7 @@ TAKEN: dict[str, Callable[[Net, Tensor], Tensor | tuple[Tensor, ...]]] = {
     ),
     "two dilations": lambda n, y: second(conv(n, y, 1), conv(n, y, 2)),
     "dropout is the same memory": lambda _, y: dropped(y),
+    "a copy in place": lambda _, y: torch.cat([y.clone().relu_(), y], -1),
     "each second feature": lambda _, y: y[:, :, 1::2],
     "single features": lambda _, y: y[:, :, 0].unsqueeze(-1) * y.unbind(-1)[2].unsqueeze(-1),
     "whole numbers of a constant": lambda n, y: y * (3 * n.b).long(),

@@ -46,8 +46,10 @@ MADE = (
 ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
 ARITHMETIC = ("add", "sub", "mul", "div")
 BATCH_NORM = ("batch_norm", "_native_batch_norm_legit_no_training")
+COPIES = {"clone", "lift_fresh_copy", "_to_copy"}
 VIEWS = {  # that may have the memory of what they read
-    *(*SAME, *RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind")
+    *(set(SAME) - COPIES),
+    *(*RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind"),
 }
 FOLDED = {  # of constants
     *(*SAME, *RESHAPED, *PERMUTED, *ARITHMETIC, *ACTIVATIONS),
