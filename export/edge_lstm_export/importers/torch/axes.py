@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from .values import Axes, FaultError, Rows, State, Value, shape_of
+from .values import Axes, FaultError, Rows, State, Value, base_of, shape_of
 
 CASTS = ("to", "_to_copy")
 SAME = (
@@ -18,15 +18,24 @@ RESHAPED = (
     *("squeeze", "unsqueeze"),
 )
 PERMUTED = ("transpose", "permute", "t", "swapaxes")
+COPIES = {"clone", "lift_fresh_copy", "_to_copy"}
+VIEWS = {  # that may have the memory of what they read
+    *(set(SAME) - COPIES),
+    *(*RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind"),
+}
 
 
 @dataclasses.dataclass
 class Moves:
-    """values: of the nodes so far. steps: W. starts: recurrent layer -> its first node."""
+    """values: of the nodes so far. steps: W. starts: recurrent layer -> its first node.
+
+    memory: a node that may share its memory with others -> the first of them
+    """
 
     values: dict[str, Value] = dataclasses.field(default_factory=dict, init=False)
     steps: int = dataclasses.field(default=1, init=False)
     starts: dict[str, str] = dataclasses.field(default_factory=dict, init=False)
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def _same(self, node: Any, base: str) -> Value:
         if base.startswith("dropout") and node.args[1] and node.args[2]:
@@ -40,6 +49,27 @@ class Moves:
                 kind = str(new).removeprefix("torch.")
                 raise FaultError(f"rounds to {kind}, which there is no layer for")
         return self.values[node.args[0].name]
+
+    def _share(self, node: Any) -> None:
+        """Note whose memory a node has, and what an operator in place changes there."""
+        base = base_of(node)
+        changes = base.endswith("_")
+        source: Any = node.args[0] if node.args else node
+        taken = "getitem" in str(node.target) and source in self.memory
+        if base in VIEWS or changes or taken:
+            self.memory[node] = self.memory.setdefault(source, source)
+        if not changes:
+            return
+        places = {n: k for k, n in enumerate(node.graph.nodes)}
+        before = self.values[source.name]
+        for other, memory in self.memory.items():
+            later = any(places[user] > places[node] for user in other.users)
+            if memory is not self.memory[node] or other is node or not later:
+                continue
+            if self.values[other.name] != before:
+                raise FaultError(f"changes {other.name!r} in place, another view of its values")
+            self.values[other.name] = self.values[node.name]
+        self.values[source.name] = self.values[node.name]
 
     def _rows(self, node: Any, *, padded: bool = False) -> Rows:
         """The value of a node that a layer reads. padded: it may have zeros in front."""

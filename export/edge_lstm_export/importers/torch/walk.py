@@ -46,11 +46,6 @@ MADE = (
 ASSERTED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"}
 ARITHMETIC = ("add", "sub", "mul", "div")
 BATCH_NORM = ("batch_norm", "_native_batch_norm_legit_no_training")
-COPIES = {"clone", "lift_fresh_copy", "_to_copy"}
-VIEWS = {  # that may have the memory of what they read
-    *(set(SAME) - COPIES),
-    *(*RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind"),
-}
 FOLDED = {  # of constants
     *(*SAME, *RESHAPED, *PERMUTED, *ARITHMETIC, *ACTIVATIONS),
     *("select", "slice", "cat", "stack", "repeat", "chunk", "split", "unbind", "exp", "sqrt"),
@@ -84,7 +79,6 @@ class Walk(Recurrent):
     x_shape  of x
     whole_numbers  whether x is of integers
     faults   what can't be taken -> the nodes
-    memory   a node that may share its memory with others -> the first of them
     """
 
     nodes: list[Any]
@@ -94,7 +88,6 @@ class Walk(Recurrent):
     x_shape: tuple[int, ...] = dataclasses.field(default=(), init=False)
     whole_numbers: bool = dataclasses.field(default=False, init=False)
     faults: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
-    memory: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
     # --- the walk ---
 
@@ -119,27 +112,6 @@ class Walk(Recurrent):
                 for what, names in self.faults.items()
             ]
             raise ConversionError(f"can't take {'; '.join(listed)}")
-
-    def _share(self, node: Any) -> None:
-        """Note whose memory a node has, and what an operator in place changes there."""
-        base = base_of(node)
-        changes = base.endswith("_")
-        source: Any = node.args[0] if node.args else node
-        taken = "getitem" in str(node.target) and source in self.memory
-        if base in VIEWS or changes or taken:
-            self.memory[node] = self.memory.setdefault(source, source)
-        if not changes:
-            return
-        places = {n: k for k, n in enumerate(self.nodes)}
-        before = self.values[source.name]
-        for other, memory in self.memory.items():
-            later = any(places[user] > places[node] for user in other.users)
-            if memory is not self.memory[node] or other is node or not later:
-                continue
-            if self.values[other.name] != before:
-                raise FaultError(f"changes {other.name!r} in place, another view of its values")
-            self.values[other.name] = self.values[node.name]
-        self.values[source.name] = self.values[node.name]
 
     def _fault(self, node: Any, what: str) -> None:
         module = module_of(node)
