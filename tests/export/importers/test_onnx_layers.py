@@ -263,3 +263,25 @@ def test_dtln_2_becomes_layers() -> None:
     assert foreign.network.layers[5].inputs == ("dense0", "dense4")
     xs = 0.1 * np.random.default_rng(0).normal(size=(300, 512)).astype(np.float32)
     prove(foreign, xs)
+
+
+def test_a_reset_gate_on_the_whole_sum_is_no_gru(tmp_path: Path) -> None:
+    """n = tanh(r (W x + R h)): it is run as it is, and not taken for a GRU without W x."""
+
+    def build(b: Builder) -> Ends:
+        gates = [
+            b.add("Add", b.add("MatMul", "x", b.random(FEATURES, H)), b.add("MatMul", "h", R))
+            for R in (b.random(H, H), b.random(H, H), b.random(H, H))
+        ]
+        z, r = (b.add("Sigmoid", gate) for gate in gates[:2])
+        n = b.add("Tanh", b.add("Mul", r, gates[2]))
+        rest = b.add("Mul", b.add("Sub", b.constant(1), z), n)
+        b.add("Add", rest, b.add("Mul", z, "h"), to="hn")
+        b.add("MatMul", "hn", b.random(H, 2), to="y")
+        return Ends({"x": (1, FEATURES), "h": (1, H)}, ["y", "hn"], {"h": "hn"})
+
+    net = import_net(saved(tmp_path / "net.onnx", build))
+    assert net.foreign.step is not None
+    xs = stream(300)
+    expected = streamed(*made(build), xs)
+    assert np.abs(net.foreign.original.run(xs)["y"] - expected).max() < 1e-5

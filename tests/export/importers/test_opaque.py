@@ -159,6 +159,32 @@ def test_states_in_the_wrong_order_are_noticed(tmp_path: Path) -> None:
     assert any(note.startswith("--state is followed, though the old") for note in crossed.notes)
 
 
+def in_a_row(*after: str) -> Build:
+    """Two cells of one size. after: their states in the file's order."""
+
+    def build(b: Builder) -> Ends:
+        below = "x"
+        for name, size in (("a", INPUTS), ("b", UNITS)):
+            sums = [b.add("MatMul", below, b.random(size, UNITS))]
+            sums.append(b.add("MatMul", name, b.random(UNITS, UNITS)))
+            below = b.add("Softsign", b.add("Add", *sums), to=f"{name}n")
+        b.add("MatMul", "bn", b.random(UNITS, 2), to="y")
+        shapes = {"x": (1, INPUTS), "a": (1, UNITS), "b": (1, UNITS)}
+        return Ends(shapes, ["y", *after], {"a": "an", "b": "bn"})
+
+    return build
+
+
+def test_states_of_cells_in_a_row(tmp_path: Path) -> None:
+    pairs = "The states, before and after a step: a and an, b and bn"
+    right = import_net(saved(tmp_path / "right.onnx", in_a_row("an", "bn")))
+    assert pairs in right.notes
+    path = tmp_path / "net.onnx"
+    said = "the old value of 'b' changes nothing of its pair 'an'"
+    refused(path, in_a_row("bn", "an"), said, "use --state")
+    assert pairs in import_net(path, states={"a": "an", "b": "bn"}).notes
+
+
 @pytest.mark.parametrize(
     ("build", "states", "said"),
     [

@@ -132,7 +132,8 @@ def suspicious(session: Any, shapes: Shapes, pairs: Pairs, certain: Mapping[str,
 
     The old value of an LSTM's c, and of a buffer that is shifted, is in the new one as it is, times
     a factor. So the new value is a straight line over the old one, element by element, and an
-    output that isn't, or that has nothing of it, is another state's.
+    output that isn't, or that has nothing of it, is another state's. Of cells in a row, the state
+    of a later one changes nothing of an earlier one.
     """
     x = next(iter(shapes))
     rng = np.random.default_rng(0)
@@ -144,35 +145,61 @@ def suspicious(session: Any, shapes: Shapes, pairs: Pairs, certain: Mapping[str,
     base[x] = rng.standard_normal(shapes[x]).astype(np.float32)
     for group in alike.values():
         outputs = [pairs[name] for name in group]
+        reached: dict[str, list[str]] = {}
         for name in group if len(group) > 1 else ():
-            straight = _straight(session, base, name, outputs, rng)
+            reached[name], straight = _reached(session, base, name, outputs, rng)
             own = pairs[name]
             if len(straight) == 1 and straight[0] != own:
                 return (
                     f"the old value of {name!r} goes on in {straight[0]!r}, as a state's does, and "
                     f"its pair is {own!r}"
                 )
+        for name, found in reached.items():
+            if pairs[name] not in found and _can_all_be_paired(reached):
+                return (
+                    f"the old value of {name!r} changes nothing of its pair {pairs[name]!r}, and "
+                    "in another order each state's does"
+                )
     return ""
 
 
-def _straight(
+def _can_all_be_paired(reached: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each state can have an output of its own, among those that it reaches."""
+    holds: dict[str, str] = {}
+
+    def placed(name: str, tried: set[str]) -> bool:
+        for output in reached[name]:
+            if output not in tried:
+                tried.add(output)
+                if output not in holds or placed(holds[output], tried):
+                    holds[output] = name
+                    return True
+        return False
+
+    return all(placed(name, set()) for name in reached)
+
+
+def _reached(
     session: Any,
     base: Mapping[str, NDArray[np.float32]],
     name: str,
     outputs: list[str],
     rng: np.random.Generator,
-) -> list[str]:
-    """The outputs that change with this state along a straight line."""
+) -> tuple[list[str], list[str]]:
+    """The outputs that change with this state, and those of them along a straight line."""
     way = rng.standard_normal(base[name].shape).astype(np.float32)
     places = (-4.0, 0.0, 4.0)
     rows = [run(session, outputs, {**base, name: (k * way).astype(np.float32)}) for k in places]
     found = []
+    straight = []
     for output, low, middle, high in zip(outputs, *rows, strict=True):
         change = float(np.abs(high - low).max())
         bend = float(np.abs(high - 2 * middle + low).max())
-        if change > TRIED and bend <= TRIED * change:
+        if change > 0 or bend > 0:
             found.append(output)
-    return found
+        if change > TRIED and bend <= TRIED * change:
+            straight.append(output)
+    return found, straight
 
 
 def without_effect(session: Any, shapes: Shapes, pairs: Pairs, y: str, steps: int) -> list[str]:

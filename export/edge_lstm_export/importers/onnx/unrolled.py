@@ -227,6 +227,8 @@ class _Finder:
         H = part.units
         if not np.array_equal(np.sort(before), h) or W_h[2 * H :].any():
             return None
+        if not np.isin(h_n.columns, h).all():  # the reset gate is on a part of x too
+            return None
         W_h[2 * H :] = h_n.rows(h).T
         b_h = np.zeros(3 * H)
         b_h[2 * H :] = h_n.b

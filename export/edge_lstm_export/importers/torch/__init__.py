@@ -147,7 +147,7 @@ def _foreign(program: Any) -> Foreign:
         raise ConversionError("the net has no input or no output")
     walk = _walked(tensors, list(program.graph.nodes), inputs, outputs)
     network = walk.network()
-    original = walk.original(f"PyTorch {torch.__version__.partition('+')[0]}")
+    original = walk.original(f"PyTorch {torch.__version__.partition('+')[0]}", whole=network.whole)
     notes += walk.notes()
     nodes = {layer.name: walk.where[layer.name] for layer in network.layers}
     return Foreign(

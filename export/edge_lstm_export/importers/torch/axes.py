@@ -6,33 +6,70 @@ import dataclasses
 import math
 from typing import Any
 
-from .values import Axes, FaultError, Rows, State, Value, shape_of
+from .values import Axes, FaultError, Rows, State, Value, base_of, shape_of
 
+CASTS = ("to", "_to_copy")
 SAME = (
     *("dropout", "dropout_", "clone", "contiguous", "detach", "detach_", "alias"),
-    *("lift_fresh_copy", "to", "_to_copy"),
+    *("lift_fresh_copy", *CASTS),
 )
 RESHAPED = (
     *("view", "reshape", "flatten", "unflatten", "expand", "expand_as"),
     *("squeeze", "unsqueeze"),
 )
 PERMUTED = ("transpose", "permute", "t", "swapaxes")
+COPIES = {"clone", "lift_fresh_copy", "_to_copy"}
+VIEWS = {  # that may have the memory of what they read
+    *(set(SAME) - COPIES),
+    *(*RESHAPED, *PERMUTED, "select", "slice", "chunk", "split", "unbind"),
+}
 
 
 @dataclasses.dataclass
 class Moves:
-    """values: of the nodes so far. steps: W. starts: recurrent layer -> its first node."""
+    """values: of the nodes so far. steps: W. starts: recurrent layer -> its first node.
+
+    memory: a node that may share its memory with others -> the first of them
+    """
 
     values: dict[str, Value] = dataclasses.field(default_factory=dict, init=False)
     steps: int = dataclasses.field(default=1, init=False)
     starts: dict[str, str] = dataclasses.field(default_factory=dict, init=False)
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def _same(self, node: Any, base: str) -> Value:
         if base.startswith("dropout") and node.args[1] and node.args[2]:
             raise FaultError(
                 "drops values at random: exported in training mode; call net.eval() first"
             )
+        if base in CASTS:
+            old, new = (n.meta["val"].dtype for n in (node.args[0], node))
+            whole = old.is_floating_point and not new.is_floating_point
+            if new != old and (whole or new.itemsize < 4):
+                kind = str(new).removeprefix("torch.")
+                raise FaultError(f"rounds to {kind}, which there is no layer for")
         return self.values[node.args[0].name]
+
+    def _share(self, node: Any) -> None:
+        """Note whose memory a node has, and what an operator in place changes there."""
+        base = base_of(node)
+        changes = base.endswith("_")
+        source: Any = node.args[0] if node.args else node
+        taken = "getitem" in str(node.target) and source in self.memory
+        if base in VIEWS or changes or taken:
+            self.memory[node] = self.memory.setdefault(source, source)
+        if not changes:
+            return
+        places = {n: k for k, n in enumerate(node.graph.nodes)}
+        before = self.values[source.name]
+        for other, memory in self.memory.items():
+            later = any(places[user] > places[node] for user in other.users)
+            if memory is not self.memory[node] or other is node or not later:
+                continue
+            if self.values[other.name] != before:
+                raise FaultError(f"changes {other.name!r} in place, another view of its values")
+            self.values[other.name] = self.values[node.name]
+        self.values[source.name] = self.values[node.name]
 
     def _rows(self, node: Any, *, padded: bool = False) -> Rows:
         """The value of a node that a layer reads. padded: it may have zeros in front."""
@@ -85,14 +122,18 @@ class Moves:
 
     def _select(self, node: Any, base: str) -> Value:  # noqa: ARG002
         axis, index = node.args[1:]
-        return self._one(node.args[0], axis, index)
+        return self._one(node.args[0], axis, index, node)
 
     def _unbind(self, node: Any, base: str) -> Value:  # noqa: ARG002
         axis = node.args[1] if len(node.args) > 1 else 0
-        count = shape_of(node.args[0])[axis]
-        return tuple(self._one(node.args[0], axis, k) for k in range(count))
+        reads = {n.args[1]: n for n in node.users}
+        return tuple(
+            self._one(node.args[0], axis, k, reads[k]) if k in reads else None
+            for k in range(shape_of(node.args[0])[axis])
+        )
 
-    def _one(self, node: Any, axis: int, index: int) -> Value:
+    def _one(self, node: Any, axis: int, index: int, taken: Any) -> Value:
+        """taken: the node that is one place of an axis of a node."""
         value = self.values[node.name]
         shape = shape_of(node)
         axis %= len(shape)
@@ -106,8 +147,8 @@ class Moves:
         kind = rows.axes[axis]
         axes = rows.axes[:axis] + rows.axes[axis + 1 :]
         if kind == "F" and shape[axis] > 1:
-            rows = self._chosen(rows, node, range(shape[axis])[index:][:1])
-            return dataclasses.replace(rows, axes=axes)
+            rows = dataclasses.replace(rows, axes=axes)
+            return self._chosen(rows, taken, range(shape[axis])[index:][:1])
         if kind == "T":
             return Rows(rows.parts, axes, index % self.steps)
         return dataclasses.replace(rows, axes=axes)
@@ -122,11 +163,16 @@ class Moves:
         if isinstance(value, State) and axis == 0 and len(node.args) < 5:
             return dataclasses.replace(value, items=value.items[start:end])
         if isinstance(value, Rows) and value.axes[axis] == "T" and shape[axis] == 1:
+            rows = self._rows(node.args[0])
             at = range(self.steps)[start:end][0]
-            return Rows(value.parts, _swap(value.axes, axis, "1"), at)
+            return Rows(rows.parts, _swap(rows.axes, axis, "1"), at)
         if isinstance(value, Rows) and value.axes[axis] == "F":
             size = shape_of(node.args[0])[axis]
-            return self._chosen(self._rows(node.args[0]), node, range(size)[start:end])
+            step = (*node.args[4:], 1)[0]
+            places = range(size)[start:end:step]
+            if not places:
+                raise FaultError("takes no feature at all")
+            return self._chosen(self._rows(node.args[0]), node, places)
         raise FaultError("takes some of the steps alone")
 
     def _chosen(self, rows: Rows, node: Any, places: range) -> Rows:

@@ -74,7 +74,7 @@ class Convolution(Pointwise):
         _check_reach(reach, rows.before, padding[0])
         b = np.zeros(W.shape[2]) if bias is None else self._constant(bias)
         plain = dataclasses.replace(rows, before=0)
-        key = ("conv1d", rows.parts, weight.name, str(bias))
+        key = (*self._called(node), rows.parts)
         if kernel == 1:
             return self._dense(key, plain, node, (W[0], b), "none")
         if padding[0]:

@@ -85,6 +85,12 @@ class Making(Moves):
         axis = rows.axes.index("T") if "T" in rows.axes else None
         self.found.setdefault(layer, ({}, axis))[0].setdefault(rows.at, node.name)
 
+    def _called(self, node: Any) -> tuple[str, ...]:
+        """What is computed of the inputs: the operator, its weights and its options."""
+        moving = [n for n in node.all_input_nodes if not self._is_constant(n)]
+        weights = ["" if any(a is n for n in moving) else str(a) for a in node.args]
+        return (str(node.target), *weights, str(node.kwargs))
+
     def _name(self, kind: str) -> str:
         return f"{kind}{sum(layer.type == kind for layer in self.layers.values())}"
 

@@ -43,7 +43,7 @@ class Pointwise(Making):
             raise FaultError("multiplies an axis that is not the features")
         b = np.zeros(W.shape[1]) if bias is None else self._constant(bias)
         last, activation = _activated(node)
-        key = ("linear", rows.parts, *(n.name for n in node.all_input_nodes[1:]), activation)
+        key = (*self._called(node), rows.parts, activation)
         made = self._dense(key, rows, last, (W, b), activation)
         if last is not node:
             self.fused[last.name] = made
@@ -84,6 +84,8 @@ class Pointwise(Making):
         a, b = node.args[:2]
         if node.kwargs.get("alpha", 1) != 1:
             raise FaultError("adds with a factor (alpha), which there is no layer for yet")
+        if node.kwargs.get("rounding_mode"):
+            raise FaultError("rounds what it divides, which there is no layer for")
         if operation == "rsub":
             operation, a, b = "sub", b, a
         if not (self._is_constant(a) or self._is_constant(b)):
@@ -91,7 +93,7 @@ class Pointwise(Making):
         first = self._is_constant(a)
         rows = self._rows(b if first else a)
         c = self._feature_constant(rows, a if first else b)
-        key = (operation, first, str(a if first else b))
+        key = self._called(node)
         if operation == "div":
             if first:
                 raise FaultError("divides by a tensor, which there is no layer for")
@@ -106,10 +108,11 @@ class Pointwise(Making):
     def _feature_constant(self, rows: Rows, node: Any) -> Any:
         """A constant that is the same at each step, as a number or (n,)."""
         c = self._constant(node)
-        if np.size(c) == 1:
+        if np.size(c) == 1 and np.ndim(c) <= len(rows.axes):
             return float(np.reshape(c, ()))
         axis = np.ndim(c) - (len(rows.axes) - rows.axes.index("F"))
-        if axis < 0 or np.size(c) != np.shape(c)[axis]:
+        more = np.ndim(c) > len(rows.axes)  # axes, which the result then has too
+        if axis < 0 or more or np.size(c) != np.shape(c)[axis]:
             raise FaultError(
                 f"computes with a constant of the shape {np.shape(c)}, expected one value for each "
                 "feature"
@@ -160,7 +163,8 @@ class Pointwise(Making):
             raise FaultError("has a slope for each value of axis 1, which is not the features")
         slopes = np.broadcast_to(slope, (self._size(rows),))
         layer = Prelu(self._name(Prelu.type), (self._single(rows, node),))
-        made = self._layer((base, rows.parts, str(given)), layer, {"slope": slopes}, node)
+        key = (*self._called(node), rows.parts)
+        made = self._layer(key, layer, {"slope": slopes}, node)
         return self._of(made, node, rows)
 
     # --- all features of a step together ---
@@ -172,7 +176,7 @@ class Pointwise(Making):
         layer = Softmax(self._name(Softmax.type), (self._single(rows, node),))
         return self._of(self._layer((base, rows.parts), layer, {}, node), node, rows)
 
-    def _layer_norm(self, node: Any, base: str) -> Value:
+    def _layer_norm(self, node: Any, base: str) -> Value:  # noqa: ARG002
         source, shape, weight, bias, epsilon, *_ = (*node.args, None, None, 1e-5)[:5]
         rows = self._rows(source)
         n = self._size(rows)
@@ -183,7 +187,7 @@ class Pointwise(Making):
         layer = LayerNorm(
             self._name(LayerNorm.type), (self._single(rows, node),), float(np.float32(epsilon))
         )
-        key = (base, rows.parts, str(weight), str(bias))
+        key = (*self._called(node), rows.parts)
         return self._of(self._layer(key, layer, {"a": a, "b": b}, node), node, rows)
 
     def _batch_norm(self, node: Any, base: str) -> Value:
@@ -203,8 +207,7 @@ class Pointwise(Making):
         b = -means * a if bias is None else self._constant(bias) - means * a
         self._exactly(weight, a.astype(np.float32) * deviation)
         self._exactly(bias, b.astype(np.float32) + means * a.astype(np.float32))
-        key = (base, *(str(n) for n in (weight, bias, mean, variance)))
-        return self._scaled(key, rows, node, (a, b))
+        return self._scaled(self._called(node), rows, node, (a, b))
 
     def _exactly(self, node: Any, value: Floats) -> None:
         """Make a weight of the original what ours, rounded to float32, stand for."""

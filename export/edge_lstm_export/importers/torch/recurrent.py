@@ -162,7 +162,7 @@ class Recurrent(Convolution):
             raise FaultError("looks up several numbers at a step, expected one")
         W = self._constant(weight)
         layer = Embedding(self._name(Embedding.type), rows.parts, *W.shape)
-        made = self._layer(("embedding", rows.parts, weight.name), layer, {"W": W}, node)
+        made = self._layer((*self._called(node), rows.parts), layer, {"W": W}, node)
         if rows.parts == (FEATURES,):
             self.counts[0] = len(W)
         found = self._of(made, node, rows)

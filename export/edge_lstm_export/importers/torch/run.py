@@ -12,6 +12,8 @@ from edge_lstm_runtime.errors import ConversionError
 from .. import Float32, Floats
 from .values import ODD, base_of
 
+ANSWER = ""  # among the nodes: the output, as it is after all of them
+
 
 @dataclasses.dataclass
 class Program:
@@ -30,6 +32,7 @@ class Program:
     pasts    a node that puts zeros in front of the first step -> the node of these steps, how many
              zeros, the axis. Their last steps stand there in the next window
     found    layer -> the nodes that are its output, and the axis of time in it. None: of one step
+    y        the node of the answer
     """
 
     tool: str
@@ -44,6 +47,7 @@ class Program:
     given: dict[str, str]
     pasts: dict[str, tuple[str, int, int]]
     found: dict[str, tuple[list[str], int | None]]
+    y: str
     double: bool = True
 
     def run(self, xs: Float32) -> dict[str, Floats]:
@@ -115,6 +119,7 @@ class Program:
             computed[node.name] = value
             if node.name in wanted:
                 kept[node.name] = value.numpy().copy()
+        kept[ANSWER] = computed[self.y].numpy()  # as it is in the end
         return computed, kept
 
     def _after_past(

@@ -22,10 +22,10 @@ from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import Network
 
-from .axes import PERMUTED, RESHAPED, SAME
+from .axes import CASTS, PERMUTED, RESHAPED, SAME
 from .pointwise import ACTIVATIONS
 from .recurrent import KINDS, Recurrent
-from .run import Program
+from .run import ANSWER, Program
 from .values import (
     ODD,
     Const,
@@ -99,8 +99,7 @@ class Walk(Recurrent):
             elif node.op == "call_function":
                 try:
                     self.values[node.name] = self._value(node)
-                    if base_of(node).endswith("_"):  # in place
-                        self.values[node.args[0].name] = self.values[node.name]
+                    self._share(node)
                 except FaultError as e:
                     self.values[node.name] = None
                     self._fault(node, str(e))
@@ -248,12 +247,23 @@ class Walk(Recurrent):
             return value.tensor
 
         args = torch.fx.map_arg(node.args, tensor)
-        if base in ("to", "_to_copy"):
-            return Const(args[0])
+        if base in CASTS:
+            return self._cast(node, args[0])
         value = node.target(*args, **node.kwargs)
         if isinstance(value, tuple | list):
             return tuple(map(Const, value))
         return Const(value)
+
+    def _cast(self, node: Any, tensor: Any) -> Value:
+        import torch
+
+        wanted = node.meta["val"].dtype
+        if wanted in (torch.float32, torch.float64):
+            return Const(tensor)
+        rounded = tensor.to(wanted)
+        if rounded.is_floating_point():
+            self.replaced[node.name] = rounded.double()
+        return Const(rounded)
 
     # --- the result ---
 
@@ -267,9 +277,12 @@ class Walk(Recurrent):
                 raise FaultError(f"answers step {rows.at} of {self.steps} alone: it {POOLING}")
         except FaultError as e:
             raise ConversionError(f"output {name!r} {e}") from e
-        if len(rows.parts) == 1 and rows.parts[0] != FEATURES:
-            return rows.parts[0]
-        return self._combined("concat", [rows], node).parts[0]
+        layer = rows.parts[0]
+        if rows.parts[1:] or layer == FEATURES:
+            layer = self._combined("concat", [rows], node).parts[0]
+        axis = rows.axes.index("T") if "T" in rows.axes else None
+        self.found[layer] = ({None: ANSWER}, axis)  # the proof reads it, and not a twin of it
+        return layer
 
     def network(self) -> Network:
         """The layers that the output needs. Raises ConversionError."""
@@ -333,8 +346,8 @@ class Walk(Recurrent):
         called = node.op == "call_function" and base_of(node) not in ASSERTED
         return called and node.name not in self.replaced
 
-    def original(self, tool: str) -> Program:
-        """What the network is proved against."""
+    def original(self, tool: str, *, whole: bool) -> Program:
+        """What the network is proved against. whole: each window begins anew."""
         import torch
 
         values = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
@@ -344,7 +357,9 @@ class Walk(Recurrent):
         values |= self.replaced
         given = self.pairs()
         taken = {self.starts[layer] for layer, _ in self.given.values()}
-        loops = {first: last for first, last in self.loops.items() if first not in taken}
+        loops = {
+            first: last for first, last in self.loops.items() if first not in taken and not whole
+        }
         return Program(
             tool,
             [n for n in self.nodes if self._runs(n)],
@@ -356,6 +371,7 @@ class Walk(Recurrent):
             self.steps,
             loops,
             given,
-            self.pasts,
+            {} if whole else self.pasts,
             {name: (list(nodes.values()), axis) for name, (nodes, axis) in self.found.items()},
+            self.outputs[0],
         )
