@@ -22,6 +22,7 @@ import pytest
 import hatch_build
 from hatch_build import CompileError
 from helpers.locks import locked
+from helpers.on_request import ON_REQUEST
 
 WITHOUT = "edge-lstm without its native kernel, so the runtime will use NumPy: "
 slow = pytest.mark.slow
@@ -145,6 +146,7 @@ def pip(board: Path, folder: Path, *arguments: str | Path, **variables: str) -> 
     return done.stdout + done.stderr
 
 
+@ON_REQUEST  # all wheels are made a second time
 @slow
 def test_the_same_bytes_elsewhere(copy: Path, wheels: dict[str, Path], tmp_path: Path) -> None:
     """Another folder, other times, another umask, and a compiler that has nothing in its cache."""

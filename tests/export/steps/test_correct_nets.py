@@ -143,7 +143,8 @@ def test_float32_is_right_on_every_backend(of: Callable[[Net], Run], name: str) 
 @pytest.mark.slow
 @NEEDS_CONVERTER
 @pytest.mark.parametrize(
-    "name", ["har, seed 0", pytest.param("forget +9", marks=ON_REQUEST), "c to 800"]
+    "name",
+    ["har, seed 0", *(pytest.param(n, marks=ON_REQUEST) for n in ("forget +9", "c to 800"))],
 )
 def test_fp16_leaves_the_rest_of_the_bundle_as_it_is(
     of: Callable[[Net], Run], name: str, tmp_path: Path

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.c_build import compiler
 from helpers.fuzzers import fuzz_bundles, fuzz_kernel, fuzz_kernel_of_gcc
+from helpers.on_request import ON_REQUEST
 
 pytestmark = pytest.mark.slow
 SECONDS = 20
@@ -46,6 +47,7 @@ def test_kernel(tmp_path):
     assert runs(fuzz_kernel(tmp_path, SECONDS, "-seed=1")) > 1000
 
 
+@ON_REQUEST
 @pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 def test_kernel_of_gcc(tmp_path):
     """Before the sums were unsigned, this ended at an overflow in the first second."""

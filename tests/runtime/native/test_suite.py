@@ -13,6 +13,7 @@ import pytest
 
 from hatch_build import MACHINES
 from helpers.c_build import ALONE, HERE, NATIVE, SOURCES, SUITE, WARNINGS, build, compiler, run
+from helpers.on_request import ON_REQUEST
 
 pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 SANITISED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -37,7 +38,15 @@ def test_alone_as_in_a_firmware(tmp_path, flags):
     assert passes(build(tmp_path, *flags, kernels=ALONE), "100").count("done") == 1
 
 
-@pytest.mark.parametrize("flags", [("-O0",), ("-Os",), ("-O3", "-ffp-contract=off")], ids=" ".join)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(("-O0",), marks=ON_REQUEST),
+        ("-Os",),
+        pytest.param(("-O3", "-ffp-contract=off"), marks=ON_REQUEST),
+    ],
+    ids=" ".join,
+)
 @pytest.mark.slow
 def test_other_optimisation(tmp_path, flags):
     passes(build(tmp_path, *flags), "1000")
@@ -58,6 +67,7 @@ def test_sanitisers(tmp_path, cc):
     passes(build(tmp_path, *SANITISED, cc=cc), "100")
 
 
+@ON_REQUEST  # the sanitizers find nearly the same, in a third of the time
 @pytest.mark.slow
 @pytest.mark.skipif(not compiler("valgrind"), reason="needs valgrind")
 def test_valgrind(tmp_path):
