@@ -227,7 +227,7 @@ def summary(work: Work) -> str:
     stream = (
         f'generate {bundle} --prompt "the "'
         if isinstance(work.spec.inputs, Characters)
-        else f"run {bundle} --input FILE.{'wav' if work.spec.inputs.sound else 'csv'}"
+        else f"run {bundle} --input {'SOUND.wav' if work.spec.inputs.sound else 'FILE.csv'}"
     )
     lines += [f"next    edge-lstm check {bundle}", f"        edge-lstm {stream}"]
     if work.left_out:

@@ -587,7 +587,10 @@ def test_modules_that_are_refused(
     ("xs", "expected"),
     [
         (np.zeros((50, 2), np.float32), r"samples: the samples have shape \(50, 2\), expected"),
-        (np.full((50, F), np.nan, np.float32), "samples: expected numbers, without NaN"),
+        (
+            np.full((50, F), np.nan, np.float32),
+            "samples: value 0 of row 0 is nan; expected a finite float32",
+        ),
         (np.zeros((5, F), np.float32), "samples: has 5 samples, expected 10 or more"),
     ],
 )
