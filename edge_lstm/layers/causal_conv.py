@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from edge_lstm_runtime.layers.causal_conv import CausalConv
+from edge_lstm_runtime.layers.ops import activated
 
 from . import CellModule, State
 from .ops import TORCH
@@ -29,8 +30,7 @@ class CausalConvModule(CellModule):
         taps = torch.cat([rows[:, start : start + steps] for start in starts], dim=2)
         weights = self.canonical()
         y = taps @ weights["W"] + weights["b"]
-        activated = y if layer.activation == "none" else getattr(TORCH, layer.activation)(y)
-        return activated, {"past": rows[:, steps:].flatten(1)}
+        return activated(TORCH, layer.activation, y), {"past": rows[:, steps:].flatten(1)}
 
 
 MODULE = CausalConvModule

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.dense import Dense
+from edge_lstm_runtime.layers.ops import activated
 
 from . import LayerModule, State
 from .ops import TORCH
@@ -31,7 +32,7 @@ class DenseModule(LayerModule):
         lengths: Tensor | None = None,  # noqa: ARG002
     ) -> tuple[Tensor, State]:
         y = self.linear(x)
-        return (y if self.activation == "none" else getattr(TORCH, self.activation)(y)), {}
+        return activated(TORCH, self.activation, y), {}
 
     def canonical(self) -> dict[str, Tensor]:
         return {"W": self.linear.weight.t(), "b": self.linear.bias}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import FEATURES, Array, Layer
+from ..layers import Array, Layer
 from ..layers.ops import NUMPY
 from ..model.spec import ModelSpec
 from .base import Backend, Facts, State, WholeSequence, check_state, refuse_opaque
@@ -68,16 +68,14 @@ class WholeReference(WholeSequence):
         self._weights = _float64(spec, weights)
 
     def run(self, features: NDArray[Any]) -> Float64:
-        values = {FEATURES: np.asarray(features, np.float64)}  # (steps, inputs)
-        for layer in self._network.layers:
-            weights = self._weights[layer.name]
+        def product(layer: Layer, name: str, v: Array) -> Array:
+            return v @ self._weights[layer.name][name]
 
-            def product(name: str, v: Array, weights: Mapping[str, Array] = weights) -> Array:
-                return v @ weights[name]
-
-            x = NUMPY.join([values[name] for name in layer.inputs])
-            values[layer.name] = layer.sequence(NUMPY, product, weights, x)
-        return values[self._network.layers[-1].name]
+        xs = np.asarray(features, np.float64)
+        found: Float64 = self._network.whole_values(product, self._weights, xs)[
+            self._network.output
+        ]
+        return found
 
 
 def reference(spec: ModelSpec, weights: Mapping[str, NDArray[Any]]) -> Backend:

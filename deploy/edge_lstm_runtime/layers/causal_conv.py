@@ -15,7 +15,7 @@ import numpy as np
 
 from . import Array, Fast, Float32, Layer, Product, Shape, check_layer
 from .dense import Activation
-from .ops import NUMPY, Ops
+from .ops import NUMPY, Ops, activated
 
 MAX_PAST = 2**20  # values of the state
 
@@ -68,8 +68,7 @@ class CausalConv(Layer):
     ) -> tuple[Array, dict[str, Array]]:
         steps = ops.split(state["past"], (self.kernel - 1) * self.dilation)
         y = product("W", ops.join([*steps[:: self.dilation], x])) + weights["b"]
-        y = y if self.activation == "none" else getattr(ops, self.activation)(y)
-        return y, {"past": ops.join([*steps[1:], x])}
+        return activated(ops, self.activation, y), {"past": ops.join([*steps[1:], x])}
 
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape

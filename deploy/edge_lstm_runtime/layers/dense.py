@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from . import Array, Fast, Float32, Layer, Product, Shape
-from .ops import NUMPY, Ops
+from .ops import NUMPY, Ops, activated
 
 Activation = Literal["none", "tanh", "relu", "sigmoid"]
 
@@ -45,7 +45,7 @@ class Dense(Layer):
         state: Mapping[str, Array],
     ) -> tuple[Array, dict[str, Array]]:
         y = product("W", x) + weights["b"]
-        return (y if self.activation == "none" else getattr(ops, self.activation)(y)), {}
+        return activated(ops, self.activation, y), {}
 
     def fast(
         self, weights: Mapping[str, Float32], vector: Float32, inputs: int, batch: Shape

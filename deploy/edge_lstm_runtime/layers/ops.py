@@ -86,3 +86,8 @@ class Recorder(NumpyOps):
 
 
 NUMPY = NumpyOps()
+
+
+def activated(ops: Ops, activation: str, a: Any) -> Any:
+    """activation: "none", or the name of a function of `ops`."""
+    return a if activation == "none" else getattr(ops, activation)(a)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from . import Array, Layer, Product, Shape
 from .dense import Activation
-from .ops import Ops
+from .ops import Ops, activated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scale(Layer):
         state: Mapping[str, Array],
     ) -> tuple[Array, dict[str, Array]]:
         y = x * weights["a"] + weights["b"]
-        return (y if self.activation == "none" else getattr(ops, self.activation)(y)), {}
+        return activated(ops, self.activation, y), {}
 
 
 LAYER = Scale

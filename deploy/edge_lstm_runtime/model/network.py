@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError
 from ..layers import FEATURES, Array, Layer, Shape, check_layer, from_dict
-from ..layers.ops import Ops
+from ..layers.ops import NUMPY, Ops
 
 MAX_LAYERS = 64
 State = dict[str, NDArray[Any]]  # by name, such as "lstm0.h", in the order of `Network.state`
@@ -198,6 +198,23 @@ class Network:
             values[layer.name] = y
             after.update({f"{layer.name}.{name}": array for name, array in new.items()})
         return values, after
+
+    def whole_values(
+        self, product: LayerProduct, weights: Mapping[str, Mapping[str, Array]], xs: Array
+    ) -> dict[str, Array]:
+        """(steps, size) the outputs of all layers over a whole sequence by name, FEATURES too.
+
+        In NumPy. product, weights: as of `values`. xs: (steps, F).
+        """
+        values = {FEATURES: xs}
+        for layer in self.layers:
+
+            def of_layer(name: str, v: Array, layer: Layer = layer) -> Array:
+                return product(layer, name, v)
+
+            x = NUMPY.join([values[name] for name in layer.inputs])
+            values[layer.name] = layer.sequence(NUMPY, of_layer, weights[layer.name], x)
+        return values
 
     def to_json(self) -> Any:
         """For a specification: `to_list`, or an object for the other kind of network."""

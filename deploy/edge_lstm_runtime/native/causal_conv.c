@@ -6,15 +6,8 @@
  */
 #include "tiles.h"
 
-#define FORM(option)                                                                               \
-    {                                                                                              \
-        .columns = {1, 0}, .biases = 1, .stages = 1,                                               \
-        .stage = {{.sums = 1,                                                                      \
-                   .bias = {1},                                                                    \
-                   .product = {[INPUT] = {0, 1, {0}}},                                             \
-                   .factor = {ACTIVATION_FACTOR(option)}}},                                        \
-    }
-static const form forms[] = {FORM(EL_NONE), FORM(EL_TANH), FORM(EL_RELU), FORM(EL_SIGMOID)};
+static const form forms[] = {PLAIN_FORM(EL_NONE), PLAIN_FORM(EL_TANH), PLAIN_FORM(EL_RELU),
+                             PLAIN_FORM(EL_SIGMOID)};
 
 static uint32_t kernel_of(uint32_t option) { return (option & 0x3fffu) + 1; }
 static uint32_t dilation_of(uint32_t option) { return (option >> 14 & 0x3fffu) + 1; }

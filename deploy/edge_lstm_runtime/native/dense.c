@@ -4,15 +4,8 @@
  */
 #include "tiles.h"
 
-#define FORM(option)                                                                               \
-    {                                                                                              \
-        .columns = {1, 0}, .biases = 1, .stages = 1,                                               \
-        .stage = {{.sums = 1,                                                                      \
-                   .bias = {1},                                                                    \
-                   .product = {[INPUT] = {0, 1, {0}}},                                             \
-                   .factor = {ACTIVATION_FACTOR(option)}}},                                        \
-    }
-static const form forms[] = {FORM(EL_NONE), FORM(EL_TANH), FORM(EL_RELU), FORM(EL_SIGMOID)};
+static const form forms[] = {PLAIN_FORM(EL_NONE), PLAIN_FORM(EL_TANH), PLAIN_FORM(EL_RELU),
+                             PLAIN_FORM(EL_SIGMOID)};
 
 static void step(const el_state *state, const work *w, const char *weights) {
     const stage *const of = &forms[0].stage[0];

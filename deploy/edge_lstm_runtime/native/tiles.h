@@ -569,6 +569,16 @@ INLINE void activate(const el_state *state, const work *w, const uint32_t option
 
 /* ---- Plain layers ---------------------------------------------------------------------------- */
 
+/* A form of one product with the input, and an activation of its sums. */
+#define PLAIN_FORM(option)                                                                         \
+    {                                                                                              \
+        .columns = {1, 0}, .biases = 1, .stages = 1,                                               \
+        .stage = {{.sums = 1,                                                                      \
+                   .bias = {1},                                                                    \
+                   .product = {[INPUT] = {0, 1, {0}}},                                             \
+                   .factor = {ACTIVATION_FACTOR(option)}}},                                        \
+    }
+
 /* The product of a plain layer, b + v W. Tiles of either width, in four chains. Values behind the
  * last four are for the first chain. */
 #define PLAIN_TILE(name, vector)                                                                   \

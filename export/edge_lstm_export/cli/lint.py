@@ -13,6 +13,7 @@ from edge_lstm_runtime import ConfigError, kinds
 from edge_lstm_runtime.model.bundle import Bundle, read_bundle
 from edge_lstm_runtime.model.step_graph import StepGraph
 
+from ..importers.edge import step_of
 from ..npu.rknn.lint import RULES, lint
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
 def _form_of_step(bundle: Bundle) -> onnx.ModelProto:
     """What an export converts of an opaque step graph."""
     from ..graphs.step_npu import four_d
-    from ..importers.edge import step_of
 
     step = step_of(bundle)
     rows = bundle.golden[0].astype(np.float32)

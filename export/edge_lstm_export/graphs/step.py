@@ -19,8 +19,8 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edge_lstm_runtime import Backend, ConversionError, ModelSpec
-from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.onnx import onnx_backend
+from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.step_graph import StepGraph
 from edge_lstm_runtime.shown import in_a_line
@@ -92,14 +92,11 @@ class StepModel:
         return f"onnx.reference {onnx.__version__} in float64"
 
 
-class StepReference(Backend):
+class StepReference(Reference):
     """onnx.reference on the graph with all tensors in float64.
 
     Raises ConversionError if it has no implementation of an operator, or none in float64.
     """
-
-    name = "reference"
-    dtype = np.float64
 
     def __init__(self, network: StepGraph, model: onnx.ModelProto):
         graph = in_double(model)
@@ -111,9 +108,6 @@ class StepReference(Backend):
         except Exception as e:  # its errors have no other base class
             raise ConversionError(f"onnx.reference does not take the net: {_words(e)}") from e
         self.reset()
-
-    def reset(self) -> None:
-        self._state: State = self._network.initial_state(np.float64)
 
     def step(self, features: NDArray[Any]) -> NDArray[np.float64]:
         feeds = dict(zip(self._shapes, [features, *self._state.values()], strict=True))
@@ -132,16 +126,6 @@ class StepReference(Backend):
             raise ConversionError(f"onnx.reference computes {single[0]!r} in fewer bits")
         self._state = dict(zip(self._state, (s.ravel() for s in states), strict=True))
         return y.ravel()
-
-    @property
-    def state(self) -> State:
-        return {name: array.copy() for name, array in self._state.items()}
-
-    @state.setter
-    def state(self, value: State) -> None:
-        shapes = {name: (size,) for name, size in self._network.state.items()}
-        checked = check_state(value, shapes)
-        self._state = {name: array.astype(np.float64) for name, array in checked.items()}
 
 
 def _words(error: Exception) -> str:

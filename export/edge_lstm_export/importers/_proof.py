@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from edge_lstm_runtime.errors import ConversionError
-from edge_lstm_runtime.layers import FEATURES
+from edge_lstm_runtime.layers import Layer
 from edge_lstm_runtime.layers.ops import NUMPY
 
 from . import Float32, Floats, Foreign
@@ -57,32 +55,19 @@ def layer_outputs(foreign: Foreign, xs: Float32) -> dict[str, Floats]:
     network = foreign.network
     weights = {name: w.astype(np.float64) for name, w in foreign.weights.items()}
     own = {layer.name: network.own(layer, weights) for layer in network.layers}
+
+    def product(layer: Layer, name: str, v: Floats) -> Floats:
+        found: Floats = v @ own[layer.name][name]
+        return found
+
     if foreign.length is not None:
-        parts = [_sequences(foreign, own, x) for x in xs.reshape(-1, foreign.length, xs.shape[1])]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        sequences = xs.astype(np.float64).reshape(-1, foreign.length, xs.shape[1])
+        parts = [network.whole_values(product, own, x) for x in sequences]
+        return {n.name: np.concatenate([part[n.name] for part in parts]) for n in network.layers}
     state = network.initial_state(np.float64)
     found: dict[str, list[Floats]] = {layer.name: [] for layer in network.layers}
     for x in xs.astype(np.float64):
-        values, state = network.values(
-            NUMPY, lambda layer, name, v: v @ own[layer.name][name], own, x, state
-        )
-        for name, value in values.items():
-            if name != FEATURES:
-                found[name].append(value)
+        values, state = network.values(NUMPY, product, own, x, state)
+        for name, rows in found.items():
+            rows.append(values[name])
     return {name: np.stack(rows) for name, rows in found.items()}
-
-
-def _sequences(
-    foreign: Foreign, own: Mapping[str, Mapping[str, Floats]], xs: Float32
-) -> dict[str, Floats]:
-    """As `layer_outputs`, of one whole sequence."""
-    values: dict[str, Floats] = {FEATURES: xs.astype(np.float64)}
-    for layer in foreign.network.layers:
-        weights = own[layer.name]
-
-        def product(name: str, v: Floats, weights: Mapping[str, Floats] = weights) -> Floats:
-            return v @ weights[name]
-
-        x = NUMPY.join([values[name] for name in layer.inputs])
-        values[layer.name] = layer.sequence(NUMPY, product, weights, x)
-    return {name: value for name, value in values.items() if name != FEATURES}

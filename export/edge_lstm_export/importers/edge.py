@@ -7,9 +7,9 @@ proved against the original when the net was imported.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from edge_lstm_runtime import Backend, load
 from edge_lstm_runtime.backends.reference import reference
@@ -19,8 +19,10 @@ from edge_lstm_runtime.model.bundle import Bundle
 from edge_lstm_runtime.model.step_graph import StepGraph
 from edge_lstm_runtime.tasks.values import Values
 
-from ..graphs.step import StepModel
 from . import Float32, Floats, Foreign
+
+if TYPE_CHECKING:
+    from ..graphs.step import StepModel
 
 ENDINGS = (".edge",)
 
@@ -72,6 +74,10 @@ def read(path: Path) -> Foreign:
 
 def step_of(bundle: Bundle) -> StepModel:
     """The graph of a bundle whose network is an opaque step graph."""
+    import onnx
+
+    from ..graphs.step import StepModel
+
     network = bundle.spec.network
     assert isinstance(network, StepGraph)
     return StepModel(network, onnx.load_model_from_string(bundle.member(network.member)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import edge_lstm_runtime as rt
 from edge_lstm_export import export_run, from_torch, import_net
 from edge_lstm_export.c.export import export_c
 from helpers.bundles import make_bundle
-from helpers.commands import here
+from helpers.commands import environment, here
 from helpers.converter import NEEDS_CONVERTER
 from helpers.jobs import NET
 
@@ -111,6 +113,17 @@ def test_a_bundle_is_exported_again(
         assert np.abs(session.run(XS) - reference()).max() < 0.02
     page = again.with_suffix(".html").read_text("utf-8")
     assert "Made from the bundle first.edge, whose net was proved when it was imported" in page
+
+
+def test_the_endings_are_known_without_heavy_libraries() -> None:
+    """`edge-lstm import --help` lists them."""
+    code = (
+        "import sys; from edge_lstm_export.importers import endings; endings(); "
+        "print({'onnx', 'onnxruntime', 'torch', 'keras', 'h5py'} & set(sys.modules))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment())
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

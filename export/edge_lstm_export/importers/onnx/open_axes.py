@@ -12,9 +12,9 @@ import onnx
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Float32, Floats
+from .._proof import SINGLE
 from .fixed import Shapes, run, session, zeros
 
-SINGLE = 1e-4  # of an output's largest value: both round each sum in float32
 TIME = "time"
 BATCH = "batch"
 Sizes = Mapping[str, Sequence[int | None]]

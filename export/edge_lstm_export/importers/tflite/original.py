@@ -17,13 +17,13 @@ from edge_lstm_runtime.errors import ConversionError
 from .. import Float32, Floats
 from .._elements import Ids, step_of, unique_sources, unit_of
 from .._parts import Part, X
+from .._proof import SINGLE
 from .file import TYPES
 from .walk import Walk
 from .window import Cut, windows
 from .written import as_it_is, stepwise
 
 COMPARED = 300  # steps of the file as it is, beside the graph of one step
-SINGLE = 1e-4  # of the largest output: float32 sums of other orders
 PACKAGE = "ai-edge-litert"
 
 
