@@ -1,4 +1,4 @@
-# `make demo` runs the main job, `make test` the fast tests; each makes .venv first. `make` alone lists what there is.
+# `make demo` runs the main job, `make test` the fast tests; each makes .venv first, with what it needs. `make` alone lists what there is.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 NATIVE := deploy/edge_lstm_runtime/native
@@ -8,7 +8,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 
 # Of each package only the files whose sha256 the lock has, and wheels alone: a source would be built
 # with packages that no lock names. Of torch the build for the CPU is taken if an index of pip's has it.
-LOCKED := -m pip install --quiet --require-hashes --no-deps --only-binary :all: --requirement
+# Python compiles a module when it is first imported: pip would compile all of them, for half of its time.
+LOCKED := -m pip install --require-hashes --no-deps --only-binary :all: --no-compile --requirement
 define environment
 	$(PYTHON) -m venv --clear $(1)
 	$(1)/bin/python $(LOCKED) lock/desktop.txt
@@ -44,6 +45,10 @@ help:
 	@$(BIN)/python hatch_build.py || echo "without it the backend 'native' is not here; numpy takes its place"
 	@touch $@
 
+.venv/tests: .venv/ready
+	$(BIN)/python $(LOCKED) lock/dev.txt
+	@touch $@
+
 # After a change of the source; without a compiler it says so, and everything else goes on.
 $(NATIVE)/libedge_lstm.so: $(wildcard $(NATIVE)/*.[ch]) hatch_build.py | .venv/ready
 	@$(BIN)/python hatch_build.py || true
@@ -52,32 +57,32 @@ demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
 	@echo "edge-lstm is in $(BIN): run \`. $(BIN)/activate\` in this shell, and go on with the README"
 
-test: .venv/ready $(NATIVE)/libedge_lstm.so
+test: .venv/tests $(NATIVE)/libedge_lstm.so
 	$(PYTEST) -m "not slow"
 
-slow: .venv/ready $(NATIVE)/libedge_lstm.so
+slow: .venv/tests $(NATIVE)/libedge_lstm.so
 	$(PYTEST) -m slow
 
-fuzz: .venv/ready
+fuzz: .venv/tests
 	$(BIN)/python tests/helpers/fuzzers.py $(SECONDS_EACH)
 
-lint: .venv/ready
+lint: .venv/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/ready
+format: .venv/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/ready
+lock: .venv/tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python lock/renew.py $(UV)
 
 wheels: .venv/ready
 	$(BIN)/python hatch_build.py wheels dist
 	@ls -l dist/*.whl
 
-bench: .venv/ready
+bench: .venv/tests
 	$(BIN)/python benchmarks/numpy_step.py
 	$(BIN)/python benchmarks/kernel.py
 	$(BIN)/python benchmarks/board_install.py
@@ -88,6 +93,7 @@ bench: .venv/ready
 
 build/peers/ready: pyproject.toml $(wildcard lock/*.txt) benchmarks/requirements.txt
 	$(call environment,build/peers)
+	build/peers/bin/python $(LOCKED) lock/dev.txt
 	build/peers/bin/python $(LOCKED) benchmarks/requirements.txt
 	build/peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -95,11 +101,11 @@ build/peers/ready: pyproject.toml $(wildcard lock/*.txt) benchmarks/requirements
 bench-step: build/peers/ready
 	build/peers/bin/python benchmarks/step_latency.py
 
-bench-tasks: .venv/ready
+bench-tasks: .venv/tests
 	$(BIN)/python benchmarks/tasks.py --npu --tuned
 	$(BIN)/python benchmarks/sizes.py
 
-bench-rknn: .venv/ready
+bench-rknn: .venv/tests
 	$(BIN)/python benchmarks/rknn_matrix.py
 	$(BIN)/python benchmarks/rknn_int8.py
 

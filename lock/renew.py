@@ -3,7 +3,8 @@
 `make lock` runs it, and `make lock UV='--upgrade'` hands an option on to `uv pip compile`. Versions
 stay as they are unless an option or a changed requirement moves them.
 
-desktop.txt    all that `.venv` needs, for every platform and Python, but torch
+desktop.txt    what `make demo` needs, for every platform and Python, but torch
+dev.txt        what the tests need besides
 torch-cpu.txt  torch without CUDA, which PyTorch's own index has
 torch.txt      torch as PyPI has it, with its GPU packages
 board.txt      what a board with an NPU needs
@@ -67,13 +68,19 @@ def write(path: Path, content: Sequence[str]) -> None:
 
 
 def main(options: Sequence[str]) -> None:
-    names = ("desktop", "torch", "torch-cpu", "board")
-    desktop, torch, cpu, board = (HERE / f"{name}.txt" for name in names)
-    old = "".join(path.read_text("utf-8") for path in (desktop, torch))
+    names = ("desktop", "dev", "torch", "torch-cpu", "board")
+    desktop, dev, torch, cpu, board = (HERE / f"{name}.txt" for name in names)
+    old = "".join(path.read_text("utf-8") for path in (desktop, dev, torch))
     options = ["--python-version", "3.10", *options]
+    # Resolved together, so that one environment can have all; then the demo's share of it.
     found = compiled("pyproject.toml", "--extra", "dev", *options, pins=old)
-    write(desktop, [b for b in found if not _GPU.fullmatch(pin(b)[0])])
+    python = ("--python-version", "3.10")
+    extras = ("--extra", "desktop", "--extra", "build")
+    of_demo = {pin(b)[0] for b in compiled("pyproject.toml", *extras, *python, pins="".join(found))}
     write(torch, [b for b in found if _GPU.fullmatch(pin(b)[0])])
+    others = [b for b in found if not _GPU.fullmatch(pin(b)[0])]
+    write(desktop, [b for b in others if pin(b)[0] in of_demo])
+    write(dev, [b for b in others if pin(b)[0] not in of_demo])
     old = board.read_text("utf-8") + desktop.read_text("utf-8")
     write(board, compiled("pyproject.toml", "--extra", "npu", *options, pins=old))
 

@@ -26,9 +26,9 @@ def renew() -> ModuleType:
 
 
 def locked(names: Iterable[str]) -> str:
-    """What the lock of the desktop has of these packages: their pins, with the hashes."""
+    """What the locks of `.venv` have of these packages: their pins, with the hashes."""
     script = renew()
-    text = (LOCK / "desktop.txt").read_text("utf-8")
+    text = "".join((LOCK / f"{name}.txt").read_text("utf-8") for name in ("desktop", "dev"))
     wanted = set(names)
     found = [block for block in script.blocks(text) if script.pin(block)[0] in wanted]
     assert {script.pin(block)[0] for block in found} == wanted

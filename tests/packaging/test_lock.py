@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 script = renew()
-FILES = [LOCK / f"{name}.txt" for name in ("desktop", "torch-cpu", "torch", "board")]
+FILES = [LOCK / f"{name}.txt" for name in ("desktop", "dev", "torch-cpu", "torch", "board")]
 FILES += [script.CONVERTER, script.PEERS]
 PINS = {path: script.blocks(path.read_text("utf-8")) for path in FILES}
 
@@ -54,7 +54,7 @@ def test_all_that_the_project_asks_for_is_locked() -> None:
     asked = [Requirement(line) for line in project["dependencies"]]
     for lines in project["optional-dependencies"].values():
         asked += [Requirement(line) for line in lines]
-    locked = [requirement(b) for path in FILES[:4] for b in PINS[path] if path.stem != "torch-cpu"]
+    locked = [requirement(b) for path in FILES[:5] for b in PINS[path] if path.stem != "torch-cpu"]
     for wanted in asked:
         if wanted.name == "edge-lstm":
             continue
@@ -83,16 +83,24 @@ def test_the_board_has_the_desktops_numpy() -> None:
 
 
 def test_there_is_one_torch() -> None:
-    """In three files, and in the desktop's own nothing of it that needs a GPU."""
+    """In three files, and in those of `.venv` nothing of it that needs a GPU."""
     of = {p: [b for b in PINS[p] if requirement(b).name == "torch"] for p in FILES}
     (cpu,) = of[LOCK / "torch-cpu.txt"]
     (pypi,) = of[LOCK / "torch.txt"]
     assert of[script.CONVERTER] == [cpu]
     assert script.pin(cpu)[1] == f"{script.pin(pypi)[1]}+cpu"
-    names = {requirement(b).name for b in PINS[LOCK / "desktop.txt"]}
+    names = {requirement(b).name for path in FILES[:2] for b in PINS[path]}
     assert not {n for n in names if n.startswith(("torch", "triton", "nvidia", "cuda"))} - {
         "torchmetrics"
     }
+
+
+def test_the_demo_needs_no_package_twice() -> None:
+    """What the tests need besides is in a file of its own."""
+    demo, tests = ({requirement(b).name for b in PINS[path]} for path in FILES[:2])
+    assert not demo & tests
+    assert {"onnx", "polars", "uv", "hatchling", "ziglang"} <= demo
+    assert {"pytest", "ruff", "mypy", "ray", "optuna", "mkdocs-material"} <= tests
 
 
 # --- the Makefile's environment, of a lock of two small packages, without a network ---
@@ -179,7 +187,7 @@ def test_an_environment_is_made_from_the_lock(tmp_path: Path) -> None:
     if listed.returncode != 0 or shutil.which("make") is None:
         pytest.skip("no git repository or no make here")
     folder = tmp_path
-    if (ROOT / ".venv" / "ready").exists() and "EDGE_LSTM_FRESH" not in os.environ:
+    if (ROOT / ".venv" / "tests").exists() and "EDGE_LSTM_FRESH" not in os.environ:
         folder = ROOT  # `make` has made it for these tests. Once more takes minutes
     else:
         for name in filter(None, listed.stdout.split("\0")):
@@ -196,11 +204,11 @@ def test_an_environment_is_made_from_the_lock(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    run("make", f"PYTHON={sys.executable}", ".venv/ready")
+    run("make", f"PYTHON={sys.executable}", ".venv/tests")
     python = ".venv/bin/python"
     run(python, "-m", "pip", "check")
     here = json.loads(run(python, "-m", "pip", "list", "--format", "json"))
-    pins = [requirement(block) for path in FILES[:3] for block in PINS[path]]
+    pins = [requirement(block) for path in FILES[:4] for block in PINS[path]]
     locked = {(canonical(pin.name), str(pin.specifier).removeprefix("==")) for pin in pins}
     unlocked = {(canonical(p["name"]), p["version"]) for p in here} - locked
     assert {name for name, _ in unlocked} <= {"edge-lstm", "pip"}
