@@ -34,7 +34,16 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 
 def sources(folder: Path) -> list[Path]:
     """Those of an exported folder that a program of one's own is linked with."""
-    return sorted(path for path in folder.glob("*.c") if path.name != "main.c")
+    return sorted((folder / "src").glob("*.c"))
+
+
+def headers(folder: Path) -> list[str]:
+    """Options for a program of one's own that calls the model and has its golden samples."""
+    return [f"-I{folder / part}" for part in ("include", "examples/selftest")]
+
+
+def golden_file(folder: Path) -> Path:
+    return folder / "examples" / "selftest" / "golden.h"
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> str:

@@ -33,7 +33,10 @@ class Built:
 
 
 def build_and_run(contents: Mapping[str, bytes], names: Names) -> Built:
-    """Compile the folder and run its self-test. names: in the folder. Raises ConversionError if that says FAIL."""
+    """Compile the folder and run its self-test. Raises ConversionError if that says FAIL.
+
+    names: those in the folder.
+    """
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         return Built("not run here: no C compiler (cc) was found")
@@ -51,8 +54,8 @@ def _built(folder: Path, contents: Mapping[str, bytes], names: Names, compiler: 
     objects = {Path(path).stem: path.replace(".c", ".o") for path in sources}
     for path in sources:
         _run([compiler, *OPTIONS, "-c", path, "-o", path.replace(".c", ".o")], folder)
-    test = [*OPTIONS, "examples/selftest/main.c"]
-    _run([compiler, *test, *objects.values(), "-lm", "-o", "selftest"], folder)
+    _run([compiler, *OPTIONS, "-c", "examples/selftest/main.c", "-o", "main.o"], folder)
+    _run([compiler, "main.o", *objects.values(), "-lm", "-o", "selftest"], folder)
     version = _run([compiler, "-dumpversion"], folder).strip()
     label = f"{Path(compiler).name} {version} -O2 for {platform.machine()}"
     done = subprocess.run(

@@ -21,12 +21,13 @@ from ..measure import tolerances
 from ..words import beside
 from .block import c_network, model_bytes, run_int8
 from .build import Built, build_and_run
-from .count import check_countable, count_instructions
+from .count import count_instructions
 from .folder import write_folder
-from .names import DEFAULT, Names
+from .names import Names
 from .render import Wanted, ram_bytes, render
-from .samples import DOUBLE, Samples
+from .samples import Samples
 from .source import Source, read_source
+from .style import CStyle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,30 +53,25 @@ def export_c(
     out: str | os.PathLike[str],
     *,
     scheme: str = "float32",
-    prefix: str = DEFAULT,
-    samples: Samples = DOUBLE,
-    count: bool = False,
+    style: CStyle = CStyle(),  # noqa: B008  (frozen)
     say: Callable[[str], None] = lambda _: None,
 ) -> CExport:
     """Turn a trained run, or a bundle, into the folder `out` of C source.
 
     The source is tested here if there is a C compiler.
 
-    scheme: "float32" or "int8". prefix: of all names in C. samples: what a sample is in C.
-    count: whether QEMU counts the instructions of a step, for the README; it needs a compiler for
-    ARM. say: takes lines of progress.
+    scheme: "float32" or "int8". style: the source's names and samples. say: takes lines of
+    progress.
 
-    Raises ConfigError for an unknown scheme, prefix or sample or a name of a bundle, ConversionError if the kernel
-    does not take the model, if its answers are out of tolerance, if `out` is not an export's
-    folder, or if another process exports to it. What was there before is then unchanged.
+    Raises ConfigError for an unknown scheme or prefix, a sample that is not offered, or a name of a
+    bundle, ConversionError if the kernel does not take the model, if its answers are out of
+    tolerance, if `out` is not an export's folder, or if another process exports to it. What was
+    there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
-    check_c(source, out, scheme, prefix, samples)
-    if count:
-        check_countable()
-    wanted = Wanted(out.name, scheme, prefix, samples)
+    check_c(source, out, scheme, style)
     with one_at_a_time(out, ConversionError):
-        return _exported(source, out, wanted, say, count=count)
+        return _exported(source, out, Wanted(out.name, scheme, style), say)
 
 
 def _exported(
@@ -83,12 +79,10 @@ def _exported(
     out: Path,
     wanted: Wanted,
     say: Callable[[str], None],
-    *,
-    count: bool,
 ) -> CExport:
     scheme = wanted.scheme
-    found = read_source(source, scheme, wanted.samples)
-    schemes = {name: _measured(found, name, wanted.samples) for name in PRECISIONS}
+    found = read_source(source, scheme, wanted.style.samples)
+    schemes = {name: _measured(found, name, wanted.style.samples) for name in PRECISIONS}
     tolerance = _tolerance(found, scheme, schemes[scheme].comparison)
     accuracy = {
         "figures_from": "NumPy, of the kernel's arithmetic",
@@ -97,8 +91,8 @@ def _exported(
     }
     contents = render(found, wanted, tolerance, accuracy)
     say("building the source and running its self-test here")
-    built = build_and_run(contents, Names(wanted.prefix))
-    if count:
+    built = build_and_run(contents, Names(wanted.style.prefix))
+    if wanted.style.count:
         say("counting the instructions of a step under QEMU")
         counted = dataclasses.replace(wanted, instructions=count_instructions(contents))
         contents = render(found, counted, tolerance, accuracy)

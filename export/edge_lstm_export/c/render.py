@@ -28,9 +28,10 @@ from .block import c_network, pack, parameters_of, state_bytes
 from .count import Instructions
 from .derived import derived_ram, derived_tables
 from .folder import INFO
-from .names import DEFAULT, Names
+from .names import Names
 from .samples import DOUBLE, Samples, single_tables
 from .source import Source
+from .style import CStyle
 
 KERNEL = ("include/edge_lstm.h", "src/edge_lstm.c", "src/tiles.h")
 FRONT_END = ("include/front_end.h", "src/front_end.c")  # for models that take sound
@@ -54,14 +55,11 @@ FORMAT = 2  # 1: all files beside each other
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """name: of the model, for people. prefix: of all names in C. samples: what a sample is in C.
-    instructions: of a step, if they were counted.
-    """
+    """name: of the model, for people. instructions: of a step, if they were counted."""
 
     name: str
     scheme: str
-    prefix: str = DEFAULT
-    samples: Samples = DOUBLE
+    style: CStyle
     instructions: Instructions | None = None
 
 
@@ -73,9 +71,9 @@ def render(
     accuracy: goes into model.json as it is.
     """
     spec = source.spec
-    names = Names(wanted.prefix)
+    names = Names(wanted.style.prefix)
     scheme = wanted.scheme
-    single = single_tables(spec, wanted.samples)
+    single = single_tables(spec, wanted.style.samples)
     network = c_network(spec)
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
@@ -87,8 +85,8 @@ def render(
     sizes = {
         "flash_bytes": len(block),
         "state_bytes": state_bytes(network, scheme),
-        "ram": ram_bytes(source, scheme, wanted.samples),
-        "test_bytes": wanted.samples.bytes * source.samples.size
+        "ram": ram_bytes(source, scheme, wanted.style.samples),
+        "test_bytes": wanted.style.samples.bytes * source.samples.size
         + 8 * (source.answers.size + spec.answer.size + len(logs) + len(scores)),
     }
     quantiles = None if scaling is None else scaling.quantiles
@@ -100,13 +98,13 @@ def render(
     facts = {
         "name": wanted.name,
         "title": title,
-        "prefix": wanted.prefix,
+        "prefix": wanted.style.prefix,
         "kernel": names.kernel,
         "instructions": wanted.instructions,
         "sentence": f"{title[0].upper()}{title[1:]}.",
-        "release": re.match(r"\d+\.\d+\.\d+", __version__)[0],
+        "release": ".".join(re.findall(r"\d+", __version__)[:3]),
         "version": __version__,
-        "sample_type": wanted.samples.type,
+        "sample_type": wanted.style.samples.type,
         "single": single,
         "scheme": scheme,
         "inputs": spec.inputs,
@@ -138,7 +136,7 @@ def render(
         "logs": logs,
         "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
         "scores": scores,
-        "samples": wanted.samples.written(source.samples),
+        "samples": wanted.style.samples.written(source.samples),
         "answers": source.answers.tolist(),
         "unit": _unit(spec, scaling),
         "spread": float(source.outputs.std()) or 1.0,
@@ -170,7 +168,7 @@ def render(
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
         **{key: facts[key] for key in ("name", "scheme", "prefix", "weights_sha256")},
-        "sample": wanted.samples.to_dict(),
+        "sample": wanted.style.samples.to_dict(),
         "bytes": {
             "flash_model": sizes["flash_bytes"],
             "ram": sizes["ram"],
@@ -206,8 +204,8 @@ def _in_folder(path: str, text: str) -> str:
 
 
 def class_names(answer: Answer) -> list[str]:
-    """Of each class, what stands behind MODEL_CLASS_ in C. Empty if two would be the same, or if the
-    classes are characters."""
+    """Of each class, what stands behind MODEL_CLASS_ in C. Empty if two would be the same, or if
+    the classes are characters."""
     if not answer.logits or answer.text:
         return []
     found = [re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") for name in answer.names]
@@ -272,7 +270,9 @@ class _Renamed(Extension):
     """Gives templates the folder's names before anybody's own names are put in."""
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        names: Names = self.environment.globals["folder_names"]
+        del name, filename
+        names = self.environment.globals["folder_names"]
+        assert isinstance(names, Names)
         return names.of_template(source)
 
 
@@ -335,7 +335,10 @@ def _table(values: Iterable[float | str]) -> str:
 def _floats(values: Iterable[float]) -> list[str]:
     """Floats that read back the same."""
     texts = ["NAN" if np.isnan(value) else f"{np.float32(value):.9g}" for value in values]
-    return [text if text == "NAN" else f"{text}f" if set(text) & set(".en") else f"{text}.0f" for text in texts]
+    return [
+        text if text == "NAN" else f"{text}f" if set(text) & set(".en") else f"{text}.0f"
+        for text in texts
+    ]
 
 
 def _lines(values: Iterable[float]) -> list[str]:

@@ -105,6 +105,7 @@ def check_taken(spec: ModelSpec, samples: Samples, stream: Float64) -> None:
         )
     if samples.kind != "int16":
         return
+    assert isinstance(spec.inputs, Channels)
     counts = samples.counts(stream)
     scales = samples.scales(spec.input_size)
     for k, name in enumerate(spec.inputs.names):

@@ -15,6 +15,7 @@ from edge_lstm_runtime.inputs.characters import Characters
 from ..asked import SIM_STEPS, check_c, check_paths, check_samples, wanted
 from ..c.names import DEFAULT
 from ..c.samples import KINDS, Samples
+from ..c.style import CStyle
 from ._shared import C, check_target, say
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="ONNX and NumPy only: don't run the vendor's converter",
     )
-
 
     _add_c_arguments(parser.add_argument_group("options of --target c"))
 
@@ -213,20 +213,15 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "export twice, to two folders"
         )
     (scheme,) = schemes
-    prefix = DEFAULT if arguments.prefix is None else arguments.prefix
-    samples = Samples(arguments.sample or "double", _scales(arguments.sample_scale))
-    check_c(arguments.run, arguments.out, scheme, prefix, samples)
+    style = CStyle(
+        DEFAULT if arguments.prefix is None else arguments.prefix,
+        Samples(arguments.sample or "double", _scales(arguments.sample_scale)),
+        bool(arguments.count),
+    )
+    check_c(arguments.run, arguments.out, scheme, style)
     from ..c.export import export_c  # takes seconds
 
-    made = export_c(
-        arguments.run,
-        arguments.out,
-        scheme=scheme,
-        prefix=prefix,
-        samples=samples,
-        count=bool(arguments.count),
-        say=say,
-    )
+    made = export_c(arguments.run, arguments.out, scheme=scheme, style=style, say=say)
     print(
         f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}"
         "  figures from NumPy, of the network's outputs"

@@ -18,7 +18,7 @@ import pytest
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
 from edge_lstm_runtime.native import network_of
-from helpers.c_folder import STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.c_folder import STRICT, golden_file, masked_bundle, passed, run, timed_detector_bundle
 from helpers.derived import derived_bundle
 from helpers.paths import ROOT
 
@@ -100,7 +100,7 @@ def test_microcontrollers(made, cpu):
 def test_microcontroller_says_fail_for_a_golden_value_that_is_off(trained, tmp_path):
     need("arm-none-eabi-gcc", "qemu-system-arm")
     made = export_c(trained, tmp_path / "model").folder
-    golden = made / "golden.h"
+    golden = golden_file(made)
     head, answers = golden.read_text().split("golden_answers", 1)
     value = re.search(r"-?\d+\.\d+", answers)[0]
     golden.write_text(
@@ -116,12 +116,11 @@ def test_constants_lie_in_flash_and_the_stack_is_small(trained, tmp_path):
     need("arm-none-eabi-gcc")
     made = export_c(trained, tmp_path / "model").folder
     flags = (
-        "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -DEL_GROUP=1u -O2 "
-        "-fstack-usage"
+        "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -O2 -fstack-usage"
     )
     kernel = ("edge_lstm", "dense", "lstm")
     for name in (*kernel, "model"):
-        done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"{name}.c", cwd=made)
+        done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"src/{name}.c", cwd=made)
         assert done.returncode == 0, done.stderr
     sections = [
         line.split()
@@ -149,7 +148,7 @@ def test_big_endian_is_refused(trained, tmp_path):
     need("arm-none-eabi-gcc")
     made = export_c(trained, tmp_path / "model").folder
     done = run(
-        "arm-none-eabi-gcc", "-mbig-endian", "-c", "edge_lstm.c", "-o", "/dev/null", cwd=made
+        "arm-none-eabi-gcc", "-mbig-endian", "-c", "src/edge_lstm.c", "-o", "/dev/null", cwd=made
     )
     assert done.returncode != 0
     assert "little-endian" in done.stderr
@@ -180,7 +179,7 @@ def test_sizes_in_the_document_are_those_of_the_layout(random_model):
         network = network_of(spec.network)
         sizes = [
             f(network, scheme)
-            for f in (model_bytes, lambda *a: state_bytes(*a) + 8 * 6)
+            for f in (model_bytes, lambda *a: state_bytes(*a) + 8 * 6 + 4)
             for scheme in PRECISIONS
         ]
         assert [int(cell.replace(",", "")) for cell in cells.split(" | ")] == sizes
@@ -193,7 +192,7 @@ def test_commands_of_the_folders_readme(trained, tmp_path):
         r"^```sh\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     commands = [line.split("  #")[0].strip() for line in block.splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         done = run("bash", "-c", command, cwd=made)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
