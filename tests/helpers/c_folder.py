@@ -33,8 +33,8 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 
 
 def sources(folder: Path) -> list[Path]:
-    """Those of an exported folder that a program of one's own is linked with."""
-    return sorted((folder / "src").glob("*.c"))
+    """All of an exported folder, as a build finds them that looks in `src` alone."""
+    return sorted((folder / "src").rglob("*.c"))
 
 
 def headers(folder: Path) -> list[str]:
