@@ -17,6 +17,7 @@ import pytest
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
+from edge_lstm_export.c.style import CStyle
 from edge_lstm_runtime.native import network_of
 from helpers.c_folder import STRICT, golden_file, masked_bundle, passed, run, timed_detector_bundle
 from helpers.derived import derived_bundle
@@ -38,6 +39,11 @@ CORTEX_M = {  # CPU -> (QEMU's machine, options of the FPU)
     "cortex-m3": ("mps2-an385", "-mfloat-abi=soft"),
     "cortex-m4": ("mps2-an386", "-mfloat-abi=hard -mfpu=fpv4-sp-d16"),
     "cortex-m7": ("mps2-an500", "-mfloat-abi=hard -mfpu=fpv5-d16"),
+}
+
+RISC_V = {  # ISA -> (ABI, emulator)
+    "rv32imac": ("ilp32", "qemu-riscv32-static"),
+    "rv64imafdc": ("lp64d", "qemu-riscv64-static"),
 }
 
 
@@ -95,6 +101,43 @@ def test_microcontrollers(made, cpu):
             cwd=made / "cortex-m",
         )
     )
+
+
+@pytest.mark.parametrize("isa", RISC_V)
+def test_risc_v(made, isa):
+    abi, emulator = RISC_V[isa]
+    need("riscv64-unknown-elf-gcc", emulator)
+    if not Path("/usr/lib/picolibc/riscv64-unknown-elf").is_dir():
+        pytest.skip("picolibc for RISC-V is not installed")
+    options = [f"ARCH={isa}", f"ABI={abi}", f"RUN={emulator}", f"CFLAGS=-O2 {STRICT}"]
+    passed(run("make", *options, "test", cwd=made / "riscv"))
+
+
+def test_instructions_are_counted_as_they_are(trained, tmp_path):
+    """A loop whose length is known, and a step of the model, by the same clock."""
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    made = export_c(trained, tmp_path / "model", style=CStyle(count=True)).folder
+    (said,) = re.findall(r"\*\*([\d,]+) instructions a step\*\*", (made / "README.md").read_text())
+    assert "under\nemulation and no time" in (made / "README.md").read_text()
+    macs = (6 + 16) * 64 + (16 + 16) * 64 + 16 * 4  # 6 channels, 2 layers of 16, 4 classes
+    assert macs < int(said.replace(",", "")) < 20 * macs
+    (made / "examples" / "selftest" / "main.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\n'
+        "int main(void) {\n"
+        "    for (uint32_t n = 1000; n <= 4000000; n *= 20) {\n"
+        "        uint32_t k = n;\n"
+        "        const uint32_t began = model_clock();\n"
+        '        __asm__ volatile("1: subs %0, %0, #1\\n bne 1b" : "+r"(k) : : "cc");\n'
+        '        printf("%lu %lu\\n", (unsigned long)(2 * n), (unsigned long)(model_clock() - '
+        "began));\n"
+        "    }\n"
+        "    return 0;\n}\n"
+    )
+    done = run("make", "count", cwd=made / "cortex-m")
+    rows = re.findall(r"^(\d+) (\d+)$", done.stdout, re.MULTILINE)
+    assert len(rows) == 3
+    for expected, counted in rows:  # the clock itself takes some
+        assert 0 <= int(counted) - int(expected) < 60
 
 
 def test_microcontroller_says_fail_for_a_golden_value_that_is_off(trained, tmp_path):

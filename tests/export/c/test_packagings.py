@@ -83,6 +83,21 @@ def test_metadata(name: str, library: Path) -> None:
     assert package["version"] == properties["version"] == component["version"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_espressifs_own_reader(name: str, library: Path) -> None:
+    manager = pytest.importorskip("idf_component_tools.manager")
+    found = manager.ManifestManager(str(library / name / "idf_component.yml"), name).validate()
+    assert found.load().description
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_of_kconfig(name: str, library: Path) -> None:
+    kconfiglib = pytest.importorskip("kconfiglib")
+    found = kconfiglib.Kconfig(str(library / name / "zephyr" / "Kconfig"))
+    assert [symbol.name for symbol in found.unique_defined_syms] == [name.upper()]
+    assert found.warnings == []
+
+
 def test_no_two_files_collide(library: Path) -> None:
     """Some tools put the objects of all folders into one."""
     files = [path.name for name in NAMES for path in (library / name / "src").rglob("*.[ch]")]
