@@ -103,14 +103,23 @@ def test_microcontrollers(made, cpu):
     )
 
 
-@pytest.mark.parametrize("isa", RISC_V)
-def test_risc_v(made, isa):
+def check_risc_v(made, isa):
     abi, emulator = RISC_V[isa]
     need("riscv64-unknown-elf-gcc", emulator)
     if not Path("/usr/lib/picolibc/riscv64-unknown-elf").is_dir():
         pytest.skip("picolibc for RISC-V is not installed")
     options = [f"ARCH={isa}", f"ABI={abi}", f"RUN={emulator}", f"CFLAGS=-O2 {STRICT}"]
     passed(run("make", *options, "test", cwd=made / "riscv"))
+
+
+def test_risc_v_without_an_fpu(made):
+    check_risc_v(made, "rv32imac")
+
+
+@pytest.mark.parametrize("scheme", PRECISIONS)
+def test_risc_v_of_64_bits(scheme, trained, tmp_path):
+    made = export_c(trained, tmp_path / "m", scheme=scheme, style=CStyle("gesture")).folder
+    check_risc_v(made, "rv64imafdc")
 
 
 def test_instructions_are_counted_as_they_are(trained, tmp_path):
