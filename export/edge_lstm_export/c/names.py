@@ -28,6 +28,7 @@ TAKEN = frozenset(
         utime utmpx wait wchar wctype wordexp Arduino
         all clean edit_cache help install package package_source rebuild_cache selftest size test
         c m gcc rt dl util
+        golden main
         """
     )
 )
@@ -63,6 +64,23 @@ def check_prefix(prefix: str) -> None:
         )
 
 
+# What is renamed -> to what, with the prefix as {p} and in capitals as {P}.
+OF_KERNEL = {
+    r"\bel_status": "{p}_status",
+    r"\bel_": "{p}_el_",
+    r"\bEL_": "{P}_",
+    r"\bEDGE_LSTM_(?=\w)": "{P}_EDGE_LSTM_",
+    rf"\b(?=(?:{KERNEL.replace(' ', '|')})\.[ch]\b)": "{p}_",
+}
+OF_MODEL = {
+    r"\bmodel_(?=[\w{])": "{p}_",
+    r"\bMODEL_(?=[\w{])": "{P}_",
+    r"\bgolden_(?=\w)": "{p}_golden_",
+    r"\bGOLDEN_(?=\w)": "{P}_GOLDEN_",
+    r"\bmodel(?=\.[ch]\b)": "{p}",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Names:
     prefix: str = DEFAULT
@@ -73,31 +91,17 @@ class Names:
         return "" if self.prefix == DEFAULT else f"{self.prefix}_"
 
     def of_kernel(self, text: str) -> str:
-        """The text of one of the kernel's files, or of a template."""
-        if self.prefix == DEFAULT:
-            return text
-        upper = self.prefix.upper()
-        for pattern, name in (
-            (r"\bel_status", f"{self.prefix}_status"),
-            (r"\bel_", f"{self.prefix}_el_"),
-            (r"\bEL_", f"{upper}_"),
-            (r"\bEDGE_LSTM_(?=[\w{])", f"{upper}_EDGE_LSTM_"),
-            (rf"\b({KERNEL.replace(' ', '|')})\.([ch])\b", rf"{self.prefix}_\1.\2"),
-        ):
-            text = re.sub(pattern, name, text)
-        return text
+        """The text of one of the kernel's files."""
+        return self._renamed(text, OF_KERNEL)
 
     def of_template(self, text: str) -> str:
         """The text of a template before anybody's names are put in."""
+        return self._renamed(text, OF_MODEL | OF_KERNEL)
+
+    def _renamed(self, text: str, rules: dict[str, str]) -> str:
+        """All at once, so that a prefix such as `el` is not renamed again."""
         if self.prefix == DEFAULT:
             return text
-        upper = self.prefix.upper()
-        for pattern, name in (
-            (r"\bmodel_(?=[\w{])", f"{self.prefix}_"),
-            (r"\bMODEL_(?=[\w{])", f"{upper}_"),
-            (r"\bgolden_(?=[\w{])", f"{self.prefix}_golden_"),
-            (r"\bGOLDEN_(?=[\w{])", f"{upper}_GOLDEN_"),
-            (r"\bmodel\.([ch])\b", rf"{self.prefix}.\1"),
-        ):
-            text = re.sub(pattern, name, text)
-        return self.of_kernel(text)
+        new = [rule.format(p=self.prefix, P=self.prefix.upper()) for rule in rules.values()]
+        found = re.compile("|".join(f"({pattern})" for pattern in rules))
+        return found.sub(lambda match: new[(match.lastindex or 1) - 1], text)

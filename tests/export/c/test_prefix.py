@@ -159,6 +159,15 @@ def test_names_of_the_data_are_not_renamed(tmp_path: Path) -> None:
     passed(run("make", "test", cwd=folder))
 
 
+@pytest.mark.parametrize("prefix", ["el", "model_x", "edge_lstm", "Model", "lstm"])
+def test_a_prefix_that_is_a_part_of_other_names(prefix: str, tmp_path: Path) -> None:
+    bundle = masked_bundle(tmp_path / "m.edge")
+    folder = export_c(bundle, tmp_path / "m", style=CStyle(prefix=prefix)).folder
+    assert f"_status {prefix}_init(void);" in (folder / "include" / f"{prefix}.h").read_text()
+    assert (folder / "include" / f"{prefix}_edge_lstm.h").is_file()
+    passed(run("make", "CFLAGS=-O0 -Wall -Wextra -Werror", "test", cwd=folder))
+
+
 def test_without_a_prefix_the_names_are_those_of_before(made: Path) -> None:
     header = (made / "include" / "model.h").read_text()
     assert "el_status model_init(void);" in header
@@ -181,6 +190,7 @@ def test_without_a_prefix_the_names_are_those_of_before(made: Path) -> None:
         ("String", "a header of the C library"),
         ("m", "a name that builds use"),
         ("test", "a name that builds use"),
+        ("golden", "a name that builds use"),
     ],
 )
 def test_prefixes_that_are_refused(
