@@ -199,6 +199,31 @@ def test_a_bad_float_changes_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "use").returncode == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", ["refuse", "ffill", "mask"])
+def test_sanitizers_find_nothing_in_samples_of_any_bits(missing: str, tmp_path: Path) -> None:
+    flags = "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+    bundle = written(channels_spec(missing, residual=True), tmp_path / "m.edge")
+    made = export_c(bundle, tmp_path / "m", style=CStyle(samples=Samples("float"))).folder
+    passed(run("make", f"CFLAGS={flags}", "test", cwd=made))
+    (tmp_path / "use.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\n'
+        "int main(void) {\n"
+        "    float x[MODEL_CHANNELS], y[MODEL_OUTPUTS];\n"
+        "    if (model_init() != EL_OK) return 1;\n"
+        "    while (fread(x, sizeof x, 1, stdin) == 1) (void)model_step(x, y);\n"
+        "    return 0;\n}\n"
+    )
+    paths = [f"-I{made / 'include'}", "-o", tmp_path / "use"]
+    assert run("gcc", *flags.split(), *paths, tmp_path / "use.c", *sources(made)).returncode == 0
+    bits = np.random.default_rng(3).integers(0, 2**32, (20000, 3), np.uint32)
+    odd = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0], np.float32).view(np.uint32)
+    bits[::3, 1] = np.resize(odd, len(bits[::3]))
+    bits.tofile(tmp_path / "in")
+    done = run("bash", "-c", f"{tmp_path / 'use'} < {tmp_path / 'in'}")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 DOUBLE = re.compile(r"^\w* *[TtWU] (__aeabi_(?:c?d\w+|f2d|u?i2d|u?l2d))$", re.MULTILINE)
 
 
