@@ -68,7 +68,7 @@ def check_prefix(prefix: str) -> None:
 OF_KERNEL = {
     r"\bel_status": "{p}_status",
     r"\bel_": "{p}_el_",
-    r"\bEL_": "{P}_",
+    r"(?:\b|(?<=-D))EL_": "{P}_",
     r"\bEDGE_LSTM_(?=\w)": "{P}_EDGE_LSTM_",
     rf"\b(?=(?:{KERNEL.replace(' ', '|')})\.[ch]\b)": "{p}_",
 }

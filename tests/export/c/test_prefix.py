@@ -156,6 +156,7 @@ def test_names_of_the_data_are_not_renamed(tmp_path: Path) -> None:
         assert f'"{name}"' in header
         assert f"#define GESTURE_CLASS_{name.upper()} {k}" in header
     assert '#define GESTURE_NAME "model_x"' in header
+    assert "-DGESTURE_GROUP=4u" in header
     passed(run("make", "test", cwd=folder))
 
 
