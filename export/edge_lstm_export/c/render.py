@@ -28,6 +28,7 @@ from .block import c_network, pack, parameters_of, state_bytes
 from .count import Instructions
 from .derived import derived_ram, derived_tables
 from .folder import INFO
+from .library import left_out, with_library
 from .names import Names
 from .samples import DOUBLE, Samples, single_tables
 from .source import Source
@@ -150,6 +151,8 @@ def render(
     kernel += TRANSFORMS if derived else ()
     texts = {path: (native / path.split("/")[1]).read_text("utf-8") for path in kernel}
     texts["include/layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8"))
+    header = texts["include/edge_lstm.h"]
+    texts["include/edge_lstm.h"] = with_library(header, texts)
     contents = {
         _place(path, names.kernel): names.of_kernel(_in_folder(path, text)).encode()
         for path, text in texts.items()
@@ -192,9 +195,11 @@ def _place(path: str, prefix: str) -> str:
 
 def _in_folder(path: str, text: str) -> str:
     """One of the kernel's files, with its headers where they lie in the folder, so that a build
-    needs no path for them, and code for one stream."""
+    needs no path for them, code for one stream, and none if another folder's is used."""
     if path.startswith("include/"):
         return text
+    if path.endswith(".c"):
+        text = left_out(text)
     text = re.sub(rf'^#include "({PUBLIC})"', r'#include "../include/\1"', text, flags=re.MULTILINE)
     if path != "src/tiles.h":
         return text

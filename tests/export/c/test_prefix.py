@@ -103,6 +103,38 @@ def test_models_in_one_program(
     assert run(tmp_path / "app").stdout == "same\n"
 
 
+def test_two_models_with_the_kernel_once(folders: dict[str, Path], tmp_path: Path) -> None:
+    """`load` calls the kernel of `gesture`, in a program that includes both headers."""
+    names = ["gesture", "load"]
+    includes = "\n".join(f'#include "{name}.h"' for name in names)
+    models = filled(ONE, names) + filled(AGAIN, names)
+    (tmp_path / "app.c").write_text(PROGRAM.format(includes=includes, models=models))
+    paths = [f"-I{folders[name] / 'include'}" for name in names]
+    files = [source for name in names for source in sources(folders[name])]
+    sizes = []
+    for option in ("-DNOTHING", "-DLOAD_LIBRARY=gesture_el"):
+        flags = ["-std=c99", "-O1", *WARNINGS.split(), option]
+        program = tmp_path / option
+        done = run("gcc", *flags, *paths, tmp_path / "app.c", *files, "-lm", "-o", program)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert run(program).stdout == "same\n"
+        symbols = run("nm", "--defined-only", program).stdout
+        assert ("load_el_step" in symbols) == (option == "-DNOTHING")
+        sizes.append(int(run("size", program).stdout.splitlines()[1].split()[0]))
+    assert sizes[0] - sizes[1] > 10_000
+
+
+def test_a_kernel_without_the_layers_is_noticed(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "app.c").write_text(
+        '#include "wake.h"\nint main(void) { return wake_init() == WAKE_BAD_MODEL ? 7 : 1; }\n'
+    )
+    files = [*sources(folders["gesture"]), *sources(folders["wake"])]
+    flags = ["-O0", "-DWAKE_LIBRARY=gesture_el", f"-I{folders['wake'] / 'include'}"]
+    done = run("gcc", *flags, tmp_path / "app.c", *files, "-o", tmp_path / "app")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(tmp_path / "app").returncode == 7
+
+
 @pytest.mark.parametrize("cc", ["g++", pytest.param("clang++", marks=pytest.mark.slow)])
 def test_headers_in_cpp(cc: str, folders: dict[str, Path], tmp_path: Path) -> None:
     if shutil.which(cc) is None:
