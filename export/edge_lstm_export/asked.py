@@ -12,6 +12,7 @@ from edge_lstm_runtime.files import check_file_writable
 from edge_lstm_runtime.native import PRECISIONS
 
 from .c.folder import check_replaceable
+from .c.style import CStyle, check_style
 from .npu import targets as target_table
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
@@ -110,13 +111,14 @@ def _check_writable(file: Path) -> None:
         raise ConversionError(f"can't write {file}: {e.strerror or e}") from e
 
 
-def check_c(source: object, out: Path, scheme: str) -> None:
+def check_c(source: object, out: Path, scheme: str, style: CStyle) -> None:
     """The arguments of `export_c`. Raises ConfigError, TrainingError or ConversionError."""
     if scheme not in PRECISIONS:
         raise ConfigError(
             f"scheme {scheme!r} is not offered for target c; "
             f"expected one of {', '.join(PRECISIONS)}"
         )
+    check_style(style)
     if out.suffix == ".edge":
         raise ConfigError(
             f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"

@@ -17,7 +17,7 @@ from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured
-from helpers.c_folder import STRICT, passed, run, sources
+from helpers.c_folder import STRICT, headers, passed, run, sources
 from helpers.converter import NEEDS_CONVERTER
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
@@ -114,7 +114,12 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
         '    return strcmp(model_output_names[1], " ") ? 4 : 0;\n}\n'
     )
     built = run(
-        "gcc", "-I", made.folder, tmp_path / "use.c", *sources(made.folder), "-o", tmp_path / "use"
+        "gcc",
+        *headers(made.folder),
+        tmp_path / "use.c",
+        *sources(made.folder),
+        "-o",
+        tmp_path / "use",
     )
     assert built.returncode == 0, built.stderr
     assert run(tmp_path / "use").returncode == 0

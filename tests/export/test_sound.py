@@ -80,6 +80,6 @@ def test_from_wav_files_to_answers(tmp_path, capsys):
         export_c(source, tmp_path / name).folder
         for name, source in (("of_run", run), ("of_bundle", done.out))
     ]
-    assert (folders[0] / "front_end.c").is_file()
-    for name in ("front_end.c", "golden.h"):
+    assert (folders[0] / "src" / "front_end.c").is_file()
+    for name in ("src/front_end.c", "examples/selftest/golden.h"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()

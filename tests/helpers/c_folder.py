@@ -33,8 +33,17 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 
 
 def sources(folder: Path) -> list[Path]:
-    """Those of an exported folder that a program of one's own is linked with."""
-    return sorted(path for path in folder.glob("*.c") if path.name != "main.c")
+    """All of an exported folder, as a build finds them that looks in `src` alone."""
+    return sorted((folder / "src").rglob("*.c"))
+
+
+def headers(folder: Path) -> list[str]:
+    """Options for a program of one's own that calls the model and has its golden samples."""
+    return [f"-I{folder / part}" for part in ("include", "examples/selftest")]
+
+
+def golden_file(folder: Path) -> Path:
+    return folder / "examples" / "selftest" / "golden.h"
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 from edge_lstm_runtime import ConversionError
 
 from .folder import fill
+from .names import Names
 
 TIMEOUT = 300  # seconds, for the compiler and for the self-test
-OPTIONS = ("-std=gnu99", "-O2", "-DEL_GROUP=1u")  # as in the folder's Makefile
+OPTIONS = ("-std=gnu99", "-O2", "-Iinclude")  # as in the folder's Makefile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,25 +32,30 @@ class Built:
     code_bytes: int | None = None
 
 
-def build_and_run(contents: Mapping[str, bytes]) -> Built:
-    """Compile the folder and run its self-test. Raises ConversionError if that says FAIL."""
+def build_and_run(contents: Mapping[str, bytes], names: Names) -> Built:
+    """Compile the folder and run its self-test. Raises ConversionError if that says FAIL.
+
+    names: those in the folder.
+    """
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         return Built("not run here: no C compiler (cc) was found")
     try:
         with tempfile.TemporaryDirectory(prefix="edge-lstm-c-") as name:
-            return _built(Path(name), contents, compiler)
+            return _built(Path(name), contents, names, compiler)
     except (OSError, subprocess.SubprocessError) as e:
         reason = (getattr(e, "stderr", None) or str(e)).strip()
         return Built(f"not run here: {Path(compiler).name}: {reason.splitlines()[0]}")
 
 
-def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
+def _built(folder: Path, contents: Mapping[str, bytes], names: Names, compiler: str) -> Built:
     fill(folder, contents)
-    sources = [Path(path).stem for path in contents if path.endswith(".c") and "/" not in path]
-    for source in sources:
-        _run([compiler, *OPTIONS, "-c", f"{source}.c", "-o", f"{source}.o"], folder)
-    _run([compiler, *(f"{source}.o" for source in sources), "-lm", "-o", "selftest"], folder)
+    sources = [path for path in contents if path.endswith(".c") and path.startswith("src/")]
+    objects = {Path(path).stem: path.replace(".c", ".o") for path in sources}
+    for path in sources:
+        _run([compiler, *OPTIONS, "-c", path, "-o", path.replace(".c", ".o")], folder)
+    _run([compiler, *OPTIONS, "-c", "examples/selftest/main.c", "-o", "main.o"], folder)
+    _run([compiler, "main.o", *objects.values(), "-lm", "-o", "selftest"], folder)
     version = _run([compiler, "-dumpversion"], folder).strip()
     label = f"{Path(compiler).name} {version} -O2 for {platform.machine()}"
     done = subprocess.run(
@@ -60,8 +66,8 @@ def _built(folder: Path, contents: Mapping[str, bytes], compiler: str) -> Built:
         raise ConversionError(
             f"the C source is out of tolerance here, built by {label}: {' '.join(lines).strip()}"
         )
-    others = ("model", "main", "front_end", "transforms")
-    kernel = [f"{source}.o" for source in sources if source not in others]
+    others = (names.prefix, f"{names.kernel}front_end", f"{names.kernel}transforms")
+    kernel = [path for stem, path in objects.items() if stem not in others]
     return Built(lines[1], label, _code_bytes(folder, kernel))
 
 

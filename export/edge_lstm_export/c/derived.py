@@ -16,7 +16,7 @@ SIZES = {"double": 8, "uint32_t": 4, "int32_t": 4, "uint8_t": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A constant array of numbers or of names that C knows."""
+    """A constant array of numbers or of names that C knows. In C it is `model_` and the name."""
 
     kind: str
     name: str
@@ -95,7 +95,7 @@ class _Tables:
         if kind == "double":
             values = [float(value) for value in values]
         self.tables.append(Table(kind, name, values))
-        return name
+        return f"model_{name}"
 
     def inputs(self, transforms: int) -> Fields:
         of = self._of
@@ -114,7 +114,7 @@ class _Tables:
             "levels": str(len(of.kept)),
             "level": self._table("uint32_t", "level", of.kept),
             "transforms": str(transforms),
-            "transform": "transforms" if transforms else "NULL",
+            "transform": "model_transforms" if transforms else "NULL",
         }
         return Fields("inputs", fields)
 
@@ -156,4 +156,4 @@ class _Tables:
         }
         self.calendars.append(Fields(f"calendar{k}", fields))
         clock = str(self._of.places((transform.channel,))[0])
-        return {"type": "EL_CALENDAR", "clock": clock, "calendar": f"&calendar{k}"}
+        return {"type": "EL_CALENDAR", "clock": clock, "calendar": f"&model_calendar{k}"}

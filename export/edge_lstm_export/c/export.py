@@ -21,9 +21,13 @@ from ..measure import tolerances
 from ..words import beside
 from .block import c_network, model_bytes, run_int8
 from .build import Built, build_and_run
+from .count import count_instructions
 from .folder import write_folder
-from .render import ram_bytes, render
+from .names import Names
+from .render import Wanted, ram_bytes, render
+from .samples import Samples
 from .source import Source, read_source
+from .style import CStyle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,46 +53,54 @@ def export_c(
     out: str | os.PathLike[str],
     *,
     scheme: str = "float32",
+    style: CStyle = CStyle(),  # noqa: B008  (frozen)
     say: Callable[[str], None] = lambda _: None,
 ) -> CExport:
     """Turn a trained run, or a bundle, into the folder `out` of C source.
 
     The source is tested here if there is a C compiler.
 
-    scheme: "float32" or "int8". say: takes lines of progress.
+    scheme: "float32" or "int8". style: the source's names and samples. say: takes lines of
+    progress.
 
-    Raises ConfigError for an unknown scheme or a name of a bundle, ConversionError if the kernel
-    does not take the model, if its answers are out of tolerance, if `out` is not an export's
-    folder, or if another process exports to it. What was there before is then unchanged.
+    Raises ConfigError for an unknown scheme or prefix, a sample that is not offered, or a name of a
+    bundle, ConversionError if the kernel does not take the model, if its answers are out of
+    tolerance, if `out` is not an export's folder, or if another process exports to it. What was
+    there before is then unchanged.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
-    check_c(source, out, scheme)
+    check_c(source, out, scheme, style)
     with one_at_a_time(out, ConversionError):
-        return _exported(source, out, scheme, say)
+        return _exported(source, out, Wanted(out.name, scheme, style), say)
 
 
 def _exported(
     source: Run | Bundle | str | os.PathLike[str],
     out: Path,
-    scheme: str,
+    wanted: Wanted,
     say: Callable[[str], None],
 ) -> CExport:
-    found = read_source(source, scheme)
-    schemes = {name: _measured(found, name) for name in PRECISIONS}
+    scheme = wanted.scheme
+    found = read_source(source, scheme, wanted.style.samples)
+    schemes = {name: _measured(found, name, wanted.style.samples) for name in PRECISIONS}
     tolerance = _tolerance(found, scheme, schemes[scheme].comparison)
     accuracy = {
         "figures_from": "NumPy, of the kernel's arithmetic",
         **schemes[scheme].comparison.to_dict(),
         "tolerance": dataclasses.asdict(tolerance),
     }
-    contents = render(found, out.name, scheme, tolerance, accuracy)
+    contents = render(found, wanted, tolerance, accuracy)
     say("building the source and running its self-test here")
-    built = build_and_run(contents)
+    built = build_and_run(contents, Names(wanted.style.prefix))
+    if wanted.style.count:
+        say("counting the instructions of a step under QEMU")
+        counted = dataclasses.replace(wanted, instructions=count_instructions(contents))
+        contents = render(found, counted, tolerance, accuracy)
     write_folder(out, contents)
     return CExport(out, scheme, schemes, built)
 
 
-def _measured(source: Source, scheme: str) -> Scheme:
+def _measured(source: Source, scheme: str, samples: Samples) -> Scheme:
     spec = source.spec
     weights = source.weights
     rows = source.rows
@@ -99,7 +111,7 @@ def _measured(source: Source, scheme: str) -> Scheme:
     )
     return Scheme(
         model_bytes(c_network(spec), scheme),
-        ram_bytes(source, scheme),
+        ram_bytes(source, scheme, samples),
         compare(outputs, source.outputs),
     )
 

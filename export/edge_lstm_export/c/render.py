@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.ext import Extension
 
 from edge_lstm_runtime import AnomalyDetector, FrontEnd, __version__
 from edge_lstm_runtime.inputs.characters import Characters
@@ -18,36 +20,61 @@ from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.native import file_of
 from edge_lstm_runtime.shown import counted
-from edge_lstm_runtime.tasks import Scaling
+from edge_lstm_runtime.tasks import Answer, Scaling
 from edge_lstm_runtime.verify.error import Tolerance
 
 from .audio import sound_ram, sound_tables
 from .block import c_network, pack, parameters_of, state_bytes
+from .count import Instructions
 from .derived import derived_ram, derived_tables
 from .folder import INFO
+from .library import left_out, with_library
+from .names import Names
+from .samples import DOUBLE, Samples, single_tables
 from .source import Source
+from .style import CStyle
 
-KERNEL = ("edge_lstm.h", "edge_lstm.c", "tiles.h")
-FRONT_END = ("front_end.h", "front_end.c")  # for models that take sound
-TRANSFORMS = ("transforms.h", "transforms.c")  # for models with transforms or dropped channels
-AS_THEY_ARE = (
-    "Makefile",
-    "cortex-m/Makefile",
-    "cortex-m/start.c",
-    "cortex-m/link.ld",
+KERNEL = ("include/edge_lstm.h", "src/edge_lstm.c", "src/tiles.h")
+FRONT_END = ("include/front_end.h", "src/front_end.c")  # for models that take sound
+TRANSFORMS = ("include/transforms.h", "src/transforms.c")  # for transforms or dropped channels
+AS_THEY_ARE = ("cortex-m/link.ld", "riscv/start.c")
+RENDERED = (
+    *("include/model.h", "src/model.h", "src/model.c"),
+    *("examples/selftest/main.c", "examples/selftest/golden.h", "examples/stream/stream.ino"),
+    *("README.md", "Makefile", "CMakeLists.txt"),
+    *("cortex-m/Makefile", "cortex-m/start.c", "riscv/Makefile"),
+    *("library.properties", "library.json", "idf_component.yml"),
+    *("zephyr/module.yml", "zephyr/CMakeLists.txt", "zephyr/Kconfig"),
 )
-RENDERED = ("model.h", "model.c", "main.c", "golden.h", "README.md", "CMakeLists.txt")
-FORMAT = 1
+PUBLIC = r"(?:edge_lstm|layers|front_end|transforms)\.h"
+ONE_STREAM = """#ifndef EL_GROUP
+#define EL_GROUP 1u /* for one stream: half the code */
+#endif
+"""
+FORMAT = 2  # 1: all files beside each other
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """name: of the model, for people. instructions: of a step, if they were counted."""
+
+    name: str
+    scheme: str
+    style: CStyle
+    instructions: Instructions | None = None
 
 
 def render(
-    source: Source, name: str, scheme: str, tolerance: Tolerance, accuracy: dict[str, Any]
+    source: Source, wanted: Wanted, tolerance: Tolerance, accuracy: dict[str, Any]
 ) -> dict[str, bytes]:
     """Path in the folder -> content. The same inputs give the same bytes.
 
     accuracy: goes into model.json as it is.
     """
     spec = source.spec
+    names = Names(wanted.style.prefix)
+    scheme = wanted.scheme
+    single = single_tables(spec, wanted.style.samples)
     network = c_network(spec)
     block = pack(network, parameters_of(spec, source.weights, scheme, source.int8), scheme)
     words = [f"0x{word:08x}u" for word in np.frombuffer(block, "<u4").tolist()]
@@ -57,19 +84,29 @@ def render(
     scaling = spec.answer.scaling(spec.inputs)
     logs = [] if scaling is None or scaling.units is None else scaling.units.tolist()
     sizes = {
-        "model_bytes": len(block),
+        "flash_bytes": len(block),
         "state_bytes": state_bytes(network, scheme),
-        "ram": ram_bytes(source, scheme),
-        "golden_bytes": 8
-        * (source.samples.size + source.answers.size + spec.answer.size + len(logs) + len(scores)),
+        "ram": ram_bytes(source, scheme, wanted.style.samples),
+        "test_bytes": wanted.style.samples.bytes * source.samples.size
+        + 8 * (source.answers.size + spec.answer.size + len(logs) + len(scores)),
     }
     quantiles = None if scaling is None else scaling.quantiles
     front_end = _front_end(spec)
+    title = (
+        f"a streaming {spec.answer.model}, {counted(spec.inputs.size, 'channel')} in, "
+        f"{counted(spec.answer.size, 'value')} out, {scheme}"
+    )
     facts = {
-        "name": name,
-        "title": f"a streaming {spec.answer.model}, {counted(spec.inputs.size, 'channel')} in, "
-        f"{counted(spec.answer.size, 'value')} out, {scheme}",
+        "name": wanted.name,
+        "title": title,
+        "prefix": wanted.style.prefix,
+        "kernel": names.kernel,
+        "instructions": wanted.instructions,
+        "sentence": f"{title[0].upper()}{title[1:]}.",
+        "release": ".".join(re.findall(r"\d+", __version__)[:3]),
         "version": __version__,
+        "sample_type": wanted.style.samples.type,
+        "single": single,
         "scheme": scheme,
         "inputs": spec.inputs,
         "network": spec.network,
@@ -80,6 +117,8 @@ def render(
         "characters": isinstance(spec.inputs, Characters),
         "detector": spec.detector,
         "layer_types": types,
+        "classes": class_names(spec.answer),
+        "mathematics": bool(front_end or derived or spec.inputs.elapsed),
         "front_end": front_end,
         "frames": getattr(spec.inputs, "frames", None),
         "derived": derived,
@@ -88,7 +127,7 @@ def render(
         "steps": len(source.samples),
         **sizes,
     }
-    templates = _environment()
+    templates = _environment(names)
     initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
     residual = None if scaling is None else scaling.residual
     data = {
@@ -98,7 +137,7 @@ def render(
         "logs": logs,
         "watched": spec.answer.channels(spec.inputs) if spec.detector else [],
         "scores": scores,
-        "samples": source.samples.tolist(),
+        "samples": wanted.style.samples.written(source.samples),
         "answers": source.answers.tolist(),
         "unit": _unit(spec, scaling),
         "spread": float(source.outputs.std()) or 1.0,
@@ -108,26 +147,35 @@ def render(
         "sound": sound_tables(front_end) if front_end else None,
     }
     native = files("edge_lstm_runtime") / "native"
-    kernel = (*KERNEL, *(f"{name}.c" for name in types), *(FRONT_END if front_end else ()))
+    kernel = (*KERNEL, *(f"src/{name}.c" for name in types), *(FRONT_END if front_end else ()))
     kernel += TRANSFORMS if derived else ()
-    contents = {path: (native / path).read_bytes() for path in kernel}
-    contents["layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8")).encode()
+    texts = {path: (native / path.split("/")[1]).read_text("utf-8") for path in kernel}
+    texts["include/layers.h"] = _list_of(types, (native / "layers.h").read_text("utf-8"))
+    header = texts["include/edge_lstm.h"]
+    texts["include/edge_lstm.h"] = with_library(header, texts)
+    contents = {
+        _place(path, names.kernel): names.of_kernel(_in_folder(path, text)).encode()
+        for path, text in texts.items()
+    }
     contents |= {
         path: (files("edge_lstm_export") / "templates" / "c" / path).read_bytes()
         for path in AS_THEY_ARE
     }
     contents |= {
-        path: templates.get_template(f"{path}.j2").render(facts, **data).encode("utf-8", "replace")
+        names.of_template(path): templates.get_template(f"{path}.j2")
+        .render(facts, **data)
+        .encode("utf-8", "replace")
         for path in RENDERED
     }
     info = {
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
-        **{key: facts[key] for key in ("name", "scheme", "weights_sha256")},
+        **{key: facts[key] for key in ("name", "scheme", "prefix", "weights_sha256")},
+        "sample": wanted.style.samples.to_dict(),
         "bytes": {
-            "flash_model": sizes["model_bytes"],
+            "flash_model": sizes["flash_bytes"],
             "ram": sizes["ram"],
-            "flash_golden": sizes["golden_bytes"],
+            "flash_golden": sizes["test_bytes"],
         }
         | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {})
         | ({"flash_transforms": derived.bytes} if derived else {}),
@@ -139,6 +187,36 @@ def render(
     return contents
 
 
+def _place(path: str, prefix: str) -> str:
+    """Where one of the kernel's files lies in the folder."""
+    folder, name = path.split("/")
+    return f"{folder}/{prefix}{name}"
+
+
+def _in_folder(path: str, text: str) -> str:
+    """One of the kernel's files, with its headers where they lie in the folder, so that a build
+    needs no path for them, code for one stream, and none if another folder's is used."""
+    if path.startswith("include/"):
+        return text
+    if path.endswith(".c"):
+        text = left_out(text)
+    text = re.sub(rf'^#include "({PUBLIC})"', r'#include "../include/\1"', text, flags=re.MULTILINE)
+    if path != "src/tiles.h":
+        return text
+    place = "#define EL_TILES_H\n"
+    assert place in text
+    return text.replace(place, f"{place}\n{ONE_STREAM}")
+
+
+def class_names(answer: Answer) -> list[str]:
+    """Of each class, what stands behind MODEL_CLASS_ in C. Empty if two would be the same, or if
+    the classes are characters."""
+    if not answer.logits or answer.text:
+        return []
+    found = [re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") for name in answer.names]
+    return found if len(set(found)) == len(found) and all(found) else []
+
+
 def _list_of(types: Collection[str], text: str) -> str:
     """The list of layers, layers.h, with these alone: the folder has no code of the others."""
     entry = re.compile(r"EL_LAYER\(\w+, \d+, (\w+)\)")
@@ -146,16 +224,16 @@ def _list_of(types: Collection[str], text: str) -> str:
     return "".join(line for line, match in found if match is None or match[1] in types)
 
 
-def ram_bytes(source: Source, scheme: str) -> int:
-    """All static memory of model.c: the state, and each channel's last value.
+def ram_bytes(source: Source, scheme: str, samples: Samples = DOUBLE) -> int:
+    """All static memory of model.c: the state, the clock's count, and each channel's last value.
 
     For sound the front end's and a frame, for transforms the samples that they look back to, of a
     detector the forecasts that are due. If the inputs are characters, a one-hot row stands in the
     place of the last value.
     """
     spec = source.spec
-    state = state_bytes(c_network(spec), scheme)
-    if isinstance(spec.inputs, Characters):
+    state = state_bytes(c_network(spec), scheme) + 4
+    if samples.single or isinstance(spec.inputs, Characters):
         return state + 4 * spec.inputs.feature_size
     detector = 4 * spec.answer.ahead[-1] * spec.answer.size + 4 + 8 if spec.detector else 0
     front_end = _front_end(spec)
@@ -193,18 +271,32 @@ def _scores(source: Source) -> list[float]:
     ]
 
 
-def _environment() -> Environment:
+class _Renamed(Extension):
+    """Gives templates the folder's names before anybody's own names are put in."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        del name, filename
+        names = self.environment.globals["folder_names"]
+        assert isinstance(names, Names)
+        return names.of_template(source)
+
+
+def _environment(names: Names) -> Environment:
     environment = Environment(
         loader=PackageLoader("edge_lstm_export", "templates/c"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=[_Renamed],
     )
+    environment.globals["folder_names"] = names
     environment.filters.update(
         quoted=_quoted, comment=_comment, number=_number, row=_row, floats=_floats, lines=_lines
     )
     environment.filters["table"] = _table
+    environment.filters["floats_row"] = lambda values: "{" + ", ".join(_floats(values)) + "}"
+    environment.filters["named"] = names.of_template
     return environment
 
 
@@ -247,8 +339,11 @@ def _table(values: Iterable[float | str]) -> str:
 
 def _floats(values: Iterable[float]) -> list[str]:
     """Floats that read back the same."""
-    texts = [f"{np.float32(value):.9g}" for value in values]
-    return [f"{text}f" if set(text) & set(".en") else f"{text}.0f" for text in texts]
+    texts = ["NAN" if np.isnan(value) else f"{np.float32(value):.9g}" for value in values]
+    return [
+        text if text == "NAN" else f"{text}f" if set(text) & set(".en") else f"{text}.0f"
+        for text in texts
+    ]
 
 
 def _lines(values: Iterable[float]) -> list[str]:

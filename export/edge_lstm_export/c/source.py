@@ -19,6 +19,7 @@ from ..quantize.cpu_int8 import Arrays
 from ..steps.draw_stream import golden_stream
 from ..steps.quantize_native import of_run
 from .block import Float32, Float64, check_sizes, plain_int8
+from .samples import DOUBLE, Samples, check_taken
 
 STEPS = 200  # enough to show a wrong state, and few, because they take flash in the self-test
 MOST_STEPS = 1000  # for transforms that look back further
@@ -42,8 +43,10 @@ class Source:
     int8: Arrays
 
 
-def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> Source:
-    """source: a run or its folder, or a bundle or its file, NAME.edge.
+def read_source(
+    source: Run | Bundle | str | os.PathLike[str], scheme: str, kind: Samples = DOUBLE
+) -> Source:
+    """source: a run or its folder, or a bundle or its file, NAME.edge. kind: what a sample is in C.
 
     The same model gives the same result from either. Raises ConversionError if the kernel does
     not take the model in this scheme.
@@ -61,7 +64,8 @@ def read_source(source: Run | Bundle | str | os.PathLike[str], scheme: str) -> S
     gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
     steps = _steps(spec)
     start = max(0, min(int(gaps[0]) - steps // 2, len(stream) - steps)) if len(gaps) else 0
-    samples = stream[start : start + steps]
+    check_taken(spec, kind, stream[start : start + steps])
+    samples = kind.taken(stream[start : start + steps])
     rows, filled = spec.inputs.features(samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)
     scaling = spec.answer.scaling(spec.inputs)

@@ -13,11 +13,15 @@ from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
 from ..asked import SIM_STEPS, check_c, check_paths, check_samples, wanted
+from ..c.names import DEFAULT
+from ..c.samples import KINDS, Samples
+from ..c.style import CStyle
 from ._shared import C, check_target, say
 
 if TYPE_CHECKING:
     from ..work import Work
 
+C_OPTIONS = ("prefix", "sample", "sample_scale", "count")
 GOES_ON = True  # the work is more than its output
 
 
@@ -40,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm export runs/har --no-npu -o har.edge\n"
         "  edge-lstm export runs/har --target c -o har-c\n"
         "  edge-lstm export har.edge --target c --scheme int8 -o har-c\n"
+        "  edge-lstm export har.edge --target c --prefix gesture --sample float -o gesture\n"
         "  edge-lstm export imported.edge --target rk3588 --samples x.npy --scheme w8a8 -o npu.edge"
     )
     parser.add_argument(
@@ -106,12 +111,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ONNX and NumPy only: don't run the vendor's converter",
     )
 
+    _add_c_arguments(parser.add_argument_group("options of --target c"))
+
+
+def _add_c_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--prefix",
+        metavar="NAME",
+        help="of all names in C and of the files, such as gesture for gesture_step in gesture.h; "
+        f"so several models link into one firmware (default: {DEFAULT})",
+    )
+    group.add_argument(
+        "--sample",
+        choices=KINDS,
+        help="the type of a sample in C (default: double). With float and int16 a step computes "
+        "nothing in double, which a Cortex-M4F has no FPU for",
+    )
+    group.add_argument(
+        "--sample-scale",
+        metavar="S[,S...]",
+        help="of --sample int16: the raw units of one count, for all channels or for each "
+        "(default: 1)",
+    )
+    group.add_argument(
+        "--count",
+        action="store_true",
+        default=None,
+        help="have QEMU count the instructions of a step on a Cortex-M4F, and write them into the "
+        "folder's README. It needs arm-none-eabi-gcc with newlib, and qemu-system-arm",
+    )
+
 
 def main(arguments: argparse.Namespace) -> int:
     for target in arguments.target or ():
         check_target(target)
     if C in (arguments.target or ()):
         return _main_export_c(arguments)
+    for option in C_OPTIONS:
+        if getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} is for --target c; leave it out")
     from_bundle = arguments.run.suffix == ".edge"
     if arguments.samples is not None and not from_bundle:
         raise ConfigError(
@@ -175,10 +213,15 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "export twice, to two folders"
         )
     (scheme,) = schemes
-    check_c(arguments.run, arguments.out, scheme)
+    style = CStyle(
+        DEFAULT if arguments.prefix is None else arguments.prefix,
+        Samples(arguments.sample or "double", _scales(arguments.sample_scale)),
+        bool(arguments.count),
+    )
+    check_c(arguments.run, arguments.out, scheme, style)
     from ..c.export import export_c  # takes seconds
 
-    made = export_c(arguments.run, arguments.out, scheme=scheme, say=say)
+    made = export_c(arguments.run, arguments.out, scheme=scheme, style=style, say=say)
     print(
         f"{'scheme':<12}{'constants':>10}{'RAM':>10}{'max abs':>10}{'NRMSE':>10}"
         "  figures from NumPy, of the network's outputs"
@@ -198,6 +241,15 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
         )
     print(f"folder     {arguments.out}\nnext       make -C {shlex.quote(str(arguments.out))} test")
     return 0
+
+
+def _scales(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",")) if text is not None else ()
+    except ValueError:
+        raise ConfigError(
+            f"--sample-scale {text}: expected a number, or one for each channel with commas between"
+        ) from None
 
 
 def summary(work: Work) -> str:

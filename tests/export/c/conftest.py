@@ -34,4 +34,4 @@ def made(motions, tmp_path):
 @pytest.fixture
 def unbuilt(monkeypatch):
     """For tests of what an export writes: not what the source does."""
-    monkeypatch.setattr(export, "build_and_run", lambda _: build.Built("not run"))
+    monkeypatch.setattr(export, "build_and_run", lambda *_: build.Built("not run"))

@@ -17,8 +17,9 @@ import pytest
 
 from edge_lstm_export import export_c, export_run
 from edge_lstm_export.c.block import PRECISIONS, model_bytes, state_bytes
+from edge_lstm_export.c.style import CStyle
 from edge_lstm_runtime.native import network_of
-from helpers.c_folder import STRICT, masked_bundle, passed, run, timed_detector_bundle
+from helpers.c_folder import STRICT, golden_file, masked_bundle, passed, run, timed_detector_bundle
 from helpers.derived import derived_bundle
 from helpers.paths import ROOT
 
@@ -38,6 +39,11 @@ CORTEX_M = {  # CPU -> (QEMU's machine, options of the FPU)
     "cortex-m3": ("mps2-an385", "-mfloat-abi=soft"),
     "cortex-m4": ("mps2-an386", "-mfloat-abi=hard -mfpu=fpv4-sp-d16"),
     "cortex-m7": ("mps2-an500", "-mfloat-abi=hard -mfpu=fpv5-d16"),
+}
+
+RISC_V = {  # ISA -> (ABI, emulator)
+    "rv32imac": ("ilp32", "qemu-riscv32-static"),
+    "rv64imafdc": ("lp64d", "qemu-riscv64-static"),
 }
 
 
@@ -97,10 +103,56 @@ def test_microcontrollers(made, cpu):
     )
 
 
+def check_risc_v(made, isa):
+    abi, emulator = RISC_V[isa]
+    need("riscv64-unknown-elf-gcc", emulator)
+    if not Path("/usr/lib/picolibc/riscv64-unknown-elf").is_dir():
+        pytest.skip("picolibc for RISC-V is not installed")
+    options = [f"ARCH={isa}", f"ABI={abi}", f"RUN={emulator}", f"CFLAGS=-O2 {STRICT}"]
+    passed(run("make", *options, "test", cwd=made / "riscv"))
+
+
+def test_risc_v_without_an_fpu(made):
+    check_risc_v(made, "rv32imac")
+
+
+@pytest.mark.parametrize("scheme", PRECISIONS)
+def test_risc_v_of_64_bits(scheme, trained, tmp_path):
+    made = export_c(trained, tmp_path / "m", scheme=scheme, style=CStyle("gesture")).folder
+    check_risc_v(made, "rv64imafdc")
+
+
+def test_instructions_are_counted_as_they_are(trained, tmp_path):
+    """A loop whose length is known, and a step of the model, by the same clock."""
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    made = export_c(trained, tmp_path / "model", style=CStyle(count=True)).folder
+    (said,) = re.findall(r"\*\*([\d,]+) instructions a step\*\*", (made / "README.md").read_text())
+    assert "under\nemulation and no time" in (made / "README.md").read_text()
+    macs = (6 + 16) * 64 + (16 + 16) * 64 + 16 * 4  # 6 channels, 2 layers of 16, 4 classes
+    assert macs < int(said.replace(",", "")) < 20 * macs
+    (made / "examples" / "selftest" / "main.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\n'
+        "int main(void) {\n"
+        "    for (uint32_t n = 1000; n <= 4000000; n *= 20) {\n"
+        "        uint32_t k = n;\n"
+        "        const uint32_t began = model_clock();\n"
+        '        __asm__ volatile("1: subs %0, %0, #1\\n bne 1b" : "+r"(k) : : "cc");\n'
+        '        printf("%lu %lu\\n", (unsigned long)(2 * n), (unsigned long)(model_clock() - '
+        "began));\n"
+        "    }\n"
+        "    return 0;\n}\n"
+    )
+    done = run("make", "count", cwd=made / "cortex-m")
+    rows = re.findall(r"^(\d+) (\d+)$", done.stdout, re.MULTILINE)
+    assert len(rows) == 3
+    for expected, counted in rows:  # the clock itself takes some
+        assert 0 <= int(counted) - int(expected) < 60
+
+
 def test_microcontroller_says_fail_for_a_golden_value_that_is_off(trained, tmp_path):
     need("arm-none-eabi-gcc", "qemu-system-arm")
     made = export_c(trained, tmp_path / "model").folder
-    golden = made / "golden.h"
+    golden = golden_file(made)
     head, answers = golden.read_text().split("golden_answers", 1)
     value = re.search(r"-?\d+\.\d+", answers)[0]
     golden.write_text(
@@ -116,12 +168,11 @@ def test_constants_lie_in_flash_and_the_stack_is_small(trained, tmp_path):
     need("arm-none-eabi-gcc")
     made = export_c(trained, tmp_path / "model").folder
     flags = (
-        "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -DEL_GROUP=1u -O2 "
-        "-fstack-usage"
+        "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -std=gnu99 -O2 -fstack-usage"
     )
     kernel = ("edge_lstm", "dense", "lstm")
     for name in (*kernel, "model"):
-        done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"{name}.c", cwd=made)
+        done = run("arm-none-eabi-gcc", *flags.split(), "-c", f"src/{name}.c", cwd=made)
         assert done.returncode == 0, done.stderr
     sections = [
         line.split()
@@ -149,7 +200,7 @@ def test_big_endian_is_refused(trained, tmp_path):
     need("arm-none-eabi-gcc")
     made = export_c(trained, tmp_path / "model").folder
     done = run(
-        "arm-none-eabi-gcc", "-mbig-endian", "-c", "edge_lstm.c", "-o", "/dev/null", cwd=made
+        "arm-none-eabi-gcc", "-mbig-endian", "-c", "src/edge_lstm.c", "-o", "/dev/null", cwd=made
     )
     assert done.returncode != 0
     assert "little-endian" in done.stderr
@@ -180,7 +231,7 @@ def test_sizes_in_the_document_are_those_of_the_layout(random_model):
         network = network_of(spec.network)
         sizes = [
             f(network, scheme)
-            for f in (model_bytes, lambda *a: state_bytes(*a) + 8 * 6)
+            for f in (model_bytes, lambda *a: state_bytes(*a) + 8 * 6 + 4)
             for scheme in PRECISIONS
         ]
         assert [int(cell.replace(",", "")) for cell in cells.split(" | ")] == sizes
@@ -193,7 +244,7 @@ def test_commands_of_the_folders_readme(trained, tmp_path):
         r"^```sh\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     commands = [line.split("  #")[0].strip() for line in block.splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         done = run("bash", "-c", command, cwd=made)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

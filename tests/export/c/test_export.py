@@ -17,6 +17,8 @@ from helpers.c_folder import (
     ODD,
     STRICT,
     contents,
+    golden_file,
+    headers,
     listed_detector_bundle,
     mixed_bundle,
     passed,
@@ -129,7 +131,7 @@ def test_cmake_builds_and_tests_it_and_takes_it_as_a_part_of_a_project(made, tmp
 
 
 def test_a_golden_value_that_is_off_makes_it_say_fail(made):
-    golden = made / "golden.h"
+    golden = golden_file(made)
     head, answers = golden.read_text().split("golden_answers", 1)
     value = re.search(r"-?\d+\.\d+", answers)[0]
     golden.write_text(
@@ -142,7 +144,7 @@ def test_a_golden_value_that_is_off_makes_it_say_fail(made):
 
 
 def test_a_weight_that_is_off_makes_it_say_fail(made):
-    source = made / "model.c"
+    source = made / "src" / "model.c"
     text = source.read_text()
     words = list(re.finditer(r"0x3e[0-9a-f]{6}u", text))  # a float of 0.125 to 0.5
     source.write_text(text[: words[0].start()] + "0x3f800000u" + text[words[0].end() :])
@@ -182,17 +184,17 @@ def test_a_detector_s_memory_and_what_it_takes_from_outside(detector, tmp_path):
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("0.5 * (raw - average)", "0.6 * (raw - average)"),
-        ("average > 2.0", "average > 2.5"),
-        ("held = 0;", "held = held;"),
+        ("0.5 * (raw - model_average)", "0.6 * (raw - model_average)"),
+        ("average > 2.0;", "average > 2.5;"),
+        ("model_held = 0;", "model_held = model_held;"),
         ("log1p(dt / 300.0)", "log1p(dt / 301.0)"),
     ],
 )
 def test_the_self_test_notices_a_wrong_detector(right, wrong, detector, tmp_path):
     made = export_c(detector, tmp_path / "watch").folder
-    text = (made / "model.c").read_text()
+    text = (made / "src" / "model.c").read_text()
     assert text.count(right) == 1
-    (made / "model.c").write_text(text.replace(right, wrong))
+    (made / "src" / "model.c").write_text(text.replace(right, wrong))
     done = run("make", "test", cwd=made)
     assert "FAIL" in done.stdout.splitlines()
     assert done.returncode != 0
@@ -217,14 +219,14 @@ def test_statuses_of_the_small_interface(made, tmp_path):
         "4; /* nothing had changed */\n"
         "    return strcmp(model_output_names[3], \"walking\") ? 5 : 0;\n}\n"
     )  # fmt: skip
-    done = run("gcc", "-I", made, tmp_path / "use.c", *sources(made), "-o", tmp_path / "use")
+    done = run("gcc", *headers(made), tmp_path / "use.c", *sources(made), "-o", tmp_path / "use")
     assert done.returncode == 0, done.stderr
     assert run(tmp_path / "use").returncode == 0
 
 
 @pytest.mark.parametrize("option", ["-ffast-math", "-Ofast", "-ffinite-math-only"])
 def test_options_that_would_break_it_are_refused(made, option):
-    done = run("gcc", option, "-c", "edge_lstm.c", "-o", "/dev/null", cwd=made)
+    done = run("gcc", option, "-c", "src/edge_lstm.c", "-o", "/dev/null", cwd=made)
     assert done.returncode != 0
     assert "compile without -ffast-math" in done.stderr
 
@@ -232,19 +234,33 @@ def test_options_that_would_break_it_are_refused(made, option):
 @pytest.mark.usefixtures("unbuilt")
 def test_example_of_the_readme_compiles(source, tmp_path):
     made = export_c(source, tmp_path / "model").folder
-    (code,) = re.findall(
+    code, clock = re.findall(
         r"^```c\n(.*?)^```$", (made / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
+    counter, started = clock.split("\n\n")
     declared, statements = code.split("if (model_init", 1)
     program = (
         "#include <stdio.h>\nint read_sensor(double *sample);\n"
         + declared
-        + "int main(void) { if (model_init"
+        + counter
+        + "int main(void) {\n"
+        + started
+        + "if (model_init"
         + statements
         + "return 0; }"
     )
     (made / "example.c").write_text(program)
-    done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made)
+    done = run(
+        "gcc",
+        *STRICT.split(),
+        *headers(made),
+        "-Wno-int-to-pointer-cast",
+        "-c",
+        "example.c",
+        "-o",
+        "/dev/null",
+        cwd=made,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -259,7 +275,7 @@ def test_run_and_bundle_give_the_same_bytes_and_the_manifests_weights(trained, m
     assert contents(again) == contents(made)
     sha256 = read_bundle(bundle).manifest["members"]["weights.npz"]["sha256"]
     assert json.loads((made / "model.json").read_text())["weights_sha256"] == sha256
-    assert sha256 in (made / "model.c").read_text()
+    assert sha256 in (made / "src" / "model.c").read_text()
 
 
 def test_model_json_lists_every_file(made):
@@ -273,7 +289,7 @@ def test_model_json_lists_every_file(made):
 @pytest.mark.usefixtures("unbuilt")
 def test_golden_stretch_has_a_gap_where_the_data_has_one(forecast_run, mask, tmp_path):
     for number, source in enumerate((forecast_run, mask)):
-        assert "NAN" in (export_c(source, tmp_path / str(number)).folder / "golden.h").read_text()
+        assert "NAN" in golden_file(export_c(source, tmp_path / str(number)).folder).read_text()
 
 
 @pytest.mark.usefixtures("unbuilt")
@@ -288,7 +304,7 @@ def test_odd_names_come_through(mask, tmp_path):
     )
     assert (
         run(
-            "gcc", "-I", made, tmp_path / "name.c", *sources(made), "-o", tmp_path / "name"
+            "gcc", *headers(made), tmp_path / "name.c", *sources(made), "-o", tmp_path / "name"
         ).returncode
         == 0
     )

@@ -19,7 +19,7 @@ from edge_lstm_export.c.block import PRECISIONS
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.model.network import network_from
 from edge_lstm_runtime.native import CLayer, CNetwork
-from helpers.c_folder import STRICT, bundle_of, passed, run, same_block, sources
+from helpers.c_folder import STRICT, bundle_of, headers, passed, run, same_block, sources
 from helpers.specs import plain_spec
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -128,12 +128,13 @@ def test_a_model_is_exported_and_passes_its_self_test(tmp_path: Path, scheme: st
     passed(run("make", f"CFLAGS=-O1 {STRICT}", "test", cwd=folder))
     assert [path.name for path in sources(folder)] == FILES
     (tmp_path / "twice.c").write_text(TWICE)
-    flags = ("-DEL_GROUP=1u", f"-I{folder}", "-o", tmp_path / "twice")
+    flags = (*headers(folder), "-o", tmp_path / "twice")
     done = run("gcc", *flags, tmp_path / "twice.c", *sources(folder))
     assert run(tmp_path / "twice").stdout == "yes\n", done.stderr
     made = json.loads((folder / "model.json").read_text())
-    # The state on this machine, and each channel's last value.
-    assert f"MODEL_STATE_BYTES {made['bytes']['ram'] - 24}" in (folder / "model.h").read_text()
+    header = (folder / "include" / "model.h").read_text()
+    # The state on this machine, each channel's last value, and the clock's count.
+    assert f"MODEL_STATE_BYTES {made['bytes']['ram'] - 28}" in header
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from edge_lstm_export import export_c
 from edge_lstm_runtime import load
 from helpers.c_folder import (
     bundle_of,
+    headers,
     listed_detector_bundle,
     masked_bundle,
     mixed_bundle,
@@ -74,7 +75,7 @@ def test_self_test_and_any_samples(kind: str, cc: str, tmp_path: Path) -> None:
         passed(run("make", f"CC={cc}", f"CFLAGS={SANITISED}", "test", cwd=made))
         (made / "any.c").write_text(PROGRAM)
         program = made / "any"
-        built = run(cc, *SANITISED.split(), "-I", made, *sources(made), "-lm", "-o", program)
+        built = run(cc, *SANITISED.split(), *headers(made), *sources(made), "-lm", "-o", program)
         assert built.returncode == 0, built.stderr
         done = subprocess.run(
             [program], input=samples, capture_output=True, timeout=300, check=False

@@ -24,7 +24,7 @@ from edge_lstm_runtime.inputs.calendar import PARTS as KNOWN_PARTS
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.transforms import Calendar, Clip, Difference, Distance, Log
 from edge_lstm_runtime.tasks.classify import Classify
-from helpers.c_folder import STRICT, contents, passed, run
+from helpers.c_folder import STRICT, contents, golden_file, passed, run
 from helpers.derived import (
     UTC,
     ZONES,
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.skipif(
 # sample. What comes out: the status, the features and the answer.
 PROGRAM = r"""
 #include <stdio.h>
-#include "model.c"
+#include "src/model.c"
 int main(void) {
     double record[1 + MODEL_CHANNELS];
     float answer[MODEL_OUTPUTS] = {0};
@@ -56,7 +56,7 @@ int main(void) {
         if (record[0] > 0.0) model_reset();
         const float status = (float)model_step(record + 1, answer);
         fwrite(&status, sizeof status, 1, stdout);
-        fwrite(features, sizeof features, 1, stdout);
+        fwrite(model_features, sizeof model_features, 1, stdout);
         fwrite(answer, sizeof answer, 1, stdout);
     }
     return 0;
@@ -353,7 +353,7 @@ def test_a_refused_sample_changes_nothing_and_a_reset_forgets_all(
 def test_the_folder_builds_and_passes(flags: str, made: Path) -> None:
     checked = "-fno-sanitize-recover=all" if "sanitize" in flags else STRICT
     passed(run("make", f"CFLAGS={flags} {checked}", "test", cwd=made))
-    golden = (made / "golden.h").read_text()
+    golden = golden_file(made).read_text()
     assert "GOLDEN_STEPS 368" in golden  # 168 more than usual: those of the longest memory
     assert "NAN" in golden
 
@@ -404,9 +404,9 @@ def test_the_self_test_notices_a_wrong_table(
     right: str, wrong: str, built: Path, tmp_path: Path
 ) -> None:
     made = shutil.copytree(built, tmp_path / "wrong")
-    text = (made / "model.c").read_text()
+    text = (made / "src" / "model.c").read_text()
     assert text.count(right) == 1
-    (made / "model.c").write_text(text.replace(right, wrong))
+    (made / "src" / "model.c").write_text(text.replace(right, wrong))
     done = run("make", "test", cwd=made)
     assert "FAIL" in done.stdout.splitlines(), done.stdout
     assert done.returncode != 0
@@ -420,7 +420,9 @@ def test_memory_tables_and_what_it_takes_from_outside(made: Path) -> None:
     facts = json.loads((made / "model.json").read_text())["bytes"]
     assert bss == facts["ram"]
     assert data == 0, "constants that don't lie in flash"
-    text = (made / "model.c").read_text().split("Of transforms.h")[1].split("el_calendar")[0]
+    text = (
+        (made / "src" / "model.c").read_text().split("Of transforms.h")[1].split("el_calendar")[0]
+    )
     tables = re.findall(r"^static const (\w+) \w+\[(\d+)\]", text, re.MULTILINE)
     sizes = {"double": 8, "uint32_t": 4, "int32_t": 4, "uint8_t": 1}
     assert facts["flash_transforms"] == sum(sizes[kind] * int(n) for kind, n in tables) > 0

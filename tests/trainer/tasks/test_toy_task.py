@@ -316,9 +316,11 @@ def test_it_is_exported_with_a_report(folder: Path, run: Run) -> None:
 
 def test_it_is_exported_as_c(folder: Path, run: Run) -> None:
     export_c(run.path, folder / "c", scheme="float32")
-    assert "a streaming spotter, 1 channel in, 1 value out" in (folder / "c/model.c").read_text()
-    assert " * spots         loud" in (folder / "c/model.c").read_text()
-    assert "in raw units, the spots." in (folder / "c/model.h").read_text()
+    assert (
+        "a streaming spotter, 1 channel in, 1 value out" in (folder / "c/src/model.c").read_text()
+    )
+    assert " * spots         loud" in (folder / "c/src/model.c").read_text()
+    assert "in raw units, the spots." in (folder / "c/include/model.h").read_text()
 
 
 @pytest.mark.parametrize(
