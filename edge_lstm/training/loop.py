@@ -27,7 +27,7 @@ from ..data.recordings import Sequence, Splits
 from ..data.windows import examples
 from ..network import CompactNet, State
 from ..tasks.base import task_of
-from ..threads import Threads, at, rehearsal
+from ..threads import Threads, at, rehearsal, using
 from . import checkpoint
 from .batches import Batch, Batches, carried, seed_of
 from .checkpoint import Progress
@@ -148,8 +148,9 @@ class Training:
         if self._done_before > self.progress.epoch:
             self.progress.threads = best["progress"].get("threads", [])
 
+    @using()
     def run(self) -> None:
-        """Train to the end, or to an early stop.
+        """Train to the end, or to an early stop. PyTorch's number of threads is then as before.
 
         Raises TrainingError if a loss is not finite. The best checkpoint is kept.
         """

@@ -86,6 +86,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     tolerance, if an imported net has no real samples to calibrate a scheme with, or if another
     process exports to `out`, which is then as it was.
     """
+    from edge_lstm.threads import one  # imports torch
+
     out = Path(out)
     imported = not isinstance(run, str | os.PathLike) and run.imported
     formats = wanted(targets, schemes, chunk, sim_steps, imported=imported)
@@ -94,6 +96,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     check_paths(run, out)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))
+        resources.enter_context(one())
         if isinstance(run, str | os.PathLike):
             run = load_run(Path(run))
         if isinstance(run, Imported) and run.step is not None:
