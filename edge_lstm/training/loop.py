@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -36,6 +35,9 @@ from .distill import Teacher
 from .history import History
 from .metrics import Validation
 from .progress import Reporter
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
 # Seconds between checkpoints: an epoch of a small model is shorter than a write to disk.

@@ -43,6 +43,7 @@ from . import checkpoint
 from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
+from .without import without
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -227,7 +228,9 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
     Raises ConfigError if this machine doesn't have them.
     """
-    from lightning_fabric import Fabric
+    # It asks torchmetrics for its version. That imports SciPy, matplotlib and ONNX Runtime.
+    with without("torchmetrics"):
+        from lightning_fabric import Fabric
 
     # It advises a call of PyTorch's, which a user of a configuration can't make.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

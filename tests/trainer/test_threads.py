@@ -185,7 +185,8 @@ def test_everything_but_epochs_has_one_thread(
         monkeypatch.setattr(place, name, watch)
 
     for place, name in (
-        (answers, "outputs"), (training, "evaluate"), (qat, "evaluate"), (qat, "_cost"), (prune, "importance"), (loop.Training, "_update"),
+        (answers, "outputs"), (training, "evaluate"), (qat, "evaluate"), (qat, "_cost"),
+        (prune, "importance"), (loop.Training, "_update"),
     ):  # fmt: skip
         watched(place, name)
     stages = (
