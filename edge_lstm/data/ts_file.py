@@ -43,7 +43,7 @@ def read_ts(path: Path) -> Cases:
     labelled = number or not header.get("@classlabel", "true").startswith("false")
     found = []
     labels = []
-    for line, text in cases:
+    for row, text in cases:
         channels = text.split(":")
         if labelled:
             label = channels.pop().strip()
@@ -53,7 +53,7 @@ def read_ts(path: Path) -> Cases:
             if number:
                 labels[-1] = str(float(labels[-1]))
         except ValueError as e:
-            raise DataError(_unread(path, f"line {line}: {first_line(e)}")) from e
+            raise DataError(_unread(path, f"line {row}: {first_line(e)}")) from e
     return Cases(found, labels if labelled else None)
 
 
