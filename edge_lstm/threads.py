@@ -27,9 +27,8 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-MEETINGS = 300  # that are measured, unless they take longer than
-PATIENCE = 0.05  # seconds
-BEARABLE = 10.0  # times as long as one thread takes alone: threads that meet later are waiting
+WATCHED = 0.05  # seconds in which threads meet again and again
+WAIT = 0.005  # seconds: a meeting takes microseconds, unless a thread waits for a core
 SHARED = 32_768  # numbers: PyTorch gives each thread so many at least
 TURNS = 7  # batches that are measured with each number of threads
 SLOWER = 1.5  # times the fastest epoch: one that takes longer is slow
@@ -87,22 +86,22 @@ def one() -> Iterator[None]:
         _outside.reset(token)
 
 
-def meeting(number: int) -> float:
-    """Seconds in which so many threads make a small step together, the mean of MEETINGS.
+def longest_meeting(number: int) -> float:
+    """Seconds of the longest of many small steps that so many threads make together.
 
     It leaves PyTorch with its number of threads.
     """
     work = torch.ones(number * SHARED)
+    longest = 0.0
     with using(number):
         work.mul_(1.0)  # the threads start
-        met = 0
-        spent = 0.0
-        began = time.perf_counter()
-        while met < MEETINGS and spent <= PATIENCE:
+        began = now = time.perf_counter()
+        while now < began + WATCHED:
+            before = now
             work.mul_(1.0)
-            met += 1
-            spent = time.perf_counter() - began
-    return spent / met
+            now = time.perf_counter()
+            longest = max(longest, now - before)
+    return longest
 
 
 @contextmanager
@@ -131,7 +130,7 @@ class Threads:
     """Chooses, and says when to choose anew.
 
     asked: [train] threads, None if automatic. measures: false on a GPU, and for one of several
-    processes. The number is then PyTorch's `default`. clock: seconds. meet: see `meeting`.
+    processes. The number is then PyTorch's `default`. clock: seconds. meet: `longest_meeting`.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class Threads:
         self._asked = asked
         self._measures = measures
         self._clock = clock
-        self._meet = meet or meeting
+        self._meet = meet or longest_meeting
         self._spent = 0.0  # seconds, on all measurements
         self._fastest = math.inf  # seconds of a batch, as measured with the number that was chosen
 
@@ -160,11 +159,12 @@ class Threads:
         if not self.automatic:
             why = "[train] threads" if self._asked else "PyTorch's default"
             return self._asked or self.default, why
-        # Beside other work a single batch may take seconds, and a few meetings show it at once.
-        alone, together = (self._meet(number) for number in (1, self.default))
-        if together > BEARABLE * alone:
-            wait = f"{1e3 * together:.2g} ms for each other, and one takes {1e3 * alone:.2g} ms"
-            return 1, f"{self.default} wait {wait}: the machine has other work"
+        # Beside other work a single batch may take seconds, and meetings show it at once. Twice,
+        # because now and then a thread of an idle machine waits too.
+        waits = [self._meet(self.default) for _ in range(2)]
+        if min(waits) > WAIT:
+            why = f"{self.default} wait up to {1e3 * max(waits):.2g} ms for each other"
+            return 1, f"{why}: the machine has other work"
         began = self._clock()
         with rehearse() as step:
             times = self._measure(step)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_lstm import load_run
+from edge_lstm.threads import one
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
@@ -86,8 +87,6 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     tolerance, if an imported net has no real samples to calibrate a scheme with, or if another
     process exports to `out`, which is then as it was.
     """
-    from edge_lstm.threads import one  # imports torch
-
     out = Path(out)
     imported = not isinstance(run, str | os.PathLike) and run.imported
     formats = wanted(targets, schemes, chunk, sim_steps, imported=imported)

@@ -57,7 +57,7 @@ def test_rows_are_made_with_one_thread(
     """The fits of scikit-learn and NumPy too, beside the epochs of a training."""
     found = []
 
-    def look(case: Case) -> Row:  # noqa: ARG001
+    def look(case: Case) -> Row:
         libraries = threadpoolctl.threadpool_info()
         found.append({torch.get_num_threads(), *(each["num_threads"] for each in libraries)})
         return dataclasses.replace(last_value(case), name="look")
