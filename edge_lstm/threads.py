@@ -1,9 +1,15 @@
-"""How many threads train: as configured, or the faster of one and PyTorch's default.
+"""How many threads work. In the epochs of a training: as configured, or the faster of one and
+PyTorch's default. In everything else: one.
 
 Threads meet many times in each batch of a small net, and wait for each other by spinning. On an
 idle machine they are somewhat faster than one thread. Beside a busy process one of them may have
 to wait for a core while the others spin, and a batch can then take a thousand times as long. The
 number also decides how sums of floats are grouped, so each run records it: see `Progress.threads`.
+
+What comes before, between and after the epochs is a single pass over the data: metrics, ranges,
+figures, the steps of an export, the rows of a comparison. There, more threads never win much, and
+lose as much: measured in docs/measurements.md. So `one` thread does it, and neither its time nor
+its last bits depend on the other work of the machine.
 """
 
 from __future__ import annotations
@@ -14,12 +20,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from statistics import mean, median
 from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
+WATCHED = 0.05  # seconds in which threads meet again and again
+WAIT = 0.005  # seconds: a meeting takes microseconds, unless a thread waits for a core
+SHARED = 32_768  # numbers: PyTorch gives each thread so many at least
 TURNS = 7  # batches that are measured with each number of threads
 SLOWER = 1.5  # times the fastest epoch: one that takes longer is slow
 SHARE = 0.05  # of the training's time: a further measurement waits until all of them took less
@@ -51,6 +61,49 @@ def using(number: int | None = None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+_outside: ContextVar[int | None] = ContextVar("_outside", default=None)
+
+
+def default() -> int:
+    """PyTorch's number of threads, as it was before the outermost `one` that is open."""
+    return _outside.get() or torch.get_num_threads()
+
+
+@contextmanager
+def one() -> Iterator[None]:
+    """One thread for PyTorch, for the BLAS of NumPy and SciPy, and for OpenMP, until it is closed.
+
+    A library that is loaded meanwhile is not limited: import it first. ONNX Runtime has threads of
+    its own, which each session sets.
+    """
+    from threadpoolctl import threadpool_limits
+
+    token = _outside.set(default())
+    try:
+        with using(1), threadpool_limits(1):
+            yield
+    finally:
+        _outside.reset(token)
+
+
+def longest_meeting(number: int) -> float:
+    """Seconds of the longest of many small steps that so many threads make together.
+
+    It leaves PyTorch with its number of threads.
+    """
+    work = torch.ones(number * SHARED)
+    longest = 0.0
+    with using(number):
+        work.mul_(1.0)  # the threads start
+        began = now = time.perf_counter()
+        while now < began + WATCHED:
+            before = now
+            work.mul_(1.0)
+            now = time.perf_counter()
+            longest = max(longest, now - before)
+    return longest
+
+
 @contextmanager
 def rehearsal(
     net: nn.Module,
@@ -77,7 +130,7 @@ class Threads:
     """Chooses, and says when to choose anew.
 
     asked: [train] threads, None if automatic. measures: false on a GPU, and for one of several
-    processes. The number is then PyTorch's `default`. clock: seconds.
+    processes. The number is then PyTorch's `default`. clock: seconds. meet: `longest_meeting`.
     """
 
     def __init__(
@@ -86,11 +139,13 @@ class Threads:
         *,
         measures: bool,
         clock: Callable[[], float] = time.perf_counter,
+        meet: Callable[[int], float] | None = None,
     ) -> None:
-        self.default = torch.get_num_threads()
+        self.default = default()
         self._asked = asked
         self._measures = measures
         self._clock = clock
+        self._meet = meet or longest_meeting
         self._spent = 0.0  # seconds, on all measurements
         self._fastest = math.inf  # seconds of a batch, as measured with the number that was chosen
 
@@ -104,14 +159,20 @@ class Threads:
         if not self.automatic:
             why = "[train] threads" if self._asked else "PyTorch's default"
             return self._asked or self.default, why
+        # Beside other work a single batch may take seconds, and meetings show it at once. Twice,
+        # because now and then a thread of an idle machine waits too.
+        waits = [self._meet(self.default) for _ in range(2)]
+        if min(waits) > WAIT:
+            why = f"{self.default} wait up to {1e3 * max(waits):.2g} ms for each other"
+            return 1, f"{why}: the machine has other work"
         began = self._clock()
         with rehearse() as step:
             times = self._measure(step)
         self._spent += self._clock() - began
-        one = times[1]
+        single = times[1]
         many = times[self.default]
         # Waits are rare and long: they show in the mean, and often not in the median.
-        faster = median(many) < median(one) and mean(many) < mean(one)
+        faster = median(many) < median(single) and mean(many) < mean(single)
         chosen = self.default if faster else 1
         self._fastest = min(self._fastest, median(times[chosen]))
         return chosen, "a batch takes " + " and ".join(itertools.starmap(_figure, times.items()))
@@ -119,21 +180,28 @@ class Threads:
     def _measure(self, step: Step) -> dict[int, list[float]]:
         """Seconds of a batch by number of threads, in turns: other work then meets both alike."""
         times: dict[int, list[float]] = {1: [], self.default: []}
-        for _ in range(1 + TURNS):
+        for turn in range(1 + TURNS):
             for number, found in times.items():
                 torch.set_num_threads(number)
                 began = self._clock()
                 step()
                 found.append(self._clock() - began)
-            if sum(times[self.default]) > (1 + TURNS) * median(times[1]):
-                break  # they have lost already, and each further wait may take seconds
-        # In the first turn the threads start.
-        return {number: found[1:] or found for number, found in times.items()}
+            if _lost(times):
+                break  # each further wait may take seconds
+            if not turn:  # in the first turn libraries and threads start
+                times = {number: [] for number in times}
+        return times
 
     def slow(self, seconds: list[float], batches: int) -> bool:
         """Whether to choose anew. seconds: of each epoch until now. batches: in each of them."""
         slow = seconds[-1] > SLOWER * min(*seconds, batches * self._fastest)
         return slow and self.automatic and self._spent <= SHARE * sum(seconds)
+
+
+def _lost(times: dict[int, list[float]]) -> bool:
+    """Whether the threads took longer already than one thread would for all batches."""
+    single, many = times.values()
+    return sum(many) > TURNS * median(single)
 
 
 def _figure(number: int, seconds: list[float]) -> str:

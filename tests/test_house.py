@@ -35,7 +35,6 @@ OPTIONAL = {"onnxruntime", "rknnlite"}
 LATE = {
     "torch": "heavy: an export or a command that needs no net does without",
     "lightning_fabric": "imports torch",
-    "torchmetrics": "imports torch",
     "matplotlib": "heavy: only figures need it",
     "onnx": "heavy: only graphs need it",
     "onnxsim": "heavy: it imports torch",

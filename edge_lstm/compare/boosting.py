@@ -76,6 +76,8 @@ def boosting(case: Case) -> Row:
 def _fitted(problem: Problem, design: Lags, output: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
+    from ..threads import one  # imports torch
+
     # Quantiles learn the median, whose error is absolute.
     loss = "absolute_error" if problem.case.spec.answer.levels > 1 else "squared_error"
 
@@ -89,12 +91,13 @@ def _fitted(problem: Problem, design: Lags, output: int) -> Any:
         scoring="loss",
         **options,
     )
-    model.fit(x, y, X_val=val_x, y_val=val_y)
-    if problem.case.config.train.refit:
-        whole = HistGradientBoostingRegressor(
-            max_iter=model.n_iter_, early_stopping=False, **options
-        )
-        model = whole.fit(np.concatenate([x, val_x]), np.concatenate([y, val_y]))
+    with one():
+        model.fit(x, y, X_val=val_x, y_val=val_y)
+        if problem.case.config.train.refit:
+            whole = HistGradientBoostingRegressor(
+                max_iter=model.n_iter_, early_stopping=False, **options
+            )
+            model = whole.fit(np.concatenate([x, val_x]), np.concatenate([y, val_y]))
     return model
 
 

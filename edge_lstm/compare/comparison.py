@@ -65,7 +65,9 @@ def compare(
             f"[train] devices = {config.train.devices}: a comparison trains on one; "
             "add --set train.devices=1"
         )
-    with claimed(out, "comparison", ("plan.json",), resume=resume):
+    from ..threads import one  # imports torch
+
+    with claimed(out, "comparison", ("plan.json",), resume=resume), one():
         return _compared(config, out, Reporter(quiet=quiet))
 
 

@@ -128,9 +128,9 @@ def forecasts(result: Any, series: Float64, steps: Many[int]) -> Float64:
     filtered state. In one pass this gives the forecasts that `append` and `forecast` would give at
     each step.
     """
-    from threadpoolctl import threadpool_limits
+    from ..threads import one  # imports torch
 
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one():
         warnings.simplefilter("ignore")
         filtered = result.apply(series)
     design = filtered.model.ssm["design"][0]
@@ -146,11 +146,11 @@ def forecasts(result: Any, series: Float64, steps: Many[int]) -> Float64:
 
 def _lowest_aic(series: Float64) -> tuple[tuple[int, int, int], Any] | None:
     from statsmodels.tsa.arima.model import ARIMA
-    from threadpoolctl import threadpool_limits
+
+    from ..threads import one  # imports torch
 
     best: tuple[tuple[int, int, int], Any] | None = None
-    # The matrices have 3 rows, so threads would only wait for each other.
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one():
         # A search may stop at its limit or begin outside of the stationary. The AIC judges it.
         warnings.simplefilter("ignore")
         for order in ORDERS:

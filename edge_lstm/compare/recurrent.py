@@ -24,7 +24,6 @@ from edge_lstm_runtime.session import Session
 from ..data.statistics import make_spec
 from ..network import CompactNet, canonical_weights
 from ..results.answers import answers, calibrated
-from ..threads import using
 from ..training import checkpoint
 from ..training.loop import Training
 from ..training.refit import FOLDER as REFIT
@@ -64,7 +63,6 @@ def rnn(case: Case) -> Row:
     return _peer("rnn", case)
 
 
-@using()
 def _peer(kind: str, case: Case) -> Row:
     """The checkpoints are temporary, because this model is measured and not exported."""
     config = case.config.model_copy(
@@ -130,10 +128,10 @@ def _deployed_step(spec: ModelSpec, weights: dict[str, Float32], case: Case) -> 
 
 
 def _torch_step(model: CompactNet, case: Case) -> float:
-    """From features to outputs, on one thread: a net of this size is slower on more."""
+    """From features to outputs."""
     x = torch.from_numpy(model.spec.inputs.features(case.splits.test[0].x)[0]).float()[None]
     model.eval()
-    with using(1), torch.inference_mode():
+    with torch.inference_mode():
         if model.spec.whole:
             return microseconds(lambda: model(x), x.shape[1])
         state = model(x)[1]

@@ -12,7 +12,6 @@ from edge_lstm_runtime.errors import DataError
 
 from ..config.base import Names
 from ..config.sections import SampleSection
-from .files import first_line
 from .recordings import Float64, Recording
 from .table import check_values
 
@@ -79,21 +78,3 @@ def _text(label: object, where: str) -> str:
     except UnicodeDecodeError:
         expected = "expected text, or its bytes in UTF-8; decode the classes before saving them"
         raise DataError(f"{where}: the class {label!r} is no UTF-8; {expected}") from None
-
-
-def read_ts(path: Path) -> Cases:
-    """A .ts file of the UCR/UEA archive. Raises DataError."""
-    from aeon.datasets import load_from_ts_file
-
-    try:
-        empty = not path.read_text(encoding="utf-8", errors="replace").strip()
-        loaded = None if empty else load_from_ts_file(str(path))
-    except Exception as e:  # aeon raises whatever its parser stumbles over
-        raise DataError(f"{path}: can't be read as a .ts file: {first_line(e)}") from e
-    if loaded is None:
-        expected = "expected a .ts file with @data and at least one case"
-        raise DataError(f"{path}: the file is empty; {expected}")
-    cases, y = loaded if isinstance(loaded, tuple) else (loaded, None)
-    if y is not None:  # aeon writes ?, the format's mark for a missing one, as NaN
-        y = ["" if label == "NaN" else label for label in y]
-    return Cases([np.asarray(case, np.float64).T for case in cases], y)

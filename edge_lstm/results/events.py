@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .confusion import accuracy, counted, macro_f1
+
 Classes = NDArray[np.int64]  # (T,) an index at each step, -1 if the truth is unknown
 
 
@@ -31,16 +33,15 @@ def measure(
     events = np.zeros((3, size), np.int64)  # hits, true, answered
     for truth, answer in zip(truths, told, strict=True):
         known = truth >= 0
-        np.add.at(confusion, (truth[known], answer[known]), 1)
+        confusion += counted(truth[known], answer[known], size)
         events += _events(truth, np.where(known, answer, -1), size, tolerance)
     right = confusion.diagonal()
     answered, true = confusion.sum(axis=0), confusion.sum(axis=1)
     f1 = [_ratio(2 * r, a + t) for r, a, t in zip(right, answered, true, strict=True)]
-    occurring = [value for value in f1 if value is not None]
     hits, real, said = events.sum(axis=1)
     return {
-        "accuracy": float(right.sum() / true.sum()),
-        "macro_f1": float(np.mean(occurring)),
+        "accuracy": accuracy(confusion),
+        "macro_f1": macro_f1(confusion),
         "event_f1": _ratio(2 * hits, real + said),
         "per_class": {
             name: {

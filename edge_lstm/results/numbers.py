@@ -48,17 +48,11 @@ def with_ends(
 
 def errors(spec: ModelSpec, forecast: Float64, truth: Float64) -> dict[str, Any]:
     """forecast, truth: (steps, steps ahead * targets), raw units."""
-    import torch
-    from torchmetrics.functional import mean_absolute_error, mean_squared_error
-
     steps_ahead = spec.answer.ahead
     shape = (len(steps_ahead), len(spec.answer.targets))
-    prediction = torch.from_numpy(forecast)
-    target = torch.from_numpy(truth)
-    outputs = truth.shape[1]
-    # With one output torchmetrics gives a scalar.
-    mae = np.asarray(mean_absolute_error(prediction, target, num_outputs=outputs)).reshape(shape)
-    mse = np.asarray(mean_squared_error(prediction, target, num_outputs=outputs)).reshape(shape)
+    error = forecast - truth
+    mae = np.abs(error).mean(axis=0).reshape(shape)
+    mse = (error**2).mean(axis=0).reshape(shape)
     std = spread(spec, truth)
     deviation = forecast.reshape(-1, *shape).std(axis=0)
 

@@ -16,6 +16,7 @@ from ..config.base import Contradiction
 from ..config.sections import TrainConfig, Whole
 from ..data.recordings import PARTS, Parts, Recording, Sequence, Splits
 from ..data.splits import label_runs
+from ..results.confusion import accuracy, counted, macro_f1
 from ..results.intervals import wilson
 from ..results.plots import plot_confusion
 from ..results.words import LAST, percent, signed
@@ -141,33 +142,24 @@ class ClassTask(Task):
         sequences. Steps of a sequence are not independent: the accuracy over all steps has none.
         The rows of the confusion are the truth.
         """
-        import torch
-        from torchmetrics.functional.classification import (
-            multiclass_accuracy,
-            multiclass_confusion_matrix,
-            multiclass_f1_score,
-        )
-
         count = len(spec.answer.classes)
-        truth = torch.tensor([s.label for s in sequences])
-        last = torch.tensor(np.array([a[-1].argmax() for a in answers]))
-        all_steps = torch.tensor(np.concatenate([a.argmax(axis=1) for a in answers]))
-        all_truth = truth.repeat_interleave(torch.tensor([len(a) for a in answers]))
-        figures = {  # in float32: digits after the 6th are rounding
-            "accuracy": multiclass_accuracy(last, truth, count, average="micro"),
-            "macro_f1": multiclass_f1_score(last, truth, count, average="macro"),
-            "accuracy_all_steps": multiclass_accuracy(all_steps, all_truth, count, average="micro"),
+        truth = np.array([s.label for s in sequences])
+        last = counted(truth, np.array([a[-1].argmax() for a in answers]), count)
+        all_steps = np.concatenate([a.argmax(axis=1) for a in answers])
+        all_truth = np.repeat(truth, [len(a) for a in answers])
+        figures = {
+            "accuracy": accuracy(last),
+            "macro_f1": macro_f1(last),
+            "accuracy_all_steps": accuracy(counted(all_truth, all_steps, count)),
         }
-        right = int((last == truth).sum())
+        right = int(last.diagonal().sum())
         low, high = wilson(right, len(sequences))
         return {
-            **{name: round(float(value), 6) for name, value in figures.items()},
+            **{name: round(value, 6) for name, value in figures.items()},
             "right": right,
             "accuracy_low": low,
             "accuracy_high": high,
-            "confusion": multiclass_confusion_matrix(
-                last, truth, count, validate_args=False
-            ).tolist(),
+            "confusion": last.tolist(),
             "classes": list(spec.answer.classes),
             "sequences": len(sequences),
             "cut_at_labels": any(s.cut for s in sequences),

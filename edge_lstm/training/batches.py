@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,9 @@ from ..config.schema import Config
 from ..data.examples import Examples
 from ..network import State
 from .augment import Augment, Layout
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def seed_of(*parts: int) -> int:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -27,7 +26,7 @@ from ..data.recordings import Sequence, Splits
 from ..data.windows import examples
 from ..network import CompactNet, State
 from ..tasks.base import task_of
-from ..threads import Threads, at, rehearsal
+from ..threads import Threads, at, rehearsal, using
 from . import checkpoint
 from .batches import Batch, Batches, carried, seed_of
 from .checkpoint import Progress
@@ -36,6 +35,9 @@ from .distill import Teacher
 from .history import History
 from .metrics import Validation
 from .progress import Reporter
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOOK_EVERY = 0.5  # seconds between looks at the loss, each of which waits for the device
 # Seconds between checkpoints: an epoch of a small model is shorter than a write to disk.
@@ -148,8 +150,9 @@ class Training:
         if self._done_before > self.progress.epoch:
             self.progress.threads = best["progress"].get("threads", [])
 
+    @using()
     def run(self) -> None:
-        """Train to the end, or to an early stop.
+        """Train to the end, or to an early stop. PyTorch's number of threads is then as before.
 
         Raises TrainingError if a loss is not finite. The best checkpoint is kept.
         """

@@ -90,7 +90,6 @@ def train_stage(training: Training, stage: Stage, *, resume: bool) -> Training:
         teacher=stage.teacher,
     )
     tuning.fingerprint = training.fingerprint  # of the run's data, whichever part of it is used
-    tuning.threads.default = training.threads.default  # the training may have changed PyTorch's
     if resume and (out / checkpoint.LAST).exists():
         tuning.restore(
             checkpoint.load(out / checkpoint.LAST), checkpoint.load(out / checkpoint.BEST)

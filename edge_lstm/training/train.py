@@ -43,6 +43,7 @@ from . import checkpoint
 from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
+from .without import without
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -69,7 +70,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         checkpoint.check_run(out, resume=resume)
     splits = load_data(config)
 
-    from ..threads import using
+    from ..threads import one
 
     fabric = make_fabric(config.train)
     with contextlib.ExitStack() as held:
@@ -82,7 +83,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
-        with using():
+        with one():
             return _train(config, splits, out, fabric, reporter, resume=resume)
 
 
@@ -99,10 +100,7 @@ def _amounts(splits: Splits) -> str:
 def _train(
     config: Config, splits: Splits, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool
 ) -> Run:
-    """PyTorch is left with the number of threads that trained.
-
-    Nothing is written before all that can refuse the configuration or the data.
-    """
+    """Nothing is written before all that can refuse the configuration or the data."""
     from .loop import Training
     from .prune import prune
     from .qat import fine_tune
@@ -205,7 +203,6 @@ def _named_teacher(config: Config, spec: ModelSpec, fingerprint: str, out: Path)
 
 def _teacher(training: Training, splits: Splits, source: Path | None) -> Teacher:
     """Trained first, or copied from `source`."""
-    from ..threads import using
     from .distill import FOLDER, keep_teacher, load_teacher, teacher_config
 
     config = training.config
@@ -218,8 +215,7 @@ def _teacher(training: Training, splits: Splits, source: Path | None) -> Teacher
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
         larger = teacher_config(config, config.distill.hidden_size)
-        with using():
-            _train(larger, splits, folder, fabric, reporter, resume=resume)
+        _train(larger, splits, folder, fabric, reporter, resume=resume)
     elif source is not None:
         if fabric.is_global_zero:
             keep_teacher(source, training.out)
@@ -232,7 +228,9 @@ def make_fabric(settings: TrainConfig) -> Fabric:
 
     Raises ConfigError if this machine doesn't have them.
     """
-    from lightning_fabric import Fabric
+    # It asks torchmetrics for its version. That imports SciPy, matplotlib and ONNX Runtime.
+    with without("torchmetrics"):
+        from lightning_fabric import Fabric
 
     # It advises a call of PyTorch's, which a user of a configuration can't make.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_lstm import load_run
+from edge_lstm.threads import one
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
@@ -94,6 +95,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     check_paths(run, out)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))
+        resources.enter_context(one())
         if isinstance(run, str | os.PathLike):
             run = load_run(Path(run))
         if isinstance(run, Imported) and run.step is not None:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import threadpoolctl
 import torch
 
 from edge_lstm import Run, load_data, train
 from edge_lstm.config.schema import Config
 from edge_lstm.data.statistics import make_spec
-from edge_lstm.threads import Threads, using
-from edge_lstm.training import loop
+from edge_lstm.results import answers
+from edge_lstm.threads import Threads, default, longest_meeting, one, using
+from edge_lstm.training import loop, prune, qat
+from edge_lstm.training import train as training
 from edge_lstm.training.batches import Batch
 from edge_lstm.training.progress import Reporter
 from edge_lstm.training.train import make_fabric
@@ -34,6 +37,11 @@ SETTINGS = {
 }  # fmt: skip
 
 
+def at_once(number: int) -> float:  # noqa: ARG001
+    """The seconds of the longest meeting on an idle machine."""
+    return 5e-5
+
+
 class Rig:
     """A training that seems to take as long as it is told, with MANY threads as PyTorch's default.
 
@@ -47,7 +55,8 @@ class Rig:
         self.after: dict[int, Callable[[], object]] = {}
         self._now = 0.0
         torch.set_num_threads(MANY)
-        monkeypatch.setattr(loop, "Threads", functools.partial(Threads, clock=self._clock))
+        quiet = functools.partial(Threads, clock=self._clock, meet=at_once)
+        monkeypatch.setattr(loop, "Threads", quiet)
         whole = loop.Training._epoch
 
         def epoch(training: loop.Training) -> dict[str, float]:
@@ -78,7 +87,8 @@ def chosen(one: list[float], many: list[float]) -> tuple[int, str, int]:
         now += next(seconds[torch.get_num_threads()])
         made += torch.get_num_threads() == 3
 
-    found = Threads(None, measures=True, clock=lambda: now).choose(lambda: nullcontext(step))
+    threads = Threads(None, measures=True, clock=lambda: now, meet=at_once)
+    found = threads.choose(lambda: nullcontext(step))
     return (*found, made)
 
 
@@ -100,7 +110,115 @@ def test_rare_long_waits_count() -> None:
 
 def test_what_has_lost_is_not_measured_further() -> None:
     assert chosen([0.002], [5.0])[::2] == (1, 1)
-    assert chosen([0.002], [0.006])[::2] == (1, 3)  # 16 ms is what one thread takes in 8 turns
+    # 14 ms is what one thread takes in 7 turns. The first turn, in which threads start, is none.
+    assert chosen([0.002], [0.006])[::2] == (1, 4)
+
+
+def test_a_first_batch_that_is_far_slower_decides() -> None:
+    """Later ones may be faster by chance."""
+    assert chosen([0.002], [0.015, 0.001])[::2] == (1, 1)
+    assert chosen([0.002], [0.013, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001])[0] == 3
+
+
+def test_threads_that_wait_for_each_other_train_nothing() -> None:
+    """A busy machine shows in a few meetings, before a batch is made that could take seconds."""
+
+    def choose(*longest: float) -> tuple[int, str]:
+        torch.set_num_threads(2)
+        found = iter(longest)
+
+        def meet(number: int) -> float:
+            assert number == 2
+            return next(found)
+
+        threads = Threads(None, measures=True, meet=meet)
+        return threads.choose(lambda: nullcontext(lambda: None))
+
+    why = "2 wait up to 52 ms for each other: the machine has other work"
+    assert choose(0.034, 0.052) == (1, why)
+    assert choose(0.0052, 0.0051)[0] == 1
+    assert "batch" in choose(0.052, 0.0049)[1], "once may be by chance"
+    assert "batch" in choose(0.00005, 0.052)[1]
+
+
+def test_the_longest_meeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 15 steps takes 30 ms: the sixth."""
+    torch.set_num_threads(1)
+    now = 0.0
+    steps = 0
+
+    def multiply(work: torch.Tensor, factor: float) -> torch.Tensor:
+        nonlocal now, steps
+        assert torch.get_num_threads() == 3
+        assert work.numel() >= 3 * 32_768, "or PyTorch gives it to fewer threads"
+        steps += 1
+        now += {1: 9.0, 7: 0.03}.get(steps, 0.0015)
+        return work * factor
+
+    monkeypatch.setattr(torch.Tensor, "mul_", multiply)
+    monkeypatch.setattr("edge_lstm.threads.time.perf_counter", lambda: now)
+    assert longest_meeting(3) == pytest.approx(0.03)
+    assert steps == 16, "the first one starts the threads, and 15 take 0.05 s"
+    assert torch.get_num_threads() == 1
+
+
+def pools() -> set[int]:
+    """The numbers of threads of PyTorch, and of each BLAS and OpenMP that is loaded."""
+    loaded = {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+    return loaded | {torch.get_num_threads()}
+
+
+def test_one_thread_for_all_libraries() -> None:
+    torch.set_num_threads(3)
+    before = pools()
+    assert 3 in before
+    with one():
+        assert pools() == {1}
+        with one():
+            assert default() == 3
+        with using(2):
+            assert torch.get_num_threads() == 2
+        assert pools() == {1}
+        assert Threads(None, measures=True).default == 3
+    assert pools() == before
+    assert default() == 3
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_everything_but_epochs_has_one_thread(
+    configure: Configure,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Answers and figures of the training, the pruning, the refit and the fine-tuning."""
+    found: dict[str, set[int]] = {}
+
+    def watched(place: Any, name: str) -> None:
+        call = getattr(place, name)
+
+        def watch(*given: Any, **named: Any) -> Any:
+            found.setdefault(name, set()).add(torch.get_num_threads())
+            return call(*given, **named)
+
+        monkeypatch.setattr(place, name, watch)
+
+    for place, name in (
+        (answers, "outputs"), (training, "evaluate"), (qat, "evaluate"), (qat, "_cost"),
+        (prune, "importance"), (loop.Training, "_update"),
+    ):  # fmt: skip
+        watched(place, name)
+    stages = (
+        "\n[prune]\nhidden_size = 4\nepochs = 1\n"
+        "\n[quantize]\nscheme = 'int8'\ntolerance = 0\nepochs = 1\n"
+    )
+    torch.set_num_threads(MANY)
+    settings = {"train__threads": 2, "model__hidden_size": 8}
+    run = train(configure(CLASSIFY + stages, **settings), tmp_path / "run", quiet=True)
+    assert found.pop("_update") == {2}
+    assert len(found) == 4
+    assert all(numbers == {1} for numbers in found.values()), found
+    assert (run.path / "int8" / "best.pt").exists()
+    assert torch.get_num_threads() == MANY
 
 
 def test_nothing_is_measured_without_a_choice() -> None:
@@ -128,7 +246,7 @@ def test_an_epoch_is_slow_beside_the_fastest_and_beside_the_measured_batches() -
         nonlocal now
         now += 0.1
 
-    threads = Threads(None, measures=True, clock=lambda: now)
+    threads = Threads(None, measures=True, clock=lambda: now, meet=at_once)
     threads.choose(lambda: nullcontext(step))  # which takes 16 batches of 0.1 s
     assert not threads.slow([1.4], 10)
     assert not threads.slow([1.6, 1.6], 10)  # 1.6 s of measuring is more than a twentieth
@@ -221,8 +339,8 @@ def test_measuring_changes_no_weight(
             found = last[1]["optimizer"]["state"][key][name]
             torch.testing.assert_close(found, tensor, rtol=0, atol=0)
     learned = ("train_loss", "val_loss", "val_accuracy", "grad_norm", "learning_rate")
-    for one, other in zip(expected.history, run.history, strict=True):
-        assert [one[key] for key in learned] == [other[key] for key in learned]
+    for row, other in zip(expected.history, run.history, strict=True):
+        assert [row[key] for key in learned] == [other[key] for key in learned]
     assert run.metrics["test"] == expected.metrics["test"]
 
 

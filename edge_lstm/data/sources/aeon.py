@@ -12,8 +12,9 @@ from edge_lstm_runtime.errors import DataError, MissingDependencyError
 from edge_lstm_runtime.near import did_you_mean
 
 from ...config.sections import Asked
-from ..cases import CaseSection, read_ts
+from ..cases import CaseSection
 from ..recordings import Recording
+from ..ts_file import read_ts
 
 
 def _folder() -> Path:

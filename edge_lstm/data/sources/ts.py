@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...config.sections import Asked
-from ..cases import CaseSection, read_ts
+from ..cases import CaseSection
 from ..files import FileSection
 from ..recordings import Recording
+from ..ts_file import read_ts
 
 
 class Section(FileSection, CaseSection):

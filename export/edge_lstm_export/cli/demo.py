@@ -10,14 +10,18 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_lstm import Run, load_config, train
 from edge_lstm_runtime import ConfigError, describe, load
 from edge_lstm_runtime.files import atomic_write, check_folder_writable
+from edge_lstm_runtime.model.measured import Measured
 
 from ..measure.keys import NUMPY, simulated
+from ..npu.rknn.batch import Batch
 from ._shared import say
 from .export import summary
 
@@ -62,13 +66,14 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
     header = ",".join(model.spec.inputs.names)
     with atomic_write(out / "recording.csv") as file:
         np.savetxt(file, recording.x, delimiter=",", header=header, comments="", fmt="%.9g")
-    last = {}
-    for key in (NUMPY, *map(simulated, work.artifacts)):
+
+    def streamed(key: Measured) -> NDArray[Any]:
         with model.session(key.backend, artifact=key.member) as session:
-            answers = [session.step(x) for x in recording.x]
-        last[key] = np.stack(answers)
+            return np.stack([session.step(x) for x in recording.x])
+
+    ways = (NUMPY, *map(simulated, work.artifacts))
     truth = model.spec.answer.classes[recording.label or 0]
-    for name, stream in last.items():
+    for name, stream in zip(ways, Batch().side_by_side(streamed, ways), strict=True):
         print(
             f"   {name!s:<28} after 10, 50, 100 samples: "
             + ", ".join(str(describe(model.spec, stream[n])["label"]) for n in (9, 49, -1))

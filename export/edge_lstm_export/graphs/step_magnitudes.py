@@ -143,8 +143,10 @@ def _largest(model: onnx.ModelProto, names: list[str], rows: Rows) -> dict[str, 
     for name in names:
         value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         graph.graph.output.append(value)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one step at a time: threads would wait for each other
     session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     x, *states = ((value.name, value.shape) for value in session.get_inputs())
     feeds = {name: np.zeros(shape, np.float32) for name, shape in states}

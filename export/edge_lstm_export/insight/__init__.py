@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_lstm import Run, Sequence, load_run
+from edge_lstm.threads import one
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.characters import Characters
 
@@ -65,6 +66,7 @@ class Inside:
         }
 
 
+@one()
 def inspect_run(run: Run | str | Path, recording: str | Path | None = None) -> Inside:
     """Look inside the best checkpoint of a run.
 

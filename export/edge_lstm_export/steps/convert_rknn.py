@@ -57,7 +57,10 @@ def call(work: Work) -> Work:
     if work.chunk:
         jobs += [(t, s, "fused", work.chunk) for t, s in pairs]
     forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
-    tried = work.batch.side_by_side(partial(_try, work, forms), jobs)
+    # A fused form takes more than twice as long as another. If it began last, cores would wait.
+    order = sorted(jobs, key=lambda job: job[2] != "fused")
+    found = work.batch.side_by_side(partial(_try, work, forms), order)
+    tried = [found[order.index(job)] for job in jobs]
     made = _Made(work, forms, notes=list(work.notes))
     for pair in pairs:
         own = [c for c in tried if (c.target, c.scheme) == pair]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -75,16 +76,18 @@ def call(work: Work) -> Work:
     passes = stream_test(run, numpy)
     metrics = {work.base: _metrics(run, passes, everything, train=run.splits.train)}
     right: dict[int, Right] = {}  # by the number of steps that were drawn
-    for one in _candidates(work, everything):
+    candidates = _candidates(work, everything)
+    for one in candidates:
         steps = one.drawn.extent.steps
         if steps not in right:
             expected = stream_test(run, work.exact(), one.drawn)
             same = one.drawn.extent.whole
             float32 = passes if same else stream_test(run, numpy, one.drawn)
             right[steps] = Right(expected, _metrics(run, float32, one.drawn))
-        total = steps * number_of_passes(run, one.drawn)
-        found = stream_test(run, one.backend, one.drawn, Progress(work.say, str(one.name), total))
-        work, own = _judged(work, one, found, right[steps])
+    # Each simulator is a process of its own.
+    streams = work.batch.side_by_side(partial(_streamed, work), candidates)
+    for one, found in zip(candidates, streams, strict=True):
+        work, own = _judged(work, one, found, right[one.drawn.extent.steps])
         if own is not None:
             metrics[one.name] = own
     # An imported net was proved against its original, and the base against the reference.
@@ -98,6 +101,12 @@ def call(work: Work) -> Work:
         answers=passes[RESET].answers,
         notes=(*work.notes, *notes),
     )
+
+
+def _streamed(work: Work, one: Candidate) -> dict[str, Streamed]:
+    total = one.drawn.extent.steps * number_of_passes(work.run, one.drawn)
+    progress = Progress(work.say, str(one.name), total)
+    return stream_test(work.run, one.backend, one.drawn, progress)
 
 
 def _candidates(work: Work, everything: Drawn) -> list[Candidate]:

@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 from edge_lstm import load_data, train
-from edge_lstm.compare import Row, compare, comparison, recurrent
+from edge_lstm.compare import Row, boosting, compare, comparison, recurrent
 from edge_lstm.compare.classifiers import logistic, nearest, statistics
 from edge_lstm.compare.forecasts import arima, forecasts, last_value, seasonal
+from edge_lstm.compare.lags import Lags
+from edge_lstm.compare.problem import Problem
 from edge_lstm.compare.rows import Case
 from edge_lstm.compare.table import markdown
 from edge_lstm.config.schema import Config
@@ -44,6 +48,48 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_case(config: Config, tmp_path: Path) -> Case:
     splits = load_data(config)
     return Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
+
+
+@pytest.mark.usefixtures("classify_csv")
+def test_rows_are_made_with_one_thread(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fits of scikit-learn and NumPy too, beside the epochs of a training."""
+    found = []
+
+    def look(case: Case) -> Row:
+        libraries = threadpoolctl.threadpool_info()
+        found.append({torch.get_num_threads(), *(each["num_threads"] for each in libraries)})
+        return dataclasses.replace(last_value(case), name="look")
+
+    monkeypatch.setattr(comparison, "_rows", lambda task: {"look": look})  # noqa: ARG005
+    torch.set_num_threads(3)
+    compare(configure(CLASSIFY), tmp_path / "compared", quiet=True)
+    assert found == [{1}]
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("forecast_csv")
+def test_trees_are_fitted_with_one_thread(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their OpenMP may be loaded after the comparison has begun."""
+    from sklearn.ensemble import HistGradientBoostingRegressor as Trees
+
+    found = []
+    fit = Trees.fit
+
+    def look(trees: Trees, *given: Any, **named: Any) -> Trees:
+        libraries = threadpoolctl.threadpool_info()
+        found.append({each["num_threads"] for each in libraries})
+        return fit(trees, *given, **named)
+
+    monkeypatch.setattr(Trees, "fit", look)
+    monkeypatch.setattr(boosting, "MAX_TREES", 3)
+    case = make_case(configure(FORECAST, train__refit=True), tmp_path)
+    with threadpoolctl.threadpool_limits(3):
+        boosting._fitted(Problem(case), Lags(4, (5,), features=True), 0)
+    assert found == [{1}, {1}]
 
 
 # --- the recurrent nets ---

@@ -53,8 +53,10 @@ class Program:
     def run(self, xs: Float32) -> dict[str, Floats]:
         import torch
 
+        from edge_lstm.threads import one
+
         try:
-            with torch.no_grad():
+            with torch.no_grad(), one():
                 return self._run(xs)
         except ODD as e:
             raise ConversionError(f"PyTorch can't run the net: {str(e).splitlines()[0]}") from e
