@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.inputs.text import STANDARD, TextForm
 
+from .chunks import parts
+
 Float64 = NDArray[np.float64]
 T = TypeVar("T")
 PARTS = ("train", "val", "test")
@@ -144,9 +146,11 @@ class Splits:
             for sequence in part:
                 add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
                 for values in (sequence.x, sequence.y):
-                    if values is not None:
+                    for rows in () if values is None else parts(values):
                         # One NaN, whatever its payload was.
-                        digest.update(np.where(np.isnan(values), np.nan, values).tobytes())
+                        missing = np.isnan(rows)
+                        one = np.where(missing, np.nan, rows) if missing.any() else rows
+                        digest.update(np.ascontiguousarray(one).ravel().data)
                 if sequence.labels is not None:
                     digest.update(sequence.labels.tobytes())
                 if sequence.anomalous is not None:

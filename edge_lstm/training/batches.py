@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..data.examples import Examples
+from ..data.examples import Windows
 from ..network import State
 from .augment import Augment, Layout
 
@@ -48,7 +48,7 @@ class Batches:
         self,
         config: Config,
         spec: ModelSpec,
-        data: Examples,
+        data: Windows,
         counts: NDArray[np.int64],
         fabric: Fabric,
     ) -> None:
@@ -59,9 +59,17 @@ class Batches:
         self._inputs = spec.inputs
         self._both = spec.whole
         self._size = min(config.train.batch_size, len(data))  # memory is taken for so many
-        self.even = bool((data.lengths == data.x.shape[1]).all())  # all sequences of one length
-        arrays: tuple[NDArray[Any], ...] = (data.x, data.y, data.mask, data.lengths - 1)
-        self._tensors = [torch.from_numpy(array).to(fabric.device) for array in arrays]
+        self.even = bool((data.lengths == data.steps).all())  # all sequences of one length
+        rows, y, known, starts, lengths = (
+            torch.from_numpy(array).to(fabric.device)
+            for array in (data.rows, data.y, data.known, data.starts, data.lengths)
+        )
+        self._rows = rows
+        self._y = self._cut(y) if data.of_rows else y
+        self._x = self._cut(rows)
+        self._mask = self._cut(known)
+        self._starts = starts
+        self._lengths = lengths
 
     @property
     def sequences(self) -> int:
@@ -73,7 +81,20 @@ class Batches:
 
     def largest(self) -> float:
         """The largest magnitude of a feature, in standard deviations."""
-        return float(self._tensors[0].abs().max())
+        low, high = self._rows.aminmax()
+        return float(torch.maximum(-low, high))
+
+    def _cut(self, rows: Tensor) -> Tensor:
+        """rows: (L, ...) -> (L - T + 1, T, ...), the window that begins at each row, a view."""
+        shape = (len(rows) - self._data.steps + 1, self._data.steps, *rows.shape[1:])
+        return rows.as_strided(shape, (rows.stride(0), *rows.stride()))
+
+    def _taken(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, y, mask and the last step of some sequences. index: (N,)."""
+        first = self._starts[index]
+        y = self._y.index_select(0, first if self._data.of_rows else index)
+        x = self._x.index_select(0, first)
+        return x, y, self._mask.index_select(0, first), self._lengths[index] - 1
 
     def epoch(self, epoch: int) -> Iterator[tuple[Batch, int, Tensor | None]]:
         """Gives each batch, the number of the loss's terms in it over all ranks, and which of its
@@ -111,7 +132,7 @@ class Batches:
             if not len(index):  # a rank without a sequence still takes part in the exchange
                 index = order[:1]
                 share = 0.0
-            x, y, mask, last = (tensor[index] for tensor in self._tensors)
+            x, y, mask, last = self._taken(index)
             lengths = None
             if not self.even:
                 steps = int(longest[k])

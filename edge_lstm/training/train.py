@@ -171,7 +171,7 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
 
     The training itself, with its training and validation split, is not among these stages.
     """
-    from .loop import training_examples
+    from .loop import training_windows
     from .prune import check_prunable
     from .qat import check_tunable
     from .refit import joined
@@ -183,7 +183,7 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
         raise DataError(f"the test split can't be measured: {e}") from e
     if config.train.refit:
         try:
-            training_examples(config, spec, joined(splits).train)
+            training_windows(config, spec, joined(splits).train)
         except DataError as e:
             raise DataError(f"[train] refit = true: {e}") from e
     if config.prune is not None:
