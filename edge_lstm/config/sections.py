@@ -74,10 +74,13 @@ class DataSection(Section):
     has_columns      whether a table's columns can be answered by their names
     characters       whether its samples are the characters of a text
     needs_front_end  whether it is sound, which [front_end] turns into channels
+    KEPT             whether large data is kept in the cache: nothing but the keys of [data], the
+                     files of PATHS and `Asked` may then decide what is read
     """
 
     FOR_TASKS: ClassVar[tuple[str, ...]] = ("season",)
     PATHS: ClassVar[tuple[str, ...]] = ()
+    KEPT: ClassVar[bool] = False
     has_columns: ClassVar[bool] = False
     characters: ClassVar[bool] = False
     needs_front_end: ClassVar[bool] = False
@@ -94,6 +97,25 @@ class DataSection(Section):
     @abstractmethod
     def read(self, asked: Asked) -> list[Recording]:
         """All recordings. Raises DataError."""
+
+    def each(self, asked: Asked) -> Iterator[Recording]:
+        """The recordings one after the other, as `read` gives them but for `finished`.
+
+        Raises DataError, also if they can't be read one by one.
+        """
+        yield from self.read(asked)
+
+    def finished(self, found: list[Recording], asked: Asked) -> list[Recording]:  # noqa: ARG002
+        """All recordings that `each` gave, with what takes all of them to know.
+
+        Arrays may be added or left out.
+        """
+        return found
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of the files that a folder is read for."""
+        return ("",)
 
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording | None:  # noqa: ARG002
         """One file that is not of the configuration, in its format. None: a CSV is expected."""

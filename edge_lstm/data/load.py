@@ -10,7 +10,9 @@ from edge_lstm_runtime.shown import is_plain
 
 from ..config.schema import Config
 from .doubts import Setting, doubts, some
+from .kept import recordings
 from .recordings import Recording, Sequence, Splits
+from .remembered import remembered
 from .splits import split
 from .statistics import make_spec
 
@@ -23,7 +25,7 @@ def load_data(config: Config) -> Splits:
     model = config.model
     asked = config.asked
     data.check(asked)
-    found = data.read(asked)
+    found = recordings(data, asked)
     bare = [r.name for r in found if r.labels is None]
     if model.needs_labels and bare:
         none = "the data has no labels" if len(bare) == len(found) else "it has no label"
@@ -34,7 +36,9 @@ def load_data(config: Config) -> Splits:
     if not model.reads_characters:
         _refuse_controls("class", splits.classes)
     said = list(dict.fromkeys(note for recording in found for note in recording.notes))
-    notes = (*some(said), *some(_doubts(config, found, parts["train"])))
+    key = ["doubts", config.to_dict()["data"], config.folder, config.model.target_columns]
+    doubted = remembered(splits, key, lambda: _doubts(config, found, parts["train"]))
+    notes = (*some(said), *some(doubted))
     robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
     return dataclasses.replace(splits, form=found[0].form, notes=notes, robust=robust)
 

@@ -98,6 +98,7 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     FOLDERS = True
     FOR_TASKS: ClassVar[tuple[str, ...]] = (*DerivedSection.FOR_TASKS, "known_anomalies")
     has_columns = True
+    KEPT = True
 
     pattern: str | None = None
     channels: Channels
@@ -145,24 +146,50 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
 
     def read(self, asked: Asked) -> list[Recording]:
         meaning = self._columns(asked)
-        tables: list[Table] = []
-        named: list[tuple[str, str | None]] = []  # the name and the part of each table
-        for path, part in self.files(asked.folder):
-            files = self._files_at(path)
-            read = [self.table(file, meaning.wanted) for file, _ in files.found]
-            if files.note:
-                read[0] = dataclasses.replace(read[0], notes=(files.note, *read[0].notes))
-            tables += read
-            named += [(name, part) for _, name in files.found]
+        named = list(self._tables(asked, meaning))
+        timed = self.timed([table for table, _, _ in named])
         found: list[Recording] = []
-        for table, (name, part) in zip(self.timed(tables), named, strict=True):
-            made = timed_recordings(table, meaning, part, name)
-            found += [self._with_parts(recording, name) for recording in made]
+        for table, (_, name, part) in zip(timed, named, strict=True):
+            found += self._recordings(table, meaning, part, name)
+        return self.finished(found, asked)
+
+    def each(self, asked: Asked) -> Iterator[Recording]:
+        """Raises DataError if the times of one file alone don't tell their form."""
+        meaning = self._columns(asked)
+        form = None
+        for table, name, part in self._tables(asked, meaning):
+            (timed,) = self.timed([table])
+            if form not in (None, timed.form):
+                raise DataError(f"{table.path}: its times are written in another form")
+            form = timed.form
+            yield from self._recordings(timed, meaning, part, name)
+
+    def finished(self, found: list[Recording], asked: Asked) -> list[Recording]:
+        """With notes on the times, and the known anomalies."""
+        meaning = self._columns(asked)
         if meaning.time:
             found = self._with_steps(found, meaning)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
+
+    def _tables(self, asked: Asked, meaning: Columns) -> Iterator[tuple[Table, str, str | None]]:
+        """Each file's table, its name and its part."""
+        for path, part in self.files(asked.folder):
+            files = self._files_at(path)
+            note = files.note
+            for file, name in files.found:
+                table = self.table(file, meaning.wanted)
+                if note:
+                    table = dataclasses.replace(table, notes=(note, *table.notes))
+                    note = ""
+                yield table, name, part
+
+    def _recordings(
+        self, table: Table, meaning: Columns, part: str | None, name: str
+    ) -> list[Recording]:
+        made = timed_recordings(table, meaning, part, name)
+        return [self._with_parts(recording, name) for recording in made]
 
     def _files_at(self, path: Path) -> Files:
         """The files of a folder, or the one file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..tasks.base import task_of
+from .arrays import Arrays, Named
 from .chunks import let_go
 from .examples import Examples, Windows
 from .recordings import Float64, Sequence
-from .store import Store
 
 # Features, the steps that count, and targets as of `Task.targets`, in the types of `Examples`.
 Piece = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]
@@ -138,36 +138,44 @@ def examples(spec: ModelSpec, sequences: list[Sequence], **cuts: Any) -> Example
 
 
 def windows(spec: ModelSpec, sequences: list[Sequence], cuts: Cuts) -> Windows:
-    """All training sequences or windows.
+    """All training sequences or windows, in memory.
 
     Features and targets are made from whole sequences and then cut. A window's first steps so know
     what came before them. Raises DataError if there is nothing to learn.
     """
+    arrays = Arrays(None)
+    facts = add_windows(arrays, spec, sequences, cuts)
+    return windows_of(arrays.end(), facts)
+
+
+def add_windows(
+    arrays: Arrays, spec: ModelSpec, sequences: list[Sequence], cuts: Cuts
+) -> dict[str, Any]:
+    """Add the arrays of `windows`. Returns what `windows_of` needs beside them."""
     made: Iterable[tuple[Piece, list[slice]]] = _made(spec, sequences, cuts)
     if cuts.window is None:
         made = list(made)
     steps = cuts.window or max(len(xs) for (xs, _, _), _ in made)
-    total = sum(len(s.x) for s in sequences)
-    rows = Store(4 * total * spec.inputs.feature_size)
-    known = Store(total)
-    y = Store(4 * total * spec.answer.size)
-    starts: list[int] = []
-    lengths: list[int] = []
     of_rows = True
-    for (xs, counts, target), kept in made:
+    for (xs, known, target), kept in made:
         of_rows = target.ndim > 0
         shared = cuts.overlap(len(xs))
         for piece in [slice(0, len(xs))] if shared else kept:
-            starts += [rows.count + p.start for p in kept] if shared else [rows.count]
-            rows.add(_lengthened(xs[piece], steps))
-            known.add(_lengthened(counts[piece], steps))
+            first = arrays.rows("rows")
+            starts = [first + p.start for p in kept] if shared else [first]
+            arrays.add("starts", np.array(starts))
+            arrays.add("rows", _lengthened(xs[piece], steps))
+            arrays.add("known", _lengthened(known[piece], steps))
             if of_rows:
-                y.add(_lengthened(target[piece], steps))
+                arrays.add("y", _lengthened(target[piece], steps))
         if not of_rows:
-            y.add(np.full(len(kept), target))
-        lengths += [p.stop - p.start for p in kept]
-    arrays = (rows.array(), known.array(), y.array())
-    return Windows(*arrays, np.array(starts), np.array(lengths), steps, of_rows)
+            arrays.add("y", np.full(len(kept), target))
+        arrays.add("lengths", np.array([p.stop - p.start for p in kept]))
+    return {"steps": steps, "of_rows": of_rows}
+
+
+def windows_of(arrays: Named, facts: Mapping[str, Any]) -> Windows:
+    return Windows(**arrays, steps=facts["steps"], of_rows=facts["of_rows"])
 
 
 def _lengthened(array: NDArray[Any], steps: int) -> NDArray[Any]:

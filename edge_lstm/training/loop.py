@@ -23,8 +23,9 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
 from ..data.examples import Windows
-from ..data.recordings import Sequence, Splits
-from ..data.windows import Cuts, windows
+from ..data.recordings import Splits
+from ..data.remembered import windows
+from ..data.windows import Cuts
 from ..network import CompactNet, State
 from ..tasks.base import task_of
 from ..threads import Threads, at, rehearsal
@@ -53,10 +54,10 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
 
 
-def training_windows(config: Config, spec: ModelSpec, sequences: list[Sequence]) -> Windows:
+def training_windows(config: Config, spec: ModelSpec, splits: Splits) -> Windows:
     """Raises DataError if they can't be trained on."""
     streams = config.train.batch_size if config.model.reads_characters else None
-    return windows(spec, sequences, Cuts(**config.data.cuts, streams=streams))
+    return windows(spec, splits.train, Cuts(**config.data.cuts, streams=streams), splits)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -82,7 +83,7 @@ class Training:
         fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
-        data = training_windows(self.config, spec, splits.train)
+        data = training_windows(self.config, spec, splits)
         self.sequences = len(data)
         self._loss = task_of(spec).loss(config, spec).fitted(spec, data)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)

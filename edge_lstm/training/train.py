@@ -33,6 +33,7 @@ from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
+from ..data.remembered import remembered
 from ..data.season import with_season
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
@@ -176,14 +177,17 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
     from .qat import check_tunable
     from .refit import joined
 
-    zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
-    try:
+    def measure() -> None:
+        zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
         evaluate(spec, splits.test, zeros, season=config.data.season)
+
+    try:
+        remembered(splits, ["measured", spec.to_dict(), config.data.season], measure)
     except DataError as e:
         raise DataError(f"the test split can't be measured: {e}") from e
     if config.train.refit:
         try:
-            training_windows(config, spec, joined(splits).train)
+            training_windows(config, spec, joined(splits))
         except DataError as e:
             raise DataError(f"[train] refit = true: {e}") from e
     if config.prune is not None:
