@@ -6,6 +6,7 @@ shape and the CRC-32 of each array.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zlib
@@ -71,6 +72,12 @@ class Arrays:
             (self._folder / FACTS).write_bytes(sealed_json({"arrays": self._kinds, "facts": facts}))
 
 
+    def abandon(self) -> None:
+        """Close the files. What was not written stays so."""
+        for array in self._open.values():
+            array.abandon()
+
+
 class _Array:
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -104,6 +111,11 @@ class _Array:
         self._file.write(MAGIC + size.to_bytes(2, "little") + f"{said:<{size - 1}}\n".encode())
         self._file.close()
         return _mapped(self._path), [dtype.str, list(shape), self._crc]
+
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def opened(folder: Path) -> tuple[Named, Any]:

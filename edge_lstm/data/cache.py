@@ -95,8 +95,8 @@ def _made(
     import tempfile  # slow to load
 
     new = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", suffix=".tmp", dir=entry.parent))
+    arrays = Arrays(new)
     try:
-        arrays = Arrays(new)
         facts = fill(arrays)
         arrays.close(facts)
         if valid():
@@ -104,6 +104,7 @@ def _made(
             _remove_old(entry)
         return arrays.end(), as_json(facts)
     finally:
+        arrays.abandon()
         shutil.rmtree(new, ignore_errors=True)
 
 
