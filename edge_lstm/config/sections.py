@@ -215,6 +215,8 @@ class TrainConfig(Section):
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops.
                 0 never stops early
+    devices     GPUs or processes of each machine
+    num_nodes   machines that train together. torchrun starts this command on each
     threads     of the CPU. If left out, one or PyTorch's default as measured, see threads.py
     monitor     "loss", or another of the task's `MONITORS`
     refit       train anew on the training and the validation split together, for as many epochs
@@ -237,6 +239,7 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Count = 1
+    num_nodes: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
     cuda_graph: bool = False
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # a million end PyTorch by SIGSEGV
@@ -254,7 +257,7 @@ class TrainConfig(Section):
             yield ("train", "monitor"), expected
         if self.cuda_graph:
             for what, there in (
-                ("one device", self.devices > 1),
+                ("one device", self.devices * self.num_nodes > 1),
                 ("`dropout` = 0", config.model.dropout > 0),
                 ("no [distill]", config.distill is not None),
             ):

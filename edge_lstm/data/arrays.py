@@ -71,7 +71,6 @@ class Arrays:
         if self._folder is not None:
             (self._folder / FACTS).write_bytes(sealed_json({"arrays": self._kinds, "facts": facts}))
 
-
     def abandon(self) -> None:
         """Close the files. What was not written stays so."""
         for array in self._open.values():
@@ -111,7 +110,6 @@ class _Array:
         self._file.write(MAGIC + size.to_bytes(2, "little") + f"{said:<{size - 1}}\n".encode())
         self._file.close()
         return _mapped(self._path), [dtype.str, list(shape), self._crc]
-
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError):

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import edge_lstm_runtime
 from edge_lstm_runtime.files import (
     atomic_write,
     cache_folder,
@@ -169,8 +170,6 @@ def _sha256(file: Path) -> str:
 @functools.lru_cache
 def _program() -> str:
     """A hash of the program's files."""
-    import edge_lstm_runtime
-
     digest = hashlib.sha256()
     for folder in (Path(__file__).parents[1], Path(edge_lstm_runtime.__file__).parent):
         for file in sorted(folder.rglob("*.py")):

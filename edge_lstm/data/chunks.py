@@ -52,10 +52,11 @@ class Rows:
 
 
 def parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """An array in parts of ROWS rows, views of it. It is let go of afterwards."""
+    """An array in parts of ROWS rows, views of it. Each is let go of afterwards."""
     for start in range(0, len(array), ROWS):
-        yield array[start : start + ROWS]
-    let_go(array)
+        part = array[start : start + ROWS]
+        yield part
+        let_go(part)
 
 
 def let_go(array: NDArray[Any]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from .chunks import let_go
+
 Numbers = TypeVar("Numbers")  # an array or a tensor
 TOGETHER = 1 << 20  # steps of the windows that are made examples at once
 
@@ -82,9 +84,16 @@ class Windows:
     @property
     def counted(self) -> NDArray[np.int64]:
         """(N,) the number of steps that count."""
-        before = np.concatenate([[0], np.cumsum(self.known)])
+        small = len(self.known) < 2**31
+        before: NDArray[Any] = np.zeros(len(self.known) + 1, np.int32 if small else np.int64)
+        np.cumsum(self.known, out=before[1:])
         steps: NDArray[np.int64] = before[self.starts + self.steps] - before[self.starts]
-        return steps
+        return steps.astype(np.int64)
+
+    def let_go(self) -> None:
+        """Tell the system that they are not needed for now."""
+        for rows in (self.rows, self.known, self.y):
+            let_go(rows)
 
     def parts(self) -> Iterator[Examples]:
         """Examples of all windows, some at a time."""

@@ -25,32 +25,33 @@ ARRAYS = ("x", "labels", "y", "time", "anomalous", "rows")  # of a `Recording`
 LATER = {"split", "window", "stride", "short", "season", "normalize"}
 
 
-def recordings(data: DataSection, asked: Asked) -> list[Recording]:
+def recordings(data: DataSection, asked: Asked) -> tuple[list[Recording], Any]:
     """What `data.read` gives, its arrays mapped into memory if the files are large.
 
-    Raises DataError. If the cache can't be used, a line says so.
+    And the key of the cache, None if they are not from there. Raises DataError. If the cache can't
+    be used, a line says so.
     """
     files = _files(data, asked) if data.KEPT else []
     if sum(size for _, size, read in files if read) < SMALL:
-        return data.read(asked)
+        return data.read(asked), None
     try:
         stats = {file: cache.stat(file) for file, _, read in files if read}
         contents = cache.contents(stats)
         listed = [(str(file), contents.get(file, size > 0)) for file, size, _ in files]
         keys = data.model_dump(mode="json", exclude=LATER)
         about = repr(dataclasses.replace(asked, folder=""))
-        return _recordings(
-            *cache.kept(
-                ["recordings", cache.module_of(type(data)), keys, about, listed],
-                lambda arrays: _fill(arrays, data, asked),
-                lambda: all(cache.stat(file) == stat for file, stat in stats.items()),
-            )
+        key = ["recordings", cache.module_of(type(data)), keys, about, listed]
+        found = cache.kept(
+            key,
+            lambda arrays: _fill(arrays, data, asked),
+            lambda: all(cache.stat(file) == stat for file, stat in stats.items()),
         )
+        return _recordings(*found), key
     except (OSError, ConfigError) as e:
         cache.say_unused(cache.reason(e))
     except (UnfitError, DataError):  # `read` has the better message
         pass
-    return data.read(asked)
+    return data.read(asked), None
 
 
 def _files(data: DataSection, asked: Asked) -> list[tuple[Path, int, bool]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.inputs.text import STANDARD, TextForm
 
-from .chunks import parts
+from .chunks import let_go, parts
 
 Float64 = NDArray[np.float64]
 T = TypeVar("T")
@@ -130,6 +130,22 @@ class Splits:
     form: TextForm = STANDARD
     notes: tuple[str, ...] = ()
     robust: bool = False
+
+    def told(self, form: TextForm, notes: tuple[str, ...], *, robust: bool) -> Splits:
+        """The same data with other facts about it."""
+        found = dataclasses.replace(self, form=form, notes=notes, robust=robust)
+        return found.known_by(self.fingerprint) if "fingerprint" in self.__dict__ else found
+
+    def known_by(self, fingerprint: str) -> Splits:
+        """The same with its fingerprint, which was computed before."""
+        found = dataclasses.replace(self)
+        found.__dict__["fingerprint"] = fingerprint  # where `cached_property` keeps it
+        return found
+
+    def let_go(self) -> None:
+        """Tell the system that the values are not needed for now. See `chunks.let_go`."""
+        for sequence in (*self.train, *self.val, *self.test):
+            let_go(sequence.x)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -40,6 +40,18 @@ def remembered(splits: Splits, key: Any, find: Callable[[], Any]) -> Any:
     return find()
 
 
+def with_fingerprint(splits: Splits, key: Any) -> Splits:
+    """The splits with their fingerprint, which is computed once. key: all that decides them."""
+    if not is_large(splits):
+        return splits
+    try:
+        found = cache.kept(["fingerprint", key], lambda _: splits.fingerprint)[1]
+    except (OSError, ConfigError) as e:
+        cache.say_unused(cache.reason(e))
+        return splits
+    return splits.known_by(found)
+
+
 def windows(spec: ModelSpec, sequences: list[Sequence], cuts: Cuts, splits: Splits) -> Windows:
     """The windows of some sequences of the splits, mapped into memory if they are large.
 

@@ -79,6 +79,10 @@ class Batches:
         """The number of batches in an epoch."""
         return -(-self.sequences // self._size)
 
+    def let_go(self) -> None:
+        """They are not needed for now, and may leave the memory if they are in the cache."""
+        self._data.let_go()
+
     def largest(self) -> float:
         """The largest magnitude of a feature, in standard deviations."""
         low, high = self._rows.aminmax()
@@ -116,10 +120,10 @@ class Batches:
         order = torch.from_numpy(host).to(device)
         # If the net has a teacher, the teacher's states are carried for the same sequences.
         share_carried = 0.0 if self._both else self._config.train.share_carried
-        draws = torch.Generator().manual_seed(seed_of(seed, epoch, rank, 1))
-        most = max(1, len(range(rank, size, world)))
-        chosen = torch.rand(len(starts), most, generator=draws) < share_carried
-        chosen = chosen.to(device, torch.float32)
+        draws = torch.Generator().manual_seed(seed_of(seed, epoch, 0, 1))  # the same of any rank
+        drawn = torch.rand(len(starts), size, generator=draws)
+        drawn = torch.nn.functional.pad(drawn, (0, max(0, world - size)), value=1.0)
+        chosen = (drawn[:, rank::world] < share_carried).to(device, torch.float32)
         augment = None
         if self._config.augment is not None:
             own = seed_of(seed, epoch, rank, 2)

@@ -79,12 +79,12 @@ def fold_configs(config: Config, folds: int) -> list[Config]:
             raise ConfigError(
                 f"[data.split] {key} names groups, which folds draw; expected {which}"
             )
-    if config.train.devices != 1:
-        raise ConfigError(
-            f"[train] devices = {config.train.devices}: folds are trained on one; "
-            "add --set train.devices=1"
-        )
-    recordings = kept.recordings(config.data, config.asked)
+    for key in ("devices", "num_nodes"):
+        if (count := getattr(config.train, key)) != 1:
+            raise ConfigError(
+                f"[train] {key} = {count}: folds are trained on one; add --set train.{key}=1"
+            )
+    recordings, _ = kept.recordings(config.data, config.asked)
     groups = list(dict.fromkeys(r.group for r in recordings))
     if len(groups) < max(folds, 3):
         few = f"{len(groups)} groups are too few for {folds} folds"

@@ -171,6 +171,7 @@ class Training:
             self._save_best()  # it may be up to SAVE_EVERY seconds newer than the one on disk
             raise
         finally:
+            self._batches.let_go()
             self.reporter.close()
 
     def _slowed(self) -> bool:

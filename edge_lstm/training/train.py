@@ -44,6 +44,7 @@ from . import checkpoint
 from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
+from .ranks import check_alike, check_started, told_together
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -66,6 +67,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     """
     out = Path(out)
     # All of this comes before PyTorch is imported, which takes seconds.
+    check_started(config.train)
     if "LOCAL_RANK" not in os.environ:  # no process of several that another one has started
         checkpoint.check_run(out, resume=resume)
     splits = load_data(config)
@@ -77,8 +79,10 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         if fabric.is_global_zero:  # before there are others that would wait for this one
             marks = (checkpoint.CONFIG, checkpoint.LAST)
             held.enter_context(claimed(out, "run", marks, resume=resume))
+        held.enter_context(told_together(fabric))
         fabric.launch()
         fabric.barrier()
+        check_alike(fabric, config, splits.fingerprint, out)
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
         reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
@@ -245,6 +249,7 @@ def make_fabric(settings: TrainConfig) -> Fabric:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
+            num_nodes=settings.num_nodes,
             strategy=settings.strategy,
             precision=precision,
         )
@@ -328,6 +333,7 @@ def _finish(
         metrics[part] = evaluate(
             unseen.spec, getattr(splits, part), answered, season=season, train=splits.train
         )
+    splits.let_go()
     if len(splits.test) > 1 and not spec.whole:
         stream = shuffled(splits.test)
         carried = carried_answers(net, stream)

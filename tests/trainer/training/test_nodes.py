@@ -1,0 +1,145 @@
+"""Several machines: here two nodes of two processes each, which torchrun starts on this one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_lstm import load_run, train
+from edge_lstm.config.schema import Config
+from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import CLASSIFY
+from helpers.paths import ROOT
+
+Configure = Callable[..., Config]
+# Six training sequences in batches of five: of the last one three processes have no sequence.
+SETTINGS: dict[str, object] = {
+    "train__epochs": 2,
+    "train__batch_size": 5,
+    "train__learning_rate": 0.01,
+}
+DIES = """
+import os, signal, sys
+from edge_lstm.training.loop import Training
+from edge_lstm_runtime.cli import main
+judge = Training._judge
+def last_words(training, row):
+    os.kill(os.getpid(), signal.SIGKILL)
+if os.environ["RANK"] == "1":
+    Training._judge = last_words
+sys.exit(main())
+"""
+
+
+def documented(node: int, port: int) -> list[str]:
+    """The command of docs/configuration.md, for a node on this machine."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    found = re.search(r"^torchrun (?:.*\\\n)*.*$", text, re.M)
+    assert found is not None
+    words = shlex.split(found[0].replace("\\\n", " "))
+    places = {"--node-rank": str(node), "--master-addr": "127.0.0.1", "--master-port": str(port)}
+    for option, value in places.items():
+        words[words.index(option) + 1] = value
+    return [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+
+
+def started(commands: list[list[str]]) -> list[tuple[int, str, str]]:
+    """The exit code and the output of each, run at once."""
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "deploy"))),
+    }
+    running = [
+        subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for command in commands
+    ]
+    try:
+        ended = [process.communicate(timeout=200) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(p.returncode, *said) for p, said in zip(running, ended, strict=True)]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def on_two_nodes(changes: Callable[[int, list[str]], list[str]]) -> list[tuple[int, str, str]]:
+    """changes: of the documented command of a node."""
+    port = free_port()
+    return started([changes(node, documented(node, port)) for node in (0, 1)])
+
+
+def errors(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("edge-lstm: error:")]
+
+
+def replaced(words: list[str], **values: object) -> list[str]:
+    """With other values of options or of the configuration and the run."""
+    found = list(words)
+    for name, value in values.items():
+        if name == "config":
+            found[found.index("my.toml")] = str(value)
+        elif name == "out":
+            found[found.index("runs/mine")] = str(value)
+        else:
+            found[found.index(f"--{name}".replace("_", "-")) + 1] = str(value)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("classify_csv")
+def test_two_nodes_give_what_one_process_gives(configure: Configure, tmp_path: Path) -> None:
+    """Also a run that is resumed, whose first epoch one process trained."""
+    alone = train(configure(CLASSIFY, **SETTINGS), tmp_path / "alone", quiet=True)
+    config = tmp_path / "nodes.toml"
+    config.write_text(configure(CLASSIFY, **SETTINGS).to_toml())
+    out = tmp_path / "together"
+    found = on_two_nodes(lambda _, words: replaced(words, config=config, out=out))
+    assert [code for code, _, _ in found] == [0, 0], found
+    (_, said, told), (_, other, _) = found
+    assert "test accuracy" in said
+    assert not other.strip()  # the first process alone talks
+    assert len(re.findall("^epoch ", told, re.M)) == 2
+    run = load_run(out)
+    for name, array in alone.weights.items():
+        np.testing.assert_allclose(run.weights[name], array, rtol=1e-4, atol=1e-6)
+    for one, four in zip(alone.history, run.history, strict=True):
+        for key in ("train_loss", "val_loss", "val_accuracy", "val_macro_f1", "grad_norm"):
+            assert four[key] == pytest.approx(one[key], rel=1e-5), key
+    assert run.metrics["test"] == alone.metrics["test"]
+
+
+def test_processes_that_were_not_started_are_told(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the data is read: there is none."""
+    with pytest.raises(ConfigError, match=r"num_nodes = 0: expected greater than or equal to 1"):
+        configure(CLASSIFY, train__num_nodes=0)
+    config = configure(CLASSIFY, train__num_nodes=2)
+    with pytest.raises(ConfigError, match=r"num_nodes = 2: several machines train together if tor"):
+        train(config, tmp_path / "run")
+    started = {"WORLD_SIZE": 6, "LOCAL_WORLD_SIZE": 3, "LOCAL_RANK": 0, "TORCHELASTIC_RUN_ID": 1}
+    for name, value in started.items():
+        monkeypatch.setenv(name, str(value))
+    advice = r"6 processes, 3 on each .* --set train\.devices=3 --set train\.num_nodes=2"
+    with pytest.raises(ConfigError, match=advice):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
