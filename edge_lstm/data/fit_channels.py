@@ -30,7 +30,7 @@ from ..config.schema import Config
 from ..config.transforms import Derivation, TransformConfig
 from .calendars import holiday_table, span, zone_table
 from .chunks import Rows
-from .recordings import Float64, Splits
+from .recordings import Float64, Splits, in_turn
 from .robust import centre_and_spread
 
 # Of the channel's deviation. What is derived and varies less is rounding.
@@ -114,7 +114,7 @@ def _unit(x: Float64) -> float:
 
 def _check_not_negative(name: str, splits: Splits) -> None:
     place = splits.channels.index(name)
-    for sequence in (*splits.train, *splits.val, *splits.test):
+    for sequence in in_turn((*splits.train, *splits.val, *splits.test)):
         rows = np.flatnonzero(sequence.x[:, place] < 0)
         if len(rows):
             raise DataError(
@@ -147,8 +147,9 @@ def _calendar(asked: Derivation, splits: Splits) -> Calendar:
     calendar = asked.calendar
     assert calendar is not None
     place = splits.channels.index(asked.clock)
-    times = [s.x[:, place] for s in (*splits.train, *splits.val, *splits.test)]
-    years = span(float(np.min([t.min() for t in times])), float(np.max([t.max() for t in times])))
+    every = in_turn((*splits.train, *splits.val, *splits.test))
+    first, last = np.transpose([(s.x[:, place].min(), s.x[:, place].max()) for s in every])
+    years = span(float(first.min()), float(last.max()))
     days = () if calendar.holidays is None else holiday_table(calendar.holidays, years)
     zone = zone_table(calendar.zone, years)
     return Calendar(asked.clock, calendar.all_parts, calendar.ahead, zone, days)
@@ -185,7 +186,7 @@ def _with_moments(inputs: Channels, splits: Splits) -> Channels:
 
 def _known(inputs: Channels, splits: Splits, places: list[int], chosen: slice) -> Iterator[Float64]:
     """The chosen features of each training sequence, NaN where a channel of `places` is."""
-    for sequence in splits.train:
+    for sequence in in_turn(splits.train):
         known = ~np.isnan(sequence.normal[:, places])
         yield np.where(known, inputs.features(sequence.x)[0][:, chosen], np.nan)
 

@@ -107,6 +107,13 @@ class Sequence:
         )
 
 
+def in_turn(sequences: abc.Iterable[Sequence]) -> abc.Iterator[Sequence]:
+    """Each, whose values are let go of when the next one is asked for. See `chunks.let_go`."""
+    for sequence in sequences:
+        yield sequence
+        let_go(sequence.x)
+
+
 def shuffled(recordings: abc.Sequence[T]) -> list[T]:
     """In an order that is always the same. It is not the file's, which is often sorted by class."""
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
@@ -144,8 +151,8 @@ class Splits:
 
     def let_go(self) -> None:
         """Tell the system that the values are not needed for now. See `chunks.let_go`."""
-        for sequence in (*self.train, *self.val, *self.test):
-            let_go(sequence.x)
+        for _ in in_turn((*self.train, *self.val, *self.test)):
+            pass
 
     @functools.cached_property
     def fingerprint(self) -> str:

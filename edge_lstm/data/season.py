@@ -17,7 +17,7 @@ import numpy as np
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from .recordings import Float64, Sequence, Splits
+from .recordings import Float64, Sequence, Splits, in_turn
 from .remembered import remembered
 from .windows import future, season_before
 
@@ -147,6 +147,7 @@ def with_season(
 def _found(config: Config, spec: ModelSpec, splits: Splits) -> dict[str, Any] | None:
     columns = zip(spec.answer.targets, spec.answer.channels(spec.inputs), strict=True)
     found = {name: period([s.normal[:, k] for s in splits.train]) for name, k in columns}
+    splits.let_go()
     periods = {name: repeats for name, repeats in found.items() if repeats is not None}
     if not periods:
         return None
@@ -163,7 +164,7 @@ def _seasonal(config: Config, every: int) -> Config:
 
 def _measured(spec: ModelSpec, sequences: Many[Sequence], season: int) -> float:
     """The share of the steps with a known future that have a known season before it too."""
-    known = [np.isfinite(future(spec, s.x)).all(axis=1) for s in sequences]
-    before = [np.isfinite(season_before(spec, s.x, season)).all(axis=1) for s in sequences]
+    known = [np.isfinite(future(spec, s.x)).all(axis=1) for s in in_turn(sequences)]
+    before = [np.isfinite(season_before(spec, s.x, season)).all(axis=1) for s in in_turn(sequences)]
     both = sum(int((k & b).sum()) for k, b in zip(known, before, strict=True))
     return both / max(sum(int(k.sum()) for k in known), 1)

@@ -16,7 +16,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
 from ..data.chunks import Rows
 from ..data.fit_channels import NoValueError, mean_std
-from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits
+from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits, in_turn
 from ..results.numbers import places, spread
 from ..results.words import more, signed
 from ..training.losses import NumberLoss
@@ -84,7 +84,8 @@ class NumberTask(Task):
         answer: Any = spec.answer
         check_monitor(monitor, len(answer.targets))
         rows = sum(len(s.x) for s in splits.train)
-        wanted = Rows(lambda: (self.outputs(spec, s) for s in splits.train), 8 * rows * answer.size)
+        made = lambda: (self.outputs(spec, s) for s in in_turn(splits.train))  # noqa: E731
+        wanted = Rows(made, 8 * rows * answer.size)
         try:
             offset, deviation = mean_std(wanted, answer.names, robust=splits.robust)
         except NoValueError:

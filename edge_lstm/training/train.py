@@ -184,6 +184,7 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
     def measure() -> None:
         zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
         evaluate(spec, splits.test, zeros, season=config.data.season)
+        splits.let_go()
 
     try:
         remembered(splits, ["measured", spec.to_dict(), config.data.season], measure)

@@ -23,7 +23,7 @@ from helpers.paths import ROOT
 Configure = Callable[..., Config]
 # Six training sequences in batches of five: of the last one three processes have no sequence.
 SETTINGS: dict[str, object] = {
-    "train__epochs": 2,
+    "train__epochs": 3,
     "train__batch_size": 5,
     "train__learning_rate": 0.01,
 }
@@ -31,11 +31,15 @@ DIES = """
 import os, signal, sys
 from edge_lstm.training.loop import Training
 from edge_lstm_runtime.cli import main
+
 judge = Training._judge
-def last_words(training, row):
-    os.kill(os.getpid(), signal.SIGKILL)
-if os.environ["RANK"] == "1":
-    Training._judge = last_words
+def last(training, row):
+    if training.progress.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return judge(training, row)
+
+if os.environ["RANK"] == "3":
+    Training._judge = last
 sys.exit(main())
 """
 
@@ -81,42 +85,59 @@ def free_port() -> int:
         return port
 
 
-def on_two_nodes(changes: Callable[[int, list[str]], list[str]]) -> list[tuple[int, str, str]]:
-    """changes: of the documented command of a node."""
+Change = Callable[[list[str]], list[str]]
+
+
+def on_two_nodes(*changes: Change) -> list[tuple[int, str, str]]:
+    """The documented command on each of two nodes, changed."""
     port = free_port()
-    return started([changes(node, documented(node, port)) for node in (0, 1)])
+    return started([change(documented(node, port)) for node, change in enumerate(changes)])
 
 
-def errors(said: str) -> list[str]:
-    return [line for line in said.splitlines() if line.startswith("edge-lstm: error:")]
+def errors(said: str) -> str:
+    return "".join(re.findall("edge-lstm: error:.*\n", said))
 
 
-def replaced(words: list[str], **values: object) -> list[str]:
-    """With other values of options or of the configuration and the run."""
-    found = list(words)
-    for name, value in values.items():
-        if name == "config":
-            found[found.index("my.toml")] = str(value)
-        elif name == "out":
-            found[found.index("runs/mine")] = str(value)
-        else:
-            found[found.index(f"--{name}".replace("_", "-")) + 1] = str(value)
-    return found
+def alone(words: list[str]) -> list[str]:
+    """With one process on the node."""
+    place = words.index("--nproc-per-node") + 1
+    return [*words[:place], "1", *words[place + 1 :]]
+
+
+def replaced(words: list[str], changes: dict[str, object]) -> list[str]:
+    return [str(changes.get(word, word)) for word in words]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("classify_csv")
 def test_two_nodes_give_what_one_process_gives(configure: Configure, tmp_path: Path) -> None:
-    """Also a run that is resumed, whose first epoch one process trained."""
+    """A process dies in the second epoch. The run is then resumed."""
     alone = train(configure(CLASSIFY, **SETTINGS), tmp_path / "alone", quiet=True)
     config = tmp_path / "nodes.toml"
     config.write_text(configure(CLASSIFY, **SETTINGS).to_toml())
     out = tmp_path / "together"
-    found = on_two_nodes(lambda _, words: replaced(words, config=config, out=out))
+    (tmp_path / "dies.py").write_text(DIES)
+
+    def command(words: list[str]) -> list[str]:
+        return replaced(words, {"my.toml": config, "runs/mine": out})
+
+    def dying(words: list[str]) -> list[str]:
+        place = words.index("edge_lstm_command")
+        return command([*words[: place - 1], str(tmp_path / "dies.py"), *words[place + 1 :]])
+
+    (code, _, told), (other, _, _) = on_two_nodes(dying, dying)
+    assert code != 0
+    assert other != 0
+    lost = "has lost another one, which has ended, or whose machine can't be reached; see the "
+    assert re.fullmatch(rf"(edge-lstm: error: process [01] of 4 {lost}.*\n?)+", errors(told))
+
+    resumed = [lambda words: [*command(words), "--resume"]] * 2
+    found = on_two_nodes(*resumed)
     assert [code for code, _, _ in found] == [0, 0], found
-    (_, said, told), (_, other, _) = found
+    (_, said, told), (_, other_said, _) = found
+    assert "goes on after epoch 1 of 3" in told
     assert "test accuracy" in said
-    assert not other.strip()  # the first process alone talks
+    assert not other_said.strip()  # the first process alone talks
     assert len(re.findall("^epoch ", told, re.M)) == 2
     run = load_run(out)
     for name, array in alone.weights.items():
@@ -125,6 +146,30 @@ def test_two_nodes_give_what_one_process_gives(configure: Configure, tmp_path: P
         for key in ("train_loss", "val_loss", "val_accuracy", "val_macro_f1", "grad_norm"):
             assert four[key] == pytest.approx(one[key], rel=1e-5), key
     assert run.metrics["test"] == alone.metrics["test"]
+
+
+@pytest.mark.slow
+def test_other_data_on_another_machine_is_told(
+    configure: Configure, classify_csv: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "nodes.toml"
+    config.write_text(configure(CLASSIFY).to_toml())
+    (tmp_path / "other").mkdir()
+    changed = classify_csv.read_text().replace("walk,1.", "walk,2.", 1)
+    (tmp_path / "other" / "data.csv").write_text(changed)
+    other = tmp_path / "other" / "nodes.toml"
+    other.write_text(CLASSIFY)
+    one: dict[str, object] = {"train.devices=2": "train.devices=1", "runs/mine": tmp_path / "run"}
+    (code, _, told), (code_there, _, told_there) = on_two_nodes(
+        lambda words: alone(replaced(words, {**one, "my.toml": config})),
+        lambda words: alone(replaced(words, {**one, "my.toml": other})),
+    )
+    assert code != 0
+    assert code_there != 0
+    differs = "the data of process 1 on the same machine differs from that of process 0 "
+    assert re.fullmatch(rf"edge-lstm: error: {differs}.*; give every .* files\n", errors(told))
+    assert not errors(told_there)
+    assert not (tmp_path / "run").exists()
 
 
 def test_processes_that_were_not_started_are_told(
