@@ -29,7 +29,7 @@ Named = dict[str, NDArray[Any]]
 
 
 class UnfitError(Exception):
-    """Arrays that can't be one: of several types or shapes, or not in C's order."""
+    """Arrays that can't be one: of several types or shapes, or in another order."""
 
 
 class Arrays:
@@ -87,8 +87,9 @@ class _Array:
         self.rows = 0
 
     def add(self, rows: NDArray[Any]) -> None:
+        rows = np.ascontiguousarray(rows)
         kind = (rows.dtype, rows.shape[1:])
-        if not rows.flags.c_contiguous or self._kind not in ((), kind):
+        if self._kind not in ((), kind):
             raise UnfitError
         self._kind = kind
         for part in parts(rows):
@@ -139,8 +140,8 @@ def as_json(value: Any) -> Any:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    """Changes of it are not written to the file."""
-    return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+    """It can't be changed."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _content(rows: NDArray[Any]) -> memoryview:

@@ -69,7 +69,9 @@ def _fill(arrays: Arrays, data: DataSection, asked: Asked) -> dict[str, Any]:
     names: dict[str, int] = {}  # of the classes
     bare = []
     for recording in data.each(asked):
-        if recording.cut or recording.start or recording.x.dtype != np.float64:
+        # In another order of memory, sums of floats could be grouped in another way.
+        plain = recording.x.dtype == np.float64 and recording.x.flags.c_contiguous
+        if recording.cut or recording.start or not plain:
             raise UnfitError
         facts = _facts(recording)
         for field in facts["arrays"]:

@@ -27,7 +27,7 @@ from .files import FileSection, first_line, locate
 from .folders import Files, files_in, named_parts, parts_of, stem
 from .known_future import KnownSection
 from .recordings import Recording
-from .steps import duration, longest_gap, steps_in_words
+from .steps import with_notes, without_times
 from .table import Table, Wanted, check_increasing, check_values
 from .time_forms import TimeSection, with_times
 
@@ -168,7 +168,8 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         """With notes on the times, and the known anomalies."""
         meaning = self._columns(asked)
         if meaning.time:
-            found = self._with_steps(found, meaning)
+            noted = with_notes(found, self.time_name, dt=bool(self.dt))
+            found = noted if meaning.needs_times else without_times(noted)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
@@ -207,24 +208,6 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         if (group := parts.get("group")) is not None:
             changes["group"] = group
         return dataclasses.replace(recording, **changes) if changes else recording
-
-    def _with_steps(self, found: list[Recording], meaning: Columns) -> list[Recording]:
-        """With a note on the steps of time, and without times that nothing needs."""
-        notes = []
-        if words := steps_in_words(found):
-            notes.append(f"time column {self.time_name!r}: {words}")
-        gap = None if self.dt else longest_gap(found)
-        if gap is not None:
-            before, row, seconds, usual = gap
-            number = row + 1 if before.rows is None else before.rows[row]
-            notes.append(
-                f"{before.file} row {number:,}: {duration(seconds)} after the row before, "
-                f"{seconds / usual:,.0f} usual steps. The model takes it for one step: cut the "
-                "file there, or set dt = true in [data]"
-            )
-        if not meaning.needs_times:
-            found = [dataclasses.replace(r, time=None) for r in found]
-        return [dataclasses.replace(found[0], notes=(*found[0].notes, *notes)), *found[1:]]
 
     @property
     def endings(self) -> tuple[str, ...]:

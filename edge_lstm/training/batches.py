@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -60,10 +61,12 @@ class Batches:
         self._both = spec.whole
         self._size = min(config.train.batch_size, len(data))  # memory is taken for so many
         self.even = bool((data.lengths == data.steps).all())  # all sequences of one length
-        rows, y, known, starts, lengths = (
-            torch.from_numpy(array).to(fabric.device)
-            for array in (data.rows, data.y, data.known, data.starts, data.lengths)
-        )
+        with warnings.catch_warnings():  # arrays of the cache can't be changed, and need not be
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            rows, y, known, starts, lengths = (
+                torch.from_numpy(array).to(fabric.device)
+                for array in (data.rows, data.y, data.known, data.starts, data.lengths)
+            )
         self._rows = rows
         self._y = self._cut(y) if data.of_rows else y
         self._x = self._cut(rows)

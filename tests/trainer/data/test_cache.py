@@ -24,9 +24,10 @@ import pytest
 from edge_lstm import Run, train
 from edge_lstm.config.schema import Config
 from edge_lstm.data import cache, chunks, kept, remembered
-from edge_lstm.data.load import load_data
-from edge_lstm.data.recordings import Recording
+from edge_lstm.data.load import load_data, make_spec
+from edge_lstm.data.recordings import Recording, Sequence, Splits
 from edge_lstm.data.sources import csv
+from edge_lstm.data.windows import Cuts, windows
 from helpers.configs import CLASSIFY, FORECAST
 
 Configure = Callable[..., Config]
@@ -440,6 +441,75 @@ def test_sums_in_parts_are_those_of_the_whole(channels: int) -> None:
     rows = chunks.Rows(lambda: arrays, 1)
     np.testing.assert_array_equal(rows.sum(), np.concatenate(arrays).sum(axis=0))
     assert max(map(len, rows)) == 7
+
+
+@pytest.mark.parametrize("text", [CLASSIFY, FORECAST])
+def test_statistics_in_parts_are_those_of_the_whole(
+    configure: Configure,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+) -> None:
+    """All of them have two columns or more. One column alone is summed in another order."""
+    request.getfixturevalue("classify_csv" if text is CLASSIFY else "forecast_csv")
+    config = configure(text)
+    monkeypatch.setattr(remembered, "LARGE", 1 << 40)
+    splits = load_data(config)
+    expected = make_spec(config, splits)
+    monkeypatch.setattr(chunks, "WHOLE", 0)
+    monkeypatch.setattr(chunks, "ROWS", 7)
+    again = load_data(config)
+    assert again.fingerprint == splits.fingerprint
+    assert make_spec(config, again) == expected
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("short", ["pad", "drop"])
+@pytest.mark.parametrize(("window", "stride"), [(8, None), (8, 3), (8, 8), (8, 20), (8, 1)])
+def test_windows_are_cut_as_one_would_cut_them(
+    configure: Configure, window: int, stride: int | None, short: str, order: Any
+) -> None:
+    """Rows whose future is unknown don't count, and windows of such rows alone are left out."""
+    config = configure(FORECAST)
+    rng = np.random.default_rng(window + (stride or 0))
+    lengths = (30, 8, 5, 19)
+    sequences = [
+        Sequence("s", "s", np.asarray(rng.normal(size=(n, 2)), order=order)) for n in lengths
+    ]
+    splits = Splits(sequences, sequences, sequences, ("a", "b"))
+    spec = make_spec(config, splits)
+    x, mask, y = [], [], []
+    for sequence in sequences:
+        features = (sequence.x - np.array(spec.inputs.mean)) / np.array(spec.inputs.std)
+        steps = len(sequence.x)
+        ahead = np.full((steps, 3), np.nan)
+        for k in range(3):
+            ahead[: steps - k - 1, k] = sequence.x[k + 1 :, 1]
+        known = np.isfinite(ahead).all(axis=1)
+        wanted = (ahead - np.array(spec.answer.offset)) / np.array(spec.answer.scale)
+        starts = [*range(0, steps - window + 1, stride or window)]
+        if starts and starts[-1] + window < steps:
+            starts.append(steps - window)
+        if not starts and short == "pad":
+            starts = [0]
+        for start in starts:
+            rows = slice(start, start + window)
+            if known[rows].any():
+                more = window - len(features[rows])
+                x.append(np.pad(features[rows], ((0, more), (0, 0))))
+                mask.append(np.pad(known[rows], (0, more)))
+                y.append(np.pad(np.where(known[:, None], wanted, 0)[rows], ((0, more), (0, 0))))
+    cuts = Cuts(window, stride, short)
+    found = windows(spec, sequences, cuts)
+    everything = found.take(slice(None))
+    np.testing.assert_array_equal(everything.x, np.array(x, np.float32))
+    np.testing.assert_array_equal(everything.mask, mask)
+    np.testing.assert_array_equal(everything.y, np.array(y, np.float32))
+    np.testing.assert_array_equal(found.counted, np.sum(mask, axis=1))
+    kept_ones = remembered.windows(spec, sequences, cuts, splits)
+    np.testing.assert_array_equal(kept_ones.take(slice(None)).x, everything.x)
+    if stride == 1:
+        assert len(found.rows) < 2 * sum(lengths)
 
 
 def test_what_is_let_go_of_can_be_read_again(tmp_path: Path) -> None:
