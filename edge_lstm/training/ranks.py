@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 TOKEN = ".ranks.tmp"  # a file that all ranks see for a moment
-PATIENCE = 10.0  # seconds that a shared folder may take to show a file
+PATIENCE = 5.0  # seconds that a shared folder may take to show a file
 
 
 def check_started(settings: TrainConfig) -> None:

@@ -8,7 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +56,13 @@ def documented(node: int, port: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *words[1:]]
 
 
-def started(commands: list[list[str]]) -> list[tuple[int, str, str]]:
-    """The exit code and the output of each, run at once."""
+def started(
+    commands: list[list[str]], more: Mapping[str, str] | None = None
+) -> list[tuple[int, str, str]]:
+    """The exit code and the output of each, run at once. more: variables of the environment."""
     variables = {
         **os.environ,
+        **(more or {}),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "deploy"))),
@@ -96,12 +99,6 @@ def on_two_nodes(*changes: Change) -> list[tuple[int, str, str]]:
 
 def errors(said: str) -> str:
     return "".join(re.findall("edge-lstm: error:.*\n", said))
-
-
-def alone(words: list[str]) -> list[str]:
-    """With one process on the node."""
-    place = words.index("--nproc-per-node") + 1
-    return [*words[:place], "1", *words[place + 1 :]]
 
 
 def replaced(words: list[str], changes: dict[str, object]) -> list[str]:
@@ -148,28 +145,76 @@ def test_two_nodes_give_what_one_process_gives(configure: Configure, tmp_path: P
     assert run.metrics["test"] == alone.metrics["test"]
 
 
+ALIKE = """
+import os, sys
+from pathlib import Path
+from edge_lstm import load_config
+from edge_lstm.training.ranks import check_alike
+from edge_lstm.training.train import make_fabric
+from edge_lstm_runtime.errors import EdgeLstmError
+
+config, longer = load_config(sys.argv[1]), load_config(sys.argv[1], {"train.epochs": 9})
+out, elsewhere = Path(sys.argv[2]), Path(sys.argv[3])
+one, two = "1" * 64, "2" * 64
+rank = 0 if os.fork() else 1
+os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(rank)
+fabric = make_fabric(config.train)
+fabric.launch()
+for name, others in (
+    ("alike", (config, one, out)),
+    ("data", (config, two, out)),
+    ("configuration", (longer, one, out)),
+    ("folder", (config, one, elsewhere)),
+    ("alike again", (config, one, out)),
+):
+    try:
+        check_alike(fabric, *(others if rank else (config, one, out)))
+        said = "goes on"
+    except SystemExit as e:
+        said = f"ends with {e.code}"
+    except EdgeLstmError as e:
+        said = f"{type(e).__name__}: {e}"
+    print(f"{name}, {rank}: {said}", flush=True)
+if not rank:
+    os.wait()
+"""
+
+
 @pytest.mark.slow
-def test_other_data_on_another_machine_is_told(
-    configure: Configure, classify_csv: Path, tmp_path: Path
-) -> None:
-    config = tmp_path / "nodes.toml"
-    config.write_text(configure(CLASSIFY).to_toml())
-    (tmp_path / "other").mkdir()
-    changed = classify_csv.read_text().replace("walk,1.", "walk,2.", 1)
-    (tmp_path / "other" / "data.csv").write_text(changed)
-    other = tmp_path / "other" / "nodes.toml"
-    other.write_text(CLASSIFY)
-    one: dict[str, object] = {"train.devices=2": "train.devices=1", "runs/mine": tmp_path / "run"}
-    (code, _, told), (code_there, _, told_there) = on_two_nodes(
-        lambda words: alone(replaced(words, {**one, "my.toml": config})),
-        lambda words: alone(replaced(words, {**one, "my.toml": other})),
-    )
-    assert code != 0
-    assert code_there != 0
-    differs = "the data of process 1 on the same machine differs from that of process 0 "
-    assert re.fullmatch(rf"edge-lstm: error: {differs}.*; give every .* files\n", errors(told))
-    assert not errors(told_there)
-    assert not (tmp_path / "run").exists()
+@pytest.mark.usefixtures("classify_csv")
+def test_what_differs_between_processes_is_told_once(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(ALIKE)
+    configure(CLASSIFY + "devices = 2\n")
+    for folder in ("run", "other"):
+        (tmp_path / folder).mkdir()
+    environment = {
+        "TORCHELASTIC_RUN_ID": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    paths = [tmp_path / name for name in ("script.py", "config.toml", "run", "other")]
+    ((code, said, told),) = started([[sys.executable, *map(str, paths)]], environment)
+    assert code == 0, told
+    data = "the data of process 1 on the same machine differs from that of process 0 "
+    found = dict(line.split(": ", 1) for line in said.splitlines())
+    differs = "ConfigError: the configuration of process 1 on the same machine differs from that "
+    assert found.pop("configuration, 0").startswith(differs)
+    assert found == {
+        "alike, 0": "goes on",
+        "alike, 1": "goes on",
+        "data, 0": f"DataError: {data}(222222222222, and 111111111111); give every machine the "
+        "same files",
+        "data, 1": "ends with 2",
+        "configuration, 1": "ends with 2",
+        "folder, 0": f"TrainingError: {tmp_path}/run: process 1 does not see the files of process "
+        "0 there; name a folder that all machines share",
+        "folder, 1": "ends with 2",
+        "alike again, 0": "goes on",
+        "alike again, 1": "goes on",
+    }
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_processes_that_were_not_started_are_told(
