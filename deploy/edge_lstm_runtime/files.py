@@ -183,8 +183,10 @@ def _digest(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path, error: type[Exception]) -> Iterator[None]:
+def one_at_a_time(path: Path, error: type[Exception], *, wait: bool = False) -> Iterator[None]:
     """Keep other processes away from `path` until the block ends.
+
+    wait: until another process is done with it, in place of the first error.
 
     If it is a folder, the lock is on the folder. Otherwise it is on a file ".NAME.lock" beside it,
     which is removed at the end. The system ends the lock with the process, so a killed process
@@ -207,7 +209,7 @@ def one_at_a_time(path: Path, error: type[Exception]) -> Iterator[None]:
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError as e:
                     raise error(
                         f"{path}: another process holds it and is writing there; wait until that "

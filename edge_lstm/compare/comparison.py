@@ -60,11 +60,11 @@ def compare(
     """
     out = Path(out)
     _check_model(config)
-    if config.train.devices != 1:
-        raise ConfigError(
-            f"[train] devices = {config.train.devices}: a comparison trains on one; "
-            "add --set train.devices=1"
-        )
+    for key in ("devices", "num_nodes"):
+        if (count := getattr(config.train, key)) != 1:
+            raise ConfigError(
+                f"[train] {key} = {count}: a comparison trains on one; add --set train.{key}=1"
+            )
     from ..threads import one  # imports torch
 
     with claimed(out, "comparison", ("plan.json",), resume=resume), one():

@@ -74,10 +74,13 @@ class DataSection(Section):
     has_columns      whether a table's columns can be answered by their names
     characters       whether its samples are the characters of a text
     needs_front_end  whether it is sound, which [front_end] turns into channels
+    KEPT             whether large data is kept in the cache: nothing but the keys of [data], the
+                     files of PATHS and `Asked` may then decide what is read
     """
 
     FOR_TASKS: ClassVar[tuple[str, ...]] = ("season",)
     PATHS: ClassVar[tuple[str, ...]] = ()
+    KEPT: ClassVar[bool] = False
     has_columns: ClassVar[bool] = False
     characters: ClassVar[bool] = False
     needs_front_end: ClassVar[bool] = False
@@ -94,6 +97,25 @@ class DataSection(Section):
     @abstractmethod
     def read(self, asked: Asked) -> list[Recording]:
         """All recordings. Raises DataError."""
+
+    def each(self, asked: Asked) -> Iterator[Recording]:
+        """The recordings one after the other, as `read` gives them but for `finished`.
+
+        Raises DataError, also if they can't be read one by one.
+        """
+        yield from self.read(asked)
+
+    def finished(self, found: list[Recording], asked: Asked) -> list[Recording]:  # noqa: ARG002
+        """All recordings that `each` gave, with what takes all of them to know.
+
+        Arrays may be added or left out.
+        """
+        return found
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of the files that a folder is read for."""
+        return ("",)
 
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording | None:  # noqa: ARG002
         """One file that is not of the configuration, in its format. None: a CSV is expected."""
@@ -193,6 +215,8 @@ class TrainConfig(Section):
     clip_norm   gradients are scaled down to this norm
     patience    epochs without a better `monitor` on the validation split before training stops.
                 0 never stops early
+    devices     GPUs or processes of each machine
+    num_nodes   machines that train together. torchrun starts this command on each
     threads     of the CPU. If left out, one or PyTorch's default as measured, see threads.py
     monitor     "loss", or another of the task's `MONITORS`
     refit       train anew on the training and the validation split together, for as many epochs
@@ -215,6 +239,7 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Count = 1
+    num_nodes: Count = 1
     strategy: Literal["auto", "ddp"] = "auto"
     cuda_graph: bool = False
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # a million end PyTorch by SIGSEGV
@@ -232,7 +257,7 @@ class TrainConfig(Section):
             yield ("train", "monitor"), expected
         if self.cuda_graph:
             for what, there in (
-                ("one device", self.devices > 1),
+                ("one device", self.devices * self.num_nodes > 1),
                 ("`dropout` = 0", config.model.dropout > 0),
                 ("no [distill]", config.distill is not None),
             ):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunks import let_go
 from .recordings import Float64, Recording
 from .robust import centre_and_spread
 
@@ -48,12 +49,12 @@ def doubts(
     """found: all recordings. train: those of training. channels: the first ones of x."""
     said: list[str] = []
     for k, name in enumerate(channels):
-        said += _of_wild(f"channel {name!r}", [r.x[:, k] for r in found], found, setting)
-        said += _of_missing(name, [r.x[:, k] for r in found], found)
+        said += _of_wild(f"channel {name!r}", [r.x for r in found], k, found, setting)
+        said += _of_missing(name, k, found)
     answered = [r for r in found if r.y is not None]
     for k, name in enumerate(setting.targets if answered else ()):
-        columns = [r.y[:, k] for r in answered if r.y is not None]
-        said += _of_wild(f"target {name!r}", columns, answered, setting)
+        values = [r.y for r in answered if r.y is not None]
+        said += _of_wild(f"target {name!r}", values, k, answered, setting)
     constant = [(name, c) for k, name in enumerate(channels) if (c := _constant(train, k))]
     if constant:
         each = ", ".join(f"{name!r} ({value[0]:g})" for name, value in constant)
@@ -78,9 +79,15 @@ class _Wild(NamedTuple):
     ratio: float
 
 
-def _wild(columns: Sequence[Float64]) -> _Wild | None:
-    everything = np.concatenate(columns)
-    known = everything[~np.isnan(everything)]
+def _columns(arrays: Sequence[Float64], k: int) -> Iterator[Float64]:
+    """(T,) of each array, which may be larger than the memory together."""
+    for array in arrays:
+        yield array[:, k]
+        let_go(array)
+
+
+def _wild(arrays: Sequence[Float64], k: int) -> _Wild | None:
+    known = np.concatenate([column[~np.isnan(column)] for column in _columns(arrays, k)])
     if len(known) < 3:
         return None
     sample = known[:: max(1, len(known) // SAMPLE)]
@@ -88,26 +95,33 @@ def _wild(columns: Sequence[Float64]) -> _Wild | None:
     farthest = max(float(known.max()) - median, median - float(known.min()))
     if not farthest > FAR * spread > 0:
         return None
-    distance = np.sort(np.abs(known - median))
-    tail = distance[int(len(distance) * (1 - FEW)) - 1 :]
+    distance = np.abs(np.subtract(known, median, out=known), out=known)
+    first = max(int(len(distance) * (1 - FEW)) - 1, 0)
+    distance.partition(first)
+    tail = np.sort(distance[first:])
     jumps = np.flatnonzero((tail[1:] >= LONELY * tail[:-1]) & (tail[1:] >= FAR * spread))
     if not len(jumps):
         return None
     border = tail[jumps[0] + 1]
-    for k, column in enumerate(columns):
+    for place, column in enumerate(_columns(arrays, k)):
         far = np.flatnonzero(np.abs(column - median) >= border)
         if len(far):
             value = float(column[far[0]])
             ratio = abs(value - median) / spread
-            count = int((distance >= border).sum())
-            return _Wild(count, k, int(far[0]), value, median, ratio)
+            count = int((tail >= border).sum())
+            return _Wild(count, place, int(far[0]), value, median, ratio)
     return None
 
 
 def _of_wild(
-    name: str, columns: Sequence[Float64], found: Sequence[Recording], setting: Setting
+    name: str,
+    arrays: Sequence[Float64],
+    k: int,
+    found: Sequence[Recording],
+    setting: Setting,
 ) -> Iterator[str]:
-    wild = _wild(columns)
+    """k: the column of the arrays. found: the recordings that they are of."""
+    wild = _wild(arrays, k)
     if wild is None:
         return
     more = f" (and {wild.values - 1:,} more so far off)" if wild.values > 1 else ""
@@ -123,8 +137,8 @@ def _of_wild(
     )
 
 
-def _of_missing(name: str, columns: Sequence[Float64], found: Sequence[Recording]) -> list[str]:
-    gaps = [np.isnan(column) for column in columns]
+def _of_missing(name: str, k: int, found: Sequence[Recording]) -> list[str]:
+    gaps = [np.isnan(column) for column in _columns([r.x for r in found], k)]
     count = sum(int(gap.sum()) for gap in gaps)
     if not count:
         return []
@@ -148,8 +162,10 @@ def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _constant(train: Sequence[Recording], k: int) -> tuple[float] | None:
     """The value of a channel that has no other."""
-    low = np.fmin.reduce([np.fmin.reduce(r.x[:, k]) for r in train])
-    high = np.fmax.reduce([np.fmax.reduce(r.x[:, k]) for r in train])
+    columns = _columns([r.x for r in train], k)
+    low, high = np.transpose([(np.fmin.reduce(c), np.fmax.reduce(c)) for c in columns])
+    low = np.fmin.reduce(low)
+    high = np.fmax.reduce(high)
     return (float(low),) if low == high else None
 
 

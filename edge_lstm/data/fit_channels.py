@@ -6,6 +6,8 @@ Rows that are known as anomalous count nowhere.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,8 @@ from edge_lstm_runtime.inputs.transforms import (
 from ..config.schema import Config
 from ..config.transforms import Derivation, TransformConfig
 from .calendars import holiday_table, span, zone_table
-from .recordings import Float64, Splits
+from .chunks import Rows
+from .recordings import Float64, Splits, in_turn
 from .robust import centre_and_spread
 
 # Of the channel's deviation. What is derived and varies less is rounding.
@@ -39,24 +42,24 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
     asked = config.data.derivation
     described = config.data.described
     names = splits.channels
-    usual = np.concatenate([s.normal for s in splits.train])
+    raw = Rows(lambda: (s.normal for s in splits.train), sum(s.x.nbytes for s in splits.train))
     front_end = config.asked.front_end
     if front_end is None:
-        low, high = extremes(usual, described.get("dt", ""), names)
+        low, high = extremes(raw, described.get("dt", ""), names)
         described |= {"low": low, "high": high}
     units = {}
     if "dt" in described:
         units[described["dt"]] = described["dt_unit"] = _unit(
-            usual[:, names.index(described["dt"])]
+            raw.column(names.index(described["dt"]))
         )
     for table in asked.transforms:
         if table.type == "log":
             for name in _channels(table, config):
                 _check_not_negative(name, splits)
-                units[name] = _unit(usual[:, names.index(name)])
-    for name, unit in units.items():
-        place = names.index(name)
-        usual[:, place] = to_scale(usual[:, place], unit)
+                units[name] = _unit(raw.column(names.index(name)))
+    limits: dict[int, tuple[float, float]] = {}  # by the place of the channel
+
+    usual = raw.changed(functools.partial(_on_scale, names=names, units=units, limits=limits))
     transforms: list[Transform] = []
     for table in asked.transforms:
         chosen = _channels(table, config)
@@ -64,9 +67,10 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
             transforms.append(Log(chosen, tuple(units[name] for name in chosen)))
         elif table.type == "clip":
             places = [names.index(name) for name in chosen]
-            low, high = np.transpose([_quantiles(usual[:, k], table.quantiles) for k in places])
-            usual[:, places] = np.clip(usual[:, places], low, high)
-            transforms.append(Clip(chosen, tuple(low.tolist()), tuple(high.tolist())))
+            ends = [_quantiles(usual.column(k), table.quantiles) for k in places]
+            limits |= dict(zip(places, ends, strict=True))
+            low, high = zip(*ends, strict=True)
+            transforms.append(Clip(chosen, low, high))
         else:
             transforms += _compared(table, chosen, described.get("dt") or asked.clock)
     if asked.calendar is not None:
@@ -77,6 +81,22 @@ def fit_channels(config: Config, splits: Splits) -> Channels:
         described |= {"transforms": tuple(transforms), "drop": drop}
     inputs = Channels(names, mean, std, front_end=front_end, text=splits.form, **described)
     return _with_moments(inputs, splits)
+
+
+def _on_scale(
+    part: Float64,
+    names: tuple[str, ...],
+    units: Mapping[str, float],
+    limits: Mapping[int, tuple[float, float]],
+) -> Float64:
+    """part: (T, C) raw units -> the same on the logarithmic scale of `units`, then clipped."""
+    part = part.copy(order="K")
+    for name, unit in units.items():
+        place = names.index(name)
+        part[:, place] = to_scale(part[:, place], unit)
+    for place, (low, high) in limits.items():
+        part[:, place] = np.clip(part[:, place], low, high)
+    return part
 
 
 def _channels(table: TransformConfig, config: Config) -> tuple[str, ...]:
@@ -94,7 +114,7 @@ def _unit(x: Float64) -> float:
 
 def _check_not_negative(name: str, splits: Splits) -> None:
     place = splits.channels.index(name)
-    for sequence in (*splits.train, *splits.val, *splits.test):
+    for sequence in in_turn((*splits.train, *splits.val, *splits.test)):
         rows = np.flatnonzero(sequence.x[:, place] < 0)
         if len(rows):
             raise DataError(
@@ -104,11 +124,11 @@ def _check_not_negative(name: str, splits: Splits) -> None:
             )
 
 
-def _quantiles(x: Float64, quantiles: tuple[float, float]) -> Float64:
+def _quantiles(x: Float64, quantiles: tuple[float, float]) -> tuple[float, float]:
     known = x[~np.isnan(x)]
     # A channel without any value is told by `mean_std`.
-    found: Float64 = np.quantile(known, quantiles) if len(known) else np.zeros(2)
-    return found
+    low, high = np.quantile(known, quantiles).tolist() if len(known) else (0.0, 0.0)
+    return low, high
 
 
 def _compared(table: TransformConfig, chosen: tuple[str, ...], clock: str) -> list[Transform]:
@@ -127,8 +147,9 @@ def _calendar(asked: Derivation, splits: Splits) -> Calendar:
     calendar = asked.calendar
     assert calendar is not None
     place = splits.channels.index(asked.clock)
-    times = np.concatenate([s.x[:, place] for s in (*splits.train, *splits.val, *splits.test)])
-    years = span(float(times.min()), float(times.max()))
+    every = in_turn((*splits.train, *splits.val, *splits.test))
+    first, last = np.transpose([(s.x[:, place].min(), s.x[:, place].max()) for s in every])
+    years = span(float(first.min()), float(last.max()))
     days = () if calendar.holidays is None else holiday_table(calendar.holidays, years)
     zone = zone_table(calendar.zone, years)
     return Calendar(asked.clock, calendar.all_parts, calendar.ahead, zone, days)
@@ -146,16 +167,14 @@ def _with_moments(inputs: Channels, splits: Splits) -> Channels:
             f"[data] transforms: lag = {max(lags)}, and training sequence {shortest.name!r} has "
             f"{len(shortest.x)} steps; expected a smaller lag, or longer sequences"
         )
-    features = np.concatenate([inputs.features(s.x)[0] for s in splits.train])
-    usual = np.concatenate([s.normal for s in splits.train])
     start = len(inputs.kept)
     transforms: list[Any] = []
     for transform in inputs.transforms:
         width = len(transform.names) if transform in inputs.derived else 0
         if isinstance(transform, Compared):
             places = inputs.places(transform.channels)
-            known = ~np.isnan(usual[:, places])
-            found = np.where(known, features[:, start : start + width], np.nan)
+            made = functools.partial(_known, inputs, splits, places, slice(start, start + width))
+            found = Rows(made, sum(8 * len(s.x) * width for s in splits.train))
             mean, std = mean_std(found, transform.names, robust=splits.robust)
             least = CONSTANT * inputs.arrays[1][places]
             std = tuple(s if s > small else 1.0 for s, small in zip(std, least, strict=True))
@@ -165,56 +184,76 @@ def _with_moments(inputs: Channels, splits: Splits) -> Channels:
     return dataclasses.replace(inputs, transforms=tuple(transforms))
 
 
+def _known(inputs: Channels, splits: Splits, places: list[int], chosen: slice) -> Iterator[Float64]:
+    """The chosen features of each training sequence, NaN where a channel of `places` is."""
+    for sequence in in_turn(splits.train):
+        known = ~np.isnan(sequence.normal[:, places])
+        yield np.where(known, inputs.features(sequence.x)[0][:, chosen], np.nan)
+
+
 def extremes(
-    usual: Float64, dt: str, names: tuple[str, ...]
+    usual: Rows, dt: str, names: tuple[str, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """usual: (T, C) raw units -> the least and the largest known value of each channel.
 
     Of the channel `dt` it is the least above 0, because a recording begins with 0. () for both if a
     channel has no value.
     """
-    low = np.fmin.reduce(usual, axis=0)
-    high = np.fmax.reduce(usual, axis=0)
+    ends = [(np.fmin.reduce(part), np.fmax.reduce(part)) for part in usual]
+    low = np.fmin.reduce([least for least, _ in ends])
+    high = np.fmax.reduce([most for _, most in ends])
     if not (np.isfinite(low) & np.isfinite(high)).all():  # which `mean_std` refuses
         return (), ()
     if dt:
-        steps = usual[:, names.index(dt)]
+        steps = usual.column(names.index(dt))
         low[names.index(dt)] = (
             np.min(steps[steps > 0], initial=np.inf) if (steps > 0).any() else 0.0
         )
     return tuple(np.maximum(low, -LARGEST).tolist()), tuple(np.minimum(high, LARGEST).tolist())
 
 
+class NoValueError(DataError):
+    """A channel has no value in the training split."""
+
+
 def mean_std(
-    x: Float64, names: tuple[str, ...], *, robust: bool = False
+    x: Rows, names: tuple[str, ...], *, robust: bool = False
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """x: (T, C) -> the mean and the standard deviation of each channel's known values.
 
     robust: the median and a spread by quantiles in their place, see `centre_and_spread`. If that
     spread is 0, it stays the mean and the deviation.
     The deviation of a constant channel is 1. The normalized channel is then 0 throughout. Raises
-    DataError if a channel has no value, or values that are too large.
+    NoValueError if a channel has no value, and DataError for values that are too large.
     """
-    known = ~np.isnan(x)
-    count = known.sum(axis=0)
+    count = np.zeros(len(names), np.int64)
+
+    def counted(part: Float64) -> Float64:
+        known = ~np.isnan(part)
+        count[:] += known.sum(axis=0)
+        return np.where(known, part, 0)
+
+    total = x.changed(counted).sum()
     if not count.all():
-        raise DataError(
+        raise NoValueError(
             f"channel {names[int(np.argmin(count))]!r} has no value in the training split; "
             "take it out of `channels`"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # said below, with the channel's name
-        mean = np.where(known, x, 0).sum(axis=0) / count
-        std = np.sqrt(np.where(known, (x - mean) ** 2, 0).sum(axis=0) / count)
+        mean = total / count
+        squares = x.changed(lambda part: np.where(np.isnan(part), 0, (part - mean) ** 2))
+        std = np.sqrt(squares.sum() / count)
     largest = np.finfo(float).max if robust else LARGEST  # robust ones are put in their place
     good = (np.abs(mean) <= largest) & (std <= largest)
     if not good.all():
         k = int(np.argmin(good))
         raise DataError(
-            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x[:, k])):g}, "
+            f"channel {names[k]!r} has values up to {np.nanmax(np.abs(x.column(k))):g}, "
             "too large to normalize; correct them"
         )
-    for k in range(x.shape[1]) if robust else ():
-        centre, spread = centre_and_spread(x[known[:, k], k])
+    for k in range(len(names)) if robust else ():
+        column = x.column(k)
+        centre, spread = centre_and_spread(column[~np.isnan(column)])
         if spread > 0:
             mean[k] = centre
             std[k] = spread

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 from edge_lstm_runtime.errors import DataError
@@ -10,7 +9,9 @@ from edge_lstm_runtime.shown import is_plain
 
 from ..config.schema import Config
 from .doubts import Setting, doubts, some
+from .kept import recordings
 from .recordings import Recording, Sequence, Splits
+from .remembered import remembered, with_fingerprint
 from .splits import split
 from .statistics import make_spec
 
@@ -23,20 +24,24 @@ def load_data(config: Config) -> Splits:
     model = config.model
     asked = config.asked
     data.check(asked)
-    found = data.read(asked)
+    found, key = recordings(data, asked)
     bare = [r.name for r in found if r.labels is None]
     if model.needs_labels and bare:
         none = "the data has no labels" if len(bare) == len(found) else "it has no label"
         raise DataError(f"{bare[0]}: {none}; expected one per sequence for task {model.task!r}")
     parts = split(found, data.split, within=model.splits_within_recordings)
     splits = model.divide(parts, data.inputs(asked, found[0].x.shape[1]))
+    if key is not None:
+        splits = with_fingerprint(splits, [key, config.to_dict(), config.folder])
     _refuse_controls("channel", splits.channels)
     if not model.reads_characters:
         _refuse_controls("class", splits.classes)
     said = list(dict.fromkeys(note for recording in found for note in recording.notes))
-    notes = (*some(said), *some(_doubts(config, found, parts["train"])))
+    about = ["doubts", config.to_dict()["data"], config.folder, config.model.target_columns]
+    doubted = remembered(splits, about, lambda: _doubts(config, found, parts["train"]))
+    notes = (*some(said), *some(doubted))
     robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
-    return dataclasses.replace(splits, form=found[0].form, notes=notes, robust=robust)
+    return splits.told(found[0].form, notes, robust=robust)
 
 
 def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> list[str]:

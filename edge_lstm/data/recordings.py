@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.inputs.text import STANDARD, TextForm
 
+from .chunks import let_go, parts
+
 Float64 = NDArray[np.float64]
 T = TypeVar("T")
 PARTS = ("train", "val", "test")
@@ -105,6 +107,13 @@ class Sequence:
         )
 
 
+def in_turn(sequences: abc.Iterable[Sequence]) -> abc.Iterator[Sequence]:
+    """Each, whose values are let go of when the next one is asked for. See `chunks.let_go`."""
+    for sequence in sequences:
+        yield sequence
+        let_go(sequence.x)
+
+
 def shuffled(recordings: abc.Sequence[T]) -> list[T]:
     """In an order that is always the same. It is not the file's, which is often sorted by class."""
     return [recordings[n] for n in np.random.default_rng(0).permutation(len(recordings))]
@@ -129,6 +138,22 @@ class Splits:
     notes: tuple[str, ...] = ()
     robust: bool = False
 
+    def told(self, form: TextForm, notes: tuple[str, ...], *, robust: bool) -> Splits:
+        """The same data with other facts about it."""
+        found = dataclasses.replace(self, form=form, notes=notes, robust=robust)
+        return found.known_by(self.fingerprint) if "fingerprint" in self.__dict__ else found
+
+    def known_by(self, fingerprint: str) -> Splits:
+        """The same with its fingerprint, which was computed before."""
+        found = dataclasses.replace(self)
+        found.__dict__["fingerprint"] = fingerprint  # where `cached_property` keeps it
+        return found
+
+    def let_go(self) -> None:
+        """Tell the system that the values are not needed for now. See `chunks.let_go`."""
+        for _ in in_turn((*self.train, *self.val, *self.test)):
+            pass
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """sha256 over every name, label and value. A run notices by it if its data has changed."""
@@ -144,9 +169,11 @@ class Splits:
             for sequence in part:
                 add(sequence.name, sequence.group, sequence.label, *sequence.x.shape)
                 for values in (sequence.x, sequence.y):
-                    if values is not None:
+                    for rows in () if values is None else parts(values):
                         # One NaN, whatever its payload was.
-                        digest.update(np.where(np.isnan(values), np.nan, values).tobytes())
+                        missing = np.isnan(rows)
+                        one = np.where(missing, np.nan, rows) if missing.any() else rows
+                        digest.update(np.ascontiguousarray(one).ravel().data)
                 if sequence.labels is not None:
                     digest.update(sequence.labels.tobytes())
                 if sequence.anomalous is not None:

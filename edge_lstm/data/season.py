@@ -17,7 +17,8 @@ import numpy as np
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from .recordings import Float64, Sequence, Splits
+from .recordings import Float64, Sequence, Splits, in_turn
+from .remembered import remembered
 from .windows import future, season_before
 
 CLEAR = 0.3  # the least autocorrelation of a period
@@ -26,6 +27,7 @@ PERIODS = 4  # the least number of periods in the longest recording
 SHORTEST = 4  # steps of a period
 RARE = 0.005  # share of the changes at either end that may be outliers
 LONGEST = 100_000  # the last steps of a recording that are looked at
+MOST = 2_000_000  # steps of all: further recordings are not looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ def period(recordings: Many[Float64]) -> Repeats | None:
     is another one at twice the lag.
     """
     recent = [r[-LONGEST:] for r in recordings]
+    recent = recent[: 1 + int(np.searchsorted(np.cumsum([len(r) for r in recent]), MOST))]
     longest = max((len(r) for r in recent), default=0) // PERIODS
     found: list[Repeats] = []
     change = 1
@@ -133,23 +136,35 @@ def with_season(
     """
     if config.data.season is not None or "season" not in config.model.USES:
         return config, None
+    described = spec.to_dict()
+    key = ["season", config.to_dict(), described["inputs"], described["answer"]]
+    facts = remembered(splits, key, lambda: _found(config, spec, splits))
+    if facts is None or not facts["used"]:
+        return config, facts
+    return _seasonal(config, facts["every"]), facts
+
+
+def _found(config: Config, spec: ModelSpec, splits: Splits) -> dict[str, Any] | None:
     columns = zip(spec.answer.targets, spec.answer.channels(spec.inputs), strict=True)
     found = {name: period([s.normal[:, k] for s in splits.train]) for name, k in columns}
+    splits.let_go()
     periods = {name: repeats for name, repeats in found.items() if repeats is not None}
     if not periods:
-        return config, None
+        return None
     target, clearest = max(periods.items(), key=lambda item: item[1].autocorrelation)
     every = clearest.every
-    seasonal = config.model_copy(update={"data": config.data.model_copy(update={"season": every})})
-    fits = all(place != ("data", "season") for place, _ in seasonal.rules())
+    fits = all(place != ("data", "season") for place, _ in _seasonal(config, every).rules())
     used = fits and _measured(spec, splits.test, every) >= 0.5
-    facts = {"target": target, **dataclasses.asdict(clearest), "used": used}
-    return seasonal if used else config, facts
+    return {"target": target, **dataclasses.asdict(clearest), "used": used}
+
+
+def _seasonal(config: Config, every: int) -> Config:
+    return config.model_copy(update={"data": config.data.model_copy(update={"season": every})})
 
 
 def _measured(spec: ModelSpec, sequences: Many[Sequence], season: int) -> float:
     """The share of the steps with a known future that have a known season before it too."""
-    known = [np.isfinite(future(spec, s.x)).all(axis=1) for s in sequences]
-    before = [np.isfinite(season_before(spec, s.x, season)).all(axis=1) for s in sequences]
+    known = [np.isfinite(future(spec, s.x)).all(axis=1) for s in in_turn(sequences)]
+    before = [np.isfinite(season_before(spec, s.x, season)).all(axis=1) for s in in_turn(sequences)]
     both = sum(int((k & b).sum()) for k, b in zip(known, before, strict=True))
     return both / max(sum(int(k.sum()) for k in known), 1)

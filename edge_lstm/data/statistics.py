@@ -11,8 +11,10 @@ from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
 from ..tasks.base import task_of
+from . import cache
 from .fit_channels import fit_channels
 from .recordings import Splits
+from .remembered import is_large, remembered
 
 
 def make_spec(config: Config, splits: Splits) -> ModelSpec:
@@ -21,6 +23,14 @@ def make_spec(config: Config, splits: Splits) -> ModelSpec:
     Raises DataError, and ConfigError for a `monitor` that the task's targets don't allow, and for
     `mask_channels` that hides none.
     """
+    if not is_large(splits):
+        return _make_spec(config, splits)
+    key = ["specification", cache.module_of(type(config.model)), config.to_dict()]
+    made = remembered(splits, key, lambda: _make_spec(config, splits).to_dict())
+    return ModelSpec.from_dict(made)
+
+
+def _make_spec(config: Config, splits: Splits) -> ModelSpec:
     model = config.model
     inputs = _inputs(config, splits)
     clock = config.data.derivation.clock  # a time is no target

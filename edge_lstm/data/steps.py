@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,27 @@ def steps_in_words(recordings: Sequence[Recording]) -> str:
         if count:
             said.append(f"{count:,} row{'s' * bool(count > 1)} with {what} the row before")
     return ", ".join(said)
+
+
+def with_notes(found: list[Recording], name: str, *, dt: bool) -> list[Recording]:
+    """With a note on the steps of time. name: of the column. dt: whether a gap is an input."""
+    notes = []
+    if words := steps_in_words(found):
+        notes.append(f"time column {name!r}: {words}")
+    gap = None if dt else longest_gap(found)
+    if gap is not None:
+        before, row, seconds, usual = gap
+        number = row + 1 if before.rows is None else before.rows[row]
+        notes.append(
+            f"{before.file} row {number:,}: {duration(seconds)} after the row before, "
+            f"{seconds / usual:,.0f} usual steps. The model takes it for one step: cut the "
+            "file there, or set dt = true in [data]"
+        )
+    return [dataclasses.replace(found[0], notes=(*found[0].notes, *notes)), *found[1:]]
+
+
+def without_times(found: Sequence[Recording]) -> list[Recording]:
+    return [dataclasses.replace(recording, time=None) for recording in found]
 
 
 def longest_gap(recordings: Sequence[Recording]) -> tuple[Recording, int, float, float] | None:

@@ -27,7 +27,7 @@ from .files import FileSection, first_line, locate
 from .folders import Files, files_in, named_parts, parts_of, stem
 from .known_future import KnownSection
 from .recordings import Recording
-from .steps import duration, longest_gap, steps_in_words
+from .steps import with_notes, without_times
 from .table import Table, Wanted, check_increasing, check_values
 from .time_forms import TimeSection, with_times
 
@@ -98,6 +98,7 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     FOLDERS = True
     FOR_TASKS: ClassVar[tuple[str, ...]] = (*DerivedSection.FOR_TASKS, "known_anomalies")
     has_columns = True
+    KEPT = True
 
     pattern: str | None = None
     channels: Channels
@@ -145,24 +146,51 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
 
     def read(self, asked: Asked) -> list[Recording]:
         meaning = self._columns(asked)
-        tables: list[Table] = []
-        named: list[tuple[str, str | None]] = []  # the name and the part of each table
-        for path, part in self.files(asked.folder):
-            files = self._files_at(path)
-            read = [self.table(file, meaning.wanted) for file, _ in files.found]
-            if files.note:
-                read[0] = dataclasses.replace(read[0], notes=(files.note, *read[0].notes))
-            tables += read
-            named += [(name, part) for _, name in files.found]
+        named = list(self._tables(asked, meaning))
+        timed = self.timed([table for table, _, _ in named])
         found: list[Recording] = []
-        for table, (name, part) in zip(self.timed(tables), named, strict=True):
-            made = timed_recordings(table, meaning, part, name)
-            found += [self._with_parts(recording, name) for recording in made]
+        for table, (_, name, part) in zip(timed, named, strict=True):
+            found += self._recordings(table, meaning, part, name)
+        return self.finished(found, asked)
+
+    def each(self, asked: Asked) -> Iterator[Recording]:
+        """Raises DataError if the times of one file alone don't tell their form."""
+        meaning = self._columns(asked)
+        form = None
+        for table, name, part in self._tables(asked, meaning):
+            (timed,) = self.timed([table])
+            if form not in (None, timed.form):
+                raise DataError(f"{table.path}: its times are written in another form")
+            form = timed.form
+            yield from self._recordings(timed, meaning, part, name)
+
+    def finished(self, found: list[Recording], asked: Asked) -> list[Recording]:
+        """With notes on the times, and the known anomalies."""
+        meaning = self._columns(asked)
         if meaning.time:
-            found = self._with_steps(found, meaning)
+            noted = with_notes(found, self.time_name, dt=bool(self.dt))
+            found = noted if meaning.needs_times else without_times(noted)
         if self.known_anomalies is None:
             return found
         return known_anomalies.marked(found, locate(self.known_anomalies, asked.folder))
+
+    def _tables(self, asked: Asked, meaning: Columns) -> Iterator[tuple[Table, str, str | None]]:
+        """Each file's table, its name and its part."""
+        for path, part in self.files(asked.folder):
+            files = self._files_at(path)
+            note = files.note
+            for file, name in files.found:
+                table = self.table(file, meaning.wanted)
+                if note:
+                    table = dataclasses.replace(table, notes=(note, *table.notes))
+                    note = ""
+                yield table, name, part
+
+    def _recordings(
+        self, table: Table, meaning: Columns, part: str | None, name: str
+    ) -> list[Recording]:
+        made = timed_recordings(table, meaning, part, name)
+        return [self._with_parts(recording, name) for recording in made]
 
     def _files_at(self, path: Path) -> Files:
         """The files of a folder, or the one file."""
@@ -180,24 +208,6 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
         if (group := parts.get("group")) is not None:
             changes["group"] = group
         return dataclasses.replace(recording, **changes) if changes else recording
-
-    def _with_steps(self, found: list[Recording], meaning: Columns) -> list[Recording]:
-        """With a note on the steps of time, and without times that nothing needs."""
-        notes = []
-        if words := steps_in_words(found):
-            notes.append(f"time column {self.time_name!r}: {words}")
-        gap = None if self.dt else longest_gap(found)
-        if gap is not None:
-            before, row, seconds, usual = gap
-            number = row + 1 if before.rows is None else before.rows[row]
-            notes.append(
-                f"{before.file} row {number:,}: {duration(seconds)} after the row before, "
-                f"{seconds / usual:,.0f} usual steps. The model takes it for one step: cut the "
-                "file there, or set dt = true in [data]"
-            )
-        if not meaning.needs_times:
-            found = [dataclasses.replace(r, time=None) for r in found]
-        return [dataclasses.replace(found[0], notes=(*found[0].notes, *notes)), *found[1:]]
 
     @property
     def endings(self) -> tuple[str, ...]:

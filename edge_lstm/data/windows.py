@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from edge_lstm_runtime.inputs import to_scale
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..tasks.base import task_of
-from .examples import Examples
+from .arrays import Arrays, Named
+from .chunks import let_go
+from .examples import Examples, Windows
 from .recordings import Float64, Sequence
 
-# Features, the steps that count, and targets as of `Task.targets`.
-Piece = tuple[Float64, NDArray[np.bool_], NDArray[Any]]
+# Features, the steps that count, and targets as of `Task.targets`, in the types of `Examples`.
+Piece = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]
 
 
 def future(spec: ModelSpec, x: Float64) -> Float64:
@@ -91,96 +94,149 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return starts
 
 
-def _cuts(
-    sequence: Sequence, window: int | None, stride: int | None, short: str
-) -> Iterator[slice]:
-    length = len(sequence.x)
-    if window is None:
-        yield slice(0, length)
-    elif length >= window:
-        for start in window_starts(length, window, stride or window):
-            yield slice(start, start + window)
-    elif short == "pad":
-        yield slice(0, length)
-    elif short == "refuse":
-        raise DataError(
-            f"sequence {sequence.name!r} has {length} steps, and the window {window}; set a "
-            f"`window` of at most {length} in [data], or short = 'pad' (padding is masked) or "
-            "short = 'drop'"
-        )
+@dataclasses.dataclass(frozen=True)
+class Cuts:
+    """How sequences are cut, as [data] says. streams: of a text, cut as by `stream_cuts`."""
+
+    window: int | None = None
+    stride: int | None = None
+    short: str = "refuse"
+    streams: int | None = None
+
+    def of(self, sequence: Sequence) -> Iterator[slice]:
+        """Raises DataError for a sequence that is too short."""
+        length = len(sequence.x)
+        if self.streams is not None:
+            if length <= self.streams:
+                few = f"has {length} characters, too few for {self.streams} streams"
+                raise DataError(f"text {sequence.name!r} {few}; lower batch_size in [train]")
+            yield from stream_cuts(length - 1, self.window or length, self.streams)
+        elif self.window is None:
+            yield slice(0, length)
+        elif length >= self.window:
+            for start in window_starts(length, self.window, self.stride or self.window):
+                yield slice(start, start + self.window)
+        elif self.short == "pad":
+            yield slice(0, length)
+        elif self.short == "refuse":
+            raise DataError(
+                f"sequence {sequence.name!r} has {length} steps, and the window {self.window}; set "
+                f"a `window` of at most {length} in [data], or short = 'pad' (padding is masked) "
+                "or short = 'drop'"
+            )
+
+    def overlap(self, length: int) -> bool:
+        """Whether windows of a sequence share most of their rows."""
+        window = self.window
+        apart = window is None or self.streams is not None or length < window
+        return not apart and self.stride is not None and self.stride < (window or 0)
 
 
-def examples(
-    spec: ModelSpec,
-    sequences: list[Sequence],
-    *,
-    window: int | None = None,
-    stride: int | None = None,
-    short: str = "refuse",
-    streams: int | None = None,
-) -> Examples:
-    """All training sequences or windows in one. See `pieces`."""
-    cut = pieces(spec, sequences, window=window, stride=stride, short=short, streams=streams)
-    return padded(cut, window or max(len(xs) for xs, _, _ in cut))
+def examples(spec: ModelSpec, sequences: list[Sequence], **cuts: Any) -> Examples:
+    """All training sequences or windows in one. cuts: the fields of `Cuts`."""
+    return windows(spec, sequences, Cuts(**cuts)).take(slice(None))
 
 
-def pieces(
-    spec: ModelSpec,
-    sequences: list[Sequence],
-    *,
-    window: int | None = None,
-    stride: int | None = None,
-    short: str = "refuse",
-    streams: int | None = None,
-) -> list[Piece]:
-    """Features and targets are made from whole sequences and then cut.
+def windows(spec: ModelSpec, sequences: list[Sequence], cuts: Cuts) -> Windows:
+    """All training sequences or windows, in memory.
 
-    A window's first steps so know what came before them. streams: of a text, whose windows are
-    those of `stream_cuts`, in its order. Raises DataError if there is nothing to learn.
+    Features and targets are made from whole sequences and then cut. A window's first steps so know
+    what came before them. Raises DataError if there is nothing to learn.
+    """
+    arrays = Arrays(None)
+    facts = add_windows(arrays, spec, sequences, cuts)
+    return windows_of(arrays.end(), facts)
+
+
+def add_windows(
+    arrays: Arrays, spec: ModelSpec, sequences: list[Sequence], cuts: Cuts
+) -> dict[str, Any]:
+    """Add the arrays of `windows`. Returns what `windows_of` needs beside them."""
+    made: Iterable[tuple[Piece, list[slice]]] = _made(spec, sequences, cuts)
+    if cuts.window is None:
+        made = list(made)
+    steps = cuts.window or max(len(xs) for (xs, _, _), _ in made)
+    of_rows = True
+    for (xs, known, target), kept in made:
+        of_rows = target.ndim > 0
+        shared = cuts.overlap(len(xs))
+        for piece in [slice(0, len(xs))] if shared else kept:
+            first = arrays.rows("rows")
+            starts = [first + p.start for p in kept] if shared else [first]
+            arrays.add("starts", np.array(starts))
+            arrays.add("rows", _lengthened(xs[piece], steps))
+            arrays.add("known", _lengthened(known[piece], steps))
+            if of_rows:
+                arrays.add("y", _lengthened(target[piece], steps))
+        if not of_rows:
+            arrays.add("y", np.full(len(kept), target))
+        arrays.add("lengths", np.array([p.stop - p.start for p in kept]))
+    return {"steps": steps, "of_rows": of_rows}
+
+
+def windows_of(arrays: Named, facts: Mapping[str, Any]) -> Windows:
+    return Windows(**arrays, steps=facts["steps"], of_rows=facts["of_rows"])
+
+
+def _lengthened(array: NDArray[Any], steps: int) -> NDArray[Any]:
+    """With zeros at the end, to so many steps at least."""
+    more = steps - len(array)
+    if more <= 0:
+        return array
+    return np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)])
+
+
+def _made(
+    spec: ModelSpec, sequences: list[Sequence], cuts: Cuts
+) -> Iterator[tuple[Piece, list[slice]]]:
+    """Each sequence with the windows of it in which there is something to learn.
+
+    In a text it is every window. Raises DataError if there is none.
     """
     task = task_of(spec)
-    cut: list[Piece] = []
+    found = False
     for sequence in sequences:
-        xs, _ = spec.inputs.features(sequence.x)
+        xs = spec.inputs.features(sequence.x)[0].astype(np.float32)
         target, known = task.targets(spec, sequence)
-        if streams is not None and len(xs) <= streams:
-            raise DataError(
-                f"text {sequence.name!r} has {len(xs)} characters, too few for {streams} streams; "
-                "lower batch_size in [train]"
-            )
-        for piece in (
-            _cuts(sequence, window, stride, short)
-            if streams is None
-            else stream_cuts(len(xs) - 1, window or len(xs), streams)
-        ):
-            if streams is not None or known[piece].any():
-                wanted = target[piece] if target.ndim else target
-                cut.append((xs[piece], known[piece], wanted))
-    if not cut:
+        target = target.astype(np.float32 if target.dtype.kind == "f" else np.int64)
+        kept = [p for p in cuts.of(sequence) if cuts.streams is not None or known[p].any()]
+        let_go(sequence.x)
+        if kept:
+            found = True
+            yield (xs, known, target), kept
+    if not found:
         need = task.nothing_known(spec)
-        if window is not None and all(len(s.x) < window for s in sequences) and short == "drop":
+        window = cuts.window
+        if (
+            window is not None
+            and cuts.short == "drop"
+            and all(len(s.x) < window for s in sequences)
+        ):
             need = f"every sequence is shorter than the window ({window})"
         raise DataError(
             f"{len(sequences)} sequences give nothing to learn or to measure: {need}; "
             "longer ones are needed"
         )
-    return cut
+
+
+def pieces(spec: ModelSpec, sequences: list[Sequence]) -> list[Piece]:
+    """Whole sequences, without those that have nothing to measure.
+
+    Raises DataError if none is left.
+    """
+    return [piece for piece, _ in _made(spec, sequences, Cuts())]
 
 
 def padded(cut: list[Piece], longest: int) -> Examples:
     """longest: the number of steps to which all are padded."""
-    xs, _, target = cut[0]
-    x = np.zeros((len(cut), longest, xs.shape[1]), np.float32)
-    mask = np.zeros((len(cut), longest), bool)
-    steps = (longest, *target.shape[1:]) if target.ndim else ()
-    numbers = np.float32 if target.dtype.kind == "f" else np.int64
-    y: NDArray[Any] = np.zeros((len(cut), *steps), numbers)
-    for k, (xs, known, target) in enumerate(cut):
-        here = (k, slice(len(xs)))
-        x[here] = xs
-        mask[here] = known
-        y[here if target.ndim else k] = target
-    return Examples(x, np.array([len(xs) for xs, _, _ in cut]), mask, y)
+    xs, known, target = (list(each) for each in zip(*cut, strict=True))
+    y = np.array([_lengthened(t, longest) if t.ndim else t for t in target])
+    return Examples(
+        np.array([_lengthened(x, longest) for x in xs]),
+        np.array([len(x) for x in xs]),
+        np.array([_lengthened(k, longest) for k in known]),
+        y,
+    )
 
 
 def batches(lengths: NDArray[np.int64], tokens: int = 1 << 17) -> list[NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import answers as scaled
 
+from ..data.chunks import let_go
 from ..data.recordings import Sequence
 from ..data.windows import batches
 from ..network import CompactNet, State
@@ -72,7 +73,6 @@ def outputs(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
     """Of each sequence (T, O): the outputs of the network."""
     device = next(model.parameters()).device
     spec = model.spec
-    inputs = [spec.inputs.features(s.x)[0] for s in sequences]
     lengths = np.array([len(s.x) for s in sequences])
     found: list[NDArray[np.float32]] = [
         np.empty((n, spec.answer.size), np.float32) for n in lengths
@@ -81,7 +81,8 @@ def outputs(model: CompactNet, sequences: list[Sequence]) -> list[NDArray[np.flo
     for batch in batches(lengths):
         x = np.zeros((len(batch), lengths[batch].max(), spec.inputs.feature_size), np.float32)
         for row, k in enumerate(batch):
-            x[row, : lengths[k]] = inputs[k]
+            x[row, : lengths[k]] = spec.inputs.features(sequences[k].x)[0]
+            let_go(sequences[k].x)
         for steps, made in stream(
             model, torch.from_numpy(x).to(device), torch.from_numpy(lengths[batch])
         ):

@@ -193,8 +193,8 @@ class ForecastTask(NumberTask):
             return wanted
         return wanted - on_scale(spec, last_values(spec, sequence.x))
 
-    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
-        if np.isnan(wanted).all(axis=0).any():
+    def check_known(self, spec: ModelSpec, unknown: NDArray[np.bool_]) -> None:
+        if unknown.any():
             none = f"no step of the training split {followed(spec)}"
             raise DataError(f"{none}; lower `horizon` in [model]")
 

@@ -14,8 +14,9 @@ from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.sections import CarriedTrainConfig, TaskSection, TrainConfig
-from ..data.fit_channels import mean_std
-from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits
+from ..data.chunks import Rows
+from ..data.fit_channels import NoValueError, mean_std
+from ..data.recordings import PARTS, Float64, Parts, Sequence, Splits, in_turn
 from ..results.numbers import places, spread
 from ..results.words import more, signed
 from ..training.losses import NumberLoss
@@ -82,13 +83,18 @@ class NumberTask(Task):
         """
         answer: Any = spec.answer
         check_monitor(monitor, len(answer.targets))
-        wanted = np.concatenate([self.outputs(spec, s) for s in splits.train])
-        self.check_known(spec, wanted)
-        offset, deviation = mean_std(wanted, answer.names, robust=splits.robust)
+        rows = sum(len(s.x) for s in splits.train)
+        made = lambda: (self.outputs(spec, s) for s in in_turn(splits.train))  # noqa: E731
+        wanted = Rows(made, 8 * rows * answer.size)
+        try:
+            offset, deviation = mean_std(wanted, answer.names, robust=splits.robust)
+        except NoValueError:
+            self.check_known(spec, np.all([np.isnan(part).all(axis=0) for part in wanted], axis=0))
+            raise
         return dataclasses.replace(answer, offset=offset, scale=deviation)
 
-    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
-        """Raise DataError if the training split has no truth for an output, NaN in `wanted`."""
+    def check_known(self, spec: ModelSpec, unknown: NDArray[np.bool_]) -> None:
+        """Raise DataError for the (O,) outputs that the training split has no truth for."""
 
     def loss(self, config: TrainConfig, spec: ModelSpec) -> NumberLoss:  # noqa: ARG002
         assert isinstance(config, NumberTrainConfig)

@@ -17,7 +17,7 @@ from edge_lstm_runtime.tasks.regress import Regress
 
 from ..config.base import Contradiction, Names, repeated, with_fact
 from ..config.sections import Whole
-from ..data.recordings import Float64, Parts, Recording, Sequence, Splits
+from ..data.recordings import Parts, Recording, Sequence, Splits
 from ..data.sources import SOURCES
 from ..results.numbers import judged, with_ends
 from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
@@ -88,8 +88,7 @@ class RegressionTask(NumberTask):
     }
     errors: ClassVar[Mapping[str, str]] = {"rmse": " over all steps", "rmse_last": f" {LAST}"}
 
-    def check_known(self, spec: ModelSpec, wanted: Float64) -> None:
-        unknown = np.isnan(wanted).all(axis=0)
+    def check_known(self, spec: ModelSpec, unknown: NDArray[np.bool_]) -> None:
         if unknown.any():
             target = spec.answer.targets[int(np.argmax(unknown))]
             none = "has no known value in the training split"

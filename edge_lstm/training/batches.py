@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..data.examples import Examples
+from ..data.examples import Windows
 from ..network import State
 from .augment import Augment, Layout
 
@@ -50,7 +51,7 @@ class Batches:
         self,
         config: Config,
         spec: ModelSpec,
-        data: Examples,
+        data: Windows,
         counts: NDArray[np.int64],
         fabric: Fabric,
     ) -> None:
@@ -61,9 +62,19 @@ class Batches:
         self._inputs = spec.inputs
         self._both = spec.whole
         self._size = min(config.train.batch_size, len(data))  # memory is taken for so many
-        self.even = bool((data.lengths == data.x.shape[1]).all())  # all sequences of one length
-        arrays: tuple[NDArray[Any], ...] = (data.x, data.y, data.mask, data.lengths - 1)
-        self._tensors = [torch.from_numpy(array).to(fabric.device) for array in arrays]
+        self.even = bool((data.lengths == data.steps).all())  # all sequences of one length
+        with warnings.catch_warnings():  # arrays of the cache can't be changed, and need not be
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            rows, y, known, starts, lengths = (
+                torch.from_numpy(array).to(fabric.device)
+                for array in (data.rows, data.y, data.known, data.starts, data.lengths)
+            )
+        self._rows = rows
+        self._y = self._cut(y) if data.of_rows else y
+        self._x = self._cut(rows)
+        self._mask = self._cut(known)
+        self._starts = starts
+        self._lengths = lengths
 
     @property
     def sequences(self) -> int:
@@ -73,9 +84,26 @@ class Batches:
         """The number of batches in an epoch."""
         return -(-self.sequences // self._size)
 
+    def let_go(self) -> None:
+        """They are not needed for now, and may leave the memory if they are in the cache."""
+        self._data.let_go()
+
     def largest(self) -> float:
         """The largest magnitude of a feature, in standard deviations."""
-        return float(self._tensors[0].abs().max())
+        low, high = self._rows.aminmax()
+        return float(torch.maximum(-low, high))
+
+    def _cut(self, rows: Tensor) -> Tensor:
+        """rows: (L, ...) -> (L - T + 1, T, ...), the window that begins at each row, a view."""
+        shape = (len(rows) - self._data.steps + 1, self._data.steps, *rows.shape[1:])
+        return rows.as_strided(shape, (rows.stride(0), *rows.stride()))
+
+    def _taken(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, y, mask and the last step of some sequences. index: (N,)."""
+        first = self._starts[index]
+        y = self._y.index_select(0, first if self._data.of_rows else index)
+        x = self._x.index_select(0, first)
+        return x, y, self._mask.index_select(0, first), self._lengths[index] - 1
 
     def epoch(self, epoch: int) -> Iterator[tuple[Batch, int, Tensor | None]]:
         """Gives each batch, the number of the loss's terms in it over all ranks, and which of its
@@ -97,10 +125,10 @@ class Batches:
         order = torch.from_numpy(host).to(device)
         # If the net has a teacher, the teacher's states are carried for the same sequences.
         share_carried = 0.0 if self._both else self._config.train.share_carried
-        draws = torch.Generator().manual_seed(seed_of(seed, epoch, rank, 1))
-        most = max(1, len(range(rank, size, world)))
-        chosen = torch.rand(len(starts), most, generator=draws) < share_carried
-        chosen = chosen.to(device, torch.float32)
+        draws = torch.Generator().manual_seed(seed_of(seed, epoch, 0, 1))  # the same of any rank
+        drawn = torch.rand(len(starts), size, generator=draws)
+        drawn = torch.nn.functional.pad(drawn, (0, max(0, world - size)), value=1.0)
+        chosen = (drawn[:, rank::world] < share_carried).to(device, torch.float32)
         augment = None
         if self._config.augment is not None:
             own = seed_of(seed, epoch, rank, 2)
@@ -113,7 +141,7 @@ class Batches:
             if not len(index):  # a rank without a sequence still takes part in the exchange
                 index = order[:1]
                 share = 0.0
-            x, y, mask, last = (tensor[index] for tensor in self._tensors)
+            x, y, mask, last = self._taken(index)
             lengths = None
             if not self.even:
                 steps = int(longest[k])

@@ -18,6 +18,7 @@ from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.files import atomic_write
 
 from ..config.schema import Config
+from ..data import kept
 from ..data.splits import class_counts, dealt
 from ..results.metrics import figure, titled
 from ..results.run import Run
@@ -78,12 +79,12 @@ def fold_configs(config: Config, folds: int) -> list[Config]:
             raise ConfigError(
                 f"[data.split] {key} names groups, which folds draw; expected {which}"
             )
-    if config.train.devices != 1:
-        raise ConfigError(
-            f"[train] devices = {config.train.devices}: folds are trained on one; "
-            "add --set train.devices=1"
-        )
-    recordings = config.data.read(config.asked)
+    for key in ("devices", "num_nodes"):
+        if (count := getattr(config.train, key)) != 1:
+            raise ConfigError(
+                f"[train] {key} = {count}: folds are trained on one; add --set train.{key}=1"
+            )
+    recordings, _ = kept.recordings(config.data, config.asked)
     groups = list(dict.fromkeys(r.group for r in recordings))
     if len(groups) < max(folds, 3):
         few = f"{len(groups)} groups are too few for {folds} folds"

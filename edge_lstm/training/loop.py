@@ -21,9 +21,10 @@ from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from ..data.examples import Examples
-from ..data.recordings import Sequence, Splits
-from ..data.windows import examples
+from ..data.examples import Windows
+from ..data.recordings import Splits
+from ..data.remembered import windows
+from ..data.windows import Cuts
 from ..network import CompactNet, State
 from ..tasks.base import task_of
 from ..threads import Threads, at, rehearsal, using
@@ -55,10 +56,10 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - rising) / (total - rising)))
 
 
-def training_examples(config: Config, spec: ModelSpec, sequences: list[Sequence]) -> Examples:
+def training_windows(config: Config, spec: ModelSpec, splits: Splits) -> Windows:
     """Raises DataError if they can't be trained on."""
     streams = config.train.batch_size if config.model.reads_characters else None
-    return examples(spec, sequences, **config.data.cuts, streams=streams)
+    return windows(spec, splits.train, Cuts(**config.data.cuts, streams=streams), splits)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -84,7 +85,7 @@ class Training:
         fabric = self.fabric
         self.fingerprint = splits.fingerprint
         self.progress = Progress()
-        data = training_examples(self.config, spec, splits.train)
+        data = training_windows(self.config, spec, splits)
         self.sequences = len(data)
         self._loss = task_of(spec).loss(config, spec).fitted(spec, data)
         self._batches = Batches(self.config, spec, data, self._loss.counts(data), fabric)
@@ -173,6 +174,7 @@ class Training:
             self._save_best()  # it may be up to SAVE_EVERY seconds newer than the one on disk
             raise
         finally:
+            self._batches.let_go()
             self.reporter.close()
 
     def _slowed(self) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..data.examples import Examples
+from ..data.examples import Examples, Windows
 
 if TYPE_CHECKING:
     import torch
@@ -36,12 +36,11 @@ class Loss(ABC):
 
     last_step: bool = False
 
-    def counts(self, examples: Examples) -> NDArray[np.int64]:
+    def counts(self, examples: Examples | Windows) -> NDArray[np.int64]:
         """(N,) how many terms each sequence has in the sum."""
-        steps: NDArray[np.int64] = examples.mask.sum(axis=1)
-        return steps
+        return examples.counted
 
-    def fitted(self, spec: ModelSpec, examples: Examples) -> Loss:  # noqa: ARG002
+    def fitted(self, spec: ModelSpec, examples: Examples | Windows) -> Loss:  # noqa: ARG002
         """With what it takes from the training split. Raises ConfigError if it can't."""
         return self
 
@@ -72,14 +71,13 @@ class _ClassLoss(Loss):
     class_weight: ClassWeight | None = None
     weights: tuple[float, ...] | None = None
 
-    def fitted(self, spec: ModelSpec, examples: Examples) -> Loss:
+    def fitted(self, spec: ModelSpec, examples: Examples | Windows) -> Loss:
         if self.class_weight is None:
             return self
         classes = spec.answer.classes
         if self.class_weight == "balanced":
-            truth = examples.y[examples.mask] if examples.y.ndim == 2 else examples.y
-            terms = self.counts(examples) if examples.y.ndim == 1 else None
-            count = np.maximum(np.bincount(truth, terms, len(classes)), 1)
+            found = [self._classes(part, len(classes)) for part in examples.parts()]
+            count = np.maximum(np.sum(found, axis=0), 1)
             weights = count.sum() / (len(classes) * count)
         else:
             if unknown := sorted(set(self.class_weight) - set(classes)):
@@ -89,6 +87,12 @@ class _ClassLoss(Loss):
                 )
             weights = np.array([self.class_weight.get(name, 1.0) for name in classes])
         return dataclasses.replace(self, weights=tuple(weights.tolist()))
+
+    def _classes(self, examples: Examples, classes: int) -> NDArray[np.float64]:
+        """(classes,) how many terms of the sum are of each class."""
+        y = examples.y
+        terms = None if y.ndim == 2 else self.counts(examples)
+        return np.bincount(y[examples.mask] if y.ndim == 2 else y, terms, classes).astype(float)
 
     def _entropy(self, outputs: Tensor, y: Tensor) -> Tensor:
         """outputs: (N, O). y: (N,), IGNORED where it doesn't count."""
@@ -137,7 +141,7 @@ class SequenceClassLoss(_ClassLoss):
 
     last_step: bool = False
 
-    def counts(self, examples: Examples) -> NDArray[np.int64]:
+    def counts(self, examples: Examples | Windows) -> NDArray[np.int64]:
         return np.ones(len(examples), np.int64) if self.last_step else super().counts(examples)
 
     def __call__(self, outputs: Tensor, y: Tensor, mask: Tensor, last: Tensor) -> Tensor:
@@ -170,8 +174,8 @@ class NumberLoss(Loss):
 
     huber: bool = False
 
-    def counts(self, examples: Examples) -> NDArray[np.int64]:
-        terms: NDArray[np.int64] = super().counts(examples) * examples.y.shape[2]
+    def counts(self, examples: Examples | Windows) -> NDArray[np.int64]:
+        terms: NDArray[np.int64] = super().counts(examples) * examples.y.shape[-1]
         return terms
 
     def __call__(

@@ -24,7 +24,7 @@ from ..config.common import PruneConfig
 from ..config.sections import TrainConfig
 from ..data.examples import Examples
 from ..data.recordings import Splits
-from ..data.windows import examples
+from ..data.windows import Cuts, windows
 from ..network import CompactNet
 from ..results import sizes as compact
 from ..stateful import stateful, units_of
@@ -213,7 +213,7 @@ def keep_units(spec: ModelSpec, weights: dict[str, Tensor], keep: Units) -> dict
 
 
 def _looked_at(training: Training, splits: Splits) -> Examples:
-    found = examples(training.spec, splits.train, **training.config.data.cuts)
+    found = windows(training.spec, splits.train, Cuts(**training.config.data.cuts))
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     chosen = order[:LOOKED_AT].numpy()
-    return Examples(found.x[chosen], found.lengths[chosen], found.mask[chosen], found.y[chosen])
+    return found.take(chosen)

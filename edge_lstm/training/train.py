@@ -33,6 +33,7 @@ from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
+from ..data.remembered import remembered
 from ..data.season import with_season
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
@@ -43,6 +44,7 @@ from . import checkpoint
 from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
+from .ranks import check_alike, check_started, told_together
 from .without import without
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
     """
     out = Path(out)
     # All of this comes before PyTorch is imported, which takes seconds.
+    check_started(config.train)
     if "LOCAL_RANK" not in os.environ:  # no process of several that another one has started
         checkpoint.check_run(out, resume=resume)
     splits = load_data(config)
@@ -77,8 +80,10 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         if fabric.is_global_zero:  # before there are others that would wait for this one
             marks = (checkpoint.CONFIG, checkpoint.LAST)
             held.enter_context(claimed(out, "run", marks, resume=resume))
+        held.enter_context(told_together(fabric))
         fabric.launch()
         fabric.barrier()
+        check_alike(fabric, config, splits.fingerprint, out)
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
         reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
@@ -169,19 +174,23 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
 
     The training itself, with its training and validation split, is not among these stages.
     """
-    from .loop import training_examples
+    from .loop import training_windows
     from .prune import check_prunable
     from .qat import check_tunable
     from .refit import joined
 
-    zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
-    try:
+    def measure() -> None:
+        zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
         evaluate(spec, splits.test, zeros, season=config.data.season)
+        splits.let_go()
+
+    try:
+        remembered(splits, ["measured", spec.to_dict(), config.data.season], measure)
     except DataError as e:
         raise DataError(f"the test split can't be measured: {e}") from e
     if config.train.refit:
         try:
-            training_examples(config, spec, joined(splits).train)
+            training_windows(config, spec, joined(splits))
         except DataError as e:
             raise DataError(f"[train] refit = true: {e}") from e
     if config.prune is not None:
@@ -239,6 +248,7 @@ def make_fabric(settings: TrainConfig) -> Fabric:
         fabric = Fabric(
             accelerator=settings.accelerator,
             devices=settings.devices,
+            num_nodes=settings.num_nodes,
             strategy=settings.strategy,
             precision=precision,
         )
@@ -322,6 +332,7 @@ def _finish(
         metrics[part] = evaluate(
             unseen.spec, getattr(splits, part), answered, season=season, train=splits.train
         )
+    splits.let_go()
     if len(splits.test) > 1 and not spec.whole:
         stream = shuffled(splits.test)
         carried = carried_answers(net, stream)

@@ -272,7 +272,7 @@ def features(inputs: Channels, xs: ArrayLike) -> tuple[Float64, Float64]:
     filled, centred, missing = _fill(inputs, xs, mean, ("step",))
     if inputs.transforms or inputs.drop:
         return derived(inputs, filled, missing, no_memory(inputs, ()))[0], filled
-    normalized = centred / std
+    normalized = np.divide(centred, std, out=centred)
     if inputs.missing == "mask":
         normalized = np.concatenate([normalized, missing], axis=1)
     return normalized, filled

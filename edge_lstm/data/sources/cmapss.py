@@ -53,6 +53,7 @@ class Section(DerivedSection):
     """
 
     PATHS = ("train_path", "test_path", "rul")
+    KEPT = True
     NOT_HERE = dict.fromkeys(
         ("time", "label", "group"), "source 'cmapss' knows its columns; remove it"
     )

@@ -25,6 +25,8 @@ from ..recordings import Recording
 class Section(FileSection, CaseSection):
     """[data] of source "npz"."""
 
+    KEPT = True
+
     def read(self, asked: Asked) -> list[Recording]:
         found = []
         for path, part in self.files(asked.folder):

@@ -39,6 +39,7 @@ class Section(SampleSection):
     """
 
     PATHS = ("path",)
+    KEPT = True
     NOT_HERE: ClassVar[Mapping[str, str]] = {
         "channels": "the channels of source 'wav' are the front end's; remove it",
         **dict.fromkeys(
@@ -54,13 +55,20 @@ class Section(SampleSection):
 
     def read(self, asked: Asked) -> list[Recording]:
         """By name. A file that `pattern` doesn't match raises DataError: no data is lost unseen."""
+        return list(self.each(asked))
+
+    def each(self, asked: Asked) -> Iterator[Recording]:
         assert asked.front_end is not None  # load_config sees to it
-        folder = locate(self.path, asked.folder)
-        files = files_in(folder, (".wav",))
-        found = [self._recording(path, name, asked.front_end) for path, name in files.found]
-        if files.note:
-            found[0] = dataclasses.replace(found[0], notes=(files.note,))
-        return found
+        files = files_in(locate(self.path, asked.folder), self.endings)
+        notes = tuple(filter(None, [files.note]))
+        for path, name in files.found:
+            recording = self._recording(path, name, asked.front_end)
+            yield dataclasses.replace(recording, notes=notes)
+            notes = ()
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        return (".wav",)
 
     def inputs(self, asked: Asked, width: int) -> tuple[str, ...]:  # noqa: ARG002
         assert asked.front_end is not None

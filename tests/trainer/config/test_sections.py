@@ -155,7 +155,8 @@ KINDS = {
     "a text": "path train_path test_path rul name label group known_anomalies pattern "
     "test_pattern teacher zone holidays time_format time_zone",
     "a count": "window stride season first hidden_size embedding smoothing epochs "
-    "batch_size devices sample_rate frame_length hop_length n_fft n_mels n_mfcc steps threads",
+    "batch_size devices num_nodes sample_rate frame_length hop_length n_fft n_mels n_mfcc steps "
+    "threads",
     "a whole number from 0": "seed patience skip_rows",
     "above 0": "learning_rate clip_norm f_max floor temperature",
     "from 0": "weight_decay offset level noise f_min tolerance",

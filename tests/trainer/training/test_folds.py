@@ -114,6 +114,7 @@ def test_numbers_have_folds_too(configure: Configure, classify_csv: Path, tmp_pa
         (2, {"data.split.test": ["s1"]}, (ConfigError, "test names groups, which folds draw")),
         (2, {"data.split.val": ["s1"]}, (ConfigError, "val names groups.*; expected a fraction")),
         (2, {"train.devices": 2}, (ConfigError, "devices = 2: folds are trained on one")),
+        (2, {"train.num_nodes": 3}, (ConfigError, "num_nodes = 3: folds are trained on one")),
     ],
 )
 def test_one_line_says_why_there_are_no_folds(
