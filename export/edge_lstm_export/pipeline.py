@@ -27,6 +27,7 @@ from .steps import (
     quantize_native,
     simplify,
     simulate,
+    time_backends,
     verify_float,
     write_report,
 )
@@ -45,6 +46,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("tensor by tensor, and drift", inspect_rknn.call),
     ("task metric on the test split", evaluate_task.call),
     ("bundle", pack.call),
+    ("speed on this machine", time_backends.call),
     ("report", write_report.call),
 )
 

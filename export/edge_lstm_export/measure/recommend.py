@@ -1,0 +1,97 @@
+"""The backend to use, by what was measured on the exporting machine: the fastest of those within
+tolerance whose metric is not worse than float32's.
+
+A float32 backend is within float32 rounding of the reference, or it was left out. So its metric is
+the float model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from edge_lstm_runtime.model.measured import Measured
+from edge_lstm_runtime.verify.check import NOT_USABLE
+
+from .judgement import Judgement
+from .speed import Speed, machine
+
+PERCENT = 5  # of a time, that another one may be longer by chance
+NOISE = 1 + PERCENT / 100
+ELSEWHERE = (
+    "On a board the order may be another one: `edge-lstm bench` measures there, and "
+    "`--backend auto` takes the fastest backend that is right."
+)
+
+
+def recommend(
+    speeds: Sequence[Speed], judgements: Mapping[Measured, Judgement], *, imported: bool
+) -> list[str]:
+    """Sentences, the recommendation first.
+
+    judgements: of the models in fewer bits. imported: the net's own metric is not known.
+    """
+    right = [s for s in speeds if _no_loss(judgements.get(s.name))]
+    if not right:
+        why = "no backend could be timed here" if not speeds else "each one here is worse"
+        return [f"No backend is recommended: {why}. {ELSEWHERE}"]
+    fastest = min(s.p50_us for s in right)
+    near = [s for s in right if s.p50_us <= NOISE * fastest]
+    best = min(near, key=lambda s: (s.weights, s.p50_us))
+    exact = "the answers of float32" if imported else "no loss"
+    said = [f"Use {best.name.backend}: {_cost(best)}, {exact}."]
+    metric = "" if imported else " and whose metric is not worse than that of float32"
+    those = f"Of the {len(right)} backends that are within tolerance{metric}, it"
+    if len(right) == 1:
+        which = f"It is the only backend that is within tolerance{metric}"
+    elif len(near) == 1:
+        which = f"{those} is the fastest"
+    else:
+        which = f"{those} has the smallest weights among those within {PERCENT} % of the fastest"
+    said.append(f"{which}, timed on this machine ({machine()}).")
+    said += _others(best, speeds, judgements, imported=imported)
+    return [*said, ELSEWHERE]
+
+
+def _no_loss(judgement: Judgement | None) -> bool:
+    """Whether no metric is worse, as it is printed. None: a backend in float32."""
+    if judgement is None:
+        return True
+    worse = [w for change in judgement.changes.values() for w in change.worse]
+    usable = judgement.verdict != NOT_USABLE
+    return usable and bool(worse) and all(round(w, 1) <= 0 for w in worse)
+
+
+def _cost(speed: Speed) -> str:
+    """1 kB = 1,000 bytes."""
+    time = three_digits(speed.p50_us)
+    return f"{time} µs a step and {three_digits(speed.weights / 1000)} kB of weights"
+
+
+def _others(
+    best: Speed,
+    speeds: Iterable[Speed],
+    judgements: Mapping[Measured, Judgement],
+    *,
+    imported: bool,
+) -> list[str]:
+    """A sentence on each backend that is faster or smaller, and is not recommended."""
+    said = []
+    for speed in speeds:
+        judgement = judgements.get(speed.name)
+        if speed is best or judgement is None or _no_loss(judgement):
+            continue
+        if judgement.verdict == NOT_USABLE:
+            why = f"it is {NOT_USABLE}"
+        elif imported:
+            why = "what that does to the net's own task is not known"
+            why = f"it is {judgement.verdict} by its error, and {why}"
+        else:
+            words = next(iter(judgement.changes.values())).words if judgement.changes else ""
+            why = f"it has {words} against float32" if words else "no metric was measured"
+        said.append(f"{speed.name.backend} takes {_cost(speed)}, but {why}.")
+    return said
+
+
+def three_digits(value: float) -> str:
+    """At most two after the point, all before it, and never a power of ten."""
+    return f"{value:,.{max(0, 3 - len(str(int(value))))}f}"

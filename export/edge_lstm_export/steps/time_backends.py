@@ -1,0 +1,62 @@
+"""Step 13: the time of a step on this machine, of each backend of a CPU.
+
+The times are in the report and not in the bundle, so that the same inputs make the same bundle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from edge_lstm_runtime import BackendError, ConversionError
+from edge_lstm_runtime.backends.registry import facts_of
+from edge_lstm_runtime.model.measured import Measured
+
+from ..c.block import c_network, check_sizes, model_bytes, state_bytes
+from ..measure import keys
+from ..measure.recommend import recommend
+from ..measure.speed import Speed, time_backend
+from ..work import Counted, Work
+
+C_SCHEMES = ("float32", "int8")
+KERNEL = dict(zip((keys.NATIVE, keys.NATIVE_INT8), C_SCHEMES, strict=True))
+
+
+def call(work: Work) -> Work:
+    assert work.bundle is not None, "the bundle is timed"
+    speeds: list[Speed] = []
+    for name in work.accuracy:
+        other = any(speed.name.backend == name.backend for speed in speeds)  # it runs one graph
+        if facts_of(name.backend).runs_on != "cpu" or other:
+            continue
+        try:
+            speeds.append(time_backend(work.bundle, name, _weights(work, name)))
+        except BackendError as e:
+            work.say(f"  {name} was not timed: {e}")
+    work = dataclasses.replace(work, speeds=tuple(speeds), counted=tuple(_in_c(work)))
+    found = recommend(work.speeds, work.judgements, imported=work.run.imported)
+    work.say(f"  {found[0]}")
+    return dataclasses.replace(work, recommended=tuple(found))
+
+
+def _weights(work: Work, name: Measured) -> int:
+    """Bytes of the weights that a backend reads."""
+    if name.member is not None and work.bundle is not None:
+        return int(work.bundle.manifest["members"][name.member]["bytes"])
+    if name in (keys.NATIVE, keys.NATIVE_INT8):
+        return model_bytes(c_network(work.spec), KERNEL[name])
+    return sum(array.nbytes for array in work.weights.values())
+
+
+def _in_c(work: Work) -> list[Counted]:
+    """What the C export would take on any board: counted, not measured."""
+    found = []
+    for scheme in C_SCHEMES:
+        if scheme == "int8" and not work.native_int8:
+            continue
+        with contextlib.suppress(ConversionError, BackendError):
+            check_sizes(work.spec, scheme)
+            network = c_network(work.spec)
+            sizes = model_bytes(network, scheme), state_bytes(network, scheme)
+            found.append(Counted(scheme, *sizes))
+    return found
