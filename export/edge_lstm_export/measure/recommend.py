@@ -8,6 +8,7 @@ the float model's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.check import NOT_USABLE
@@ -23,17 +24,21 @@ ELSEWHERE = (
 )
 
 
+class Recommended(NamedTuple):
+    """best: None if no backend is recommended. sentences: the recommendation first."""
+
+    best: Speed | None
+    sentences: tuple[str, ...]
+
+
 def recommend(
     speeds: Sequence[Speed], judgements: Mapping[Measured, Judgement], *, imported: bool
-) -> list[str]:
-    """Sentences, the recommendation first.
-
-    judgements: of the models in fewer bits. imported: the net's own metric is not known.
-    """
+) -> Recommended:
+    """judgements: of the models in fewer bits. imported: the net's own metric is not known."""
     right = [s for s in speeds if _no_loss(judgements.get(s.name))]
     if not right:
         why = "no backend could be timed here" if not speeds else "each one here is worse"
-        return [f"No backend is recommended: {why}. {ELSEWHERE}"]
+        return Recommended(None, (f"No backend is recommended: {why}. {ELSEWHERE}",))
     fastest = min(s.p50_us for s in right)
     near = [s for s in right if s.p50_us <= NOISE * fastest]
     best = min(near, key=lambda s: (s.weights, s.p50_us))
@@ -49,7 +54,7 @@ def recommend(
         which = f"{those} has the smallest weights among those within {PERCENT} % of the fastest"
     said.append(f"{which}, timed on this machine ({machine()}).")
     said += _others(best, speeds, judgements, imported=imported)
-    return [*said, ELSEWHERE]
+    return Recommended(best, (*said, ELSEWHERE))
 
 
 def _no_loss(judgement: Judgement | None) -> bool:

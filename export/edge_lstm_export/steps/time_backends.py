@@ -1,6 +1,7 @@
 """Step 13: the time of a step on this machine, of each backend of a CPU.
 
-The times are in the report and not in the bundle, so that the same inputs make the same bundle.
+The times are in the report and in the run's folder, and not in the bundle: the same inputs make the
+same bundle.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+from edge_lstm.runs.speed import write
 from edge_lstm_runtime import BackendError, ConversionError
 from edge_lstm_runtime.backends.registry import facts_of
+from edge_lstm_runtime.files import failure
 from edge_lstm_runtime.model.measured import Measured
 
 from ..c.block import c_network, check_sizes, model_bytes, state_bytes
 from ..measure import keys
 from ..measure.recommend import recommend
-from ..measure.speed import Speed, time_backend
+from ..measure.speed import Speed, machine, time_backend
 from ..work import Counted, Work
 
 C_SCHEMES = ("float32", "int8")
@@ -35,8 +38,24 @@ def call(work: Work) -> Work:
             work.say(f"  {name} was not timed: {e}")
     work = dataclasses.replace(work, speeds=tuple(speeds), counted=tuple(_in_c(work)))
     found = recommend(work.speeds, work.judgements, imported=work.run.imported)
-    work.say(f"  {found[0]}")
-    return dataclasses.replace(work, recommended=tuple(found))
+    work.say(f"  {found.sentences[0]}")
+    if found.best is not None and not work.run.imported:
+        _keep(work, found.best)
+    return dataclasses.replace(work, recommended=found.sentences)
+
+
+def _keep(work: Work, best: Speed) -> None:
+    """The times in the run's folder too, for `edge-lstm runs`, if it can be written."""
+    speeds = sorted(work.speeds, key=lambda speed: speed is not best)
+    rows = [{**dataclasses.asdict(speed.name), **_figures(speed)} for speed in speeds]
+    try:
+        write(work.run.path, machine(), rows)
+    except OSError as e:
+        work.say(f"  {work.run.path}: the times are not kept there: {failure(e)}")
+
+
+def _figures(speed: Speed) -> dict[str, float]:
+    return {key: value for key, value in dataclasses.asdict(speed).items() if key != "name"}
 
 
 def _weights(work: Work, name: Measured) -> int:

@@ -11,7 +11,8 @@ import pytest
 from edge_lstm_export.measure.draw import Extent
 from edge_lstm_export.measure.judgement import Change, Judgement
 from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, NUMPY, onnx
-from edge_lstm_export.measure.recommend import ELSEWHERE, recommend, three_digits
+from edge_lstm_export.measure.recommend import ELSEWHERE, three_digits
+from edge_lstm_export.measure.recommend import recommend as recommended
 from edge_lstm_export.measure.speed import Speed, machine, time_backend
 from edge_lstm_runtime import load
 from edge_lstm_runtime.model.measured import Measured
@@ -19,6 +20,16 @@ from helpers.bundles import make_bundle
 from helpers.specs import make_spec
 
 WORSE = "+1.2 % RMSE"
+
+
+def recommend(
+    speeds: list[Speed], judgements: dict[Measured, Judgement], *, imported: bool
+) -> list[str]:
+    found = recommended(speeds, judgements, imported=imported)
+    first = found.sentences[0]
+    named = "No backend is" if found.best is None else f"Use {found.best.name.backend}: "
+    assert first.startswith(named)
+    return [*found.sentences]
 
 
 def speed(name: Measured, microseconds: float, weights: int) -> Speed:
