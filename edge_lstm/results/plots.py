@@ -40,7 +40,7 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     """
     metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
     epochs = [row["epoch"] for row in history]
-    figure = new_figure(4.2 * (len(metrics) + 2), 3.4)
+    figure = new_figure(3.7 * (len(metrics) + 2), 3.4)
     axes = [figure.add_subplot(1, len(metrics) + 2, k + 1) for k in range(len(metrics) + 2)]
     marker = "o" if len(history) == 1 else None
     axes[0].plot(

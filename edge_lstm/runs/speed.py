@@ -20,6 +20,7 @@ from edge_lstm_runtime.files import atomic_write, sealed_json
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.session import Session
 
+from ..results.run import load_run
 from ..training import checkpoint
 
 FILE = "speed.json"
@@ -51,8 +52,6 @@ def known(path: Path) -> tuple[float | None, str | None]:
 def measure(path: Path) -> tuple[float, str]:
     """The same, measured now in this process over the run's test split: of the native kernel, or of
     NumPy if it takes no such network. Raises TrainingError, and DataError if the data is gone."""
-    from ..results.run import load_run
-
     run = load_run(path)
     spec = run.spec
     backend: Backend
