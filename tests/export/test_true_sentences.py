@@ -173,12 +173,12 @@ def facts_of(run: Run, work: Work, page: str) -> list[Fact]:
 
 
 def is_right(work: Work, name: Measured) -> bool:
-    """Whether a backend is in float32, or in fewer bits with metrics that are none worse."""
+    """Whether a backend is in float32, or in fewer bits and its first metric is not worse."""
     judgement = work.judgements.get(name)
     if judgement is None:
         return True
-    worse = [w for change in judgement.changes.values() for w in change.worse]
-    return judgement.verdict != "not usable" and max(worse, default=1.0) < 0.05
+    first = [change.worse[0] for change in judgement.changes.values() if change.worse]
+    return judgement.verdict != "not usable" and max(first, default=1.0) < 0.05
 
 
 def _changes(path: str, found: dict[str, Any], exact: dict[str, Any]) -> list[Fact]:

@@ -1,5 +1,5 @@
 """The backend to use, by what was measured on the exporting machine: the fastest of those within
-tolerance whose metric is not worse than float32's.
+tolerance whose metric, the first that the task tells, is not worse than float32's.
 
 A float32 backend is within float32 rounding of the reference, or it was left out. So its metric is
 the float model's.
@@ -35,14 +35,14 @@ def recommend(
     speeds: Sequence[Speed], judgements: Mapping[Measured, Judgement], *, imported: bool
 ) -> Recommended:
     """judgements: of the models in fewer bits. imported: the net's own metric is not known."""
-    right = [s for s in speeds if _no_loss(judgements.get(s.name))]
+    right = [s for s in speeds if _is_right(judgements.get(s.name))]
     if not right:
         why = "no backend could be timed here" if not speeds else "each one here is worse"
         return Recommended(None, (f"No backend is recommended: {why}. {ELSEWHERE}",))
     fastest = min(s.p50_us for s in right)
     near = [s for s in right if s.p50_us <= NOISE * fastest]
     best = min(near, key=lambda s: (s.weights, s.p50_us))
-    exact = "the answers of float32" if imported else "no loss"
+    exact = "the answers of float32" if imported else _loss(judgements.get(best.name))
     said = [f"Use {best.name.backend}: {_cost(best)}, {exact}."]
     metric = "" if imported else " and whose metric is not worse than that of float32"
     those = f"Of the {len(right)} backends that are within tolerance{metric}, it"
@@ -57,13 +57,22 @@ def recommend(
     return Recommended(best, (*said, ELSEWHERE))
 
 
-def _no_loss(judgement: Judgement | None) -> bool:
-    """Whether no metric is worse, as it is printed. None: a backend in float32."""
+def _is_right(judgement: Judgement | None) -> bool:
+    """Whether the first metric is not worse in any pass, as it is printed. None: in float32."""
     if judgement is None:
         return True
-    worse = [w for change in judgement.changes.values() for w in change.worse]
+    first = [change.worse[0] for change in judgement.changes.values() if change.worse]
     usable = judgement.verdict != NOT_USABLE
-    return usable and bool(worse) and all(round(w, 1) <= 0 for w in worse)
+    return usable and bool(first) and all(round(w, 1) <= 0 for w in first)
+
+
+def _loss(judgement: Judgement | None) -> str:
+    """In words, of the pass that loses most."""
+    changes = [] if judgement is None else [c for c in judgement.changes.values() if c.worse]
+    worst = max(changes, key=lambda change: max(change.worse), default=None)
+    if worst is None or all(round(w, 1) <= 0 for w in worst.worse):
+        return "no loss"
+    return f"{worst.words} against float32"
 
 
 def _cost(speed: Speed) -> str:
@@ -83,7 +92,7 @@ def _others(
     said = []
     for speed in speeds:
         judgement = judgements.get(speed.name)
-        if speed is best or judgement is None or _no_loss(judgement):
+        if speed is best or judgement is None or _is_right(judgement):
             continue
         if judgement.verdict == NOT_USABLE:
             why = f"it is {NOT_USABLE}"
@@ -91,8 +100,7 @@ def _others(
             why = "what that does to the net's own task is not known"
             why = f"it is {judgement.verdict} by its error, and {why}"
         else:
-            words = next(iter(judgement.changes.values())).words if judgement.changes else ""
-            why = f"it has {words} against float32" if words else "no metric was measured"
+            why = f"it has {_loss(judgement)}" if judgement.changes else "no metric was measured"
         said.append(f"{speed.name.backend} takes {_cost(speed)}, but {why}.")
     return said
 

@@ -11,6 +11,7 @@ import dataclasses
 
 from edge_lstm.runs.speed import write
 from edge_lstm_runtime import BackendError, ConversionError
+from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.registry import facts_of
 from edge_lstm_runtime.files import failure
 from edge_lstm_runtime.model.measured import Measured
@@ -20,9 +21,9 @@ from ..measure import keys
 from ..measure.recommend import recommend
 from ..measure.speed import Speed, machine, time_backend
 from ..work import Counted, Work
+from .quantize_native import native_backend
 
 C_SCHEMES = ("float32", "int8")
-KERNEL = dict(zip((keys.NATIVE, keys.NATIVE_INT8), C_SCHEMES, strict=True))
 
 
 def call(work: Work) -> Work:
@@ -62,8 +63,10 @@ def _weights(work: Work, name: Measured) -> int:
     """Bytes of the weights that a backend reads."""
     if name.member is not None and work.bundle is not None:
         return int(work.bundle.manifest["members"][name.member]["bytes"])
-    if name in (keys.NATIVE, keys.NATIVE_INT8):
-        return model_bytes(c_network(work.spec), KERNEL[name])
+    if name == keys.NATIVE:
+        return NativeBackend(work.spec, work.weights).weight_bytes
+    if name == keys.NATIVE_INT8:
+        return native_backend(work, work.native_int8).weight_bytes
     return sum(array.nbytes for array in work.weights.values())
 
 

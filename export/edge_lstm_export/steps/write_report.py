@@ -110,8 +110,14 @@ def judged(work: Work) -> list[str]:
 
 def _in_short(work: Work) -> list[str]:
     """The same without figures."""
-    told = [f"{_placed(work, n)} is {j.verdict}" for n, j in work.judgements.items()]
-    return [f"In fewer bits, {' and '.join(told)}."] if told else []
+    by_verdict: dict[str, list[str]] = {}
+    for name, judgement in work.judgements.items():
+        by_verdict.setdefault(judgement.verdict, []).append(_placed(work, name))
+    told = []
+    for verdict, names in by_verdict.items():
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        told.append(f"{listed} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return [f"In fewer bits, {'; '.join(told)}."] if told else []
 
 
 def _placed(work: Work, name: Measured) -> str:

@@ -57,13 +57,28 @@ def test_the_fastest_without_a_loss_is_recommended_with_its_figures() -> None:
 
 @pytest.mark.parametrize("verdict", ["good", "usable, not good"])
 def test_a_faster_one_with_a_loss_is_named_with_the_loss(verdict: str) -> None:
-    assert recommend(THREE, judged(verdict, 0.0, 0.06), imported=False) == [
+    assert recommend(THREE, judged(verdict, 0.06, 0.0), imported=False) == [
         "Use native: 1.24 µs a step and 76.0 kB of weights, no loss.",
         f"Of the 2 {RIGHT}, it is the fastest, {ON}",
         "native-int8 takes 0.97 µs a step and 24.8 kB of weights, but it has +1.2 % RMSE against "
         "float32.",
         ELSEWHERE,
     ]
+
+
+def test_the_first_metric_decides_and_a_loss_in_another_one_is_told() -> None:
+    said = recommend(THREE, judged("good", 0.0, 0.1), imported=False)
+    cost = "Use native-int8: 0.97 µs a step and 24.8 kB of weights"
+    assert said[0] == f"{cost}, +1.2 % RMSE against float32."
+    assert said[1].startswith(f"Of the 3 {RIGHT}, ")
+    passes = {
+        "reset": Change("+0.0 % RMSE", [0.0]),
+        "never reset": Change("+0.3 % RMSE", [0.3]),
+    }
+    both = {NATIVE_INT8: Judgement("good", "", {}, passes, Extent(1, 9, 1, 9))}
+    said = recommend(THREE, both, imported=False)  # each pass counts
+    assert said[0].startswith("Use native: ")
+    assert said[2].endswith("but it has +0.3 % RMSE against float32.")
 
 
 def test_one_that_is_not_usable_is_not_recommended_even_if_its_metric_is_no_worse() -> None:
