@@ -77,8 +77,8 @@ def _loss(judgement: Judgement | None) -> str:
 
 def _cost(speed: Speed) -> str:
     """1 kB = 1,000 bytes."""
-    time = three_digits(speed.p50_us)
-    return f"{time} µs a step and {three_digits(speed.weights / 1000)} kB of weights"
+    time = short(speed.p50_us)
+    return f"{time} µs a step and {short(speed.weights / 1000)} kB of weights"
 
 
 def _others(
@@ -105,6 +105,6 @@ def _others(
     return said
 
 
-def three_digits(value: float) -> str:
-    """At most two after the point, all before it, and never a power of ten."""
-    return f"{value:,.{max(0, 3 - len(str(int(value))))}f}"
+def short(value: float) -> str:
+    """Two digits after the point below 10, one below 1,000, and never a power of ten."""
+    return f"{value:,.{2 if value < 10 else 1 if value < 1000 else 0}f}"

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from edge_lstm.results.metrics import figure
 from edge_lstm.results.plots import legend_below
 
-from ..measure.recommend import three_digits
+from ..measure.recommend import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["figure"] = _cell
     environment.filters["code"] = _code
-    environment.filters["short"] = three_digits
+    environment.filters["short"] = short
     return titled(environment.get_template(template).render(**values))
 
 

@@ -38,7 +38,7 @@ def test_the_times_are_in_the_report_and_in_the_run_and_not_in_the_bundle(
     page = work.out.with_suffix(".html").read_text("utf-8")
     told = {fact.path: fact.value for fact in table_facts(page)}
     for speed in work.speeds:
-        shown = f"{speed.p50_us:,.{max(0, 3 - len(str(int(speed.p50_us))))}f}"
+        shown = f"{speed.p50_us:.2f}" if speed.p50_us < 10 else f"{speed.p50_us:,.1f}"
         assert f">{shown}</td>" in page
         name = speed.name.backend
         found = [v for p, v in told.items() if p.startswith(f"speed/{name}, {shown}/weights")]
