@@ -1,5 +1,5 @@
 """The backend to use, by what was measured on the exporting machine: the fastest of those within
-tolerance whose metric, the first that the task tells, is not worse than float32's.
+tolerance whose main metric, the first that the task tells, is not worse than float32's.
 
 A float32 backend is within float32 rounding of the reference, or it was left out. So its metric is
 the float model's.
@@ -44,7 +44,7 @@ def recommend(
     best = min(near, key=lambda s: (s.weights, s.p50_us))
     exact = "the answers of float32" if imported else _loss(judgements.get(best.name))
     said = [f"Use {best.name.backend}: {_cost(best)}, {exact}."]
-    metric = "" if imported else " and whose metric is not worse than that of float32"
+    metric = "" if imported else " and whose main metric is not worse than that of float32"
     those = f"Of the {len(right)} backends that are within tolerance{metric}, it"
     if len(right) == 1:
         which = f"It is the only backend that is within tolerance{metric}"

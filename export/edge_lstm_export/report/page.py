@@ -95,8 +95,12 @@ def _text(inner: str) -> str:
 
 def png(drawn: Figure) -> str:
     """The figure as PNG in base64, for a data URL."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=110)
+    drawn.set_dpi(110)
+    canvas: Any = FigureCanvasAgg(drawn)
+    canvas.print_png(buffer)  # `savefig` lays the panels out twice
     return base64.b64encode(buffer.getvalue()).decode()
 
 

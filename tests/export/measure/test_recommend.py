@@ -43,7 +43,7 @@ def judged(verdict: str, *worse: float, words: str = WORSE) -> dict[Measured, Ju
 
 THREE = [speed(NUMPY, 4.5, 73744), speed(NATIVE, 1.24, 75968), speed(NATIVE_INT8, 0.9712, 24768)]
 ON = f"timed on this machine ({machine()})."
-RIGHT = "backends that are within tolerance and whose metric is not worse than that of float32"
+RIGHT = "backends that are within tolerance and whose main metric is not worse than that of float32"
 
 
 def test_the_fastest_without_a_loss_is_recommended_with_its_figures() -> None:
