@@ -47,6 +47,8 @@ LATE = {
     "h5py": "optional: comes with Keras",
     "ai_edge_litert": "optional: a net of TFLite alone needs it",
     "flatbuffers": "optional: comes with LiteRT",
+    "mlflow": "optional, and heavy: a training that is tracked there alone needs it",
+    "pytorch_lightning": "optional, and heavy: the same",
     "onnxruntime": "heavy, and optional in the runtime",
     "rknnlite": "optional: on a board with an NPU alone",
     "tqdm": "optional: a bar on a terminal alone",

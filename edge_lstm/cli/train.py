@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from edge_lstm_runtime.errors import MissingDependencyError
+from edge_lstm_runtime.errors import ConfigError, MissingDependencyError
 
 from ..config.load import load_config
 from ..results import alarms
@@ -15,6 +15,7 @@ from ..results.metrics import CARRIED, figure, headline, title_of
 from ..results.run import Run
 from ..tasks.base import task_of
 from ..training.folds import train_folds
+from ..training.tracking import check_trackers
 from ..training.train import train
 from ._shared import add_changes, changes
 
@@ -62,17 +63,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="train K runs, each tested on other groups that it has not seen, and print a table",
     )
+    parser.add_argument(
+        "--tracker",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="mlflow or wandb: parameters, figures of each epoch, test metrics and files go there "
+        'too (`pip install "edge-lstm[mlflow]"`); may be repeated',
+    )
     add_changes(parser)
 
 
 def main(args: argparse.Namespace) -> int:
+    check_trackers(args.tracker)
+    if args.tracker and args.folds is not None:
+        raise ConfigError("--tracker follows one run, and --folds trains several; leave one out")
+    trackers = tuple(dict.fromkeys(args.tracker))
     try:
         if args.folds is not None:
             config = load_config(args.config, changes(args))
             print(train_folds(config, args.folds, args.out, resume=args.resume))
             print(f"written         {args.out}/fold0 ..., folds.json, folds.md")
             return 0
-        run = train(load_config(args.config, changes(args)), args.out, resume=args.resume)
+        config = load_config(args.config, changes(args))
+        run = train(config, args.out, resume=args.resume, trackers=trackers)
     except ModuleNotFoundError as e:
         if (e.name or "").startswith("edge_lstm"):
             raise

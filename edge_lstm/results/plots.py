@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN = "#1f77b4"
-VALIDATION = "#d95f02"
+TRAIN = "#0072b2"
+VALIDATION = "#d55e00"
 TRUTH = "#444444"
+# Told apart by people who see fewer colours too (Okabe and Ito, 2008), but for its yellow.
+PALETTE = (TRAIN, VALIDATION, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a4b1e", "#000000")
+DASHES = ("-", "--", ":", "-.")
+# Seconds since 1970 that are drawn as dates, of 1973 to 2286. Others count from another beginning.
+DATES = (1e8, 1e10)
+LARGEST = 14.0  # inches, of a side of the confusion
 ANOMALY_FIGURE = "anomaly.png"
 
 
@@ -34,7 +40,7 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     """
     metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
     epochs = [row["epoch"] for row in history]
-    figure = new_figure(4.2 * (len(metrics) + 2), 3.4)
+    figure = new_figure(3.7 * (len(metrics) + 2), 3.4)
     axes = [figure.add_subplot(1, len(metrics) + 2, k + 1) for k in range(len(metrics) + 2)]
     marker = "o" if len(history) == 1 else None
     axes[0].plot(
@@ -49,8 +55,8 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     )
     if min(row[key] for row in history for key in ("train_loss", "val_loss")) > 0:
         axes[0].set_yscale("log")
-    axes[0].legend(loc="upper right", frameon=False)
     label_axes(axes[0], "Loss", "epoch", "loss")
+    legend_below(axes[0])
     for ax, key in zip(axes[1:], metrics, strict=False):
         ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
         title = _with_unit(key.removeprefix("val_"))
@@ -72,7 +78,8 @@ def plot_confusion(
 
 def confusion_size(classes: int) -> tuple[float, float]:
     """Width and height, in inches."""
-    return max(4.4, 0.55 * classes + 2.6), max(3.8, 0.5 * classes + 2.0)
+    width, height = 0.55 * classes + 2.6, 0.5 * classes + 2.0
+    return min(max(4.4, width), LARGEST), min(max(3.8, height), LARGEST)
 
 
 def draw_confusion(ax: Axes, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
@@ -87,8 +94,11 @@ def draw_confusion(ax: Axes, matrix: Sequence[Sequence[int]], classes: Sequence[
     bar = ax.figure.colorbar(image, ax=ax, label="share of the true class")
     bar.outline.set_visible(False)
     names = [plain(name) for name in classes]
-    ax.set_xticks(range(size), names, rotation=45, ha="right")
-    ax.set_yticks(range(size), names)
+    # Beyond some 100 classes the names cover each other even if they are small.
+    some = slice(None, None, -(-size // 100))
+    font = 10 if size <= 20 else 7 if size <= 40 else 5
+    ax.set_xticks(range(size)[some], names[some], rotation=45, ha="right", fontsize=font)
+    ax.set_yticks(range(size)[some], names[some], fontsize=font)
     if size <= 25:  # beyond it the numbers cover each other
         for (row, column), count in np.ndenumerate(counts):
             ax.text(
@@ -114,18 +124,20 @@ def plot_anomalies(
     """
     longest = max(range(len(sequences)), key=lambda k: len(sequences[k].x))
     sequence = sequences[longest]
-    days = (
-        np.arange(len(sequence.x))
-        if sequence.time is None
-        else (sequence.time - sequence.time[0]) / 86400
-    )
+    moments = dates(sequence.time)
+    if moments is None:
+        moments = (
+            np.arange(len(sequence.x))
+            if sequence.time is None
+            else (sequence.time - sequence.time[0]) / 86400
+        )
     figure = new_figure(12, 0.8 + 2.2 * len(detectors))
     axes = np.atleast_1d(figure.subplots(len(detectors), 1, sharex=True))
     for ax, (title, (scores, threshold)) in zip(axes, detectors.items(), strict=True):
         if sequence.anomalous is not None:
             bottom_to_top = ax.get_xaxis_transform()
             ax.fill_between(
-                days,
+                moments,
                 0,
                 1,
                 where=sequence.anomalous,
@@ -134,7 +146,7 @@ def plot_anomalies(
                 alpha=0.2,
                 linewidth=0,
             )
-        ax.plot(days, scores[longest], color=TRAIN, linewidth=0.8)
+        ax.plot(moments, scores[longest], color=TRAIN, linewidth=0.8)
         ax.axhline(threshold, color=TRUTH, linewidth=1, linestyle="--")
         label_axes(
             ax,
@@ -142,7 +154,10 @@ def plot_anomalies(
             "",
             "score",
         )
-    axes[-1].set_xlabel("step" if sequence.time is None else "days; shaded: known anomalies")
+    unit = "step" if sequence.time is None else "days"
+    dated = date_axis(axes[-1], moments)
+    shaded = "" if sequence.anomalous is None else "; shaded: known anomalies"
+    axes[-1].set_xlabel((dated or unit) + shaded)
     return figure
 
 
@@ -175,13 +190,70 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
             plain(row["model"]), place, xytext=(4, 4), textcoords="offset points", fontsize=7
         )
     ax.set_xscale("log")
-    ax.legend(loc="upper right", frameon=False)
     label_axes(ax, "Smaller, step by step", "parameters", _with_unit(metric))
+    legend_below(ax)
     return figure
 
 
 def _with_unit(metric: str) -> str:
     return title_of(metric) + (" (raw units)" if metric in IN_UNITS else "")
+
+
+def line_style(k: int) -> dict[str, Any]:
+    """Of the line number k from 0, in a figure with many: a colour, then dashes."""
+    count = len(PALETTE)
+    return {"color": PALETTE[k % count], "linestyle": DASHES[k // count % len(DASHES)]}
+
+
+def class_colours(count: int) -> list[Any]:
+    """A colour for each class, no two alike."""
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return [colormaps["tab10"](k) for k in range(count)]
+    if count <= 20:
+        return [colormaps["tab20"](k) for k in range(count)]
+    return [colormaps["turbo"](k / (count - 1)) for k in range(count)]
+
+
+def legend_below(ax: Axes, columns: int = 4) -> None:
+    """The legend under the x axis and its label, where it covers no line."""
+    from matplotlib.transforms import ScaledTranslation
+
+    assert ax.figure is not None
+    down = ScaledTranslation(0, -36 / 72, ax.figure.dpi_scale_trans)
+    handles, _ = ax.get_legend_handles_labels()
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + down,
+        ncols=min(columns, max(1, len(handles))),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def dates(seconds: NDArray[Any] | None) -> NDArray[Any] | None:
+    """(T,) seconds since 1970 as dates. None if they are none."""
+    if seconds is None or not len(seconds) or not DATES[0] <= float(seconds[0]) <= DATES[1]:
+        return None
+    moments: NDArray[Any] = np.round(1e3 * seconds).astype("datetime64[ms]")
+    return moments
+
+
+def date_axis(ax: Axes, moments: NDArray[Any]) -> str:
+    """Label the x axis with dates in few words. Returns the days of the first and the last moment,
+    "" if `moments` are no dates."""
+    if moments.dtype.kind != "M":
+        return ""
+    from matplotlib import dates as axis
+
+    untyped: Any = axis
+    locator = untyped.AutoDateLocator(minticks=3, maxticks=8)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator, show_offset=False))
+    first, last = (np.datetime_as_string(m, unit="D") for m in (moments[0], moments[-1]))
+    return f"{first} to {last}"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -37,6 +37,14 @@ class Carried(NamedTuple):
     reset: str
 
 
+class Detail(NamedTuple):
+    """A table that splits the metrics up. rows: a cell for each of `head`."""
+
+    caption: str
+    head: Many[str]
+    rows: Many[Many[str | float | None]]
+
+
 class Task(ABC):
     """A task's module has one instance, TASK.
 
@@ -134,6 +142,10 @@ class Task(ABC):
 
         carried: the metrics of a state that is never reset, if they were measured.
         """
+
+    def detail(self, test: Metrics) -> Detail | None:  # noqa: ARG002
+        """The metrics of each class, or of each target and step ahead. None if there is one."""
+        return None
 
     def verdict(self, test: Metrics) -> list[str]:
         """The first sentences of a report."""

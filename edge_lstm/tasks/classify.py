@@ -22,7 +22,7 @@ from ..results.plots import plot_confusion
 from ..results.words import LAST, percent, signed
 from ..training.losses import SequenceClassLoss
 from ..training.tally import ClassTally
-from .base import Answers, Carried, Metrics, Task
+from .base import Answers, Carried, Detail, Metrics, Task
 from .classes import ClassSection, ClassTrainConfig, classes
 
 if TYPE_CHECKING:
@@ -202,6 +202,20 @@ class ClassTask(Task):
         )
         # Runs of an earlier version don't say it.
         return [*said, cut] if test.get("cut_at_labels") else said
+
+    def detail(self, test: Metrics) -> Detail | None:
+        head = ("class", "sequences", "answered so", "precision", "recall", "F1")
+        counts = np.asarray(test["confusion"])
+        rows = []
+        for k, name in enumerate(test["classes"]):
+            right, true, told = (
+                int(n) for n in (counts[k, k], counts[k].sum(), counts[:, k].sum())
+            )
+            shares = right / told if told else None, right / true if true else None
+            f1 = 2 * right / (true + told) if true + told else None
+            rows.append((name, true, told, *shares, f1))
+        caption = "Each class at the last step of the test split's sequences, in float32."
+        return Detail(caption, head, rows)
 
     def change(self, found: Metrics, float32: Metrics) -> str:
         last, every = (signed(-points) for points in self.worse(found, float32))

@@ -21,7 +21,17 @@ from ..config.sections import TrainConfig, Whole
 from ..data.recordings import Float64, Sequence, Splits
 from ..data.windows import future, last_values, on_scale, season_before
 from ..results.numbers import errors, judged
-from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
+from ..results.plots import (
+    TRUTH,
+    VALIDATION,
+    date_axis,
+    dates,
+    draw_against,
+    label_axes,
+    legend_below,
+    line_style,
+    new_figure,
+)
 from ..results.quantiles import intervals, sentences, widths, with_quantiles
 from ..results.words import ahead as in_words
 from ..training.losses import NumberLoss, PinballLoss
@@ -302,6 +312,7 @@ class ForecastTask(NumberTask):
             ahead=spec.answer.ahead[-1],
             baseline=sequences[longest].x[:, spec.inputs.names.index(target)],
             by_step=_by_step(metrics, target),
+            time=sequences[longest].time,
         )
 
 
@@ -323,7 +334,7 @@ def _by_step(metrics: Metrics, target: str) -> dict[str, dict[int, float]]:
     }
 
 
-def plot_forecast(
+def plot_forecast(  # noqa: PLR0913 - what is drawn beside the forecast, if it is there
     truth: NDArray[Any],
     forecasts: Mapping[float, NDArray[Any]],
     target: str,
@@ -331,12 +342,14 @@ def plot_forecast(
     ahead: int = 1,
     baseline: NDArray[Any] | None = None,
     by_step: Mapping[str, Mapping[int, float]] | None = None,
+    time: NDArray[Any] | None = None,
 ) -> Figure:
     """Forecast and truth over time, one against the other, and the error by the steps ahead.
 
     truth, baseline (the last value), and each quantile of the forecasts, the median among them:
     (T,) raw units, made at the same steps, for `ahead` steps later. NaN is left out. The last DRAWN
     steps are drawn. by_step: the MAE of each forecast, drawn if there are several steps ahead.
+    time: (T,) seconds of the steps, for an axis of dates, if they are since 1970.
     """
     forecast = forecasts[MEDIAN]
     by_step = by_step or {}
@@ -345,7 +358,7 @@ def plot_forecast(
     panels = figure.subplots(1, 3 if several else 2, width_ratios=(2.4, 1, 1)[: 2 + several])
     over_time, against = panels[:2]
     start = max(0, len(truth) - DRAWN)
-    moments = np.arange(start, len(truth)) + ahead
+    moments = _moments(time, len(truth), ahead)[start:]
     if baseline is not None:
         over_time.plot(
             moments, baseline[start:], color="#bbbbbb", linewidth=1, label="naive (last value)"
@@ -357,22 +370,40 @@ def plot_forecast(
         over_time.fill_between(moments, ends[low], ends[high], label=label, **area)
     over_time.plot(moments, truth[start:], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(moments, forecast[start:], color=VALIDATION, linewidth=1.2, label="forecast")
-    over_time.legend(loc="upper right", frameon=False, ncols=3)
+    dated = date_axis(over_time, moments)
+    dated = dated and f"time, {dated},"
     label_axes(
         over_time,
         f"{target}: forecast {in_words(ahead)}, test split",
-        "step of the sequence that is forecast",
+        f"{dated or 'step of the sequence'} that is forecast",
         f"{target} (raw units)",
     )
+    legend_below(over_time)
     draw_against(against, truth, forecast, markersize=2)
     label_axes(against, "Forecast against truth", f"truth, {target}", f"forecast, {target}")
     if several:
-        for name, errors_of in by_step.items():
-            panels[2].plot([*errors_of], [*errors_of.values()], "o-", markersize=3, label=name)
+        for k, (name, errors_of) in enumerate(by_step.items()):
+            points = [*errors_of], [*errors_of.values()]
+            panels[2].plot(*points, marker="o", markersize=3, label=name, **line_style((k + 1) % 3))
         panels[2].set_ylim(bottom=0)
-        panels[2].legend(loc="upper right", frameon=False)
         label_axes(panels[2], "MAE by the steps ahead", "steps ahead", f"MAE, {target} (raw units)")
+        legend_below(panels[2], 3)
     return figure
+
+
+def _moments(time: NDArray[Any] | None, steps: int, ahead: int) -> NDArray[Any]:
+    """(steps,) those that are forecast, as dates if there are any.
+
+    The last ones lie behind the recording's end, so they are as far apart as its last two.
+    """
+    places = np.arange(steps) + ahead
+    moments = dates(time)
+    if moments is None or steps < 2:
+        return places
+    beyond = np.maximum(places - (steps - 1), 0)
+    apart = moments[-1] - moments[-2]
+    reached: NDArray[Any] = moments[np.minimum(places, steps - 1)] + beyond * apart
+    return reached
 
 
 TASK: NumberTask = ForecastTask()

@@ -21,7 +21,18 @@ from ..results.numbers import places, spread
 from ..results.words import more, signed
 from ..training.losses import NumberLoss
 from ..training.tally import NumberTally
-from .base import Carried, Metrics, Task
+from .base import Carried, Detail, Metrics, Task
+
+# The errors of a target that a report's table has, with their titles.
+ERRORS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "nrmse": "NRMSE",
+    "mae_last": "MAE, last step",
+    "rmse_last": "RMSE, last step",
+}
+MOST_TARGETS = 8  # of that table
+MOST_STEPS = 12
 
 
 class NumberTrainConfig(CarriedTrainConfig):
@@ -126,6 +137,34 @@ class NumberTask(Task):
         """The target's name before its figures, if there are several."""
         return "" if len(test["per_target"]) == 1 else f"{target}: "
 
+    def detail(self, test: Metrics) -> Detail | None:
+        """The errors of each target, at each step ahead, beside the baselines' MAE."""
+        steps = test.get("per_step", [{"ahead": 0, "per_target": test["per_target"]}])
+        targets = [*test["per_target"]]
+        if len(steps) * len(targets) == 1:
+            return None
+        rivals = {self.simple.get(name, name): each for name, each in _rivals(test, steps).items()}
+        keys = [key for key in ERRORS if key in steps[0]["per_target"][targets[0]]]
+        own = [ERRORS[key] for key in keys]
+        ahead = ("steps ahead",) if len(steps) > 1 else ()
+        head = ("target", *ahead, *own, *(f"MAE, {title}" for title in rivals))
+        rows = []
+        shown = _evenly(len(steps), MOST_STEPS)
+        for target in targets[:MOST_TARGETS]:
+            for k in shown:
+                found = steps[k]["per_target"][target]
+                place = (target, steps[k]["ahead"]) if ahead else (target,)
+                theirs = [each[k]["per_target"][target]["mae"] for each in rivals.values()]
+                rows.append((*place, *(found[key] for key in keys), *theirs))
+        parts = [f"the first {MOST_TARGETS} of {len(targets)} targets"] * (
+            len(targets) > MOST_TARGETS
+        )
+        parts += [f"{len(shown)} of {len(steps)} steps ahead"] * (len(shown) < len(steps))
+        which = f" These are {' and '.join(parts)}." if parts else ""
+        each = " and each number of steps ahead" if ahead else ""
+        caption = f"The errors of each target{each} in its own unit, over the test split."
+        return Detail(caption + which, head, rows)
+
     def change(self, found: Metrics, float32: Metrics) -> str:
         parts = []
         count = len(found["per_target"])
@@ -157,6 +196,20 @@ def _more_errors(found: Metrics, float32: Metrics, key: str) -> dict[str, float]
     """By how many percent the error of each target is more."""
     before = float32["per_target"]
     return {name: more(each[key], before[name][key]) for name, each in found["per_target"].items()}
+
+
+def _rivals(test: Metrics, steps: Many[Metrics]) -> dict[str, list[Metrics]]:
+    """The baselines' errors at the same steps ahead."""
+    found = {}
+    for name, each in test.get("baselines", {}).items():
+        found[name] = each.get("per_step", [{"per_target": each["per_target"]}])[: len(steps)]
+    return found
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """At most so many of the numbers below `count`, the first and the last one among them."""
+    places: list[int] = np.rint(np.linspace(0, count - 1, min(count, most))).astype(int).tolist()
+    return places
 
 
 def check_monitor(monitor: str, targets: int) -> None:

@@ -20,7 +20,7 @@ from ..config.sections import Whole
 from ..data.recordings import Parts, Recording, Sequence, Splits
 from ..data.sources import SOURCES
 from ..results.numbers import judged, with_ends
-from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, new_figure
+from ..results.plots import TRUTH, VALIDATION, draw_against, label_axes, legend_below, new_figure
 from ..results.words import LAST
 from .base import Answers, Metrics
 from .numbers import NumberSection, NumberTask
@@ -158,13 +158,13 @@ def plot_regression(truth: Many[NDArray[Any]], answers: Many[NDArray[Any]], targ
     longest = max(range(len(truth)), key=lambda k: len(truth[k]))
     over_time.plot(truth[longest], color=TRUTH, linewidth=1.2, label="truth")
     over_time.plot(answers[longest], color=VALIDATION, linewidth=1.2, label="answer")
-    over_time.legend(loc="upper right", frameon=False, ncols=2)
     label_axes(
         over_time,
         f"{target}: the longest sequence of the test split",
         "step of the sequence",
         f"{target} (raw units)",
     )
+    legend_below(over_time)
     last = [
         (k, int(np.flatnonzero(known)[-1]))
         for k, t in enumerate(truth)

@@ -18,12 +18,12 @@ from ..config.sections import TrainConfig
 from ..data.recordings import PARTS, Parts, Recording, Sequence, Splits
 from ..results.events import Classes, measure, runs
 from ..results.metrics import NAMED, figure
-from ..results.plots import confusion_size, draw_confusion, new_figure, plain
+from ..results.plots import class_colours, confusion_size, draw_confusion, new_figure, plain
 from ..results.rowwise import FITS
 from ..results.words import signed
 from ..training.losses import StepClassLoss
 from ..training.tally import StepClassTally
-from .base import Answers, Carried, Metrics, Task
+from .base import Answers, Carried, Detail, Metrics, Task
 from .classes import ClassSection, ClassTrainConfig, classes
 
 if TYPE_CHECKING:
@@ -176,8 +176,12 @@ class TagTask(Task):
             _draw_bands(ax, {"answer": answers[k].argmax(axis=1), "truth": truth}, len(names))
             ax.set_title(plain(sequences[k].name), fontsize=10)
         axes[-1].set_xlabel("step")
-        handles = [axes[0].fill_between([], [], color=_colour(k)) for k in range(len(names))]
-        bands.legend(handles, [plain(n) for n in names], loc="outside lower center", ncols=6)
+        colours = class_colours(len(names))
+        handles = [axes[0].fill_between([], [], color=colour) for colour in colours]
+        longest_name = max(map(len, names))
+        columns = max(1, min(6, len(names), 84 // (longest_name + 6)))  # of 9 inches
+        labels = [plain(n) for n in names]
+        bands.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
         draw_confusion(matrix.add_subplot(), metrics["confusion"], names)
         return figure
 
@@ -211,6 +215,12 @@ class TagTask(Task):
                 own = {name: {**r, **r["per_recording"][k]} for name, r in rivals.items()}
                 sentences += _against(f"Recording {row['name']}", row, own)
         return sentences
+
+    def detail(self, test: Metrics) -> Detail | None:
+        head = ("class", "steps", "precision", "recall", "F1", "events", "event F1")
+        keys = ("support", "precision", "recall", "f1", "events", "event_f1")
+        rows = [(name, *(each[k] for k in keys)) for name, each in test["per_class"].items()]
+        return Detail("Each class, over all steps of the test split, in float32.", head, rows)
 
     def change(self, found: Metrics, float32: Metrics) -> str:
         points = {key: signed(100 * (found[key] - float32[key])) for key in SHOWN[:2]}
@@ -254,19 +264,14 @@ def _winner(found: Metrics, rivals: Mapping[str, Any], key: str) -> tuple[Metric
     return best, "the model wins" if float(mine) > float(theirs) else f"{best['words']} wins"
 
 
-def _colour(k: int) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["tab10" if k < 10 else "tab20"](k % 20)
-
-
 def _draw_bands(ax: Axes, rows: Mapping[str, Classes], count: int) -> None:
     """A band for each row, from below, with a colour for each class."""
+    colours = class_colours(count)
     for y, found in enumerate(rows.values()):
         each = runs(found)
         for k in range(count):
             spans = [(start, stop - start) for of, start, stop in each if of == k]
-            ax.broken_barh(spans, (y - 0.4, 0.8), color=_colour(k), linewidth=0)
+            ax.broken_barh(spans, (y - 0.4, 0.8), color=colours[k], linewidth=0)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_xlim(0, max(len(found) for found in rows.values()))
 

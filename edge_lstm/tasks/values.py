@@ -17,7 +17,7 @@ from ..config.sections import TrainConfig
 from ..data.recordings import Sequence
 from ..results.metrics import figure
 from ..results.numbers import errors
-from ..results.plots import TRUTH, VALIDATION, label_axes, new_figure
+from ..results.plots import TRUTH, VALIDATION, label_axes, legend_below, new_figure
 from ..training.losses import NumberLoss
 from .base import Answers, Metrics
 from .numbers import NumberTask
@@ -83,9 +83,9 @@ class ImportedTask(NumberTask):
         ax = figure.subplots()
         ax.plot(self.truth(spec, sequences[0])[:DRAWN, 0], color=TRUTH, label="original")
         ax.plot(answers[0][:DRAWN, 0], color=VALIDATION, linewidth=0.8, label="answer")
-        ax.legend(loc="upper right", frameon=False, ncols=2)
         name = spec.answer.targets[0]
         label_axes(ax, f"Output {name}", "step", name)
+        legend_below(ax)
         return figure
 
 

@@ -1,14 +1,16 @@
-"""history.csv and the TensorBoard events: a row per epoch.
+"""history.csv, the TensorBoard events and the trackers: a row per epoch.
 
 history.csv is written whole each time, so that it never ends in half a row. Events are appended
-for TensorBoard. edge-lstm reads neither back: the rows are in the checkpoints.
+for TensorBoard. edge-lstm reads none of them back: the rows are in the checkpoints.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from edge_lstm_runtime.files import atomic_write
 
@@ -17,29 +19,50 @@ from .checkpoint import Progress
 from .events import Events
 
 
-class History:
-    """Writes a row for each epoch. Rows of epochs that a resumed run does again are dropped."""
+class Logger(Protocol):
+    """Takes a row for each epoch."""
 
-    def __init__(self, out: Path, progress: Progress, *, write: bool):
+    def epoch(self, row: Mapping[str, float]) -> None: ...
+
+
+class TensorBoard:
+    """Raises OSError. done: the epochs that count; later ones of earlier files do not."""
+
+    def __init__(self, folder: Path, done: int | None):
+        self._events = Events(folder, None if done is None else done + 1)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        scalars = {tag(name): value for name, value in row.items() if name != "epoch"}
+        self._events.add(int(row["epoch"]), scalars)
+
+
+class History:
+    """Writes a row for each epoch. Rows of epochs that a resumed run does again are dropped.
+
+    loggers: further ones that take each row.
+    """
+
+    def __init__(
+        self, out: Path, progress: Progress, loggers: Sequence[Logger] = (), *, write: bool
+    ):
         self._out = out
         self._history = list(progress.history)
         self._write = write
-        self._events: Events | None = None
+        self._loggers = [*loggers] if write else []
         self._unsaved = False
 
     def __enter__(self) -> History:
         if self._write:
-            purge = int(self._history[-1]["epoch"]) + 1 if self._history else None
-            self._events = Events(self._out / "tensorboard", purge)
+            done = int(self._history[-1]["epoch"]) if self._history else None
+            self._loggers.insert(0, TensorBoard(self._out / "tensorboard", done))
             self.save()
         return self
 
     def add(self, row: dict[str, float]) -> None:
         self._history.append(row)
         self._unsaved = True
-        if self._events is not None:
-            scalars = {_tag(name): value for name, value in row.items() if name != "epoch"}
-            self._events.add(int(row["epoch"]), scalars)
+        for logger in self._loggers:
+            logger.epoch(row)
 
     def save(self) -> None:
         """Write history.csv. Raises OSError."""
@@ -57,7 +80,7 @@ class History:
             self.save()
 
 
-def _tag(name: str) -> str:
+def tag(name: str) -> str:
     """TensorBoard groups by the part before the slash."""
     kind, _, metric = name.partition("_")
     return f"{metric}/{kind}" if kind in ("train", "val") else f"run/{name}"

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Many
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -33,7 +34,7 @@ from .batches import Batch, Batches, carried, seed_of
 from .checkpoint import Progress
 from .cuda_graph import Recorded
 from .distill import Teacher
-from .history import History
+from .history import History, Logger
 from .metrics import Validation
 from .progress import Reporter
 
@@ -67,6 +68,7 @@ class Training:
     """A model with its optimizer and data, and how far it has come.
 
     out: the folder for the checkpoints. network: the net to train, of the specification `spec`.
+    loggers: those that take the rows of history.csv too.
     """
 
     config: Config
@@ -78,6 +80,7 @@ class Training:
     network: dataclasses.InitVar[type[CompactNet]] = CompactNet
     _: dataclasses.KW_ONLY
     teacher: Teacher | None = None
+    loggers: Many[Logger] = ()
 
     def __post_init__(self, splits: Splits, network: type[CompactNet]) -> None:
         config = self.config.train
@@ -162,7 +165,7 @@ class Training:
         self._set_threads(anew=not progress.threads)
         self.reporter.start(progress.epoch, config.epochs, self._batches.sequences)
         try:
-            with History(self.out, progress, write=self.fabric.is_global_zero) as log:
+            with self._history() as log:
                 while not progress.finished:
                     row = self._epoch()
                     better = self._judge(row)
@@ -176,6 +179,10 @@ class Training:
         finally:
             self._batches.let_go()
             self.reporter.close()
+
+    def _history(self) -> History:
+        write = self.fabric.is_global_zero
+        return History(self.out, self.progress, self.loggers, write=write)
 
     def _slowed(self) -> bool:
         progress = self.progress

@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
 from .ranks import check_alike, check_started, told_together
+from .tracking import Tracking, check_trackers
 from .without import without
 
 if TYPE_CHECKING:
@@ -58,15 +60,25 @@ if TYPE_CHECKING:
     from .loop import Training
 
 
-def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    trackers: Sequence[str] = (),
+) -> Run:
     """Train a model and write its run.
 
     out: a new or empty folder. With `resume` it is the folder of a run of the same configuration
     and data. The run goes on from its last checkpoint as if it had not been interrupted. If it was
     finished, it is left as it is.
     quiet: no progress on standard error.
+    trackers: names of TRACKERS, such as "mlflow", that get the parameters, the figures of each
+    epoch and the test metrics. A resumed run goes on in the same runs of the tools.
     """
     out = Path(out)
+    check_trackers(trackers)
     # All of this comes before PyTorch is imported, which takes seconds.
     check_started(config.train)
     if "LOCAL_RANK" not in os.environ:  # no process of several that another one has started
@@ -88,8 +100,10 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
+        names = trackers if fabric.is_global_zero else ()
+        tracking = held.enter_context(Tracking(names, out, reporter, resume=resume))
         with one():
-            return _train(config, splits, out, fabric, reporter, resume=resume)
+            return _train(config, splits, out, fabric, tracking, resume=resume)
 
 
 def _amounts(splits: Splits) -> str:
@@ -103,7 +117,7 @@ def _amounts(splits: Splits) -> str:
 
 
 def _train(
-    config: Config, splits: Splits, out: Path, fabric: Fabric, reporter: Reporter, *, resume: bool
+    config: Config, splits: Splits, out: Path, fabric: Fabric, tracking: Tracking, *, resume: bool
 ) -> Run:
     """Nothing is written before all that can refuse the configuration or the data."""
     from .loop import Training
@@ -111,6 +125,7 @@ def _train(
     from .qat import fine_tune
     from .refit import refit
 
+    reporter = tracking.reporter
     last = (
         checkpoint.load(out / checkpoint.LAST)
         if resume and (out / checkpoint.LAST).exists()
@@ -129,10 +144,13 @@ def _train(
     check_memory(spec.network)
     training = Training(config, spec, splits, out, fabric, reporter)
     source = _named_teacher(config, spec, splits.fingerprint, out)
+    tracking.open()
     if last is None and fabric.is_global_zero:
         checkpoint.make_folder(out)
         with atomic_write(out / checkpoint.CONFIG) as file:
             file.write(config.to_toml().encode())
+    tracking.begin(config.to_dict() | {"network": _sizes(spec)})
+    training.loggers = [tracking]
     if config.distill is not None:
         training.teacher = _teacher(training, splits, source)
     if last is not None:
@@ -162,11 +180,16 @@ def _train(
     )
     if fabric.is_global_zero:
         _finish(training, splits, out, pruned, quantized)
+        tracking.finish(checkpoint.read_json(out / checkpoint.METRICS))
         reporter.line(
             f"{out}: {training.progress.finished}; the best epoch is {training.progress.best_epoch}"
         )
     fabric.barrier()
     return load_run(out)
+
+
+def _sizes(spec: ModelSpec) -> dict[str, int]:
+    return {"parameters": spec.network.parameters, "macs_per_step": spec.network.macs_per_step}
 
 
 def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
@@ -224,7 +247,8 @@ def _teacher(training: Training, splits: Splits, source: Path | None) -> Teacher
         resume = (folder / checkpoint.CONFIG).exists()
         fabric.barrier()  # before the first rank writes it
         larger = teacher_config(config, config.distill.hidden_size)
-        _train(larger, splits, folder, fabric, reporter, resume=resume)
+        alone = Tracking((), folder, reporter, resume=resume)
+        _train(larger, splits, folder, fabric, alone, resume=resume)
     elif source is not None:
         if fabric.is_global_zero:
             keep_teacher(source, training.out)

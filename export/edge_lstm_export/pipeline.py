@@ -28,6 +28,7 @@ from .steps import (
     quantize_native,
     simplify,
     simulate,
+    time_backends,
     verify_float,
     write_report,
 )
@@ -46,6 +47,7 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("tensor by tensor, and drift", inspect_rknn.call),
     ("task metric on the test split", evaluate_task.call),
     ("bundle", pack.call),
+    ("speed on this machine", time_backends.call),
     ("report", write_report.call),
 )
 

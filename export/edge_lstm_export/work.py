@@ -29,6 +29,7 @@ from .graphs.step import StepModel
 from .imported import Imported
 from .measure import keys
 from .measure.judgement import Judgement
+from .measure.speed import Speed
 from .npu.rknn.batch import Batch
 from .npu.rknn.process import Converter
 from .quantize.choose_ranges import Chosen
@@ -116,6 +117,15 @@ class Inspection:
 
 
 @dataclasses.dataclass(frozen=True)
+class Counted:
+    """Bytes of the C export in a scheme: of the constants, and of the state of one stream."""
+
+    scheme: str
+    constants: int
+    state: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Work:
     """Each step returns a copy with its own part filled in. The comment names the step."""
 
@@ -164,6 +174,10 @@ class Work:
     # any step: notes on what should not be, and may be otherwise in another export
     doubts: tuple[str, ...] = ()
     bundle: Bundle | None = None  # pack
+    # time_backends: on this machine
+    speeds: tuple[Speed, ...] = ()
+    counted: tuple[Counted, ...] = ()  # time_backends
+    recommended: tuple[str, ...] = ()  # time_backends: sentences, the recommendation first
 
     @property
     def spec(self) -> ModelSpec:

@@ -21,8 +21,10 @@ from edge_lstm_export import export_run
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.measure.grades import GOOD, POOR, words
 from edge_lstm_export.measure.keys import NUMPY
+from edge_lstm_export.measure.speed import machine
 from edge_lstm_export.work import Work
 from edge_lstm_runtime.inputs.channels import Channels
+from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.tasks.forecast import Forecast
 from helpers.paths import ROOT
@@ -43,6 +45,7 @@ FOLDERS = [
 DATA = next((folder for folder in FOLDERS if (folder / "nab").is_dir()), None)
 # Constants in sentences: the share of an interval, and what is good (docs/backends.md).
 LITERALS = ("95 % interval", "above 0.01", "The first 12 of")
+LITERALS += (machine(), "those within 5 %", "pointers of 64 bits")
 LITERALS += tuple(words(name, scheme) for name in (GOOD, POOR) for scheme in ("w8a8", "fp16"))
 FACTS = [
     Fact("/test/per_target/users/mae", 28.125),
@@ -151,8 +154,14 @@ def facts_of(run: Run, work: Work, page: str) -> list[Fact]:
     sizes = {
         "parameters": network.parameters,
         "macs": network.macs_per_step,
-        "kilobytes": round(work.out.stat().st_size / 1024),
+        "kilobytes": [
+            round(work.out.stat().st_size / 1000),
+            *(speed.weights / 1000 for speed in work.speeds),
+        ],
+        "p50_us": [speed.p50_us for speed in work.speeds],
+        "right_backends": sum(is_right(work, speed.name) for speed in work.speeds),
         "golden": len(work.stream),
+        "golden_sequences": len(work.lengths),
         "classes": getattr(run.spec.answer, "size", 0),
         "outputs": run.spec.answer.size,
         "targets": len(getattr(run.spec.answer, "targets", ())),
@@ -161,6 +170,15 @@ def facts_of(run: Run, work: Work, page: str) -> list[Fact]:
     }
     sizes["bits of all classes"] = math.log2(sizes["classes"])
     return [*facts, *flat(sizes)]
+
+
+def is_right(work: Work, name: Measured) -> bool:
+    """Whether a backend is in float32, or in fewer bits and its first metric is not worse."""
+    judgement = work.judgements.get(name)
+    if judgement is None:
+        return True
+    first = [change.worse[0] for change in judgement.changes.values() if change.worse]
+    return judgement.verdict != "not usable" and max(first, default=1.0) < 0.05
 
 
 def _changes(path: str, found: dict[str, Any], exact: dict[str, Any]) -> list[Fact]:

@@ -71,6 +71,7 @@ JOBS = {
     "targets": Job("targets"),
     "lint": Job("lint {bundle} --target rk3588 --scheme fp16", code=1),
     "converter": Job("converter"),
+    "runs": Job("runs {run}"),
     "train": Job("train {config} -o {out}/run", ("run/best.pt", "run/metrics.json"), slow=True),
     "inspect": Job("inspect {run} -o {out}/inside.html", ("inside.html",), slow=True),
     "export": Job("export {run} --no-npu -o {out}/a.edge", ("a.edge", "a.html"), slow=True),

@@ -273,7 +273,7 @@ def summary(work: Work) -> str:
         )
         lines.append(f"{name!s:<52}{told} (test{part})")
     lines += [f"note: {note}" for note in work.notes]
-    size = work.out.stat().st_size / 1024
+    size = work.out.stat().st_size / 1000
     lines += ["", f"bundle  {work.out} ({size:.0f} kB)", f"report  {work.out.with_suffix('.html')}"]
     bundle = shlex.quote(str(work.out))
     stream = (

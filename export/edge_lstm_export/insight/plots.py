@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge_lstm.results.plots import plain
+from edge_lstm.results.plots import PALETTE, plain
 from edge_lstm_runtime.layers.lstm import GATES
 
-from ..report.plots import COLOURS
 from .channels import METRICS, Channels
 from .context import Context
 from .gates import BINS, Gates
@@ -40,7 +39,7 @@ def plot_gates(gates: Gates) -> Figure:
                 counts / counts.sum(),
                 width,
                 align="edge",
-                color=COLOURS[GATES.index(g)],
+                color=PALETTE[GATES.index(g)],
             )
             ax.set_title(
                 f"{NAMES[g]}\n{100 * gates.low[k][g]:.3g} % low, "
@@ -66,7 +65,7 @@ def plot_cell(memory: Memory, hold: list[np.ndarray[tuple[int], np.dtype[np.floa
         top.plot(memory.x[:, :MOST_CHANNELS], linewidth=0.9)
         top.set_ylabel("samples\n(std. deviations)")
     else:
-        top.bar(range(steps), memory.x[:steps, 0], color=COLOURS[0])
+        top.bar(range(steps), memory.x[:steps, 0], color=PALETTE[0])
         top.set_ylabel("bits")
     top.grid(visible=True, alpha=0.25)
     for k, (ax, c) in enumerate(zip(maps, memory.c, strict=True)):
@@ -106,14 +105,14 @@ def plot_effect(memory: Memory) -> Figure:
             later,
             effect.min(axis=0),
             effect.max(axis=0),
-            color=COLOURS[3 - k],
+            color=PALETTE[3 - k],
             alpha=0.15,
             linewidth=0,
         )
         ax.plot(
             later,
             np.median(effect, axis=0),
-            color=COLOURS[3 - k],
+            color=PALETTE[3 - k],
             label=f"layer {k + 1}: median, least and most",
         )
     _logarithmic(ax, [effect.max() for effect in memory.effect])
@@ -132,7 +131,7 @@ def plot_channels(channels: Channels) -> Figure:
     for ax, metric in zip(axes, channels.intact, strict=True):
         harm = [channels.harm(name, metric) for name in names]
         shown = [plain(name) for name in names]
-        ax.barh(shown, harm, color=[COLOURS[3] if value > 0 else COLOURS[1] for value in harm])
+        ax.barh(shown, harm, color=[PALETTE[3] if value > 0 else PALETTE[1] for value in harm])
         ax.axvline(0, color="#444444", linewidth=0.8)
         ax.set_xlabel(f"{METRICS[metric][0]}: how much worse without", fontsize=9)
         ax.grid(visible=True, axis="x", alpha=0.25)
@@ -147,7 +146,7 @@ def plot_context(context: Context) -> Figure:
     ax.plot(
         np.arange(1, len(context.bits) + 1),
         context.bits,
-        color=COLOURS[3],
+        color=PALETTE[3],
         marker=".",
         markersize=4,
     )
@@ -164,11 +163,11 @@ def plot_gradients(gradients: Gradients) -> Figure:
     ax = figure.add_subplot()
     for k in range(len(gradients.h)):
         h, c = gradients.curves(k)
-        ax.plot(-np.arange(len(c)), c, color=COLOURS[3 - k], label=f"layer {k + 1}: by c")
+        ax.plot(-np.arange(len(c)), c, color=PALETTE[3 - k], label=f"layer {k + 1}: by c")
         ax.plot(
             -np.arange(len(h)),
             h,
-            color=COLOURS[3 - k],
+            color=PALETTE[3 - k],
             linestyle="--",
             linewidth=1,
             label=f"layer {k + 1}: by h",

@@ -6,15 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_lstm.results.plots import plain
+from edge_lstm.results.plots import PALETTE, line_style, plain
 
 from ..work import Inspection
 
-COLOURS = ("#1f77b4", "#7fb3d5", "#17a589", "#d95f02", "#7b3294", "#b2182b")
 MAX_OUTPUTS = 4
+LEGEND = 100  # characters in a line of a legend, of 11 inches
 
 
 def plot_errors(
@@ -27,20 +28,20 @@ def plot_errors(
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     ax = figure.add_subplot()
     starts = np.arange(0, len(reference), window)
-    for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
+    for k, (name, values) in enumerate(outputs.items()):
         error = np.abs(values - reference).max(axis=1)
         ax.plot(
             starts,
             np.maximum(np.maximum.reduceat(error, starts), 1e-9),
             label=plain(name),
-            color=colour,
             linewidth=1.3,
+            **line_style(k),
         )
     ax.set_yscale("log")
     ax.set_xlabel("step of the stream")
     ax.set_ylabel(f"max abs error in {window} steps")
     ax.grid(visible=True, alpha=0.25)
-    ax.legend(frameon=False, ncols=3, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+    _legend_above(figure, ax)
     return figure
 
 
@@ -60,16 +61,25 @@ def plot_stream(
     axes = np.atleast_1d(figure.subplots(count, 1, sharex=True))
     for k, ax in enumerate(axes):
         ax.plot(reference[:steps, k], color="#bbbbbb", linewidth=4, label="float64 reference")
-        for (name, values), colour in zip(outputs.items(), COLOURS * len(outputs), strict=False):
+        for place, (name, values) in enumerate(outputs.items()):
             if name in shown:
-                ax.plot(values[:steps, k], color=colour, linewidth=1, label=plain(name))
+                style = line_style(place)
+                ax.plot(values[:steps, k], linewidth=1, label=plain(name), **style)
         ax.set_ylabel(plain(names[k]))
         ax.grid(visible=True, alpha=0.25)
-    axes[0].legend(
-        frameon=False, ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
-    )
-    axes[-1].set_xlabel("step of the stream (network output, before scaling to units)")
+    _legend_above(figure, axes[0])
+    axes[-1].set_xlabel("step of the stream")
     return figure
+
+
+def _legend_above(figure: Figure, ax: Axes) -> None:
+    """One for the whole figure, in as many columns as its names leave room for."""
+    handles, names = ax.get_legend_handles_labels()
+    longest = max(map(len, names))
+    columns = max(1, min(len(names), LEGEND // (longest + 8)))
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9
+    )
 
 
 def plot_inspection(inspection: Inspection) -> Figure:
@@ -80,7 +90,7 @@ def plot_inspection(inspection: Inspection) -> Figure:
     *lefts, right = figure.subplots(1, 2 if inspection.tensors else 1, squeeze=False)[0]
     for left in lefts:
         names = [plain(row["name"]) for row in inspection.tensors]
-        left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=COLOURS[0])
+        left.barh(names, [max(row["nrmse"], 1e-9) for row in inspection.tensors], color=PALETTE[0])
         left.set_xscale("log")
         left.invert_yaxis()
         left.set_xlabel("NRMSE")
@@ -89,7 +99,7 @@ def plot_inspection(inspection: Inspection) -> Figure:
         np.arange(1, len(inspection.drift) + 1) * inspection.window / 1000,
         inspection.drift,
         marker="o",
-        color=COLOURS[3],
+        color=PALETTE[1],
     )
     right.set_ylim(bottom=0)
     right.set_xlabel("thousands of steps since the last reset")
@@ -103,7 +113,7 @@ def plot_ranges(errors: Mapping[str, float], chosen: str) -> Figure:
     """The emulated NRMSE of the int8 cell by each rule for the ranges of its sums."""
     figure = Figure(figsize=(6, 0.6 + 0.35 * len(errors)), layout="constrained")
     ax = figure.add_subplot()
-    colours = [COLOURS[3] if rule == chosen else COLOURS[0] for rule in errors]
+    colours = [PALETTE[1] if rule == chosen else PALETTE[0] for rule in errors]
     bars = ax.barh(list(errors), list(errors.values()), color=colours)
     ax.bar_label(bars, [f"{error:.1e}" for error in errors.values()], padding=3)
     ax.margins(x=0.15)

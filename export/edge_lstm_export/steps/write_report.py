@@ -1,4 +1,4 @@
-"""Step 13: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 14: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from edge_lstm.results.sizes import sentence
 from edge_lstm.tasks.base import Task, task_of
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write, failure
+from edge_lstm_runtime.model.measured import Measured
 
+from ..measure.speed import machine
 from ..quantize.worst_stage import worst_stage
 from ..report import page
+from ..report.glossary import words_on
 from ..report.plots import plot_errors, plot_inspection, plot_ranges, plot_stream
-from ..work import Work
+from ..work import Inspection, Work
 from .inspect_rknn import TRACED_STEPS
 
 if TYPE_CHECKING:
@@ -44,18 +47,26 @@ def call(work: Work) -> Work:
             for name, a in work.accuracy.items()
         },
         metrics=_metrics(work),
-        verdict=verdict(work),
-        figures={
-            name: (caption, page.png(figure)) for name, (caption, figure) in _figures(work).items()
+        verdict=[*_first(work), *_in_short(work), *_notes(work)],
+        judged=judged(work),
+        recommended=work.recommended,
+        speeds=work.speeds,
+        counted=work.counted,
+        machine=machine(),
+        detail=task_of(work.spec).detail(work.metrics[work.base]),
+        figures={name: page.picture(*drawn) for name, drawn in _figures(work).items()},
+        inspected={
+            name: page.picture(_inspected(i), plot_inspection(i))
+            for name, i in work.inspections.items()
         },
-        inspected={name: page.png(plot_inspection(i)) for name, i in work.inspections.items()},
-        traced_steps=TRACED_STEPS,
         bundle_bytes=work.out.stat().st_size,
         config=work.run.origin,
         trained=bool(work.run.history),
         synthetic=work.run.synthetic,
         tested=sum(len(sequence.x) for sequence in work.run.splits.test),
     )
+    words = page.render("glossary.html.j2", words=words_on(html))
+    html = html.replace("<!-- words -->", words)
     try:
         with atomic_write(work.out.with_suffix(".html")) as file:
             file.write(html.encode())
@@ -66,8 +77,22 @@ def call(work: Work) -> Work:
     return work
 
 
+def _inspected(found: Inspection) -> str:
+    """The caption of its picture."""
+    tensors = f"of every tensor over {TRACED_STEPS} streamed steps, and " * bool(found.tensors)
+    return (
+        f"Error against the float64 reference: {tensors}of the outputs over the same "
+        f"{found.window:,} golden samples {len(found.drift)} times, the state never reset"
+    )
+
+
 def verdict(work: Work) -> list[str]:
     """What a reader must know, a sentence for each thing."""
+    return [*_first(work), *judged(work), *_notes(work)]
+
+
+def _first(work: Work) -> list[str]:
+    """On the task."""
     task = task_of(work.spec)
     numpy = work.metrics[work.base]
     sentences = task.verdict(numpy)
@@ -75,14 +100,34 @@ def verdict(work: Work) -> list[str]:
         sentences.append(sentence(rows))
     if carried := work.metrics.get(work.base.never_reset()):
         sentences.append(carried_sentence(task, numpy, carried, imported=work.run.imported))
+    return sentences
+
+
+def judged(work: Work) -> list[str]:
+    """On each model in fewer bits."""
+    return [f"{_placed(work, n)} is {j.sentence}." for n, j in work.judgements.items()]
+
+
+def _in_short(work: Work) -> list[str]:
+    """The same without figures."""
+    by_verdict: dict[str, list[str]] = {}
     for name, judgement in work.judgements.items():
-        where = (
-            f"{name.member} on the simulator"
-            if name.member in work.artifacts
-            else f"{name} on this machine's CPU"
-        )
-        sentences.append(f"{where} is {judgement.sentence}.")
-    return [*sentences, *work.run.metrics.get("notes", []), *work.notes]
+        by_verdict.setdefault(judgement.verdict, []).append(_placed(work, name))
+    told = []
+    for verdict, names in by_verdict.items():
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        told.append(f"{listed} {'is' if len(names) == 1 else 'are'} {verdict}")
+    return [f"In fewer bits, {'; '.join(told)}."] if told else []
+
+
+def _placed(work: Work, name: Measured) -> str:
+    if name.member in work.artifacts:
+        return f"{name.member} on the simulator"
+    return f"{name} on this machine's CPU"
+
+
+def _notes(work: Work) -> list[str]:
+    return [*work.run.metrics.get("notes", []), *work.notes]
 
 
 def carried_sentence(
@@ -137,16 +182,15 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     drawn = task.draw(work.spec, work.run.splits.test, work.answers, metrics)
     figures["test"] = (task.caption, drawn)
     outputs = {str(name): a.outputs for name, a in work.accuracy.items()}
-    shown = [
-        str(name) for name in work.accuracy if name.member in work.artifacts or len(outputs) < 4
-    ]
+    # Those in float32 lie on the reference's line.
+    shown = [str(n) for n in work.accuracy if n in work.judgements or not work.judgements]
     how = "one sequence after the other" if work.spec.whole else "while the state is carried"
     figures["errors"] = (
         f"Error against the float64 reference, {how}",
         plot_errors(outputs, work.reference),
     )
     figures["stream"] = (
-        "The golden stream, output by output",
+        "The golden stream: the network's outputs, before scaling to units",
         plot_stream(outputs, shown, work.reference, work.spec.answer.names),
     )
     if work.ranges:

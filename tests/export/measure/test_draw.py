@@ -172,8 +172,8 @@ def test_a_verdict_on_a_part_says_so_everywhere(
     html = out.with_suffix(".html").read_text().replace("&#39;", "'").replace("&#34;", '"')
     assert html.count(found["sentence"]) == 2
     source = f"simulator of rknn-toolkit2, not a board; {over}"
-    assert html.count(f"<td>{source}</td>") == 2, "reset, and never reset"
-    cells = re.search(r"12 of 40</td><td class=\"n\">1,200 of 4,000</td>", html)
+    assert html.count(f">{source}</td>") == 2, "reset, and never reset"
+    cells = re.search(r"12 of 40</td><td [^>]*>1,200 of 4,000</td>", html)
     assert cells is not None
     # The kernel on the CPU is fast: it streams all of it.
     assert load(out).manifest["native_int8"]["test_split"]["streamed"]["steps"] == 4000

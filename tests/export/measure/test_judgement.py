@@ -320,7 +320,7 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipped):
     assert f"rknn-sim {W8A8}: {sentence}" in summary(work).splitlines()
     assert "over the 1,000 golden samples" in summary(work).splitlines()[1]
     html = work.out.with_suffix(".html").read_text().replace("&#39;", "'")
-    assert html.count(sentence) == 2, "at the top, and with the model"
+    assert html.count(sentence) == 2, "with the others in fewer bits, and with the model"
     shown = re.findall(r"<figcaption>(.*?)</figcaption>", html)
     assert any(caption.endswith(f"Taken: {work.ranges.rule}") for caption in shown)
     assert manifest["artifacts"]["rk3588-fp16.rknn"]["test_split"]["verdict"] == "good"

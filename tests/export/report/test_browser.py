@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import subprocess
@@ -23,6 +24,12 @@ PROBE = """<script>addEventListener("load", () => {
   document.body.dataset.decoded = pictures.filter(p => p.complete && p.naturalWidth > 300).length;
   const page = document.documentElement;
   document.body.dataset.overflow = page.scrollWidth - page.clientWidth;
+  const shown = pictures.map(p => p.getBoundingClientRect().width / p.naturalWidth);
+  document.body.dataset.smallest = Math.round(100 * Math.min(...shown));
+  const cut = [...document.querySelectorAll("td")].filter(c => c.scrollWidth > c.clientWidth + 1);
+  document.body.dataset.cut = cut.length;
+  const first = document.querySelector("#recommendation").compareDocumentPosition(pictures[0]);
+  document.body.dataset.first = first & Node.DOCUMENT_POSITION_FOLLOWING;
   document.body.dataset.rows = document.querySelectorAll("#accuracy tr").length;
 })</script></body>"""
 
@@ -49,7 +56,7 @@ def browse(*arguments):
     ).stdout
 
 
-@pytest.mark.parametrize("width", [420, 1280])
+@pytest.mark.parametrize("width", [400, 1280])
 def test_rendered(report, tmp_path, width):
     page = tmp_path / "report.html"
     page.write_text(report.read_text().replace("</body>", PROBE))
@@ -62,6 +69,10 @@ def test_rendered(report, tmp_path, width):
     assert 'data-pictures="4"' in dom
     assert 'data-decoded="4"' in dom
     assert 'data-overflow="0"' in dom
+    assert 'data-first="4"' in dom  # the recommendation stands before the pictures
+    assert 'data-cut="0"' in dom
+    # A picture is no smaller than six tenths of its size, so that its letters can be read.
+    assert int(re.search(r'data-smallest="(\d+)"', dom)[1]) >= 60
     # the header, numpy, native in float32 and int8, and both ONNX forms
     assert 'data-rows="6"' in dom
 
