@@ -67,7 +67,7 @@ def doubts(
     return said
 
 
-class _Wild(NamedTuple):
+class Wild(NamedTuple):
     """values: the wild ones. recording, row: of the farthest. ratio: in spreads."""
 
     values: int
@@ -78,7 +78,8 @@ class _Wild(NamedTuple):
     ratio: float
 
 
-def _wild(columns: Sequence[Float64]) -> _Wild | None:
+def wild(columns: Sequence[Float64]) -> Wild | None:
+    """The values that are far from all others, None if there are none. columns: (T,) each."""
     everything = np.concatenate(columns)
     known = everything[~np.isnan(everything)]
     if len(known) < 3:
@@ -100,25 +101,25 @@ def _wild(columns: Sequence[Float64]) -> _Wild | None:
             value = float(column[far[0]])
             ratio = abs(value - median) / spread
             count = int((distance >= border).sum())
-            return _Wild(count, k, int(far[0]), value, median, ratio)
+            return Wild(count, k, int(far[0]), value, median, ratio)
     return None
 
 
 def _of_wild(
     name: str, columns: Sequence[Float64], found: Sequence[Recording], setting: Setting
 ) -> Iterator[str]:
-    wild = _wild(columns)
-    if wild is None:
+    far = wild(columns)
+    if far is None:
         return
-    more = f" (and {wild.values - 1:,} more so far off)" if wild.values > 1 else ""
-    value = f"{wild.value:.10g}"
+    more = f" (and {far.values - 1:,} more so far off)" if far.values > 1 else ""
+    value = f"{far.value:.10g}"
     advice = "correct it"
     if setting.has_codes:
         with_gaps = " with missing = 'ffill'" if setting.missing == "refuse" else ""
         advice = f'a sensor\'s code for "missing"? Set missing_values = [{value}]{with_gaps}'
     yield (
-        f"{name}: {_place(found[wild.recording], wild.row)} has {value}{more}, "
-        f"{wild.ratio:,.0f} times the usual spread from the median ({wild.median:g}); {advice}, "
+        f"{name}: {_place(found[far.recording], far.row)} has {value}{more}, "
+        f"{far.ratio:,.0f} times the usual spread from the median ({far.median:g}); {advice}, "
         'or normalize = "robust"'
     )
 

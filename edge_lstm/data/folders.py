@@ -28,7 +28,7 @@ def files_in(folder: Path, endings: tuple[str, ...]) -> Files:
     """
     found: dict[str, Path] = {}
     others: dict[str, list[str]] = {}  # by the reason
-    for path in _inside(folder, set()):
+    for path in inside(folder, set()):
         place = path.relative_to(folder).as_posix()
         ending = next((e for e in endings if place.lower().endswith(e)), "")
         if reason := _reason(path, ending):
@@ -76,8 +76,9 @@ def named_parts(pattern: str | None) -> tuple[Collection[str], str]:
         return (), f"is no regular expression: {e}"
 
 
-def _inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def inside(folder: Path, seen: set[Path] | None = None) -> Iterator[Path]:
     """All files, and hidden folders as they are. seen: the folders that were read."""
+    seen = set() if seen is None else seen
     real = folder.resolve()
     if real in seen:
         return
@@ -88,7 +89,7 @@ def _inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
         raise DataError(f"{folder}: the folder can't be read: {e.strerror}") from e
     for path in entries:
         if path.is_dir() and not path.name.startswith("."):
-            yield from _inside(path, seen)
+            yield from inside(path, seen)
         else:
             yield path
 

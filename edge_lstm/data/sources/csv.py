@@ -29,6 +29,7 @@ class Section(TableSection):
     comment    lines that begin with this are skipped
     skip_rows  lines before the header
     encoding   such as "latin-1". If left out, that of the byte order mark, or else UTF-8
+    ending     of the files that a folder is read for, such as ".txt", packed by gzip too
     """
 
     separator: str = ","
@@ -37,10 +38,12 @@ class Section(TableSection):
     comment: str = ""
     skip_rows: Annotated[int, Field(ge=0)] = 0
     encoding: str = ""
+    ending: Annotated[str, Field(pattern=r"^(\.[^./\\]+)?$")] = ".csv"
 
     @property
     def endings(self) -> tuple[str, ...]:
-        return (".csv.gz", ".csv")
+        ending = self.ending.lower()
+        return (f"{ending}.gz", ending)
 
     @property
     def form(self) -> TextForm:
