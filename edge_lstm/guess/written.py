@@ -33,8 +33,11 @@ class Written(NamedTuple):
     names: tuple[str, ...]
 
 
-def written(path: Path) -> Written | None:
-    """None if the file is no table. Raises DataError for one that can't be read."""
+def written(path: Path, *, sure: bool = False) -> Written | None:
+    """None if the file is no table. Raises DataError for one that can't be read.
+
+    sure: whether it is one by its name. If not, its cells must be numbers or times.
+    """
     keys: dict[str, Key] = {}
     form = TextForm()
     if encoding := _encoding(path):
@@ -43,7 +46,7 @@ def written(path: Path) -> Written | None:
     lines = _lines(path, form)
     comment = _comment(lines)
     bare = [line for line in lines if not comment or not line.lstrip().startswith(comment)]
-    found = _separated([line for line in bare if line.strip()])
+    found = _separated([line for line in bare if line.strip()], sure=sure)
     if found is None:
         return None
     form, rows = found[0], found[1]
@@ -123,7 +126,7 @@ def _comment(lines: list[str]) -> str:
     return ""
 
 
-def _separated(lines: list[str]) -> tuple[TextForm, list[list[str]]] | None:
+def _separated(lines: list[str], *, sure: bool) -> tuple[TextForm, list[list[str]]] | None:
     """The form and the cells of each line. A table of one column is one of numbers."""
     if not lines:
         return None
@@ -134,8 +137,10 @@ def _separated(lines: list[str]) -> tuple[TextForm, list[list[str]]] | None:
         alike = sum(len(row) == width for row in rows)
         if width < 2 or alike < ALIKE * (len(lines) - 1) or not alike:
             continue
-        if separator in " ," and not _tells(rows, form):
+        if separator in " ," and not sure and not _tells(rows, form):
             continue  # prose has spaces and commas too
+        if separator == "," and len(rows[0]) == 1 and _are_decimal_commas(lines[1:]):
+            continue
         if separator != "," and _is_decimal_comma(rows):
             form = dataclasses.replace(form, decimal=",")
         return form, rows
@@ -181,6 +186,10 @@ def _tells(rows: list[list[str]], form: TextForm) -> bool:
         for row in rows[1:] or rows
     )
     return told >= ALIKE * len(rows[1:] or rows)
+
+
+def _are_decimal_commas(lines: list[str]) -> bool:
+    return bool(lines) and all(_COMMA.fullmatch(line.strip()) for line in lines)
 
 
 def _is_decimal_comma(rows: list[list[str]]) -> bool:

@@ -34,6 +34,7 @@ from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
 from ..data.season import with_season
+from ..overview.short import amounts, classes_in_words
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
 from ..results.notes import notes
@@ -79,21 +80,13 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
         fabric.launch()
         fabric.barrier()
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
-        reporter.line(f"data: {_amounts(splits)}")
+        reporter.line(f"data: {amounts(splits)}")
+        if words := classes_in_words(splits):
+            reporter.line(f"classes: {words}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
         with using():
             return _train(config, splits, out, fabric, reporter, resume=resume)
-
-
-def _amounts(splits: Splits) -> str:
-    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
-    said = []
-    for name, sequences in parts.items():
-        steps = sum(len(s.x) for s in sequences)
-        several = "s" if len(sequences) > 1 else ""
-        said.append(f"{name} {steps:,} steps of {len(sequences):,} sequence{several}")
-    return ", ".join(said)
 
 
 def _train(

@@ -30,7 +30,7 @@ def find(search: Search) -> Finding | None:
     files = _files(search)
     if not files:
         return None
-    how = written(files[0].path)
+    how = written(files[0].path, sure=files[0].ending in OWN)
     if how is None:
         if files[0].ending in OWN:
             whole = "expected rows with the same number of cells"

@@ -30,7 +30,6 @@ OTHERS = 12  # columns beside the targets, whose changes are inputs too
 WINDOWS = 2000
 WORTH = 0.02  # of a linear forecast's error, for which the other columns are inputs
 DAY = 86400.0
-WEEK = 7 * DAY
 YEAR = 365.25 * DAY
 
 
@@ -169,7 +168,8 @@ def _part(facts: Facts, target: str) -> Float64:
 
 
 def _season(series: Many[Float64]) -> Repeats | None:
-    found = [r for s in series if len(s) and (r := period([s])) is not None]
+    with np.errstate(all="ignore"):  # values that are too large are told in another place
+        found = [r for s in series if len(s) and (r := period([s])) is not None]
     return max(found, key=lambda r: r.autocorrelation, default=None)
 
 
@@ -184,10 +184,11 @@ def _derived(
     tables: list[Table] = []
     rows = len(series[0])
     step = facts.finding.step
-    week = round(WEEK / step) if step else 0
+    day = round(DAY / step) if step and step <= DAY / 4 else 0
+    weekly = bool(day) and any(_is_weekly(values, day) for values in series)
     spans = [every] if every else []
-    if step and every and abs(every * step - DAY) < 0.01 * DAY and 3 * week < rows:
-        spans.append(week)
+    if weekly and every and every != 7 * day:
+        spans.append(7 * day)
     lags = [1, *spans]
     counts = [
         t
@@ -209,15 +210,12 @@ def _derived(
         tables.append(_transform("distance", keys))
     if facts.finding.dated and step:
         length = rows * step
-        parts = [
-            part
-            for part, period_, least in (
-                ("hour", DAY, 4 * DAY),
-                ("weekday", WEEK, 3 * WEEK),
-                ("yearday", YEAR, 0.5 * YEAR),
-            )
-            if step <= period_ / 4 and length >= least
-        ]
+        able = {
+            "hour": bool(day) and length >= 4 * DAY,
+            "weekday": weekly,
+            "yearday": step <= YEAR / 4 and length >= YEAR / 2,
+        }
+        parts = [part for part, there in able.items() if there]
         if parts:
             tables.append(Table("data.calendar", {"parts": Key(parts, "of the column `time`")}))
     moved = {t for t, s in zip(targets, series, strict=True) if spans and _moved(s, every or 1)}
@@ -240,6 +238,17 @@ def _skewed(series: Float64) -> bool:
     if not len(known) or known.std() == 0:
         return False
     return bool((((known - known.mean()) / known.std()) ** 3).mean() > 1)
+
+
+def _is_weekly(series: Float64, day: int) -> bool:
+    """Whether a row is nearer to that of a week before than to those of days around it."""
+
+    def distance(days: int) -> float:
+        return float(np.nanmean(np.abs(series[days * day :] - series[: -days * day])))
+
+    if len(series) < 21 * day or not day:
+        return False
+    return distance(7) < 0.9 * np.mean([distance(days) for days in (5, 6, 8, 9)])
 
 
 def _moved(series: Float64, every: int) -> bool:
