@@ -22,7 +22,6 @@ from ..tasks.base import task_of
 
 ROWS = 20_000  # of a split, that are looked at
 STEP = 0.005  # of the accuracy, for which a channel is worth its place
-GAIN = 0.02  # over all channels, for which the others are left out
 TOLD = 0.9  # by a few channels: the others can then only do harm
 RIDGE = 1e-3
 
@@ -60,7 +59,7 @@ def choose(train: Many[Sequence], val: Many[Sequence], classes: int) -> Chosen |
             break
         best = each[first]
         found.append(first)
-    told = best >= whole + GAIN or (best >= TOLD and best >= whole - STEP)
+    told = best >= TOLD and best >= whole - STEP
     return Chosen(tuple(sorted(found)), best, whole) if told and len(found) < x.shape[1] else None
 
 

@@ -109,7 +109,7 @@ def _accepted(facts: Facts, plan: Plan, ask: Ask, name: str, out: Path) -> Guess
     for draft in plan.drafts(facts, ask, name):
         try:
             checked(draft)
-        except (DataError, ConfigError) as e:
+        except EdgeLstmError as e:
             first = first or e
             continue
         best = plan.refined(draft, checked)

@@ -9,7 +9,6 @@ from ..draft import Draft, Key, Table
 from ..finding import Facts
 from ..plan import Plan, draft
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PARTS = ((0.05, 0.05), (0.1, 0.1), (0.2, 0.2))  # a text is long, and each character of it counts
 
 
@@ -40,17 +39,12 @@ class LanguagePlan(Plan):
         }
         parts = {"model": model, "train": train}
         data = {"window": facts.finding.data["window"]._replace(value=window)}
-        fewer = {
-            "lower": Key(True, "some characters are too rare to be learned"),
-            "keep": Key(LETTERS),
-        }
-        for more in ({}, fewer):
-            for val, test in PARTS:
-                said = "the end of each text is held out"
-                keys = {"by": Key("time", said), "val": Key(val), "test": Key(test)}
-                if facts.finding.given:
-                    keys = {"by": Key("given"), "val": Key(val)}
-                yield draft(facts, Table("data.split", keys), parts, {**data, **more})
+        for val, test in PARTS:
+            keys = {"by": Key("time", "the end of each text is held out"), "val": Key(val)}
+            keys["test"] = Key(test)
+            if facts.finding.given:
+                keys = {"by": Key("given"), "val": Key(val)}
+            yield draft(facts, Table("data.split", keys), parts, data)
 
 
 PLAN = LanguagePlan()
