@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.files import check_file_writable
 
 from ..config.load import load_config
 from ..overview.facts import overview
+from ..overview.page import write_page
+from ..overview.scores import Score, scores
 from ..overview.words import lines
 from ._shared import add_changes, changes
 
+GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
 Read the data of a training configuration as `edge-lstm train` does, and print what there is: the
 splits, each input's range, gaps and wild values, the classes in each split, the windows, what looks
@@ -50,19 +53,13 @@ def main(args: argparse.Namespace) -> int:
     page: Path | None = args.html
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html {page}: expected a name like page.html")
-    if page is not None and not page.parent.is_dir():
-        raise ConfigError(f"--html {page}: there is no folder {page.parent}; make it first")
-    found = overview(load_config(args.config, changes(args)))
-    scored: list[Any] = []
-    if not args.no_scores:
-        from ..overview.scores import scores  # it brings PyTorch
-
-        scored = scores(found)
-    for line in lines(found, scored):
-        print(line)
     if page is not None:
-        from ..overview.page import write_page
-
+        check_file_writable(page)
+    found = overview(load_config(args.config, changes(args)))
+    scored: list[Score] = [] if args.no_scores else scores(found)
+    said = list(lines(found, scored))
+    if page is not None:
         write_page(found, scored, args.config.name, page)
-        print(f"written    {page}")
+        said.append(f"written    {page}")
+    print("\n".join(said))
     return 0

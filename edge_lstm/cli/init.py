@@ -8,12 +8,13 @@ from pathlib import Path
 from shlex import quote
 
 from edge_lstm_runtime.errors import ConfigError
-from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.files import atomic_write, check_file_writable
 
 from ..guess.ask import Ask, steps
 from ..guess.guessed import Guessed, guessed
 from ..guess.roles import Stated
 
+GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
 Look at a file or a folder of recordings, and write a training configuration for it: a TOML file in
 which a comment says for each key why. It asks what it can't be sure of, and Enter takes the guess.
@@ -86,8 +87,7 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"-o {out}: expected a name that ends in .toml")
     if out.exists() and not args.force:
         raise ConfigError(f"{out}: is there already; expected a new name (-o), or --force")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out}: there is no folder {out.parent}; make it first")
+    check_file_writable(out)
     found = guessed(args.data, out, _stated(args), Ask(yes=args.yes))
     try:
         text = found.text.encode()

@@ -37,7 +37,7 @@ class Finding:
     remarks  lines for the top of [data]
     tables   further sections that reading needs
     target   a column that looks like the answer of a regression, with the reason
-    known    the channels whose future is known
+    known    the channels that a calendar tells beforehand
     step     seconds from row to row, None if there is no time. dated: since 1970
     answers  the columns that the user wants as answers, if they are no inputs
     """

@@ -63,14 +63,15 @@ def draft(
     parts: Mapping[str, Keys],
     data: Keys,
     tables: tuple[Table, ...] = (),
+    remarks: tuple[str, ...] = (),
 ) -> Draft:
     """parts: keys of [model], [train] and others. data: more keys of [data]. tables: more, after
-    [data]."""
+    [data]. remarks: more lines at its top."""
     finding = facts.finding
     all_of_data = {"source": Key(finding.source), **finding.data, **data}
     return Draft(
         (
-            Table("data", all_of_data, remarks=finding.remarks),
+            Table("data", all_of_data, remarks=(*finding.remarks, *remarks)),
             *tables,
             split,
             *finding.tables,

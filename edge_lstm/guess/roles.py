@@ -63,7 +63,7 @@ class Roles:
     """channels  the columns of numbers that may be inputs
     label, group  columns, or None, each with the reason
     target    a column of numbers that looks like the answer, with the reason
-    known     the channels whose future is known
+    known     the channels that a calendar tells beforehand
     left_out  the other columns, with the reasons
     """
 

@@ -38,7 +38,7 @@ def tables(found: Overview, scored: Sequence[Score]) -> Iterator[tuple[str, Cell
     if found.classes:
         yield _of_classes(found)
     if found.channels:
-        yield "inputs, in raw units", _channels(found.channels)
+        yield "inputs, in raw units", _filled(_channels(found.channels))
     if scored:
         yield "simple models, on the test split", _scores(scored)
 
@@ -101,6 +101,12 @@ def warnings(found: Overview) -> Iterator[str]:
     if rare and not any(s.labels is not None for s in found.splits.train):
         shown = ", ".join(rare[:5])
         yield f"less than 2 sequences in a split: {shown}; its figures are chance"
+
+
+def _filled(cells: Cells) -> Cells:
+    """Without the columns in which no row has anything."""
+    kept = [k for k in range(len(cells[0])) if k == 0 or any(row[k] for row in cells[1:])]
+    return [[row[k] for k in kept] for row in cells]
 
 
 def _share(missing: float) -> str:

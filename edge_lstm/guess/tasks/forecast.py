@@ -15,6 +15,7 @@ from ..choose import linear_error
 from ..draft import Draft, Key, Table
 from ..finding import Facts
 from ..plan import Plan, Read, batch, draft, epochs, rounded, splits, windows, with_windows
+from ..roles import KNOWN
 
 # Names of what people forecast, the likeliest first.
 WANTED = (
@@ -60,9 +61,6 @@ class ForecastPlan(Plan):
         data: dict[str, Key] = {}
         if "channels" in facts.finding.data:
             data["channels"] = Key([*facts.channels])
-        known = [c for c in facts.finding.known if c not in targets]
-        if known:
-            data["known"] = Key(known, "a calendar tells them beforehand")
         window = rounded(max(2 * (every or 0), 4 * farthest, 48))
         window = max(2, min(window, facts.longest // 8, 400))
         stride = max(1, window // 4, rounded(facts.rows / WINDOWS))
@@ -99,7 +97,7 @@ class ForecastPlan(Plan):
         }
         parts = {"model": model | self.more(), "train": train, "augment": {"noise": Key(0.2)}}
         for split in splits(facts, whole=False):
-            yield draft(facts, split, parts, data, tables)
+            yield draft(facts, split, parts, data, tables, _of_plans(facts))
 
     def more(self) -> dict[str, Key]:
         """Further keys of [model]."""
@@ -113,8 +111,8 @@ class ForecastPlan(Plan):
     def refined(self, draft: Draft, read: Read) -> Draft:
         """Without the other columns, if they make a linear forecast no better on validation."""
         values = draft.values()
-        needed = [*values["model"]["targets"], *values["data"].get("known", ())]
         every = values["data"].get("channels", [])
+        needed = [*values["model"]["targets"], *filter(KNOWN.fullmatch, every)]
         others = [name for name in every if name not in needed]
         if not others:
             return draft
@@ -154,6 +152,17 @@ class ForecastPlan(Plan):
             guess = min(AHEAD, most)
             why = "steps ahead; say how far with --horizon"
         return ask.of("Steps ahead, such as 12 or 1,24", guess, why, steps), why
+
+
+def _of_plans(facts: Facts) -> tuple[str, ...]:
+    """What the user may know of columns that a calendar tells."""
+    if not facts.finding.known:
+        return ()
+    each = ", ".join(f'"{name}"' for name in facts.finding.known)
+    return (
+        f"Are these known when a forecast is made? Then known = [{each}] makes it better, and a "
+        "board must get their future too.",
+    )
 
 
 def _part(facts: Facts, target: str) -> Float64:

@@ -103,7 +103,7 @@ def test_the_command_writes_a_file_and_says_what_is_next(
     [
         (["plant.csv"], "standard input is no terminal, so nothing can be asked; add --yes"),
         (["plant.csv", "-y", "-o", "x.txt"], "-o x.txt: expected a name that ends in .toml"),
-        (["plant.csv", "-y", "-o", "no/x.toml"], "there is no folder no; make it first"),
+        (["plant.csv", "-y", "-o", "no/x.toml"], "no/x.toml: the folder no is not there"),
         (["plant.csv", "-y", "--horizon", "x"], "--horizon x: expected a whole number"),
         (["plant.csv", "-y", "--pattern", "("], "--pattern (: is no regular expression"),
         (["plant.csv", "-y", "--task", "tagg"], "unknown task 'tagg'; did you mean 'tag'"),

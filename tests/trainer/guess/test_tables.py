@@ -168,7 +168,12 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any]]] = {
         {"channels": ("z", "x", "y")},
     ),
     "groups": (
-        table(("subject", "activity", *AB), 900, lambda i: f"p{i // 90}", lambda i: "ab"[i // 90 % 2]),
+        table(
+            ("subject", "activity", *AB),
+            900,
+            lambda i: f"p{i // 90}",
+            lambda i: "ab"[i // 90 % 2],
+        ),
         {"label": "activity", "group": "subject", "channels": AB},
     ),
     "times that begin again tell the groups": (
