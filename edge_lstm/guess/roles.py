@@ -116,7 +116,7 @@ def _all_stated(stated: Stated) -> list[str]:
 def _reason(column: Column, clock: Clock | None, stated: Stated) -> str:
     """Why a column is no input, "" if it may be one."""
     if column.values is None:
-        return "text"
+        return "no numbers"
     if column.name in stated.channels:
         return ""
     if column.blank:

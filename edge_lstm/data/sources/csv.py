@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from edge_lstm_runtime.inputs.text import KEYS, TextForm
 
@@ -18,6 +20,13 @@ from ..read_text import check_columns, header_of, read_table
 from ..recordings import Recording
 from ..table import Table, Wanted
 from ..tables import TableSection, recordings
+
+
+def _ending(text: str) -> str:
+    if re.fullmatch(r"\.[^./\\]+", text) is None:
+        expected = "expected one point and letters, such as '.txt'"
+        raise PydanticCustomError("ending", "{message}", {"message": expected})
+    return text
 
 
 class Section(TableSection):
@@ -38,7 +47,7 @@ class Section(TableSection):
     comment: str = ""
     skip_rows: Annotated[int, Field(ge=0)] = 0
     encoding: str = ""
-    ending: Annotated[str, Field(pattern=r"^(\.[^./\\]+)?$")] = ".csv"
+    ending: Annotated[str, AfterValidator(_ending)] = ".csv"
 
     @property
     def endings(self) -> tuple[str, ...]:
