@@ -257,7 +257,7 @@ def _is_weekly(series: Float64, day: int) -> bool:
 
     if len(series) < 21 * day or not day:
         return False
-    return distance(7) < 0.9 * np.mean([distance(days) for days in (5, 6, 8, 9)])
+    return bool(distance(7) < 0.9 * np.mean([distance(days) for days in (5, 6, 8, 9)]))
 
 
 def _moved(series: Float64, every: int) -> bool:
