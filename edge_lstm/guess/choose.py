@@ -41,8 +41,9 @@ def choose(train: Many[Sequence], val: Many[Sequence], classes: int) -> Chosen |
     other, truth = _rows(val)
     if x.shape[1] < 2 or len(np.unique(truth)) < 2 or len(np.unique(y)) < classes:
         return None
-    mean = np.nanmean(x, axis=0)
-    deviation = np.nanstd(x, axis=0)
+    known = np.maximum((~np.isnan(x)).sum(axis=0), 1)
+    mean = np.nansum(x, axis=0) / known
+    deviation = np.sqrt(np.nansum((x - mean) ** 2, axis=0) / known)
     deviation[deviation == 0] = 1
     x, other = (np.nan_to_num((values - mean) / deviation) for values in (x, other))
 

@@ -124,10 +124,10 @@ def _reason(column: Column, clock: Clock | None, stated: Stated) -> str:
     known = column.values[~np.isnan(column.values)]
     if len(known) < 0.5 * len(column.values):
         return f"{1 - len(known) / len(column.values):.0%} of it is missing"
-    if column.counts_rows:
-        return "counts the rows"
     if clock is not None and CALENDAR.fullmatch(column.name) and column.whole:
         return f"{' '.join(clock.columns)} tells it"
+    if column.counts_rows:
+        return "counts the rows"
     if len(known) > 1 and (known == known[0]).all():
         return "never changes"
     if not column.name.strip():
@@ -144,18 +144,30 @@ def _group(
         c
         for c in columns.values()
         if c.name not in (stated.label, *stated.targets, *stated.channels)
+        and not CALENDAR.fullmatch(c.name)
         and (c.values is None or c.whole)
         and all(c.texts)
         and 2 <= len(c.distinct) <= len(c.texts) / 3
     ]
     able.sort(key=lambda c: (not GROUP.fullmatch(c.name), len(c.distinct)))
-    for column in able if clock is not None and not increases(clock.seconds, borders) else ():
-        if clock is not None and increases(clock.seconds, borders, column.texts):
-            return column.name, f"{clock.columns[0]} increases within each of {_some(column)}"
+    name, order = _order(columns, clock)
+    if order is not None and not increases(order, borders):
+        for column in able:
+            if column.name != name and increases(order, borders, column.texts):
+                return column.name, f"{name} increases within each of {_some(column)}"
     for column in able:
         if GROUP.fullmatch(column.name) and _in_blocks(column.texts):
             return column.name, f"its name, and rows in blocks: {_some(column)}"
     return None
+
+
+def _order(columns: Mapping[str, Column], clock: Clock | None) -> tuple[str, Float64 | None]:
+    """What tells the order of the rows of a recording: the time, or a column that counts them."""
+    if clock is not None:
+        return clock.columns[0], clock.seconds
+    able = (c for c in columns.values() if not CALENDAR.fullmatch(c.name))
+    found = next((c for c in able if c.counts_rows), None)
+    return ("", None) if found is None else (found.name, found.values)
 
 
 def increases(

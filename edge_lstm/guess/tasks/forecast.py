@@ -30,6 +30,7 @@ AHEAD = 12  # steps
 OTHERS = 12  # columns beside the targets, whose changes are inputs too
 WINDOWS = 2000
 WORTH = 0.02  # of a linear forecast's error, for which the other columns are inputs
+quiet = np.errstate(over="ignore", invalid="ignore")  # too large values are told elsewhere
 DAY = 86400.0
 YEAR = 365.25 * DAY
 
@@ -176,9 +177,9 @@ def _part(facts: Facts, target: str) -> Float64:
     return column
 
 
+@quiet
 def _season(series: Many[Float64]) -> Repeats | None:
-    with np.errstate(all="ignore"):  # values that are too large are told in another place
-        found = [r for s in series if len(s) and (r := period([s])) is not None]
+    found = [r for s in series if len(s) and (r := period([s])) is not None]
     return max(found, key=lambda r: r.autocorrelation, default=None)
 
 
@@ -239,9 +240,10 @@ def _transform(kind: str, keys: dict[str, Key]) -> Table:
 def _from_zero(series: Float64) -> bool:
     """Whether the values begin at 0. A temperature may do so by chance, far above."""
     known = series[~np.isnan(series)]
-    return bool(len(known) and 0 <= known.min() <= 0.02 * known.max())
+    return bool(len(known) and 0 <= known.min() <= 0.005 * known.max())
 
 
+@quiet
 def _skewed(series: Float64) -> bool:
     known = series[~np.isnan(series)]
     if not len(known) or known.std() == 0:
@@ -249,23 +251,31 @@ def _skewed(series: Float64) -> bool:
     return bool((((known - known.mean()) / known.std()) ** 3).mean() > 1)
 
 
+@quiet
 def _is_weekly(series: Float64, day: int) -> bool:
     """Whether a row is nearer to that of a week before than to those of days around it."""
 
     def distance(days: int) -> float:
-        return float(np.nanmean(np.abs(series[days * day :] - series[: -days * day])))
+        return _mean(np.abs(series[days * day :] - series[: -days * day]))
 
     if len(series) < 21 * day or not day:
         return False
     return bool(distance(7) < 0.9 * np.mean([distance(days) for days in (5, 6, 8, 9)]))
 
 
+@quiet
 def _moved(series: Float64, every: int) -> bool:
     """Whether the mean of the last quarter is far from that of the first."""
     quarter = max(every, len(series) // 4)
-    first, last = np.nanmean(series[:quarter]), np.nanmean(series[-quarter:])
-    within = np.nanstd(series[:quarter])
-    return bool(abs(last - first) > 0.5 * within)
+    begin, end = series[:quarter], series[-quarter:]
+    within = _mean(np.abs(begin - _mean(begin)))
+    return bool(abs(_mean(end) - _mean(begin)) > 0.6 * within)
+
+
+def _mean(values: Float64) -> float:
+    """Of those that are known, 0 if none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 PLAN = ForecastPlan()

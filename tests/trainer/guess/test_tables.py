@@ -180,6 +180,14 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any]]] = {
         table(("t", "where", *AB), 900, lambda i: i % 90, lambda i: f"q{i // 90}"),
         {"time": "t", "group": "where", "channels": AB},
     ),
+    "a count that begins anew tells the groups": (
+        table((), 900, lambda i: i // 90, lambda i: i % 90),
+        {
+            "columns": ("column_1", "column_2", "column_3", "column_4"),
+            "group": "column_1",
+            "channels": ("column_3", "column_4"),
+        },
+    ),
     "a column of answers": (
         table(("unit", "rul", *AB), 900, lambda i: i // 90, lambda i: 90 - i % 90),
         {"group": "unit", "channels": AB},
