@@ -42,6 +42,11 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise ConfigError(f"{path}: {wrong}; save it as UTF-8, as TOML has to be") from e
     except OSError as e:
         raise ConfigError(f"{path}: can't be read ({e.strerror or e}); {expected}") from e
+    return config_of(text, path, overrides)
+
+
+def config_of(text: str, path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """As `load_config`, of a text that is, or will be, in the file `path`."""
     values = _parsed(text, path)
     set_keys = []
     for dotted, value in (overrides or {}).items():

@@ -68,7 +68,7 @@ def doubts(
     return said
 
 
-class _Wild(NamedTuple):
+class Wild(NamedTuple):
     """values: the wild ones. recording, row: of the farthest. ratio: in spreads."""
 
     values: int
@@ -86,7 +86,11 @@ def _columns(arrays: Sequence[Float64], k: int) -> Iterator[Float64]:
         let_go(array)
 
 
-def _wild(arrays: Sequence[Float64], k: int) -> _Wild | None:
+def wild(arrays: Sequence[Float64], k: int = 0) -> Wild | None:
+    """The values of a column that are far from all others, None if there are none.
+
+    arrays: (T, C) each. k: the column.
+    """
     known = np.concatenate([column[~np.isnan(column)] for column in _columns(arrays, k)])
     if len(known) < 3:
         return None
@@ -109,7 +113,7 @@ def _wild(arrays: Sequence[Float64], k: int) -> _Wild | None:
             value = float(column[far[0]])
             ratio = abs(value - median) / spread
             count = int((tail >= border).sum())
-            return _Wild(count, place, int(far[0]), value, median, ratio)
+            return Wild(count, place, int(far[0]), value, median, ratio)
     return None
 
 
@@ -121,18 +125,18 @@ def _of_wild(
     setting: Setting,
 ) -> Iterator[str]:
     """k: the column of the arrays. found: the recordings that they are of."""
-    wild = _wild(arrays, k)
-    if wild is None:
+    far = wild(arrays, k)
+    if far is None:
         return
-    more = f" (and {wild.values - 1:,} more so far off)" if wild.values > 1 else ""
-    value = f"{wild.value:.10g}"
+    more = f" (and {far.values - 1:,} more so far off)" if far.values > 1 else ""
+    value = f"{far.value:.10g}"
     advice = "correct it"
     if setting.has_codes:
         with_gaps = " with missing = 'ffill'" if setting.missing == "refuse" else ""
         advice = f'a sensor\'s code for "missing"? Set missing_values = [{value}]{with_gaps}'
     yield (
-        f"{name}: {_place(found[wild.recording], wild.row)} has {value}{more}, "
-        f"{wild.ratio:,.0f} times the usual spread from the median ({wild.median:g}); {advice}, "
+        f"{name}: {_place(found[far.recording], far.row)} has {value}{more}, "
+        f"{far.ratio:,.0f} times the usual spread from the median ({far.median:g}); {advice}, "
         'or normalize = "robust"'
     )
 

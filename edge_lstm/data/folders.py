@@ -76,8 +76,9 @@ def named_parts(pattern: str | None) -> tuple[Collection[str], str]:
         return (), f"is no regular expression: {e}"
 
 
-def inside(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def inside(folder: Path, seen: set[Path] | None = None) -> Iterator[Path]:
     """All files, and hidden folders as they are. seen: the folders that were read."""
+    seen = set() if seen is None else seen
     real = folder.resolve()
     if real in seen:
         return

@@ -26,7 +26,7 @@ LATEST = 1e10
 _TO_SHAPE = str.maketrans("0123456789", "9" * 10)
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 # Digits that may be a date, by their number. The .0 is of a program that had blank cells.
-_DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _PLAIN = re.compile(r"(9+)(\.9)?")
 _FIRST = 1000  # cells that tell whether digits are dates. By chance, one in 1,400 reads as one
 _YEARS = (-2208988800, 4133980800)  # 1900 to 2100, in seconds since 1970
@@ -151,10 +151,10 @@ def _kind(text: str, first: int, size: int) -> _Kind:
         iso = dates.Layout().read(text) is not None
     except ValueError:  # a date that doesn't exist
         iso = True
-    return _Kind(() if number else _formats(text), number, iso, first, size)
+    return _Kind(() if number else formats_of(text), number, iso, first, size)
 
 
-def _formats(text: str) -> tuple[str, ...]:
+def formats_of(text: str) -> tuple[str, ...]:
     """The formats in which a text is laid out."""
     for written, formats in _WRITTEN:
         found = written.fullmatch(text)
@@ -226,9 +226,9 @@ def _place(cells: _Cells, head: str) -> int:
 def _check_digits(cells: _Cells, shapes: list[str]) -> None:
     """Raises DataError for digits of which most read as dates, so that one bad cell hides none."""
     plain = _PLAIN.fullmatch(shapes[0].strip())
-    if len(shapes) > 1 or plain is None or len(plain[1]) not in _DIGITS:
+    if len(shapes) > 1 or plain is None or len(plain[1]) not in DIGITS:
         return
-    times = Times(_DIGITS[len(plain[1])] + (".0" if plain[2] else ""))
+    times = Times(DIGITS[len(plain[1])] + (".0" if plain[2] else ""))
     found = []
     for k, text in enumerate(cells.texts[:_FIRST]):
         try:

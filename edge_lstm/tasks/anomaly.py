@@ -42,6 +42,7 @@ class AnomalyTask(forecast.ForecastTask):
         "raw": "edge_lstm.compare.detectors:raw_value",
         "rolling": "edge_lstm.compare.detectors:rolling_z",
     }
+    quick = ("raw", "rolling")
     networks = False
 
 

@@ -55,6 +55,7 @@ class Task(ABC):
     simple        the `baselines` of its metrics, with their titles in a report
     rivals        rows of `edge-lstm compare`: by name, "module:function", because they need heavy
                   libraries. The function makes a `compare.rows.Row` of a `Case`
+    quick         those of them that take a second, for `edge-lstm data`
     networks      whether that table has a network of each type of recurrent layers too
     """
 
@@ -64,6 +65,7 @@ class Task(ABC):
     printed: ClassVar[tuple[str, ...]] = ()
     simple: ClassVar[Mapping[str, str]] = {}
     rivals: ClassVar[Mapping[str, str]] = {}
+    quick: ClassVar[tuple[str, ...]] = ()
     networks: ClassVar[bool] = True
 
     def fitted(self, spec: ModelSpec, splits: Splits, monitor: str) -> Any:  # noqa: ARG002

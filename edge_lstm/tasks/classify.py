@@ -114,6 +114,7 @@ class ClassTask(Task):
         "logistic": "edge_lstm.compare.classifiers:logistic",
         "dtw": "edge_lstm.compare.classifiers:nearest",
     }
+    quick = ("logistic",)
 
     def targets(
         self,

@@ -189,6 +189,7 @@ class ForecastTask(NumberTask):
         "dlinear": "edge_lstm.compare.dlinear:dlinear",
         "boosting": "edge_lstm.compare.boosting:boosting",
     }
+    quick: ClassVar[tuple[str, ...]] = ("naive", "seasonal", "ridge")
 
     def truth(self, spec: ModelSpec, sequence: Sequence) -> Float64:
         return future(spec, sequence.x)

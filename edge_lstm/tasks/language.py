@@ -115,6 +115,7 @@ class CharacterTask(Task):
         "unigram": "edge_lstm.compare.characters:unigram",
         "bigram": "edge_lstm.compare.characters:bigram",
     }
+    quick = ("unigram", "bigram")
 
     def targets(
         self,

@@ -86,6 +86,7 @@ class RegressionTask(NumberTask):
         "mean": "edge_lstm.compare.regressions:mean",
         "linear": "edge_lstm.compare.regressions:linear",
     }
+    quick = ("mean", "linear")
     errors: ClassVar[Mapping[str, str]] = {"rmse": " over all steps", "rmse_last": f" {LAST}"}
 
     def check_known(self, spec: ModelSpec, unknown: NDArray[np.bool_]) -> None:

@@ -95,6 +95,7 @@ class TagTask(Task):
     rivals: ClassVar[Mapping[str, str]] = {
         name: f"edge_lstm.compare.taggers:{name}" for name in simple
     }
+    quick = ("majority", "threshold", "logistic")
 
     def targets(
         self,

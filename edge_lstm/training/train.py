@@ -36,6 +36,7 @@ from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, shuffled
 from ..data.remembered import remembered
 from ..data.season import with_season
+from ..overview.short import amounts, classes_in_words
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
 from ..results.notes import notes
@@ -97,23 +98,15 @@ def train(
         fabric.barrier()
         check_alike(fabric, config, splits.fingerprint, out)
         reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
-        reporter.line(f"data: {_amounts(splits)}")
+        reporter.line(f"data: {amounts(splits)}")
+        if words := classes_in_words(splits):
+            reporter.line(f"classes: {words}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
         names = trackers if fabric.is_global_zero else ()
         tracking = held.enter_context(Tracking(names, out, reporter, resume=resume))
         with one():
             return _train(config, splits, out, fabric, tracking, resume=resume)
-
-
-def _amounts(splits: Splits) -> str:
-    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
-    said = []
-    for name, sequences in parts.items():
-        steps = sum(len(s.x) for s in sequences)
-        several = "s" if len(sequences) > 1 else ""
-        said.append(f"{name} {steps:,} steps of {len(sequences):,} sequence{several}")
-    return ", ".join(said)
 
 
 def _train(

@@ -68,6 +68,8 @@ JOBS = {
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
     "info": Job("info {bundle}"),
     "recipes": Job("recipes"),
+    "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
+    "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),
     "targets": Job("targets"),
     "lint": Job("lint {bundle} --target rk3588 --scheme fp16", code=1),
     "converter": Job("converter"),
@@ -115,6 +117,7 @@ def make_place(folder: Path, trained: Run) -> Place:
         _write_recordings(trained, data, first)
         files[name] = folder / f"{name}.toml"
         files[name].write_text(CONFIG.format(data=data.name, first=first), "utf-8")
+    files["data"] = folder / "config.csv"
     return Place(folder, files)
 
 

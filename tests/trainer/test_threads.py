@@ -264,7 +264,8 @@ def test_a_configured_number(
     assert run.metrics["threads"] == [{"epoch": 1, "threads": MANY, "why": "[train] threads"}]
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("data: training ")
-    assert said[1] == f"{MANY} threads from epoch 1 on: [train] threads"
+    assert said[1].startswith("classes: ")
+    assert said[2] == f"{MANY} threads from epoch 1 on: [train] threads"
     header, *rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert header.split(",")[-1] == "threads"
     assert [row.split(",")[-1] for row in rows] == [str(MANY)] * 2

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from edge_lstm_runtime.inputs.text import KEYS, TextForm
 
@@ -20,6 +22,13 @@ from ..table import Table, Wanted
 from ..tables import TableSection, recordings
 
 
+def _ending(text: str) -> str:
+    if re.fullmatch(r"\.[^./\\]+", text) is None:
+        expected = "expected one point and letters, such as '.txt'"
+        raise PydanticCustomError("ending", "{message}", {"message": expected})
+    return text
+
+
 class Section(TableSection):
     """[data] of source "csv".
 
@@ -29,6 +38,7 @@ class Section(TableSection):
     comment    lines that begin with this are skipped
     skip_rows  lines before the header
     encoding   such as "latin-1". If left out, that of the byte order mark, or else UTF-8
+    ending     of the files that a folder is read for, such as ".txt", packed by gzip too
     """
 
     separator: str = ","
@@ -37,10 +47,12 @@ class Section(TableSection):
     comment: str = ""
     skip_rows: Annotated[int, Field(ge=0)] = 0
     encoding: str = ""
+    ending: Annotated[str, AfterValidator(_ending)] = ".csv"
 
     @property
     def endings(self) -> tuple[str, ...]:
-        return (".csv.gz", ".csv")
+        ending = self.ending.lower()
+        return (f"{ending}.gz", ending)
 
     @property
     def form(self) -> TextForm:

@@ -50,6 +50,8 @@ def test_classify_learns_and_writes_its_run(
         "data: training 105 steps of 6 sequences, validation 35 steps of 2 sequences, "
         "test 35 steps of 2 sequences"
     )
+    classes = "rest 3/1/1, walk 3/1/1 (sequences of training/validation/test)"
+    assert err.pop(0) == f"classes: {classes}"
     assert err.pop(0) == "1 thread from epoch 1 on: PyTorch's default"
     assert [line.split()[1] for line in err[:10]] == [f"{k}/10" for k in range(1, 11)]
     assert all("samples/s" in line and "val loss" in line and "s left" in line for line in err[:10])

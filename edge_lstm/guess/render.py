@@ -1,0 +1,72 @@
+"""A draft as a commented TOML file."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from edge_lstm_runtime.shown import in_a_line, is_plain
+
+from .draft import Draft, Key, Table
+
+WIDTH = 100
+COLUMN = 28  # where a comment begins, if the key is shorter
+
+
+def rendered(draft: Draft, about: tuple[str, ...]) -> str:
+    """The text of the file. about: lines of comment at its top."""
+    head = "\n".join(_comments(about))
+    return "\n\n".join([head, *(_table(table) for table in draft.tables)]) + "\n"
+
+
+def _table(table: Table) -> str:
+    name = f"[[{table.name}]]" if table.listed else f"[{table.name}]"
+    lines = [*_comments(table.remarks), name]
+    for key, each in table.keys.items():
+        lines += _line(key, each)
+    return "\n".join(lines)
+
+
+def _line(key: str, each: Key) -> list[str]:
+    """The key with its reason behind it, or above it if the line is too long."""
+    line = f"{key} = {literal(each.value)}"
+    why = in_a_line(each.why)
+    if not why:
+        return _broken(key, each.value) if len(line) > WIDTH else [line]
+    both = f"{line:<{COLUMN}}  # {why}"
+    if len(both) <= WIDTH:
+        return [both]
+    return [*_comments((why,)), *(_broken(key, each.value) if len(line) > WIDTH else [line])]
+
+
+def _broken(key: str, value: Any) -> list[str]:
+    """A list over several lines."""
+    if not isinstance(value, list | tuple):
+        return [f"{key} = {literal(value)}"]
+    inside = textwrap.wrap(
+        "\n".join(f"{literal(each)}," for each in value).replace(" ", "\0"), WIDTH - 4
+    )
+    return [f"{key} = [", *("    " + line.replace("\0", " ") for line in inside), "]"]
+
+
+def _comments(lines: tuple[str, ...]) -> list[str]:
+    wrapped = (textwrap.wrap(in_a_line(line), WIDTH - 2, break_long_words=False) for line in lines)
+    return [f"# {line}".rstrip() for found in wrapped for line in found or [""]]
+
+
+def literal(value: Any) -> str:
+    """A value in TOML: a text with a backslash in single quotes, because it is a pattern."""
+    if isinstance(value, str) and "\\" in value and "'" not in value and is_plain(value):
+        return f"'{value}'"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_name(k)} = {literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _name(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else json.dumps(key, ensure_ascii=False)

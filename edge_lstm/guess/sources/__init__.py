@@ -1,0 +1,1 @@
+"""How each source finds its data. A file has `find(asked) -> Finding | None`."""

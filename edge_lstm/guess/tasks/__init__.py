@@ -1,0 +1,1 @@
+"""What each task makes of the data. A file has `PLAN`, see `plan.py`."""

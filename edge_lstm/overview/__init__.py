@@ -1,0 +1,1 @@
+"""What there is in the data of a configuration, before anything is trained."""
