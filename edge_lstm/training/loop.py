@@ -64,6 +64,7 @@ class Training:
     """A model with its optimizer and data, and how far it has come.
 
     out: the folder for the checkpoints. network: the net to train, of the specification `spec`.
+    watch: the history after each epoch -> why training ends there, "" if it goes on.
     """
 
     config: Config
@@ -75,6 +76,7 @@ class Training:
     network: dataclasses.InitVar[type[CompactNet]] = CompactNet
     _: dataclasses.KW_ONLY
     teacher: Teacher | None = None
+    watch: Callable[[list[dict[str, float]]], str] | None = None
 
     def __post_init__(self, splits: Splits, network: type[CompactNet]) -> None:
         config = self.config.train
@@ -312,6 +314,8 @@ class Training:
         elif config.patience and progress.epochs_without_better >= config.patience:
             without = f"{config.patience} epochs without a better {config.monitor}"
             progress.finished = f"stopped after epoch {progress.epoch}: {without}"
+        elif self.watch is not None and (why := self.watch(progress.history)):
+            progress.finished = f"stopped after epoch {progress.epoch}: {why}"
         return better
 
     def _score(self, row: dict[str, float]) -> tuple[float, float]:
