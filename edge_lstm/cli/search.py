@@ -11,7 +11,9 @@ from edge_lstm_runtime.errors import ConfigError
 
 from ..config.load import load_config
 from ..search.budget import parse_budget
+from ..search.clock import read_bench
 from ..search.engines import ENGINES
+from ..search.run import Options, search
 from ..tasks.base import task_of
 from ._shared import add_changes, changes
 
@@ -122,10 +124,6 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--address is for Ray, and --engine is {args.engine}; remove it")
     config = load_config(args.config, changes(args))
     engine.check()
-
-    from ..search.clock import read_bench
-    from ..search.run import Options, search
-
     bench = "" if args.bench is None else read_bench(args.bench)
     options = Options(budget, engine, args.trials, args.workers, bench, args.storage, args.address)
     result = search(config, args.out, options)

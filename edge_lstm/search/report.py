@@ -68,8 +68,11 @@ def _best(plan: Plan, found: Found) -> Point:
 
 
 def front(plan: Plan, found: Found) -> list[Point]:
-    """The points that no other one beats, in bytes or in microseconds, the cheapest first."""
-    whole_ones = points(row for row in found.rows if not row.stopped)
+    """The points within the budget that no other one beats, in bytes or in microseconds.
+
+    The fewest bytes first.
+    """
+    whole_ones = fitting(found.rows, plan.budget)
     by = [
         point
         for quantity, _ in FIGURES
