@@ -32,6 +32,7 @@ from edge_lstm_runtime.errors import ConfigError, EdgeLstmError, TrainingError
 
 from .costs import over
 from .engines import Found, Job
+from .importance import importance
 from .plan import Plan
 from .proposals import directions, objectives, sampler, suggest
 from .rows import Row
@@ -110,7 +111,8 @@ def run(job: Job) -> Found:
     if rows := rows_of(study):
         job.say(f"goes on: {len(rows)} trials of this search are in the storage")
     with ExitStack() as held:
-        workers = [_Worker(job, url, k) for k in range(job.workers)]
+        some = 0 if finished(study, job.trials) else job.workers
+        workers = [_Worker(job, url, k) for k in range(some)]
         for worker in workers:
             held.callback(worker.end)
         while True:
@@ -135,21 +137,7 @@ def found(study: Study, plan: Plan) -> Found:
             failed[origin(trial)] = trial.user_attrs.get(ERROR, "its worker died each time")
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     not_trained = sum(SURPLUS not in trial.user_attrs for trial in pruned)
-    return Found(rows_of(study), failed, not_trained, _importance(study, plan))
-
-
-def _importance(study: Study, plan: Plan) -> dict[str, float]:
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of trials that are all alike
-        try:
-            shares = optuna.importance.get_param_importances(
-                study, target=lambda t: t.values[0] if plan.higher else -t.values[0]
-            )
-        except (ValueError, RuntimeError):  # no dimension, or no difference
-            return {}
-    return shares if any(shares.values()) else {}
+    return Found(rows_of(study), failed, not_trained, importance(study, plan))
 
 
 def rows_of(study: Study) -> list[Row]:
@@ -215,23 +203,29 @@ def me() -> list[Any]:
 def work(study: Study, trials: Trials, wanted: int) -> None:
     """Take trials until `wanted` are done, whoever does them."""
     base = trials.plan.config.train.seed
-    while True:
+    while not finished(study, wanted):
         trials.alive()
         requeue(study)
         every = study.get_trials(deepcopy=False)
-        counted = {origin(t) for t in every if t.state != TrialState.PRUNED}
-        open_ones = [t for t in every if not t.state.is_finished()]
         waiting = any(t.state == TrialState.WAITING for t in every)
-        exhausted = len(every) - len(counted) > MOST * wanted
-        if not waiting and (len(counted) >= wanted or exhausted):
-            if not open_ones:
-                return
+        if not waiting and _enough(every, wanted):
             time.sleep(POLL)  # for one whose worker may die
             continue
         # Each proposal has a seed of its own, so that a search that goes on repeats none.
         first = {origin(t) for t in every}
         study.sampler = sampler(1_000_003 * base + len(first), wanted)
         _take_one(study, trials, wanted)
+
+
+def finished(study: Study, wanted: int) -> bool:
+    every = study.get_trials(deepcopy=False)
+    return _enough(every, wanted) and all(t.state.is_finished() for t in every)
+
+
+def _enough(every: Sequence[FrozenTrial], wanted: int) -> bool:
+    """Whether so many trials are trained or in training, or most proposals are over the budget."""
+    counted = {origin(t) for t in every if t.state != TrialState.PRUNED}
+    return len(counted) >= wanted or len(every) - len(counted) > MOST * wanted
 
 
 def _take_one(study: Study, trials: Trials, wanted: int) -> None:

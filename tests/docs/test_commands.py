@@ -27,7 +27,7 @@ EMPTY = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": str(Path.home()),
 }
-SHORTENED = re.compile(r"^(edge-lstm (?:train|compare) .*?)(  +#.*)?$", re.MULTILINE)
+SHORTENED = re.compile(r"^(edge-lstm (?:train|compare|search) .*?)(  +#.*)?$", re.MULTILINE)
 
 
 def blocks() -> list[tuple[str, str]]:

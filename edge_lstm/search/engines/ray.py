@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from . import Engine
 
-ENGINE = Engine("ray", "ray", "edge_lstm.search.with_ray:run")
+ENGINE = Engine("ray", "ray", "edge_lstm.search.ray_token:run")
