@@ -7,7 +7,7 @@ FOLDER/chosen.toml                          the configuration that was chosen
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,14 @@ from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure, save_figu
 from ..training import checkpoint
 from .engines import Found
 from .plan import Plan
-from .rows import Point, choose, fitting, pareto, points
+from .rows import Point, best_of, choose, fitting, pareto, points
 from .table import cost, measured, net, settings, table, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NARROW = 4  # the least range of a logarithmic axis
 FIGURES = (("bytes", "bytes"), ("us", "us per step"))
 
 
@@ -32,21 +33,23 @@ def sentences(plan: Plan, found: Found, chosen: Point, timed: str) -> list[str]:
     """What stands behind the figures."""
     each = f"{plan.recordings} validation recording{'s' if plan.recordings > 1 else ''}"
     draws = plan.asked.draws
-    drawn = f"in each of {draws} draws of the validation split" if plan.redrawn else ""
-    drawn = drawn or f"the same in each of {draws} seeds"
+    mean = f"the mean over {draws} trainings" if draws > 1 else "of one training"
+    others = "others in each of them" if plan.redrawn else "the same in all of them"
+    drawn = f", {others}" if draws > 1 else ""
     steps = ""
     if plan.metric == "accuracy" and plan.recordings < 100:
-        steps = f": one of them moves a draw by up to {1 / plan.recordings:.3g}"
+        steps = f": one of them moves a training's accuracy by up to {1 / plan.recordings:.3g}"
+    chief = plan.budget.chief
+    best = best_of(fitting(found.rows, plan.budget), chief, higher=plan.higher)
     stopped = sum(bool(row.stopped) for row in found.rows)
     said = [
-        f"{plan.title} is the mean over {draws} trainings, on {each}, {drawn}{steps}.",
-        f"{len(found.rows)} trials were trained, {stopped} of them not to their end. "
-        f"{found.over} proposals were over the budget ({plan.budget or 'none'}) and never trained.",
+        f"{plan.title} is {mean}, on {each}{drawn}{steps}.",
+        f"{len(found.rows)} trials were trained, {stopped} of them not to their end.",
+        f"Over the budget ({str(plan.budget) or 'none'}) and not trained: {found.over} proposals.",
         f"Microseconds: {timed}.",
-        f"Chosen: the fewest {plan.budget.chief} within a standard error of the best "
-        f"{plan.title} ({figure(_best(plan, found).metric)} "
-        f"± {figure(_best(plan, found).error, 2)}, trial {_best(plan, found).row.number}) that "
-        f"keeps the budget: trial {chosen.row.number} in {chosen.number_format}.",
+        f"Chosen: the fewest {chief} within a standard error of the best {plan.title} that keeps "
+        f"the budget ({figure(best.metric)} ± {figure(best.error, 2)}, trial {best.row.number}): "
+        f"trial {chosen.row.number} in {chosen.number_format}.",
     ]
     if found.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found.importance.items())
@@ -57,14 +60,6 @@ def sentences(plan: Plan, found: Found, chosen: Point, timed: str) -> list[str]:
     for number, why in found.failed.items():
         said.append(f"Trial {number} failed: {why}")
     return said
-
-
-def _best(plan: Plan, found: Found) -> Point:
-    sign = 1 if plan.higher else -1
-    return max(
-        fitting(found.rows, plan.budget),
-        key=lambda p: (sign * p.metric, -p.costs[plan.budget.chief], -p.row.number),
-    )
 
 
 def front(plan: Plan, found: Found) -> list[Point]:
@@ -123,7 +118,7 @@ def _toml(plan: Plan, chosen: Point) -> str:
 def _values(
     plan: Plan, found: Found, best: Sequence[Point], chosen: Point, said: list[str]
 ) -> dict[str, Any]:
-    return {
+    values = {
         "plan": plan.to_dict(),
         "trials": [row.to_dict() for row in found.rows],
         "failed": {str(number): why for number, why in found.failed.items()},
@@ -133,6 +128,16 @@ def _values(
         "importance": dict(found.importance),
         "said": said,
     }
+    return {key: _finite(part) for key, part in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, which is the time of a net that nothing here runs."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _point(point: Point) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _point(point: Point) -> dict[str, Any]:
 
 
 def picture(plan: Plan, found: Found, chosen: Point) -> Figure:
-    """The metric over bytes and over microseconds, on logarithmic axes."""
+    """The metric over bytes and over microseconds."""
     figure = new_figure(11, 4)
     for ax, (quantity, title) in zip(figure.subplots(1, 2, sharey=True), FIGURES, strict=True):
         _panel(ax, plan, found, chosen, quantity)
@@ -156,6 +161,8 @@ def picture(plan: Plan, found: Found, chosen: Point) -> Figure:
 
 
 def _panel(ax: Axes, plan: Plan, found: Found, chosen: Point, quantity: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     every = [p for p in points(found.rows) if math.isfinite(p.costs[quantity])]
     for number_format, marker in (("float32", "o"), ("int8", "s")):
         for stopped, alpha in ((False, 0.9), (True, 0.25)):
@@ -188,5 +195,10 @@ def _panel(ax: Axes, plan: Plan, found: Found, chosen: Point, quantity: str) -> 
         ax.scatter(*place, s=120, facecolors="none", edgecolors="0.1", label="chosen")
     if quantity in plan.budget.limits:
         ax.axvline(plan.budget.limits[quantity], color="0.6", linestyle=":", label="budget")
-    ax.set_xscale("log")
+    values = [p.costs[quantity] for p in every]
+    if values and max(values) > NARROW * min(values):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     ax.grid(alpha=0.3)

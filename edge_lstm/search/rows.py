@@ -88,6 +88,12 @@ def pareto(found: Sequence[Point], quantity: str, *, higher: bool) -> list[Point
     return front
 
 
+def best_of(found: Sequence[Point], quantity: str, *, higher: bool) -> Point:
+    """The best metric. Of equals the cheapest, and then the earliest."""
+    sign = 1 if higher else -1
+    return max(found, key=lambda p: (sign * p.metric, -p.costs[quantity], -p.row.number))
+
+
 def choose(found: Sequence[Point], quantity: str, *, higher: bool) -> Point:
     """The cheapest one whose metric is within a standard error of the best one's.
 
@@ -95,7 +101,7 @@ def choose(found: Sequence[Point], quantity: str, *, higher: bool) -> Point:
     same, the better one, and then the earlier one.
     """
     sign = 1 if higher else -1
-    best = max(found, key=lambda p: (sign * p.metric, -p.costs[quantity], -p.row.number))
+    best = best_of(found, quantity, higher=higher)
     least = sign * best.metric - best.error
     near = [p for p in found if sign * p.metric >= least]
     return min(near, key=lambda p: (p.costs[quantity], -sign * p.metric, p.row.number))

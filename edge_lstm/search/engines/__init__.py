@@ -66,7 +66,7 @@ class Engine:
     def check(self) -> None:
         """Raises MissingDependencyError."""
         if find_spec(self.package) is None:
-            raise MissingDependencyError(f"{self.package}, which this search needs,", self.extra)
+            raise MissingDependencyError(self.package, self.extra)
 
     def run(self, job: Job) -> Found:
         found: Found = resolve_name(self.function)(job)
