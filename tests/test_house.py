@@ -44,7 +44,6 @@ LATE = {
     "statsmodels": "heavy: one baseline needs it",
     "threadpoolctl": "comes with sklearn, for the same baselines",
     "aeon": "heavy: only its data sets need it",
-    "ray": "heavy, and optional: only a search on a cluster needs it",
     "keras": "heavy, and optional: a net of Keras alone needs it",
     "h5py": "optional: comes with Keras",
     "ai_edge_litert": "optional: a net of TFLite alone needs it",
