@@ -60,7 +60,8 @@ def search(config: Config, out: str | Path, options: Options, *, quiet: bool = F
     DataError, and TrainingError for a folder that can't be used.
     """
     out = Path(out)
-    with claimed(out, "search", (FILE,), resume=(out / FILE).exists()):
+    begun = (out / FILE).exists()
+    with claimed(out, "search", (FILE,), resume=begun, again="type the command again"):
         reporter = Reporter(quiet=quiet)
         setting = make_setting(config, options.budget, options.bench, out)
         _same_plan(out / FILE, setting.plan)

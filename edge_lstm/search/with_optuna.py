@@ -37,13 +37,14 @@ from .plan import Plan
 from .proposals import directions, objectives, sampler, suggest
 from .rows import Row
 from .table import trial_line
-from .trial import Trials
+from .trial import TRIALS, Trials
 
 BEAT = 5  # seconds between heartbeats
 GRACE = 30  # seconds without one after which a worker counts as dead
 RETRIES = 5  # of a trial, before it counts as failed
 POLL = 0.5  # seconds between looks at the storage
 MOST = 25  # proposals for each trial. If more are over the budget, little of the space fits
+ROOM = 500_000  # bytes of a new study, and somewhat more
 ROW = "row"
 WORKER = "worker"
 ERROR = "error"
@@ -104,6 +105,8 @@ def open_study(url: str, plan: Plan, trials: int) -> Study:
 
 def run(job: Job) -> Found:
     """Raises TrainingError if a worker fails for a reason that another one would meet too."""
+    if not job.storage:
+        _check_room(job.folder)
     url = job.storage or f"sqlite:///{job.folder.resolve() / 'study.db'}"
     study = open_study(url, job.plan, job.trials)
     study.enqueue_trial(job.start, skip_if_exists=True)
@@ -111,6 +114,7 @@ def run(job: Job) -> Found:
     if rows := rows_of(study):
         job.say(f"goes on: {len(rows)} trials of this search are in the storage")
     with ExitStack() as held:
+        held.callback(_clean, job.folder)  # after the workers have ended
         some = 0 if finished(study, job.trials) else job.workers
         workers = [_Worker(job, url, k) for k in range(some)]
         for worker in workers:
@@ -127,6 +131,21 @@ def run(job: Job) -> Found:
                 break
             time.sleep(POLL)
     return found(study, job.plan)
+
+
+def _clean(folder: Path) -> None:
+    """Remove what a worker was writing as it was ended."""
+    for leftover in (folder / TRIALS).glob("*/*/.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def _check_room(folder: Path) -> None:
+    """Raise OSError if there is none for a study. SQLite would only say that it can't write."""
+    probe = folder / ".room.tmp"
+    try:
+        probe.write_bytes(bytes(ROOM))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def found(study: Study, plan: Plan) -> Found:
