@@ -22,6 +22,7 @@ from ..data.statistics import make_spec
 from .budget import Budget
 from .space import SIZE, Choice, Range, Space, Values
 
+LARGE = 10_000_000  # parameters, which would have to be made to be counted
 Microseconds = Callable[[ModelSpec, str], float]  # of a net in a number format
 
 
@@ -68,8 +69,11 @@ def has_int8(network: Network) -> bool:
 def bytes_of(spec: ModelSpec, number_format: str) -> int:
     """The bytes of the constants in flash, as a C export has them.
 
-    Those of the weights alone if the native library is not here, or can't run the network.
+    Those of the weights alone if the native library is not here, or can't run the network, and of a
+    network too large for a board.
     """
+    if spec.network.parameters > LARGE:
+        return stored_bytes(spec.network, number_format)
     try:
         weights = random_weights(spec.network)
         return NativeBackend(spec, weights, number_format, kernel="portable").weight_bytes

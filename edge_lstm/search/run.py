@@ -27,7 +27,7 @@ from .engines import Engine, Job
 from .plan import FILE, Plan
 from .report import chosen_of, write
 from .rows import Point
-from .setting import Setting, make_setting
+from .setting import TIMES, Setting, make_setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,12 @@ def search(config: Config, out: str | Path, options: Options, *, quiet: bool = F
     begun = (out / FILE).exists()
     with claimed(out, "search", (FILE,), resume=begun, again="type the command again"):
         reporter = Reporter(quiet=quiet)
-        setting = make_setting(config, options.budget, options.bench, out)
+        try:
+            setting = make_setting(config, options.budget, options.bench, out)
+        except BaseException:
+            if not begun:
+                (out / TIMES).unlink(missing_ok=True)
+            raise
         _same_plan(out / FILE, setting.plan)
         return _searched(setting, out, options, reporter)
 

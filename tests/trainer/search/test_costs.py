@@ -107,6 +107,13 @@ def test_without_the_native_library_those_of_the_weights(monkeypatch: pytest.Mon
         native.library.cache_clear()
 
 
+def test_of_a_net_that_no_board_has_no_weights_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_lstm.search.costs.random_weights", lambda _: pytest.fail("made"))
+    spec = make_spec(hidden=4096, channels=3, outputs=2)
+    parameters = 4 * 4096 * (3 + 4096 + 1) + 2 * 4096 + 2
+    assert bytes_of(spec, "float32") == 4 * parameters
+
+
 def test_a_net_both_ways_has_no_int8(costs: Costs) -> None:
     spec = make_spec(bidirectional=True)
     costs.spec = lambda _: spec  # type: ignore[method-assign]

@@ -20,8 +20,9 @@ from edge_lstm.search.engines import ENGINES, Found
 from edge_lstm.search.importance import importance
 from edge_lstm.search.report import chosen_of, write
 from edge_lstm.search.rows import Row
+from edge_lstm.search.run import Options, search
 from edge_lstm.search.setting import Setting, make_setting
-from edge_lstm_runtime.errors import MissingDependencyError
+from edge_lstm_runtime.errors import ConfigError, MissingDependencyError
 from edge_lstm_runtime.files import unsealed_json
 
 CLASSIFY = """
@@ -109,6 +110,17 @@ def test_files(setting: Setting, tmp_path: Path) -> None:
     assert [t.type for t in read.data.derivation.transforms] == ["difference"]
     assert read.train.refit
     assert (tmp_path / "search.png").stat().st_size > 10_000
+
+
+def test_a_search_that_can_not_begin_leaves_nothing(
+    classify_csv: Path,  # noqa: ARG001
+    configure: Configure,
+    tmp_path: Path,
+) -> None:
+    options = Options(Budget({"us": 1e-6}), ENGINES.load("optuna").ENGINE, 1, 1)
+    with pytest.raises(ConfigError, match="no net of the space fits; the smallest one"):
+        search(configure(CLASSIFY), tmp_path / "found", options, quiet=True)
+    assert not (tmp_path / "found").exists()
 
 
 def test_none_is_chosen_if_none_fits(setting: Setting) -> None:
