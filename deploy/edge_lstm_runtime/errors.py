@@ -72,4 +72,5 @@ class ConverterDiedError(ConversionError):
 class MissingDependencyError(EdgeLstmError):
     def __init__(self, package: str, extra: str):
         self.package = package
+        self.extra = extra
         super().__init__(f"{package} is not installed; run: {pip_install(extra)}")

@@ -34,6 +34,7 @@ _FOLDERS = {  # by the files in them
     "best.pt": RUN,
     "last.pt": RUN,
     "plan.json": "the folder of a comparison",
+    "study.json": "the folder of a search",
     "fold0": "the folder of a cross-validation",
     "model.json": "a folder of C source",
 }
@@ -79,6 +80,8 @@ def _advice(path: Path, found: str, expected: str) -> str:
         return "; it runs as a part of a bundle"
     if found == _FOLDERS["plan.json"]:
         return f"; its run is in a folder of {path}"
+    if found == _FOLDERS["study.json"]:
+        return f"; its chosen run is {path / 'chosen'}"
     if found == _FOLDERS["fold0"]:
         return f"; its runs are {path / 'fold0'} and those beside it"
     return ""

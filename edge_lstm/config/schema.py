@@ -26,7 +26,8 @@ from ..tasks import TASKS
 from .base import Contradiction, Section, belongs, with_fact
 from .common import AugmentConfig, DistillConfig, FrontEndConfig, PruneConfig, QuantizeConfig
 from .renamed import current
-from .sections import Asked, DataSection, TaskSection, TrainConfig
+from .search import SearchConfig
+from .sections import MAX_LAYERS, Asked, DataSection, TaskSection, TrainConfig
 
 OPTIONAL = ("front_end", "augment", "distill", "prune", "quantize")  # sections
 
@@ -61,6 +62,7 @@ class Config(Section):
     """A whole configuration.
 
     folder: the file's. Relative data paths are looked for there first.
+    search: no part of a run, which neither keeps nor compares it.
     """
 
     data: Annotated[SerializeAsAny[DataSection], _by(SOURCES, "source")]
@@ -71,6 +73,7 @@ class Config(Section):
     augment: AugmentConfig | None = None
     prune: PruneConfig | None = None
     distill: DistillConfig | None = None
+    search: SearchConfig | None = Field(default=None, exclude=True)
     folder: str = Field(default=".", exclude=True)
 
     @field_validator("train", mode="wrap")
@@ -112,6 +115,10 @@ class Config(Section):
             yield from self.prune.rules(self.model.units, refit=self.train.refit)
         if self.distill is not None:
             yield from self.distill.rules(self.model.units, listed=self.model.layers is not None)
+        if self.search is not None:
+            yield from self.search.rules(
+                most_layers=MAX_LAYERS, windows=self.data.window is not None
+            )
 
     def _of_other_tasks(self) -> Iterator[Contradiction]:
         """The keys that other tasks take and this one doesn't."""

@@ -14,8 +14,17 @@ from .checkpoint import check_folder, make_folder
 
 
 @contextlib.contextmanager
-def claimed(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> Iterator[None]:
+def claimed(
+    out: Path,
+    what: str,
+    marks: tuple[str, ...],
+    *,
+    resume: bool,
+    again: str = "go on with --resume",
+) -> Iterator[None]:
     """Check the folder as `check_folder` does, make it, and keep other processes out of it.
+
+    again: the advice after an interruption, if the `what` was begun.
 
     If nothing was written into it, it is removed again. Raises TrainingError if another process
     holds it, if it can't be made, and if a file in it can't be written.
@@ -34,10 +43,10 @@ def claimed(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) -> It
             yield
         except OSError as e:
             begun = any((out / mark).exists() for mark in marks)
-            again = "go on with --resume" if begun else "start again"
+            advice = again if begun else "start again"
             raise TrainingError(
                 f"can't write {e.filename or out}: {e.strerror or e}; every file is whole, the old "
-                f"one or the new one; mend the cause and {again}"
+                f"one or the new one; mend the cause and {advice}"
             ) from e
         finally:
             for folder in new:

@@ -69,6 +69,7 @@ class Training:
 
     out: the folder for the checkpoints. network: the net to train, of the specification `spec`.
     loggers: those that take the rows of history.csv too.
+    watch: the history after each epoch -> why training ends there, "" if it goes on.
     """
 
     config: Config
@@ -81,6 +82,7 @@ class Training:
     _: dataclasses.KW_ONLY
     teacher: Teacher | None = None
     loggers: Many[Logger] = ()
+    watch: Callable[[list[dict[str, float]]], str] | None = None
 
     def __post_init__(self, splits: Splits, network: type[CompactNet]) -> None:
         config = self.config.train
@@ -324,6 +326,8 @@ class Training:
         elif config.patience and progress.epochs_without_better >= config.patience:
             without = f"{config.patience} epochs without a better {config.monitor}"
             progress.finished = f"stopped after epoch {progress.epoch}: {without}"
+        elif self.watch is not None and (why := self.watch(progress.history)):
+            progress.finished = f"stopped after epoch {progress.epoch}: {why}"
         return better
 
     def _score(self, row: dict[str, float]) -> tuple[float, float]:

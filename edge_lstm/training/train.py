@@ -129,7 +129,7 @@ def _train(
     if last is not None:
         before = Config.from_dict(last["config"], last["folder"])
         before, _ = with_season(before, spec, splits)  # a run of an earlier version has none
-        _check_same(last, before, config, spec.to_dict(), splits.fingerprint, out)
+        check_same(last, before, config, spec.to_dict(), splits.fingerprint, out)
     if last is not None and last["progress"]["finished"] and (out / checkpoint.METRICS).exists():
         reporter.line(f"{out}: {last['progress']['finished']}; there is nothing to resume")
         return load_run(out)
@@ -281,7 +281,7 @@ def make_fabric(settings: TrainConfig) -> Fabric:
     return fabric
 
 
-def _check_same(
+def check_same(
     last: dict[str, Any],
     before: Config,
     config: Config,

@@ -37,8 +37,10 @@ NOBODY = 54321  # a user without an entry in the system's list
 FULL = "No space left on device; make room, or send the output elsewhere"
 CLOSED = "it is closed; send it elsewhere"
 SLOW = {verb for verb, job in JOBS.items() if job.slow}
-# The demo is a training and an export, which have their own jobs, and takes a minute each time.
-MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"demo": (pytest.mark.slow, ON_REQUEST)}
+# The demo is a training and an export, which have their own jobs, and takes a minute each time. A
+# search is two trainings, and a process that begins anew.
+LONG = dict.fromkeys(("demo", "search"), (pytest.mark.slow, ON_REQUEST))
+MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | LONG
 VERBS = [pytest.param(v, marks=MARKS.get(v, ())) for v in JOBS]
 AND_TRAIN = [pytest.param(v, marks=MARKS.get(v, ()) if v != "train" else ()) for v in JOBS]
 WRITING = [verb for verb, job in JOBS.items() if job.writes]

@@ -18,7 +18,7 @@ from helpers.paths import ROOT
 
 INSTALL = (ROOT / "docs/install.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
-SHORTENED = re.compile(r"^(edge-lstm (?:train|compare) .*?)(  +#.*)?$", re.MULTILINE)
+SHORTENED = re.compile(r"^(edge-lstm (?:train|compare|search) .*?)(  +#.*)?$", re.MULTILINE)
 
 
 def commands() -> list[str]:

@@ -79,6 +79,11 @@ JOBS = {
     "export": Job("export {run} --no-npu -o {out}/a.edge", ("a.edge", "a.html"), slow=True),
     "import": Job("import {net} -o {out}/net.edge", ("net.edge", "net.html"), slow=True),
     "compare": Job("compare {config} -o {out}/all", ("all/compare.json",), slow=True),
+    "search": Job(
+        "search {config} -o {out}/search --trials 1 --workers 1 --set search.draws=1",
+        ("search/search.json", "search/chosen.toml"),
+        slow=True,
+    ),
     "demo": Job("demo -o {out}/demo", ("demo/motions.edge", "demo/motions.html"), slow=True),
 }
 

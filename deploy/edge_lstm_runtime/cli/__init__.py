@@ -140,7 +140,7 @@ def _run_verb(arguments: list[str], verb: Verb, out: Output, stop: Stop) -> int:
             f"{e.name}, which `edge-lstm {name}` needs,", verb.extra
         ) from e
     except MissingDependencyError as e:
-        if verb.extra is None:
+        if verb.extra is None or e.extra not in PACKAGES.values():  # or it is of an option
             raise
         # The verb's own extra has this package and everything else that the verb needs.
         raise MissingDependencyError(

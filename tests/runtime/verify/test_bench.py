@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import sys
 from pathlib import Path
@@ -143,7 +144,15 @@ def test_json(classify_file: Path) -> None:
     done = edge_lstm("bench", classify_file, "--backend", "numpy", "--steps", "30", "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
-    assert_sensible(json.loads(line))
+    figures = json.loads(line)
+    net = {key: figures.pop(key) for key in ("macs", "parameters", "machine")}
+    assert_sensible(figures)
+    network = load(classify_file).bundle.spec.network
+    assert net == {
+        "macs": network.macs_per_step,
+        "parameters": network.parameters,
+        "machine": platform.machine(),
+    }
     assert done.stderr == "edge-lstm: measuring numpy\n"
 
 

@@ -1,0 +1,1 @@
+"""The search for a small and good net under a board's budget."""
