@@ -39,6 +39,7 @@ LATE = {
     "matplotlib": "heavy: only figures need it",
     "onnx": "heavy: only graphs need it",
     "onnxsim": "heavy: it imports torch",
+    "polars": "heavy: only tables need it",
     "sklearn": "heavy: only comparisons need it",
     "holidays": "heavy: only a calendar with holidays needs it",
     "statsmodels": "heavy: one baseline needs it",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.shown import is_plain
 
+from ..config.load import as_config
 from ..config.schema import Config
 from .doubts import Setting, doubts, some
 from .recordings import Recording, Sequence, Splits
@@ -17,8 +20,12 @@ from .statistics import make_spec
 __all__ = ["Recording", "Sequence", "Splits", "load_data", "make_spec"]
 
 
-def load_data(config: Config) -> Splits:
-    """Read, check and divide the data. Raises DataError."""
+def load_data(config: Config | Mapping[str, Any] | str | Path) -> Splits:
+    """Read, check and divide the data. Raises DataError.
+
+    config: a configuration, the path of one, "recipe:NAME", or a dict of its sections.
+    """
+    config = as_config(config)
     data = config.data
     model = config.model
     asked = config.asked

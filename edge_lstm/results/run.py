@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +16,12 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.schema import Config
 from ..data.load import Splits, load_data
 from ..training import checkpoint as checkpoints
+from .ask import Asked
+from .to_bundle import export
 
 if TYPE_CHECKING:
+    from edge_lstm_runtime import Model
+
     from ..network import CompactNet
 
 
@@ -39,6 +44,59 @@ class Run:
     fingerprint: str
     model: CompactNet = dataclasses.field(repr=False)
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict, repr=False)
+
+    def predict(self, data: Any) -> Any:
+        """What the model says: a class, or numbers in raw units.
+
+        data: (N, T, C), one recording (T, C), a list of (T, C), or a frame with the columns of the
+        training (one recording, or those that its `group` tells apart). Each recording is read
+        from the zero state.
+        Returns, for each recording, what the task answers: the name of a class (), names at each
+        step (T,), or numbers (T, O) float32 in the order of `spec.answer.names`. They are stacked,
+        (N,), (N, T) or (N, T, O), if all have the same shape, else a list. For one recording it is
+        that recording's. Raises DataError for other channels, and SampleError for values that the
+        model refuses.
+        """
+        return Asked(self.config, self.spec, self.model).decisions(data)
+
+    def predict_proba(self, data: Any) -> Any:
+        """The probabilities of the classes, in the order of `spec.answer.names`.
+
+        data: as of `predict`. Returns (N, O) float64 for a class of each recording, at its last
+        step, and (N, T, O) for classes at each step. Raises ConfigError if the model answers with
+        numbers.
+        """
+        return Asked(self.config, self.spec, self.model).chances(data)
+
+    def evaluate(self, data: Any, y: Any = None) -> dict[str, Any]:
+        """The metrics of the task on other data, as metrics.json has them for the test split.
+
+        data, y: arrays as `edge_lstm.fit` takes them. y is None for a forecast, whose truth is in
+        the data. Raises DataError if there is nothing to compare with.
+        """
+        return Asked(self.config, self.spec, self.model).metrics(data, y)
+
+    def score(self, data: Any, y: Any = None) -> float:
+        """One figure, higher is better: the accuracy for classes, R^2 for numbers.
+
+        data, y: as of `evaluate`. The accuracy is at the last step if a recording has one class,
+        else over all steps. R^2 is the mean over the targets (and steps ahead), over all steps
+        that have a truth.
+        """
+        asked = Asked(self.config, self.spec, self.model)
+        return asked.score(asked.metrics(data, y))
+
+    def export(self, out: str | Path, targets: Iterable[str] = (), **options: Any) -> Model | Any:
+        """Write the verified bundle `out` (NAME.edge) and its report, and load it.
+
+        targets: NPUs, such as "rk3588" (`edge-lstm targets`). Without one the bundle has NumPy,
+        C and ONNX. Or "c" alone: `out` is then a folder of C source.
+        options: of `edge_lstm_export.export_run`, or of `export_c`: schemes, chunk, say, ...
+        Returns the `edge_lstm_runtime.Model`; for "c" the `edge_lstm_export.CExport`. Warns of each
+        form that was out of tolerance and left out. Raises MissingDependencyError if the extra
+        `export` is not installed, and whatever `export_run` raises.
+        """
+        return export(self, out, tuple(targets), options)
 
     @property
     def measured_by(self) -> tuple[str, str]:

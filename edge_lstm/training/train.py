@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ import numpy as np
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
+from ..config.load import as_config
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
@@ -46,6 +48,7 @@ from .progress import Reporter
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from matplotlib.figure import Figure
 
     from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -55,14 +58,25 @@ if TYPE_CHECKING:
     from .loop import Training
 
 
-def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool = False) -> Run:
+def train(
+    config: Config | Mapping[str, Any] | str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    figures: bool = True,
+) -> Run:
     """Train a model and write its run.
+
+    config: a configuration, the path of one, "recipe:NAME", or a dict of its sections.
 
     out: a new or empty folder. With `resume` it is the folder of a run of the same configuration
     and data. The run goes on from its last checkpoint as if it had not been interrupted. If it was
     finished, it is left as it is.
     quiet: no progress on standard error.
+    figures: whether to draw the run's figures, which takes longer than a small training.
     """
+    config = as_config(config)
     out = Path(out)
     # All of this comes before PyTorch is imported, which takes seconds.
     if "LOCAL_RANK" not in os.environ:  # no process of several that another one has started
@@ -78,7 +92,7 @@ def train(config: Config, out: str | Path, *, resume: bool = False, quiet: bool 
             held.enter_context(claimed(out, "run", marks, resume=resume))
         fabric.launch()
         fabric.barrier()
-        reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+        reporter = Reporter(quiet=quiet or not fabric.is_global_zero, figures=figures)
         reporter.line(f"data: {_amounts(splits)}")
         for note in splits.notes:
             reporter.line(f"note: {note}")
@@ -331,11 +345,14 @@ def _finish(
     rows = _with_teacher(training, pruned, out, spec, metrics)
     if rows:
         metrics["compact"] = rows
-        plots.save_figure(plots.plot_compact(rows), out / "compact.png")
-    plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
+        _draw(training, "compact.png", lambda: plots.plot_compact(rows))
+    _draw(training, "curves.png", lambda: plots.plot_curves(training.progress.history))
     task = task_of(spec)
-    drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
-    plots.save_figure(drawn, out / task.figure)
+    _draw(
+        training,
+        task.figure,
+        lambda: task.draw(spec, splits.test, found["test"], metrics["test"]),
+    )
     if settings := training.config.model.alarms:
         scored: dict[str, list[Float64]] = {}
         spec, scored["train"] = alarms.fit(
@@ -349,12 +366,18 @@ def _finish(
             metrics.setdefault(part, {})[alarms.KEY] = measured
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
-        plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
+        _draw(training, plots.ANOMALY_FIGURE, lambda: plots.plot_anomalies(splits.test, panels))
     if splits.notes:
         metrics["data"] = list(splits.notes)
     metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
+
+
+def _draw(training: Training, name: str, draw: Callable[[], Figure]) -> None:
+    """A figure in the run's folder, if figures are wanted."""
+    if training.reporter.figures:
+        plots.save_figure(draw(), training.out / name)
 
 
 def _with_teacher(

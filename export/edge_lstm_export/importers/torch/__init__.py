@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Foreign
+from .._sound import heard
 from .archive import EXPORT, cleaned, is_pickle
 from .walk import Walk
 
@@ -104,7 +105,6 @@ def from_torch(
     net that answers otherwise here than in PyTorch.
     """
     from ...imported import imported
-    from .._sound import heard
 
     sound = heard(samples, hop, rate)
     inputs = example if isinstance(example, tuple) else (example,)
