@@ -139,12 +139,42 @@ def held_out(
 
 
 class LSTMClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
-    """A class for each recording, as an estimator of scikit-learn."""
+    """A class for each recording, as an estimator of scikit-learn.
+
+    X is (N, T, C), or a list of (T, C), or (N, T): a row is then one recording of T steps of one
+    channel. y is (N,) of any type that has classes. After `fit`, `classes_` are the classes, and
+    `run_` is the `Run`, which can be exported. Its folder is temporary.
+
+    hidden_size, num_layers, cell: the network, `cell` as "lstm", "gru" or "rnn".
+    epochs, batch_size, learning_rate: the training.
+    held_out: share of the recordings that chooses the best epoch, and the same share again that
+    measures `run_.metrics["test"]`, at least one each. Neither is trained on. Each class keeps one
+    for training.
+    settings: further keywords of `edge_lstm.fit`, such as {"patience": 5}.
+    random_state: of the held-out recordings and of the weights.
+    verbose: whether progress is printed on standard error.
+
+    >>> import numpy as np, edge_lstm as el
+    >>> from sklearn.model_selection import cross_val_score
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 10, 2))  # (N, T, C)
+    >>> y = np.where(X[:, -1, 0] > 0, "up", "down")  # (N,)
+    >>> net = el.LSTMClassifier(hidden_size=8, epochs=2, random_state=0)
+    >>> net.fit(X, y)
+    LSTMClassifier(epochs=2, hidden_size=8, random_state=0)
+    >>> net.predict(X).shape, net.predict_proba(X).shape
+    ((40,), (40, 2))
+    >>> cross_val_score(net, X, y, cv=2).shape
+    (2,)
+    """
 
     classes_: NDArray[Any]
 
     def fit(self, X: Any, y: Any) -> LSTMClassifier:
-        """Train."""
+        """Train on X (N, T, C), (N, T) or a list of (T, C), and y (N,). Returns the estimator.
+
+        Raises ValueError for data that can't be used, as scikit-learn does.
+        """
         X, y = self._read(X, reset=True, y=y)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -154,32 +184,60 @@ class LSTMClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predict."""
+        """X: as of `fit` -> (N,) one of `classes_` each, at the last step."""
         check_is_fitted(self)
         codes = np.asarray(self.run_.predict(self._read(X, reset=False)[0])).astype(int)
         named: NDArray[Any] = self.classes_[codes]
         return named
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities."""
+        """X: as of `fit` -> (N, classes) float64, in the order of `classes_`."""
         check_is_fitted(self)
         return np.asarray(self.run_.predict_proba(self._read(X, reset=False)[0]))
 
 
 class LSTMRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    """A number for each recording, as an estimator of scikit-learn."""
+    """A number for each recording, as an estimator of scikit-learn.
+
+    X is (N, T, C), or a list of (T, C), or (N, T): a row is then one recording of T steps of one
+    channel. y is (N,) numbers, learned at the last step of each recording. After `fit`, `run_` is
+    the `Run`, which can be exported. Its folder is temporary.
+
+    hidden_size, num_layers, cell: the network, `cell` as "lstm", "gru" or "rnn".
+    epochs, batch_size, learning_rate: the training.
+    held_out: share of the recordings that chooses the best epoch, and the same share again that
+    measures `run_.metrics["test"]`, at least one each. Neither is trained on. Each class keeps one
+    for training.
+    settings: further keywords of `edge_lstm.fit`, such as {"patience": 5}.
+    random_state: of the held-out recordings and of the weights.
+    verbose: whether progress is printed on standard error.
+
+    >>> import numpy as np, edge_lstm as el
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 10, 2))  # (N, T, C)
+    >>> net = el.LSTMRegressor(hidden_size=8, epochs=2, random_state=0).fit(X, X[:, -1, 0])
+    >>> net.predict(X).shape
+    (40,)
+    """
 
     _of_y: Mapping[str, Any] = {"y_numeric": True}
 
     def fit(self, X: Any, y: Any) -> LSTMRegressor:
-        """Train."""
+        """Train on X (N, T, C), (N, T) or a list of (T, C), and y (N,). Returns the estimator.
+
+        Raises ValueError for data that can't be used, as scikit-learn does.
+        """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
         X, y = self._read(X, reset=True, y=y)
         y = np.asarray(y, np.float64)
         self._fitted(X, y, np.zeros(len(y), np.int64))
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Predict."""
+        """X: as of `fit` -> (N,) float64, the answer at the last step of each."""
         check_is_fitted(self)
         answers = self.run_.predict(self._read(X, reset=False)[0])
         return np.array([answer[-1, 0] for answer in answers], np.float64)

@@ -69,6 +69,23 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
 
     Raises ConfigError for a setting, DataError for the data, TrainingError for the folder. Nothing
     is then left behind.
+
+    >>> import numpy as np, edge_lstm as el
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 20, 3))  # (N, T, C)
+    >>> y = np.where(X[:, :, 0].mean(axis=1) > 0, "up", "down")  # (N,)
+    >>> run = el.fit(X, y, hidden_size=8, epochs=2, quiet=True, figures=False)
+    >>> run.spec.answer.names
+    ('down', 'up')
+
+    A forecast of the columns of a frame, kept in a folder:
+
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"users": np.sin(np.arange(300) / 4), "rain": rng.normal(size=300)})
+    >>> run = el.fit(frame, target="users", horizon=[1, 4], out="runs/users", epochs=1,
+    ...              quiet=True, figures=False)
+    >>> run.predict(frame).shape  # (T, O): each step's two forecasts
+    (300, 2)
     """
     if "target" in settings:
         named = settings.pop("target")

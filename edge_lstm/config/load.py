@@ -32,6 +32,13 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     path: a TOML file, or "recipe:NAME" for one that is packaged.
     overrides: values that take the place of the file's, such as {"train.epochs": 3}.
     Raises ConfigError: one line with the file's line, the key, its value and what was expected.
+
+    >>> import edge_lstm as el
+    >>> config = el.load_config("mine.toml", {"train.epochs": 3})
+    >>> config.train.epochs
+    3
+    >>> el.load_config("recipe:activity").model.hidden_size
+    64
     """
     path = recipe_path(path)
     if other := kinds.mistaken(path, kinds.CONFIGURATION):

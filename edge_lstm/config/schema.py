@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.registry import Registry
+from edge_lstm_runtime.shown import counted
 
 from ..data.sources import SOURCES
 from ..tasks import TASKS
@@ -61,6 +62,21 @@ class Config(Section):
     """A whole configuration.
 
     folder: the file's. Relative data paths are looked for there first.
+
+    >>> import edge_lstm as el
+    >>> config = el.load_config("mine.toml")
+    >>> config
+    Config(classify, source csv, lstm 8, 12 epochs)
+    >>> config.data.channels, config.train.batch_size
+    (('ax', 'ay', 'az'), 32)
+    >>> print(config.to_toml().splitlines()[0])
+    [data]
+    >>> el.Config.from_dict(config.to_dict(), config.folder) == config
+    True
+    >>> list(config.rules())  # no keys contradict each other
+    []
+    >>> config.asked.targets  # what a source's reader is told of the other sections
+    ()
     """
 
     data: Annotated[SerializeAsAny[DataSection], _by(SOURCES, "source")]
@@ -84,8 +100,17 @@ class Config(Section):
             return TrainConfig.model_construct()
         return info.data["model"].Train.model_validate(value)
 
+    def __repr__(self) -> str:
+        model = self.model
+        layers = [f"{model.type} {model.hidden_size}"] * model.num_layers
+        if model.layers is not None:
+            layers = [str(layer.get("type")) for layer in model.layers]
+        epochs = counted(self.train.epochs, "epoch")
+        return f"Config({model.task}, source {self.data.source}, {' -> '.join(layers)}, {epochs})"
+
     @property
     def asked(self) -> Asked:
+        """What the other sections tell the reader of the data."""
         front_end = self.front_end.front_end() if self.front_end is not None else None
         model = self.model
         return Asked(

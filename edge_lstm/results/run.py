@@ -17,6 +17,7 @@ from ..config.schema import Config
 from ..data.load import Splits, load_data
 from ..training import checkpoint as checkpoints
 from .ask import Asked
+from .metrics import figure, headline, title_of
 from .to_bundle import export
 
 if TYPE_CHECKING:
@@ -27,10 +28,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """weights: canonical, float32. history: a row per epoch. metrics: those of metrics.json, empty
-    if training has not ended.
+    """A training run, read back from its folder.
+
+    weights: by the runtime's names, float32. history: a row per epoch. metrics: those of
+    metrics.json, empty if training has not ended.
 
     w8a8: the ranges of a fine-tuning for an NPU, see `npu_w8a8.settled`. Empty if there was none.
+
+    >>> import numpy as np, edge_lstm as el
+    >>> run = el.load_run("runs/mine")
+    >>> run
+    Run('runs/mine', classify: 3 channels -> lstm 8 -> 2 classes, test accuracy 1)
+    >>> X = np.stack([s.x for s in run.splits.test])  # (N, T, C)
+    >>> y = [run.splits.classes[s.label] for s in run.splits.test]
+    >>> run.predict(X).shape, run.predict_proba(X).shape
+    ((4,), (4, 2))
+    >>> run.score(X, y) == run.evaluate(X, y)["accuracy"] == run.metrics["test"]["accuracy"]
+    True
+    >>> model = run.export("other.edge")  # an edge_lstm_runtime.Model
+    >>> run.origin.splitlines()[0], run.season, run.measured_by[1]
+    ('[data]', None, 'the training run')
     """
 
     synthetic: ClassVar[bool] = False  # the data are real
@@ -44,6 +61,12 @@ class Run:
     fingerprint: str
     model: CompactNet = dataclasses.field(repr=False)
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        found = self.metrics.get("test", {})
+        metric = headline(found) if found else ""
+        said = f"test {title_of(metric)} {figure(found[metric])}" if found else "not finished"
+        return f"Run({str(self.path)!r}, {self.spec.summary}, {said})"
 
     def predict(self, data: Any) -> Any:
         """What the model says: a class, or numbers in raw units.
@@ -62,26 +85,27 @@ class Run:
     def predict_proba(self, data: Any) -> Any:
         """The probabilities of the classes, in the order of `spec.answer.names`.
 
-        data: as of `predict`. Returns (N, O) float64 for a class of each recording, at its last
-        step, and (N, T, O) for classes at each step. Raises ConfigError if the model answers with
-        numbers.
+        data: (N, T, C), as of `predict`. Returns (N, O) float64 for a class of each recording, at
+        its last step, and (N, T, O) for classes at each step. Raises ConfigError if the model
+        answers with numbers.
         """
         return Asked(self.config, self.spec, self.model).chances(data)
 
     def evaluate(self, data: Any, y: Any = None) -> dict[str, Any]:
         """The metrics of the task on other data, as metrics.json has them for the test split.
 
-        data, y: arrays as `edge_lstm.fit` takes them. y is None for a forecast, whose truth is in
-        the data. Raises DataError if there is nothing to compare with.
+        data, y: (N, T, C) and (N,) and so on, as `edge_lstm.fit` takes them. y is None for a
+        forecast, whose truth is in the data, and for a frame, which has its
+        answers. Raises DataError if there is nothing to compare with.
         """
         return Asked(self.config, self.spec, self.model).metrics(data, y)
 
     def score(self, data: Any, y: Any = None) -> float:
         """One figure, higher is better: the accuracy for classes, R^2 for numbers.
 
-        data, y: as of `evaluate`. The accuracy is at the last step if a recording has one class,
-        else over all steps. R^2 is the mean over the targets (and steps ahead), over all steps
-        that have a truth.
+        data, y: (N, T, C) and (N,), as of `evaluate`. The accuracy is at the last step if a
+        recording has one class, else over all steps. R^2 is the mean over the targets (and steps
+        ahead), over all steps that have a truth.
         """
         asked = Asked(self.config, self.spec, self.model)
         return asked.score(asked.metrics(data, y))
@@ -142,6 +166,11 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     """Read a run back. checkpoint: "best" or "last".
 
     Raises TrainingError if the folder is no run, or if the checkpoint is damaged.
+
+    >>> import edge_lstm as el
+    >>> run = el.load_run("runs/mine")
+    >>> run.weights["lstm0.W_x"].shape  # (F, 4 H) float32
+    (3, 32)
     """
     path = Path(path)
     if checkpoint not in ("best", "last"):

@@ -75,6 +75,13 @@ def train(
     finished, it is left as it is.
     quiet: no progress on standard error.
     figures: whether to draw the run's figures, which takes longer than a small training.
+
+    Raises ConfigError, DataError and TrainingError. A run that was begun can be resumed.
+
+    >>> import edge_lstm as el
+    >>> run = el.train("mine.toml", "runs/again", quiet=True, figures=False)
+    >>> sorted(run.metrics["test"])[:2]
+    ['accuracy', 'accuracy_all_steps']
     """
     config = as_config(config)
     out = Path(out)

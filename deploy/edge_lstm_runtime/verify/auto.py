@@ -89,6 +89,12 @@ def choose_backend(
     streams: N for the fastest backend with N streams, None for one stream.
     recall: if the choice that this machine remembers for the bundle is still right, it is taken and
     no other is tried. False asks anew.
+
+    >>> import edge_lstm_runtime as rt
+    >>> choice = rt.choose_backend(rt.read_bundle("mine.edge"), ["numpy"])
+    >>> choice.name, choice.artifact
+    ('numpy', None)
+    >>> choice.backend.close()
     """
     if artifact is not None:
         pick_artifact(bundle, None, artifact)
