@@ -58,8 +58,8 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     figures: whether to draw the run's figures (curves.png, ...), which takes longer than a small
     training.
     settings: keys of a configuration (docs/configuration.md), looked for in [model], [train],
-    [data] and [data.split]: hidden_size=16, epochs=50, val=0.2. `target` is one name or several.
-    Any other key has its section: **{"quantize.scheme": "int8"}, or quantize={"scheme": "int8"}.
+    [data] and [data.split]: `hidden_size=16, epochs=50, val=0.2`. `target` is one name or several.
+    Any other key has its section: `**{"quantize.scheme": "int8"}` or `quantize={"scheme": "int8"}`.
     For frames, `time`, `label`, `group` and `target` name columns. All other columns of numbers are
     inputs, unless `channels` names them.
 
@@ -81,7 +81,7 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     A forecast of the columns of a frame, kept in a folder:
 
     >>> import polars as pl
-    >>> frame = pl.DataFrame({"users": np.sin(np.arange(300) / 4), "rain": rng.normal(size=300)})
+    >>> frame = pl.DataFrame({"users": np.sin(np.arange(300) / 4)})
     >>> run = el.fit(frame, target="users", horizon=[1, 4], out="runs/users", epochs=1,
     ...              quiet=True, figures=False)
     >>> run.predict(frame).shape  # (T, O): each step's two forecasts

@@ -9,7 +9,7 @@ from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.near import did_you_mean
 
 from ..config.common import SplitConfig
-from ..config.schema import OPTIONAL
+from ..config.schema import OPTIONAL, section_fields
 from ..data.sources import SOURCES
 from ..tasks import TASKS
 
@@ -78,15 +78,19 @@ def _homes(source: str, task: str) -> dict[str, Key]:
 
 
 def _unknown(name: str, known: list[str], task: str) -> str:
-    if hint := did_you_mean(name, known, "?"):
-        return f"there is no such option; {hint}"
     if owners := list(_owners(name)):
         kinds = " and ".join(map(repr, owners))
         return f"is for task {kinds}, and task is {task!r}; leave it out"
+    for section in OPTIONAL:
+        if name in section_fields(section):
+            return f"is a key of [{section}]; write {section}={{{name!r}: ...}}"
+    if hint := did_you_mean(name, known, "?"):
+        return f"there is no such option; {hint}"
     return "there is no such option; docs/python.md lists them"
 
 
 def _owners(name: str) -> Iterator[str]:
+    """The tasks that have the key."""
     for task in TASKS.names():
         section = TASKS.load(task).Section
         if name in section.model_fields or name in section.Train.model_fields:

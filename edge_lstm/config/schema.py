@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     Field,
@@ -195,6 +195,12 @@ def section_classes(values: Mapping[str, Any]) -> dict[str, type[Section]]:
     if "model" in found:
         found["train"] = found["model"].Train  # type: ignore[attr-defined]
     return found
+
+
+def section_fields(name: str) -> frozenset[str]:
+    """The keys of a section that may be left out."""
+    kinds = get_args(Config.model_fields[name].annotation)
+    return frozenset(next(k for k in kinds if issubclass(k, Section)).model_fields)
 
 
 def frozen(value: Any) -> Any:

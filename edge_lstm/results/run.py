@@ -104,8 +104,8 @@ class Run:
         """One figure, higher is better: the accuracy for classes, R^2 for numbers.
 
         data, y: (N, T, C) and (N,), as of `evaluate`. The accuracy is at the last step if a
-        recording has one class, else over all steps. R^2 is the mean over the targets (and steps
-        ahead), over all steps that have a truth.
+        recording has one class, else over all steps. R^2 is over all steps (and steps ahead) that
+        have a truth, the mean over the targets.
         """
         asked = Asked(self.config, self.spec, self.model)
         return asked.score(asked.metrics(data, y))
