@@ -179,7 +179,7 @@ class LSTMClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}; expected 2 or more classes")
+            raise ValueError(f"y has one class, {str(self.classes_[0])!r}; expected 2 or more")
         self._fitted(X, codes, codes)
         return self
 
