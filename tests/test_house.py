@@ -85,6 +85,7 @@ NAMES_A_LAYER = {
     "edge_lstm_export.importers.keras.config": "the names of layers in a file of weights",
     "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
     "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",
+    "edge_lstm.api.estimators": "the default of `cell`, in a signature for people",
     "edge_lstm.tasks.classify": "`bidirectional` is short for a layer that reads both ways",
     "edge_lstm.tasks.anomaly": "the row of the comparison that is the trained model",
     "edge_lstm.compare.comparison": "the rows of the comparison that are recurrent networks",

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class Run:
     """A training run, read back from its folder.
 
-    weights: by the runtime's names, float32. history: a row per epoch. metrics: those of
-    metrics.json, empty if training has not ended.
-
+    weights: float32 by the runtime's names, (inputs, units) or (units,) each.
+    history: a row per epoch.
+    metrics: those of metrics.json, empty if training has not ended.
     w8a8: the ranges of a fine-tuning for an NPU, see `npu_w8a8.settled`. Empty if there was none.
 
     >>> import numpy as np, edge_lstm as el

@@ -32,7 +32,7 @@ ARRAYS = re.compile(r"\bArray\b|NDArray|ArrayLike|Float64|Float32|Tensor|ndarray
 TAKES_ARRAYS = {"data", "X", "y", "x", "xs", "features", "pcm", "outputs", "answers"}
 # Sizes in parentheses: "(N, T, C)", "(steps,)", "(O,)", "()".
 SHAPE = re.compile(
-    r"\((?:|(?:[A-Z]|\d+|steps|samples|rows|size|n|n_\w+|frame_length|streams|sequences|classes|"
+    r"(?<!\w)\((?:|(?:[A-Z]|\d+|steps|samples|rows|size|n|n_\w+|frame_length|streams|sequences|classes|"
     r"inputs|stop)\b[^()]*)\)"
 )
 
@@ -61,12 +61,18 @@ def example_of(item: Public) -> str:
     return own if item.owner is None else own + inspect.cleandoc(item.owner.__doc__ or "")
 
 
+def prose_of(item: Public) -> str:
+    """The docstring without its examples."""
+    blocks = item.docstring.split("\n\n")
+    return "\n\n".join(block for block in blocks if not block.lstrip().startswith(">>>"))
+
+
 def arrays_of(item: Public) -> list[str]:
     """The arguments and the result that are arrays, and an object's fields."""
     found = item.annotations
     if inspect.isclass(item.thing):
         fields = vars(item.thing).get("__annotations__", {})
-        found = {k: str(v) for k, v in fields.items() if not k.startswith("_")}
+        return [k for k, v in fields.items() if not k.startswith("_") and ARRAYS.search(str(v))]
     return [k for k, kind in found.items() if ARRAYS.search(kind) or k in TAKES_ARRAYS]
 
 
@@ -99,7 +105,7 @@ def unshaped(items: Iterable[Public]) -> list[str]:
     return [
         f"{item.where}: {', '.join(arrays)}"
         for item in items
-        if (arrays := arrays_of(item)) and not SHAPE.search(item.docstring)
+        if (arrays := arrays_of(item)) and not SHAPE.search(prose_of(item))
     ]
 
 
@@ -147,6 +153,7 @@ def test_a_bare_name_is_found() -> None:
         ("a class ()", True),
         ("raw units (see above)", False),
         ("it is (N) of them", True),
+        ("call reset() first", False),
     ],
 )
 def test_a_shape_is_found(docstring: str, found: bool) -> None:

@@ -55,6 +55,7 @@ _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
 class Bundle:
     """A bundle that was read and checked as a whole.
 
+    weights: float32 by name, (inputs, units) or (units,) each.
     members: file name -> content, without manifest.json.
 
     >>> import edge_lstm_runtime as rt
