@@ -24,7 +24,7 @@ class Model:
     >>> import edge_lstm_runtime as rt
     >>> model = rt.load("mine.edge")
     >>> model
-    Model(classify: 3 channels -> lstm 8 -> 2 classes; 6 members)
+    Model(classify: 3 channels -> lstm 8 -> 2 classes; 2 members)
     >>> model.spec.inputs.names, model.spec.answer.names
     (('ax', 'ay', 'az'), ('rest', 'walk'))
     >>> model.manifest["format"]

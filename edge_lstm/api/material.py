@@ -57,10 +57,13 @@ def of_recordings(found: Given, task: str | None, settings: Settings) -> Materia
     blank = any(r.labels is not None and (r.labels == "").any() for r in found.recordings)
     timed = all(r.time is not None for r in found.recordings)
     parts = {r.part for r in found.recordings}
+    if parts not in ({None}, {*GIVEN}):
+        raise DataError(
+            "the `part` of some recordings is given; expected 'train' and 'test', of all"
+        )
     if not (targets and found.numbers) and not blank and not timed:
         return _as_npz(found, task, made, given_parts=parts == {*GIVEN})
-    if parts == {*GIVEN}:
-        raise DataError("recordings with times or numbers can't have parts; leave `part` None")
+    _refuse_groups(found, parts, settings)
     of = targets if found.numbers else ()
     there = {"group": True, "label": found.numbers is False, "time": timed}
     columns = {key: name for key, name in MADE.items() if there[key]}
@@ -71,18 +74,26 @@ def of_recordings(found: Given, task: str | None, settings: Settings) -> Materia
     def write(folder: Path) -> None:
         parquet.keep(folder / "data.parquet", found.recordings, channels, of)
 
-    return Material(
-        "parquet", task, {**made, "data.path": "data.parquet"}, write, ("data.parquet",)
-    )
+    made["data.path"] = "data.parquet"
+    return Material(parquet.NAME, task, made, write, ("data.parquet",))
+
+
+def _refuse_groups(found: Given, parts: set[str | None], settings: Settings) -> None:
+    """A table has a name for each recording, and none for the person that several are of."""
+    why = "if their answers are numbers, or if they have times or steps without a class"
+    instead = 'name the recordings ("0", "1", ...) of each split: val=[...], test=[...]'
+    if parts == {*GIVEN}:
+        raise DataError(f"recordings can't have a `part` {why}; {instead}")
+    named = all(isinstance(settings.get(key), list | tuple) for key in ("val", "test"))
+    if len({r.group for r in found.recordings}) < len(found.recordings) and not named:
+        raise DataError(f"groups of several recordings can't be kept together {why}; {instead}")
 
 
 def _as_npz(found: Given, task: str, made: Settings, *, given_parts: bool) -> Material:
     files: dict[str, list[Recording]] = {"data.npz": found.recordings}
     paths = {"data.path": "data.npz"}
     if given_parts:
-        files = {
-            f"{p}.npz": [r for r in found.recordings if r.part == p] for p in ("train", "test")
-        }
+        files = {f"{p}.npz": [r for r in found.recordings if r.part == p] for p in GIVEN}
         paths = {f"data.{p}_path": f"{p}.npz" for p in GIVEN}
         made = {**made, "by": "given"}
         made.pop("stratify", None)
@@ -91,7 +102,7 @@ def _as_npz(found: Given, task: str, made: Settings, *, given_parts: bool) -> Ma
         for name, recordings in files.items():
             npz.keep(folder / name, recordings)
 
-    return Material("npz", task, {**made, **paths}, write, tuple(files))
+    return Material(npz.NAME, task, {**made, **paths}, write, tuple(files))
 
 
 def of_frame(frame: Any, task: str | None, settings: Settings) -> Material:
@@ -116,7 +127,7 @@ def of_frame(frame: Any, task: str | None, settings: Settings) -> Material:
     def write(folder: Path) -> None:
         parquet.keep_frame(folder / "data.parquet", frame)
 
-    return Material("parquet", task, made, write, ("data.parquet",))
+    return Material(parquet.NAME, task, made, write, ("data.parquet",))
 
 
 def _kind_of_frame(

@@ -17,7 +17,7 @@ from edge_lstm_runtime.inputs.characters import UNKNOWN
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.tasks.classify import Classify
 from edge_lstm_runtime.tasks.forecast import Detector, Forecast
-from helpers.arrays import Array
+from helpers.arrays import Array, Weights
 from helpers.bundles import network_outputs
 from helpers.public import Public, methods, names
 from helpers.specs import chain, language_spec, make_spec
@@ -169,7 +169,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     import edge_lstm as el
-    from edge_lstm_export import export_run
 
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
@@ -187,15 +186,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "watched.edge", watcher(), rng.normal(size=(40, 1)))
     write(folder / "heard.edge", listener(), rng.normal(size=(40, 4)))
     run = el.train(folder / "mine.toml", folder / "runs/mine", quiet=True, figures=False)
-    export_run(run, folder / "mine.edge", schemes=())
+    x = np.concatenate([sequence.x for sequence in run.splits.test])
+    write(folder / "mine.edge", run.spec, x, run.weights)
     torch.manual_seed(0)
     write_onnx(folder / "net.onnx")
     return folder
 
 
-def write(path: Path, spec: rt.ModelSpec, x: Array) -> None:
-    """A bundle of random weights. x: (steps, C) its golden samples."""
-    weights = random_weights(spec, 0)
+def write(path: Path, spec: rt.ModelSpec, x: Array, weights: Weights | None = None) -> None:
+    """A bundle, of random weights if there are none. x: (steps, C) its golden samples."""
+    weights = random_weights(spec, 0) if weights is None else weights
     golden = write_npz({"x": x, "y": network_outputs(spec, weights, x)})
     rt.write_bundle(path, spec, weights, {"golden.npz": golden})
 

@@ -23,6 +23,8 @@ from ..cases import Cases, CaseSection
 from ..files import FileSection, first_line
 from ..recordings import Recording, narrowest
 
+NAME = "npz"
+
 
 class Section(FileSection, CaseSection):
     """[data] of source "npz"."""

@@ -17,6 +17,7 @@ from ..recordings import Recording, narrowest
 from ..table import Table, Wanted
 from ..tables import TableSection, unreadable
 
+NAME = "parquet"
 # The columns that `keep` makes.
 GROUP = "recording"
 LABEL = "label"

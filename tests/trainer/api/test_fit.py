@@ -206,6 +206,13 @@ def test_the_fractions_and_the_groups_are_kept_apart() -> None:
     assert set.union(*parts) == {str(k) for k in range(10)}
 
 
+def test_numbers_of_groups_by_named_recordings() -> None:
+    people = np.arange(30) // 3
+    run = small(X, X[:, :, 0], groups=people, val=["0", "1", "2"], test=["3", "4", "5"])
+    assert [s.group for s in run.splits.test] == ["3", "4", "5"]
+    np.testing.assert_array_equal(run.splits.test[0].x, X[3])
+
+
 def test_long_recordings_are_cut_for_training_alone() -> None:
     long = RNG.normal(size=(6, 600, 1))
     run = small(long, long[:, :, 0])
@@ -468,6 +475,24 @@ REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]]
         {"channels": ["recording", "b"]},
         ConfigError,
         "'recording' is no name for a channel",
+    ),
+    "groups of numbers": (
+        (X, X[:, :, 0]),
+        {"groups": np.arange(30) // 3},
+        DataError,
+        "groups of several recordings can't be kept together if their answers are numbers",
+    ),
+    "parts of numbers": (
+        ([el.Recording("a", "a", X[0], y=X[0], part=part) for part in ("train", "test")],),
+        {},
+        DataError,
+        "recordings can't have a `part` if their answers are numbers",
+    ),
+    "some parts": (
+        ([el.Recording("a", "a", X[0], part=part) for part in ("train", None)],),
+        {"horizon": 1},
+        DataError,
+        "the `part` of some recordings is given",
     ),
     "resume without a folder": ((X, Y), {"resume": True}, ConfigError, "needs `out`"),
 }
