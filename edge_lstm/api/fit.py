@@ -94,6 +94,11 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     settings = {**material.settings, **settings}
     with _folder(out, material, resume=resume) as folder:
         config = _config(material, settings, folder)
+        if config.train.devices > 1:  # each process would run the caller's program from its start
+            raise ConfigError(
+                f"fit(devices={config.train.devices}): trains in this process alone; write a "
+                "configuration, and run `edge-lstm train`"
+            )
         _write(material, folder, resume=resume)
         run = train(config, folder, resume=resume, quiet=quiet, figures=figures)
     if out is None:

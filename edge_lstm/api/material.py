@@ -59,7 +59,7 @@ def of_recordings(found: Given, task: str | None, settings: Settings) -> Materia
     parts = {r.part for r in found.recordings}
     if parts not in ({None}, {*GIVEN}):
         raise DataError(
-            "the `part` of some recordings is given; expected 'train' and 'test', of all"
+            "the `part` of some recordings is given; expected 'train' or 'test' for all"
         )
     if not (targets and found.numbers) and not blank and not timed:
         return _as_npz(found, task, made, given_parts=parts == {*GIVEN})

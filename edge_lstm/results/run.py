@@ -183,7 +183,10 @@ def load_run(path: str | Path, checkpoint: str = "best") -> Run:
     contents = checkpoints.load(file)
     try:
         spec = ModelSpec.from_dict(contents["spec"])
-        config = Config.from_dict(contents["config"], contents["folder"])
+        folder = contents["folder"]
+        if not Path(folder).exists():  # a run that was moved, whose data may be in it
+            folder = str(path.resolve())
+        config = Config.from_dict(contents["config"], folder)
         model = CompactNet(spec, **config.model.network_options)
         model.load_state_dict(contents["model"])
         model.eval()

@@ -329,6 +329,12 @@ def test_the_run_is_as_any_other(tmp_path: Path) -> None:
     assert el.load_run(tmp_path / "run").predict(X).tolist() == run.predict(X).tolist()
 
 
+def test_a_run_that_was_moved_has_its_data(tmp_path: Path) -> None:
+    run = small(X, Y, out=tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert el.load_run(tmp_path / "moved").splits.fingerprint == run.fingerprint
+
+
 def test_float32_is_kept_in_four_bytes(tmp_path: Path) -> None:
     run = small(X.astype(np.float32), Y, out=tmp_path / "run")
     with np.load(run.path / "data.npz") as kept:
@@ -442,6 +448,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]]
         r"\[train\] has no key 'epoks'; did you mean 'epochs'\?",
     ),
     "contradicting keys": ((X, Y), {"stride": 3}, ConfigError, "no meaning without `window`"),
+    "several devices": ((X, Y), {"devices": 2}, ConfigError, "trains in this process alone"),
     "no answer": ((X,), {}, ConfigError, "nothing says what the model is to answer"),
     "no answer in a frame": ((GROUPED,), {"group": "who"}, ConfigError, "nothing says what"),
     "an unknown task": ((X, Y), {"task": "clasify"}, ConfigError, "did you mean 'classify'"),
