@@ -73,6 +73,8 @@ class Config(Section):
     [data]
     >>> el.Config.from_dict(config.to_dict(), config.folder) == config
     True
+    >>> config.data.path, config.located()["data"]["path"].endswith("/mine.csv")
+    ('mine.csv', True)
     >>> list(config.rules())  # no keys contradict each other
     []
     >>> config.asked.targets  # what a source's reader is told of the other sections
@@ -153,13 +155,11 @@ class Config(Section):
         values: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
         return values
 
-    def to_toml(self) -> str:
-        """The values that were set, as a file that `load_config` reads from any folder."""
-        values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        split = values["data"].pop("split")
-        tables = {"data": values["data"], "data.split": split, "model": values["model"]}
-        names = ("train", *OPTIONAL)
-        tables |= {name: values[name] for name in names if values.get(name) is not None}
+    def located(self) -> dict[str, Any]:
+        """As `to_dict`, with absolute paths to what is beside the configuration."""
+        return self._with_paths(self.to_dict())
+
+    def _with_paths(self, tables: dict[str, Any]) -> dict[str, Any]:
         paths = [("data", key) for key in self.data.PATHS] + [("distill", "teacher")]
         for name, key in paths:
             path = tables.get(name, {}).get(key)
@@ -167,6 +167,16 @@ class Config(Section):
                 tables[name][key] = [self._absolute(each) for each in path]
             elif path is not None:
                 tables[name][key] = self._absolute(path)
+        return tables
+
+    def to_toml(self) -> str:
+        """The values that were set, as a file that `load_config` reads from any folder."""
+        values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
+        split = values["data"].pop("split")
+        tables = {"data": values["data"], "data.split": split, "model": values["model"]}
+        names = ("train", *OPTIONAL)
+        tables |= {name: values[name] for name in names if values.get(name) is not None}
+        tables = self._with_paths(tables)
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {_toml(v)}\n" for key, v in table.items())
             for name, table in tables.items()

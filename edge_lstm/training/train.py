@@ -286,10 +286,10 @@ def _check_same(
     out: Path,
 ) -> None:
     """before: of the last checkpoint, with the defaults of keys that came later."""
-    changed = [
-        f"the configuration's {text}"
-        for text in checkpoint.differences(before.to_dict(), config.to_dict())
-    ]
+    found = checkpoint.differences(before.to_dict(), config.to_dict())
+    if found:  # RUN/config.toml has absolute paths, and the one it was made of need not
+        found = checkpoint.differences(before.located(), config.located())
+    changed = [f"the configuration's {text}" for text in found]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
     changed = changed or [
         f"the model's {text}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -353,7 +354,13 @@ def test_it_is_resumed_to_the_same_result(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "cut" / "metrics.json").exists()
     with pytest.raises(TrainingError, match="the data has changed since it was started"):
         small(X + 1, Y, resume=True, **settings)
+    shutil.copytree(tmp_path / "cut", tmp_path / "kept")
     resumed = small(X, Y, resume=True, **settings)
+    np.testing.assert_array_equal(resumed.weights["head.W"], whole.weights["head.W"])
+    shutil.rmtree(tmp_path / "cut")
+    (tmp_path / "kept").rename(tmp_path / "cut")
+    file = tmp_path / "cut" / "config.toml"  # as the command does it
+    resumed = el.train(file, tmp_path / "cut", resume=True, quiet=True, figures=False)
     np.testing.assert_array_equal(resumed.weights["head.W"], whole.weights["head.W"])
 
 
