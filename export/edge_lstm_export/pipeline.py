@@ -88,8 +88,10 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
 
     >>> import edge_lstm_export as ex
     >>> work = ex.export_run("runs/mine", "exported.edge", schemes=())  # no NPU
-    >>> work.out.name, dict(work.left_out), work.doubts
-    ('exported.edge', {}, ())
+    >>> work
+    Work('exported.edge', classify: 3 channels -> lstm 8 -> 2 classes)
+    >>> dict(work.left_out), work.doubts
+    ({}, ())
     """
     out = Path(out)
     imported = not isinstance(run, str | os.PathLike) and run.imported

@@ -165,6 +165,10 @@ class Work:
     doubts: tuple[str, ...] = ()
     bundle: Bundle | None = None  # pack
 
+    def __repr__(self) -> str:
+        left_out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"Work({self.out.name!r}, {self.spec.summary}{left_out})"
+
     @property
     def spec(self) -> ModelSpec:
         return self.run.spec

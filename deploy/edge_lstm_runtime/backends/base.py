@@ -122,6 +122,9 @@ class Backend(ABC):
     dtype: type[np.floating[Any]] = np.float32
     at_once: int = 1  # steps that `run` computes together, though it takes any number
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
     @abstractmethod
     def reset(self) -> None:
         """Set every state to its start, which is zero for most networks."""
