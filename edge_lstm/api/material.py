@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_lstm_runtime.errors import ConfigError, DataError
+from edge_lstm_runtime.near import did_you_mean
 
+from ..config.base import listed
 from ..config.sections import TaskSection
 from ..data.in_frames import numeric
 from ..data.in_memory import Given
@@ -112,22 +114,32 @@ def of_frame(frame: Any, task: str | None, settings: Settings) -> Material:
     targets = settings.get("targets", ())
     task = task or _fitting(_kind_of_frame(frame, label, group, targets, settings))
     section = TASKS.load(task).Section
-    time = settings.get("time")
-    others = {label, group, *((time,) if isinstance(time, str) else time or ())}
+    others = {*filter(None, (label, group)), *listed(settings.get("time"))}
     if section.FITS == "numbers":
-        others |= set(targets)
-    made: Settings = {"by": "time" if group is None else "group", "data.path": "data.parquet"}
-    if "channels" not in settings:
-        made["channels"] = tuple(name for name in numeric(frame) if name not in others)
+        others |= {*targets}
+    channels = [name for name in numeric(frame) if name not in others]
+    channels = settings.get("channels", channels)
+    used = dict.fromkeys((*listed(channels), *targets, *others))
+    _check_columns(used, frame.columns)
+    made: Settings = {"channels": tuple(channels), "data.path": "data.parquet"}
+    made["by"] = "time" if group is None else "group"
     lengths = [len(frame)]
-    if group is not None and group in frame.columns:
+    if group is not None:
         lengths = frame.get_column(group).value_counts(sort=False)["count"].to_list()
     made |= _windows(lengths, section, settings)
 
     def write(folder: Path) -> None:
-        parquet.keep_frame(folder / "data.parquet", frame)
+        parquet.keep_frame(folder / "data.parquet", frame.select(list(used)))
 
     return Material(parquet.NAME, task, made, write, ("data.parquet",))
+
+
+def _check_columns(used: Iterable[str], columns: list[str]) -> None:
+    for name in used:
+        if name not in columns:
+            meant = did_you_mean(name, columns)
+            named = ", ".join(columns)
+            raise DataError(f"the frame has no column {name!r}; {meant}the columns are {named}")
 
 
 def _kind_of_frame(

@@ -187,6 +187,13 @@ def test_pandas_gives_the_same_as_polars() -> None:
         np.testing.assert_array_equal(run.weights["lstm0.W_x"], runs[0].weights["lstm0.W_x"])
 
 
+def test_only_the_columns_that_are_used_are_kept(tmp_path: Path) -> None:
+    odd = FRAME.with_columns(odd=pl.Series([{"no": "number"}] * 700, dtype=pl.Object))
+    run = small(odd, channels=["users"], horizon=1, time="hour", out=tmp_path / "run")
+    kept = pl.read_parquet(run.path / "data.parquet")
+    assert sorted(kept.columns) == ["hour", "users"]
+
+
 def test_gaps_of_pandas_are_gaps() -> None:
     import pandas as pd
 
@@ -464,7 +471,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]]
         (GROUPED,),
         {"target": "thrice", "group": "who"},
         DataError,
-        r"there is no column 'thrice' \(targets in \[model\]\); did you mean 'twice'\?",
+        r"the frame has no column 'thrice'; did you mean 'twice'\? the columns are who, a, b",
     ),
     "unequal lengths": ((X, Y[:5]), {}, DataError, "y has 5 answers for 30 recordings"),
     "steps of y": ((X, EACH[:, :5]), {}, DataError, r"y\[0\] has shape \(5,\), and x\[0\] has 12"),
