@@ -22,13 +22,14 @@ endef
 # The C tests compile the same files many times. If ccache is here, each is compiled once.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help demo test slow fuzz lint format lock wheels bench bench-step bench-tasks bench-rknn clean
+.PHONY: help demo test slow fuzz lint docs format lock wheels bench bench-step bench-tasks bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
 	@echo "make slow    the slow ones: the vendor's converter, a browser, the built wheel, emulated boards, whole trainings"
 	@echo "make fuzz    the fuzzers of the C kernel (Clang and GCC) and of bundles, 10 minutes each (SECONDS_EACH=600)"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    the documentation with the API reference, as a site (build/site/index.html)"
 	@echo "make format  ruff format"
 	@echo "make lock    versions and hashes of all packages (lock/), after a changed dependency; UV='--upgrade' for newer ones"
 	@echo "make wheels  the wheels for every board (dist/)"
@@ -70,6 +71,10 @@ lint: .venv/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

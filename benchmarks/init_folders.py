@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_lstm import load_config, train
-from edge_lstm.config.load import config_of
+from edge_lstm.config.load import parsed_config
 from edge_lstm.config.schema import Config
 from edge_lstm.guess.ask import Ask
 from edge_lstm.guess.guessed import guessed
@@ -90,7 +90,7 @@ class Hand(NamedTuple):
 
     def config(self, path: Path, folder: Path) -> Config:
         if self.text:
-            return config_of(self.text.replace("{path}", str(path)), folder / "hand.toml")
+            return parsed_config(self.text.replace("{path}", str(path)), folder / "hand.toml")
         changes = {k: str(path) if v == "{path}" else v for k, v in self.changes.items()}
         return load_config(self.recipe, changes)
 

@@ -27,6 +27,26 @@ class CompactNet(nn.Module):
     dropout: the share of the values that is zeroed in training. They are those of layers with a
     state that a later one reads, directly or through layers without.
     embedding: for one-hot features, the size of the vector that each feature is turned into first.
+
+    >>> import torch, edge_lstm as el
+    >>> run = el.load_run("runs/mine")
+    >>> net = run.model
+    >>> net
+    CompactNet(3 features -> lstm 8 -> dense 2; 402 parameters)
+    >>> x = torch.zeros(4, 20, 3)
+    >>> answers, state = net.forward(x)  # or net(x): (N, T, F) -> (N, T, O), and the state after T
+    >>> answers.shape, state["lstm0.h"].shape
+    (torch.Size([4, 20, 2]), torch.Size([4, 8]))
+    >>> values, _ = net.run(x)  # of every layer
+    >>> list(values)
+    ['x', 'lstm0', 'head']
+    >>> y, after = net.run_layer("lstm0", x, None, None)
+    >>> net.module("head").canonical()["W"].shape
+    torch.Size([8, 2])
+    >>> print(net.summary().splitlines()[0])
+    network         3 features -> lstm 8 -> dense 2 -> rest, walk
+    >>> untrained = el.CompactNet(run.spec)
+    >>> untrained.reset_parameters()  # draws other weights
     """
 
     def __init__(
@@ -50,6 +70,11 @@ class CompactNet(nn.Module):
             self.layers[layer.name] = module_of(layer, inputs)
         self._dropped = read_by_stateful(self.network)  # whose outputs lose values in training
         self.reset_parameters()
+
+    def __repr__(self) -> str:
+        layers = " -> ".join(layer.title for layer in self.network.layers)
+        size = f"{self.network.parameters:,} parameters"
+        return f"CompactNet({self.network.features} features -> {layers}; {size})"
 
     def reset_parameters(self) -> None:
         """Draw new weights, as each layer type does it."""
@@ -96,7 +121,11 @@ class CompactNet(nn.Module):
     def run_layer(
         self, name: str, x: Tensor, state: State | None, lengths: Tensor | None
     ) -> tuple[Tensor, State]:
-        """One layer over all steps. Number formats override this."""
+        """One layer over all steps. Number formats override this.
+
+        name: the layer's. x: (N, T, inputs). state: its own, (N, size) each, None for zero.
+        lengths: as of `forward`. Returns (N, T, size) and the state after step T.
+        """
         answered: tuple[Tensor, State] = self.module(name)(x, state, lengths)
         return answered
 

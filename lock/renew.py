@@ -74,9 +74,8 @@ def main(options: Sequence[str]) -> None:
     options = ["--python-version", "3.10", *options]
     # Resolved together, so that one environment can have all; then the demo's share of it.
     found = compiled("pyproject.toml", "--extra", "dev", *options, pins=old)
-    python = ("--python-version", "3.10")
-    extras = ("--extra", "desktop", "--extra", "build")
-    of_demo = {pin(b)[0] for b in compiled("pyproject.toml", *extras, *python, pins="".join(found))}
+    extras = ("--extra", "desktop", "--extra", "build", *options[:2])
+    of_demo = {pin(b)[0] for b in compiled("pyproject.toml", *extras, pins="".join(found))}
     write(torch, [b for b in found if _GPU.fullmatch(pin(b)[0])])
     others = [b for b in found if not _GPU.fullmatch(pin(b)[0])]
     write(desktop, [b for b in others if pin(b)[0] in of_demo])

@@ -31,6 +31,11 @@ class Detection(NamedTuple):
     """score: in robust standard deviations of a usual error, NaN if the sample has none.
 
     anomaly: whether the score is above the threshold.
+
+    >>> import edge_lstm_runtime as rt
+    >>> found = rt.Detection(score=5.2, anomaly=True)
+    >>> found.anomaly
+    True
     """
 
     score: float
@@ -42,6 +47,22 @@ class AnomalyDetector:
 
     Call it with each sample and the session's answer to that sample. Reset it with the session.
     Its state is the forecasts that are still due, and the score.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> model = rt.load("watched.edge")  # of task "anomaly"
+    >>> detector = rt.AnomalyDetector(model.spec)
+    >>> detector
+    AnomalyDetector(v; threshold 0.987)
+    >>> with model.session("numpy") as s:
+    ...     for x in np.load("stream.npy"):  # (C,) raw units each
+    ...         found = detector(x, s.step(x))  # a Detection
+    >>> found.score >= 0
+    True
+    >>> saved = detector.state  # with the session's: {"due": (ahead, ahead, targets), "score": ...}
+    >>> detector.reset()  # as at the start of a recording
+    >>> detector.state = saved
+    >>> detector.errors(x, [0.0]).shape  # x minus its forecasts, (steps ahead, targets)
+    (1, 1)
     """
 
     def __init__(self, spec: ModelSpec):
@@ -63,6 +84,10 @@ class AnomalyDetector:
         self._due = np.empty((ahead[-1], *shape))
         self._score = math.nan
         self.reset()
+
+    def __repr__(self) -> str:
+        targets = ", ".join(self._spec.answer.targets)
+        return f"AnomalyDetector({targets}; threshold {self._detector.threshold:.3g})"
 
     def __call__(self, x: ArrayLike, answer: ArrayLike) -> Detection:
         """Score one sample.

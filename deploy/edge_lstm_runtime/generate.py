@@ -32,6 +32,12 @@ def generate(
     Raises ConfigError for a model of another task, a session of several streams or an option out of
     its range, and SampleError for an empty prompt or a character that the model doesn't know. These
     come before the first character. Raises BackendError if logits are not finite.
+
+    >>> import edge_lstm_runtime as rt
+    >>> with rt.load("prose.edge").session("numpy") as s:
+    ...     text = "".join(rt.generate(s, "the ", length=20, seed=1))
+    >>> len(text)
+    20
     """
     spec = session.spec
     if not isinstance(spec.inputs, Characters):

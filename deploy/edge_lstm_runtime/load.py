@@ -13,22 +13,43 @@ from .errors import ConfigError
 from .model.bundle import Bundle, read_bundle
 from .model.spec import ModelSpec
 from .session import Session, StreamsSession, open_session
+from .shown import counted
 from .verify.auto import choose_backend
 from .verify.check import open_verified
 
 
 class Model:
-    """A loaded bundle."""
+    """A loaded bundle, from which sessions are opened.
+
+    >>> import edge_lstm_runtime as rt
+    >>> model = rt.load("mine.edge")
+    >>> model
+    Model(classify: 3 channels -> lstm 8 -> 2 classes; 2 members)
+    >>> model.spec.inputs.names, model.spec.answer.names
+    (('ax', 'ay', 'az'), ('rest', 'walk'))
+    >>> model.manifest["format"]
+    2
+    >>> model.features([[0.1, 0.2, 9.8]]).shape  # of one sample: (steps, F)
+    (1, 3)
+    >>> with model.session() as s:  # the fastest backend that is right here
+    ...     s.step([0.1, 0.2, 9.8]).shape
+    (2,)
+    """
 
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
 
+    def __repr__(self) -> str:
+        return f"Model({self.spec.summary}; {counted(len(self.bundle.members), 'member')})"
+
     @property
     def spec(self) -> ModelSpec:
+        """All that is known of the model but its weights."""
         return self.bundle.spec
 
     @property
     def manifest(self) -> Mapping[str, Any]:
+        """The bundle's facts: versions, members, what was measured and where (docs/bundle.md)."""
         return self.bundle.manifest
 
     @overload
@@ -104,5 +125,13 @@ class Model:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a bundle and check every byte of it. Raises BundleError."""
+    """Read a bundle and check every byte of it. Raises BundleError.
+
+    >>> import edge_lstm_runtime as rt
+    >>> model = rt.load("mine.edge")
+    >>> with model.session("numpy") as s:
+    ...     logits = s.run([[0.1, 0.2, 9.8], [0.0, 0.3, 9.7]])  # (steps, C) -> (steps, O)
+    >>> logits.shape, str(logits.dtype)
+    ((2, 2), 'float32')
+    """
     return Model(read_bundle(path))

@@ -63,6 +63,34 @@ class Session:
 
     A session belongs to the first thread that uses it, until that thread calls `hand_over` or ends.
     Every method but `close` raises BackendError in another thread, and after `close`.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> recording = np.load("samples.npy")  # (20, 3): steps, channels
+    >>> s = rt.load("mine.edge").session("numpy")
+    >>> s
+    Session(numpy; classify: 3 channels -> lstm 8 -> 2 classes)
+    >>> answer = s.step(recording[0])  # (C,) -> (O,) float32
+    >>> saved = s.state  # copies, by name
+    >>> sorted(saved)
+    ['last', 'lstm0.c', 'lstm0.h', 'model']
+    >>> answers = s.run(recording[1:])  # (steps, C) -> (steps, O), the state is carried
+    >>> answers.shape
+    (19, 2)
+    >>> s.state = saved  # restored: the same samples give the same answers
+    >>> np.array_equal(s.steps(recording[1:]), answers)
+    True
+    >>> s.reset()  # a new recording begins
+    >>> np.array_equal(s.step(recording[0]), answer)
+    True
+    >>> s.hand_over()  # another thread may use it now
+    >>> s.close()
+
+    A model with a sound front end listens to PCM:
+
+    >>> with rt.load("heard.edge").session("numpy") as s:
+    ...     answers = s.listen(np.zeros(4000, np.int16))  # (samples,) -> (n, O)
+    >>> answers.shape
+    (31, 2)
     """
 
     def __init__(
@@ -94,6 +122,10 @@ class Session:
         self._owner = Owner()
         if self._answer is not None:
             self.step = self._fast_step(self._answer)  # type: ignore[method-assign, assignment]
+
+    def __repr__(self) -> str:
+        several = "" if self.streams is None else f", {self.streams} streams"
+        return f"{type(self).__name__}({self.backend.name}{several}; {self.spec.summary})"
 
     def _fast_step(
         self, answer: Callable[[ArrayLike], NDArray[Any] | None]
@@ -303,6 +335,14 @@ class StreamsSession(Session):
     step: (N, C) raw units -> (N, O). run: (steps, N, C) -> (steps, N, O), and steps -> (n, N, O).
     state: each state of the network (N, size), "last" (N, C), "model" (N, 16).
     The error for a refused sample names its stream and channel. No stream's state changes then.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> with rt.load("mine.edge").session("numpy", streams=4) as s:
+    ...     answers = s.step(np.zeros((4, 3)))  # (N, C) -> (N, O)
+    ...     s.reset(stream=2)  # a new recording begins on this stream alone
+    ...     runs = s.run(np.zeros((10, 4, 3)))  # (steps, N, C) -> (steps, N, O)
+    >>> answers.shape, runs.shape
+    ((4, 2), (10, 4, 2))
     """
 
     streams: int
@@ -326,7 +366,8 @@ class StreamsSession(Session):
     ) -> None:
         """Set the state of one stream or of several to zero, or of all if none is named.
 
-        The other streams answer as if nothing had happened. streams: (n,) whole numbers.
+        The other streams answer as if nothing had happened. stream: its number, from 0.
+        streams: (n,) whole numbers.
         Raises ConfigError for a number that no stream has.
         """
         self._owner.check()

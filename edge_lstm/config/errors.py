@@ -23,14 +23,17 @@ Key = tuple[str, ...]
 class Problem:
     """Turns a wrong key into a ConfigError of one line.
 
-    values: the file's, with those of --set in their places. set_keys: the keys of --set.
+    values: the file's, with those of --set in their places. path, text: the file and its content,
+    None and "" if there is no file. told: keys -> how the user gave them, such as "--set KEY".
     """
 
-    def __init__(self, path: Path, text: str, values: dict[str, Any], set_keys: list[Key]):
-        self._path = path
+    def __init__(
+        self, values: dict[str, Any], told: Mapping[Key, str], path: Path | None, text: str = ""
+    ):
+        self.path = path
         self._lines = text.splitlines()
         self._values = values
-        self._set_keys = set_keys
+        self._told = told
         self._classes = section_classes(values)
 
     def of_pydantic(self, error: ValidationError) -> NoReturn:
@@ -120,25 +123,31 @@ class Problem:
         annotation = section.model_fields[key].annotation
         return _section_in(annotation) or annotation
 
+    def given(self, key: Key) -> Key:
+        """The key as the user gave it: it may be of a table that was given at once."""
+        return next((k for n in range(len(key), 0, -1) if (k := key[:n]) in self._told), key)
+
     def _where(self, key: Key) -> str:
-        if key in self._set_keys:
-            return f"--set {'.'.join(key)}"
+        if (given := self.given(key)) in self._told:
+            return self._told[given]
+        if self.path is None:
+            return "configuration"
         section: Key = ()
         line_of_section = 1
         for number, line in enumerate(self._lines, start=1):
             if header := re.match(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]", line):
                 section = tuple(part.strip().strip("\"'") for part in header[1].split("."))
                 if section == key:
-                    return f"{self._path}:{number}"
+                    return f"{self.path}:{number}"
                 if section == key[: len(section)] and section:
                     line_of_section = number
             elif pair := re.match(r"\s*([\w.\"'-]+)\s*=", line):
                 full = section + tuple(part.strip("\"'") for part in pair[1].split("."))
                 if full == key:
-                    return f"{self._path}:{number}"
+                    return f"{self.path}:{number}"
                 if full == key[: len(full)]:  # an inline table
                     line_of_section = number
-        return f"{self._path}:{line_of_section}"
+        return f"{self.path}:{line_of_section}"
 
 
 def _shown(value: Any) -> str:

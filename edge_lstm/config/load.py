@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from edge_lstm_runtime import kinds
@@ -30,6 +32,13 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     path: a TOML file, or "recipe:NAME" for one that is packaged.
     overrides: values that take the place of the file's, such as {"train.epochs": 3}.
     Raises ConfigError: one line with the file's line, the key, its value and what was expected.
+
+    >>> import edge_lstm as el
+    >>> config = el.load_config("mine.toml", {"train.epochs": 3})
+    >>> config.train.epochs
+    3
+    >>> el.load_config("recipe:activity").model.hidden_size
+    64
     """
     path = recipe_path(path)
     if other := kinds.mistaken(path, kinds.CONFIGURATION):
@@ -42,28 +51,66 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise ConfigError(f"{path}: {wrong}; save it as UTF-8, as TOML has to be") from e
     except OSError as e:
         raise ConfigError(f"{path}: can't be read ({e.strerror or e}); {expected}") from e
-    return config_of(text, path, overrides)
+    return parsed_config(text, path, overrides)
 
 
-def config_of(text: str, path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def parsed_config(text: str, path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """As `load_config`, of a text that is, or will be, in the file `path`."""
     values = _parsed(text, path)
-    set_keys = []
+    told = {}
     for dotted, value in (overrides or {}).items():
         _override(values, dotted, value)
-        set_keys.append(tuple(dotted.split(".")))
-    problem = Problem(path, text, values, set_keys)
+        told[tuple(dotted.split("."))] = f"--set {dotted}"
+    return _checked(values, Problem(values, told, path, text), path.resolve().parent)
+
+
+def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
+    """A configuration as it is, of a file, of a recipe, or of a dict of its sections.
+
+    Raises ConfigError as `load_config` does.
+    """
+    if isinstance(config, Config):
+        return config
+    return config_of(config) if isinstance(config, Mapping) else load_config(config)
+
+
+def config_of(
+    values: Mapping[str, Any],
+    folder: str | Path = ".",
+    told: Mapping[tuple[str, ...], str] | None = None,
+) -> Config:
+    """A configuration of the values that a TOML file would hold: {"train": {"epochs": 3}, ...}.
+
+    folder: relative paths are looked for there. told: keys -> how a message names them. Raises
+    ConfigError: one line with the key, its value and what was expected.
+    """
+    plain = _plain(values)
+    return _checked(plain, Problem(plain, told or {}, None), Path(folder).resolve())
+
+
+def _plain(value: Any) -> Any:
+    """As TOML would give it: NumPy's numbers as Python's, paths as text, arrays as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _checked(values: dict[str, Any], problem: Problem, folder: Path) -> Config:
+    """Raises ConfigError."""
     try:
         for key, expected in _odd_numbers(values):
-            given = next((k for k in set_keys if k == key[: len(k)]), key)  # or a table by --set
-            problem.stop(given, expected)
+            problem.stop(problem.given(key), expected)
         values = frozen(values)
     except RecursionError as e:  # of dotted keys, which the parser takes at any depth
-        raise ConfigError(f"{path}: it is nested too deeply") from e
+        raise ConfigError(f"{problem.path or 'configuration'}: it is nested too deeply") from e
     if "folder" in values:
         problem.unknown(("folder",))
     try:
-        config = Config.model_validate({**values, "folder": str(path.resolve().parent)})
+        config = Config.model_validate({**values, "folder": str(folder)})
     except ValidationError as e:
         problem.of_pydantic(e)
     for key, expected in config.rules():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     Field,
@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.registry import Registry
+from edge_lstm_runtime.shown import counted
 
 from ..data.sources import SOURCES
 from ..tasks import TASKS
@@ -63,6 +64,23 @@ class Config(Section):
 
     folder: the file's. Relative data paths are looked for there first.
     search: no part of a run, which neither keeps nor compares it.
+
+    >>> import edge_lstm as el
+    >>> config = el.load_config("mine.toml")
+    >>> config
+    Config(classify, source csv, lstm 8, 12 epochs)
+    >>> config.data.channels, config.train.batch_size
+    (('ax', 'ay', 'az'), 32)
+    >>> print(config.to_toml().splitlines()[0])
+    [data]
+    >>> el.Config.from_dict(config.to_dict(), config.folder) == config
+    True
+    >>> config.data.path, config.located()["data"]["path"].endswith("/mine.csv")
+    ('mine.csv', True)
+    >>> list(config.rules())  # no keys contradict each other
+    []
+    >>> config.asked.targets  # what a source's reader is told of the other sections
+    ()
     """
 
     data: Annotated[SerializeAsAny[DataSection], _by(SOURCES, "source")]
@@ -87,8 +105,17 @@ class Config(Section):
             return TrainConfig.model_construct()
         return info.data["model"].Train.model_validate(value)
 
+    def __repr__(self) -> str:
+        model = self.model
+        layers = [f"{model.type} {model.hidden_size}"] * model.num_layers
+        if model.layers is not None:
+            layers = [str(layer.get("type")) for layer in model.layers]
+        epochs = counted(self.train.epochs, "epoch")
+        return f"Config({model.task}, source {self.data.source}, {' -> '.join(layers)}, {epochs})"
+
     @property
     def asked(self) -> Asked:
+        """What the other sections tell the reader of the data."""
         front_end = self.front_end.front_end() if self.front_end is not None else None
         model = self.model
         return Asked(
@@ -135,13 +162,11 @@ class Config(Section):
         values: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
         return values
 
-    def to_toml(self) -> str:
-        """The values that were set, as a file that `load_config` reads from any folder."""
-        values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        split = values["data"].pop("split")
-        tables = {"data": values["data"], "data.split": split, "model": values["model"]}
-        names = ("train", *OPTIONAL)
-        tables |= {name: values[name] for name in names if values.get(name) is not None}
+    def located(self) -> dict[str, Any]:
+        """As `to_dict`, with absolute paths to what is beside the configuration."""
+        return self._with_paths(self.to_dict())
+
+    def _with_paths(self, tables: dict[str, Any]) -> dict[str, Any]:
         paths = [("data", key) for key in self.data.PATHS] + [("distill", "teacher")]
         for name, key in paths:
             path = tables.get(name, {}).get(key)
@@ -149,6 +174,16 @@ class Config(Section):
                 tables[name][key] = [self._absolute(each) for each in path]
             elif path is not None:
                 tables[name][key] = self._absolute(path)
+        return tables
+
+    def to_toml(self) -> str:
+        """The values that were set, as a file that `load_config` reads from any folder."""
+        values: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
+        split = values["data"].pop("split")
+        tables = {"data": values["data"], "data.split": split, "model": values["model"]}
+        names = ("train", *OPTIONAL)
+        tables |= {name: values[name] for name in names if values.get(name) is not None}
+        tables = self._with_paths(tables)
         return "\n".join(
             f"[{name}]\n" + "".join(f"{key} = {_toml(v)}\n" for key, v in table.items())
             for name, table in tables.items()
@@ -177,6 +212,12 @@ def section_classes(values: Mapping[str, Any]) -> dict[str, type[Section]]:
     if "model" in found:
         found["train"] = found["model"].Train  # type: ignore[attr-defined]
     return found
+
+
+def section_fields(name: str) -> frozenset[str]:
+    """The keys of a section that may be left out."""
+    kinds = get_args(Config.model_fields[name].annotation)
+    return frozenset(next(k for k in kinds if issubclass(k, Section)).model_fields)
 
 
 def frozen(value: Any) -> Any:

@@ -9,11 +9,11 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from edge_lstm_runtime.errors import BundleError, TrainingError
+from edge_lstm_runtime.errors import BundleError, DataError, TrainingError
 from edge_lstm_runtime.inputs.channels import Missing
 from edge_lstm_runtime.inputs.front_end import FrontEnd
 from edge_lstm_runtime.layers import FEATURES, recurrent_types
@@ -40,6 +40,9 @@ from .base import (
 )
 from .common import AugmentConfig, DistillConfig, PruneConfig, QuantizeConfig, SplitConfig
 from .transforms import Derivation
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_LAYERS = 4
 
@@ -120,6 +123,23 @@ class DataSection(Section):
     def read_alone(self, path: Path, channels: tuple[str, ...]) -> Recording | None:  # noqa: ARG002
         """One file that is not of the configuration, in its format. None: a CSV is expected."""
         return None
+
+    def read_frame(
+        self,
+        frame: pl.DataFrame,  # noqa: ARG002
+        asked: Asked,  # noqa: ARG002
+        *,
+        answered: bool,  # noqa: ARG002
+    ) -> list[Recording]:
+        """The recordings of a frame in memory. Raises DataError.
+
+        answered: whether with their labels and targets. Only a source of tables can tell a frame's
+        columns.
+        """
+        raise DataError(
+            f"the model was trained by source {self.source!r}, which names no columns; give arrays "
+            "(N, T, C), or a list of recordings (T, C)"
+        )
 
     @property
     def named_channels(self) -> tuple[str, ...] | None:
@@ -310,6 +330,8 @@ class TaskSection(Section):
     splits_within_recordings  whether validation is the end of the training recordings, not whole
                       recordings, if the test split is given
     reads_whole_sequences  whether a network that reads both ways can answer it
+    FITS              the data in memory that `fit` takes it for: a "class" of each recording,
+                      "classes" of its steps, "numbers", or "next" values. "" for none
     """
 
     MONITORS: ClassVar[tuple[str, ...]] = ("loss",)
@@ -321,6 +343,7 @@ class TaskSection(Section):
     reads_characters: ClassVar[bool] = False
     splits_within_recordings: ClassVar[bool] = False
     reads_whole_sequences: ClassVar[bool] = False
+    FITS: ClassVar[str] = ""
 
     task: str
     type: str = "lstm"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from edge_lstm_runtime.errors import DataError
 from edge_lstm_runtime.shown import is_plain
 
+from ..config.load import as_config
 from ..config.schema import Config
 from .doubts import Setting, doubts, some
 from .kept import recordings
@@ -18,8 +21,19 @@ from .statistics import make_spec
 __all__ = ["Recording", "Sequence", "Splits", "load_data", "make_spec"]
 
 
-def load_data(config: Config) -> Splits:
-    """Read, check and divide the data. Raises DataError."""
+def load_data(config: Config | Mapping[str, Any] | str | Path) -> Splits:
+    """Read, check and divide the data. Raises DataError.
+
+    config: a configuration, the path of one, "recipe:NAME", or a dict of its sections.
+
+    >>> import edge_lstm as el
+    >>> splits = el.load_data("mine.toml")
+    >>> splits
+    Splits(train 16, val 4, test 4 sequences; 3 channels, 2 classes)
+    >>> splits.train[0].x.shape  # (T, C) float64, raw units
+    (20, 3)
+    """
+    config = as_config(config)
     data = config.data
     model = config.model
     asked = config.asked

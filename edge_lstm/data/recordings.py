@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime.inputs.text import STANDARD, TextForm
+from edge_lstm_runtime.shown import counted
 
 from .chunks import let_go, parts
 
@@ -37,6 +38,15 @@ class Recording:
     rows    None, or (T,) the row of each in that file, counted from 1, if they are not all of it
     form    the form of text in which a board can read the same
     notes   what a reader must know about the data, a sentence each
+
+    >>> import numpy as np, edge_lstm as el
+    >>> walk = el.Recording("walk 1", "anna", np.zeros((100, 3)), labels=np.full(100, "walk"))
+    >>> walk
+    Recording('walk 1', 100 steps, 3 channels, class 'walk')
+    >>> walk.piece(10, 30).full_name
+    'walk 1[10:30]'
+
+    `fit` takes a list of them: `el.fit([walk, ...])`.
     """
 
     name: str
@@ -54,7 +64,19 @@ class Recording:
     form: TextForm = STANDARD
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Recording({self.name!r}, {_size(self.x)}{self._answer})"
+
+    @property
+    def _answer(self) -> str:
+        if self.labels is not None:
+            names = np.unique(self.labels)
+            one = f", class {str(names[0])!r}"
+            return one if len(names) == 1 else f", {len(names)} classes"
+        return "" if self.y is None else f", {counted(self.y.shape[1], 'target')}"
+
     def piece(self, start: int, stop: int) -> Recording:
+        """Its rows from `start` to `stop`, the last one excluded. `x` is then (stop - start, C)."""
         if (start, stop) == (0, len(self.x)):
             return self
         rows = ("labels", "y", "time", "anomalous", "rows")
@@ -72,6 +94,10 @@ class Recording:
         return f"{self.name}[{self.start}:{self.start + len(self.x)}]" if self.cut else self.name
 
 
+def _size(x: Float64) -> str:
+    return f"{counted(x.shape[0], 'step')}, {counted(x.shape[1], 'channel')}"
+
+
 Parts = dict[str, list[Recording]]  # of PARTS
 
 
@@ -87,6 +113,13 @@ class Sequence:
            inputs themselves say it
     time, anomalous  as of a `Recording`
     cut    whether it begins or ends at a change of its recording's label
+
+    >>> import edge_lstm as el
+    >>> sequence = el.load_data("mine.toml").test[0]
+    >>> sequence
+    Sequence('mine:2', 20 steps, 3 channels, class 0)
+    >>> sequence.normal is sequence.x  # no row is known as anomalous
+    True
     """
 
     name: str
@@ -99,9 +132,17 @@ class Sequence:
     cut: bool = False
     labels: NDArray[np.int64] | None = None
 
+    def __repr__(self) -> str:
+        answer = "" if self.label is None else f", class {self.label}"
+        if self.labels is not None:
+            answer = ", a class at each step"
+        elif self.y is not None:
+            answer = f", {counted(self.y.shape[1], 'target')}"
+        return f"Sequence({self.name!r}, {_size(self.x)}{answer})"
+
     @property
     def normal(self) -> Float64:
-        """x, with NaN in the rows that are known as anomalous."""
+        """x (T, C), with NaN in the rows that are known as anomalous."""
         return (
             self.x if self.anomalous is None else np.where(self.anomalous[:, None], np.nan, self.x)
         )
@@ -112,6 +153,13 @@ def in_turn(sequences: abc.Iterable[Sequence]) -> abc.Iterator[Sequence]:
     for sequence in sequences:
         yield sequence
         let_go(sequence.x)
+
+
+def narrowest(values: Float64) -> NDArray[np.float32] | Float64:
+    """The values as float32 if that loses none of them, to write them in half the bytes."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values, equal_nan=True) else values
 
 
 def shuffled(recordings: abc.Sequence[T]) -> list[T]:
@@ -127,6 +175,13 @@ class Splits:
     notes: what a reader must know about the data, a sentence each.
     robust: whether the training's statistics are those that a few wild values don't move.
     The fingerprint is computed once: change no array after that.
+
+    >>> import edge_lstm as el
+    >>> splits = el.load_data("mine.toml")
+    >>> splits.channels, splits.classes, len(splits.train)
+    (('ax', 'ay', 'az'), ('rest', 'walk'), 16)
+    >>> len(splits.fingerprint)
+    64
     """
 
     train: list[Sequence]
@@ -153,6 +208,11 @@ class Splits:
         """Tell the system that the values are not needed for now. See `chunks.let_go`."""
         for _ in in_turn((*self.train, *self.val, *self.test)):
             pass
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{part} {len(getattr(self, part))}" for part in PARTS)
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"Splits({counts} sequences; {counted(len(self.channels), 'channel')}{classes})"
 
     @functools.cached_property
     def fingerprint(self) -> str:

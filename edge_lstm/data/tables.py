@@ -9,7 +9,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from .recordings import Recording
 from .steps import with_notes, without_times
 from .table import Table, Wanted, check_increasing, check_values
 from .time_forms import TimeSection, with_times
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Channels = Annotated[Names, Field(description="the names of the input columns")]
 
@@ -191,6 +194,17 @@ class TableSection(TimeSection, FileSection, KnownSection, DerivedSection):
     ) -> list[Recording]:
         made = timed_recordings(table, meaning, part, name)
         return [self._with_parts(recording, name) for recording in made]
+
+    def read_frame(self, frame: pl.DataFrame, asked: Asked, *, answered: bool) -> list[Recording]:
+        from .frames import table_of
+
+        meaning = self._columns(asked)
+        if not answered:
+            meaning = dataclasses.replace(meaning, targets=(), label=None)
+        wanted = meaning.wanted
+        wanted.check(frame.columns, "the frame")
+        table = table_of(frame.select(list(wanted.keys)), Path("the frame"), self.form, wanted)
+        return timed_recordings(self.timed([table])[0], meaning, None, "the frame")
 
     def _files_at(self, path: Path) -> Files:
         """The files of a folder, or the one file."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edge_lstm_runtime.errors import ConfigError, DataError, EdgeLstmError
 from edge_lstm_runtime.model.spec import ModelSpec
 
-from ..config.load import config_of
+from ..config.load import parsed_config
 from ..config.schema import Config
 from ..data.load import load_data, make_spec
 from ..data.recordings import Splits
@@ -121,7 +121,7 @@ def _accepted(facts: Facts, plan: Plan, ask: Ask, name: str, out: Path) -> Guess
 
 def _checked(text: str, facts: Facts, out: Path) -> tuple[Guessed, ModelSpec]:
     """With all that training does before its first epoch. Raises its error."""
-    config = config_of(text, out)
+    config = parsed_config(text, out)
     splits = load_data(config)
     spec = make_spec(config, splits)
     examples(spec, splits.train, **config.data.cuts)

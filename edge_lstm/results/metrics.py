@@ -46,6 +46,18 @@ def evaluate(
     train:   the training split. If it is given, the baselines that are fitted on it are added.
     Each task lists its metrics in its own file.
     Raises DataError for answers that don't fit the sequences, and if there is nothing to measure.
+
+    >>> import numpy as np, edge_lstm as el, edge_lstm_runtime as rt
+    >>> run = el.load_run("runs/mine")
+    >>> test = run.splits.test
+    >>> found = []
+    >>> with rt.load("mine.edge").session("numpy") as s:
+    ...     for sequence in test:
+    ...         s.reset()
+    ...         found.append(s.run(sequence.x))  # (T, C) -> (T, O)
+    >>> metrics = el.evaluate(run.spec, test, found)
+    >>> metrics["accuracy"] == run.metrics["test"]["accuracy"]
+    True
     """
     if len(sequences) != len(answers) or not sequences:
         raise DataError(

@@ -17,6 +17,7 @@ class Section(forecast.Section):
     smoothing     steps over which the score is averaged, exponentially. 1 means none
     """
 
+    FITS = ""
     USES = frozenset({"season", "known_anomalies"})
 
     false_alarms: Fraction = 0.001

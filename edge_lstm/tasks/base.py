@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.sections import TrainConfig
@@ -149,6 +150,21 @@ class Task(ABC):
         """The metrics of each class, or of each target and step ahead. None if there is one."""
         return None
 
+    def decided(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[Any]:  # noqa: ARG002
+        """answer: (T, O) of a recording -> what it says: numbers (T, O), or names of classes."""
+        return answer
+
+    def chances(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
+        """answer: (T, O) -> probabilities, (O,) or (T, O). Raises ConfigError if it has none."""
+        raise ConfigError(
+            f"task {spec.answer.task!r} answers with numbers, which have no probabilities; use "
+            "predict"
+        )
+
+    def score(self, metrics: Metrics) -> float:  # noqa: ARG002
+        """The one figure of its metrics, higher is better. Raises ConfigError if it has none."""
+        raise ConfigError("the task has no single score; use evaluate")
+
     def verdict(self, test: Metrics) -> list[str]:
         """The first sentences of a report."""
         return str(test["verdict"]).splitlines()
@@ -165,6 +181,14 @@ class Task(ABC):
     @abstractmethod
     def carried(self, reset: Metrics, carried: Metrics) -> tuple[list[Carried], bool]:
         """How a state that is never reset changes the metrics, and whether they are worse."""
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """(..., O) -> (..., O), each row a probability."""
+    exact = logits.astype(np.float64)
+    exact = np.exp(exact - exact.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = exact / exact.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def task_of(spec: ModelSpec) -> Task:

@@ -22,7 +22,7 @@ from ..results.plots import plot_confusion
 from ..results.words import LAST, percent, signed
 from ..training.losses import SequenceClassLoss
 from ..training.tally import ClassTally
-from .base import Answers, Carried, Detail, Metrics, Task
+from .base import Answers, Carried, Detail, Metrics, Task, softmax
 from .classes import ClassSection, ClassTrainConfig, classes
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Section(ClassSection):
                    never a live stream
     """
 
+    FITS = "class"
     Train = TrainSection
     reads_whole_sequences = True
 
@@ -166,6 +167,18 @@ class ClassTask(Task):
             "cut_at_labels": any(s.cut for s in sequences),
             "steps": len(all_steps),
         }
+
+    def decided(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.str_]:
+        """(): the class at the last step."""
+        return np.array(spec.answer.classes[int(answer[-1].argmax())])
+
+    def chances(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
+        """(O,): of each class, at the last step."""
+        return softmax(answer[-1])
+
+    def score(self, metrics: Metrics) -> float:
+        """The accuracy at the last step."""
+        return float(metrics["accuracy"])
 
     def draw(
         self,

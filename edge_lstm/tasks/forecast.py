@@ -78,6 +78,7 @@ class Section(NumberSection):
         "bidirectional": "is for task 'classify': a forecast would read the future that it is to "
         "tell; remove it",
     }
+    FITS = "next"
     USES = frozenset({"season"})
     splits_within_recordings = True
 

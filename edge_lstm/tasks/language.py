@@ -25,7 +25,7 @@ from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure, plain
 from ..results.words import more, signed
 from ..training.losses import StepClassLoss
 from ..training.tally import Sum, Tally
-from .base import Answers, Carried, Metrics, Task
+from .base import Answers, Carried, Metrics, Task, softmax
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,6 +168,20 @@ class CharacterTask(Task):
             "steps": len(truth),
             "verdict": verdict,
         }
+
+    def decided(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.str_]:
+        """(T,): the likeliest next character at each step."""
+        names: NDArray[np.str_] = np.array(spec.answer.names)
+        told: NDArray[np.str_] = names[answer.argmax(axis=1)]
+        return told
+
+    def chances(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
+        """(T, O): of each character, at each step."""
+        return softmax(answer)
+
+    def score(self, metrics: Metrics) -> float:
+        """Minus the bits per character, of which fewer are better."""
+        return -float(metrics["bits_per_character"])
 
     def draw(
         self,

@@ -123,6 +123,15 @@ class NumberTask(Task):
         """The outputs that are measured by their errors, for each step ahead the targets'."""
         return slice(None)
 
+    def score(self, metrics: Metrics) -> float:
+        """R^2, the mean over the targets: 1 - MSE / variance of the truth.
+
+        A target that doesn't change has none and is left out. NaN if no target changes.
+        """
+        found = [each["nrmse"] for each in metrics["per_target"].values()]
+        squares = [1 - nrmse**2 for nrmse in found if nrmse is not None]
+        return float(np.mean(squares)) if squares else float("nan")
+
     def closing(self, test: Metrics, carried: Metrics | None) -> list[str]:  # noqa: ARG002
         """A line for each target, or each step ahead that is listed, and the verdict last."""
         lines = []

@@ -38,6 +38,8 @@ class Section(NumberSection):
     target_cap  a larger target counts as this value
     """
 
+    FITS = "numbers"
+
     targets: Targets
     target_cap: Annotated[float, Field(allow_inf_nan=False)] | None = None
 

@@ -23,7 +23,7 @@ from ..results.rowwise import FITS
 from ..results.words import signed
 from ..training.losses import StepClassLoss
 from ..training.tally import StepClassTally
-from .base import Answers, Carried, Detail, Metrics, Task
+from .base import Answers, Carried, Detail, Metrics, Task, softmax
 from .classes import ClassSection, ClassTrainConfig, classes
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Section(ClassSection):
     tolerance  steps by which the beginning of an event may be early or late, for `event_f1`
     """
 
+    FITS = "classes"
     Train = TrainSection
     unlabelled_rows = True
     splits_within_recordings = True
@@ -159,6 +160,20 @@ class TagTask(Task):
                 kept = {key: metrics[key] for key in (*SHOWN, "per_class", "per_recording")}
                 found[name] = {"words": model.words, **model.facts, **kept}
         return found
+
+    def decided(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.str_]:
+        """(T,): the class at each step."""
+        names: NDArray[np.str_] = np.array(spec.answer.classes)
+        told: NDArray[np.str_] = names[answer.argmax(axis=1)]
+        return told
+
+    def chances(self, spec: ModelSpec, answer: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
+        """(T, O): of each class, at each step."""
+        return softmax(answer)
+
+    def score(self, metrics: Metrics) -> float:
+        """The accuracy over all steps."""
+        return float(metrics["accuracy"])
 
     def draw(
         self, spec: ModelSpec, sequences: Many[Sequence], answers: Answers, metrics: Metrics

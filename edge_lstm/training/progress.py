@@ -9,10 +9,14 @@ from typing import Any
 
 
 class Reporter:
-    """quiet: show nothing, as on every rank but the first."""
+    """quiet: show nothing, as on every rank but the first.
 
-    def __init__(self, *, quiet: bool):
+    figures: whether the run's figures are drawn, which takes longer than a small training.
+    """
+
+    def __init__(self, *, quiet: bool, figures: bool = True):
         self.quiet = quiet
+        self.figures = figures
         self._bar: Any = None
         self._first_epoch = 0
 

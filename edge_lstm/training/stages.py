@@ -102,7 +102,7 @@ def train_stage(training: Training, stage: Stage, *, resume: bool) -> Training:
         tuning.run()
     except TrainingError as e:
         raise TrainingError(f"{stage.what}: {e}") from e
-    if fabric.is_global_zero:
+    if fabric.is_global_zero and tuning.reporter.figures:
         plots.save_figure(plots.plot_curves(tuning.progress.history), out / "curves.png")
     fabric.barrier()
     return tuning

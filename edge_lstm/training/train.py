@@ -21,7 +21,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ import numpy as np
 from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 from edge_lstm_runtime.files import atomic_write
 
+from ..config.load import as_config
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
@@ -52,6 +53,7 @@ from .without import without
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from matplotlib.figure import Figure
 
     from edge_lstm_runtime.model.spec import ModelSpec
 
@@ -62,14 +64,17 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Config,
+    config: Config | Mapping[str, Any] | str | Path,
     out: str | Path,
     *,
     resume: bool = False,
     quiet: bool = False,
     trackers: Sequence[str] = (),
+    figures: bool = True,
 ) -> Run:
     """Train a model and write its run.
+
+    config: a configuration, the path of one, "recipe:NAME", or a dict of its sections.
 
     out: a new or empty folder. With `resume` it is the folder of a run of the same configuration
     and data. The run goes on from its last checkpoint as if it had not been interrupted. If it was
@@ -77,7 +82,16 @@ def train(
     quiet: no progress on standard error.
     trackers: names of TRACKERS, such as "mlflow", that get the parameters, the figures of each
     epoch and the test metrics. A resumed run goes on in the same runs of the tools.
+    figures: whether to draw the run's figures, which takes longer than a small training.
+
+    Raises ConfigError, DataError and TrainingError. A run that was begun can be resumed.
+
+    >>> import edge_lstm as el
+    >>> run = el.train("mine.toml", "runs/again", quiet=True, figures=False)
+    >>> sorted(run.metrics["test"])[:2]
+    ['accuracy', 'accuracy_all_steps']
     """
+    config = as_config(config)
     out = Path(out)
     check_trackers(trackers)
     # All of this comes before PyTorch is imported, which takes seconds.
@@ -97,7 +111,7 @@ def train(
         fabric.launch()
         fabric.barrier()
         check_alike(fabric, config, splits.fingerprint, out)
-        reporter = Reporter(quiet=quiet or not fabric.is_global_zero)
+        reporter = Reporter(quiet=quiet or not fabric.is_global_zero, figures=figures)
         reporter.line(f"data: {amounts(splits)}")
         if words := classes_in_words(splits):
             reporter.line(f"classes: {words}")
@@ -290,10 +304,10 @@ def check_same(
     out: Path,
 ) -> None:
     """before: of the last checkpoint, with the defaults of keys that came later."""
-    changed = [
-        f"the configuration's {text}"
-        for text in checkpoint.differences(before.to_dict(), config.to_dict())
-    ]
+    found = checkpoint.differences(before.to_dict(), config.to_dict())
+    if found:  # RUN/config.toml has absolute paths, and the one it was made of need not
+        found = checkpoint.differences(before.located(), config.located())
+    changed = [f"the configuration's {text}" for text in found]
     changed = changed or ([] if last["fingerprint"] == fingerprint else ["the data"])
     changed = changed or [
         f"the model's {text}"
@@ -357,11 +371,14 @@ def _finish(
     rows = _with_teacher(training, pruned, out, spec, metrics)
     if rows:
         metrics["compact"] = rows
-        plots.save_figure(plots.plot_compact(rows), out / "compact.png")
-    plots.save_figure(plots.plot_curves(training.progress.history), out / "curves.png")
+        _draw(training, "compact.png", lambda: plots.plot_compact(rows))
+    _draw(training, "curves.png", lambda: plots.plot_curves(training.progress.history))
     task = task_of(spec)
-    drawn = task.draw(spec, splits.test, found["test"], metrics["test"])
-    plots.save_figure(drawn, out / task.figure)
+    _draw(
+        training,
+        task.figure,
+        lambda: task.draw(spec, splits.test, found["test"], metrics["test"]),
+    )
     if settings := training.config.model.alarms:
         scored: dict[str, list[Float64]] = {}
         spec, scored["train"] = alarms.fit(
@@ -375,12 +392,18 @@ def _finish(
             metrics.setdefault(part, {})[alarms.KEY] = measured
         title = " -> ".join(layer.title for layer in spec.network.layers[:-1])
         panels = {title: (scored["test"], spec.detector.threshold)}
-        plots.save_figure(plots.plot_anomalies(splits.test, panels), out / plots.ANOMALY_FIGURE)
+        _draw(training, plots.ANOMALY_FIGURE, lambda: plots.plot_anomalies(splits.test, panels))
     if splits.notes:
         metrics["data"] = list(splits.notes)
     metrics["notes"] = notes(metrics, training.config.data.cuts)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
+
+
+def _draw(training: Training, name: str, draw: Callable[[], Figure]) -> None:
+    """A figure in the run's folder, if figures are wanted."""
+    if training.reporter.figures:
+        plots.save_figure(draw(), training.out / name)
 
 
 def _with_teacher(

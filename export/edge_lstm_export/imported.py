@@ -54,6 +54,9 @@ class Imported:
     season: None = None
     w8a8: dict[str, Float32] = dataclasses.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Imported({self.path.name!r}, {self.spec.summary})"
+
     @functools.cached_property
     def spec(self) -> ModelSpec:
         network = self.foreign.network
@@ -137,6 +140,13 @@ def import_net(
     frame to that of the next, 1 to F. None for F.
     Raises ConversionError for a file that can't be read, for a part that can't be taken, and for a
     net that answers otherwise here than in its own tool.
+
+    >>> import edge_lstm_export as ex
+    >>> net = ex.import_net("net.onnx", "stream3.npy")  # a file of (T, F) float32
+    >>> net
+    Imported('net.onnx', values: 3 channels -> lstm 8 -> 2 answers)
+    >>> net.answers.shape  # (T, O) of the original
+    (200, 2)
     """
     path = Path(model)
     if not path.is_file():

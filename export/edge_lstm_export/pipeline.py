@@ -88,6 +88,13 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     that is not offered. Raises ConversionError if a step fails, if NumPy itself is out of
     tolerance, if an imported net has no real samples to calibrate a scheme with, or if another
     process exports to `out`, which is then as it was.
+
+    >>> import edge_lstm_export as ex
+    >>> work = ex.export_run("runs/mine", "exported.edge", schemes=())  # no NPU
+    >>> work
+    Work('exported.edge', classify: 3 channels -> lstm 8 -> 2 classes)
+    >>> dict(work.left_out), work.doubts
+    ({}, ())
     """
     out = Path(out)
     imported = not isinstance(run, str | os.PathLike) and run.imported

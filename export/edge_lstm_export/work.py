@@ -179,6 +179,10 @@ class Work:
     counted: tuple[Counted, ...] = ()  # time_backends
     recommended: tuple[str, ...] = ()  # time_backends: sentences, the recommendation first
 
+    def __repr__(self) -> str:
+        left_out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"Work({self.out.name!r}, {self.spec.summary}{left_out})"
+
     @property
     def spec(self) -> ModelSpec:
         return self.run.spec

@@ -52,6 +52,11 @@ class Facts:
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
     variables      environment variables that change its speed
+
+    >>> import edge_lstm_runtime as rt
+    >>> facts = rt.Facts("float32", needs="a camera", libraries=("camera",))
+    >>> facts.auto, facts.timed  # "auto" may take it; it needs no time limit
+    (True, False)
     """
 
     number_format: NumberFormat
@@ -78,11 +83,47 @@ class Facts:
 
 
 class Backend(ABC):
-    """One network with its state. A new backend is as after `reset()`."""
+    """One network with its state. A new backend is as after `reset()`.
+
+    Derive from it for a backend of your own (docs/backends.md). Only `reset`, `step` and `state`
+    are needed. It may also have `run`, `reset_streams`, `interrupt` and `close`, and `answerer` and
+    `rows_answerer` if it does the pre- and post-processing itself.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> class Sum(rt.Backend):
+    ...     name = "sum"
+    ...     total = 0.0
+    ...     def reset(self):
+    ...         self.total = 0.0
+    ...     def step(self, features):  # (F,) -> (O,)
+    ...         self.total += features.sum()
+    ...         return np.array([self.total], np.float32)
+    ...     @property
+    ...     def state(self):
+    ...         return {"total": np.array([self.total])}
+    ...     @state.setter
+    ...     def state(self, value):
+    ...         self.total = float(value["total"][0])
+    >>> backend = Sum()
+    >>> backend.step(np.ones(2)), backend.state
+    (array([2.], dtype=float32), {'total': array([2.])})
+    >>> backend.reset()
+    >>> backend.run(np.ones((3, 2))).tolist()  # (steps, F) -> (steps, O)
+    [[2.0], [4.0], [6.0]]
+    >>> spec = rt.load("mine.edge").spec  # these two answer raw samples, or are None as here
+    >>> backend.answerer(spec, np.zeros(3)), backend.rows_answerer(spec, np.zeros(3))
+    (None, None)
+    >>> backend.reset_streams([0])  # for a backend of several streams
+    >>> backend.interrupt()
+    >>> backend.close()
+    """
 
     name: str
     dtype: type[np.floating[Any]] = np.float32
     at_once: int = 1  # steps that `run` computes together, though it takes any number
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
 
     @abstractmethod
     def reset(self) -> None:

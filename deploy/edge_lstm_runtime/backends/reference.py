@@ -24,7 +24,22 @@ FACTS = Facts("float64", is_reference=True)
 
 
 class Reference(Backend):
-    """features (F,) -> outputs (O,), all in float64. `reference` opens one for any model."""
+    """features (F,) -> outputs (O,), all in float64. `reference` opens one for any model.
+
+    spec, weights: of a bundle. It is the backend that all others are measured against.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> bundle = rt.read_bundle("mine.edge")
+    >>> exact = rt.Reference(bundle.spec, bundle.weights)
+    >>> exact
+    Reference(3 features -> lstm 8 -> dense 2)
+    >>> outputs = exact.step(np.zeros(3))
+    >>> outputs.shape, str(outputs.dtype)
+    ((2,), 'float64')
+    >>> list(exact.state)
+    ['lstm0.h', 'lstm0.c']
+    >>> exact.reset()
+    """
 
     name = "reference"
     dtype = np.float64
@@ -34,10 +49,16 @@ class Reference(Backend):
         self._weights = _float64(spec, weights)
         self.reset()
 
+    def __repr__(self) -> str:
+        layers = " -> ".join(layer.title for layer in self._network.layers)
+        return f"{type(self).__name__}({self._network.features} features -> {layers})"
+
     def reset(self) -> None:
+        """Set every state to its start."""
         self._state: State = self._network.initial_state(np.float64)
 
     def step(self, features: NDArray[Any]) -> Float64:
+        """features: (F,) -> outputs: (O,) float64."""
         x = np.asarray(features, np.float64)
         y: Float64
         y, self._state = self._network.step(NUMPY, self._product, self._weights, x, self._state)
@@ -48,6 +69,7 @@ class Reference(Backend):
 
     @property
     def state(self) -> State:
+        """Copies, by name, (size,) float64 each. Assigning restores them."""
         return {name: array.copy() for name, array in self._state.items()}
 
     @state.setter

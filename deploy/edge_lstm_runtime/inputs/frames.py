@@ -76,10 +76,12 @@ class SoundStream(ABC):
         self.reset()
 
     def reset(self) -> None:
+        """Forget the pending samples, as at the start of a recording."""
         self._pending: Float64 = np.empty(0)
 
     @property
     def pending(self) -> Float64:
+        """(samples,) float64 in -1 to 1: a copy of the samples that no frame has used up."""
         return self._pending.copy()
 
     @pending.setter

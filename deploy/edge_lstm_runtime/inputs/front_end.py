@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError
+from ..shown import counted
 from .frames import MAX_RATE, Float64, Sound, SoundStream
 
 Kind = Literal["log-mel", "mfcc"]
@@ -66,6 +67,21 @@ class FrontEnd(Sound):
     floor         the power that replaces any lower one in the logarithm
 
     Raises FrontEndError for a value that is out of bounds or contradicts another.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> front_end = rt.FrontEnd("log-mel", 8000, 256, 128, n_fft=256, n_mels=20, n_mfcc=0,
+    ...                         f_min=20, f_max=4000)
+    >>> front_end.size, front_end.names[:2], front_end.words
+    (20, ('mel0', 'mel1'), 'log-mel')
+    >>> second = np.zeros(8000, np.int16)  # mono PCM
+    >>> front_end.frames(second).shape  # (samples,) -> (n, C)
+    (61, 20)
+    >>> stream = front_end.stream()  # for sound that comes in pieces
+    >>> front_end.window().shape, front_end.mel_weights().shape, front_end.dct().shape
+    ((256,), (20, 129), (0, 20))
+    >>> bands, bins, weights = front_end.triangles()  # the weights above 0
+    >>> rt.FrontEnd.from_dict({**vars(front_end), "n_mels": 10}).size
+    10
     """
 
     kind: Kind
@@ -170,6 +186,7 @@ class FrontEnd(Sound):
 
     @property
     def words(self) -> str:
+        """The kind, as it is."""
         return self.kind
 
     def window(self) -> Float64:
@@ -226,6 +243,7 @@ class FrontEnd(Sound):
         return rows
 
     def stream(self) -> FrontEndStream:
+        """A new one, for one stream of sound."""
         return FrontEndStream(self)
 
     @classmethod
@@ -241,7 +259,22 @@ class FrontEnd(Sound):
 
 
 class FrontEndStream(SoundStream):
-    """PCM in pieces of any length in, the channels of frames out."""
+    """PCM in pieces of any length in, the channels of frames out.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> front_end = rt.FrontEnd("mfcc", 8000, 256, 128, n_fft=256, n_mels=20, n_mfcc=13,
+    ...                         f_min=20, f_max=4000)
+    >>> stream = front_end.stream()
+    >>> stream
+    FrontEndStream(mfcc, 13 channels; 0 samples pending)
+    >>> stream.push(np.zeros(200, np.int16)).shape  # (samples,) -> (n, C): no frame is complete yet
+    (0, 13)
+    >>> stream.push(np.zeros(200, np.int16)).shape
+    (2, 13)
+    >>> stream.pending.shape  # (samples,) float64, with which the next frame begins
+    (144,)
+    >>> stream.reset()
+    """
 
     def __init__(self, front_end: FrontEnd):
         super().__init__(front_end)
@@ -253,6 +286,11 @@ class FrontEndStream(SoundStream):
         self._starts = np.searchsorted(bands, np.arange(front_end.n_mels))
         self._dct = front_end.dct()
         self._block = max(1, min(BLOCK, BLOCK_VALUES // max(1, self._dct.size)))
+
+    def __repr__(self) -> str:
+        sound = self.front_end
+        pending = counted(len(self._pending), "sample")
+        return f"FrontEndStream({sound.words}, {sound.size} channels; {pending} pending)"
 
     def _channels(self, frames: Float64) -> Float64:
         values = np.empty((len(frames), self.front_end.size))

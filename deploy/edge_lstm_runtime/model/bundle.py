@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from .. import kinds
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
-from ..shown import is_plain
+from ..shown import counted, is_plain
 from . import format1
 from .facts import check_facts
 from .npz import read_npz, stored, write_npz
@@ -55,7 +55,26 @@ _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
 class Bundle:
     """A bundle that was read and checked as a whole.
 
+    weights: float32 by name, (inputs, units) or (units,) each.
     members: file name -> content, without manifest.json.
+
+    >>> import edge_lstm_runtime as rt
+    >>> bundle = rt.read_bundle("mine.edge")
+    >>> bundle
+    Bundle(classify: 3 channels -> lstm 8 -> 2 classes; 2 members)
+    >>> sorted(bundle.members)  # an export adds graphs, int8 weights, converted models
+    ['golden.npz', 'weights.npz']
+    >>> bundle.member("golden.npz")[:2]
+    b'PK'
+    >>> x, y = bundle.golden  # float64: samples (steps, C), the reference's outputs (steps, O)
+    >>> x.shape[1], y.shape[1], bundle.lengths.tolist() == [len(x)]
+    (3, 2, True)
+    >>> bundle.arrays("golden.npz")["x"].shape == x.shape
+    True
+    >>> bundle.fingerprint.shape, dict(bundle.left_out)
+    ((16,), {})
+    >>> bundle.absent("rk3588-fp16.rknn").split(";")[0]
+    'the bundle has no rk3588-fp16.rknn'
     """
 
     spec: ModelSpec
@@ -63,8 +82,11 @@ class Bundle:
     manifest: Mapping[str, Any]
     members: Mapping[str, bytes] = dataclasses.field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"Bundle({self.spec.summary}; {counted(len(self.members), 'member')})"
+
     def member(self, name: str) -> bytes:
-        """Raises BundleError if there is no member of this name."""
+        """The content of a member. Raises BundleError if there is no member of this name."""
         try:
             return self.members[name]
         except KeyError:
@@ -91,7 +113,10 @@ class Bundle:
         return f"the bundle has no {name}; it holds {', '.join(sorted(self.members))}"
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """The arrays of a member that is an .npz file, by name. Raises BundleError."""
+        """The arrays of a member that is an .npz file, by name. Raises BundleError.
+
+        Their shapes are the member's own: x (steps, C) of golden.npz (docs/bundle.md).
+        """
         arrays = read_npz(self.member(name), name)
         return format1.arrays(name, arrays) if self.manifest["format"] == 1 else arrays
 
@@ -171,10 +196,18 @@ def write_bundle(
 ) -> Bundle:
     """Check a bundle, write it atomically and return it.
 
-    weights: name -> float32 array, as `Network.check_weights` takes them. members: file name ->
-    content, with at least golden.npz. facts: further keys of the manifest, JSON values.
+    weights: name -> float32 array, (inputs, units) or (units,), as `Network.check_weights` takes
+    them. members: file name -> content, with at least golden.npz. facts: further keys of the
+    manifest, JSON values.
     Raises BundleError if the bundle is not valid or can't be written (a full disk, a folder that
     isn't there). An older bundle at `path` then stays as it was.
+
+    >>> import edge_lstm_runtime as rt
+    >>> bundle = rt.read_bundle("mine.edge")
+    >>> members = {"golden.npz": bundle.member("golden.npz")}
+    >>> small = rt.write_bundle("small.edge", bundle.spec, bundle.weights, members, origin="mine")
+    >>> sorted(small.members), small.manifest["origin"]
+    (['golden.npz', 'weights.npz'], 'mine')
     """
     members = {**members, "weights.npz": write_npz(weights)}
     manifest = {
@@ -204,6 +237,10 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read and check a bundle.
 
     Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
+
+    >>> import edge_lstm_runtime as rt
+    >>> rt.read_bundle("mine.edge").weights["lstm0.W_x"].shape  # (F, 4 H) float32
+    (3, 32)
     """
     try:
         if other := kinds.mistaken(path, kinds.BUNDLE):

@@ -18,6 +18,7 @@ from ..inputs.front_end import FrontEnd
 from ..inputs.text import TextForm
 from ..inputs.transforms import transform_from
 from ..plain import changed
+from ..shown import counted
 from ..tasks import Answer, answer_from
 from .network import Network, network_from
 from .step_graph import step_graph_from
@@ -32,6 +33,21 @@ class ModelSpec:
     answer   the meaning of the outputs
 
     Raises BundleError if the three don't fit together.
+
+    >>> import edge_lstm_runtime as rt
+    >>> spec = rt.load("mine.edge").spec
+    >>> spec
+    ModelSpec(classify: 3 channels -> lstm 8 -> 2 classes)
+    >>> spec.summary
+    'classify: 3 channels -> lstm 8 -> 2 classes'
+    >>> spec.input_size, spec.feature_size, spec.output_size  # C, F and O
+    (3, 3, 2)
+    >>> spec.features([[0.1, 0.2, 9.8]]).shape  # (steps, C) -> (steps, F)
+    (1, 3)
+    >>> spec.whole, spec.detector  # it answers single steps, and watches for no anomalies
+    (False, None)
+    >>> rt.ModelSpec.from_dict(spec.to_dict()) == spec
+    True
     """
 
     inputs: Inputs
@@ -45,6 +61,22 @@ class ModelSpec:
                 f"and the inputs make {self.inputs.feature_size}"
             )
         self.answer.check(self.inputs, self.network)
+
+    def __repr__(self) -> str:
+        return f"ModelSpec({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """The task, the inputs, the layers and the answers, in a line."""
+        answer = self.answer
+        layers = [layer.title for layer in self.network.layers[:-1]]
+        if self.network.opaque:
+            layers = ["opaque step graph"]
+        values = "character" if answer.text else "channel"
+        told = ("characters" if answer.text else "classes") if answer.logits else "answers"
+        outputs = f"{self.output_size} {told}"
+        chain = " -> ".join([counted(self.input_size, values), *layers, outputs])
+        return f"{answer.task}: {chain}"
 
     @property
     def input_size(self) -> int:
@@ -145,6 +177,14 @@ def _text_from(values: Mapping[str, Any]) -> TextForm:
 
 
 def describe(spec: ModelSpec, answer: NDArray[Any]) -> dict[str, Any]:
-    """An answer (O,) as a JSON object: label and probabilities, a forecast, or values."""
+    """An answer (O,) as a JSON object: label and probabilities, a forecast, or values.
+
+    >>> import edge_lstm_runtime as rt
+    >>> model = rt.load("mine.edge")
+    >>> with model.session() as s:
+    ...     answer = s.step([0.1, 0.2, 9.8])  # (O,) float32, here logits
+    >>> sorted(rt.describe(model.spec, answer))
+    ['label', 'probabilities']
+    """
     described: dict[str, Any] = spec.answer.describe(answer)
     return described

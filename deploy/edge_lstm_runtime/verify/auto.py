@@ -16,6 +16,7 @@ from ..backends.registry import known_facts, open_backend
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
 from ..session import open_session
+from ..shown import counted
 from . import auto_cache
 from .auto_cache import Reason, label
 from .check import (
@@ -44,6 +45,10 @@ class Choice:
     name: str
     artifact: str | None
     reasons: tuple[Reason, ...]
+
+    def __repr__(self) -> str:
+        member = f" with {self.artifact}" if self.artifact else ""
+        return f"Choice({self.name}{member}, of {counted(len(self.reasons), 'candidate')})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,6 +94,12 @@ def choose_backend(
     streams: N for the fastest backend with N streams, None for one stream.
     recall: if the choice that this machine remembers for the bundle is still right, it is taken and
     no other is tried. False asks anew.
+
+    >>> import edge_lstm_runtime as rt
+    >>> choice = rt.choose_backend(rt.read_bundle("mine.edge"), ["numpy"])
+    >>> choice, choice.backend
+    (Choice(numpy, of 1 candidate), NumpyBackend(numpy))
+    >>> choice.backend.close()
     """
     if artifact is not None:
         pick_artifact(bundle, None, artifact)

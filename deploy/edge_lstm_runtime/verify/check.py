@@ -25,6 +25,16 @@ AUTO_STEPS = 200  # enough to find a wrong state and to compare speeds, in a few
 
 @dataclasses.dataclass(frozen=True)
 class Check:
+    """How a backend did on golden samples: `comparison` within `tolerance`, or not.
+
+    >>> import edge_lstm_runtime as rt
+    >>> check = rt.check_backend(rt.read_bundle("mine.edge"), "numpy")
+    >>> check.backend, check.artifact, check.passed
+    ('numpy', None, True)
+    >>> check.comparison.max_abs <= check.tolerance.limit
+    True
+    """
+
     backend: str
     artifact: str | None
     comparison: Comparison
@@ -33,6 +43,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
+        """Whether the answers are right."""
         return self.comparison.within(self.tolerance)
 
 
@@ -114,6 +125,11 @@ def check_backend(
 
     steps: the number of samples, None for all. samples: others, in the place of the golden ones,
     see `golden.answered`. Raises BackendError if the backend can't be opened or fails.
+
+    >>> import edge_lstm_runtime as rt
+    >>> bundle = rt.read_bundle("mine.edge")
+    >>> rt.check_backend(bundle, "numpy", steps=10).passed
+    True
     """
     member = own_artifact(bundle, name, artifact)
     tolerance_of(bundle, name, member)  # raises before anything is opened in vain

@@ -15,6 +15,10 @@ class Tolerance:
     """The largest error that still counts as right, by the maximum or by the NRMSE.
 
     limit: in units of the network's outputs for "max_abs", a ratio for "nrmse".
+
+    >>> import edge_lstm_runtime as rt
+    >>> rt.Tolerance("nrmse", 2e-3, "rounding to float16").limit
+    0.002
     """
 
     metric: Literal["max_abs", "nrmse"]
@@ -47,6 +51,15 @@ class Comparison:
 
     max_abs, rmse: in units of the network's outputs. nrmse: rmse / standard deviation of the
     reference. worst: the (step, output) of max_abs.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> found = rt.compare(np.array([[1.0], [2.5]]), np.array([[1.0], [2.0]]))
+    >>> found.max_abs, found.worst, found.nrmse > 0.1
+    (0.5, (1, 0), True)
+    >>> found.within(rt.Tolerance("max_abs", 0.6, "an example"))
+    True
+    >>> found.to_dict()["steps"]
+    2
     """
 
     steps: int
@@ -56,9 +69,11 @@ class Comparison:
     worst: tuple[int, int]
 
     def within(self, tolerance: Tolerance) -> bool:
-        return bool(getattr(self, tolerance.metric) <= tolerance.limit)  # NaN is not within
+        """Whether the error that the tolerance is of is at most its limit. NaN is not."""
+        return bool(getattr(self, tolerance.metric) <= tolerance.limit)
 
     def to_dict(self) -> dict[str, Any]:
+        """As a JSON object."""
         return {
             k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()
         }
@@ -71,6 +86,11 @@ def compare(
 
     spread: the standard deviation for the NRMSE if these steps are a part of a longer stream. None
     for that of `reference`. Raises ValueError if the shapes differ.
+
+    >>> import numpy as np, edge_lstm_runtime as rt
+    >>> exact = np.array([[1.0], [2.0], [3.0]])
+    >>> rt.compare(exact.astype(np.float32), exact).max_abs
+    0.0
     """
     if outputs.shape != reference.shape:
         raise ValueError(f"outputs {outputs.shape} and reference {reference.shape} differ in shape")

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edge_lstm_runtime.errors import DataError
+from edge_lstm_runtime.files import atomic_write
 
 from ...config.base import with_fact
 from ...config.sections import Asked
 from ...tasks import TASKS
 from ..cases import Cases, CaseSection
 from ..files import FileSection, first_line
-from ..recordings import Recording
+from ..recordings import Recording, narrowest
+
+NAME = "npz"
 
 
 class Section(FileSection, CaseSection):
@@ -32,6 +36,24 @@ class Section(FileSection, CaseSection):
         for path, part in self.files(asked.folder):
             found += self.recordings(path, _cases(path), part)
         return found
+
+
+def keep(path: Path, recordings: list[Recording]) -> None:
+    """Write recordings with labels or without as such a file, the same bytes from the same values.
+
+    A sequence's own class is written once if none of them changes.
+    """
+    arrays: dict[str, Any] = {
+        "x": narrowest(np.concatenate([r.x for r in recordings])),
+        "lengths": np.array([len(r.x) for r in recordings]),
+        "group": np.array([r.group for r in recordings]),
+    }
+    labels = [r.labels for r in recordings if r.labels is not None]
+    if labels:
+        constant = all((of == of[0]).all() for of in labels)
+        arrays["y"] = np.array([of[0] for of in labels]) if constant else np.concatenate(labels)
+    with atomic_write(path) as file:
+        np.savez(file, **arrays)
 
 
 def _cases(path: Path) -> Cases:

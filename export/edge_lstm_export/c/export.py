@@ -42,10 +42,27 @@ class Scheme:
 
 @dataclasses.dataclass(frozen=True)
 class CExport:
+    """A folder of C source that was written.
+
+    scheme: of the model in it. schemes: both number formats as measured here, to choose by. built:
+    what building and running its self-test here gave.
+
+    >>> import edge_lstm_export as ex
+    >>> made = ex.export_c("mine.edge", "example-c")
+    >>> made
+    CExport('example-c', float32, 2 kB of constants)
+    >>> made.schemes["int8"].flash < made.schemes["float32"].flash  # bytes
+    True
+    """
+
     folder: Path
     scheme: str
-    schemes: dict[str, Scheme]  # both, to choose by
+    schemes: dict[str, Scheme]
     built: Built
+
+    def __repr__(self) -> str:
+        size = f"{self.schemes[self.scheme].flash / 1000:.2g} kB of constants"
+        return f"CExport({self.folder.name!r}, {self.scheme}, {size})"
 
 
 def export_c(
@@ -67,6 +84,11 @@ def export_c(
     bundle, ConversionError if the kernel does not take the model, if its answers are out of
     tolerance, if `out` is not an export's folder, or if another process exports to it. What was
     there before is then unchanged.
+
+    >>> import edge_lstm_export as ex
+    >>> made = ex.export_c("mine.edge", "mine-c")
+    >>> (made.folder / "Makefile").exists(), made.scheme
+    (True, 'float32')
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link)
     check_c(source, out, scheme, style)

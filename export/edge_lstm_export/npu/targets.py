@@ -32,7 +32,17 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A row of the table. The top of targets.toml explains the keys. None and "" mean unknown."""
+    """A row of the table. The top of targets.toml explains the keys. None and "" mean unknown.
+
+    >>> import edge_lstm_export as ex
+    >>> chip = ex.targets()["rk3588"]
+    >>> chip
+    Target(rk3588: fp16, w8a8)
+    >>> chip.accurate  # the scheme that rounds least
+    'fp16'
+    >>> chip.lstm  # whether the NPU has the LSTM operator
+    'yes'
+    """
 
     name: str
     generation: int | None
@@ -51,6 +61,9 @@ class Target:
     reshape_inputs: bool
     boards: str
     sources: Mapping[str, tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return f"Target({self.name}: {', '.join(self.schemes)})"
 
     @property
     def accurate(self) -> str | None:
@@ -72,6 +85,12 @@ def _table() -> dict[str, Any]:
 
 @functools.cache
 def targets() -> dict[str, Target]:
+    """Every target that the converter knows, by name. `edge-lstm targets` prints them.
+
+    >>> import edge_lstm_export as ex
+    >>> sorted(ex.targets())[:2]
+    ['rk2118', 'rk3562']
+    """
     return {name: _target(name, row) for name, row in _table()["target"].items()}
 
 

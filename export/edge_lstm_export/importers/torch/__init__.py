@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime.errors import ConversionError
 
 from .. import Foreign
+from .._sound import heard
 from .archive import EXPORT, cleaned, is_pickle
 from .walk import Walk
 
@@ -102,9 +103,21 @@ def from_torch(
 
     Raises ConversionError for a part that can't be taken, for samples of a wrong shape, and for a
     net that answers otherwise here than in PyTorch.
+
+    >>> import numpy as np, torch, edge_lstm_export as ex
+    >>> class Net(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.lstm = torch.nn.LSTM(3, 8, batch_first=True)
+    ...         self.head = torch.nn.Linear(8, 2)
+    ...     def forward(self, x):
+    ...         return self.head(self.lstm(x)[0])
+    >>> samples = np.load("stream3.npy")  # (T, F) float32
+    >>> net = ex.from_torch(Net(), torch.zeros(1, 10, 3), samples=samples)
+    >>> net
+    Imported('Net', values: 3 channels -> lstm 8 -> 2 answers)
     """
     from ...imported import imported
-    from .._sound import heard
 
     sound = heard(samples, hop, rate)
     inputs = example if isinstance(example, tuple) else (example,)

@@ -1,0 +1,1 @@
+"""What a Python program calls with its data in memory: `fit`, and scikit-learn's estimators."""

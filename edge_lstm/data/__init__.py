@@ -1,0 +1,1 @@
+"""Recordings, splits, windows. `sources/` has one file for each source of data."""
