@@ -65,10 +65,11 @@ def compare(
             f"[train] devices = {config.train.devices}: a comparison trains on one; "
             "add --set train.devices=1"
         )
-    from ..threads import one  # imports torch
+    with claimed(out, "comparison", ("plan.json",), resume=resume):
+        from ..threads import one  # imports torch
 
-    with claimed(out, "comparison", ("plan.json",), resume=resume), one():
-        return _compared(config, out, Reporter(quiet=quiet))
+        with one():
+            return _compared(config, out, Reporter(quiet=quiet))
 
 
 def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
