@@ -66,10 +66,7 @@ def compare(
             "add --set train.devices=1"
         )
     with claimed(out, "comparison", ("plan.json",), resume=resume):
-        from ..threads import one  # imports torch
-
-        with one():
-            return _compared(config, out, Reporter(quiet=quiet))
+        return _compared(config, out, Reporter(quiet=quiet))
 
 
 def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
@@ -89,7 +86,10 @@ def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
             case.reporter.line(f"row {k + 1}/{len(wanted)}: {row.title}, kept")
         else:
             case.reporter.line(f"row {k + 1}/{len(wanted)}: {name}")
-            row = make(case)
+            from ..threads import one  # imports torch
+
+            with one():
+                row = make(case)
             checkpoint.save_json(file, row.to_dict())
         rows.append(row)
     found = Comparison(out, tuple(rows), task.titles)
