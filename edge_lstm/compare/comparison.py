@@ -65,9 +65,7 @@ def compare(
             raise ConfigError(
                 f"[train] {key} = {count}: a comparison trains on one; add --set train.{key}=1"
             )
-    from ..threads import one  # imports torch
-
-    with claimed(out, "comparison", ("plan.json",), resume=resume), one():
+    with claimed(out, "comparison", ("plan.json",), resume=resume):
         return _compared(config, out, Reporter(quiet=quiet))
 
 
@@ -88,7 +86,10 @@ def _compared(config: Config, out: Path, reporter: Reporter) -> Comparison:
             case.reporter.line(f"row {k + 1}/{len(wanted)}: {row.title}, kept")
         else:
             case.reporter.line(f"row {k + 1}/{len(wanted)}: {name}")
-            row = make(case)
+            from ..threads import one  # imports torch
+
+            with one():
+                row = make(case)
             checkpoint.save_json(file, row.to_dict())
         rows.append(row)
     found = Comparison(out, tuple(rows), task.titles)

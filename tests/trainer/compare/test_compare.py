@@ -50,7 +50,7 @@ def make_case(config: Config, tmp_path: Path) -> Case:
     return Case(config, make_spec(config, splits), splits, tmp_path, Reporter(quiet=True))
 
 
-@pytest.mark.usefixtures("classify_csv")
+@pytest.mark.usefixtures("forecast_csv")
 def test_rows_are_made_with_one_thread(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,11 +60,11 @@ def test_rows_are_made_with_one_thread(
     def look(case: Case) -> Row:
         libraries = threadpoolctl.threadpool_info()
         found.append({torch.get_num_threads(), *(each["num_threads"] for each in libraries)})
-        return dataclasses.replace(last_value(case), name="look")
+        return dataclasses.replace(last_value(case), name="look", parameters=1)
 
     monkeypatch.setattr(comparison, "_rows", lambda task: {"look": look})  # noqa: ARG005
     torch.set_num_threads(3)
-    compare(configure(CLASSIFY), tmp_path / "compared", quiet=True)
+    compare(configure(FORECAST), tmp_path / "compared", quiet=True)
     assert found == [{1}]
     assert torch.get_num_threads() == 3
 
