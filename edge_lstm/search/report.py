@@ -49,7 +49,7 @@ def sentences(plan: Plan, found: Found, chosen: Point, timed: str) -> list[str]:
         f"Microseconds: {timed}.",
         f"Chosen: the fewest {chief} within a standard error of the best {plan.title} that keeps "
         f"the budget ({figure(best.metric)} ± {figure(best.error, 2)}, trial {best.row.number}): "
-        f"trial {chosen.row.number} in {chosen.number_format}.{_by_loss(best, chosen)}",
+        f"trial {chosen.row.number} in {chosen.number_format}.",
     ]
     if found.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found.importance.items())
@@ -60,15 +60,6 @@ def sentences(plan: Plan, found: Found, chosen: Point, timed: str) -> list[str]:
     for number, why in found.failed.items():
         said.append(f"Trial {number} failed: {why}")
     return said
-
-
-def _by_loss(best: Point, chosen: Point) -> str:
-    if not best.alike:
-        return ""
-    return (
-        " All draws of the best one are alike, so that the loss decided in the same way among its "
-        f"equals: it is {figure(chosen.loss)} of the chosen one."
-    )
 
 
 def front(plan: Plan, found: Found) -> list[Point]:

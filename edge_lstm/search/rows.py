@@ -18,7 +18,6 @@ class Row:
 
     number   of its folder
     metrics  number format -> the validation metric of each draw
-    losses   the validation loss of each draw, in float32
     costs    number format -> quantity -> how much
     curve    the best value of `monitor` until each epoch of the first draw, higher is better
     stopped  why it was not trained to its end, "" if it was
@@ -28,7 +27,6 @@ class Row:
     number: int
     values: Values
     metrics: Mapping[str, Sequence[float]]
-    losses: Sequence[float]
     costs: Mapping[str, Mapping[str, float]]
     curve: Sequence[float]
     stopped: str
@@ -57,25 +55,12 @@ class Point:
     @property
     def error(self) -> float:
         """The standard error of the mean over the draws, 0 of one draw."""
-        return standard_error(self.draws)
-
-    @property
-    def loss(self) -> float:
-        return statistics.mean(self.row.losses)
-
-    @property
-    def alike(self) -> bool:
-        """Whether several draws have the same metric, which then has nothing more to tell."""
-        return len(self.draws) > 1 and len(set(self.draws)) == 1
+        several = len(self.draws) > 1
+        return statistics.stdev(self.draws) / math.sqrt(len(self.draws)) if several else 0.0
 
     @property
     def costs(self) -> Mapping[str, float]:
         return self.row.costs[self.number_format]
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """Of their mean, 0 of one value."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def points(rows: Iterable[Row]) -> list[Point]:
@@ -112,18 +97,13 @@ def best_of(found: Sequence[Point], quantity: str, *, higher: bool) -> Point:
 def choose(found: Sequence[Point], quantity: str, *, higher: bool) -> Point:
     """The cheapest one whose metric is within a standard error of the best one's.
 
-    The error is the best one's (the rule of Breiman et al., 1984, for trees). If all draws of the
-    best one are alike, as with accuracies of 1, the error says nothing. The loss is then compared
-    in the same way. Of two that cost the same, the better one, and then the earlier one.
+    The error is the best one's (the rule of Breiman et al., 1984, for trees). Of two that cost the
+    same, the better one, and then the earlier one.
     """
     sign = 1 if higher else -1
     best = best_of(found, quantity, higher=higher)
     least = sign * best.metric - best.error
     near = [p for p in found if sign * p.metric >= least]
-    if best.alike:
-        lowest = min(near, key=lambda p: (p.loss, p.costs[quantity], p.row.number))
-        most = lowest.loss + standard_error(lowest.row.losses)
-        near = [p for p in near if p.loss <= most]
     return min(near, key=lambda p: (p.costs[quantity], -sign * p.metric, p.row.number))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,6 @@ class Trials:
         rivals = peers(others, costs, self.plan.budget.chief)
         epochs = self.plan.config.train.epochs
         metrics: dict[str, list[float]] = {number_format: [] for number_format in costs}
-        losses: list[float] = []
         curve: list[float] = []
         stopped = ""
         trained = 0
@@ -67,7 +66,6 @@ class Trials:
         for draw in range(self.plan.asked.draws):
             run = self._trained(number, values, draw, watch)
             trained += len(run.history)
-            losses.append(self._loss(run.history))
             if draw == 0:
                 curve = self._curve(run.history)
                 stopped = stops(curve, rivals, epochs)
@@ -76,7 +74,7 @@ class Trials:
             if stopped:
                 break
         seconds = time.monotonic() - began
-        return Row(number, values, metrics, losses, costs, curve, stopped, trained, seconds)
+        return Row(number, values, metrics, costs, curve, stopped, trained, seconds)
 
     def _trained(
         self, number: int, values: Values, draw: int, watch: Callable[[list[dict[str, float]]], str]
@@ -100,17 +98,8 @@ class Trials:
         found = evaluate(net.spec, splits.val, answers(net, splits.val), season=season)
         return float(found[self.plan.metric])
 
-    def _loss(self, history: Sequence[dict[str, Any]]) -> float:
-        """Of the best epoch, as the training judges it."""
-        scores = zip(self._scores(history), history, strict=True)
-        _, best = max(scores, key=lambda pair: (pair[0], -pair[1]["val_loss"]))
-        return float(best["val_loss"])
-
     def _curve(self, history: Sequence[dict[str, Any]]) -> list[float]:
-        return list(accumulate(self._scores(history), max))
-
-    def _scores(self, history: Sequence[dict[str, Any]]) -> list[float]:
-        """`monitor` after each epoch, higher is better."""
         monitor = self.plan.config.train.monitor
         sign = 1 if monitor in self.plan.config.model.HIGHER_IS_BETTER else -1
-        return [sign * row[f"val_{monitor}"] for row in history]
+        scores: Iterator[float] = (sign * row[f"val_{monitor}"] for row in history)
+        return list(accumulate(scores, max))

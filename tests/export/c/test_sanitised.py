@@ -75,7 +75,8 @@ def test_self_test_and_any_samples(kind: str, cc: str, tmp_path: Path) -> None:
         passed(run("make", f"CC={cc}", f"CFLAGS={SANITISED}", "test", cwd=made))
         (made / "any.c").write_text(PROGRAM)
         program = made / "any"
-        built = run(cc, *SANITISED.split(), *headers(made), *sources(made), "-lm", "-o", program)
+        files = [made / "any.c", *sources(made), "-lm", "-o", program]
+        built = run(cc, *SANITISED.split(), *headers(made), *files)
         assert built.returncode == 0, built.stderr
         done = subprocess.run(
             [program], input=samples, capture_output=True, timeout=300, check=False

@@ -394,7 +394,7 @@ def test_clang_and_cmake_build_it(made: Path, tmp_path: Path) -> None:
         ("-14400, ", "-18000, "),  # New York in summer
         ("{19782, 19787}", "{19782, 19786}"),
         ("101150.0", "101100.0"),
-        ("EL_ALL);\n    el_forget(&inputs, &stream);", "EL_ALL);"),
+        ("EL_ALL);\n    el_forget(&model_inputs, &model_stream);", "EL_ALL);"),
         ("{40.0, 0.0, 40.0", "{41.0, 0.0, 40.0"),
         ("log_unit[3] = {0.0, 0.0, 40.0}", "log_unit[3] = {0.0, 0.0, 40.1}"),
     ],

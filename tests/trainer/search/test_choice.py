@@ -16,7 +16,6 @@ def row(number: int, size: float, draws: list[float], **changes: Any) -> Row:
         "number": number,
         "values": {},
         "metrics": {"float32": draws, "int8": draws},
-        "losses": [0.1] * len(draws),
         "costs": costs,
         "curve": [],
         "stopped": "",
@@ -36,20 +35,6 @@ def test_the_smallest_within_a_standard_error() -> None:
     chosen = choose(points(rows), "bytes", higher=True)
     assert (chosen.row.number, chosen.number_format) == (1, "int8")
     assert points(rows)[0].error == pytest.approx(0.057735, rel=1e-4)
-
-
-def test_if_the_metric_is_exhausted_the_loss_decides() -> None:
-    """The lowest loss: 0.1, 0.2, 0.3 have a deviation of 0.1, so 0.2577 is the limit."""
-    ones = [1.0, 1.0, 1.0]
-    rows = [
-        row(0, 400, ones, losses=[0.1, 0.2, 0.3]),
-        row(1, 100, ones, losses=[0.26, 0.26, 0.26]),
-        row(2, 200, ones, losses=[0.25, 0.25, 0.25]),
-        row(3, 50, [1.0, 1.0, 0.9], losses=[0.0, 0.0, 0.0]),
-    ]
-    assert choose(points(rows), "bytes", higher=True).row.number == 2
-    rows[0] = row(0, 400, [1.0, 1.0, 1.0 - 1e-9], losses=[0.1, 0.2, 0.3])
-    assert choose(points(rows[:1] + rows[3:]), "bytes", higher=True).row.number == 0
 
 
 def test_with_one_draw_the_best_and_of_equals_the_smallest() -> None:

@@ -219,6 +219,17 @@ def test_a_training_that_fails_counts_and_is_told(
     assert "has 15 steps, and the window 18" in summed.failed[0]  # a rest has 15 rows
 
 
+def test_another_machine_goes_on_with_the_same_storage(setting: Setting, tmp_path: Path) -> None:
+    study = searched(setting, tmp_path / "search", 1)
+    url = f"sqlite:///{tmp_path}/search/study.db"
+    there = Trials(setting.plan, tmp_path / "elsewhere", setting.costs)
+    work(open_study(url, setting.plan, 2), there, 2)
+    assert len(rows_of(study)) == 2
+    (one,) = (tmp_path / "elsewhere" / "trials").iterdir()
+    assert (one / "draw0" / "best.pt").exists()
+    assert [p.name for p in (tmp_path / "search" / "trials").iterdir()] == ["000"]
+
+
 def test_another_plan_is_another_study(
     setting: Setting, configure: Configure, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def row(number: int, units: int, size: float, draws: list[float], stopped: str =
         "int8": {"bytes": size, "macs": 10.0 * units, "us": float("inf")},
     }
     metrics = {"float32": draws, "int8": draws}
-    return Row(number, values, metrics, [0.5] * len(draws), costs, [-0.5], stopped, 4, 1.5)
+    return Row(number, values, metrics, costs, [-0.5], stopped, 4, 1.5)
 
 
 ROWS = [
