@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_lstm.data.sources import SOURCES
+from edge_lstm.guess import FINDERS, PLANS
 from edge_lstm.guess.ask import Ask
 from edge_lstm.guess.guessed import Guessed, guessed
 from edge_lstm.guess.names import named, parts
 from edge_lstm.guess.roles import Stated
+from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds import wav
 from helpers.odd_tables import table
@@ -228,3 +231,8 @@ def test_a_folder_without_data(files: dict[str, str | bytes], said: str, tmp_pat
 def test_there_is_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file or folder"):
         init(tmp_path / "nowhere")
+
+
+def test_every_task_has_a_plan_and_every_source_of_files_a_finder() -> None:
+    assert PLANS.names() == TASKS.names()
+    assert FINDERS.names() == [name for name in SOURCES.names() if name != "aeon"]
