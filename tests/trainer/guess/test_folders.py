@@ -149,6 +149,19 @@ def test_files_for_training_and_test(tmp_path: Path) -> None:
     assert len(found.splits.test[0].x) == 300
 
 
+def test_the_test_file_tells_no_season(tmp_path: Path) -> None:
+    """It has one, and is the longest. Training is noise."""
+    rng = np.random.default_rng(0)
+    noise = [f"{v:.3f}" for v in rng.normal(size=600)]
+    tone = [f"{np.sin(i * 2 * np.pi / 25):.3f}" for i in range(2000)]
+    files: dict[str, str | bytes] = {
+        "train.csv": "\n".join(["v", *noise]), "test.csv": "\n".join(["v", *tone])
+    }  # fmt: skip
+    assert init(write(tmp_path / "noise", files)).config.data.season is None
+    files["train.csv"] = files["test.csv"]
+    assert init(write(tmp_path / "tone", files)).config.data.season == 25
+
+
 def test_the_columns_that_all_files_have(tmp_path: Path) -> None:
     both = {"x.csv": table(AB, 100), "y.csv": table(("a", "c"), 100)}
     assert init(write(tmp_path / "some", both)).splits.channels == ("a",)
