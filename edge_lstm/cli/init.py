@@ -13,6 +13,7 @@ from edge_lstm_runtime.files import atomic_write, check_file_writable
 from ..guess.ask import Ask, steps
 from ..guess.guessed import Guessed, guessed
 from ..guess.roles import Stated
+from ..tasks import TASKS
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
@@ -51,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", "-y", action="store_true", help="ask nothing, take every guess")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
-    parser.add_argument("--task", metavar="TASK", help="what is to be learned")
+    known = ", ".join(TASKS.names())
+    parser.add_argument("--task", metavar="TASK", help=f"what is to be learned: {known}")
     parser.add_argument(
         "--label", metavar="COLUMN", help="of classes; none if there is no such one"
     )

@@ -227,6 +227,11 @@ def pieces(spec: ModelSpec, sequences: list[Sequence]) -> list[Piece]:
     return [piece for piece, _ in _made(spec, sequences, Cuts())]
 
 
+def counted(spec: ModelSpec, sequences: list[Sequence], cuts: Cuts) -> int:
+    """How many windows there are. Raises DataError if there is nothing to learn."""
+    return sum(len(kept) for _, kept in _made(spec, sequences, cuts))
+
+
 def padded(cut: list[Piece], longest: int) -> Examples:
     """longest: the number of steps to which all are padded."""
     xs, known, target = (list(each) for each in zip(*cut, strict=True))

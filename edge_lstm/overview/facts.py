@@ -15,7 +15,7 @@ from ..data.doubts import wild
 from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, Splits
 from ..data.season import with_season
-from ..data.windows import pieces
+from ..data.windows import Cuts, counted
 from .short import class_counts, parts
 
 
@@ -66,11 +66,10 @@ def overview(config: Config) -> Overview:
     spec = make_spec(config, splits)
     config, _ = with_season(config, spec, splits)
     found = parts(splits)
-    cuts = config.data.cuts
+    cuts = Cuts(**config.data.cuts)
     made = []
     for title, sequences in found.items():
-        own = cuts if sequences is splits.train else {}
-        windows = len(pieces(spec, sequences, **own))
+        windows = counted(spec, sequences, cuts if sequences is splits.train else Cuts())
         lengths = [len(s.x) for s in sequences]
         groups = len({s.group for s in sequences})
         made.append(

@@ -111,10 +111,9 @@ def _image(found: Overview) -> Figure:
     figure = new_figure(WIDTH, 5.4)
     axes = figure.subplots(3, 1)
     train = np.concatenate([s.x for s in found.splits.train])
-    known = ~np.isnan(train)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = train.sum(axis=0, where=known) / count
-    deviation = np.sqrt(((train - mean) ** 2).sum(axis=0, where=known) / count)
+    known = np.maximum((~np.isnan(train)).sum(axis=0), 1)
+    mean = np.nansum(train, axis=0) / known
+    deviation = np.sqrt(np.nansum((train - mean) ** 2, axis=0) / known)
     for ax, (title, sequences) in zip(axes, parts(found.splits).items(), strict=True):
         sequence = max(sequences, key=lambda s: len(s.x))
         x = (sequence.x[:STEPS] - mean) / np.where(deviation > 0, deviation, 1)

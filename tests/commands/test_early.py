@@ -59,6 +59,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("arguments", "answer"),
     [
         # a path
+        ("init nope.csv --yes", "nope.csv: there is no such file or folder; expected the data"),
+        ("init {folder}/a.csv --yes -o {folder}/a.toml", "is there already; expected a new name"),
+        ("init {folder}/a.csv --yes -o nope/x.toml", "nope/x.toml: the folder nope is not there"),
+        ("init {folder}/a.csv -o b.toml", "standard input is no terminal, so nothing can be asked"),
+        ("data nope.toml", "nope.toml: can't be read"),
+        ("data {folder}/a.toml --html nope/x.html", "nope/x.html: the folder nope is not there"),
         ("train nope.toml -o x", "nope.toml: can't be read (No such file or directory); expected"),
         (SET + "data.path=nope.csv", "nope.csv: there is no such file or folder"),
         ("train {folder}/a.toml -o {folder}/run", "holds a run already"),

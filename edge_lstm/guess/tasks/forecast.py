@@ -168,11 +168,13 @@ def _of_plans(facts: Facts) -> tuple[str, ...]:
 
 def _part(facts: Facts, target: str) -> Float64:
     """The training rows of the longest recording. (T,)"""
-    longest = max(facts.recordings, key=lambda r: len(r.x))
+    able = [r for r in facts.recordings if r.part != "test"]
+    longest = max(able, key=lambda r: len(r.x))
+    share = 1.0 if facts.finding.given else TRAIN
     if target not in facts.channels:
         return np.zeros(0)
     column: Float64 = longest.x[
-        : max(1, round(TRAIN * len(longest.x))), facts.channels.index(target)
+        : max(1, round(share * len(longest.x))), facts.channels.index(target)
     ]
     return column
 

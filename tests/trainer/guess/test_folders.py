@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_lstm.data.sources import SOURCES
+from edge_lstm.guess import FINDERS, PLANS
 from edge_lstm.guess.ask import Ask
 from edge_lstm.guess.guessed import Guessed, guessed
 from edge_lstm.guess.names import named, parts
 from edge_lstm.guess.roles import Stated
+from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds import wav
 from helpers.odd_tables import table
@@ -146,6 +149,19 @@ def test_files_for_training_and_test(tmp_path: Path) -> None:
     assert len(found.splits.test[0].x) == 300
 
 
+def test_the_test_file_tells_no_season(tmp_path: Path) -> None:
+    """It has one, and is the longest. Training is noise."""
+    rng = np.random.default_rng(0)
+    noise = [f"{v:.3f}" for v in rng.normal(size=600)]
+    tone = [f"{np.sin(i * 2 * np.pi / 25):.3f}" for i in range(2000)]
+    files: dict[str, str | bytes] = {
+        "train.csv": "\n".join(["v", *noise]), "test.csv": "\n".join(["v", *tone])
+    }  # fmt: skip
+    assert init(write(tmp_path / "noise", files)).config.data.season is None
+    files["train.csv"] = files["test.csv"]
+    assert init(write(tmp_path / "tone", files)).config.data.season == 25
+
+
 def test_the_columns_that_all_files_have(tmp_path: Path) -> None:
     both = {"x.csv": table(AB, 100), "y.csv": table(("a", "c"), 100)}
     assert init(write(tmp_path / "some", both)).splits.channels == ("a",)
@@ -228,3 +244,8 @@ def test_a_folder_without_data(files: dict[str, str | bytes], said: str, tmp_pat
 def test_there_is_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file or folder"):
         init(tmp_path / "nowhere")
+
+
+def test_every_task_has_a_plan_and_every_source_of_files_a_finder() -> None:
+    assert PLANS.names() == TASKS.names()
+    assert FINDERS.names() == [name for name in SOURCES.names() if name != "aeon"]

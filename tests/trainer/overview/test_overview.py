@@ -10,6 +10,7 @@ import pytest
 
 from edge_lstm.config.load import load_config
 from edge_lstm.overview.facts import overview
+from edge_lstm.overview.figures import figures
 from edge_lstm.overview.scores import scores
 from edge_lstm.overview.short import amounts, classes_in_words
 from edge_lstm.overview.words import lines, warnings
@@ -104,6 +105,15 @@ def test_the_page(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(pictures) == 3  # classes, series, spreads
     assert all(base64.b64decode(each).startswith(b"\x89PNG") for each in pictures)
     assert text.count("<figcaption>") == 3
+
+
+def test_many_inputs_are_one_image_and_many_sequences_have_lengths() -> None:
+    captions = [caption for caption, _ in figures(overview(load_config("recipe:speakers")))]
+    assert [caption.split(",")[0][:30] for caption in captions] == [
+        "How often each class is in eac",
+        "The longest sequence of each s",
+        "How long the sequences are.",
+    ]
 
 
 @pytest.mark.parametrize(
