@@ -124,14 +124,15 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
     assert built.returncode == 0, built.stderr
     assert run(tmp_path / "use").returncode == 0
     readme = (made.folder / "README.md").read_text("utf-8")
-    (code,) = re.findall(r"^```c\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    code, _ = re.findall(r"^```c\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     declared, statements = code.split("if (model_init", 1)
     program = (
         f"#include <stdio.h>\nint read_sensor(double *sample);\n{declared}"
         f"int main(void) {{ if (model_init{statements}return 0; }}"
     )
     (made.folder / "example.c").write_text(program)
-    done = run("gcc", *STRICT.split(), "-c", "example.c", "-o", "/dev/null", cwd=made.folder)
+    flags = [*STRICT.split(), *headers(made.folder)]
+    done = run("gcc", *flags, "-c", "example.c", "-o", "/dev/null", cwd=made.folder)
     assert done.returncode == 0, done.stderr
 
 
