@@ -13,7 +13,7 @@ from edge_lstm.tasks import classify, forecast, language, regress
 from edge_lstm_export import export_run
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.steps import inspect_rknn
-from edge_lstm_export.steps.write_report import carried_sentence, verdict
+from edge_lstm_export.steps.write_report import _columns, carried_sentence, verdict
 from edge_lstm_export.words import beside
 from edge_lstm_runtime import ModelSpec, load
 from edge_lstm_runtime.inputs.channels import Channels
@@ -95,6 +95,15 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
     assert carried_sentence(forecast.TASK, carried, reset).endswith(ADVICE)
     assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
     assert forecast.TASK.change(carried, reset) == "+0.0 % RMSE of a, the most of 2 targets,"
+
+
+def test_the_metrics_of_many_targets_are_few_columns() -> None:
+    titles = {"mae": "MAE", "rmse": "RMSE", "nrmse": "NRMSE"}
+    some = regressed("abcde", [[1.0] * 5] * 4, "forecast")
+    many = regressed("abcdef", [[1.0] * 6] * 4, "forecast")
+    assert _columns(titles, some) == titles  # 11 columns
+    assert _columns(titles, many) == {"nrmse": "NRMSE"}  # in the place of 13
+    assert _columns({"mae": "MAE", "rmse": "RMSE"}, many) == {"mae": "MAE", "rmse": "RMSE"}
 
 
 def test_a_text_takes_bits() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_lstm.results.metrics import NAMED, titled
+from edge_lstm.results.metrics import IN_UNITS, NAMED, titled
 from edge_lstm.results.plots import plot_curves
 from edge_lstm.results.sizes import sentence
 from edge_lstm.tasks.base import Task, task_of
@@ -26,6 +26,7 @@ from .inspect_rknn import TRACED_STEPS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_COLUMNS = 12  # of metrics
 HOW = "(`--reset-every`, `Session.reset`)"
 ADVICE = f" Reset it at the start of each sequence {HOW}"
 
@@ -145,7 +146,7 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
     """Rows of a table: the title, the figures by their titles, where they are from."""
     task = task_of(work.spec)
     measured = work.run.metrics["test"]
-    titles = {name: title for name, title in task.titles.items() if name in measured}
+    titles = _columns({n: title for n, title in task.titles.items() if n in measured}, measured)
     trained = titled(measured, titles)
     title, source = work.run.measured_by
     rows = [(title, trained, source)]
@@ -162,6 +163,13 @@ def _metrics(work: Work) -> list[tuple[str, dict[str, float | None], str]]:
         rows.append((title, titled(found, titles), "no model"))
         rows += _by_recording(title, found, titles, "no model")
     return rows
+
+
+def _columns(titles: dict[str, str], measured: Mapping[str, Any]) -> dict[str, str]:
+    """Of many targets the errors in their units are in the table of `Task.detail` alone."""
+    common = {name: title for name, title in titles.items() if name not in IN_UNITS}
+    many = len(titled(measured, titles)) > MOST_COLUMNS
+    return common if common and many else titles
 
 
 def _by_recording(
