@@ -13,7 +13,7 @@ from ..config.load import as_config
 from ..config.schema import Config
 from .doubts import Setting, doubts, some
 from .kept import recordings
-from .recordings import Recording, Sequence, Splits
+from .recordings import Recording, Sequence, Splits, told
 from .remembered import remembered, with_fingerprint
 from .splits import split
 from .statistics import make_spec
@@ -55,7 +55,7 @@ def load_data(config: Config | Mapping[str, Any] | str | Path) -> Splits:
     doubted = remembered(splits, about, lambda: _doubts(config, found, parts["train"]))
     notes = (*some(said), *some(doubted))
     robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
-    return splits.told(found[0].form, notes, robust=robust)
+    return told(splits, found[0].form, notes, robust=robust)
 
 
 def _doubts(config: Config, found: list[Recording], train: list[Recording]) -> list[str]:

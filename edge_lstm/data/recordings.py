@@ -193,22 +193,6 @@ class Splits:
     notes: tuple[str, ...] = ()
     robust: bool = False
 
-    def told(self, form: TextForm, notes: tuple[str, ...], *, robust: bool) -> Splits:
-        """The same data with other facts about it."""
-        found = dataclasses.replace(self, form=form, notes=notes, robust=robust)
-        return found.known_by(self.fingerprint) if "fingerprint" in self.__dict__ else found
-
-    def known_by(self, fingerprint: str) -> Splits:
-        """The same with its fingerprint, which was computed before."""
-        found = dataclasses.replace(self)
-        found.__dict__["fingerprint"] = fingerprint  # where `cached_property` keeps it
-        return found
-
-    def let_go(self) -> None:
-        """Tell the system that the values are not needed for now. See `chunks.let_go`."""
-        for _ in in_turn((*self.train, *self.val, *self.test)):
-            pass
-
     def __repr__(self) -> str:
         counts = ", ".join(f"{part} {len(getattr(self, part))}" for part in PARTS)
         classes = f", {len(self.classes)} classes" if self.classes else ""
@@ -239,3 +223,22 @@ class Splits:
                 if sequence.anomalous is not None:
                     digest.update(sequence.anomalous.tobytes())
         return digest.hexdigest()
+
+
+def told(splits: Splits, form: TextForm, notes: tuple[str, ...], *, robust: bool) -> Splits:
+    """The same data with other facts about it."""
+    found = dataclasses.replace(splits, form=form, notes=notes, robust=robust)
+    return known_by(found, splits.fingerprint) if "fingerprint" in splits.__dict__ else found
+
+
+def known_by(splits: Splits, fingerprint: str) -> Splits:
+    """The same with its fingerprint, which was computed before."""
+    found = dataclasses.replace(splits)
+    found.__dict__["fingerprint"] = fingerprint  # where `cached_property` keeps it
+    return found
+
+
+def let_go_of(splits: Splits) -> None:
+    """Tell the system that the values are not needed for now. See `chunks.let_go`."""
+    for _ in in_turn((*splits.train, *splits.val, *splits.test)):
+        pass

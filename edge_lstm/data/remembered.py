@@ -12,7 +12,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from . import cache
 from .arrays import Arrays
 from .examples import Windows
-from .recordings import Sequence, Splits
+from .recordings import Sequence, Splits, known_by
 from .windows import Cuts, add_windows, windows_of
 
 LARGE = 64 << 20  # bytes of the raw values
@@ -49,7 +49,7 @@ def with_fingerprint(splits: Splits, key: Any) -> Splits:
     except (OSError, ConfigError) as e:
         cache.say_unused(cache.reason(e))
         return splits
-    return splits.known_by(found)
+    return known_by(splits, found)
 
 
 def windows(spec: ModelSpec, sequences: list[Sequence], cuts: Cuts, splits: Splits) -> Windows:

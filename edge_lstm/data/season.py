@@ -17,7 +17,7 @@ import numpy as np
 from edge_lstm_runtime.model.spec import ModelSpec
 
 from ..config.schema import Config
-from .recordings import Float64, Sequence, Splits, in_turn
+from .recordings import Float64, Sequence, Splits, in_turn, let_go_of
 from .remembered import remembered
 from .windows import future, season_before
 
@@ -147,7 +147,7 @@ def with_season(
 def _found(config: Config, spec: ModelSpec, splits: Splits) -> dict[str, Any] | None:
     columns = zip(spec.answer.targets, spec.answer.channels(spec.inputs), strict=True)
     found = {name: period([s.normal[:, k] for s in splits.train]) for name, k in columns}
-    splits.let_go()
+    let_go_of(splits)
     periods = {name: repeats for name, repeats in found.items() if repeats is not None}
     if not periods:
         return None

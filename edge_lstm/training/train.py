@@ -34,7 +34,7 @@ from ..config.load import as_config
 from ..config.schema import Config
 from ..config.sections import TrainConfig
 from ..data.load import load_data, make_spec
-from ..data.recordings import Float64, shuffled
+from ..data.recordings import Float64, let_go_of, shuffled
 from ..data.remembered import remembered
 from ..data.season import with_season
 from ..overview.short import amounts, classes_in_words
@@ -212,7 +212,7 @@ def _check_stages(config: Config, spec: ModelSpec, splits: Splits) -> None:
     def measure() -> None:
         zeros = [np.zeros((len(s.x), spec.answer.size), np.float32) for s in splits.test]
         evaluate(spec, splits.test, zeros, season=config.data.season)
-        splits.let_go()
+        let_go_of(splits)
 
     try:
         remembered(splits, ["measured", spec.to_dict(), config.data.season], measure)
@@ -363,7 +363,7 @@ def _finish(
         metrics[part] = evaluate(
             unseen.spec, getattr(splits, part), answered, season=season, train=splits.train
         )
-    splits.let_go()
+    let_go_of(splits)
     if len(splits.test) > 1 and not spec.whole:
         stream = shuffled(splits.test)
         carried = carried_answers(net, stream)
