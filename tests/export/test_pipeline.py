@@ -258,7 +258,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     # which builds it and runs its self-test with real data
     made = export_c(regress_run, tmp_path / "c")
     assert made.built.verdict.startswith("largest error")
-    assert "a streaming regression" in (tmp_path / "c" / "model.c").read_text()
+    assert "a streaming regression" in (tmp_path / "c" / "src" / "model.c").read_text()
 
 
 def test_forecast_with_residual_gaps_and_seasonal_baseline(forecast_run, tmp_path):

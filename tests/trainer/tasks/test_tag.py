@@ -473,7 +473,7 @@ def test_a_look_inside_names_its_only_accuracy(run: Run) -> None:
 
 def test_it_is_exported_as_c(run: Run, machines: Path) -> None:
     export_c(run.path, machines / "c", scheme="float32")
-    source = (machines / "c/model.c").read_text()
+    source = (machines / "c/src/model.c").read_text()
     assert "a streaming tagger, 2 channels in, 3 values out" in source
     assert " * classes       busy, idle, worn" in source
 
