@@ -284,7 +284,7 @@ def test_a_peak_anywhere_in_the_known_samples_is_too_large(tmp_path: Path) -> No
     x[290, 1] = 400.0
     golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
     write_bundle(tmp_path / "m.edge", spec, weights, {"golden.npz": golden})
-    with pytest.raises(ConversionError, match="'flow' reaches 400, and int16 ends at 327.67"):
+    with pytest.raises(ConversionError, match=r"'flow' reaches 400, and int16 ends at 327\.67"):
         exported(tmp_path / "m.edge", tmp_path, Samples("int16", (0.01,)), "wake")
     exported(tmp_path / "m.edge", tmp_path, Samples("int16", (0.1,)), "wake")
 
