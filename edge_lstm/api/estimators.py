@@ -88,7 +88,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             found = [np.asarray(x) for x in X]
             if y is None:
                 return found, None
-            vars(self).pop("n_features_in_", None)  # of a `fit` before
+            if hasattr(self, "n_features_in_"):  # of a `fit` before
+                del self.n_features_in_
             y = column_or_1d(y)
             assert_all_finite(y, input_name="y")
             if len(y) != len(found):
