@@ -22,21 +22,9 @@ from edge_lstm.search.trial import Trials
 from edge_lstm.training.trial import train_trial
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.session import Session
+from helpers.configs import DRAWN
 
-CLASSIFY = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-[data.split]
-by = "group"
-[model]
-task = "classify"
-hidden_size = 6
-[train]
-epochs = 4
+CLASSIFY = f"""{DRAWN}epochs = 4
 refit = true
 threads = 1
 [search]
